@@ -1,0 +1,77 @@
+//! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message for the price of a chat.
+//!
+//! In: `{message}` with an `Authorization` header, or `{message, token}` without.
+//! Out: the answer, what was deducted and the balance. Nothing is charged unless the chat is stored.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use shared::auth::AccessToken;
+use shared::chat::{Chat, Message};
+use shared::store::{Hold, Settled, chat_month};
+use shared::user::balance_fields;
+use shared::{App, Error, Reply, Request, Result, http};
+
+#[derive(Deserialize)]
+struct Body {
+    message: Option<String>,
+    token: Option<String>,
+}
+
+/// What is kept of the function's time for storing the answer, or giving the tokens back.
+const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
+
+/// How long after the function's time a lease lasts, in seconds: its last write may be on its way that long.
+const LEASE_AFTER: u64 = 30;
+
+/// Takes the tokens, asks the AI, and stores the chat or gives the tokens back.
+pub async fn handle(app: App, req: Request) -> Reply {
+    let started = app.clock.millis();
+    let time_left = http::time_left(&req, started);
+    let Body { message, token } = http::json(&req)?;
+    let caller = match http::authorization(&req)? {
+        Some(token) => AccessToken::verify(&app, token).await?,
+        None => AccessToken::verify(&app, &token.ok_or(Error::NotAuthenticated)?).await?,
+    };
+    let message = message.ok_or_else(|| String::from("This field is required."));
+    let message = message.and_then(|text| Message::parse(text, app.config.message_limit)).map_err(|sentence| Error::field("message", sentence))?;
+
+    let (price, chat_id) = (app.config.chat_price, app.clock.id());
+    let mut hold = Hold::new(&caller, chat_id, price, (started / 1000) + time_left.as_secs() + LEASE_AFTER);
+    app.store.reserve(&caller, &mut hold, app.config.parallel_chats, started / 1000).await?;
+
+    let patience = app.config.ai_timeout.min(time_left.saturating_sub(TIME_TO_SETTLE));
+    let answer = match app.ai.answer(message.text(), patience).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(refund(&app, &hold, error).await),
+    };
+
+    let chat = Chat {
+        user_id: caller.user_id.clone(),
+        chat_id: chat_id.to_string(),
+        message: message.text().to_owned(),
+        response: answer.text,
+        model: answer.model.to_owned(),
+        cost: price,
+        tokens_left: hold.tokens_left(),
+        time: started,
+        month: chat_month(&caller.user_id, started),
+        name: caller.name,
+    };
+    match app.store.settle(&hold, &chat, app.clock.seconds()).await? {
+        Settled::Stored => http::ok(&http::merge([chat.data(), balance_fields(chat.tokens_left)])),
+        Settled::TooLate => Err(refund(&app, &hold, Error::NotCharged).await),
+    }
+}
+
+/// Gives the tokens back, and says so in the failure only if they are.
+async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
+    let released: Result<()> = app.store.release(hold, app.clock.seconds()).await;
+    match released {
+        Ok(()) => error,
+        Err(unknown) => {
+            tracing::error!(cause = unknown.cause(), "a release was not confirmed; the lease decides");
+            Error::AiFailedTokensHeld
+        }
+    }
+}

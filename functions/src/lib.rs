@@ -1,0 +1,65 @@
+//! What the product does: one endpoint, one file, one Lambda binary (`src/bin/<name>.rs`).
+//!
+//! Each file begins with its routes and holds one public function, `handle`. [`ROUTES`] and [`ENDPOINTS`] list them all; a test holds
+//! both against the template, the binaries, the events and the first line of each file.
+
+pub mod balance;
+pub mod chat;
+pub mod chat_history;
+pub mod health;
+pub mod jwks;
+pub mod login;
+pub mod not_found;
+pub mod profile;
+pub mod register;
+pub mod token_refresh;
+
+use std::pin::Pin;
+
+use shared::http::Route;
+use shared::{App, Reply, Request};
+
+/// An endpoint: the name of its file and binary, and what it does.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// The name of the file, the binary, and the event.
+    pub name: &'static str,
+    /// The handler.
+    pub handle: fn(App, Request) -> Pin<Box<dyn Future<Output = Reply> + Send>>,
+}
+
+macro_rules! endpoints {
+    ($($name:ident),+ $(,)?) => {
+        /// Every endpoint, for whoever serves them all.
+        pub const ENDPOINTS: &[Endpoint] = &[$(Endpoint {
+            name: stringify!($name),
+            handle: |app, req| Box::pin($name::handle(app, req)),
+        }),+];
+    };
+}
+
+endpoints!(balance, chat, chat_history, health, jwks, login, not_found, profile, register, token_refresh);
+
+/// Every route, without the trailing slash that each of them takes too.
+pub const ROUTES: &[Route] = &[
+    route("POST", "/api/register", "register"),
+    route("POST", "/api/login", "login"),
+    route("POST", "/api/token", "login"),
+    route("POST", "/api/token/refresh", "token_refresh"),
+    route("POST", "/api/chat", "chat"),
+    route("POST", "/api/chat_msg", "chat"),
+    route("GET", "/api/chat", "chat_history"),
+    route("GET", "/api/tokens", "balance"),
+    route("GET", "/api/token_balance", "balance"),
+    route("GET", "/api/tokenbalance", "balance"),
+    route("GET", "/api/user/balance", "balance"),
+    route("GET", "/api/user/profile", "profile"),
+    route("GET", "/api/health", "health"),
+    route("GET", "/.well-known/jwks.json", "jwks"),
+    route("ANY", "/", "not_found"),
+    route("ANY", "/{proxy+}", "not_found"),
+];
+
+const fn route(method: &'static str, path: &'static str, endpoint: &'static str) -> Route {
+    Route { method, path, endpoint }
+}

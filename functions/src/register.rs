@@ -1,0 +1,74 @@
+//! `POST /api/register` - open an account, which begins with a grant of tokens and a session.
+//!
+//! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it, `email` is optional.
+//! Out: 201 with the user's data, the balance and the session's tokens.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::auth::{self, NewPassword};
+use shared::error::FieldErrors;
+use shared::store::{NewAccount, Session};
+use shared::user::{Email, Role, Username, balance_fields};
+use shared::{App, Reply, Request, Result, http};
+
+#[derive(Deserialize)]
+struct Body {
+    username: Option<String>,
+    email: Option<String>,
+    password: Option<String>,
+    password1: Option<String>,
+    password2: Option<String>,
+}
+
+struct Registration {
+    name: Username,
+    email: Option<Email>,
+    password: NewPassword,
+}
+
+/// Opens the account in one write: of two registrations with one name exactly one wins.
+pub async fn handle(app: App, req: Request) -> Reply {
+    let Registration { name, email, password } = http::json::<Body>(&req)?.validate()?;
+    let password = app.passwords.hash(&password).await?;
+
+    let new = NewAccount { name, email, password, role: Role::User, grant: app.config.first_grant, reason: "registration" };
+    let account = new.open(&app.clock);
+    let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
+    app.store.register(&new, &account, Some(&session)).await?;
+    tracing::info!(user = account.id, session = session.id(), "registered");
+
+    let data = account.data();
+    http::created(&http::merge([
+        json!({ "message": "User registered successfully.", "user": data }),
+        data,
+        balance_fields(account.tokens),
+        auth::issue(&app, &account, &session).await?,
+    ]))
+}
+
+impl Body {
+    /// All that is wrong is said at once.
+    fn validate(self) -> Result<Registration> {
+        let mut invalid = FieldErrors::default();
+        let missing = || String::from("This field is required.");
+        let username = self.username.unwrap_or_default();
+        let email = self.email.filter(|email| !email.trim().is_empty());
+        let (field, password) = match (self.password, self.password1) {
+            (None, Some(password1)) => ("password1", Some(password1)),
+            (password, _) => ("password", password),
+        };
+
+        let name = invalid.check("username", if username.is_empty() { Err(missing()) } else { Username::parse(&username) });
+        let address = email.as_deref().and_then(|email| invalid.check("email", Email::parse(email)));
+        let repeated = self.password2.is_none_or(|password2| password.as_ref() == Some(&password2));
+        if !repeated {
+            invalid.check::<Value>("password2", Err("The two passwords differ.".into()));
+        }
+        let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
+        let password = invalid.check(field, password.ok_or_else(missing).and_then(|password| NewPassword::parse(&password, &own)));
+        match (name, password) {
+            (Some(name), Some(password)) if repeated && email.is_some() == address.is_some() => Ok(Registration { name, email: address, password }),
+            _ => Err(invalid.into_error()),
+        }
+    }
+}

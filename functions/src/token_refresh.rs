@@ -1,0 +1,41 @@
+//! `POST /api/token/refresh` - trade a refresh token for a new access token and the refresh token that takes its place.
+//!
+//! In: `{refresh}`. Out: `access` and `refresh`. Asked again with the same token, it gives the same `refresh`; a client that keeps
+//! its first one for ever goes on until the session ends.
+
+use serde::Deserialize;
+use serde_json::json;
+use shared::auth::{AccessToken, RefreshToken};
+use shared::store::Rotation;
+use shared::{App, Error, Reply, Request, http};
+
+#[derive(Deserialize)]
+struct Body {
+    refresh: Option<String>,
+}
+
+/// One conditional write, beside a read of the account. A dead token ends its session: somebody has an old copy.
+pub async fn handle(app: App, req: Request) -> Reply {
+    let Body { refresh } = http::json(&req)?;
+    let refresh = refresh.filter(|text| !text.is_empty()).ok_or_else(|| Error::field("refresh", "This field is required."))?;
+    let presented = RefreshToken::verify(&app, &refresh).await?;
+    let now = app.clock.seconds();
+
+    let (rotation, account) = tokio::try_join!(app.store.rotate(&presented, now), app.store.account_by_key(&presented.name))?;
+    let session = match rotation {
+        Rotation::Current(session) => session,
+        Rotation::Gone => return Err(Error::InvalidToken),
+        Rotation::Dead => {
+            tracing::warn!(user = presented.user_id, session = presented.session, "a dead refresh token was presented; its session ends");
+            app.store.end_session(&presented.session).await?;
+            return Err(Error::InvalidToken);
+        }
+    };
+    let account = account.filter(|account| account.id == session.user_id).ok_or(Error::InvalidToken)?;
+    let access = AccessToken::of(&account, &session, now + app.config.access_token_life.as_secs());
+    access.admits(Some(account))?;
+    http::ok(&json!({
+        "access": access.sign(&app).await?,
+        "refresh": presented.successor().sign(&app).await?,
+    }))
+}

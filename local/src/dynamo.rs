@@ -1,0 +1,198 @@
+//! Plays DynamoDB: dynoxide on a loopback port, and the tables of the template in it or in any other emulator.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::{BillingMode, TimeToLiveSpecification};
+use dynoxide::Database;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use crate::template::Template;
+
+/// Where the data is kept.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// In a folder, for the next run too.
+    Folder(PathBuf),
+    /// Nowhere: it is gone with the process.
+    Memory,
+}
+
+/// An embedded DynamoDB that answers.
+pub struct Dynamo {
+    /// Where it answers.
+    pub url: String,
+    /// What the signing key of this data is derived from: random, made with the folder and kept in it.
+    pub secret: String,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+    _folder: Option<Folder>,
+}
+
+/// How often items whose time has come are deleted.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+impl Dynamo {
+    /// Opens the data and serves it on `address`, with the tables of the template.
+    ///
+    /// # Errors
+    /// One sentence for people: a folder in use or without write permission, a taken port.
+    pub async fn start(data: &Data, address: SocketAddr) -> Result<Self, String> {
+        let (database, folder) = match data {
+            Data::Memory => (Database::memory().map_err(|error| error.to_string())?, None),
+            Data::Folder(path) => {
+                let folder = Folder::lock(path)?;
+                let file = path.join("dynamodb.sqlite");
+                let database = Database::new(&file.to_string_lossy()).map_err(|error| format!("{} can't be opened: {error}", file.display()))?;
+                // Leaves the file in the mode that survives a kill, at a seventh of the time per write.
+                database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading()).map_err(|error| error.to_string())?;
+                (database, Some(folder))
+            }
+        };
+        let secret = folder.as_ref().map_or_else(|| Ok(new_secret()), Folder::secret)?;
+        let listener = TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
+        let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+        if let Some(folder) = &folder {
+            folder.write("dynamodb-url", &url)?;
+        }
+
+        let (stop, stopped) = oneshot::channel();
+        let swept = database.clone();
+        let server = tokio::spawn(async move {
+            let sweeper = tokio::spawn(async move {
+                loop {
+                    let database = swept.clone();
+                    let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
+                    tokio::time::sleep(SWEEP).await;
+                }
+            });
+            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, async { drop(stopped.await) }).await {
+                tracing::error!(error, "the embedded DynamoDB stopped");
+            }
+            sweeper.abort();
+        });
+        create_tables(&url).await?;
+        Ok(Self { url, secret, stop, server, _folder: folder })
+    }
+
+    /// Lets running calls finish, and stops.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.server.await;
+    }
+}
+
+/// Makes the tables of the template at `endpoint`, but for those that stand.
+pub async fn create_tables(endpoint: &str) -> Result<(), String> {
+    let client = client(endpoint);
+    for table in Template::load()?.tables {
+        let sentence = |error: &dyn std::fmt::Debug| format!("the table {} can't be made at {endpoint}: {error:?}", table.name);
+        let created = client
+            .create_table()
+            .table_name(&table.name)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_attribute_definitions(Some(table.attributes().map_err(|error| sentence(&error))?))
+            .set_key_schema(Some(table.keys().map_err(|error| sentence(&error))?))
+            .set_global_secondary_indexes(table.global_indexes().map_err(|error| sentence(&error))?)
+            .set_local_secondary_indexes(table.local_indexes().map_err(|error| sentence(&error))?)
+            .send()
+            .await;
+        match created {
+            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_resource_in_use_exception()) => continue,
+            created => created.map_err(|error| sentence(&error))?,
+        };
+        if let Some(attribute) = table.time_to_live() {
+            let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build().map_err(|error| sentence(&error))?;
+            client.update_time_to_live().table_name(&table.name).time_to_live_specification(ttl).send().await.map_err(|error| sentence(&error))?;
+        }
+    }
+    Ok(())
+}
+
+/// A client for an emulator, which takes any credentials.
+pub fn client(endpoint: &str) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "emulator"))
+        .endpoint_url(endpoint);
+    Client::from_conf(config.build())
+}
+
+/// A data folder that belongs to this process while the lock is held.
+struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    fn lock(path: &Path) -> Result<Self, String> {
+        let unwritable = |error: std::io::Error| format!("The folder {} can't be written: {error}.", path.display());
+        fs::create_dir_all(path).map_err(unwritable)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unwritable)?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => {
+                format!("The folder {} is in use by another run. Stop that one, or choose another folder with --data.", path.display())
+            }
+            fs::TryLockError::Error(error) => unwritable(error),
+        })?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The folder's secret, made the first time.
+    fn secret(&self) -> Result<String, String> {
+        match fs::read_to_string(self.path.join("signing-secret")) {
+            Ok(secret) => Ok(secret.trim().to_owned()),
+            Err(_) => {
+                let secret = new_secret();
+                self.write("signing-secret", &secret)?;
+                Ok(secret)
+            }
+        }
+    }
+
+    /// Writes a file that only its owner may read.
+    fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        write_private(&self.path.join(name), text)
+    }
+}
+
+/// Writes a file that only its owner may read: it may hold the signing secret.
+pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
+    let mut options = File::options();
+    options.create(true).truncate(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
+}
+
+/// Where the embedded DynamoDB of a folder answers, while another process runs it.
+pub fn running(folder: &Path) -> Option<(String, String)> {
+    let lock = File::options().write(true).open(folder.join("lock")).ok()?;
+    if lock.try_lock().is_ok() {
+        return None;
+    }
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok().map(|text| text.trim().to_owned());
+    Some((read("dynamodb-url")?, read("signing-secret")?))
+}
+
+fn new_secret() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// What to say where an address can't be listened on.
+pub fn port_sentence(address: SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("Port {} is taken. Stop what uses it, or choose another with --port.", address.port()),
+        _ => format!("{address} can't be listened on: {error}."),
+    }
+}

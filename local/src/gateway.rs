@@ -1,0 +1,180 @@
+//! Plays API Gateway: turns an HTTP request into a REST event, has lambda_http parse it, and calls the endpoint that the template
+//! names, as its own Lambda function would. A handler can't tell the difference.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use functions::{ENDPOINTS, Endpoint};
+use lambda_http::http::{HeaderMap, HeaderValue, StatusCode, header};
+use lambda_http::lambda_runtime::{Config as Runtime, Context};
+use lambda_http::{Body as LambdaBody, RequestExt};
+use serde_json::{Value, json};
+use shared::App;
+use uuid::Uuid;
+
+use crate::template::Template;
+
+/// API Gateway's own limit for a request's body.
+const PAYLOAD_LIMIT: usize = 10 * 1024 * 1024;
+
+/// The routes of the template, and the functions behind them.
+#[derive(Clone)]
+pub struct Gateway {
+    /// By path, then by method or `ANY`.
+    routes: Arc<BTreeMap<String, BTreeMap<String, Arc<Function>>>>,
+}
+
+struct Function {
+    endpoint: Endpoint,
+    app: App,
+    timeout: Duration,
+}
+
+impl Gateway {
+    /// A gateway to the template's functions, each with its own `App`, by name.
+    ///
+    /// # Errors
+    /// Where the template names a function that isn't there.
+    pub fn new(template: &Template, apps: &HashMap<String, App>) -> Result<Self, String> {
+        let mut routes: BTreeMap<String, BTreeMap<String, Arc<Function>>> = BTreeMap::new();
+        for described in &template.functions {
+            let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == described.name);
+            let (Some(endpoint), Some(app)) = (endpoint, apps.get(&described.name)) else {
+                return Err(format!("template.yaml names the function {}, which isn't in functions/", described.name));
+            };
+            let function = Arc::new(Function { endpoint: *endpoint, app: app.clone(), timeout: Duration::from_secs(described.timeout) });
+            for (method, path) in &described.routes {
+                routes.entry(path.clone()).or_default().insert(method.clone(), function.clone());
+            }
+        }
+        Ok(Self { routes: Arc::new(routes) })
+    }
+
+    /// The HTTP service.
+    pub fn router(self) -> axum::Router {
+        axum::Router::new().fallback(serve).with_state(self)
+    }
+
+    /// The resource and function for a request: the path without its trailing slash, or the one that takes all others.
+    fn find(&self, method: &str, path: &str) -> Option<(&str, &Arc<Function>)> {
+        let plain = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+        let (resource, methods) = self.routes.get_key_value(plain).or_else(|| self.routes.get_key_value("/{proxy+}"))?;
+        Some((resource, methods.get(method).or_else(|| methods.get("ANY"))?))
+    }
+}
+
+async fn serve(State(gateway): State<Gateway>, ConnectInfo(address): ConnectInfo<SocketAddr>, req: Request) -> Response {
+    let (parts, body) = req.into_parts();
+    let Some((resource, function)) = gateway.find(parts.method.as_str(), parts.uri.path()) else {
+        return refuse(StatusCode::NOT_FOUND, "not_found", "Nothing is served under this path.");
+    };
+    let Ok(body) = axum::body::to_bytes(body, PAYLOAD_LIMIT).await else {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is over the limit.");
+    };
+    let event = event(resource, &parts, &body, address).to_string();
+    // lambda_http panics where a host header makes no URL.
+    let Ok(Ok(req)) = catch_unwind(|| lambda_http::request::from_str(&event)) else {
+        return refuse(StatusCode::BAD_REQUEST, "malformed_request", "The gateway could not read this request.");
+    };
+    let Some(context) = context(function) else {
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here.");
+    };
+    let req = req.with_lambda_context(context);
+
+    // A task of its own: a client that goes away doesn't stop a Lambda function either.
+    let (app, handle) = (function.app.clone(), function.endpoint.handle);
+    let answer = tokio::spawn(tokio::time::timeout(function.timeout, async move { shared::http::answer(functions::ROUTES, handle, app, req).await }));
+    match answer.await {
+        Ok(Ok(reply)) => {
+            let (parts, body) = reply.into_parts();
+            let body = match body {
+                LambdaBody::Text(text) => Body::from(text),
+                LambdaBody::Binary(bytes) => Body::from(bytes),
+                _ => Body::empty(),
+            };
+            Response::from_parts(parts, body)
+        }
+        _ => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The function did not answer, so this may have happened or not."),
+    }
+}
+
+/// The event of a REST API's proxy integration
+/// ([format](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html)).
+fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8], address: SocketAddr) -> Value {
+    let path = parts.uri.path();
+    let (headers, all_headers) = both_forms(header_pairs(&parts.headers));
+    let (query, all_query) = both_forms(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(|(name, value)| (name.into(), value.into())));
+    let text = std::str::from_utf8(body);
+    let encoded = || base64::Engine::encode(&base64::prelude::BASE64_STANDARD, body);
+    json!({
+        "resource": resource,
+        "path": path,
+        "httpMethod": parts.method.as_str(),
+        "headers": headers,
+        "multiValueHeaders": all_headers,
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": all_query,
+        "pathParameters": if resource == "/{proxy+}" { json!({ "proxy": path.trim_start_matches('/') }) } else { Value::Null },
+        "stageVariables": null,
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "local",
+            "httpMethod": parts.method.as_str(),
+            "identity": { "sourceIp": address.ip().to_string() },
+            "path": format!("/local{path}"),
+            "protocol": "HTTP/1.1",
+            "requestId": Uuid::new_v4().to_string(),
+            "resourcePath": resource,
+            "stage": "local",
+        },
+        "body": if body.is_empty() { Value::Null } else { text.map_or_else(|_| encoded().into(), Value::from) },
+        "isBase64Encoded": text.is_err(),
+    })
+}
+
+fn header_pairs(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
+    headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+}
+
+/// Names with their last value, and with all their values, as the event holds both.
+fn both_forms(pairs: impl Iterator<Item = (String, String)>) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
+    let (mut last, mut all) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
+    for (name, value) in pairs {
+        all.entry(name.clone()).or_default().push(value.clone());
+        last.insert(name, value);
+    }
+    (last, all)
+}
+
+/// What the runtime tells a function about a call: its id, and when its time is over.
+fn context(function: &Function) -> Option<Context> {
+    let deadline = function.app.clock.millis() + u64::try_from(function.timeout.as_millis()).unwrap_or(u64::MAX);
+    let mut headers = HeaderMap::new();
+    headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(deadline));
+    headers.insert("lambda-runtime-invoked-function-arn", HeaderValue::from_static("local"));
+    let runtime = Runtime { function_name: function.endpoint.name.into(), ..Runtime::default() };
+    Context::new(&Uuid::new_v4().to_string(), Arc::new(runtime), &headers).ok()
+}
+
+/// What API Gateway answers by itself, as the template's gateway responses word it.
+fn refuse(status: StatusCode, code: &str, detail: &str) -> Response {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "code": code,
+        "request_id": Uuid::new_v4().to_string(),
+    });
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json; charset=utf-8"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

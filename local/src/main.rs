@@ -1,0 +1,195 @@
+//! `cargo run`: the API on one machine; `cargo run -- dynamodb`: its store alone; `cargo run -- manage`: what administrators do.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use lambda_http::tracing::subscriber::{EnvFilter, fmt};
+use local::dynamo::{Data, Dynamo, write_private};
+use local::manage;
+use local::server::{Server, environment_of};
+use local::template::Template;
+use serde_json::{Map, json};
+
+/// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this machine, over an embedded DynamoDB.
+#[derive(Parser)]
+#[command(name = "farebox", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The port to serve on
+    #[arg(long, default_value_t = 3000)]
+    port: u16,
+    #[command(flatten)]
+    keep: Keep,
+}
+
+#[derive(Args)]
+struct Keep {
+    /// The folder that keeps users, chats and balances
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Keep nothing: everything is gone when the process ends
+    #[arg(long, conflicts_with = "data")]
+    memory: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the embedded DynamoDB alone, for `cargo lambda watch` and `sam local start-api`
+    Dynamodb {
+        /// The port to serve on
+        #[arg(long, default_value_t = 8000)]
+        port: u16,
+        /// The address to serve on; containers can't reach 127.0.0.1
+        #[arg(long, default_value = "127.0.0.1")]
+        host: IpAddr,
+        #[command(flatten)]
+        keep: Keep,
+    },
+    /// Manage the store that the environment names, or the one in the data folder
+    #[command(subcommand)]
+    Manage(Manage),
+}
+
+#[derive(Subcommand)]
+enum Manage {
+    /// Make an administrator
+    CreateAdmin {
+        /// The administrator's name
+        name: String,
+        /// The tokens that the account is given
+        #[arg(long, default_value_t = 10_000)]
+        tokens: u64,
+        /// Take the password from this environment variable, and don't ask for it
+        #[arg(long, value_name = "VARIABLE")]
+        password_env: Option<String>,
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+}
+
+impl Keep {
+    fn data(&self) -> Data {
+        if self.memory { Data::Memory } else { Data::Folder(self.data.clone()) }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            let text = error.to_string();
+            eprintln!("{} (--help lists what there is)", text.lines().next().unwrap_or_default());
+            return ExitCode::from(2);
+        }
+        Err(help) => {
+            print!("{help}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    // The embedded DynamoDB warns of every refused condition, which is how this product works.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,dynoxide=error"));
+    fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match cli.command {
+        None => serve(cli.port, &cli.keep.data()).await,
+        Some(Command::Dynamodb { port, host, keep }) => dynamodb(SocketAddr::new(host, port), &keep).await,
+        Some(Command::Manage(Manage::CreateAdmin { name, tokens, password_env, data })) => create_admin(&data, &name, tokens, password_env).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("error: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(port: u16, data: &Data) -> Result<(), String> {
+    let server = Server::start(port, data, |name| std::env::var(name).ok()).await?;
+    let url = &server.url;
+    println!("Farebox answers on {url} (Ctrl-C stops it)");
+    println!();
+    for route in functions::ROUTES.iter().filter(|route| route.method != "ANY") {
+        println!("  {:4} {}", route.method, route.path);
+    }
+    println!();
+    match data {
+        Data::Folder(folder) => println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {}.", folder.display(), server.dynamo.url),
+        Data::Memory => println!("Nothing is kept; the embedded DynamoDB answers on {}.", server.dynamo.url),
+    }
+    println!("Begin with:");
+    println!();
+    println!(r#"  curl -s {url}/api/register -H 'Content-Type: application/json' -d '{{"username": "ann", "password": "secret123"}}'"#);
+    println!();
+    interrupted().await?;
+    println!("Stopping.");
+    server.stop().await;
+    Ok(())
+}
+
+async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
+    let dynamo = Dynamo::start(&keep.data(), address).await?;
+    println!("The embedded DynamoDB answers on {} (Ctrl-C stops it)", dynamo.url);
+    write_environments(&keep.data, &dynamo)?;
+    println!("What functions need to reach it is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).", keep.data.display());
+    interrupted().await?;
+    println!("Stopping.");
+    dynamo.stop().await;
+    Ok(())
+}
+
+/// The environment of all functions, for the two emulators of Lambda: every variable of the template, with this store and its secret.
+fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
+    let template = Template::load()?;
+    let environment = |endpoint: &str| {
+        let mut variables = Map::new();
+        for function in &template.functions {
+            for name in function.environment.keys() {
+                let set = std::env::var(name).ok().or_else(|| environment_of(function, name, endpoint, &dynamo.secret));
+                variables.insert(name.clone(), json!(set.unwrap_or_default()));
+            }
+        }
+        variables
+    };
+    let here = environment(&dynamo.url.replace("//0.0.0.0:", "//127.0.0.1:"));
+    let lines = here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
+    write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
+    let port = dynamo.url.rsplit(':').next().unwrap_or_default();
+    let in_container = environment(&format!("http://host.docker.internal:{port}"));
+    write_private(&folder.join("sam.json"), &format!("{:#}\n", json!({ "Parameters": in_container })))
+}
+
+async fn create_admin(data: &Path, name: &str, tokens: u64, password_env: Option<String>) -> Result<(), String> {
+    let password = match password_env {
+        Some(variable) => std::env::var(&variable).map_err(|_| format!("The environment variable {variable} is not set."))?,
+        None => {
+            let asked = |prompt: &str| rpassword::prompt_password(prompt).map_err(|error| format!("The password can't be asked for here ({error}); use --password-env."));
+            let password = asked(&format!("Password for {name}: "))?;
+            if asked("Once more: ")? != password {
+                return Err("The two passwords differ.".into());
+            }
+            password
+        }
+    };
+    println!("{}", manage::create_admin(data, name, tokens, &password).await?);
+    Ok(())
+}
+
+/// Waits for Ctrl-C, or for the signal that asks a service to stop.
+async fn interrupted() -> Result<(), String> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|error| error.to_string())?;
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.map_err(|error| error.to_string()),
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,94 @@
+//! The local server: embedded DynamoDB, one `App` per function with that function's environment, and the gateway in front.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use futures_util::future::try_join_all;
+use shared::App;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::dynamo::{Data, Dynamo, port_sentence};
+use crate::gateway::Gateway;
+use crate::template::{Function, Template};
+
+/// A server that answers.
+pub struct Server {
+    /// Where it answers.
+    pub url: String,
+    /// Its embedded DynamoDB.
+    pub dynamo: Dynamo,
+    /// The time that all its functions see.
+    pub clock: Clock,
+    /// The functions' settings and doors, by name.
+    pub apps: HashMap<String, App>,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts on a loopback port (0 is any free one). `environment` wins over what the template says.
+    ///
+    /// # Errors
+    /// One sentence for people.
+    pub async fn start(port: u16, data: &Data, environment: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
+        let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+        let dynamo = Dynamo::start(data, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+
+        let template = Template::load()?;
+        let clock = Clock::default();
+        let apps = apps(&template, &clock, |function, name| {
+            environment(name).or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret))
+        });
+        let apps = apps.await?;
+        let router = Gateway::new(&template, &apps)?.router().into_make_service_with_connect_info::<SocketAddr>();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
+            if let Err(error) = served.await {
+                tracing::error!(%error, "the server stopped");
+            }
+        });
+        Ok(Self { url, dynamo, clock, apps, stop, server })
+    }
+
+    /// Lets running requests finish, and stops.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.server.await;
+        self.dynamo.stop().await;
+    }
+}
+
+/// A variable of a function as the template says it, with the emulator and the secret in the place of AWS's.
+pub fn environment_of(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Option<String> {
+    let value = function.environment.get(name)?;
+    Some(match name {
+        "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
+        "SIGNING_SECRET" => secret.to_owned(),
+        _ => value.clone(),
+    })
+}
+
+/// One `App` per function. The issuing ones come first: they publish the key that the others read at their start.
+async fn apps(template: &Template, clock: &Clock, environment: impl Fn(&Function, &str) -> Option<String>) -> Result<HashMap<String, App>, String> {
+    let mut apps = HashMap::new();
+    for issuing in [true, false] {
+        let some = template.functions.iter().filter(|function| function.environment.contains_key("SIGNING_SECRET") == issuing);
+        let started = some.map(|function| async {
+            let config = Config::from_lookup(|name| environment(function, name)).map_err(|error| format!("{error}."))?;
+            let aws = shared::app::aws(&config).await;
+            let store = Store::connect(&aws, &config);
+            let app = App::over(config, clock.clone(), store, &aws).await.map_err(|error| format!("{error}."))?;
+            Ok::<_, String>((function.name.clone(), app))
+        });
+        apps.extend(try_join_all(started).await?);
+    }
+    Ok(apps)
+}

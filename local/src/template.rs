@@ -1,0 +1,272 @@
+//! Reads `template.yaml`, which is compiled in: routes, tables and environment of the local server are the deployed ones.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection, ProjectionType, ScalarAttributeType,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_norway::Value;
+
+const TEXT: &str = include_str!("../../template.yaml");
+
+/// The parts of the template that the local server plays.
+#[derive(Debug)]
+pub struct Template {
+    /// Every function.
+    pub functions: Vec<Function>,
+    /// Every table.
+    pub tables: Vec<Table>,
+}
+
+/// A function of the template.
+#[derive(Debug)]
+pub struct Function {
+    /// Its binary, which is its endpoint's name.
+    pub name: String,
+    /// The seconds that it may run.
+    pub timeout: u64,
+    /// The methods and paths that it serves.
+    pub routes: Vec<(String, String)>,
+    /// Its environment. References to parameters have the parameters' defaults, those to resources the resources' names.
+    pub environment: HashMap<String, String>,
+}
+
+/// A table of the template.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Table {
+    /// Its name in the template, which is its name here.
+    #[serde(skip)]
+    pub name: String,
+    attribute_definitions: Vec<Attribute>,
+    key_schema: Vec<Key>,
+    #[serde(default)]
+    global_secondary_indexes: Vec<Index>,
+    #[serde(default)]
+    local_secondary_indexes: Vec<Index>,
+    time_to_live_specification: Option<TimeToLive>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attribute {
+    attribute_name: String,
+    attribute_type: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Key {
+    attribute_name: String,
+    key_type: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Index {
+    index_name: String,
+    key_schema: Vec<Key>,
+    projection: Projected,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Projected {
+    projection_type: String,
+    non_key_attributes: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TimeToLive {
+    attribute_name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Document {
+    parameters: BTreeMap<String, Parameter>,
+    globals: Globals,
+    resources: BTreeMap<String, Resource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parameter {
+    default: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Globals {
+    function: FunctionProperties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Resource {
+    r#type: String,
+    #[serde(default)]
+    properties: Value,
+    #[serde(default)]
+    metadata: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FunctionProperties {
+    timeout: Option<u64>,
+    #[serde(default)]
+    environment: Environment,
+    #[serde(default)]
+    events: BTreeMap<String, Event>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Environment {
+    variables: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Event {
+    r#type: String,
+    properties: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Route {
+    path: String,
+    method: String,
+}
+
+impl Template {
+    /// The project's template.
+    ///
+    /// # Errors
+    /// A sentence that says what of it could not be read.
+    pub fn load() -> Result<Self, String> {
+        let document: Document = serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        let (mut functions, mut tables) = (Vec::new(), Vec::new());
+        for (name, resource) in &document.resources {
+            match resource.r#type.as_str() {
+                "AWS::Serverless::Function" => functions.push(document.function(name, resource)?),
+                "AWS::DynamoDB::Table" => {
+                    let table: Table = read(name, &resource.properties)?;
+                    tables.push(Table { name: name.clone(), ..table });
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { functions, tables })
+    }
+}
+
+impl Document {
+    fn function(&self, name: &str, resource: &Resource) -> Result<Function, String> {
+        let binary = resource.metadata.get("BuildProperties").and_then(|properties| properties.get("Binary")).and_then(Value::as_str);
+        let own: FunctionProperties = read(name, &resource.properties)?;
+        let global = &self.globals.function;
+        let variables = global.environment.variables.iter().chain(&own.environment.variables);
+        let mut routes = Vec::new();
+        for event in own.events.values().filter(|event| event.r#type == "Api") {
+            let route: Route = read(name, &event.properties)?;
+            routes.push((route.method, route.path));
+        }
+        Ok(Function {
+            name: binary.ok_or_else(|| format!("template.yaml: {name} names no binary"))?.to_owned(),
+            timeout: own.timeout.or(global.timeout).ok_or_else(|| format!("template.yaml: {name} has no time-out"))?,
+            routes,
+            environment: variables.map(|(name, value)| (name.clone(), self.resolve(value))).collect(),
+        })
+    }
+
+    /// A value as CloudFormation would put it into an environment: `!Ref` is a parameter's default or a resource's name.
+    fn resolve(&self, value: &Value) -> String {
+        match value {
+            Value::Tagged(tagged) => {
+                let target = tagged.value.as_str().unwrap_or_default();
+                self.parameters.get(target).map_or_else(|| target.to_owned(), |parameter| self.resolve(&parameter.default))
+            }
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(bool) => bool.to_string(),
+            _ => String::new(),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, String> {
+    serde_norway::from_value(value.clone()).map_err(|error| format!("template.yaml: {name}: {error}"))
+}
+
+impl Table {
+    /// The attribute by which items end, where they do.
+    pub fn time_to_live(&self) -> Option<&str> {
+        self.time_to_live_specification.as_ref().map(|ttl| ttl.attribute_name.as_str())
+    }
+
+    /// The attributes of the table's keys and its indexes'.
+    pub(crate) fn attributes(&self) -> Result<Vec<AttributeDefinition>, BuildError> {
+        let build = |attribute: &Attribute| {
+            let kind = ScalarAttributeType::from(attribute.attribute_type.as_str());
+            AttributeDefinition::builder().attribute_name(&attribute.attribute_name).attribute_type(kind).build()
+        };
+        self.attribute_definitions.iter().map(build).collect()
+    }
+
+    pub(crate) fn keys(&self) -> Result<Vec<KeySchemaElement>, BuildError> {
+        keys(&self.key_schema)
+    }
+
+    pub(crate) fn global_indexes(&self) -> Result<Option<Vec<GlobalSecondaryIndex>>, BuildError> {
+        let build = |index: &Index| {
+            let builder = GlobalSecondaryIndex::builder().index_name(&index.index_name).set_key_schema(Some(keys(&index.key_schema)?));
+            builder.projection(index.projection.build()).build()
+        };
+        let indexes: Vec<_> = self.global_secondary_indexes.iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Some(indexes).filter(|indexes| !indexes.is_empty()))
+    }
+
+    pub(crate) fn local_indexes(&self) -> Result<Option<Vec<LocalSecondaryIndex>>, BuildError> {
+        let build = |index: &Index| {
+            let builder = LocalSecondaryIndex::builder().index_name(&index.index_name).set_key_schema(Some(keys(&index.key_schema)?));
+            builder.projection(index.projection.build()).build()
+        };
+        let indexes: Vec<_> = self.local_secondary_indexes.iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Some(indexes).filter(|indexes| !indexes.is_empty()))
+    }
+}
+
+impl Projected {
+    fn build(&self) -> Projection {
+        let kind = ProjectionType::from(self.projection_type.as_str());
+        Projection::builder().projection_type(kind).set_non_key_attributes(self.non_key_attributes.clone()).build()
+    }
+}
+
+fn keys(keys: &[Key]) -> Result<Vec<KeySchemaElement>, BuildError> {
+    let build = |key: &Key| KeySchemaElement::builder().attribute_name(&key.attribute_name).key_type(KeyType::from(key.key_type.as_str())).build();
+    keys.iter().map(build).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_says_what_a_function_serves_and_is_given() {
+        let template = Template::load().unwrap();
+        let chat = template.functions.iter().find(|function| function.name == "chat").unwrap();
+        assert_eq!(chat.timeout, 28);
+        assert!(chat.routes.contains(&("POST".into(), "/api/chat".into())));
+        assert_eq!(chat.environment["CHAT_PRICE"], "100");
+        assert_eq!(chat.environment["USERS_TABLE"], "UsersTable");
+        assert!(!chat.environment.contains_key("SIGNING_SECRET"));
+    }
+}

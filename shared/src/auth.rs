@@ -1,0 +1,71 @@
+//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between, and the keys that sign both.
+
+pub mod access_token;
+pub mod keys;
+pub mod password;
+pub mod refresh_token;
+
+pub use access_token::AccessToken;
+pub use keys::{Keyring, Signer};
+pub use password::{NewPassword, Passwords};
+pub use refresh_token::RefreshToken;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::store::Session;
+use crate::user::Account;
+use crate::{App, Error, Request, Result, http};
+
+/// How far a token's times may be off, in seconds, since clocks are.
+const LEEWAY: u64 = 60;
+
+/// The longest token that is looked at, in bytes; ours have less than a thousand.
+const TOKEN_LENGTH: usize = 4096;
+
+/// What both kinds of tokens say ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims<T> {
+    iss: String,
+    aud: String,
+    /// The account's id.
+    sub: String,
+    /// The key of the account's name, which the account is found by.
+    name: String,
+    /// The session's id.
+    sid: String,
+    /// The second at which the token ends.
+    exp: u64,
+    #[serde(flatten)]
+    kind: T,
+}
+
+async fn sign<T: Serialize>(app: &App, typ: &str, claims: &Claims<T>) -> Result<String> {
+    let signer = app.signer.as_ref().ok_or_else(|| Error::Internal("this function has no signing secret".into()))?;
+    signer.sign(claims, typ, &app.keyring, &app.config).await
+}
+
+async fn verify<T: DeserializeOwned>(app: &App, typ: &str, token: &str) -> Result<Claims<T>> {
+    let claims: Claims<T> = app.keyring.verify(token, typ, &app.config.issuer).await?;
+    let ended = claims.exp.saturating_add(LEEWAY) < app.clock.seconds();
+    if ended { Err(Error::InvalidToken) } else { Ok(claims) }
+}
+
+/// Who calls, by the `Authorization` header. The store has not been asked yet: each endpoint does that with what it reads or writes.
+pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
+    let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
+    AccessToken::verify(app, token).await
+}
+
+/// The tokens of a session that has just begun: `access` and `refresh`, and the long-lived `token` of clients that know no refresh.
+pub async fn issue(app: &App, account: &Account, session: &Session) -> Result<Value> {
+    let access = AccessToken::of(account, session, app.clock.seconds() + app.config.access_token_life.as_secs());
+    let token = AccessToken::of(account, session, session.ends);
+    let refresh = RefreshToken::first(account, session);
+    Ok(json!({
+        "token": token.sign(app).await?,
+        "access": access.sign(app).await?,
+        "refresh": refresh.sign(app).await?,
+    }))
+}

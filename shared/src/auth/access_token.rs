@@ -1,0 +1,75 @@
+//! Access tokens: short-lived JWTs that name an account and its session ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)).
+
+use serde::{Deserialize, Serialize};
+
+use super::Claims;
+use crate::store::Session;
+use crate::user::Account;
+use crate::{App, Error, Result};
+
+const TYPE: &str = "at+jwt";
+
+/// An access token whose signature and times hold. That its account and session still stand, only the store can tell:
+/// [`AccessToken::admits`], or the condition of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    /// The account's id.
+    pub user_id: String,
+    /// The key of the account's name.
+    pub name: String,
+    /// The session's id.
+    pub session: String,
+    /// The account's epoch when the session began.
+    pub auth_epoch: u64,
+    ends: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Epoch {
+    epoch: u64,
+}
+
+impl AccessToken {
+    /// A token of this session that ends at `ends`, or with the session.
+    pub fn of(account: &Account, session: &Session, ends: u64) -> Self {
+        Self {
+            user_id: account.id.clone(),
+            name: account.label.clone(),
+            session: session.id().to_owned(),
+            auth_epoch: session.auth_epoch,
+            ends: ends.min(session.ends),
+        }
+    }
+
+    /// The token as a string.
+    pub async fn sign(&self, app: &App) -> Result<String> {
+        let claims = Claims {
+            iss: app.config.issuer.clone(),
+            aud: app.config.issuer.clone(),
+            sub: self.user_id.clone(),
+            name: self.name.clone(),
+            sid: self.session.clone(),
+            exp: self.ends,
+            kind: Epoch { epoch: self.auth_epoch },
+        };
+        super::sign(app, TYPE, &claims).await
+    }
+
+    /// Reads a token that a client sent.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] whatever is wrong with it.
+    pub async fn verify(app: &App, token: &str) -> Result<Self> {
+        let claims: Claims<Epoch> = super::verify(app, TYPE, token).await?;
+        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, auth_epoch: claims.kind.epoch, ends: claims.exp })
+    }
+
+    /// The account, if this token still opens it: the same one, active, of the same epoch, the session not ended.
+    pub fn admits(&self, account: Option<Account>) -> Result<Account> {
+        account
+            .filter(|account| {
+                account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch && !account.revoked.contains(&self.session)
+            })
+            .ok_or(Error::InvalidToken)
+    }
+}

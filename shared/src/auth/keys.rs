@@ -1,0 +1,265 @@
+//! The Ed25519 keys behind every token: one that signs, in the functions that issue tokens, and the published ones that verify.
+//!
+//! The signing key is derived from one random secret. Its public half is published to the table Keys before anything is signed, under
+//! an id that is its thumbprint; every other function reads that table. A new secret makes a new key, without a restart: the
+//! issuing functions look for it every five minutes, publish it, and set the end of the keys before it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use aws_lc_rs::hkdf;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::TOKEN_LENGTH;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, SigningSecret, checked_secret};
+use crate::store::{PublicKey, Store};
+use crate::{Error, Result};
+
+/// How long public keys and the secret are kept before they are read again, in seconds.
+const KEPT: u64 = 300;
+
+/// How often an unknown key id may make an instance read the keys again, in seconds.
+const MISS: u64 = 60;
+
+/// The public keys that tokens are checked with. Clones share what was read.
+#[derive(Clone)]
+pub struct Keyring {
+    store: Store,
+    clock: Clock,
+    known: Arc<RwLock<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    keys: HashMap<String, DecodingKey>,
+    published: Vec<PublicKey>,
+    read_at: Option<u64>,
+    missed_at: u64,
+}
+
+impl Keyring {
+    /// Knows no key until it has read them.
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, known: Arc::default() }
+    }
+
+    /// Reads the table Keys.
+    pub async fn read(&self) -> Result<()> {
+        let published = self.store.public_keys().await?;
+        let now = self.clock.seconds();
+        let mut keys = HashMap::new();
+        for key in published.iter().filter(|key| key.is_valid(now)) {
+            match DecodingKey::from_ed_components(&key.x) {
+                Ok(decoding) => drop(keys.insert(key.kid.clone(), decoding)),
+                Err(error) => tracing::error!(kid = key.kid, %error, "a published key is not one"),
+            }
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.keys = keys;
+        known.published = published;
+        known.read_at = Some(now);
+        Ok(())
+    }
+
+    /// The keys that tokens may be signed with today.
+    pub async fn published(&self) -> Result<Vec<PublicKey>> {
+        let now = self.clock.seconds();
+        if self.is_stale(now) {
+            self.read().await?;
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.published.iter().filter(|key| key.is_valid(now)).cloned().collect())
+    }
+
+    /// What a token says, if one of the published keys signed it as this type (`typ`).
+    ///
+    /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): what the token's header says about it, or about
+    /// where keys are to be found, changes nothing. The caller checks the times.
+    pub(super) async fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str, issuer: &str) -> Result<T> {
+        if token.len() > TOKEN_LENGTH {
+            return Err(Error::InvalidToken);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Error::InvalidToken)?;
+        let kid = header.kid.ok_or(Error::InvalidToken)?;
+        if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(typ) {
+            return Err(Error::InvalidToken);
+        }
+        let key = self.find(&kid).await?.ok_or(Error::InvalidToken)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[issuer]);
+        validation.set_audience(&[issuer]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.validate_exp = false;
+        jsonwebtoken::decode(token, &key, &validation).map(|token| token.claims).map_err(|_| Error::InvalidToken)
+    }
+
+    async fn find(&self, kid: &str) -> Result<Option<DecodingKey>> {
+        let now = self.clock.seconds();
+        if self.is_stale(now) {
+            self.read().await?;
+        }
+        if let Some(key) = self.get(kid) {
+            return Ok(Some(key));
+        }
+        if !self.may_miss(now) {
+            return Ok(None);
+        }
+        self.read().await?;
+        Ok(self.get(kid))
+    }
+
+    fn get(&self, kid: &str) -> Option<DecodingKey> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).keys.get(kid).cloned()
+    }
+
+    fn is_stale(&self, now: u64) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.read_at.is_none_or(|read_at| now >= read_at + KEPT)
+    }
+
+    fn may_miss(&self, now: u64) -> bool {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let may = now >= known.missed_at + MISS;
+        if may {
+            known.missed_at = now;
+        }
+        may
+    }
+}
+
+/// The key that signs. Clones share it.
+#[derive(Clone)]
+pub struct Signer {
+    source: Source,
+    clock: Clock,
+    current: Arc<RwLock<Current>>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Fixed,
+    SecretsManager { client: aws_sdk_secretsmanager::Client, arn: String },
+}
+
+#[derive(Clone)]
+struct Current {
+    key: Arc<SigningKey>,
+    read_at: u64,
+}
+
+struct SigningKey {
+    kid: String,
+    x: String,
+    encoding: EncodingKey,
+}
+
+impl Signer {
+    /// Reads the secret, where it is kept elsewhere, and derives the key.
+    ///
+    /// # Errors
+    /// Where the secret can't be read or is too short to be random: a function that issues tokens must not start without.
+    pub async fn new(secret: SigningSecret, aws: &aws_config::SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
+        let (source, secret) = match secret {
+            SigningSecret::Value(secret) => (Source::Fixed, secret),
+            SigningSecret::Arn(arn) => {
+                let client = aws_sdk_secretsmanager::Client::new(aws);
+                let secret = read_secret(&client, &arn).await.map_err(|error| ConfigError(format!("SIGNING_SECRET: {error:?}")))?;
+                (Source::SecretsManager { client, arn }, checked_secret("SIGNING_SECRET", secret)?)
+            }
+        };
+        let key = Arc::new(SigningKey::derive(&secret).map_err(|error| ConfigError(format!("SIGNING_SECRET: {error:?}")))?);
+        let current = Arc::new(RwLock::new(Current { key, read_at: clock.seconds() }));
+        Ok(Self { source, clock, current })
+    }
+
+    /// Publishes the public half, and sets an end to the keys before it: when the last token that they signed has ended.
+    pub async fn publish(&self, keyring: &Keyring, config: &Config) -> Result<()> {
+        keyring.read().await?;
+        let key = self.current().key;
+        let now = self.clock.seconds();
+        let published = keyring.published().await?;
+        if published.iter().any(|other| other.kid == key.kid) {
+            return Ok(());
+        }
+        keyring.store.publish_key(&PublicKey { kid: key.kid.clone(), x: key.x.clone(), from: now, until: None }).await?;
+        let until = now + config.session_life.as_secs() + Duration::from_secs(2 * KEPT).as_secs();
+        for other in published.iter().filter(|other| other.until.is_none()) {
+            keyring.store.end_key(&other.kid, until).await?;
+        }
+        keyring.read().await
+    }
+
+    /// `claims` as a JWT of the type `typ`. The same claims give the same string: Ed25519 has no randomness.
+    pub(super) async fn sign<T: Serialize>(&self, claims: &T, typ: &str, keyring: &Keyring, config: &Config) -> Result<String> {
+        self.renew(keyring, config).await;
+        let key = self.current().key;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(typ.into());
+        header.kid = Some(key.kid.clone());
+        jsonwebtoken::encode(&header, claims, &key.encoding).map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// Looks for a new secret every five minutes. Where that fails the key at hand goes on signing.
+    async fn renew(&self, keyring: &Keyring, config: &Config) {
+        let Source::SecretsManager { client, arn } = &self.source else { return };
+        let Current { key: old, read_at } = self.current();
+        let now = self.clock.seconds();
+        if now < read_at + KEPT {
+            return;
+        }
+        let renewed = async {
+            let secret = read_secret(client, arn).await?;
+            let secret = checked_secret("SIGNING_SECRET", secret).map_err(|error| Error::Internal(error.to_string()))?;
+            SigningKey::derive(&secret)
+        };
+        let key = match renewed.await {
+            Ok(key) => Arc::new(key),
+            Err(error) => return tracing::warn!(?error, "the signing secret could not be read again"),
+        };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { key: key.clone(), read_at: now };
+        if key.kid == old.kid {
+            return;
+        }
+        // What nobody can verify must not be signed: without its public half in the table the old key goes on.
+        if let Err(error) = self.publish(keyring, config).await {
+            tracing::warn!(?error, "the new public key could not be published");
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { key: old, read_at };
+        }
+    }
+
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn read_secret(client: &aws_sdk_secretsmanager::Client, arn: &str) -> Result<String> {
+    let secret = client.get_secret_value().secret_id(arn).send().await.map_err(|error| Error::Internal(format!("{error:?}")))?;
+    secret.secret_string.ok_or_else(|| Error::Internal("the secret holds no text".into()))
+}
+
+impl SigningKey {
+    /// HKDF-SHA256 ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869)) of the secret is the seed; the id is the public key's thumbprint
+    /// ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+    fn derive(secret: &str) -> Result<Self> {
+        let broken = |_| Error::Internal("the signing key could not be derived".into());
+        let mut seed = [0; 32];
+        hkdf::Salt::new(hkdf::HKDF_SHA256, b"farebox")
+            .extract(secret.as_bytes())
+            .expand(&[b"ed25519 token signing key"], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut seed))
+            .map_err(broken)?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|error| Error::Internal(error.to_string()))?;
+        let x = BASE64_URL_SAFE_NO_PAD.encode(pair.public_key());
+        let thumbprint = digest::digest(&digest::SHA256, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes());
+        let encoding = EncodingKey::from_ed_der(pair.to_pkcs8v1().map_err(broken)?.as_ref());
+        Ok(Self { kid: BASE64_URL_SAFE_NO_PAD.encode(thumbprint), x, encoding })
+    }
+}

@@ -1,0 +1,167 @@
+//! Passwords, hashed with argon2id.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Argon2, Params};
+use icu_normalizer::ComposingNormalizer;
+use tokio::sync::Semaphore;
+
+use crate::{Error, Result};
+
+/// The fewest bytes of a password. Clients that this API serves send passwords of nine.
+const LEAST: usize = 8;
+
+/// The most bytes of a password: longer ones are refused before they cost a hash.
+const MOST: usize = 256;
+
+/// How many requests may wait for a hash in one process before further ones are turned away.
+const WAITING: usize = 256;
+
+/// A password that a new account may have, in Unicode's composed form.
+#[derive(Clone)]
+pub struct NewPassword(String);
+
+impl NewPassword {
+    /// 8 to 256 bytes, and none of `names`, which are the user's own name and address.
+    pub fn parse(text: &str, names: &[&str]) -> Result<Self, String> {
+        let password = composed(text);
+        if text.len() > MOST || password.len() > MOST {
+            return Err(format!("A password has at most {MOST} bytes."));
+        }
+        if password.len() < LEAST {
+            return Err(format!("A password has at least {LEAST} characters."));
+        }
+        let folded = crate::user::key(&password);
+        if names.iter().any(|name| crate::user::key(name) == folded) {
+            return Err("The password may not be the name or the address.".into());
+        }
+        Ok(Self(password))
+    }
+}
+
+/// The form in which passwords are hashed, so that it doesn't matter which keyboard composed an accent.
+fn composed(text: &str) -> String {
+    ComposingNormalizer::new_nfc().normalize(text).into_owned()
+}
+
+/// Hashes and checks passwords, as many at a time as there are processors.
+#[derive(Clone)]
+pub struct Passwords {
+    turns: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
+}
+
+/// What became of a password check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It isn't the account's password, or there is no account.
+    Wrong,
+    /// It is.
+    Right,
+    /// It is, and its hash has weaker parameters than today's: this one takes its place.
+    Rehash(String),
+}
+
+impl Passwords {
+    /// For one process.
+    pub fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { turns: Arc::new(Semaphore::new(processors)), queue: Arc::new(Semaphore::new(WAITING)) }
+    }
+
+    /// The hash to store: a PHC string with a random salt of 16 bytes.
+    pub async fn hash(&self, password: &NewPassword) -> Result<String> {
+        let NewPassword(password) = password.clone();
+        self.in_turn(move || hash(&password)).await?
+    }
+
+    /// Checks a password against an account's hash. Where there is no account it costs the same and is wrong.
+    pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
+        if password.len() > MOST {
+            return Ok(Verdict::Wrong);
+        }
+        let password = composed(password);
+        self.in_turn(move || {
+            let Some(stored) = stored else {
+                return hash(&password).map(|_| Verdict::Wrong);
+            };
+            let parsed = PasswordHash::new(&stored).map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
+            if Argon2::default().verify_password(password.as_bytes(), &parsed).is_err() {
+                return Ok(Verdict::Wrong);
+            }
+            let params = Params::try_from(&parsed).map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
+            if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST {
+                return hash(&password).map(Verdict::Rehash);
+            }
+            Ok(Verdict::Right)
+        })
+        .await?
+    }
+
+    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let _place = self.queue.try_acquire().map_err(|_| Error::Busy)?;
+        let _turn = self.turns.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
+        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// argon2id with 19 MiB, two passes and one lane: the least that
+/// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html) recommends, and the crate's default.
+fn hash(password: &str) -> Result<String> {
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    hash.map(|hash| hash.to_string()).map_err(|error| Error::Internal(format!("argon2: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use argon2::{Algorithm, Version};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_is_argon2id_with_its_own_salt_and_verifies() {
+        let passwords = Passwords::new();
+        let password = NewPassword::parse("secret123", &[]).unwrap();
+        let hash = passwords.hash(&password).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert_ne!(hash, passwords.hash(&password).await.unwrap());
+        assert_eq!(passwords.check("secret123", Some(hash.clone())).await, Ok(Verdict::Right));
+        assert_eq!(passwords.check("secret124", Some(hash)).await, Ok(Verdict::Wrong));
+        assert_eq!(passwords.check("secret123", None).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_weak_hash_is_made_anew_when_its_password_is_right() {
+        let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8192, 1, 1, None).unwrap());
+        let weak = weak.hash_password(b"secret123").unwrap().to_string();
+        let passwords = Passwords::new();
+        assert_eq!(passwords.check("secret124", Some(weak.clone())).await, Ok(Verdict::Wrong));
+        let Ok(Verdict::Rehash(strong)) = passwords.check("secret123", Some(weak)).await else { panic!("not made anew") };
+        assert_eq!(passwords.check("secret123", Some(strong)).await, Ok(Verdict::Right));
+    }
+
+    #[tokio::test]
+    async fn it_does_not_matter_how_an_accent_was_typed() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash(&NewPassword::parse("caf\u{e9} cr\u{e8}me", &[]).unwrap()).await.unwrap();
+        assert_eq!(passwords.check("cafe\u{301} cre\u{300}me", Some(hash)).await, Ok(Verdict::Right));
+    }
+
+    #[test]
+    fn a_password_is_long_enough_not_too_long_and_not_the_name() {
+        for good in ["secret123", "strongpassword", "StrongPass123!", "testpass123", "my dog 🐕", &"x".repeat(256)] {
+            assert!(NewPassword::parse(good, &["ann"]).is_ok(), "{good}");
+        }
+        for bad in ["", "1234567", &"x".repeat(257), "annabella"] {
+            assert!(NewPassword::parse(bad, &["AnnaBella"]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Refresh tokens: JWTs of a type of their own that name a session and a generation of it.
+//!
+//! Presenting generation n gives n+1, which is the same string for every parallel or repeated call, since nothing in it depends
+//! on time or chance; n dies when n+1 is first presented, and presenting a dead one ends the session
+//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So neither a lost reply nor two tabs log anyone out.
+
+use serde::{Deserialize, Serialize};
+
+use super::Claims;
+use crate::store::Session;
+use crate::user::Account;
+use crate::{App, Result};
+
+const TYPE: &str = "rt+jwt";
+
+/// A refresh token whose signature and times hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// The account's id.
+    pub user_id: String,
+    /// The key of the account's name.
+    pub name: String,
+    /// The session's id.
+    pub session: String,
+    /// Which in the line of the session's refresh tokens this is; the log-in gave 0.
+    pub generation: u64,
+    ends: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Generation {
+    generation: u64,
+}
+
+impl RefreshToken {
+    /// The one that a session begins with.
+    pub fn first(account: &Account, session: &Session) -> Self {
+        let (user_id, name) = (account.id.clone(), account.label.clone());
+        Self { user_id, name, session: session.id().to_owned(), generation: 0, ends: session.ends }
+    }
+
+    /// The one that takes this one's place.
+    pub fn successor(&self) -> Self {
+        Self { generation: self.generation + 1, ..self.clone() }
+    }
+
+    /// The token as a string: the same for the same token.
+    pub async fn sign(&self, app: &App) -> Result<String> {
+        let claims = Claims {
+            iss: app.config.issuer.clone(),
+            aud: app.config.issuer.clone(),
+            sub: self.user_id.clone(),
+            name: self.name.clone(),
+            sid: self.session.clone(),
+            exp: self.ends,
+            kind: Generation { generation: self.generation },
+        };
+        super::sign(app, TYPE, &claims).await
+    }
+
+    /// Reads a token that a client sent.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] whatever is wrong with it.
+    pub async fn verify(app: &App, token: &str) -> Result<Self> {
+        let claims: Claims<Generation> = super::verify(app, TYPE, token).await?;
+        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, generation: claims.kind.generation, ends: claims.exp })
+    }
+}

@@ -1,0 +1,271 @@
+//! Every setting, read once at start from a lookup that is passed in. No other file names an environment variable.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::Tokens;
+
+/// All settings of a function. `template.yaml` sets them on AWS, and gives the local server its defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The five tables' names.
+    pub tables: Tables,
+    /// `DYNAMODB_ENDPOINT`: where DynamoDB answers, when it isn't AWS's.
+    pub dynamodb_endpoint: Option<String>,
+    /// `SIGNING_SECRET`: what the signing key is derived from. Only functions that issue tokens are given it.
+    pub signing_secret: Option<SigningSecret>,
+    /// `TOKEN_ISSUER`: the `iss` and `aud` of every token.
+    pub issuer: String,
+    /// `ACCESS_TOKEN_SECONDS`: how long an access token lives.
+    pub access_token_life: Duration,
+    /// `SESSION_SECONDS`: how long a session lives, with its refresh tokens and the long-lived `token`.
+    pub session_life: Duration,
+    /// `CHAT_PRICE`: what a chat costs.
+    pub chat_price: Tokens,
+    /// `FIRST_GRANT`: what a new account is given.
+    pub first_grant: Tokens,
+    /// `PARALLEL_CHATS`: how many chats of one account may be waiting for the AI at a time.
+    pub parallel_chats: u32,
+    /// `AI_PROVIDER`: who answers.
+    pub ai_provider: AiProvider,
+    /// `AI_TIMEOUT_SECONDS`: how long the AI may take.
+    pub ai_timeout: Duration,
+    /// `ANSWER_LIMIT`: how many bytes of an answer are kept.
+    pub answer_limit: usize,
+    /// `MESSAGE_LIMIT`: how many characters a message may have.
+    pub message_limit: usize,
+    /// `BODY_LIMIT`: how many bytes a request's body may have.
+    pub body_limit: usize,
+    /// `ALLOWED_ORIGINS`: the web origins that browsers may call from, separated by commas.
+    pub allowed_origins: Vec<String>,
+}
+
+/// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and `LEDGER_TABLE`.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    /// Accounts and the claims of e-mail addresses.
+    pub users: String,
+    /// Sessions.
+    pub tokens: String,
+    /// Public signing keys.
+    pub keys: String,
+    /// Chats.
+    pub chats: String,
+    /// The immutable rows behind every balance.
+    pub ledger: String,
+}
+
+/// Who answers messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AiProvider {
+    /// `echo`: answers offline with the message itself.
+    Echo,
+    /// `scripted`: fails, hangs or answers too much where a message asks for it. For tests.
+    Scripted,
+}
+
+/// Where the secret comes from that the signing key is derived from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SigningSecret {
+    /// The secret itself.
+    Value(String),
+    /// The ARN of a Secrets Manager secret that holds it.
+    Arn(String),
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Value(redacted)"),
+            Self::Arn(arn) => write!(f, "Arn({arn})"),
+        }
+    }
+}
+
+/// A setting that can't be used, by name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(pub String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The fewest characters of a signing secret; the template makes one of 64.
+const SECRET_LENGTH: usize = 32;
+
+impl Config {
+    /// The settings of this process's environment.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// The settings that `lookup` knows. An empty value counts as none.
+    ///
+    /// ```
+    /// let table = |name: &str| name.ends_with("_TABLE").then(|| name.to_owned());
+    /// let config = shared::config::Config::from_lookup(table).unwrap();
+    /// assert_eq!(config.chat_price.get(), 100);
+    ///
+    /// let error = shared::config::Config::from_lookup(|name| match name {
+    ///     "CHAT_PRICE" => Some("-1".to_owned()),
+    ///     _ => table(name),
+    /// });
+    /// assert_eq!(error.unwrap_err().to_string(), r#"CHAT_PRICE must be a whole number from 1 to 1000000 (got "-1")"#);
+    /// ```
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let settings = Settings(|name: &str| lookup(name).filter(|value| !value.is_empty()));
+        Ok(Self {
+            tables: Tables {
+                users: settings.required("USERS_TABLE")?,
+                tokens: settings.required("TOKENS_TABLE")?,
+                keys: settings.required("KEYS_TABLE")?,
+                chats: settings.required("CHATS_TABLE")?,
+                ledger: settings.required("LEDGER_TABLE")?,
+            },
+            dynamodb_endpoint: settings.url("DYNAMODB_ENDPOINT")?,
+            signing_secret: settings.signing_secret("SIGNING_SECRET")?,
+            issuer: settings.text("TOKEN_ISSUER", "farebox"),
+            access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
+            session_life: settings.seconds("SESSION_SECONDS", 30 * 86_400, 3600, 366 * 86_400)?,
+            chat_price: settings.tokens("CHAT_PRICE", 100, 1)?,
+            first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
+            parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
+            ai_provider: settings.ai_provider("AI_PROVIDER")?,
+            ai_timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
+            answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
+            message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
+            body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
+            allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
+        })
+    }
+}
+
+struct Settings<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Settings<F> {
+    fn required(&self, name: &str) -> Result<String, ConfigError> {
+        self.0(name).ok_or_else(|| ConfigError(format!("{name} must be set")))
+    }
+
+    fn text(&self, name: &str, default: &str) -> String {
+        self.0(name).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn number<N: FromStr + PartialOrd + fmt::Display>(&self, name: &str, default: N, least: N, most: N) -> Result<N, ConfigError> {
+        let Some(text) = self.0(name) else { return Ok(default) };
+        match text.parse::<N>() {
+            Ok(number) if number >= least && number <= most => Ok(number),
+            _ => Err(ConfigError(format!("{name} must be a whole number from {least} to {most} (got {text:?})"))),
+        }
+    }
+
+    fn seconds(&self, name: &str, default: u64, least: u64, most: u64) -> Result<Duration, ConfigError> {
+        self.number(name, default, least, most).map(Duration::from_secs)
+    }
+
+    fn tokens(&self, name: &str, default: u64, least: u64) -> Result<Tokens, ConfigError> {
+        let number = self.number(name, default, least, 1_000_000)?;
+        Tokens::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
+    }
+
+    fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let url = self.0(name);
+        match &url {
+            Some(text) if !text.starts_with("http://") && !text.starts_with("https://") => {
+                Err(ConfigError(format!("{name} must begin with http:// or https:// (got {text:?})")))
+            }
+            _ => Ok(url),
+        }
+    }
+
+    /// Fails closed: a secret that is too short to be random isn't one.
+    fn signing_secret(&self, name: &str) -> Result<Option<SigningSecret>, ConfigError> {
+        match self.0(name) {
+            None => Ok(None),
+            Some(text) if text.starts_with("arn:") => Ok(Some(SigningSecret::Arn(text))),
+            Some(text) => checked_secret(name, text).map(SigningSecret::Value).map(Some),
+        }
+    }
+
+    fn ai_provider(&self, name: &str) -> Result<AiProvider, ConfigError> {
+        match self.text(name, "echo").as_str() {
+            "echo" => Ok(AiProvider::Echo),
+            "scripted" => Ok(AiProvider::Scripted),
+            other => Err(ConfigError(format!("{name} must be echo or scripted (got {other:?})"))),
+        }
+    }
+
+    fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let text = self.text(name, "");
+        let origins: Vec<String> = text.split(',').map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty()).collect();
+        match origins.iter().find(|origin| !is_origin(origin)) {
+            Some(bad) => Err(ConfigError(format!("{name} must list origins such as https://app.example.com (got {bad:?})"))),
+            None => Ok(origins),
+        }
+    }
+}
+
+/// `secret`, where it is long enough to be random and no sample; `name` is what to complain about.
+pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, ConfigError> {
+    let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
+    if secret.len() < SECRET_LENGTH || distinct < 10 {
+        return Err(ConfigError(format!("{name} must be at least {SECRET_LENGTH} random characters")));
+    }
+    Ok(secret)
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ', '?', '#', '@']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &'static str, value: &'static str) -> Result<Config, ConfigError> {
+        Config::from_lookup(move |asked| {
+            if asked == name {
+                return Some(value.to_owned());
+            }
+            asked.ends_with("_TABLE").then(|| asked.to_owned())
+        })
+    }
+
+    #[test]
+    fn every_setting_that_cant_be_used_is_named() {
+        for (name, value) in [
+            ("USERS_TABLE", ""),
+            ("ACCESS_TOKEN_SECONDS", "1 hour"),
+            ("SESSION_SECONDS", "0"),
+            ("FIRST_GRANT", "4000.5"),
+            ("PARALLEL_CHATS", "65"),
+            ("AI_PROVIDER", "parrot"),
+            ("DYNAMODB_ENDPOINT", "localhost:8000"),
+            ("SIGNING_SECRET", "changeme"),
+            ("SIGNING_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            ("ALLOWED_ORIGINS", "*"),
+            ("ALLOWED_ORIGINS", "https://app.example.com/"),
+        ] {
+            let error = with(name, value).unwrap_err();
+            assert!(error.0.starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_never_shows_itself() {
+        let config = with("SIGNING_SECRET", "0123456789abcdefghijklmnopqrstuvwxyz").unwrap();
+        assert!(!format!("{config:?}").contains("abcdef"));
+    }
+
+    #[test]
+    fn an_arn_is_where_the_secret_is_read() {
+        let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x";
+        assert_eq!(with("SIGNING_SECRET", arn).unwrap().signing_secret, Some(SigningSecret::Arn(arn.into())));
+    }
+}

@@ -1,0 +1,184 @@
+//! Every failure that a client can meet: its status, its code for programs and its sentence for people.
+//!
+//! A handler names a failure where it happens; [`crate::http`] renders and logs it, once.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::Tokens;
+use crate::http::StatusCode;
+
+/// What a fallible step of a handler gives.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Sentences per field that say what to change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct FieldErrors(BTreeMap<String, Vec<String>>);
+
+impl FieldErrors {
+    /// The value, or a note of what is wrong with its field.
+    pub fn check<T>(&mut self, field: &str, value: Result<T, String>) -> Option<T> {
+        value.map_err(|sentence| self.0.entry(field.to_owned()).or_default().push(sentence)).ok()
+    }
+
+    /// Everything noted so far, as the failure to answer with.
+    pub fn into_error(self) -> Error {
+        Error::Invalid(self)
+    }
+
+    fn summary(&self) -> String {
+        match self.0.iter().next() {
+            Some((field, sentences)) if self.0.len() == 1 => format!("{field}: {}", sentences.join(" ")),
+            _ => "Some fields are not valid; see errors.".into(),
+        }
+    }
+}
+
+/// A failure, as the client meets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// 400: the request can't be read at all; the sentence says why.
+    Malformed(String),
+    /// 400: fields hold what they may not.
+    Invalid(FieldErrors),
+    /// 400: the `cursor` wasn't made by this API for this user and this search.
+    InvalidCursor,
+    /// 401: nobody has this name with this password. Says the same of an unknown user and a deactivated one.
+    InvalidCredentials,
+    /// 401: no token came with the request.
+    NotAuthenticated,
+    /// 401: the token is malformed, expired, revoked, of another type or signed by another key.
+    InvalidToken,
+    /// 402: the balance is less than a chat costs.
+    InsufficientTokens {
+        /// What the chat costs.
+        cost: Tokens,
+    },
+    /// 404: nothing is served under this path.
+    NotFound,
+    /// 405: the path is served, but not with this method.
+    MethodNotAllowed {
+        /// The methods that are, as the `Allow` header lists them.
+        allow: String,
+    },
+    /// 409: another account has this name.
+    UsernameTaken,
+    /// 409: another account has this e-mail address.
+    EmailTaken,
+    /// 413: the body is over the limit.
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// 415: the body isn't declared as JSON.
+    UnsupportedMediaType,
+    /// 429: as many chats of this account as may are waiting for the AI.
+    TooManyChats,
+    /// 429: too many passwords are being checked at once.
+    Busy,
+    /// 500: something broke that the client can't mend. The cause is in the log, never in the reply.
+    Internal(String),
+    /// 502: the AI failed or was too slow; nothing was charged.
+    AiFailed,
+    /// 502: the AI failed, and the tokens it was to cost are still held; they come back by themselves.
+    AiFailedTokensHeld,
+    /// 503: the chat's lease ended before its answer could be stored; nothing was charged.
+    NotCharged,
+    /// 503: the store doesn't answer. What was asked for may have happened or not.
+    Unavailable(String),
+}
+
+impl Error {
+    /// A single field that holds what it may not.
+    pub fn field(name: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self::Invalid(FieldErrors(BTreeMap::from([(name.into(), vec![sentence.into()])])))
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
+            Self::InvalidCredentials | Self::NotAuthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::InsufficientTokens { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UsernameTaken | Self::EmailTaken => StatusCode::CONFLICT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyChats | Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::AiFailed | Self::AiFailedTokensHeld => StatusCode::BAD_GATEWAY,
+            Self::NotCharged | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The word that programs branch on. It never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed_request",
+            Self::Invalid(_) => "invalid_fields",
+            Self::InvalidCursor => "invalid_cursor",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::InvalidToken => "invalid_token",
+            Self::InsufficientTokens { .. } => "insufficient_tokens",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::UsernameTaken => "username_taken",
+            Self::EmailTaken => "email_taken",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::TooManyChats => "too_many_chats",
+            Self::Busy => "busy",
+            Self::Internal(_) => "internal_error",
+            Self::AiFailed | Self::AiFailedTokensHeld => "ai_failed",
+            Self::NotCharged => "not_charged",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// The sentence for people: what happened, and what to do.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Malformed(why) => why.clone(),
+            Self::Invalid(fields) => fields.summary(),
+            Self::InvalidCursor => "This cursor is not one of yours. Follow the Link header, or start without a cursor.".into(),
+            Self::InvalidCredentials => "No account has this name and password.".into(),
+            Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
+            Self::InvalidToken => "This token is not valid or no longer is. Log in again.".into(),
+            Self::InsufficientTokens { cost } => format!("A chat costs {cost} tokens and the balance is less. Nothing was charged."),
+            Self::NotFound => "Nothing is served under this path.".into(),
+            Self::MethodNotAllowed { allow } => format!("This path takes {allow}."),
+            Self::UsernameTaken => "Another account has this name. Choose another one.".into(),
+            Self::EmailTaken => "Another account has this e-mail address.".into(),
+            Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
+            Self::UnsupportedMediaType => "Send JSON with `Content-Type: application/json`.".into(),
+            Self::TooManyChats => "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into(),
+            Self::Busy => "Too many people are logging in right now. Try again in a moment.".into(),
+            Self::Internal(_) => "Something went wrong here. It was logged with the request_id.".into(),
+            Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
+            Self::AiFailedTokensHeld => "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into(),
+            Self::NotCharged => "The answer came too late to be stored. Nothing was charged; try again.".into(),
+            Self::Unavailable(_) => "The store did not confirm in time, so this may have happened or not. Look at your balance before you try again.".into(),
+        }
+    }
+
+    /// Seconds after which trying again makes sense, where it does.
+    pub fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::TooManyChats | Self::Busy | Self::NotCharged => Some(1),
+            Self::Unavailable(_) => Some(5),
+            _ => None,
+        }
+    }
+
+    /// What only the log may know.
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}

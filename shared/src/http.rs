@@ -1,0 +1,323 @@
+//! What goes in and out of a handler, and the edge that every request passes: method, size, panics, errors, headers, log.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use lambda_http::RequestExt;
+use lambda_http::http::header::{self, HeaderName};
+use lambda_http::request::RequestContext;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+pub use lambda_http::{Body, Request};
+
+use crate::{App, Error, Result};
+
+/// What a handler gives: a reply, or the failure that the edge renders.
+pub type Reply = Result<Response<Body>>;
+
+/// A method and a path, and the endpoint that serves them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `GET`, `POST` and so on, or `ANY`.
+    pub method: &'static str,
+    /// The path without a trailing slash, in API Gateway's spelling (`/{proxy+}` for any).
+    pub path: &'static str,
+    /// The endpoint's name, which is its file's and its binary's.
+    pub endpoint: &'static str,
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
+
+/// On every reply, the failed ones included.
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// 200 with `body` as JSON.
+pub fn ok(body: &impl Serialize) -> Reply {
+    reply(StatusCode::OK, body)
+}
+
+/// 201 with `body` as JSON.
+pub fn created(body: &impl Serialize) -> Reply {
+    reply(StatusCode::CREATED, body)
+}
+
+fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
+    let body = serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(response(status, JSON, body))
+}
+
+fn response(status: StatusCode, content_type: HeaderValue, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// One JSON object with the fields of all `parts`; later ones win.
+pub fn merge(parts: impl IntoIterator<Item = Value>) -> Value {
+    let fields = parts.into_iter().filter_map(|part| match part {
+        Value::Object(fields) => Some(fields),
+        _ => None,
+    });
+    Value::Object(fields.flatten().collect())
+}
+
+/// The body, read as JSON. A field of the wrong type is named in the failure.
+pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
+    if let Some(content_type) = req.headers().get(header::CONTENT_TYPE) {
+        let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+            return Err(Error::UnsupportedMediaType);
+        }
+    }
+    let body: &[u8] = req.body();
+    let text = std::str::from_utf8(body).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))?;
+    if !text.trim_start().starts_with('{') {
+        return Err(Error::Malformed("The body is not a JSON object.".into()));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let sentence: String = error.inner().to_string().chars().take(200).collect();
+        if error.inner().is_data() && field != "." {
+            Error::field(field, sentence)
+        } else {
+            Error::Malformed(format!("The body is not valid JSON: {sentence}."))
+        }
+    })?;
+    json.end().map_err(|_| Error::Malformed("The body goes on after its JSON object.".into()))?;
+    Ok(value)
+}
+
+/// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case.
+/// Nothing where there is no such header; a failure where there is another scheme or no token in it.
+pub fn authorization(req: &Request) -> Result<Option<&str>> {
+    let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.trim().split_once(' ')).ok_or(Error::InvalidToken)?;
+    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+    if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
+}
+
+/// The query parameter `name`, decoded. An empty one counts as none.
+pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
+    req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
+}
+
+/// `query` in the form of a `Link` header to the next page ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)): relative, so that it
+/// holds under a stage, a custom domain and the local server alike.
+pub fn next_page(query: &[(&str, &str)]) -> Result<HeaderValue> {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let link = format!("<?{query}>; rel=\"next\"");
+    HeaderValue::try_from(link).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// How long this call may still run, as the Lambda context says. An emulator's context may name a moment long gone; it sets no limit.
+pub fn time_left(req: &Request, now_ms: u64) -> Duration {
+    let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
+    deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
+}
+
+/// The time of a call without a limit: API Gateway's, which nobody waits beyond
+/// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
+const UNLIMITED: Duration = Duration::from_secs(29);
+
+/// Answers one request: the same code on Lambda and in the local server.
+pub async fn answer<F>(routes: &'static [Route], handle: impl FnOnce(App, Request) -> F, app: App, req: Request) -> Response<Body>
+where
+    F: Future<Output = Reply>,
+{
+    let started = Instant::now();
+    let request_id = req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default();
+    let origin = allowed_origin(&app, &req);
+    let method = req.method().clone();
+    let path = req.raw_http_path().to_owned();
+    let address = source_address(&req);
+
+    let reply = match gate(routes, &app, &req) {
+        Ok(None) => AssertUnwindSafe(async { handle(app, req).await })
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
+        Ok(Some(preflight)) => Ok(preflight),
+        Err(error) => Err(error),
+    };
+
+    let (mut response, code) = match reply {
+        Ok(response) => (response, ""),
+        Err(error) => {
+            if let Some(cause) = error.cause() {
+                tracing::error!(request_id, code = error.code(), cause, "request failed");
+            }
+            (problem(&error, &request_id), error.code())
+        }
+    };
+    dress(response.headers_mut(), &request_id, origin);
+    let status = response.status().as_u16();
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(request_id, %method, ?path, address, status, code, ms, "request");
+    response
+}
+
+/// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, bodies over the limit.
+fn gate(routes: &[Route], app: &App, req: &Request) -> Result<Option<Response<Body>>> {
+    let path = req.raw_http_path();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let taken: Vec<&str> = routes.iter().filter(|route| route.path == path && route.method != "ANY").map(|route| route.method).collect();
+    if !taken.is_empty() && !taken.contains(&req.method().as_str()) {
+        let allow = format!("{}, OPTIONS", taken.join(", "));
+        if req.method() == Method::OPTIONS {
+            return preflight(&allow).map(Some);
+        }
+        return Err(Error::MethodNotAllowed { allow });
+    }
+    let limit = app.config.body_limit;
+    if req.body().len() > limit {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    Ok(None)
+}
+
+/// 204 to an `OPTIONS` request, a browser's CORS preflight included; [`dress`] adds the origin where it is allowed.
+fn preflight(allow: &str) -> Reply {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allow = HeaderValue::try_from(allow).map_err(|error| Error::Internal(error.to_string()))?;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
+    headers.insert(header::ALLOW, allow);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type, idempotency-key"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    Ok(response)
+}
+
+/// A failure as a problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+fn problem(error: &Error, request_id: &str) -> Response<Body> {
+    let status = error.status();
+    let mut body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": error.detail(),
+        "code": error.code(),
+        "request_id": request_id,
+    });
+    if let (Error::Invalid(fields), Some(body)) = (error, body.as_object_mut()) {
+        body.insert("errors".into(), json!(fields));
+    }
+    let mut response = response(status, PROBLEM, body.to_string());
+    let headers = response.headers_mut();
+    if let Error::MethodNotAllowed { allow } = error
+        && let Ok(allow) = HeaderValue::try_from(allow)
+    {
+        headers.insert(header::ALLOW, allow);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>) {
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    match origin {
+        Some(origin) => {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("link, retry-after, x-request-id"));
+        }
+        None => {
+            headers.remove(header::ACCESS_CONTROL_ALLOW_METHODS);
+            headers.remove(header::ACCESS_CONTROL_ALLOW_HEADERS);
+            headers.remove(header::ACCESS_CONTROL_MAX_AGE);
+        }
+    }
+}
+
+/// The request's `Origin`, where it is one of the configured ones, letter for letter.
+fn allowed_origin(app: &App, req: &Request) -> Option<HeaderValue> {
+    let origin = req.headers().get(header::ORIGIN)?;
+    app.config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+}
+
+/// The address that API Gateway saw. Headers such as `X-Forwarded-For` are the client's own words and aren't read.
+fn source_address(req: &Request) -> String {
+    match req.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
+        _ => None,
+    }
+    .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_body(content_type: &str, body: &str) -> Request {
+        let mut request = Request::new(Body::from(body));
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        request
+    }
+
+    #[derive(serde::Deserialize, Debug)]
+    struct Body1 {
+        #[allow(dead_code)]
+        message: Option<String>,
+    }
+
+    #[test]
+    fn a_field_of_the_wrong_type_is_named() {
+        let error = json::<Body1>(&with_body("application/json", r#"{"message": 5}"#)).unwrap_err();
+        assert_eq!(error.code(), "invalid_fields");
+        assert!(error.detail().starts_with("message: invalid type: integer `5`, expected a string"), "{}", error.detail());
+    }
+
+    #[test]
+    fn only_json_objects_are_read() {
+        for body in ["", " ", "{", "[1]", "null", "\"x\"", "{} {}", r#"{"message": 1e400}"#] {
+            let error = json::<Body1>(&with_body("application/json", body)).unwrap_err();
+            assert_eq!(error.status(), StatusCode::BAD_REQUEST, "{body}");
+        }
+        for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data"] {
+            assert_eq!(json::<Body1>(&with_body(content_type, "{}")).unwrap_err(), Error::UnsupportedMediaType);
+        }
+        for content_type in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"] {
+            json::<Body1>(&with_body(content_type, "{}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_bearer_or_token_in_any_case() {
+        let mut request = Request::new(Body::Empty);
+        assert_eq!(authorization(&request), Ok(None));
+        for (value, token) in [("Bearer x", Ok(Some("x"))), ("tOKEN  x ", Ok(Some("x"))), ("Basic x", Err(Error::InvalidToken)), ("x", Err(Error::InvalidToken))] {
+            request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            assert_eq!(authorization(&request), token, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_the_next_page_is_relative_and_encoded() {
+        let link = next_page(&[("q", "a b&c>"), ("cursor", "x-_")]).unwrap();
+        assert_eq!(link, "<?q=a+b%26c%3E&cursor=x-_>; rel=\"next\"");
+    }
+}

@@ -1,0 +1,48 @@
+//! The start of a Lambda function: settings, connections, then one request after the other.
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+
+use lambda_http::{service_fn, tracing};
+
+use crate::config::Config;
+use crate::http::{self, Reply, Request, Route};
+use crate::App;
+
+/// Serves one endpoint until the platform stops the process. This is the whole `main` of a function.
+///
+/// The exit code is a failure where a setting can't be used; the log names it.
+pub fn serve<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    tracing::init_default_subscriber();
+    // One thread: a function has one request at a time, and less than two processors.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&error),
+    };
+    runtime.block_on(async {
+        let config = match Config::from_env() {
+            Ok(config) => config,
+            Err(error) => return refuse(&error),
+        };
+        let app = match App::start(config).await {
+            Ok(app) => app,
+            Err(error) => return refuse(&error),
+        };
+        let answer = service_fn(move |req| {
+            let app = app.clone();
+            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
+        });
+        match lambda_http::run(answer).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&error),
+        }
+    })
+}
+
+fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
+    tracing::error!("this function can't run: {error}");
+    ExitCode::FAILURE
+}

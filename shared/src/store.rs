@@ -1,0 +1,224 @@
+//! The only door to DynamoDB. Each file holds what is done to one kind of item; `accounts` is the only one that moves tokens.
+//!
+//! Every write can be sent twice and acts once, since the SDK sends again by itself whenever a reply is lost: a condition tells
+//! the second from the first, or the bytes are the same.
+
+mod accounts;
+mod chats;
+mod keys;
+mod ledger;
+mod sessions;
+mod users;
+
+pub use accounts::{Hold, Settled};
+pub use keys::PublicKey;
+pub use ledger::{Entry, EntryKind};
+pub use sessions::{Rotation, Session};
+pub use users::NewAccount;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock::month;
+use crate::config::{Config, Tables};
+use crate::{Error, Result};
+
+/// How long one attempt of a call may take: a call that normally takes milliseconds is lost by then.
+const ATTEMPT: Duration = Duration::from_millis(1500);
+
+/// How long a call may take with everything that the SDK repeats.
+const OPERATION: Duration = Duration::from_secs(5);
+
+/// DynamoDB, with the tables' names. Cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    tables: Arc<Tables>,
+}
+
+/// An item as the SDK knows it.
+type Item = HashMap<String, AttributeValue>;
+
+impl Store {
+    /// A client with time-outs, for the endpoint of the settings or AWS's own.
+    pub fn connect(aws: &aws_config::SdkConfig, config: &Config) -> Self {
+        Self::over(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
+    }
+
+    /// The same, over a client configuration that the caller has begun.
+    pub fn over(client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
+        let mut client = client.timeout_config(timeouts);
+        if let Some(endpoint) = &config.dynamodb_endpoint {
+            client = client.endpoint_url(endpoint);
+        }
+        Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
+    }
+
+    /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and "still in progress" mean that
+    /// nothing was applied yet, so the same bytes go out again under the same token, after a pause of random length.
+    async fn transact(&self, items: Vec<TransactWriteItem>, token: &str) -> Result<Transaction> {
+        let mut patience = Patience::new();
+        loop {
+            let sent = self.client.transact_write_items().set_transact_items(Some(items.clone())).client_request_token(token).send().await;
+            let error = match sent {
+                Ok(_) => return Ok(Transaction::Applied),
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    let reasons = cancelled.cancellation_reasons();
+                    let refused = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+                    if reasons.iter().any(refused) {
+                        return Ok(Transaction::Refused(reasons.to_vec()));
+                    }
+                }
+                Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
+                _ => return Err(error.into()),
+            }
+            patience.pause_or(error).await?;
+        }
+    }
+}
+
+/// What became of a transaction.
+enum Transaction {
+    Applied,
+    /// A condition didn't hold, and nothing was applied: a reason per item.
+    Refused(Vec<CancellationReason>),
+}
+
+impl Transaction {
+    /// The item that made the condition of the `index`-th write fail. Nothing where that one didn't fail.
+    fn refused(reasons: &[CancellationReason], index: usize) -> Option<Item> {
+        let reason = reasons.get(index)?;
+        (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item().cloned().unwrap_or_default())
+    }
+}
+
+/// Pauses of growing, random length between repeated writes, within the time that one call may take.
+struct Patience {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
+    }
+
+    /// Waits, or gives `error` back where there is no time left.
+    async fn pause_or(&mut self, error: impl Into<Error>) -> Result<()> {
+        let mut random = [0_u8; 1];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::Internal("no randomness".into()))?;
+        let pause = self.pause.mul_f64(0.5 + f64::from(random[0]) / 255.0);
+        if Instant::now() + pause > self.until {
+            return Err(error.into());
+        }
+        tokio::time::sleep(pause).await;
+        self.pause = (self.pause * 2).min(Duration::from_millis(500));
+        Ok(())
+    }
+}
+
+/// Counts how often the SDK really sent a request: after a second time, a first one may still be on its way.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<AtomicU32>);
+
+impl Attempts {
+    fn more_than_one(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Whether a single write was turned away by a transaction on the same item; nothing was applied.
+fn is_conflict<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.as_service_error().is_some_and(|service| service.code() == Some("TransactionConflictException"))
+}
+
+fn to_item(value: impl Serialize) -> Result<Item> {
+    serde_dynamo::to_item(value).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
+    serde_dynamo::from_item(item).map_err(|error| Error::Internal(format!("a stored item: {error}")))
+}
+
+/// A text value.
+fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+/// A number value.
+fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// Which of `shards` partitions of an index this account's items go to.
+fn shard(user_id: &str, shards: u8) -> u8 {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, user_id.as_bytes());
+    hash.as_ref().first().map_or(0, |byte| byte % shards)
+}
+
+/// The partition of the index by_time that a chat of this user and time (milliseconds) goes to: `<yyyy-mm>#<shard>`.
+pub fn chat_month(user_id: &str, millis: u64) -> String {
+    format!("{}#{}", month(millis), shard(user_id, CHAT_SHARDS))
+}
+
+/// How many partitions the administrators' list of users is spread over.
+const USER_SHARDS: u8 = 4;
+
+/// How many partitions the administrators' list of chats is spread over.
+const CHAT_SHARDS: u8 = 16;
+
+/// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried again (503).
+impl<E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug> From<SdkError<E, R>> for Error {
+    fn from(error: SdkError<E, R>) -> Self {
+        let transient = match error.as_service_error() {
+            None => true,
+            Some(service) => matches!(
+                service.code(),
+                Some(
+                    "InternalServerError"
+                        | "ServiceUnavailable"
+                        | "ThrottlingException"
+                        | "ProvisionedThroughputExceededException"
+                        | "RequestLimitExceeded"
+                        | "TransactionConflictException"
+                        | "TransactionCanceledException"
+                        | "TransactionInProgressException"
+                ) | None
+            ),
+        };
+        let cause = format!("{error:?}");
+        if transient { Self::Unavailable(cause) } else { Self::Internal(cause) }
+    }
+}

@@ -1,0 +1,306 @@
+//! Accounts: reading them, and the only writes that move tokens. `docs/money.md` tells the whole protocol.
+//!
+//! A chat is paid in two steps. [`Store::reserve`] takes the tokens off the balance in one conditional write and keeps them on the
+//! account; [`Store::settle`] turns them into a stored chat, or [`Store::release`] gives them back. At every moment
+//! `granted = tokens + reservations + spent`.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use super::{Attempts, Entry, EntryKind, Item, Patience, Store, Transaction, from_item, is_conflict, n, s, to_item};
+use crate::auth::AccessToken;
+use crate::chat::{Chat, Reservation};
+use crate::user::Account;
+use crate::{Error, Result, Tokens};
+
+/// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve can still be on its way.
+const CLOSED: u64 = 60;
+
+/// Everything that a reservation is, fixed before the first send.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    account: String,
+    user_id: String,
+    rid: String,
+    reservation: Reservation,
+    tokens_left: Tokens,
+    sent_again: bool,
+    /// Closed ids whose time is over: whoever settles next removes them.
+    outdated: Vec<String>,
+}
+
+impl Hold {
+    /// A reservation of `cost` for the chat `chat_id`, whose lease ends at the second `expires_at`.
+    pub fn new(caller: &AccessToken, chat_id: Uuid, cost: Tokens, expires_at: u64) -> Self {
+        Self {
+            account: account_key(&caller.name),
+            user_id: caller.user_id.clone(),
+            rid: Uuid::new_v4().simple().to_string(),
+            reservation: Reservation { cost, owner: chat_id.to_string(), expires_at, fingerprint: String::new() },
+            tokens_left: Tokens::ZERO,
+            sent_again: false,
+            outdated: Vec::new(),
+        }
+    }
+
+    /// The balance right after the tokens were taken.
+    pub fn tokens_left(&self) -> Tokens {
+        self.tokens_left
+    }
+}
+
+/// What became of a chat whose answer is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is stored and paid.
+    Stored,
+    /// Its lease had ended: it is not stored, and the tokens are or will be given back.
+    TooLate,
+}
+
+/// Why a reserve was refused.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It wasn't: this very reservation stands, only the reply was lost.
+    Ours,
+    /// The token no longer opens the account.
+    Identity,
+    /// Reservations whose lease is over are in the way.
+    Expired(Vec<(String, Reservation)>),
+    /// The balance is less than the cost.
+    Tokens,
+    /// As many reservations stand as may.
+    Limit,
+    /// Nothing of this holds any more: the account has changed since.
+    Changed,
+}
+
+impl Store {
+    /// The caller's account, if the token still opens it.
+    pub async fn account(&self, caller: &AccessToken) -> Result<Account> {
+        caller.admits(self.account_by_key(&caller.name).await?)
+    }
+
+    /// The account with this key of a name, strongly consistent.
+    pub async fn account_by_key(&self, name_key: &str) -> Result<Option<Account>> {
+        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(account_key(name_key)));
+        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    }
+
+    /// Takes the tokens of a chat off the balance, in one conditional write that also checks the caller against the account, limits
+    /// how many chats of an account may wait at a time, and is safe to be sent twice.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`] and [`Error::TooManyChats`]; after each of them nothing was taken.
+    pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32, now: u64) -> Result<()> {
+        let mut cleared = false;
+        let mut patience = Patience::new();
+        loop {
+            let refused = match self.try_reserve(caller, hold, limit).await? {
+                Ok(account) => return hold.taken_from(&account, now),
+                Err(Some(account)) => Some(account),
+                // Where the refusal came without the item, a read tells.
+                Err(None) => self.account_by_key(&caller.name).await?,
+            };
+            match refusal(refused.as_ref(), caller, hold, limit, now) {
+                Refusal::Ours => return hold.taken_from(refused.as_ref().ok_or(Error::InvalidToken)?, now),
+                Refusal::Identity => return Err(Error::InvalidToken),
+                Refusal::Expired(expired) if !cleared => {
+                    cleared = true;
+                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None))).await?;
+                }
+                Refusal::Limit => return Err(Error::TooManyChats),
+                Refusal::Tokens | Refusal::Expired(_) => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
+                Refusal::Changed => patience.pause_or(Error::Unavailable("a reserve was refused without a reason that lasts".into())).await?,
+            }
+        }
+    }
+
+    /// Sends the reserve: the account after it, or the one that refused it where the reply held one.
+    async fn try_reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32) -> Result<Result<Account, Option<Account>>> {
+        let attempts = Attempts::default();
+        let mut patience = Patience::new();
+        loop {
+            let sent = self
+                .client
+                .update_item()
+                .table_name(&self.tables.users)
+                .key("pk", s(&hold.account))
+                .update_expression("SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires)")
+                .condition_expression(
+                    "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(revoked) OR NOT contains(revoked, :session)) \
+                     AND tokens >= :cost AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) \
+                     AND size(reservations) < :limit",
+                )
+                .expression_attribute_names("#rid", &hold.rid)
+                .expression_attribute_values(":cost", n(hold.reservation.cost))
+                .expression_attribute_values(":reservation", AttributeValue::M(to_item(&hold.reservation)?))
+                .expression_attribute_values(":expires", n(hold.reservation.expires_at))
+                .expression_attribute_values(":id", s(&caller.user_id))
+                .expression_attribute_values(":true", AttributeValue::Bool(true))
+                .expression_attribute_values(":epoch", n(caller.auth_epoch))
+                .expression_attribute_values(":session", s(&caller.session))
+                .expression_attribute_values(":limit", n(limit))
+                .return_values(ReturnValue::AllNew)
+                .return_values_on_condition_check_failure(AllOld)
+                .customize()
+                .interceptor(attempts.clone())
+                .send()
+                .await;
+            hold.sent_again |= attempts.more_than_one();
+            match sent {
+                Ok(updated) => return Ok(Ok(from_item(updated.attributes.unwrap_or_default())?)),
+                Err(error) if is_conflict(&error) => patience.pause_or(error).await?,
+                Err(error) => return Ok(Err(refused_item(error)?.map(from_item).transpose()?)),
+            }
+        }
+    }
+
+    /// Stores the chat and its ledger row and spends the tokens that were held for it, in one transaction: all or nothing, and only
+    /// while the lease lasts.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the outcome stays unknown; then the lease decides.
+    pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<Settled> {
+        let entry = Entry {
+            user_id: hold.user_id.clone(),
+            entry_id: chat.chat_id.clone(),
+            amount: -i64::try_from(hold.reservation.cost.get()).unwrap_or(i64::MAX),
+            kind: EntryKind::Chat,
+            reason: "chat".into(),
+            actor: hold.user_id.clone(),
+            chat_id: Some(chat.chat_id.clone()),
+            time: chat.time,
+        };
+        let writes = vec![
+            TransactWriteItem::builder().update(self.spend(hold, now)?).build(),
+            self.put_new(&self.tables.chats, "attribute_not_exists(chat_id)", to_item(chat)?)?,
+            self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", to_item(&entry)?)?,
+        ];
+        match self.transact(writes, &hold.reservation.owner).await? {
+            Transaction::Applied => Ok(Settled::Stored),
+            // The reservation is gone, or its lease is over. If that was a copy of this very settle, its row stands.
+            Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => Ok(Settled::Stored),
+            Transaction::Refused(_) => Ok(Settled::TooLate),
+        }
+    }
+
+    fn spend(&self, hold: &Hold, now: u64) -> Result<Update> {
+        let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
+        let mut remove = String::from(" REMOVE reservations.#rid");
+        let mut update = Update::builder().table_name(&self.tables.users).key("pk", s(&hold.account));
+        if hold.sent_again {
+            set.push_str(", closed.#rid = :closed");
+            update = update.expression_attribute_values(":closed", n(now + CLOSED));
+        }
+        for (index, outdated) in hold.outdated.iter().enumerate() {
+            remove.push_str(&format!(", closed.#old{index}"));
+            update = update.expression_attribute_names(format!("#old{index}"), outdated);
+        }
+        let update = update
+            .update_expression(set + &remove)
+            .condition_expression("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
+            .expression_attribute_names("#rid", &hold.rid)
+            .expression_attribute_names("#cost", "cost")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":id", s(&hold.user_id))
+            .expression_attribute_values(":owner", s(&hold.reservation.owner))
+            .expression_attribute_values(":now", n(now))
+            .build();
+        update.map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
+        let get = self.client.get_item().table_name(&self.tables.ledger).key("user_id", s(user_id)).key("entry_id", s(entry_id));
+        Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
+    }
+
+    /// Gives back the tokens of a chat that got no answer. Released twice, it acts once.
+    pub async fn release(&self, hold: &Hold, now: u64) -> Result<()> {
+        let closed = hold.sent_again.then_some(now + CLOSED);
+        self.give_back(&hold.account, &hold.user_id, &hold.rid, &hold.reservation, closed).await
+    }
+
+    /// On condition that this very reservation stands: the id of its chat is compared, so that one that was released and made anew
+    /// under the same id isn't touched.
+    async fn give_back(&self, account: &str, user_id: &str, rid: &str, reservation: &Reservation, closed: Option<u64>) -> Result<()> {
+        let mut patience = Patience::new();
+        loop {
+            let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
+            let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
+            if let Some(until) = closed {
+                set.push_str(", closed.#rid = :closed");
+                update = update.expression_attribute_values(":closed", n(until));
+            }
+            let sent = update
+                .update_expression(set + " REMOVE reservations.#rid")
+                .condition_expression("id = :id AND reservations.#rid.#owner = :owner")
+                .expression_attribute_names("#rid", rid)
+                .expression_attribute_names("#cost", "cost")
+                .expression_attribute_names("#owner", "owner")
+                .expression_attribute_values(":id", s(user_id))
+                .expression_attribute_values(":owner", s(&reservation.owner))
+                .send()
+                .await;
+            match sent {
+                Ok(_) => return Ok(()),
+                Err(error) if is_conflict(&error) => patience.pause_or(error).await?,
+                Err(error) => return refused_item(error).map(drop),
+            }
+        }
+    }
+
+    pub(super) fn put_new(&self, table: &str, condition: &str, item: Item) -> Result<TransactWriteItem> {
+        let put = Put::builder().table_name(table).set_item(Some(item)).condition_expression(condition);
+        let put = put.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+}
+
+impl Hold {
+    fn taken_from(&mut self, account: &Account, now: u64) -> Result<()> {
+        self.tokens_left = account.tokens;
+        self.outdated = account.closed.iter().filter(|(_, until)| **until <= now).map(|(rid, _)| rid.clone()).collect();
+        Ok(())
+    }
+}
+
+/// The key of the account with this key of a name.
+pub(super) fn account_key(name_key: &str) -> String {
+    format!("user:{name_key}")
+}
+
+/// The item that refused a conditional write, where the reply held it; any other failure stays one.
+fn refused_item(error: aws_sdk_dynamodb::error::SdkError<UpdateItemError>) -> Result<Option<Item>> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(refused)) => Ok(refused.item.clone()),
+        _ => Err(error.into()),
+    }
+}
+
+/// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call learns nothing else, and
+/// "not enough tokens" wins over "too many at once".
+fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limit: u32, now: u64) -> Refusal {
+    let Some(account) = account else { return Refusal::Identity };
+    if account.id == caller.user_id && account.reservations.get(&hold.rid).is_some_and(|standing| standing.owner == hold.reservation.owner) {
+        return Refusal::Ours;
+    }
+    if caller.admits(Some(account.clone())).is_err() {
+        return Refusal::Identity;
+    }
+    let poor = account.tokens < hold.reservation.cost;
+    let crowded = account.reservations.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    if !poor && !crowded {
+        return Refusal::Changed;
+    }
+    let expired = account.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
+    let expired: Vec<_> = expired.map(|(rid, reservation)| (rid.clone(), reservation.clone())).collect();
+    match (expired.is_empty(), poor) {
+        (false, _) => Refusal::Expired(expired),
+        (true, true) => Refusal::Tokens,
+        (true, false) => Refusal::Limit,
+    }
+}

@@ -1,0 +1,54 @@
+//! The table Keys: public signing keys.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Store, from_item, n, s, to_item};
+use crate::Result;
+
+/// A public key that tokens may be signed with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicKey {
+    /// Its id, which tokens name in their header.
+    pub kid: String,
+    /// The key: 32 bytes in base64url, as a JWK has it ([RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
+    pub x: String,
+    /// The second at which it was published.
+    pub from: u64,
+    /// The second from which it no longer holds. The key that signs today has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+}
+
+impl PublicKey {
+    /// Whether tokens may be signed with it at `now`.
+    pub fn is_valid(&self, now: u64) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl Store {
+    /// Every published key: a handful at most, since they leave the table when they end.
+    pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
+        let scan = self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
+        scan.items.unwrap_or_default().into_iter().map(from_item).collect()
+    }
+
+    /// Publishes a key. Publishing it again changes nothing.
+    pub async fn publish_key(&self, key: &PublicKey) -> Result<()> {
+        let put = self.client.put_item().table_name(&self.tables.keys).set_item(Some(to_item(key)?));
+        match put.condition_expression("attribute_not_exists(kid)").send().await {
+            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
+            sent => Ok(sent.map(drop)?),
+        }
+    }
+
+    /// Sets the second at which a key ends, unless it has one.
+    pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
+        let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
+        let update = update.update_expression("SET #until = if_not_exists(#until, :until)").condition_expression("attribute_exists(kid)");
+        match update.expression_attribute_names("#until", "until").expression_attribute_values(":until", n(until)).send().await {
+            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
+            sent => Ok(sent.map(drop)?),
+        }
+    }
+}

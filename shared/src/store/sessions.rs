@@ -1,0 +1,109 @@
+//! Sessions in the table Tokens: what refresh tokens hang on.
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Store, from_item, n, s, to_item};
+use crate::auth::RefreshToken;
+use crate::user::Account;
+use crate::{Error, Result};
+
+/// A session: begun by a log-in, ended by its time, a log-out or the alarm of a dead refresh token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// `session:<id>`.
+    pk: String,
+    /// The account's id.
+    pub user_id: String,
+    /// The highest generation of its refresh tokens that was ever presented.
+    generation: u64,
+    /// The account's epoch when it began.
+    pub auth_epoch: u64,
+    /// The second at which it ends, however often it is refreshed.
+    pub ends: u64,
+    /// DynamoDB deletes it some time after this second.
+    expires_at: u64,
+}
+
+/// What became of a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It is its session's current or next one.
+    Current(Session),
+    /// It was dead: a later generation has been used. Somebody has an old copy.
+    Dead,
+    /// Its session has ended, or never was.
+    Gone,
+}
+
+const PREFIX: &str = "session:";
+
+impl Session {
+    /// A session of this account that ends at the second `ends`.
+    pub fn new(account: &Account, ends: u64) -> Self {
+        Self {
+            pk: format!("{PREFIX}{}", Uuid::new_v4()),
+            user_id: account.id.clone(),
+            generation: 0,
+            auth_epoch: account.auth_epoch,
+            ends,
+            expires_at: ends,
+        }
+    }
+
+    /// Its random id.
+    pub fn id(&self) -> &str {
+        self.pk.strip_prefix(PREFIX).unwrap_or_default()
+    }
+}
+
+impl Store {
+    /// Writes a new session. The id is random, so that one that stands already is this one.
+    pub async fn start_session(&self, session: &Session) -> Result<()> {
+        let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(session)?));
+        match put.condition_expression("attribute_not_exists(pk)").send().await {
+            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
+            sent => Ok(sent.map(drop)?),
+        }
+    }
+
+    /// Presents a refresh token: the session's generation becomes this one's, if it was this one's or the one before.
+    /// One conditional write; sent twice, it acts once.
+    pub async fn rotate(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(format!("{PREFIX}{}", token.session)))
+            .update_expression("SET generation = :presented")
+            .condition_expression("user_id = :user AND ends > :now AND generation IN (:presented, :before)")
+            .expression_attribute_values(":user", s(&token.user_id))
+            .expression_attribute_values(":now", n(now))
+            .expression_attribute_values(":presented", n(token.generation))
+            .expression_attribute_values(":before", n(i128::from(token.generation) - 1))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(AllOld);
+        let error = match update.send().await {
+            Ok(updated) => return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?)),
+            Err(error) => error,
+        };
+        let refused = match error.as_service_error() {
+            Some(service) if service.is_conditional_check_failed_exception() => error.into_service_error(),
+            _ => return Err(error.into()),
+        };
+        let aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(refused) = refused else {
+            return Err(Error::Internal("a refused write without its reason".into()));
+        };
+        let Some(item) = refused.item else { return Ok(Rotation::Gone) };
+        let session: Session = from_item(item)?;
+        let dead = session.user_id == token.user_id && session.ends > now && token.generation < session.generation;
+        Ok(if dead { Rotation::Dead } else { Rotation::Gone })
+    }
+
+    /// Ends a session. Ending it again changes nothing.
+    pub async fn end_session(&self, id: &str) -> Result<()> {
+        self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{id}"))).send().await?;
+        Ok(())
+    }
+}

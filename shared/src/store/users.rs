@@ -1,0 +1,181 @@
+//! Registration, and finding who logs in.
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::accounts::account_key;
+use super::{Entry, EntryKind, Item, Session, Store, Transaction, USER_SHARDS, from_item, s, shard, to_item};
+use crate::clock::{Clock, month};
+use crate::user::{Account, Email, Role, Username};
+use crate::{Error, Result, Tokens};
+
+/// What a new account is made of.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// Its name.
+    pub name: Username,
+    /// Its address, which becomes its own too.
+    pub email: Option<Email>,
+    /// The hash of its password.
+    pub password: String,
+    /// What it may do.
+    pub role: Role,
+    /// What it is given.
+    pub grant: Tokens,
+    /// Why, for the ledger.
+    pub reason: &'static str,
+}
+
+/// The claim of an e-mail address, in the table Users under `email:<key of the address>`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Claim {
+    pk: String,
+    id: String,
+    /// The key of the account's name.
+    name: String,
+    verified: bool,
+    shard: String,
+    label: String,
+}
+
+impl NewAccount {
+    /// The account, with an id of its own.
+    pub fn open(&self, clock: &Clock) -> Account {
+        let (id, created) = (clock.id().to_string(), clock.millis());
+        let shard = shard(&id, USER_SHARDS);
+        Account {
+            pk: account_key(self.name.key()),
+            name: self.name.shown().to_owned(),
+            email: self.email.as_ref().map(|email| email.shown().to_owned()),
+            password: self.password.clone(),
+            role: self.role,
+            active: true,
+            tokens: self.grant,
+            granted: self.grant,
+            spent: Tokens::ZERO,
+            reservations: Default::default(),
+            closed: Default::default(),
+            auth_epoch: 1,
+            revoked: Default::default(),
+            created,
+            nonce: Uuid::new_v4().to_string(),
+            month: format!("{}#{shard}", month(created)),
+            shard: shard.to_string(),
+            label: self.name.key().to_owned(),
+            id,
+        }
+    }
+}
+
+impl Store {
+    /// Writes a new account with its first grant, its claim of an address and its first session, all or nothing: of two registrations
+    /// with one name or address exactly one is written. Sent again, it is the success it was.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`] and [`Error::EmailTaken`].
+    pub async fn register(&self, new: &NewAccount, account: &Account, session: Option<&Session>) -> Result<()> {
+        let grant = Entry {
+            user_id: account.id.clone(),
+            entry_id: account.id.clone(),
+            amount: i64::try_from(account.granted.get()).unwrap_or(i64::MAX),
+            kind: EntryKind::Grant,
+            reason: new.reason.into(),
+            actor: account.id.clone(),
+            chat_id: None,
+            time: account.created,
+        };
+        let mut writes = vec![
+            self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(account)?)?,
+            self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", to_item(&grant)?)?,
+        ];
+        if let Some(session) = session {
+            writes.push(self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?);
+        }
+        // A name may look like an address. Nobody gets the one while somebody else has the other: they log in with either.
+        let name_claim = new.name.key().contains('@').then(|| claim_key(new.name.key()));
+        let email_claim = new.email.as_ref().map(|email| claim_key(email.key()));
+        if let (Some(email), Some(pk)) = (&new.email, &email_claim) {
+            let claim = Claim {
+                pk: pk.clone(),
+                id: account.id.clone(),
+                name: new.name.key().to_owned(),
+                verified: false,
+                shard: account.shard.clone(),
+                label: email.key().to_owned(),
+            };
+            writes.push(self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(&claim)?)?);
+            if email.key() != new.name.key() {
+                writes.push(self.is_free(&account_key(email.key()))?);
+            }
+        }
+        if let Some(pk) = name_claim.filter(|pk| email_claim.as_ref() != Some(pk)) {
+            writes.push(self.is_free(&pk)?);
+        }
+
+        let reasons = match self.transact(writes, &account.nonce).await? {
+            Transaction::Applied => return Ok(()),
+            Transaction::Refused(reasons) => reasons,
+        };
+        match Transaction::refused(&reasons, 0) {
+            Some(standing) if is_same(&standing, account) => Ok(()),
+            Some(_) => Err(Error::UsernameTaken),
+            None if new.email.is_some() => Err(Error::EmailTaken),
+            None => Err(Error::UsernameTaken),
+        }
+    }
+
+    fn is_free(&self, pk: &str) -> Result<TransactWriteItem> {
+        let check = ConditionCheck::builder().table_name(&self.tables.users).key("pk", s(pk)).condition_expression("attribute_not_exists(pk)");
+        let check = check.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+
+    /// The account that logs in as `login`, which is the key of a name or of an address. Both are looked for at once; the account
+    /// behind an address takes one more round trip.
+    pub async fn find(&self, login: &str) -> Result<Option<Account>> {
+        if !login.contains('@') {
+            return self.account_by_key(login).await;
+        }
+        let (account, claim) = tokio::try_join!(self.account_by_key(login), self.claim(login))?;
+        match (account, claim) {
+            (Some(account), _) => Ok(Some(account)),
+            (None, Some(claim)) => Ok(self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    async fn claim(&self, email_key: &str) -> Result<Option<Claim>> {
+        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(claim_key(email_key)));
+        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    }
+
+    /// Puts a stronger hash of the same password in the place of `account`'s, unless the password has changed since it was read.
+    pub async fn strengthen(&self, account: &Account, hash: &str) -> Result<()> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&account.pk))
+            .update_expression("SET #password = :strong")
+            .condition_expression("id = :id AND #password = :weak")
+            .expression_attribute_names("#password", "password")
+            .expression_attribute_values(":id", s(&account.id))
+            .expression_attribute_values(":weak", s(&account.password))
+            .expression_attribute_values(":strong", s(hash));
+        match update.send().await {
+            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
+            sent => Ok(sent.map(drop)?),
+        }
+    }
+}
+
+fn claim_key(email_key: &str) -> String {
+    format!("email:{email_key}")
+}
+
+/// Whether the account that stands is the one that was to be written: then only the reply was lost.
+fn is_same(standing: &Item, account: &Account) -> bool {
+    standing.get("nonce").and_then(|nonce| nonce.as_s().ok()) == Some(&account.nonce)
+}

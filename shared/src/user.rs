@@ -1,0 +1,247 @@
+//! People: their names, addresses, roles and accounts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use icu_casemap::CaseMapper;
+use icu_normalizer::ComposingNormalizer;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::Tokens;
+use crate::chat::Reservation;
+use crate::clock;
+
+/// The most characters of a name, as Django's clients know it.
+const NAME_LENGTH: usize = 150;
+
+/// The most characters of an e-mail address ([RFC 5321](https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3)).
+const EMAIL_LENGTH: usize = 254;
+
+/// A name that an account can have, as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Username {
+    shown: String,
+    key: String,
+}
+
+impl Username {
+    /// Letters and digits of any script and `@ . + - _`, at most 150 characters. Names that differ only in case or in their
+    /// Unicode form have one key, and are one name.
+    ///
+    /// ```
+    /// use shared::user::Username;
+    /// let shown = Username::parse("Ann").unwrap();
+    /// assert_eq!(shown.key(), Username::parse("ａＮＮ").unwrap().key());
+    /// assert!(Username::parse("ann smith").unwrap_err().contains("letters, digits"));
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let key = key(text);
+        if text.is_empty() {
+            return Err("This field may not be empty.".into());
+        }
+        if text.chars().count() > NAME_LENGTH || key.chars().count() > NAME_LENGTH {
+            return Err(format!("A name has at most {NAME_LENGTH} characters."));
+        }
+        let allowed = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
+        if !text.chars().all(allowed) || !key.chars().all(allowed) {
+            return Err("A name has only letters, digits and @ . + - _".into());
+        }
+        Ok(Self { shown: text.to_owned(), key })
+    }
+
+    /// The name as it was typed.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What the account is found by.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+/// An e-mail address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email {
+    shown: String,
+    key: String,
+}
+
+impl Email {
+    /// Something before an `@` and a domain after it; whether anybody reads it, only a mail can tell.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let sentence = "This is not an e-mail address.";
+        let text = text.trim();
+        let (local, domain) = text.rsplit_once('@').ok_or(sentence)?;
+        let plain = text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>()[],;:\\\"".contains(c));
+        let labels = domain.split('.').collect::<Vec<_>>();
+        let domain_holds = labels.len() > 1 && labels.iter().all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'));
+        if !plain || local.is_empty() || local.contains('@') || !domain_holds || text.chars().count() > EMAIL_LENGTH {
+            return Err(sentence.into());
+        }
+        Ok(Self { shown: text.to_owned(), key: key(text) })
+    }
+
+    /// The address as it was typed.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What the claim of the address is found by.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+/// What an account may be found by, if `login` can be a name or an address at all.
+pub fn login_key(login: &str) -> Option<String> {
+    let name = Username::parse(login).map(|name| name.key);
+    name.or_else(|_| Email::parse(login).map(|email| email.key)).ok()
+}
+
+/// Compatibility form and case folded, twice, since folding may leave what normalising changes again.
+pub(crate) fn key(text: &str) -> String {
+    let nfkc = ComposingNormalizer::new_nfkc();
+    let fold = CaseMapper::new();
+    let once = nfkc.normalize(&fold.fold_string(&nfkc.normalize(text))).into_owned();
+    nfkc.normalize(&fold.fold_string(&once)).into_owned()
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Chats, and sees what is its own.
+    User,
+    /// Manages users, chats and balances too.
+    Admin,
+}
+
+/// An account as the table Users holds it, under `user:<key of its name>`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// `user:<key of the name>`.
+    pub pk: String,
+    /// UUIDv7: what chats, the ledger and tokens hang on. A name that is used again is another account.
+    pub id: String,
+    /// The name as it was typed.
+    pub name: String,
+    /// The e-mail address as it was typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The password's hash, a PHC string.
+    pub password: String,
+    /// What it may do.
+    pub role: Role,
+    /// A deactivated account can do nothing.
+    pub active: bool,
+    /// What can be spent: `granted = tokens + reservations + spent` at every moment.
+    pub tokens: Tokens,
+    /// Everything ever granted, adjustments included.
+    pub granted: Tokens,
+    /// Everything ever spent on settled chats.
+    pub spent: Tokens,
+    /// Tokens that are held for chats whose answer is awaited, by reservation id.
+    pub reservations: BTreeMap<String, Reservation>,
+    /// Reservation ids that may not be used again, with the second until which that holds.
+    pub closed: BTreeMap<String, u64>,
+    /// Raised by everything that ends all tokens of the account.
+    pub auth_epoch: u64,
+    /// Sessions that were ended before their time.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub revoked: BTreeSet<String>,
+    /// When it was registered, in milliseconds since 1970.
+    pub created: u64,
+    /// Random: tells a retried registration from another one, and seals this account's page cursors.
+    pub nonce: String,
+    /// Partition of the index by_time: `<yyyy-mm>#<shard>`.
+    pub month: String,
+    /// Partition of the index by_label.
+    pub shard: String,
+    /// Sort key of the index by_label: the name's key.
+    pub label: String,
+}
+
+impl Account {
+    /// What can be spent at `now` (seconds): reservations whose lease is over count as free, though nobody released them yet.
+    pub fn balance(&self, now: u64) -> Tokens {
+        let free = self.reservations.values().filter(|reservation| reservation.expires_at <= now);
+        free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
+    }
+
+    /// The user's data, as registration and profile show it.
+    pub fn data(&self) -> Value {
+        json!({
+            "id": self.id,
+            "username": self.name,
+            "email": self.email,
+            "role": self.role,
+            "is_staff": self.role == Role::Admin,
+            "date_joined": clock::rfc3339(self.created),
+        })
+    }
+}
+
+/// The balance under the three names that clients read it by.
+pub fn balance_fields(balance: Tokens) -> Value {
+    json!({ "tokens": balance, "tokens_left": balance, "remaining_tokens": balance })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_differ_only_in_case_or_unicode_form_are_one() {
+        for (one, other) in [("Ann", "aNN"), ("STRASSE", "straße"), ("José", "JOSE\u{301}"), ("Σίσυφος", "ΣΊΣΥΦΟΣ"), ("ﬁne", "FINE"), ("①", "1")] {
+            assert_eq!(Username::parse(one).map(|name| name.key), Username::parse(other).map(|name| name.key), "{one} {other}");
+        }
+        assert_ne!(Username::parse("ann").unwrap().key, Username::parse("anne").unwrap().key);
+    }
+
+    #[test]
+    fn a_name_without_letters_or_with_anything_else_is_refused() {
+        for bad in ["", " ann", "ann\0", "ann\n", "😀", "a/b", "a:b", "a#b", "<b>", "\u{202e}ann", &"x".repeat(151)] {
+            assert!(Username::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["a", "ann@example.com", "a.b+c-d_e", "安娜", "Ωmega", &"x".repeat(150)] {
+            assert!(Username::parse(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_name_and_a_domain() {
+        for bad in ["", "ann", "@example.com", "ann@", "ann@localhost", "a b@example.com", "ann@@example.com", "ann@.com", "ann@example.com\0", "ann@-x.com"] {
+            assert!(Email::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(Email::parse(" Ann@Example.COM ").unwrap().key(), "ann@example.com");
+    }
+
+    #[test]
+    fn an_expired_reservation_counts_as_free() {
+        let tokens = |n| Tokens::new(n).unwrap();
+        let reservation = |expires_at| Reservation { cost: tokens(100), owner: "o".into(), expires_at, fingerprint: String::new() };
+        let account = Account {
+            pk: "user:ann".into(),
+            id: "i".into(),
+            name: "ann".into(),
+            email: None,
+            password: String::new(),
+            role: Role::User,
+            active: true,
+            tokens: tokens(3800),
+            granted: tokens(4000),
+            spent: Tokens::ZERO,
+            reservations: BTreeMap::from([("a".into(), reservation(10)), ("b".into(), reservation(20))]),
+            closed: BTreeMap::new(),
+            auth_epoch: 1,
+            revoked: BTreeSet::new(),
+            created: 0,
+            nonce: String::new(),
+            month: String::new(),
+            shard: String::new(),
+            label: String::new(),
+        };
+        assert_eq!([9, 10, 20].map(|now| account.balance(now).get()), [3800, 3900, 4000]);
+    }
+}
