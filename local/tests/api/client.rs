@@ -1,0 +1,218 @@
+//! A front door to test, the people who use it, and what they get back: one verb per endpoint.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use local::dynamo::{self, Data};
+use local::server::Server;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The price of a chat and the grant of a new account, as every dialect knows them.
+pub const PRICE: u64 = 100;
+pub const GRANT: u64 = 4000;
+
+/// A front door.
+#[derive(Clone)]
+pub struct Api {
+    pub url: String,
+    /// The store behind it.
+    pub dynamodb: String,
+    http: reqwest::Client,
+    own: Option<Arc<Server>>,
+}
+
+impl Api {
+    /// The front door that `API_URL` names, or a server of this test's own.
+    pub async fn start() -> Self {
+        match std::env::var("API_URL") {
+            Ok(url) => {
+                let dynamodb = std::env::var("DYNAMODB_ENDPOINT").expect("with API_URL, DYNAMODB_ENDPOINT names the store behind it");
+                Self { url, dynamodb, http: http(), own: None }
+            }
+            Err(_) => Self::own(&[]).await,
+        }
+    }
+
+    /// A server of this test's own with some settings changed, whatever `API_URL` says.
+    pub async fn own(environment: &[(&str, &str)]) -> Self {
+        let mut variables = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
+        variables.extend(environment.iter().copied());
+        let lookup = |name: &str| variables.get(name).map(|value| (*value).to_owned());
+        let server = Server::start(0, &Data::Memory, lookup).await.unwrap();
+        Self { url: server.url.clone(), dynamodb: server.dynamo.url.clone(), http: http(), own: Some(Arc::new(server)) }
+    }
+
+    /// This test's own server, where time can be moved and functions can be looked into.
+    pub fn server(&self) -> &Server {
+        self.own.as_ref().expect("this test starts its own server")
+    }
+
+    /// A request with a JSON body and headers, as any client might send it.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+        let body = body.map(|body| body.to_string().into_bytes());
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.raw(method, path, if body.is_some() { &all } else { headers }, body.unwrap_or_default()).await
+    }
+
+    /// A request with exactly these bytes and headers.
+    pub async fn raw(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let reply = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
+        let (status, headers) = (reply.status(), reply.headers().clone());
+        let text = reply.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { asked: format!("{method} {path}"), status, headers, body }
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, &[], Some(body)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// Somebody who has registered under a name that nobody else has.
+    pub async fn person(&self, name: &str) -> Person {
+        let name = format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..12]);
+        let password = "secret123".to_owned();
+        let registered = self.post("/api/register/", json!({ "username": name, "password": password })).await.is(201);
+        let text = |field: &str| registered[field].as_str().unwrap().to_owned();
+        Person { api: self.clone(), name, password, id: text("id"), token: text("token"), access: text("access"), refresh: text("refresh") }
+    }
+
+    /// Changes somebody's account behind the API's back.
+    pub async fn set(&self, person: &Person, attribute: &str, value: AttributeValue) {
+        let update = dynamo::client(&self.dynamodb).update_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
+        let update = update.update_expression("SET #attribute = :value").expression_attribute_names("#attribute", attribute);
+        update.expression_attribute_values(":value", value).send().await.unwrap();
+    }
+
+    /// Somebody's account as the store holds it.
+    pub async fn account(&self, person: &Person) -> shared::user::Account {
+        let get = dynamo::client(&self.dynamodb).get_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
+        serde_dynamo::from_item(get.consistent_read(true).send().await.unwrap().item.unwrap()).unwrap()
+    }
+}
+
+fn http() -> reqwest::Client {
+    // `sam local` starts a container for a function's first request.
+    reqwest::Client::builder().timeout(Duration::from_secs(60)).redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
+/// Somebody with an account and a session.
+#[derive(Clone)]
+pub struct Person {
+    pub api: Api,
+    pub id: String,
+    pub name: String,
+    pub password: String,
+    pub token: String,
+    pub access: String,
+    pub refresh: String,
+}
+
+impl Person {
+    pub async fn log_in(&self) -> Answer {
+        self.api.post("/api/login/", json!({ "username": self.name, "password": self.password })).await
+    }
+
+    pub async fn chat(&self, message: &str) -> Answer {
+        self.post("/api/chat/", json!({ "message": message })).await
+    }
+
+    /// The chats of a page; `query` is what comes after the path.
+    pub async fn history(&self, query: &str) -> Answer {
+        self.get(&format!("/api/chat/{query}")).await
+    }
+
+    pub async fn balance(&self) -> u64 {
+        self.get("/api/tokens/").await.is(200)["tokens"].as_u64().unwrap()
+    }
+
+    pub async fn profile(&self) -> Answer {
+        self.get("/api/user/profile/").await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.api.send(Method::GET, path, &[("authorization", &self.bearer())], None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.api.send(Method::POST, path, &[("authorization", &self.bearer())], Some(body)).await
+    }
+
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.access)
+    }
+}
+
+/// What came back.
+pub struct Answer {
+    asked: String,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}: {}", self.asked, self.status, self.body)
+    }
+}
+
+impl Answer {
+    /// The body of a reply that has this status and the headers that every reply has.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        self.has_security_headers();
+        self.body
+    }
+
+    /// The body of a refusal: a complete problem document with this status and code.
+    #[track_caller]
+    pub fn expect(self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.body["code"], code, "{self:?}");
+        assert_eq!(self.body["status"], status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json; charset=utf-8", "{self:?}");
+        for field in ["type", "title", "detail", "request_id"] {
+            assert!(self.body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {self:?}");
+        }
+        self.has_security_headers();
+        self.body
+    }
+
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("no header {name} on {self:?}")).to_str().unwrap()
+    }
+
+    /// The query of the next page, where there is one.
+    pub fn next_page(&self) -> Option<String> {
+        let link = self.headers.get("link")?.to_str().unwrap();
+        let query = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).unwrap_or_else(|| panic!("{link}"));
+        Some(query.to_owned())
+    }
+
+    #[track_caller]
+    fn has_security_headers(&self) {
+        assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
+        assert_eq!(self.header("strict-transport-security"), "max-age=31536000", "{self:?}");
+        assert_eq!(self.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'", "{self:?}");
+        assert_eq!(self.header("referrer-policy"), "no-referrer", "{self:?}");
+        assert!(self.headers.contains_key("cache-control"), "{self:?}");
+        assert!(self.headers.contains_key("x-request-id"), "{self:?}");
+    }
+}
