@@ -109,7 +109,8 @@ async fn serve(State(gateway): State<Gateway>, ConnectInfo(address): ConnectInfo
 fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8], address: SocketAddr) -> Value {
     let path = parts.uri.path();
     let (headers, all_headers) = both_forms(header_pairs(&parts.headers));
-    let (query, all_query) = both_forms(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(|(name, value)| (name.into(), value.into())));
+    let (query, all_query) =
+        both_forms(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(|(name, value)| (name.into(), value.into())));
     let text = std::str::from_utf8(body);
     let encoded = || base64::Engine::encode(&base64::prelude::BASE64_STANDARD, body);
     json!({

@@ -118,7 +118,9 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
     }
     println!();
     match data {
-        Data::Folder(folder) => println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {}.", folder.display(), server.dynamo.url),
+        Data::Folder(folder) => {
+            println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {}.", folder.display(), server.dynamo.url)
+        }
         Data::Memory => println!("Nothing is kept; the embedded DynamoDB answers on {}.", server.dynamo.url),
     }
     println!("Begin with:");
@@ -135,7 +137,10 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     let dynamo = Dynamo::start(&keep.data(), address).await?;
     println!("The embedded DynamoDB answers on {} (Ctrl-C stops it)", dynamo.url);
     write_environments(&keep.data, &dynamo)?;
-    println!("What functions need to reach it is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).", keep.data.display());
+    println!(
+        "What functions need to reach it is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
+        keep.data.display()
+    );
     interrupted().await?;
     println!("Stopping.");
     dynamo.stop().await;
@@ -168,7 +173,9 @@ async fn create_admin(data: &Path, name: &str, tokens: u64, password_env: Option
     let password = match password_env {
         Some(variable) => std::env::var(&variable).map_err(|_| format!("The environment variable {variable} is not set."))?,
         None => {
-            let asked = |prompt: &str| rpassword::prompt_password(prompt).map_err(|error| format!("The password can't be asked for here ({error}); use --password-env."));
+            let asked = |prompt: &str| {
+                rpassword::prompt_password(prompt).map_err(|error| format!("The password can't be asked for here ({error}); use --password-env."))
+            };
             let password = asked(&format!("Password for {name}: "))?;
             if asked("Once more: ")? != password {
                 return Err("The two passwords differ.".into());

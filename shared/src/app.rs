@@ -49,15 +49,7 @@ impl App {
             None => None,
         };
         let keyring = Keyring::new(store.clone(), clock.clone());
-        let app = Self {
-            ai: Ai::new(&config),
-            passwords: Passwords::new(),
-            config: Arc::new(config),
-            clock,
-            store,
-            keyring,
-            signer,
-        };
+        let app = Self { ai: Ai::new(&config), passwords: Passwords::new(), config: Arc::new(config), clock, store, keyring, signer };
         if let Err(error) = app.warm_up().await {
             tracing::warn!(cause = error.cause(), "the public keys could not be read at start; the first request tries again");
         }

@@ -49,10 +49,7 @@ impl Clock {
 
 /// `2026-11-20T06:44:40.123Z`, the form of every time in a reply.
 pub fn rfc3339(millis: u64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(RFC3339).ok())
-        .unwrap_or_default()
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok().and_then(|time| time.format(RFC3339).ok()).unwrap_or_default()
 }
 
 /// `2026-11`, the partition of the indexes by time.

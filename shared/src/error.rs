@@ -161,7 +161,9 @@ impl Error {
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
             Self::AiFailedTokensHeld => "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into(),
             Self::NotCharged => "The answer came too late to be stored. Nothing was charged; try again.".into(),
-            Self::Unavailable(_) => "The store did not confirm in time, so this may have happened or not. Look at your balance before you try again.".into(),
+            Self::Unavailable(_) => {
+                "The store did not confirm in time, so this may have happened or not. Look at your balance before you try again.".into()
+            }
         }
     }
 

@@ -309,7 +309,9 @@ mod tests {
     fn the_scheme_is_bearer_or_token_in_any_case() {
         let mut request = Request::new(Body::Empty);
         assert_eq!(authorization(&request), Ok(None));
-        for (value, token) in [("Bearer x", Ok(Some("x"))), ("tOKEN  x ", Ok(Some("x"))), ("Basic x", Err(Error::InvalidToken)), ("x", Err(Error::InvalidToken))] {
+        for (value, token) in
+            [("Bearer x", Ok(Some("x"))), ("tOKEN  x ", Ok(Some("x"))), ("Basic x", Err(Error::InvalidToken)), ("x", Err(Error::InvalidToken))]
+        {
             request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(value));
             assert_eq!(authorization(&request), token, "{value}");
         }

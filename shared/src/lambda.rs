@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use lambda_http::{service_fn, tracing};
 
+use crate::App;
 use crate::config::Config;
 use crate::http::{self, Reply, Request, Route};
-use crate::App;
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a function.
 ///

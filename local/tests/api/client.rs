@@ -93,7 +93,8 @@ impl Api {
 
     /// Changes somebody's account behind the API's back.
     pub async fn set(&self, person: &Person, attribute: &str, value: AttributeValue) {
-        let update = dynamo::client(&self.dynamodb).update_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
+        let update =
+            dynamo::client(&self.dynamodb).update_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
         let update = update.update_expression("SET #attribute = :value").expression_attribute_names("#attribute", attribute);
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }

@@ -110,7 +110,8 @@ impl Store {
                 Refusal::Identity => return Err(Error::InvalidToken),
                 Refusal::Expired(expired) if !cleared => {
                     cleared = true;
-                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None))).await?;
+                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None)))
+                        .await?;
                 }
                 Refusal::Limit => return Err(Error::TooManyChats),
                 Refusal::Tokens | Refusal::Expired(_) => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
