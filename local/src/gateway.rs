@@ -78,14 +78,9 @@ async fn serve(State(gateway): State<Gateway>, ConnectInfo(address): ConnectInfo
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is over the limit.");
     };
     let event = event(resource, &parts, &body, address).to_string();
-    // lambda_http panics where a host header makes no URL.
-    let Ok(Ok(req)) = catch_unwind(|| lambda_http::request::from_str(&event)) else {
+    let Some(req) = request(&event, function.endpoint.name, function.app.clock.millis() + millis(function.timeout)) else {
         return refuse(StatusCode::BAD_REQUEST, "malformed_request", "The gateway could not read this request.");
     };
-    let Some(context) = context(function) else {
-        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here.");
-    };
-    let req = req.with_lambda_context(context);
 
     // A task of its own: a client that goes away doesn't stop a Lambda function either.
     let (app, handle) = (function.app.clone(), function.endpoint.handle);
@@ -153,14 +148,21 @@ fn both_forms(pairs: impl Iterator<Item = (String, String)>) -> (BTreeMap<String
     (last, all)
 }
 
-/// What the runtime tells a function about a call: its id, and when its time is over.
-fn context(function: &Function) -> Option<Context> {
-    let deadline = function.app.clock.millis() + u64::try_from(function.timeout.as_millis()).unwrap_or(u64::MAX);
+/// An event as lambda_http gives it to the function `name`, whose time is over at `deadline` (milliseconds since 1970). Nothing where
+/// the event can't be read.
+pub fn request(event: &str, name: &str, deadline: u64) -> Option<lambda_http::Request> {
+    // lambda_http panics where a host header makes no URL.
+    let request = catch_unwind(|| lambda_http::request::from_str(event)).ok()?.ok()?;
     let mut headers = HeaderMap::new();
     headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(deadline));
     headers.insert("lambda-runtime-invoked-function-arn", HeaderValue::from_static("local"));
-    let runtime = Runtime { function_name: function.endpoint.name.into(), ..Runtime::default() };
-    Context::new(&Uuid::new_v4().to_string(), Arc::new(runtime), &headers).ok()
+    let runtime = Runtime { function_name: name.into(), ..Runtime::default() };
+    let context = Context::new(&Uuid::new_v4().to_string(), Arc::new(runtime), &headers).ok()?;
+    Some(request.with_lambda_context(context))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What API Gateway answers by itself, as the template's gateway responses word it.

@@ -1,6 +1,6 @@
 //! A front door to test, the people who use it, and what they get back: one verb per endpoint.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +53,19 @@ impl Api {
         self.own.as_ref().expect("this test starts its own server")
     }
 
+    /// Whether this is a server of this test's own, where nobody else is busy and no emulator stands in between.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// What the key is derived from that signs this API's tokens.
+    pub fn signing_secret(&self) -> String {
+        match &self.own {
+            Some(server) => server.dynamo.secret.clone(),
+            None => std::env::var("SIGNING_SECRET").expect("with API_URL, SIGNING_SECRET is the secret behind it"),
+        }
+    }
+
     /// A request with a JSON body and headers, as any client might send it.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
         let body = body.map(|body| body.to_string().into_bytes());
@@ -82,11 +95,23 @@ impl Api {
         self.send(Method::GET, path, &[], None).await
     }
 
+    pub async fn register(&self, body: Value) -> Answer {
+        self.post("/api/register/", body).await
+    }
+
+    pub async fn log_in(&self, body: Value) -> Answer {
+        self.post("/api/login/", body).await
+    }
+
+    pub async fn refresh(&self, refresh: &str) -> Answer {
+        self.post("/api/token/refresh/", json!({ "refresh": refresh })).await
+    }
+
     /// Somebody who has registered under a name that nobody else has.
     pub async fn person(&self, name: &str) -> Person {
-        let name = format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..12]);
+        let name = unique(name);
         let password = "secret123".to_owned();
-        let registered = self.post("/api/register/", json!({ "username": name, "password": password })).await.is(201);
+        let registered = self.register(json!({ "username": name, "password": password })).await.is(201);
         let text = |field: &str| registered[field].as_str().unwrap().to_owned();
         Person { api: self.clone(), name, password, id: text("id"), token: text("token"), access: text("access"), refresh: text("refresh") }
     }
@@ -104,6 +129,24 @@ impl Api {
         let get = dynamo::client(&self.dynamodb).get_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
         serde_dynamo::from_item(get.consistent_read(true).send().await.unwrap().item.unwrap()).unwrap()
     }
+
+    /// Everything in the store that mentions `who`, by table. (A store of this test's own has no other people: there it is everything.)
+    pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
+        let mut items = BTreeMap::new();
+        for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
+            let scan = dynamo::client(&self.dynamodb).scan().table_name(table).consistent_read(true).into_paginator().items().send();
+            let found: Vec<Value> = scan.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|i| serde_dynamo::from_item(i).unwrap()).collect();
+            let mut found: Vec<_> = found.into_iter().filter(|item| self.is_own() || item.to_string().contains(who)).collect();
+            found.sort_by_key(Value::to_string);
+            items.insert(table, found);
+        }
+        items
+    }
+}
+
+/// A name that nobody else has.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..12])
 }
 
 fn http() -> reqwest::Client {
@@ -125,7 +168,12 @@ pub struct Person {
 
 impl Person {
     pub async fn log_in(&self) -> Answer {
-        self.api.post("/api/login/", json!({ "username": self.name, "password": self.password })).await
+        self.api.log_in(json!({ "username": self.name, "password": self.password })).await
+    }
+
+    /// The same person with another access token.
+    pub fn using(&self, access: impl Into<String>) -> Self {
+        Self { access: access.into(), ..self.clone() }
     }
 
     pub async fn chat(&self, message: &str) -> Answer {

@@ -3,3 +3,6 @@
 
 mod chat;
 mod client;
+mod readme;
+mod budget;
+mod contract;

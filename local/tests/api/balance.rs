@@ -1,0 +1,36 @@
+//! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance`.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+
+use crate::client::{Api, GRANT, PRICE, reservation};
+
+#[tokio::test]
+async fn a_balance_is_one_number_under_three_names_and_nothing_else() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.chat("hi").await.is(200);
+    let left = GRANT - PRICE;
+    assert_eq!(ann.get("/api/tokens/").await.is(200), json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left }));
+}
+
+#[tokio::test]
+async fn everybody_sees_their_own_balance_whatever_they_ask_for() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ben.chat("hi").await.is(200);
+    let asked = ann.get(&format!("/api/tokens/?user={}&id={}&username={}", ben.id, ben.id, ben.name)).await.is(200);
+    assert_eq!(asked["tokens"], GRANT);
+    assert_eq!(ben.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn tokens_held_for_a_chat_that_never_ended_are_free_again_when_its_lease_is_over() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.holds([reservation("crashed", PRICE, 1), reservation("running", PRICE, u64::from(u32::MAX))]).await;
+    api.set(&ann, "tokens", AttributeValue::N((GRANT - 2 * PRICE).to_string())).await;
+    let before = api.items(&ann.id).await;
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(api.items(&ann.id).await, before, "asking for a balance writes nothing");
+}

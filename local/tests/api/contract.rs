@@ -1,0 +1,229 @@
+//! Everything that stands in more than one place: template, endpoints, binaries, router, events and the endpoints' first lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use functions::{ENDPOINTS, ROUTES};
+use lambda_http::Body;
+use local::template::{Function, Template};
+use serde_json::Value;
+use serde_norway::Value as Yaml;
+
+use crate::client::Api;
+
+const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn names(folder: &str, extension: &str) -> BTreeSet<String> {
+    let files = std::fs::read_dir(root().join(folder)).unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some_and(|other| other == extension));
+    files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn endpoints() -> BTreeSet<String> {
+    ENDPOINTS.iter().map(|endpoint| endpoint.name.to_owned()).collect()
+}
+
+/// The function that the template gives a method of a path.
+fn serves<'t>(template: &'t Template, method: &str, path: &str) -> Option<&'t str> {
+    let takes = |function: &&Function, method: &str| function.routes.contains(&(method.to_owned(), path.to_owned()));
+    let exact = template.functions.iter().find(|function| takes(function, method));
+    exact.or_else(|| template.functions.iter().find(|function| takes(function, "ANY"))).map(|function| function.name.as_str())
+}
+
+fn yaml() -> Yaml {
+    serde_norway::from_str(&read("template.yaml")).unwrap()
+}
+
+#[test]
+fn template_files_binaries_and_events_are_the_endpoints() {
+    let template: BTreeSet<String> = Template::load().unwrap().functions.into_iter().map(|function| function.name).collect();
+    let mut files = names("functions/src", "rs");
+    files.remove("lib");
+    let manifest = read("functions/Cargo.toml");
+    let listed: BTreeSet<String> = manifest.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).map(str::to_owned).collect();
+    let binaries = names("functions/src/bin", "rs");
+    assert_eq!(template, endpoints(), "template.yaml");
+    assert_eq!(files, endpoints(), "functions/src");
+    assert_eq!(binaries, endpoints(), "functions/src/bin");
+    assert_eq!(names("events", "json"), endpoints(), "events");
+    assert_eq!(listed.into_iter().filter(|name| name != "functions").collect::<BTreeSet<_>>(), endpoints(), "functions/Cargo.toml");
+    for name in endpoints() {
+        let main = read(&format!("functions/src/bin/{name}.rs"));
+        assert!(main.contains(&format!("shared::lambda::serve(functions::ROUTES, functions::{name}::handle)")), "functions/src/bin/{name}.rs");
+    }
+}
+
+#[test]
+fn the_template_has_every_route_and_no_other() {
+    let template = Template::load().unwrap();
+    for route in ROUTES {
+        assert_eq!(serves(&template, route.method, route.path), Some(route.endpoint), "{} {}", route.method, route.path);
+    }
+    for function in &template.functions {
+        for (method, path) in &function.routes {
+            let of_path: Vec<_> = ROUTES.iter().filter(|route| route.path == path).collect();
+            assert!(!of_path.is_empty(), "{method} {path} is only in template.yaml");
+            let listed = of_path.iter().any(|route| route.method == method);
+            // Beside its routes, a path's owner takes the other methods too, and refuses them.
+            assert!(listed || of_path[0].endpoint == function.name, "{method} {path} goes to {}", function.name);
+        }
+    }
+    for path in ROUTES.iter().map(|route| route.path) {
+        for method in METHODS {
+            assert!(serves(&template, method, path).is_some(), "nobody takes {method} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_path_of_two_functions_has_no_any() {
+    let template = Template::load().unwrap();
+    let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for function in &template.functions {
+        for (_, path) in &function.routes {
+            owners.entry(path).or_default().insert(&function.name);
+        }
+    }
+    for function in &template.functions {
+        for (method, path) in &function.routes {
+            assert!(method != "ANY" || owners[path.as_str()].len() == 1, "sam local would give ANY {path} to one of two functions by chance");
+        }
+    }
+}
+
+#[test]
+fn the_router_of_cargo_lambda_mirrors_the_template_in_both_spellings() {
+    let template = Template::load().unwrap();
+    let manifest = read("Cargo.toml");
+    let router = manifest.split("router = [\n").nth(1).unwrap().split("\n]").next().unwrap();
+    let mut routed: BTreeMap<(String, String), String> = BTreeMap::new();
+    for line in router.lines() {
+        let quoted: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+        let (path, function) = (quoted[0], quoted[quoted.len() - 1]);
+        let methods = &quoted[1..quoted.len() - 1];
+        for method in if methods.is_empty() { &METHODS[..] } else { methods } {
+            let twice = routed.insert((path.to_owned(), (*method).to_owned()), function.to_owned());
+            assert_eq!(twice, None, "{method} {path} stands twice");
+        }
+    }
+    let mut expected = BTreeMap::new();
+    for path in ROUTES.iter().map(|route| route.path) {
+        let spellings = match path {
+            "/" => vec!["/".to_owned()],
+            "/{proxy+}" => vec!["/{*path}".to_owned()],
+            path => vec![path.to_owned(), format!("{path}/")],
+        };
+        for spelling in spellings {
+            for method in METHODS {
+                expected.insert((spelling.clone(), method.to_owned()), serves(&template, method, path).unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(routed, expected);
+}
+
+#[test]
+fn the_first_line_of_an_endpoint_says_its_routes() {
+    for endpoint in ENDPOINTS {
+        let routes = ROUTES.iter().filter(|route| route.endpoint == endpoint.name);
+        let routes: Vec<String> = routes.map(|route| format!("`{} {}`", route.method, route.path)).collect();
+        let source = read(&format!("functions/src/{}.rs", endpoint.name));
+        let expected = format!("//! {} - ", routes.join(", "));
+        assert!(source.starts_with(&expected), "functions/src/{}.rs should begin with {expected}", endpoint.name);
+    }
+}
+
+#[test]
+fn throttling_names_routes_that_exist() {
+    let yaml = yaml();
+    let settings = yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap();
+    let mut throttled = BTreeSet::new();
+    for setting in settings {
+        let (path, method) = (setting["ResourcePath"].as_str().unwrap(), setting["HttpMethod"].as_str().unwrap());
+        if path == "/*" {
+            continue;
+        }
+        let path = path.strip_prefix('/').unwrap().replace("~1", "/");
+        assert!(ROUTES.iter().any(|route| route.method == method && route.path == path), "{method} {path}");
+        throttled.insert(path);
+    }
+    assert_eq!(throttled, BTreeSet::from(["/api/register", "/api/login", "/api/token"].map(str::to_owned)));
+}
+
+#[test]
+fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
+    let yaml = yaml();
+    let issuers = ["register", "login", "token_refresh"];
+    for function in Template::load().unwrap().functions {
+        let issues = function.environment.contains_key("SIGNING_SECRET");
+        assert_eq!(issues, issuers.contains(&function.name.as_str()), "{}", function.name);
+    }
+    for (_, resource) in yaml["Resources"].as_mapping().unwrap() {
+        if resource["Type"] != "AWS::Serverless::Function" {
+            continue;
+        }
+        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        for statement in resource["Properties"]["Policies"][0]["Statement"].as_sequence().unwrap() {
+            for action in statement["Action"].as_sequence().unwrap().iter().map(|action| action.as_str().unwrap()) {
+                assert!(!action.contains('*'), "{binary}: {action}");
+                let writes_keys = matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem") && format!("{:?}", statement["Resource"]).contains("KeysTable");
+                assert!(issuers.contains(&binary) || !(writes_keys || action.starts_with("secretsmanager")), "{binary}: {action}");
+            }
+            assert!(!format!("{:?}", statement["Resource"]).contains("\"*\""), "{binary}");
+        }
+    }
+}
+
+#[test]
+fn the_transformed_template_stays_far_from_cloudformations_limit() {
+    let template = Template::load().unwrap();
+    let written = yaml()["Resources"].as_mapping().unwrap().len();
+    // SAM adds a role per function, a permission per event, and the API's stage and deployment.
+    let permissions: usize = template.functions.iter().map(|function| function.routes.len()).sum();
+    let all = written + template.functions.len() + permissions + 2;
+    assert!(all < 400, "{all} resources of 500");
+}
+
+#[tokio::test]
+async fn every_event_gets_its_endpoints_answer() {
+    let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
+    let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
+    // In the order of a user's life: who isn't registered can't log in.
+    let order = ["register", "login", "token_refresh", "chat", "chat_history", "balance", "profile", "health", "jwks", "not_found"];
+    assert_eq!(order.map(str::to_owned).into_iter().collect::<BTreeSet<_>>(), endpoints());
+    for name in order {
+        let mut event = read(&format!("events/{name}.json"));
+        for (placeholder, token) in &tokens {
+            event = event.replace(placeholder, token);
+        }
+        let (status, body) = replay(&api, name, &event).await;
+        let expected = match name {
+            "register" => 201,
+            "not_found" => 404,
+            _ => 200,
+        };
+        assert_eq!(status, expected, "{name}: {body}");
+        if name == "login" {
+            tokens.insert("ACCESS_TOKEN", body["access"].as_str().unwrap().to_owned());
+            tokens.insert("REFRESH_TOKEN", body["refresh"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+/// What the endpoint `name` answers to an event, as its Lambda function would.
+async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
+    let app = api.server().apps[name].clone();
+    let request = local::gateway::request(event, name, app.clock.millis() + 28_000).unwrap();
+    let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
+    let response = shared::http::answer(ROUTES, handle, app, request).await;
+    let Body::Text(body) = response.body() else { panic!("{name}: no text") };
+    (response.status().as_u16(), serde_json::from_str(body).unwrap())
+}

@@ -1,0 +1,18 @@
+//! `GET /api/health`.
+
+use serde_json::json;
+
+use crate::client::Api;
+
+#[tokio::test]
+async fn whoever_asks_is_told_that_all_is_well() {
+    assert_eq!(Api::start().await.get("/api/health").await.is(200), json!({ "status": "ok" }));
+}
+
+#[tokio::test]
+async fn an_api_that_cant_reach_its_store_says_so_and_when_to_try_again() {
+    let api = Api::without_a_store().await;
+    let answer = api.get("/api/health").await;
+    assert_eq!(answer.header("retry-after"), "5");
+    answer.expect(503, "unavailable");
+}

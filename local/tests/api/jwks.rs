@@ -1,0 +1,83 @@
+//! `GET /.well-known/jwks.json`.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Value, json};
+
+use crate::client::Api;
+use crate::forge;
+
+const PATH: &str = "/.well-known/jwks.json";
+
+/// The ids of the keys that the API shows.
+async fn kids(api: &Api) -> HashSet<Value> {
+    api.get(PATH).await.is(200)["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect()
+}
+
+/// The id of the key that signed a token.
+fn kid(token: &str) -> Value {
+    forge::header(token)["kid"].clone()
+}
+
+#[tokio::test]
+async fn the_keys_are_public_halves_of_ed25519_and_may_be_kept_five_minutes() {
+    let answer = Api::start().await.get(PATH).await;
+    assert_eq!(answer.header("cache-control"), "public, max-age=300");
+    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
+    let shown = answer.is(200);
+    let keys = shown["keys"].as_array().unwrap();
+    assert!(!keys.is_empty());
+    for key in keys {
+        let fields: HashSet<&str> = key.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(fields, HashSet::from(["kty", "crv", "use", "alg", "kid", "x"]), "{key}");
+        assert_eq!([&key["kty"], &key["crv"], &key["use"], &key["alg"]], ["OKP", "Ed25519", "sig", "EdDSA"], "{key}");
+        assert_eq!(BASE64_URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap().len(), 32, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_the_keys_can_check_every_kind_of_token() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let keys: JwkSet = serde_json::from_value(api.get(PATH).await.is(200)).unwrap();
+    for (token, typ) in [(&ann.access, "at+jwt"), (&ann.token, "at+jwt"), (&ann.refresh, "rt+jwt")] {
+        let header = jsonwebtoken::decode_header(token).unwrap();
+        let key = DecodingKey::from_jwk(keys.find(header.kid.as_ref().unwrap()).unwrap()).unwrap();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&["farebox"]);
+        validation.set_issuer(&["farebox"]);
+        let claims = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims;
+        assert_eq!(claims["sub"], json!(ann.id));
+        assert_eq!(header.typ.as_deref(), Some(typ));
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead_within_five_minutes() {
+    let old = Api::own(&[]).await;
+    let ann = old.person("ann").await;
+    // Another server over the same store, with a new secret: what functions are that start after a rotation.
+    let new = old.beside(&[("SIGNING_SECRET", "another-secret-of-many-random-characters-0123456789")]).await;
+    let ben = new.person("ben").await;
+    assert_ne!(kid(&ann.access), kid(&ben.access));
+
+    let both = HashSet::from([kid(&ann.access), kid(&ben.access)]);
+    assert_eq!(kids(&new).await, both);
+    for (person, door) in [(&ann, &new), (&ben, &old)] {
+        person.at(door).profile().await.is(200);
+        let refreshed = door.refresh(&person.refresh).await.is(200);
+        person.at(door).using(refreshed["access"].as_str().unwrap()).profile().await.is(200);
+    }
+
+    old.withdraw_key(kid(&ann.access).as_str().unwrap()).await;
+    new.server().clock.advance(Duration::from_secs(300));
+    ann.at(&new).profile().await.expect(401, "invalid_token");
+    new.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    ben.at(&new).profile().await.is(200);
+    assert_eq!(kids(&new).await, HashSet::from([kid(&ben.access)]));
+}

@@ -1,0 +1,28 @@
+//! `ANY /`, `ANY /{proxy+}`.
+
+use reqwest::Method;
+
+use crate::client::Api;
+
+#[tokio::test]
+async fn what_nobody_serves_is_not_found_whatever_the_method() {
+    let api = Api::start().await;
+    let paths = ["/", "/api", "/api/", "/api/nothing", "/admin/", "/API/LOGIN/", "/api/tokens/mine", "/api//tokens", "/api/tokens//", "/api/token%5Fbalance%2F"];
+    for path in paths {
+        api.get(path).await.expect(404, "not_found");
+    }
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+        api.send(method, "/api/nothing", &[], None).await.expect(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_nothing_back_that_the_client_made_up() {
+    let api = Api::start().await;
+    for path in ["/%3Cscript%3Ealert(1)%3C/script%3E", "/api/%0d%0aSet-Cookie:%20evil=1", "/api/%00", "/api/%ff%fe", "/..%2f..%2fetc%2fpasswd"] {
+        let answer = api.get(path).await;
+        assert!(answer.headers.get("set-cookie").is_none(), "{answer:?}");
+        let refused = answer.expect(404, "not_found").to_string();
+        assert!(!["script", "evil", "passwd"].iter().any(|word| refused.contains(word)), "{refused}");
+    }
+}

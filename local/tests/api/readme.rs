@@ -1,0 +1,137 @@
+//! The README's walk, run as it stands there: each command, and the reply under it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::client::{Answer, Api};
+
+const README: &str = include_str!("../../../README.md");
+const HOST: &str = "http://127.0.0.1:3000";
+
+#[tokio::test]
+async fn the_walk_in_the_readme_is_what_happens() {
+    let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
+    let mut variables = HashMap::new();
+    let mut replies = 0;
+    let mut last = None;
+    for (language, block) in blocks(README) {
+        match (language, last.take()) {
+            ("sh", _) => {
+                for command in block.lines().filter(|line| line.contains("curl ")) {
+                    last = run(&api, command, &mut variables).await;
+                }
+            }
+            ("json", Some(answer)) => {
+                let shown: Value = serde_json::from_str(block).unwrap_or_else(|error| panic!("{error} in {block}"));
+                assert_alike("", &shown, &answer);
+                replies += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(replies >= 11, "only {replies} replies were compared");
+}
+
+#[test]
+fn the_walk_visits_every_route() {
+    for route in functions::ROUTES.iter().filter(|route| route.method != "ANY") {
+        assert!(README.contains(&format!("{}/", route.path)) || README.contains(route.path), "{} is not in the README", route.path);
+    }
+}
+
+#[test]
+fn the_configuration_table_lists_every_variable_of_the_template_and_its_default() {
+    let rows: Vec<&str> = README.lines().filter(|line| line.starts_with("| `")).collect();
+    for function in local::template::Template::load().unwrap().functions {
+        for (name, value) in &function.environment {
+            let row = rows.iter().find(|row| row.contains(&format!("`{name}`"))).unwrap_or_else(|| panic!("{name} is not in the table"));
+            let made = ["SIGNING_SECRET", "DYNAMODB_ENDPOINT", "ALLOWED_ORIGINS"].contains(&name.as_str()) || name.ends_with("_TABLE");
+            assert!(made || row.split('|').nth(2).unwrap().trim() == value, "{name} is {value} in the template: {row}");
+        }
+    }
+}
+
+#[test]
+fn every_file_that_a_document_links_to_stands() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path());
+    for document in docs.chain([root.join("README.md"), root.join("ARCHITECTURE.md")]) {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap();
+            let stands = target.is_empty() || target.contains("://") || document.parent().unwrap().join(target).exists();
+            assert!(stands, "{} links to {link}", document.display());
+        }
+    }
+}
+
+/// The fenced blocks of a Markdown text, with their language.
+fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap_or((block, "")))
+}
+
+/// Runs a `curl` line, or one that keeps a field of the reply in a variable: `NAME=$(curl .. | sed 's/.*"field":..')`.
+async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> Option<Value> {
+    let Some((name, rest)) = line.split_once("=$(") else { return Some(curl(api, line, variables).await.body) };
+    let (command, sed) = rest.split_once(" | sed ").unwrap_or_else(|| panic!("{line}"));
+    let field = sed.split('"').nth(1).unwrap_or_else(|| panic!("{line}"));
+    let body = curl(api, command, variables).await.body;
+    variables.insert(name.to_owned(), body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned());
+    None
+}
+
+async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> Answer {
+    let mut command = command.to_owned();
+    for (name, value) in variables {
+        command = command.replace(&format!("${name}"), value);
+    }
+    let mut words = shlex::split(&command).unwrap_or_else(|| panic!("{command}")).into_iter();
+    assert_eq!(words.next().as_deref(), Some("curl"), "{command}");
+    let (mut path, mut headers, mut body) = (String::new(), Vec::new(), Vec::new());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-s" => {}
+            "-H" => headers.push(words.next().unwrap().split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap()),
+            "-d" => body = words.next().unwrap().into_bytes(),
+            url => path = url.strip_prefix(HOST).unwrap_or_else(|| panic!("{url}")).to_owned(),
+        }
+    }
+    let method = if body.is_empty() { Method::GET } else { Method::POST };
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    api.raw(method, &path, &headers, body).await
+}
+
+/// The same fields with the same values; what changes from run to run is of the same kind.
+fn assert_alike(at: &str, shown: &Value, real: &Value) {
+    match (shown, real) {
+        (Value::Object(shown), Value::Object(real)) => {
+            assert_eq!(shown.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>(), "{at}");
+            shown.iter().for_each(|(name, value)| assert_alike(&format!("{at}.{name}"), value, &real[name]));
+        }
+        (Value::Array(shown), Value::Array(real)) => {
+            assert_eq!(shown.len(), real.len(), "{at}");
+            shown.iter().zip(real).for_each(|(shown, real)| assert_alike(at, shown, real));
+        }
+        (Value::String(shown), Value::String(real)) => assert!(shown == real || kind(shown).is_some() && kind(shown) == kind(real), "{at}: {shown} {real}"),
+        _ => assert_eq!(shown, real, "{at}"),
+    }
+}
+
+/// What sort of changing value a text is, if it is one.
+fn kind(text: &str) -> Option<&'static str> {
+    let base64 = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if text.starts_with("eyJ") {
+        Some("token")
+    } else if text.len() == 36 && text.matches('-').count() == 4 {
+        Some("id")
+    } else if text.len() == 24 && text.ends_with('Z') && text.contains('T') {
+        Some("time")
+    } else if text.len() == 43 && text.chars().all(base64) {
+        Some("key")
+    } else {
+        None
+    }
+}
