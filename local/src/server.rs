@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::future::try_join_all;
 use shared::App;
+use shared::auth::Signer;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::store::Store;
@@ -82,9 +83,18 @@ async fn apps(template: &Template, clock: &Clock, environment: impl Fn(&Function
         let some = template.functions.iter().filter(|function| function.environment.contains_key("SIGNING_SECRET") == issuing);
         let started = some.map(|function| async {
             let config = Config::from_lookup(|name| environment(function, name)).map_err(|error| format!("{error}."))?;
-            let aws = shared::app::aws(&config).await;
+            let aws = shared::aws::connect(&config).await.map_err(|error| format!("{error}."))?;
             let store = Store::connect(&aws, &config);
-            let app = App::over(config, clock.clone(), store, &aws).await.map_err(|error| format!("{error}."))?;
+            let signer = match issuing {
+                true => Some(Signer::new(&config, &aws, clock.clone()).await.map_err(|error| format!("{error}."))?),
+                false => None,
+            };
+            let app = App::over(config, clock.clone(), store, signer);
+            let warm = match &app.signer {
+                Some(signer) => signer.publish(&app.keyring, &app.config).await,
+                None => app.keyring.read().await,
+            };
+            warm.map_err(|error| error.detail())?;
             Ok::<_, String>((function.name.clone(), app))
         });
         apps.extend(try_join_all(started).await?);

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
-
+use crate::Result;
 use crate::ai::Ai;
 use crate::auth::{Keyring, Passwords, Signer};
+use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::store::Store;
@@ -32,46 +31,40 @@ pub struct App {
 
 impl App {
     /// Connects to the services that the settings name, and does what costs time before the first request comes: the public keys
-    /// are read, which opens the connection to DynamoDB too, and an issuing function reads its secret and publishes its key.
+    /// are read, which opens the connection to DynamoDB too. A store that doesn't answer stops nobody.
     ///
     /// # Errors
-    /// Where a signing secret can't be read or isn't one: such a function must not start. A store that doesn't answer stops nobody.
+    /// Where the connection can't be set up.
     pub async fn start(config: Config) -> Result<Self, ConfigError> {
-        let aws = aws(&config).await;
-        let store = Store::connect(&aws, &config);
-        Self::over(config, Clock::default(), store, &aws).await
-    }
-
-    /// The same over a store and a clock of the caller's.
-    pub async fn over(config: Config, clock: Clock, store: Store, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        let signer = match &config.signing_secret {
-            Some(secret) => Some(Signer::new(secret.clone(), aws, clock.clone()).await?),
-            None => None,
-        };
-        let keyring = Keyring::new(store.clone(), clock.clone());
-        let app = Self { ai: Ai::new(&config), passwords: Passwords::new(), config: Arc::new(config), clock, store, keyring, signer };
-        if let Err(error) = app.warm_up().await {
-            tracing::warn!(cause = error.cause(), "the public keys could not be read at start; the first request tries again");
-        }
+        let store = Store::connect(&aws::connect(&config).await?, &config);
+        let app = Self::over(config, Clock::default(), store, None);
+        app.warm_up(app.keyring.read().await);
         Ok(app)
     }
 
-    async fn warm_up(&self) -> crate::Result<()> {
-        match &self.signer {
-            Some(signer) => signer.publish(&self.keyring, &self.config).await,
-            None => self.keyring.read().await,
+    /// The same for a function that issues tokens: it reads its secret and publishes its key too.
+    ///
+    /// # Errors
+    /// Also where there is no secret, or one that isn't random: such a function must not start.
+    pub async fn start_issuing(config: Config) -> Result<Self, ConfigError> {
+        let aws = aws::connect(&config).await?;
+        let store = Store::connect(&aws, &config);
+        let clock = Clock::default();
+        let signer = Signer::new(&config, &aws, clock.clone()).await?;
+        let app = Self::over(config, clock, store, Some(signer.clone()));
+        app.warm_up(signer.publish(&app.keyring, &app.config).await);
+        Ok(app)
+    }
+
+    /// An `App` of these parts, which has read nothing yet.
+    pub fn over(config: Config, clock: Clock, store: Store, signer: Option<Signer>) -> Self {
+        let keyring = Keyring::new(store.clone(), clock.clone());
+        Self { ai: Ai::new(&config), passwords: Passwords::new(), config: Arc::new(config), clock, store, keyring, signer }
+    }
+
+    fn warm_up(&self, read: Result<()>) {
+        if let Err(error) = read {
+            tracing::warn!(cause = error.cause(), "the public keys could not be read at start; the first request tries again");
         }
     }
-}
-
-/// The region and credentials of the environment; for an emulator, which takes any, some without looking for them.
-pub async fn aws(config: &Config) -> SdkConfig {
-    let aws = aws_config::defaults(BehaviorVersion::latest());
-    // Without TLS it isn't AWS's.
-    let emulated = config.dynamodb_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    if !emulated {
-        return aws.load().await;
-    }
-    let credentials = Credentials::new("local", "local", None, None, "emulator");
-    aws.region(Region::from_static("us-east-1")).credentials_provider(credentials).load().await
 }

@@ -6,13 +6,28 @@ use std::process::ExitCode;
 use lambda_http::{service_fn, tracing};
 
 use crate::App;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::http::{self, Reply, Request, Route};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a function.
 ///
 /// The exit code is a failure where a setting can't be used; the log names it.
 pub fn serve<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    run(routes, handle, async { App::start(Config::from_env()?).await })
+}
+
+/// The same for an endpoint that issues tokens. Only their binaries hold what reads the signing secret.
+pub fn serve_issuing<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    run(routes, handle, async { App::start_issuing(Config::from_env()?).await })
+}
+
+fn run<F>(routes: &'static [Route], handle: fn(App, Request) -> F, start: impl Future<Output = Result<App, ConfigError>>) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
@@ -23,11 +38,7 @@ where
         Err(error) => return refuse(&error),
     };
     runtime.block_on(async {
-        let config = match Config::from_env() {
-            Ok(config) => config,
-            Err(error) => return refuse(&error),
-        };
-        let app = match App::start(config).await {
+        let app = match start.await {
             Ok(app) => app,
             Err(error) => return refuse(&error),
         };

@@ -5,6 +5,7 @@
 //! [`auth`] makes and checks passwords and tokens, [`ai`] answers messages, [`store`] is the only door to DynamoDB.
 
 pub mod app;
+pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod error;

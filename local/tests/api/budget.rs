@@ -67,13 +67,14 @@ impl Counted {
     async fn ask(&self, endpoint: &str, method: &str, path: &str, token: &str, body: Option<Value>) -> (u32, StatusCode, Value) {
         let warm = &self.api.server().apps[endpoint];
         let config: Config = (*warm.config).clone();
-        let aws = shared::app::aws(&config).await;
+        let aws = shared::aws::connect(&config).await.unwrap();
         let client = aws_sdk_dynamodb::Config::from(&aws).to_builder().interceptor(self.trips.clone());
         let store = Store::over(client, &config);
         let app = App { store, ..warm.clone() };
 
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let query: serde_json::Map<String, Value> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
+        let query: serde_json::Map<String, Value> =
+            query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
         let event = json!({
             "resource": path, "path": path, "httpMethod": method, "queryStringParameters": query,
             "headers": { "host": "x", "content-type": "application/json", "authorization": format!("Bearer {token}") },

@@ -165,11 +165,12 @@ impl Signer {
     /// Reads the secret, where it is kept elsewhere, and derives the key.
     ///
     /// # Errors
-    /// Where the secret can't be read or is too short to be random: a function that issues tokens must not start without.
-    pub async fn new(secret: SigningSecret, aws: &aws_config::SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
-        let (source, secret) = match secret {
-            SigningSecret::Value(secret) => (Source::Fixed, secret),
-            SigningSecret::Arn(arn) => {
+    /// Where there is no secret, or it can't be read or is too short to be random: a function that issues tokens must not start without.
+    pub async fn new(config: &Config, aws: &aws_config::SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
+        let (source, secret) = match config.signing_secret.clone() {
+            None => return Err(ConfigError("SIGNING_SECRET must be set".into())),
+            Some(SigningSecret::Value(secret)) => (Source::Fixed, secret),
+            Some(SigningSecret::Arn(arn)) => {
                 let client = aws_sdk_secretsmanager::Client::new(aws);
                 let secret = read_secret(&client, &arn).await.map_err(|error| ConfigError(format!("SIGNING_SECRET: {error:?}")))?;
                 (Source::SecretsManager { client, arn }, checked_secret("SIGNING_SECRET", secret)?)

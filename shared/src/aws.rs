@@ -1,0 +1,56 @@
+//! The way to AWS: region and credentials from the environment, as Lambda gives them, and TLS.
+//!
+//! Nothing here looks around at start: no profile files, no metadata service, and no certificates but the roots under which
+//! [Amazon Trust Services](https://www.amazontrust.com/repository/) signs every endpoint. Reading a system's hundreds of
+//! certificates would take longer than everything else that a function does before its first request.
+
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::region::ProvideRegion;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+
+use crate::config::{Config, ConfigError};
+
+const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
+
+/// What every client of AWS is made from.
+///
+/// # Errors
+/// Where TLS can't be set up.
+pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
+    let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+    // Without TLS it is no service of AWS but an emulator, which takes any region and credentials.
+    let emulated = config.dynamodb_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if emulated {
+        let credentials = Credentials::new("local", "local", None, None, "emulator");
+        let builder = builder.region(Region::from_static("us-east-1")).http_client(Builder::new().build_http());
+        return Ok(builder.credentials_provider(SharedCredentialsProvider::new(credentials)).build());
+    }
+    let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+    let tls = TlsContext::builder().with_trust_store(roots).build().map_err(|error| ConfigError(format!("TLS: {error}")))?;
+    let https = Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();
+    let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
+    let region = EnvironmentVariableRegionProvider::new().region().await;
+    Ok(builder.region(region).http_client(https).credentials_provider(credentials).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_real_services_are_reached_through_tls_and_emulators_without() {
+        for endpoint in [None, Some("http://127.0.0.1:8000"), Some("https://dynamodb.eu-central-1.amazonaws.com")] {
+            let config = Config::from_lookup(|name| match name {
+                "DYNAMODB_ENDPOINT" => endpoint.map(str::to_owned),
+                _ => name.ends_with("_TABLE").then(|| name.to_owned()),
+            });
+            let aws = connect(&config.unwrap()).await.unwrap();
+            let emulated = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+            assert_eq!(aws.region().is_some_and(|region| region.as_ref() == "us-east-1"), emulated, "{endpoint:?}");
+        }
+    }
+}
