@@ -22,16 +22,16 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let now = app.clock.seconds();
 
     let (rotation, account) = tokio::try_join!(app.store.rotate(&presented, now), app.store.account_by_key(&presented.name))?;
+    let account = account.filter(|account| account.id == presented.user_id).ok_or(Error::InvalidToken)?;
     let session = match rotation {
         Rotation::Current(session) => session,
         Rotation::Gone => return Err(Error::InvalidToken),
         Rotation::Dead => {
             tracing::warn!(user = presented.user_id, session = presented.session, "a dead refresh token was presented; its session ends");
-            app.store.end_session(&presented.session).await?;
+            app.store.end_session(&presented, &account, now).await?;
             return Err(Error::InvalidToken);
         }
     };
-    let account = account.filter(|account| account.id == session.user_id).ok_or(Error::InvalidToken)?;
     let access = AccessToken::of(&account, &session, now + app.config.access_token_life.as_secs());
     access.admits(Some(account))?;
     http::ok(&json!({

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{BillingMode, TimeToLiveSpecification};
 use dynoxide::Database;
 use tokio::net::TcpListener;
@@ -117,14 +116,9 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A client for an emulator, which takes any credentials.
+/// A client for an emulator.
 pub fn client(endpoint: &str) -> Client {
-    let config = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("local", "local", None, None, "emulator"))
-        .endpoint_url(endpoint);
-    Client::from_conf(config.build())
+    Client::from_conf(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder().endpoint_url(endpoint).build())
 }
 
 /// A data folder that belongs to this process while the lock is held.

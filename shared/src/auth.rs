@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::config::LONGEST_SESSION;
 use crate::store::Session;
 use crate::user::Account;
 use crate::{App, Error, Request, Result, http};
@@ -37,6 +38,9 @@ struct Claims<T> {
     sid: String,
     /// The second at which the token ends.
     exp: u64,
+    /// The second before which it doesn't hold. Ours have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
     #[serde(flatten)]
     kind: T,
 }
@@ -48,8 +52,11 @@ async fn sign<T: Serialize>(app: &App, typ: &str, claims: &Claims<T>) -> Result<
 
 async fn verify<T: DeserializeOwned>(app: &App, typ: &str, token: &str) -> Result<Claims<T>> {
     let claims: Claims<T> = app.keyring.verify(token, typ, &app.config.issuer).await?;
-    let ended = claims.exp.saturating_add(LEEWAY) < app.clock.seconds();
-    if ended { Err(Error::InvalidToken) } else { Ok(claims) }
+    let now = app.clock.seconds();
+    let ended = claims.exp.saturating_add(LEEWAY) < now;
+    let beyond_any_session = claims.exp > now + LONGEST_SESSION.as_secs() + LEEWAY;
+    let not_yet = claims.nbf.is_some_and(|nbf| nbf > now + LEEWAY);
+    if ended || beyond_any_session || not_yet { Err(Error::InvalidToken) } else { Ok(claims) }
 }
 
 /// Who calls, by the `Authorization` header. The store has not been asked yet: each endpoint does that with what it reads or writes.

@@ -21,20 +21,28 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 /// # Errors
 /// Where TLS can't be set up.
 pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
-    let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
-    // Without TLS it is no service of AWS but an emulator, which takes any region and credentials.
-    let emulated = config.dynamodb_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
-    if emulated {
-        let credentials = Credentials::new("local", "local", None, None, "emulator");
-        let builder = builder.region(Region::from_static("us-east-1")).http_client(Builder::new().build_http());
-        return Ok(builder.credentials_provider(SharedCredentialsProvider::new(credentials)).build());
+    // Without TLS it is no service of AWS.
+    if config.dynamodb_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        return Ok(emulated());
     }
     let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
     let tls = TlsContext::builder().with_trust_store(roots).build().map_err(|error| ConfigError(format!("TLS: {error}")))?;
     let https = Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let region = EnvironmentVariableRegionProvider::new().region().await;
+    let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
     Ok(builder.region(region).http_client(https).credentials_provider(credentials).build())
+}
+
+/// The same for an emulator, which takes any region and credentials.
+pub fn emulated() -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "emulator");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(Builder::new().build_http())
+        .build()
 }
 
 #[cfg(test)]

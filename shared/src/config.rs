@@ -95,6 +95,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The longest that a session may be set to live.
+pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
+
 /// The fewest characters of a signing secret; the template makes one of 64.
 const SECRET_LENGTH: usize = 32;
 
@@ -131,7 +134,7 @@ impl Config {
             signing_secret: settings.signing_secret("SIGNING_SECRET")?,
             issuer: settings.text("TOKEN_ISSUER", "farebox"),
             access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
-            session_life: settings.seconds("SESSION_SECONDS", 30 * 86_400, 3600, 366 * 86_400)?,
+            session_life: settings.seconds("SESSION_SECONDS", 30 * 86_400, 3600, LONGEST_SESSION.as_secs())?,
             chat_price: settings.tokens("CHAT_PRICE", 100, 1)?,
             first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,

@@ -1,9 +1,11 @@
 //! People: their names, addresses, roles and accounts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizer;
+use icu_properties::CodePointMapData;
+use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -25,7 +27,7 @@ pub struct Username {
 }
 
 impl Username {
-    /// Letters and digits of any script and `@ . + - _`, at most 150 characters. Names that differ only in case or in their
+    /// Letters and digits of any script, with their accents, and `@ . + - _`; at most 150 characters. Names that differ only in case or in their
     /// Unicode form have one key, and are one name.
     ///
     /// ```
@@ -35,15 +37,16 @@ impl Username {
     /// assert!(Username::parse("ann smith").unwrap_err().contains("letters, digits"));
     /// ```
     pub fn parse(text: &str) -> Result<Self, String> {
-        let key = key(text);
         if text.is_empty() {
             return Err("This field may not be empty.".into());
         }
-        if text.chars().count() > NAME_LENGTH || key.chars().count() > NAME_LENGTH {
+        let (key, composed) = (key(text), ComposingNormalizer::new_nfkc().normalize(text));
+        if [text, &key].iter().any(|form| form.chars().count() > NAME_LENGTH) {
             return Err(format!("A name has at most {NAME_LENGTH} characters."));
         }
-        let allowed = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
-        if !text.chars().all(allowed) || !key.chars().all(allowed) {
+        let is_mark = |c: char| GeneralCategoryGroup::Mark.contains(CodePointMapData::<GeneralCategory>::new().get(c));
+        let allowed = |(index, c): (usize, char)| c.is_alphanumeric() || "@.+-_".contains(c) || (index > 0 && is_mark(c));
+        if !composed.chars().enumerate().all(allowed) {
             return Err("A name has only letters, digits and @ . + - _".into());
         }
         Ok(Self { shown: text.to_owned(), key })
@@ -147,9 +150,8 @@ pub struct Account {
     pub closed: BTreeMap<String, u64>,
     /// Raised by everything that ends all tokens of the account.
     pub auth_epoch: u64,
-    /// Sessions that were ended before their time.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub revoked: BTreeSet<String>,
+    /// Sessions that were ended before their time, with the second at which that would have come.
+    pub revoked: BTreeMap<String, u64>,
     /// When it was registered, in milliseconds since 1970.
     pub created: u64,
     /// Random: tells a retried registration from another one, and seals this account's page cursors.
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn names_that_differ_only_in_case_or_unicode_form_are_one() {
-        for (one, other) in [("Ann", "aNN"), ("STRASSE", "straße"), ("José", "JOSE\u{301}"), ("Σίσυφος", "ΣΊΣΥΦΟΣ"), ("ﬁne", "FINE"), ("①", "1")]
+        for (one, other) in [("Ann", "aNN"), ("STRASSE", "straße"), ("José", "JOSE\u{301}"), ("Σίσυφος", "ΣΊΣΥΦΟΣ"), ("ﬁne", "FINE"), ("①", "1"), ("İzmir", "i\u{307}ZMIR")]
         {
             assert_eq!(Username::parse(one).map(|name| name.key), Username::parse(other).map(|name| name.key), "{one} {other}");
         }
@@ -202,10 +204,10 @@ mod tests {
 
     #[test]
     fn a_name_without_letters_or_with_anything_else_is_refused() {
-        for bad in ["", " ann", "ann\0", "ann\n", "😀", "a/b", "a:b", "a#b", "<b>", "\u{202e}ann", &"x".repeat(151)] {
+        for bad in ["", " ann", "ann\0", "ann\n", "😀", "a/b", "a:b", "a#b", "<b>", "\u{202e}ann", "½", "⑴", "\u{301}", &"x".repeat(151)] {
             assert!(Username::parse(bad).is_err(), "{bad:?}");
         }
-        for good in ["a", "ann@example.com", "a.b+c-d_e", "安娜", "Ωmega", &"x".repeat(150)] {
+        for good in ["a", "ann@example.com", "a.b+c-d_e", "安娜", "हिन्दी", "ไม้", "Ωmega", &"x".repeat(150)] {
             assert!(Username::parse(good).is_ok(), "{good:?}");
         }
     }
@@ -238,7 +240,7 @@ mod tests {
             reservations: BTreeMap::from([("a".into(), reservation(10)), ("b".into(), reservation(20))]),
             closed: BTreeMap::new(),
             auth_epoch: 1,
-            revoked: BTreeSet::new(),
+            revoked: BTreeMap::new(),
             created: 0,
             nonce: String::new(),
             month: String::new(),

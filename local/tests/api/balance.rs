@@ -1,9 +1,8 @@
 //! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance`.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 
-use crate::client::{Api, GRANT, PRICE, reservation};
+use crate::client::{Api, GRANT, PRICE};
 
 #[tokio::test]
 async fn a_balance_is_one_number_under_three_names_and_nothing_else() {
@@ -28,8 +27,8 @@ async fn everybody_sees_their_own_balance_whatever_they_ask_for() {
 async fn tokens_held_for_a_chat_that_never_ended_are_free_again_when_its_lease_is_over() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    ann.holds([reservation("crashed", PRICE, 1), reservation("running", PRICE, u64::from(u32::MAX))]).await;
-    api.set(&ann, "tokens", AttributeValue::N((GRANT - 2 * PRICE).to_string())).await;
+    ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
+    ann.has_left(GRANT - 2 * PRICE).await;
     let before = api.items(&ann.id).await;
     assert_eq!(ann.balance().await, GRANT - PRICE);
     assert_eq!(api.items(&ann.id).await, before, "asking for a balance writes nothing");

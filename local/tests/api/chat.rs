@@ -1,8 +1,190 @@
 //! `POST /api/chat`, `POST /api/chat_msg`.
 
-use serde_json::json;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
 
-use crate::client::{Api, GRANT, PRICE};
+use crate::client::{Api, GRANT, PRICE, Person};
+
+impl Person {
+    /// Asserts that nothing was charged, stored or left behind for any chat.
+    async fn was_never_charged(&self) {
+        assert_eq!(self.balance().await, GRANT);
+        assert_eq!(self.history("").await.is(200), json!([]));
+        let account = self.api.account(self).await;
+        assert_eq!([account.tokens.get(), account.granted.get(), account.spent.get()], [GRANT, GRANT, 0]);
+        assert!(account.reservations.is_empty(), "{account:?}");
+        assert_eq!(self.api.items(&self.id).await["LedgerTable"].len(), 1, "the grant alone");
+    }
+}
+
+#[tokio::test]
+async fn a_chat_is_answered_charged_and_stored() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let chat = ann.chat("What is a fare?").await.is(200);
+    assert_eq!([&chat["message"], &chat["response"]], ["What is a fare?", "You said: What is a fare?"]);
+    assert_eq!(chat["tokens_deducted"], PRICE);
+    for field in ["tokens", "tokens_left", "remaining_tokens"] {
+        assert_eq!(chat[field], GRANT - PRICE, "{field}");
+    }
+    let mut fields: Vec<&str> = chat.as_object().unwrap().keys().map(String::as_str).collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        ["id", "message", "model", "remaining_tokens", "response", "timestamp", "tokens", "tokens_deducted", "tokens_left"],
+        "nothing else"
+    );
+
+    let account = api.account(&ann).await;
+    assert_eq!([account.tokens.get(), account.granted.get(), account.spent.get()], [GRANT - PRICE, GRANT, PRICE]);
+    assert!(account.reservations.is_empty() && account.closed.is_empty(), "{account:?}");
+    let items = api.items(&ann.id).await;
+    assert_eq!(items["ChatsTable"].len(), 1);
+    let row = items["LedgerTable"].iter().find(|row| row["kind"] == "chat").unwrap();
+    assert_eq!([&row["amount"], &row["chat_id"]], [&json!(-100), &chat["id"]]);
+    assert_eq!(ann.history("").await.is(200)[0]["id"], chat["id"]);
+}
+
+#[tokio::test]
+async fn a_token_in_the_body_counts_and_a_header_wins_over_it() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let chat = async |authorization: Option<String>, token: Value| {
+        let headers = authorization.as_deref().map(|value| ("authorization", value));
+        api.send(Method::POST, "/api/chat/", headers.as_slice(), Some(json!({ "message": "hi", "token": token }))).await
+    };
+    chat(None, json!(ann.token)).await.is(200);
+    chat(None, json!(ann.access)).await.is(200);
+    chat(Some(ann.bearer()), json!(ben.token)).await.is(200);
+    chat(Some(ann.bearer()), json!("nonsense")).await.is(200);
+    assert_eq!([ann.balance().await, ben.balance().await], [GRANT - 4 * PRICE, GRANT]);
+
+    chat(Some("Bearer nonsense".into()), json!(ann.token)).await.expect(401, "invalid_token");
+    chat(Some("Basic YW5uOnNlY3JldDEyMw==".into()), json!(ann.token)).await.expect(401, "invalid_token");
+    chat(None, json!(ann.refresh)).await.expect(401, "invalid_token");
+    chat(None, json!(format!("Bearer {}", ann.token))).await.expect(401, "invalid_token");
+    chat(None, json!("")).await.expect(401, "invalid_token");
+    chat(None, json!(null)).await.expect(401, "not_authenticated");
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+}
+
+#[tokio::test]
+async fn a_message_is_some_text_of_at_most_eight_thousand_characters() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    for body in [
+        json!({}),
+        json!({ "message": null }),
+        json!({ "message": "" }),
+        json!({ "message": " \t\n\u{3000}" }),
+        json!({ "message": "a\0b" }),
+        json!({ "message": "x".repeat(8001) }),
+        json!({ "prompt": "hi" }),
+    ] {
+        let refused = ann.post("/api/chat/", body).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["message"].is_array(), "{refused}");
+    }
+    ann.was_never_charged().await;
+    let longest = "🎫".repeat(8000);
+    assert_eq!(ann.chat(&longest).await.is(200)["message"], json!(longest));
+}
+
+#[tokio::test]
+async fn text_of_any_kind_comes_back_as_it_was_sent() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let messages = [
+        "👩‍👩‍👧‍👦 🏳️‍🌈 e\u{301} é ﷽ \u{202e}desrever",
+        "#owner :cost SET tokens = :granted, attribute_not_exists(pk) AND size(reservations)",
+        "{\"S\": \"x\", \"message\": {\"N\": \"1\"}}",
+        "'; DROP TABLE UsersTable; --",
+        "<script>alert(1)</script>&amp;&#x27;",
+        "${jndi:ldap://example.com} {{7*7}} %s %n %00 ../../etc/passwd",
+        "line\r\nSet-Cookie: a=b\r\n\r\nbody \u{7f}\u{1b}[31m\u{feff}\u{ffff}",
+        " leading and trailing ",
+        "\\u0000 \\ \" / \u{8}\u{c}",
+    ];
+    for message in messages {
+        let chat = ann.chat(message).await.is(200);
+        assert_eq!([&chat["message"], &chat["response"]], [&json!(message), &json!(format!("You said: {message}"))]);
+    }
+    let chats = ann.history("").await.is(200);
+    let kept: Vec<&str> = chats.as_array().unwrap().iter().rev().map(|chat| chat["message"].as_str().unwrap()).collect();
+    assert_eq!(kept, messages);
+}
+
+#[tokio::test]
+async fn an_ai_that_fails_hangs_or_says_nothing_costs_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    for answer in join_all(["!fail", "!empty", "!hang", "!fail"].map(|message| ann.chat(message))).await {
+        let refused = answer.expect(502, "ai_failed");
+        assert!(refused["detail"].as_str().unwrap().contains("Nothing was charged"), "{refused}");
+    }
+    ann.was_never_charged().await;
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_between_two_characters() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let chat = ann.chat("!long").await.is(200);
+    let answer = chat["response"].as_str().unwrap();
+    assert_eq!(answer.len(), 65_536);
+    assert!(answer.chars().all(|c| c == '😀'));
+    assert_eq!(ann.history("").await.is(200)[0]["response"], chat["response"]);
+}
+
+#[tokio::test]
+async fn the_last_tokens_buy_the_last_chat() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.has_left(PRICE).await;
+    assert_eq!(ann.chat("hi").await.is(200)["tokens_left"], 0);
+    let before = api.items(&ann.id).await;
+    for path in ["/api/chat", "/api/chat/", "/api/chat_msg", "/api/chat_msg/"] {
+        ann.post(path, json!({ "message": "hi" })).await.expect(402, "insufficient_tokens");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+}
+
+#[tokio::test]
+async fn tokens_of_chats_that_never_ended_pay_for_the_next_one_once_their_leases_are_over() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.holds(&[("crashed", 1), ("crashed-too", 2), ("running", u64::from(u32::MAX))]).await;
+    ann.has_left(0).await;
+    assert_eq!(ann.chat("hi").await.is(200)["tokens_left"], PRICE);
+    assert_eq!(ann.chat("hi").await.is(200)["tokens_left"], 0);
+    ann.chat("hi").await.expect(402, "insufficient_tokens");
+    let held = api.account(&ann).await.reservations;
+    assert_eq!(held.keys().collect::<Vec<_>>(), ["running"], "what is not over is not touched");
+}
+
+#[tokio::test]
+async fn as_many_chats_as_may_wait_at_a_time_and_one_more_is_refused() {
+    let api = Api::own(&[("PARALLEL_CHATS", "2"), ("AI_TIMEOUT_SECONDS", "2")]).await;
+    let ann = api.person("ann").await;
+    let waiting = [(); 2].map(|()| {
+        let ann = ann.clone();
+        tokio::spawn(async move { ann.chat("!hang").await })
+    });
+    while api.account(&ann).await.reservations.len() < 2 {
+        assert!(waiting.iter().all(|chat| !chat.is_finished()), "a chat did not wait");
+    }
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE, "what is held can't be spent twice");
+    let refused = ann.chat("hi").await;
+    assert_eq!(refused.header("retry-after"), "1");
+    refused.expect(429, "too_many_chats");
+    ann.has_left(PRICE - 1).await;
+    ann.chat("hi").await.expect(402, "insufficient_tokens");
+    ann.has_left(GRANT - 2 * PRICE).await;
+    for chat in waiting {
+        chat.await.unwrap().expect(502, "ai_failed");
+    }
+    ann.was_never_charged().await;
+}
 
 #[tokio::test]
 async fn two_hundred_parallel_chats_on_four_thousand_tokens_succeed_forty_times() {

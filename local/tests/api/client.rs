@@ -13,6 +13,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::log;
+
 /// The price of a chat and the grant of a new account, as every dialect knows them.
 pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
@@ -41,11 +43,30 @@ impl Api {
 
     /// A server of this test's own with some settings changed, whatever `API_URL` says.
     pub async fn own(environment: &[(&str, &str)]) -> Self {
+        log::listen();
         let mut variables = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
         variables.extend(environment.iter().copied());
         let lookup = |name: &str| variables.get(name).map(|value| (*value).to_owned());
         let server = Server::start(0, &Data::Memory, lookup).await.unwrap();
         Self { url: server.url.clone(), dynamodb: server.dynamo.url.clone(), http: http(), own: Some(Arc::new(server)) }
+    }
+
+    /// A server of this test's own whose store has stopped answering, and somebody who had registered before.
+    pub async fn without_a_store() -> (Self, Person) {
+        let store = Self::own(&[]).await;
+        let api = store.beside(&[]).await;
+        let person = api.person("ann").await;
+        Arc::into_inner(store.own.unwrap()).unwrap().stop().await;
+        // Public keys are kept for so long.
+        api.server().clock.advance(Duration::from_secs(300));
+        (api, person)
+    }
+
+    /// Another server of this test's own, with some settings changed, over the store of this one.
+    pub async fn beside(&self, environment: &[(&str, &str)]) -> Self {
+        let mut environment = environment.to_vec();
+        environment.push(("DYNAMODB_ENDPOINT", &self.dynamodb));
+        Self { dynamodb: self.dynamodb.clone(), ..Self::own(&environment).await }
     }
 
     /// This test's own server, where time can be moved and functions can be looked into.
@@ -109,9 +130,13 @@ impl Api {
 
     /// Somebody who has registered under a name that nobody else has.
     pub async fn person(&self, name: &str) -> Person {
-        let name = unique(name);
-        let password = "secret123".to_owned();
-        let registered = self.register(json!({ "username": name, "password": password })).await.is(201);
+        self.somebody(json!({ "username": unique(name), "password": "secret123" })).await
+    }
+
+    /// Somebody who has registered with this name and password.
+    pub async fn somebody(&self, registration: Value) -> Person {
+        let [name, password] = ["username", "password"].map(|field| registration[field].as_str().unwrap().to_owned());
+        let registered = self.register(registration).await.is(201);
         let text = |field: &str| registered[field].as_str().unwrap().to_owned();
         Person { api: self.clone(), name, password, id: text("id"), token: text("token"), access: text("access"), refresh: text("refresh") }
     }
@@ -130,12 +155,26 @@ impl Api {
         serde_dynamo::from_item(get.consistent_read(true).send().await.unwrap().item.unwrap()).unwrap()
     }
 
+    /// Takes somebody's account out of the store, as if it had never been.
+    pub async fn forget(&self, person: &Person) {
+        let delete =
+            dynamo::client(&self.dynamodb).delete_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
+        delete.send().await.unwrap();
+    }
+
+    /// Takes a public key back, so that what it signed no longer holds.
+    pub async fn withdraw_key(&self, kid: &str) {
+        let delete = dynamo::client(&self.dynamodb).delete_item().table_name("KeysTable").key("kid", AttributeValue::S(kid.into()));
+        delete.send().await.unwrap();
+    }
+
     /// Everything in the store that mentions `who`, by table. (A store of this test's own has no other people: there it is everything.)
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
             let scan = dynamo::client(&self.dynamodb).scan().table_name(table).consistent_read(true).into_paginator().items().send();
-            let found: Vec<Value> = scan.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|i| serde_dynamo::from_item(i).unwrap()).collect();
+            let found: Vec<Value> =
+                scan.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|i| serde_dynamo::from_item(i).unwrap()).collect();
             let mut found: Vec<_> = found.into_iter().filter(|item| self.is_own() || item.to_string().contains(who)).collect();
             found.sort_by_key(Value::to_string);
             items.insert(table, found);
@@ -169,6 +208,34 @@ pub struct Person {
 impl Person {
     pub async fn log_in(&self) -> Answer {
         self.api.log_in(json!({ "username": self.name, "password": self.password })).await
+    }
+
+    /// Has the first refresh token come again when it is dead, as if somebody had stolen it: that ends the session.
+    pub async fn is_robbed(&self) {
+        let second = self.api.refresh(&self.refresh).await.is(200);
+        self.api.refresh(second["refresh"].as_str().unwrap()).await.is(200);
+        self.api.refresh(&self.refresh).await.expect(401, "invalid_token");
+    }
+
+    /// The same person at another front door.
+    pub fn at(&self, api: &Api) -> Self {
+        Self { api: api.clone(), ..self.clone() }
+    }
+
+    /// Puts reservations of a chat's price on the account, behind the API's back: their ids, and the seconds at which their leases end.
+    pub async fn holds(&self, reservations: &[(&str, u64)]) {
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let reservation = |ends: u64| {
+            let fields = [("cost", number(PRICE)), ("owner", AttributeValue::S("a-chat".into())), ("expires_at", number(ends))];
+            AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
+        };
+        let held = reservations.iter().map(|(id, ends)| ((*id).to_owned(), reservation(*ends))).collect();
+        self.api.set(self, "reservations", AttributeValue::M(held)).await;
+    }
+
+    /// Sets the balance, behind the API's back.
+    pub async fn has_left(&self, tokens: u64) {
+        self.api.set(self, "tokens", AttributeValue::N(tokens.to_string())).await;
     }
 
     /// The same person with another access token.

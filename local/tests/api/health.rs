@@ -11,7 +11,7 @@ async fn whoever_asks_is_told_that_all_is_well() {
 
 #[tokio::test]
 async fn an_api_that_cant_reach_its_store_says_so_and_when_to_try_again() {
-    let api = Api::without_a_store().await;
+    let (api, _) = Api::without_a_store().await;
     let answer = api.get("/api/health").await;
     assert_eq!(answer.header("retry-after"), "5");
     answer.expect(503, "unavailable");

@@ -1,8 +1,25 @@
 //! The API over HTTP, as its clients see it. Each test has its own server and store; `API_URL` points them all at another front door
 //! (with `DYNAMODB_ENDPOINT` and `SIGNING_SECRET` of the store and secret behind it, for tests that look behind the door).
 
-mod chat;
-mod client;
-mod readme;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod balance;
 mod budget;
+mod chat;
+mod chat_history;
+mod client;
 mod contract;
+mod dialects;
+mod every_route;
+mod forge;
+mod health;
+mod hostile;
+mod journeys;
+mod jwks;
+mod log;
+mod login;
+mod not_found;
+mod profile;
+mod readme;
+mod register;
+mod token_refresh;

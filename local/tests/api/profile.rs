@@ -8,7 +8,7 @@ use crate::client::{Api, GRANT, PRICE, unique};
 async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("Ann")));
-    let ann = api.register(json!({ "username": name, "email": email, "password": "secret123" })).await.person(&api);
+    let ann = api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
     ann.chat("hi").await.is(200);
 
     let mut profile = ann.profile().await.is(200);

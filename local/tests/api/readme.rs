@@ -115,7 +115,9 @@ fn assert_alike(at: &str, shown: &Value, real: &Value) {
             assert_eq!(shown.len(), real.len(), "{at}");
             shown.iter().zip(real).for_each(|(shown, real)| assert_alike(at, shown, real));
         }
-        (Value::String(shown), Value::String(real)) => assert!(shown == real || kind(shown).is_some() && kind(shown) == kind(real), "{at}: {shown} {real}"),
+        (Value::String(shown), Value::String(real)) => {
+            assert!(shown == real || kind(shown).is_some() && kind(shown) == kind(real), "{at}: {shown} {real}")
+        }
         _ => assert_eq!(shown, real, "{at}"),
     }
 }

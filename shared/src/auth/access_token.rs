@@ -50,6 +50,7 @@ impl AccessToken {
             name: self.name.clone(),
             sid: self.session.clone(),
             exp: self.ends,
+            nbf: None,
             kind: Epoch { epoch: self.auth_epoch },
         };
         super::sign(app, TYPE, &claims).await
@@ -68,7 +69,7 @@ impl AccessToken {
     pub fn admits(&self, account: Option<Account>) -> Result<Account> {
         account
             .filter(|account| {
-                account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch && !account.revoked.contains(&self.session)
+                account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch && !account.revoked.contains_key(&self.session)
             })
             .ok_or(Error::InvalidToken)
     }

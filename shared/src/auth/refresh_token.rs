@@ -24,7 +24,8 @@ pub struct RefreshToken {
     pub session: String,
     /// Which in the line of the session's refresh tokens this is; the log-in gave 0.
     pub generation: u64,
-    ends: u64,
+    /// The second at which it ends.
+    pub ends: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -53,6 +54,7 @@ impl RefreshToken {
             name: self.name.clone(),
             sid: self.session.clone(),
             exp: self.ends,
+            nbf: None,
             kind: Generation { generation: self.generation },
         };
         super::sign(app, TYPE, &claims).await

@@ -132,18 +132,17 @@ impl Store {
                 .key("pk", s(&hold.account))
                 .update_expression("SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires)")
                 .condition_expression(
-                    "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(revoked) OR NOT contains(revoked, :session)) \
-                     AND tokens >= :cost AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) \
+                    "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) \
                      AND size(reservations) < :limit",
                 )
                 .expression_attribute_names("#rid", &hold.rid)
+                .expression_attribute_names("#session", &caller.session)
                 .expression_attribute_values(":cost", n(hold.reservation.cost))
                 .expression_attribute_values(":reservation", AttributeValue::M(to_item(&hold.reservation)?))
                 .expression_attribute_values(":expires", n(hold.reservation.expires_at))
                 .expression_attribute_values(":id", s(&caller.user_id))
                 .expression_attribute_values(":true", AttributeValue::Bool(true))
                 .expression_attribute_values(":epoch", n(caller.auth_epoch))
-                .expression_attribute_values(":session", s(&caller.session))
                 .expression_attribute_values(":limit", n(limit))
                 .return_values(ReturnValue::AllNew)
                 .return_values_on_condition_check_failure(AllOld)

@@ -1,5 +1,6 @@
 //! Sessions in the table Tokens: what refresh tokens hang on.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,6 +39,9 @@ pub enum Rotation {
 }
 
 const PREFIX: &str = "session:";
+
+/// How many revoked sessions an account keeps: each makes every write of the account larger.
+const REVOKED: usize = 50;
 
 impl Session {
     /// A session of this account that ends at the second `ends`.
@@ -101,9 +105,41 @@ impl Store {
         Ok(if dead { Rotation::Dead } else { Rotation::Gone })
     }
 
-    /// Ends a session. Ending it again changes nothing.
-    pub async fn end_session(&self, id: &str) -> Result<()> {
-        self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{id}"))).send().await?;
-        Ok(())
+    /// Ends the session of a refresh token: it gets no successor, and its access tokens open nothing any more. Ended again, it stays so.
+    /// `account` is the account as it was just read.
+    pub async fn end_session(&self, token: &RefreshToken, account: &Account, now: u64) -> Result<()> {
+        let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{}", token.session)));
+        let delete = delete.condition_expression("attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", s(&account.id));
+        let (deleted, revoked) = tokio::join!(delete.send(), self.revoke(token, account, now));
+        deleted?;
+        revoked
+    }
+
+    /// Writes a session among the account's revoked ones, and removes those whose time is over. Where there are too many, the epoch
+    /// rises instead, which ends every session of the account.
+    async fn revoke(&self, token: &RefreshToken, account: &Account, now: u64) -> Result<()> {
+        let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(&account.pk));
+        let update = update.condition_expression("id = :id AND auth_epoch = :seen");
+        let mut update = update.expression_attribute_values(":id", s(&account.id)).expression_attribute_values(":seen", n(account.auth_epoch));
+        let outdated: Vec<_> = account.revoked.iter().filter(|(_, ends)| **ends <= now).map(|(session, _)| session).collect();
+        if account.revoked.len() - outdated.len() >= REVOKED {
+            update = update.update_expression("SET auth_epoch = :next, revoked = :none");
+            update = update.expression_attribute_values(":next", n(account.auth_epoch + 1));
+            update = update.expression_attribute_values(":none", AttributeValue::M(Default::default()));
+        } else {
+            let mut expression = String::from("SET revoked.#session = :ends");
+            for (index, session) in outdated.into_iter().enumerate() {
+                expression.push_str(if index == 0 { " REMOVE" } else { "," });
+                expression.push_str(&format!(" revoked.#old{index}"));
+                update = update.expression_attribute_names(format!("#old{index}"), session);
+            }
+            update = update.update_expression(expression).expression_attribute_names("#session", &token.session);
+            update = update.expression_attribute_values(":ends", n(token.ends));
+        }
+        match update.send().await {
+            // Another epoch has ended the session already.
+            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
+            sent => Ok(sent.map(drop)?),
+        }
     }
 }

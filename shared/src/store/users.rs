@@ -94,11 +94,14 @@ impl Store {
             writes.push(self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?);
         }
         // A name may look like an address. Nobody gets the one while somebody else has the other: they log in with either.
-        let name_claim = new.name.key().contains('@').then(|| claim_key(new.name.key()));
-        let email_claim = new.email.as_ref().map(|email| claim_key(email.key()));
-        if let (Some(email), Some(pk)) = (&new.email, &email_claim) {
+        let own_address = new.email.as_ref().map(Email::key);
+        if new.name.key().contains('@') && own_address != Some(new.name.key()) {
+            writes.push(self.is_free(&claim_key(new.name.key()))?);
+        }
+        let for_name = writes.len();
+        if let Some(email) = &new.email {
             let claim = Claim {
-                pk: pk.clone(),
+                pk: claim_key(email.key()),
                 id: account.id.clone(),
                 name: new.name.key().to_owned(),
                 verified: false,
@@ -110,9 +113,6 @@ impl Store {
                 writes.push(self.is_free(&account_key(email.key()))?);
             }
         }
-        if let Some(pk) = name_claim.filter(|pk| email_claim.as_ref() != Some(pk)) {
-            writes.push(self.is_free(&pk)?);
-        }
 
         let reasons = match self.transact(writes, &account.nonce).await? {
             Transaction::Applied => return Ok(()),
@@ -120,9 +120,8 @@ impl Store {
         };
         match Transaction::refused(&reasons, 0) {
             Some(standing) if is_same(&standing, account) => Ok(()),
-            Some(_) => Err(Error::UsernameTaken),
-            None if new.email.is_some() => Err(Error::EmailTaken),
-            None => Err(Error::UsernameTaken),
+            _ if (0..for_name).any(|index| Transaction::refused(&reasons, index).is_some()) => Err(Error::UsernameTaken),
+            _ => Err(Error::EmailTaken),
         }
     }
 

@@ -1,0 +1,174 @@
+//! `GET /api/chat`.
+
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Api, GRANT, Person, unique};
+
+impl Person {
+    async fn says(&self, messages: &[&str]) {
+        for message in messages {
+            self.chat(message).await.is(200);
+        }
+    }
+
+    /// What was said on each page, from `query` on, following the links.
+    pub async fn pages(&self, query: &str) -> Vec<Vec<String>> {
+        let mut pages = Vec::new();
+        let mut next = Some(query.to_owned());
+        while let Some(query) = next {
+            assert!(pages.len() < 50, "the pages have no end: {query}");
+            let page = self.history(&query).await;
+            next = page.next_page();
+            pages.push(messages(page));
+        }
+        pages
+    }
+}
+
+fn messages(page: Answer) -> Vec<String> {
+    let chats = page.is(200);
+    chats.as_array().unwrap().iter().map(|chat| chat["message"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_history_is_a_bare_list_of_ones_own_chats_newest_first() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    assert_eq!(ann.history("").await.is(200), json!([]));
+    ann.says(&["one", "two"]).await;
+    ben.says(&["Ben's own"]).await;
+    ann.says(&["three"]).await;
+    let answer = ann.history("").await;
+    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
+    assert_eq!(answer.next_page(), None);
+    let chats = answer.is(200);
+    let said: Vec<&Value> = chats.as_array().unwrap().iter().map(|chat| &chat["message"]).collect();
+    assert_eq!(said, ["three", "two", "one"]);
+    for chat in chats.as_array().unwrap() {
+        let mut fields: Vec<&str> = chat.as_object().unwrap().keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["id", "message", "model", "response", "timestamp", "tokens_deducted"]);
+    }
+    assert_eq!(messages(ben.history(&format!("?user_id={}&id={}", ann.id, ann.id)).await), ["Ben's own"]);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_without_a_gap_or_a_repetition() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let said: Vec<String> = (1..=7).map(|n| n.to_string()).collect();
+    ann.says(&said.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for (limit, pages) in [(1, 7), (2, 4), (3, 3), (6, 2), (7, 1), (100, 1)] {
+        let read = ann.pages(&format!("?limit={limit}")).await;
+        assert_eq!(read.len(), pages, "the last page has no link: {read:?}");
+        assert!(read.iter().all(|page| page.len() <= limit), "{read:?}");
+        assert_eq!(read.concat(), said.iter().rev().cloned().collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_twenty_chats_where_nobody_says_how_many() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.says(&["hi"; 21]).await;
+    let sizes: Vec<usize> = ann.pages("").await.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [20, 1]);
+}
+
+#[tokio::test]
+async fn a_chat_that_begins_while_somebody_reads_moves_no_page() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.says(&["one", "two", "three"]).await;
+    let first = ann.history("?limit=2").await;
+    ann.says(&["four"]).await;
+    assert_eq!(messages(ann.history(&first.next_page().unwrap()).await), ["one"]);
+}
+
+#[tokio::test]
+async fn a_search_finds_words_of_messages_and_answers_in_any_case() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.says(&["A train to Genève", "a & b = 100%?", "#tokens :cost", "nothing"]).await;
+    for (search, found) in [
+        ("TRAIN", vec!["A train to Genève"]),
+        ("gen%C3%88ve", vec!["A train to Genève"]),
+        ("%26+b+%3D+100%25%3F", vec!["a & b = 100%?"]),
+        ("%23tokens+:cost", vec!["#tokens :cost"]),
+        ("you+said:+nothing", vec!["nothing"]),
+        ("zebra", vec![]),
+        ("%", vec!["a & b = 100%?"]),
+        ("", vec!["nothing", "#tokens :cost", "a & b = 100%?", "A train to Genève"]),
+    ] {
+        assert_eq!(messages(ann.history(&format!("?q={search}")).await), found, "{search}");
+    }
+    let pages = ann.pages("?q=A&limit=1").await;
+    assert_eq!(pages.concat(), ["nothing", "#tokens :cost", "a & b = 100%?", "A train to Genève"], "\"said\" has an a");
+}
+
+#[tokio::test]
+async fn a_search_goes_on_behind_pages_that_hold_no_match() {
+    let api = Api::own(&[("CHAT_PRICE", "1")]).await;
+    let ann = api.person("ann").await;
+    ann.says(&["the needle"]).await;
+    ann.says(&["hay"; 205]).await;
+    assert_eq!(ann.pages("?q=needle").await, [vec![], vec!["the needle".to_owned()]]);
+}
+
+#[tokio::test]
+async fn what_can_be_no_page_is_refused_by_name() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let long = format!("?q={}", "x".repeat(201));
+    for (query, field) in [
+        ("?limit=0", "limit"),
+        ("?limit=101", "limit"),
+        ("?limit=-1", "limit"),
+        ("?limit=1.5", "limit"),
+        ("?limit=ten", "limit"),
+        ("?limit=%00", "limit"),
+        ("?limit=99999999999999999999999", "limit"),
+        (&long, "q"),
+    ] {
+        let refused = ann.history(query).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{query}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_the_list_it_was_made_for_and_for_nobody_else() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ann.says(&["one", "two"]).await;
+    ben.says(&["one", "two"]).await;
+    let page = ann.history("?limit=1").await.next_page().unwrap();
+    let cursor = page.split_once("cursor=").unwrap().1;
+    let flipped = format!("{}{}", if cursor.starts_with('A') { "B" } else { "A" }, &cursor[1..]);
+    let chat_id = ann.history("").await.is(200)[0]["id"].as_str().unwrap().to_owned();
+
+    ben.history(&page).await.expect(400, "invalid_cursor");
+    let (shortened, lengthened, long) = (&cursor[..cursor.len() - 2], format!("{cursor}AAAA"), "A".repeat(2000));
+    for forged in [&flipped, shortened, &lengthened, &chat_id, "AAAA", "not!base64", "%00", "%F0%9F%8E%AB", &long] {
+        ann.history(&format!("?cursor={forged}")).await.expect(400, "invalid_cursor");
+    }
+    ann.history(&format!("?q=one&cursor={cursor}")).await.expect(400, "invalid_cursor");
+    assert_eq!(messages(ann.history(&page).await), ["one"]);
+    assert_eq!(messages(ann.history(&format!("?limit=5&cursor={cursor}")).await), ["one"]);
+}
+
+#[tokio::test]
+async fn a_cursor_dies_with_its_account_though_the_name_is_used_again() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.says(&["one", "two"]).await;
+    let page = ann.history("?limit=1").await.next_page().unwrap();
+    api.forget(&ann).await;
+    let other = api.somebody(json!({ "username": ann.name, "password": unique("secret") })).await;
+    other.history(&page).await.expect(400, "invalid_cursor");
+    assert_eq!(messages(other.history("").await), [""; 0]);
+    assert_eq!(other.balance().await, GRANT);
+    for token in [&ann.access, &ann.token] {
+        ann.using(token).history("").await.expect(401, "invalid_token");
+    }
+    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+}

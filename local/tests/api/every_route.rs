@@ -1,0 +1,302 @@
+//! What holds for every route, from the list of routes: who may call, with which methods, from which web pages, with which bodies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use functions::ROUTES;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use shared::http::Route;
+
+use crate::client::{Answer, Api, Person};
+
+/// The endpoints that ask nobody for a token.
+const OPEN: [&str; 6] = ["health", "jwks", "login", "not_found", "register", "token_refresh"];
+
+fn known() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|route| route.method != "ANY")
+}
+
+fn guarded() -> impl Iterator<Item = &'static Route> {
+    known().filter(|route| !OPEN.contains(&route.endpoint))
+}
+
+fn posted() -> impl Iterator<Item = &'static Route> {
+    known().filter(|route| route.method == "POST")
+}
+
+/// The methods of each path.
+fn paths() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
+    let mut paths = BTreeMap::<_, BTreeSet<_>>::new();
+    for route in known() {
+        paths.entry(route.path).or_default().insert(route.method);
+    }
+    paths
+}
+
+fn method(name: &str) -> Method {
+    Method::from_bytes(name.as_bytes()).unwrap()
+}
+
+/// The methods that an answer's `Allow` names.
+fn allowed(answer: &Answer) -> BTreeSet<&str> {
+    answer.header("allow").split(", ").collect()
+}
+
+/// A request that a guarded route grants to whoever has a token and tokens.
+async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
+    ask_at(api, route, route.path, headers).await
+}
+
+async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = (route.method == "POST").then(|| json!({ "message": "hi" }));
+    api.send(method(route.method), path, headers, body).await
+}
+
+async fn ask_as(person: &Person, route: &Route) -> Answer {
+    ask(&person.api, route, &[("authorization", &person.bearer())]).await
+}
+
+#[tokio::test]
+async fn a_path_names_its_methods_and_refuses_the_others() {
+    let api = Api::start().await;
+    for (path, methods) in paths() {
+        let expected: BTreeSet<&str> = methods.iter().copied().chain(["OPTIONS"]).collect();
+        for path in [path.to_owned(), format!("{path}/")] {
+            let options = api.send(Method::OPTIONS, &path, &[], None).await;
+            assert_eq!(allowed(&options), expected, "{options:?}");
+            options.is(204);
+            for name in ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"].into_iter().filter(|name| !methods.contains(name)) {
+                let refused = api.send(method(name), &path, &[], None).await;
+                assert_eq!(allowed(&refused), expected, "{refused:?}");
+                match name {
+                    "HEAD" => drop(refused.is(405)),
+                    _ => drop(refused.expect(405, "method_not_allowed")),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_no_path_takes_does_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    // `sam local` answers these itself.
+    let refusals: &[u16] = if api.is_own() { &[404, 405] } else { &[403, 404, 405] };
+    for path in paths().keys() {
+        for name in ["TRACE", "PURGE", "BREW"] {
+            let answer = api.send(method(name), path, &[("authorization", &ann.bearer())], Some(json!({ "message": "hi" }))).await;
+            assert!(refusals.contains(&answer.status.as_u16()), "{answer:?}");
+            assert!(!answer.body.to_string().contains(&ann.access), "nothing is said back");
+        }
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+}
+
+#[tokio::test]
+async fn a_guarded_route_opens_only_to_a_token() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    let long = format!("Bearer {}", "x".repeat(5000));
+    let bare = ann.access.as_str();
+    let headers =
+        ["Bearer", "Bearer ", "Token ", "Bearer null", "Bearer undefined", "Bearer a.b.c", "Bearer ..", "Basic YW5uOnNlY3JldDEyMw==", bare, &long];
+    let twice = format!("Bearer {bare} {bare}");
+    let quoted = format!("Bearer \"{bare}\"");
+    let refresh = format!("Bearer {}", ann.refresh);
+    for route in guarded() {
+        let stranger = ask(&api, route, &[]).await;
+        assert_eq!(stranger.header("www-authenticate"), "Bearer");
+        stranger.expect(401, "not_authenticated");
+        for value in headers.iter().copied().chain([twice.as_str(), &quoted, &refresh]) {
+            let refused = ask(&api, route, &[("authorization", value)]).await;
+            assert_eq!(refused.header("www-authenticate"), "Bearer");
+            refused.expect(401, "invalid_token");
+        }
+        for (name, value) in [("cookie", format!("access={bare}; token={bare}")), ("x-authorization", ann.bearer()), ("x-api-key", bare.to_owned())] {
+            ask(&api, route, &[(name, &value)]).await.expect(401, "not_authenticated");
+        }
+        ask_at(&api, route, &format!("{}?token={bare}&access_token={bare}", route.path), &[]).await.expect(401, "not_authenticated");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    for route in guarded() {
+        ask_as(&ann, route).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_nothing_once_its_account_or_session_does_not_stand() {
+    let api = Api::start().await;
+    for end in ["session", "active", "auth_epoch", "id"] {
+        let ann = api.person("ann").await;
+        for route in guarded() {
+            ask_as(&ann, route).await.is(200);
+        }
+        match end {
+            "session" => ann.is_robbed().await,
+            "active" => api.set(&ann, end, AttributeValue::Bool(false)).await,
+            "auth_epoch" => api.set(&ann, end, AttributeValue::N("2".into())).await,
+            _ => api.set(&ann, end, AttributeValue::S("00000000-0000-7000-8000-000000000000".into())).await,
+        }
+        let before = api.items(&ann.name).await;
+        for person in [ann.clone(), ann.using(&ann.token)] {
+            for route in guarded() {
+                ask_as(&person, route).await.expect(401, "invalid_token");
+            }
+        }
+        assert_eq!(api.items(&ann.name).await, before, "{end}");
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_opens_every_route_for_an_hour_and_a_minute_of_leeway() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    api.server().clock.advance(Duration::from_secs(3600 + 30));
+    for route in guarded() {
+        ask_as(&ann, route).await.is(200);
+    }
+    api.server().clock.advance(Duration::from_secs(32));
+    for route in guarded() {
+        ask_as(&ann, route).await.expect(401, "invalid_token");
+        ask_as(&ann.using(&ann.token), route).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_have_sixty_four_kilobytes_and_not_a_byte_more() {
+    let api = Api::start().await;
+    let body = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2)).into_bytes();
+    for route in posted() {
+        let send = |bytes| api.raw(Method::POST, route.path, &[("content-type", "application/json")], body(bytes));
+        let answer = send(65_536).await;
+        assert_ne!(answer.status, 413, "{answer:?}");
+        send(65_537).await.expect(413, "body_too_large");
+        send(1_048_576).await.expect(413, "body_too_large");
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_declared_as_json_or_as_nothing_is_read() {
+    let api = Api::start().await;
+    for route in posted() {
+        let send = async |content_type: Option<&str>| {
+            let headers = content_type.map(|value| ("content-type", value));
+            api.raw(Method::POST, route.path, headers.as_slice(), b"{}".to_vec()).await
+        };
+        for content_type in [
+            "text/plain",
+            "text/plain; charset=application/json",
+            "text/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonp",
+            "application/xml",
+            "json",
+            "*/*",
+            ";",
+        ] {
+            send(Some(content_type)).await.expect(415, "unsupported_media_type");
+        }
+        for content_type in [None, Some("application/json"), Some("APPLICATION/JSON ; charset=UTF-8"), Some("application/vnd.api+json")] {
+            let answer = send(content_type).await;
+            assert!([400, 401].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
+    const LISTED: [&str; 2] = ["https://app.example.com", "http://localhost:5173"];
+    let api = Api::own(&[("ALLOWED_ORIGINS", &LISTED.join(", "))]).await;
+    let preflight =
+        |origin| [("origin", origin), ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization, content-type")];
+    for path in paths().keys().chain(&["/api/nothing"]) {
+        for origin in LISTED {
+            let get = api.send(Method::GET, path, &[("origin", origin)], None).await;
+            assert_eq!(get.header("access-control-allow-origin"), origin, "refusals can be read too: {get:?}");
+            assert_eq!(get.header("access-control-expose-headers"), "link, retry-after, x-request-id");
+            assert_eq!(get.header("vary"), "Origin");
+        }
+        for origin in [
+            "null",
+            "*",
+            "https://app.example.com.evil.test",
+            "https://evil-app.example.com",
+            "https://sub.app.example.com",
+            "https://example.com",
+            "http://app.example.com",
+            "https://app.example.com:8443",
+            "https://app.example.com/",
+            "https://APP.example.com",
+            "https://app.example.com, http://localhost:5173",
+            "http://localhost:5174",
+        ] {
+            for answer in
+                [api.send(Method::GET, path, &[("origin", origin)], None).await, api.send(Method::OPTIONS, path, &preflight(origin), None).await]
+            {
+                let cors: Vec<_> = answer.headers.keys().filter(|name| name.as_str().starts_with("access-control-")).collect();
+                assert!(cors.is_empty(), "{origin}: {cors:?} on {answer:?}");
+                assert_eq!(answer.header("vary"), "Origin");
+            }
+        }
+    }
+    for (path, methods) in paths() {
+        let answer = api.send(Method::OPTIONS, path, &preflight(LISTED[0]), None).await;
+        assert_eq!(answer.header("access-control-allow-origin"), LISTED[0]);
+        let may: BTreeSet<&str> = answer.header("access-control-allow-methods").split(", ").collect();
+        assert!(may.is_superset(&methods), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-headers"), "authorization, content-type, idempotency-key");
+        assert!(!answer.headers.contains_key("access-control-allow-credentials"));
+        answer.is(204);
+    }
+}
+
+#[tokio::test]
+async fn without_a_list_no_web_page_may_call() {
+    let api = Api::own(&[]).await;
+    let answer =
+        api.send(Method::OPTIONS, "/api/login/", &[("origin", "https://app.example.com"), ("access-control-request-method", "POST")], None).await;
+    assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{answer:?}");
+    answer.is(204);
+}
+
+#[tokio::test]
+async fn an_api_without_its_store_tells_everybody_to_come_again_and_nobody_why() {
+    let (api, ann) = Api::without_a_store().await;
+    let body = json!({ "username": "ann", "password": "secret123", "refresh": ann.refresh, "message": "hi" });
+    let answers = known().map(|route| {
+        let (body, bearer) = ((route.method == "POST").then(|| body.clone()), ann.bearer());
+        let api = &api;
+        async move { api.send(method(route.method), route.path, &[("authorization", &bearer)], body).await }
+    });
+    for answer in join_all(answers).await {
+        let seconds = answer.header("retry-after").parse::<u32>();
+        assert!(seconds.is_ok(), "{answer:?}");
+        let refused = answer.expect(503, "unavailable").to_string().to_lowercase();
+        for internal in ["dispatch", "dynamo", "sdk", "127.0.0.1", "hyper", "connect", "table", "panick"] {
+            assert!(!refused.contains(internal), "{internal} in {refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_inside_stays_inside_and_breaks_no_later_call() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    api.set(&ann, "tokens", AttributeValue::S("a-broken-item".into())).await;
+    for route in guarded() {
+        let refused = ask_as(&ann, route).await.expect(500, "internal_error").to_string();
+        assert!(!["broken", "invalid type", "expected", "stored"].iter().any(|word| refused.contains(word)), "{refused}");
+    }
+    ann.log_in().await.expect(500, "internal_error");
+    ann.has_left(crate::client::GRANT).await;
+    for route in guarded() {
+        ask_as(&ann, route).await.is(200);
+    }
+}

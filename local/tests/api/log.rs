@@ -1,0 +1,41 @@
+//! What the functions of a test's own server log.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::OnceLock;
+
+use lambda_http::tracing::subscriber;
+
+thread_local! {
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has everything logged from now on, at the level of production: each test runs on a thread of its own, its server with it, so that
+/// each thread keeps its own lines.
+pub fn listen() {
+    static LISTENING: OnceLock<()> = OnceLock::new();
+    LISTENING.get_or_init(|| subscriber::fmt().with_ansi(false).with_writer(|| ThisThread).init());
+}
+
+/// Forgets what this test has logged so far.
+pub fn clear() {
+    WRITTEN.take();
+}
+
+/// What this test has logged.
+pub fn text() -> String {
+    WRITTEN.with_borrow(|written| String::from_utf8(written.clone()).unwrap())
+}
+
+struct ThisThread;
+
+impl io::Write for ThisThread {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        WRITTEN.with_borrow_mut(|written| written.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! `POST /api/login`, `POST /api/token`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Api, GRANT, unique};
+use crate::forge;
+
+/// What a client can tell one answer from another by, but for what is different in every one.
+fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
+    let own = ["x-request-id", "date", "apigw-requestid"];
+    let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+    let mut headers: Vec<_> = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    headers.sort();
+    (answer.status.as_u16(), headers, forge::with(&answer.body, "request_id", None))
+}
+
+#[tokio::test]
+async fn a_name_or_an_address_and_the_password_begin_a_session() {
+    let api = Api::start().await;
+    let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("ann")));
+    let ann = api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
+    for login in [
+        json!({ "username": name }),
+        json!({ "username": name.to_uppercase() }),
+        json!({ "username": email }),
+        json!({ "username": email.to_lowercase() }),
+        json!({ "email": email }),
+        json!({ "email": name }),
+        json!({ "username": "", "email": email }),
+        json!({ "username": name, "email": "is-not-looked-at@example.com" }),
+    ] {
+        let mut login = login;
+        login["password"] = json!("secret123");
+        let session = api.log_in(login.clone()).await.is(200);
+        assert_eq!(session["user"]["id"], json!(ann.id), "{login}");
+        assert_eq!([&session["tokens"], &session["tokens_left"], &session["remaining_tokens"]], [GRANT, GRANT, GRANT]);
+        for token in ["token", "access"] {
+            ann.using(session[token].as_str().unwrap()).profile().await.is(200);
+        }
+        api.refresh(session["refresh"].as_str().unwrap()).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn every_log_in_is_a_session_of_its_own() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let other = ann.log_in().await.is(200);
+    let session = |token: &str| forge::claims(token)["sid"].clone();
+    assert_ne!(session(&ann.refresh), session(other["refresh"].as_str().unwrap()));
+    assert_eq!(api.items(&ann.id).await["TokensTable"].len(), 2);
+}
+
+#[tokio::test]
+async fn an_unknown_user_a_wrong_password_and_a_deactivated_user_look_the_same() {
+    let api = Api::start().await;
+    let (ann, gone) = (api.person("ann").await, api.person("gone").await);
+    api.set(&gone, "active", AttributeValue::Bool(false)).await;
+    let before = (api.items(&ann.id).await, api.items(&gone.id).await);
+
+    let mut seen = Vec::new();
+    let longer = format!("{}x", "secret123".repeat(40));
+    for (name, password) in [
+        (ann.name.as_str(), "wrong-password"),
+        (&ann.name, "secret12"),
+        (&ann.name, "secret1234"),
+        (&ann.name, "SECRET123"),
+        (&ann.name, " secret123"),
+        (&ann.name, &longer),
+        (&gone.name, "secret123"),
+        (&gone.name, "wrong-password"),
+        (&unique("nobody"), "secret123"),
+        (&format!("{}@example.com", unique("nobody")), "secret123"),
+        ("no name at all \0 😀", "secret123"),
+        (&format!("user:{}", ann.name), "secret123"),
+        (&"x".repeat(10_000), "secret123"),
+    ] {
+        let answer = api.log_in(json!({ "username": name, "password": password })).await;
+        seen.push(looks(&answer));
+        answer.expect(401, "invalid_credentials");
+    }
+    assert!(seen.iter().all(|answer| *answer == seen[0]), "{seen:#?}");
+    assert_eq!((api.items(&ann.id).await, api.items(&gone.id).await), before);
+}
+
+#[tokio::test]
+async fn a_password_counts_to_its_last_byte() {
+    let api = Api::start().await;
+    let password = "x".repeat(256);
+    let ann = api.somebody(json!({ "username": unique("ann"), "password": password })).await;
+    let other = format!("{}y", &password[1..]);
+    api.log_in(json!({ "username": ann.name, "password": other })).await.expect(401, "invalid_credentials");
+    ann.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn it_does_not_matter_how_a_keyboard_composed_a_password() {
+    let api = Api::start().await;
+    let composed = "caf\u{e9} cr\u{e8}me";
+    let ann = api.somebody(json!({ "username": unique("ann"), "password": composed })).await;
+    api.log_in(json!({ "username": ann.name, "password": "cafe\u{301} cre\u{300}me" })).await.is(200);
+}
+
+#[tokio::test]
+async fn a_missing_name_or_password_is_named() {
+    let api = Api::start().await;
+    for (login, fields) in [
+        (json!({}), vec!["password", "username"]),
+        (json!({ "username": "ann" }), vec!["password"]),
+        (json!({ "email": "ann@example.com" }), vec!["password"]),
+        (json!({ "password": "secret123" }), vec!["username"]),
+        (json!({ "username": "", "email": "", "password": "secret123" }), vec!["username"]),
+        (json!({ "username": "ann", "password": "" }), vec!["password"]),
+        (json!({ "username": null, "password": null }), vec!["password", "username"]),
+    ] {
+        let refused = api.log_in(login).await.expect(400, "invalid_fields");
+        let named: Vec<&str> = refused["errors"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(named, fields, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_shows_the_balance_that_is_left_with_expired_reservations_free() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.holds(&[("crashed", 1)]).await;
+    ann.has_left(GRANT - 100).await;
+    assert_eq!(ann.log_in().await.is(200)["tokens"], GRANT);
+}
+
+#[tokio::test]
+async fn a_session_lasts_thirty_days_from_its_log_in() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let clock = &api.server().clock;
+    clock.advance(Duration::from_secs(30 * 86_400 - 60));
+    api.refresh(&ann.refresh).await.is(200);
+    ann.using(&ann.token).profile().await.is(200);
+    clock.advance(Duration::from_secs(60 + 62));
+    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    ann.using(&ann.token).profile().await.expect(401, "invalid_token");
+    ann.log_in().await.is(200);
+}

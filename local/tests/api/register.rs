@@ -1,0 +1,240 @@
+//! `POST /api/register`.
+
+use argon2::password_hash::phc::PasswordHash;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::client::{Api, GRANT, unique};
+
+const PASSWORD: &str = "secret123";
+
+#[tokio::test]
+async fn a_new_user_has_an_account_a_grant_and_a_session() {
+    let api = Api::start().await;
+    let (name, email) = (unique("Ann"), format!("{}@example.com", unique("ann")));
+    let answer = api.register(json!({ "username": name, "email": email, "password": PASSWORD })).await;
+    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let registered = answer.is(201);
+
+    let user = &registered["user"];
+    assert_eq!([&user["username"], &user["email"], &user["role"]], [&json!(name), &json!(email), &json!("user")]);
+    for field in ["id", "username", "email", "date_joined"] {
+        assert_eq!(registered[field], user[field], "the user's data stands beside `user` too");
+    }
+    for field in ["tokens", "tokens_left", "remaining_tokens"] {
+        assert_eq!(registered[field], GRANT, "{field}");
+    }
+    let known = ["message", "user", "id", "username", "email", "role", "is_staff", "date_joined", "token", "access", "refresh"];
+    let balance = ["tokens", "tokens_left", "remaining_tokens"];
+    let unknown: Vec<_> = registered.as_object().unwrap().keys().filter(|field| !known.iter().chain(&balance).any(|known| known == field)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+
+    let items = api.items(registered["id"].as_str().unwrap()).await;
+    assert_eq!(items["UsersTable"].len(), 2, "the account and the claim of its address");
+    assert_eq!(items["TokensTable"].len(), 1, "the session");
+    let [grant] = items["LedgerTable"].as_slice() else { panic!("{items:?}") };
+    assert_eq!([&grant["amount"], &grant["kind"]], [&json!(GRANT), &json!("grant")]);
+}
+
+#[tokio::test]
+async fn what_the_store_keeps_of_a_password_is_an_argon2id_hash_of_todays_strength() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let hashes = [api.account(&ann).await.password, api.account(&ben).await.password];
+    assert_ne!(hashes[0], hashes[1], "each has its own salt");
+    for hash in &hashes {
+        let hash = PasswordHash::new(hash).unwrap();
+        let strength = |name: &str| hash.params.get_decimal(name).unwrap();
+        assert_eq!(hash.algorithm.as_str(), "argon2id");
+        assert!(strength("m") >= 19_456 && strength("t") >= 2, "{hash}");
+        assert_eq!(hash.salt.as_ref().map(|salt| salt.as_ref().len()), Some(16));
+    }
+    let kept = format!("{:?}", api.items(&ann.id).await);
+    for secret in [PASSWORD, &ann.access, &ann.token, &ann.refresh] {
+        assert!(!kept.contains(secret), "{secret} in {kept}");
+    }
+}
+
+#[tokio::test]
+async fn every_field_that_may_not_be_so_is_named_and_nothing_is_kept() {
+    let api = Api::start().await;
+    let name = unique("ann");
+    let before = api.items(&name).await;
+    let long = |letters: usize| json!("x".repeat(letters));
+    let named = |username: Value| json!({ "username": username, "password": PASSWORD });
+    let with_password = |password: Value| json!({ "username": name, "password": password });
+    let with_email = |email: Value| json!({ "username": name, "password": PASSWORD, "email": email });
+    for (registration, fields) in [
+        (json!({}), vec!["username", "password"]),
+        (json!({ "username": name }), vec!["password"]),
+        (json!({ "password": PASSWORD }), vec!["username"]),
+        (json!({ "username": "", "password": "" }), vec!["username", "password"]),
+        (named(json!(null)), vec!["username"]),
+        (named(json!(format!("{name} smith"))), vec!["username"]),
+        (named(json!(format!("{name}\0"))), vec!["username"]),
+        (named(json!(format!("{name}\n"))), vec!["username"]),
+        (named(json!(format!("{name}😀"))), vec!["username"]),
+        (named(json!(format!("{name}/../admin"))), vec!["username"]),
+        (named(json!(format!("<b>{name}"))), vec!["username"]),
+        (named(json!(format!("\u{202e}{name}"))), vec!["username"]),
+        (named(long(151)), vec!["username"]),
+        (with_password(json!("1234567")), vec!["password"]),
+        (with_password(long(257)), vec!["password"]),
+        (with_password(json!(name.to_uppercase())), vec!["password"]),
+        (json!({ "username": name, "password1": "short" }), vec!["password1"]),
+        (json!({ "username": name, "password": PASSWORD, "password2": "secret124" }), vec!["password2"]),
+        (json!({ "username": name, "password1": PASSWORD, "password2": "secret124" }), vec!["password2"]),
+        (json!({ "username": name, "password2": PASSWORD }), vec!["password", "password2"]),
+        (with_email(json!("nobody")), vec!["email"]),
+        (with_email(json!("nobody@localhost")), vec!["email"]),
+        (with_email(json!("a b@example.com")), vec!["email"]),
+        (with_email(json!("ann@example.com\r\nBcc: eve@example.com")), vec!["email"]),
+        (with_email(long(260)), vec!["email"]),
+        (json!({ "username": name, "password": "ann@example.com", "email": "Ann@Example.com" }), vec!["password"]),
+        (json!({ "username": "a b", "password": "x", "password2": "y", "email": "z" }), vec!["email", "password", "password2", "username"]),
+    ] {
+        let refused = api.register(registration.clone()).await.expect(400, "invalid_fields");
+        let mut named: Vec<&str> = refused["errors"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut fields = fields;
+        named.sort_unstable();
+        fields.sort_unstable();
+        assert_eq!(named, fields, "{registration}");
+        for sentences in refused["errors"].as_object().unwrap().values() {
+            assert!(sentences[0].as_str().is_some_and(|sentence| sentence.ends_with(|end| ".-_".contains(end))), "{refused}");
+        }
+    }
+    assert_eq!(api.items(&name).await, before);
+}
+
+#[tokio::test]
+async fn a_password_of_any_characters_opens_the_account_it_was_chosen_for() {
+    let api = Api::start().await;
+    let longest = "x".repeat(256);
+    for password in [
+        "secret123",
+        "strongpassword",
+        "StrongPass123!",
+        "testpass123",
+        "12345678",
+        " spaces at the ends ",
+        "my dog 🐕",
+        "паролина",
+        "nul\0inside",
+        "\"quotes\" and \\",
+        &longest,
+    ] {
+        let ann = api.somebody(json!({ "username": unique("ann"), "password": password })).await;
+        ann.log_in().await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn password1_stands_for_password_and_password2_must_repeat_it() {
+    let api = Api::start().await;
+    for fields in [
+        json!({ "password1": PASSWORD }),
+        json!({ "password1": PASSWORD, "password2": PASSWORD }),
+        json!({ "password": PASSWORD, "password2": PASSWORD }),
+        json!({ "password": PASSWORD, "password1": "is not looked at", "email": "" }),
+        json!({ "password": PASSWORD, "email": null }),
+    ] {
+        let mut registration = fields;
+        registration["username"] = json!(unique("ann"));
+        api.register(registration.clone()).await.is(201);
+        api.log_in(json!({ "username": registration["username"], "password": PASSWORD })).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn nobody_grants_themselves_tokens_a_role_or_an_id() {
+    let api = Api::start().await;
+    let ben = api.person("ben").await;
+    let ann = api.somebody(json!({
+        "username": unique("ann"), "password": PASSWORD, "id": ben.id, "pk": format!("user:{}", ben.name), "role": "admin", "is_staff": true,
+        "is_superuser": true, "active": false, "tokens": 999_999, "tokens_left": 999_999, "granted": 999_999, "spent": -5, "auth_epoch": 7,
+        "user": { "role": "admin" }, "__proto__": { "role": "admin" },
+    }));
+    let ann = ann.await;
+    let account = api.account(&ann).await;
+    assert_ne!(account.id, ben.id);
+    assert_eq!([account.tokens.get(), account.granted.get(), account.spent.get()], [GRANT, GRANT, 0]);
+    assert_eq!((account.role, account.active, account.auth_epoch), (shared::user::Role::User, true, 1));
+    assert_eq!(ann.profile().await.is(200)["role"], "user");
+    assert_eq!(ben.balance().await, GRANT);
+}
+
+#[tokio::test]
+async fn a_name_is_taken_in_every_case_and_unicode_form() {
+    let api = Api::start().await;
+    let name = unique("josé");
+    let ann = api.somebody(json!({ "username": name, "password": PASSWORD })).await;
+    let before = api.items(&ann.id).await;
+    let full_width = name.replacen('j', "ｊ", 1);
+    for same in [name.clone(), name.to_uppercase(), full_width.to_uppercase(), full_width] {
+        api.register(json!({ "username": same, "password": "another-one" })).await.expect(409, "username_taken");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    ann.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn it_does_not_matter_how_a_keyboard_composed_a_name() {
+    let api = Api::start().await;
+    let name = unique("josé");
+    let ann = api.somebody(json!({ "username": name, "password": PASSWORD })).await;
+    let decomposed = name.replace('é', "e\u{301}");
+    assert_eq!(api.log_in(json!({ "username": decomposed, "password": PASSWORD })).await.is(200)["user"]["id"], json!(ann.id));
+    api.register(json!({ "username": decomposed, "password": "another-one" })).await.expect(409, "username_taken");
+}
+
+#[tokio::test]
+async fn a_letter_is_a_letter_though_its_lower_case_is_two_characters() {
+    let api = Api::start().await;
+    let ann = api.somebody(json!({ "username": unique("İstanbul"), "password": PASSWORD })).await;
+    ann.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
+    let api = Api::start().await;
+    let (as_email, as_name) = (format!("{}@example.com", unique("ann")), format!("{}@example.com", unique("ben")));
+    let ann = api.somebody(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD })).await;
+    let ben = api.somebody(json!({ "username": as_name, "password": PASSWORD })).await;
+    let before = (api.items(&ann.id).await, api.items(&ben.id).await);
+    let somebody = |username: &str, email: Option<&str>| json!({ "username": username, "email": email, "password": PASSWORD });
+    for (registration, code) in [
+        (somebody(&unique("eve"), Some(&as_email)), "email_taken"),
+        (somebody(&unique("eve"), Some(&as_email.to_uppercase())), "email_taken"),
+        (somebody(&unique("eve"), Some(&as_name)), "email_taken"),
+        (somebody(&as_email, None), "username_taken"),
+        (somebody(&as_name, Some(&as_name)), "username_taken"),
+    ] {
+        let refused = api.register(registration.clone()).await;
+        assert_eq!(refused.body["code"], code, "{registration}");
+        refused.expect(409, code);
+    }
+    assert_eq!((api.items(&ann.id).await, api.items(&ben.id).await), before);
+
+    let own = format!("{}@example.com", unique("cleo"));
+    let cleo = api.somebody(somebody(&own, Some(&own))).await;
+    cleo.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn of_twenty_registrations_of_one_name_at_once_one_wins() {
+    let api = Api::start().await;
+    let name = unique("ann");
+    let answers = join_all((0..20).map(|n| api.register(json!({ "username": name, "password": format!("password-{n}") })))).await;
+    let mut winners = Vec::new();
+    for (n, answer) in answers.into_iter().enumerate() {
+        match answer.status.as_u16() {
+            201 => winners.push((n, answer.is(201))),
+            _ => drop(answer.expect(409, "username_taken")),
+        }
+    }
+    let [(n, registered)] = winners.as_slice() else { panic!("{winners:?}") };
+    api.log_in(json!({ "username": name, "password": format!("password-{n}") })).await.is(200);
+    let grants = api.items(registered["id"].as_str().unwrap()).await["LedgerTable"].len();
+    assert_eq!(grants, 1);
+}

@@ -1,0 +1,157 @@
+//! `POST /api/token/refresh`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::client::{Answer, Api, Person};
+use crate::forge::{self, Forge};
+
+/// The tokens of a refresh that was granted.
+fn tokens(granted: Answer) -> (String, String) {
+    let body = granted.is(200);
+    let text = |field: &str| body[field].as_str().unwrap().to_owned();
+    (text("access"), text("refresh"))
+}
+
+/// A refresh token of Ann's session that the API's own key signed, with another claim in it.
+fn claiming(api: &Api, ann: &Person, claim: &str, value: impl Into<serde_json::Value>) -> String {
+    Forge::of(api).sign(&forge::header(&ann.refresh), &forge::with(&forge::claims(&ann.refresh), claim, value.into()))
+}
+
+#[tokio::test]
+async fn a_refresh_token_gives_a_new_access_token_and_its_own_successor() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let answer = api.refresh(&ann.refresh).await;
+    let fields: Vec<_> = answer.body.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(fields, ["access", "refresh"]);
+    let (access, refresh) = tokens(answer);
+    assert_ne!(refresh, ann.refresh);
+    assert_eq!(ann.using(&access).profile().await.is(200)["id"], json!(ann.id));
+    let [first, next] = [&ann.refresh, &refresh].map(|token| forge::claims(token));
+    assert_eq!(forge::with(&next, "generation", None), forge::with(&first, "generation", None), "the end of the session stays");
+}
+
+#[tokio::test]
+async fn twenty_refreshes_at_once_give_one_successor() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let refreshed = join_all((0..20).map(|_| api.refresh(&ann.refresh))).await.into_iter().map(tokens);
+    let (accesses, successors): (Vec<String>, Vec<String>) = refreshed.unzip();
+    assert!(successors.iter().all(|successor| *successor == successors[0]), "{successors:?}");
+    ann.using(&accesses[19]).profile().await.is(200);
+    api.refresh(&successors[0]).await.is(200);
+}
+
+#[tokio::test]
+async fn a_refresh_token_dies_when_its_successor_is_used_and_ends_the_session_if_it_comes_again() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let (_, second) = tokens(api.refresh(&ann.refresh).await);
+    let (_, third) = tokens(api.refresh(&second).await);
+    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    for token in [&ann.refresh, &second, &third] {
+        api.refresh(token).await.expect(401, "invalid_token");
+    }
+    assert!(api.items(&ann.id).await["TokensTable"].is_empty(), "the session is gone");
+    ann.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn the_end_of_one_session_ends_no_other() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let other = ann.log_in().await.is(200);
+    ann.is_robbed().await;
+    api.refresh(other["refresh"].as_str().unwrap()).await.is(200);
+    ann.using(other["access"].as_str().unwrap()).profile().await.is(200);
+}
+
+/// RFC 9700, 4.14.2: whoever holds a stolen refresh token may hold an access token of the same session.
+#[tokio::test]
+async fn a_session_that_the_alarm_ended_takes_its_access_tokens_with_it() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let (access, second) = tokens(api.refresh(&ann.refresh).await);
+    api.refresh(&second).await.is(200);
+    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    for token in [&access, &ann.access, &ann.token] {
+        ann.using(token).profile().await.expect(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_like_an_old_token_of_a_session_ends_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let (_, second) = tokens(api.refresh(&ann.refresh).await);
+    api.refresh(&second).await.is(200);
+    let ben = api.person("ben").await;
+    let before = api.items(&ann.id).await;
+    for token in [
+        Forge::of_a_stranger().sign(&forge::header(&ann.refresh), &forge::claims(&ann.refresh)),
+        forge::unsigned(&forge::header(&ann.refresh), &forge::claims(&ann.refresh)),
+        claiming(&api, &ann, "sub", ben.id.as_str()),
+        claiming(&api, &ann, "exp", 1),
+        claiming(&api, &ann, "generation", 7),
+        claiming(&api, &ann, "generation", -1),
+        claiming(&api, &ann, "generation", u64::MAX),
+        claiming(&api, &ann, "sid", "00000000-0000-4000-8000-000000000000"),
+    ] {
+        api.refresh(&token).await.expect(401, "invalid_token");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    api.refresh(&second).await.is(200);
+    // The same words, rightly signed: what the refusals above were not for.
+    let dead = claiming(&api, &ann, "generation", 0);
+    assert_eq!(forge::claims(&dead), forge::claims(&ann.refresh));
+    api.refresh(&dead).await.expect(401, "invalid_token");
+    api.refresh(&second).await.expect(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn what_is_no_refresh_token_is_refused_and_changes_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    for body in [json!({}), json!({ "refresh": null }), json!({ "refresh": "" }), json!({ "token": ann.refresh })] {
+        let refused = api.post("/api/token/refresh/", body).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["refresh"].is_array(), "{refused}");
+    }
+    let tampered = format!("{}x", ann.refresh);
+    for token in ["nonsense", "..", "a.b.c", ann.access.as_str(), &ann.token, &tampered, &format!("Bearer {}", ann.refresh), &"x".repeat(20_000)] {
+        api.refresh(token).await.expect(401, "invalid_token");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    api.refresh(&ann.refresh).await.is(200);
+}
+
+#[tokio::test]
+async fn a_refresh_token_opens_nothing_once_its_account_does_not_stand() {
+    let api = Api::start().await;
+    for (attribute, value) in [
+        ("active", AttributeValue::Bool(false)),
+        ("auth_epoch", AttributeValue::N("2".into())),
+        ("id", AttributeValue::S("00000000-0000-7000-8000-000000000000".into())),
+    ] {
+        let ann = api.person("ann").await;
+        api.set(&ann, attribute, value).await;
+        api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn refreshing_does_not_move_the_end_of_the_session() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let mut refresh = ann.refresh.clone();
+    for _ in 0..29 {
+        api.server().clock.advance(Duration::from_secs(86_400));
+        refresh = tokens(api.refresh(&refresh).await).1;
+    }
+    api.server().clock.advance(Duration::from_secs(86_400 + 1));
+    api.refresh(&refresh).await.expect(401, "invalid_token");
+}
