@@ -19,13 +19,16 @@ use std::pin::Pin;
 use shared::http::Route;
 use shared::{App, Reply, Request};
 
+/// What an endpoint does, as a table can hold it.
+pub type Handler = fn(App, Request) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
+
 /// An endpoint: the name of its file and binary, and what it does.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
     /// The name of the file, the binary, and the event.
     pub name: &'static str,
     /// The handler.
-    pub handle: fn(App, Request) -> Pin<Box<dyn Future<Output = Reply> + Send>>,
+    pub handle: Handler,
 }
 
 macro_rules! endpoints {

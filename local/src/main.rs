@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use lambda_http::tracing::subscriber::{EnvFilter, fmt};
 use local::dynamo::{Data, Dynamo, write_private};
 use local::manage;
 use local::server::{Server, environment_of};
 use local::template::Template;
 use serde_json::{Map, json};
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this machine, over an embedded DynamoDB.
 #[derive(Parser)]

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::OnceLock;
 
-use lambda_http::tracing::subscriber;
-
 thread_local! {
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -14,7 +12,7 @@ thread_local! {
 /// each thread keeps its own lines.
 pub fn listen() {
     static LISTENING: OnceLock<()> = OnceLock::new();
-    LISTENING.get_or_init(|| subscriber::fmt().with_ansi(false).with_writer(|| ThisThread).init());
+    LISTENING.get_or_init(|| tracing_subscriber::fmt().with_ansi(false).with_writer(|| ThisThread).init());
 }
 
 /// Forgets what this test has logged so far.
