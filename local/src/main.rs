@@ -82,8 +82,10 @@ async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
+            // clap's first paragraph says it all; the rest is its usage.
             let text = error.to_string();
-            eprintln!("{} (--help lists what there is)", text.lines().next().unwrap_or_default());
+            let sentence: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            eprintln!("{} (--help lists what there is)", sentence.join(" "));
             return ExitCode::from(2);
         }
         Err(help) => {

@@ -20,7 +20,7 @@ use crate::user::Account;
 use crate::{App, Error, Request, Result, http};
 
 /// How far a token's times may be off, in seconds, since clocks are.
-const LEEWAY: u64 = 60;
+pub(crate) const LEEWAY: u64 = 60;
 
 /// The longest token that is looked at, in bytes; ours have less than a thousand.
 const TOKEN_LENGTH: usize = 4096;

@@ -27,6 +27,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,7 +89,9 @@ impl Store {
                 Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
                 _ => return Err(error.into()),
             }
-            patience.pause_or(error).await?;
+            if !patience.lasts().await {
+                return Err(error.into());
+            }
         }
     }
 }
@@ -119,18 +122,51 @@ impl Patience {
         Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
     }
 
-    /// Waits, or gives `error` back where there is no time left.
-    async fn pause_or(&mut self, error: impl Into<Error>) -> Result<()> {
+    /// Waits; or says at once that there is no time left.
+    async fn lasts(&mut self) -> bool {
         let mut random = [0_u8; 1];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| Error::Internal("no randomness".into()))?;
-        let pause = self.pause.mul_f64(0.5 + f64::from(random[0]) / 255.0);
+        // Without randomness the pauses are longer than they had to be, and all the same.
+        let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
+        let pause = self.pause.mul_f64(0.5 + f64::from(random) / 255.0);
         if Instant::now() + pause > self.until {
-            return Err(error.into());
+            return false;
         }
         tokio::time::sleep(pause).await;
         self.pause = (self.pause * 2).min(Duration::from_millis(500));
-        Ok(())
+        true
     }
+}
+
+/// Sends a single write until no transaction on the same item turns it away. The SDK doesn't repeat such conflicts; nothing was applied.
+async fn send<T, E, R, F>(write: impl Fn() -> F) -> Result<T, SdkError<E, R>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E, R>>>,
+{
+    let mut patience = Patience::new();
+    loop {
+        match write().await {
+            Err(error) if has_code(&error, "TransactionConflictException") && patience.lasts().await => {}
+            sent => return sent,
+        }
+    }
+}
+
+/// Whether a conditional write was applied: `false` where its condition didn't hold.
+fn applied<T, E, R>(sent: Result<T, SdkError<E, R>>) -> Result<bool>
+where
+    E: ProvideErrorMetadata + std::fmt::Debug,
+    R: std::fmt::Debug,
+{
+    match sent {
+        Ok(_) => Ok(true),
+        Err(error) if has_code(&error, "ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn has_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
+    error.as_service_error().is_some_and(|service| service.code() == Some(code))
 }
 
 /// Counts how often the SDK really sent a request: after a second time, a first one may still be on its way.
@@ -154,9 +190,12 @@ impl Intercept for Attempts {
     }
 }
 
-/// Whether a single write was turned away by a transaction on the same item; nothing was applied.
-fn is_conflict<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    error.as_service_error().is_some_and(|service| service.code() == Some("TransactionConflictException"))
+/// The item that refused a conditional write, where the reply held it; any other failure stays one.
+fn refused_item(error: SdkError<UpdateItemError>) -> Result<Option<Item>> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(refused)) => Ok(refused.item.clone()),
+        _ => Err(error.into()),
+    }
 }
 
 fn to_item(value: impl Serialize) -> Result<Item> {

@@ -7,6 +7,7 @@ mod balance;
 mod budget;
 mod chat;
 mod chat_history;
+mod cli;
 mod client;
 mod contract;
 mod dialects;

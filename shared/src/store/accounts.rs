@@ -4,13 +4,12 @@
 //! account; [`Store::settle`] turns them into a stored chat, or [`Store::release`] gives them back. At every moment
 //! `granted = tokens + reservations + spent`.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use super::{Attempts, Entry, EntryKind, Item, Patience, Store, Transaction, from_item, is_conflict, n, s, to_item};
+use super::{Attempts, Entry, EntryKind, Item, Patience, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item};
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
 use crate::user::Account;
@@ -115,7 +114,8 @@ impl Store {
                 }
                 Refusal::Limit => return Err(Error::TooManyChats),
                 Refusal::Tokens | Refusal::Expired(_) => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
-                Refusal::Changed => patience.pause_or(Error::Unavailable("a reserve was refused without a reason that lasts".into())).await?,
+                Refusal::Changed if patience.lasts().await => {}
+                Refusal::Changed => return Err(Error::Unavailable("a reserve was refused without a reason that lasts".into())),
             }
         }
     }
@@ -123,39 +123,32 @@ impl Store {
     /// Sends the reserve: the account after it, or the one that refused it where the reply held one.
     async fn try_reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32) -> Result<Result<Account, Option<Account>>> {
         let attempts = Attempts::default();
-        let mut patience = Patience::new();
-        loop {
-            let sent = self
-                .client
-                .update_item()
-                .table_name(&self.tables.users)
-                .key("pk", s(&hold.account))
-                .update_expression("SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires)")
-                .condition_expression(
-                    "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) \
-                     AND size(reservations) < :limit",
-                )
-                .expression_attribute_names("#rid", &hold.rid)
-                .expression_attribute_names("#session", &caller.session)
-                .expression_attribute_values(":cost", n(hold.reservation.cost))
-                .expression_attribute_values(":reservation", AttributeValue::M(to_item(&hold.reservation)?))
-                .expression_attribute_values(":expires", n(hold.reservation.expires_at))
-                .expression_attribute_values(":id", s(&caller.user_id))
-                .expression_attribute_values(":true", AttributeValue::Bool(true))
-                .expression_attribute_values(":epoch", n(caller.auth_epoch))
-                .expression_attribute_values(":limit", n(limit))
-                .return_values(ReturnValue::AllNew)
-                .return_values_on_condition_check_failure(AllOld)
-                .customize()
-                .interceptor(attempts.clone())
-                .send()
-                .await;
-            hold.sent_again |= attempts.more_than_one();
-            match sent {
-                Ok(updated) => return Ok(Ok(from_item(updated.attributes.unwrap_or_default())?)),
-                Err(error) if is_conflict(&error) => patience.pause_or(error).await?,
-                Err(error) => return Ok(Err(refused_item(error)?.map(from_item).transpose()?)),
-            }
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&hold.account))
+            .update_expression("SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires)")
+            .condition_expression(
+                "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
+                 AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit",
+            )
+            .expression_attribute_names("#rid", &hold.rid)
+            .expression_attribute_names("#session", &caller.session)
+            .expression_attribute_values(":cost", n(hold.reservation.cost))
+            .expression_attribute_values(":reservation", AttributeValue::M(to_item(&hold.reservation)?))
+            .expression_attribute_values(":expires", n(hold.reservation.expires_at))
+            .expression_attribute_values(":id", s(&caller.user_id))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":epoch", n(caller.auth_epoch))
+            .expression_attribute_values(":limit", n(limit))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(AllOld);
+        let sent = send(|| update.clone().customize().interceptor(attempts.clone()).send()).await;
+        hold.sent_again |= attempts.more_than_one();
+        match sent {
+            Ok(updated) => Ok(Ok(from_item(updated.attributes.unwrap_or_default())?)),
+            Err(error) => Ok(Err(refused_item(error)?.map(from_item).transpose()?)),
         }
     }
 
@@ -227,30 +220,21 @@ impl Store {
     /// On condition that this very reservation stands: the id of its chat is compared, so that one that was released and made anew
     /// under the same id isn't touched.
     async fn give_back(&self, account: &str, user_id: &str, rid: &str, reservation: &Reservation, closed: Option<u64>) -> Result<()> {
-        let mut patience = Patience::new();
-        loop {
-            let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
-            let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
-            if let Some(until) = closed {
-                set.push_str(", closed.#rid = :closed");
-                update = update.expression_attribute_values(":closed", n(until));
-            }
-            let sent = update
-                .update_expression(set + " REMOVE reservations.#rid")
-                .condition_expression("id = :id AND reservations.#rid.#owner = :owner")
-                .expression_attribute_names("#rid", rid)
-                .expression_attribute_names("#cost", "cost")
-                .expression_attribute_names("#owner", "owner")
-                .expression_attribute_values(":id", s(user_id))
-                .expression_attribute_values(":owner", s(&reservation.owner))
-                .send()
-                .await;
-            match sent {
-                Ok(_) => return Ok(()),
-                Err(error) if is_conflict(&error) => patience.pause_or(error).await?,
-                Err(error) => return refused_item(error).map(drop),
-            }
+        let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
+        let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
+        if let Some(until) = closed {
+            set.push_str(", closed.#rid = :closed");
+            update = update.expression_attribute_values(":closed", n(until));
         }
+        let update = update
+            .update_expression(set + " REMOVE reservations.#rid")
+            .condition_expression("id = :id AND reservations.#rid.#owner = :owner")
+            .expression_attribute_names("#rid", rid)
+            .expression_attribute_names("#cost", "cost")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":id", s(user_id))
+            .expression_attribute_values(":owner", s(&reservation.owner));
+        applied(send(|| update.clone().send()).await).map(drop)
     }
 
     pub(super) fn put_new(&self, table: &str, condition: &str, item: Item) -> Result<TransactWriteItem> {
@@ -271,14 +255,6 @@ impl Hold {
 /// The key of the account with this key of a name.
 pub(super) fn account_key(name_key: &str) -> String {
     format!("user:{name_key}")
-}
-
-/// The item that refused a conditional write, where the reply held it; any other failure stays one.
-fn refused_item(error: aws_sdk_dynamodb::error::SdkError<UpdateItemError>) -> Result<Option<Item>> {
-    match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(refused)) => Ok(refused.item.clone()),
-        _ => Err(error.into()),
-    }
 }
 
 /// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call learns nothing else, and

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, from_item, n, s, to_item};
+use super::{Store, applied, from_item, n, s, to_item};
 use crate::Result;
 
 /// A public key that tokens may be signed with.
@@ -36,19 +36,13 @@ impl Store {
     /// Publishes a key. Publishing it again changes nothing.
     pub async fn publish_key(&self, key: &PublicKey) -> Result<()> {
         let put = self.client.put_item().table_name(&self.tables.keys).set_item(Some(to_item(key)?));
-        match put.condition_expression("attribute_not_exists(kid)").send().await {
-            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
-            sent => Ok(sent.map(drop)?),
-        }
+        applied(put.condition_expression("attribute_not_exists(kid)").send().await).map(drop)
     }
 
     /// Sets the second at which a key ends, unless it has one.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
         let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
         let update = update.update_expression("SET #until = if_not_exists(#until, :until)").condition_expression("attribute_exists(kid)");
-        match update.expression_attribute_names("#until", "until").expression_attribute_values(":until", n(until)).send().await {
-            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
-            sent => Ok(sent.map(drop)?),
-        }
+        applied(update.expression_attribute_names("#until", "until").expression_attribute_values(":until", n(until)).send().await).map(drop)
     }
 }

@@ -5,10 +5,10 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Store, from_item, n, s, to_item};
-use crate::auth::RefreshToken;
+use super::{Store, applied, from_item, n, refused_item, s, send, to_item};
+use crate::Result;
+use crate::auth::{LEEWAY, RefreshToken};
 use crate::user::Account;
-use crate::{Error, Result};
 
 /// A session: begun by a log-in, ended by its time, a log-out or the alarm of a dead refresh token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +66,7 @@ impl Store {
     /// Writes a new session. The id is random, so that one that stands already is this one.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
         let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(session)?));
-        match put.condition_expression("attribute_not_exists(pk)").send().await {
-            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
-            sent => Ok(sent.map(drop)?),
-        }
+        applied(put.condition_expression("attribute_not_exists(pk)").send().await).map(drop)
     }
 
     /// Presents a refresh token: the session's generation becomes this one's, if it was this one's or the one before.
@@ -92,14 +89,7 @@ impl Store {
             Ok(updated) => return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?)),
             Err(error) => error,
         };
-        let refused = match error.as_service_error() {
-            Some(service) if service.is_conditional_check_failed_exception() => error.into_service_error(),
-            _ => return Err(error.into()),
-        };
-        let aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(refused) = refused else {
-            return Err(Error::Internal("a refused write without its reason".into()));
-        };
-        let Some(item) = refused.item else { return Ok(Rotation::Gone) };
+        let Some(item) = refused_item(error)? else { return Ok(Rotation::Gone) };
         let session: Session = from_item(item)?;
         let dead = session.user_id == token.user_id && session.ends > now && token.generation < session.generation;
         Ok(if dead { Rotation::Dead } else { Rotation::Gone })
@@ -111,7 +101,7 @@ impl Store {
         let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{}", token.session)));
         let delete = delete.condition_expression("attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", s(&account.id));
         let (deleted, revoked) = tokio::join!(delete.send(), self.revoke(token, account, now));
-        deleted?;
+        applied(deleted)?;
         revoked
     }
 
@@ -121,7 +111,7 @@ impl Store {
         let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(&account.pk));
         let update = update.condition_expression("id = :id AND auth_epoch = :seen");
         let mut update = update.expression_attribute_values(":id", s(&account.id)).expression_attribute_values(":seen", n(account.auth_epoch));
-        let outdated: Vec<_> = account.revoked.iter().filter(|(_, ends)| **ends <= now).map(|(session, _)| session).collect();
+        let outdated: Vec<_> = account.revoked.iter().filter(|(_, ends)| **ends + LEEWAY < now).map(|(session, _)| session).collect();
         if account.revoked.len() - outdated.len() >= REVOKED {
             update = update.update_expression("SET auth_epoch = :next, revoked = :none");
             update = update.expression_attribute_values(":next", n(account.auth_epoch + 1));
@@ -136,10 +126,7 @@ impl Store {
             update = update.update_expression(expression).expression_attribute_names("#session", &token.session);
             update = update.expression_attribute_values(":ends", n(token.ends));
         }
-        match update.send().await {
-            // Another epoch has ended the session already.
-            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
-            sent => Ok(sent.map(drop)?),
-        }
+        // Where it is refused, another epoch has ended the session already.
+        applied(send(|| update.clone().send()).await).map(drop)
     }
 }

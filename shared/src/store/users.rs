@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::account_key;
-use super::{Entry, EntryKind, Item, Session, Store, Transaction, USER_SHARDS, from_item, s, shard, to_item};
+use super::{Entry, EntryKind, Item, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
 use crate::clock::{Clock, month};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
@@ -163,10 +163,7 @@ impl Store {
             .expression_attribute_values(":id", s(&account.id))
             .expression_attribute_values(":weak", s(&account.password))
             .expression_attribute_values(":strong", s(hash));
-        match update.send().await {
-            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_conditional_check_failed_exception()) => Ok(()),
-            sent => Ok(sent.map(drop)?),
-        }
+        applied(send(|| update.clone().send()).await).map(drop)
     }
 }
 
