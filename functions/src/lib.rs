@@ -12,6 +12,7 @@ pub mod login;
 pub mod not_found;
 pub mod profile;
 pub mod register;
+pub mod sweep;
 pub mod token_refresh;
 
 use std::pin::Pin;
@@ -42,6 +43,9 @@ macro_rules! endpoints {
 }
 
 endpoints!(balance, chat, chat_history, health, jwks, login, not_found, profile, register, token_refresh);
+
+/// What runs by the clock and not by a request.
+pub const SCHEDULED: &[&str] = &["sweep"];
 
 /// Every route, without the trailing slash that each of them takes too.
 pub const ROUTES: &[Route] = &[

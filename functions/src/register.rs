@@ -1,15 +1,16 @@
 //! `POST /api/register` - open an account, which begins with a grant of tokens and a session.
 //!
 //! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it, `email` is optional.
-//! Out: 201 with the user's data, the balance and the session's tokens.
+//! `Idempotency-Key` makes it safe to be sent again. Out: 201 with the user's data, the balance and the session's tokens.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::auth::password::Verdict;
 use shared::auth::{self, NewPassword};
 use shared::error::FieldErrors;
-use shared::store::{NewAccount, Session};
-use shared::user::{Email, Role, Username, balance_fields};
-use shared::{App, Reply, Request, Result, http};
+use shared::store::{NewAccount, Registered, Session};
+use shared::user::{Account, Email, Role, Username, balance_fields};
+use shared::{App, Error, Reply, Request, Result, http};
 
 #[derive(Deserialize)]
 struct Body {
@@ -26,23 +27,49 @@ struct Registration {
     password: NewPassword,
 }
 
-/// Opens the account in one write: of two registrations with one name exactly one wins.
+/// Opens the account in one write: of two registrations with one name exactly one wins. Sent again under its `Idempotency-Key`, it is
+/// the 201 that it was, with tokens of a new session.
 pub async fn handle(app: App, req: Request) -> Reply {
-    let Registration { name, email, password } = http::json::<Body>(&req)?.validate()?;
+    let key = http::idempotency_key(&req)?;
+    let body: Body = http::json(&req)?;
+    let plain = body.password.clone().or_else(|| body.password1.clone()).unwrap_or_default();
+    let Registration { name, email, password } = body.validate()?;
     let password = app.passwords.hash(&password).await?;
 
-    let new = NewAccount { name, email, password, role: Role::User, grant: app.config.first_grant, reason: "registration" };
+    let key = key.map(|key| key.id(name.key()));
+    let new = NewAccount { name, email, password, key, role: Role::User, grant: app.config.first_grant, reason: "registration" };
     let account = new.open(&app.clock);
     let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
-    app.store.register(&new, &account, Some(&session)).await?;
-    tracing::info!(user = account.id, session = session.id(), "registered");
+    match app.store.register(&new, &account, Some(&session)).await? {
+        Registered::New => {
+            tracing::info!(user = account.id, session = session.id(), "registered");
+            welcome(&app, &account, &session).await
+        }
+        Registered::Taken(standing) => again(&app, &new, &standing, &plain).await.map(http::replayed),
+    }
+}
 
+/// The name is taken: by this very registration, where key and password are the same.
+async fn again(app: &App, new: &NewAccount, standing: &Account, password: &str) -> Reply {
+    let same_key = new.key.is_some() && new.key == standing.key;
+    if !same_key || app.passwords.check(password, Some(standing.password.clone())).await? == Verdict::Wrong {
+        return Err(Error::UsernameTaken);
+    }
+    if new.email.as_ref().map(Email::shown) != standing.email.as_deref() {
+        return Err(Error::KeyReused);
+    }
+    let session = Session::new(standing, app.clock.seconds() + app.config.session_life.as_secs());
+    app.store.start_session(&session).await?;
+    welcome(app, standing, &session).await
+}
+
+async fn welcome(app: &App, account: &Account, session: &Session) -> Reply {
     let data = account.data();
     http::created(&http::merge([
         json!({ "message": "User registered successfully.", "user": data }),
         data,
-        balance_fields(account.tokens),
-        auth::issue(&app, &account, &session).await?,
+        balance_fields(account.granted),
+        auth::issue(app, account, session).await?,
     ]))
 }
 

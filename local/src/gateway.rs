@@ -43,7 +43,7 @@ impl Gateway {
     /// Where the template names a function that isn't there.
     pub fn new(template: &Template, apps: &HashMap<String, App>) -> Result<Self, String> {
         let mut routes: BTreeMap<String, BTreeMap<String, Arc<Function>>> = BTreeMap::new();
-        for described in &template.functions {
+        for described in template.functions.iter().filter(|function| !function.routes.is_empty()) {
             let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == described.name);
             let (Some(endpoint), Some(app)) = (endpoint, apps.get(&described.name)) else {
                 return Err(format!("template.yaml names the function {}, which isn't in functions/", described.name));

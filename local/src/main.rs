@@ -69,6 +69,24 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// Give back the tokens of chats whose function died
+    Settle {
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+}
+
+impl Manage {
+    async fn run(self) -> Result<(), String> {
+        match self {
+            Self::CreateAdmin { name, tokens, password_env, data } => create_admin(&data, &name, tokens, password_env).await,
+            Self::Settle { data } => {
+                println!("{}", manage::settle(&data).await?);
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Keep {
@@ -99,7 +117,7 @@ async fn main() -> ExitCode {
     let done = match cli.command {
         None => serve(cli.port, &cli.keep.data()).await,
         Some(Command::Dynamodb { port, host, keep }) => dynamodb(SocketAddr::new(host, port), &keep).await,
-        Some(Command::Manage(Manage::CreateAdmin { name, tokens, password_env, data })) => create_admin(&data, &name, tokens, password_env).await,
+        Some(Command::Manage(command)) => command.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::path::Path;
 use shared::App;
 use shared::auth::NewPassword;
 use shared::config::Config;
-use shared::store::NewAccount;
+use shared::store::{NewAccount, Registered};
 use shared::user::{Role, Username};
 use shared::{Error, Tokens};
 
@@ -24,17 +24,31 @@ pub async fn create_admin(data: &Path, name: &str, tokens: u64, password: &str) 
     let (app, embedded) = open(data).await?;
 
     let password = app.passwords.hash(&password).await.map_err(|error| error.detail())?;
-    let new = NewAccount { name, email: None, password, role: Role::Admin, grant, reason: "administrator created" };
+    let new = NewAccount { name, email: None, password, key: None, role: Role::Admin, grant, reason: "administrator created" };
     let account = new.open(&app.clock);
     let registered = app.store.register(&new, &account, None).await;
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
     match registered {
-        Ok(()) => Ok(format!("{} is an administrator with {grant} tokens.", account.name)),
-        Err(Error::UsernameTaken) => Err(format!("Another account has the name {}.", account.name)),
+        Ok(Registered::New) => Ok(format!("{} is an administrator with {grant} tokens.", account.name)),
+        Ok(Registered::Taken(_)) | Err(Error::UsernameTaken) => Err(format!("Another account has the name {}.", account.name)),
         Err(error) => Err(format!("{} {}", error.detail(), error.cause().unwrap_or_default())),
     }
+}
+
+/// Releases every reservation whose lease is over, as the scheduled function does.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn settle(data: &Path) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let swept = app.store.sweep(app.clock.seconds()).await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    let swept = swept.map_err(|error| format!("{} {}", error.detail(), error.cause().unwrap_or_default()))?;
+    Ok(format!("{} reservations of {} accounts were released.", swept.released, swept.accounts))
 }
 
 /// The store that the environment names (`USERS_TABLE` and the others), or the one of the data folder: through the process that runs

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use shared::App;
@@ -16,6 +17,9 @@ use tokio::task::JoinHandle;
 use crate::dynamo::{Data, Dynamo, port_sentence};
 use crate::gateway::Gateway;
 use crate::template::{Function, Template};
+
+/// How often reservations whose lease is over are released, as the template says.
+const SWEEP: Duration = Duration::from_secs(300);
 
 /// A server that answers.
 pub struct Server {
@@ -49,11 +53,13 @@ impl Server {
         let apps = apps.await?;
         let router = Gateway::new(&template, &apps)?.router().into_make_service_with_connect_info::<SocketAddr>();
         let (stop, stopped) = oneshot::channel();
+        let sweeper = tokio::spawn(sweep_often(apps.get("sweep").cloned()));
         let server = tokio::spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
             if let Err(error) = served.await {
                 tracing::error!(%error, "the server stopped");
             }
+            sweeper.abort();
         });
         Ok(Self { url, dynamo, clock, apps, stop, server })
     }
@@ -63,6 +69,17 @@ impl Server {
         let _ = self.stop.send(());
         let _ = self.server.await;
         self.dynamo.stop().await;
+    }
+}
+
+/// What the template's schedule does on AWS.
+async fn sweep_often(app: Option<App>) {
+    let Some(app) = app else { return };
+    loop {
+        if let Err(error) = functions::sweep::work(app.clone()).await {
+            tracing::error!(cause = error.cause(), "the sweep failed");
+        }
+        tokio::time::sleep(SWEEP).await;
     }
 }
 

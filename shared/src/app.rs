@@ -42,6 +42,15 @@ impl App {
         Ok(app)
     }
 
+    /// The same for a function that verifies no tokens: it reads nothing before its first event.
+    ///
+    /// # Errors
+    /// Where the connection can't be set up.
+    pub async fn start_cold(config: Config) -> Result<Self, ConfigError> {
+        let store = Store::connect(&aws::connect(&config).await?, &config);
+        Ok(Self::over(config, Clock::default(), store, None))
+    }
+
     /// The same for a function that issues tokens: it reads its secret and publishes its key too.
     ///
     /// # Errors

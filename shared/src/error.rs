@@ -67,6 +67,13 @@ pub enum Error {
     UsernameTaken,
     /// 409: another account has this e-mail address.
     EmailTaken,
+    /// 409: a request with the same idempotency key is still running, or ended a moment ago without success.
+    KeyRunning {
+        /// When to try again, in seconds.
+        seconds: u32,
+    },
+    /// 422: the idempotency key was used with another payload.
+    KeyReused,
     /// 413: the body is over the limit.
     BodyTooLarge {
         /// The limit in bytes.
@@ -104,7 +111,8 @@ impl Error {
             Self::InsufficientTokens { .. } => StatusCode::PAYMENT_REQUIRED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UsernameTaken | Self::EmailTaken => StatusCode::CONFLICT,
+            Self::UsernameTaken | Self::EmailTaken | Self::KeyRunning { .. } => StatusCode::CONFLICT,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyChats | Self::Busy => StatusCode::TOO_MANY_REQUESTS,
@@ -128,6 +136,8 @@ impl Error {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UsernameTaken => "username_taken",
             Self::EmailTaken => "email_taken",
+            Self::KeyRunning { .. } => "idempotency_key_running",
+            Self::KeyReused => "idempotency_key_reused",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::TooManyChats => "too_many_chats",
@@ -153,6 +163,8 @@ impl Error {
             Self::MethodNotAllowed { allow } => format!("This path takes {allow}."),
             Self::UsernameTaken => "Another account has this name. Choose another one.".into(),
             Self::EmailTaken => "Another account has this e-mail address.".into(),
+            Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Send it again in a moment, with the same key.".into(),
+            Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
             Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
             Self::UnsupportedMediaType => "Send JSON with `Content-Type: application/json`.".into(),
             Self::TooManyChats => "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into(),
@@ -162,7 +174,7 @@ impl Error {
             Self::AiFailedTokensHeld => "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into(),
             Self::NotCharged => "The answer came too late to be stored. Nothing was charged; try again.".into(),
             Self::Unavailable(_) => {
-                "The store did not confirm in time, so this may have happened or not. Look at your balance before you try again.".into()
+                "The store did not confirm in time, so this may have happened or not. Send it again with the same Idempotency-Key, or look at what you have first.".into()
             }
         }
     }
@@ -171,6 +183,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::TooManyChats | Self::Busy | Self::NotCharged => Some(1),
+            Self::KeyRunning { seconds } => Some(*seconds),
             Self::Unavailable(_) => Some(5),
             _ => None,
         }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 pub use lambda_http::{Body, Request};
 
+use crate::idempotency::Key;
 use crate::{App, Error, Result};
 
 /// What a handler gives: a reply, or the failure that the edge renders.
@@ -107,6 +108,19 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let (scheme, token) = value.to_str().ok().and_then(|text| text.trim().split_once(' ')).ok_or(Error::InvalidToken)?;
     let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
+}
+
+/// The `Idempotency-Key` header, where there is one.
+pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
+    let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().and_then(Key::parse);
+    key.map(Some).ok_or_else(|| Error::Malformed("An Idempotency-Key has 1 to 255 visible ASCII characters.".into()))
+}
+
+/// Marks a reply as one that was given before: nothing was done this time.
+pub fn replayed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
 }
 
 /// The query parameter `name`, decoded. An empty one counts as none.
@@ -242,7 +256,7 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
     match origin {
         Some(origin) => {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("link, retry-after, x-request-id"));
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("idempotent-replayed, link, retry-after, x-request-id"));
         }
         None => {
             headers.remove(header::ACCESS_CONTROL_ALLOW_METHODS);

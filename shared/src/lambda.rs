@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::process::ExitCode;
 
-use lambda_http::service_fn;
+use lambda_http::{LambdaEvent, service_fn};
+use serde::de::IgnoredAny;
 use tracing::Level;
 
-use crate::App;
 use crate::config::{Config, ConfigError};
 use crate::http::{self, Reply, Request, Route};
+use crate::{App, Result};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a function.
 ///
@@ -28,10 +29,39 @@ where
     run(routes, handle, async { App::start_issuing(Config::from_env()?).await })
 }
 
-fn run<F>(routes: &'static [Route], handle: fn(App, Request) -> F, start: impl Future<Output = Result<App, ConfigError>>) -> ExitCode
+/// Does `work` at each event of a schedule. A failure is logged; the next event tries again.
+pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    start(async { App::start_cold(Config::from_env()?).await }, async move |app| {
+        let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
+            let app = app.clone();
+            async move {
+                if let Err(error) = work(app).await {
+                    tracing::error!(code = error.code(), cause = error.cause(), "the scheduled work failed");
+                }
+                Ok::<_, Infallible>(())
+            }
+        });
+        lambda_http::lambda_runtime::run(run).await
+    })
+}
+
+fn run<F>(routes: &'static [Route], handle: fn(App, Request) -> F, connect: impl Future<Output = Result<App, ConfigError>>) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
+    start(connect, async move |app: App| {
+        let answer = service_fn(move |req| {
+            let app = app.clone();
+            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
+        });
+        lambda_http::run(answer).await
+    })
+}
+
+fn start(connect: impl Future<Output = Result<App, ConfigError>>, serve: impl AsyncFnOnce(App) -> Result<(), lambda_http::Error>) -> ExitCode {
     // A line of JSON per event, which CloudWatch takes as it is. No filter by pattern: its regular expressions would be a tenth of the binary.
     tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::INFO).init();
     // One thread: a function has one request at a time, and less than two processors.
@@ -40,15 +70,11 @@ where
         Err(error) => return refuse(&error),
     };
     runtime.block_on(async {
-        let app = match start.await {
+        let app = match connect.await {
             Ok(app) => app,
             Err(error) => return refuse(&error),
         };
-        let answer = service_fn(move |req| {
-            let app = app.clone();
-            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
-        });
-        match lambda_http::run(answer).await {
+        match serve(app).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error),
         }

@@ -14,6 +14,7 @@ pub mod lambda;
 
 pub mod chat;
 pub mod cursor;
+pub mod idempotency;
 pub mod tokens;
 pub mod user;
 

@@ -5,16 +5,20 @@
 
 mod accounts;
 mod chats;
+mod idempotency;
 mod keys;
 mod ledger;
 mod sessions;
+mod sweep;
 mod users;
 
-pub use accounts::{Hold, Settled};
+pub use accounts::{Hold, Reserved, Settled};
+pub use idempotency::Record;
 pub use keys::PublicKey;
 pub use ledger::{Entry, EntryKind};
 pub use sessions::{Rotation, Session};
-pub use users::NewAccount;
+pub use sweep::Swept;
+pub use users::{NewAccount, Registered};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -134,6 +134,9 @@ pub struct Account {
     pub email: Option<String>,
     /// The password's hash, a PHC string.
     pub password: String,
+    /// The id of the idempotency key that it was registered under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// What it may do.
     pub role: Role,
     /// A deactivated account can do nothing.
@@ -239,6 +242,7 @@ mod tests {
             name: "ann".into(),
             email: None,
             password: String::new(),
+            key: None,
             role: Role::User,
             active: true,
             tokens: tokens(3800),

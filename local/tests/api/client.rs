@@ -140,10 +140,8 @@ impl Api {
 
     /// Somebody who has registered with this name and password.
     pub async fn somebody(&self, registration: Value) -> Person {
-        let [name, password] = ["username", "password"].map(|field| registration[field].as_str().unwrap().to_owned());
-        let registered = self.register(registration).await.is(201);
-        let text = |field: &str| registered[field].as_str().unwrap().to_owned();
-        Person { api: self.clone(), name, password, id: text("id"), token: text("token"), access: text("access"), refresh: text("refresh") }
+        let registered = self.register(registration.clone()).await.is(201);
+        Person::of(self, &registration, &registered)
     }
 
     /// Changes somebody's account behind the API's back.
@@ -211,6 +209,13 @@ pub struct Person {
 }
 
 impl Person {
+    /// Who sent this registration and got this reply.
+    pub fn of(api: &Api, registration: &Value, registered: &Value) -> Self {
+        let [name, password] = ["username", "password"].map(|field| registration[field].as_str().unwrap().to_owned());
+        let text = |field: &str| registered[field].as_str().unwrap().to_owned();
+        Self { api: api.clone(), name, password, id: text("id"), token: text("token"), access: text("access"), refresh: text("refresh") }
+    }
+
     pub async fn log_in(&self) -> Answer {
         self.api.log_in(json!({ "username": self.name, "password": self.password })).await
     }

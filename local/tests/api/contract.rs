@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use functions::{ENDPOINTS, ROUTES};
+use functions::{ENDPOINTS, ROUTES, SCHEDULED};
 use lambda_http::Body;
 use local::template::{Function, Template};
 use serde_json::Value;
@@ -48,16 +48,17 @@ fn yaml() -> Yaml {
 #[test]
 fn template_files_binaries_and_events_are_the_endpoints() {
     let template: BTreeSet<String> = Template::load().unwrap().functions.into_iter().map(|function| function.name).collect();
+    let with_scheduled: BTreeSet<String> = endpoints().into_iter().chain(SCHEDULED.iter().map(|name| (*name).to_owned())).collect();
     let mut files = names("functions/src", "rs");
     files.remove("lib");
     let manifest = read("functions/Cargo.toml");
     let listed: BTreeSet<String> = manifest.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).map(str::to_owned).collect();
     let binaries = names("functions/src/bin", "rs");
-    assert_eq!(template, endpoints(), "template.yaml");
-    assert_eq!(files, endpoints(), "functions/src");
-    assert_eq!(binaries, endpoints(), "functions/src/bin");
+    assert_eq!(template, with_scheduled, "template.yaml");
+    assert_eq!(files, with_scheduled, "functions/src");
+    assert_eq!(binaries, with_scheduled, "functions/src/bin");
     assert_eq!(names("events", "json"), endpoints(), "events");
-    assert_eq!(listed.into_iter().filter(|name| name != "functions").collect::<BTreeSet<_>>(), endpoints(), "functions/Cargo.toml");
+    assert_eq!(listed.into_iter().filter(|name| name != "functions").collect::<BTreeSet<_>>(), with_scheduled, "functions/Cargo.toml");
     for name in endpoints() {
         let main = read(&format!("functions/src/bin/{name}.rs"));
         let serve = if ISSUERS.contains(&name.as_str()) { "serve_issuing" } else { "serve" };

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use super::{Attempts, Entry, EntryKind, Item, Patience, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item};
+use super::{Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item};
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
 use crate::user::Account;
@@ -27,6 +27,8 @@ pub struct Hold {
     reservation: Reservation,
     tokens_left: Tokens,
     sent_again: bool,
+    /// What the idempotency key comes to stand for, where there is one.
+    record: Option<Record>,
     /// Closed ids whose time is over: whoever settles next removes them.
     outdated: Vec<String>,
 }
@@ -41,14 +43,32 @@ impl Hold {
             reservation: Reservation { cost, owner: chat_id.to_string(), expires_at, fingerprint: String::new() },
             tokens_left: Tokens::ZERO,
             sent_again: false,
+            record: None,
             outdated: Vec::new(),
         }
+    }
+
+    /// The same under an idempotency key: its id is the reservation's, so that the key can be held once only, and it is remembered
+    /// until the second `until`.
+    pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
+        let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
+        let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
+        Self { rid: key_id.to_owned(), reservation, record: Some(record), ..self }
     }
 
     /// The balance right after the tokens were taken.
     pub fn tokens_left(&self) -> Tokens {
         self.tokens_left
     }
+}
+
+/// What became of a reserve that nobody refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// The tokens are held.
+    Held,
+    /// Nothing was taken: a request with the same idempotency key ended a moment ago. Its record tells how, if it was a success.
+    Ended,
 }
 
 /// What became of a chat whose answer is there.
@@ -67,6 +87,14 @@ enum Refusal {
     Ours,
     /// The token no longer opens the account.
     Identity,
+    /// The idempotency key was used with another payload.
+    KeyReused,
+    /// A request with the same idempotency key holds its tokens, for so many seconds at most.
+    KeyRunning(u64),
+    /// A request with the same idempotency key ended a moment ago.
+    KeyEnded,
+    /// It ended longer ago than that: its closed id, kept until this second, is in the way.
+    Outdated(u64),
     /// Reservations whose lease is over are in the way.
     Expired(Vec<(String, Reservation)>),
     /// The balance is less than the cost.
@@ -93,31 +121,54 @@ impl Store {
     /// how many chats of an account may wait at a time, and is safe to be sent twice.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`] and [`Error::TooManyChats`]; after each of them nothing was taken.
-    pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32, now: u64) -> Result<()> {
+    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after
+    /// each of them nothing was taken.
+    pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32, now: u64) -> Result<Reserved> {
         let mut cleared = false;
         let mut patience = Patience::new();
         loop {
             let refused = match self.try_reserve(caller, hold, limit).await? {
-                Ok(account) => return hold.taken_from(&account, now),
+                Ok(account) => return Ok(hold.taken_from(&account, now)),
                 Err(Some(account)) => Some(account),
                 // Where the refusal came without the item, a read tells.
                 Err(None) => self.account_by_key(&caller.name).await?,
             };
             match refusal(refused.as_ref(), caller, hold, limit, now) {
-                Refusal::Ours => return hold.taken_from(refused.as_ref().ok_or(Error::InvalidToken)?, now),
+                Refusal::Ours => return Ok(hold.taken_from(refused.as_ref().ok_or(Error::InvalidToken)?, now)),
                 Refusal::Identity => return Err(Error::InvalidToken),
+                Refusal::KeyReused => return Err(Error::KeyReused),
+                Refusal::KeyRunning(seconds) => return Err(Error::KeyRunning { seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5) }),
+                Refusal::KeyEnded => return Ok(Reserved::Ended),
+                Refusal::Outdated(until) if !cleared => {
+                    cleared = true;
+                    self.forget_closed(hold, until).await?;
+                }
                 Refusal::Expired(expired) if !cleared => {
                     cleared = true;
                     try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None)))
                         .await?;
                 }
                 Refusal::Limit => return Err(Error::TooManyChats),
-                Refusal::Tokens | Refusal::Expired(_) => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
-                Refusal::Changed if patience.lasts().await => {}
-                Refusal::Changed => return Err(Error::Unavailable("a reserve was refused without a reason that lasts".into())),
+                Refusal::Tokens => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
+                _ if patience.lasts().await => {}
+                _ => return Err(Error::Unavailable("a reserve was refused without a reason that lasts".into())),
             }
         }
+    }
+
+    /// Removes a closed id whose minute is over.
+    async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&hold.account))
+            .update_expression("REMOVE closed.#rid")
+            .condition_expression("id = :id AND closed.#rid = :until")
+            .expression_attribute_names("#rid", &hold.rid)
+            .expression_attribute_values(":id", s(&hold.user_id))
+            .expression_attribute_values(":until", n(until));
+        applied(send(|| update.clone().send()).await).map(drop)
     }
 
     /// Sends the reserve: the account after it, or the one that refused it where the reply held one.
@@ -168,11 +219,17 @@ impl Store {
             chat_id: Some(chat.chat_id.clone()),
             time: chat.time,
         };
-        let writes = vec![
+        let mut writes = vec![
             TransactWriteItem::builder().update(self.spend(hold, now)?).build(),
             self.put_new(&self.tables.chats, "attribute_not_exists(chat_id)", to_item(chat)?)?,
             self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", to_item(&entry)?)?,
         ];
+        if let Some(record) = &hold.record {
+            let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(record)?));
+            let put = put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now").expression_attribute_values(":now", n(now));
+            let put = put.build().map_err(|error| Error::Internal(error.to_string()))?;
+            writes.push(TransactWriteItem::builder().put(put).build());
+        }
         match self.transact(writes, &hold.reservation.owner).await? {
             Transaction::Applied => Ok(Settled::Stored),
             // The reservation is gone, or its lease is over. If that was a copy of this very settle, its row stands.
@@ -185,7 +242,8 @@ impl Store {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut update = Update::builder().table_name(&self.tables.users).key("pk", s(&hold.account));
-        if hold.sent_again {
+        // A key's id stays closed too: a racing caller may have read its record before it stood, and reserve after this.
+        if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             update = update.expression_attribute_values(":closed", n(now + CLOSED));
         }
@@ -219,7 +277,7 @@ impl Store {
 
     /// On condition that this very reservation stands: the id of its chat is compared, so that one that was released and made anew
     /// under the same id isn't touched.
-    async fn give_back(&self, account: &str, user_id: &str, rid: &str, reservation: &Reservation, closed: Option<u64>) -> Result<()> {
+    pub(super) async fn give_back(&self, account: &str, user_id: &str, rid: &str, reservation: &Reservation, closed: Option<u64>) -> Result<()> {
         let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
         let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
         if let Some(until) = closed {
@@ -245,10 +303,10 @@ impl Store {
 }
 
 impl Hold {
-    fn taken_from(&mut self, account: &Account, now: u64) -> Result<()> {
+    fn taken_from(&mut self, account: &Account, now: u64) -> Reserved {
         self.tokens_left = account.tokens;
         self.outdated = account.closed.iter().filter(|(_, until)| **until <= now).map(|(rid, _)| rid.clone()).collect();
-        Ok(())
+        Reserved::Held
     }
 }
 
@@ -261,11 +319,23 @@ pub(super) fn account_key(name_key: &str) -> String {
 /// "not enough tokens" wins over "too many at once".
 fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limit: u32, now: u64) -> Refusal {
     let Some(account) = account else { return Refusal::Identity };
-    if account.id == caller.user_id && account.reservations.get(&hold.rid).is_some_and(|standing| standing.owner == hold.reservation.owner) {
+    let standing = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id);
+    if standing.is_some_and(|standing| standing.owner == hold.reservation.owner) {
         return Refusal::Ours;
     }
     if caller.admits(Some(account.clone())).is_err() {
         return Refusal::Identity;
+    }
+    match standing {
+        Some(dead) if dead.expires_at <= now => return Refusal::Expired(vec![(hold.rid.clone(), dead.clone())]),
+        Some(other) if other.fingerprint != hold.reservation.fingerprint => return Refusal::KeyReused,
+        Some(running) => return Refusal::KeyRunning(running.expires_at - now),
+        None => {}
+    }
+    match account.closed.get(&hold.rid) {
+        Some(until) if *until > now => return Refusal::KeyEnded,
+        Some(until) => return Refusal::Outdated(*until),
+        None => {}
     }
     let poor = account.tokens < hold.reservation.cost;
     let crowded = account.reservations.len() >= usize::try_from(limit).unwrap_or(usize::MAX);

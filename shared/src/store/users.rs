@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::account_key;
-use super::{Entry, EntryKind, Item, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
+use super::{Entry, EntryKind, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
 use crate::clock::{Clock, month};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
@@ -20,12 +20,23 @@ pub struct NewAccount {
     pub email: Option<Email>,
     /// The hash of its password.
     pub password: String,
+    /// The id of the idempotency key that it was registered under.
+    pub key: Option<String>,
     /// What it may do.
     pub role: Role,
     /// What it is given.
     pub grant: Tokens,
     /// Why, for the ledger.
     pub reason: &'static str,
+}
+
+/// What became of a registration.
+#[derive(Clone, Debug)]
+pub enum Registered {
+    /// The account is written.
+    New,
+    /// Another account has the name: this one.
+    Taken(Box<Account>),
 }
 
 /// The claim of an e-mail address, in the table Users under `email:<key of the address>`.
@@ -50,6 +61,7 @@ impl NewAccount {
             name: self.name.shown().to_owned(),
             email: self.email.as_ref().map(|email| email.shown().to_owned()),
             password: self.password.clone(),
+            key: self.key.clone(),
             role: self.role,
             active: true,
             tokens: self.grant,
@@ -74,8 +86,8 @@ impl Store {
     /// with one name or address exactly one is written. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] and [`Error::EmailTaken`].
-    pub async fn register(&self, new: &NewAccount, account: &Account, session: Option<&Session>) -> Result<()> {
+    /// [`Error::UsernameTaken`] where the name is somebody's address, and [`Error::EmailTaken`].
+    pub async fn register(&self, new: &NewAccount, account: &Account, session: Option<&Session>) -> Result<Registered> {
         let grant = Entry {
             user_id: account.id.clone(),
             entry_id: account.id.clone(),
@@ -115,14 +127,16 @@ impl Store {
         }
 
         let reasons = match self.transact(writes, &account.nonce).await? {
-            Transaction::Applied => return Ok(()),
+            Transaction::Applied => return Ok(Registered::New),
             Transaction::Refused(reasons) => reasons,
         };
-        match Transaction::refused(&reasons, 0) {
-            Some(standing) if is_same(&standing, account) => Ok(()),
-            _ if (0..for_name).any(|index| Transaction::refused(&reasons, index).is_some()) => Err(Error::UsernameTaken),
-            _ => Err(Error::EmailTaken),
+        if let Some(standing) = Transaction::refused(&reasons, 0) {
+            let standing: Account = from_item(standing)?;
+            // This very account stands: only the reply was lost.
+            return Ok(if standing.nonce == account.nonce { Registered::New } else { Registered::Taken(Box::new(standing)) });
         }
+        let name_refused = (0..for_name).any(|index| Transaction::refused(&reasons, index).is_some());
+        Err(if name_refused { Error::UsernameTaken } else { Error::EmailTaken })
     }
 
     fn is_free(&self, pk: &str) -> Result<TransactWriteItem> {
@@ -169,9 +183,4 @@ impl Store {
 
 fn claim_key(email_key: &str) -> String {
     format!("email:{email_key}")
-}
-
-/// Whether the account that stands is the one that was to be written: then only the reply was lost.
-fn is_same(standing: &Item, account: &Account) -> bool {
-    standing.get("nonce").and_then(|nonce| nonce.as_s().ok()) == Some(&account.nonce)
 }

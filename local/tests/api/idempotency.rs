@@ -1,0 +1,188 @@
+//! `Idempotency-Key` on chats and registrations: sent again, they happen once.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
+
+impl Person {
+    /// A chat under an idempotency key.
+    async fn chat_once(&self, key: &str, message: &str) -> Answer {
+        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": message }))).await
+    }
+}
+
+impl Api {
+    async fn register_once(&self, key: &str, body: Value) -> Answer {
+        self.send(Method::POST, "/api/register/", &[("idempotency-key", key)], Some(body)).await
+    }
+}
+
+fn is_replay(answer: &Answer) -> bool {
+    answer.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
+}
+
+#[tokio::test]
+async fn a_chat_that_is_sent_again_is_answered_as_before_and_charged_once() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let first = ann.chat_once("k1", "hi").await;
+    assert!(!is_replay(&first), "{first:?}");
+    let first = first.is(200);
+    ann.chat("another one in between").await.is(200);
+    for _ in 0..3 {
+        let again = ann.chat_once("k1", "hi").await;
+        assert!(is_replay(&again), "{again:?}");
+        assert_eq!(again.is(200), first);
+    }
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+    assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn another_payload_under_a_key_is_refused_and_changes_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.chat_once("k1", "hi").await.is(200);
+    ann.chat_once("k1", "ho").await.expect(422, "idempotency_key_reused");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn one_users_key_touches_nothing_of_anothers() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ann.chat_once("k1", "hi").await.is(200);
+    let of_ben = ben.chat_once("k1", "something else").await;
+    assert!(!is_replay(&of_ben));
+    assert_eq!(of_ben.is(200)["message"], "something else");
+}
+
+#[tokio::test]
+async fn a_replay_is_shown_only_to_whom_the_account_admits() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.chat_once("k1", "hi").await.is(200);
+    api.set(&ann, "active", AttributeValue::Bool(false)).await;
+    ann.chat_once("k1", "hi").await.expect(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn of_twenty_at_once_under_one_key_one_is_charged() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let answers = join_all((0..20).map(|_| ann.chat_once("k1", "hi"))).await;
+    let mut answered = 0;
+    for answer in answers {
+        match answer.status.as_u16() {
+            200 => answered += 1,
+            _ => {
+                assert!(answer.header("retry-after").parse::<u32>().unwrap() > 0);
+                answer.expect(409, "idempotency_key_running");
+            }
+        }
+    }
+    assert!(answered >= 1);
+    assert!(is_replay(&ann.chat_once("k1", "hi").await));
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn a_chat_that_failed_may_run_again_under_its_key() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.chat_once("k1", "!fail").await.expect(502, "ai_failed");
+    ann.chat_once("k1", "!fail").await.expect(502, "ai_failed");
+    ann.chat_once("k1", "hi").await.is(200);
+    ann.has_left(PRICE - 1).await;
+    ann.chat_once("k2", "hi").await.expect(402, "insufficient_tokens");
+    ann.has_left(PRICE).await;
+    ann.chat_once("k2", "hi").await.is(200);
+    assert_eq!(ann.balance().await, 0);
+}
+
+#[tokio::test]
+async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_free() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let dying = tokio::spawn({
+        let ann = ann.clone();
+        async move { ann.chat_once("k1", "!hang").await }
+    });
+    while api.account(&ann).await.reservations.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    ann.chat_once("k1", "!hang").await.expect(409, "idempotency_key_running");
+    ann.chat_once("k1", "hi").await.expect(422, "idempotency_key_reused");
+    // Its lease ends while it still waits: what it held is free, and a fresh run takes its place.
+    api.server().clock.advance(Duration::from_secs(59));
+    assert_eq!(ann.balance().await, GRANT);
+    ann.chat_once("k1", "hi").await.is(200);
+    // The slow one wakes too late to give anything back a second time.
+    dying.await.unwrap().expect(502, "ai_failed");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    let account = api.account(&ann).await;
+    assert!(account.reservations.is_empty(), "{account:?}");
+    assert_eq!(account.granted.get(), account.tokens.get() + account.spent.get());
+}
+
+#[tokio::test]
+async fn a_key_is_remembered_for_a_day() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let of_the_session = ann.using(&ann.token);
+    of_the_session.chat_once("k1", "hi").await.is(200);
+    api.server().clock.advance(Duration::from_secs(24 * 3600 - 60));
+    assert!(is_replay(&of_the_session.chat_once("k1", "hi").await));
+    api.server().clock.advance(Duration::from_secs(120));
+    let anew = of_the_session.chat_once("k1", "hi").await;
+    assert!(!is_replay(&anew), "{anew:?}");
+    anew.is(200);
+    assert_eq!(of_the_session.balance().await, GRANT - 2 * PRICE);
+}
+
+#[tokio::test]
+async fn a_key_is_up_to_255_visible_characters() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.chat_once(&"k".repeat(255), "hi").await.is(200);
+    for bad in ["", &"k".repeat(256)] {
+        ann.chat_once(bad, "hi").await.expect(400, "malformed_request");
+    }
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn a_registration_that_is_sent_again_is_the_201_it_was_with_fresh_tokens() {
+    let api = Api::start().await;
+    let body = json!({ "username": unique("ann"), "email": format!("{}@example.com", unique("ann")), "password": "secret123" });
+    let first = api.register_once("k1", body.clone()).await.is(201);
+    let again = api.register_once("k1", body.clone()).await;
+    assert!(is_replay(&again), "{again:?}");
+    let again = again.is(201);
+    assert_eq!([&again["id"], &again["tokens"], &again["email"]], [&first["id"], &first["tokens"], &first["email"]]);
+    assert_ne!(again["refresh"], first["refresh"]);
+    for token in [&first, &again] {
+        let ann = Person::of(&api, &body, token);
+        assert_eq!(ann.balance().await, GRANT);
+    }
+}
+
+#[tokio::test]
+async fn only_the_same_registration_under_the_same_key_is_sent_again() {
+    let api = Api::start().await;
+    let name = unique("ann");
+    let body = |password: &str, email: Option<&str>| json!({ "username": name, "password": password, "email": email });
+    api.register_once("k1", body("secret123", None)).await.is(201);
+    api.register_once("k2", body("secret123", None)).await.expect(409, "username_taken");
+    api.register(body("secret123", None)).await.expect(409, "username_taken");
+    api.register_once("k1", body("another password", None)).await.expect(409, "username_taken");
+    let address = format!("{}@example.com", unique("ann"));
+    api.register_once("k1", body("secret123", Some(&address))).await.expect(422, "idempotency_key_reused");
+}

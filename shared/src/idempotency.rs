@@ -1,0 +1,61 @@
+//! Idempotency keys: a request that a client sends again under the same key happens once
+//! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+/// How long a finished key is remembered, in seconds.
+pub const REMEMBERED: u64 = 24 * 3600;
+
+/// The most characters of a key.
+const LENGTH: usize = 255;
+
+/// A client's word for one request, as the `Idempotency-Key` header holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key(String);
+
+impl Key {
+    /// 1 to 255 visible ASCII characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// What the key is remembered by: nobody else's key of the same text comes to it.
+    pub fn id(&self, owner: &str) -> String {
+        let mut hash = Context::new(&SHA256);
+        hash.update(&u64::try_from(owner.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(owner.as_bytes());
+        hash.update(self.0.as_bytes());
+        let hash = hash.finish();
+        hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// What was asked, as a hash: another payload under the same key is refused.
+pub fn fingerprint(payload: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_remembered_per_owner() {
+        let key = Key::parse("order 7").unwrap();
+        assert_eq!(key.id("ann").len(), 32);
+        assert_ne!(key.id("ann"), key.id("ben"));
+        assert_ne!(key.id("ann"), Key::parse("order 8").unwrap().id("ann"));
+        assert_ne!(Key::parse("bc").unwrap().id("a"), Key::parse("c").unwrap().id("ab"));
+    }
+
+    #[test]
+    fn a_key_is_short_visible_text() {
+        for bad in ["", "é", "a\nb", &"x".repeat(256)] {
+            assert_eq!(Key::parse(bad), None, "{bad:?}");
+        }
+        assert!(Key::parse(&"x".repeat(255)).is_some());
+    }
+}

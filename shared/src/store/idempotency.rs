@@ -1,0 +1,40 @@
+//! Idempotency records in the table Tokens: which chat a finished key stands for.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Store, from_item, s};
+use crate::Result;
+
+/// A finished key. It points to what was done and holds nothing of the reply, least of all a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// `idem:<id of the key>`.
+    pk: String,
+    /// What was asked, as a hash.
+    pub fingerprint: String,
+    /// The chat that was charged.
+    pub chat_id: String,
+    /// The second from which the key may be used anew; DynamoDB deletes the record some time after.
+    pub expires_at: u64,
+}
+
+impl Record {
+    /// The record of the key with this id.
+    pub fn new(key_id: &str, fingerprint: &str, chat_id: &str, expires_at: u64) -> Self {
+        Self { pk: record_key(key_id), fingerprint: fingerprint.to_owned(), chat_id: chat_id.to_owned(), expires_at }
+    }
+}
+
+impl Store {
+    /// The record of a key, if it finished and is still remembered at `now`.
+    pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
+        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(record_key(key_id)));
+        let record: Option<Record> = get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        // DynamoDB deletes within days; the time counts.
+        Ok(record.filter(|record| record.expires_at > now))
+    }
+}
+
+fn record_key(key_id: &str) -> String {
+    format!("idem:{key_id}")
+}

@@ -1,0 +1,68 @@
+//! Recovery: giving back the tokens of chats whose function died.
+//!
+//! An account that reserves is written into the sparse index `due`, at the second at which its lease ends. A sweep reads that index
+//! alone, so that what it costs doesn't grow with the accounts at rest.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{Item, Store, applied, from_item, n, s, send};
+use crate::user::Account;
+use crate::{Error, Result};
+
+/// What a sweep has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Accounts that were looked at.
+    pub accounts: usize,
+    /// Reservations that were released.
+    pub released: usize,
+}
+
+impl Store {
+    /// Releases every reservation whose lease is over at `now`, and takes accounts at rest out of the index. Two sweeps at once, or
+    /// one that is cut off, do no harm: every write is conditional.
+    pub async fn sweep(&self, now: u64) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut start: Option<Item> = None;
+        loop {
+            let scan = self.client.scan().table_name(&self.tables.users).index_name("due").set_exclusive_start_key(start);
+            let page = scan.send().await?;
+            for item in page.items.unwrap_or_default() {
+                let due = item.get("due").and_then(|due| due.as_n().ok()).and_then(|due| due.parse::<u64>().ok());
+                let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
+                let (Some(due), Some(pk)) = (due, pk) else { return Err(Error::Internal("an item of the index due without its keys".into())) };
+                if due <= now {
+                    swept.accounts += 1;
+                    swept.released += self.sweep_account(pk, due, now).await?;
+                }
+            }
+            match page.last_evaluated_key {
+                Some(key) => start = Some(key),
+                None => return Ok(swept),
+            }
+        }
+    }
+
+    async fn sweep_account(&self, pk: &str, due: u64, now: u64) -> Result<usize> {
+        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk));
+        let Some(account) = get.consistent_read(true).send().await?.item.map(from_item::<Account>).transpose()? else { return Ok(0) };
+        let (expired, live): (Vec<_>, Vec<_>) = account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
+        for (rid, reservation) in &expired {
+            self.give_back(pk, &account.id, rid, reservation, None).await?;
+        }
+        let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(pk));
+        let update = update.expression_attribute_values(":due", n(due));
+        // A reserve that comes in between leaves `due` as it is, and its reservation: then the next sweep looks again.
+        let update = match live.iter().map(|(_, reservation)| reservation.expires_at).min() {
+            None => update
+                .update_expression("REMOVE due")
+                .condition_expression("due = :due AND size(reservations) = :none")
+                .expression_attribute_values(":none", AttributeValue::N("0".into())),
+            Some(next) => {
+                update.update_expression("SET due = :next").condition_expression("due = :due").expression_attribute_values(":next", n(next))
+            }
+        };
+        applied(send(|| update.clone().send()).await)?;
+        Ok(expired.len())
+    }
+}
