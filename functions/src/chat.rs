@@ -53,7 +53,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
         return replay(&app, &caller, key_id, fingerprint).await?.ok_or(Error::KeyRunning { seconds: 5 });
     }
 
-    let patience = app.config.ai_timeout.min(time_left.saturating_sub(TIME_TO_SETTLE));
+    let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
+    let patience = app.config.ai_timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
     let answer = match app.ai.answer(message.text(), patience).await {
         Ok(answer) => answer,
         Err(error) => return Err(refund(&app, &hold, error).await),
@@ -69,7 +70,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         tokens_left: hold.tokens_left(),
         time: started,
         month: chat_month(&caller.user_id, started),
-        name: caller.name,
+        name: hold.name().to_owned(),
     };
     match app.store.settle(&hold, &chat, app.clock.seconds()).await? {
         Settled::Stored => show(&chat),
@@ -97,7 +98,10 @@ async fn replay(app: &App, caller: &AccessToken, key_id: &str, fingerprint: &str
 async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
     let released: Result<()> = app.store.release(hold, app.clock.seconds()).await;
     match released {
-        Ok(()) => error,
+        Ok(()) => {
+            tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
+            error
+        }
         Err(unknown) => {
             tracing::error!(cause = unknown.cause(), "a release was not confirmed; the lease decides");
             Error::AiFailedTokensHeld

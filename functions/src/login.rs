@@ -4,7 +4,7 @@
 //! Out: `token`, `access`, `refresh` and the balance.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::auth::password::Verdict;
 use shared::error::FieldErrors;
 use shared::store::Session;
@@ -26,10 +26,15 @@ pub async fn handle(app: App, req: Request) -> Reply {
         None => None,
     };
     let verdict = app.passwords.check(&password, found.as_ref().map(|account| account.password.clone())).await?;
-    let account = found.filter(|account| account.active && verdict != Verdict::Wrong).ok_or(Error::InvalidCredentials)?;
+    if found.as_ref().is_none_or(|account| !account.active) || verdict == Verdict::Wrong {
+        tracing::info!(user = found.map(|account| account.id), "log-in refused");
+        return Err(Error::InvalidCredentials);
+    }
+    let account = found.ok_or(Error::InvalidCredentials)?;
 
     let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
-    tokio::try_join!(app.store.start_session(&session), strengthen(&app, &account, &verdict))?;
+    let (started, ()) = tokio::join!(app.store.start_session(&session), strengthen(&app, &account, &verdict));
+    started?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
 
     http::ok(&http::merge([
@@ -39,23 +44,25 @@ pub async fn handle(app: App, req: Request) -> Reply {
     ]))
 }
 
-async fn strengthen(app: &App, account: &Account, verdict: &Verdict) -> Result<()> {
-    match verdict {
-        Verdict::Rehash(strong) => app.store.strengthen(account, strong).await,
-        Verdict::Right | Verdict::Wrong => Ok(()),
+/// Puts a stronger hash in the place of a weak one. Where that fails the next log-in does it: nobody is kept out for it.
+async fn strengthen(app: &App, account: &Account, verdict: &Verdict) {
+    if let Verdict::Rehash(strong) = verdict
+        && let Err(error) = app.store.strengthen(account, strong).await
+    {
+        tracing::warn!(user = account.id, cause = error.cause(), "a weak hash could not be replaced");
     }
 }
 
 impl Body {
     fn credentials(self) -> Result<(String, String)> {
-        let mut invalid = FieldErrors::default();
         let given = |field: Option<String>| field.filter(|text| !text.is_empty());
         match (given(self.username).or(given(self.email)), given(self.password)) {
             (Some(login), Some(password)) => Ok((login, password)),
             (login, password) => {
+                let mut invalid = FieldErrors::default();
                 for (field, value) in [("username", login), ("password", password)] {
                     if value.is_none() {
-                        invalid.check::<Value>(field, Err("This field is required.".into()));
+                        invalid.note(field, "This field is required.");
                     }
                 }
                 Err(invalid.into_error())

@@ -4,7 +4,7 @@
 //! `Idempotency-Key` makes it safe to be sent again. Out: 201 with the user's data, the balance and the session's tokens.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::auth::password::Verdict;
 use shared::auth::{self, NewPassword};
 use shared::error::FieldErrors;
@@ -89,7 +89,7 @@ impl Body {
         let address = email.as_deref().and_then(|email| invalid.check("email", Email::parse(email)));
         let repeated = self.password2.is_none_or(|password2| password.as_ref() == Some(&password2));
         if !repeated {
-            invalid.check::<Value>("password2", Err("The two passwords differ.".into()));
+            invalid.note("password2", "The two passwords differ.");
         }
         let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
         let password = invalid.check(field, password.ok_or_else(missing).and_then(|password| NewPassword::parse(&password, &own)));

@@ -33,7 +33,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
         }
     };
     let access = AccessToken::of(&account, &session, now + app.config.access_token_life.as_secs());
-    access.admits(Some(account))?;
+    let account = access.admits(Some(account))?;
+    tracing::info!(user = account.id, session = presented.session, "refreshed");
     http::ok(&json!({
         "access": access.sign(&app).await?,
         "refresh": presented.successor().sign(&app).await?,

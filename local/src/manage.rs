@@ -4,6 +4,7 @@ use std::path::Path;
 
 use shared::App;
 use shared::auth::NewPassword;
+use shared::clock::Clock;
 use shared::config::Config;
 use shared::store::{NewAccount, Registered};
 use shared::user::{Role, Username};
@@ -56,7 +57,7 @@ pub async fn settle(data: &Path) -> Result<String, String> {
 async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
     if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
         let config = Config::from_env().map_err(|error| format!("{error}."))?;
-        return Ok((App::start(config).await.map_err(|error| format!("{error}."))?, None));
+        return Ok((App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?, None));
     }
     let (url, secret, embedded) = match dynamo::running(data) {
         Some((url, secret)) => (url, secret, None),
@@ -69,5 +70,5 @@ async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
     let register = template.functions.iter().find(|function| function.name == "register").ok_or("template.yaml has no function register")?;
     let lookup = |name: &str| environment_of(register, name, &url, &secret);
     let config = Config::from_lookup(lookup).map_err(|error| format!("{error}."))?;
-    Ok((App::start(config).await.map_err(|error| format!("{error}."))?, embedded))
+    Ok((App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?, embedded))
 }

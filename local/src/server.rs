@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use shared::App;
-use shared::auth::Signer;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -100,18 +98,11 @@ async fn apps(template: &Template, clock: &Clock, environment: impl Fn(&Function
         let some = template.functions.iter().filter(|function| function.environment.contains_key("SIGNING_SECRET") == issuing);
         let started = some.map(|function| async {
             let config = Config::from_lookup(|name| environment(function, name)).map_err(|error| format!("{error}."))?;
-            let aws = shared::aws::connect(&config).await.map_err(|error| format!("{error}."))?;
-            let store = Store::connect(&aws, &config);
-            let signer = match issuing {
-                true => Some(Signer::new(&config, &aws, clock.clone()).await.map_err(|error| format!("{error}."))?),
-                false => None,
+            let app = match issuing {
+                true => App::start_issuing(config, clock.clone()).await,
+                false => App::start(config, clock.clone()).await,
             };
-            let app = App::over(config, clock.clone(), store, signer);
-            let warm = match &app.signer {
-                Some(signer) => signer.publish(&app.keyring, &app.config).await,
-                None => app.keyring.read().await,
-            };
-            warm.map_err(|error| error.detail())?;
+            let app = app.map_err(|error| format!("{error}."))?;
             Ok::<_, String>((function.name.clone(), app))
         });
         apps.extend(try_join_all(started).await?);

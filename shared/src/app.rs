@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::Result;
 use crate::ai::Ai;
 use crate::auth::{Keyring, Passwords, Signer};
 use crate::aws;
@@ -35,10 +34,26 @@ impl App {
     ///
     /// # Errors
     /// Where the connection can't be set up.
-    pub async fn start(config: Config) -> Result<Self, ConfigError> {
-        let store = Store::connect(&aws::connect(&config).await?, &config);
-        let app = Self::over(config, Clock::default(), store, None);
-        app.warm_up(app.keyring.read().await);
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, ConfigError> {
+        let app = Self::start_cold(config, clock).await?;
+        if let Err(error) = app.keyring.read().await {
+            tracing::warn!(cause = error.cause(), "the public keys could not be read at start; the first request reads them");
+        }
+        Ok(app)
+    }
+
+    /// The same for a function that issues tokens: it reads its secret and publishes its key too.
+    ///
+    /// # Errors
+    /// Also where there is no secret, or one that isn't random: such a function must not start.
+    pub async fn start_issuing(config: Config, clock: Clock) -> Result<Self, ConfigError> {
+        let aws = aws::connect(&config).await?;
+        let signer = Signer::new(&config, &aws, clock.clone()).await?;
+        let store = Store::connect(&aws, &config);
+        let app = Self::over(config, clock, store, Some(signer.clone()));
+        if let Err(error) = signer.publish(&app.keyring, &app.config).await {
+            tracing::warn!(cause = error.cause(), "the public key could not be published at start; the first request publishes it");
+        }
         Ok(app)
     }
 
@@ -46,34 +61,14 @@ impl App {
     ///
     /// # Errors
     /// Where the connection can't be set up.
-    pub async fn start_cold(config: Config) -> Result<Self, ConfigError> {
+    pub async fn start_cold(config: Config, clock: Clock) -> Result<Self, ConfigError> {
         let store = Store::connect(&aws::connect(&config).await?, &config);
-        Ok(Self::over(config, Clock::default(), store, None))
-    }
-
-    /// The same for a function that issues tokens: it reads its secret and publishes its key too.
-    ///
-    /// # Errors
-    /// Also where there is no secret, or one that isn't random: such a function must not start.
-    pub async fn start_issuing(config: Config) -> Result<Self, ConfigError> {
-        let aws = aws::connect(&config).await?;
-        let store = Store::connect(&aws, &config);
-        let clock = Clock::default();
-        let signer = Signer::new(&config, &aws, clock.clone()).await?;
-        let app = Self::over(config, clock, store, Some(signer.clone()));
-        app.warm_up(signer.publish(&app.keyring, &app.config).await);
-        Ok(app)
+        Ok(Self::over(config, clock, store, None))
     }
 
     /// An `App` of these parts, which has read nothing yet.
     pub fn over(config: Config, clock: Clock, store: Store, signer: Option<Signer>) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         Self { ai: Ai::new(&config), passwords: Passwords::new(), config: Arc::new(config), clock, store, keyring, signer }
-    }
-
-    fn warm_up(&self, read: Result<()>) {
-        if let Err(error) = read {
-            tracing::warn!(cause = error.cause(), "the public keys could not be read at start; the first request tries again");
-        }
     }
 }

@@ -4,10 +4,14 @@
 //! [Amazon Trust Services](https://www.amazontrust.com/repository/) signs every endpoint. Reading a system's hundreds of
 //! certificates would take longer than everything else that a function does before its first request.
 
+use std::time::Duration;
+
 use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::meta::region::ProvideRegion;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -30,7 +34,7 @@ pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
     let https = Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let region = EnvironmentVariableRegionProvider::new().region().await;
-    let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+    let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).timeout_config(timeouts());
     Ok(builder.region(region).http_client(https).credentials_provider(credentials).build())
 }
 
@@ -39,10 +43,39 @@ pub fn emulated() -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "emulator");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
+        .timeout_config(timeouts())
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(Builder::new().build_http())
         .build()
+}
+
+/// How long one attempt of a call may take: a call that normally takes milliseconds is lost by then.
+const ATTEMPT: Duration = Duration::from_millis(1500);
+
+/// How long a call may take with everything that the SDK repeats.
+pub const OPERATION: Duration = Duration::from_secs(5);
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
+}
+
+/// Why a call failed, for the log: codes and kinds, and never a body, which may hold what no log should.
+pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    match error {
+        SdkError::ServiceError(service) => {
+            let metadata = service.err().meta();
+            format!("{}: {}", metadata.code().unwrap_or("no code"), metadata.message().unwrap_or("no message"))
+        }
+        SdkError::ConstructionFailure(_) => "the request could not be made".into(),
+        SdkError::TimeoutError(_) => "no answer in time".into(),
+        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+            Some(error) => format!("no connection: {error}"),
+            None => "no connection".into(),
+        },
+        SdkError::ResponseError(_) => "an answer that can't be read".into(),
+        _ => "an unknown failure".into(),
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,12 @@ pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 impl FieldErrors {
     /// The value, or a note of what is wrong with its field.
     pub fn check<T>(&mut self, field: &str, value: Result<T, String>) -> Option<T> {
-        value.map_err(|sentence| self.0.entry(field.to_owned()).or_default().push(sentence)).ok()
+        value.map_err(|sentence| self.note(field, sentence)).ok()
+    }
+
+    /// Notes what is wrong with a field.
+    pub fn note(&mut self, field: &str, sentence: impl Into<String>) {
+        self.0.entry(field.to_owned()).or_default().push(sentence.into());
     }
 
     /// Everything noted so far, as the failure to answer with.

@@ -10,6 +10,7 @@ use lambda_http::request::RequestContext;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 pub use lambda_http::{Body, Request};
@@ -159,7 +160,7 @@ where
     let address = source_address(&req);
 
     let reply = match gate(routes, &app, &req) {
-        Ok(None) => AssertUnwindSafe(async { handle(app, req).await })
+        Ok(None) => AssertUnwindSafe(async { handle(app, req).await }.instrument(tracing::info_span!("request", request_id, address)))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::process::ExitCode;
 
-use lambda_http::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use tracing::Level;
 
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::http::{self, Reply, Request, Route};
 use crate::{App, Result};
@@ -18,7 +19,7 @@ pub fn serve<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> Exit
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    run(routes, handle, async { App::start(Config::from_env()?).await })
+    run(routes, handle, async { App::start(Config::from_env()?, Clock::default()).await })
 }
 
 /// The same for an endpoint that issues tokens. Only their binaries hold what reads the signing secret.
@@ -26,7 +27,7 @@ pub fn serve_issuing<F>(routes: &'static [Route], handle: fn(App, Request) -> F)
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    run(routes, handle, async { App::start_issuing(Config::from_env()?).await })
+    run(routes, handle, async { App::start_issuing(Config::from_env()?, Clock::default()).await })
 }
 
 /// Does `work` at each event of a schedule. A failure is logged; the next event tries again.
@@ -34,7 +35,7 @@ pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    start(async { App::start_cold(Config::from_env()?).await }, async move |app| {
+    start(async { App::start_cold(Config::from_env()?, Clock::default()).await }, async move |app| {
         let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
             let app = app.clone();
             async move {
@@ -44,7 +45,7 @@ where
                 Ok::<_, Infallible>(())
             }
         });
-        lambda_http::lambda_runtime::run(run).await
+        lambda_runtime::run(run).await
     })
 }
 
@@ -61,7 +62,7 @@ where
     })
 }
 
-fn start(connect: impl Future<Output = Result<App, ConfigError>>, serve: impl AsyncFnOnce(App) -> Result<(), lambda_http::Error>) -> ExitCode {
+fn start(connect: impl Future<Output = Result<App, ConfigError>>, serve: impl AsyncFnOnce(App) -> Result<(), lambda_runtime::Error>) -> ExitCode {
     // A line of JSON per event, which CloudWatch takes as it is. No filter by pattern: its regular expressions would be a tenth of the binary.
     tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::INFO).init();
     // One thread: a function has one request at a time, and less than two processors.

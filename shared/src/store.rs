@@ -27,7 +27,6 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -36,15 +35,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteI
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::aws::{self, OPERATION};
 use crate::clock::month;
 use crate::config::{Config, Tables};
 use crate::{Error, Result};
-
-/// How long one attempt of a call may take: a call that normally takes milliseconds is lost by then.
-const ATTEMPT: Duration = Duration::from_millis(1500);
-
-/// How long a call may take with everything that the SDK repeats.
-const OPERATION: Duration = Duration::from_secs(5);
 
 /// DynamoDB, with the tables' names. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -57,18 +51,14 @@ pub struct Store {
 type Item = HashMap<String, AttributeValue>;
 
 impl Store {
-    /// A client with time-outs, for the endpoint of the settings or AWS's own.
+    /// A client for the endpoint of the settings or AWS's own.
     pub fn connect(aws: &aws_config::SdkConfig, config: &Config) -> Self {
         Self::over(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
     }
 
     /// The same, over a client configuration that the caller has begun.
-    pub fn over(client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
-        let mut client = client.timeout_config(timeouts);
-        if let Some(endpoint) = &config.dynamodb_endpoint {
-            client = client.endpoint_url(endpoint);
-        }
+    pub fn over(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
+        client.set_endpoint_url(config.dynamodb_endpoint.clone());
         Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
     }
 
@@ -159,8 +149,7 @@ where
 /// Whether a conditional write was applied: `false` where its condition didn't hold.
 fn applied<T, E, R>(sent: Result<T, SdkError<E, R>>) -> Result<bool>
 where
-    E: ProvideErrorMetadata + std::fmt::Debug,
-    R: std::fmt::Debug,
+    E: ProvideErrorMetadata,
 {
     match sent {
         Ok(_) => Ok(true),
@@ -238,7 +227,7 @@ const USER_SHARDS: u8 = 4;
 const CHAT_SHARDS: u8 = 16;
 
 /// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried again (503).
-impl<E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug> From<SdkError<E, R>> for Error {
+impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for Error {
     fn from(error: SdkError<E, R>) -> Self {
         let transient = match error.as_service_error() {
             None => true,
@@ -256,7 +245,7 @@ impl<E: ProvideErrorMetadata + std::fmt::Debug, R: std::fmt::Debug> From<SdkErro
                 ) | None
             ),
         };
-        let cause = format!("{error:?}");
+        let cause = aws::cause(&error);
         if transient { Self::Unavailable(cause) } else { Self::Internal(cause) }
     }
 }

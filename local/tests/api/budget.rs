@@ -55,12 +55,14 @@ impl Intercept for RoundTrips {
 /// The functions of a server, over its store, through connections that count.
 struct Counted {
     api: Api,
+    /// The idempotency key that requests are sent with.
+    key: Mutex<Option<String>>,
     trips: RoundTrips,
 }
 
 impl Counted {
     async fn start() -> Self {
-        Self { api: Api::own(&[]).await, trips: RoundTrips::default() }
+        Self { api: Api::own(&[]).await, key: Mutex::default(), trips: RoundTrips::default() }
     }
 
     /// The round trips of one request to an endpoint whose instance is warm, and the reply.
@@ -85,6 +87,9 @@ impl Counted {
         if token.is_empty() {
             request.headers_mut().remove("authorization");
         }
+        if let Some(key) = self.key.lock().unwrap().as_deref() {
+            request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        }
         self.trips.counted.store(0, Ordering::SeqCst);
         self.trips.operations.lock().unwrap().clear();
         let handle = ENDPOINTS.iter().find(|known| known.name == endpoint).unwrap().handle;
@@ -102,6 +107,14 @@ impl Counted {
 
     async fn log_in(&self, budget: u32, login: &str) -> Value {
         self.expect(budget, "login", "POST", "/api/login", "", Some(json!({ "username": login, "password": "secret123" }))).await
+    }
+
+    /// A chat under an idempotency key.
+    async fn chat_once(&self, budget: u32, who: &Person, key: &str) -> Value {
+        *self.key.lock().unwrap() = Some(key.to_owned());
+        let reply = self.chat(budget, who).await;
+        *self.key.lock().unwrap() = None;
+        reply
     }
 
     async fn chat(&self, budget: u32, who: &Person) -> Value {
@@ -125,6 +138,14 @@ async fn each_endpoint_keeps_to_its_round_trips() {
     counted.expect(1, "profile", "GET", "/api/user/profile", access, None).await;
     counted.expect(1, "health", "GET", "/api/health", "", None).await;
     counted.expect(0, "jwks", "GET", "/.well-known/jwks.json", "", None).await;
+}
+
+#[tokio::test]
+async fn a_key_costs_a_chat_one_more_round_trip_and_a_replay_two() {
+    let counted = Counted::start().await;
+    let ann = counted.api.person("ann").await;
+    let first = counted.chat_once(3, &ann, "k1").await;
+    assert_eq!(counted.chat_once(2, &ann, "k1").await, first);
 }
 
 #[tokio::test]

@@ -164,6 +164,19 @@ fn throttling_names_routes_that_exist() {
 }
 
 #[test]
+fn no_second_stage_goes_around_the_throttling() {
+    assert_eq!(yaml()["Resources"]["Api"]["Properties"]["OpenApiVersion"], "3.0.1", "without it SAM makes a public stage named Stage");
+}
+
+#[test]
+fn both_deployment_profiles_stand() {
+    let profiles = read("samconfig.toml");
+    for profile in ["[dev.deploy.parameters]", "[prod.deploy.parameters]", "Protection=on"] {
+        assert!(profiles.contains(profile), "{profile}");
+    }
+}
+
+#[test]
 fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
     let yaml = yaml();
     for function in Template::load().unwrap().functions {

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::hkdf;
@@ -18,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::TOKEN_LENGTH;
+use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, SigningSecret, checked_secret};
 use crate::store::{PublicKey, Store};
@@ -51,8 +51,8 @@ impl Keyring {
         Self { store, clock, known: Arc::default() }
     }
 
-    /// Reads the table Keys.
-    pub async fn read(&self) -> Result<()> {
+    /// Reads the table Keys, and gives what it holds.
+    pub async fn read(&self) -> Result<Vec<PublicKey>> {
         let published = self.store.public_keys().await?;
         let now = self.clock.seconds();
         let mut keys = HashMap::new();
@@ -64,9 +64,9 @@ impl Keyring {
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.keys = keys;
-        known.published = published;
+        known.published.clone_from(&published);
         known.read_at = Some(now);
-        Ok(())
+        Ok(published)
     }
 
     /// The keys that tokens may be signed with today.
@@ -152,7 +152,10 @@ enum Source {
 #[derive(Clone)]
 struct Current {
     key: Arc<SigningKey>,
+    /// When the secret was read.
     read_at: u64,
+    /// Whether the key's public half is known to be in the table: what nobody can verify must not be signed.
+    published: bool,
 }
 
 struct SigningKey {
@@ -172,35 +175,44 @@ impl Signer {
             Some(SigningSecret::Value(secret)) => (Source::Fixed, secret),
             Some(SigningSecret::Arn(arn)) => {
                 let client = aws_sdk_secretsmanager::Client::new(aws);
-                let secret = read_secret(&client, &arn).await.map_err(|error| ConfigError(format!("SIGNING_SECRET: {error:?}")))?;
+                let secret = read_secret(&client, &arn)
+                    .await
+                    .map_err(|error| ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default())))?;
                 (Source::SecretsManager { client, arn }, checked_secret("SIGNING_SECRET", secret)?)
             }
         };
-        let key = Arc::new(SigningKey::derive(&secret).map_err(|error| ConfigError(format!("SIGNING_SECRET: {error:?}")))?);
-        let current = Arc::new(RwLock::new(Current { key, read_at: clock.seconds() }));
+        let key =
+            Arc::new(SigningKey::derive(&secret).map_err(|error| ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default())))?);
+        let current = Arc::new(RwLock::new(Current { key, read_at: clock.seconds(), published: false }));
         Ok(Self { source, clock, current })
     }
 
-    /// Publishes the public half, and sets an end to the keys before it: when the last token that they signed has ended.
+    /// Publishes the public half, and sets an end to the keys before it: when the last token that they signed has ended. Done again, or
+    /// after it was cut off, it comes to the same.
     pub async fn publish(&self, keyring: &Keyring, config: &Config) -> Result<()> {
-        keyring.read().await?;
         let key = self.current().key;
         let now = self.clock.seconds();
-        let published = keyring.published().await?;
-        if published.iter().any(|other| other.kid == key.kid) {
-            return Ok(());
+        let stands = |known: &PublicKey| known.kid == key.kid && known.until.is_none();
+        let mut known = keyring.read().await?;
+        if !known.iter().any(stands) {
+            keyring.store.publish_key(&key.kid, &key.x, now).await?;
+            known = keyring.read().await?;
         }
-        keyring.store.publish_key(&PublicKey { kid: key.kid.clone(), x: key.x.clone(), from: now, until: None }).await?;
-        let until = now + config.session_life.as_secs() + Duration::from_secs(2 * KEPT).as_secs();
-        for other in published.iter().filter(|other| other.until.is_none()) {
-            keyring.store.end_key(&other.kid, until).await?;
+        let from = known.iter().find(|known| known.kid == key.kid).map_or(now, |own| own.from);
+        let until = now + config.session_life.as_secs() + 2 * KEPT;
+        for before in known.iter().filter(|other| other.kid != key.kid && other.until.is_none() && other.from < from) {
+            keyring.store.end_key(&before.kid, until).await?;
         }
-        keyring.read().await
+        self.change(|current| current.published |= current.key.kid == key.kid);
+        Ok(())
     }
 
     /// `claims` as a JWT of the type `typ`. The same claims give the same string: Ed25519 has no randomness.
     pub(super) async fn sign<T: Serialize>(&self, claims: &T, typ: &str, keyring: &Keyring, config: &Config) -> Result<String> {
-        self.renew(keyring, config).await;
+        self.renew().await;
+        if !self.current().published {
+            self.publish(keyring, config).await?;
+        }
         let key = self.current().key;
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(typ.into());
@@ -208,12 +220,11 @@ impl Signer {
         jsonwebtoken::encode(&header, claims, &key.encoding).map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Looks for a new secret every five minutes. Where that fails the key at hand goes on signing.
-    async fn renew(&self, keyring: &Keyring, config: &Config) {
+    /// Looks for a new secret every five minutes. Where that fails the key at hand goes on signing, and the next look is a minute later.
+    async fn renew(&self) {
         let Source::SecretsManager { client, arn } = &self.source else { return };
-        let Current { key: old, read_at } = self.current();
         let now = self.clock.seconds();
-        if now < read_at + KEPT {
+        if now < self.current().read_at + KEPT {
             return;
         }
         let renewed = async {
@@ -221,19 +232,18 @@ impl Signer {
             let secret = checked_secret("SIGNING_SECRET", secret).map_err(|error| Error::Internal(error.to_string()))?;
             SigningKey::derive(&secret)
         };
-        let key = match renewed.await {
-            Ok(key) => Arc::new(key),
-            Err(error) => return tracing::warn!(?error, "the signing secret could not be read again"),
-        };
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { key: key.clone(), read_at: now };
-        if key.kid == old.kid {
-            return;
+        match renewed.await {
+            Ok(key) if key.kid == self.current().key.kid => self.change(|current| current.read_at = now),
+            Ok(key) => self.change(|current| *current = Current { key: Arc::new(key), read_at: now, published: false }),
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "the signing secret could not be read again");
+                self.change(|current| current.read_at = now.saturating_sub(KEPT - MISS));
+            }
         }
-        // What nobody can verify must not be signed: without its public half in the table the old key goes on.
-        if let Err(error) = self.publish(keyring, config).await {
-            tracing::warn!(?error, "the new public key could not be published");
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { key: old, read_at };
-        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Current)) {
+        change(&mut self.current.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn current(&self) -> Current {
@@ -242,7 +252,7 @@ impl Signer {
 }
 
 async fn read_secret(client: &aws_sdk_secretsmanager::Client, arn: &str) -> Result<String> {
-    let secret = client.get_secret_value().secret_id(arn).send().await.map_err(|error| Error::Internal(format!("{error:?}")))?;
+    let secret = client.get_secret_value().secret_id(arn).send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
     secret.secret_string.ok_or_else(|| Error::Internal("the secret holds no text".into()))
 }
 

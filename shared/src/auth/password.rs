@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::{Error, Result};
 
-/// The fewest bytes of a password. Clients that this API serves send passwords of nine.
+/// The fewest characters of a password. Clients that this API serves send passwords of nine.
 const LEAST: usize = 8;
 
 /// The most bytes of a password: longer ones are refused before they cost a hash.
@@ -24,13 +24,13 @@ const WAITING: usize = 256;
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// 8 to 256 bytes, and none of `names`, which are the user's own name and address.
+    /// At least 8 characters and at most 256 bytes, and none of `names`, which are the user's own name and address.
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, String> {
         let password = composed(text);
         if text.len() > MOST || password.len() > MOST {
             return Err(format!("A password has at most {MOST} bytes."));
         }
-        if password.len() < LEAST {
+        if password.chars().count() < LEAST {
             return Err(format!("A password has at least {LEAST} characters."));
         }
         let folded = crate::user::key(&password);
@@ -160,7 +160,7 @@ mod tests {
         for good in ["secret123", "strongpassword", "StrongPass123!", "testpass123", "my dog 🐕", &"x".repeat(256)] {
             assert!(NewPassword::parse(good, &["ann"]).is_ok(), "{good}");
         }
-        for bad in ["", "1234567", &"x".repeat(257), "annabella"] {
+        for bad in ["", "1234567", "éééé", &"x".repeat(257), "annabella"] {
             assert!(NewPassword::parse(bad, &["AnnaBella"]).is_err(), "{bad}");
         }
     }

@@ -18,11 +18,15 @@ use crate::{Error, Result, Tokens};
 /// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve can still be on its way.
 const CLOSED: u64 = 60;
 
+/// How many outdated closed ids one settle removes: an expression has 4 KB at most.
+const OUTDATED: usize = 20;
+
 /// Everything that a reservation is, fixed before the first send.
 #[derive(Clone, Debug)]
 pub struct Hold {
     account: String,
     user_id: String,
+    name: String,
     rid: String,
     reservation: Reservation,
     tokens_left: Tokens,
@@ -39,6 +43,7 @@ impl Hold {
         Self {
             account: account_key(&caller.name),
             user_id: caller.user_id.clone(),
+            name: String::new(),
             rid: Uuid::new_v4().simple().to_string(),
             reservation: Reservation { cost, owner: chat_id.to_string(), expires_at, fingerprint: String::new() },
             tokens_left: Tokens::ZERO,
@@ -59,6 +64,16 @@ impl Hold {
     /// The balance right after the tokens were taken.
     pub fn tokens_left(&self) -> Tokens {
         self.tokens_left
+    }
+
+    /// The account's name as it was typed.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The account's id.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
     }
 }
 
@@ -304,8 +319,10 @@ impl Store {
 
 impl Hold {
     fn taken_from(&mut self, account: &Account, now: u64) -> Reserved {
-        self.tokens_left = account.tokens;
-        self.outdated = account.closed.iter().filter(|(_, until)| **until <= now).map(|(rid, _)| rid.clone()).collect();
+        self.tokens_left = account.balance(now);
+        self.name.clone_from(&account.name);
+        let outdated = account.closed.iter().filter(|(_, until)| **until <= now);
+        self.outdated = outdated.map(|(rid, _)| rid.clone()).take(OUTDATED).collect();
         Reserved::Held
     }
 }

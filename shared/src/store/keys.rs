@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, applied, from_item, n, s, to_item};
+use super::{Store, applied, from_item, n, s};
 use crate::Result;
 
 /// A public key that tokens may be signed with.
@@ -33,10 +33,13 @@ impl Store {
         scan.items.unwrap_or_default().into_iter().map(from_item).collect()
     }
 
-    /// Publishes a key. Publishing it again changes nothing.
-    pub async fn publish_key(&self, key: &PublicKey) -> Result<()> {
-        let put = self.client.put_item().table_name(&self.tables.keys).set_item(Some(to_item(key)?));
-        applied(put.condition_expression("attribute_not_exists(kid)").send().await).map(drop)
+    /// Publishes a key, without an end. Published again, it keeps its beginning.
+    pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
+        let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
+        let update = update.update_expression("SET x = :x, #from = if_not_exists(#from, :now) REMOVE #until");
+        let update = update.expression_attribute_names("#from", "from").expression_attribute_names("#until", "until");
+        update.expression_attribute_values(":x", s(x)).expression_attribute_values(":now", n(now)).send().await?;
+        Ok(())
     }
 
     /// Sets the second at which a key ends, unless it has one.

@@ -98,11 +98,11 @@ impl Store {
     /// Ends the session of a refresh token: it gets no successor, and its access tokens open nothing any more. Ended again, it stays so.
     /// `account` is the account as it was just read.
     pub async fn end_session(&self, token: &RefreshToken, account: &Account, now: u64) -> Result<()> {
+        // The revocation comes first: without the session nobody would find the way here again.
+        self.revoke(token, account, now).await?;
         let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{}", token.session)));
         let delete = delete.condition_expression("attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", s(&account.id));
-        let (deleted, revoked) = tokio::join!(delete.send(), self.revoke(token, account, now));
-        applied(deleted)?;
-        revoked
+        applied(delete.send().await).map(drop)
     }
 
     /// Writes a session among the account's revoked ones, and removes those whose time is over. Where there are too many, the epoch
