@@ -69,6 +69,29 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// Give an account tokens, or take some
+    Adjust {
+        /// The account's name or e-mail address
+        name: String,
+        /// How many tokens; negative to take
+        #[arg(allow_negative_numbers = true)]
+        amount: i64,
+        /// Why, for the ledger, which the user can read too
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+    /// Recompute every balance from the ledger, and name what differs
+    Audit {
+        /// The name or e-mail address of the one account to audit
+        #[arg(value_name = "USER")]
+        name: Option<String>,
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
 }
 
 impl Keep {
@@ -100,6 +123,10 @@ async fn main() -> ExitCode {
         None => serve(cli.port, &cli.keep.data()).await,
         Some(Command::Dynamodb { port, host, keep }) => dynamodb(SocketAddr::new(host, port), &keep).await,
         Some(Command::Manage(Manage::CreateAdmin { name, tokens, password_env, data })) => create_admin(&data, &name, tokens, password_env).await,
+        Some(Command::Manage(Manage::Adjust { name, amount, reason, data })) => {
+            manage::adjust(&data, &name, amount, &reason).await.map(|done| println!("{done}"))
+        }
+        Some(Command::Manage(Manage::Audit { name, data })) => manage::audit(&data, name.as_deref()).await.map(|done| println!("{done}")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,15 +4,17 @@
 //! the second from the first, or the bytes are the same.
 
 mod accounts;
+mod audit;
 mod chats;
 mod keys;
 mod ledger;
 mod sessions;
 mod users;
 
-pub use accounts::{Hold, Settled};
+pub use accounts::{Adjusted, Hold, Settled};
+pub use audit::{Audited, Difference};
 pub use keys::PublicKey;
-pub use ledger::{Entry, EntryKind};
+pub use ledger::{Adjustment, Entry, EntryKind, Reason};
 pub use sessions::{Rotation, Session};
 pub use users::NewAccount;
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod adjust;
+mod audit;
 mod balance;
 mod budget;
 mod chat;
@@ -17,6 +19,7 @@ mod health;
 mod hostile;
 mod journeys;
 mod jwks;
+mod ledger;
 mod log;
 mod login;
 mod not_found;
