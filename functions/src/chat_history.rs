@@ -17,7 +17,7 @@ const SEARCH_LENGTH: usize = 200;
 /// Reads the page and the account at the same time; the page is shown only to whom the account admits.
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let limit = limit(&req)?;
+    let limit = http::page_limit(&req)?;
     let search = http::query(&req, "q").map(str::to_lowercase);
     if search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
         return Err(Error::field("q", format!("A search has at most {SEARCH_LENGTH} characters.")));
@@ -61,14 +61,6 @@ fn cut(chats: Vec<Chat>, more: bool, limit: usize, search: Option<&str>) -> (Vec
     }
     let next = (more || looked_at < read).then_some(last).flatten();
     (shown, next)
-}
-
-fn limit(req: &Request) -> Result<usize> {
-    match http::query(req, "limit").map(str::parse::<usize>) {
-        None => Ok(20),
-        Some(Ok(limit @ 1..=100)) => Ok(limit),
-        Some(_) => Err(Error::field("limit", "A page has 1 to 100 chats.")),
-    }
 }
 
 fn next_page(req: &Request, cursor: &str) -> Result<HeaderValue> {

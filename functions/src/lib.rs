@@ -8,6 +8,7 @@ pub mod chat;
 pub mod chat_history;
 pub mod health;
 pub mod jwks;
+pub mod ledger;
 pub mod login;
 pub mod not_found;
 pub mod profile;
@@ -42,7 +43,7 @@ macro_rules! endpoints {
     };
 }
 
-endpoints!(balance, chat, chat_history, health, jwks, login, not_found, profile, register, token_refresh);
+endpoints!(balance, chat, chat_history, health, jwks, ledger, login, not_found, profile, register, token_refresh);
 
 /// What runs by the clock and not by a request.
 pub const SCHEDULED: &[&str] = &["sweep"];
@@ -61,6 +62,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/tokenbalance", "balance"),
     route("GET", "/api/user/balance", "balance"),
     route("GET", "/api/user/profile", "profile"),
+    route("GET", "/api/user/ledger", "ledger"),
     route("GET", "/api/health", "health"),
     route("GET", "/.well-known/jwks.json", "jwks"),
     route("ANY", "/", "not_found"),

@@ -75,17 +75,41 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// Give an account tokens, or take some
+    Adjust {
+        /// The account's name or e-mail address
+        name: String,
+        /// How many tokens; negative to take
+        #[arg(allow_negative_numbers = true)]
+        amount: i64,
+        /// Why, for the ledger, which the user can read too
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+    /// Recompute every balance from the ledger, and name what differs
+    Audit {
+        /// The name or e-mail address of the one account to audit
+        #[arg(value_name = "USER")]
+        name: Option<String>,
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
 }
 
 impl Manage {
     async fn run(self) -> Result<(), String> {
-        match self {
+        let done = match self {
             Self::CreateAdmin { name, tokens, password_env, data } => create_admin(&data, &name, tokens, password_env).await,
-            Self::Settle { data } => {
-                println!("{}", manage::settle(&data).await?);
-                Ok(())
-            }
-        }
+            Self::Settle { data } => manage::settle(&data).await,
+            Self::Adjust { name, amount, reason, data } => manage::adjust(&data, &name, amount, &reason).await,
+            Self::Audit { name, data } => manage::audit(&data, name.as_deref()).await,
+        };
+        println!("{}", done?);
+        Ok(())
     }
 }
 
@@ -189,7 +213,7 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     write_private(&folder.join("sam.json"), &format!("{:#}\n", json!({ "Parameters": in_container })))
 }
 
-async fn create_admin(data: &Path, name: &str, tokens: u64, password_env: Option<String>) -> Result<(), String> {
+async fn create_admin(data: &Path, name: &str, tokens: u64, password_env: Option<String>) -> Result<String, String> {
     let password = match password_env {
         Some(variable) => std::env::var(&variable).map_err(|_| format!("The environment variable {variable} is not set."))?,
         None => {
@@ -203,8 +227,7 @@ async fn create_admin(data: &Path, name: &str, tokens: u64, password_env: Option
             password
         }
     };
-    println!("{}", manage::create_admin(data, name, tokens, &password).await?);
-    Ok(())
+    manage::create_admin(data, name, tokens, &password).await
 }
 
 /// Waits for Ctrl-C, or for the signal that asks a service to stop.

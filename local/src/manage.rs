@@ -1,14 +1,17 @@
 //! What an administrator does from a terminal: works on whatever store the environment names, or on the local one.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
+use futures_util::future::try_join_all;
+use indicatif::{ProgressBar, ProgressStyle};
 use shared::App;
 use shared::auth::NewPassword;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::store::{NewAccount, Registered};
-use shared::user::{Role, Username};
-use shared::{Error, Tokens};
+use shared::store::{Adjusted, Adjustment, NewAccount, Reason, Registered};
+use shared::user::{Account, Role, Username, login_key};
+use shared::{Change, Error, Tokens};
 
 use crate::dynamo::{self, Data, Dynamo};
 use crate::server::environment_of;
@@ -28,13 +31,138 @@ pub async fn create_admin(data: &Path, name: &str, tokens: u64, password: &str) 
     let new = NewAccount { name, email: None, password, key: None, role: Role::Admin, grant, reason: "administrator created" };
     let account = new.open(&app.clock);
     let registered = app.store.register(&new, &account, None).await;
-    if let Some(embedded) = embedded {
-        embedded.stop().await;
-    }
+    close(embedded).await;
     match registered {
         Ok(Registered::New) => Ok(format!("{} is an administrator with {grant} tokens.", account.name)),
         Ok(Registered::Taken(_)) | Err(Error::UsernameTaken) => Err(format!("Another account has the name {}.", account.name)),
-        Err(error) => Err(format!("{} {}", error.detail(), error.cause().unwrap_or_default())),
+        Err(error) => Err(sentence(error)),
+    }
+}
+
+/// Gives an account tokens, or takes some where `amount` is negative.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Result<String, String> {
+    let reason = Reason::parse(reason)?;
+    let change = Change::new(amount).ok_or_else(|| format!("AMOUNT is a number from -{0} to {0} other than 0.", Tokens::MAX))?;
+    let (app, embedded) = open(data).await?;
+    let adjusted = adjust_in(&app, name, change, reason).await;
+    close(embedded).await;
+    adjusted
+}
+
+async fn adjust_in(app: &App, name: &str, change: Change, reason: Reason) -> Result<String, String> {
+    let account = find(app, name).await?;
+    let adjustment = Adjustment::new(&account, change, reason, "manage", &app.clock);
+    match app.store.adjust(&adjustment, app.clock.seconds()).await.map_err(sentence)? {
+        Adjusted::Applied => {
+            let account = app.store.account_by_key(&account.label).await.map_err(sentence)?.unwrap_or(account);
+            Ok(format!("{} has {} tokens now.", account.name, account.balance(app.clock.seconds())))
+        }
+        Adjusted::TooLittle(balance) => Err(format!("{} has only {balance} tokens. Nothing was changed.", account.name)),
+        Adjusted::TooMuch => Err(format!("{} can't be granted more than {} tokens in all. Nothing was changed.", account.name, Tokens::MAX)),
+        Adjusted::Gone => Err(nobody(name)),
+    }
+}
+
+/// How many accounts are audited at a time.
+const AT_A_TIME: usize = 8;
+
+/// Recomputes one account or every one from its ledger. Prints a line per difference; the last line says how much was looked at.
+///
+/// # Errors
+/// That last line where there was a difference, or a sentence.
+pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let mut report = Report::new();
+    let audited = match name {
+        Some(name) => match find(&app, name).await {
+            Ok(account) => report.add(&app, &[account.label]).await,
+            Err(sentence) => Err(sentence),
+        },
+        None => audit_all(&app, &mut report).await,
+    };
+    close(embedded).await;
+    report.bar.finish_and_clear();
+    audited?;
+    let counted = format!("{}, {}", counted(report.accounts, "account"), counted(report.rows, "row"));
+    match report.differences {
+        0 => Ok(format!("{counted}, no difference")),
+        differences => Err(format!("{counted}, {}", self::counted(differences, "difference"))),
+    }
+}
+
+async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
+    let mut after = None;
+    loop {
+        let (names, next) = app.store.account_keys(after.as_deref()).await.map_err(sentence)?;
+        for some in names.chunks(AT_A_TIME) {
+            report.add(app, some).await?;
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+        after = next;
+    }
+}
+
+/// What an audit has seen so far.
+struct Report {
+    accounts: u64,
+    rows: u64,
+    differences: u64,
+    /// Moves on a terminal, and is nothing anywhere else.
+    bar: ProgressBar,
+}
+
+impl Report {
+    fn new() -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} accounts, {per_sec}, {elapsed}") {
+            bar.set_style(style);
+        }
+        Self { accounts: 0, rows: 0, differences: 0, bar }
+    }
+
+    async fn add(&mut self, app: &App, names: &[String]) -> Result<(), String> {
+        let audits = try_join_all(names.iter().map(|name| app.store.audit(name))).await.map_err(sentence)?;
+        for (name, audited) in names.iter().zip(audits) {
+            self.accounts += 1;
+            self.rows += audited.rows;
+            for difference in audited.differences {
+                self.differences += 1;
+                self.bar.suspend(|| println!("{name}: {difference}"));
+            }
+            self.bar.inc(1);
+        }
+        Ok(())
+    }
+}
+
+/// `1 row`, `2 rows`.
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The account with this name or e-mail address.
+async fn find(app: &App, name: &str) -> Result<Account, String> {
+    let key = login_key(name).ok_or_else(|| nobody(name))?;
+    app.store.find(&key).await.map_err(sentence)?.ok_or_else(|| nobody(name))
+}
+
+fn nobody(name: &str) -> String {
+    format!("No account has the name {name:?}.")
+}
+
+/// A failure as a terminal may show it: with its cause.
+fn sentence(error: Error) -> String {
+    format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
+}
+
+async fn close(embedded: Option<Dynamo>) {
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
     }
 }
 
@@ -45,10 +173,8 @@ pub async fn create_admin(data: &Path, name: &str, tokens: u64, password: &str) 
 pub async fn settle(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let swept = app.store.sweep(app.clock.seconds()).await;
-    if let Some(embedded) = embedded {
-        embedded.stop().await;
-    }
-    let swept = swept.map_err(|error| format!("{} {}", error.detail(), error.cause().unwrap_or_default()))?;
+    close(embedded).await;
+    let swept = swept.map_err(sentence)?;
     Ok(format!("{} reservations of {} accounts were released.", swept.released, swept.accounts))
 }
 

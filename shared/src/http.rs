@@ -1,5 +1,6 @@
 //! What goes in and out of a handler, and the edge that every request passes: method, size, panics, errors, headers, log.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ pub struct Route {
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
 /// On every reply, the failed ones included.
@@ -52,6 +54,23 @@ pub fn ok(body: &impl Serialize) -> Reply {
 /// 201 with `body` as JSON.
 pub fn created(body: &impl Serialize) -> Reply {
     reply(StatusCode::CREATED, body)
+}
+
+/// 200 with rows of cells as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)), the first of which names the columns.
+pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
+    let line = |cells: Vec<Cow<'_, str>>| cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",") + "\r\n";
+    Ok(response(StatusCode::OK, CSV, rows.into_iter().map(line).collect()))
+}
+
+/// A cell as spreadsheets can't take it for a formula ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)); numbers stay
+/// numbers.
+fn csv_cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && text.parse::<i64>().is_err();
+    let quote = if formula { "'" } else { "" };
+    match text.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{quote}{}\"", text.replace('"', "\"\"")),
+        false => format!("{quote}{text}"),
+    }
 }
 
 fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
@@ -122,6 +141,35 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
+}
+
+/// Whether the `Accept` header asks for CSV rather than JSON. Where it asks for neither, JSON it is.
+pub fn wants_csv(req: &Request) -> bool {
+    let headers = req.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges: Vec<&str> = headers.flat_map(|value| value.split(',')).collect();
+    let weight = |media_type: &str| ranges.iter().filter_map(|range| quality(range, media_type)).fold(0.0, f32::max);
+    let csv = weight("text/csv");
+    csv > 0.0 && csv > weight("application/json")
+}
+
+/// How much a range of an `Accept` header wants this type, if it names it. A weight that can't be read is none.
+fn quality(range: &str, media_type: &str) -> Option<f32> {
+    let mut parts = range.split(';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case(media_type) {
+        return None;
+    }
+    let weight = parts.find_map(|part| part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q")));
+    let Some((_, weight)) = weight else { return Some(1.0) };
+    weight.trim().parse().ok().filter(|weight| (0.0..=1.0).contains(weight))
+}
+
+/// How many items a page may have: the query parameter `limit`, 1 to 100, normally 20.
+pub fn page_limit(req: &Request) -> Result<usize> {
+    match query(req, "limit").map(str::parse::<usize>) {
+        None => Ok(20),
+        Some(Ok(limit @ 1..=100)) => Ok(limit),
+        Some(_) => Err(Error::field("limit", "A page has 1 to 100 items.")),
+    }
 }
 
 /// The query parameter `name`, decoded. An empty one counts as none.
@@ -329,6 +377,61 @@ mod tests {
         {
             request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(value));
             assert_eq!(authorization(&request), token, "{value}");
+        }
+    }
+
+    #[test]
+    fn csv_is_for_whoever_prefers_it_to_json() {
+        for accept in
+            ["text/csv", "TEXT/CSV;charset=utf-8", "text/csv, */*", "text/csv, application/json;q=0.9", "a/b, text/csv ; Q=0.1", "text/csv;q=1"]
+        {
+            assert!(wants_csv(&accepting(&[accept])), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "text/*",
+            "application/json",
+            "text/csv;q=0",
+            "text/csv;q=0.000",
+            "text/csv, application/json",
+            "text/csv;q=x",
+            "text/csvx",
+            ",;=,",
+        ] {
+            assert!(!wants_csv(&accepting(&[accept])), "{accept}");
+        }
+        assert!(wants_csv(&accepting(&["application/json;q=0.5", "text/csv"])));
+        assert!(!wants_csv(&Request::new(Body::Empty)));
+    }
+
+    fn accepting(values: &[&'static str]) -> Request {
+        let mut request = Request::new(Body::Empty);
+        for value in values {
+            request.headers_mut().append(header::ACCEPT, HeaderValue::from_static(value));
+        }
+        request
+    }
+
+    #[test]
+    fn a_cell_is_quoted_where_it_must_be_and_never_a_formula() {
+        for (text, cell) in [
+            ("", ""),
+            ("plain text", "plain text"),
+            ("-100", "-100"),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("two\nlines", "\"two\nlines\""),
+            ("=1+1", "'=1+1"),
+            ("+x", "'+x"),
+            ("-1+1", "'-1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
+            ("a=1", "a=1"),
+        ] {
+            assert_eq!(csv_cell(text), cell);
         }
     }
 

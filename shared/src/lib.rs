@@ -25,4 +25,4 @@ pub mod store;
 pub use app::App;
 pub use error::{Error, Result};
 pub use http::{Reply, Request};
-pub use tokens::Tokens;
+pub use tokens::{Change, Tokens};

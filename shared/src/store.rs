@@ -4,6 +4,7 @@
 //! the second from the first, or the bytes are the same.
 
 mod accounts;
+mod audit;
 mod chats;
 mod idempotency;
 mod keys;
@@ -12,10 +13,11 @@ mod sessions;
 mod sweep;
 mod users;
 
-pub use accounts::{Hold, Reserved, Settled};
+pub use accounts::{Adjusted, Hold, Reserved, Settled};
+pub use audit::{Audited, Difference};
 pub use idempotency::Record;
 pub use keys::PublicKey;
-pub use ledger::{Entry, EntryKind};
+pub use ledger::{Adjustment, Entry, EntryKind, Reason};
 pub use sessions::{Rotation, Session};
 pub use sweep::Swept;
 pub use users::{NewAccount, Registered};

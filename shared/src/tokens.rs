@@ -26,6 +26,11 @@ impl Tokens {
         self.0
     }
 
+    /// The same number where others are negative, as in the ledger.
+    pub fn signed(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX)
+    }
+
     /// The sum, or nothing where it would be over [`Tokens::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(Self::new)
@@ -34,6 +39,35 @@ impl Tokens {
     /// What is left, or nothing where `other` is more than there is.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
+    }
+}
+
+/// A change of a balance that no chat made: tokens that come, or go. Never none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// So many come.
+    Give(Tokens),
+    /// So many go.
+    Take(Tokens),
+}
+
+impl Change {
+    /// The change by a signed amount, or nothing where it is zero or more than [`Tokens::MAX`] either way.
+    pub fn new(amount: i64) -> Option<Self> {
+        let tokens = Tokens::new(amount.unsigned_abs())?;
+        match amount {
+            0 => None,
+            1.. => Some(Self::Give(tokens)),
+            _ => Some(Self::Take(tokens)),
+        }
+    }
+
+    /// The amount, negative where tokens go.
+    pub fn amount(self) -> i64 {
+        match self {
+            Self::Give(tokens) => tokens.signed(),
+            Self::Take(tokens) => -tokens.signed(),
+        }
     }
 }
 
@@ -54,5 +88,16 @@ mod tests {
         assert_eq!(hundred.checked_sub(hundred), Some(Tokens::ZERO));
         assert_eq!(Tokens::MAX.checked_add(hundred), None);
         assert_eq!(Tokens::new(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_change_gives_or_takes_something_within_the_maximum() {
+        let max = i64::try_from(Tokens::MAX.get()).unwrap();
+        for bad in [0, max + 1, -max - 1, i64::MAX, i64::MIN] {
+            assert_eq!(Change::new(bad), None, "{bad}");
+        }
+        for good in [1, -1, max, -max] {
+            assert_eq!(Change::new(good).map(Change::amount), Some(good));
+        }
     }
 }

@@ -189,6 +189,11 @@ impl Account {
         free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
     }
 
+    /// What the ledger sums to: the balance with everything that is held. Below zero only where the account was tampered with.
+    pub fn booked(&self) -> i64 {
+        self.granted.signed().saturating_sub(self.spent.signed())
+    }
+
     /// The user's data, as registration and profile show it.
     pub fn data(&self) -> Value {
         json!({

@@ -136,6 +136,7 @@ async fn each_endpoint_keeps_to_its_round_trips() {
     counted.expect(1, "chat_history", "GET", "/api/chat?q=hi", access, None).await;
     counted.expect(1, "balance", "GET", "/api/tokens", access, None).await;
     counted.expect(1, "profile", "GET", "/api/user/profile", access, None).await;
+    counted.expect(3, "ledger", "GET", "/api/user/ledger?limit=1", access, None).await;
     counted.expect(1, "health", "GET", "/api/health", "", None).await;
     counted.expect(0, "jwks", "GET", "/.well-known/jwks.json", "", None).await;
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -190,6 +191,55 @@ async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
         &["manage", "create-admin", "fourth", "--password-env", "NO_SUCH", "--data", folder.path()],
         "The environment variable NO_SUCH is not set.",
     );
+}
+
+#[tokio::test]
+async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_one() {
+    let folder = Folder::new();
+    let manage = |arguments: &[&str]| {
+        let output = run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), out, err)
+    };
+    let says = |line: &str| (Some(0), format!("{line}\n"), String::new());
+    assert_eq!(manage(&["audit"]), says("0 accounts, 0 rows, no difference"));
+
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    for name in ["Ann", "ben"] {
+        let (status, registered) = server.post("/api/register", json!({ "username": name, "password": "secret123" })).await;
+        assert_eq!(status, 201);
+        assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": registered["token"] })).await.0, 200);
+    }
+    assert_eq!(manage(&["adjust", "ann", "500", "--reason", "for the outage"]), says("Ann has 4400 tokens now."));
+    assert_eq!(manage(&["adjust", "ANN", "-400", "--reason", "too much"]), says("Ann has 4000 tokens now."));
+    assert_eq!(server.post("/api/login", json!({ "username": "Ann", "password": "secret123" })).await.1["tokens"], 4000);
+    for (arguments, sentence) in [
+        (["adjust", "ann", "-4001", "--reason", "x"], "Ann has only 4000 tokens. Nothing was changed."),
+        (["adjust", "ann", "999999999999", "--reason", "x"], "Ann can't be granted more than 1000000000000 tokens in all. Nothing was changed."),
+        (["adjust", "ann", "0", "--reason", "x"], "AMOUNT is a number from -1000000000000 to 1000000000000 other than 0."),
+        (["adjust", "ann", "-9223372036854775808", "--reason", "x"], "AMOUNT is a number from"),
+        (["adjust", "ann", "1", "--reason", ""], "A reason may not be empty."),
+        (["adjust", "ann", "1", "--reason", &"x".repeat(201)], "A reason has at most 200 characters."),
+        (["adjust", "nobody", "1", "--reason", "x"], "No account has the name \"nobody\"."),
+        (["adjust", "a b", "1", "--reason", "x"], "No account has the name \"a b\"."),
+        (["adjust", "ann", "1.5", "--reason", "x"], "invalid value '1.5' for '<AMOUNT>'"),
+    ] {
+        let (code, out, err) = manage(&arguments);
+        assert!(code != Some(0) && out.is_empty() && err.contains(sentence) && err.lines().count() == 1, "{arguments:?}: {out}{err}");
+    }
+    refuses(&["manage", "adjust", "ann", "1"], "--reason <TEXT>");
+
+    assert_eq!(manage(&["audit"]), says("2 accounts, 6 rows, no difference"));
+    assert_eq!(manage(&["audit", "ben"]), says("1 account, 2 rows, no difference"));
+    assert_eq!(manage(&["audit", "nobody"]), (Some(1), String::new(), "error: No account has the name \"nobody\".\n".into()));
+    let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
+    let update = local::dynamo::client(&dynamodb).update_item().table_name("UsersTable").key("pk", AttributeValue::S("user:ben".into()));
+    update.update_expression("SET tokens = tokens + :a").expression_attribute_values(":a", AttributeValue::N("1".into())).send().await.unwrap();
+    let found = "ben: granted is 4000, but tokens, reservations and spent make 4001\n";
+    assert_eq!(manage(&["audit"]), (Some(1), found.into(), "error: 2 accounts, 6 rows, 1 difference\n".into()));
+    server.interrupt();
+    assert_eq!(manage(&["audit", "ben"]), (Some(1), found.into(), "error: 1 account, 2 rows, 1 difference\n".into()));
+    assert_eq!(manage(&["audit", "ann"]), says("1 account, 4 rows, no difference"));
 }
 
 #[tokio::test]

@@ -11,6 +11,10 @@ use local::server::Server;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shared::Change;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::store::{Adjusted, Adjustment, Reason, Store};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -156,6 +160,27 @@ impl Api {
     pub async fn account(&self, person: &Person) -> shared::user::Account {
         let get = dynamo::client(&self.dynamodb).get_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
         serde_dynamo::from_item(get.consistent_read(true).send().await.unwrap().item.unwrap()).unwrap()
+    }
+
+    /// The store behind the front door, through a client of one's own.
+    pub fn store_over(&self, client: aws_sdk_dynamodb::config::Builder) -> Store {
+        let config = Config::from_lookup(|name| match name {
+            "DYNAMODB_ENDPOINT" => Some(self.dynamodb.clone()),
+            name => name.strip_suffix("_TABLE").map(|table| format!("{}{}Table", &table[..1], table[1..].to_lowercase())),
+        });
+        Store::over(client, &config.unwrap())
+    }
+
+    /// The store behind the front door.
+    pub fn store(&self) -> Store {
+        self.store_over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder())
+    }
+
+    /// Gives somebody tokens or takes some, as `manage adjust` does.
+    pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> Adjusted {
+        let (account, clock) = (self.account(person).await, Clock::default());
+        let adjustment = Adjustment::new(&account, Change::new(amount).unwrap(), Reason::parse(reason).unwrap(), "manage", &clock);
+        self.store().adjust(&adjustment, clock.seconds()).await.unwrap()
     }
 
     /// Takes somebody's account out of the store, as if it had never been.

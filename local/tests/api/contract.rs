@@ -215,7 +215,7 @@ async fn every_event_gets_its_endpoints_answer() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
     // In the order of a user's life: who isn't registered can't log in.
-    let order = ["register", "login", "token_refresh", "chat", "chat_history", "balance", "profile", "health", "jwks", "not_found"];
+    let order = ["register", "login", "token_refresh", "chat", "chat_history", "balance", "profile", "ledger", "health", "jwks", "not_found"];
     assert_eq!(order.map(str::to_owned).into_iter().collect::<BTreeSet<_>>(), endpoints());
     for name in order {
         let mut event = read(&format!("events/{name}.json"));

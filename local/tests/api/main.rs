@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod adjust;
+mod audit;
 mod balance;
 mod budget;
 mod chat;
@@ -18,6 +20,7 @@ mod hostile;
 mod idempotency;
 mod journeys;
 mod jwks;
+mod ledger;
 mod log;
 mod login;
 mod not_found;

@@ -32,7 +32,7 @@ async fn the_walk_in_the_readme_is_what_happens() {
             _ => {}
         }
     }
-    assert!(replies >= 11, "only {replies} replies were compared");
+    assert!(replies >= 12, "only {replies} replies were compared");
 }
 
 #[test]

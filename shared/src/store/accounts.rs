@@ -9,11 +9,14 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use super::{Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item};
+use super::{
+    Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item,
+};
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
+use crate::clock::month;
 use crate::user::Account;
-use crate::{Error, Result, Tokens};
+use crate::{Change, Error, Result, Tokens};
 
 /// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve can still be on its way.
 const CLOSED: u64 = 60;
@@ -93,6 +96,19 @@ pub enum Settled {
     Stored,
     /// Its lease had ended: it is not stored, and the tokens are or will be given back.
     TooLate,
+}
+
+/// What became of an adjustment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adjusted {
+    /// It is in the balance and in the ledger.
+    Applied,
+    /// The account no longer stands; nothing was changed.
+    Gone,
+    /// The balance, which this is, is less than was to be taken; nothing was changed.
+    TooLittle(Tokens),
+    /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
+    TooMuch,
 }
 
 /// Why a reserve was refused.
@@ -308,6 +324,64 @@ impl Store {
             .expression_attribute_values(":id", s(user_id))
             .expression_attribute_values(":owner", s(&reservation.owner));
         applied(send(|| update.clone().send()).await).map(drop)
+    }
+
+    /// Gives or takes tokens and writes the ledger row that says why, in one transaction. The same adjustment sent again acts once.
+    /// Where expired reservations hold what is to be taken, they are released first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the outcome stays unknown.
+    pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<Adjusted> {
+        let Adjustment { name_key, change, entry } = adjustment;
+        let (given, taken) = match *change {
+            Change::Give(tokens) => (tokens, Tokens::ZERO),
+            Change::Take(tokens) => (Tokens::ZERO, tokens),
+        };
+        let room = Tokens::MAX.checked_sub(given).unwrap_or(Tokens::ZERO);
+        let account = account_key(name_key);
+        let update = Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(&account))
+            .update_expression("SET tokens = tokens + :amount, granted = granted + :amount")
+            .condition_expression("id = :id AND tokens >= :taken AND granted >= :taken AND granted <= :room")
+            .expression_attribute_values(":id", s(&entry.user_id))
+            .expression_attribute_values(":amount", n(change.amount()))
+            .expression_attribute_values(":taken", n(taken))
+            .expression_attribute_values(":room", n(room))
+            .build();
+        let mut row = to_item(entry)?;
+        row.insert("trail".into(), s(month(entry.time)));
+        let writes = vec![
+            TransactWriteItem::builder().update(update.map_err(|error| Error::Internal(error.to_string()))?).build(),
+            self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", row)?,
+        ];
+
+        let mut cleared = false;
+        let mut patience = Patience::new();
+        loop {
+            if matches!(self.transact(writes.clone(), &entry.entry_id).await?, Transaction::Applied) {
+                return Ok(Adjusted::Applied);
+            }
+            // If a copy of this very adjustment was applied, its row stands: read last, so that no balance is judged that the copy made.
+            let standing = self.account_by_key(name_key).await?;
+            if self.has_entry(&entry.user_id, &entry.entry_id).await? {
+                return Ok(Adjusted::Applied);
+            }
+            let Some(standing) = standing.filter(|standing| standing.id == entry.user_id) else { return Ok(Adjusted::Gone) };
+            if standing.balance(now) < taken {
+                return Ok(Adjusted::TooLittle(standing.balance(now)));
+            }
+            if standing.granted > room {
+                return Ok(Adjusted::TooMuch);
+            }
+            if standing.tokens < taken && !cleared {
+                cleared = true;
+                let expired = standing.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
+                try_join_all(expired.map(|(rid, reservation)| self.give_back(&account, &entry.user_id, rid, reservation, None))).await?;
+            } else if !patience.lasts().await {
+                return Err(Error::Unavailable("an adjustment was refused without a reason that lasts".into()));
+            }
+        }
     }
 
     pub(super) fn put_new(&self, table: &str, condition: &str, item: Item) -> Result<TransactWriteItem> {

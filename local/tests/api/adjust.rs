@@ -1,0 +1,162 @@
+//! Adjustments: tokens that are given or taken by hand.
+
+use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsInput;
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use local::dynamo;
+use serde_json::json;
+use shared::clock::{Clock, month};
+use shared::store::{Adjusted, Adjustment, Reason, Store};
+use shared::{Change, Tokens};
+use uuid::Uuid;
+
+use crate::client::{Api, GRANT, PRICE, Person, unique};
+
+/// Sends every transaction under a request token of its own, as if ten minutes lay between them.
+#[derive(Debug)]
+struct Forgetful;
+
+impl Intercept for Forgetful {
+    fn name(&self) -> &'static str {
+        "Forgetful"
+    }
+
+    fn modify_before_serialization(
+        &self,
+        context: &mut BeforeSerializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(input) = context.input_mut().downcast_mut::<TransactWriteItemsInput>() {
+            input.client_request_token = Some(Uuid::new_v4().to_string());
+        }
+        Ok(())
+    }
+}
+
+fn forgetful(api: &Api) -> Store {
+    api.store_over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder().interceptor(Forgetful))
+}
+
+async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
+    let reason = Reason::parse("a correction").unwrap();
+    Adjustment::new(&api.account(person).await, Change::new(amount).unwrap(), reason, "manage", &Clock::default())
+}
+
+/// What the account holds in numbers: tokens, granted, spent.
+async fn numbers(api: &Api, person: &Person) -> [u64; 3] {
+    let account = api.account(person).await;
+    [account.tokens, account.granted, account.spent].map(Tokens::get)
+}
+
+#[tokio::test]
+async fn an_adjustment_moves_the_balance_and_what_was_granted_and_leaves_a_row_on_the_trail() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.chat("hi").await.is(200);
+    assert_eq!(api.adjust(&ann, 500, "for the outage").await, Adjusted::Applied);
+    assert_eq!(numbers(&api, &ann).await, [4400, 4500, PRICE]);
+    assert_eq!(api.adjust(&ann, -4400, "a mistake").await, Adjusted::Applied);
+    assert_eq!(numbers(&api, &ann).await, [0, PRICE, PRICE]);
+    assert_eq!(ann.balance().await, 0);
+
+    let this_month = month(Clock::default().millis());
+    let trail = dynamo::client(&api.dynamodb).query().table_name("LedgerTable").index_name("trail").key_condition_expression("trail = :month");
+    let trail = trail.expression_attribute_values(":month", AttributeValue::S(this_month)).into_paginator().items().send();
+    let trail: Vec<_> = trail.collect::<Result<Vec<_>, _>>().await.unwrap();
+    let own = trail.iter().filter(|row| row["user_id"].as_s() == Ok(&ann.id));
+    let own: Vec<_> = own.map(|row| ["amount", "kind", "reason", "actor"].map(|field| row[field].clone())).collect();
+    let row = |amount: &str, reason: &str| {
+        let text = |text: &str| AttributeValue::S(text.into());
+        [AttributeValue::N(amount.into()), text("adjustment"), text(reason), text("manage")]
+    };
+    assert_eq!(own, [row("500", "for the outage"), row("-4400", "a mistake")], "grants and chats are not on the trail");
+}
+
+#[tokio::test]
+async fn an_adjustment_that_is_sent_again_acts_once() {
+    let api = Api::start().await;
+    for store in [api.store(), forgetful(&api)] {
+        let ann = api.person("ann").await;
+        // Taking everything: the second time the balance alone would refuse it.
+        for (amount, left) in [(500, GRANT + 500), (-4500, 0)] {
+            let adjustment = adjustment(&api, &ann, amount).await;
+            for _ in 0..3 {
+                assert_eq!(store.adjust(&adjustment, 0).await, Ok(Adjusted::Applied));
+                assert_eq!(numbers(&api, &ann).await, [left, left, 0]);
+            }
+        }
+        assert_eq!(api.items(&ann.id).await["LedgerTable"].iter().filter(|row| row["user_id"] == ann.id.as_str()).count(), 3);
+    }
+}
+
+#[tokio::test]
+async fn an_adjustment_that_is_sent_many_times_at_once_acts_once() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let (store, adjustment) = (forgetful(&api), adjustment(&api, &ann, -3000).await);
+    for done in join_all((0..10).map(|_| store.adjust(&adjustment, 0))).await {
+        assert_eq!(done, Ok(Adjusted::Applied));
+    }
+    assert_eq!(numbers(&api, &ann).await, [1000, 1000, 0]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_can_not_be_taken_and_changes_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    let max = i64::try_from(Tokens::MAX.get()).unwrap();
+    let grant = Tokens::new(GRANT).unwrap();
+    for amount in [-4001, -max] {
+        assert_eq!(api.adjust(&ann, amount, "too much").await, Adjusted::TooLittle(grant), "{amount}");
+    }
+    for amount in [max - 3999, max] {
+        assert_eq!(api.adjust(&ann, amount, "too much").await, Adjusted::TooMuch, "{amount}");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    assert_eq!(api.adjust(&ann, max - 4000, "as much as may be").await, Adjusted::Applied);
+    assert_eq!(numbers(&api, &ann).await[0], Tokens::MAX.get());
+    assert_eq!(api.adjust(&ann, -max, "everything").await, Adjusted::Applied);
+    assert_eq!(numbers(&api, &ann).await, [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn tokens_of_expired_reservations_can_be_taken_and_held_ones_can_not() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
+    ann.has_left(GRANT - 2 * PRICE).await;
+    assert_eq!(api.adjust(&ann, -4000, "everything").await, Adjusted::TooLittle(Tokens::new(GRANT - PRICE).unwrap()));
+    assert_eq!(api.adjust(&ann, -3900, "what is free").await, Adjusted::Applied);
+    assert_eq!(numbers(&api, &ann).await, [0, PRICE, 0]);
+    assert_eq!(api.account(&ann).await.reservations.keys().collect::<Vec<_>>(), ["running"]);
+}
+
+#[tokio::test]
+async fn an_account_that_is_gone_or_another_one_of_its_name_gets_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let adjustment = adjustment(&api, &ann, 500).await;
+    api.forget(&ann).await;
+    assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(Adjusted::Gone));
+    let other = api.somebody(json!({ "username": ann.name, "password": unique("secret") })).await;
+    assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(Adjusted::Gone));
+    assert_eq!(numbers(&api, &other).await, [GRANT, GRANT, 0]);
+}
+
+#[tokio::test]
+async fn adjustments_and_chats_at_once_lose_no_token() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let chats = join_all((0..12).map(|_| ann.chat("hi")));
+    let adjustments = join_all([70, -30, 70, -30, 70, -30].map(|amount| api.adjust(&ann, amount, "back and forth")));
+    let (chats, adjustments) = tokio::join!(chats, adjustments);
+    chats.into_iter().for_each(|chat| drop(chat.is(200)));
+    assert!(adjustments.iter().all(|done| *done == Adjusted::Applied), "{adjustments:?}");
+    assert_eq!(numbers(&api, &ann).await, [GRANT + 120 - 12 * PRICE, GRANT + 120, 12 * PRICE]);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}

@@ -1,0 +1,195 @@
+//! The audit: what it finds, and what it lets pass.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use local::dynamo;
+use serde_json::Value;
+use shared::Tokens;
+use shared::store::{Audited, Difference};
+
+use crate::client::{Api, GRANT, PRICE, Person};
+
+/// Somebody with a grant, two chats and an adjustment; and the ids of the chats.
+async fn customer(api: &Api) -> (Person, [String; 2]) {
+    let ann = api.person("ann").await;
+    let mut chats = Vec::new();
+    for _ in 0..2 {
+        chats.push(ann.chat("hi").await.is(200)["id"].as_str().unwrap().to_owned());
+    }
+    api.adjust(&ann, 500, "for the outage").await;
+    (ann, chats.try_into().unwrap())
+}
+
+impl Person {
+    async fn audit(&self) -> Audited {
+        self.api.store().audit(&self.name).await.unwrap()
+    }
+
+    async fn differs(&self) -> Vec<Difference> {
+        self.audit().await.differences
+    }
+
+    fn key(&self, sort: &str, id: &str) -> HashMap<String, AttributeValue> {
+        [("user_id", self.id.as_str()), (sort, id)].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.into()))).into()
+    }
+
+    /// Changes one attribute of a row or a chat, behind the API's back.
+    async fn tampers(&self, table: &str, sort: &str, id: &str, attribute: &str, value: AttributeValue) {
+        let update = dynamo::client(&self.api.dynamodb).update_item().table_name(table).set_key(Some(self.key(sort, id)));
+        let update = update.update_expression("SET #attribute = :value").expression_attribute_names("#attribute", attribute);
+        update.expression_attribute_values(":value", value).send().await.unwrap();
+    }
+
+    async fn loses(&self, table: &str, sort: &str, id: &str) {
+        dynamo::client(&self.api.dynamodb).delete_item().table_name(table).set_key(Some(self.key(sort, id))).send().await.unwrap();
+    }
+
+    async fn tokens(&self, attribute: &str, tokens: u64) {
+        self.api.set(self, attribute, number(tokens)).await;
+    }
+}
+
+fn number(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn granted(account: i128, ledger: i128) -> Difference {
+    Difference::Granted { account, ledger }
+}
+
+fn spent(account: i128, ledger: i128) -> Difference {
+    Difference::Spent { account, ledger }
+}
+
+fn sum(granted: i128, accounted: i128) -> Difference {
+    Difference::Account { granted, accounted }
+}
+
+#[tokio::test]
+async fn what_the_api_has_done_agrees() {
+    let api = Api::start().await;
+    let (ann, [first, _]) = customer(&api).await;
+    ann.chat("!fail").await.expect(502, "ai_failed");
+    assert_eq!(ann.audit().await, Audited { rows: 4, differences: vec![] });
+    // Tokens on hold are accounted for, whether their lease lasts or not.
+    ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
+    ann.has_left(GRANT + 500 - 4 * PRICE).await;
+    assert_eq!(ann.differs().await, []);
+    // A chat may be deleted; its row stands.
+    ann.loses("ChatsTable", "chat_id", &first).await;
+    assert_eq!(ann.differs().await, []);
+    // So may an account.
+    api.forget(&ann).await;
+    assert_eq!(ann.audit().await, Audited::default());
+}
+
+#[tokio::test]
+async fn a_changed_account_is_found() {
+    let api = Api::start().await;
+    let (ann, _) = customer(&api).await;
+    for (attribute, right, differences) in [
+        ("tokens", 4300, vec![sum(4500, 4600)]),
+        ("granted", 4500, vec![sum(4600, 4500), granted(4600, 4500)]),
+        ("spent", 200, vec![sum(4500, 4600), spent(300, 200)]),
+    ] {
+        ann.tokens(attribute, right + 100).await;
+        assert_eq!(ann.differs().await, differences, "{attribute}");
+        ann.tokens(attribute, right).await;
+        assert_eq!(ann.differs().await, []);
+    }
+    ann.holds(&[("nobody's", 1)]).await;
+    assert_eq!(ann.differs().await, [sum(4500, 4600)]);
+    api.set(&ann, "tokens", number(-1)).await;
+    let differences = ann.differs().await;
+    assert!(matches!(&differences[..], [Difference::Unreadable { what }] if what.starts_with("the account can't be read")), "{differences:?}");
+}
+
+#[tokio::test]
+async fn a_missing_row_is_found() {
+    let api = Api::start().await;
+    let (ann, [first, _]) = customer(&api).await;
+    ann.loses("LedgerTable", "entry_id", &first).await;
+    assert_eq!(ann.differs().await, [Difference::Uncharged { chat_id: first }, spent(200, 100)]);
+    let (ann, [_, last]) = customer(&api).await;
+    ann.loses("LedgerTable", "entry_id", &last).await;
+    assert_eq!(ann.differs().await, [Difference::Uncharged { chat_id: last }, spent(200, 100)]);
+    let (ann, _) = customer(&api).await;
+    ann.loses("LedgerTable", "entry_id", &ann.id).await;
+    assert_eq!(ann.audit().await, Audited { rows: 3, differences: vec![granted(4500, 500)] });
+}
+
+#[tokio::test]
+async fn an_extra_chat_is_found_wherever_it_sorts() {
+    let api = Api::start().await;
+    let (ann, [first, last]) = customer(&api).await;
+    let mut extra = Vec::new();
+    for chat_id in ["00000000-0000-7000-8000-000000000000".to_owned(), format!("{}ffff", &first[..32]), format!("f{}", &last[1..])] {
+        ann.tampers("ChatsTable", "chat_id", &chat_id, "cost", number(PRICE)).await;
+        extra.push(Difference::Uncharged { chat_id });
+    }
+    // The title of a conversation is no chat.
+    ann.tampers("ChatsTable", "chat_id", "c#1", "title", AttributeValue::S("x".into())).await;
+    let mut differences = ann.differs().await;
+    differences.sort_by_key(ToString::to_string);
+    extra.sort_by_key(ToString::to_string);
+    assert_eq!(differences, extra);
+}
+
+#[tokio::test]
+async fn a_changed_amount_is_found() {
+    let api = Api::start().await;
+    let (ann, [first, _]) = customer(&api).await;
+    let (chat_id, price) = (first.clone(), Tokens::new(PRICE).unwrap());
+    ann.tampers("LedgerTable", "entry_id", &first, "amount", number(-50)).await;
+    assert_eq!(ann.differs().await, [Difference::Cost { chat_id, chat: price, ledger: 50 }, spent(200, 150)]);
+    ann.tampers("LedgerTable", "entry_id", &first, "amount", number(-100)).await;
+    ann.tampers("ChatsTable", "chat_id", &first, "cost", number(99)).await;
+    assert_eq!(ann.differs().await, [Difference::Cost { chat_id: first, chat: Tokens::new(99).unwrap(), ledger: 100 }]);
+
+    let (ann, [first, _]) = customer(&api).await;
+    ann.tampers("LedgerTable", "entry_id", &ann.id, "amount", number(i64::MAX)).await;
+    assert_eq!(ann.differs().await, [granted(4500, i128::from(i64::MAX) + 500)]);
+    ann.tampers("LedgerTable", "entry_id", &ann.id, "amount", number(4000)).await;
+    ann.tampers("LedgerTable", "entry_id", &first, "chat_id", AttributeValue::S("another".into())).await;
+    assert_eq!(ann.differs().await, [Difference::Unnamed { entry_id: first.clone() }]);
+    ann.tampers("LedgerTable", "entry_id", &first, "kind", AttributeValue::S("gift".into())).await;
+    let differences = ann.differs().await;
+    assert!(differences[0].to_string().starts_with(&format!("the ledger's row {first} can't be read: ")), "{differences:?}");
+    assert_eq!(differences[1..], [spent(200, 100)]);
+}
+
+#[tokio::test]
+async fn an_audit_while_chats_settle_sees_no_difference() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let chats = async {
+        for _ in 0..4 {
+            futures_util::future::join_all((0..6).map(|_| ann.chat("hi"))).await.into_iter().for_each(|answer| drop(answer.is(200)));
+        }
+    };
+    let audits = async {
+        for _ in 0..10 {
+            let differences = ann.differs().await;
+            assert!(differences.is_empty() || differences == [Difference::Moving], "{differences:?}");
+        }
+    };
+    tokio::join!(chats, audits);
+    assert_eq!(ann.audit().await, Audited { rows: 25, differences: vec![] });
+}
+
+#[tokio::test]
+async fn every_account_is_listed_once_and_no_address_is_one() {
+    let api = Api::own(&[]).await;
+    for name in ["ann", "ben", "cleo"] {
+        api.register(serde_json::json!({ "username": name, "email": format!("{name}@example.com"), "password": "secret123" })).await.is(201);
+    }
+    let (mut keys, next) = api.store().account_keys(None).await.unwrap();
+    keys.sort_unstable();
+    assert_eq!((keys, next), (["ann", "ben", "cleo"].map(str::to_owned).to_vec(), None));
+    let (all, _) = api.store().account_keys(Some("user:ann")).await.unwrap();
+    assert!(all.len() < 3 && !all.contains(&"ann".to_owned()), "{all:?}");
+    let before: Vec<Value> = api.items("").await.remove("UsersTable").unwrap();
+    api.store().audit("ann").await.unwrap();
+    assert_eq!(api.items("").await["UsersTable"], before, "an audit writes nothing");
+}

@@ -1,0 +1,230 @@
+//! `GET /api/user/ledger`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::store::Adjusted;
+
+use crate::client::{Answer, Api, GRANT, PRICE, Person};
+
+impl Person {
+    /// The rows of a page; `query` is what comes after the path.
+    async fn statement(&self, query: &str) -> Answer {
+        self.get(&format!("/api/user/ledger/{query}")).await
+    }
+
+    async fn statement_as(&self, accept: &str, query: &str) -> Answer {
+        let headers = [("authorization", self.bearer()), ("accept", accept.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.api.send(Method::GET, &format!("/api/user/ledger{query}"), &headers, None).await
+    }
+
+    /// Every row, page by page from `query` on, and how many pages that were.
+    async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
+        let (mut rows, mut pages, mut next) = (Vec::new(), 0, Some(query.to_owned()));
+        while let Some(query) = next {
+            let page = self.statement(&query).await;
+            next = page.next_page();
+            rows.extend(page.is(200).as_array().unwrap().clone());
+            pages += 1;
+            assert!(pages < 50, "the pages have no end");
+        }
+        (rows, pages)
+    }
+
+    /// Somebody whose statement has seven rows.
+    async fn with_seven_rows(api: &Api) -> Self {
+        let ann = api.person("ann").await;
+        for amount in [500, -50, 1] {
+            ann.chat("hi").await.is(200);
+            assert_eq!(api.adjust(&ann, amount, "a correction").await, Adjusted::Applied);
+        }
+        ann
+    }
+}
+
+/// Asserts that each balance is the one before it and the row's amount.
+#[track_caller]
+fn adds_up(rows: &[Value]) {
+    let number = |row: &Value, field: &str| row[field].as_i64().unwrap();
+    let before = rows.iter().skip(1).map(|row| number(row, "balance")).chain([0]);
+    for (row, before) in rows.iter().zip(before) {
+        assert_eq!(number(row, "balance"), before + number(row, "amount"), "{rows:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_explains_every_token_newest_first() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let first = ann.chat("hi").await.is(200);
+    api.adjust(&ann, 500, "for the outage").await;
+    let second = ann.chat("hi").await.is(200);
+    api.adjust(&ann, -4300, "a mistake").await;
+    ann.chat("hi").await.expect(402, "insufficient_tokens");
+
+    let answer = ann.statement("").await;
+    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
+    assert_eq!(answer.next_page(), None);
+    let mut rows = answer.is(200);
+    for row in rows.as_array_mut().unwrap() {
+        let (id, time) = (row["id"].take(), row["timestamp"].take());
+        assert!(id.as_str().is_some_and(|id| id.len() == 36), "{id}");
+        assert!(time.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{time}");
+    }
+    let row = |kind, amount: i64, reason, chat_id: Value, balance: u64| json!({ "id": null, "timestamp": null, "kind": kind, "amount": amount, "reason": reason, "chat_id": chat_id, "balance": balance });
+    let expected = json!([
+        row("adjustment", -4300, "a mistake", Value::Null, 0),
+        row("chat", -100, "chat", second["id"].clone(), 4300),
+        row("adjustment", 500, "for the outage", Value::Null, 4400),
+        row("chat", -100, "chat", first["id"].clone(), GRANT - PRICE),
+        row("grant", 4000, "registration", Value::Null, GRANT),
+    ]);
+    assert_eq!(rows, expected);
+    assert_eq!(ann.balance().await, 0);
+}
+
+#[tokio::test]
+async fn tokens_that_are_held_or_came_back_have_no_row() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.chat("!fail").await.expect(502, "ai_failed");
+    ann.holds(&[("running", u64::from(u32::MAX))]).await;
+    ann.has_left(GRANT - PRICE).await;
+    let (rows, _) = ann.whole_statement("").await;
+    assert_eq!((rows.len(), &rows[0]["balance"]), (1, &json!(GRANT)));
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn everybody_sees_their_own_statement_whatever_they_ask_for() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ben.chat("hi").await.is(200);
+    let asked = ann.statement(&format!("?user={}&id={}&user_id={}&username={}", ben.id, ben.id, ben.id, ben.name)).await.is(200);
+    assert_eq!(asked.as_array().map(Vec::len), Some(1));
+    assert_eq!(asked[0]["id"], json!(ann.id), "the row of the grant");
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_and_carry_the_balance() {
+    let api = Api::start().await;
+    let ann = Person::with_seven_rows(&api).await;
+    let (all, pages) = ann.whole_statement("").await;
+    assert_eq!((all.len(), pages), (7, 1));
+    adds_up(&all);
+    for (limit, expected) in [(1, 7), (2, 4), (3, 3), (6, 2), (7, 1), (100, 1)] {
+        let (rows, pages) = ann.whole_statement(&format!("?limit={limit}")).await;
+        assert_eq!((rows, pages), (all.clone(), expected), "limit {limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_twenty_rows_where_nobody_says_how_many() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    for _ in 0..20 {
+        ann.chat("hi").await.is(200);
+    }
+    let first = ann.statement("").await;
+    let rest = ann.statement(&first.next_page().unwrap()).await.is(200);
+    assert_eq!(first.is(200).as_array().map(Vec::len), Some(20));
+    assert_eq!((&rest[0]["kind"], &rest[0]["balance"], rest.as_array().unwrap().len()), (&json!("grant"), &json!(GRANT), 1));
+}
+
+#[tokio::test]
+async fn a_row_that_comes_while_somebody_reads_moves_no_page() {
+    let api = Api::start().await;
+    let ann = Person::with_seven_rows(&api).await;
+    let (all, _) = ann.whole_statement("").await;
+    let first = ann.statement("?limit=2").await;
+    ann.chat("hi").await.is(200);
+    api.adjust(&ann, 7, "more").await;
+    let rest = ann.statement(&first.next_page().unwrap().replace("limit=2", "limit=100")).await.is(200);
+    assert_eq!(rest.as_array().unwrap()[..], all[2..]);
+}
+
+#[tokio::test]
+async fn a_statement_that_is_read_while_chats_settle_adds_up() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let chats = async {
+        for _ in 0..4 {
+            let answers = futures_util::future::join_all((0..6).map(|_| ann.chat("hi"))).await;
+            answers.into_iter().for_each(|answer| drop(answer.is(200)));
+        }
+    };
+    let statements = async {
+        let mut read = 0;
+        for _ in 0..40 {
+            let answer = ann.statement("?limit=100").await;
+            if answer.status == 503 {
+                answer.expect(503, "unavailable");
+                continue;
+            }
+            adds_up(answer.is(200).as_array().unwrap());
+            read += 1;
+        }
+        assert!(read > 0, "no statement was ever shown");
+    };
+    tokio::join!(chats, statements);
+    let (rows, _) = ann.whole_statement("?limit=100").await;
+    assert_eq!((rows.len(), &rows[0]["balance"]), (25, &json!(GRANT - 24 * PRICE)));
+}
+
+#[tokio::test]
+async fn a_statement_is_csv_for_whoever_prefers_that() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let chat = ann.chat("hi").await.is(200)["id"].as_str().unwrap().to_owned();
+    api.adjust(&ann, -7, "=HYPERLINK(\"https://evil.test\", 1)").await;
+    api.adjust(&ann, 1, "-2+3").await;
+
+    let rows = ann.statement("").await.is(200);
+    let text = |row: usize, field: &str| rows[row][field].as_str().unwrap().to_owned();
+    let (ids, times) = ([0, 1, 2, 3].map(|row| text(row, "id")), [0, 1, 2, 3].map(|row| text(row, "timestamp")));
+    let expected = [
+        "id,timestamp,kind,amount,reason,chat_id,balance".to_owned(),
+        format!("{},{},adjustment,1,'-2+3,,3894", ids[0], times[0]),
+        format!("{},{},adjustment,-7,\"'=HYPERLINK(\"\"https://evil.test\"\", 1)\",,3893", ids[1], times[1]),
+        format!("{},{},chat,-100,chat,{chat},3900", ids[2], times[2]),
+        format!("{},{},grant,4000,registration,,4000", ids[3], times[3]),
+    ]
+    .map(|line| line + "\r\n");
+    for accept in ["text/csv", "text/csv, application/json;q=0.5, */*;q=0.1"] {
+        let csv = ann.statement_as(accept, "").await;
+        assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+        assert_eq!(csv.is(200), json!(expected.concat()));
+    }
+    for accept in ["*/*", "application/json", "text/csv;q=0", "text/csv, application/json", "image/png", ""] {
+        assert_eq!(ann.statement_as(accept, "").await.is(200), rows, "{accept}");
+    }
+
+    let first = ann.statement_as("text/csv", "?limit=3").await.next_page().unwrap();
+    let second = ann.statement_as("text/csv", &first).await;
+    assert_eq!(second.next_page(), None);
+    assert_eq!(second.is(200), json!([expected[0].clone(), expected[4].clone()].concat()));
+    assert_eq!(ann.statement(&first).await.is(200), json!([rows[3]]), "a page may have another form than the one before");
+    ann.statement_as("text/csv", "?limit=0").await.expect(400, "invalid_fields");
+}
+
+#[tokio::test]
+async fn what_can_be_no_page_of_a_statement_is_refused() {
+    let api = Api::start().await;
+    let (ann, ben) = (Person::with_seven_rows(&api).await, Person::with_seven_rows(&api).await);
+    for query in ["?limit=0", "?limit=101", "?limit=-1", "?limit=1.5", "?limit=ten", "?limit=99999999999999999999999"] {
+        let refused = ann.statement(query).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["limit"].is_array(), "{query}: {refused}");
+    }
+    let page = ann.statement("?limit=1").await.next_page().unwrap();
+    let cursor = page.split_once("cursor=").unwrap().1;
+    ben.statement(&page).await.expect(400, "invalid_cursor");
+    let of_chats = ann.history("?limit=1").await.next_page().unwrap();
+    ann.statement(&of_chats).await.expect(400, "invalid_cursor");
+    ann.history(&page).await.expect(400, "invalid_cursor");
+    let flipped = format!("{}{}", if cursor.starts_with('A') { "B" } else { "A" }, &cursor[1..]);
+    // " 5" and sixteen bytes: a position without an id.
+    for forged in [flipped.as_str(), &cursor[..cursor.len() - 2], "IDVBQUFBQUFBQUFBQUFBQUFB", "AAAA", "not!base64", "%00", &"A".repeat(2000)] {
+        ann.statement(&format!("?cursor={forged}")).await.expect(400, "invalid_cursor");
+    }
+    ann.statement(&page).await.is(200);
+}
