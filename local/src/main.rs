@@ -1,5 +1,6 @@
 //! `cargo run`: the API on one machine; `cargo run -- dynamodb`: its store alone; `cargo run -- manage`: what administrators do.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -137,7 +138,7 @@ async fn main() -> ExitCode {
     };
     // The embedded DynamoDB warns of every refused condition, which is how this product works.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,dynoxide=error"));
-    fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
     let done = match cli.command {
         None => serve(cli.port, &cli.keep.data()).await,
         Some(Command::Dynamodb { port, host, keep }) => dynamodb(SocketAddr::new(host, port), &keep).await,
