@@ -1,4 +1,6 @@
-//! A provider for tests, which does what the message says: `!fail`, `!hang`, `!empty`, `!long`; anything else is echoed.
+//! A provider for tests, which does what the message says: `!fail`, `!hang`, `!empty`, `!long`, `!slow <ms>`; anything else is echoed.
+
+use std::time::Duration;
 
 use crate::{Error, Result};
 
@@ -8,6 +10,11 @@ pub async fn answer(message: &str) -> Result<String> {
         "!hang" => std::future::pending().await,
         "!empty" => Ok(" \n".into()),
         "!long" => Ok("😀".repeat(250_000)),
-        other => Ok(super::echo::answer(other)),
+        other => {
+            if let Some(Ok(millis)) = other.strip_prefix("!slow ").map(str::parse) {
+                tokio::time::sleep(Duration::from_millis(millis)).await;
+            }
+            Ok(super::echo::answer(other))
+        }
     }
 }
