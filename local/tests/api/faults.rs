@@ -23,6 +23,7 @@ use shared::chat::Chat;
 use shared::store::{Bug, Entry, EntryKind, NewAccount, Registered, Session, Store};
 use shared::user::{Account, Role, Username};
 use shared::{App, Tokens};
+use tokio::task::JoinHandle;
 
 use crate::client::{Api, GRANT, PRICE, Person, unique};
 use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
@@ -40,11 +41,17 @@ struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
     strikes: Vec<Strikes>,
+    /// At which calls, where those of an undisturbed run can't be counted: it may go on after its reply.
+    calls: Option<Vec<String>>,
 }
 
 impl<S: Copy> Matrix<S> {
+    fn one(scenario: S, fault: Fault, strikes: Strikes) -> Self {
+        Self { scenarios: vec![scenario], faults: vec![fault], strikes: vec![strikes], calls: None }
+    }
+
     fn whole(scenarios: &[S]) -> Self {
-        Self { scenarios: scenarios.to_vec(), faults: Fault::ALL.to_vec(), strikes: ALL_STRIKES.to_vec() }
+        Self { scenarios: scenarios.to_vec(), faults: Fault::ALL.to_vec(), strikes: ALL_STRIKES.to_vec(), calls: None }
     }
 }
 
@@ -115,35 +122,37 @@ impl Stand {
         registered["id"] = json!(account.id);
         Person::of(&self.api, &json!({ "username": name, "password": "none" }), &registered)
     }
+}
 
-    /// One request to an instance of a function.
-    async fn ask(&self, app: &App, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
-        let mut all = json!({ "host": "x", "content-type": "application/json" });
-        for (name, value) in headers {
-            all[*name] = json!(value);
-        }
-        let method = if body.is_null() { "GET" } else { "POST" };
-        let event = json!({
-            "resource": path, "path": path, "httpMethod": method, "queryStringParameters": {}, "headers": all,
-            "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },
-            "body": if body.is_null() { Value::Null } else { json!(body.to_string()) }, "isBase64Encoded": false,
-        });
-        let time = Duration::from_secs(if function == "chat" { 28 } else { 10 });
-        let request = local::gateway::request(&event.to_string(), function, app.clock.millis() + u64::try_from(time.as_millis()).unwrap()).unwrap();
-        let handle = ENDPOINTS.iter().find(|known| known.name == function).unwrap().handle;
-        match tokio::time::timeout(time, shared::http::answer(ROUTES, handle, app.clone(), request)).await {
-            Ok(response) => {
-                let (parts, body) = response.into_parts();
-                let Body::Text(text) = body else { panic!("no text") };
-                Reply { status: parts.status.as_u16(), headers: parts.headers, body: serde_json::from_str(&text).unwrap() }
-            }
-            Err(_) => Reply { status: 504, headers: HeaderMap::new(), body: json!({ "detail": "the function ran out of time" }) },
-        }
+/// One request to an instance of a function.
+async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
+    let mut all = json!({ "host": "x", "content-type": "application/json" });
+    for (name, value) in headers {
+        all[*name] = json!(value);
     }
+    let method = if body.is_null() { "GET" } else { "POST" };
+    let event = json!({
+        "resource": path, "path": path, "httpMethod": method, "queryStringParameters": {}, "headers": all,
+        "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },
+        "body": if body.is_null() { Value::Null } else { json!(body.to_string()) }, "isBase64Encoded": false,
+    });
+    let time = Duration::from_secs(if function == "chat" { 28 } else { 10 });
+    let request = local::gateway::request(&event.to_string(), function, app.clock.millis() + u64::try_from(time.as_millis()).unwrap()).unwrap();
+    let handle = ENDPOINTS.iter().find(|known| known.name == function).unwrap().handle;
+    match tokio::time::timeout(time, shared::http::answer(ROUTES, handle, app.clone(), request)).await {
+        Ok(response) => {
+            let (parts, body) = response.into_parts();
+            let Body::Text(text) = body else { panic!("no text") };
+            Reply { status: parts.status.as_u16(), headers: parts.headers, body: serde_json::from_str(&text).unwrap() }
+        }
+        Err(_) => Reply { status: 504, headers: HeaderMap::new(), body: json!({ "detail": "the function ran out of time" }) },
+    }
+}
 
-    /// The same, where nothing goes wrong.
+impl Stand {
+    /// One request to the server's own instance of a function, where nothing goes wrong.
     async fn clean(&self, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
-        self.ask(&self.api.server().apps[function], function, path, headers, body).await
+        ask(&self.api.server().apps[function], function, path, headers, body).await
     }
 
     async fn sweep(&self) {
@@ -405,36 +414,46 @@ impl Case<Paying> {
             Paying::ChatBehindExpired => {
                 case.who.holds_everything().await;
             }
-            Paying::Replay => case.asks(stand).await,
+            Paying::Replay => case.asks().await,
             _ => {}
         }
         case.lane.strike(plan);
         case
     }
 
-    async fn asks(&mut self, stand: &Stand) {
-        let reply = self.says(stand, self.scenario.message()).await;
+    async fn asks(&mut self) {
+        let reply = self.says(self.scenario.message()).await;
         self.replies.push(reply);
     }
 
-    async fn says(&self, stand: &Stand, message: &str) -> Reply {
-        let bearer = self.who.bearer();
-        let mut headers = vec![("authorization", bearer.as_str())];
-        headers.extend(self.key.as_deref().map(|key| ("idempotency-key", key)));
-        stand.ask(&self.app, "chat", "/api/chat", &headers, json!({ "message": message })).await
+    fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
+        let (app, bearer, key, body) = (self.app.clone(), self.who.bearer(), self.key.clone(), json!({ "message": message }));
+        async move {
+            let mut headers = vec![("authorization", bearer.as_str())];
+            headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
+            ask(&app, "chat", "/api/chat", &headers, body).await
+        }
+    }
+
+    /// Begins a chat whose AI takes its time, and comes back when its tokens are held.
+    async fn falls_asleep(&self) -> JoinHandle<Reply> {
+        let asleep = tokio::spawn(self.says("!slow 2500"));
+        while !self.who.api.account(&self.who).await.reservations.values().any(|held| held.expires_at > self.app.clock.seconds()) {
+            assert!(!asleep.is_finished(), "a chat did not wait");
+        }
+        asleep
     }
 
     /// The request under its fault, and whatever of it comes late.
-    async fn runs(&mut self, stand: &Stand) {
-        self.asks(stand).await;
-        self.lane.calm();
+    async fn runs(&mut self) {
+        self.asks().await;
         self.lane.deliver().await;
         self.was_struck(self.scenario.succeeds());
     }
 
     /// The next request, where nothing goes wrong any more.
-    async fn runs_again(&mut self, stand: &Stand, expected: &[(u16, &str)]) {
-        self.asks(stand).await;
+    async fn runs_again(&mut self, expected: &[(u16, &str)]) {
+        self.asks().await;
         let wrong = self.replies.last().unwrap().audit(expected);
         self.notes("sent again", wrong);
     }
@@ -508,10 +527,11 @@ async fn chats(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     let mut cases = Vec::new();
     for scenario in &matrix.scenarios {
         let mut undisturbed = Case::paying(stand, *scenario, None, true).await;
-        undisturbed.asks(stand).await;
+        undisturbed.asks().await;
         let status = undisturbed.replies.last().unwrap().status;
         undisturbed.notes("undisturbed", (status != scenario.succeeds()).then(|| format!("answered {status}")));
         let calls: Vec<_> = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
+        let calls = matrix.calls.clone().unwrap_or(calls);
         for plan in plans(&calls, &matrix.faults, &matrix.strikes) {
             cases.extend(join_all([true, false].map(|retries| Case::paying(stand, *scenario, Some(plan), retries))).await);
         }
@@ -520,19 +540,22 @@ async fn chats(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
 
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some() {
-            case.runs(stand).await;
+            case.runs().await;
         }
     })
     .await;
     let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the request", &world, stand.now()));
+    for case in &mut cases {
+        case.audit("after the request", &world, stand.now());
+        case.lane.calm();
+    }
 
     // Another payload under a key that stands for something is refused, and changes nothing.
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
         if case.retries && case.key.is_some() && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty()) {
-            let other = case.says(stand, "something else").await;
+            let other = case.says("something else").await;
             case.notes("another payload", other.audit(&[(422, "idempotency_key_reused")]));
         }
     })
@@ -546,7 +569,7 @@ async fn chats(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         if case.retries {
             let running = if case.key.is_some() { (409, "idempotency_key_running") } else { (200, "") };
             let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
-            case.runs_again(stand, &[usual, running]).await;
+            case.runs_again(&[usual, running]).await;
         }
     })
     .await;
@@ -557,7 +580,7 @@ async fn chats(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     side_by_side(&mut cases, async |case| {
         if case.retries && case.key.is_some() {
             let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
-            case.runs_again(stand, &[usual]).await;
+            case.runs_again(&[usual]).await;
         }
     })
     .await;
@@ -605,16 +628,16 @@ impl Case<Registering> {
         let key = (scenario != Registering::Once).then(|| "k1".to_owned());
         let mut case = Self::new(stand, "register", scenario, plan, retries, who, key);
         if scenario == Registering::Again {
-            case.asks(stand).await;
+            case.asks().await;
         }
         case.lane.strike(plan);
         case
     }
 
-    async fn asks(&mut self, stand: &Stand) {
+    async fn asks(&mut self) {
         let headers: Vec<_> = self.key.as_deref().map(|key| ("idempotency-key", key)).into_iter().collect();
         let body = json!({ "username": self.who.name, "password": self.who.password, "email": self.address() });
-        let reply = stand.ask(&self.app, "register", "/api/register", &headers, body).await;
+        let reply = ask(&self.app, "register", "/api/register", &headers, body).await;
         self.replies.push(reply);
     }
 
@@ -622,8 +645,8 @@ impl Case<Registering> {
         format!("{}@example.com", self.who.name)
     }
 
-    async fn runs(&mut self, stand: &Stand) {
-        self.asks(stand).await;
+    async fn runs(&mut self) {
+        self.asks().await;
         self.lane.calm();
         self.lane.deliver().await;
         self.was_struck(201);
@@ -691,7 +714,7 @@ async fn registrations(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Ve
     let mut cases = Vec::new();
     for scenario in &matrix.scenarios {
         let mut undisturbed = Case::registering(stand, *scenario, None, true).await;
-        undisturbed.asks(stand).await;
+        undisturbed.asks().await;
         let status = undisturbed.replies.last().unwrap().status;
         undisturbed.notes("undisturbed", (status != 201).then(|| format!("answered {status}")));
         let calls: Vec<_> = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
@@ -702,7 +725,7 @@ async fn registrations(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Ve
     }
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some() {
-            case.runs(stand).await;
+            case.runs().await;
         }
     })
     .await;
@@ -711,7 +734,7 @@ async fn registrations(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Ve
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            case.asks(stand).await;
+            case.asks().await;
             let (stood, reply) = (world.accounts.values().any(|account| account.name == case.who.name), case.replies.last().unwrap());
             let expected = if stood && case.key.is_none() { (409, "username_taken") } else { (201, "") };
             let mut wrong = reply.audit(&[expected]);
@@ -755,9 +778,9 @@ impl Case<Refreshing> {
         let who = stand.somebody().await;
         let mut case = Self::new(stand, "token_refresh", scenario, plan, retries, who, None);
         if scenario != Refreshing::First {
-            let second = case.next_of(stand, &case.who.refresh).await.unwrap();
+            let second = case.next_of(&case.who.refresh).await.unwrap();
             match scenario {
-                Refreshing::Dead => drop(case.next_of(stand, &second).await.unwrap()),
+                Refreshing::Dead => drop(case.next_of(&second).await.unwrap()),
                 _ => case.who.refresh = second,
             }
         }
@@ -766,13 +789,13 @@ impl Case<Refreshing> {
     }
 
     /// The successor of a refresh token, where nothing goes wrong.
-    async fn next_of(&self, stand: &Stand, refresh: &str) -> Option<String> {
-        let reply = stand.ask(&self.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await;
+    async fn next_of(&self, refresh: &str) -> Option<String> {
+        let reply = ask(&self.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await;
         reply.body["refresh"].as_str().map(str::to_owned)
     }
 
-    async fn asks(&mut self, stand: &Stand) {
-        let reply = stand.ask(&self.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": self.who.refresh })).await;
+    async fn asks(&mut self) {
+        let reply = ask(&self.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": self.who.refresh })).await;
         self.replies.push(reply);
     }
 
@@ -781,12 +804,12 @@ impl Case<Refreshing> {
     }
 
     async fn runs(&mut self, stand: &Stand) {
-        self.asks(stand).await;
+        self.asks().await;
         self.lane.calm();
         self.lane.deliver().await;
         self.was_struck(self.succeeds().0);
         if self.retries {
-            self.asks(stand).await;
+            self.asks().await;
             let wrong = self.replies.last().unwrap().audit(&[self.succeeds()]);
             self.notes("sent again", wrong);
         }
@@ -811,15 +834,15 @@ impl Case<Refreshing> {
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {
             wrong.extend((!self.opens(stand, reply.body["access"].as_str().unwrap()).await).then(|| "an access token that opens nothing".into()));
         }
-        let Some(next) = self.next_of(stand, &self.who.refresh).await else { return vec!["the session is over".into()] };
+        let Some(next) = self.next_of(&self.who.refresh).await else { return vec!["the session is over".into()] };
         if given.iter().any(|given| *given != next) {
             wrong.push("another successor than before".into());
         }
-        let Some(last) = self.next_of(stand, &next).await else { return vec!["the successor is refused".into()] };
+        let Some(last) = self.next_of(&next).await else { return vec!["the successor is refused".into()] };
         if !self.opens(stand, &self.who.access).await {
             wrong.push("the session's first access token opens nothing".into());
         }
-        if self.next_of(stand, &self.who.refresh).await.is_some() || self.next_of(stand, &last).await.is_some() {
+        if self.next_of(&self.who.refresh).await.is_some() || self.next_of(&last).await.is_some() {
             wrong.push("a dead token didn't end the session".into());
         }
         wrong
@@ -828,7 +851,7 @@ impl Case<Refreshing> {
     /// What is wrong with a session whose dead token was presented.
     async fn is_over(&self, stand: &Stand) -> Vec<String> {
         let mut wrong = Vec::new();
-        if self.replies.iter().all(Reply::is_unknown) && self.next_of(stand, &self.who.refresh).await.is_some() {
+        if self.replies.iter().all(Reply::is_unknown) && self.next_of(&self.who.refresh).await.is_some() {
             wrong.push("a dead token was taken".into());
         }
         if self.opens(stand, &self.who.access).await {
@@ -847,7 +870,7 @@ async fn refreshes(stand: &Stand, matrix: Matrix<Refreshing>) -> (usize, Vec<Str
     let mut cases = Vec::new();
     for scenario in &matrix.scenarios {
         let mut undisturbed = Case::refreshing(stand, *scenario, None, true).await;
-        undisturbed.asks(stand).await;
+        undisturbed.asks().await;
         let calls: Vec<_> = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
         for plan in plans(&calls, &matrix.faults, &matrix.strikes) {
             cases.extend(join_all([true, false].map(|retries| Case::refreshing(stand, *scenario, Some(plan), retries))).await);
@@ -855,6 +878,43 @@ async fn refreshes(stand: &Stand, matrix: Matrix<Refreshing>) -> (usize, Vec<Str
         cases.push(undisturbed);
     }
     side_by_side(&mut cases, async |case| case.runs(stand).await).await;
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+/// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give back tokens that came back before.
+async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
+    let [mut swept, mut retaken, mut unswept] = [
+        Case::paying(stand, Paying::Chat, None, false).await,
+        Case::paying(stand, Paying::KeyedChat, None, true).await,
+        Case::paying(stand, Paying::Chat, None, false).await,
+    ];
+    let swept_wakes = swept.falls_asleep().await;
+    let retaken_wakes = retaken.falls_asleep().await;
+    stand.after_the_lease();
+    stand.sweep().await;
+    let unswept_wakes = unswept.falls_asleep().await;
+    stand.after_the_lease();
+    // Another run of the same key holds tokens when the first one wakes.
+    let second_run = retaken.falls_asleep().await;
+
+    for (case, wakes) in [(&mut swept, swept_wakes), (&mut retaken, retaken_wakes), (&mut unswept, unswept_wakes)] {
+        let woken = wakes.await.unwrap();
+        case.notes("the sleeper", woken.audit(&[(503, "not_charged")]));
+        case.replies.push(woken);
+    }
+    let second = second_run.await.unwrap();
+    retaken.notes("the second run", second.audit(&[(200, "")]));
+    retaken.replies.push(second);
+    let mut cases = [swept, retaken, unswept];
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after they woke", &world, stand.now()));
+    stand.after_the_lease();
+    stand.sweep().await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("at the end", &world, stand.now());
+        case.notes("at the end", world.at_rest(&case.who.id));
+    }
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
 }
 
@@ -879,4 +939,37 @@ async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once(
 async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session() {
     let stand = Stand::start(None).await;
     none(refreshes(&stand, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
+    let stand = Stand::start(None).await;
+    none(sleepers(&stand).await);
+}
+
+/// What a mistake does is seen by the part of the matrix that is run with it.
+async fn finds(bug: Bug, sentence: &str) {
+    let stand = Stand::start(Some(bug)).await;
+    let (cases, wrong) = match bug {
+        Bug::DeductWithoutGuard => chats(&stand, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await,
+        Bug::RefundUnconditionally => chats(&stand, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once)).await,
+        Bug::ReplyBeforeSettling => {
+            let matrix = Matrix::one(Paying::Chat, Fault::ResetBefore, Strikes::EachAttempt);
+            chats(&stand, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix }).await
+        }
+        Bug::RotateStrictly => refreshes(&stand, Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once)).await,
+        Bug::SettleWithoutOwner => sleepers(&stand).await,
+    };
+    assert!(wrong.iter().any(|found| found.contains(sentence)), "{bug:?} in {cases} cases: {wrong:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_mistake_that_is_put_into_the_protocol_is_found() {
+    tokio::join!(
+        finds(Bug::DeductWithoutGuard, "is not tokens"),
+        finds(Bug::RefundUnconditionally, "is not tokens"),
+        finds(Bug::ReplyBeforeSettling, "an answer was served and no chat is stored"),
+        finds(Bug::RotateStrictly, "the session is over"),
+        finds(Bug::SettleWithoutOwner, "the sleeper: this reply may not come: 200"),
+    );
 }

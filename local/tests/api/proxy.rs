@@ -218,11 +218,10 @@ impl Lane {
         self.send(&kept).await;
     }
 
-    /// Delivers the kept copies, the last first. The store takes none for the transaction that it already did, as after the ten
-    /// minutes for which it knows a request token.
+    /// Delivers the kept copies, the last first, and then as they were sent. The store takes none for the transaction that it already
+    /// did, as after the ten minutes for which it knows a request token.
     pub async fn deliver_much_later(&self) {
         let mut kept = self.traffic.state.lock().unwrap().kept.clone();
-        kept.reverse();
         for (_, body) in &mut kept {
             let mut sent: Value = serde_json::from_slice(body).unwrap();
             if let Some(token) = sent.get_mut("ClientRequestToken") {
@@ -230,6 +229,9 @@ impl Lane {
             }
             *body = sent.to_string().into();
         }
+        kept.reverse();
+        self.send(&kept).await;
+        kept.reverse();
         self.send(&kept).await;
     }
 
