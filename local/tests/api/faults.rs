@@ -56,23 +56,23 @@ impl<S: Copy> Matrix<S> {
 }
 
 /// A server, the wire in front of its store, and the mistake that its functions make, if any.
-struct Stand {
-    api: Api,
-    proxy: Proxy,
+pub struct Stand {
+    pub api: Api,
+    pub proxy: Proxy,
     bug: Option<Bug>,
 }
 
 /// A reply to one request.
 #[derive(Clone, Debug)]
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
 }
 
 /// Everything that the store holds.
-struct World {
-    accounts: HashMap<String, Account>,
+pub struct World {
+    pub accounts: HashMap<String, Account>,
     /// The ids of the accounts that stand in the index of those that may hold expired reservations.
     due: HashSet<String>,
     ledger: HashMap<String, Vec<Entry>>,
@@ -83,7 +83,7 @@ struct World {
 }
 
 impl Stand {
-    async fn start(bug: Option<Bug>) -> Self {
+    pub async fn start(bug: Option<Bug>) -> Self {
         let api = Api::own(&[("AI_TIMEOUT_SECONDS", "5")]).await;
         Self { proxy: Proxy::start(&api.dynamodb).await, api, bug }
     }
@@ -103,7 +103,7 @@ impl Stand {
     }
 
     /// Somebody with an account and a session, without the cost of a password.
-    async fn somebody(&self) -> Person {
+    pub async fn somebody(&self) -> Person {
         let app = &self.api.server().apps["register"];
         let name = unique("ann");
         let new = NewAccount {
@@ -124,8 +124,8 @@ impl Stand {
     }
 }
 
-/// One request to an instance of a function.
-async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
+/// What API Gateway sends for a request: a POST where there is a body.
+pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
     let mut all = json!({ "host": "x", "content-type": "application/json" });
     for (name, value) in headers {
         all[*name] = json!(value);
@@ -136,8 +136,14 @@ async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)], bo
         "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },
         "body": if body.is_null() { Value::Null } else { json!(body.to_string()) }, "isBase64Encoded": false,
     });
+    event.to_string()
+}
+
+/// One request to an instance of a function.
+async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
+    let event = event(path, headers, &body);
     let time = Duration::from_secs(if function == "chat" { 28 } else { 10 });
-    let request = local::gateway::request(&event.to_string(), function, app.clock.millis() + u64::try_from(time.as_millis()).unwrap()).unwrap();
+    let request = local::gateway::request(&event, function, app.clock.millis() + u64::try_from(time.as_millis()).unwrap()).unwrap();
     let handle = ENDPOINTS.iter().find(|known| known.name == function).unwrap().handle;
     match tokio::time::timeout(time, shared::http::answer(ROUTES, handle, app.clone(), request)).await {
         Ok(response) => {
@@ -155,12 +161,12 @@ impl Stand {
         ask(&self.api.server().apps[function], function, path, headers, body).await
     }
 
-    async fn sweep(&self) {
+    pub async fn sweep(&self) {
         let app = &self.api.server().apps["sweep"];
         app.store.sweep(app.clock.seconds()).await.unwrap();
     }
 
-    fn after_the_lease(&self) {
+    pub fn after_the_lease(&self) {
         self.api.server().clock.advance(LEASE);
     }
 
@@ -174,7 +180,7 @@ impl Stand {
         items.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|item| serde_dynamo::from_item(item).unwrap()).collect()
     }
 
-    async fn world(&self) -> World {
+    pub async fn world(&self) -> World {
         let mut world = World {
             accounts: HashMap::new(),
             due: HashSet::new(),
@@ -213,7 +219,7 @@ impl World {
         self.ledger.get(id).map_or(&[], Vec::as_slice)
     }
 
-    fn chats(&self, id: &str) -> &[Chat] {
+    pub fn chats(&self, id: &str) -> &[Chat] {
         self.chats.get(id).map_or(&[], Vec::as_slice)
     }
 
@@ -223,7 +229,7 @@ impl World {
     }
 
     /// What is wrong with an account's money, whatever happened.
-    fn audit(&self, id: &str) -> Vec<String> {
+    pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else { return vec!["the account is gone".into()] };
         let held: u64 = account.reservations.values().map(|reservation| reservation.cost.get()).sum();
@@ -241,7 +247,8 @@ impl World {
         let rows = self.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Chat);
         let mut rows: Vec<_> = rows.map(|row| (row.chat_id.clone().unwrap_or_default(), -row.amount)).collect();
         let mut chats: Vec<_> = self.chats(id).iter().map(|chat| (chat.chat_id.clone(), i64::try_from(chat.cost.get()).unwrap())).collect();
-        (rows.sort(), chats.sort());
+        rows.sort();
+        chats.sort();
         if rows != chats {
             wrong.push(format!("the chats {chats:?} are not the ledger's {rows:?}"));
         }
@@ -249,7 +256,7 @@ impl World {
     }
 
     /// Whether nothing is held any more.
-    fn at_rest(&self, id: &str) -> Vec<String> {
+    pub fn at_rest(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {
             wrong.push("a reservation outlived its lease and the sweep".into());
@@ -262,7 +269,7 @@ impl World {
 }
 
 impl Reply {
-    fn code(&self) -> &str {
+    pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
 
@@ -270,7 +277,7 @@ impl Reply {
         self.body["detail"].as_str().unwrap_or_default()
     }
 
-    fn replayed(&self) -> bool {
+    pub fn replayed(&self) -> bool {
         self.headers.contains_key("idempotent-replayed")
     }
 
@@ -279,7 +286,7 @@ impl Reply {
     }
 
     /// What is wrong with it as a reply, where only `expected` (statuses and codes) may come.
-    fn audit(&self, expected: &[(u16, &str)]) -> Vec<String> {
+    pub fn audit(&self, expected: &[(u16, &str)]) -> Vec<String> {
         let mut wrong = Vec::new();
         let shown = format!("{} {}", self.status, self.body);
         if !expected.contains(&(self.status, self.code())) {

@@ -19,6 +19,7 @@ mod hostile;
 mod idempotency;
 mod journeys;
 mod jwks;
+mod kills;
 mod log;
 mod login;
 mod not_found;
