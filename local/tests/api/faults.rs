@@ -19,6 +19,7 @@ use lambda_http::Body;
 use lambda_http::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::ai::asked;
 use shared::chat::Chat;
 use shared::store::{Bug, Entry, EntryKind, NewAccount, Registered, Session, Store};
 use shared::user::{Account, Role, Username};
@@ -402,8 +403,9 @@ impl Paying {
         matches!(self, Self::KeyedChat | Self::KeyedFailingChat | Self::Replay)
     }
 
-    fn message(self) -> &'static str {
-        if self.succeeds() == 200 { "hi" } else { "!fail" }
+    /// A message that nobody else sends.
+    fn message(self, who: &Person) -> String {
+        format!("{} {}", if self.succeeds() == 200 { "hi" } else { "!fail" }, who.name)
     }
 
     /// The status where nothing goes wrong.
@@ -429,7 +431,7 @@ impl Case<Paying> {
     }
 
     async fn asks(&mut self) {
-        let reply = self.says(self.scenario.message()).await;
+        let reply = self.says(&self.scenario.message(&self.who)).await;
         self.replies.push(reply);
     }
 
@@ -442,11 +444,14 @@ impl Case<Paying> {
         }
     }
 
-    /// Begins a chat whose AI takes its time, and comes back when its tokens are held.
+    /// Begins a chat whose AI takes its time, and comes back when it was asked.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
-        let asleep = tokio::spawn(self.says("!slow 2500"));
-        while !self.who.api.account(&self.who).await.reservations.values().any(|held| held.expires_at > self.app.clock.seconds()) {
+        let message = format!("!slow 2500 {}", self.who.name);
+        let before = asked::times(&message);
+        let asleep = tokio::spawn(self.says(&message));
+        while asked::times(&message) == before {
             assert!(!asleep.is_finished(), "a chat did not wait");
+            tokio::task::yield_now().await;
         }
         asleep
     }
@@ -500,6 +505,13 @@ impl Case<Paying> {
         let most = if self.scenario.is_keyed() { 1 } else { known.len() + unknown };
         if chats.len() < known.len() || chats.len() > most || chats.len() > known.len() + unknown {
             wrong.push(format!("{} chats were charged, {} were answered and {unknown} are unknown", chats.len(), known.len()));
+        }
+
+        // What is answered again, refused or running asks no AI.
+        let failed = self.replies.iter().filter(|reply| matches!(reply.status, 502 | 503)).count();
+        let asked = asked::times(&self.scenario.message(&self.who));
+        if asked > known.len() + failed {
+            wrong.push(format!("the AI was asked {asked} times"));
         }
 
         let open = self.replies.iter().filter(|reply| reply.is_unknown() || reply.detail().contains("tokens held")).count();
