@@ -3,6 +3,9 @@
 mod echo;
 mod scripted;
 
+#[cfg(feature = "seeded-bugs")]
+pub use scripted::asked;
+
 use std::time::Duration;
 
 use crate::config::{AiProvider, Config};

@@ -47,6 +47,36 @@ use crate::{Error, Result};
 pub struct Store {
     client: Client,
     tables: Arc<Tables>,
+    #[cfg(feature = "seeded-bugs")]
+    bug: Option<Bug>,
+}
+
+/// A mistake in the protocol, which tests put into one store to see that they find it.
+#[cfg(feature = "seeded-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A reserve doesn't ask whether it was applied before.
+    DeductWithoutGuard,
+    /// A release doesn't ask whether its reservation stands.
+    RefundUnconditionally,
+    /// A chat is called stored before it is.
+    ReplyBeforeSettling,
+    /// A refresh token dies when it is presented, and not when its successor is.
+    RotateStrictly,
+    /// A settle takes whatever reservation stands, for as long as it stands.
+    SettleWithoutOwner,
+}
+
+#[cfg(feature = "seeded-bugs")]
+impl Store {
+    /// The same store with a mistake in it.
+    pub fn with(self, bug: Bug) -> Self {
+        Self { bug: Some(bug), ..self }
+    }
+
+    fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
 }
 
 /// An item as the SDK knows it.
@@ -61,7 +91,12 @@ impl Store {
     /// The same, over a client configuration that the caller has begun.
     pub fn over(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
         client.set_endpoint_url(config.dynamodb_endpoint.clone());
-        Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
+        Self {
+            client: Client::from_conf(client.build()),
+            tables: Arc::new(config.tables.clone()),
+            #[cfg(feature = "seeded-bugs")]
+            bug: None,
+        }
     }
 
     /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and "still in progress" mean that

@@ -11,7 +11,7 @@ use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 impl Person {
     /// A chat under an idempotency key.
-    async fn chat_once(&self, key: &str, message: &str) -> Answer {
+    pub async fn chat_once(&self, key: &str, message: &str) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         self.api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": message }))).await

@@ -9,6 +9,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+#[cfg(feature = "seeded-bugs")]
+use super::Bug;
 use super::{
     Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item,
 };
@@ -226,6 +228,14 @@ impl Store {
             .expression_attribute_values(":limit", n(limit))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(AllOld);
+        #[cfg(feature = "seeded-bugs")]
+        let update = match self.has(Bug::DeductWithoutGuard) {
+            true => update.condition_expression(
+                "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
+                 AND size(reservations) < :limit",
+            ),
+            false => update,
+        };
         let sent = send(|| update.clone().customize().interceptor(attempts.clone()).send()).await;
         hold.sent_again |= attempts.more_than_one();
         match sent {
@@ -261,6 +271,12 @@ impl Store {
             let put = put.build().map_err(|error| Error::Internal(error.to_string()))?;
             writes.push(TransactWriteItem::builder().put(put).build());
         }
+        #[cfg(feature = "seeded-bugs")]
+        if self.has(Bug::ReplyBeforeSettling) {
+            let (store, owner) = (self.clone(), hold.reservation.owner.clone());
+            tokio::spawn(async move { store.transact(writes, &owner).await.map(drop) });
+            return Ok(Settled::Stored);
+        }
         match self.transact(writes, &hold.reservation.owner).await? {
             Transaction::Applied => Ok(Settled::Stored),
             // The reservation is gone, or its lease is over. If that was a copy of this very settle, its row stands.
@@ -290,9 +306,15 @@ impl Store {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":id", s(&hold.user_id))
             .expression_attribute_values(":owner", s(&hold.reservation.owner))
-            .expression_attribute_values(":now", n(now))
-            .build();
-        update.map_err(|error| Error::Internal(error.to_string()))
+            .expression_attribute_values(":now", n(now));
+        #[cfg(feature = "seeded-bugs")]
+        let update = match self.has(Bug::SettleWithoutOwner) {
+            true => update.condition_expression(
+                "id = :id AND attribute_exists(reservations.#rid) AND (reservations.#rid.#owner = :owner OR reservations.#rid.expires_at <> :now)",
+            ),
+            false => update,
+        };
+        update.build().map_err(|error| Error::Internal(error.to_string()))
     }
 
     async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
@@ -323,6 +345,17 @@ impl Store {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":id", s(user_id))
             .expression_attribute_values(":owner", s(&reservation.owner));
+        #[cfg(feature = "seeded-bugs")]
+        let update = match self.has(Bug::RefundUnconditionally) {
+            true => update
+                .update_expression(format!(
+                    "SET tokens = tokens + :cost{} REMOVE reservations.#rid",
+                    closed.map_or("", |_| ", closed.#rid = :closed")
+                ))
+                .condition_expression("id = :id AND (attribute_not_exists(reservations.#rid.#owner) OR reservations.#rid.#cost <> :owner)")
+                .expression_attribute_values(":cost", n(reservation.cost)),
+            false => update,
+        };
         applied(send(|| update.clone().send()).await).map(drop)
     }
 

@@ -5,6 +5,8 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+#[cfg(feature = "seeded-bugs")]
+use super::Bug;
 use super::{Store, applied, from_item, n, refused_item, s, send, to_item};
 use crate::Result;
 use crate::auth::{LEEWAY, RefreshToken};
@@ -66,7 +68,8 @@ impl Store {
     /// Writes a new session. The id is random, so that one that stands already is this one.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
         let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(session)?));
-        applied(put.condition_expression("attribute_not_exists(pk)").send().await).map(drop)
+        let put = put.condition_expression("attribute_not_exists(pk)");
+        applied(send(|| put.clone().send()).await).map(drop)
     }
 
     /// Presents a refresh token: the session's generation becomes this one's, if it was this one's or the one before.
@@ -85,7 +88,15 @@ impl Store {
             .expression_attribute_values(":before", n(i128::from(token.generation) - 1))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
             .return_values_on_condition_check_failure(AllOld);
-        let error = match update.send().await {
+        #[cfg(feature = "seeded-bugs")]
+        let update = match self.has(Bug::RotateStrictly) {
+            true => update
+                .condition_expression("user_id = :user AND ends > :now AND generation = :before")
+                .expression_attribute_values(":presented", n(token.generation + 1))
+                .expression_attribute_values(":before", n(token.generation)),
+            false => update,
+        };
+        let error = match send(|| update.clone().send()).await {
             Ok(updated) => return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?)),
             Err(error) => error,
         };
@@ -102,7 +113,7 @@ impl Store {
         self.revoke(token, account, now).await?;
         let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{}", token.session)));
         let delete = delete.condition_expression("attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", s(&account.id));
-        applied(delete.send().await).map(drop)
+        applied(send(|| delete.clone().send()).await).map(drop)
     }
 
     /// Writes a session among the account's revoked ones, and removes those whose time is over. Where there are too many, the epoch

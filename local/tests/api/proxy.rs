@@ -1,0 +1,388 @@
+//! A wire that breaks as asked, between the SDK and any DynamoDB: it knows each call's operation and its attempts, strikes the one that
+//! the plan names, before the store sees it or after, and keeps copies that come late.
+
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Longer than one attempt of a call may take.
+const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// 500, and nothing was done.
+    Fail500Before,
+    /// 500, and it was done.
+    Fail500After,
+    /// The connection is dropped, and nothing was done.
+    ResetBefore,
+    /// The connection is dropped, and it was done.
+    ResetAfter,
+    /// Done, with a reply that comes when nobody waits for it any more.
+    DelayPast,
+    /// 400: too much for the table.
+    Throttle,
+    /// The same by its other name.
+    Exceeded,
+    /// 400: another transaction holds the item, and nothing was done.
+    Conflict,
+    /// 400: a transaction of this token is still on its way.
+    InProgress,
+    /// Done, with a reply that ends in the middle.
+    Garbled,
+    /// Done, and kept for [`Lane::deliver`] to be delivered once more.
+    Again,
+    /// Dropped, and kept for [`Lane::deliver`]: it only comes late.
+    Late,
+    /// Never sent on and never answered: the moment to kill who asked.
+    StallBefore,
+    /// Done and never answered.
+    StallAfter,
+}
+
+impl Fault {
+    /// Those that end by themselves.
+    pub const ALL: [Self; 12] = [
+        Self::Fail500Before,
+        Self::Fail500After,
+        Self::ResetBefore,
+        Self::ResetAfter,
+        Self::DelayPast,
+        Self::Throttle,
+        Self::Exceeded,
+        Self::Conflict,
+        Self::InProgress,
+        Self::Garbled,
+        Self::Again,
+        Self::Late,
+    ];
+
+    /// Whether DynamoDB could do this to this operation.
+    pub fn suits(self, operation: &str) -> bool {
+        match self {
+            Self::Conflict => !matches!(operation, "GetItem" | "Query" | "Scan"),
+            Self::InProgress => operation == "TransactWriteItems",
+            _ => true,
+        }
+    }
+}
+
+/// Which call is struck, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The n-th of all.
+    Call(usize),
+    /// The n-th of an operation.
+    Operation(&'static str, usize),
+}
+
+/// How often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strikes {
+    /// One attempt: the SDK's next one comes through.
+    Once,
+    /// Every attempt of that call.
+    EachAttempt,
+    /// That call and everything after it, until [`Lane::calm`].
+    FromThenOn,
+}
+
+/// A fault, and where it strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub at: At,
+    pub fault: Fault,
+    pub strikes: Strikes,
+}
+
+/// A call of the SDK, with everything that it sent again.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub operation: String,
+    pub attempts: usize,
+    invocation: String,
+    /// Which of its operation it is.
+    nth: usize,
+}
+
+/// The wire. Each [`Lane`] of it breaks on its own.
+pub struct Proxy {
+    url: String,
+    wire: Arc<Wire>,
+    server: JoinHandle<()>,
+}
+
+struct Wire {
+    upstream: String,
+    http: reqwest::Client,
+    lanes: Mutex<Vec<Arc<Traffic>>>,
+}
+
+#[derive(Default)]
+struct Traffic {
+    state: Mutex<Seen>,
+    /// How often the plan's fault has struck so far: after the store did it, where it does.
+    struck: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Seen {
+    plan: Option<Plan>,
+    calls: Vec<Call>,
+    kept: Vec<(HeaderMap, Bytes)>,
+    overdrawn: bool,
+}
+
+impl Proxy {
+    /// Stands before the DynamoDB at `upstream`.
+    pub async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let wire = Arc::new(Wire { upstream: upstream.to_owned(), http: reqwest::Client::new(), lanes: Mutex::default() });
+        let router = Router::new().fallback(pass).with_state(wire.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, wire, server }
+    }
+
+    /// A lane with a URL of its own, on which nothing goes wrong yet.
+    pub fn lane(&self) -> Lane {
+        let mut lanes = self.wire.lanes.lock().unwrap();
+        let traffic = Arc::<Traffic>::default();
+        lanes.push(traffic.clone());
+        Lane { url: format!("{}/{}", self.url, lanes.len() - 1), traffic, wire: self.wire.clone() }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// One user's way through the wire.
+#[derive(Clone)]
+pub struct Lane {
+    pub url: String,
+    traffic: Arc<Traffic>,
+    wire: Arc<Wire>,
+}
+
+impl Lane {
+    /// Counts calls anew, and strikes as planned.
+    pub fn strike(&self, plan: Option<Plan>) {
+        let mut seen = self.traffic.state.lock().unwrap();
+        seen.plan = plan;
+        seen.calls.clear();
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn calm(&self) {
+        self.traffic.state.lock().unwrap().plan = None;
+    }
+
+    /// What came by since the last plan.
+    pub fn calls(&self) -> Vec<Call> {
+        self.traffic.state.lock().unwrap().calls.clone()
+    }
+
+    /// Whether the store ever showed a negative balance.
+    pub fn overdrawn(&self) -> bool {
+        self.traffic.state.lock().unwrap().overdrawn
+    }
+
+    /// Whether the plan's fault has struck.
+    pub fn was_struck(&self) -> bool {
+        *self.traffic.struck.borrow() > 0
+    }
+
+    /// Waits until the plan's fault has struck.
+    pub async fn struck(&self) {
+        self.traffic.struck.subscribe().wait_for(|times| *times > 0).await.unwrap();
+    }
+
+    /// Delivers the kept copies in the order in which they were sent.
+    pub async fn deliver(&self) {
+        let kept = self.traffic.state.lock().unwrap().kept.clone();
+        self.send(&kept).await;
+    }
+
+    /// Delivers the kept copies, the last first, and then as they were sent. The store takes none for the transaction that it already
+    /// did, as after the ten minutes for which it knows a request token.
+    pub async fn deliver_much_later(&self) {
+        let mut kept = self.traffic.state.lock().unwrap().kept.clone();
+        for (_, body) in &mut kept {
+            let mut sent: Value = serde_json::from_slice(body).unwrap();
+            if let Some(token) = sent.get_mut("ClientRequestToken") {
+                *token = json!(uuid::Uuid::new_v4().to_string());
+            }
+            *body = sent.to_string().into();
+        }
+        kept.reverse();
+        self.send(&kept).await;
+        kept.reverse();
+        self.send(&kept).await;
+    }
+
+    async fn send(&self, kept: &[(HeaderMap, Bytes)]) {
+        for (headers, body) in kept {
+            self.wire.forward(headers.clone(), body.clone()).await;
+        }
+    }
+}
+
+impl Traffic {
+    /// Takes note of an attempt, and says what is to happen to it.
+    fn arrives(&self, operation: &str, invocation: &str) -> Option<Fault> {
+        let mut seen = self.state.lock().unwrap();
+        let known = seen.calls.iter().position(|call| call.invocation == invocation);
+        let index = known.unwrap_or_else(|| {
+            let nth = seen.calls.iter().filter(|call| call.operation == operation).count() + 1;
+            seen.calls.push(Call { operation: operation.to_owned(), attempts: 0, invocation: invocation.to_owned(), nth });
+            seen.calls.len() - 1
+        });
+        seen.calls[index].attempts += 1;
+        let plan = seen.plan?;
+        let at = match plan.at {
+            At::Call(number) => number - 1,
+            At::Operation(operation, nth) => seen.calls.iter().position(|call| call.operation == operation && call.nth == nth)?,
+        };
+        let meant = match plan.strikes {
+            Strikes::Once => index == at && seen.calls[index].attempts == 1,
+            Strikes::EachAttempt => index == at,
+            Strikes::FromThenOn => index >= at,
+        };
+        (meant && plan.fault.suits(operation)).then_some(plan.fault)
+    }
+
+    fn keep(&self, headers: &HeaderMap, body: &Bytes) {
+        self.state.lock().unwrap().kept.push((headers.clone(), body.clone()));
+    }
+
+    fn has_struck(&self) {
+        self.struck.send_modify(|times| *times += 1);
+    }
+}
+
+impl Wire {
+    /// What the store answers. It does what it was asked even where nobody waits for that any more.
+    async fn forward(&self, headers: HeaderMap, body: Bytes) -> (u16, HeaderMap, Bytes) {
+        let request = self.http.post(&self.upstream).headers(headers).body(body);
+        let answered = tokio::spawn(async move {
+            let reply = request.send().await.ok()?;
+            let (status, mut headers) = (reply.status().as_u16(), reply.headers().clone());
+            for name in ["content-length", "transfer-encoding", "connection"] {
+                headers.remove(name);
+            }
+            Some((status, headers, reply.bytes().await.ok()?))
+        });
+        answered.await.unwrap().unwrap_or_else(|| drop_connection())
+    }
+}
+
+async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let lane: usize = parts.uri.path().trim_matches('/').parse().unwrap();
+    let traffic = wire.lanes.lock().unwrap()[lane].clone();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_else(|_| drop_connection());
+    for name in ["host", "content-length", "connection"] {
+        parts.headers.remove(name);
+    }
+    let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let operation = header("x-amz-target").rsplit('.').next().unwrap().to_owned();
+    let fault = traffic.arrives(&operation, &header("amz-sdk-invocation-id"));
+
+    // Before the store sees it.
+    let refused = match fault {
+        Some(Fault::Fail500Before) => Some(internal_error()),
+        Some(Fault::Throttle) => Some(failure(400, "com.amazon.coral.availability#ThrottlingException", json!({}))),
+        Some(Fault::Exceeded) => Some(failure(400, &dynamodb("ProvisionedThroughputExceededException"), json!({}))),
+        Some(Fault::Conflict) => Some(conflict(&operation, &body)),
+        Some(Fault::InProgress) => Some(failure(400, &dynamodb("TransactionInProgressException"), json!({}))),
+        _ => None,
+    };
+    if let Some(refused) = refused {
+        traffic.has_struck();
+        return refused;
+    }
+    match fault {
+        Some(Fault::ResetBefore | Fault::StallBefore | Fault::Late) => {
+            if fault == Some(Fault::Late) {
+                traffic.keep(&parts.headers, &body);
+            }
+            traffic.has_struck();
+            return if fault == Some(Fault::StallBefore) { pending().await } else { drop_connection() };
+        }
+        Some(Fault::Again) => traffic.keep(&parts.headers, &body),
+        _ => {}
+    }
+
+    let (status, headers, reply) = wire.forward(parts.headers, body).await;
+    if reply.windows(OVERDRAWN.len()).any(|bytes| bytes == OVERDRAWN) {
+        traffic.state.lock().unwrap().overdrawn = true;
+    }
+    if fault.is_some() {
+        traffic.has_struck();
+    }
+    let mut reply = reply;
+    match fault {
+        Some(Fault::Fail500After) => return internal_error(),
+        Some(Fault::ResetAfter) => drop_connection(),
+        Some(Fault::StallAfter) => pending().await,
+        Some(Fault::DelayPast) => tokio::time::sleep(PAST_THE_ATTEMPT).await,
+        Some(Fault::Garbled) => reply.truncate(reply.len() / 2),
+        _ => {}
+    }
+    let mut response = Response::new(Body::from(reply));
+    *response.status_mut() = status.try_into().unwrap();
+    *response.headers_mut() = headers;
+    response
+}
+
+/// How a balance below zero looks on the wire.
+const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
+
+/// Ends the task that serves the connection, without a word: who asked sees it closed.
+fn drop_connection() -> ! {
+    resume_unwind(Box::new("the connection is dropped"))
+}
+
+fn dynamodb(error: &str) -> String {
+    format!("com.amazonaws.dynamodb.v20120810#{error}")
+}
+
+fn internal_error() -> Response {
+    failure(500, &dynamodb("InternalServerError"), json!({}))
+}
+
+/// For a transaction: the first of its items was in the way.
+fn conflict(operation: &str, body: &Bytes) -> Response {
+    if operation != "TransactWriteItems" {
+        return failure(400, &dynamodb("TransactionConflictException"), json!({}));
+    }
+    let sent: Value = serde_json::from_slice(body).unwrap();
+    let mut reasons = vec![json!({ "Code": "None" }); sent["TransactItems"].as_array().unwrap().len()];
+    reasons[0] = json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
+    failure(400, &dynamodb("TransactionCanceledException"), json!({ "CancellationReasons": reasons }))
+}
+
+/// A failure in DynamoDB's form.
+fn failure(status: u16, kind: &str, mut body: Value) -> Response {
+    body["__type"] = json!(kind);
+    body["message"] = json!("a failure of the wire's own making");
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status.try_into().unwrap();
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
+    response
+}
