@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::idempotency::Key;
 
 use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
@@ -130,6 +131,17 @@ async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_f
     let account = api.account(&ann).await;
     assert!(account.reservations.is_empty(), "{account:?}");
     assert_eq!(account.granted.get(), account.tokens.get() + account.spent.get());
+}
+
+#[tokio::test]
+async fn a_key_closed_long_ago_and_reservations_of_the_dead_are_cleared_away_together() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let key_id = Key::parse("k1").unwrap().id(&ann.id);
+    api.set(&ann, "closed", AttributeValue::M([(key_id, AttributeValue::N("1".into()))].into())).await;
+    ann.has_left(0).await;
+    ann.holds(&[("dead", 1)]).await;
+    assert_eq!(ann.chat_once("k1", "hi").await.is(200)["tokens_left"], 0);
 }
 
 #[tokio::test]

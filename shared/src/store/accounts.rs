@@ -26,6 +26,9 @@ const CLOSED: u64 = 60;
 /// How many outdated closed ids one settle removes: an expression has 4 KB at most.
 const OUTDATED: usize = 20;
 
+/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated closed id, other dead reservations.
+const CLEARINGS: u32 = 3;
+
 /// Everything that a reservation is, fixed before the first send.
 #[derive(Clone, Debug)]
 pub struct Hold {
@@ -157,7 +160,7 @@ impl Store {
     /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after
     /// each of them nothing was taken.
     pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32, now: u64) -> Result<Reserved> {
-        let mut cleared = false;
+        let mut cleared = 0;
         let mut patience = Patience::new();
         loop {
             let refused = match self.try_reserve(caller, hold, limit).await? {
@@ -172,12 +175,12 @@ impl Store {
                 Refusal::KeyReused => return Err(Error::KeyReused),
                 Refusal::KeyRunning(seconds) => return Err(Error::KeyRunning { seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5) }),
                 Refusal::KeyEnded => return Ok(Reserved::Ended),
-                Refusal::Outdated(until) if !cleared => {
-                    cleared = true;
+                Refusal::Outdated(until) if cleared < CLEARINGS => {
+                    cleared += 1;
                     self.forget_closed(hold, until).await?;
                 }
-                Refusal::Expired(expired) if !cleared => {
-                    cleared = true;
+                Refusal::Expired(expired) if cleared < CLEARINGS => {
+                    cleared += 1;
                     try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None)))
                         .await?;
                 }
