@@ -99,6 +99,25 @@ impl Store {
         }
     }
 
+    /// At most `count` items of a user's partition that sort before `before`, newest first, and whether DynamoDB stopped before the last.
+    /// `keys` is the key condition over `:user` and `:before`.
+    async fn newest_first<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        keys: &'static str,
+        user_id: &str,
+        before: &str,
+        count: usize,
+    ) -> Result<(Vec<T>, bool)> {
+        let query = self.client.query().table_name(table).key_condition_expression(keys);
+        let query = query.expression_attribute_values(":user", s(user_id)).expression_attribute_values(":before", s(before));
+        let query = query.scan_index_forward(false).consistent_read(true).limit(i32::try_from(count).unwrap_or(i32::MAX));
+        let page = query.send().await?;
+        let more = page.last_evaluated_key.is_some();
+        let items = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
+        Ok((items, more))
+    }
+
     /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and "still in progress" mean that
     /// nothing was applied yet, so the same bytes go out again under the same token, after a pause of random length.
     async fn transact(&self, items: Vec<TransactWriteItem>, token: &str) -> Result<Transaction> {

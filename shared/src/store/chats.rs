@@ -17,20 +17,6 @@ impl Store {
     /// At most `count` chats of a user, newest first, older than the chat `before`; and whether DynamoDB stopped before the last one,
     /// which it does at 1 MB too.
     pub async fn chats(&self, user_id: &str, before: Option<&str>, count: usize) -> Result<(Vec<Chat>, bool)> {
-        let page = self
-            .client
-            .query()
-            .table_name(&self.tables.chats)
-            .key_condition_expression("user_id = :user AND chat_id < :before")
-            .expression_attribute_values(":user", s(user_id))
-            .expression_attribute_values(":before", s(before.unwrap_or(AFTER_ALL)))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(i32::try_from(count).unwrap_or(i32::MAX))
-            .send()
-            .await?;
-        let more = page.last_evaluated_key.is_some();
-        let chats = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
-        Ok((chats, more))
+        self.newest_first(&self.tables.chats, "user_id = :user AND chat_id < :before", user_id, before.unwrap_or(AFTER_ALL), count).await
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, from_item, s};
+use super::Store;
 use crate::clock::Clock;
 use crate::user::Account;
 use crate::{Change, Result};
@@ -109,21 +109,7 @@ impl Store {
     /// At most `count` rows of a user, newest first, older than the row `before`; and whether DynamoDB stopped before the last one,
     /// which it does at 1 MB too.
     pub async fn entries(&self, user_id: &str, before: Option<&str>, count: usize) -> Result<(Vec<Entry>, bool)> {
-        let page = self
-            .client
-            .query()
-            .table_name(&self.tables.ledger)
-            .key_condition_expression("user_id = :user AND entry_id < :before")
-            .expression_attribute_values(":user", s(user_id))
-            .expression_attribute_values(":before", s(before.unwrap_or(AFTER_ALL)))
-            .scan_index_forward(false)
-            .consistent_read(true)
-            .limit(i32::try_from(count).unwrap_or(i32::MAX))
-            .send()
-            .await?;
-        let more = page.last_evaluated_key.is_some();
-        let entries = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
-        Ok((entries, more))
+        self.newest_first(&self.tables.ledger, "user_id = :user AND entry_id < :before", user_id, before.unwrap_or(AFTER_ALL), count).await
     }
 }
 
