@@ -31,4 +31,5 @@ mod proxy;
 mod readme;
 mod recovery;
 mod register;
+mod seeds;
 mod token_refresh;

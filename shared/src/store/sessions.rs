@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
-use super::{Store, applied, from_item, n, refused_item, s, send, to_item};
+use super::{Item, Store, applied, from_item, n, refused_item, s, send, to_item};
 use crate::Result;
 use crate::auth::{LEEWAY, RefreshToken};
 use crate::user::Account;
@@ -100,10 +100,20 @@ impl Store {
             Ok(updated) => return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?)),
             Err(error) => error,
         };
-        let Some(item) = refused_item(error)? else { return Ok(Rotation::Gone) };
+        let refused = match refused_item(error)? {
+            Some(item) => Some(item),
+            // Where the refusal came without the item, a read tells.
+            None => self.session(&token.session).await?,
+        };
+        let Some(item) = refused else { return Ok(Rotation::Gone) };
         let session: Session = from_item(item)?;
         let dead = session.user_id == token.user_id && session.ends > now && token.generation < session.generation;
         Ok(if dead { Rotation::Dead } else { Rotation::Gone })
+    }
+
+    async fn session(&self, id: &str) -> Result<Option<Item>> {
+        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{id}")));
+        Ok(get.consistent_read(true).send().await?.item)
     }
 
     /// Ends the session of a refresh token: it gets no successor, and its access tokens open nothing any more. Ended again, it stays so.

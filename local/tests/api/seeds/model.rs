@@ -1,0 +1,227 @@
+//! What must hold of an account after every write, and which of its changes are steps that the protocol knows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use dynoxide::actions::get_item::GetItemRequest;
+use dynoxide::actions::query::QueryRequest;
+use dynoxide::{AttributeValue, Database, Item};
+
+/// The number of an attribute; 0 where there is none.
+fn number(item: &Item, name: &str) -> i64 {
+    match item.get(name) {
+        Some(AttributeValue::N(number)) => number.parse().unwrap(),
+        _ => 0,
+    }
+}
+
+fn text(item: &Item, name: &str) -> String {
+    match item.get(name) {
+        Some(AttributeValue::S(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+fn map(item: &Item, name: &str) -> Item {
+    match item.get(name) {
+        Some(AttributeValue::M(map)) => map.clone(),
+        _ => Item::new(),
+    }
+}
+
+/// An item of a table, behind the API's back.
+pub fn item(database: &Database, table: &str, key: &[(&str, &str)]) -> Option<Item> {
+    let key = key.iter().map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).to_owned()))).collect();
+    let get = GetItemRequest { table_name: table.to_owned(), key, consistent_read: Some(true), ..GetItemRequest::default() };
+    database.get_item(get).unwrap().item
+}
+
+/// Tokens that are held for a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub cost: i64,
+    pub owner: String,
+    pub expires_at: u64,
+}
+
+/// An account as the store holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    pub tokens: i64,
+    pub granted: i64,
+    pub spent: i64,
+    pub held: BTreeMap<String, Held>,
+    pub closed: BTreeSet<String>,
+    /// Whether the index due names it.
+    pub due: bool,
+}
+
+impl Account {
+    fn read(database: &Database, pk: &str) -> Self {
+        let item = item(database, "UsersTable", &[("pk", pk)]).unwrap();
+        let held = map(&item, "reservations").into_iter().map(|(rid, held)| {
+            let AttributeValue::M(held) = held else { panic!("a reservation is a map") };
+            let expires_at = number(&held, "expires_at").unsigned_abs();
+            (rid, Held { cost: number(&held, "cost"), owner: text(&held, "owner"), expires_at })
+        });
+        Self {
+            held: held.collect(),
+            closed: map(&item, "closed").into_keys().collect(),
+            tokens: number(&item, "tokens"),
+            granted: number(&item, "granted"),
+            spent: number(&item, "spent"),
+            due: item.contains_key("due"),
+        }
+    }
+
+    /// What can be spent at `now`.
+    pub fn balance(&self, now: u64) -> i64 {
+        self.tokens + self.held.values().filter(|held| held.expires_at <= now).map(|held| held.cost).sum::<i64>()
+    }
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub amount: i64,
+    pub kind: String,
+}
+
+/// Somebody with an account, and everything that was seen to happen to it.
+pub struct Person {
+    pub name: &'static str,
+    pub pk: String,
+    pub id: String,
+    pub account: Account,
+    pub ledger: BTreeMap<String, Row>,
+    /// How often tokens were taken for a chat, and how often they were given back, by the chat's id.
+    taken: HashMap<String, u32>,
+    returned: HashMap<String, u32>,
+}
+
+/// Who wrote, as far as it matters here.
+pub struct Writer<'w> {
+    /// The id of the chat that it holds tokens for.
+    pub owner: Option<&'w str>,
+    /// The second at which it sent its settle first.
+    pub settled_at: Option<u64>,
+}
+
+impl Person {
+    pub fn new(name: &'static str, pk: String, id: String, database: &Database) -> Self {
+        let account = Account::read(database, &pk);
+        let mut person = Self { name, pk, id, account, ledger: BTreeMap::new(), taken: HashMap::new(), returned: HashMap::new() };
+        person.ledger = person.read_ledger(database);
+        person
+    }
+
+    /// Looks at the account after a write, and says what about it can't be: the state, or the way there. Gives the ids of the
+    /// chats that the write paid.
+    pub fn observe(&mut self, database: &Database, writer: &Writer<'_>, now: u64, price: i64) -> Result<Vec<String>, String> {
+        let (before, rows_before) = (self.account.clone(), self.ledger.clone());
+        let after = Account::read(database, &self.pk);
+        if after == before {
+            return Ok(Vec::new());
+        }
+        if after.spent != before.spent {
+            self.ledger = self.read_ledger(database);
+        }
+        self.account = after.clone();
+        let name = self.name;
+
+        // The state.
+        if after.tokens < 0 {
+            return Err(format!("{name}'s balance is negative: {after:?}"));
+        }
+        let held: i64 = after.held.values().map(|held| held.cost).sum();
+        if after.granted != after.tokens + held + after.spent {
+            return Err(format!("{name}: granted is not tokens + reservations + spent: {after:?}"));
+        }
+        self.matches_its_ledger()?;
+        if rows_before.iter().any(|(id, row)| self.ledger.get(id) != Some(row)) {
+            return Err(format!("{name}: a row of the ledger changed"));
+        }
+
+        // The way there: every reservation that came or went is a step of the protocol, and nothing else moved.
+        let (mut tokens, mut spent, mut paid) = (before.tokens, before.spent, Vec::new());
+        for (rid, came) in after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held)) {
+            if before.held.contains_key(rid) {
+                return Err(format!("{name}: a reservation took the place of another"));
+            }
+            if came.cost != price || writer.owner != Some(came.owner.as_str()) {
+                return Err(format!("{name}: a reservation of nobody's: {came:?}"));
+            }
+            tokens -= came.cost;
+            *self.taken.entry(came.owner.clone()).or_default() += 1;
+        }
+        for went in before.held.iter().filter(|(rid, _)| !after.held.contains_key(*rid)).map(|(_, held)| held) {
+            let own = writer.owner == Some(went.owner.as_str());
+            let is_paid = self.ledger.contains_key(&went.owner) && !rows_before.contains_key(&went.owner);
+            if is_paid {
+                if !own {
+                    return Err(format!("{name}: somebody settled what another holds"));
+                }
+                if writer.settled_at.is_none_or(|at| at >= went.expires_at) {
+                    return Err(format!("{name}: a chat was settled after its lease"));
+                }
+                spent += went.cost;
+                paid.push(went.owner.clone());
+            } else {
+                if after.spent != before.spent && after.tokens == before.tokens {
+                    return Err(format!("{name}: tokens were spent without a new row of the ledger"));
+                }
+                if !own && went.expires_at > now {
+                    return Err(format!("{name}: somebody released what another holds, before its lease was over"));
+                }
+                tokens += went.cost;
+                *self.returned.entry(went.owner.clone()).or_default() += 1;
+            }
+            let [taken, returned] = [&self.taken, &self.returned].map(|counted| counted.get(&went.owner).copied().unwrap_or(0));
+            if taken != returned + u32::from(self.ledger.contains_key(&went.owner)) {
+                return Err(format!("{name}: {taken} deductions and {returned} refunds of one chat"));
+            }
+        }
+        if (after.tokens, after.spent, after.granted) != (tokens, spent, before.granted) {
+            return Err(format!("{name}: tokens moved without a reservation: {before:?}, then {after:?}"));
+        }
+        Ok(paid)
+    }
+
+    /// `granted` and `spent` are the ledger's sums, and a chat has one row.
+    pub fn matches_its_ledger(&self) -> Result<(), String> {
+        let sum = |chats: bool| self.ledger.values().filter(|row| (row.kind == "chat") == chats).map(|row| row.amount).sum::<i64>();
+        if (self.account.granted, self.account.spent) == (sum(false), -sum(true)) {
+            return Ok(());
+        }
+        Err(format!("{}: the ledger's sums are {} and {}, not {:?}", self.name, sum(false), -sum(true), self.account))
+    }
+
+    /// Reads everything anew, and compares.
+    pub fn audit(&self, database: &Database) -> Result<(), String> {
+        if Account::read(database, &self.pk) != self.account || self.read_ledger(database) != self.ledger {
+            return Err(format!("{}: the store holds what no write was seen to leave", self.name));
+        }
+        self.matches_its_ledger()
+    }
+
+    /// Whether a chat was paid.
+    pub fn paid(&self, chat_id: &str) -> bool {
+        self.ledger.contains_key(chat_id)
+    }
+
+    fn read_ledger(&self, database: &Database) -> BTreeMap<String, Row> {
+        let query = QueryRequest {
+            table_name: "LedgerTable".into(),
+            key_condition_expression: Some("user_id = :user".into()),
+            expression_attribute_values: Some([(":user".to_owned(), AttributeValue::S(self.id.clone()))].into()),
+            ..QueryRequest::default()
+        };
+        let rows = database.query(query).unwrap().items.unwrap_or_default();
+        rows.into_iter().map(|row| (text(&row, "entry_id"), Row { amount: number(&row, "amount"), kind: text(&row, "kind") })).collect()
+    }
+}
+
+/// What a chat is stored as: message, answer, cost and balance.
+pub fn chat(database: &Database, user_id: &str, chat_id: &str) -> Option<(String, String, i64, i64)> {
+    let item = item(database, "ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
+    Some((text(&item, "message"), text(&item, "response"), number(&item, "cost"), number(&item, "tokens_left")))
+}
