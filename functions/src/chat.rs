@@ -85,11 +85,11 @@ fn show(chat: &Chat) -> Reply {
 /// What a finished key stands for, as it was answered the first time. Writes nothing, and asks no AI.
 async fn replay(app: &App, caller: &AccessToken, key_id: &str, fingerprint: &str) -> Result<Option<Response<Body>>> {
     let Some(record) = app.store.record(key_id, app.clock.seconds()).await? else { return Ok(None) };
+    let (account, chat) = tokio::join!(app.store.account(caller), app.store.chat(&caller.user_id, &record.chat_id));
+    account?;
     if record.fingerprint != fingerprint {
         return Err(Error::KeyReused);
     }
-    let (account, chat) = tokio::join!(app.store.account(caller), app.store.chat(&caller.user_id, &record.chat_id));
-    account?;
     let chat = chat?.ok_or_else(|| Error::Internal("a finished key without its chat".into()))?;
     show(&chat).map(http::replayed).map(Some)
 }

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::log;
+use crate::proxy::Proxy;
 
 /// The price of a chat and the grant of a new account, as every dialect knows them.
 pub const PRICE: u64 = 100;
@@ -34,7 +35,13 @@ pub struct Api {
     /// The store behind it.
     pub dynamodb: String,
     http: reqwest::Client,
-    own: Option<Arc<Server>>,
+    own: Option<Arc<Own>>,
+}
+
+/// A server of a test's own, and where its store is if that is AWS's emulator.
+struct Own {
+    server: Server,
+    account: Option<Proxy>,
 }
 
 impl Api {
@@ -54,9 +61,19 @@ impl Api {
         log::listen();
         let mut variables = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
         variables.extend(environment.iter().copied());
+        let account = match std::env::var("TEST_DYNAMODB") {
+            Ok(emulator) if !variables.contains_key("DYNAMODB_ENDPOINT") => Some(Proxy::account(&emulator).await),
+            _ => None,
+        };
+        let store = account.as_ref().map(|account| account.lane().url);
+        if let Some(store) = &store {
+            dynamo::create_tables(store).await.unwrap();
+            variables.insert("DYNAMODB_ENDPOINT", store);
+        }
         let lookup = |name: &str| variables.get(name).map(|value| (*value).to_owned());
         let server = Server::start(0, &Data::Memory, lookup).await.unwrap();
-        Self { url: server.url.clone(), dynamodb: server.dynamo.url.clone(), http: http(), own: Some(Arc::new(server)) }
+        let dynamodb = store.clone().unwrap_or_else(|| server.dynamo.url.clone());
+        Self { url: server.url.clone(), dynamodb, http: http(), own: Some(Arc::new(Own { server, account })) }
     }
 
     /// A server of this test's own whose store has stopped answering, and somebody who had registered before.
@@ -64,7 +81,9 @@ impl Api {
         let store = Self::own(&[]).await;
         let api = store.beside(&[]).await;
         let person = api.person("ann").await;
-        Arc::into_inner(store.own.unwrap()).unwrap().stop().await;
+        let Own { server, account } = Arc::into_inner(store.own.unwrap()).unwrap();
+        drop(account);
+        server.stop().await;
         // Public keys are kept for so long.
         api.server().clock.advance(Duration::from_secs(300));
         (api, person)
@@ -79,7 +98,7 @@ impl Api {
 
     /// This test's own server, where time can be moved and functions can be looked into.
     pub fn server(&self) -> &Server {
-        self.own.as_ref().expect("this test starts its own server")
+        &self.own.as_ref().expect("this test starts its own server").server
     }
 
     /// Whether this is a server of this test's own, where nobody else is busy and no emulator stands in between.
@@ -90,7 +109,7 @@ impl Api {
     /// What the key is derived from that signs this API's tokens.
     pub fn signing_secret(&self) -> String {
         match &self.own {
-            Some(server) => server.dynamo.secret.clone(),
+            Some(own) => own.server.dynamo.secret.clone(),
             None => std::env::var("SIGNING_SECRET").expect("with API_URL, SIGNING_SECRET is the secret behind it"),
         }
     }

@@ -72,6 +72,7 @@ async fn a_replay_is_shown_only_to_whom_the_account_admits() {
     ann.chat_once("k1", "hi").await.is(200);
     api.set(&ann, "active", AttributeValue::Bool(false)).await;
     ann.chat_once("k1", "hi").await.expect(401, "invalid_token");
+    ann.chat_once("k1", "something else").await.expect(401, "invalid_token");
 }
 
 #[tokio::test]

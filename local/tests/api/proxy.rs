@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -126,6 +126,8 @@ pub struct Proxy {
 
 struct Wire {
     upstream: String,
+    /// In whose name calls reach the store, where it isn't their own.
+    authorization: Option<HeaderValue>,
     http: reqwest::Client,
     lanes: Mutex<Vec<Arc<Traffic>>>,
 }
@@ -148,9 +150,20 @@ struct Seen {
 impl Proxy {
     /// Stands before the DynamoDB at `upstream`.
     pub async fn start(upstream: &str) -> Self {
+        Self::over(upstream, None).await
+    }
+
+    /// Stands before AWS's DynamoDB Local at `upstream`, as an account of its own there: that emulator keeps a store per access key.
+    pub async fn account(upstream: &str) -> Self {
+        let key = uuid::Uuid::new_v4().simple();
+        let authorization = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0");
+        Self::over(upstream, Some(authorization.try_into().unwrap())).await
+    }
+
+    async fn over(upstream: &str, authorization: Option<HeaderValue>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let wire = Arc::new(Wire { upstream: upstream.to_owned(), http: reqwest::Client::new(), lanes: Mutex::default() });
+        let wire = Arc::new(Wire { upstream: upstream.to_owned(), authorization, http: reqwest::Client::new(), lanes: Mutex::default() });
         let router = Router::new().fallback(pass).with_state(wire.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, wire, server }
@@ -277,7 +290,10 @@ impl Traffic {
 
 impl Wire {
     /// What the store answers. It does what it was asked even where nobody waits for that any more.
-    async fn forward(&self, headers: HeaderMap, body: Bytes) -> (u16, HeaderMap, Bytes) {
+    async fn forward(&self, mut headers: HeaderMap, body: Bytes) -> (u16, HeaderMap, Bytes) {
+        if let Some(authorization) = &self.authorization {
+            headers.insert("authorization", authorization.clone());
+        }
         let request = self.http.post(&self.upstream).headers(headers).body(body);
         let answered = tokio::spawn(async move {
             let reply = request.send().await.ok()?;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use dynoxide::actions::get_item::GetItemRequest;
-use dynoxide::actions::query::QueryRequest;
-use dynoxide::{AttributeValue, Database, Item};
+use dynoxide::{AttributeValue, Item};
+
+use super::tables::Tables;
 
 /// The number of an attribute; 0 where there is none.
 fn number(item: &Item, name: &str) -> i64 {
@@ -28,13 +28,6 @@ fn map(item: &Item, name: &str) -> Item {
     }
 }
 
-/// An item of a table, behind the API's back.
-pub fn item(database: &Database, table: &str, key: &[(&str, &str)]) -> Option<Item> {
-    let key = key.iter().map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).to_owned()))).collect();
-    let get = GetItemRequest { table_name: table.to_owned(), key, consistent_read: Some(true), ..GetItemRequest::default() };
-    database.get_item(get).unwrap().item
-}
-
 /// Tokens that are held for a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -56,8 +49,8 @@ pub struct Account {
 }
 
 impl Account {
-    fn read(database: &Database, pk: &str) -> Self {
-        let item = item(database, "UsersTable", &[("pk", pk)]).unwrap();
+    fn read(tables: &Tables, pk: &str) -> Self {
+        let item = tables.item("UsersTable", &[("pk", pk)]).unwrap();
         let held = map(&item, "reservations").into_iter().map(|(rid, held)| {
             let AttributeValue::M(held) = held else { panic!("a reservation is a map") };
             let expires_at = number(&held, "expires_at").unsigned_abs();
@@ -107,23 +100,23 @@ pub struct Writer<'w> {
 }
 
 impl Person {
-    pub fn new(name: &'static str, pk: String, id: String, database: &Database) -> Self {
-        let account = Account::read(database, &pk);
+    pub fn new(name: &'static str, pk: String, id: String, tables: &Tables) -> Self {
+        let account = Account::read(tables, &pk);
         let mut person = Self { name, pk, id, account, ledger: BTreeMap::new(), taken: HashMap::new(), returned: HashMap::new() };
-        person.ledger = person.read_ledger(database);
+        person.ledger = person.read_ledger(tables);
         person
     }
 
     /// Looks at the account after a write, and says what about it can't be: the state, or the way there. Gives the ids of the
     /// chats that the write paid.
-    pub fn observe(&mut self, database: &Database, writer: &Writer<'_>, now: u64, price: i64) -> Result<Vec<String>, String> {
+    pub fn observe(&mut self, tables: &Tables, writer: &Writer<'_>, now: u64, price: i64) -> Result<Vec<String>, String> {
         let (before, rows_before) = (self.account.clone(), self.ledger.clone());
-        let after = Account::read(database, &self.pk);
+        let after = Account::read(tables, &self.pk);
         if after == before {
             return Ok(Vec::new());
         }
         if after.spent != before.spent {
-            self.ledger = self.read_ledger(database);
+            self.ledger = self.read_ledger(tables);
         }
         self.account = after.clone();
         let name = self.name;
@@ -196,8 +189,8 @@ impl Person {
     }
 
     /// Reads everything anew, and compares.
-    pub fn audit(&self, database: &Database) -> Result<(), String> {
-        if Account::read(database, &self.pk) != self.account || self.read_ledger(database) != self.ledger {
+    pub fn audit(&self, tables: &Tables) -> Result<(), String> {
+        if Account::read(tables, &self.pk) != self.account || self.read_ledger(tables) != self.ledger {
             return Err(format!("{}: the store holds what no write was seen to leave", self.name));
         }
         self.matches_its_ledger()
@@ -208,20 +201,14 @@ impl Person {
         self.ledger.contains_key(chat_id)
     }
 
-    fn read_ledger(&self, database: &Database) -> BTreeMap<String, Row> {
-        let query = QueryRequest {
-            table_name: "LedgerTable".into(),
-            key_condition_expression: Some("user_id = :user".into()),
-            expression_attribute_values: Some([(":user".to_owned(), AttributeValue::S(self.id.clone()))].into()),
-            ..QueryRequest::default()
-        };
-        let rows = database.query(query).unwrap().items.unwrap_or_default();
+    fn read_ledger(&self, tables: &Tables) -> BTreeMap<String, Row> {
+        let rows = tables.ledger(&self.id);
         rows.into_iter().map(|row| (text(&row, "entry_id"), Row { amount: number(&row, "amount"), kind: text(&row, "kind") })).collect()
     }
 }
 
 /// What a chat is stored as: message, answer, cost and balance.
-pub fn chat(database: &Database, user_id: &str, chat_id: &str) -> Option<(String, String, i64, i64)> {
-    let item = item(database, "ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
+pub fn chat(tables: &Tables, user_id: &str, chat_id: &str) -> Option<(String, String, i64, i64)> {
+    let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     Some((text(&item, "message"), text(&item, "response"), number(&item, "cost"), number(&item, "tokens_left")))
 }

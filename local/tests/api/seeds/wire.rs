@@ -1,4 +1,4 @@
-//! The wire between the SDK and an embedded DynamoDB in this process. Each call waits until the schedule lets it through, and again
+//! The wire between the SDK and a DynamoDB. Each call waits until the schedule lets it through, and again
 //! until the schedule lets its reply through; what happens to either is the schedule's decision.
 
 use std::fmt;
@@ -15,9 +15,8 @@ use aws_sdk_dynamodb::config::{
 use aws_sdk_dynamodb::error::ConnectorError;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use dynoxide::Database;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+
+use super::tables::Tables;
 
 /// A request as it is sent, by whom and when.
 #[derive(Clone, Debug)]
@@ -57,7 +56,7 @@ pub type Sabotage = fn(operation: &str, body: &mut String);
 
 /// Everything that is on its way.
 pub struct Wire {
-    pub database: Database,
+    pub tables: Arc<Tables>,
     /// The task that is being polled; nobody's calls go through at once.
     pub current: Option<usize>,
     pub now: u64,
@@ -75,9 +74,9 @@ pub struct Wire {
 pub struct Connection(Arc<Mutex<Wire>>);
 
 impl Connection {
-    pub fn to(database: Database, sabotage: Option<Sabotage>) -> Self {
+    pub fn to(tables: Arc<Tables>, sabotage: Option<Sabotage>) -> Self {
         let (calls, adrift, pausing) = Default::default();
-        Self(Arc::new(Mutex::new(Wire { database, current: None, now: 0, calls, adrift, pausing, sabotage, next: 0 })))
+        Self(Arc::new(Mutex::new(Wire { tables, current: None, now: 0, calls, adrift, pausing, sabotage, next: 0 })))
     }
 
     pub fn wire(&self) -> MutexGuard<'_, Wire> {
@@ -118,7 +117,7 @@ impl Wire {
         if let Some(sabotage) = self.sabotage {
             sabotage(&packet.operation, &mut body);
         }
-        execute(&self.database, &packet.operation, &body)
+        self.tables.execute(&packet.operation, &body)
     }
 
     /// Gives a waiting call what it waits for.
@@ -148,7 +147,7 @@ impl HttpConnector for Connection {
         let body = String::from_utf8(request.body().bytes().unwrap_or_default().to_vec()).unwrap();
         let mut wire = self.wire();
         let Some(task) = wire.current else {
-            return HttpConnectorFuture::ready(Ok(response(execute(&wire.database, &operation, &body))));
+            return HttpConnectorFuture::ready(Ok(response(wire.tables.execute(&operation, &body))));
         };
         if let Some(index) = wire.pausing.iter().position(|(who, what)| *who == task && *what == operation) {
             wire.pausing.remove(index);
@@ -202,26 +201,5 @@ struct NoPause;
 impl AsyncSleep for NoPause {
     fn sleep(&self, _: std::time::Duration) -> Sleep {
         Sleep::new(std::future::ready(()))
-    }
-}
-
-fn execute(database: &Database, operation: &str, body: &str) -> HttpReply {
-    match operation {
-        "GetItem" => reply(body, |request| database.get_item(request)),
-        "PutItem" => reply(body, |request| database.put_item(request)),
-        "UpdateItem" => reply(body, |request| database.update_item(request)),
-        "DeleteItem" => reply(body, |request| database.delete_item(request)),
-        "Query" => reply(body, |request| database.query(request)),
-        "Scan" => reply(body, |request| database.scan(request)),
-        "TransactWriteItems" => reply(body, |request| database.transact_write_items(request)),
-        other => panic!("the store is not asked to {other}"),
-    }
-}
-
-fn reply<Q: DeserializeOwned, P: Serialize>(body: &str, call: impl FnOnce(Q) -> dynoxide::Result<P>) -> HttpReply {
-    let request = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
-    match call(request) {
-        Ok(reply) => (200, serde_json::to_string(&reply).unwrap()),
-        Err(error) => (error.status_code(), error.to_json()),
     }
 }
