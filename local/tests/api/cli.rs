@@ -31,20 +31,24 @@ impl Drop for Folder {
 }
 
 /// A server that runs as a program of its own.
-struct Running {
+pub struct Running {
     program: Child,
-    url: String,
+    pub url: String,
     printed: String,
 }
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut program = command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::of(command(arguments))
+    }
+
+    pub fn of(mut command: Command) -> Self {
+        let mut program = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
         // The last line of what it prints when it is ready.
         while !printed.lines().any(|line| line.trim_start().starts_with("curl") || line.starts_with("What functions need")) {
-            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{arguments:?} stopped after {printed}");
+            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{command:?} stopped after {printed}");
         }
         let url = printed.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
         Self { program, url, printed }
@@ -73,7 +77,8 @@ impl Drop for Running {
     }
 }
 
-fn command(arguments: &[&str]) -> Command {
+/// The program, with nothing of this process's environment.
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env_clear().env("ADMIN_PASSWORD", "correct horse");
     command

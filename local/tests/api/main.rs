@@ -6,6 +6,7 @@
 mod adjust;
 mod audit;
 mod balance;
+mod bank;
 mod budget;
 mod chat;
 mod chat_history;

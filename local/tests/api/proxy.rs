@@ -2,6 +2,7 @@
 //! the plan names, before the store sees it or after, and keeps copies that come late.
 
 use std::future::pending;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -107,6 +108,26 @@ pub struct Plan {
     pub strikes: Strikes,
 }
 
+/// Faults at random: each attempt of each call meets one, with so many percent.
+#[derive(Clone, Copy, Debug)]
+pub struct Storm {
+    /// The same seed strikes the same attempts of calls that come in the same order.
+    pub seed: u64,
+    pub percent: u64,
+}
+
+impl Storm {
+    /// What happens to an attempt of the `index`-th call.
+    fn fault(self, index: usize, attempt: usize, operation: &str) -> Option<Fault> {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, index, attempt).hash(&mut hasher);
+        let random = hasher.finish();
+        let faults: Vec<_> = Fault::ALL.into_iter().filter(|fault| fault.suits(operation)).collect();
+        let picked = usize::try_from(random / 100).unwrap() % faults.len();
+        (random % 100 < self.percent).then(|| faults[picked])
+    }
+}
+
 /// A call of the SDK, with everything that it sent again.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -142,6 +163,7 @@ struct Traffic {
 #[derive(Default)]
 struct Seen {
     plan: Option<Plan>,
+    storm: Option<Storm>,
     calls: Vec<Call>,
     kept: Vec<(HeaderMap, Bytes)>,
     overdrawn: bool,
@@ -200,9 +222,16 @@ impl Lane {
         seen.calls.clear();
     }
 
+    /// Counts calls anew, and strikes at random.
+    pub fn storm(&self, storm: Storm) {
+        self.strike(None);
+        self.traffic.state.lock().unwrap().storm = Some(storm);
+    }
+
     /// Nothing goes wrong any more.
     pub fn calm(&self) {
-        self.traffic.state.lock().unwrap().plan = None;
+        let mut seen = self.traffic.state.lock().unwrap();
+        (seen.plan, seen.storm) = (None, None);
     }
 
     /// What came by since the last plan.
@@ -213,6 +242,11 @@ impl Lane {
     /// Whether the store ever showed a negative balance.
     pub fn overdrawn(&self) -> bool {
         self.traffic.state.lock().unwrap().overdrawn
+    }
+
+    /// How many faults have struck.
+    pub fn times_struck(&self) -> usize {
+        *self.traffic.struck.borrow()
     }
 
     /// Whether the plan's fault has struck.
@@ -266,6 +300,9 @@ impl Traffic {
             seen.calls.len() - 1
         });
         seen.calls[index].attempts += 1;
+        if let Some(storm) = seen.storm {
+            return storm.fault(index, seen.calls[index].attempts, operation);
+        }
         let plan = seen.plan?;
         let at = match plan.at {
             At::Call(number) => number - 1,
