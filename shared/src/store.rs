@@ -282,7 +282,9 @@ const USER_SHARDS: u8 = 4;
 /// How many partitions the administrators' list of chats is spread over.
 const CHAT_SHARDS: u8 = 16;
 
-/// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried again (503).
+/// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried again (503). So may one whose caller AWS
+/// doesn't know, since credentials grow old and the next instance has others; and one whose request token has stood for something else,
+/// since that may have been done.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for Error {
     fn from(error: SdkError<E, R>) -> Self {
         let transient = match error.as_service_error() {
@@ -298,10 +300,33 @@ impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for Error {
                         | "TransactionConflictException"
                         | "TransactionCanceledException"
                         | "TransactionInProgressException"
+                        | "IdempotentParameterMismatchException"
+                        | "ExpiredTokenException"
+                        | "UnrecognizedClientException"
+                        | "InvalidSignatureException"
                 ) | None
             ),
         };
         let cause = aws::cause(&error);
         if transient { Self::Unavailable(cause) } else { Self::Internal(cause) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+
+    use super::*;
+
+    #[test]
+    fn who_is_not_let_in_may_come_again_and_our_own_mistakes_stay_ours() {
+        let error = |code| Error::from(SdkError::service_error(GetItemError::generic(ErrorMetadata::builder().code(code).build()), ()));
+        for code in ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "ThrottlingException"] {
+            assert!(matches!(error(code), Error::Unavailable(_)), "{code}");
+        }
+        for code in ["ValidationException", "ResourceNotFoundException", "AccessDeniedException"] {
+            assert!(matches!(error(code), Error::Internal(_)), "{code}");
+        }
     }
 }
