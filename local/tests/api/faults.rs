@@ -4,29 +4,31 @@
 //! A run is a server, a wire in front of its store, and a user with a function instance of its own for each case, so that the cases wait
 //! side by side.
 
+mod chats;
+mod refreshes;
+mod registrations;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use aws_sdk_dynamodb::types::AttributeValue;
 use functions::{ENDPOINTS, ROUTES};
 use futures_util::StreamExt;
-use futures_util::future::join_all;
 use futures_util::stream::iter;
 use lambda_http::Body;
 use lambda_http::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use shared::ai::asked;
 use shared::chat::Chat;
 use shared::store::{Bug, Entry, EntryKind, NewAccount, Registered, Session, Store};
-use shared::user::{Account, Role, Username};
+use shared::user::{Account, Email, Role, Username};
 use shared::{App, Tokens};
-use tokio::task::JoinHandle;
 
-use crate::client::{Api, GRANT, PRICE, Person, unique};
+use self::chats::Paying;
+use self::refreshes::Refreshing;
+use crate::client::{Api, GRANT, Person, unique};
 use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
 /// The time of a function: the chat's. (Others have less, but here a hundred wait for each other's passwords.)
@@ -40,6 +42,21 @@ const AT_A_TIME: usize = 96;
 
 const ALL_STRIKES: [Strikes; 3] = [Strikes::Once, Strikes::EachAttempt, Strikes::FromThenOn];
 
+/// Something that is tried.
+trait Scenario: Copy + Debug {
+    type Reply: Debug;
+    /// What a case has to itself besides: the key that it is asked under.
+    type Own;
+
+    /// A case of it in which nothing was asked yet.
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self>;
+
+    async fn ask(case: &Case<Self>) -> Self::Reply;
+
+    /// Whether this is the reply where nothing goes wrong.
+    fn is_usual(self, reply: &Self::Reply) -> bool;
+}
+
 /// What is tried.
 struct Matrix<S> {
     scenarios: Vec<S>,
@@ -49,13 +66,41 @@ struct Matrix<S> {
     calls: Option<Vec<String>>,
 }
 
-impl<S: Copy> Matrix<S> {
+impl<S: Scenario> Matrix<S> {
     fn one(scenario: S, fault: Fault, strikes: Strikes) -> Self {
         Self { scenarios: vec![scenario], faults: vec![fault], strikes: vec![strikes], calls: None }
     }
 
     fn whole(scenarios: &[S]) -> Self {
         Self { scenarios: scenarios.to_vec(), faults: Fault::ALL.to_vec(), strikes: ALL_STRIKES.to_vec(), calls: None }
+    }
+
+    /// Each scenario undisturbed, asked once; and every plan at each of its calls.
+    async fn plans(&self, stand: &Stand) -> Vec<(Case<S>, Vec<Plan>)> {
+        let mut all = Vec::new();
+        for scenario in &self.scenarios {
+            let mut undisturbed = scenario.begin(stand, None, true).await;
+            undisturbed.asks().await;
+            let reply = undisturbed.replies.last().unwrap();
+            let unusual = (!scenario.is_usual(reply)).then(|| format!("{reply:?}"));
+            undisturbed.notes("undisturbed", unusual);
+            let calls = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
+            let plans = plans(&self.calls.clone().unwrap_or(calls), &self.faults, &self.strikes);
+            all.push((undisturbed, plans));
+        }
+        all
+    }
+
+    /// The undisturbed cases; and one for every plan with a client that sends its request again, and with one that doesn't.
+    async fn cases(&self, stand: &Stand) -> Vec<Case<S>> {
+        let mut cases = Vec::new();
+        for (undisturbed, plans) in self.plans(stand).await {
+            let scenario = undisturbed.scenario;
+            let begun = plans.into_iter().flat_map(|plan| [true, false].map(|retries| scenario.begin(stand, Some(plan), retries)));
+            cases.extend(iter(begun).buffered(AT_A_TIME).collect::<Vec<_>>().await);
+            cases.push(undisturbed);
+        }
+        cases
     }
 }
 
@@ -67,11 +112,17 @@ pub struct Stand {
 }
 
 /// A reply to one request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Value,
+}
+
+impl Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.body)
+    }
 }
 
 /// Everything that the store holds.
@@ -108,24 +159,39 @@ impl Stand {
 
     /// Somebody with an account and a session, without the cost of a password.
     pub async fn somebody(&self) -> Person {
+        self.somebody_with(unique("ann"), "no hash of any password", None).await
+    }
+
+    async fn somebody_with(&self, name: String, hash: &str, email: Option<Email>) -> Person {
         let app = &self.api.server().apps["register"];
-        let name = unique("ann");
-        let new = NewAccount {
-            name: Username::parse(&name).unwrap(),
-            email: None,
-            password: "no hash of any password".into(),
-            key: None,
-            role: Role::User,
-            grant: Tokens::new(GRANT).unwrap(),
-            reason: "registration",
-        };
-        let account = new.open(&app.clock);
-        let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
-        assert!(matches!(app.store.register(&new, &account, Some(&session)).await, Ok(Registered::New)));
+        let (account, session) = open(app, &name, hash, email).await;
         let mut registered = shared::auth::issue(app, &account, &session).await.unwrap();
         registered["id"] = json!(account.id);
         Person::of(&self.api, &json!({ "username": name, "password": "none" }), &registered)
     }
+
+    /// Somebody without an account.
+    fn nobody(&self, name: String, password: &str) -> Person {
+        let text = String::new;
+        Person { api: self.api.clone(), id: text(), name, password: password.into(), token: text(), access: text(), refresh: text() }
+    }
+}
+
+/// Writes an account and its first session.
+async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Account, Session) {
+    let new = NewAccount {
+        name: Username::parse(name).unwrap(),
+        email,
+        password: hash.into(),
+        key: None,
+        role: Role::User,
+        grant: Tokens::new(GRANT).unwrap(),
+        reason: "registration",
+    };
+    let account = new.open(&app.clock);
+    let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
+    assert!(matches!(app.store.register(&new, &account, Some(&session)).await, Ok(Registered::New)));
+    (account, session)
 }
 
 /// What API Gateway sends for a request: a POST where there is a body.
@@ -177,14 +243,31 @@ impl Stand {
         self.api.server().clock.seconds()
     }
 
-    async fn scan<T: DeserializeOwned>(&self, table: &str) -> Vec<T> {
-        let client = local::dynamo::client(&self.api.dynamodb);
-        let items = client.scan().table_name(table).consistent_read(true).into_paginator().items().send();
-        items.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|item| serde_dynamo::from_item(item).unwrap()).collect()
+    pub async fn world(&self) -> World {
+        World::at(&self.api.dynamodb).await
     }
 
-    pub async fn world(&self) -> World {
-        let mut world = World {
+    /// The balance that a token opens, if it opens one.
+    async fn balance(&self, token: &str) -> Option<u64> {
+        let bearer = format!("Bearer {token}");
+        let reply = self.clean("balance", "/api/tokens", &[("authorization", &bearer)], Value::Null).await;
+        (reply.status == 200).then(|| reply.body["tokens"].as_u64().unwrap())
+    }
+
+    async fn refresh(&self, refresh: &Value) -> Reply {
+        self.clean("token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await
+    }
+}
+
+async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
+    let items = local::dynamo::client(dynamodb).scan().table_name(table).consistent_read(true).into_paginator().items().send();
+    items.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|item| serde_dynamo::from_item(item).unwrap()).collect()
+}
+
+impl World {
+    /// What the DynamoDB at this URL holds.
+    async fn at(dynamodb: &str) -> Self {
+        let mut world = Self {
             accounts: HashMap::new(),
             due: HashSet::new(),
             ledger: HashMap::new(),
@@ -192,7 +275,7 @@ impl Stand {
             sessions: Vec::new(),
             claims: Vec::new(),
         };
-        for user in self.scan::<Value>("UsersTable").await {
+        for user in scan::<Value>(dynamodb, "UsersTable").await {
             if user["pk"].as_str().unwrap().starts_with("email:") {
                 world.claims.push(user);
                 continue;
@@ -204,20 +287,18 @@ impl Stand {
             let account = serde_json::from_value(user).unwrap_or_else(|error| panic!("an account that can't be: {error}"));
             world.accounts.insert(id, account);
         }
-        for entry in self.scan::<Entry>("LedgerTable").await {
+        for entry in scan::<Entry>(dynamodb, "LedgerTable").await {
             world.ledger.entry(entry.user_id.clone()).or_default().push(entry);
         }
-        for chat in self.scan::<Chat>("ChatsTable").await {
+        for chat in scan::<Chat>(dynamodb, "ChatsTable").await {
             world.chats.entry(chat.user_id.clone()).or_default().push(chat);
         }
-        let tokens = self.scan::<Value>("TokensTable").await;
+        let tokens = scan::<Value>(dynamodb, "TokensTable").await;
         let sessions = tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with("session:"));
         world.sessions = sessions.map(|session| session["user_id"].as_str().unwrap().to_owned()).collect();
         world
     }
-}
 
-impl World {
     fn ledger(&self, id: &str) -> &[Entry] {
         self.ledger.get(id).map_or(&[], Vec::as_slice)
     }
@@ -241,8 +322,9 @@ impl World {
             wrong.push(format!("granted {granted} is not tokens {tokens} + reservations {held} + spent {spent}"));
         }
         let sum = |kind: EntryKind| self.ledger(id).iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount).sum::<i64>();
-        if i64::try_from(granted).unwrap() != sum(EntryKind::Grant) {
-            wrong.push(format!("granted {granted} is not the ledger's {}", sum(EntryKind::Grant)));
+        let given = sum(EntryKind::Grant) + sum(EntryKind::Adjustment);
+        if i64::try_from(granted).unwrap() != given {
+            wrong.push(format!("granted {granted} is not the ledger's {given}"));
         }
         if i64::try_from(spent).unwrap() != -sum(EntryKind::Chat) {
             wrong.push(format!("spent {spent} is not the ledger's {}", -sum(EntryKind::Chat)));
@@ -315,7 +397,7 @@ impl Reply {
 }
 
 /// One fault at one call, for one user.
-struct Case<S> {
+struct Case<S: Scenario> {
     scenario: S,
     plan: Option<Plan>,
     /// Whether the client sends its request again.
@@ -323,15 +405,40 @@ struct Case<S> {
     lane: Lane,
     app: App,
     who: Person,
-    key: Option<String>,
-    replies: Vec<Reply>,
+    own: S::Own,
+    replies: Vec<S::Reply>,
     wrong: Vec<String>,
 }
 
-impl<S: Copy + Debug> Case<S> {
-    fn new(stand: &Stand, function: &str, scenario: S, plan: Option<Plan>, retries: bool, who: Person, key: Option<String>) -> Self {
+impl<S: Scenario> Case<S> {
+    fn new(stand: &Stand, function: &str, scenario: S, plan: Option<Plan>, retries: bool, who: Person, own: S::Own) -> Self {
         let lane = stand.proxy.lane();
-        Self { scenario, plan, retries, app: stand.app(function, &lane), lane, who, key, replies: Vec::new(), wrong: Vec::new() }
+        Self { scenario, plan, retries, app: stand.app(function, &lane), lane, who, own, replies: Vec::new(), wrong: Vec::new() }
+    }
+
+    async fn asks(&mut self) {
+        let reply = S::ask(self).await;
+        self.replies.push(reply);
+    }
+
+    /// The request under its fault, and whatever of it comes late.
+    async fn runs(&mut self) {
+        self.asks().await;
+        self.lane.deliver().await;
+        self.was_struck();
+    }
+
+    /// Proves that the fault struck, and that it was met as it should be: once, nobody but the SDK noticed.
+    fn was_struck(&mut self) {
+        let Some(plan) = self.plan else { return };
+        if !self.lane.was_struck() {
+            self.notes("the request", ["the fault never struck".into()]);
+        }
+        let reply = self.replies.last().unwrap();
+        if plan.strikes == Strikes::Once && plan.fault.is_sent_again() && !self.scenario.is_usual(reply) {
+            let sentence = format!("a single fault was noticed: {reply:?}");
+            self.notes("the request", [sentence]);
+        }
     }
 
     fn notes(&mut self, moment: &str, wrong: impl IntoIterator<Item = String>) {
@@ -342,24 +449,37 @@ impl<S: Copy + Debug> Case<S> {
     fn verdict(&self) -> Vec<String> {
         let again = if self.retries { "sent again" } else { "not sent again" };
         let plan = self.plan.map_or("no fault".into(), |plan| format!("{:?} {:?} at {:?}", plan.fault, plan.strikes, plan.at));
-        let replies: Vec<_> = self.replies.iter().map(|reply| format!("{} {}", reply.status, reply.code())).collect();
         let calls: Vec<_> = self.lane.calls().iter().map(|call| format!("{} x{}", call.operation, call.attempts)).collect();
-        let name = format!("{:?}, {plan}, {again}, {} {}, {replies:?} {calls:?}", self.scenario, self.who.name, self.who.id);
-        self.wrong.iter().map(|sentence| format!("{name}\n    {sentence}")).collect()
+        let name = format!("{:?}, {plan}, {again}, {} {}, {:?} {calls:?}", self.scenario, self.who.name, self.who.id, self.replies);
+        let weak = self.lane.weak_reads().into_iter().map(|read| format!("a read without its consistency: {read}"));
+        self.wrong.iter().cloned().chain(weak).map(|sentence| format!("{name}\n    {sentence}")).collect()
+    }
+}
+
+impl<S: Scenario<Reply = Reply>> Case<S> {
+    /// The next request, where nothing goes wrong any more.
+    async fn runs_again(&mut self, expected: &[(u16, &str)]) {
+        self.asks().await;
+        let wrong = self.replies.last().unwrap().audit(expected);
+        self.notes("sent again", wrong);
     }
 
-    /// Proves that the fault struck, and that it was met as it should be: once, nobody but the SDK noticed.
-    fn was_struck(&mut self, undisturbed: u16) {
-        let Some(plan) = self.plan else { return };
-        if !self.lane.was_struck() {
-            self.notes("the request", ["the fault never struck".into()]);
+    /// Whether the tokens of every success open the account, and can be refreshed.
+    async fn tokens_hold(&mut self, stand: &Stand) {
+        let mut wrong = Vec::new();
+        for reply in self.replies.iter().filter(|reply| reply.status < 300) {
+            for token in ["access", "token"] {
+                let balance = stand.balance(reply.body[token].as_str().unwrap()).await;
+                if balance != Some(GRANT) {
+                    wrong.push(format!("a token doesn't hold: it opens {balance:?}"));
+                }
+            }
+            let refreshed = stand.refresh(&reply.body["refresh"]).await;
+            if refreshed.status != 200 {
+                wrong.push(format!("a session can't be refreshed: {refreshed:?}"));
+            }
         }
-        let reply = self.replies.last().unwrap();
-        // The SDK doesn't repeat what was answered with something that it can't read.
-        if plan.strikes == Strikes::Once && plan.fault != Fault::Garbled && reply.status != undisturbed {
-            let sentence = format!("a single fault was noticed: {} {}", reply.status, reply.body);
-            self.notes("the request", [sentence]);
-        }
+        self.notes("with its tokens", wrong);
     }
 }
 
@@ -369,8 +489,8 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
     let mut plans = Vec::new();
     for operation in calls {
         let nth = seen.entry(operation).and_modify(|count| *count += 1).or_insert(1);
-        let operation =
-            ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"].into_iter().find(|known| known == operation).unwrap();
+        let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
+        let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
             // What is done and answered isn't sent again.
             let strikes = strikes.iter().filter(|strikes| !(*fault == Fault::Again && **strikes == Strikes::EachAttempt));
@@ -384,602 +504,42 @@ async fn side_by_side<C>(cases: &mut [C], each: impl AsyncFn(&mut C)) {
     iter(cases).for_each_concurrent(AT_A_TIME, |case| each(case)).await;
 }
 
-/// What is charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Paying {
-    Chat,
-    KeyedChat,
-    /// The AI fails.
-    FailingChat,
-    KeyedFailingChat,
-    /// Expired reservations hold all tokens.
-    ChatBehindExpired,
-    /// The key is finished.
-    Replay,
-}
-
-impl Paying {
-    const ALL: [Self; 6] = [Self::Chat, Self::KeyedChat, Self::FailingChat, Self::KeyedFailingChat, Self::ChatBehindExpired, Self::Replay];
-
-    fn is_keyed(self) -> bool {
-        matches!(self, Self::KeyedChat | Self::KeyedFailingChat | Self::Replay)
-    }
-
-    /// A message that nobody else sends.
-    fn message(self, who: &Person) -> String {
-        format!("{} {}", if self.succeeds() == 200 { "hi" } else { "!fail" }, who.name)
-    }
-
-    /// The status where nothing goes wrong.
-    fn succeeds(self) -> u16 {
-        if matches!(self, Self::FailingChat | Self::KeyedFailingChat) { 502 } else { 200 }
-    }
-}
-
-impl Case<Paying> {
-    async fn paying(stand: &Stand, scenario: Paying, plan: Option<Plan>, retries: bool) -> Self {
-        let who = stand.somebody().await;
-        let key = scenario.is_keyed().then(|| "k1".to_owned());
-        let mut case = Self::new(stand, "chat", scenario, plan, retries, who, key);
-        match scenario {
-            Paying::ChatBehindExpired => {
-                case.who.holds_everything().await;
-            }
-            Paying::Replay => case.asks().await,
-            _ => {}
-        }
-        case.lane.strike(plan);
-        case
-    }
-
-    async fn asks(&mut self) {
-        let reply = self.says(&self.scenario.message(&self.who)).await;
-        self.replies.push(reply);
-    }
-
-    fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
-        let (app, bearer, key, body) = (self.app.clone(), self.who.bearer(), self.key.clone(), json!({ "message": message }));
-        async move {
-            let mut headers = vec![("authorization", bearer.as_str())];
-            headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
-            ask(&app, "chat", "/api/chat", &headers, body).await
-        }
-    }
-
-    /// Begins a chat whose AI takes its time, and comes back when it was asked.
-    async fn falls_asleep(&self) -> JoinHandle<Reply> {
-        let message = format!("!slow 2500 {}", self.who.name);
-        let before = asked::times(&message);
-        let asleep = tokio::spawn(self.says(&message));
-        while asked::times(&message) == before {
-            assert!(!asleep.is_finished(), "a chat did not wait");
-            tokio::task::yield_now().await;
-        }
-        asleep
-    }
-
-    /// The request under its fault, and whatever of it comes late.
-    async fn runs(&mut self) {
-        self.asks().await;
-        self.lane.deliver().await;
-        self.was_struck(self.scenario.succeeds());
-    }
-
-    /// The next request, where nothing goes wrong any more.
-    async fn runs_again(&mut self, expected: &[(u16, &str)]) {
-        self.asks().await;
-        let wrong = self.replies.last().unwrap().audit(expected);
-        self.notes("sent again", wrong);
-    }
-
-    /// What must be true at any moment at which nothing runs.
-    fn audit(&mut self, moment: &str, world: &World, now: u64) {
-        let id = self.who.id.clone();
-        let mut wrong = world.audit(&id);
-        if self.lane.overdrawn() {
-            wrong.push("the balance was negative".into());
-        }
-        let expected: &[(u16, &str)] = &[(200, ""), (409, "idempotency_key_running"), (502, "ai_failed"), (503, "unavailable"), (503, "not_charged")];
-        for reply in &self.replies {
-            wrong.extend(reply.audit(expected));
-        }
-
-        let (chats, account) = (world.chats(&id), &world.accounts[&id]);
-        let answered: Vec<_> = self.replies.iter().filter(|reply| reply.status == 200).collect();
-        for reply in &answered {
-            let Some(chat) = chats.iter().find(|chat| reply.body["id"] == chat.chat_id) else {
-                wrong.push(format!("an answer was served and no chat is stored: {}", reply.body));
-                continue;
-            };
-            if reply.body["response"] != chat.response || reply.body["message"] != chat.message || reply.body["tokens_left"] != chat.tokens_left.get()
-            {
-                wrong.push(format!("{} is not the chat {chat:?}", reply.body));
-            }
-            if reply.replayed() && answered.iter().any(|other| other.body != reply.body) {
-                wrong.push(format!("a replay differs: {}", reply.body));
-            }
-        }
-        let known: HashSet<_> = answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
-        if !self.scenario.is_keyed() && known.len() != answered.len() {
-            wrong.push("two chats have one id".into());
-        }
-        let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
-        let most = if self.scenario.is_keyed() { 1 } else { known.len() + unknown };
-        if chats.len() < known.len() || chats.len() > most || chats.len() > known.len() + unknown {
-            wrong.push(format!("{} chats were charged, {} were answered and {unknown} are unknown", chats.len(), known.len()));
-        }
-
-        // What is answered again, refused or running asks no AI.
-        let failed = self.replies.iter().filter(|reply| matches!(reply.status, 502 | 503)).count();
-        let asked = asked::times(&self.scenario.message(&self.who));
-        if asked > known.len() + failed {
-            wrong.push(format!("the AI was asked {asked} times"));
-        }
-
-        let open = self.replies.iter().filter(|reply| reply.is_unknown() || reply.detail().contains("tokens held")).count();
-        // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes back.
-        let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
-        let live = account.reservations.values().filter(|reservation| reservation.expires_at > now).count();
-        if live > open + copied {
-            wrong.push(format!("{live} reservations stand and {open} requests have an unknown outcome"));
-        }
-        let free = account.balance(now).get() + u64::try_from(live).unwrap() * PRICE + account.spent.get();
-        if free != account.granted.get() {
-            wrong.push(format!("the balance that is shown, {}, is not what is free", account.balance(now)));
-        }
-        self.notes(moment, wrong);
-    }
-}
-
-impl Person {
-    /// Has all tokens held by a chat that died long ago.
-    async fn holds_everything(&self) {
-        let number = |number: u64| AttributeValue::N(number.to_string());
-        let fields = [("cost", number(GRANT)), ("owner", AttributeValue::S("a-chat".into())), ("expires_at", number(1))];
-        let reservation = AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into());
-        self.api.set(self, "due", number(1)).await;
-        self.api.set(self, "reservations", AttributeValue::M([("dead".to_owned(), reservation)].into())).await;
-        self.has_left(0).await;
-    }
-}
-
-/// Runs the matrix, and says what is wrong: nothing, it is to be hoped; and how many cases there were.
-async fn chats(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
-    let mut cases = Vec::new();
-    for scenario in &matrix.scenarios {
-        let mut undisturbed = Case::paying(stand, *scenario, None, true).await;
-        undisturbed.asks().await;
-        let status = undisturbed.replies.last().unwrap().status;
-        undisturbed.notes("undisturbed", (status != scenario.succeeds()).then(|| format!("answered {status}")));
-        let calls: Vec<_> = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
-        let calls = matrix.calls.clone().unwrap_or(calls);
-        for plan in plans(&calls, &matrix.faults, &matrix.strikes) {
-            cases.extend(join_all([true, false].map(|retries| Case::paying(stand, *scenario, Some(plan), retries))).await);
-        }
-        cases.push(undisturbed);
-    }
-
-    side_by_side(&mut cases, async |case| {
-        if case.plan.is_some() {
-            case.runs().await;
-        }
-    })
-    .await;
-    let world = stand.world().await;
-    for case in &mut cases {
-        case.audit("after the request", &world, stand.now());
-        case.lane.calm();
-    }
-
-    // Another payload under a key that stands for something is refused, and changes nothing.
-    let before = world;
-    side_by_side(&mut cases, async |case| {
-        let id = &case.who.id;
-        if case.retries && case.key.is_some() && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty()) {
-            let other = case.says("something else").await;
-            case.notes("another payload", other.audit(&[(422, "idempotency_key_reused")]));
-        }
-    })
-    .await;
-    let world = stand.world().await;
-    for case in &mut cases {
-        case.notes("another payload", (before.of(&case.who.id) != world.of(&case.who.id)).then(|| "something changed".into()));
-    }
-
-    side_by_side(&mut cases, async |case| {
-        if case.retries {
-            let running = if case.key.is_some() { (409, "idempotency_key_running") } else { (200, "") };
-            let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
-            case.runs_again(&[usual, running]).await;
-        }
-    })
-    .await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world, stand.now()));
-
-    stand.after_the_lease();
-    side_by_side(&mut cases, async |case| {
-        if case.retries && case.key.is_some() {
-            let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
-            case.runs_again(&[usual]).await;
-        }
-    })
-    .await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the lease", &world, stand.now()));
-
-    stand.sweep().await;
-    let rest = stand.world().await;
-    for case in &mut cases {
-        case.audit("after the sweep", &rest, stand.now());
-        case.notes("after the sweep", rest.at_rest(&case.who.id));
-    }
-
-    // Copies come once more, when everything is over: they change nothing that lasts.
-    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after late copies", &world, stand.now()));
-    stand.after_the_lease();
-    stand.sweep().await;
-    let world = stand.world().await;
-    for case in &mut cases {
-        case.audit("at the end", &world, stand.now());
-        case.notes("at the end", world.at_rest(&case.who.id));
-        let same = |of: &World| (of.accounts[&case.who.id].tokens, of.accounts[&case.who.id].spent, of.chats(&case.who.id).len());
-        let changed = same(&rest) != same(&world);
-        case.notes("at the end", changed.then(|| "a late copy changed something for good".into()));
-    }
-    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
-}
-
-/// What is registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Registering {
-    Once,
-    Keyed,
-    /// The key is finished.
-    Again,
-}
-
-impl Case<Registering> {
-    async fn registering(stand: &Stand, scenario: Registering, plan: Option<Plan>, retries: bool) -> Self {
-        let name = unique("ben");
-        let text = String::new;
-        let who = Person { api: stand.api.clone(), id: text(), name, password: "secret123".into(), token: text(), access: text(), refresh: text() };
-        let key = (scenario != Registering::Once).then(|| "k1".to_owned());
-        let mut case = Self::new(stand, "register", scenario, plan, retries, who, key);
-        if scenario == Registering::Again {
-            case.asks().await;
-        }
-        case.lane.strike(plan);
-        case
-    }
-
-    async fn asks(&mut self) {
-        let headers: Vec<_> = self.key.as_deref().map(|key| ("idempotency-key", key)).into_iter().collect();
-        let body = json!({ "username": self.who.name, "password": self.who.password, "email": self.address() });
-        let reply = ask(&self.app, "register", "/api/register", &headers, body).await;
-        self.replies.push(reply);
-    }
-
-    fn address(&self) -> String {
-        format!("{}@example.com", self.who.name)
-    }
-
-    async fn runs(&mut self) {
-        self.asks().await;
-        self.lane.calm();
-        self.lane.deliver().await;
-        self.was_struck(201);
-    }
-
-    fn audit(&mut self, moment: &str, world: &World) {
-        let mut wrong = Vec::new();
-        for reply in &self.replies {
-            wrong.extend(reply.audit(&[(201, ""), (409, "username_taken"), (503, "unavailable")]));
-        }
-        let accounts: Vec<_> = world.accounts.values().filter(|account| account.name == self.who.name).collect();
-        let claims: Vec<_> = world.claims.iter().filter(|claim| claim["label"] == self.address()).collect();
-        let done = self.replies.iter().any(|reply| matches!(reply.status, 201 | 409));
-        let unknown = self.replies.iter().any(Reply::is_unknown);
-        if accounts.len() > 1 || (done && accounts.is_empty()) || (!done && !unknown && !accounts.is_empty()) {
-            wrong.push(format!("{} accounts have the name", accounts.len()));
-        }
-        if claims.len() != accounts.len() || claims.iter().zip(&accounts).any(|(claim, account)| claim["id"] != account.id) {
-            wrong.push(format!("the address is claimed by {claims:?}"));
-        }
-        for account in accounts {
-            wrong.extend(world.audit(&account.id));
-            wrong.extend(world.at_rest(&account.id));
-            let rows = world.ledger(&account.id);
-            if rows.len() != 1 || account.granted.get() != GRANT || account.tokens.get() != GRANT {
-                wrong.push(format!("not granted once: {account:?} {rows:?}"));
-            }
-            for reply in self.replies.iter().filter(|reply| reply.status == 201) {
-                if reply.body["id"] != account.id || reply.body["tokens"] != GRANT || reply.body["email"] != self.address() {
-                    wrong.push(format!("{} is not the account {account:?}", reply.body));
-                }
-            }
-            // A session for each 201, and perhaps one for each unknown outcome.
-            let granted = self.replies.iter().filter(|reply| reply.status == 201).count();
-            let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
-            let sessions = world.sessions.iter().filter(|user| **user == account.id).count();
-            if sessions < granted || sessions > granted + unknown {
-                wrong.push(format!("{sessions} sessions for {granted} answered registrations"));
-            }
-        }
-        self.notes(moment, wrong);
-    }
-
-    /// Whether the tokens of every 201 open the account, and can be refreshed.
-    async fn tokens_hold(&mut self, stand: &Stand) {
-        let mut wrong = Vec::new();
-        for reply in self.replies.iter().filter(|reply| reply.status == 201) {
-            for token in ["access", "token"] {
-                let bearer = format!("Bearer {}", reply.body[token].as_str().unwrap());
-                let balance = stand.clean("balance", "/api/tokens", &[("authorization", &bearer)], Value::Null).await;
-                if balance.status != 200 || balance.body["tokens"] != GRANT {
-                    wrong.push(format!("a token of a registration doesn't hold: {} {}", balance.status, balance.body));
-                }
-            }
-            let refreshed = stand.clean("token_refresh", "/api/token/refresh", &[], json!({ "refresh": reply.body["refresh"] })).await;
-            if refreshed.status != 200 {
-                wrong.push(format!("a registration can't be refreshed: {} {}", refreshed.status, refreshed.body));
-            }
-        }
-        self.notes("with its tokens", wrong);
-    }
-}
-
-async fn registrations(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
-    let mut cases = Vec::new();
-    for scenario in &matrix.scenarios {
-        let mut undisturbed = Case::registering(stand, *scenario, None, true).await;
-        undisturbed.asks().await;
-        let status = undisturbed.replies.last().unwrap().status;
-        undisturbed.notes("undisturbed", (status != 201).then(|| format!("answered {status}")));
-        let calls: Vec<_> = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
-        for plan in plans(&calls, &matrix.faults, &matrix.strikes) {
-            cases.extend(join_all([true, false].map(|retries| Case::registering(stand, *scenario, Some(plan), retries))).await);
-        }
-        cases.push(undisturbed);
-    }
-    side_by_side(&mut cases, async |case| {
-        if case.plan.is_some() {
-            case.runs().await;
-        }
-    })
-    .await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
-
-    side_by_side(&mut cases, async |case| {
-        if case.retries {
-            case.asks().await;
-            let (stood, reply) = (world.accounts.values().any(|account| account.name == case.who.name), case.replies.last().unwrap());
-            let expected = if stood && case.key.is_none() { (409, "username_taken") } else { (201, "") };
-            let mut wrong = reply.audit(&[expected]);
-            if reply.replayed() != (stood && case.key.is_some()) {
-                wrong.push(format!("replayed: {}", reply.replayed()));
-            }
-            case.notes("sent again", wrong);
-        }
-    })
-    .await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
-
-    side_by_side(&mut cases, async |case| {
-        case.lane.deliver_much_later().await;
-        case.tokens_hold(stand).await;
-    })
-    .await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
-    let mut wrong: Vec<_> = cases.iter().flat_map(Case::verdict).collect();
-    for user in world.ledger.keys().chain(&world.sessions).filter(|user| !world.accounts.contains_key(*user)) {
-        wrong.push(format!("{user} has a ledger row or a session, and no account"));
-    }
-    (cases.len(), wrong)
-}
-
-/// What is refreshed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refreshing {
-    /// The token that the session began with.
-    First,
-    /// Its successor.
-    Second,
-    /// The first, when its successor has been used: somebody has an old copy.
-    Dead,
-}
-
-impl Case<Refreshing> {
-    async fn refreshing(stand: &Stand, scenario: Refreshing, plan: Option<Plan>, retries: bool) -> Self {
-        let who = stand.somebody().await;
-        let mut case = Self::new(stand, "token_refresh", scenario, plan, retries, who, None);
-        if scenario != Refreshing::First {
-            let second = case.next_of(&case.who.refresh).await.unwrap();
-            match scenario {
-                Refreshing::Dead => drop(case.next_of(&second).await.unwrap()),
-                _ => case.who.refresh = second,
-            }
-        }
-        case.lane.strike(plan);
-        case
-    }
-
-    /// The successor of a refresh token, where nothing goes wrong.
-    async fn next_of(&self, refresh: &str) -> Option<String> {
-        let reply = ask(&self.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await;
-        reply.body["refresh"].as_str().map(str::to_owned)
-    }
-
-    async fn asks(&mut self) {
-        let reply = ask(&self.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": self.who.refresh })).await;
-        self.replies.push(reply);
-    }
-
-    fn succeeds(&self) -> (u16, &'static str) {
-        if self.scenario == Refreshing::Dead { (401, "invalid_token") } else { (200, "") }
-    }
-
-    async fn runs(&mut self, stand: &Stand) {
-        self.asks().await;
-        self.lane.calm();
-        self.lane.deliver().await;
-        self.was_struck(self.succeeds().0);
-        if self.retries {
-            self.asks().await;
-            let wrong = self.replies.last().unwrap().audit(&[self.succeeds()]);
-            self.notes("sent again", wrong);
-        }
-        self.lane.deliver_much_later().await;
-        let expected = [self.succeeds(), (503, "unavailable")];
-        let wrong: Vec<_> = self.replies.iter().flat_map(|reply| reply.audit(&expected)).collect();
-        self.notes("the replies", wrong);
-        let wrong = match self.scenario {
-            Refreshing::Dead => self.is_over(stand).await,
-            _ => self.goes_on(stand).await,
-        };
-        self.notes("afterwards", wrong);
-    }
-
-    /// What is wrong with a session that must go on, until a dead token ends it.
-    async fn goes_on(&self, stand: &Stand) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let given: HashSet<_> = self.replies.iter().filter_map(|reply| reply.body["refresh"].as_str()).collect();
-        if given.len() > 1 {
-            wrong.push(format!("{} different successors", given.len()));
-        }
-        for reply in self.replies.iter().filter(|reply| reply.status == 200) {
-            wrong.extend((!self.opens(stand, reply.body["access"].as_str().unwrap()).await).then(|| "an access token that opens nothing".into()));
-        }
-        let Some(next) = self.next_of(&self.who.refresh).await else { return vec!["the session is over".into()] };
-        if given.iter().any(|given| *given != next) {
-            wrong.push("another successor than before".into());
-        }
-        let Some(last) = self.next_of(&next).await else { return vec!["the successor is refused".into()] };
-        if !self.opens(stand, &self.who.access).await {
-            wrong.push("the session's first access token opens nothing".into());
-        }
-        if self.next_of(&self.who.refresh).await.is_some() || self.next_of(&last).await.is_some() {
-            wrong.push("a dead token didn't end the session".into());
-        }
-        wrong
-    }
-
-    /// What is wrong with a session whose dead token was presented.
-    async fn is_over(&self, stand: &Stand) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if self.replies.iter().all(Reply::is_unknown) && self.next_of(&self.who.refresh).await.is_some() {
-            wrong.push("a dead token was taken".into());
-        }
-        if self.opens(stand, &self.who.access).await {
-            wrong.push("an access token of an ended session holds".into());
-        }
-        wrong
-    }
-
-    async fn opens(&self, stand: &Stand, access: &str) -> bool {
-        let bearer = format!("Bearer {access}");
-        stand.clean("balance", "/api/tokens", &[("authorization", &bearer)], Value::Null).await.status == 200
-    }
-}
-
-async fn refreshes(stand: &Stand, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) {
-    let mut cases = Vec::new();
-    for scenario in &matrix.scenarios {
-        let mut undisturbed = Case::refreshing(stand, *scenario, None, true).await;
-        undisturbed.asks().await;
-        let calls: Vec<_> = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
-        for plan in plans(&calls, &matrix.faults, &matrix.strikes) {
-            cases.extend(join_all([true, false].map(|retries| Case::refreshing(stand, *scenario, Some(plan), retries))).await);
-        }
-        cases.push(undisturbed);
-    }
-    side_by_side(&mut cases, async |case| case.runs(stand).await).await;
-    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
-}
-
-/// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give back tokens that came back before.
-async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
-    let [mut swept, mut retaken, mut unswept] = [
-        Case::paying(stand, Paying::Chat, None, false).await,
-        Case::paying(stand, Paying::KeyedChat, None, true).await,
-        Case::paying(stand, Paying::Chat, None, false).await,
-    ];
-    let swept_wakes = swept.falls_asleep().await;
-    let retaken_wakes = retaken.falls_asleep().await;
-    stand.after_the_lease();
-    stand.sweep().await;
-    let unswept_wakes = unswept.falls_asleep().await;
-    stand.after_the_lease();
-    // Another run of the same key holds tokens when the first one wakes.
-    let second_run = retaken.falls_asleep().await;
-
-    for (case, wakes) in [(&mut swept, swept_wakes), (&mut retaken, retaken_wakes), (&mut unswept, unswept_wakes)] {
-        let woken = wakes.await.unwrap();
-        case.notes("the sleeper", woken.audit(&[(503, "not_charged")]));
-        case.replies.push(woken);
-    }
-    let second = second_run.await.unwrap();
-    retaken.notes("the second run", second.audit(&[(200, "")]));
-    retaken.replies.push(second);
-    let mut cases = [swept, retaken, unswept];
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after they woke", &world, stand.now()));
-    stand.after_the_lease();
-    stand.sweep().await;
-    let world = stand.world().await;
-    for case in &mut cases {
-        case.audit("at the end", &world, stand.now());
-        case.notes("at the end", world.at_rest(&case.who.id));
-    }
-    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
-}
-
 #[track_caller]
 fn none((cases, wrong): (usize, Vec<String>)) {
     assert!(wrong.is_empty(), "{} violations in {cases} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
+#[tokio::test]
+async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
     let stand = Stand::start(None).await;
-    none(chats(&stand, Matrix::whole(&Paying::ALL)).await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once() {
-    let stand = Stand::start(None).await;
-    none(registrations(&stand, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again])).await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session() {
-    let stand = Stand::start(None).await;
-    none(refreshes(&stand, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
-    let stand = Stand::start(None).await;
-    none(sleepers(&stand).await);
+    let (ann, lane) = (stand.somebody().await, stand.proxy.lane());
+    let bearer = ann.bearer();
+    let pages = [("balance", "/api/tokens"), ("profile", "/api/user/profile"), ("chat_history", "/api/chat"), ("ledger", "/api/user/ledger")];
+    for (function, path) in pages {
+        lane.strike(None);
+        let reply = ask(&stand.app(function, &lane), function, path, &[("authorization", &bearer)], Value::Null).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(!lane.calls().is_empty(), "{function} reads nothing");
+    }
+    let store = stand.app("sweep", &lane).store;
+    store.public_keys().await.unwrap();
+    store.account_keys(None).await.unwrap();
+    assert_eq!(store.audit(&ann.name).await.unwrap().differences, []);
+    assert_eq!(lane.weak_reads(), [""; 0]);
 }
 
 /// What a mistake does is seen by the part of the matrix that is run with it.
 async fn finds(bug: Bug, sentence: &str) {
     let stand = Stand::start(Some(bug)).await;
     let (cases, wrong) = match bug {
-        Bug::DeductWithoutGuard => chats(&stand, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await,
-        Bug::RefundUnconditionally => chats(&stand, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once)).await,
+        Bug::DeductWithoutGuard => chats::run(&stand, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await,
+        Bug::RefundUnconditionally => chats::run(&stand, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once)).await,
         Bug::ReplyBeforeSettling => {
             let matrix = Matrix::one(Paying::Chat, Fault::ResetBefore, Strikes::EachAttempt);
-            chats(&stand, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix }).await
+            chats::run(&stand, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix }).await
         }
-        Bug::RotateStrictly => refreshes(&stand, Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once)).await,
-        Bug::SettleWithoutOwner => sleepers(&stand).await,
+        Bug::RotateStrictly => refreshes::run(&stand, Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once)).await,
+        Bug::SettleWithoutOwner => chats::sleepers(&stand).await,
     };
     assert!(wrong.iter().any(|found| found.contains(sentence)), "{bug:?} in {cases} cases: {wrong:#?}");
 }

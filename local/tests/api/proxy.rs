@@ -41,6 +41,10 @@ pub enum Fault {
     Conflict,
     /// 400: a transaction of this token is still on its way.
     InProgress,
+    /// 400: another transaction had this token, and nothing was done.
+    Mismatch,
+    /// 400: the function's credentials are too old, and nothing was done.
+    Expired,
     /// Done, with a reply that ends in the middle.
     Garbled,
     /// Done, and kept for [`Lane::deliver`] to be delivered once more.
@@ -55,7 +59,7 @@ pub enum Fault {
 
 impl Fault {
     /// Those that end by themselves.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Fail500Before,
         Self::Fail500After,
         Self::ResetBefore,
@@ -65,6 +69,8 @@ impl Fault {
         Self::Exceeded,
         Self::Conflict,
         Self::InProgress,
+        Self::Mismatch,
+        Self::Expired,
         Self::Garbled,
         Self::Again,
         Self::Late,
@@ -74,9 +80,14 @@ impl Fault {
     pub fn suits(self, operation: &str) -> bool {
         match self {
             Self::Conflict => !matches!(operation, "GetItem" | "Query" | "Scan"),
-            Self::InProgress => operation == "TransactWriteItems",
+            Self::InProgress | Self::Mismatch => operation == "TransactWriteItems",
             _ => true,
         }
+    }
+
+    /// Whether the SDK or the store sends the call again: not what was turned away for good, or answered with something that can't be read.
+    pub fn is_sent_again(self) -> bool {
+        !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)
     }
 }
 
@@ -167,6 +178,8 @@ struct Seen {
     calls: Vec<Call>,
     kept: Vec<(HeaderMap, Bytes)>,
     overdrawn: bool,
+    /// Reads that may have shown an earlier state.
+    weak_reads: Vec<String>,
 }
 
 impl Proxy {
@@ -249,6 +262,11 @@ impl Lane {
         *self.traffic.struck.borrow()
     }
 
+    /// The reads that may have shown an earlier state where they didn't have to: an index is always read so.
+    pub fn weak_reads(&self) -> Vec<String> {
+        self.traffic.state.lock().unwrap().weak_reads.clone()
+    }
+
     /// Whether the plan's fault has struck.
     pub fn was_struck(&self) -> bool {
         *self.traffic.struck.borrow() > 0
@@ -270,11 +288,7 @@ impl Lane {
     pub async fn deliver_much_later(&self) {
         let mut kept = self.traffic.state.lock().unwrap().kept.clone();
         for (_, body) in &mut kept {
-            let mut sent: Value = serde_json::from_slice(body).unwrap();
-            if let Some(token) = sent.get_mut("ClientRequestToken") {
-                *token = json!(uuid::Uuid::new_v4().to_string());
-            }
-            *body = sent.to_string().into();
+            *body = under_another_token(body);
         }
         kept.reverse();
         self.send(&kept).await;
@@ -354,6 +368,12 @@ async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     }
     let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let operation = header("x-amz-target").rsplit('.').next().unwrap().to_owned();
+    if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
+        let sent: Value = serde_json::from_slice(&body).unwrap();
+        if sent["ConsistentRead"] != true && sent["IndexName"].is_null() {
+            traffic.state.lock().unwrap().weak_reads.push(format!("{operation} of {}", sent["TableName"]));
+        }
+    }
     let fault = traffic.arrives(&operation, &header("amz-sdk-invocation-id"));
 
     // Before the store sees it.
@@ -363,6 +383,8 @@ async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
         Some(Fault::Exceeded) => Some(failure(400, &dynamodb("ProvisionedThroughputExceededException"), json!({}))),
         Some(Fault::Conflict) => Some(conflict(&operation, &body)),
         Some(Fault::InProgress) => Some(failure(400, &dynamodb("TransactionInProgressException"), json!({}))),
+        Some(Fault::Mismatch) => Some(failure(400, &dynamodb("IdempotentParameterMismatchException"), json!({}))),
+        Some(Fault::Expired) => Some(failure(400, "com.amazon.coral.service#ExpiredTokenException", json!({}))),
         _ => None,
     };
     if let Some(refused) = refused {
@@ -401,6 +423,15 @@ async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     *response.status_mut() = status.try_into().unwrap();
     *response.headers_mut() = headers;
     response
+}
+
+/// The same call, under another request token where it has one.
+fn under_another_token(body: &Bytes) -> Bytes {
+    let mut sent: Value = serde_json::from_slice(body).unwrap();
+    if let Some(token) = sent.get_mut("ClientRequestToken") {
+        *token = json!(uuid::Uuid::new_v4().to_string());
+    }
+    sent.to_string().into()
 }
 
 /// How a balance below zero looks on the wire.

@@ -1,0 +1,289 @@
+//! Chats: charged once or not at all.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+use shared::ai::asked;
+use tokio::task::JoinHandle;
+
+use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, none, side_by_side};
+use crate::client::{GRANT, PRICE, Person};
+use crate::proxy::{Fault, Plan};
+
+/// What is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paying {
+    Chat,
+    KeyedChat,
+    /// The AI fails.
+    FailingChat,
+    KeyedFailingChat,
+    /// Expired reservations hold all tokens.
+    ChatBehindExpired,
+    /// The key is finished.
+    Replay,
+}
+
+impl Paying {
+    const ALL: [Self; 6] = [Self::Chat, Self::KeyedChat, Self::FailingChat, Self::KeyedFailingChat, Self::ChatBehindExpired, Self::Replay];
+
+    fn is_keyed(self) -> bool {
+        matches!(self, Self::KeyedChat | Self::KeyedFailingChat | Self::Replay)
+    }
+
+    /// A message that nobody else sends.
+    fn message(self, who: &Person) -> String {
+        format!("{} {}", if self.succeeds() == 200 { "hi" } else { "!fail" }, who.name)
+    }
+
+    /// The status where nothing goes wrong.
+    fn succeeds(self) -> u16 {
+        if matches!(self, Self::FailingChat | Self::KeyedFailingChat) { 502 } else { 200 }
+    }
+}
+
+impl Scenario for Paying {
+    type Reply = Reply;
+    /// The key.
+    type Own = Option<String>;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = stand.somebody().await;
+        let key = self.is_keyed().then(|| "k1".to_owned());
+        let mut case = Case::new(stand, "chat", self, plan, retries, who, key);
+        match self {
+            Self::ChatBehindExpired => case.who.holds_everything().await,
+            Self::Replay => case.asks().await,
+            _ => {}
+        }
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        case.says(&case.scenario.message(&case.who)).await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == self.succeeds()
+    }
+}
+
+impl Case<Paying> {
+    fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
+        let (app, bearer, key, body) = (self.app.clone(), self.who.bearer(), self.own.clone(), json!({ "message": message }));
+        async move {
+            let mut headers = vec![("authorization", bearer.as_str())];
+            headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
+            ask(&app, "chat", "/api/chat", &headers, body).await
+        }
+    }
+
+    /// Begins a chat whose AI takes its time, and comes back when it was asked.
+    async fn falls_asleep(&self) -> JoinHandle<Reply> {
+        let message = format!("!slow 2500 {}", self.who.name);
+        let before = asked::times(&message);
+        let asleep = tokio::spawn(self.says(&message));
+        while asked::times(&message) == before {
+            assert!(!asleep.is_finished(), "a chat did not wait");
+            tokio::task::yield_now().await;
+        }
+        asleep
+    }
+
+    /// What must be true at any moment at which nothing runs.
+    fn audit(&mut self, moment: &str, world: &World, now: u64) {
+        let id = self.who.id.clone();
+        let mut wrong = world.audit(&id);
+        if self.lane.overdrawn() {
+            wrong.push("the balance was negative".into());
+        }
+        let expected: &[(u16, &str)] = &[(200, ""), (409, "idempotency_key_running"), (502, "ai_failed"), (503, "unavailable"), (503, "not_charged")];
+        for reply in &self.replies {
+            wrong.extend(reply.audit(expected));
+        }
+
+        let (chats, account) = (world.chats(&id), &world.accounts[&id]);
+        let answered: Vec<_> = self.replies.iter().filter(|reply| reply.status == 200).collect();
+        for reply in &answered {
+            let Some(chat) = chats.iter().find(|chat| reply.body["id"] == chat.chat_id) else {
+                wrong.push(format!("an answer was served and no chat is stored: {}", reply.body));
+                continue;
+            };
+            if reply.body["response"] != chat.response || reply.body["message"] != chat.message || reply.body["tokens_left"] != chat.tokens_left.get()
+            {
+                wrong.push(format!("{} is not the chat {chat:?}", reply.body));
+            }
+            if reply.replayed() && answered.iter().any(|other| other.body != reply.body) {
+                wrong.push(format!("a replay differs: {}", reply.body));
+            }
+        }
+        let known: HashSet<_> = answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
+        if !self.scenario.is_keyed() && known.len() != answered.len() {
+            wrong.push("two chats have one id".into());
+        }
+        let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
+        let most = if self.scenario.is_keyed() { 1 } else { known.len() + unknown };
+        if chats.len() < known.len() || chats.len() > most || chats.len() > known.len() + unknown {
+            wrong.push(format!("{} chats were charged, {} were answered and {unknown} are unknown", chats.len(), known.len()));
+        }
+
+        // What is answered again, refused or running asks no AI.
+        let failed = self.replies.iter().filter(|reply| matches!(reply.status, 502 | 503)).count();
+        let asked = asked::times(&self.scenario.message(&self.who));
+        if asked > known.len() + failed {
+            wrong.push(format!("the AI was asked {asked} times"));
+        }
+
+        let open = self.replies.iter().filter(|reply| reply.is_unknown() || reply.detail().contains("tokens held")).count();
+        // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes back.
+        let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
+        let live = account.reservations.values().filter(|reservation| reservation.expires_at > now).count();
+        if live > open + copied {
+            wrong.push(format!("{live} reservations stand and {open} requests have an unknown outcome"));
+        }
+        let free = account.balance(now).get() + u64::try_from(live).unwrap() * PRICE + account.spent.get();
+        if free != account.granted.get() {
+            wrong.push(format!("the balance that is shown, {}, is not what is free", account.balance(now)));
+        }
+        self.notes(moment, wrong);
+    }
+}
+
+impl Person {
+    /// Has all tokens held by a chat that died long ago.
+    pub async fn holds_everything(&self) {
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let fields = [("cost", number(GRANT)), ("owner", AttributeValue::S("a-chat".into())), ("expires_at", number(1))];
+        let reservation = AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into());
+        self.api.set(self, "due", number(1)).await;
+        self.api.set(self, "reservations", AttributeValue::M([("dead".to_owned(), reservation)].into())).await;
+        self.has_left(0).await;
+    }
+}
+
+/// Runs the matrix, and says what is wrong: nothing, it is to be hoped; and how many cases there were.
+pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(stand).await;
+    side_by_side(&mut cases, async |case| {
+        if case.plan.is_some() {
+            case.runs().await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("after the request", &world, stand.now());
+        case.lane.calm();
+    }
+
+    // Another payload under a key that stands for something is refused, and changes nothing.
+    let before = world;
+    side_by_side(&mut cases, async |case| {
+        let id = &case.who.id;
+        if case.retries && case.own.is_some() && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty()) {
+            let other = case.says("something else").await;
+            case.notes("another payload", other.audit(&[(422, "idempotency_key_reused")]));
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.notes("another payload", (before.of(&case.who.id) != world.of(&case.who.id)).then(|| "something changed".into()));
+    }
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            let running = if case.own.is_some() { (409, "idempotency_key_running") } else { (200, "") };
+            let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
+            case.runs_again(&[usual, running]).await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world, stand.now()));
+
+    stand.after_the_lease();
+    side_by_side(&mut cases, async |case| {
+        if case.retries && case.own.is_some() {
+            let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
+            case.runs_again(&[usual]).await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the lease", &world, stand.now()));
+
+    stand.sweep().await;
+    let rest = stand.world().await;
+    for case in &mut cases {
+        case.audit("after the sweep", &rest, stand.now());
+        case.notes("after the sweep", rest.at_rest(&case.who.id));
+    }
+
+    // Copies come once more, when everything is over: they change nothing that lasts.
+    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world, stand.now()));
+    stand.after_the_lease();
+    stand.sweep().await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("at the end", &world, stand.now());
+        case.notes("at the end", world.at_rest(&case.who.id));
+        let same = |of: &World| (of.accounts[&case.who.id].tokens, of.accounts[&case.who.id].spent, of.chats(&case.who.id).len());
+        let changed = same(&rest) != same(&world);
+        case.notes("at the end", changed.then(|| "a late copy changed something for good".into()));
+    }
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+/// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give back tokens that came back before.
+pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
+    let [mut swept, mut retaken, mut unswept] = [
+        Paying::Chat.begin(stand, None, false).await,
+        Paying::KeyedChat.begin(stand, None, true).await,
+        Paying::Chat.begin(stand, None, false).await,
+    ];
+    let swept_wakes = swept.falls_asleep().await;
+    let retaken_wakes = retaken.falls_asleep().await;
+    stand.after_the_lease();
+    stand.sweep().await;
+    let unswept_wakes = unswept.falls_asleep().await;
+    stand.after_the_lease();
+    // Another run of the same key holds tokens when the first one wakes.
+    let second_run = retaken.falls_asleep().await;
+
+    for (case, wakes) in [(&mut swept, swept_wakes), (&mut retaken, retaken_wakes), (&mut unswept, unswept_wakes)] {
+        let woken = wakes.await.unwrap();
+        case.notes("the sleeper", woken.audit(&[(503, "not_charged")]));
+        case.replies.push(woken);
+    }
+    let second = second_run.await.unwrap();
+    retaken.notes("the second run", second.audit(&[(200, "")]));
+    retaken.replies.push(second);
+    let mut cases = [swept, retaken, unswept];
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after they woke", &world, stand.now()));
+    stand.after_the_lease();
+    stand.sweep().await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("at the end", &world, stand.now());
+        case.notes("at the end", world.at_rest(&case.who.id));
+    }
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
+    let stand = Stand::start(None).await;
+    none(run(&stand, Matrix::whole(&Paying::ALL)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
+    let stand = Stand::start(None).await;
+    none(sleepers(&stand).await);
+}
