@@ -4,9 +4,12 @@
 //! A run is a server, a wire in front of its store, and a user with a function instance of its own for each case, so that the cases wait
 //! side by side.
 
+mod adjustments;
 mod chats;
+mod logins;
 mod refreshes;
 mod registrations;
+mod sweeps;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Debug};
@@ -45,7 +48,7 @@ const ALL_STRIKES: [Strikes; 3] = [Strikes::Once, Strikes::EachAttempt, Strikes:
 /// Something that is tried.
 trait Scenario: Copy + Debug {
     type Reply: Debug;
-    /// What a case has to itself besides: the key that it is asked under.
+    /// What a case has to itself besides: the key that it is asked under, the adjustment that it is, the store that it sweeps.
     type Own;
 
     /// A case of it in which nothing was asked yet.
@@ -489,7 +492,7 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
     let mut plans = Vec::new();
     for operation in calls {
         let nth = seen.entry(operation).and_modify(|count| *count += 1).or_insert(1);
-        let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
+        let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "Scan"];
         let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
             // What is done and answered isn't sent again.

@@ -180,6 +180,7 @@ struct Seen {
     overdrawn: bool,
     /// Reads that may have shown an earlier state.
     weak_reads: Vec<String>,
+    forgets_tokens: bool,
 }
 
 impl Proxy {
@@ -245,6 +246,11 @@ impl Lane {
     pub fn calm(&self) {
         let mut seen = self.traffic.state.lock().unwrap();
         (seen.plan, seen.storm) = (None, None);
+    }
+
+    /// Ten minutes go by: the store takes no transaction from now on for one that it already did.
+    pub fn forgets_tokens(&self) {
+        self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
 
     /// What came by since the last plan.
@@ -362,7 +368,10 @@ async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let lane: usize = parts.uri.path().trim_matches('/').parse().unwrap();
     let traffic = wire.lanes.lock().unwrap()[lane].clone();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_else(|_| drop_connection());
+    let mut body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_else(|_| drop_connection());
+    if traffic.state.lock().unwrap().forgets_tokens {
+        body = under_another_token(&body);
+    }
     for name in ["host", "content-length", "connection"] {
         parts.headers.remove(name);
     }
