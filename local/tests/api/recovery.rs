@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use shared::store::Swept;
 
@@ -41,6 +42,21 @@ async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
     assert_eq!(account.tokens.get(), GRANT);
     assert!(account.reservations.is_empty());
     assert_eq!(sweep(&api).await, Swept::default(), "accounts at rest are in no index");
+}
+
+#[tokio::test]
+async fn an_account_that_cant_be_read_stops_no_other_one() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let people = join_all(["ann", "ben", "cat"].map(|name| api.person(name))).await;
+    for person in &people {
+        dies_in(person, 1).await;
+    }
+    api.set(&people[1], "role", AttributeValue::S("king".into())).await;
+    let app = &api.server().apps["sweep"];
+    assert!(app.store.sweep(app.clock.seconds()).await.is_err(), "it says so");
+    for person in [&people[0], &people[2]] {
+        assert_eq!(api.account(person).await.tokens.get(), GRANT);
+    }
 }
 
 #[tokio::test]

@@ -379,7 +379,8 @@ impl Store {
             .table_name(&self.tables.users)
             .key("pk", s(&account))
             .update_expression("SET tokens = tokens + :amount, granted = granted + :amount")
-            .condition_expression("id = :id AND tokens >= :taken AND granted >= :taken AND granted <= :room")
+            .condition_expression("id = :id AND tokens >= :taken AND granted >= :taken AND granted <= :room AND attribute_not_exists(closed.#entry)")
+            .expression_attribute_names("#entry", &entry.entry_id)
             .expression_attribute_values(":id", s(&entry.user_id))
             .expression_attribute_values(":amount", n(change.amount()))
             .expression_attribute_values(":taken", n(taken))
@@ -404,11 +405,15 @@ impl Store {
                 return Ok(Adjusted::Applied);
             }
             let Some(standing) = standing.filter(|standing| standing.id == entry.user_id) else { return Ok(Adjusted::Gone) };
-            if standing.balance(now) < taken {
-                return Ok(Adjusted::TooLittle(standing.balance(now)));
-            }
-            if standing.granted > room {
-                return Ok(Adjusted::TooMuch);
+            let refused = match standing.balance(now) {
+                balance if balance < taken => Some(Adjusted::TooLittle(balance)),
+                _ if standing.granted > room => Some(Adjusted::TooMuch),
+                _ => None,
+            };
+            if let Some(refused) = refused {
+                // No copy that is still on its way may make this untrue.
+                self.close(&account, &entry.user_id, &entry.entry_id, now + CLOSED).await?;
+                return Ok(if self.has_entry(&entry.user_id, &entry.entry_id).await? { Adjusted::Applied } else { refused });
             }
             if standing.tokens < taken && !cleared {
                 cleared = true;
@@ -418,6 +423,15 @@ impl Store {
                 return Err(Error::Unavailable("an adjustment was refused without a reason that lasts".into()));
             }
         }
+    }
+
+    /// Has the account refuse whatever still comes under this id, until a minute has passed and somebody clears it away.
+    async fn close(&self, account: &str, user_id: &str, id: &str, until: u64) -> Result<()> {
+        let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
+        let update = update.update_expression("SET closed.#id = :until").condition_expression("id = :user AND attribute_not_exists(closed.#id)");
+        let update = update.expression_attribute_names("#id", id).expression_attribute_values(":user", s(user_id));
+        let update = update.expression_attribute_values(":until", n(until));
+        applied(send(|| update.clone().send()).await).map(drop)
     }
 
     pub(super) fn put_new(&self, table: &str, condition: &str, item: Item) -> Result<TransactWriteItem> {

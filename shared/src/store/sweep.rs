@@ -20,9 +20,11 @@ pub struct Swept {
 
 impl Store {
     /// Releases every reservation whose lease is over at `now`, and takes accounts at rest out of the index. Two sweeps at once, or
-    /// one that is cut off, do no harm: every write is conditional.
+    /// one that is cut off, do no harm: every write is conditional. An account that can't be read stops no other one; the sweep then fails at
+    /// its end.
     pub async fn sweep(&self, now: u64) -> Result<Swept> {
         let mut swept = Swept::default();
+        let mut unreadable = None;
         let mut start: Option<Item> = None;
         loop {
             let scan = self.client.scan().table_name(&self.tables.users).index_name("due").set_exclusive_start_key(start);
@@ -33,12 +35,16 @@ impl Store {
                 let (Some(due), Some(pk)) = (due, pk) else { return Err(Error::Internal("an item of the index due without its keys".into())) };
                 if due <= now {
                     swept.accounts += 1;
-                    swept.released += self.sweep_account(pk, due, now).await?;
+                    match self.sweep_account(pk, due, now).await {
+                        Ok(released) => swept.released += released,
+                        Err(error @ Error::Internal(_)) => unreadable = Some(error),
+                        Err(error) => return Err(error),
+                    }
                 }
             }
             match page.last_evaluated_key {
                 Some(key) => start = Some(key),
-                None => return Ok(swept),
+                None => return unreadable.map_or(Ok(swept), Err),
             }
         }
     }

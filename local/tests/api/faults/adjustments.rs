@@ -20,11 +20,15 @@ enum Adjusting {
     TakingTooMuch,
 }
 
+fn amount_of(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap()
+}
+
 impl Adjusting {
     const ALL: [Self; 5] = [Self::Giving, Self::Taking, Self::TakingAll, Self::TakingExpired, Self::TakingTooMuch];
 
     fn amount(self) -> i64 {
-        let all = i64::try_from(GRANT).unwrap();
+        let all = amount_of(GRANT);
         match self {
             Self::Giving => 500,
             Self::Taking => -500,
@@ -72,14 +76,14 @@ impl Case<Adjusting> {
         }
 
         let rows = world.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Adjustment);
-        let rows: Vec<_> = rows.map(|row| row.amount).collect();
+        let (rows, others): (Vec<_>, Vec<_>) = rows.map(|row| row.amount).partition(|row| *row == amount);
         let (stands, applied) = (rows == [amount], self.replies.contains(&Ok(Adjusted::Applied)));
         let unknown = self.scenario != Adjusting::TakingTooMuch && self.replies.iter().any(Result::is_err);
         if stands == rows.is_empty() || (applied && !stands) || (stands && !applied && !unknown) {
             wrong.push(format!("the rows {rows:?} stand"));
         }
         let account = &world.accounts[id];
-        let expected = i64::try_from(GRANT).unwrap() + rows.iter().sum::<i64>();
+        let expected = amount_of(GRANT) + rows.iter().chain(&others).sum::<i64>();
         let has = (account.balance(self.app.clock.seconds()).get(), account.spent.get());
         if has != (u64::try_from(expected).unwrap(), 0) {
             wrong.push(format!("the balance and what was spent are {has:?}"));
@@ -111,9 +115,17 @@ async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
         }
     })
     .await;
-    let before = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &before));
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
+    // What was refused stays so, even when there is enough.
+    side_by_side(&mut cases, async |case| {
+        if case.scenario == Adjusting::TakingTooMuch && case.replies.iter().any(Result::is_ok) {
+            case.who.api.adjust(&case.who, amount_of(GRANT), "a gift").await;
+        }
+    })
+    .await;
+    let before = stand.world().await;
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = stand.world().await;
     for case in &mut cases {
