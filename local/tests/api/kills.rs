@@ -1,146 +1,20 @@
 //! The real Lambda binary of the chat, killed at every point of a chat (SIGKILL), under a Runtime API of the test's own: what the store
 //! holds then, what the client gets who asks again with the same key, and what recovery alone makes of it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::process::Command;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path as InPath, State};
-use axum::response::Response;
-use axum::routing::{get, post};
 use futures_util::future::join_all;
-use lambda_http::http::{HeaderMap, StatusCode};
-use local::template::Template;
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::JoinHandle;
+use serde_json::json;
 
 use crate::client::{GRANT, PRICE, Person};
 use crate::faults::{Reply, Stand, World, event};
+use crate::lambda::{Instance, binary};
 use crate::proxy::{At, Fault, Lane, Plan, Strikes};
 
-/// The binary as the sources are now, built once.
-fn binary() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "functions", "--bin", "chat", "--target-dir"]).arg(target);
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-        assert!(built.success(), "the chat's binary can't be built");
-        target.join("debug").join("chat")
-    })
-}
-
-/// An instance of the function: a process, and the Runtime API that it asks for work.
-struct Instance {
-    process: Child,
-    work: mpsc::UnboundedSender<String>,
-    done: mpsc::UnboundedReceiver<Value>,
-    server: JoinHandle<()>,
-}
-
-struct Runtime {
-    work: Mutex<mpsc::UnboundedReceiver<String>>,
-    done: mpsc::UnboundedSender<Value>,
-    waiting: watch::Sender<bool>,
-}
-
-impl Instance {
-    /// Starts one on this lane, and comes back when it waits for its first request.
-    async fn start(lane: &Lane) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (work, to_do) = mpsc::unbounded_channel();
-        let (finished, done) = mpsc::unbounded_channel();
-        let runtime = Arc::new(Runtime { work: Mutex::new(to_do), done: finished, waiting: watch::Sender::new(false) });
-        let router = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/{what}", post(answered))
-            .with_state(runtime.clone());
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-
-        let template = Template::load().unwrap();
-        let function = template.functions.iter().find(|function| function.name == "chat").unwrap();
-        let mut command = Command::new(binary());
-        command.env_clear().stdout(Stdio::null()).stderr(Stdio::null());
-        command.envs(function.environment.iter().filter(|(_, value)| !value.is_empty()));
-        command.envs([
-            ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
-            ("AWS_LAMBDA_FUNCTION_NAME", "chat"),
-            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-            ("AWS_LAMBDA_LOG_GROUP_NAME", "chat"),
-            ("AWS_LAMBDA_LOG_STREAM_NAME", "chat"),
-            ("DYNAMODB_ENDPOINT", &lane.url),
-            ("AI_PROVIDER", "scripted"),
-            ("AI_TIMEOUT_SECONDS", "5"),
-        ]);
-        let process = command.spawn().unwrap();
-        runtime.waiting.subscribe().wait_for(|waiting| *waiting).await.unwrap();
-        Self { process, work, done, server }
-    }
-
-    /// Hands it a chat under a key.
-    fn takes(&self, who: &Person, message: &str) {
-        let headers = [("authorization", who.bearer()), ("idempotency-key", "k1".into())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        self.work.send(event("/api/chat", &headers, &json!({ "message": message }))).unwrap();
-    }
-
-    async fn answers(&mut self) -> Reply {
-        let reply = self.done.recv().await.unwrap();
-        let headers = reply["multiValueHeaders"].as_object().or(reply["headers"].as_object()).unwrap();
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| {
-                let value = value.as_str().or_else(|| value[0].as_str()).unwrap();
-                (name.parse().unwrap(), value.parse().unwrap())
-            })
-            .collect();
-        let body = serde_json::from_str(reply["body"].as_str().unwrap()).unwrap();
-        Reply { status: reply["statusCode"].as_u64().unwrap().try_into().unwrap(), headers, body }
-    }
-
-    /// SIGKILL.
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        self.server.abort();
-    }
-}
-
-async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
-    runtime.waiting.send_replace(true);
-    let Some(event) = runtime.work.lock().await.recv().await else { std::future::pending().await };
-    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(28);
-    let mut response = Response::new(event.into());
-    for (name, value) in [
-        ("content-type", "application/json".to_owned()),
-        ("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string()),
-        ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:chat".to_owned()),
-    ] {
-        response.headers_mut().insert(name, value.parse().unwrap());
-    }
-    response
-}
-
-async fn answered(State(runtime): State<Arc<Runtime>>, InPath((_, what)): InPath<(String, String)>, body: Bytes) -> StatusCode {
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let done = if what == "response" { body } else { json!({ "statusCode": 500, "headers": {}, "body": body.to_string() }) };
-    let _ = runtime.done.send(done);
-    StatusCode::ACCEPTED
+/// An instance of the function, on this lane.
+async fn instance(lane: &Lane) -> Instance {
+    let settings = [("DYNAMODB_ENDPOINT", lane.url.as_str()), ("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "5")];
+    Instance::start(Command::new(binary("chat")), "chat", &settings).await
 }
 
 /// When it is killed.
@@ -225,10 +99,17 @@ impl Case {
         Self { killed, lane: stand.proxy.lane(), who: stand.somebody().await, first_reply: None }
     }
 
+    /// The chat, under a key.
+    fn request(&self) -> String {
+        let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        event("/api/chat", &headers, &json!({ "message": self.killed.message() }))
+    }
+
     async fn is_killed(&mut self) {
-        let mut instance = Instance::start(&self.lane).await;
+        let mut instance = instance(&self.lane).await;
         self.lane.strike(self.killed.plan());
-        instance.takes(&self.who, self.killed.message());
+        instance.takes(&self.request());
         match self.killed {
             Killed::AfterTheReply => self.first_reply = Some(instance.answers().await),
             Killed::DuringTheAi => while self.who.api.account(&self.who).await.reservations.is_empty() {},
@@ -240,8 +121,8 @@ impl Case {
 
     /// What a fresh instance says to the same request.
     async fn is_sent_again(&self) -> Reply {
-        let mut instance = Instance::start(&self.lane).await;
-        instance.takes(&self.who, self.killed.message());
+        let mut instance = instance(&self.lane).await;
+        instance.takes(&self.request());
         instance.answers().await
     }
 
@@ -282,7 +163,7 @@ async fn killed_everywhere(stand: &Stand) -> Vec<Case> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
-    binary();
+    binary("chat");
     let stand = Stand::start(None).await;
     let cases = killed_everywhere(&stand).await;
     let replies = join_all(cases.iter().map(Case::is_sent_again)).await;
@@ -330,7 +211,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no_more() {
-    binary();
+    binary("chat");
     let stand = Stand::start(None).await;
     let cases = killed_everywhere(&stand).await;
     stand.sweep().await;
