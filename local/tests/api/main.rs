@@ -30,6 +30,7 @@ mod log;
 mod login;
 mod not_found;
 mod profile;
+mod properties;
 mod proxy;
 mod readme;
 mod recovery;

@@ -1,0 +1,68 @@
+//! What every target needs: the functions over an embedded DynamoDB, and somebody who has an account there.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use local::dynamo::Data;
+use local::server::Server;
+use serde_json::{Value, json};
+use shared::http::{Body, Response};
+use shared::user::Account;
+use shared::{App, Request};
+use tokio::runtime::Runtime;
+
+/// Runs what waits.
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+/// The server; the same for all inputs of a run.
+static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    let settings = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
+    let lookup = |name: &str| settings.get(name).map(|value| (*value).to_owned());
+    RUNTIME.block_on(Server::start(0, &Data::Memory, lookup)).expect("a server")
+});
+
+/// Somebody with an account.
+pub struct Person {
+    /// What registration answered.
+    pub registered: Value,
+    /// The account as the store holds it.
+    pub account: Account,
+}
+
+/// Ann.
+pub static ANN: LazyLock<Person> = LazyLock::new(|| {
+    let body = json!({ "username": "ann", "email": "ann@example.com", "password": "correct horse" }).to_string();
+    let event = event("POST", "/api/register", &[("content-type".into(), "application/json".into())], &[], &body, false);
+    let reply = answer("register", &event).expect("an event");
+    let Body::Text(text) = reply.body() else { panic!("no text") };
+    let account = RUNTIME.block_on(app("register").store.account_by_key("ann"));
+    Person { registered: serde_json::from_str(text).expect("JSON"), account: account.expect("a store").expect("an account") }
+});
+
+/// The instance of a function.
+pub fn app(function: &str) -> &'static App {
+    &SERVER.apps[function]
+}
+
+/// A REST API's event.
+pub fn event(method: &str, path: &str, headers: &[(String, String)], query: &[(String, String)], body: &str, base64: bool) -> String {
+    let map = |pairs: &[(String, String)]| Value::Object(pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
+    let lists = |pairs: &[(String, String)]| Value::Object(pairs.iter().map(|(name, value)| (name.clone(), json!([value]))).collect());
+    let event = json!({
+        "resource": path, "path": path, "httpMethod": method,
+        "headers": map(headers), "multiValueHeaders": lists(headers),
+        "queryStringParameters": map(query), "multiValueQueryStringParameters": lists(query),
+        "pathParameters": null, "stageVariables": null,
+        "requestContext": { "stage": "live", "httpMethod": method, "identity": { "sourceIp": "203.0.113.7" }, "requestId": "r" },
+        "body": body, "isBase64Encoded": base64,
+    });
+    event.to_string()
+}
+
+/// What a function answers to an event; nothing where lambda_http can't read it.
+pub fn answer(function: &str, event: &str) -> Option<Response<Body>> {
+    let app = app(function).clone();
+    let handle = functions::ENDPOINTS.iter().find(|endpoint| endpoint.name == function)?.handle;
+    let request: Request = local::gateway::request(event, function, app.clock.millis() + 28_000)?;
+    Some(RUNTIME.block_on(shared::http::answer(functions::ROUTES, handle, app, request)))
+}
