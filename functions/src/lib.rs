@@ -10,9 +10,12 @@ pub mod health;
 pub mod jwks;
 pub mod ledger;
 pub mod login;
+pub mod logout;
 pub mod not_found;
 pub mod profile;
 pub mod register;
+pub mod session_end;
+pub mod sessions;
 pub mod sweep;
 pub mod token_refresh;
 
@@ -43,7 +46,7 @@ macro_rules! endpoints {
     };
 }
 
-endpoints!(balance, chat, chat_history, health, jwks, ledger, login, not_found, profile, register, token_refresh);
+endpoints!(balance, chat, chat_history, health, jwks, ledger, login, logout, not_found, profile, register, session_end, sessions, token_refresh);
 
 /// What runs by the clock and not by a request.
 pub const SCHEDULED: &[&str] = &["sweep"];
@@ -54,6 +57,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/api/login", "login"),
     route("POST", "/api/token", "login"),
     route("POST", "/api/token/refresh", "token_refresh"),
+    route("POST", "/api/logout", "logout"),
     route("POST", "/api/chat", "chat"),
     route("POST", "/api/chat_msg", "chat"),
     route("GET", "/api/chat", "chat_history"),
@@ -63,6 +67,8 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/user/balance", "balance"),
     route("GET", "/api/user/profile", "profile"),
     route("GET", "/api/user/ledger", "ledger"),
+    route("GET", "/api/user/sessions", "sessions"),
+    route("DELETE", "/api/user/sessions/{id}", "session_end"),
     route("GET", "/api/health", "health"),
     route("GET", "/.well-known/jwks.json", "jwks"),
     route("ANY", "/", "not_found"),

@@ -32,7 +32,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
     let account = found.ok_or(Error::InvalidCredentials)?;
 
-    let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
+    let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
     let (started, ()) = tokio::join!(app.store.start_session(&session), strengthen(&app, &account, &verdict));
     started?;
     tracing::info!(user = account.id, session = session.id(), "logged in");

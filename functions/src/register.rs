@@ -39,18 +39,18 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let key = key.map(|key| key.id(name.key()));
     let new = NewAccount { name, email, password, key, role: Role::User, grant: app.config.first_grant, reason: "registration" };
     let account = new.open(&app.clock);
-    let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
+    let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
     match app.store.register(&new, &account, Some(&session)).await? {
         Registered::New => {
             tracing::info!(user = account.id, session = session.id(), "registered");
             welcome(&app, &account, &session).await
         }
-        Registered::Taken(standing) => again(&app, &new, &standing, &plain).await.map(http::replayed),
+        Registered::Taken(standing) => again(&app, &req, &new, &standing, &plain).await.map(http::replayed),
     }
 }
 
 /// The name is taken: by this very registration, where key and password are the same.
-async fn again(app: &App, new: &NewAccount, standing: &Account, password: &str) -> Reply {
+async fn again(app: &App, req: &Request, new: &NewAccount, standing: &Account, password: &str) -> Reply {
     let same_key = new.key.is_some() && new.key == standing.key;
     if !same_key || app.passwords.check(password, Some(standing.password.clone())).await? == Verdict::Wrong {
         return Err(Error::UsernameTaken);
@@ -58,7 +58,7 @@ async fn again(app: &App, new: &NewAccount, standing: &Account, password: &str) 
     if new.email.as_ref().map(Email::shown) != standing.email.as_deref() {
         return Err(Error::KeyReused);
     }
-    let session = Session::new(standing, app.clock.seconds() + app.config.session_life.as_secs());
+    let session = Session::new(standing, http::device(req), &app.clock, app.config.session_life);
     app.store.start_session(&session).await?;
     welcome(app, standing, &session).await
 }

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::{AccessToken, RefreshToken};
-use shared::store::Rotation;
+use shared::store::{Ending, Rotation};
 use shared::{App, Error, Reply, Request, http};
 
 #[derive(Deserialize)]
@@ -26,9 +26,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let session = match rotation {
         Rotation::Current(session) => session,
         Rotation::Gone => return Err(Error::InvalidToken),
-        Rotation::Dead => {
+        Rotation::Dead(session) => {
             tracing::warn!(user = presented.user_id, session = presented.session, "a dead refresh token was presented; its session ends");
-            app.store.end_session(&presented, &account, now).await?;
+            let robbed = AccessToken::of(&account, &session, session.ends);
+            // The session goes last: without it nobody would find the way here again.
+            app.store.end(&robbed, Ending::One { session: session.id(), ends: session.ends }, now).await?;
+            app.store.delete_session(&account.id, session.id()).await?;
             return Err(Error::InvalidToken);
         }
     };

@@ -61,10 +61,10 @@ impl Gateway {
         axum::Router::new().fallback(serve).with_state(self)
     }
 
-    /// The resource and function for a request: the path without its trailing slash, or the one that takes all others.
+    /// The resource and function for a request: those of its path, or the one that takes all others.
     fn find(&self, method: &str, path: &str) -> Option<(&str, &Arc<Function>)> {
-        let plain = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
-        let (resource, methods) = self.routes.get_key_value(plain).or_else(|| self.routes.get_key_value("/{proxy+}"))?;
+        let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path).unwrap_or("/{proxy+}");
+        let (resource, methods) = self.routes.get_key_value(resource)?;
         Some((resource, methods.get(method).or_else(|| methods.get("ANY"))?))
     }
 }
@@ -116,7 +116,7 @@ fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8],
         "multiValueHeaders": all_headers,
         "queryStringParameters": query,
         "multiValueQueryStringParameters": all_query,
-        "pathParameters": if resource == "/{proxy+}" { json!({ "proxy": path.trim_start_matches('/') }) } else { Value::Null },
+        "pathParameters": path_parameters(resource, path),
         "stageVariables": null,
         "requestContext": {
             "accountId": "000000000000",
@@ -132,6 +132,14 @@ fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8],
         "body": if body.is_empty() { Value::Null } else { text.map_or_else(|_| encoded().into(), Value::from) },
         "isBase64Encoded": text.is_err(),
     })
+}
+
+fn path_parameters(resource: &str, path: &str) -> Value {
+    match shared::http::parameters(resource, path) {
+        Some(none) if none.is_empty() => Value::Null,
+        Some(found) => found.into_iter().collect(),
+        None => json!({ "proxy": path.trim_start_matches('/') }),
+    }
 }
 
 fn header_pairs(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {

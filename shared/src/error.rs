@@ -63,6 +63,8 @@ pub enum Error {
     },
     /// 404: nothing is served under this path.
     NotFound,
+    /// 404: no session of the caller's has this id, or it has ended.
+    NoSuchSession,
     /// 405: the path is served, but not with this method.
     MethodNotAllowed {
         /// The methods that are, as the `Allow` header lists them.
@@ -114,7 +116,7 @@ impl Error {
             Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
             Self::InvalidCredentials | Self::NotAuthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InsufficientTokens { .. } => StatusCode::PAYMENT_REQUIRED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchSession => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::UsernameTaken | Self::EmailTaken | Self::KeyRunning { .. } => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -137,7 +139,7 @@ impl Error {
             Self::NotAuthenticated => "not_authenticated",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientTokens { .. } => "insufficient_tokens",
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::NoSuchSession => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UsernameTaken => "username_taken",
             Self::EmailTaken => "email_taken",
@@ -165,6 +167,7 @@ impl Error {
             Self::InvalidToken => "This token is not valid or no longer is. Log in again.".into(),
             Self::InsufficientTokens { cost } => format!("A chat costs {cost} tokens and the balance is less. Nothing was charged."),
             Self::NotFound => "Nothing is served under this path.".into(),
+            Self::NoSuchSession => "No session of yours has this id, or it has ended already.".into(),
             Self::MethodNotAllowed { allow } => format!("This path takes {allow}."),
             Self::UsernameTaken => "Another account has this name. Choose another one.".into(),
             Self::EmailTaken => "Another account has this e-mail address.".into(),

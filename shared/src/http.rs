@@ -1,6 +1,7 @@
 //! What goes in and out of a handler, and the edge that every request passes: method, size, panics, errors, headers, log.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode
 pub use lambda_http::{Body, Request};
 
 use crate::idempotency::Key;
+use crate::store::unknown_device;
 use crate::{App, Error, Result};
 
 /// What a handler gives: a reply, or the failure that the edge renders.
@@ -27,10 +29,33 @@ pub type Reply = Result<Response<Body>>;
 pub struct Route {
     /// `GET`, `POST` and so on, or `ANY`.
     pub method: &'static str,
-    /// The path without a trailing slash, in API Gateway's spelling (`/{proxy+}` for any).
+    /// The path without a trailing slash, in API Gateway's spelling: `{id}` stands for one segment, `/{proxy+}` for any path.
     pub path: &'static str,
     /// The endpoint's name, which is its file's and its binary's.
     pub endpoint: &'static str,
+}
+
+/// The one of `patterns` that serves `path`, with or without its trailing slash: one of the same letters before one with parameters.
+pub fn pattern<'p>(patterns: impl Iterator<Item = &'p str>, path: &str) -> Option<&'p str> {
+    patterns.filter(|pattern| parameters(pattern, path).is_some()).min_by_key(|pattern| pattern.contains('{'))
+}
+
+/// What the parameters of `pattern` are in `path`, as they were sent, by name. Nothing where the path doesn't fit. A parameter is one
+/// whole segment that isn't empty.
+pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
+    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+    if pattern.split('/').count() != path.split('/').count() {
+        return None;
+    }
+    let mut found = Vec::new();
+    for (expected, segment) in pattern.split('/').zip(path.split('/')) {
+        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(name) if !segment.is_empty() && !name.ends_with('+') => found.push((name, segment)),
+            None if expected == segment => {}
+            _ => return None,
+        }
+    }
+    Some(found)
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -121,6 +146,11 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
+/// The same for an endpoint that needs no body: none, of whatever type, is `T`'s default.
+pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T> {
+    if req.body().is_empty() { Ok(T::default()) } else { json(req) }
+}
+
 /// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case.
 /// Nothing where there is no such header; a failure where there is another scheme or no token in it.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
@@ -135,6 +165,21 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(Key::parse);
     key.map(Some).ok_or_else(|| Error::Malformed("An Idempotency-Key has 1 to 255 visible ASCII characters.".into()))
+}
+
+/// What the client calls itself in `User-Agent`, on one line of at most 200 characters.
+pub fn device(req: &Request) -> String {
+    let header = req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let text: String = String::from_utf8_lossy(header).chars().filter(|c| !c.is_control()).take(DEVICE_LENGTH).collect();
+    if text.trim().is_empty() { unknown_device() } else { text.trim().to_owned() }
+}
+
+/// The most characters that are kept of what a client calls itself.
+const DEVICE_LENGTH: usize = 200;
+
+/// A parameter of the path, as it was sent.
+pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
+    req.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
 }
 
 /// Marks a reply as one that was given before: nothing was done this time.
@@ -207,11 +252,14 @@ where
     let path = req.raw_http_path().to_owned();
     let address = source_address(&req);
 
-    let reply = match gate(routes, &app, &req) {
-        Ok(None) => AssertUnwindSafe(async { handle(app, req).await }.instrument(tracing::info_span!("request", request_id, address)))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
+    let pattern = pattern(routes.iter().map(|route| route.path), &path);
+    let reply = match gate(routes, pattern, &app, &req) {
+        Ok(None) => AssertUnwindSafe(
+            async { handle(app, with_parameters(req, pattern, &path)).await }.instrument(tracing::info_span!("request", request_id, address)),
+        )
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
         Ok(Some(preflight)) => Ok(preflight),
         Err(error) => Err(error),
     };
@@ -233,10 +281,9 @@ where
 }
 
 /// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, bodies over the limit.
-fn gate(routes: &[Route], app: &App, req: &Request) -> Result<Option<Response<Body>>> {
-    let path = req.raw_http_path();
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let taken: Vec<&str> = routes.iter().filter(|route| route.path == path && route.method != "ANY").map(|route| route.method).collect();
+fn gate(routes: &[Route], pattern: Option<&str>, app: &App, req: &Request) -> Result<Option<Response<Body>>> {
+    let of_path = routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
+    let taken: Vec<&str> = of_path.map(|route| route.method).collect();
     if !taken.is_empty() && !taken.contains(&req.method().as_str()) {
         let allow = format!("{}, OPTIONS", taken.join(", "));
         if req.method() == Method::OPTIONS {
@@ -249,6 +296,13 @@ fn gate(routes: &[Route], app: &App, req: &Request) -> Result<Option<Response<Bo
         return Err(Error::BodyTooLarge { limit });
     }
     Ok(None)
+}
+
+/// The request with the parameters of its path, which not every front door fills in.
+fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
+    let found = pattern.and_then(|pattern| parameters(pattern, path)).unwrap_or_default();
+    let found: HashMap<String, String> = found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    req.with_path_parameters(found)
 }
 
 /// 204 to an `OPTIONS` request, a browser's CORS preflight included; [`dress`] adds the origin where it is allowed.
@@ -378,6 +432,47 @@ mod tests {
             request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(value));
             assert_eq!(authorization(&request), token, "{value}");
         }
+    }
+
+    #[test]
+    fn a_device_is_one_line_of_two_hundred_characters_or_unknown() {
+        let mut request = Request::new(Body::Empty);
+        assert_eq!(device(&request), "unknown");
+        for (header, shown) in [
+            (&b""[..], "unknown"),
+            (b" \t ", "unknown"),
+            (b" curl/8.5.0 ", "curl/8.5.0"),
+            (b"a\tb", "ab"),
+            ("Gerät 1\u{85}".as_bytes(), "Gerät 1"),
+            (b"\xff", "\u{fffd}"),
+            (&[b'x'; 5000], "x".repeat(200).as_str()),
+        ] {
+            request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_bytes(header).unwrap());
+            assert_eq!(device(&request), shown);
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_one_whole_segment() {
+        let patterns = ["/", "/a", "/a/{id}", "/a/b", "/a/{id}/c", "/{proxy+}"];
+        for (path, served) in [
+            ("/", Some("/")),
+            ("/a", Some("/a")),
+            ("/a/", Some("/a")),
+            ("/a/x", Some("/a/{id}")),
+            ("/a/x/", Some("/a/{id}")),
+            ("/a/b/", Some("/a/b")),
+            ("/a/b%2Fc", Some("/a/{id}")),
+            ("/a/x/c", Some("/a/{id}/c")),
+            ("/a//", None),
+            ("/a//c", None),
+            ("/x", None),
+            ("", None),
+            ("/a/x/y/z", None),
+        ] {
+            assert_eq!(pattern(patterns.into_iter(), path), served, "{path}");
+        }
+        assert_eq!(parameters("/a/{id}", "/a/%2e%2e/"), Some(vec![("id", "%2e%2e")]));
     }
 
     #[test]

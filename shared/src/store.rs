@@ -18,7 +18,8 @@ pub use audit::{Audited, Difference};
 pub use idempotency::Record;
 pub use keys::PublicKey;
 pub use ledger::{Adjustment, Entry, EntryKind, Reason};
-pub use sessions::{Rotation, Session};
+pub(crate) use sessions::unknown_device;
+pub use sessions::{Ending, Rotation, Session};
 pub use sweep::Swept;
 pub use users::{NewAccount, Registered};
 

@@ -127,7 +127,7 @@ impl Counted {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let query: serde_json::Map<String, Value> =
             query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
-        let method = if body.is_null() { "GET" } else { "POST" };
+        let method = ROUTES.iter().find(|route| route.endpoint == endpoint).unwrap().method;
         let event = json!({
             "resource": path, "path": path, "httpMethod": method, "queryStringParameters": query,
             "headers": { "host": "x", "content-type": "application/json", "authorization": format!("Bearer {token}") },
@@ -160,8 +160,9 @@ impl Counted {
         self.count(name, status, "chat", "/api/chat", &who.access, json!({ "message": message })).await
     }
 
-    async fn get(&mut self, name: &str, endpoint: &str, path: &str, who: &Person) {
-        self.count(name, 200, endpoint, path, &who.access, Value::Null).await;
+    /// A request without a body.
+    async fn get(&mut self, name: &str, endpoint: &str, path: &str, who: &Person) -> Value {
+        self.count(name, 200, endpoint, path, &who.access, Value::Null).await
     }
 
     /// Puts so many reservations on somebody's account, whose leases end at the second `expires_at`.
@@ -220,6 +221,10 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.get("later page of a statement", "ledger", &format!("/api/user/ledger{next}"), &ann).await;
     counted.get("balance", "balance", "/api/tokens", &ann).await;
     counted.get("profile", "profile", "/api/user/profile", &ann).await;
+    let sessions = counted.get("page of the sessions", "sessions", "/api/user/sessions", &ann).await;
+    let oldest = format!("/api/user/sessions/{}", sessions[2]["id"].as_str().unwrap());
+    counted.get("end of another session", "session_end", &oldest, &ann).await;
+    counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
     counted.get("health", "health", "/api/health", &ann).await;
     counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
     let documented = documented();

@@ -322,6 +322,65 @@ impl Person {
         self.api.send(Method::POST, path, &[("authorization", &self.bearer())], Some(body)).await
     }
 
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.api.send(Method::DELETE, path, &[("authorization", &self.bearer())], None).await
+    }
+
+    /// The same person on another device, in a session of its own.
+    pub async fn elsewhere(&self, device: &str) -> Self {
+        let body = json!({ "username": self.name, "password": self.password });
+        let session = self.api.send(Method::POST, "/api/login/", &[("user-agent", device)], Some(body)).await.is(200);
+        let text = |field: &str| session[field].as_str().unwrap().to_owned();
+        Self { token: text("token"), access: text("access"), refresh: text("refresh"), ..self.clone() }
+    }
+
+    /// The id of this session.
+    pub fn session(&self) -> String {
+        crate::forge::claims(&self.access)["sid"].as_str().unwrap().to_owned()
+    }
+
+    /// The account's sessions; `query` is what comes after the path.
+    pub async fn sessions(&self, query: &str) -> Answer {
+        self.get(&format!("/api/user/sessions/{query}")).await
+    }
+
+    pub async fn ends(&self, session: &str) -> Answer {
+        self.delete(&format!("/api/user/sessions/{session}")).await
+    }
+
+    pub async fn log_out(&self) -> Answer {
+        self.api.send(Method::POST, "/api/logout/", &[("authorization", &self.bearer())], None).await
+    }
+
+    pub async fn log_out_everywhere(&self) -> Answer {
+        self.post("/api/logout/", json!({ "all": true })).await
+    }
+
+    /// Asserts that this session is over: none of its tokens opens anything.
+    #[track_caller]
+    pub fn is_out(&self) -> impl Future<Output = ()> + '_ {
+        let at = std::panic::Location::caller();
+        async move {
+            for token in [&self.access, &self.token] {
+                let answer = self.using(token).profile().await;
+                assert_eq!(answer.status, 401, "at {at}: {answer:?}");
+                answer.expect(401, "invalid_token");
+                self.using(token).chat("hi").await.expect(401, "invalid_token");
+            }
+            let answer = self.api.refresh(&self.refresh).await;
+            assert_eq!(answer.status, 401, "at {at}: {answer:?}");
+            answer.expect(401, "invalid_token");
+        }
+    }
+
+    /// Asserts that this session goes on.
+    pub async fn is_in(&self) {
+        for token in [&self.access, &self.token] {
+            self.using(token).profile().await.is(200);
+        }
+        self.api.refresh(&self.refresh).await.is(200);
+    }
+
     pub fn bearer(&self) -> String {
         format!("Bearer {}", self.access)
     }

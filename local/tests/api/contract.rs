@@ -215,7 +215,22 @@ async fn every_event_gets_its_endpoints_answer() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
     // In the order of a user's life: who isn't registered can't log in.
-    let order = ["register", "login", "token_refresh", "chat", "chat_history", "balance", "profile", "ledger", "health", "jwks", "not_found"];
+    let order = [
+        "register",
+        "login",
+        "token_refresh",
+        "chat",
+        "chat_history",
+        "balance",
+        "profile",
+        "ledger",
+        "sessions",
+        "session_end",
+        "logout",
+        "health",
+        "jwks",
+        "not_found",
+    ];
     assert_eq!(order.map(str::to_owned).into_iter().collect::<BTreeSet<_>>(), endpoints());
     for name in order {
         let mut event = read(&format!("events/{name}.json"));
@@ -232,6 +247,9 @@ async fn every_event_gets_its_endpoints_answer() {
         if name == "login" {
             tokens.insert("ACCESS_TOKEN", body["access"].as_str().unwrap().to_owned());
             tokens.insert("REFRESH_TOKEN", body["refresh"].as_str().unwrap().to_owned());
+        }
+        if name == "sessions" {
+            tokens.insert("SESSION_ID", body[1]["id"].as_str().unwrap().to_owned());
         }
     }
 }

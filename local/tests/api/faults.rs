@@ -192,7 +192,7 @@ async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Accou
         reason: "registration",
     };
     let account = new.open(&app.clock);
-    let session = Session::new(&account, app.clock.seconds() + app.config.session_life.as_secs());
+    let session = Session::new(&account, "a test".into(), &app.clock, app.config.session_life);
     assert!(matches!(app.store.register(&new, &account, Some(&session)).await, Ok(Registered::New)));
     (account, session)
 }

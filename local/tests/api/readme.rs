@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use reqwest::Method;
 use serde_json::Value;
 
 use crate::client::{Answer, Api};
@@ -73,12 +72,14 @@ fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap_or((block, "")))
 }
 
-/// Runs a `curl` line, or one that keeps a field of the reply in a variable: `NAME=$(curl .. | sed 's/.*"field":..')`.
+/// Runs a `curl` line, or one that keeps a field of the reply in a variable, of a list that of its last item:
+/// `NAME=$(curl .. | sed 's/.*"field":..')`.
 async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> Option<Value> {
     let Some((name, rest)) = line.split_once("=$(") else { return Some(curl(api, line, variables).await.body) };
     let (command, sed) = rest.split_once(" | sed ").unwrap_or_else(|| panic!("{line}"));
     let field = sed.split('"').nth(1).unwrap_or_else(|| panic!("{line}"));
     let body = curl(api, command, variables).await.body;
+    let body = body.as_array().and_then(|list| list.last()).unwrap_or(&body);
     variables.insert(name.to_owned(), body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned());
     None
 }
@@ -90,16 +91,18 @@ async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> 
     }
     let mut words = shlex::split(&command).unwrap_or_else(|| panic!("{command}")).into_iter();
     assert_eq!(words.next().as_deref(), Some("curl"), "{command}");
-    let (mut path, mut headers, mut body) = (String::new(), Vec::new(), Vec::new());
+    let mut headers = vec![("user-agent".to_owned(), "curl/8.5.0".to_owned())];
+    let (mut path, mut method, mut body) = (String::new(), None, Vec::new());
     while let Some(word) = words.next() {
         match word.as_str() {
             "-s" => {}
             "-H" => headers.push(words.next().unwrap().split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap()),
+            "-X" => method = words.next(),
             "-d" => body = words.next().unwrap().into_bytes(),
             url => path = url.strip_prefix(HOST).unwrap_or_else(|| panic!("{url}")).to_owned(),
         }
     }
-    let method = if body.is_empty() { Method::GET } else { Method::POST };
+    let method = method.unwrap_or_else(|| if body.is_empty() { "GET".into() } else { "POST".into() }).parse().unwrap();
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     api.raw(method, &path, &headers, body).await
 }

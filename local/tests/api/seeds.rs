@@ -266,7 +266,7 @@ impl<'l> Schedule<'l> {
         }
         for index in 0..random.pick(&[2, 2, 3, 4]) {
             let person = if index < 2 { index } else { random.below(2) };
-            let session = Session::new(&accounts[person], clock.seconds() + 30 * 86_400);
+            let session = Session::new(&accounts[person], "a test".into(), &clock, app.config.session_life);
             app.store.start_session(&session).await.unwrap();
             let token = AccessToken::of(&accounts[person], &session, session.ends).sign(&app).await.unwrap();
             let refresh = vec![RefreshToken::first(&accounts[person], &session).sign(&app).await.unwrap()];

@@ -21,12 +21,17 @@ pub struct AccessToken {
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
+    /// The second at which the session ends, and with it the last of its tokens.
+    pub session_ends: u64,
     ends: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Epoch {
+struct OfSession {
     epoch: u64,
+    /// When the session ends: how long a log-out must be remembered.
+    #[serde(default)]
+    session_exp: Option<u64>,
 }
 
 impl AccessToken {
@@ -37,6 +42,7 @@ impl AccessToken {
             name: account.label.clone(),
             session: session.id().to_owned(),
             auth_epoch: session.auth_epoch,
+            session_ends: session.ends,
             ends: ends.min(session.ends),
         }
     }
@@ -51,7 +57,7 @@ impl AccessToken {
             sid: self.session.clone(),
             exp: self.ends,
             nbf: None,
-            kind: Epoch { epoch: self.auth_epoch },
+            kind: OfSession { epoch: self.auth_epoch, session_exp: Some(self.session_ends) },
         };
         super::sign(app, TYPE, &claims).await
     }
@@ -61,8 +67,11 @@ impl AccessToken {
     /// # Errors
     /// [`Error::InvalidToken`] whatever is wrong with it.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
-        let claims: Claims<Epoch> = super::verify(app, TYPE, token).await?;
-        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, auth_epoch: claims.kind.epoch, ends: claims.exp })
+        let claims: Claims<OfSession> = super::verify(app, TYPE, token).await?;
+        let OfSession { epoch, session_exp } = claims.kind;
+        // A token that doesn't say belongs to a session that began before it was signed.
+        let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
+        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, auth_epoch: epoch, session_ends, ends: claims.exp })
     }
 
     /// The account, if this token still opens it: the same one, active, of the same epoch, the session not ended.

@@ -1,16 +1,22 @@
 //! Sessions in the table Tokens: what refresh tokens hang on.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
-use super::{Item, Store, applied, from_item, n, refused_item, s, send, to_item};
-use crate::Result;
-use crate::auth::{LEEWAY, RefreshToken};
+use super::accounts::account_key;
+use super::{Item, Patience, Store, applied, from_item, n, refused_item, s, send, to_item};
+use crate::auth::{AccessToken, LEEWAY, RefreshToken};
+use crate::clock::Clock;
 use crate::user::Account;
+use crate::{Error, Result};
 
 /// A session: begun by a log-in, ended by its time, a log-out or the alarm of a dead refresh token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +25,15 @@ pub struct Session {
     pk: String,
     /// The account's id.
     pub user_id: String,
+    /// What the client that began it calls itself.
+    #[serde(default = "unknown_device")]
+    pub device: String,
+    /// The second at which it began, where the item says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<u64>,
+    /// The second of its log-in or last refresh, where the item says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
     /// The highest generation of its refresh tokens that was ever presented.
     generation: u64,
     /// The account's epoch when it began.
@@ -34,10 +49,24 @@ pub struct Session {
 pub enum Rotation {
     /// It is its session's current or next one.
     Current(Session),
-    /// It was dead: a later generation has been used. Somebody has an old copy.
-    Dead,
+    /// It was dead: a later generation of its session has been used. Somebody has an old copy.
+    Dead(Session),
     /// Its session has ended, or never was.
     Gone,
+}
+
+/// What a log-out ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending<'s> {
+    /// One session of the account.
+    One {
+        /// The session's id.
+        session: &'s str,
+        /// The second at which its tokens would have ended by themselves.
+        ends: u64,
+    },
+    /// Every session of the account.
+    All,
 }
 
 const PREFIX: &str = "session:";
@@ -45,12 +74,20 @@ const PREFIX: &str = "session:";
 /// How many revoked sessions an account keeps: each makes every write of the account larger.
 const REVOKED: usize = 50;
 
+/// How many sessions one page looks at: as many as one `BatchGetItem` takes.
+const LOOKED_AT: i32 = 100;
+
 impl Session {
-    /// A session of this account that ends at the second `ends`.
-    pub fn new(account: &Account, ends: u64) -> Self {
+    /// A session of this account that begins now and lives as long as `life`.
+    pub fn new(account: &Account, device: String, clock: &Clock, life: Duration) -> Self {
+        let now = clock.seconds();
+        let ends = now + life.as_secs();
         Self {
-            pk: format!("{PREFIX}{}", Uuid::new_v4()),
+            pk: session_key(&clock.id().to_string()),
             user_id: account.id.clone(),
+            device,
+            began: Some(now),
+            used: Some(now),
             generation: 0,
             auth_epoch: account.auth_epoch,
             ends,
@@ -58,29 +95,34 @@ impl Session {
         }
     }
 
-    /// Its random id.
+    /// Its id: sessions sort by it in the order in which they began.
     pub fn id(&self) -> &str {
         self.pk.strip_prefix(PREFIX).unwrap_or_default()
+    }
+
+    /// Whether its tokens open this account at the second `now`.
+    pub fn opens(&self, account: &Account, now: u64) -> bool {
+        self.user_id == account.id && self.auth_epoch == account.auth_epoch && self.ends > now && !account.revoked.contains_key(self.id())
     }
 }
 
 impl Store {
-    /// Writes a new session. The id is random, so that one that stands already is this one.
+    /// Writes a new session. Its id is its own, so that one that stands already is this one.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
         let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(session)?));
         let put = put.condition_expression("attribute_not_exists(pk)");
         applied(send(|| put.clone().send()).await).map(drop)
     }
 
-    /// Presents a refresh token: the session's generation becomes this one's, if it was this one's or the one before.
-    /// One conditional write; sent twice, it acts once.
+    /// Presents a refresh token: the session's generation becomes this one's, if it was this one's or the one before,
+    /// and `now` its last use. One conditional write; sent twice, it acts once.
     pub async fn rotate(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let update = self
             .client
             .update_item()
             .table_name(&self.tables.tokens)
-            .key("pk", s(format!("{PREFIX}{}", token.session)))
-            .update_expression("SET generation = :presented")
+            .key("pk", s(session_key(&token.session)))
+            .update_expression("SET generation = :presented, used = :now")
             .condition_expression("user_id = :user AND ends > :now AND generation IN (:presented, :before)")
             .expression_attribute_values(":user", s(&token.user_id))
             .expression_attribute_values(":now", n(now))
@@ -100,54 +142,152 @@ impl Store {
             Ok(updated) => return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?)),
             Err(error) => error,
         };
-        let refused = match refused_item(error)? {
-            Some(item) => Some(item),
+        let session = match refused_item(error)? {
+            Some(item) => Some(from_item(item)?),
             // Where the refusal came without the item, a read tells.
             None => self.session(&token.session).await?,
         };
-        let Some(item) = refused else { return Ok(Rotation::Gone) };
-        let session: Session = from_item(item)?;
-        let dead = session.user_id == token.user_id && session.ends > now && token.generation < session.generation;
-        Ok(if dead { Rotation::Dead } else { Rotation::Gone })
+        let dead = |session: &Session| session.user_id == token.user_id && session.ends > now && token.generation < session.generation;
+        Ok(session.filter(dead).map_or(Rotation::Gone, Rotation::Dead))
     }
 
-    async fn session(&self, id: &str) -> Result<Option<Item>> {
-        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{id}")));
-        Ok(get.consistent_read(true).send().await?.item)
+    /// The session with this id.
+    pub async fn session(&self, id: &str) -> Result<Option<Session>> {
+        // What is no id names no session, however long it is.
+        if !Uuid::try_parse(id).is_ok_and(|uuid| uuid.to_string() == id) {
+            return Ok(None);
+        }
+        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
+        get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// Ends the session of a refresh token: it gets no successor, and its access tokens open nothing any more. Ended again, it stays so.
-    /// `account` is the account as it was just read.
-    pub async fn end_session(&self, token: &RefreshToken, account: &Account, now: u64) -> Result<()> {
-        // The revocation comes first: without the session nobody would find the way here again.
-        self.revoke(token, account, now).await?;
-        let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(format!("{PREFIX}{}", token.session)));
-        let delete = delete.condition_expression("attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", s(&account.id));
+    /// The ids of some sessions of a user, newest first, that began before the session `before`; and whether there may be more. An index
+    /// tells, which knows a new session a moment later.
+    pub async fn session_ids(&self, user_id: &str, before: Option<&str>) -> Result<(Vec<String>, bool)> {
+        let start = before.map(|id| Item::from([("user_id".to_owned(), s(user_id)), ("pk".to_owned(), s(session_key(id)))]));
+        let query = self.client.query().table_name(&self.tables.tokens).index_name("by_user");
+        let query = query.key_condition_expression("user_id = :user AND begins_with(pk, :sessions)");
+        let query = query.expression_attribute_values(":user", s(user_id)).expression_attribute_values(":sessions", s(PREFIX));
+        let page = query.scan_index_forward(false).limit(LOOKED_AT).set_exclusive_start_key(start).send().await?;
+        let more = page.last_evaluated_key.is_some();
+        let id = |item: Item| Some(item.get("pk")?.as_s().ok()?.strip_prefix(PREFIX)?.to_owned());
+        Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
+    }
+
+    /// The sessions with these ids, in their order, strongly consistent. Those that no longer stand are left out.
+    pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
+        let mut found: HashMap<String, Session> = HashMap::new();
+        let mut wanted: Vec<Item> = ids.iter().map(|id| Item::from([("pk".to_owned(), s(session_key(id)))])).collect();
+        let mut patience = Patience::new();
+        while !wanted.is_empty() {
+            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+            let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
+            let read = self.client.batch_get_item().request_items(&self.tables.tokens, keys).send().await?;
+            for item in read.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                let session: Session = from_item(item)?;
+                found.insert(session.id().to_owned(), session);
+            }
+            // A busy table gives a part, and names the rest.
+            wanted = read.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
+            if !wanted.is_empty() && !patience.lasts().await {
+                return Err(Error::Unavailable("a batch of sessions was not read in time".into()));
+            }
+        }
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// Deletes a session of this user: it gets no refresh token any more.
+    pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
+        let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
+        let delete = delete.condition_expression("attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", s(user_id));
         applied(send(|| delete.clone().send()).await).map(drop)
     }
 
-    /// Writes a session among the account's revoked ones, and removes those whose time is over. Where there are too many, the epoch
-    /// rises instead, which ends every session of the account.
-    async fn revoke(&self, token: &RefreshToken, account: &Account, now: u64) -> Result<()> {
-        let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(&account.pk));
-        let update = update.condition_expression("id = :id AND auth_epoch = :seen");
-        let mut update = update.expression_attribute_values(":id", s(&account.id)).expression_attribute_values(":seen", n(account.auth_epoch));
-        let outdated: Vec<_> = account.revoked.iter().filter(|(_, ends)| **ends + LEEWAY < now).map(|(session, _)| session).collect();
-        if account.revoked.len() - outdated.len() >= REVOKED {
-            update = update.update_expression("SET auth_epoch = :next, revoked = :none");
-            update = update.expression_attribute_values(":next", n(account.auth_epoch + 1));
-            update = update.expression_attribute_values(":none", AttributeValue::M(Default::default()));
-        } else {
-            let mut expression = String::from("SET revoked.#session = :ends");
-            for (index, session) in outdated.into_iter().enumerate() {
-                expression.push_str(if index == 0 { " REMOVE" } else { "," });
-                expression.push_str(&format!(" revoked.#old{index}"));
-                update = update.expression_attribute_names(format!("#old{index}"), session);
+    /// Ends one session of the caller's account or all of them: from here on none of their tokens opens anything. What has ended already
+    /// stays so, and is a success.
+    ///
+    /// One conditional write notes the session among the account's revoked ones. Where there are too many, those whose time is over go;
+    /// where none is, the epoch rises instead, which ends every session of the account.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] where the caller's own session no longer opens the account.
+    pub async fn end(&self, caller: &AccessToken, ending: Ending<'_>, now: u64) -> Result<()> {
+        let mut outdated = Vec::new();
+        let mut all = ending == Ending::All;
+        let mut patience = Patience::new();
+        loop {
+            let update = match ending {
+                Ending::One { session, ends } if !all => self.revoke(caller, session, ends, &outdated),
+                _ => self.raise_epoch(caller),
+            };
+            let refused = match send(|| update.clone().send()).await {
+                Ok(_) => return Ok(()),
+                Err(error) => refused_item(error)?.map(from_item).transpose()?,
+            };
+            let account: Option<Account> = match refused {
+                Some(account) => Some(account),
+                // Where the refusal came without the item, a read tells.
+                None => self.account_by_key(&caller.name).await?,
+            };
+            let account = account.filter(|account| account.id == caller.user_id && account.active).ok_or(Error::InvalidToken)?;
+            let noted = matches!(ending, Ending::One { session, .. } if account.revoked.contains_key(session));
+            if noted || account.auth_epoch > caller.auth_epoch {
+                return Ok(());
             }
-            update = update.update_expression(expression).expression_attribute_names("#session", &token.session);
-            update = update.expression_attribute_values(":ends", n(token.ends));
+            let account = caller.admits(Some(account))?;
+            let (over, live): (Vec<_>, Vec<_>) = account.revoked.into_iter().partition(|(_, ends)| ends + LEEWAY < now);
+            outdated = over.into_iter().map(|(session, _)| session).collect();
+            all |= live.len() >= REVOKED;
+            if !patience.lasts().await {
+                return Err(Error::Unavailable("a log-out was refused without a reason that lasts".into()));
+            }
         }
-        // Where it is refused, another epoch has ended the session already.
-        applied(send(|| update.clone().send()).await).map(drop)
     }
+
+    /// Notes a session among the account's revoked ones, in the place of `outdated` ones where there are any.
+    fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> UpdateItemFluentBuilder {
+        let mut expression = String::from("SET revoked.#session = :ends");
+        let (mut update, room) = match outdated {
+            [] => (self.update_caller(caller).expression_attribute_values(":limit", n(REVOKED)), "size(revoked) < :limit"),
+            _ => (self.update_caller(caller), "attribute_exists(revoked.#old0)"),
+        };
+        for (index, old) in outdated.iter().enumerate() {
+            expression.push_str(if index == 0 { " REMOVE" } else { "," });
+            expression.push_str(&format!(" revoked.#old{index}"));
+            update = update.expression_attribute_names(format!("#old{index}"), old);
+        }
+        let update = update.update_expression(expression).condition_expression(format!("{CALLER} AND {room}"));
+        update.expression_attribute_names("#session", session).expression_attribute_values(":ends", n(ends))
+    }
+
+    fn raise_epoch(&self, caller: &AccessToken) -> UpdateItemFluentBuilder {
+        let update = self.update_caller(caller).condition_expression(CALLER).update_expression("SET auth_epoch = :next, revoked = :none");
+        let update = update.expression_attribute_values(":next", n(caller.auth_epoch + 1));
+        update.expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
+    }
+
+    /// A write to the caller's account, with what [`CALLER`] compares.
+    fn update_caller(&self, caller: &AccessToken) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(account_key(&caller.name)))
+            .expression_attribute_names("#caller", &caller.session)
+            .expression_attribute_values(":id", s(&caller.user_id))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":seen", n(caller.auth_epoch))
+            .return_values_on_condition_check_failure(AllOld)
+    }
+}
+
+/// That the caller's token still opens the account.
+const CALLER: &str = "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";
+
+/// What a client is called that doesn't say.
+pub(crate) fn unknown_device() -> String {
+    "unknown".into()
+}
+
+fn session_key(id: &str) -> String {
+    format!("{PREFIX}{id}")
 }

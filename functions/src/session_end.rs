@@ -1,0 +1,21 @@
+//! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions, such as that of a lost device.
+//!
+//! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens open nothing from here on.
+
+use serde_json::json;
+use shared::store::Ending;
+use shared::{App, Error, Reply, Request, auth, http};
+
+/// Reads the session beside the account, revokes it, and deletes it last: what fails in between can be sent again.
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    let now = app.clock.seconds();
+    let (account, session) = tokio::join!(app.store.account(&caller), app.store.session(http::path_parameter(&req, "id")));
+    let account = account?;
+    let session = session?.filter(|session| session.opens(&account, now)).ok_or(Error::NoSuchSession)?;
+
+    app.store.end(&caller, Ending::One { session: session.id(), ends: session.ends }, now).await?;
+    app.store.delete_session(&account.id, session.id()).await?;
+    tracing::info!(user = account.id, session = session.id(), "a session was ended");
+    http::ok(&json!({ "message": "The session has ended." }))
+}

@@ -1,0 +1,57 @@
+//! `GET /api/user/sessions` - where the caller is logged in: the account's live sessions, newest first, as a bare list.
+//!
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`.
+//! Out: `id`, `device`, `began`, `last_used`, `ends` and `current` of each, and a `Link` header to the next page. A page looks at a bounded
+//! number of sessions, so that it may hold few, or none, and still have a next one.
+
+use serde_json::{Value, json};
+use shared::cursor::{self, Unproven};
+use shared::store::Session;
+use shared::{App, Reply, Request, auth, clock, http};
+
+/// What the cursors of this list are sealed for.
+const SCOPE: &str = "sessions";
+
+/// An index names the sessions while the account is read; the sessions themselves are then read consistently.
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    let limit = http::page_limit(&req)?;
+    let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
+
+    let before = cursor.as_ref().map(Unproven::position);
+    let (account, ids) = tokio::join!(app.store.account(&caller), app.store.session_ids(&caller.user_id, before));
+    let account = account?;
+    if let Some(cursor) = &cursor {
+        cursor.prove(&account, SCOPE)?;
+    }
+    let (ids, more) = ids?;
+    let now = app.clock.seconds();
+    let mut live = app.store.sessions(&ids).await?;
+    live.retain(|session| session.opens(&account, now));
+
+    let last = match live.get(limit - 1) {
+        Some(last) if live.len() > limit => Some(last.id()),
+        _ => ids.last().filter(|_| more).map(String::as_str),
+    };
+    let data: Vec<Value> = live.iter().take(limit).map(|session| show(session, &caller.session)).collect();
+    let mut response = http::ok(&data)?;
+    if let Some(position) = last {
+        let cursor = cursor::seal(&account, SCOPE, position);
+        let limit = http::query(&req, "limit").map(|limit| ("limit", limit));
+        let query: Vec<_> = limit.into_iter().chain([("cursor", cursor.as_str())]).collect();
+        response.headers_mut().insert("link", http::next_page(&query)?);
+    }
+    Ok(response)
+}
+
+fn show(session: &Session, current: &str) -> Value {
+    let time = |seconds: u64| clock::rfc3339(seconds * 1000);
+    json!({
+        "id": session.id(),
+        "device": session.device,
+        "began": session.began.map(time),
+        "last_used": session.used.map(time),
+        "ends": time(session.ends),
+        "current": session.id() == current,
+    })
+}
