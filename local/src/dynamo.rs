@@ -29,8 +29,10 @@ pub enum Data {
 pub struct Dynamo {
     /// Where it answers.
     pub url: String,
-    /// What the signing key of this data is derived from: random, made with the folder and kept in it.
+    /// What the signing key of this data was derived from at the start: random, made with the folder and kept in it.
     pub secret: String,
+    /// The `SIGNING_SECRET` of functions on this machine: the file that keeps the secret, or the secret where nothing is kept.
+    pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
     _folder: Option<Folder>,
@@ -57,6 +59,7 @@ impl Dynamo {
             }
         };
         let secret = folder.as_ref().map_or_else(|| Ok(new_secret()), Folder::secret)?;
+        let signing_secret = folder.as_ref().map_or_else(|| Ok(secret.clone()), |folder| secret_url(&folder.path))?;
         let listener = TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
         let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
         if let Some(folder) = &folder {
@@ -79,7 +82,7 @@ impl Dynamo {
             sweeper.abort();
         });
         create_tables(&url).await?;
-        Ok(Self { url, secret, stop, server, _folder: folder })
+        Ok(Self { url, secret, signing_secret, stop, server, _folder: folder })
     }
 
     /// Lets running calls finish, and stops.
@@ -143,11 +146,11 @@ impl Folder {
 
     /// The folder's secret, made the first time.
     fn secret(&self) -> Result<String, String> {
-        match fs::read_to_string(self.path.join("signing-secret")) {
+        match fs::read_to_string(self.path.join(SECRET)) {
             Ok(secret) => Ok(secret.trim().to_owned()),
             Err(_) => {
                 let secret = new_secret();
-                self.write("signing-secret", &secret)?;
+                self.write(SECRET, &secret)?;
                 Ok(secret)
             }
         }
@@ -159,27 +162,38 @@ impl Folder {
     }
 }
 
-/// Writes a file that only its owner may read: it may hold the signing secret.
+/// Writes a file that only its owner may read: it may hold the signing secret. Who reads it meanwhile sees the old one or the new one.
 pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let mut options = File::options();
     options.create(true).truncate(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let new = path.with_extension("new");
+    let written = options.open(&new).and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&new, path));
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
-/// Where the embedded DynamoDB of a folder answers, while another process runs it.
+/// Where the embedded DynamoDB of a folder answers, while another process runs it, and the `SIGNING_SECRET` of its functions.
 pub fn running(folder: &Path) -> Option<(String, String)> {
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
         return None;
     }
-    let read = |name: &str| fs::read_to_string(folder.join(name)).ok().map(|text| text.trim().to_owned());
-    Some((read("dynamodb-url")?, read("signing-secret")?))
+    let url = fs::read_to_string(folder.join("dynamodb-url")).ok()?;
+    Some((url.trim().to_owned(), secret_url(folder).ok()?))
 }
 
-fn new_secret() -> String {
+/// The file of a folder that keeps the signing secret.
+const SECRET: &str = "signing-secret";
+
+/// That file as `SIGNING_SECRET` names it, wherever a function is started.
+fn secret_url(folder: &Path) -> Result<String, String> {
+    let path = fs::canonicalize(folder).map_err(|error| format!("The folder {} can't be read: {error}.", folder.display()))?;
+    Ok(format!("file://{}", path.join(SECRET).display()))
+}
+
+/// A secret that nobody can guess.
+pub(crate) fn new_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 

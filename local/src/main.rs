@@ -90,6 +90,27 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// List the public keys that tokens are checked with
+    Keys {
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+    /// Make a new signing key, which takes over within five minutes
+    RotateKey {
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
+    /// Take a public key back, so that what it signed opens nothing
+    WithdrawKey {
+        /// The key's id, as `keys` lists it
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
     /// Recompute every balance from the ledger, and name what differs
     Audit {
         /// The name or e-mail address of the one account to audit
@@ -107,6 +128,9 @@ impl Manage {
             Self::CreateAdmin { name, tokens, password_env, data } => create_admin(&data, &name, tokens, password_env).await,
             Self::Settle { data } => manage::settle(&data).await,
             Self::Adjust { name, amount, reason, data } => manage::adjust(&data, &name, amount, &reason).await,
+            Self::Keys { data } => manage::keys(&data).await,
+            Self::RotateKey { data } => manage::rotate_key(&data).await,
+            Self::WithdrawKey { kid, data } => manage::withdraw_key(&data, &kid).await,
             Self::Audit { name, data } => manage::audit(&data, name.as_deref()).await,
         };
         println!("{}", done?);
@@ -159,7 +183,7 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
     println!("Farebox answers on {url} (Ctrl-C stops it)");
     println!();
     for route in functions::ROUTES.iter().filter(|route| route.method != "ANY") {
-        println!("  {:4} {}", route.method, route.path);
+        println!("  {:6} {}", route.method, route.path);
     }
     println!();
     match data {
@@ -196,21 +220,22 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
 fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
     let template = Template::load()?;
-    let environment = |endpoint: &str| {
+    let environment = |endpoint: &str, secret: &str| {
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
-                let set = std::env::var(name).ok().or_else(|| environment_of(function, name, endpoint, &dynamo.secret));
+                let set = std::env::var(name).ok().or_else(|| environment_of(function, name, endpoint, secret));
                 variables.insert(name.clone(), json!(set.unwrap_or_default()));
             }
         }
         variables
     };
-    let here = environment(&dynamo.url.replace("//0.0.0.0:", "//127.0.0.1:"));
+    let here = environment(&dynamo.url.replace("//0.0.0.0:", "//127.0.0.1:"), &dynamo.signing_secret);
     let lines = here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
     write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
     let port = dynamo.url.rsplit(':').next().unwrap_or_default();
-    let in_container = environment(&format!("http://host.docker.internal:{port}"));
+    // Containers don't see the folder.
+    let in_container = environment(&format!("http://host.docker.internal:{port}"), &dynamo.secret);
     write_private(&folder.join("sam.json"), &format!("{:#}\n", json!({ "Parameters": in_container })))
 }
 

@@ -6,10 +6,11 @@ use std::path::Path;
 use futures_util::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
 use shared::App;
-use shared::auth::NewPassword;
-use shared::clock::Clock;
-use shared::config::Config;
-use shared::store::{Adjusted, Adjustment, NewAccount, Reason, Registered};
+use shared::auth::{NewPassword, Signer, keys};
+use shared::aws;
+use shared::clock::{self, Clock};
+use shared::config::{Config, SigningSecret};
+use shared::store::{Adjusted, Adjustment, NewAccount, PublicKey, Reason, Registered};
 use shared::user::{Account, Role, Username, login_key};
 use shared::{Change, Error, Tokens};
 
@@ -178,6 +179,82 @@ pub async fn settle(data: &Path) -> Result<String, String> {
     Ok(format!("{} reservations of {} accounts were released.", swept.released, swept.accounts))
 }
 
+/// Lists the public keys, oldest first: a line for each.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn keys(data: &Path) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let published = app.store.public_keys().await;
+    close(embedded).await;
+    let (mut published, now) = (published.map_err(sentence)?, app.clock.seconds());
+    published.sort_by_key(|key| key.from);
+    let time = |seconds: u64| clock::rfc3339(seconds * 1000);
+    let line = |key: &PublicKey| {
+        let until = match key.until {
+            Some(until) if until <= now => format!("ended {}", time(until)),
+            Some(until) => format!("until {}", time(until)),
+            None => "no end yet".into(),
+        };
+        format!("{}  from {}  {until}", key.kid, time(key.from))
+    };
+    match published.is_empty() {
+        true => Ok("No key has been published yet.".into()),
+        false => Ok(published.iter().map(line).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// Makes a new random secret where the old one is kept, and publishes its key.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn rotate_key(data: &Path) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let rotated = rotate_in(&app).await;
+    close(embedded).await;
+    rotated
+}
+
+async fn rotate_in(app: &App) -> Result<String, String> {
+    let secret = dynamo::new_secret();
+    let aws = aws::connect(&app.config).await.map_err(|error| format!("{error}."))?;
+    match &app.config.signing_secret {
+        Some(SigningSecret::File(path)) => dynamo::write_private(path, &secret)?,
+        Some(SigningSecret::Arn(arn)) => keys::put_secret(&aws, arn, &secret).await.map_err(sentence)?,
+        Some(SigningSecret::Value(_)) | None => {
+            return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
+        }
+    }
+    let config = Config { signing_secret: Some(SigningSecret::Value(secret)), ..(*app.config).clone() };
+    let signer = Signer::new(&config, &aws, app.clock.clone()).await.map_err(|error| format!("{error}."))?;
+    signer.announce(&app.store).await.map_err(sentence)?;
+    Ok(format!("The key {} signs every token within five minutes.", signer.kid()))
+}
+
+/// Takes a public key back, unless it is the one that signs.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn withdraw_key(data: &Path, kid: &str) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let withdrawn = withdraw_in(&app, kid).await;
+    close(embedded).await;
+    withdrawn
+}
+
+async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
+    let published = app.store.public_keys().await.map_err(sentence)?;
+    if !published.iter().any(|key| key.kid == kid) {
+        return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
+    }
+    // A new key is published before it signs, and is the newest one from then on.
+    if published.iter().filter(|key| key.until.is_none()).max_by_key(|key| key.from).is_some_and(|newest| newest.kid == kid) {
+        return Err(format!("The key {kid} signs now. Make another one first, with `manage rotate-key`."));
+    }
+    app.store.withdraw_key(kid).await.map_err(sentence)?;
+    Ok(format!("What the key {kid} signed opens nothing any more within five minutes."))
+}
+
 /// The store that the environment names (`USERS_TABLE` and the others), or the one of the data folder: through the process that runs
 /// it, or by opening it.
 async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
@@ -185,16 +262,16 @@ async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
         let config = Config::from_env().map_err(|error| format!("{error}."))?;
         return Ok((App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?, None));
     }
-    let (url, secret, embedded) = match dynamo::running(data) {
-        Some((url, secret)) => (url, secret, None),
+    let (url, signing_secret, embedded) = match dynamo::running(data) {
+        Some((url, signing_secret)) => (url, signing_secret, None),
         None => {
             let embedded = Dynamo::start(&Data::Folder(data.to_owned()), ([127, 0, 0, 1], 0).into()).await?;
-            (embedded.url.clone(), embedded.secret.clone(), Some(embedded))
+            (embedded.url.clone(), embedded.signing_secret.clone(), Some(embedded))
         }
     };
     let template = Template::load()?;
     let register = template.functions.iter().find(|function| function.name == "register").ok_or("template.yaml has no function register")?;
-    let lookup = |name: &str| environment_of(register, name, &url, &secret);
+    let lookup = |name: &str| environment_of(register, name, &url, &signing_secret);
     let config = Config::from_lookup(lookup).map_err(|error| format!("{error}."))?;
     Ok((App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?, embedded))
 }

@@ -46,8 +46,9 @@ impl Server {
 
         let template = Template::load()?;
         let clock = Clock::default();
-        let apps =
-            apps(&template, &clock, |function, name| environment(name).or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret)));
+        let apps = apps(&template, &clock, |function, name| {
+            environment(name).or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
+        });
         let apps = apps.await?;
         let router = Gateway::new(&template, &apps)?.router().into_make_service_with_connect_info::<SocketAddr>();
         let (stop, stopped) = oneshot::channel();

@@ -1,6 +1,7 @@
 //! Every setting, read once at start from a lookup that is passed in. No other file names an environment variable.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub enum AiProvider {
 pub enum SigningSecret {
     /// The secret itself.
     Value(String),
+    /// The file that holds it, an absolute path. It is read again, like the ARN's.
+    File(PathBuf),
     /// The ARN of a Secrets Manager secret that holds it.
     Arn(String),
 }
@@ -78,6 +81,7 @@ impl fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(_) => f.write_str("Value(redacted)"),
+            Self::File(path) => write!(f, "File({})", path.display()),
             Self::Arn(arn) => write!(f, "Arn({arn})"),
         }
     }
@@ -191,7 +195,11 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         match self.0(name) {
             None => Ok(None),
             Some(text) if text.starts_with("arn:") => Ok(Some(SigningSecret::Arn(text))),
-            Some(text) => checked_secret(name, text).map(SigningSecret::Value).map(Some),
+            Some(text) => match text.strip_prefix("file://").map(PathBuf::from) {
+                Some(path) if path.is_absolute() => Ok(Some(SigningSecret::File(path))),
+                Some(_) => Err(ConfigError(format!("{name} must name its file by an absolute path, as file:///path"))),
+                None => checked_secret(name, text).map(SigningSecret::Value).map(Some),
+            },
         }
     }
 
@@ -251,6 +259,7 @@ mod tests {
             ("AI_PROVIDER", "parrot"),
             ("DYNAMODB_ENDPOINT", "localhost:8000"),
             ("SIGNING_SECRET", "changeme"),
+            ("SIGNING_SECRET", "file://a-secret-in-a-folder-of-this-name"),
             ("SIGNING_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
             ("ALLOWED_ORIGINS", "*"),
             ("ALLOWED_ORIGINS", "https://app.example.com/"),
@@ -267,7 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_is_where_the_secret_is_read() {
+    fn an_arn_or_a_file_is_where_the_secret_is_read() {
+        let file = with("SIGNING_SECRET", "file:///var/lib/farebox/signing-secret").unwrap().signing_secret;
+        assert_eq!(file, Some(SigningSecret::File("/var/lib/farebox/signing-secret".into())));
         let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x";
         assert_eq!(with("SIGNING_SECRET", arn).unwrap().signing_secret, Some(SigningSecret::Arn(arn.into())));
     }

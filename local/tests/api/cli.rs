@@ -12,14 +12,14 @@ use uuid::Uuid;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
 
 /// A folder that is gone with the test.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(std::env::temp_dir().join(format!("farebox-{}", Uuid::new_v4())))
     }
 
-    fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
 }
@@ -84,7 +84,7 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub fn run(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
 
@@ -114,7 +114,7 @@ async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
     assert_eq!(server.url, format!("http://127.0.0.1:{port}"));
     let first_curl = format!("curl -s {}/api/register -H 'Content-Type: application/json' -d", server.url);
     assert!(server.printed.contains(&first_curl), "{}", server.printed);
-    assert!(server.printed.contains("POST /api/chat\n"), "{}", server.printed);
+    assert!(server.printed.contains("POST   /api/chat\n"), "{}", server.printed);
     let (status, registered) = server.post("/api/register", ann()).await;
     assert_eq!(status, 201);
     let token = registered["token"].as_str().unwrap().to_owned();
@@ -256,7 +256,9 @@ async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     assert!(read("lambda.env").contains(&format!("DYNAMODB_ENDPOINT=http://127.0.0.1:{port}\n")));
     let sam: Value = serde_json::from_str(&read("sam.json")).unwrap();
     assert_eq!(sam["Parameters"]["DYNAMODB_ENDPOINT"], format!("http://host.docker.internal:{port}"));
-    assert_eq!(sam["Parameters"]["SIGNING_SECRET"].as_str().unwrap().len(), 64);
+    assert_eq!(sam["Parameters"]["SIGNING_SECRET"].as_str().unwrap(), read("signing-secret"), "containers don't see the folder");
+    let file = std::fs::canonicalize(folder.path()).unwrap().join("signing-secret");
+    assert!(read("lambda.env").contains(&format!("SIGNING_SECRET=file://{}\n", file.display())));
     let tables = local::dynamo::client(&server.url).list_tables().send().await.unwrap();
     assert_eq!(tables.table_names.unwrap().len(), 5);
 }

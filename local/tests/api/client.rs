@@ -58,11 +58,20 @@ impl Api {
 
     /// A server of this test's own with some settings changed, whatever `API_URL` says.
     pub async fn own(environment: &[(&str, &str)]) -> Self {
+        Self::over(&Data::Memory, environment).await
+    }
+
+    /// A server of this test's own over a folder, whatever `API_URL` says.
+    pub async fn in_folder(folder: &str) -> Self {
+        Self::over(&Data::Folder(folder.into()), &[]).await
+    }
+
+    async fn over(data: &Data, environment: &[(&str, &str)]) -> Self {
         log::listen();
         let mut variables = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
         variables.extend(environment.iter().copied());
         let account = match std::env::var("TEST_DYNAMODB") {
-            Ok(emulator) if !variables.contains_key("DYNAMODB_ENDPOINT") => Some(Proxy::account(&emulator).await),
+            Ok(emulator) if !variables.contains_key("DYNAMODB_ENDPOINT") && matches!(data, Data::Memory) => Some(Proxy::account(&emulator).await),
             _ => None,
         };
         let store = account.as_ref().map(|account| account.lane().url);
@@ -71,7 +80,7 @@ impl Api {
             variables.insert("DYNAMODB_ENDPOINT", store);
         }
         let lookup = |name: &str| variables.get(name).map(|value| (*value).to_owned());
-        let server = Server::start(0, &Data::Memory, lookup).await.unwrap();
+        let server = Server::start(0, data, lookup).await.unwrap();
         let dynamodb = store.clone().unwrap_or_else(|| server.dynamo.url.clone());
         Self { url: server.url.clone(), dynamodb, http: http(), own: Some(Arc::new(Own { server, account })) }
     }
@@ -110,7 +119,13 @@ impl Api {
     pub fn signing_secret(&self) -> String {
         match &self.own {
             Some(own) => own.server.dynamo.secret.clone(),
-            None => std::env::var("SIGNING_SECRET").expect("with API_URL, SIGNING_SECRET is the secret behind it"),
+            None => {
+                let secret = std::env::var("SIGNING_SECRET").expect("with API_URL, SIGNING_SECRET is the secret behind it");
+                match secret.strip_prefix("file://") {
+                    Some(path) => std::fs::read_to_string(path).unwrap().trim().to_owned(),
+                    None => secret,
+                }
+            }
         }
     }
 

@@ -23,6 +23,7 @@ mod hostile;
 mod idempotency;
 mod journeys;
 mod jwks;
+mod keys;
 mod kills;
 mod lambda;
 mod ledger;

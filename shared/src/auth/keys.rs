@@ -5,6 +5,7 @@
 //! issuing functions look for it every five minutes, publish it, and set the end of the keys before it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::digest;
@@ -143,9 +144,11 @@ pub struct Signer {
     current: Arc<RwLock<Current>>,
 }
 
+/// Where the secret is read, at the start and every five minutes.
 #[derive(Clone)]
 enum Source {
-    Fixed,
+    Fixed(String),
+    File(PathBuf),
     SecretsManager { client: aws_sdk_secretsmanager::Client, arn: String },
 }
 
@@ -170,21 +173,26 @@ impl Signer {
     /// # Errors
     /// Where there is no secret, or it can't be read or is too short to be random: a function that issues tokens must not start without.
     pub async fn new(config: &Config, aws: &aws_config::SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
-        let (source, secret) = match config.signing_secret.clone() {
+        let source = match config.signing_secret.clone() {
             None => return Err(ConfigError("SIGNING_SECRET must be set".into())),
-            Some(SigningSecret::Value(secret)) => (Source::Fixed, secret),
-            Some(SigningSecret::Arn(arn)) => {
-                let client = aws_sdk_secretsmanager::Client::new(aws);
-                let secret = read_secret(&client, &arn)
-                    .await
-                    .map_err(|error| ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default())))?;
-                (Source::SecretsManager { client, arn }, checked_secret("SIGNING_SECRET", secret)?)
-            }
+            Some(SigningSecret::Value(secret)) => Source::Fixed(secret),
+            Some(SigningSecret::File(path)) => Source::File(path),
+            Some(SigningSecret::Arn(arn)) => Source::SecretsManager { client: aws_sdk_secretsmanager::Client::new(aws), arn },
         };
-        let key =
-            Arc::new(SigningKey::derive(&secret).map_err(|error| ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default())))?);
+        let key = Arc::new(source.key().await?);
         let current = Arc::new(RwLock::new(Current { key, read_at: clock.seconds(), published: false }));
         Ok(Self { source, clock, current })
+    }
+
+    /// The id of the key that signs.
+    pub fn kid(&self) -> String {
+        self.current().key.kid.clone()
+    }
+
+    /// Publishes the public half alone, before anything is signed with it. The first function that signs sets the end of the keys before.
+    pub async fn announce(&self, store: &Store) -> Result<()> {
+        let key = self.current().key;
+        store.publish_key(&key.kid, &key.x, self.clock.seconds()).await
     }
 
     /// Publishes the public half, and sets an end to the keys before it: when the last token that they signed has ended. Done again, or
@@ -222,21 +230,15 @@ impl Signer {
 
     /// Looks for a new secret every five minutes. Where that fails the key at hand goes on signing, and the next look is a minute later.
     async fn renew(&self) {
-        let Source::SecretsManager { client, arn } = &self.source else { return };
         let now = self.clock.seconds();
         if now < self.current().read_at + KEPT {
             return;
         }
-        let renewed = async {
-            let secret = read_secret(client, arn).await?;
-            let secret = checked_secret("SIGNING_SECRET", secret).map_err(|error| Error::Internal(error.to_string()))?;
-            SigningKey::derive(&secret)
-        };
-        match renewed.await {
+        match self.source.key().await {
             Ok(key) if key.kid == self.current().key.kid => self.change(|current| current.read_at = now),
             Ok(key) => self.change(|current| *current = Current { key: Arc::new(key), read_at: now, published: false }),
             Err(error) => {
-                tracing::warn!(cause = error.cause(), "the signing secret could not be read again");
+                tracing::warn!(cause = error.0, "the signing secret could not be read again");
                 self.change(|current| current.read_at = now.saturating_sub(KEPT - MISS));
             }
         }
@@ -251,9 +253,32 @@ impl Signer {
     }
 }
 
-async fn read_secret(client: &aws_sdk_secretsmanager::Client, arn: &str) -> Result<String> {
-    let secret = client.get_secret_value().secret_id(arn).send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
-    secret.secret_string.ok_or_else(|| Error::Internal("the secret holds no text".into()))
+impl Source {
+    async fn key(&self) -> Result<SigningKey, ConfigError> {
+        let broken = |error: Error| ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default()));
+        let secret = self.read().await.map_err(broken)?;
+        SigningKey::derive(&checked_secret("SIGNING_SECRET", secret)?).map_err(broken)
+    }
+
+    async fn read(&self) -> Result<String> {
+        match self {
+            Self::Fixed(secret) => Ok(secret.clone()),
+            Self::File(path) => match std::fs::read_to_string(path) {
+                Ok(secret) => Ok(secret.trim().to_owned()),
+                Err(error) => Err(Error::Internal(format!("{} can't be read: {error}", path.display()))),
+            },
+            Self::SecretsManager { client, arn } => {
+                let secret = client.get_secret_value().secret_id(arn).send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
+                secret.secret_string.ok_or_else(|| Error::Internal("the secret holds no text".into()))
+            }
+        }
+    }
+}
+
+/// Puts a new secret in the place of the one in Secrets Manager.
+pub async fn put_secret(aws: &aws_config::SdkConfig, arn: &str, secret: &str) -> Result<()> {
+    let put = aws_sdk_secretsmanager::Client::new(aws).put_secret_value().secret_id(arn).secret_string(secret);
+    put.send().await.map(drop).map_err(|error| Error::Internal(aws::cause(&error)))
 }
 
 impl SigningKey {

@@ -42,6 +42,12 @@ impl Store {
         Ok(())
     }
 
+    /// Takes a key back: what it signed opens nothing once everybody has read the table again.
+    pub async fn withdraw_key(&self, kid: &str) -> Result<()> {
+        self.client.delete_item().table_name(&self.tables.keys).key("kid", s(kid)).send().await?;
+        Ok(())
+    }
+
     /// Sets the second at which a key ends, unless it has one.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
         let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
