@@ -6,6 +6,7 @@
 
 mod adjustments;
 mod chats;
+mod log_outs;
 mod logins;
 mod refreshes;
 mod registrations;
@@ -197,13 +198,17 @@ async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Accou
     (account, session)
 }
 
-/// What API Gateway sends for a request: a POST where there is a body.
+/// What API Gateway sends for a request: a POST where there is a body, else a GET, or a DELETE where that is all that can be asked for.
 pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
     let mut all = json!({ "host": "x", "content-type": "application/json" });
     for (name, value) in headers {
         all[*name] = json!(value);
     }
-    let method = if body.is_null() { "GET" } else { "POST" };
+    let method = match path {
+        _ if !body.is_null() => "POST",
+        _ if path.starts_with("/api/user/sessions/") => "DELETE",
+        _ => "GET",
+    };
     let event = json!({
         "resource": path, "path": path, "httpMethod": method, "queryStringParameters": {}, "headers": all,
         "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },

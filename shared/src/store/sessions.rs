@@ -206,8 +206,8 @@ impl Store {
     /// Ends one session of the caller's account or all of them: from here on none of their tokens opens anything. What has ended already
     /// stays so, and is a success.
     ///
-    /// One conditional write notes the session among the account's revoked ones. Where there are too many, those whose time is over go;
-    /// where none is, the epoch rises instead, which ends every session of the account.
+    /// One conditional write notes the session among the account's revoked ones. Where as many as may be are noted, those whose time is
+    /// over make room; where none is over, the epoch rises instead, which ends every session of the account.
     ///
     /// # Errors
     /// [`Error::InvalidToken`] where the caller's own session no longer opens the account.
