@@ -196,6 +196,11 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                 assert!(ISSUERS.contains(&binary) || !(writes_keys || action.starts_with("secretsmanager")), "{binary}: {action}");
             }
             assert!(!format!("{:?}", statement["Resource"]).contains("\"*\""), "{binary}");
+            if format!("{:?}", statement["Resource"]).contains("TokensTable.Arn\"") {
+                let kinds = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].as_sequence();
+                let is_kind = |kind: &Yaml| kind.as_str().is_some_and(|kind| kind.ends_with(":*") && kind.len() > 2);
+                assert!(kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_kind)), "{binary} reaches every kind of item in Tokens");
+            }
         }
     }
 }
