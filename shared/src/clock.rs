@@ -14,16 +14,25 @@ const RFC3339: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[
 /// The system's clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
+    /// The milliseconds since 1970 at which it stands still, if it does.
+    stands_at: Option<u64>,
     offset_ms: Arc<AtomicI64>,
     /// Keeps the ids of one process in the order in which they were made, within a millisecond too.
     order: Arc<Mutex<ContextV7>>,
 }
 
 impl Clock {
+    /// A clock that stands still, at so many milliseconds since 1970, but for [`Clock::advance`]: for tests that must come out the same.
+    pub fn standing(millis: u64) -> Self {
+        Self { stands_at: Some(millis), ..Self::default() }
+    }
+
     /// Milliseconds since 1970.
     pub fn millis(&self) -> u64 {
-        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let system = u64::try_from(system.as_millis()).unwrap_or(u64::MAX);
+        let system = self.stands_at.unwrap_or_else(|| {
+            let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            u64::try_from(system.as_millis()).unwrap_or(u64::MAX)
+        });
         system.saturating_add_signed(self.offset_ms.load(Ordering::Relaxed))
     }
 

@@ -239,9 +239,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
 impl<'l> Schedule<'l> {
     async fn new(lane: &'l Lane, seed: u64) -> Self {
         let mut random = Random(seed);
-        // A second begins, so that how long this takes decides nothing.
-        let clock = Clock::default();
-        clock.advance(Duration::from_millis(1000 - clock.millis() % 1000));
+        // How long this takes decides nothing.
+        let clock = Clock::standing(Clock::default().seconds() * 1000);
         let mut config = (*lane.app.config).clone();
         config.parallel_chats = random.pick(&[1, 2, 3, 64]);
         let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };

@@ -122,6 +122,11 @@ impl Stand {
 async fn whatever_fails_at_whichever_call_a_log_out_ends_its_session_and_no_other() {
     let stand = Stand::start(None).await;
     let mut cases = Matrix::whole(&Leaving::ALL).cases(&stand).await;
-    side_by_side(&mut cases, async |case| if case.plan.is_some() { case.runs_to_its_end(&stand).await }).await;
+    side_by_side(&mut cases, async |case| {
+        if case.plan.is_some() {
+            case.runs_to_its_end(&stand).await
+        }
+    })
+    .await;
     none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
 }
