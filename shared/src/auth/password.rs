@@ -16,6 +16,12 @@ const LEAST: usize = 8;
 /// The most bytes of a password: longer ones are refused before they cost a hash.
 const MOST: usize = 256;
 
+/// The passwords that are tried first, a line each: [`NewPassword::parse`] alone refers to them, so that only what sets passwords holds them.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// Common as they are, these four stand in the documentation of clients that this API serves.
+const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", "testpass123"];
+
 /// How many requests may wait for a hash in one process before further ones are turned away.
 const WAITING: usize = 256;
 
@@ -24,7 +30,8 @@ const WAITING: usize = 256;
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// At least 8 characters and at most 256 bytes, and none of `names`, which are the user's own name and address.
+    /// At least 8 characters and at most 256 bytes, not one of the most common passwords, and none of `names`, which are the user's own name
+    /// and address, nor what is before the `@` of one. No rule says which characters it must have.
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, String> {
         let password = composed(text);
         if text.len() > MOST || password.len() > MOST {
@@ -34,8 +41,15 @@ impl NewPassword {
             return Err(format!("A password has at least {LEAST} characters."));
         }
         let folded = crate::user::key(&password);
-        if names.iter().any(|name| crate::user::key(name) == folded) {
-            return Err("The password may not be the name or the address.".into());
+        let own = |name: &&str| {
+            let name = crate::user::key(name);
+            name == folded || name.rsplit_once('@').is_some_and(|(before, _)| before == folded)
+        };
+        if names.iter().any(own) {
+            return Err("The password may not be the name or the address, nor what is before its @.".into());
+        }
+        if !DOCUMENTED.contains(&password.as_str()) && COMMON.lines().any(|common| common == folded) {
+            return Err("This password is one of the most common ones, which are tried first. Choose another one.".into());
         }
         Ok(Self(password))
     }
@@ -160,8 +174,39 @@ mod tests {
         for good in ["secret123", "strongpassword", "StrongPass123!", "testpass123", "my dog 🐕", &"x".repeat(256)] {
             assert!(NewPassword::parse(good, &["ann"]).is_ok(), "{good}");
         }
-        for bad in ["", "1234567", "éééé", &"x".repeat(257), "annabella"] {
-            assert!(NewPassword::parse(bad, &["AnnaBella"]).is_err(), "{bad}");
+        for bad in ["", "1234567", "éééé", &"x".repeat(257), "annabella", "AnnaBella@example.com", "ANNA.BELLA"] {
+            assert!(NewPassword::parse(bad, &["AnnaBella", "annabella@example.com", "anna.bella@example.com"]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_common_password_is_refused_in_any_case_but_for_four_that_clients_document() {
+        for bad in [
+            "password",
+            "PassWord123",
+            "ｐａｓｓｗｏｒｄ",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou",
+            "SECRET123",
+            "Testpass123",
+            "STRONGPASSWORD",
+            "11111111",
+        ] {
+            let refused = NewPassword::parse(bad, &[]).map(drop).unwrap_err();
+            assert!(refused.contains("most common"), "{bad}: {refused}");
+        }
+        for good in DOCUMENTED {
+            assert!(NewPassword::parse(good, &[]).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn the_list_holds_each_common_password_once_in_the_form_that_is_compared() {
+        let listed: Vec<&str> = COMMON.lines().filter(|line| !line.starts_with("# ")).collect();
+        assert!(listed.len() > 1000 && listed.is_sorted() && listed.windows(2).all(|pair| pair[0] != pair[1]));
+        for common in listed {
+            assert!(common.len() >= LEAST && crate::user::key(common) == common, "{common}");
         }
     }
 }
