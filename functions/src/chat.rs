@@ -10,7 +10,7 @@ use shared::auth::AccessToken;
 use shared::chat::{Chat, Message};
 use shared::http::{Body, Response};
 use shared::idempotency::{REMEMBERED, fingerprint};
-use shared::store::{Hold, Reserved, Settled, chat_month};
+use shared::store::{ChatLimits, Hold, Reserved, Settled, chat_month};
 use shared::user::balance_fields;
 use shared::{App, Error, Reply, Request, Result, http};
 
@@ -48,7 +48,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
         }
         hold = hold.keyed(key_id, fingerprint, now + REMEMBERED);
     }
-    let reserved = app.store.reserve(&caller, &mut hold, app.config.parallel_chats, now).await?;
+    let limits = ChatLimits { parallel: app.config.parallel_chats, per_minute: app.config.chats_per_minute };
+    let reserved = app.store.reserve(&caller, &mut hold, limits, now).await?;
     if let (Reserved::Ended, Some((key_id, fingerprint))) = (reserved, &key) {
         return replay(&app, &caller, key_id, fingerprint).await?.ok_or(Error::KeyRunning { seconds: 5 });
     }
@@ -73,7 +74,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         name: hold.name().to_owned(),
     };
     match app.store.settle(&hold, &chat, app.clock.seconds()).await? {
-        Settled::Stored => show(&chat),
+        Settled::Stored => Ok(http::limited(show(&chat)?, &hold.left_this_minute(limits, app.clock.seconds()))),
         Settled::TooLate => Err(refund(&app, &hold, Error::NotCharged).await),
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::auth::password::Verdict;
 use shared::error::FieldErrors;
-use shared::store::Session;
+use shared::store::{Attempt, Session};
 use shared::user::{Account, balance_fields, login_key};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 
@@ -18,22 +18,23 @@ struct Body {
     password: Option<String>,
 }
 
-/// An unknown user, a wrong password and a deactivated user are one failure, and take the same time.
+/// An unknown user, a wrong password and a deactivated user are one failure, and take the same time. Too many failures are refused before
+/// the password is looked at, whoever has the name.
 pub async fn handle(app: App, req: Request) -> Reply {
     let (login, password) = http::json::<Body>(&req)?.credentials()?;
-    let found = match login_key(&login) {
-        Some(key) => app.store.find(&key).await?,
-        None => None,
-    };
+    let (key, now) = (login_key(&login), app.clock.seconds());
+    let mut attempt = Attempt::new(key.as_deref().unwrap_or(&login), http::source_network(&req).as_deref(), &app.config, now);
+    let (found, ()) = tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&mut attempt, now))?;
     let verdict = app.passwords.check(&password, found.as_ref().map(|account| account.password.clone())).await?;
     if found.as_ref().is_none_or(|account| !account.active) || verdict == Verdict::Wrong {
         tracing::info!(user = found.map(|account| account.id), "log-in refused");
+        app.store.fail_attempt(&attempt, app.clock.seconds()).await?;
         return Err(Error::InvalidCredentials);
     }
     let account = found.ok_or(Error::InvalidCredentials)?;
 
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
-    let (started, ()) = tokio::join!(app.store.start_session(&session), strengthen(&app, &account, &verdict));
+    let (started, (), ()) = tokio::join!(app.store.start_session(&session), pass(&app, &account, &attempt), strengthen(&app, &account, &verdict));
     started?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
 
@@ -42,6 +43,20 @@ pub async fn handle(app: App, req: Request) -> Reply {
         balance_fields(account.balance(app.clock.seconds())),
         auth::issue(&app, &account, &session).await?,
     ]))
+}
+
+async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {
+    match key {
+        Some(key) => app.store.find(key).await,
+        None => Ok(None),
+    }
+}
+
+/// Forgets the failures before this log-in. Where that fails the next log-in does it: nobody is kept out for it.
+async fn pass(app: &App, account: &Account, attempt: &Attempt) {
+    if let Err(error) = app.store.pass_attempt(attempt).await {
+        tracing::warn!(user = account.id, cause = error.cause(), "failed log-ins could not be forgotten");
+    }
 }
 
 /// Puts a stronger hash in the place of a weak one. Where that fails the next log-in does it: nobody is kept out for it.

@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::auth::password::Verdict;
 use shared::auth::{self, NewPassword};
 use shared::error::FieldErrors;
-use shared::store::{NewAccount, Registered, Session};
+use shared::store::{NewAccount, Quota, Registered, Session};
 use shared::user::{Account, Email, Role, Username, balance_fields};
 use shared::{App, Error, Reply, Request, Result, http};
 
@@ -40,7 +40,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let new = NewAccount { name, email, password, key, role: Role::User, grant: app.config.first_grant, reason: "registration" };
     let account = new.open(&app.clock);
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
-    match app.store.register(&new, &account, Some(&session)).await? {
+    let quota = Quota::of(http::source_network(&req).as_deref(), &app.config, app.clock.seconds());
+    match app.store.register(&new, &account, Some(&session), quota.as_ref()).await? {
         Registered::New => {
             tracing::info!(user = account.id, session = session.id(), "registered");
             welcome(&app, &account, &session).await

@@ -111,6 +111,14 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// Let somebody log in again who had too many failures
+    Unlock {
+        /// The account's name or e-mail address
+        name: String,
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
     /// Recompute every balance from the ledger, and name what differs
     Audit {
         /// The name or e-mail address of the one account to audit
@@ -131,6 +139,7 @@ impl Manage {
             Self::Keys { data } => manage::keys(&data).await,
             Self::RotateKey { data } => manage::rotate_key(&data).await,
             Self::WithdrawKey { kid, data } => manage::withdraw_key(&data, &kid).await,
+            Self::Unlock { name, data } => manage::unlock(&data, &name).await,
             Self::Audit { name, data } => manage::audit(&data, name.as_deref()).await,
         };
         println!("{}", done?);

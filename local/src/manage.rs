@@ -31,7 +31,7 @@ pub async fn create_admin(data: &Path, name: &str, tokens: u64, password: &str) 
     let password = app.passwords.hash(&password).await.map_err(|error| error.detail())?;
     let new = NewAccount { name, email: None, password, key: None, role: Role::Admin, grant, reason: "administrator created" };
     let account = new.open(&app.clock);
-    let registered = app.store.register(&new, &account, None).await;
+    let registered = app.store.register(&new, &account, None, None).await;
     close(embedded).await;
     match registered {
         Ok(Registered::New) => Ok(format!("{} is an administrator with {grant} tokens.", account.name)),
@@ -65,6 +65,20 @@ async fn adjust_in(app: &App, name: &str, change: Change, reason: Reason) -> Res
         Adjusted::TooMuch => Err(format!("{} can't be granted more than {} tokens in all. Nothing was changed.", account.name, Tokens::MAX)),
         Adjusted::Gone => Err(nobody(name)),
     }
+}
+
+/// Lets somebody log in again who had too many failures.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let unlocked = match find(&app, name).await {
+        Ok(account) => app.store.forget_attempts(&account).await.map(|()| format!("{} may log in again.", account.name)).map_err(sentence),
+        Err(sentence) => Err(sentence),
+    };
+    close(embedded).await;
+    unlocked
 }
 
 /// How many accounts are audited at a time.

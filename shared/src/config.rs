@@ -28,6 +28,14 @@ pub struct Config {
     pub first_grant: Tokens,
     /// `PARALLEL_CHATS`: how many chats of one account may be waiting for the AI at a time.
     pub parallel_chats: u32,
+    /// `CHATS_PER_MINUTE`: how many chats of one account may begin in a minute.
+    pub chats_per_minute: u32,
+    /// `LOGIN_ATTEMPTS`: how many wrong passwords in a row an account may be tried with.
+    pub login_attempts: u32,
+    /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour; 0 is any number.
+    pub login_failures_per_address: u32,
+    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may open in an hour; 0 is any number.
+    pub registrations_per_address: u32,
     /// `AI_PROVIDER`: who answers.
     pub ai_provider: AiProvider,
     /// `AI_TIMEOUT_SECONDS`: how long the AI may take.
@@ -142,6 +150,10 @@ impl Config {
             chat_price: settings.tokens("CHAT_PRICE", 100, 1)?,
             first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
+            chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
+            login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
+            login_failures_per_address: settings.number("LOGIN_FAILURES_PER_ADDRESS", 100, 0, 1000)?,
+            registrations_per_address: settings.number("REGISTRATIONS_PER_ADDRESS", 20, 0, 10_000)?,
             ai_provider: settings.ai_provider("AI_PROVIDER")?,
             ai_timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
@@ -256,6 +268,10 @@ mod tests {
             ("SESSION_SECONDS", "0"),
             ("FIRST_GRANT", "4000.5"),
             ("PARALLEL_CHATS", "65"),
+            ("CHATS_PER_MINUTE", "0"),
+            ("LOGIN_ATTEMPTS", "101"),
+            ("LOGIN_FAILURES_PER_ADDRESS", "-1"),
+            ("REGISTRATIONS_PER_ADDRESS", "many"),
             ("AI_PROVIDER", "parrot"),
             ("DYNAMODB_ENDPOINT", "localhost:8000"),
             ("SIGNING_SECRET", "changeme"),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::Tokens;
 use crate::http::StatusCode;
+use crate::limit::Limit;
 
 /// What a fallible step of a handler gives.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -89,9 +90,15 @@ pub enum Error {
     /// 415: the body isn't declared as JSON.
     UnsupportedMediaType,
     /// 429: as many chats of this account as may are waiting for the AI.
-    TooManyChats,
+    TooManyChats(Limit),
+    /// 429: as many chats of this account as may have begun in this minute.
+    TooManyChatsThisMinute(Limit),
+    /// 429: too many log-ins under this name or from this address have failed. Says the same whoever has the name, and of the right password.
+    TooManyAttempts(Limit),
+    /// 429: as many accounts as may were opened from this address in this hour.
+    TooManyRegistrations(Limit),
     /// 429: too many passwords are being checked at once.
-    Busy,
+    Busy(Limit),
     /// 500: something broke that the client can't mend. The cause is in the log, never in the reply.
     Internal(String),
     /// 502: the AI failed or was too slow; nothing was charged.
@@ -122,7 +129,9 @@ impl Error {
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooManyChats | Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyChats(_) | Self::TooManyChatsThisMinute(_) | Self::TooManyAttempts(_) | Self::TooManyRegistrations(_) | Self::Busy(_) => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AiFailed | Self::AiFailedTokensHeld => StatusCode::BAD_GATEWAY,
             Self::NotCharged | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -147,8 +156,11 @@ impl Error {
             Self::KeyReused => "idempotency_key_reused",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::TooManyChats => "too_many_chats",
-            Self::Busy => "busy",
+            Self::TooManyChats(_) => "too_many_chats",
+            Self::TooManyChatsThisMinute(_) => "too_many_chats_this_minute",
+            Self::TooManyAttempts(_) => "too_many_attempts",
+            Self::TooManyRegistrations(_) => "too_many_registrations",
+            Self::Busy(_) => "busy",
             Self::Internal(_) => "internal_error",
             Self::AiFailed | Self::AiFailedTokensHeld => "ai_failed",
             Self::NotCharged => "not_charged",
@@ -175,8 +187,13 @@ impl Error {
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
             Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
             Self::UnsupportedMediaType => "Send JSON with `Content-Type: application/json`.".into(),
-            Self::TooManyChats => "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into(),
-            Self::Busy => "Too many people are logging in right now. Try again in a moment.".into(),
+            Self::TooManyChats(_) => "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into(),
+            Self::TooManyChatsThisMinute(limit) => {
+                format!("An account may begin {} chats a minute. Nothing was charged; try again {}.", limit.most, limit.when())
+            }
+            Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.when()),
+            Self::TooManyRegistrations(limit) => format!("Too many accounts were opened from your address. Try again {}.", limit.when()),
+            Self::Busy(_) => "Too many people are logging in right now. Try again in a moment.".into(),
             Self::Internal(_) => "Something went wrong here. It was logged with the request_id.".into(),
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
             Self::AiFailedTokensHeld => "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into(),
@@ -190,9 +207,21 @@ impl Error {
     /// Seconds after which trying again makes sense, where it does.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::TooManyChats | Self::Busy | Self::NotCharged => Some(1),
+            Self::NotCharged => Some(1),
             Self::KeyRunning { seconds } => Some(*seconds),
             Self::Unavailable(_) => Some(5),
+            _ => self.limit().map(|limit| u32::try_from(limit.reset).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// The limit that was reached, where one was.
+    pub fn limit(&self) -> Option<&Limit> {
+        match self {
+            Self::TooManyChats(limit)
+            | Self::TooManyChatsThisMinute(limit)
+            | Self::TooManyAttempts(limit)
+            | Self::TooManyRegistrations(limit)
+            | Self::Busy(limit) => Some(limit),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub use lambda_http::{Body, Request};
 
 use crate::idempotency::Key;
 use crate::store::unknown_device;
+use crate::limit::Limit;
 use crate::{App, Error, Result};
 
 /// What a handler gives: a reply, or the failure that the edge renders.
@@ -61,6 +63,9 @@ pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
+
+/// What web pages may read of a reply, beside what they always may.
+const EXPOSED: HeaderValue = HeaderValue::from_static("idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-request-id");
 
 /// On every reply, the failed ones included.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
@@ -185,6 +190,12 @@ pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
 /// Marks a reply as one that was given before: nothing was done this time.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+/// Shows a limit, and what is left of it, on a reply.
+pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
+    limit.show(response.headers_mut());
     response
 }
 
@@ -345,6 +356,9 @@ fn problem(error: &Error, request_id: &str) -> Response<Body> {
     if let Some(seconds) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if let Some(limit) = error.limit() {
+        limit.show(headers);
+    }
     response
 }
 
@@ -359,7 +373,7 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
     match origin {
         Some(origin) => {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("idempotent-replayed, link, retry-after, x-request-id"));
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
         None => {
             headers.remove(header::ACCESS_CONTROL_ALLOW_METHODS);
@@ -383,6 +397,18 @@ fn source_address(req: &Request) -> String {
         _ => None,
     }
     .unwrap_or_default()
+}
+
+/// The network that a request comes from, as far as one customer has it: an IPv4 address, or the first 64 bits of an IPv6 address.
+pub fn source_network(req: &Request) -> Option<String> {
+    network(&source_address(req))
+}
+
+fn network(address: &str) -> Option<String> {
+    match address.parse::<IpAddr>().ok()?.to_canonical() {
+        IpAddr::V4(address) => Some(address.to_string()),
+        IpAddr::V6(address) => Some(format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))),
+    }
 }
 
 #[cfg(test)]
@@ -473,6 +499,21 @@ mod tests {
             assert_eq!(pattern(patterns.into_iter(), path), served, "{path}");
         }
         assert_eq!(parameters("/a/{id}", "/a/%2e%2e/"), Some(vec![("id", "%2e%2e")]));
+    }
+
+    #[test]
+    fn an_ipv6_network_has_sixty_four_bits() {
+        for (address, expected) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("::ffff:203.0.113.7", Some("203.0.113.7")),
+            ("2001:db8:1:2:3:4:5:6", Some("2001:db8:1:2::/64")),
+            ("2001:db8:1:2::1", Some("2001:db8:1:2::/64")),
+            ("2001:db8:1:3::1", Some("2001:db8:1:3::/64")),
+            ("", None),
+            ("test-invoke-source-ip", None),
+        ] {
+            assert_eq!(network(address).as_deref(), expected, "{address}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the second from the first, or the bytes are the same.
 
 mod accounts;
+mod attempts;
 mod audit;
 mod chats;
 mod idempotency;
@@ -13,7 +14,8 @@ mod sessions;
 mod sweep;
 mod users;
 
-pub use accounts::{Adjusted, Hold, Reserved, Settled};
+pub use accounts::{Adjusted, ChatLimits, Hold, Reserved, Settled};
+pub use attempts::{Attempt, Quota};
 pub use audit::{Audited, Difference};
 pub use idempotency::Record;
 pub use keys::PublicKey;

@@ -166,6 +166,9 @@ pub struct Account {
     pub reservations: BTreeMap<String, Reservation>,
     /// Reservation ids that may not be used again, with the second until which that holds.
     pub closed: BTreeMap<String, u64>,
+    /// How many chats began in which minute since 1970. Nothing where the account is from before they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<BTreeMap<String, u32>>,
     /// Raised by everything that ends all tokens of the account.
     pub auth_epoch: u64,
     /// Sessions that were ended before their time, with the second at which that would have come.
@@ -187,6 +190,11 @@ impl Account {
     pub fn balance(&self, now: u64) -> Tokens {
         let free = self.reservations.values().filter(|reservation| reservation.expires_at <= now);
         free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
+    }
+
+    /// How many chats began in this minute since 1970.
+    pub fn chats_in(&self, minute: u64) -> u32 {
+        self.minutes.as_ref().and_then(|minutes| minutes.get(&minute.to_string())).copied().unwrap_or(0)
     }
 
     /// What the ledger sums to: the balance with everything that is held. Below zero only where the account was tampered with.
@@ -290,6 +298,7 @@ mod tests {
             spent: Tokens::ZERO,
             reservations: BTreeMap::from([("a".into(), reservation(10)), ("b".into(), reservation(20))]),
             closed: BTreeMap::new(),
+            minutes: None,
             auth_epoch: 1,
             revoked: BTreeMap::new(),
             created: 0,

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -114,7 +115,8 @@ type Costs = BTreeMap<String, [String; 2]>;
 
 impl Counted {
     async fn start() -> Self {
-        Self { api: Api::own(&[]).await, meter: Meter::default(), key: None, costs: Costs::new() }
+        let limits = [("LOGIN_FAILURES_PER_ADDRESS", "100"), ("REGISTRATIONS_PER_ADDRESS", "20")];
+        Self { api: Api::own(&limits).await, meter: Meter::default(), key: None, costs: Costs::new() }
     }
 
     /// What one request to an endpoint costs whose instance is warm, and the reply.
@@ -133,7 +135,7 @@ impl Counted {
         let event = json!({
             "resource": path, "path": path, "httpMethod": method, "queryStringParameters": query,
             "headers": { "host": "x", "content-type": "application/json", "authorization": format!("Bearer {token}") },
-            "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },
+            "requestContext": { "stage": "live", "httpMethod": method, "identity": { "sourceIp": "203.0.113.7" } },
             "body": if body.is_null() { Value::Null } else { body.to_string().into() }, "isBase64Encoded": false,
         });
         let mut request = local::gateway::request(&event.to_string(), endpoint, app.clock.millis() + 28_000).unwrap();
@@ -247,4 +249,25 @@ async fn a_weak_hash_is_strengthened_at_log_in_without_a_further_round_trip() {
         assert_eq!((reading.round_trips, status), (2, 200));
         assert!(counted.api.account(&ann).await.password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     }
+}
+
+#[tokio::test]
+async fn a_refused_log_in_costs_two_round_trips_at_most_and_one_that_is_turned_away_one() {
+    let counted = Counted::start().await;
+    let ann = counted.api.person("ann").await;
+    let log_in = async |password: &str| {
+        let (reading, status, _) = counted.ask("login", "/api/login", "", json!({ "username": ann.name, "password": password })).await;
+        (reading.round_trips, status)
+    };
+    for failure in 1..=17 {
+        assert_eq!(log_in("wrong-password").await, (if failure > 10 { 2 } else { 1 }, 401), "{failure}");
+        if failure < 17 {
+            counted.api.server().clock.advance(Duration::from_secs(60));
+        }
+    }
+    assert_eq!(log_in("secret123").await, (1, 429));
+    // A count that is over is taken away first.
+    counted.api.server().clock.advance(Duration::from_secs(24 * 3600));
+    let (trips, status) = log_in("secret123").await;
+    assert!(trips <= 4 && status == 200, "{trips} {status}");
 }

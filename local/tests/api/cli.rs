@@ -248,12 +248,30 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
 }
 
 #[tokio::test]
+async fn somebody_with_too_many_failures_is_let_in_again_beside_a_running_server() {
+    let folder = Folder::new();
+    let mut program = command(&["--port", "0", "--data", folder.path()]);
+    program.env("LOGIN_ATTEMPTS", "3");
+    let server = Running::of(program);
+    assert_eq!(server.post("/api/register", ann()).await.0, 201);
+    for status in [401, 401, 429] {
+        assert_eq!(server.post("/api/login", json!({ "username": "ann", "password": "wrong-password" })).await.0, status);
+    }
+    assert_eq!(server.post("/api/login", ann()).await.0, 429);
+    let unlocked = run(&["manage", "unlock", "ANN", "--data", folder.path()]);
+    assert_eq!(String::from_utf8(unlocked.stdout).unwrap(), "ann may log in again.\n");
+    assert_eq!(server.post("/api/login", ann()).await.0, 200);
+    refuses(&["manage", "unlock", "nobody", "--data", folder.path()], "No account has the name \"nobody\".");
+}
+
+#[tokio::test]
 async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     let folder = Folder::new();
     let port = free_port();
     let server = Running::start(&["dynamodb", "--port", &port, "--data", folder.path()]);
     let read = |name: &str| std::fs::read_to_string(Path::new(folder.path()).join(name)).unwrap();
     assert!(read("lambda.env").contains(&format!("DYNAMODB_ENDPOINT=http://127.0.0.1:{port}\n")));
+    assert!(read("lambda.env").contains("REGISTRATIONS_PER_ADDRESS=0\n") && read("lambda.env").contains("LOGIN_FAILURES_PER_ADDRESS=0\n"));
     let sam: Value = serde_json::from_str(&read("sam.json")).unwrap();
     assert_eq!(sam["Parameters"]["DYNAMODB_ENDPOINT"], format!("http://host.docker.internal:{port}"));
     assert_eq!(sam["Parameters"]["SIGNING_SECRET"].as_str().unwrap(), read("signing-secret"), "containers don't see the folder");

@@ -241,7 +241,10 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
         for origin in LISTED {
             let get = api.send(Method::GET, path, &[("origin", origin)], None).await;
             assert_eq!(get.header("access-control-allow-origin"), origin, "refusals can be read too: {get:?}");
-            assert_eq!(get.header("access-control-expose-headers"), "idempotent-replayed, link, retry-after, x-request-id");
+            assert_eq!(
+                get.header("access-control-expose-headers"),
+                "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-request-id"
+            );
             assert_eq!(get.header("vary"), "Origin");
         }
         for origin in [

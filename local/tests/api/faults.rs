@@ -194,7 +194,7 @@ async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Accou
     };
     let account = new.open(&app.clock);
     let session = Session::new(&account, "a test".into(), &app.clock, app.config.session_life);
-    assert!(matches!(app.store.register(&new, &account, Some(&session)).await, Ok(Registered::New)));
+    assert!(matches!(app.store.register(&new, &account, Some(&session), None).await, Ok(Registered::New)));
     (account, session)
 }
 

@@ -9,7 +9,7 @@ use crate::client::{Answer, Api, GRANT, unique};
 use crate::forge;
 
 /// What a client can tell one answer from another by, but for what is different in every one.
-fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
+pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let own = ["x-request-id", "date", "apigw-requestid"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
     let mut headers: Vec<_> = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod adjust;
+mod attempts;
 mod audit;
 mod balance;
 mod bank;

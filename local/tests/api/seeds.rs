@@ -239,10 +239,12 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
 impl<'l> Schedule<'l> {
     async fn new(lane: &'l Lane, seed: u64) -> Self {
         let mut random = Random(seed);
-        // How long this takes decides nothing.
-        let clock = Clock::standing(Clock::default().seconds() * 1000);
+        // From a second of a minute that the seed decides on: how long this takes decides nothing.
+        let minute = Clock::default().seconds() / 60 * 60;
+        let clock = Clock::standing((minute + random.next() % 60) * 1000);
         let mut config = (*lane.app.config).clone();
         config.parallel_chats = random.pick(&[1, 2, 3, 64]);
+        config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
         let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };
         lane.schedules.set(lane.schedules.get() + 1);
         let (mut people, mut clients) = (Vec::new(), Vec::new());
@@ -259,7 +261,7 @@ impl<'l> Schedule<'l> {
                 reason: "registration",
             };
             let account = new.open(&clock);
-            app.store.register(&new, &account, None).await.unwrap();
+            app.store.register(&new, &account, None, None).await.unwrap();
             people.push(Person::new(name, account.pk.clone(), account.id.clone(), &lane.tables()));
             accounts.push(account);
         }
@@ -278,8 +280,13 @@ impl<'l> Schedule<'l> {
         let one_key = random.percent(20);
         let mut log = String::new();
         let grants: Vec<_> = people.iter().map(|person| format!("{} has {}", person.name, person.account.granted)).collect();
-        let limit = app.config.parallel_chats;
-        let _ = writeln!(log, "{}, {limit} chats may wait, faults {storm} %{}", grants.join(", "), if ancient { ", any delay" } else { "" });
+        let (limit, per_minute) = (app.config.parallel_chats, app.config.chats_per_minute);
+        let _ = writeln!(
+            log,
+            "{}, {limit} chats may wait, {per_minute} a minute, faults {storm} %{}",
+            grants.join(", "),
+            if ancient { ", any delay" } else { "" }
+        );
         let (tasks, keys) = Default::default();
         Self { lane, random, clock, app, people, clients, tasks, keys, storm, echoes, refreshes, one_key, ancient, pauses: 0, log, violation: None }
     }
@@ -617,13 +624,14 @@ impl<'l> Schedule<'l> {
             let tables = self.lane.tables();
             let task = &mut self.tasks[packet.task];
             let writer = Writer { owner: task.owner.as_deref(), settled_at: task.settled_at };
+            let per_minute = i64::from(self.app.config.chats_per_minute);
             let mut paid = Vec::new();
             for (index, person) in self.people.iter_mut().enumerate() {
                 if !packet.body.contains(&person.pk) {
                     continue;
                 }
                 if reply.0 == 200 && packet.operation != "GetItem" {
-                    let chats = person.observe(&tables, &writer, now, PRICE)?;
+                    let chats = person.observe(&tables, &writer, now, PRICE, per_minute)?;
                     paid.extend(chats.into_iter().map(|chat_id| (index, chat_id)));
                 }
                 task.seen.push(person.account.clone());
@@ -760,9 +768,10 @@ impl<'l> Schedule<'l> {
                 }
                 let Some(key) = key else { return Ok(()) };
                 let remembered = self.keys.get_mut(&(person_index, key.to_owned())).ok_or("a key that stands for nothing")?;
-                // A run before the last may still be on its way to its client.
+                // A run before the last may still be on its way to its client, and so may a replay that began before the last run did.
                 if remembered.chat_id != chat_id {
-                    return if replayed && now < remembered.until { Err("a replay of another chat".into()) } else { Ok(()) };
+                    let began_after = task.started + 86_400 >= remembered.until;
+                    return if replayed && began_after && now < remembered.until { Err("a replay of another chat".into()) } else { Ok(()) };
                 }
                 match &remembered.body {
                     Some(before) if before != body => Err(format!("told {before}, then {body}")),
@@ -781,6 +790,10 @@ impl<'l> Schedule<'l> {
             // The tokens are held still, or the lease took away the time that the AI was to have.
             (502, "ai_failed") if task.faults > 0 || now > task.started => Ok(()),
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
+            (429, "too_many_chats_this_minute") => {
+                let begun = task.seen.iter().map(|account| account.chats_in_minute_of(task.started)).max().unwrap_or(0);
+                if begun >= i64::from(self.app.config.chats_per_minute) { Ok(()) } else { Err(format!("429, though only {begun} chats began")) }
+            }
             (429, _) if task.seen.iter().any(|account| account.held.len() >= usize::try_from(self.app.config.parallel_chats).unwrap()) => Ok(()),
             (409, "idempotency_key_running") if self.tasks.iter().filter(|other| mates(other)).count() > 1 => Ok(()),
             (422, "idempotency_key_reused") => {
@@ -951,11 +964,12 @@ macro_rules! without {
 }
 
 /// Conditions without which the books would be wrong, or a reply untrue.
-const SABOTAGES: [(&str, Sabotage); 9] = [
+const SABOTAGES: [(&str, Sabotage); 10] = [
     without!("UpdateItem", " AND attribute_not_exists(reservations.#rid)" => ""),
     without!("UpdateItem", " AND tokens >= :cost" => ""),
     without!("UpdateItem", " AND attribute_not_exists(closed.#rid)" => ""),
     without!("UpdateItem", " AND attribute_not_exists(revoked.#session)" => " AND #session <> :id"),
+    without!("UpdateItem", " OR minutes.#minute < :per_minute" => " OR minutes.#minute < :per_minute OR attribute_exists(pk)"),
     without!("UpdateItem", "reservations.#rid.#owner = :owner" => "(reservations.#rid.#owner = :owner OR attribute_exists(reservations.#rid))"),
     without!("UpdateItem", " AND size(reservations) = :none" => " AND size(reservations) >= :none"),
     without!("UpdateItem", " AND generation IN (:presented, :before)" => " AND (generation IN (:presented, :before) OR attribute_exists(pk))"),

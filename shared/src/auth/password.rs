@@ -8,6 +8,7 @@ use argon2::{Argon2, Params};
 use icu_normalizer::ComposingNormalizer;
 use tokio::sync::Semaphore;
 
+use crate::limit::Limit;
 use crate::{Error, Result};
 
 /// The fewest characters of a password. Clients that this API serves send passwords of nine.
@@ -23,7 +24,7 @@ const COMMON: &str = include_str!("common_passwords.txt");
 const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", "testpass123"];
 
 /// How many requests may wait for a hash in one process before further ones are turned away.
-const WAITING: usize = 256;
+const WAITING: u32 = 256;
 
 /// A password that a new account may have, in Unicode's composed form.
 #[derive(Clone)]
@@ -82,7 +83,7 @@ impl Passwords {
     /// For one process.
     pub fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new(processors)), queue: Arc::new(Semaphore::new(WAITING)) }
+        Self { turns: Arc::new(Semaphore::new(processors)), queue: Arc::new(Semaphore::new(WAITING as usize)) }
     }
 
     /// The hash to store: a PHC string with a random salt of 16 bytes.
@@ -115,7 +116,7 @@ impl Passwords {
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let _place = self.queue.try_acquire().map_err(|_| Error::Busy)?;
+        let _place = self.queue.try_acquire().map_err(|_| Error::Busy(Limit::at_once("passwords", WAITING)))?;
         let _turn = self.turns.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
         tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
     }
@@ -167,6 +168,17 @@ mod tests {
         let passwords = Passwords::new();
         let hash = passwords.hash(&NewPassword::parse("caf\u{e9} cr\u{e8}me", &[]).unwrap()).await.unwrap();
         assert_eq!(passwords.check("cafe\u{301} cre\u{300}me", Some(hash)).await, Ok(Verdict::Right));
+    }
+
+    #[tokio::test]
+    async fn beyond_those_that_wait_nobody_costs_a_hash_and_everybody_is_told_when_to_come_again() {
+        let passwords = Passwords::new();
+        let waiting = passwords.queue.acquire_many(WAITING).await.unwrap();
+        let refused = passwords.check("secret123", None).await.unwrap_err();
+        assert_eq!((refused.code(), refused.retry_after()), ("busy", Some(1)));
+        assert_eq!(refused.limit().map(|limit| (limit.most, limit.left)), Some((WAITING, 0)));
+        drop(waiting);
+        assert_eq!(passwords.check("secret123", None).await, Ok(Verdict::Wrong));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
 use crate::clock::month;
+use crate::limit::Limit;
 use crate::user::Account;
 use crate::{Change, Error, Result, Tokens};
 
@@ -26,8 +27,21 @@ const CLOSED: u64 = 60;
 /// How many outdated closed ids one settle removes: an expression has 4 KB at most.
 const OUTDATED: usize = 20;
 
-/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated closed id, other dead reservations.
-const CLEARINGS: u32 = 3;
+/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated closed id, other dead reservations, an
+/// account that counts no minutes yet.
+const CLEARINGS: u32 = 4;
+
+/// The seconds in which the chats of an account are counted together.
+const MINUTE: u64 = 60;
+
+/// How many chats an account may have.
+#[derive(Clone, Copy, Debug)]
+pub struct ChatLimits {
+    /// Waiting for the AI at a time.
+    pub parallel: u32,
+    /// Begun in one minute.
+    pub per_minute: u32,
+}
 
 /// Everything that a reservation is, fixed before the first send.
 #[derive(Clone, Debug)]
@@ -43,6 +57,10 @@ pub struct Hold {
     record: Option<Record>,
     /// Closed ids whose time is over: whoever settles next removes them.
     outdated: Vec<String>,
+    /// The minute in which it began, and how many chats had then, itself included.
+    begun: (u64, u32),
+    /// Minutes that are over: whoever settles or releases next removes them.
+    minutes_over: Vec<String>,
 }
 
 impl Hold {
@@ -58,6 +76,8 @@ impl Hold {
             sent_again: false,
             record: None,
             outdated: Vec::new(),
+            begun: (0, 0),
+            minutes_over: Vec::new(),
         }
     }
 
@@ -72,6 +92,12 @@ impl Hold {
     /// The balance right after the tokens were taken.
     pub fn tokens_left(&self) -> Tokens {
         self.tokens_left
+    }
+
+    /// What is left of this minute's chats.
+    pub fn left_this_minute(&self, limits: ChatLimits, now: u64) -> Limit {
+        let (began_in, begun) = self.begun;
+        chats_a_minute(limits, if began_in == minute(now) { begun } else { 0 }, now)
     }
 
     /// The account's name as it was typed.
@@ -137,6 +163,10 @@ enum Refusal {
     Tokens,
     /// As many reservations stand as may.
     Limit,
+    /// As many chats have begun in this minute as may.
+    Minute,
+    /// The account is from before minutes were counted.
+    Uncounted,
     /// Nothing of this holds any more: the account has changed since.
     Changed,
 }
@@ -154,22 +184,22 @@ impl Store {
     }
 
     /// Takes the tokens of a chat off the balance, in one conditional write that also checks the caller against the account, limits
-    /// how many chats of an account may wait at a time, and is safe to be sent twice.
+    /// how many chats of an account may wait at a time and begin in a minute, and is safe to be sent twice.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after
-    /// each of them nothing was taken.
-    pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32, now: u64) -> Result<Reserved> {
+    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],
+    /// [`Error::KeyRunning`] and [`Error::KeyReused`]; after each of them nothing was taken.
+    pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limits: ChatLimits, now: u64) -> Result<Reserved> {
         let mut cleared = 0;
         let mut patience = Patience::new();
         loop {
-            let refused = match self.try_reserve(caller, hold, limit).await? {
+            let refused = match self.try_reserve(caller, hold, limits, now).await? {
                 Ok(account) => return Ok(hold.taken_from(&account, now)),
                 Err(Some(account)) => Some(account),
                 // Where the refusal came without the item, a read tells.
                 Err(None) => self.account_by_key(&caller.name).await?,
             };
-            match refusal(refused.as_ref(), caller, hold, limit, now) {
+            match refusal(refused.as_ref(), caller, hold, limits, now) {
                 Refusal::Ours => return Ok(hold.taken_from(refused.as_ref().ok_or(Error::InvalidToken)?, now)),
                 Refusal::Identity => return Err(Error::InvalidToken),
                 Refusal::KeyReused => return Err(Error::KeyReused),
@@ -181,10 +211,15 @@ impl Store {
                 }
                 Refusal::Expired(expired) if cleared < CLEARINGS => {
                     cleared += 1;
-                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None)))
+                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None, &[])))
                         .await?;
                 }
-                Refusal::Limit => return Err(Error::TooManyChats),
+                Refusal::Uncounted if cleared < CLEARINGS => {
+                    cleared += 1;
+                    self.begin_counting(hold).await?;
+                }
+                Refusal::Limit => return Err(Error::TooManyChats(Limit::at_once("parallel-chats", limits.parallel))),
+                Refusal::Minute => return Err(Error::TooManyChatsThisMinute(chats_a_minute(limits, limits.per_minute, now))),
                 Refusal::Tokens => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
                 _ if patience.lasts().await => {}
                 _ => return Err(Error::Unavailable("a reserve was refused without a reason that lasts".into())),
@@ -207,18 +242,36 @@ impl Store {
         applied(send(|| update.clone().send()).await).map(drop)
     }
 
+    /// Gives an account from before minutes were counted the map that they are counted in.
+    async fn begin_counting(&self, hold: &Hold) -> Result<()> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&hold.account))
+            .update_expression("SET minutes = :none")
+            .condition_expression("id = :id AND attribute_not_exists(minutes)")
+            .expression_attribute_values(":id", s(&hold.user_id))
+            .expression_attribute_values(":none", AttributeValue::M(Item::new()));
+        applied(send(|| update.clone().send()).await).map(drop)
+    }
+
     /// Sends the reserve: the account after it, or the one that refused it where the reply held one.
-    async fn try_reserve(&self, caller: &AccessToken, hold: &mut Hold, limit: u32) -> Result<Result<Account, Option<Account>>> {
+    async fn try_reserve(&self, caller: &AccessToken, hold: &mut Hold, limits: ChatLimits, now: u64) -> Result<Result<Account, Option<Account>>> {
         let attempts = Attempts::default();
         let update = self
             .client
             .update_item()
             .table_name(&self.tables.users)
             .key("pk", s(&hold.account))
-            .update_expression("SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires)")
+            .update_expression(
+                "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
+                 minutes.#minute = if_not_exists(minutes.#minute, :none) + :one",
+            )
             .condition_expression(
                 "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
-                 AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit",
+                 AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit \
+                 AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)",
             )
             .expression_attribute_names("#rid", &hold.rid)
             .expression_attribute_names("#session", &caller.session)
@@ -228,14 +281,19 @@ impl Store {
             .expression_attribute_values(":id", s(&caller.user_id))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":epoch", n(caller.auth_epoch))
-            .expression_attribute_values(":limit", n(limit))
+            .expression_attribute_values(":limit", n(limits.parallel))
+            .expression_attribute_names("#minute", minute(now).to_string())
+            .expression_attribute_values(":none", n(0))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":per_minute", n(limits.per_minute))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(AllOld);
         #[cfg(feature = "seeded-bugs")]
         let update = match self.has(Bug::DeductWithoutGuard) {
             true => update.condition_expression(
                 "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
-                 AND size(reservations) < :limit",
+                 AND size(reservations) < :limit \
+                 AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)",
             ),
             false => update,
         };
@@ -301,6 +359,10 @@ impl Store {
             remove.push_str(&format!(", closed.#old{index}"));
             update = update.expression_attribute_names(format!("#old{index}"), outdated);
         }
+        for (index, over) in hold.minutes_over.iter().enumerate() {
+            remove.push_str(&format!(", minutes.#over{index}"));
+            update = update.expression_attribute_names(format!("#over{index}"), over);
+        }
         let update = update
             .update_expression(set + &remove)
             .condition_expression("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
@@ -328,20 +390,33 @@ impl Store {
     /// Gives back the tokens of a chat that got no answer. Released twice, it acts once.
     pub async fn release(&self, hold: &Hold, now: u64) -> Result<()> {
         let closed = hold.sent_again.then_some(now + CLOSED);
-        self.give_back(&hold.account, &hold.user_id, &hold.rid, &hold.reservation, closed).await
+        self.give_back(&hold.account, &hold.user_id, &hold.rid, &hold.reservation, closed, &hold.minutes_over).await
     }
 
     /// On condition that this very reservation stands: the id of its chat is compared, so that one that was released and made anew
     /// under the same id isn't touched.
-    pub(super) async fn give_back(&self, account: &str, user_id: &str, rid: &str, reservation: &Reservation, closed: Option<u64>) -> Result<()> {
+    pub(super) async fn give_back(
+        &self,
+        account: &str,
+        user_id: &str,
+        rid: &str,
+        reservation: &Reservation,
+        closed: Option<u64>,
+        minutes_over: &[String],
+    ) -> Result<()> {
+        let mut remove = String::from(" REMOVE reservations.#rid");
         let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
         let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
         if let Some(until) = closed {
             set.push_str(", closed.#rid = :closed");
             update = update.expression_attribute_values(":closed", n(until));
         }
+        for (index, over) in minutes_over.iter().enumerate() {
+            remove.push_str(&format!(", minutes.#over{index}"));
+            update = update.expression_attribute_names(format!("#over{index}"), over);
+        }
         let update = update
-            .update_expression(set + " REMOVE reservations.#rid")
+            .update_expression(set + &remove)
             .condition_expression("id = :id AND reservations.#rid.#owner = :owner")
             .expression_attribute_names("#rid", rid)
             .expression_attribute_names("#cost", "cost")
@@ -351,10 +426,7 @@ impl Store {
         #[cfg(feature = "seeded-bugs")]
         let update = match self.has(Bug::RefundUnconditionally) {
             true => update
-                .update_expression(format!(
-                    "SET tokens = tokens + :cost{} REMOVE reservations.#rid",
-                    closed.map_or("", |_| ", closed.#rid = :closed")
-                ))
+                .update_expression(format!("SET tokens = tokens + :cost{}{remove}", closed.map_or("", |_| ", closed.#rid = :closed")))
                 .condition_expression("id = :id AND (attribute_not_exists(reservations.#rid.#owner) OR reservations.#rid.#cost <> :owner)")
                 .expression_attribute_values(":cost", n(reservation.cost)),
             false => update,
@@ -418,7 +490,7 @@ impl Store {
             if standing.tokens < taken && !cleared {
                 cleared = true;
                 let expired = standing.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
-                try_join_all(expired.map(|(rid, reservation)| self.give_back(&account, &entry.user_id, rid, reservation, None))).await?;
+                try_join_all(expired.map(|(rid, reservation)| self.give_back(&account, &entry.user_id, rid, reservation, None, &[]))).await?;
             } else if !patience.lasts().await {
                 return Err(Error::Unavailable("an adjustment was refused without a reason that lasts".into()));
             }
@@ -447,6 +519,9 @@ impl Hold {
         self.name.clone_from(&account.name);
         let outdated = account.closed.iter().filter(|(_, until)| **until <= now);
         self.outdated = outdated.map(|(rid, _)| rid.clone()).take(OUTDATED).collect();
+        self.begun = (minute(now), account.chats_in(minute(now)));
+        let over = account.minutes.iter().flat_map(|minutes| minutes.keys()).filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
+        self.minutes_over = over.take(OUTDATED).cloned().collect();
         Reserved::Held
     }
 }
@@ -456,9 +531,19 @@ pub(super) fn account_key(name_key: &str) -> String {
     format!("user:{name_key}")
 }
 
+/// The minute that the second `now` is in.
+fn minute(now: u64) -> u64 {
+    now / MINUTE
+}
+
+fn chats_a_minute(limits: ChatLimits, begun: u32, now: u64) -> Limit {
+    let most = limits.per_minute;
+    Limit { name: "chats", most, window: Some(MINUTE), left: most.saturating_sub(begun), reset: MINUTE - now % MINUTE }
+}
+
 /// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call learns nothing else, and
-/// "not enough tokens" wins over "too many at once".
-fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limit: u32, now: u64) -> Refusal {
+/// "not enough tokens" wins over "too many", of which the one that lasts longer wins.
+fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limits: ChatLimits, now: u64) -> Refusal {
     let Some(account) = account else { return Refusal::Identity };
     let standing = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id);
     if standing.is_some_and(|standing| standing.owner == hold.reservation.owner) {
@@ -479,9 +564,12 @@ fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limit: 
         None => {}
     }
     let poor = account.tokens < hold.reservation.cost;
-    let crowded = account.reservations.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let crowded = account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
+    if !poor && account.chats_in(minute(now)) >= limits.per_minute {
+        return Refusal::Minute;
+    }
     if !poor && !crowded {
-        return Refusal::Changed;
+        return if account.minutes.is_some() { Refusal::Changed } else { Refusal::Uncounted };
     }
     let expired = account.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
     let expired: Vec<_> = expired.map(|(rid, reservation)| (rid.clone(), reservation.clone())).collect();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::account_key;
-use super::{Entry, EntryKind, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
+use super::{Entry, EntryKind, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
 use crate::clock::{Clock, month};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
@@ -69,6 +69,7 @@ impl NewAccount {
             spent: Tokens::ZERO,
             reservations: Default::default(),
             closed: Default::default(),
+            minutes: Some(Default::default()),
             auth_epoch: 1,
             revoked: Default::default(),
             created,
@@ -86,8 +87,8 @@ impl Store {
     /// with one name or address exactly one is written. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] where the name is somebody's address, and [`Error::EmailTaken`].
-    pub async fn register(&self, new: &NewAccount, account: &Account, session: Option<&Session>) -> Result<Registered> {
+    /// [`Error::UsernameTaken`] where the name is somebody's address, [`Error::EmailTaken`], and [`Error::TooManyRegistrations`].
+    pub async fn register(&self, new: &NewAccount, account: &Account, session: Option<&Session>, quota: Option<&Quota>) -> Result<Registered> {
         let grant = Entry {
             user_id: account.id.clone(),
             entry_id: account.id.clone(),
@@ -126,14 +127,27 @@ impl Store {
             }
         }
 
+        let counted = writes.len();
+        if let Some(quota) = quota {
+            writes.push(self.count_registration(quota)?);
+        }
+
         let reasons = match self.transact(writes, &account.nonce).await? {
             Transaction::Applied => return Ok(Registered::New),
             Transaction::Refused(reasons) => reasons,
         };
-        if let Some(standing) = Transaction::refused(&reasons, 0) {
-            let standing: Account = from_item(standing)?;
-            // This very account stands: only the reply was lost.
-            return Ok(if standing.nonce == account.nonce { Registered::New } else { Registered::Taken(Box::new(standing)) });
+        let standing = Transaction::refused(&reasons, 0).map(from_item::<Account>).transpose()?;
+        // This very account stands: only the reply was lost.
+        if standing.as_ref().is_some_and(|standing| standing.nonce == account.nonce) {
+            return Ok(Registered::New);
+        }
+        // Who may open no more accounts isn't told which names are taken either. A key's own registration is no further one.
+        let same_key = standing.as_ref().is_some_and(|standing| new.key.is_some() && new.key == standing.key);
+        if let Some(quota) = quota.filter(|_| !same_key && Transaction::refused(&reasons, counted).is_some()) {
+            return Err(quota.exhausted());
+        }
+        if let Some(standing) = standing {
+            return Ok(Registered::Taken(Box::new(standing)));
         }
         let name_refused = (0..for_name).any(|index| Transaction::refused(&reasons, index).is_some());
         Err(if name_refused { Error::UsernameTaken } else { Error::EmailTaken })

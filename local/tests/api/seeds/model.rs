@@ -44,6 +44,8 @@ pub struct Account {
     pub spent: i64,
     pub held: BTreeMap<String, Held>,
     pub closed: BTreeSet<String>,
+    /// How many chats began in which minute.
+    pub minutes: BTreeMap<String, i64>,
     /// Whether the index due names it.
     pub due: bool,
 }
@@ -59,11 +61,17 @@ impl Account {
         Self {
             held: held.collect(),
             closed: map(&item, "closed").into_keys().collect(),
+            minutes: map(&item, "minutes").keys().map(|minute| (minute.clone(), number(&map(&item, "minutes"), minute))).collect(),
             tokens: number(&item, "tokens"),
             granted: number(&item, "granted"),
             spent: number(&item, "spent"),
             due: item.contains_key("due"),
         }
+    }
+
+    /// How many chats began in the minute of the second `at`.
+    pub fn chats_in_minute_of(&self, at: u64) -> i64 {
+        self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
 
     /// What can be spent at `now`.
@@ -109,7 +117,7 @@ impl Person {
 
     /// Looks at the account after a write, and says what about it can't be: the state, or the way there. Gives the ids of the
     /// chats that the write paid.
-    pub fn observe(&mut self, tables: &Tables, writer: &Writer<'_>, now: u64, price: i64) -> Result<Vec<String>, String> {
+    pub fn observe(&mut self, tables: &Tables, writer: &Writer<'_>, now: u64, price: i64, per_minute: i64) -> Result<Vec<String>, String> {
         let (before, rows_before) = (self.account.clone(), self.ledger.clone());
         let after = Account::read(tables, &self.pk);
         if after == before {
@@ -172,6 +180,14 @@ impl Person {
             if taken != returned + u32::from(self.ledger.contains_key(&went.owner)) {
                 return Err(format!("{name}: {taken} deductions and {returned} refunds of one chat"));
             }
+        }
+        // Every chat that began is counted once, in one minute; minutes go only when they are over.
+        let began = after.held.keys().filter(|rid| !before.held.contains_key(*rid)).count();
+        let counted: i64 = after.minutes.iter().map(|(minute, chats)| chats - before.minutes.get(minute).copied().unwrap_or(0)).sum();
+        let gone = |minute: &String| !after.minutes.contains_key(minute);
+        let too_early = before.minutes.keys().filter(|minute| gone(minute)).any(|minute| minute.parse::<u64>().unwrap() >= now / 60);
+        if counted != i64::try_from(began).unwrap() || too_early || after.minutes.values().any(|chats| *chats > per_minute) {
+            return Err(format!("{name}: chats are counted wrongly: {before:?}, then {after:?}"));
         }
         if (after.tokens, after.spent, after.granted) != (tokens, spent, before.granted) {
             return Err(format!("{name}: tokens moved without a reservation: {before:?}, then {after:?}"));
