@@ -1,6 +1,6 @@
 //! How often somebody may guess, and how often one address may guess or register.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use functions::{ENDPOINTS, ROUTES};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Api, Person, unique};
 use crate::login::looks;
+use crate::proxy::{At, Fault, Plan, Proxy, Strikes};
 
 const RIGHT: &str = "secret123";
 const WRONG: &str = "wrong-password";
@@ -70,11 +71,20 @@ fn begin_an_hour(api: &Api) {
     clock.advance(Duration::from_millis(3_600_000 - clock.millis() % 3_600_000));
 }
 
-/// The keys of everything that is counted.
-async fn counts(api: &Api) -> BTreeSet<String> {
-    let items = dynamo::client(&api.dynamodb).scan().table_name("TokensTable").send().await.unwrap().items.unwrap();
-    let keys = items.iter().map(|item| item["pk"].as_s().unwrap().clone());
-    keys.filter(|pk| pk.starts_with("attempt:")).collect()
+/// Everything that is counted, by its key, and how often.
+async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
+    let items = dynamo::client(dynamodb).scan().table_name("TokensTable").send().await.unwrap().items.unwrap();
+    let counted = items.into_iter().filter(|item| item["pk"].as_s().unwrap().starts_with("attempt:")).map(|item| {
+        let tries = item.get("tries").map_or(0, |tries| tries.as_ss().unwrap().len());
+        let registered = item.get("registered").map_or(0, |registered| registered.as_n().unwrap().parse().unwrap());
+        (item["pk"].as_s().unwrap().clone(), tries + registered)
+    });
+    counted.collect()
+}
+
+/// How often something is counted whose key begins with this.
+async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
+    counts(dynamodb).await.into_iter().filter(|(pk, _)| pk.starts_with(key)).map(|(_, count)| count).collect()
 }
 
 #[tokio::test]
@@ -139,7 +149,7 @@ async fn a_locked_account_and_an_unknown_name_answer_alike_and_a_right_password_
         }
     }
     assert!(seen.iter().all(|answer| *answer == seen[0]), "{seen:#?}");
-    assert!(counts(&api).await.iter().all(|pk| pk.len() < 60), "what strangers type is not kept");
+    assert!(counts(&api.dynamodb).await.keys().all(|pk| pk.len() < 60), "what strangers type is not kept");
 }
 
 #[tokio::test]
@@ -175,7 +185,7 @@ async fn a_locked_account_opens_after_a_day_or_when_it_is_unlocked() {
     api.store().forget_attempts(&api.account(&ann).await).await.unwrap();
     ann.log_in().await.is(200);
     log_in(&api, &email, RIGHT).await.is(200);
-    assert_eq!(counts(&api).await, BTreeSet::new(), "a log-in leaves no count behind");
+    assert_eq!(counts(&api.dynamodb).await, BTreeMap::new(), "a log-in leaves no count behind");
 }
 
 #[tokio::test]
@@ -248,8 +258,8 @@ async fn without_a_limit_per_address_none_is_counted() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log_in(&api, &ann.name, WRONG).await.expect(401, "invalid_credentials");
-    let counts = counts(&api).await;
-    assert!(counts.len() == 1 && counts.iter().all(|pk| pk.starts_with("attempt:login:")), "{counts:?}");
+    assert_eq!(counted(&api.dynamodb, "attempt:login:").await, [1]);
+    assert_eq!(counts(&api.dynamodb).await.len(), 1);
 }
 
 #[tokio::test]
@@ -290,6 +300,47 @@ async fn of_twenty_registrations_at_once_an_address_gets_its_share() {
     for answer in answers.into_iter().filter(|answer| answer.status != 201) {
         answer.expect(429, "too_many_registrations");
     }
+}
+
+#[tokio::test]
+async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
+    let store = Api::own(&[]).await;
+    let proxy = Proxy::start(&store.dynamodb).await;
+    let wire = proxy.lane();
+    let limits = [("LOGIN_FAILURES_PER_ADDRESS", "100"), ("REGISTRATIONS_PER_ADDRESS", "100"), ("DYNAMODB_ENDPOINT", wire.url.as_str())];
+    let api = Api::own(&limits).await;
+    begin_an_hour(&api);
+    let strike = |operation, nth, fault| wire.strike(Some(Plan { at: At::Operation(operation, nth), fault, strikes: Strikes::Once }));
+    let name = unique("nobody");
+    let mut failed = 0;
+    for fault in [Fault::Fail500After, Fault::ResetAfter] {
+        // The counts of the name and of the address go out in any order.
+        for nth in [1, 2] {
+            strike("UpdateItem", nth, fault);
+            log_in(&api, &name, WRONG).await.expect(401, "invalid_credentials");
+            assert!(wire.was_struck());
+            failed += 1;
+            for key in ["attempt:login:", "attempt:address:"] {
+                assert_eq!(counted(&store.dynamodb, key).await, [failed], "{key} after {fault:?}");
+            }
+        }
+    }
+    let mut people = Vec::new();
+    for fault in [Fault::Fail500After, Fault::ResetAfter] {
+        strike("TransactWriteItems", 1, fault);
+        people.push(api.person("ann").await);
+        assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
+    }
+
+    // A copy of a success that arrives late forgets nothing that failed since.
+    strike("DeleteItem", 1, Fault::Again);
+    people[0].log_in().await.is(200);
+    log_in(&api, &people[0].name, WRONG).await.expect(401, "invalid_credentials");
+    wire.deliver().await;
+    let mut names = counted(&store.dynamodb, "attempt:login:").await;
+    names.sort_unstable();
+    assert_eq!(names, [1, failed]);
+    assert_eq!(counted(&store.dynamodb, "attempt:address:").await, [failed + 1]);
 }
 
 /// Somebody for whom a minute begins.

@@ -196,7 +196,11 @@ impl Store {
                 None => Ok(()),
             }
         };
-        tokio::try_join!(self.forget_login(&attempt.login), by_address).map(drop)
+        // Only as long as it is counted itself: a copy that arrives late forgets nothing of what failed since.
+        let ended = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(&attempt.login));
+        let ended = ended.condition_expression("contains(tries, :id)").expression_attribute_values(":id", s(&attempt.id));
+        let by_login = async { applied(send(|| ended.clone().send()).await) };
+        tokio::try_join!(by_login, by_address).map(drop)
     }
 
     /// Forgets every failed log-in of an account, whatever it was found by.
