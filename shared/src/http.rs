@@ -19,8 +19,8 @@ pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode
 pub use lambda_http::{Body, Request};
 
 use crate::idempotency::Key;
-use crate::store::unknown_device;
 use crate::limit::Limit;
+use crate::store::unknown_device;
 use crate::{App, Error, Result};
 
 /// What a handler gives: a reply, or the failure that the edge renders.

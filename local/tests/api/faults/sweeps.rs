@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use futures_util::stream::iter;
 use local::dynamo::{Data, Dynamo};
 use shared::auth::AccessToken;
-use shared::store::{Hold, Reserved, Swept};
+use shared::store::{ChatLimits, Hold, Reserved, Swept};
 use shared::{Error, Tokens};
 
 use super::{AT_A_TIME, Case, Matrix, Scenario, Stand, World, none, open};
@@ -36,12 +36,13 @@ impl Scenario for Sweep {
         let proxy = Proxy::start(&dynamo.url).await;
         let lane = proxy.lane();
         let app = stand.app("sweep", &lane);
+        let limits = ChatLimits { parallel: 64, per_minute: 64 };
         for (name, leases) in PEOPLE {
             let (account, session) = open(&app, name, "no hash of any password", None).await;
             let caller = AccessToken::of(&account, &session, session.ends);
             for ends in leases {
                 let mut hold = Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), *ends);
-                assert_eq!(app.store.reserve(&caller, &mut hold, 64, 0).await, Ok(Reserved::Held));
+                assert_eq!(app.store.reserve(&caller, &mut hold, limits, 0).await, Ok(Reserved::Held));
             }
         }
         lane.strike(plan);
