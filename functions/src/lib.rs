@@ -6,13 +6,20 @@
 pub mod balance;
 pub mod chat;
 pub mod chat_history;
+pub mod email_resend;
+pub mod email_verify;
 pub mod health;
 pub mod jwks;
 pub mod ledger;
 pub mod login;
 pub mod logout;
+pub mod mail;
 pub mod not_found;
+pub mod password_change;
+pub mod password_reset;
+pub mod password_reset_confirm;
 pub mod profile;
+pub mod profile_change;
 pub mod register;
 pub mod session_end;
 pub mod sessions;
@@ -46,10 +53,31 @@ macro_rules! endpoints {
     };
 }
 
-endpoints!(balance, chat, chat_history, health, jwks, ledger, login, logout, not_found, profile, register, session_end, sessions, token_refresh);
+endpoints!(
+    balance,
+    chat,
+    chat_history,
+    email_resend,
+    email_verify,
+    health,
+    jwks,
+    ledger,
+    login,
+    logout,
+    not_found,
+    password_change,
+    password_reset,
+    password_reset_confirm,
+    profile,
+    profile_change,
+    register,
+    session_end,
+    sessions,
+    token_refresh,
+);
 
-/// What runs by the clock and not by a request.
-pub const SCHEDULED: &[&str] = &["sweep"];
+/// What runs by the clock, or by what is written, and not by a request.
+pub const SCHEDULED: &[&str] = &["sweep", "mail"];
 
 /// Every route, without the trailing slash that each of them takes too.
 pub const ROUTES: &[Route] = &[
@@ -66,6 +94,12 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/tokenbalance", "balance"),
     route("GET", "/api/user/balance", "balance"),
     route("GET", "/api/user/profile", "profile"),
+    route("PATCH", "/api/user/profile", "profile_change"),
+    route("POST", "/api/user/password", "password_change"),
+    route("POST", "/api/user/email", "email_resend"),
+    route("POST", "/api/user/email/verify", "email_verify"),
+    route("POST", "/api/password/reset", "password_reset"),
+    route("POST", "/api/password/reset/confirm", "password_reset_confirm"),
     route("GET", "/api/user/ledger", "ledger"),
     route("GET", "/api/user/sessions", "sessions"),
     route("DELETE", "/api/user/sessions/{id}", "session_end"),

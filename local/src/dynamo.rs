@@ -105,6 +105,7 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
             .set_key_schema(Some(table.keys().map_err(|error| sentence(&error))?))
             .set_global_secondary_indexes(table.global_indexes().map_err(|error| sentence(&error))?)
             .set_local_secondary_indexes(table.local_indexes().map_err(|error| sentence(&error))?)
+            .set_stream_specification(table.stream().map_err(|error| sentence(&error))?)
             .send()
             .await;
         match created {

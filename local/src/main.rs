@@ -7,10 +7,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use local::dynamo::{Data, Dynamo, write_private};
+use local::mail::Postman;
 use local::manage;
 use local::server::{Server, environment_of};
 use local::template::Template;
 use serde_json::{Map, json};
+use shared::App;
+use shared::clock::Clock;
+use shared::config::Config;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this machine, over an embedded DynamoDB.
@@ -197,7 +201,8 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
     println!();
     match data {
         Data::Folder(folder) => {
-            println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {}.", folder.display(), server.dynamo.url)
+            println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {}.", folder.display(), server.dynamo.url);
+            println!("Mails are not sent: each is shown here and kept in {}.", folder.join("mail").display());
         }
         Data::Memory => println!("Nothing is kept; the embedded DynamoDB answers on {}.", server.dynamo.url),
     }
@@ -219,10 +224,25 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
         "What functions need to reach it is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
         keep.data.display()
     );
+    let carrying = tokio::spawn(postman(&dynamo, &keep.data()).await?.work());
     interrupted().await?;
     println!("Stopping.");
+    carrying.abort();
     dynamo.stop().await;
     Ok(())
+}
+
+/// Who carries the mails of this store: nobody else follows its stream.
+async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
+    let template = Template::load()?;
+    let function = template.functions.iter().find(|function| function.name == "mail").ok_or("template.yaml names no function mail")?;
+    let config = Config::from_lookup(|name| match name {
+        "DYNAMODB_ENDPOINT" => Some(dynamo.url.clone()),
+        name => std::env::var(name).ok().or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret)),
+    });
+    let config = config.map_err(|error| format!("{error}."))?;
+    let app = App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?;
+    Postman::new(app, data).ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }
 
 /// The environment of all functions, for the two emulators of Lambda: every variable of the template, with this store and its secret.

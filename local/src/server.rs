@@ -1,4 +1,5 @@
-//! The local server: embedded DynamoDB, one `App` per function with that function's environment, and the gateway in front.
+//! The local server: embedded DynamoDB, one `App` per function with that function's environment, the gateway in front, and the postman
+//! behind.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::dynamo::{Data, Dynamo, port_sentence};
 use crate::gateway::Gateway;
+use crate::mail::{Postman, Sent};
 use crate::template::{Function, Template};
 
 /// How often reservations whose lease is over are released, as the template says.
@@ -29,6 +31,8 @@ pub struct Server {
     pub clock: Clock,
     /// The functions' settings and doors, by name.
     pub apps: HashMap<String, App>,
+    /// The mails that its store's outbox led to.
+    pub mails: Option<Sent>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
@@ -53,14 +57,22 @@ impl Server {
         let router = Gateway::new(&template, &apps)?.router().into_make_service_with_connect_info::<SocketAddr>();
         let (stop, stopped) = oneshot::channel();
         let sweeper = tokio::spawn(sweep_often(apps.get("sweep").cloned()));
+        let postman = apps.get("mail").and_then(|app| Postman::new(app.clone(), data));
+        let mails = postman.as_ref().map(Postman::sent);
+        let carrying = tokio::spawn(async move {
+            if let Some(postman) = postman {
+                postman.work().await;
+            }
+        });
         let server = tokio::spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
             if let Err(error) = served.await {
                 tracing::error!(%error, "the server stopped");
             }
             sweeper.abort();
+            carrying.abort();
         });
-        Ok(Self { url, dynamo, clock, apps, stop, server })
+        Ok(Self { url, dynamo, clock, apps, mails, stop, server })
     }
 
     /// Lets running requests finish, and stops.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection, ProjectionType, ScalarAttributeType,
+    StreamSpecification, StreamViewType,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -48,6 +49,7 @@ pub struct Table {
     #[serde(default)]
     local_secondary_indexes: Vec<Index>,
     time_to_live_specification: Option<TimeToLive>,
+    stream_specification: Option<Stream>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,6 +85,12 @@ struct Projected {
 #[serde(rename_all = "PascalCase")]
 struct TimeToLive {
     attribute_name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stream {
+    stream_view_type: String,
 }
 
 #[derive(Deserialize)]
@@ -209,6 +217,15 @@ impl Table {
     /// The attribute by which items end, where they do.
     pub fn time_to_live(&self) -> Option<&str> {
         self.time_to_live_specification.as_ref().map(|ttl| ttl.attribute_name.as_str())
+    }
+
+    /// What the table's stream tells of each change, where it has one.
+    pub(crate) fn stream(&self) -> Result<Option<StreamSpecification>, BuildError> {
+        let build = |stream: &Stream| {
+            let view = StreamViewType::from(stream.stream_view_type.as_str());
+            StreamSpecification::builder().stream_enabled(true).stream_view_type(view).build()
+        };
+        self.stream_specification.as_ref().map(build).transpose()
     }
 
     /// The attributes of the table's keys and its indexes'.

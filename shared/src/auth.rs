@@ -1,12 +1,15 @@
-//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between, and the keys that sign both.
+//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between, the keys that sign both,
+//! and the tokens of mailed links.
 
 pub mod access_token;
 pub mod keys;
+pub mod link_token;
 pub mod password;
 pub mod refresh_token;
 
 pub use access_token::AccessToken;
 pub use keys::{Keyring, Signer};
+pub use link_token::LinkToken;
 pub use password::{NewPassword, Passwords};
 pub use refresh_token::RefreshToken;
 

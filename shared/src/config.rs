@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Tokens;
+use crate::user::Email;
 
 /// All settings of a function. `template.yaml` sets them on AWS, and gives the local server its defaults.
 #[derive(Clone, Debug)]
@@ -48,6 +49,10 @@ pub struct Config {
     pub body_limit: usize,
     /// `ALLOWED_ORIGINS`: the web origins that browsers may call from, separated by commas.
     pub allowed_origins: Vec<String>,
+    /// `MAIL_FROM`: the address that mails come from. Without one, none are sent. Only the function `mail` is given it.
+    pub mail_from: Option<String>,
+    /// `MAIL_URL`: the web page that mailed links lead to. Without one, mails hold the bare token.
+    pub mail_url: Option<String>,
 }
 
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and `LEDGER_TABLE`.
@@ -160,6 +165,8 @@ impl Config {
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
             allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
+            mail_from: settings.address("MAIL_FROM")?,
+            mail_url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
 }
@@ -200,6 +207,12 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
             }
             _ => Ok(url),
         }
+    }
+
+    fn address(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.0(name) else { return Ok(None) };
+        let address = Email::parse(&text).map_err(|_| ConfigError(format!("{name} must be an e-mail address (got {text:?})")))?;
+        Ok(Some(address.shown().to_owned()))
     }
 
     /// Fails closed: a secret that is too short to be random isn't one.
@@ -277,6 +290,9 @@ mod tests {
             ("SIGNING_SECRET", "changeme"),
             ("SIGNING_SECRET", "file://a-secret-in-a-folder-of-this-name"),
             ("SIGNING_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            ("MAIL_FROM", "Farebox"),
+            ("MAIL_FROM", "Farebox <no-reply@example.com>"),
+            ("MAIL_URL", "app.example.com"),
             ("ALLOWED_ORIGINS", "*"),
             ("ALLOWED_ORIGINS", "https://app.example.com/"),
         ] {

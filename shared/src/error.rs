@@ -51,6 +51,8 @@ pub enum Error {
     Invalid(FieldErrors),
     /// 400: the `cursor` wasn't made by this API for this user and this search.
     InvalidCursor,
+    /// 400: a mailed link is unknown, used, or too old.
+    InvalidLink,
     /// 401: nobody has this name with this password. Says the same of an unknown user and a deactivated one.
     InvalidCredentials,
     /// 401: no token came with the request.
@@ -62,6 +64,8 @@ pub enum Error {
         /// What the chat costs.
         cost: Tokens,
     },
+    /// 403: the token is good, but the current password that came with it is not.
+    WrongPassword,
     /// 404: nothing is served under this path.
     NotFound,
     /// 404: no session of the caller's has this id, or it has ended.
@@ -75,6 +79,8 @@ pub enum Error {
     UsernameTaken,
     /// 409: another account has this e-mail address.
     EmailTaken,
+    /// 409: the account has no address that waits to be verified.
+    NothingToVerify,
     /// 409: a request with the same idempotency key is still running, or ended a moment ago without success.
     KeyRunning {
         /// When to try again, in seconds.
@@ -97,6 +103,8 @@ pub enum Error {
     TooManyAttempts(Limit),
     /// 429: as many accounts as may were opened from this address in this hour.
     TooManyRegistrations(Limit),
+    /// 429: a mail was asked for a moment ago.
+    TooManyMails(Limit),
     /// 429: too many passwords are being checked at once.
     Busy(Limit),
     /// 500: something broke that the client can't mend. The cause is in the log, never in the reply.
@@ -120,18 +128,22 @@ impl Error {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor | Self::InvalidLink => StatusCode::BAD_REQUEST,
             Self::InvalidCredentials | Self::NotAuthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InsufficientTokens { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::WrongPassword => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NoSuchSession => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UsernameTaken | Self::EmailTaken | Self::KeyRunning { .. } => StatusCode::CONFLICT,
+            Self::UsernameTaken | Self::EmailTaken | Self::NothingToVerify | Self::KeyRunning { .. } => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooManyChats(_) | Self::TooManyChatsThisMinute(_) | Self::TooManyAttempts(_) | Self::TooManyRegistrations(_) | Self::Busy(_) => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::TooManyChats(_)
+            | Self::TooManyChatsThisMinute(_)
+            | Self::TooManyAttempts(_)
+            | Self::TooManyRegistrations(_)
+            | Self::TooManyMails(_)
+            | Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AiFailed | Self::AiFailedTokensHeld => StatusCode::BAD_GATEWAY,
             Self::NotCharged | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -144,14 +156,17 @@ impl Error {
             Self::Malformed(_) => "malformed_request",
             Self::Invalid(_) => "invalid_fields",
             Self::InvalidCursor => "invalid_cursor",
+            Self::InvalidLink => "invalid_link",
             Self::InvalidCredentials => "invalid_credentials",
             Self::NotAuthenticated => "not_authenticated",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientTokens { .. } => "insufficient_tokens",
+            Self::WrongPassword => "wrong_password",
             Self::NotFound | Self::NoSuchSession => "not_found",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UsernameTaken => "username_taken",
             Self::EmailTaken => "email_taken",
+            Self::NothingToVerify => "nothing_to_verify",
             Self::KeyRunning { .. } => "idempotency_key_running",
             Self::KeyReused => "idempotency_key_reused",
             Self::BodyTooLarge { .. } => "body_too_large",
@@ -160,6 +175,7 @@ impl Error {
             Self::TooManyChatsThisMinute(_) => "too_many_chats_this_minute",
             Self::TooManyAttempts(_) => "too_many_attempts",
             Self::TooManyRegistrations(_) => "too_many_registrations",
+            Self::TooManyMails(_) => "too_many_mails",
             Self::Busy(_) => "busy",
             Self::Internal(_) => "internal_error",
             Self::AiFailed | Self::AiFailedTokensHeld => "ai_failed",
@@ -174,15 +190,18 @@ impl Error {
             Self::Malformed(why) => why.clone(),
             Self::Invalid(fields) => fields.summary(),
             Self::InvalidCursor => "This cursor is not one of yours. Follow the Link header, or start without a cursor.".into(),
+            Self::InvalidLink => "This link was used, is too old, or was never mailed. Ask for a new one.".into(),
             Self::InvalidCredentials => "No account has this name and password.".into(),
             Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
             Self::InvalidToken => "This token is not valid or no longer is. Log in again.".into(),
             Self::InsufficientTokens { cost } => format!("A chat costs {cost} tokens and the balance is less. Nothing was charged."),
+            Self::WrongPassword => "This is not the account's current password. Nothing was changed.".into(),
             Self::NotFound => "Nothing is served under this path.".into(),
             Self::NoSuchSession => "No session of yours has this id, or it has ended already.".into(),
             Self::MethodNotAllowed { allow } => format!("This path takes {allow}."),
             Self::UsernameTaken => "Another account has this name. Choose another one.".into(),
             Self::EmailTaken => "Another account has this e-mail address.".into(),
+            Self::NothingToVerify => "This account has no e-mail address that waits to be verified.".into(),
             Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Send it again in a moment, with the same key.".into(),
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
             Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
@@ -193,6 +212,7 @@ impl Error {
             }
             Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.when()),
             Self::TooManyRegistrations(limit) => format!("Too many accounts were opened from your address. Try again {}.", limit.when()),
+            Self::TooManyMails(limit) => format!("A mail is on its way already. Nothing was changed; try again {}.", limit.when()),
             Self::Busy(_) => "Too many people are logging in right now. Try again in a moment.".into(),
             Self::Internal(_) => "Something went wrong here. It was logged with the request_id.".into(),
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
@@ -221,6 +241,7 @@ impl Error {
             | Self::TooManyChatsThisMinute(limit)
             | Self::TooManyAttempts(limit)
             | Self::TooManyRegistrations(limit)
+            | Self::TooManyMails(limit)
             | Self::Busy(limit) => Some(limit),
             _ => None,
         }

@@ -86,6 +86,11 @@ pub fn created(body: &impl Serialize) -> Reply {
     reply(StatusCode::CREATED, body)
 }
 
+/// 202 with `body` as JSON: what was asked for happens later, if at all.
+pub fn accepted(body: &impl Serialize) -> Reply {
+    reply(StatusCode::ACCEPTED, body)
+}
+
 /// 200 with rows of cells as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)), the first of which names the columns.
 pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
     let line = |cells: Vec<Cow<'_, str>>| cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",") + "\r\n";

@@ -5,11 +5,14 @@ use std::process::ExitCode;
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use tracing::Level;
 
+use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::http::{self, Reply, Request, Route};
+use crate::mail::Carrier;
 use crate::{App, Result};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a function.
@@ -49,6 +52,80 @@ where
     })
 }
 
+/// Does `work` for each new letter of the outbox, which the stream of the table Tokens tells of by its key. Those that failed are
+/// reported, and come again.
+pub fn serve_outbox<F>(work: fn(App, Carrier, String) -> F) -> ExitCode
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let connect = async {
+        let config = Config::from_env()?;
+        let carrier = Carrier::new(&aws::connect(&config).await?, &config);
+        Ok((App::start_cold(config, Clock::default()).await?, carrier))
+    };
+    start(connect, async move |(app, carrier): (App, Carrier)| {
+        let run = service_fn(move |event: LambdaEvent<Stream>| {
+            let (app, carrier) = (app.clone(), carrier.clone());
+            async move {
+                let mut failed = Vec::new();
+                for Record { dynamodb } in event.payload.records {
+                    if let Err(error) = work(app.clone(), carrier.clone(), dynamodb.keys.pk.s).await {
+                        tracing::error!(code = error.code(), cause = error.cause(), "a mail could not be sent yet");
+                        failed.push(Failure { item_identifier: dynamodb.sequence_number });
+                    }
+                }
+                Ok::<_, Infallible>(Failures { batch_item_failures: failed })
+            }
+        });
+        lambda_runtime::run(run).await
+    })
+}
+
+/// What of a stream's event is read
+/// ([format](https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html)).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stream {
+    records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    dynamodb: Change,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Change {
+    keys: Keys,
+    sequence_number: String,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    pk: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Text {
+    s: String,
+}
+
+/// What failed of an event
+/// ([format](https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html)).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failures {
+    batch_item_failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    item_identifier: String,
+}
+
 fn run<F>(routes: &'static [Route], handle: fn(App, Request) -> F, connect: impl Future<Output = Result<App, ConfigError>>) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -62,7 +139,7 @@ where
     })
 }
 
-fn start(connect: impl Future<Output = Result<App, ConfigError>>, serve: impl AsyncFnOnce(App) -> Result<(), lambda_runtime::Error>) -> ExitCode {
+fn start<A>(connect: impl Future<Output = Result<A, ConfigError>>, serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>) -> ExitCode {
     // A line of JSON per event, which CloudWatch takes as it is. No filter by pattern: its regular expressions would be a tenth of the binary.
     tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::INFO).init();
     // One thread: a function has one request at a time, and less than two processors.
@@ -85,4 +162,21 @@ fn start(connect: impl Future<Output = Result<App, ConfigError>>, serve: impl As
 fn refuse(error: &dyn std::fmt::Display) -> ExitCode {
     tracing::error!("this function can't run: {error}");
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streams_event_tells_the_key_of_each_letter_and_where_it_stands() {
+        let event = r#"{"Records": [{"eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb", "awsRegion": "eu-central-1", "dynamodb": {
+            "ApproximateCreationDateTime": 1795132800, "Keys": {"pk": {"S": "outbox:1"}}, "SequenceNumber": "100", "SizeBytes": 12,
+            "StreamViewType": "KEYS_ONLY"}, "eventSourceARN": "arn:aws:dynamodb:eu-central-1:1:table/Tokens/stream/x"}]}"#;
+        let stream: Stream = serde_json::from_str(event).unwrap();
+        let [Record { dynamodb }] = stream.records.as_slice() else { panic!("one record") };
+        assert_eq!((dynamodb.keys.pk.s.as_str(), dynamodb.sequence_number.as_str()), ("outbox:1", "100"));
+        let failures = Failures { batch_item_failures: vec![Failure { item_identifier: "100".into() }] };
+        assert_eq!(serde_json::to_string(&failures).unwrap(), r#"{"batchItemFailures":[{"itemIdentifier":"100"}]}"#);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`app`] is what a handler is given, [`config`] where its settings come from, [`aws`] and [`clock`] what it stands on,
 //! [`http`] and [`error`] what goes in and out, [`cursor`] and [`idempotency`] how pages and repeated requests are told, [`limit`] how limits are shown, [`lambda`] the start of a function; [`user`], [`tokens`] and [`chat`] are the product's nouns;
-//! [`auth`] makes and checks passwords and tokens, [`ai`] answers messages, [`store`] is the only door to DynamoDB.
+//! [`auth`] makes and checks passwords and tokens, [`ai`] answers messages, [`mail`] carries mails, [`store`] is the only door to DynamoDB.
 
 pub mod app;
 pub mod aws;
@@ -21,6 +21,7 @@ pub mod user;
 
 pub mod ai;
 pub mod auth;
+pub mod mail;
 pub mod store;
 
 pub use app::App;

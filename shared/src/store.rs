@@ -4,12 +4,16 @@
 //! the second from the first, or the bytes are the same.
 
 mod accounts;
+mod addresses;
 mod attempts;
 mod audit;
 mod chats;
 mod idempotency;
 mod keys;
 mod ledger;
+mod links;
+mod outbox;
+mod passwords;
 mod sessions;
 mod sweep;
 mod users;
@@ -20,6 +24,8 @@ pub use audit::{Audited, Difference};
 pub use idempotency::Record;
 pub use keys::PublicKey;
 pub use ledger::{Adjustment, Entry, EntryKind, Reason};
+pub use links::{Link, Purpose};
+pub use outbox::{Letter, OUTBOX};
 pub(crate) use sessions::unknown_device;
 pub use sessions::{Ending, Rotation, Session};
 pub use sweep::Swept;
@@ -36,6 +42,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -248,6 +255,12 @@ fn refused_item(error: SdkError<UpdateItemError>) -> Result<Option<Item>> {
         Some(UpdateItemError::ConditionalCheckFailedException(refused)) => Ok(refused.item.clone()),
         _ => Err(error.into()),
     }
+}
+
+/// An update as one of a transaction's writes.
+fn updates(update: UpdateBuilder) -> Result<TransactWriteItem> {
+    let update = update.build().map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(TransactWriteItem::builder().update(update).build())
 }
 
 fn to_item(value: impl Serialize) -> Result<Item> {

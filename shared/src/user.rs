@@ -144,9 +144,21 @@ pub struct Account {
     pub id: String,
     /// The name as it was typed.
     pub name: String,
-    /// The e-mail address as it was typed.
+    /// The e-mail address as it was typed, which the account's claim stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Whether somebody has read a mail to that address.
+    #[serde(default)]
+    pub email_verified: bool,
+    /// An address that is to take its place once it is verified: another account claims it without proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_email: Option<String>,
+    /// What the owner is called; shown to the owner alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// The family name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
     /// The password's hash, a PHC string.
     pub password: String,
     /// The id of the idempotency key that it was registered under.
@@ -202,16 +214,104 @@ impl Account {
         self.granted.signed().saturating_sub(self.spent.signed())
     }
 
+    /// What the owner says of themselves, by attribute.
+    pub(crate) fn profile(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("first_name", self.first_name.as_deref()),
+            ("last_name", self.last_name.as_deref()),
+            ("email", self.email.as_deref()),
+            ("pending_email", self.pending_email.as_deref()),
+        ]
+    }
+
+    /// The address that waits to be verified, if one does.
+    pub fn unverified(&self) -> Option<&str> {
+        let own = self.email.as_deref().filter(|_| !self.email_verified);
+        self.pending_email.as_deref().or(own)
+    }
+
+    /// The same account with `address` as its own, proven one. Nothing where it wants another one.
+    pub(crate) fn proving(&self, address: &str) -> Option<Self> {
+        let is_it = |wanted: &Option<String>| wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address));
+        let was_pending = is_it(&self.pending_email);
+        if !was_pending && !is_it(&self.email) {
+            return None;
+        }
+        let pending_email = if was_pending { None } else { self.pending_email.clone() };
+        Some(Self { email: Some(address.to_owned()), email_verified: true, pending_email, ..self.clone() })
+    }
+
     /// The user's data, as registration and profile show it.
     pub fn data(&self) -> Value {
         json!({
             "id": self.id,
             "username": self.name,
             "email": self.email,
+            "email_verified": self.email_verified,
+            "pending_email": self.pending_email,
+            "first_name": self.first_name.as_deref().unwrap_or_default(),
+            "last_name": self.last_name.as_deref().unwrap_or_default(),
             "role": self.role,
             "is_staff": self.role == Role::Admin,
             "date_joined": clock::rfc3339(self.created),
         })
+    }
+}
+
+/// What the owner of an account wants changed. Nothing stays as it is; an empty name is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The first name.
+    pub first_name: Option<GivenName>,
+    /// The last name.
+    pub last_name: Option<GivenName>,
+    /// The address.
+    pub email: Option<Email>,
+}
+
+/// A name as people call each other, which need not be unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenName(Option<String>);
+
+impl GivenName {
+    /// At most 150 characters, no control characters. Empty is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.chars().count() > NAME_LENGTH {
+            return Err(format!("A name has at most {NAME_LENGTH} characters."));
+        }
+        if text.chars().any(char::is_control) {
+            return Err("A name has no control characters.".into());
+        }
+        Ok(Self(Some(text.to_owned()).filter(|text| !text.is_empty())))
+    }
+}
+
+impl ProfileChange {
+    /// The new address, where it is really another one than the account's.
+    pub fn address_for(&self, account: &Account) -> Option<&Email> {
+        self.email.as_ref().filter(|new| account.email.as_deref().map(key).as_deref() != Some(new.key()))
+    }
+
+    /// The account after this change, where a new address stays `pending` or becomes its own.
+    pub(crate) fn applied_to(&self, account: &Account, pending: bool) -> Account {
+        let mut after = account.clone();
+        if let Some(GivenName(name)) = &self.first_name {
+            after.first_name.clone_from(name);
+        }
+        if let Some(GivenName(name)) = &self.last_name {
+            after.last_name.clone_from(name);
+        }
+        let Some(email) = &self.email else { return after };
+        let shown = Some(email.shown().to_owned());
+        if pending {
+            after.pending_email = shown;
+        } else {
+            after.email_verified &= self.address_for(account).is_none();
+            after.email = shown;
+            after.pending_email = None;
+        }
+        after
     }
 }
 
@@ -289,6 +389,10 @@ mod tests {
             id: "i".into(),
             name: "ann".into(),
             email: None,
+            email_verified: false,
+            pending_email: None,
+            first_name: None,
+            last_name: None,
             password: String::new(),
             key: None,
             role: Role::User,

@@ -30,7 +30,7 @@ use shared::config::Config;
 use shared::store::Store;
 use uuid::Uuid;
 
-use crate::client::{Api, GRANT, PRICE, Person};
+use crate::client::{Api, GRANT, PRICE, Person, token_in};
 
 /// What requests cost: calls to the store that overlap count as one round trip, and units are counted as AWS bills them.
 #[derive(Clone, Debug, Default)]

@@ -12,9 +12,11 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::Change;
+use shared::auth::LinkToken;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::store::{Adjusted, Adjustment, Reason, Store};
+use shared::mail::Mail;
+use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Store};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -217,6 +219,47 @@ impl Api {
         self.store().adjust(&adjustment, clock.seconds()).await.unwrap()
     }
 
+    /// The mails that went to an address, as soon as there are so many.
+    pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
+        let to_it = |mails: &[Mail]| mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>();
+        let waiting = async {
+            match &self.own {
+                Some(own) => {
+                    let mut mails = own.server.mails.clone().unwrap();
+                    let enough = mails.wait_for(|mails| to_it(mails).len() >= count).await.unwrap();
+                    to_it(&enough)
+                }
+                // Another process carries them: it keeps each in a file.
+                None => loop {
+                    let mails = to_it(&kept_mails());
+                    if mails.len() >= count {
+                        return mails;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                },
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        waited.unwrap_or_else(|_| panic!("no {count} mails to {address}"))
+    }
+
+    /// The token of the link in the first mail to an address, as soon as it has come.
+    pub async fn token_to(&self, address: &str) -> String {
+        token_in(&self.mails_to(address, 1).await[0])
+    }
+
+    /// The token of a link to this account for this purpose, without the mail around it.
+    pub async fn link(&self, person: &Person, purpose: Purpose, address: &str) -> String {
+        let (token, now) = (LinkToken::random().unwrap(), self.now());
+        let link = Link::new(&token, purpose, &person.id, &person.name, address, self.account(person).await.auth_epoch, now);
+        self.store().put_link(&link).await.unwrap();
+        token.text()
+    }
+
+    fn now(&self) -> u64 {
+        self.own.as_ref().map_or_else(|| Clock::default().seconds(), |own| own.server.clock.seconds())
+    }
+
     /// Takes somebody's account out of the store, as if it had never been.
     pub async fn forget(&self, person: &Person) {
         let delete =
@@ -245,6 +288,27 @@ impl Api {
         }
         items
     }
+}
+
+/// The token of the link in a mail, or the bare one.
+pub fn token_in(mail: &Mail) -> String {
+    let link = mail.text.lines().find(|line| line.len() >= 43 && !line.contains(' ')).unwrap_or_else(|| panic!("no link in {}", mail.text));
+    link.rsplit('=').next().unwrap().to_owned()
+}
+
+/// The mails in the folder that `MAIL_FOLDER` names, oldest first.
+fn kept_mails() -> Vec<Mail> {
+    let folder = std::env::var("MAIL_FOLDER").expect("with API_URL, MAIL_FOLDER names the folder of its mails");
+    let files = std::fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    let read = |file: std::path::PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let (head, text) = text.split_once("\n\n")?;
+        let (to, subject) = head.strip_prefix("To: ")?.split_once("\nSubject: ")?;
+        Some(Mail { to: to.into(), subject: subject.into(), text: text.into() })
+    };
+    files.into_iter().filter_map(read).collect()
 }
 
 /// A name that nobody else has.
@@ -396,6 +460,16 @@ impl Person {
             self.using(token).profile().await.is(200);
         }
         self.api.refresh(&self.refresh).await.is(200);
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.api.send(Method::PATCH, path, &[("authorization", &self.bearer())], Some(body)).await
+    }
+
+    /// Changes the profile; for an address, with the password.
+    pub async fn change(&self, mut fields: Value) -> Answer {
+        fields["current_password"] = json!(self.password);
+        self.patch("/api/user/profile/", fields).await
     }
 
     pub fn bearer(&self) -> String {

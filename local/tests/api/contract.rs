@@ -9,12 +9,12 @@ use local::template::{Function, Template};
 use serde_json::Value;
 use serde_norway::Value as Yaml;
 
-use crate::client::Api;
+use crate::client::{Api, token_in};
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 /// The endpoints that sign tokens.
-const ISSUERS: [&str; 3] = ["register", "login", "token_refresh"];
+const ISSUERS: [&str; 4] = ["register", "login", "token_refresh", "password_change"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -160,7 +160,22 @@ fn throttling_names_routes_that_exist() {
         assert!(ROUTES.iter().any(|route| route.method == method && route.path == path), "{method} {path}");
         throttled.insert(path);
     }
-    assert_eq!(throttled, BTreeSet::from(["/api/register", "/api/login", "/api/token"].map(str::to_owned)));
+    let hashing = ["/api/register", "/api/login", "/api/token", "/api/user/password", "/api/password/reset", "/api/password/reset/confirm"];
+    assert_eq!(throttled, BTreeSet::from(hashing.map(str::to_owned)));
+}
+
+#[test]
+fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they_are_sent() {
+    let yaml = yaml();
+    let outbox = &yaml["Resources"]["MailFunction"]["Properties"]["Events"]["Outbox"]["Properties"];
+    let filters = outbox["FilterCriteria"]["Filters"].as_sequence().unwrap();
+    let [filter] = filters.as_slice() else { panic!("{filters:?}") };
+    let pattern: Value = serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
+    let expected = serde_json::json!({ "eventName": ["INSERT"], "dynamodb": { "Keys": { "pk": { "S": [{ "prefix": shared::store::OUTBOX }] } } } });
+    assert_eq!(pattern, expected);
+    assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
+    assert_eq!(outbox["MaximumRecordAgeInSeconds"], 86_400, "as long as a letter lives");
+    assert_eq!(yaml["Resources"]["TokensTable"]["Properties"]["StreamSpecification"]["StreamViewType"], "KEYS_ONLY");
 }
 
 #[test]
@@ -228,10 +243,16 @@ async fn every_event_gets_its_endpoints_answer() {
         "chat_history",
         "balance",
         "profile",
+        "profile_change",
         "ledger",
         "sessions",
         "session_end",
         "logout",
+        "email_resend",
+        "email_verify",
+        "password_change",
+        "password_reset",
+        "password_reset_confirm",
         "health",
         "jwks",
         "not_found",
@@ -246,9 +267,16 @@ async fn every_event_gets_its_endpoints_answer() {
         let expected = match name {
             "register" => 201,
             "not_found" => 404,
+            "email_resend" | "password_reset" => 202,
             _ => 200,
         };
         assert_eq!(status, expected, "{name}: {body}");
+        if name == "email_resend" {
+            tokens.insert("VERIFY_TOKEN", token_in(&api.mails_to("ann@example.com", 2).await[1]));
+        }
+        if name == "password_reset" {
+            tokens.insert("RESET_TOKEN", token_in(&api.mails_to("ann@example.com", 3).await[2]));
+        }
         if name == "login" {
             tokens.insert("ACCESS_TOKEN", body["access"].as_str().unwrap().to_owned());
             tokens.insert("REFRESH_TOKEN", body["refresh"].as_str().unwrap().to_owned());

@@ -148,7 +148,7 @@ impl Stand {
     }
 
     /// An instance of a function behind a lane of its own, with the SDK's allowance of repeats to itself.
-    fn app(&self, function: &str, lane: &Lane) -> App {
+    pub fn app(&self, function: &str, lane: &Lane) -> App {
         let warm = &self.api.server().apps[function];
         let mut config = (*warm.config).clone();
         config.dynamodb_endpoint = Some(lane.url.clone());
@@ -218,7 +218,7 @@ pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
 }
 
 /// One request to an instance of a function.
-async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
+pub async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
     let event = event(path, headers, &body);
     let request = local::gateway::request(&event, function, app.clock.millis() + u64::try_from(TIME.as_millis()).unwrap()).unwrap();
     let handle = ENDPOINTS.iter().find(|known| known.name == function).unwrap().handle;

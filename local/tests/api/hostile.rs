@@ -8,11 +8,15 @@ use crate::forge::{self, Forge, with};
 use crate::log;
 
 /// The routes that read a body, and a field of each kind of text that they read.
-const BODIES: [(&str, &[&str]); 4] = [
+const BODIES: [(&str, &[&str]); 8] = [
     ("/api/register/", &["username", "email", "password", "password1", "password2"]),
     ("/api/login/", &["username", "email", "password"]),
     ("/api/token/refresh/", &["refresh"]),
     ("/api/chat/", &["message", "token"]),
+    ("/api/user/password/", &["current_password", "new_password"]),
+    ("/api/user/email/verify/", &["token"]),
+    ("/api/password/reset/", &["email"]),
+    ("/api/password/reset/confirm/", &["token", "password", "new_password"]),
 ];
 
 /// Sends bytes as JSON, with a good token.

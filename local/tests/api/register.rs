@@ -26,13 +26,15 @@ async fn a_new_user_has_an_account_a_grant_and_a_session() {
         assert_eq!(registered[field], GRANT, "{field}");
     }
     let known = ["message", "user", "id", "username", "email", "role", "is_staff", "date_joined", "token", "access", "refresh"];
+    let known: Vec<_> = known.into_iter().chain(["email_verified", "pending_email", "first_name", "last_name"]).collect();
     let balance = ["tokens", "tokens_left", "remaining_tokens"];
     let unknown: Vec<_> = registered.as_object().unwrap().keys().filter(|field| !known.iter().chain(&balance).any(|known| known == field)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 
+    api.mails_to(&email, 1).await;
     let items = api.items(registered["id"].as_str().unwrap()).await;
     assert_eq!(items["UsersTable"].len(), 2, "the account and the claim of its address");
-    assert_eq!(items["TokensTable"].len(), 1, "the session");
+    assert_eq!(items["TokensTable"].len(), 2, "the session and the mailed link");
     let [grant] = items["LedgerTable"].as_slice() else { panic!("{items:?}") };
     assert_eq!([&grant["amount"], &grant["kind"]], [&json!(GRANT), &json!("grant")]);
 }
@@ -203,6 +205,7 @@ async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
     let (as_email, as_name) = (format!("{}@example.com", unique("ann")), format!("{}@example.com", unique("ben")));
     let ann = api.somebody(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD })).await;
     let ben = api.somebody(json!({ "username": as_name, "password": PASSWORD })).await;
+    api.mails_to(&as_email, 1).await;
     let before = (api.items(&ann.id).await, api.items(&ben.id).await);
     let somebody = |username: &str, email: Option<&str>| json!({ "username": username, "email": email, "password": PASSWORD });
     for (registration, code) in [

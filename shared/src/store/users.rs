@@ -2,11 +2,11 @@
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::account_key;
-use super::{Entry, EntryKind, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
+use super::addresses::{Claim, claim_key};
+use super::{Entry, EntryKind, Letter, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
 use crate::clock::{Clock, month};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
@@ -39,18 +39,6 @@ pub enum Registered {
     Taken(Box<Account>),
 }
 
-/// The claim of an e-mail address, in the table Users under `email:<key of the address>`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Claim {
-    pk: String,
-    id: String,
-    /// The key of the account's name.
-    name: String,
-    verified: bool,
-    shard: String,
-    label: String,
-}
-
 impl NewAccount {
     /// The account, with an id of its own.
     pub fn open(&self, clock: &Clock) -> Account {
@@ -60,6 +48,10 @@ impl NewAccount {
             pk: account_key(self.name.key()),
             name: self.name.shown().to_owned(),
             email: self.email.as_ref().map(|email| email.shown().to_owned()),
+            email_verified: false,
+            pending_email: None,
+            first_name: None,
+            last_name: None,
             password: self.password.clone(),
             key: self.key.clone(),
             role: self.role,
@@ -83,7 +75,7 @@ impl NewAccount {
 }
 
 impl Store {
-    /// Writes a new account with its first grant, its claim of an address and its first session, all or nothing: of two registrations
+    /// Writes a new account with its first grant, its claim of an address, a letter to it, and its first session, all or nothing: of two registrations
     /// with one name or address exactly one is written. Sent again, it is the success it was.
     ///
     /// # Errors
@@ -113,18 +105,12 @@ impl Store {
         }
         let for_name = writes.len();
         if let Some(email) = &new.email {
-            let claim = Claim {
-                pk: claim_key(email.key()),
-                id: account.id.clone(),
-                name: new.name.key().to_owned(),
-                verified: false,
-                shard: account.shard.clone(),
-                label: email.key().to_owned(),
-            };
+            let claim = Claim::of(account, email.key(), false);
             writes.push(self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(&claim)?)?);
             if email.key() != new.name.key() {
                 writes.push(self.is_free(&account_key(email.key()))?);
             }
+            writes.push(self.post(&Letter::verify(account, email.shown()), account.created / 1000)?);
         }
 
         let counted = writes.len();
@@ -153,7 +139,7 @@ impl Store {
         Err(if name_refused { Error::UsernameTaken } else { Error::EmailTaken })
     }
 
-    fn is_free(&self, pk: &str) -> Result<TransactWriteItem> {
+    pub(super) fn is_free(&self, pk: &str) -> Result<TransactWriteItem> {
         let check = ConditionCheck::builder().table_name(&self.tables.users).key("pk", s(pk)).condition_expression("attribute_not_exists(pk)");
         let check = check.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
         Ok(TransactWriteItem::builder().condition_check(check).build())
@@ -173,11 +159,6 @@ impl Store {
         }
     }
 
-    async fn claim(&self, email_key: &str) -> Result<Option<Claim>> {
-        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(claim_key(email_key)));
-        get.consistent_read(true).send().await?.item.map(from_item).transpose()
-    }
-
     /// Puts a stronger hash of the same password in the place of `account`'s, unless the password has changed since it was read.
     pub async fn strengthen(&self, account: &Account, hash: &str) -> Result<()> {
         let update = self
@@ -193,8 +174,4 @@ impl Store {
             .expression_attribute_values(":strong", s(hash));
         applied(send(|| update.clone().send()).await).map(drop)
     }
-}
-
-fn claim_key(email_key: &str) -> String {
-    format!("email:{email_key}")
 }

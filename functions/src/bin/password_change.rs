@@ -1,0 +1,5 @@
+//! The Lambda binary of [`functions::password_change`].
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve_issuing(functions::ROUTES, functions::password_change::handle)
+}

@@ -1,0 +1,65 @@
+//! At each new letter of the outbox - write its mail and have it sent.
+//!
+//! A letter is deleted after its mail was sent, so that none is lost; where this function dies in between, the mail is sent twice, each
+//! time with a link of its own.
+
+use shared::auth::LinkToken;
+use shared::mail::{Carrier, Mail};
+use shared::store::{Letter, Link, Purpose};
+use shared::{App, Result};
+
+/// Sends the mail of the letter with this key. One that is gone was sent before.
+pub async fn work(app: App, carrier: Carrier, key: String) -> Result<()> {
+    let Some(letter) = app.store.letter(&key, app.clock.seconds()).await? else { return Ok(()) };
+    if let Some(mail) = write(&app, letter).await? {
+        carrier.carry(mail).await?;
+    }
+    app.store.take_letter(&key).await
+}
+
+/// The mail of a letter, whose link is stored before anybody can follow it. Nothing where nobody is to have one.
+async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
+    let now = app.clock.seconds();
+    match letter {
+        Letter::Verify { user_id, name, shown, address, auth_epoch } => {
+            let token = LinkToken::random()?;
+            app.store.put_link(&Link::new(&token, Purpose::Verify, &user_id, &name, &address, auth_epoch, now)).await?;
+            let link = link(app, "verify-email", &token);
+            let text = format!(
+                "Hello,\n\nthe account {shown} gave this address for its own. If that is you, confirm it within two days:\n\n{link}\n\n\
+                 If it is not, do nothing.\n"
+            );
+            Ok(Some(Mail { to: address, subject: "Confirm your e-mail address".into(), text }))
+        }
+        Letter::Reset { address } => {
+            let account = app.store.account_by_address(&address).await?.filter(|account| account.active);
+            let Some((account, address)) = account.and_then(|account| account.email.clone().map(|address| (account, address))) else {
+                return Ok(None);
+            };
+            let token = LinkToken::random()?;
+            app.store.put_link(&Link::new(&token, Purpose::Reset, &account.id, &account.label, &address, account.auth_epoch, now)).await?;
+            let link = link(app, "reset-password", &token);
+            let text = format!(
+                "Hello,\n\nsomebody asked for a new password for your account {}. If that was you, choose it within an hour:\n\n{link}\n\n\
+                 If it was not, do nothing: the old password still holds.\n",
+                account.name
+            );
+            Ok(Some(Mail { to: address, subject: "Choose a new password".into(), text }))
+        }
+        Letter::AddressChanges { shown, address, new } => {
+            let text = format!(
+                "Hello,\n\nyour account {shown} is to have the address {new} from now on, in place of this one.\n\n\
+                 If that was not you, somebody knows your password: log in and choose a new one at once.\n"
+            );
+            Ok(Some(Mail { to: address, subject: "Your e-mail address changes".into(), text }))
+        }
+    }
+}
+
+/// What a reader follows: a page of the operator's, which posts the token back; or the token itself, where there is no such page.
+fn link(app: &App, page: &str, token: &LinkToken) -> String {
+    match &app.config.mail_url {
+        Some(url) => format!("{url}/{page}/?token={}", token.text()),
+        None => token.text(),
+    }
+}

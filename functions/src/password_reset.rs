@@ -1,0 +1,24 @@
+//! `POST /api/password/reset` - ask for a mail that lets a forgotten password be replaced.
+//!
+//! In: `{email}`. Out: 202, the same whether or not an account has the address.
+
+use serde::Deserialize;
+use serde_json::json;
+use shared::user::Email;
+use shared::{App, Error, Reply, Request, http};
+
+#[derive(Deserialize)]
+struct Body {
+    email: Option<String>,
+}
+
+/// Writes what was asked for, and looks nothing up: whether somebody has the address, the function `mail` finds out. At most one mail a
+/// minute per address, without a word about it.
+pub async fn handle(app: App, req: Request) -> Reply {
+    let Body { email } = http::json(&req)?;
+    let email = email.filter(|text| !text.trim().is_empty()).ok_or_else(|| Error::field("email", "This field is required."))?;
+    let address = Email::parse(&email).map_err(|sentence| Error::field("email", sentence))?;
+
+    app.store.post_reset(&address, app.clock.seconds()).await?;
+    http::accepted(&json!({ "message": "If an account has this address, a mail is on its way." }))
+}

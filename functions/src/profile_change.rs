@@ -1,0 +1,57 @@
+//! `PATCH /api/user/profile` - change one's own names and e-mail address.
+//!
+//! In: any of `{first_name, last_name, email}`; another address than before takes `current_password` too. What isn't sent stays, an empty
+//! name is none, an empty `email` changes nothing. Out: the profile.
+
+use serde::Deserialize;
+use shared::auth::password::Verdict;
+use shared::error::FieldErrors;
+use shared::user::{Account, Email, GivenName, ProfileChange, balance_fields};
+use shared::{App, Error, Reply, Request, Result, auth, http};
+
+#[derive(Deserialize)]
+struct Body {
+    first_name: Option<String>,
+    last_name: Option<String>,
+    email: Option<String>,
+    current_password: Option<String>,
+}
+
+/// A new address can reset the password by and by: a stolen token alone must not be enough to set one.
+pub async fn handle(app: App, req: Request) -> Reply {
+    let body: Body = http::json(&req)?;
+    let caller = auth::caller(&app, &req).await?;
+    let change = body.validate()?;
+    let account = app.store.account(&caller).await?;
+    if change.address_for(&account).is_some() {
+        confirm(&app, &account, body.current_password.as_deref()).await?;
+    }
+
+    let account = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await?;
+    tracing::info!(user = account.id, address = change.email.is_some(), "profile changed");
+    http::ok(&http::merge([account.data(), balance_fields(account.balance(app.clock.seconds()))]))
+}
+
+async fn confirm(app: &App, account: &Account, password: Option<&str>) -> Result<()> {
+    let password = password.filter(|password| !password.is_empty());
+    let password = password.ok_or_else(|| Error::field("current_password", "Changing the address takes the current password."))?;
+    if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
+        tracing::info!(user = account.id, "a change of the address was refused: wrong password");
+        return Err(Error::WrongPassword);
+    }
+    Ok(())
+}
+
+impl Body {
+    fn validate(&self) -> Result<ProfileChange> {
+        let mut invalid = FieldErrors::default();
+        let email = self.email.as_deref().filter(|email| !email.trim().is_empty());
+        let first_name = self.first_name.as_deref().map(|name| invalid.check("first_name", GivenName::parse(name)));
+        let last_name = self.last_name.as_deref().map(|name| invalid.check("last_name", GivenName::parse(name)));
+        let email = email.map(|email| invalid.check("email", Email::parse(email)));
+        if invalid != FieldErrors::default() {
+            return Err(invalid.into_error());
+        }
+        Ok(ProfileChange { first_name: first_name.flatten(), last_name: last_name.flatten(), email: email.flatten() })
+    }
+}

@@ -1,0 +1,169 @@
+//! `POST /api/user/email/verify`, and `POST /api/user/email`, which has its mail sent again.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use shared::store::Purpose;
+
+use crate::client::{Answer, Api, Person, token_in, unique};
+use crate::faults::{Stand, ask};
+use crate::proxy::{At, Fault, Plan, Strikes};
+
+/// Somebody with an address, and the token that was mailed there.
+async fn ann(api: &Api) -> (Person, String, String) {
+    let address = format!("{}@example.com", unique("ann"));
+    let ann = api.somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" })).await;
+    let token = api.token_to(&address).await;
+    (ann, address, token)
+}
+
+async fn verify(api: &Api, token: &str) -> Answer {
+    api.post("/api/user/email/verify/", json!({ "token": token })).await
+}
+
+async fn logs_in(api: &Api, address: &str) -> Option<Value> {
+    let answer = api.log_in(json!({ "username": address, "password": "secret123" })).await;
+    (answer.status == 200).then(|| answer.is(200)["user"]["id"].clone())
+}
+
+#[tokio::test]
+async fn a_mailed_link_proves_an_address_once() {
+    let api = Api::start().await;
+    let (ann, address, token) = ann(&api).await;
+    assert_eq!(ann.profile().await.is(200)["email_verified"], false);
+    let verified = verify(&api, &token).await.is(200);
+    assert_eq!((&verified["email"], &verified["email_verified"]), (&json!(address), &json!(true)));
+    assert_eq!(ann.profile().await.is(200)["email_verified"], true);
+    verify(&api, &token).await.expect(400, "invalid_link");
+    assert_eq!(logs_in(&api, &address).await, Some(json!(ann.id)));
+}
+
+#[tokio::test]
+async fn a_link_works_for_two_days_and_garbage_never() {
+    let api = Api::own(&[]).await;
+    let (ann, address, token) = ann(&api).await;
+    let reset = api.link(&ann, Purpose::Reset, &address).await;
+    for bad in ["x", &"A".repeat(43), &format!("{token}x"), &reset] {
+        verify(&api, bad).await.expect(400, "invalid_link");
+    }
+    for missing in [json!({}), json!({ "token": "" })] {
+        api.post("/api/user/email/verify/", missing).await.expect(400, "invalid_fields");
+    }
+    api.server().clock.advance(Duration::from_secs(2 * 24 * 3600));
+    verify(&api, &token).await.expect(400, "invalid_link");
+    let fresh = api.link(&ann, Purpose::Verify, &address).await;
+    verify(&api, &fresh).await.is(200);
+}
+
+#[tokio::test]
+async fn a_link_proves_nothing_once_the_password_or_the_address_is_another() {
+    let api = Api::start().await;
+    let (changed, _, token) = ann(&api).await;
+    changed.post("/api/user/password/", json!({ "current_password": "secret123", "new_password": "another-one" })).await.is(200);
+    verify(&api, &token).await.expect(400, "invalid_link");
+
+    let (moved, old, token) = ann(&api).await;
+    moved.change(json!({ "email": format!("{}@example.org", unique("ann")) })).await.is(200);
+    verify(&api, &token).await.expect(400, "invalid_link");
+    assert_eq!(logs_in(&api, &old).await, None);
+}
+
+#[tokio::test]
+async fn whoever_proves_an_address_takes_it_from_whoever_only_claimed_it() {
+    let api = Api::start().await;
+    let (squatter, address, old_token) = ann(&api).await;
+    let owner = api.person("owner").await;
+    let profile = owner.change(json!({ "email": address })).await.is(200);
+    assert_eq!((&profile["email"], &profile["pending_email"], &profile["email_verified"]), (&json!(null), &json!(address), &json!(false)));
+    assert_eq!(logs_in(&api, &address).await, Some(json!(squatter.id)), "until a mail was read");
+
+    let token = token_in(&api.mails_to(&address, 2).await[1]);
+    verify(&api, &token).await.is(200);
+    assert_eq!(logs_in(&api, &address).await, Some(json!(owner.id)));
+    let profile = owner.profile().await.is(200);
+    assert_eq!((&profile["email"], &profile["pending_email"], &profile["email_verified"]), (&json!(address), &json!(null), &json!(true)));
+    assert_eq!(squatter.profile().await.is(200)["email"], json!(null));
+    verify(&api, &old_token).await.expect(400, "invalid_link");
+    squatter.change(json!({ "email": address })).await.expect(409, "email_taken");
+}
+
+#[tokio::test]
+async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
+    let api = Api::start().await;
+    for _ in 0..5 {
+        let (claims, address, first) = ann(&api).await;
+        let wants = api.person("ben").await;
+        wants.change(json!({ "email": address })).await.is(200);
+        let second = token_in(&api.mails_to(&address, 2).await[1]);
+        let answers = join_all([verify(&api, &first), verify(&api, &second)]).await;
+        let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+        let winner = match statuses.as_slice() {
+            [200, 409] => claims,
+            [400, 200] => wants,
+            _ => panic!("{answers:?}"),
+        };
+        assert_eq!(logs_in(&api, &address).await, Some(json!(winner.id)));
+        assert_eq!(winner.profile().await.is(200)["email_verified"], true);
+    }
+}
+
+#[tokio::test]
+async fn of_many_uses_of_a_link_at_once_one_wins() {
+    let api = Api::start().await;
+    let (ann, _, token) = ann(&api).await;
+    let answers = join_all((0..8).map(|_| verify(&api, &token))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
+    assert_eq!(answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(), 7);
+    assert_eq!(ann.profile().await.is(200)["email_verified"], true);
+}
+
+#[tokio::test]
+async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_address() {
+    let api = Api::own(&[]).await;
+    let (ann, address, first) = ann(&api).await;
+    let again = ann.post("/api/user/email/", json!({})).await.is(202);
+    assert_eq!(again["email"], json!(address));
+    api.server().clock.advance(Duration::from_secs(20));
+    let refused = ann.post("/api/user/email/", json!({})).await;
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((30..=40).contains(&wait), "{wait}");
+    refused.expect(429, "too_many_mails");
+    api.server().clock.advance(Duration::from_secs(wait));
+    ann.post("/api/user/email/", json!({})).await.is(202);
+
+    let mails = api.mails_to(&address, 3).await;
+    assert_eq!(mails.len(), 3);
+    verify(&api, &token_in(&mails[2])).await.is(200);
+    // The links of the other mails still say what is true.
+    verify(&api, &first).await.is(200);
+    ann.post("/api/user/email/", json!({})).await.expect(409, "nothing_to_verify");
+}
+
+#[tokio::test]
+async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
+    let stand = Stand::start(None).await;
+    let address = |n: usize| format!("ann-{n}@example.com");
+    for (n, fault) in Fault::ALL.into_iter().enumerate() {
+        // The whole of it: the claim moves from one account to another, which gives up an address of its own.
+        let squatter = json!({ "username": unique("eve"), "email": address(n), "password": "secret123" });
+        stand.api.somebody(squatter).await;
+        let ann = json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": "secret123" });
+        let ann = stand.api.somebody(ann).await;
+        ann.change(json!({ "email": address(n) })).await.is(200);
+        let token = token_in(&stand.api.mails_to(&address(n), 2).await[1]);
+
+        let lane = stand.proxy.lane();
+        let app = stand.app("email_verify", &lane);
+        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+        let reply = ask(&app, "email_verify", "/api/user/email/verify", &[], json!({ "token": token })).await;
+        assert!(lane.was_struck(), "{fault:?}");
+        // A reply that can't be read leaves the outcome unknown; it was done all the same.
+        assert_eq!(reply.status, if fault == Fault::Garbled { 503 } else { 200 }, "{fault:?}: {}", reply.body);
+        let users = stand.api.items("").await["UsersTable"].clone();
+        lane.deliver_much_later().await;
+        assert_eq!(stand.api.items("").await["UsersTable"], users, "{fault:?}");
+        assert_eq!(logs_in(&stand.api, &address(n)).await, Some(json!(ann.id)), "{fault:?}");
+        assert_eq!(logs_in(&stand.api, &format!("old-{n}@example.com")).await, None, "{fault:?}");
+    }
+}

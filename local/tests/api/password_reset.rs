@@ -1,0 +1,198 @@
+//! `POST /api/password/reset` and `POST /api/password/reset/confirm`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use shared::store::Purpose;
+
+use crate::client::{Answer, Api, Person, token_in, unique};
+use crate::faults::{Stand, ask};
+use crate::proxy::{At, Fault, Plan, Strikes};
+
+const NEW: &str = "another-one";
+
+/// Somebody with an address, whose first mail has come.
+async fn ann(api: &Api) -> (Person, String) {
+    let address = format!("{}@example.com", unique("ann"));
+    let ann = api.somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" })).await;
+    api.mails_to(&address, 1).await;
+    (ann, address)
+}
+
+async fn reset(api: &Api, email: &str) -> Answer {
+    api.post("/api/password/reset/", json!({ "email": email })).await
+}
+
+async fn confirm(api: &Api, token: &str, password: &str) -> Answer {
+    api.post("/api/password/reset/confirm/", json!({ "token": token, "password": password })).await
+}
+
+#[tokio::test]
+async fn a_mailed_link_sets_a_new_password_once_ends_every_session_and_proves_the_address() {
+    let api = Api::start().await;
+    let (ann, address) = ann(&api).await;
+    reset(&api, &address.to_uppercase()).await.is(202);
+    let mails = api.mails_to(&address, 2).await;
+    assert_eq!(mails[1].subject, "Choose a new password");
+    let token = token_in(&mails[1]);
+    confirm(&api, &token, NEW).await.is(200);
+    confirm(&api, &token, "a-third-one").await.expect(400, "invalid_link");
+
+    ann.profile().await.expect(401, "invalid_token");
+    ann.using(&ann.token).profile().await.expect(401, "invalid_token");
+    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    ann.log_in().await.expect(401, "invalid_credentials");
+    let tokens = api.log_in(json!({ "username": address, "password": NEW })).await.is(200);
+    assert_eq!(tokens["user"]["email_verified"], true);
+}
+
+#[tokio::test]
+async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mail() {
+    let stand = Stand::start(None).await;
+    let (_, known) = ann(&stand.api).await;
+    let mut seen = Vec::new();
+    for address in ["nobody@example.com", &known] {
+        let lane = stand.proxy.lane();
+        let app = stand.app("password_reset", &lane);
+        let mut reply = ask(&app, "password_reset", "/api/password/reset", &[], json!({ "email": address })).await;
+        assert_eq!(reply.status, 202);
+        reply.headers.remove("x-request-id");
+        let calls: Vec<_> = lane.calls().into_iter().map(|call| (call.operation, call.attempts)).collect();
+        seen.push((reply.body, format!("{:?}", reply.headers), calls));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0].2, [("TransactWriteItems".to_owned(), 1)]);
+    // The outbox is worked off in the order in which it was filled: nobody was mailed before.
+    stand.api.mails_to(&known, 2).await;
+    let mails = stand.api.server().mails.clone().unwrap();
+    assert!(mails.borrow().iter().all(|mail| mail.to == known));
+}
+
+#[tokio::test]
+async fn an_address_is_mailed_at_most_once_a_minute_and_nobody_is_told() {
+    let api = Api::own(&[]).await;
+    let (_, address) = ann(&api).await;
+    let first = reset(&api, &address).await.is(202);
+    assert_eq!(reset(&api, &address).await.is(202), first);
+    api.server().clock.advance(Duration::from_secs(60));
+    reset(&api, &address).await.is(202);
+    api.mails_to(&address, 3).await;
+    reset(&api, "other@example.com").await.is(202);
+    assert_eq!(api.server().mails.as_ref().unwrap().borrow().len(), 3, "one to verify, two to reset");
+}
+
+#[tokio::test]
+async fn a_deactivated_account_is_not_mailed() {
+    let api = Api::own(&[]).await;
+    let ((ann_, gone), (_, there)) = (ann(&api).await, ann(&api).await);
+    api.set(&ann_, "active", AttributeValue::Bool(false)).await;
+    reset(&api, &gone).await.is(202);
+    reset(&api, &there).await.is(202);
+    api.mails_to(&there, 2).await;
+    assert_eq!(api.mails_to(&gone, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_works_for_an_hour() {
+    let api = Api::own(&[]).await;
+    let (person, address) = ann(&api).await;
+    let [late, early] = [api.link(&person, Purpose::Reset, &address).await, api.link(&person, Purpose::Reset, &address).await];
+    api.server().clock.advance(Duration::from_secs(3599));
+    confirm(&api, &early, NEW).await.is(200);
+    let another = api.link(&person, Purpose::Reset, &address).await;
+    api.server().clock.advance(Duration::from_secs(3600));
+    for token in [late, another] {
+        confirm(&api, &token, "a-third-one").await.expect(400, "invalid_link");
+    }
+    api.log_in(json!({ "username": person.name, "password": NEW })).await.is(200);
+}
+
+#[tokio::test]
+async fn a_link_opens_nothing_once_the_password_the_address_or_the_account_is_another() {
+    let api = Api::start().await;
+    for change in ["password", "address", "active", "id"] {
+        let (person, address) = ann(&api).await;
+        let token = api.link(&person, Purpose::Reset, &address).await;
+        match change {
+            "password" => {
+                drop(person.post("/api/user/password/", json!({ "current_password": "secret123", "new_password": "a-second-one" })).await.is(200))
+            }
+            "address" => drop(person.change(json!({ "email": format!("{}@example.org", unique("ann")) })).await.is(200)),
+            "active" => api.set(&person, "active", AttributeValue::Bool(false)).await,
+            _ => api.set(&person, "id", AttributeValue::S("another".into())).await,
+        }
+        let before = api.account(&person).await.password;
+        confirm(&api, &token, NEW).await.expect(400, "invalid_link");
+        assert_eq!(api.account(&person).await.password, before, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_verifies_resets_nothing_and_garbage_is_no_link() {
+    let api = Api::start().await;
+    let (person, address) = ann(&api).await;
+    let verify = api.link(&person, Purpose::Verify, &address).await;
+    let before = api.items(&person.id).await;
+    for token in [verify.as_str(), "x", &"x".repeat(5000), &format!("{verify}x"), &"A".repeat(43), "link:1", "../../x"] {
+        confirm(&api, token, NEW).await.expect(400, "invalid_link");
+    }
+    for (body, fields) in [(json!({}), 2), (json!({ "token": verify, "password": "" }), 1), (json!({ "token": null, "password": NEW }), 1)] {
+        let refused = api.post("/api/password/reset/confirm/", body).await.expect(400, "invalid_fields");
+        assert_eq!(refused["errors"].as_object().unwrap().len(), fields, "{refused}");
+    }
+    for email in [json!(null), json!(" "), json!("ann"), json!("ann@example.com\0")] {
+        api.post("/api/password/reset/", json!({ "email": email })).await.expect(400, "invalid_fields");
+    }
+    assert_eq!(api.items(&person.id).await, before);
+}
+
+#[tokio::test]
+async fn a_password_that_may_not_be_leaves_the_link_as_it_was() {
+    let api = Api::start().await;
+    let (person, address) = ann(&api).await;
+    let token = api.link(&person, Purpose::Reset, &address).await;
+    for password in ["short", &address, &person.name] {
+        let refused = confirm(&api, &token, password).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["password"].is_array(), "{refused}");
+    }
+    api.post("/api/password/reset/confirm/", json!({ "token": token, "new_password": NEW })).await.is(200);
+    api.log_in(json!({ "username": person.name, "password": NEW })).await.is(200);
+}
+
+#[tokio::test]
+async fn of_many_uses_of_a_link_at_once_one_wins() {
+    let api = Api::start().await;
+    let (person, address) = ann(&api).await;
+    let token = api.link(&person, Purpose::Reset, &address).await;
+    let passwords: Vec<String> = (0..8).map(|n| format!("another-one-{n}")).collect();
+    let answers = join_all(passwords.iter().map(|new| confirm(&api, &token, new))).await;
+    let winners: Vec<_> = passwords.iter().zip(&answers).filter(|(_, answer)| answer.status == 200).map(|(password, _)| password).collect();
+    let [winner] = winners.as_slice() else { panic!("{winners:?}") };
+    api.log_in(json!({ "username": person.name, "password": winner })).await.is(200);
+    assert_eq!(answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(), 7);
+}
+
+#[tokio::test]
+async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
+    let stand = Stand::start(None).await;
+    let (person, address) = ann(&stand.api).await;
+    for fault in Fault::ALL {
+        let token = stand.api.link(&person, Purpose::Reset, &address).await;
+        let epoch = stand.api.account(&person).await.auth_epoch;
+        let lane = stand.proxy.lane();
+        let app = stand.app("password_reset_confirm", &lane);
+        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+        let body: Value = json!({ "token": token, "password": format!("{NEW}-{fault:?}") });
+        let reply = ask(&app, "password_reset_confirm", "/api/password/reset/confirm", &[], body).await;
+        assert!(lane.was_struck(), "{fault:?}");
+        // A reply that can't be read leaves the outcome unknown; it was done all the same.
+        assert_eq!(reply.status, if fault == Fault::Garbled { 503 } else { 200 }, "{fault:?}: {}", reply.body);
+        let account = stand.api.account(&person).await;
+        assert_eq!(account.auth_epoch, epoch + 1, "{fault:?}");
+        lane.deliver_much_later().await;
+        assert_eq!(format!("{:?}", stand.api.account(&person).await), format!("{account:?}"), "{fault:?}");
+        stand.api.log_in(json!({ "username": person.name, "password": format!("{NEW}-{fault:?}") })).await.is(200);
+    }
+}

@@ -1,0 +1,187 @@
+//! `PATCH /api/user/profile`.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::client::{Api, GRANT, unique};
+use crate::faults::Stand;
+use crate::proxy::{At, Fault, Plan, Strikes};
+
+const PASSWORD: &str = "secret123";
+
+#[tokio::test]
+async fn names_change_as_they_are_sent_and_empty_ones_go() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let names = async |first: &str, last: &str| {
+        let profile = ann.profile().await.is(200);
+        assert_eq!((&profile["first_name"], &profile["last_name"]), (&json!(first), &json!(last)));
+    };
+    let changed = ann.patch("/api/user/profile/", json!({ "first_name": " Ann-Zoë ", "last_name": "O'Neill" })).await.is(200);
+    assert_eq!(changed, ann.profile().await.is(200));
+    names("Ann-Zoë", "O'Neill").await;
+    ann.patch("/api/user/profile", json!({ "first_name": "安娜" })).await.is(200);
+    names("安娜", "O'Neill").await;
+    ann.patch("/api/user/profile/", json!({ "last_name": "", "first_name": null })).await.is(200);
+    names("安娜", "").await;
+    ann.patch("/api/user/profile/", json!({ "first_name": "x".repeat(150) })).await.is(200);
+}
+
+#[tokio::test]
+async fn what_may_not_be_is_named_and_changes_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    let long = "x".repeat(151);
+    for (body, field) in [
+        (json!({ "first_name": long }), "first_name"),
+        (json!({ "last_name": "a\nb", "first_name": "Ann" }), "last_name"),
+        (json!({ "first_name": "a\u{0}b" }), "first_name"),
+        (json!({ "first_name": 5 }), "first_name"),
+        (json!({ "email": "not an address", "current_password": PASSWORD }), "email"),
+        (json!({ "email": "ann@example.com" }), "current_password"),
+        (json!({ "email": "ann@example.com", "current_password": "" }), "current_password"),
+    ] {
+        let refused = ann.patch("/api/user/profile/", body).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{refused}");
+    }
+    let wrong = json!({ "email": "ann@example.com", "current_password": "secret124" });
+    ann.patch("/api/user/profile/", wrong).await.expect(403, "wrong_password");
+    assert_eq!(api.items(&ann.id).await, before);
+}
+
+#[tokio::test]
+async fn nobody_changes_their_tokens_role_name_or_id() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = format!("{:?}", api.account(&ann).await);
+    let body = json!({
+        "id": "x", "pk": "user:x", "username": "x", "name": "x", "role": "admin", "is_staff": true, "active": false, "tokens": 999_999,
+        "tokens_left": 999_999, "granted": 999_999, "spent": 0, "auth_epoch": 7, "password": "x", "email_verified": true,
+        "pending_email": "x@example.com", "reservations": {}, "email": "",
+    });
+    assert_eq!(ann.patch("/api/user/profile/", body).await.is(200)["tokens"], GRANT);
+    assert_eq!(format!("{:?}", api.account(&ann).await), before);
+}
+
+#[tokio::test]
+async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_told() {
+    let api = Api::start().await;
+    let [old, new] = ["old", "new"].map(|name| format!("{}@example.com", unique(name)));
+    let ann = api.somebody(json!({ "username": unique("ann"), "email": old, "password": PASSWORD })).await;
+    let first = api.token_to(&old).await;
+    api.post("/api/user/email/verify/", json!({ "token": first })).await.is(200);
+
+    let profile = ann.change(json!({ "email": new, "first_name": "Ann" })).await.is(200);
+    assert_eq!((&profile["email"], &profile["email_verified"], &profile["first_name"]), (&json!(new), &json!(false), &json!("Ann")));
+    api.log_in(json!({ "username": new, "password": PASSWORD })).await.is(200);
+    api.log_in(json!({ "username": old, "password": PASSWORD })).await.expect(401, "invalid_credentials");
+    let notice = &api.mails_to(&old, 2).await[1];
+    assert!(notice.subject == "Your e-mail address changes" && notice.text.contains(&new), "{}", notice.text);
+    let token = api.token_to(&new).await;
+    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    assert_eq!(ann.profile().await.is(200)["email_verified"], true);
+
+    let ben = api.somebody(json!({ "username": unique("ben"), "email": old, "password": PASSWORD })).await;
+    assert_eq!(api.log_in(json!({ "email": old, "password": PASSWORD })).await.is(200)["user"]["id"], json!(ben.id));
+}
+
+#[tokio::test]
+async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
+    let api = Api::own(&[]).await;
+    let ann = api.somebody(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD })).await;
+    let token = api.token_to("ann@example.com").await;
+    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    let profile = ann.patch("/api/user/profile/", json!({ "email": "Ann@Example.com" })).await.is(200);
+    assert_eq!((&profile["email"], &profile["email_verified"]), (&json!("Ann@Example.com"), &json!(true)));
+    api.log_in(json!({ "username": "ann@example.com", "password": PASSWORD })).await.is(200);
+    assert!(!format!("{:?}", api.items("").await["TokensTable"]).contains("mailed:"));
+}
+
+#[tokio::test]
+async fn an_address_that_another_account_has_proven_or_is_named_like_is_refused() {
+    let api = Api::start().await;
+    let [proven, name] = ["ben", "cleo"].map(|name| format!("{}@example.com", unique(name)));
+    api.somebody(json!({ "username": unique("ben"), "email": proven, "password": PASSWORD })).await;
+    let token = api.token_to(&proven).await;
+    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    api.somebody(json!({ "username": name, "password": PASSWORD })).await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    for taken in [&proven, &proven.to_uppercase(), &name] {
+        ann.change(json!({ "email": taken, "first_name": "Ann" })).await.expect(409, "email_taken");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+}
+
+#[tokio::test]
+async fn an_address_changes_at_most_once_a_minute() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.change(json!({ "email": "one@example.com" })).await.is(200);
+    let refused = ann.change(json!({ "email": "two@example.com", "first_name": "Ann" })).await;
+    assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| (1..=60).contains(&seconds)));
+    refused.expect(429, "too_many_mails");
+    let profile = ann.profile().await.is(200);
+    assert_eq!((&profile["email"], &profile["first_name"]), (&json!("one@example.com"), &json!("")));
+    api.server().clock.advance(Duration::from_secs(60));
+    ann.change(json!({ "email": "two@example.com" })).await.is(200);
+}
+
+#[tokio::test]
+async fn of_many_accounts_that_take_one_free_address_at_once_one_has_it_and_the_others_wait() {
+    let api = Api::start().await;
+    let address = format!("{}@example.com", unique("ann"));
+    let mut people = Vec::new();
+    for _ in 0..5 {
+        people.push(api.person("ann").await);
+    }
+    let answers = join_all(people.iter().map(|person| person.change(json!({ "email": address })))).await;
+    let profiles: Vec<_> = answers.into_iter().map(|answer| answer.is(200)).collect();
+    assert_eq!(profiles.iter().filter(|profile| profile["email"] == json!(address)).count(), 1, "{profiles:?}");
+    assert_eq!(profiles.iter().filter(|profile| profile["pending_email"] == json!(address)).count(), 4, "{profiles:?}");
+}
+
+#[tokio::test]
+async fn names_and_an_address_at_once_do_not_undo_each_other() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let changes = [json!({ "first_name": "Ann" }), json!({ "last_name": "Smith" }), json!({ "email": format!("{}@example.com", unique("ann")) })];
+    for answer in join_all(changes.into_iter().map(|change| ann.change(change))).await {
+        answer.is(200);
+    }
+    let profile = ann.profile().await.is(200);
+    assert_eq!((&profile["first_name"], &profile["last_name"]), (&json!("Ann"), &json!("Smith")));
+    assert!(profile["email"].is_string());
+}
+
+#[tokio::test]
+async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
+    let stand = Stand::start(None).await;
+    for (n, fault) in Fault::ALL.into_iter().enumerate() {
+        let ann = stand.api.somebody(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
+        stand.api.mails_to(&format!("old-{n}@example.com"), 1).await;
+        let lane = stand.proxy.lane();
+        let app = stand.app("profile_change", &lane);
+        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+        let caller = shared::auth::AccessToken::verify(&app, &ann.access).await.unwrap();
+        let change = shared::user::ProfileChange {
+            first_name: Some(shared::user::GivenName::parse("Ann").unwrap()),
+            email: Some(shared::user::Email::parse(&format!("new-{n}@example.com")).unwrap()),
+            ..Default::default()
+        };
+        let account = stand.api.account(&ann).await;
+        let changed = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
+        // A reply that can't be read leaves the outcome unknown; it was done all the same.
+        assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
+        assert!(lane.was_struck(), "{fault:?}");
+        stand.api.mails_to(&format!("new-{n}@example.com"), 1).await;
+        stand.api.mails_to(&format!("old-{n}@example.com"), 2).await;
+        let users = stand.api.items("").await["UsersTable"].clone();
+        lane.deliver_much_later().await;
+        assert_eq!(stand.api.items("").await["UsersTable"], users, "{fault:?}");
+        assert_eq!(ann.profile().await.is(200)["email"], json!(format!("new-{n}@example.com")), "{fault:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Who carries mails: the one seam to the outside that only the function `mail` has.
+
+use aws_sdk_sesv2::error::ProvideErrorMetadata;
+use aws_sdk_sesv2::operation::send_email::SendEmailError;
+use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::aws;
+use crate::config::Config;
+use crate::{Error, Result};
+
+/// A mail of plain text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The address that it goes to.
+    pub to: String,
+    /// The subject.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+}
+
+/// Who carries a mail.
+#[derive(Clone)]
+pub enum Carrier {
+    /// Nobody: `MAIL_FROM` is not set.
+    Nobody,
+    /// Amazon SES.
+    Ses {
+        /// The client.
+        client: aws_sdk_sesv2::Client,
+        /// The address that mails come from.
+        from: String,
+    },
+    /// Whoever holds the other end: the local server, which shows mails instead of sending them.
+    Hand(UnboundedSender<Mail>),
+}
+
+impl Carrier {
+    /// The carrier that the settings name.
+    pub fn new(aws: &aws_config::SdkConfig, config: &Config) -> Self {
+        match &config.mail_from {
+            None => Self::Nobody,
+            Some(from) => Self::Ses { client: aws_sdk_sesv2::Client::new(aws), from: from.clone() },
+        }
+    }
+
+    /// Hands a mail over. One that can never be carried is dropped with a line in the log, which names no address.
+    ///
+    /// # Errors
+    /// Where it may be carried later.
+    pub async fn carry(&self, mail: Mail) -> Result<()> {
+        match self {
+            Self::Nobody => tracing::warn!(subject = mail.subject, "a mail was dropped: MAIL_FROM is not set"),
+            Self::Ses { client, from } => return send(client, from, &mail).await,
+            Self::Hand(hand) => hand.send(mail).map_err(|_| Error::Unavailable("nobody takes mails".into()))?,
+        }
+        Ok(())
+    }
+}
+
+async fn send(client: &aws_sdk_sesv2::Client, from: &str, mail: &Mail) -> Result<()> {
+    let broken = |error: aws_sdk_sesv2::error::BuildError| Error::Internal(error.to_string());
+    let utf8 = |text: &str| Content::builder().data(text).charset("UTF-8").build().map_err(broken);
+    let message = Message::builder().subject(utf8(&mail.subject)?).body(Body::builder().text(utf8(&mail.text)?).build()).build();
+    let to = Destination::builder().to_addresses(&mail.to).build();
+    let email = client.send_email().from_email_address(from).destination(to).content(EmailContent::builder().simple(message).build());
+    match email.send().await {
+        Ok(_) => Ok(()),
+        // An address that no mail can go to, such as one with letters beyond ASCII before its `@`, stays one.
+        Err(error) if matches!(error.as_service_error(), Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_))) => {
+            let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+            tracing::error!(subject = mail.subject, code, "a mail was refused for good, and dropped");
+            Ok(())
+        }
+        Err(error) => Err(Error::Unavailable(aws::cause(&error))),
+    }
+}

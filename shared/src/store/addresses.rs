@@ -1,0 +1,240 @@
+//! E-mail addresses and what else people say of themselves: who claims an address, who has proven that it is theirs, and how it moves.
+//!
+//! An account's `email` and the claim under `email:<address>` are written together, so that each names the other. An address that was
+//! never proven goes to whoever proves it first.
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::accounts::account_key;
+use super::links::{Link, was_used_by};
+use super::outbox::{Letter, pause_allows};
+use super::{Patience, Store, Transaction, from_item, n, s, to_item, updates};
+use crate::auth::AccessToken;
+use crate::user::{Account, ProfileChange, key};
+use crate::{Error, Result};
+
+/// The claim of an e-mail address, in the table Users under `email:<key of the address>`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Claim {
+    pk: String,
+    /// The account's id.
+    pub(super) id: String,
+    /// The key of the account's name.
+    pub(super) name: String,
+    /// Whether somebody has read a mail to it.
+    verified: bool,
+    shard: String,
+    label: String,
+}
+
+impl Claim {
+    /// This account's claim of the address with this key.
+    pub(super) fn of(account: &Account, address_key: &str, verified: bool) -> Self {
+        Self {
+            pk: claim_key(address_key),
+            id: account.id.clone(),
+            name: account.label.clone(),
+            verified,
+            shard: account.shard.clone(),
+            label: address_key.to_owned(),
+        }
+    }
+}
+
+impl Store {
+    /// Changes what somebody says of themselves. A new address is theirs at once, unverified, and the old one free; where another account
+    /// claims it without proof, it stays pending until a mail to it was read. Either way a letter goes to the new address, and a notice to the
+    /// old one. `account` is the caller's, as it was just read. Sent again, it is the success it was.
+    ///
+    /// # Errors
+    /// [`Error::EmailTaken`] where another account has proven the address, and [`Error::TooManyMails`] within a minute of the last mail;
+    /// after either nothing was changed.
+    pub async fn change_profile(&self, caller: &AccessToken, mut account: Account, change: &ProfileChange, now: u64) -> Result<Account> {
+        let mut pending = false;
+        let mut patience = Patience::new();
+        loop {
+            let after = change.applied_to(&account, pending);
+            if after.profile() == account.profile() {
+                return Ok(after);
+            }
+            let request = Uuid::new_v4().to_string();
+            let mut writes = vec![self.update_profile(&account, &after, Some(&caller.session))?];
+            let mut claim_at = None;
+            if let Some(new) = change.address_for(&account) {
+                writes.push(self.pause(&account.id, &request, now)?);
+                if !pending {
+                    claim_at = Some(writes.len());
+                    writes.push(self.put_claim(&Claim::of(&account, new.key(), false), None)?);
+                    writes.extend(self.free_address(&account)?);
+                }
+                writes.extend(self.no_name(&account, new.key())?);
+                writes.push(self.post(&Letter::verify(&account, new.shown()), now)?);
+                if let Some(old) = &account.email {
+                    let notice = Letter::AddressChanges { shown: account.name.clone(), address: old.clone(), new: new.shown().to_owned() };
+                    writes.push(self.post(&notice, now)?);
+                }
+            }
+            let reasons = match self.transact(writes, &request).await? {
+                Transaction::Applied => return Ok(after),
+                Transaction::Refused(reasons) => reasons,
+            };
+            if Transaction::refused(&reasons, 0).is_some() {
+                // The account has changed since it was read, or this was done and only the reply was lost: then nothing is left to change.
+                account = caller.admits(self.account_by_key(&caller.name).await?)?;
+                if !patience.lasts().await {
+                    return Err(Error::Unavailable("an account kept changing while its profile was to change".into()));
+                }
+                continue;
+            }
+            pause_allows(&reasons, 1, &request, now)?;
+            match claim_at.and_then(|index| Transaction::refused(&reasons, index)) {
+                Some(standing) if !from_item::<Claim>(standing.clone())?.verified => pending = true,
+                _ => return Err(Error::EmailTaken),
+            }
+        }
+    }
+
+    /// Makes the address of a link the account's own, proven one, whoever claimed it without proof: that account has no address any more.
+    /// Of two accounts that prove one address at once, one wins.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLink`] where the link was used or the account wants another address by now, and [`Error::EmailTaken`] where another
+    /// account has proven it.
+    pub async fn verify_address(&self, link: &Link, now: u64) -> Result<Account> {
+        let request = Uuid::new_v4().to_string();
+        let address = key(&link.address);
+        let mut patience = Patience::new();
+        loop {
+            let (account, claim) = tokio::try_join!(self.account_by_key(&link.name), self.claim(&address))?;
+            let account = link.admits(account)?;
+            let after = account.proving(&link.address).ok_or(Error::InvalidLink)?;
+            let other = claim.as_ref().filter(|claim| claim.id != account.id);
+            if other.is_some_and(|claim| claim.verified) {
+                return Err(Error::EmailTaken);
+            }
+
+            let mut writes = vec![self.mark_used(link, &request, now)?, self.update_profile(&account, &after, None)?];
+            writes.push(self.put_claim(&Claim::of(&account, &address, true), other)?);
+            if let Some(other) = other {
+                writes.extend(self.strip_address(other).await?);
+            }
+            if account.email.as_deref().map(key).as_deref() != Some(&address) {
+                writes.extend(self.free_address(&account)?);
+            }
+            writes.extend(self.no_name(&account, &address)?);
+            // A token of its own for each attempt: what it holds depends on what was read.
+            let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok(after),
+                Transaction::Refused(reasons) => reasons,
+            };
+            if Transaction::refused(&reasons, 0).is_some() {
+                return if was_used_by(&reasons, &request)? { Ok(after) } else { Err(Error::InvalidLink) };
+            }
+            if !patience.lasts().await {
+                return Err(Error::Unavailable("an address kept moving while it was to be verified".into()));
+            }
+        }
+    }
+
+    pub(super) async fn claim(&self, address_key: &str) -> Result<Option<Claim>> {
+        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(claim_key(address_key)));
+        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    }
+
+    /// The account whose claim of the address with this key stands.
+    pub async fn account_by_address(&self, address_key: &str) -> Result<Option<Account>> {
+        let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
+        Ok(self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id))
+    }
+
+    /// The write that makes an account's profile what it is in `after`, on condition that it is still what it is in `seen`, and that the
+    /// session, where there is one, has not ended.
+    fn update_profile(&self, seen: &Account, after: &Account, session: Option<&str>) -> Result<TransactWriteItem> {
+        let mut condition = String::from(
+            "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(email_verified) OR email_verified = :was_verified)",
+        );
+        let mut set = String::from("SET email_verified = :verified");
+        let mut remove = Vec::new();
+        let mut update = Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(&seen.pk))
+            .expression_attribute_values(":id", s(&seen.id))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":epoch", n(seen.auth_epoch))
+            .expression_attribute_values(":was_verified", AttributeValue::Bool(seen.email_verified))
+            .expression_attribute_values(":verified", AttributeValue::Bool(after.email_verified));
+        if let Some(session) = session {
+            condition.push_str(" AND attribute_not_exists(revoked.#session)");
+            update = update.expression_attribute_names("#session", session);
+        }
+        for ((attribute, seen), (_, after)) in seen.profile().into_iter().zip(after.profile()) {
+            match seen {
+                Some(seen) => {
+                    condition.push_str(&format!(" AND {attribute} = :seen_{attribute}"));
+                    update = update.expression_attribute_values(format!(":seen_{attribute}"), s(seen));
+                }
+                None => condition.push_str(&format!(" AND attribute_not_exists({attribute})")),
+            }
+            match after {
+                Some(after) => {
+                    set.push_str(&format!(", {attribute} = :{attribute}"));
+                    update = update.expression_attribute_values(format!(":{attribute}"), s(after));
+                }
+                None => remove.push(attribute),
+            }
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        updates(update.update_expression(set).condition_expression(condition).return_values_on_condition_check_failure(AllOld))
+    }
+
+    /// The write of a claim in the place of none, of the account's own, or of the unproven one of another account that was just read.
+    fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<TransactWriteItem> {
+        let put = Put::builder().table_name(&self.tables.users).set_item(Some(to_item(claim)?));
+        let put = match other {
+            None => put.condition_expression("attribute_not_exists(pk) OR id = :id").expression_attribute_values(":id", s(&claim.id)),
+            Some(other) => put
+                .condition_expression("id = :other AND verified = :false")
+                .expression_attribute_values(":other", s(&other.id))
+                .expression_attribute_values(":false", AttributeValue::Bool(false)),
+        };
+        let put = put.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The write that gives up the address that an account has, if it has one.
+    fn free_address(&self, account: &Account) -> Result<Option<TransactWriteItem>> {
+        let Some(address) = &account.email else { return Ok(None) };
+        let delete = Delete::builder().table_name(&self.tables.users).key("pk", s(claim_key(&key(address))));
+        let delete = delete.condition_expression("attribute_not_exists(pk) OR id = :id").expression_attribute_values(":id", s(&account.id));
+        let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(Some(TransactWriteItem::builder().delete(delete).build()))
+    }
+
+    /// The write that takes its address from the account behind a claim, if that account stands.
+    async fn strip_address(&self, claim: &Claim) -> Result<Option<TransactWriteItem>> {
+        let holder = self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id);
+        let Some(holder) = holder else { return Ok(None) };
+        let update = Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(&holder.pk))
+            .update_expression("SET email_verified = :false REMOVE email")
+            .condition_expression("id = :id")
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":id", s(&holder.id));
+        updates(update).map(Some)
+    }
+
+    /// The check that nobody else is named like the address that an account takes: they would log in with either.
+    fn no_name(&self, account: &Account, address_key: &str) -> Result<Option<TransactWriteItem>> {
+        if account.label == address_key { Ok(None) } else { self.is_free(&account_key(address_key)).map(Some) }
+    }
+}
+
+pub(super) fn claim_key(address_key: &str) -> String {
+    format!("email:{address_key}")
+}

@@ -1,0 +1,117 @@
+//! Mailed links in the table Tokens: what the hash of a link's token stands for. A link is marked by the transaction that uses it, so
+//! that it works once; the mark says by whom, so that a transaction whose reply was lost knows its own.
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
+use serde::{Deserialize, Serialize};
+
+use super::{Store, Transaction, applied, from_item, n, s, send, to_item, updates};
+use crate::auth::LinkToken;
+use crate::user::Account;
+use crate::{Error, Result};
+
+/// How long a link verifies an address, in seconds: two days.
+const VERIFIES: u64 = 2 * 24 * 3600;
+
+/// How long a link resets a password, in seconds: an hour.
+const RESETS: u64 = 3600;
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Verifies an address.
+    Verify,
+    /// Resets a password.
+    Reset,
+}
+
+/// A link that was mailed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// `link:<hash of the token>`.
+    pk: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The account's id.
+    pub user_id: String,
+    /// The key of the account's name.
+    pub name: String,
+    /// The address that it was mailed to.
+    pub address: String,
+    /// The account's epoch at that time: a change of the password ends every link.
+    pub auth_epoch: u64,
+    /// The second from which it no longer works; DynamoDB deletes it some time after.
+    expires_at: u64,
+    /// Which request has used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    used: Option<String>,
+}
+
+impl Link {
+    /// A link of this token for the account with this id and key of a name.
+    pub fn new(token: &LinkToken, purpose: Purpose, user_id: &str, name: &str, address: &str, auth_epoch: u64, now: u64) -> Self {
+        let life = match purpose {
+            Purpose::Verify => VERIFIES,
+            Purpose::Reset => RESETS,
+        };
+        Self {
+            pk: link_key(token),
+            purpose,
+            user_id: user_id.to_owned(),
+            name: name.to_owned(),
+            address: address.to_owned(),
+            auth_epoch,
+            expires_at: now + life,
+            used: None,
+        }
+    }
+
+    /// The account, if this link still opens it.
+    pub(super) fn admits(&self, account: Option<Account>) -> Result<Account> {
+        let same = |account: &Account| account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch;
+        account.filter(same).ok_or(Error::InvalidLink)
+    }
+}
+
+impl Store {
+    /// Writes a link, whose token is random.
+    pub async fn put_link(&self, link: &Link) -> Result<()> {
+        let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(link)?));
+        let put = put.condition_expression("attribute_not_exists(pk)");
+        applied(send(|| put.clone().send()).await).map(drop)
+    }
+
+    /// The link of a token, if it is for this purpose, unused, and not too old at `now`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLink`] for every other.
+    pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
+        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(link_key(token)));
+        let link: Option<Link> = get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now).ok_or(Error::InvalidLink)
+    }
+
+    /// The write that uses a link up, which must be a transaction's first.
+    pub(super) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Result<TransactWriteItem> {
+        let update = Update::builder()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(&link.pk))
+            .update_expression("SET used = :request")
+            .condition_expression("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
+            .expression_attribute_values(":user", s(&link.user_id))
+            .expression_attribute_values(":now", n(now))
+            .expression_attribute_values(":request", s(request));
+        updates(update.return_values_on_condition_check_failure(AllOld))
+    }
+}
+
+/// Whether it was a copy of this very request that used the link: then only the reply was lost.
+pub(super) fn was_used_by(reasons: &[CancellationReason], request: &str) -> Result<bool> {
+    let link = Transaction::refused(reasons, 0).filter(|item| !item.is_empty()).map(from_item::<Link>).transpose()?;
+    Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))
+}
+
+fn link_key(token: &LinkToken) -> String {
+    format!("link:{}", token.hash())
+}

@@ -1,0 +1,74 @@
+//! Passwords that their owners change. Each change raises the account's epoch, which ends every session and every mailed link, and forgets an
+//! address that is still pending.
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
+use uuid::Uuid;
+
+use super::accounts::account_key;
+use super::addresses::claim_key;
+use super::links::{Link, was_used_by};
+use super::{Session, Store, Transaction, from_item, n, s, to_item, updates};
+use crate::user::{self, Account};
+use crate::{Error, Result};
+
+impl Store {
+    /// Puts a new password's hash in the place of the account's, and begins `session`, which must be of the next epoch. `account` is the
+    /// account as it was just read. Sent again, it is the success it was.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] where the account has changed its password or ended its sessions since.
+    pub async fn change_password(&self, account: &Account, hash: &str, session: &Session) -> Result<()> {
+        let update = self.new_password(&account.label, &account.id, account.auth_epoch, hash);
+        let update = update.update_expression("SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email");
+        let update = updates(update.return_values_on_condition_check_failure(AllOld))?;
+        let begin = self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?;
+        let reasons = match self.transact(vec![update, begin], &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => return Ok(()),
+            Transaction::Refused(reasons) => reasons,
+        };
+        let standing = Transaction::refused(&reasons, 0).filter(|item| !item.is_empty()).map(from_item::<Account>).transpose()?;
+        // Every hash has a salt of its own: where this one stands, only the reply was lost.
+        if standing.is_some_and(|standing| standing.password == hash) { Ok(()) } else { Err(Error::InvalidToken) }
+    }
+
+    /// Sets a new password's hash by a link. Who read the mail has the address, so that it is verified by the same transaction.
+    ///
+    /// # Errors
+    /// [`Error::InvalidLink`] where the link was used, or no longer opens the account that has its address.
+    pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
+        let request = Uuid::new_v4().to_string();
+        let update = self.new_password(&link.name, &link.user_id, link.auth_epoch, hash);
+        let update =
+            update.update_expression("SET #password = :hash, auth_epoch = :next, revoked = :none, email_verified = :true REMOVE pending_email");
+        let claim = Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(claim_key(&user::key(&link.address))))
+            .update_expression("SET verified = :true")
+            .condition_expression("id = :id")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":id", s(&link.user_id));
+        let writes = vec![self.mark_used(link, &request, now)?, updates(update)?, updates(claim)?];
+        match self.transact(writes, &request).await? {
+            Transaction::Applied => Ok(()),
+            Transaction::Refused(reasons) if was_used_by(&reasons, &request)? => Ok(()),
+            Transaction::Refused(_) => Err(Error::InvalidLink),
+        }
+    }
+
+    /// What both changes have in common: the condition, and the values of `:hash`, `:next`, `:none` and `:true`.
+    fn new_password(&self, name_key: &str, user_id: &str, epoch: u64, hash: &str) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(account_key(name_key)))
+            .condition_expression("id = :id AND active = :true AND auth_epoch = :seen")
+            .expression_attribute_names("#password", "password")
+            .expression_attribute_values(":hash", s(hash))
+            .expression_attribute_values(":next", n(epoch + 1))
+            .expression_attribute_values(":seen", n(epoch))
+            .expression_attribute_values(":none", AttributeValue::M(Default::default()))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":id", s(user_id))
+    }
+}
