@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use functions::mail;
@@ -54,9 +55,13 @@ impl Postman {
 
     /// Carries mails for ever. Where the store fails it begins anew: what was sent is no longer in the outbox.
     pub async fn work(mut self) {
+        let mut warned = false;
         loop {
             if let Err(cause) = self.follow().await {
-                tracing::debug!(cause, "the outbox can't be followed right now");
+                if !warned {
+                    tracing::warn!(cause, "no mails right now");
+                    warned = true;
+                }
                 tokio::time::sleep(LONG_PAUSE).await;
             }
         }
@@ -73,7 +78,7 @@ impl Postman {
         }
         loop {
             for place in &mut places {
-                let read = streams.get_records().shard_iterator(&*place).send().await.map_err(|error| format!("{error:?}"))?;
+                let read = streams.get_records().shard_iterator(&*place).send().await.map_err(|error| cause(&error))?;
                 for record in read.records.unwrap_or_default() {
                     if let Some(key) = new_letter(&record) {
                         self.carry(key).await;
@@ -89,13 +94,13 @@ impl Postman {
     /// The end of each open shard of the stream.
     async fn places(&self, streams: &aws_sdk_dynamodbstreams::Client) -> Result<Vec<String>, String> {
         let table = dynamo::client(&self.endpoint).describe_table().table_name(&self.app.config.tables.tokens).send().await;
-        let table = table.map_err(|error| format!("{error:?}"))?.table;
+        let table = table.map_err(|error| cause(&error))?.table;
         let stream = table.and_then(|table| table.latest_stream_arn).ok_or("the table Tokens has no stream; begin with another data folder")?;
-        let described = streams.describe_stream().stream_arn(&stream).send().await.map_err(|error| format!("{error:?}"))?;
+        let described = streams.describe_stream().stream_arn(&stream).send().await.map_err(|error| cause(&error))?;
         let mut places = Vec::new();
         for shard in described.stream_description.and_then(|stream| stream.shards).unwrap_or_default() {
             let place = streams.get_shard_iterator().stream_arn(&stream).set_shard_id(shard.shard_id).shard_iterator_type(ShardIteratorType::Latest);
-            places.extend(place.send().await.map_err(|error| format!("{error:?}"))?.shard_iterator);
+            places.extend(place.send().await.map_err(|error| cause(&error))?.shard_iterator);
         }
         Ok(places)
     }
@@ -105,7 +110,7 @@ impl Postman {
         let scan = dynamo::client(&self.endpoint).scan().table_name(&self.app.config.tables.tokens).consistent_read(true);
         let scan = scan.filter_expression("begins_with(pk, :outbox)").expression_attribute_values(":outbox", AttributeValue::S(OUTBOX.into()));
         let items = scan.projection_expression("pk").into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
-        let items = items.map_err(|error| format!("{error:?}"))?;
+        let items = items.map_err(|error| cause(&error))?;
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
 
@@ -132,6 +137,10 @@ impl Postman {
             tracing::error!(error, "a mail can't be kept");
         }
     }
+}
+
+fn cause<E: std::error::Error>(error: &E) -> String {
+    DisplayErrorContext(error).to_string()
 }
 
 /// The key of the letter that a record tells of, as the filter of the template picks it.

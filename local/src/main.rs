@@ -224,6 +224,7 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
         "What functions need to reach it is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
         keep.data.display()
     );
+    println!("Mails are not sent: each is shown here.");
     let carrying = tokio::spawn(postman(&dynamo, &keep.data()).await?.work());
     interrupted().await?;
     println!("Stopping.");

@@ -1,8 +1,6 @@
 //! The real Lambda binary of the chat, killed at every point of a chat (SIGKILL), under a Runtime API of the test's own: what the store
 //! holds then, what the client gets who asks again with the same key, and what recovery alone makes of it.
 
-use std::process::Command;
-
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -14,7 +12,7 @@ use crate::proxy::{At, Fault, Lane, Plan, Strikes};
 /// An instance of the function, on this lane.
 async fn instance(lane: &Lane) -> Instance {
     let settings = [("DYNAMODB_ENDPOINT", lane.url.as_str()), ("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "5")];
-    Instance::start(Command::new(binary("chat")), "chat", &settings).await
+    Instance::of("chat", &settings).await
 }
 
 /// When it is killed.

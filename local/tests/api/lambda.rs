@@ -44,8 +44,12 @@ struct Runtime {
 }
 
 impl Instance {
-    /// Starts one by this command, with the environment of the template and some settings changed, and comes back when it waits for its
-    /// first request.
+    /// Starts one with the environment of the template and some settings changed, and comes back when it waits for its first request.
+    pub async fn of(function: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start(Command::new(binary(function)), function, settings).await
+    }
+
+    /// The same by a command of one's own.
     pub async fn start(mut command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -79,6 +83,12 @@ impl Instance {
     /// Hands it an event.
     pub fn takes(&self, event: &str) {
         self.work.send(event.to_owned()).unwrap();
+    }
+
+    /// Hands it an event that is no request, and waits for what it says to that.
+    pub async fn does(&mut self, event: Value) -> Value {
+        self.takes(&event.to_string());
+        self.done.recv().await.unwrap()
     }
 
     /// The reply to the next event.

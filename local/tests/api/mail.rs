@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde_json::{Value, json};
 use shared::mail::Carrier;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{self, unbounded_channel};
 
 use crate::client::{Api, token_in, unique};
+use crate::lambda::Instance;
 use crate::log;
 
 const PASSWORD: &str = "secret123";
@@ -57,51 +63,126 @@ async fn no_token_of_a_link_is_in_the_store_or_in_the_log() {
     assert!(!logged.contains("ann@example.com"), "{logged}");
 }
 
+/// Puts a letter where the reader of the stream doesn't look for it, and gives its key.
+async fn letter(api: &Api, expires_at: u64) -> String {
+    posted(&api.dynamodb, "kept:1", expires_at).await;
+    "kept:1".into()
+}
+
+async fn posted(dynamodb: &str, key: &str, expires_at: u64) {
+    let changes = json!({ "shown": "ann", "address": "ann@example.com", "new": "ann@example.org" });
+    let item = json!({ "pk": key, "expires_at": expires_at, "letter": { "address_changes": changes } });
+    let put = local::dynamo::client(dynamodb).put_item().table_name("TokensTable");
+    put.set_item(Some(serde_dynamo::to_item(item).unwrap())).send().await.unwrap();
+}
+
+async fn stands(api: &Api, key: &str) -> bool {
+    api.items(key).await["TokensTable"].iter().any(|item| item["pk"] == key)
+}
+
+const FAR: u64 = 9_999_999_999;
+
 #[tokio::test]
 async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
     let api = Api::own(&[]).await;
+    let key = letter(&api, FAR).await;
     let app = api.server().apps["mail"].clone();
-    let (give, mut taken) = unbounded_channel();
-    // Nobody takes it: as where the mail server is away.
+    let work = |carrier| functions::mail::work(app.clone(), carrier, key.clone());
     let (away, nobody) = unbounded_channel();
     drop(nobody);
-    app.store.post_reset(&shared::user::Email::parse("ann@example.com").unwrap(), app.clock.seconds()).await.unwrap();
-    let posted = json!({ "pk": "outbox:1", "expires_at": app.clock.seconds() + 60, "letter": {
-        "address_changes": { "shown": "ann", "address": "ann@example.com", "new": "ann@example.org" } } });
-    let put = local::dynamo::client(&api.dynamodb).put_item().table_name("TokensTable");
-    // Under a key of its own that the stream's reader doesn't look for.
-    let mut item: std::collections::HashMap<_, _> = serde_dynamo::to_item(posted).unwrap();
-    item.insert("pk".into(), aws_sdk_dynamodb::types::AttributeValue::S("kept:1".into()));
-    put.set_item(Some(item)).send().await.unwrap();
-
-    let work = |carrier| functions::mail::work(app.clone(), carrier, "kept:1".into());
     work(Carrier::Hand(away)).await.unwrap_err();
+    assert!(stands(&api, &key).await);
+
+    let (give, mut taken) = unbounded_channel();
     work(Carrier::Hand(give.clone())).await.unwrap();
     work(Carrier::Hand(give)).await.unwrap();
     let mail = taken.recv().await.unwrap();
     assert_eq!((mail.to.as_str(), mail.subject.as_str()), ("ann@example.com", "Your e-mail address changes"));
     assert!(taken.recv().await.is_none(), "it was sent once");
+    assert!(!stands(&api, &key).await);
 }
 
 #[tokio::test]
 async fn a_letter_of_yesterday_is_sent_no_more_and_one_without_a_carrier_is_dropped() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
-    let put = async |expires_at: u64| {
-        let posted = json!({ "pk": "kept:1", "expires_at": expires_at, "letter": {
-            "address_changes": { "shown": "ann", "address": "ann@example.com", "new": "ann@example.org" } } });
-        let put = local::dynamo::client(&api.dynamodb).put_item().table_name("TokensTable");
-        put.set_item(Some(serde_dynamo::to_item(posted).unwrap())).send().await.unwrap();
-    };
     let (give, mut taken) = unbounded_channel();
-    put(app.clock.seconds()).await;
-    functions::mail::work(app.clone(), Carrier::Hand(give), "kept:1".into()).await.unwrap();
+    let key = letter(&api, app.clock.seconds()).await;
+    functions::mail::work(app.clone(), Carrier::Hand(give), key).await.unwrap();
     assert!(taken.try_recv().is_err());
-    put(app.clock.seconds() + 60).await;
+
+    let key = letter(&api, FAR).await;
     log::clear();
-    functions::mail::work(app.clone(), Carrier::Nobody, "kept:1".into()).await.unwrap();
+    functions::mail::work(app, Carrier::Nobody, key.clone()).await.unwrap();
     assert!(log::text().contains("MAIL_FROM is not set"), "{}", log::text());
-    assert!(api.items("kept:1").await["TokensTable"].is_empty(), "it doesn't come again");
+    assert!(!stands(&api, &key).await, "it doesn't come again");
+}
+
+/// What Amazon SES would be sent, and a client for whom it answers so.
+async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Value>) {
+    let (saw, seen) = unbounded_channel();
+    let answer = move |body: Bytes| async move {
+        saw.send(serde_json::from_slice(&body).unwrap()).unwrap();
+        let kind = reply["__type"].as_str().unwrap_or_default().to_owned();
+        (StatusCode::from_u16(status).unwrap(), [("x-amzn-errortype", kind)], reply.to_string())
+    };
+    let router = Router::new().route("/v2/email/outbound-emails", post(answer));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let config = aws_sdk_sesv2::Config::from(&shared::aws::emulated()).to_builder().endpoint_url(url).build();
+    (Carrier::Ses { client: aws_sdk_sesv2::Client::from_conf(config), from: "no-reply@example.com".into() }, seen)
+}
+
+#[tokio::test]
+async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
+    let api = Api::own(&[]).await;
+    let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
+    let key = letter(&api, FAR).await;
+    functions::mail::work(api.server().apps["mail"].clone(), carrier, key.clone()).await.unwrap();
+    let sent = seen.recv().await.unwrap();
+    assert_eq!(sent["FromEmailAddress"], "no-reply@example.com");
+    assert_eq!(sent["Destination"], json!({ "ToAddresses": ["ann@example.com"] }));
+    let message = &sent["Content"]["Simple"];
+    assert_eq!(message["Subject"], json!({ "Data": "Your e-mail address changes", "Charset": "UTF-8" }));
+    assert!(message["Body"]["Text"]["Data"].as_str().unwrap().contains("ann@example.org"), "{message}");
+    assert!(!stands(&api, &key).await);
+}
+
+#[tokio::test]
+async fn what_ses_does_not_take_now_comes_again_and_what_it_never_takes_is_dropped() {
+    let api = Api::own(&[]).await;
+    let app = api.server().apps["mail"].clone();
+    for (status, kind, comes_again) in [
+        (429, "TooManyRequestsException", true),
+        (500, "InternalServiceErrorException", true),
+        (400, "SendingPausedException", true),
+        (400, "MailFromDomainNotVerifiedException", true),
+        (400, "MessageRejected", false),
+        (400, "BadRequestException", false),
+    ] {
+        let (carrier, _seen) = ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
+        let key = letter(&api, FAR).await;
+        log::clear();
+        assert_eq!(functions::mail::work(app.clone(), carrier, key.clone()).await.is_err(), comes_again, "{kind}");
+        assert_eq!(stands(&api, &key).await, comes_again, "{kind}");
+        assert!(!log::text().contains("ann@example.com"), "{}", log::text());
+    }
+}
+
+#[tokio::test]
+async fn the_real_function_reports_the_letters_that_must_come_again_and_no_other() {
+    let api = Api::own(&[]).await;
+    let record = |key: &str, number: &str| json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": key } }, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY" } });
+    let event = json!({ "Records": [record("kept:gone", "6"), record("kept:1", "7")] });
+    let key = letter(&api, FAR).await;
+    // There is no Amazon SES here.
+    let mut sending = Instance::of("mail", &[("DYNAMODB_ENDPOINT", &api.dynamodb), ("MAIL_FROM", "no-reply@example.com")]).await;
+    assert_eq!(sending.does(event.clone()).await, json!({ "batchItemFailures": [{ "itemIdentifier": "7" }] }));
+    assert!(stands(&api, &key).await);
+    let mut off = Instance::of("mail", &[("DYNAMODB_ENDPOINT", &api.dynamodb)]).await;
+    assert_eq!(off.does(event).await, json!({ "batchItemFailures": [] }));
+    assert!(!stands(&api, &key).await);
 }
 
 #[tokio::test]
@@ -109,10 +190,7 @@ async fn what_waits_in_the_outbox_of_a_folder_is_sent_by_the_next_run() {
     let folder = std::env::temp_dir().join(unique("farebox-mail"));
     let data = local::dynamo::Data::Folder(folder.clone());
     let dynamo = local::dynamo::Dynamo::start(&data, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let posted = json!({ "pk": "outbox:1", "expires_at": 9_999_999_999_u64, "letter": {
-        "address_changes": { "shown": "ann", "address": "ann@example.com", "new": "ann@example.org" } } });
-    let put = local::dynamo::client(&dynamo.url).put_item().table_name("TokensTable");
-    put.set_item(Some(serde_dynamo::to_item(posted).unwrap())).send().await.unwrap();
+    posted(&dynamo.url, "outbox:1", FAR).await;
     dynamo.stop().await;
 
     let server = local::server::Server::start(0, &data, |_| None).await.unwrap();
