@@ -219,7 +219,7 @@ impl Api {
         self.store().adjust(&adjustment, clock.seconds()).await.unwrap()
     }
 
-    /// The mails that went to an address, as soon as there are so many.
+    /// The mails that went to an address, as soon as there are so many. Two that are on their way at once may come in either order.
     pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
         let to_it = |mails: &[Mail]| mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>();
         let waiting = async {
@@ -241,6 +241,13 @@ impl Api {
         };
         let waited = tokio::time::timeout(Duration::from_secs(20), waiting).await;
         waited.unwrap_or_else(|_| panic!("no {count} mails to {address}"))
+    }
+
+    /// Waits until nothing is left to be mailed, in a store of this test's own.
+    pub async fn all_mails_went_out(&self) {
+        while self.items("").await["TokensTable"].iter().any(|item| item["pk"].as_str().unwrap().starts_with("outbox:")) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The token of the link in the first mail to an address, as soon as it has come.

@@ -148,6 +148,7 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         // The whole of it: the claim moves from one account to another, which gives up an address of its own.
         let squatter = json!({ "username": unique("eve"), "email": address(n), "password": "secret123" });
         stand.api.somebody(squatter).await;
+        stand.api.mails_to(&address(n), 1).await;
         let ann = json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": "secret123" });
         let ann = stand.api.somebody(ann).await;
         ann.change(json!({ "email": address(n) })).await.is(200);

@@ -64,8 +64,8 @@ async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mai
     }
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0].2, [("TransactWriteItems".to_owned(), 1)]);
-    // The outbox is worked off in the order in which it was filled: nobody was mailed before.
     stand.api.mails_to(&known, 2).await;
+    stand.api.all_mails_went_out().await;
     let mails = stand.api.server().mails.clone().unwrap();
     assert!(mails.borrow().iter().all(|mail| mail.to == known));
 }
@@ -80,6 +80,7 @@ async fn an_address_is_mailed_at_most_once_a_minute_and_nobody_is_told() {
     reset(&api, &address).await.is(202);
     api.mails_to(&address, 3).await;
     reset(&api, "other@example.com").await.is(202);
+    api.all_mails_went_out().await;
     assert_eq!(api.server().mails.as_ref().unwrap().borrow().len(), 3, "one to verify, two to reset");
 }
 
@@ -91,6 +92,7 @@ async fn a_deactivated_account_is_not_mailed() {
     reset(&api, &gone).await.is(202);
     reset(&api, &there).await.is(202);
     api.mails_to(&there, 2).await;
+    api.all_mails_went_out().await;
     assert_eq!(api.mails_to(&gone, 1).await.len(), 1);
 }
 
