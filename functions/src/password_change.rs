@@ -5,7 +5,6 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::NewPassword;
-use shared::auth::password::Verdict;
 use shared::error::FieldErrors;
 use shared::store::Session;
 use shared::user::Account;
@@ -25,10 +24,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let account = app.store.account(&caller).await?;
     let own = [account.name.as_str(), account.email.as_deref().unwrap_or(&account.name)];
     let new = NewPassword::parse(&new, &own).map_err(|sentence| Error::field("new_password", sentence))?;
-    if app.passwords.check(&current, Some(account.password.clone())).await? == Verdict::Wrong {
-        tracing::info!(user = account.id, "a change of the password was refused: wrong password");
-        return Err(Error::WrongPassword);
-    }
+    auth::confirm(&app, &req, &account, &current).await?;
     let hash = app.passwords.hash(&new).await?;
 
     let changed = Account { auth_epoch: account.auth_epoch + 1, ..account.clone() };

@@ -4,9 +4,8 @@
 //! name is none, an empty `email` changes nothing. Out: the profile.
 
 use serde::Deserialize;
-use shared::auth::password::Verdict;
 use shared::error::FieldErrors;
-use shared::user::{Account, Email, GivenName, ProfileChange, balance_fields};
+use shared::user::{Email, GivenName, ProfileChange, balance_fields};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 
 #[derive(Deserialize)]
@@ -24,22 +23,14 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let change = body.validate()?;
     let account = app.store.account(&caller).await?;
     if change.address_for(&account).is_some() {
-        confirm(&app, &account, body.current_password.as_deref()).await?;
+        let password = body.current_password.as_deref().filter(|password| !password.is_empty());
+        let password = password.ok_or_else(|| Error::field("current_password", "Changing the address takes the current password."))?;
+        auth::confirm(&app, &req, &account, password).await?;
     }
 
     let account = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await?;
     tracing::info!(user = account.id, address = change.email.is_some(), "profile changed");
     http::ok(&http::merge([account.data(), balance_fields(account.balance(app.clock.seconds()))]))
-}
-
-async fn confirm(app: &App, account: &Account, password: Option<&str>) -> Result<()> {
-    let password = password.filter(|password| !password.is_empty());
-    let password = password.ok_or_else(|| Error::field("current_password", "Changing the address takes the current password."))?;
-    if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
-        tracing::info!(user = account.id, "a change of the address was refused: wrong password");
-        return Err(Error::WrongPassword);
-    }
-    Ok(())
 }
 
 impl Body {

@@ -74,7 +74,12 @@ async fn adjust_in(app: &App, name: &str, change: Change, reason: Reason) -> Res
 pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let unlocked = match find(&app, name).await {
-        Ok(account) => app.store.forget_attempts(&account).await.map(|()| format!("{} may log in again.", account.name)).map_err(sentence),
+        Ok(account) => app
+            .store
+            .forget_attempts(&account.label, account.email.as_deref())
+            .await
+            .map(|()| format!("{} may log in again.", account.name))
+            .map_err(sentence),
         Err(sentence) => Err(sentence),
     };
     close(embedded).await;

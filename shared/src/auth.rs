@@ -17,8 +17,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::auth::password::Verdict;
 use crate::config::LONGEST_SESSION;
-use crate::store::Session;
+use crate::store::{Attempt, Session};
 use crate::user::Account;
 use crate::{App, Error, Request, Result, http};
 
@@ -66,6 +67,23 @@ async fn verify<T: DeserializeOwned>(app: &App, typ: &str, token: &str) -> Resul
 pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     AccessToken::verify(app, token).await
+}
+
+/// Asserts that whoever holds a token of this account knows its password too. Guesses are limited as at the log-in, and counted apart from it, so that who
+/// stole a token keeps nobody from logging in.
+///
+/// # Errors
+/// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].
+pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str) -> Result<()> {
+    let now = app.clock.seconds();
+    let mut attempt = Attempt::new(&account.id, http::source_network(req).as_deref(), &app.config, now);
+    app.store.begin_attempt(&mut attempt, now).await?;
+    if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
+        tracing::info!(user = account.id, "a current password was wrong");
+        app.store.fail_attempt(&attempt, app.clock.seconds()).await?;
+        return Err(Error::WrongPassword);
+    }
+    app.store.pass_attempt(&attempt).await
 }
 
 /// The tokens of a session that has just begun: `access` and `refresh`, and the long-lived `token` of clients that know no refresh.

@@ -27,10 +27,10 @@ use lambda_http::Body;
 use serde_json::{Value, json};
 use shared::App;
 use shared::config::Config;
-use shared::store::Store;
+use shared::store::{Purpose, Store};
 use uuid::Uuid;
 
-use crate::client::{Api, GRANT, PRICE, Person, token_in};
+use crate::client::{Api, GRANT, PRICE, Person};
 
 /// What requests cost: calls to the store that overlap count as one round trip, and units are counted as AWS bills them.
 #[derive(Clone, Debug, Default)]
@@ -231,6 +231,28 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
     counted.get("health", "health", "/api/health", &ann).await;
     counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
+
+    let cat = json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" });
+    let cat = counted.api.somebody(cat).await;
+    let (profile, names, address) = ("/api/user/profile", json!({ "first_name": "Cat" }), "cat@example.org");
+    counted.count("change of names", 200, "profile_change", profile, &cat.access, names).await;
+    let other = json!({ "email": address, "current_password": cat.password });
+    counted.count("change of the address", 200, "profile_change", profile, &cat.access, other).await;
+    counted.api.server().clock.advance(Duration::from_secs(60));
+    counted.count("another mail to verify", 202, "email_resend", "/api/user/email", &cat.access, Value::Null).await;
+    let token = counted.api.link(&cat, Purpose::Verify, address).await;
+    counted.count("verification of an address", 200, "email_verify", "/api/user/email/verify", "", json!({ "token": token })).await;
+    // Whether somebody has the address makes no difference.
+    for (name, someone) in [("request of a reset", address), ("request of a reset for nobody", "nobody@example.org")] {
+        counted.count(name, 202, "password_reset", "/api/password/reset", "", json!({ "email": someone })).await;
+    }
+    let token = counted.api.link(&cat, Purpose::Reset, address).await;
+    let new = json!({ "token": token, "password": "secret456" });
+    counted.count("reset of the password", 200, "password_reset_confirm", "/api/password/reset/confirm", "", new).await;
+    let cat = Person { password: "secret456".into(), ..cat };
+    let access = cat.log_in().await.is(200)["access"].as_str().unwrap().to_owned();
+    let new = json!({ "current_password": cat.password, "new_password": "secret789" });
+    counted.count("change of the password", 200, "password_change", "/api/user/password", &access, new).await;
     let documented = documented();
     let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);
     let wrong: Vec<_> = counted.costs.keys().chain(documented.keys()).filter(differ).map(|name| (name, counted.costs.get(name))).collect();

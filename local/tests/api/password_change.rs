@@ -73,7 +73,7 @@ async fn of_two_changes_at_once_one_wins() {
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
     let stand = Stand::start(None).await;
-    for fault in Fault::ALL {
+    for fault in Fault::ALL.into_iter().filter(|fault| fault.is_done()) {
         let ann = stand.api.person("ann").await;
         let lane = stand.proxy.lane();
         let app = stand.app("password_change", &lane);

@@ -160,7 +160,7 @@ async fn names_and_an_address_at_once_do_not_undo_each_other() {
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
     let stand = Stand::start(None).await;
-    for (n, fault) in Fault::ALL.into_iter().enumerate() {
+    for (n, fault) in Fault::ALL.into_iter().filter(|fault| fault.is_done()).enumerate() {
         let ann = stand.api.somebody(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
         stand.api.mails_to(&format!("old-{n}@example.com"), 1).await;
         let lane = stand.proxy.lane();

@@ -85,6 +85,11 @@ impl Fault {
         }
     }
 
+    /// Whether what was asked for is done in the end, where it strikes once.
+    pub fn is_done(self) -> bool {
+        !matches!(self, Self::Mismatch | Self::Expired)
+    }
+
     /// Whether the SDK or the store sends the call again: not what was turned away for good, or answered with something that can't be read.
     pub fn is_sent_again(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)

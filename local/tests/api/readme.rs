@@ -104,7 +104,6 @@ async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> 
     while let Some(word) = words.next() {
         match word.as_str() {
             "-s" => {}
-            "-X" => method = words.next().unwrap().parse().ok(),
             "-H" => headers.push(words.next().unwrap().split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap()),
             "-X" => method = words.next(),
             "-d" => body = words.next().unwrap().into_bytes(),

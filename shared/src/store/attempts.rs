@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Store, applied, from_item, n, refused_item, s, send};
 use crate::config::Config;
 use crate::limit::Limit;
-use crate::user::{Account, Email};
+use crate::user::Email;
 use crate::{Error, Result};
 
 /// How long after the last log-in that was let in a name's count is forgotten, in seconds.
@@ -203,9 +203,9 @@ impl Store {
         tokio::try_join!(by_login, by_address).map(drop)
     }
 
-    /// Forgets every failed log-in of an account, whatever it was found by.
-    pub async fn forget_attempts(&self, account: &Account) -> Result<()> {
-        let (name, address) = (login_key(&account.label), account.email.as_deref().and_then(|email| Email::parse(email).ok()));
+    /// Forgets every failed log-in of an account, whatever it was found by: the key of its name, or its address.
+    pub async fn forget_attempts(&self, name_key: &str, address: Option<&str>) -> Result<()> {
+        let (name, address) = (login_key(name_key), address.and_then(|address| Email::parse(address).ok()));
         let by_address = async {
             match &address {
                 Some(address) => self.forget_login(&login_key(address.key())).await,
