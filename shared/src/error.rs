@@ -93,6 +93,11 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
+    /// 431: a header is over the limit.
+    HeaderTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// 415: the body isn't declared as JSON.
     UnsupportedMediaType,
     /// 429: as many chats of this account as may are waiting for the AI.
@@ -137,6 +142,7 @@ impl Error {
             Self::UsernameTaken | Self::EmailTaken | Self::NothingToVerify | Self::KeyRunning { .. } => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyChats(_)
             | Self::TooManyChatsThisMinute(_)
@@ -170,6 +176,7 @@ impl Error {
             Self::KeyRunning { .. } => "idempotency_key_running",
             Self::KeyReused => "idempotency_key_reused",
             Self::BodyTooLarge { .. } => "body_too_large",
+            Self::HeaderTooLarge { .. } => "header_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::TooManyChats(_) => "too_many_chats",
             Self::TooManyChatsThisMinute(_) => "too_many_chats_this_minute",
@@ -205,6 +212,7 @@ impl Error {
             Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Send it again in a moment, with the same key.".into(),
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
             Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
+            Self::HeaderTooLarge { limit } => format!("A header may have at most {limit} bytes."),
             Self::UnsupportedMediaType => "Send JSON with `Content-Type: application/json`.".into(),
             Self::TooManyChats(_) => "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into(),
             Self::TooManyChatsThisMinute(limit) => {

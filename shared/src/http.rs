@@ -268,23 +268,25 @@ where
     let path = req.raw_http_path().to_owned();
     let address = source_address(&req);
 
+    // On every line that is logged meanwhile; the account joins it when its token is read.
+    let span = tracing::info_span!("request", request_id, address, user = tracing::field::Empty);
+
     let pattern = pattern(routes.iter().map(|route| route.path), &path);
     let reply = match gate(routes, pattern, &app, &req) {
-        Ok(None) => AssertUnwindSafe(
-            async { handle(app, with_parameters(req, pattern, &path)).await }.instrument(tracing::info_span!("request", request_id, address)),
-        )
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
+        Ok(None) => AssertUnwindSafe(async { handle(app, with_parameters(req, pattern, &path)).await }.instrument(span.clone()))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
         Ok(Some(preflight)) => Ok(preflight),
         Err(error) => Err(error),
     };
 
+    let _entered = span.enter();
     let (mut response, code) = match reply {
         Ok(response) => (response, ""),
         Err(error) => {
             if let Some(cause) = error.cause() {
-                tracing::error!(request_id, code = error.code(), cause, "request failed");
+                tracing::error!(code = error.code(), cause, "request failed");
             }
             (problem(&error, &request_id), error.code())
         }
@@ -292,11 +294,15 @@ where
     dress(response.headers_mut(), &request_id, origin);
     let status = response.status().as_u16();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(request_id, %method, ?path, address, status, code, ms, "request");
+    tracing::info!(%method, ?path, status, code, ms, "request");
     response
 }
 
-/// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, bodies over the limit.
+/// The most bytes of a header; API Gateway takes 10 KB of them in all
+/// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
+const HEADER_LIMIT: usize = 8192;
+
+/// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, headers and bodies over the limit.
 fn gate(routes: &[Route], pattern: Option<&str>, app: &App, req: &Request) -> Result<Option<Response<Body>>> {
     let of_path = routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
     let taken: Vec<&str> = of_path.map(|route| route.method).collect();
@@ -306,6 +312,9 @@ fn gate(routes: &[Route], pattern: Option<&str>, app: &App, req: &Request) -> Re
             return preflight(&allow).map(Some);
         }
         return Err(Error::MethodNotAllowed { allow });
+    }
+    if req.headers().values().any(|value| value.len() > HEADER_LIMIT) {
+        return Err(Error::HeaderTooLarge { limit: HEADER_LIMIT });
     }
     let limit = app.config.body_limit;
     if req.body().len() > limit {

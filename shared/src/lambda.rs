@@ -141,7 +141,7 @@ where
 
 fn start<A>(connect: impl Future<Output = Result<A, ConfigError>>, serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>) -> ExitCode {
     // A line of JSON per event, which CloudWatch takes as it is. No filter by pattern: its regular expressions would be a tenth of the binary.
-    tracing_subscriber::fmt().json().flatten_event(true).with_max_level(Level::INFO).init();
+    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_max_level(Level::INFO).init();
     // One thread: a function has one request at a time, and less than two processors.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,6 +1,7 @@
 //! Everything that stands in more than one place: template, endpoints, binaries, router, events and the endpoints' first lines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use functions::{ENDPOINTS, ROUTES, SCHEDULED};
@@ -296,4 +297,37 @@ async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
     let response = shared::http::answer(ROUTES, handle, app, request).await;
     let Body::Text(body) = response.body() else { panic!("{name}: no text") };
     (response.status().as_u16(), serde_json::from_str(body).unwrap())
+}
+
+/// The files of the repository, but for what is built or downloaded.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+        match entry.is_dir() {
+            true if ["target", ".git", "data", ".aws-sam", "corpus", "artifacts"].contains(&name.as_str()) => {}
+            true => files(&entry, found),
+            false => found.push(entry),
+        }
+    }
+}
+
+#[test]
+fn no_secret_stands_in_the_repository() {
+    // Written in two parts, so that this file doesn't hold them itself.
+    let marks = [["PRIVATE", " KEY-----"], ["aws_secret_", "access_key"], ["xox", "b-"], ["ghp", "_"], ["sk", "-proj-"], ["AK", "IA"], ["AS", "IA"]]
+        .map(|mark| mark.concat());
+    let mut all = Vec::new();
+    files(&root(), &mut all);
+    assert!(all.len() > 100, "{all:?}");
+    for file in all {
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        for mark in &marks {
+            let found = text.match_indices(mark.as_str()).any(|(at, _)| {
+                // A key goes on behind its mark; a word doesn't.
+                let behind = text[at + mark.len()..].chars().take(8).filter(char::is_ascii_alphanumeric).count();
+                behind == 8 || mark.ends_with('-') || mark.ends_with('y')
+            });
+            assert!(!found, "{mark} in {}", file.display());
+        }
+    }
 }

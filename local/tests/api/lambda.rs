@@ -23,7 +23,8 @@ use crate::faults::Reply;
 pub fn binary(function: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "functions", "--bin", function, "--target-dir"]).arg(target);
+    // Together with this test, so that what both stand on is the same and was built already.
+    build.args(["build", "--quiet", "-p", "functions", "-p", "local", "--bin", function, "--test", "api", "--target-dir"]).arg(target);
     let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
     assert!(built.success(), "{function} can't be built");
     target.join("debug").join(function)

@@ -68,6 +68,7 @@ impl AccessToken {
     /// [`Error::InvalidToken`] whatever is wrong with it.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
         let claims: Claims<OfSession> = super::verify(app, TYPE, token).await?;
+        tracing::Span::current().record("user", &claims.sub);
         let OfSession { epoch, session_exp } = claims.kind;
         // A token that doesn't say belongs to a session that began before it was signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());

@@ -90,7 +90,8 @@ impl Keyring {
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::InvalidToken)?;
         let kid = header.kid.ok_or(Error::InvalidToken)?;
-        if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(typ) {
+        // Whatever `crit` demands ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)) isn't understood here.
+        if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(typ) || header.crit.is_some() {
             return Err(Error::InvalidToken);
         }
         let key = self.find(&kid).await?.ok_or(Error::InvalidToken)?;

@@ -1,0 +1,59 @@
+//! The trail: a line for everything that happens to an account, which says when, in which request, whose, from where, and what came of it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::client::{Api, unique};
+use crate::log;
+
+#[tokio::test]
+async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_address() {
+    log::clear();
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let wrong = json!({ "username": ann.name, "password": "wrong-password" });
+    api.log_in(wrong).await.expect(401, "invalid_credentials");
+    let here = ann.elsewhere("a test").await;
+    here.change(json!({ "first_name": "Ann" })).await.is(200);
+    here.change(json!({ "email": format!("{}@example.com", unique("ann")) })).await.is(200);
+    here.chat("!fail").await.expect(502, "ai_failed");
+    api.set(&ann, "tokens", AttributeValue::N("0".into())).await;
+    here.chat("hi").await.expect(402, "insufficient_tokens");
+    ann.is_robbed().await;
+    let there = ann.elsewhere("a test").await;
+    here.ends(&there.session()).await.is(200);
+    let passwords = json!({ "current_password": "wrong-password", "new_password": "another-password" });
+    here.post("/api/user/password/", passwords).await.expect(403, "wrong_password");
+    let passwords = json!({ "current_password": ann.password, "new_password": "another-password" });
+    let changed = here.post("/api/user/password/", passwords).await.is(200);
+    let here = here.using(changed["access"].as_str().unwrap());
+    here.log_out().await.is(200);
+    api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None).await.expect(401, "invalid_token");
+
+    let text = log::text();
+    for (what, of_ann) in [
+        ("registered", true),
+        ("log-in refused", true),
+        ("logged in", true),
+        ("refreshed", true),
+        ("a dead refresh token was presented", true),
+        ("profile changed", true),
+        ("refunded", true),
+        ("code=\"ai_failed\"", true),
+        ("code=\"insufficient_tokens\"", true),
+        ("a session was ended", true),
+        ("a current password was wrong", true),
+        ("password changed", true),
+        ("logged out", true),
+        ("code=\"invalid_token\"", false),
+    ] {
+        let mut lines = text.lines().filter(|line| line.contains(what)).peekable();
+        assert!(lines.peek().is_some(), "no line says {what}: {text}");
+        let complete = |line: &str| {
+            let timed = line.starts_with("20") && line.contains('Z');
+            timed && line.contains("request_id=\"") && line.contains("address=\"127.0.0.1\"") && (!of_ann || line.contains(&ann.id))
+        };
+        assert!(lines.any(complete), "no line says all of {what}: {text}");
+    }
+}
