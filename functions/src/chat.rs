@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use shared::auth::AccessToken;
 use shared::chat::{Chat, Message};
+use shared::error::REQUIRED;
 use shared::http::{Body, Response};
 use shared::idempotency::{REMEMBERED, fingerprint};
 use shared::store::{ChatLimits, Hold, Reserved, Settled, chat_month};
@@ -36,7 +37,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Some(token) => AccessToken::verify(&app, token).await?,
         None => AccessToken::verify(&app, &token.ok_or(Error::NotAuthenticated)?).await?,
     };
-    let message = message.ok_or_else(|| String::from("This field is required."));
+    let message = message.ok_or_else(|| REQUIRED.to_owned());
     let message = message.and_then(|text| Message::parse(text, app.config.message_limit)).map_err(|sentence| Error::field("message", sentence))?;
 
     let (price, chat_id) = (app.config.chat_price, app.clock.id());

@@ -5,8 +5,7 @@
 //! hold few matches, or none, and still have a next one.
 
 use shared::chat::Chat;
-use shared::http::HeaderValue;
-use shared::{App, Error, Reply, Request, Result, auth, cursor, http};
+use shared::{App, Error, Reply, Request, auth, cursor, http};
 
 /// How many chats a search looks through per call.
 const SEARCHED: usize = 200;
@@ -38,8 +37,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let data: Vec<_> = shown.iter().map(Chat::data).collect();
     let mut response = http::ok(&data)?;
     if let Some(position) = position {
-        let link = next_page(&req, &cursor::seal(&account, &scope, &position))?;
-        response.headers_mut().insert("link", link);
+        http::link_next(&mut response, &req, &["limit", "q"], &cursor::seal(&account, &scope, &position))?;
     }
     Ok(response)
 }
@@ -61,11 +59,6 @@ fn cut(chats: Vec<Chat>, more: bool, limit: usize, search: Option<&str>) -> (Vec
     }
     let next = (more || looked_at < read).then_some(last).flatten();
     (shown, next)
-}
-
-fn next_page(req: &Request, cursor: &str) -> Result<HeaderValue> {
-    let kept = ["limit", "q"].into_iter().filter_map(|name| http::query(req, name).map(|value| (name, value)));
-    http::next_page(&kept.chain([("cursor", cursor)]).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::LinkToken;
+use shared::error::required;
 use shared::store::Purpose;
 use shared::{App, Error, Reply, Request, http};
 
@@ -16,7 +17,7 @@ struct Body {
 /// One transaction uses the link up and moves the claim: whoever had the address without proof has it no more.
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { token } = http::json(&req)?;
-    let token = token.filter(|text| !text.is_empty()).ok_or_else(|| Error::field("token", "This field is required."))?;
+    let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
     let token = LinkToken::parse(&token)?;
     let now = app.clock.seconds();
 

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::password::Verdict;
-use shared::error::FieldErrors;
+use shared::error::{FieldErrors, required};
 use shared::store::{Attempt, Session};
 use shared::user::{Account, balance_fields, login_key};
 use shared::{App, Error, Reply, Request, Result, auth, http};
@@ -70,18 +70,9 @@ async fn strengthen(app: &App, account: &Account, verdict: &Verdict) {
 
 impl Body {
     fn credentials(self) -> Result<(String, String)> {
-        let given = |field: Option<String>| field.filter(|text| !text.is_empty());
-        match (given(self.username).or(given(self.email)), given(self.password)) {
-            (Some(login), Some(password)) => Ok((login, password)),
-            (login, password) => {
-                let mut invalid = FieldErrors::default();
-                for (field, value) in [("username", login), ("password", password)] {
-                    if value.is_none() {
-                        invalid.note(field, "This field is required.");
-                    }
-                }
-                Err(invalid.into_error())
-            }
-        }
+        let mut invalid = FieldErrors::default();
+        let login = invalid.check("username", required(self.username).or_else(|_| required(self.email)));
+        let password = invalid.check("password", required(self.password));
+        login.zip(password).ok_or_else(|| invalid.into_error())
     }
 }

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::NewPassword;
-use shared::error::FieldErrors;
+use shared::error::{FieldErrors, required};
 use shared::store::Session;
 use shared::user::Account;
 use shared::{App, Error, Reply, Request, Result, auth, http};
@@ -37,9 +37,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
 impl Body {
     fn parts(self) -> Result<(String, String)> {
         let mut invalid = FieldErrors::default();
-        let given = |field: Option<String>| field.filter(|text| !text.is_empty()).ok_or_else(|| String::from("This field is required."));
-        let current = invalid.check("current_password", given(self.current_password));
-        let new = invalid.check("new_password", given(self.new_password));
+        let current = invalid.check("current_password", required(self.current_password));
+        let new = invalid.check("new_password", required(self.new_password));
         current.zip(new).ok_or_else(|| invalid.into_error())
     }
 }

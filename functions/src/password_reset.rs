@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use shared::error::required;
 use shared::user::Email;
 use shared::{App, Error, Reply, Request, http};
 
@@ -16,8 +17,8 @@ struct Body {
 /// minute per address, without a word about it.
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { email } = http::json(&req)?;
-    let email = email.filter(|text| !text.trim().is_empty()).ok_or_else(|| Error::field("email", "This field is required."))?;
-    let address = Email::parse(&email).map_err(|sentence| Error::field("email", sentence))?;
+    let email = required(email.filter(|text| !text.trim().is_empty()));
+    let address = email.and_then(|email| Email::parse(&email)).map_err(|sentence| Error::field("email", sentence))?;
 
     app.store.post_reset(&address, app.clock.seconds()).await?;
     http::accepted(&json!({ "message": "If an account has this address, a mail is on its way." }))

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::{LinkToken, NewPassword};
-use shared::error::FieldErrors;
+use shared::error::{FieldErrors, required};
 use shared::store::Purpose;
 use shared::{App, Error, Reply, Request, Result, http};
 
@@ -36,9 +36,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
 impl Body {
     fn parts(self) -> Result<(String, String)> {
         let mut invalid = FieldErrors::default();
-        let given = |field: Option<String>| field.filter(|text| !text.is_empty()).ok_or_else(|| String::from("This field is required."));
-        let token = invalid.check("token", given(self.token));
-        let password = invalid.check("password", given(self.password.or(self.new_password)));
+        let token = invalid.check("token", required(self.token));
+        let password = invalid.check("password", required(self.password.or(self.new_password)));
         token.zip(password).ok_or_else(|| invalid.into_error())
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::auth::password::Verdict;
 use shared::auth::{self, NewPassword};
-use shared::error::FieldErrors;
+use shared::error::{FieldErrors, REQUIRED};
 use shared::store::{NewAccount, Quota, Registered, Session};
 use shared::user::{Account, Email, Role, Username, balance_fields};
 use shared::{App, Error, Reply, Request, Result, http};
@@ -78,7 +78,7 @@ impl Body {
     /// All that is wrong is said at once.
     fn validate(self) -> Result<Registration> {
         let mut invalid = FieldErrors::default();
-        let missing = || String::from("This field is required.");
+        let missing = || REQUIRED.to_owned();
         let username = self.username.unwrap_or_default();
         let email = self.email.filter(|email| !email.trim().is_empty());
         let (field, password) = match (self.password, self.password1) {

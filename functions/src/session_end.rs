@@ -3,10 +3,9 @@
 //! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens open nothing from here on.
 
 use serde_json::json;
-use shared::store::Ending;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Reads the session beside the account, revokes it, and deletes it last: what fails in between can be sent again.
+/// Reads the session beside the account, and ends it.
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let now = app.clock.seconds();
@@ -14,8 +13,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let account = account?;
     let session = session?.filter(|session| session.opens(&account, now)).ok_or(Error::NoSuchSession)?;
 
-    app.store.end(&caller, Ending::One { session: session.id(), ends: session.ends }, now).await?;
-    app.store.delete_session(&account.id, session.id()).await?;
+    app.store.end_session(&caller, &session, now).await?;
     tracing::info!(user = account.id, session = session.id(), "a session was ended");
     http::ok(&json!({ "message": "The session has ended." }))
 }

@@ -37,9 +37,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let mut response = http::ok(&data)?;
     if let Some(position) = last {
         let cursor = cursor::seal(&account, SCOPE, position);
-        let limit = http::query(&req, "limit").map(|limit| ("limit", limit));
-        let query: Vec<_> = limit.into_iter().chain([("cursor", cursor.as_str())]).collect();
-        response.headers_mut().insert("link", http::next_page(&query)?);
+        http::link_next(&mut response, &req, &["limit"], &cursor)?;
     }
     Ok(response)
 }

@@ -6,7 +6,8 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::{AccessToken, RefreshToken};
-use shared::store::{Ending, Rotation};
+use shared::error::required;
+use shared::store::Rotation;
 use shared::{App, Error, Reply, Request, http};
 
 #[derive(Deserialize)]
@@ -17,7 +18,7 @@ struct Body {
 /// One conditional write, beside a read of the account. A dead token ends its session: somebody has an old copy.
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { refresh } = http::json(&req)?;
-    let refresh = refresh.filter(|text| !text.is_empty()).ok_or_else(|| Error::field("refresh", "This field is required."))?;
+    let refresh = required(refresh).map_err(|sentence| Error::field("refresh", sentence))?;
     let presented = RefreshToken::verify(&app, &refresh).await?;
     let now = app.clock.seconds();
 
@@ -29,9 +30,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Rotation::Dead(session) => {
             tracing::warn!(user = presented.user_id, session = presented.session, "a dead refresh token was presented; its session ends");
             let robbed = AccessToken::of(&account, &session, session.ends);
-            // The session goes last: without it nobody would find the way here again.
-            app.store.end(&robbed, Ending::One { session: session.id(), ends: session.ends }, now).await?;
-            app.store.delete_session(&account.id, session.id()).await?;
+            app.store.end_session(&robbed, &session, now).await?;
             return Err(Error::InvalidToken);
         }
     };

@@ -69,8 +69,8 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     AccessToken::verify(app, token).await
 }
 
-/// Asserts that whoever holds a token of this account knows its password too. Guesses are limited as at the log-in, and counted apart from it, so that who
-/// stole a token keeps nobody from logging in.
+/// Asserts that whoever holds a token of this account knows its password too. Guesses are limited as at the log-in, and counted apart from
+/// it, so that who stole a token keeps nobody from logging in.
 ///
 /// # Errors
 /// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].

@@ -42,6 +42,14 @@ impl FieldErrors {
     }
 }
 
+/// What a required field is told that isn't there.
+pub const REQUIRED: &str = "This field is required.";
+
+/// What a required field holds: some text.
+pub fn required(value: Option<String>) -> Result<String, String> {
+    value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
+}
+
 /// A failure, as the client meets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {

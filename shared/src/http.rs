@@ -238,9 +238,15 @@ pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
     req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
 }
 
-/// `query` in the form of a `Link` header to the next page ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)): relative, so that it
-/// holds under a stage, a custom domain and the local server alike.
-pub fn next_page(query: &[(&str, &str)]) -> Result<HeaderValue> {
+/// Links to the page that begins at `cursor` ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)), with those query parameters of the
+/// request that are `kept`: relative, so that it holds under a stage, a custom domain and the local server alike.
+pub fn link_next(response: &mut Response<Body>, req: &Request, kept: &[&str], cursor: &str) -> Result<()> {
+    let kept = kept.iter().filter_map(|name| query(req, name).map(|value| (*name, value)));
+    response.headers_mut().insert(header::LINK, next_page(kept.chain([("cursor", cursor)]))?);
+    Ok(())
+}
+
+fn next_page<'q>(query: impl Iterator<Item = (&'q str, &'q str)>) -> Result<HeaderValue> {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let link = format!("<?{query}>; rel=\"next\"");
     HeaderValue::try_from(link).map_err(|error| Error::Internal(error.to_string()))
@@ -587,7 +593,7 @@ mod tests {
 
     #[test]
     fn a_link_to_the_next_page_is_relative_and_encoded() {
-        let link = next_page(&[("q", "a b&c>"), ("cursor", "x-_")]).unwrap();
+        let link = next_page([("q", "a b&c>"), ("cursor", "x-_")].into_iter()).unwrap();
         assert_eq!(link, "<?q=a+b%26c%3E&cursor=x-_>; rel=\"next\"");
     }
 }

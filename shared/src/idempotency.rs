@@ -33,7 +33,7 @@ impl Key {
     }
 }
 
-/// What was asked, as a hash: another payload under the same key is refused.
+/// A text as a hash. Of what was asked, so that another payload under the same key is refused; of what may be long or nobody's business.
 pub fn fingerprint(payload: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_bytes()))
 }

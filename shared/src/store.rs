@@ -42,7 +42,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::builders::{PutBuilder, UpdateBuilder};
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -261,6 +261,12 @@ fn refused_item(error: SdkError<UpdateItemError>) -> Result<Option<Item>> {
 fn updates(update: UpdateBuilder) -> Result<TransactWriteItem> {
     let update = update.build().map_err(|error| Error::Internal(error.to_string()))?;
     Ok(TransactWriteItem::builder().update(update).build())
+}
+
+/// A put as one of a transaction's writes.
+fn puts(put: PutBuilder) -> Result<TransactWriteItem> {
+    let put = put.build().map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(TransactWriteItem::builder().put(put).build())
 }
 
 fn to_item(value: impl Serialize) -> Result<Item> {

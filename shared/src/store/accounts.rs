@@ -5,6 +5,7 @@
 //! `granted = tokens + reservations + spent`.
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -12,7 +13,8 @@ use uuid::Uuid;
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
 use super::{
-    Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item,
+    Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, puts, refused_item, s, send, to_item,
+    updates,
 };
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
@@ -30,6 +32,11 @@ const OUTDATED: usize = 20;
 /// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated closed id, other dead reservations, an
 /// account that counts no minutes yet.
 const CLEARINGS: u32 = 4;
+
+/// On what condition a reserve takes tokens: the account admits the caller and has enough, this reservation is a new one, and no limit is reached.
+const RESERVES: &str = "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
+    AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit \
+    AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
 
 /// The seconds in which the chats of an account are counted together.
 const MINUTE: u64 = 60;
@@ -268,11 +275,7 @@ impl Store {
                 "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one",
             )
-            .condition_expression(
-                "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
-                 AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit \
-                 AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)",
-            )
+            .condition_expression(RESERVES)
             .expression_attribute_names("#rid", &hold.rid)
             .expression_attribute_names("#session", &caller.session)
             .expression_attribute_values(":cost", n(hold.reservation.cost))
@@ -290,11 +293,8 @@ impl Store {
             .return_values_on_condition_check_failure(AllOld);
         #[cfg(feature = "seeded-bugs")]
         let update = match self.has(Bug::DeductWithoutGuard) {
-            true => update.condition_expression(
-                "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
-                 AND size(reservations) < :limit \
-                 AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)",
-            ),
+            true => update
+                .condition_expression(RESERVES.replace(" AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid)", "")),
             false => update,
         };
         let sent = send(|| update.clone().customize().interceptor(attempts.clone()).send()).await;
@@ -314,7 +314,7 @@ impl Store {
         let entry = Entry {
             user_id: hold.user_id.clone(),
             entry_id: chat.chat_id.clone(),
-            amount: -i64::try_from(hold.reservation.cost.get()).unwrap_or(i64::MAX),
+            amount: -hold.reservation.cost.signed(),
             kind: EntryKind::Chat,
             reason: "chat".into(),
             actor: hold.user_id.clone(),
@@ -322,15 +322,14 @@ impl Store {
             time: chat.time,
         };
         let mut writes = vec![
-            TransactWriteItem::builder().update(self.spend(hold, now)?).build(),
+            updates(self.spend(hold, now))?,
             self.put_new(&self.tables.chats, "attribute_not_exists(chat_id)", to_item(chat)?)?,
             self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", to_item(&entry)?)?,
         ];
         if let Some(record) = &hold.record {
             let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(record)?));
             let put = put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now").expression_attribute_values(":now", n(now));
-            let put = put.build().map_err(|error| Error::Internal(error.to_string()))?;
-            writes.push(TransactWriteItem::builder().put(put).build());
+            writes.push(puts(put)?);
         }
         #[cfg(feature = "seeded-bugs")]
         if self.has(Bug::ReplyBeforeSettling) {
@@ -346,7 +345,7 @@ impl Store {
         }
     }
 
-    fn spend(&self, hold: &Hold, now: u64) -> Result<Update> {
+    fn spend(&self, hold: &Hold, now: u64) -> UpdateBuilder {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut update = Update::builder().table_name(&self.tables.users).key("pk", s(&hold.account));
@@ -355,13 +354,8 @@ impl Store {
             set.push_str(", closed.#rid = :closed");
             update = update.expression_attribute_values(":closed", n(now + CLOSED));
         }
-        for (index, outdated) in hold.outdated.iter().enumerate() {
-            remove.push_str(&format!(", closed.#old{index}"));
-            update = update.expression_attribute_names(format!("#old{index}"), outdated);
-        }
-        for (index, over) in hold.minutes_over.iter().enumerate() {
-            remove.push_str(&format!(", minutes.#over{index}"));
-            update = update.expression_attribute_names(format!("#over{index}"), over);
+        for (name, key) in also(&mut remove, "closed", &hold.outdated).into_iter().chain(also(&mut remove, "minutes", &hold.minutes_over)) {
+            update = update.expression_attribute_names(name, key);
         }
         let update = update
             .update_expression(set + &remove)
@@ -379,7 +373,7 @@ impl Store {
             ),
             false => update,
         };
-        update.build().map_err(|error| Error::Internal(error.to_string()))
+        update
     }
 
     async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
@@ -411,9 +405,8 @@ impl Store {
             set.push_str(", closed.#rid = :closed");
             update = update.expression_attribute_values(":closed", n(until));
         }
-        for (index, over) in minutes_over.iter().enumerate() {
-            remove.push_str(&format!(", minutes.#over{index}"));
-            update = update.expression_attribute_names(format!("#over{index}"), over);
+        for (name, key) in also(&mut remove, "minutes", minutes_over) {
+            update = update.expression_attribute_names(name, key);
         }
         let update = update
             .update_expression(set + &remove)
@@ -456,14 +449,10 @@ impl Store {
             .expression_attribute_values(":id", s(&entry.user_id))
             .expression_attribute_values(":amount", n(change.amount()))
             .expression_attribute_values(":taken", n(taken))
-            .expression_attribute_values(":room", n(room))
-            .build();
+            .expression_attribute_values(":room", n(room));
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(month(entry.time)));
-        let writes = vec![
-            TransactWriteItem::builder().update(update.map_err(|error| Error::Internal(error.to_string()))?).build(),
-            self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", row)?,
-        ];
+        let writes = vec![updates(update)?, self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", row)?];
 
         let mut cleared = false;
         let mut patience = Patience::new();
@@ -508,8 +497,7 @@ impl Store {
 
     pub(super) fn put_new(&self, table: &str, condition: &str, item: Item) -> Result<TransactWriteItem> {
         let put = Put::builder().table_name(table).set_item(Some(item)).condition_expression(condition);
-        let put = put.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        puts(put.return_values_on_condition_check_failure(AllOld))
     }
 }
 
@@ -529,6 +517,16 @@ impl Hold {
 /// The key of the account with this key of a name.
 pub(super) fn account_key(name_key: &str) -> String {
     format!("user:{name_key}")
+}
+
+/// Removes these keys of a map of the account too: the names that the expression has for them.
+fn also<'k>(remove: &mut String, map: &str, keys: &'k [String]) -> Vec<(String, &'k String)> {
+    let named = |(index, key)| {
+        let name = format!("#{map}{index}");
+        remove.push_str(&format!(", {map}.{name}"));
+        (name, key)
+    };
+    keys.iter().enumerate().map(named).collect()
 }
 
 /// The minute that the second `now` is in.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::accounts::account_key;
 use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
-use super::{Patience, Store, Transaction, from_item, n, s, to_item, updates};
+use super::{Patience, Store, Transaction, from_item, n, puts, s, to_item, updates};
 use crate::auth::AccessToken;
 use crate::user::{Account, ProfileChange, key};
 use crate::{Error, Result};
@@ -147,6 +147,11 @@ impl Store {
     /// The account whose claim of the address with this key stands.
     pub async fn account_by_address(&self, address_key: &str) -> Result<Option<Account>> {
         let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
+        self.holder(&claim).await
+    }
+
+    /// The account behind a claim, if it stands.
+    pub(super) async fn holder(&self, claim: &Claim) -> Result<Option<Account>> {
         Ok(self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id))
     }
 
@@ -202,8 +207,7 @@ impl Store {
                 .expression_attribute_values(":other", s(&other.id))
                 .expression_attribute_values(":false", AttributeValue::Bool(false)),
         };
-        let put = put.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        puts(put.return_values_on_condition_check_failure(AllOld))
     }
 
     /// The write that gives up the address that an account has, if it has one.
@@ -217,8 +221,7 @@ impl Store {
 
     /// The write that takes its address from the account behind a claim, if that account stands.
     async fn strip_address(&self, claim: &Claim) -> Result<Option<TransactWriteItem>> {
-        let holder = self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id);
-        let Some(holder) = holder else { return Ok(None) };
+        let Some(holder) = self.holder(claim).await? else { return Ok(None) };
         let update = Update::builder()
             .table_name(&self.tables.users)
             .key("pk", s(&holder.pk))

@@ -5,16 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Store, applied, from_item, n, refused_item, s, send};
+use super::{Store, applied, from_item, n, refused_item, s, send, updates};
 use crate::config::Config;
+use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 use crate::user::Email;
 use crate::{Error, Result};
@@ -83,7 +81,7 @@ fn share(login: &str, most: u32) -> u32 {
 
 /// Hashed: what strangers type may be long, and may be a password in the wrong field.
 fn login_key(login: &str) -> String {
-    format!("attempt:login:{}", BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, login.as_bytes())))
+    format!("attempt:login:{}", fingerprint(login))
 }
 
 fn this_hour(network: &str, now: u64) -> String {
@@ -238,10 +236,8 @@ impl Store {
             .expression_attribute_values(":none", n(0))
             .expression_attribute_values(":one", n(1))
             .expression_attribute_values(":most", n(quota.most))
-            .expression_attribute_values(":ends", n((quota.now / HOUR + 1) * HOUR))
-            .build()
-            .map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().update(update).build())
+            .expression_attribute_values(":ends", n((quota.now / HOUR + 1) * HOUR));
+        updates(update)
     }
 }
 

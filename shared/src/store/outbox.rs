@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Store, Transaction, applied, from_item, n, s, send, to_item};
+use super::{Store, Transaction, applied, from_item, n, puts, s, send, to_item};
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 use crate::user::{Account, Email};
@@ -139,8 +139,7 @@ impl Store {
         let pause = Pause { pk: format!("mailed:{whom}"), request: request.to_owned(), expires_at: now + PAUSE };
         let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(&pause)?));
         let put = put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now").expression_attribute_values(":now", n(now));
-        let put = put.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        puts(put.return_values_on_condition_check_failure(AllOld))
     }
 }
 

@@ -203,6 +203,16 @@ impl Store {
         applied(send(|| delete.clone().send()).await).map(drop)
     }
 
+    /// Ends one session of the caller's account and deletes it last: without it nobody would find the way here again, and what fails in
+    /// between can be sent again.
+    ///
+    /// # Errors
+    /// Those of [`Store::end`].
+    pub async fn end_session(&self, caller: &AccessToken, session: &Session, now: u64) -> Result<()> {
+        self.end(caller, Ending::One { session: session.id(), ends: session.ends }, now).await?;
+        self.delete_session(&caller.user_id, session.id()).await
+    }
+
     /// Ends one session of the caller's account or all of them: from here on none of their tokens opens anything. What has ended already
     /// stays so, and is a success.
     ///

@@ -84,7 +84,7 @@ impl Store {
         let grant = Entry {
             user_id: account.id.clone(),
             entry_id: account.id.clone(),
-            amount: i64::try_from(account.granted.get()).unwrap_or(i64::MAX),
+            amount: account.granted.signed(),
             kind: EntryKind::Grant,
             reason: new.reason.into(),
             actor: account.id.clone(),
@@ -154,7 +154,7 @@ impl Store {
         let (account, claim) = tokio::try_join!(self.account_by_key(login), self.claim(login))?;
         match (account, claim) {
             (Some(account), _) => Ok(Some(account)),
-            (None, Some(claim)) => Ok(self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id)),
+            (None, Some(claim)) => self.holder(&claim).await,
             (None, None) => Ok(None),
         }
     }
