@@ -3,11 +3,13 @@
 //! Each file begins with its routes and holds one public function, `handle`. [`ROUTES`] and [`ENDPOINTS`] list them all; a test holds
 //! both against the template, the binaries, the events and the first line of each file.
 
+pub mod account_delete;
 pub mod balance;
 pub mod chat;
 pub mod chat_history;
 pub mod email_resend;
 pub mod email_verify;
+pub mod erase;
 pub mod health;
 pub mod jwks;
 pub mod ledger;
@@ -54,6 +56,7 @@ macro_rules! endpoints {
 }
 
 endpoints!(
+    account_delete,
     balance,
     chat,
     chat_history,
@@ -77,7 +80,7 @@ endpoints!(
 );
 
 /// What runs by the clock, or by what is written, and not by a request.
-pub const SCHEDULED: &[&str] = &["sweep", "mail"];
+pub const SCHEDULED: &[&str] = &["sweep", "erase", "mail"];
 
 /// Every route, without the trailing slash that each of them takes too.
 pub const ROUTES: &[Route] = &[
@@ -103,6 +106,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/user/ledger", "ledger"),
     route("GET", "/api/user/sessions", "sessions"),
     route("DELETE", "/api/user/sessions/{id}", "session_end"),
+    route("DELETE", "/api/user", "account_delete"),
     route("GET", "/api/health", "health"),
     route("GET", "/.well-known/jwks.json", "jwks"),
     route("ANY", "/", "not_found"),

@@ -80,6 +80,12 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// Erase what deleted accounts have left
+    Erase {
+        /// The folder that keeps users, chats and balances
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
     /// Give an account tokens, or take some
     Adjust {
         /// The account's name or e-mail address
@@ -139,6 +145,7 @@ impl Manage {
         let done = match self {
             Self::CreateAdmin { name, tokens, password_env, data } => create_admin(&data, &name, tokens, password_env).await,
             Self::Settle { data } => manage::settle(&data).await,
+            Self::Erase { data } => manage::erase(&data).await,
             Self::Adjust { name, amount, reason, data } => manage::adjust(&data, &name, amount, &reason).await,
             Self::Keys { data } => manage::keys(&data).await,
             Self::RotateKey { data } => manage::rotate_key(&data).await,

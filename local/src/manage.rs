@@ -1,7 +1,9 @@
 //! What an administrator does from a terminal: works on whatever store the environment names, or on the local one.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,7 +12,7 @@ use shared::auth::{NewPassword, Signer, keys};
 use shared::aws;
 use shared::clock::{self, Clock};
 use shared::config::{Config, SigningSecret};
-use shared::store::{Adjusted, Adjustment, NewAccount, PublicKey, Reason, Registered};
+use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Reason, Registered};
 use shared::user::{Account, Role, Username, login_key};
 use shared::{Change, Error, Tokens};
 
@@ -55,6 +57,9 @@ pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Resul
 
 async fn adjust_in(app: &App, name: &str, change: Change, reason: Reason) -> Result<String, String> {
     let account = find(app, name).await?;
+    if account.deleted.is_some() {
+        return Err(nobody(name));
+    }
     let adjustment = Adjustment::new(&account, change, reason, "manage", &app.clock);
     match app.store.adjust(&adjustment, app.clock.seconds()).await.map_err(sentence)? {
         Adjusted::Applied => {
@@ -85,6 +90,9 @@ pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     close(embedded).await;
     unlocked
 }
+
+/// How long erasing may go on where a person waits for it.
+const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How many accounts are audited at a time.
 const AT_A_TIME: usize = 8;
@@ -161,8 +169,8 @@ impl Report {
 }
 
 /// `1 row`, `2 rows`.
-fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
+    format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
 /// The account with this name or e-mail address.
@@ -272,6 +280,19 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
     }
     app.store.withdraw_key(kid).await.map_err(sentence)?;
     Ok(format!("What the key {kid} signed opens nothing any more within five minutes."))
+}
+
+/// Erases what deleted accounts have left, as the scheduled function does, and until nothing is left.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn erase(data: &Path) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let erased = app.store.erase(app.clock.seconds(), A_DAY).await;
+    close(embedded).await;
+    let Erased { accounts, items, gone } = erased.map_err(sentence)?;
+    let [items, accounts, gone] = [(items, "item"), (accounts, "deleted account"), (gone, "name")].map(|(number, what)| counted(number, what));
+    Ok(format!("{items} of {accounts} erased, {gone} free again"))
 }
 
 /// The store that the environment names (`USERS_TABLE` and the others), or the one of the data folder: through the process that runs

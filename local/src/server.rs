@@ -18,8 +18,8 @@ use crate::gateway::Gateway;
 use crate::mail::{Postman, Sent};
 use crate::template::{Function, Template};
 
-/// How often reservations whose lease is over are released, as the template says.
-const SWEEP: Duration = Duration::from_secs(300);
+/// How often what runs by the clock does so, as the template says.
+const OFTEN: Duration = Duration::from_secs(300);
 
 /// A server that answers.
 pub struct Server {
@@ -56,7 +56,6 @@ impl Server {
         let apps = apps.await?;
         let router = Gateway::new(&template, &apps)?.router().into_make_service_with_connect_info::<SocketAddr>();
         let (stop, stopped) = oneshot::channel();
-        let sweeper = tokio::spawn(sweep_often(apps.get("sweep").cloned()));
         let postman = apps.get("mail").and_then(|app| Postman::new(app.clone(), data));
         let mails = postman.as_ref().map(Postman::sent);
         let carrying = tokio::spawn(async move {
@@ -64,13 +63,17 @@ impl Server {
                 postman.work().await;
             }
         });
+        let scheduled = [
+            tokio::spawn(often(apps.get("sweep").cloned(), functions::sweep::work)),
+            tokio::spawn(often(apps.get("erase").cloned(), functions::erase::work)),
+        ];
         let server = tokio::spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
             if let Err(error) = served.await {
                 tracing::error!(%error, "the server stopped");
             }
-            sweeper.abort();
             carrying.abort();
+            scheduled.iter().for_each(JoinHandle::abort);
         });
         Ok(Self { url, dynamo, clock, apps, mails, stop, server })
     }
@@ -83,14 +86,14 @@ impl Server {
     }
 }
 
-/// What the template's schedule does on AWS.
-async fn sweep_often(app: Option<App>) {
+/// What the template's schedules do on AWS.
+async fn often<F: Future<Output = shared::Result<()>>>(app: Option<App>, work: fn(App) -> F) {
     let Some(app) = app else { return };
     loop {
-        if let Err(error) = functions::sweep::work(app.clone()).await {
-            tracing::error!(cause = error.cause(), "the sweep failed");
+        if let Err(error) = work(app.clone()).await {
+            tracing::error!(cause = error.cause(), "the scheduled work failed");
         }
-        tokio::time::sleep(SWEEP).await;
+        tokio::time::sleep(OFTEN).await;
     }
 }
 

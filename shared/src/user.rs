@@ -187,6 +187,9 @@ pub struct Account {
     pub revoked: BTreeMap<String, u64>,
     /// When it was registered, in milliseconds since 1970.
     pub created: u64,
+    /// The second at which it was deleted: what stands since then is a tombstone, which keeps the name taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<u64>,
     /// Random: tells a retried registration from another one, and seals this account's page cursors.
     pub nonce: String,
     /// Partition of the index by_time: `<yyyy-mm>#<shard>`.
@@ -406,6 +409,7 @@ mod tests {
             auth_epoch: 1,
             revoked: BTreeMap::new(),
             created: 0,
+            deleted: None,
             nonce: String::new(),
             month: String::new(),
             shard: String::new(),

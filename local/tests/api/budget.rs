@@ -253,6 +253,8 @@ async fn each_request_costs_what_the_documentation_says() {
     let access = cat.log_in().await.is(200)["access"].as_str().unwrap().to_owned();
     let new = json!({ "current_password": cat.password, "new_password": "secret789" });
     counted.count("change of the password", 200, "password_change", "/api/user/password", &access, new).await;
+    let cat = counted.api.person("cat").await;
+    counted.count("deletion of an account", 202, "account_delete", "/api/user", &cat.access, json!({ "password": cat.password })).await;
     let documented = documented();
     let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);
     let wrong: Vec<_> = counted.costs.keys().chain(documented.keys()).filter(differ).map(|name| (name, counted.costs.get(name))).collect();

@@ -265,6 +265,24 @@ async fn somebody_with_too_many_failures_is_let_in_again_beside_a_running_server
 }
 
 #[tokio::test]
+async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
+    let folder = Folder::new();
+    let manage = |command: &str| String::from_utf8(run(&["manage", command, "--data", folder.path()]).stdout).unwrap();
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let (_, registered) = server.post("/api/register", ann()).await;
+    let token = registered["access"].as_str().unwrap();
+    assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.0, 200);
+    let delete = Client::new().delete(format!("{}/api/user", server.url)).bearer_auth(token).json(&json!({ "password": "secret123" }));
+    assert_eq!(delete.send().await.unwrap().status(), 202);
+    assert_eq!(manage("erase"), "1 item of 1 deleted account erased, 0 names free again\n");
+    assert_eq!(manage("erase"), "0 items of 0 deleted accounts erased, 0 names free again\n");
+    assert_eq!(manage("audit"), "1 account, 2 rows, no difference\n");
+    let adjusted = run(&["manage", "adjust", "ann", "1", "--reason", "x", "--data", folder.path()]);
+    assert_eq!(String::from_utf8(adjusted.stderr).unwrap(), "error: No account has the name \"ann\".\n");
+    server.interrupt();
+}
+
+#[tokio::test]
 async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     let folder = Folder::new();
     let port = free_port();

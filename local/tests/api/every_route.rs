@@ -65,12 +65,12 @@ async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
 }
 
 async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let body = json!({ "message": "hi", "current_password": "not-the-one", "new_password": "another-one" });
+    let body = json!({ "message": "hi", "current_password": "not-the-one", "new_password": "another-one", "password": "not-the-one" });
     api.send(method(route.method), path, headers, has_a_body(route).then_some(body)).await
 }
 
 fn has_a_body(route: &Route) -> bool {
-    matches!(route.method, "POST" | "PATCH")
+    matches!(route.method, "POST" | "PATCH") || route.endpoint == "account_delete"
 }
 
 async fn ask_as(person: &Person, route: &Route) -> Answer {
@@ -81,7 +81,7 @@ async fn ask_as(person: &Person, route: &Route) -> Answer {
 async fn grants(person: &Person, route: &Route) {
     let answer = ask_as(person, route).await;
     match route.endpoint {
-        "password_change" => drop(answer.expect(403, "wrong_password")),
+        "account_delete" | "password_change" => drop(answer.expect(403, "wrong_password")),
         "email_resend" => drop(answer.expect(409, "nothing_to_verify")),
         "session_end" => drop(answer.expect(404, "not_found")),
         _ => drop(answer.is(200)),

@@ -6,6 +6,7 @@
 
 mod adjustments;
 mod chats;
+mod deletions;
 mod log_outs;
 mod logins;
 mod refreshes;
@@ -26,6 +27,7 @@ use lambda_http::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::chat::Chat;
+use shared::http::{self, Route};
 use shared::store::{Bug, Entry, EntryKind, NewAccount, Registered, Session, Store};
 use shared::user::{Account, Email, Role, Username};
 use shared::{App, Tokens};
@@ -198,17 +200,16 @@ async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Accou
     (account, session)
 }
 
-/// What API Gateway sends for a request: a POST where there is a body, else a GET, or a DELETE where that is all that can be asked for.
+/// What API Gateway sends for a request: a GET or a DELETE, or where there is a body what the path takes with one.
 pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
     let mut all = json!({ "host": "x", "content-type": "application/json" });
     for (name, value) in headers {
         all[*name] = json!(value);
     }
-    let method = match path {
-        _ if !body.is_null() => "POST",
-        _ if path.starts_with("/api/user/sessions/") => "DELETE",
-        _ => "GET",
-    };
+    let serves = |route: &&Route| route.method != "ANY" && http::parameters(route.path, path).is_some();
+    let mut methods: Vec<&str> = ROUTES.iter().filter(serves).map(|route| route.method).collect();
+    methods.sort_by_key(|method| (*method == "GET") != body.is_null());
+    let method = methods[0];
     let event = json!({
         "resource": path, "path": path, "httpMethod": method, "queryStringParameters": {}, "headers": all,
         "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },
@@ -497,7 +498,7 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
     let mut plans = Vec::new();
     for operation in calls {
         let nth = seen.entry(operation).and_modify(|count| *count += 1).or_insert(1);
-        let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "Scan"];
+        let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem", "Query", "Scan"];
         let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
             // What is done and answered isn't sent again.

@@ -51,6 +51,8 @@ pub enum Fault {
     Again,
     /// Dropped, and kept for [`Lane::deliver`]: it only comes late.
     Late,
+    /// A batch of which nothing was done, with a reply that says so.
+    Unprocessed,
     /// Never sent on and never answered: the moment to kill who asked.
     StallBefore,
     /// Done and never answered.
@@ -59,7 +61,7 @@ pub enum Fault {
 
 impl Fault {
     /// Those that end by themselves.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Fail500Before,
         Self::Fail500After,
         Self::ResetBefore,
@@ -74,13 +76,16 @@ impl Fault {
         Self::Garbled,
         Self::Again,
         Self::Late,
+        Self::Unprocessed,
     ];
 
     /// Whether DynamoDB could do this to this operation.
     pub fn suits(self, operation: &str) -> bool {
         match self {
-            Self::Conflict => !matches!(operation, "GetItem" | "Query" | "Scan"),
+            // A batch names what was in the way of another write among what it didn't do.
+            Self::Conflict => !matches!(operation, "GetItem" | "Query" | "Scan" | "BatchWriteItem"),
             Self::InProgress | Self::Mismatch => operation == "TransactWriteItems",
+            Self::Unprocessed => operation == "BatchWriteItem",
             _ => true,
         }
     }
@@ -397,6 +402,7 @@ async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
         Some(Fault::Exceeded) => Some(failure(400, &dynamodb("ProvisionedThroughputExceededException"), json!({}))),
         Some(Fault::Conflict) => Some(conflict(&operation, &body)),
         Some(Fault::InProgress) => Some(failure(400, &dynamodb("TransactionInProgressException"), json!({}))),
+        Some(Fault::Unprocessed) => Some(unprocessed(&body)),
         Some(Fault::Mismatch) => Some(failure(400, &dynamodb("IdempotentParameterMismatchException"), json!({}))),
         Some(Fault::Expired) => Some(failure(400, "com.amazon.coral.service#ExpiredTokenException", json!({}))),
         _ => None,
@@ -473,6 +479,12 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
     let mut reasons = vec![json!({ "Code": "None" }); sent["TransactItems"].as_array().unwrap().len()];
     reasons[0] = json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
     failure(400, &dynamodb("TransactionCanceledException"), json!({ "CancellationReasons": reasons }))
+}
+
+/// A batch of which nothing was done.
+fn unprocessed(body: &Bytes) -> Response {
+    let sent: Value = serde_json::from_slice(body).unwrap();
+    Response::new(Body::from(json!({ "UnprocessedItems": sent["RequestItems"] }).to_string()))
 }
 
 /// A failure in DynamoDB's form.

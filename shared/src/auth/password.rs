@@ -5,6 +5,9 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use icu_normalizer::ComposingNormalizer;
 use tokio::sync::Semaphore;
 
@@ -135,6 +138,16 @@ fn hash(password: &str) -> Result<String> {
     hash.map(|hash| hash.to_string()).map_err(|error| Error::Internal(format!("argon2: {error}")))
 }
 
+/// What takes the place of a deleted account's hash: one of today's strength, which costs the same to check, and was made from no password.
+pub fn none() -> Result<String> {
+    let mut bytes = [0_u8; 48];
+    rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
+    let (salt, hash) = bytes.split_at(16);
+    let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
+    let (memory, passes, lanes) = (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
+    Ok(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"))
+}
+
 #[cfg(test)]
 mod tests {
     use argon2::{Algorithm, Version};
@@ -161,6 +174,21 @@ mod tests {
         assert_eq!(passwords.check("secret124", Some(weak.clone())).await, Ok(Verdict::Wrong));
         let Ok(Verdict::Rehash(strong)) = passwords.check("secret123", Some(weak)).await else { panic!("not made anew") };
         assert_eq!(passwords.check("secret123", Some(strong)).await, Ok(Verdict::Right));
+    }
+
+    #[tokio::test]
+    async fn no_password_opens_what_has_none_and_the_answer_is_only_that() {
+        let hash = none().unwrap();
+        let parsed = PasswordHash::new(&hash).unwrap();
+        let real = Passwords::new().hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
+        let real = PasswordHash::new(&real).unwrap();
+        assert_eq!((parsed.algorithm, parsed.version, &parsed.params), (real.algorithm, real.version, &real.params));
+        let lengths = |hash: &PasswordHash| (hash.salt.as_ref().map(|salt| salt.as_ref().len()), hash.hash.as_ref().map(|hash| hash.len()));
+        assert_eq!(lengths(&parsed), lengths(&real));
+        assert_ne!(hash, none().unwrap());
+        for password in ["", "secret123", &hash] {
+            assert_eq!(Passwords::new().check(password, Some(hash.clone())).await, Ok(Verdict::Wrong));
+        }
     }
 
     #[tokio::test]

@@ -444,7 +444,10 @@ impl Store {
             .table_name(&self.tables.users)
             .key("pk", s(&account))
             .update_expression("SET tokens = tokens + :amount, granted = granted + :amount")
-            .condition_expression("id = :id AND tokens >= :taken AND granted >= :taken AND granted <= :room AND attribute_not_exists(closed.#entry)")
+            .condition_expression(
+                "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
+                 AND attribute_not_exists(closed.#entry)",
+            )
             .expression_attribute_names("#entry", &entry.entry_id)
             .expression_attribute_values(":id", s(&entry.user_id))
             .expression_attribute_values(":amount", n(change.amount()))
@@ -465,7 +468,8 @@ impl Store {
             if self.has_entry(&entry.user_id, &entry.entry_id).await? {
                 return Ok(Adjusted::Applied);
             }
-            let Some(standing) = standing.filter(|standing| standing.id == entry.user_id) else { return Ok(Adjusted::Gone) };
+            let standing = standing.filter(|standing| standing.id == entry.user_id && standing.deleted.is_none());
+            let Some(standing) = standing else { return Ok(Adjusted::Gone) };
             let refused = match standing.balance(now) {
                 balance if balance < taken => Some(Adjusted::TooLittle(balance)),
                 _ if standing.granted > room => Some(Adjusted::TooMuch),

@@ -25,28 +25,41 @@ impl Store {
     pub async fn sweep(&self, now: u64) -> Result<Swept> {
         let mut swept = Swept::default();
         let mut unreadable = None;
-        let mut start: Option<Item> = None;
+        let mut start = None;
         loop {
-            let scan = self.client.scan().table_name(&self.tables.users).index_name("due").set_exclusive_start_key(start);
-            let page = scan.send().await?;
-            for item in page.items.unwrap_or_default() {
-                let due = item.get("due").and_then(|due| due.as_n().ok()).and_then(|due| due.parse::<u64>().ok());
-                let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
-                let (Some(due), Some(pk)) = (due, pk) else { return Err(Error::Internal("an item of the index due without its keys".into())) };
-                if due <= now {
-                    swept.accounts += 1;
-                    match self.sweep_account(pk, due, now).await {
-                        Ok(released) => swept.released += released,
-                        Err(error @ Error::Internal(_)) => unreadable = Some(error),
-                        Err(error) => return Err(error),
-                    }
+            let (accounts, next) = self.come_due("due", now, start).await?;
+            for (pk, due) in accounts {
+                swept.accounts += 1;
+                match self.sweep_account(&pk, due, now).await {
+                    Ok(released) => swept.released += released,
+                    Err(error @ Error::Internal(_)) => unreadable = Some(error),
+                    Err(error) => return Err(error),
                 }
             }
-            match page.last_evaluated_key {
-                Some(key) => start = Some(key),
-                None => return unreadable.map_or(Ok(swept), Err),
+            if next.is_none() {
+                return unreadable.map_or(Ok(swept), Err);
+            }
+            start = next;
+        }
+    }
+
+    /// A page of a sparse index whose key is a second, of the index's own name: the accounts whose second has come at `now`, and where the
+    /// next page begins.
+    pub(super) async fn come_due(&self, index: &str, now: u64, start: Option<Item>) -> Result<(Vec<(String, u64)>, Option<Item>)> {
+        let scan = self.client.scan().table_name(&self.tables.users).index_name(index).set_exclusive_start_key(start);
+        let page = scan.send().await?;
+        let mut due = Vec::new();
+        for item in page.items.unwrap_or_default() {
+            let second = item.get(index).and_then(|second| second.as_n().ok()).and_then(|second| second.parse::<u64>().ok());
+            let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
+            let (Some(second), Some(pk)) = (second, pk) else {
+                return Err(Error::Internal(format!("an item of the index {index} without its keys")));
+            };
+            if second <= now {
+                due.push((pk.clone(), second));
             }
         }
+        Ok((due, page.last_evaluated_key))
     }
 
     async fn sweep_account(&self, pk: &str, due: u64, now: u64) -> Result<usize> {

@@ -65,6 +65,7 @@ impl NewAccount {
             auth_epoch: 1,
             revoked: Default::default(),
             created,
+            deleted: None,
             nonce: Uuid::new_v4().to_string(),
             month: format!("{}#{shard}", month(created)),
             shard: shard.to_string(),

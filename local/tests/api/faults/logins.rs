@@ -42,6 +42,11 @@ impl LoggingIn {
     }
 }
 
+/// The hash of `secret123`.
+pub fn strong_hash() -> &'static str {
+    LoggingIn::Address.hash()
+}
+
 impl Scenario for LoggingIn {
     type Reply = Reply;
     type Own = ();

@@ -1,0 +1,319 @@
+//! `DELETE /api/user`, and the erasing that follows it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use futures_util::future::join_all;
+use local::dynamo;
+use local::template::Template;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::store::{Adjusted, Erased};
+use shared::{Error, auth};
+
+use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
+
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Person {
+    async fn deletes(&self, body: Value) -> Answer {
+        self.api.send(Method::DELETE, "/api/user/", &[("authorization", &self.bearer())], Some(body)).await
+    }
+
+    async fn is_deleted(&self) {
+        self.deletes(json!({ "password": self.password })).await.is(202);
+    }
+
+    async fn agrees(&self) {
+        assert_eq!(self.api.store().audit(&self.name).await.unwrap().differences, []);
+    }
+}
+
+async fn erase(api: &Api) -> Erased {
+    let app = &api.server().apps["erase"];
+    app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap()
+}
+
+fn erased(accounts: usize, items: usize, gone: usize) -> Erased {
+    Erased { accounts, items, gone }
+}
+
+async fn with_an_address(api: &Api) -> (Person, String) {
+    let email = format!("{}@Example.com", unique("Ann"));
+    (api.somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" })).await, email)
+}
+
+/// What a refused log-in says.
+async fn refused(api: &Api, name: &str) -> Value {
+    let mut refused = api.log_in(json!({ "username": name, "password": "secret123" })).await.expect(401, "invalid_credentials");
+    refused["request_id"].take();
+    refused
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_dead_at_once_and_says_nothing_of_its_owner() {
+    let api = Api::start().await;
+    let (ann, email) = with_an_address(&api).await;
+    let again = ann.log_in().await.is(200);
+    ann.chat("hi").await.is(200);
+    let hash = api.account(&ann).await.password;
+    let reply = ann.deletes(json!({ "password": ann.password })).await.is(202);
+    assert_eq!(reply.as_object().unwrap().keys().collect::<Vec<_>>(), ["message"]);
+
+    for token in [&ann.access, &ann.token, again["access"].as_str().unwrap()] {
+        let ann = ann.using(token);
+        for path in ["/api/tokens/", "/api/user/profile/", "/api/chat/", "/api/user/ledger/"] {
+            ann.get(path).await.expect(401, "invalid_token");
+        }
+        ann.chat("hi").await.expect(401, "invalid_token");
+        ann.deletes(json!({ "password": ann.password })).await.expect(401, "invalid_token");
+    }
+    for refresh in [&ann.refresh, again["refresh"].as_str().unwrap()] {
+        api.refresh(refresh).await.expect(401, "invalid_token");
+    }
+    let nobody = refused(&api, &unique("nobody")).await;
+    for login in [ann.name.as_str(), &email] {
+        assert_eq!(refused(&api, login).await, nobody);
+    }
+
+    let account = api.account(&ann).await;
+    assert_eq!((account.active, account.auth_epoch, account.email, account.key), (false, 2, None, None));
+    PasswordHash::new(&account.password).unwrap();
+    let users = api.items(&ann.id).await["UsersTable"].iter().map(Value::to_string).collect::<String>().to_lowercase();
+    for personal in [&email.to_lowercase(), &hash] {
+        assert!(!users.contains(personal), "{personal} in {users}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_password_deletes() {
+    let api = Api::start().await;
+    let ((ann, _), ben) = (with_an_address(&api).await, api.person("ben").await);
+    let before = api.items(&ann.id).await;
+    for wrong in ["secret12", "SECRET123", " secret123", &"x".repeat(300), &api.account(&ann).await.password] {
+        ann.deletes(json!({ "password": wrong })).await.expect(403, "wrong_password");
+    }
+    for missing in [json!({}), json!({ "password": "" }), json!({ "password": null }), json!({ "password": 5 })] {
+        let refused = ann.deletes(missing).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["password"].is_array(), "{refused}");
+    }
+    let bearer = ann.bearer();
+    for body in ["", "[]", "{", "\"secret123\""] {
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        api.raw(Method::DELETE, "/api/user/", &headers, body.into()).await.expect(400, "malformed_request");
+    }
+    ben.deletes(json!({ "password": "wrong-password", "id": ann.id, "username": ann.name })).await.expect(403, "wrong_password");
+    assert_eq!(api.items(&ann.id).await, before);
+    ann.profile().await.is(200);
+    ann.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn of_deletions_at_once_none_fails() {
+    let api = Api::start().await;
+    let (ann, _) = with_an_address(&api).await;
+    let answers = join_all((0..6).map(|_| ann.deletes(json!({ "password": ann.password })))).await;
+    assert!(answers.iter().any(|answer| answer.status == 202), "{answers:?}");
+    for answer in answers {
+        if answer.status != 202 {
+            answer.expect(401, "invalid_token");
+        }
+    }
+    assert_eq!(api.account(&ann).await.auth_epoch, 2);
+}
+
+#[tokio::test]
+async fn an_address_is_free_at_once_and_a_name_after_a_day() {
+    let api = Api::own(&[]).await;
+    let (ann, email) = with_an_address(&api).await;
+    let registration = json!({ "username": ann.name, "password": "another-secret" });
+    ann.is_deleted().await;
+    api.somebody(json!({ "username": unique("ben"), "email": email, "password": "secret123" })).await;
+
+    assert_eq!(erase(&api).await, erased(1, 0, 0));
+    api.register(registration.clone()).await.expect(409, "username_taken");
+    api.server().clock.advance(DAY - Duration::from_secs(2));
+    assert_eq!(erase(&api).await, Erased::default(), "who waits for the day to end is not looked at");
+    api.register(registration.clone()).await.expect(409, "username_taken");
+    api.server().clock.advance(Duration::from_secs(3));
+    assert_eq!(erase(&api).await, erased(1, 0, 1));
+    api.register(registration).await.is(201);
+    assert_eq!(erase(&api).await, Erased::default(), "accounts that live are in no index");
+}
+
+#[tokio::test]
+async fn a_registration_under_its_key_comes_not_back_to_a_deleted_account() {
+    let api = Api::start().await;
+    let registration = json!({ "username": unique("ann"), "password": "secret123" });
+    let register = || api.send(Method::POST, "/api/register/", &[("idempotency-key", "k1")], Some(registration.clone()));
+    let ann = Person::of(&api, &registration, &register().await.is(201));
+    ann.is_deleted().await;
+    register().await.expect(409, "username_taken");
+}
+
+#[tokio::test]
+async fn a_new_account_of_the_name_sees_nothing_of_the_old_one() {
+    let api = Api::own(&[]).await;
+    let (ann, _) = with_an_address(&api).await;
+    for message in ["one", "two"] {
+        ann.chat(message).await.is(200);
+    }
+    let (history, ledger) = (ann.history("?limit=1").await.next_page().unwrap(), ann.get("/api/user/ledger/?limit=1").await.next_page().unwrap());
+    ann.agrees().await;
+    ann.is_deleted().await;
+    ann.agrees().await;
+    assert_eq!(erase(&api).await, erased(1, 2, 0));
+    ann.agrees().await;
+    api.server().clock.advance(DAY);
+    assert_eq!(erase(&api).await, erased(1, 0, 1));
+    ann.agrees().await;
+
+    let new = api.somebody(json!({ "username": ann.name, "password": "another-secret" })).await;
+    assert_eq!(new.history("").await.is(200), json!([]));
+    assert_eq!(new.get("/api/user/ledger/").await.is(200).as_array().unwrap().len(), 1);
+    assert_eq!(new.balance().await, GRANT);
+    assert_eq!(new.profile().await.is(200)["email"], json!(null));
+    new.history(&history).await.expect(400, "invalid_cursor");
+    new.get(&format!("/api/user/ledger/{ledger}")).await.expect(400, "invalid_cursor");
+    for token in [&ann.access, &ann.token] {
+        ann.using(token).profile().await.expect(401, "invalid_token");
+    }
+    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    api.log_in(json!({ "username": ann.name, "password": ann.password })).await.expect(401, "invalid_credentials");
+    let items = api.items("").await;
+    let kept: Vec<_> = items["LedgerTable"].iter().filter(|row| row["user_id"] == ann.id.as_str()).collect();
+    assert_eq!(kept.len(), 3, "the ledger stays: {kept:?}");
+    assert!(!items["UsersTable"].iter().chain(&items["ChatsTable"]).any(|item| item.to_string().contains(&ann.id)), "{items:?}");
+    new.agrees().await;
+}
+
+/// Writes so many items of somebody's into the table of chats, behind the API's back.
+async fn has_chats(ann: &Person, count: usize) {
+    let put = |index: usize| {
+        let item = PutRequest::builder().item("user_id", AttributeValue::S(ann.id.clone())).item("chat_id", AttributeValue::S(format!("{index:08}")));
+        WriteRequest::builder().put_request(item.item("message", AttributeValue::S("x".repeat(1500))).build().unwrap()).build()
+    };
+    let puts: Vec<_> = (0..count).map(put).collect();
+    for some in puts.chunks(25) {
+        let batch = dynamo::client(&ann.api.dynamodb).batch_write_item().request_items("ChatsTable", some.to_vec());
+        assert!(batch.send().await.unwrap().unprocessed_items.is_none_or(|left| left.is_empty()));
+    }
+}
+
+async fn items_of(api: &Api, person: &Person) -> usize {
+    api.items("").await["ChatsTable"].iter().filter(|item| item["user_id"] == person.id.as_str()).count()
+}
+
+#[tokio::test]
+async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ben.chat("hi").await.is(200);
+    has_chats(&ann, 1203).await;
+    ann.is_deleted().await;
+
+    let app = &api.server().apps["erase"];
+    assert_eq!(app.store.erase(app.clock.seconds(), Duration::ZERO).await, Ok(Erased::default()));
+    assert_eq!(items_of(&api, &ann).await, 1203, "no time, no work");
+    let mut gone = 0;
+    for time in [1, 2, 3] {
+        gone += app.store.erase(app.clock.seconds(), Duration::from_millis(time)).await.unwrap().items;
+    }
+    assert_eq!(items_of(&api, &ann).await, 1203 - gone);
+    assert_eq!(erase(&api).await, erased(1, 1203 - gone, 0));
+    assert_eq!((items_of(&api, &ann).await, items_of(&api, &ben).await), (0, 1));
+    assert_eq!(erase(&api).await, Erased::default());
+}
+
+#[tokio::test]
+async fn erasings_at_once_erase_once() {
+    let api = Api::own(&[]).await;
+    let people = join_all((0..3).map(|_| api.person("ann"))).await;
+    for ann in &people {
+        has_chats(ann, 60).await;
+        ann.is_deleted().await;
+    }
+    join_all((0..4).map(|_| erase(&api))).await;
+    assert!(api.items("").await["ChatsTable"].is_empty());
+    api.server().clock.advance(DAY);
+    let gone: usize = join_all((0..4).map(|_| erase(&api))).await.iter().map(|erased| erased.gone).sum();
+    assert_eq!(gone, people.len());
+    assert!(api.items("").await["UsersTable"].is_empty(), "nobody came back as a ghost");
+}
+
+#[tokio::test]
+async fn a_chat_under_way_settles_or_is_given_back_before_the_account_is_gone() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let slow = tokio::spawn({
+        let ann = ann.clone();
+        async move { ann.chat("!slow 1500").await }
+    });
+    let dies = tokio::spawn({
+        let ben = ben.clone();
+        async move { drop(ben.chat("!hang").await) }
+    });
+    for person in [&ann, &ben] {
+        while api.account(person).await.reservations.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        person.is_deleted().await;
+        person.agrees().await;
+    }
+    assert_eq!(erase(&api).await, erased(2, 0, 0));
+    assert_eq!(slow.await.unwrap().is(200)["tokens"], GRANT - PRICE, "who was let in is answered");
+    ann.agrees().await;
+    assert_eq!(api.account(&ann).await.spent.get(), PRICE);
+    assert_eq!(erase(&api).await, erased(2, 1, 0));
+
+    api.server().clock.advance(DAY);
+    assert_eq!(erase(&api).await, erased(2, 0, 1), "what is held keeps the account");
+    let sweep = &api.server().apps["sweep"];
+    sweep.store.sweep(sweep.clock.seconds()).await.unwrap();
+    ben.agrees().await;
+    assert_eq!(api.account(&ben).await.tokens.get(), GRANT);
+    dies.abort();
+    assert_eq!(erase(&api).await, erased(1, 0, 1));
+    let ids: HashSet<_> = api.items("").await["LedgerTable"].iter().map(|row| row["user_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, HashSet::from([ann.id, ben.id]));
+}
+
+#[tokio::test]
+async fn who_changes_the_address_meanwhile_is_deleted_with_the_new_one_and_who_ends_the_sessions_is_not() {
+    let api = Api::own(&[]).await;
+    let (ann, email) = with_an_address(&api).await;
+    let (store, hash) = (api.store(), auth::password::none().unwrap());
+    let seen = api.account(&ann).await;
+    let other = format!("{}@example.com", unique("ann"));
+    api.set(&ann, "email", AttributeValue::S(other.clone())).await;
+    let claim = dynamo::client(&api.dynamodb).put_item().table_name("UsersTable").item("pk", AttributeValue::S(format!("email:{other}")));
+    claim.item("id", AttributeValue::S(ann.id.clone())).send().await.unwrap();
+
+    let stale = shared::user::Account { auth_epoch: 0, ..seen.clone() };
+    assert_eq!(store.delete_account(&stale, &hash, 1).await, Err(Error::InvalidToken));
+    ann.profile().await.is(200);
+    store.delete_account(&seen, &hash, 1).await.unwrap();
+    let claims: Vec<String> = api.items("").await["UsersTable"].iter().map(|item| item["pk"].as_str().unwrap().to_owned()).collect();
+    assert!(!claims.contains(&format!("email:{other}")), "{claims:?}");
+    assert!(claims.contains(&format!("email:{}", email.to_lowercase())), "what isn't the account's address is left alone: {claims:?}");
+    store.delete_account(&seen, &hash, 1).await.unwrap();
+    assert_eq!(api.account(&ann).await.auth_epoch, 2, "deleted again, it stays so");
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_given_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.is_deleted().await;
+    assert_eq!(api.adjust(&ann, 500, "too late").await, Adjusted::Gone);
+    ann.agrees().await;
+}
+
+#[test]
+fn an_erasing_ends_before_its_function_does() {
+    let template = Template::load().unwrap();
+    let function = template.functions.iter().find(|function| function.name == "erase").unwrap();
+    assert!(functions::erase::TIME + 2 * shared::aws::OPERATION < Duration::from_secs(function.timeout));
+}

@@ -1,0 +1,216 @@
+//! Deletion: an account ends in one transaction, and what hangs on it is erased afterwards, however much it is.
+//!
+//! What stays is a tombstone in the sparse index `erasing`, at the second at which it is looked at next. [`Store::erase`] reads that index
+//! alone, so that what it costs doesn't grow with the accounts that live. Chats that were under way settle or are released as always;
+//! the tombstone stands until they have, and for a day at least. The ledger stays: it holds amounts under a random id.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, DeleteRequest, TransactWriteItem, Update, WriteRequest};
+use uuid::Uuid;
+
+use super::addresses::claim_key;
+use super::{Item, Patience, Store, Transaction, applied, from_item, n, s, send};
+use crate::user::{Account, key};
+use crate::{Error, Result};
+
+/// How long a name stays taken after its account was deleted, in seconds.
+const TAKEN: u64 = 24 * 3600;
+
+/// How many items one `BatchWriteItem` takes.
+const BATCH: usize = 25;
+
+/// What the erasing of deleted accounts has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Deleted accounts that were looked at.
+    pub accounts: usize,
+    /// Items of theirs that were erased.
+    pub items: usize,
+    /// Accounts of which nothing is left: their names are free again.
+    pub gone: usize,
+}
+
+impl Store {
+    /// Ends an account: its tokens open nothing from here on, its address is free, and whatever says whose it was is wiped. `account` is the
+    /// account as it was just read, and `no_password` a hash that no password has. Sent again, it is the success it was.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] where the account has ended its sessions since it was read; then it is not deleted.
+    pub async fn delete_account(&self, account: &Account, no_password: &str, now: u64) -> Result<()> {
+        let mut seen = account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let mut writes = vec![self.end_account(&seen, no_password, now)?];
+            writes.extend(self.free_address(&seen)?);
+            // A token of its own for each attempt: what it holds depends on what was read.
+            if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied) {
+                return Ok(());
+            }
+            let standing = self.account_by_key(&account.label).await?.filter(|standing| standing.id == account.id);
+            seen = standing.ok_or(Error::InvalidToken)?;
+            if seen.deleted.is_some() {
+                return Ok(());
+            }
+            if !seen.active || seen.auth_epoch != account.auth_epoch {
+                return Err(Error::InvalidToken);
+            }
+            // Its address has changed since.
+            if !patience.lasts().await {
+                return Err(Error::Unavailable("an account kept changing while it was to be deleted".into()));
+            }
+        }
+    }
+
+    /// The write that makes an account a tombstone, on condition that its sessions and its address are still what they are in `seen`. Its
+    /// numbers, reservations and closed ids stay as they are.
+    fn end_account(&self, seen: &Account, no_password: &str, now: u64) -> Result<TransactWriteItem> {
+        let same_address = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
+        let mut update = Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(&seen.pk))
+            .update_expression(
+                "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
+                 REMOVE email, email_verified, pending_email, first_name, last_name, #key",
+            )
+            .condition_expression(format!("id = :id AND active = :true AND auth_epoch = :seen AND {same_address}"))
+            .expression_attribute_names("#password", "password")
+            .expression_attribute_names("#key", "key")
+            .expression_attribute_values(":id", s(&seen.id))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
+            .expression_attribute_values(":seen", n(seen.auth_epoch))
+            .expression_attribute_values(":next", n(seen.auth_epoch + 1))
+            .expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
+            .expression_attribute_values(":now", n(now))
+            .expression_attribute_values(":no_password", s(no_password));
+        if let Some(email) = &seen.email {
+            update = update.expression_attribute_values(":email", s(email));
+        }
+        let update = update.build().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// The write that gives up the address that an account has, if it has one.
+    fn free_address(&self, account: &Account) -> Result<Option<TransactWriteItem>> {
+        let Some(address) = &account.email else { return Ok(None) };
+        let delete = Delete::builder().table_name(&self.tables.users).key("pk", s(claim_key(&key(address))));
+        let delete = delete.condition_expression("attribute_not_exists(pk) OR id = :id").expression_attribute_values(":id", s(&account.id));
+        let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(Some(TransactWriteItem::builder().delete(delete).build()))
+    }
+
+    /// Erases what hangs on deleted accounts, for as long as `time` lasts; the next one goes on where this one ends. Two at once, or one that
+    /// is cut off, do no harm: every delete can be sent twice, and every other write is conditional. An account that can't be read stops no
+    /// other one; the erasing then fails at its end.
+    pub async fn erase(&self, now: u64, time: Duration) -> Result<Erased> {
+        let until = Instant::now() + time;
+        let mut erased = Erased::default();
+        let mut unreadable = None;
+        let mut start = None;
+        loop {
+            let (due, next) = self.come_due("erasing", now, start).await?;
+            for (pk, look) in due {
+                if Instant::now() >= until {
+                    return Ok(erased);
+                }
+                erased.accounts += 1;
+                match self.erase_account(&pk, look, now, until, &mut erased).await {
+                    Ok(()) => {}
+                    Err(error @ Error::Internal(_)) => unreadable = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if next.is_none() {
+                return unreadable.map_or(Ok(erased), Err);
+            }
+            start = next;
+        }
+    }
+
+    async fn erase_account(&self, pk: &str, look: u64, now: u64, until: Instant, erased: &mut Erased) -> Result<()> {
+        // Read before what hangs on it: once nothing is held any more, no chat can come.
+        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk)).consistent_read(true);
+        let Some(account) = get.send().await?.item.map(from_item::<Account>).transpose()? else { return Ok(()) };
+        let Some(deleted) = account.deleted else { return Ok(()) };
+        loop {
+            let left = self.left_of(&account.id).await?;
+            if left.is_empty() {
+                break;
+            }
+            for some in left.chunks(BATCH) {
+                if Instant::now() >= until {
+                    return Ok(());
+                }
+                self.delete_all(some).await?;
+                erased.items += some.len();
+            }
+        }
+        if !account.reservations.is_empty() {
+            return Ok(());
+        }
+        let free = deleted + TAKEN;
+        if now < free {
+            return self.look_again(&account, look, free).await;
+        }
+        erased.gone += usize::from(self.free_name(&account).await?);
+        Ok(())
+    }
+
+    /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left. (Sessions and finished idempotency keys, which
+    /// open and tell nothing without their account, end by their time.)
+    async fn left_of(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
+        let query = self.client.query().table_name(&self.tables.chats).key_condition_expression("user_id = :user").consistent_read(true);
+        let chats = query.expression_attribute_values(":user", s(user_id)).projection_expression("user_id, chat_id").send().await?;
+        Ok(chats.items.unwrap_or_default().into_iter().map(|key| (self.tables.chats.as_str(), key)).collect())
+    }
+
+    /// Deletes up to [`BATCH`] items. A busy table does a part, and names the rest.
+    async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
+        let mut requests = HashMap::<String, Vec<WriteRequest>>::new();
+        for (table, key) in keys {
+            let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().map_err(|error| Error::Internal(error.to_string()))?;
+            requests.entry((*table).to_owned()).or_default().push(WriteRequest::builder().delete_request(delete).build());
+        }
+        let mut patience = Patience::new();
+        loop {
+            let written = self.client.batch_write_item().set_request_items(Some(requests)).send().await?;
+            requests = written.unprocessed_items.unwrap_or_default();
+            if requests.is_empty() {
+                return Ok(());
+            }
+            if !patience.lasts().await {
+                return Err(Error::Unavailable("a batch of items was not deleted in time".into()));
+            }
+        }
+    }
+
+    /// Takes a tombstone out of the index until its name is to be free.
+    async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<()> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&account.pk))
+            .update_expression("SET erasing = :at")
+            .condition_expression("id = :id AND erasing = :look")
+            .expression_attribute_values(":id", s(&account.id))
+            .expression_attribute_values(":look", n(look))
+            .expression_attribute_values(":at", n(at));
+        applied(send(|| update.clone().send()).await).map(drop)
+    }
+
+    /// Deletes a tombstone, and says whether this was it that did.
+    async fn free_name(&self, account: &Account) -> Result<bool> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&account.pk))
+            .condition_expression("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
+            .expression_attribute_values(":id", s(&account.id))
+            .expression_attribute_values(":none", n(0));
+        applied(send(|| delete.clone().send()).await)
+    }
+}
