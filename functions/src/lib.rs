@@ -10,6 +10,7 @@ pub mod chat_history;
 pub mod email_resend;
 pub mod email_verify;
 pub mod erase;
+pub mod export;
 pub mod health;
 pub mod jwks;
 pub mod ledger;
@@ -62,6 +63,7 @@ endpoints!(
     chat_history,
     email_resend,
     email_verify,
+    export,
     health,
     jwks,
     ledger,
@@ -106,6 +108,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/user/ledger", "ledger"),
     route("GET", "/api/user/sessions", "sessions"),
     route("DELETE", "/api/user/sessions/{id}", "session_end"),
+    route("GET", "/api/user/export", "export"),
     route("DELETE", "/api/user", "account_delete"),
     route("GET", "/api/health", "health"),
     route("GET", "/.well-known/jwks.json", "jwks"),

@@ -11,11 +11,13 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use functions::{ENDPOINTS, Endpoint};
+use futures_util::StreamExt;
+use lambda_http::RequestExt;
 use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
-use lambda_http::{Body as LambdaBody, RequestExt};
 use serde_json::{Value, json};
 use shared::App;
+use shared::stream::Body as Streamed;
 use uuid::Uuid;
 
 use crate::template::Template;
@@ -82,18 +84,17 @@ async fn serve(State(gateway): State<Gateway>, ConnectInfo(address): ConnectInfo
         return refuse(StatusCode::BAD_REQUEST, "malformed_request", "The gateway could not read this request.");
     };
 
+    let ends = tokio::time::Instant::now() + function.timeout;
     // A task of its own: a client that goes away doesn't stop a Lambda function either.
     let (app, handle) = (function.app.clone(), function.endpoint.handle);
     let answer = tokio::spawn(tokio::time::timeout(function.timeout, async move { shared::http::answer(functions::ROUTES, handle, app, req).await }));
     match answer.await {
         Ok(Ok(reply)) => {
-            let (parts, body) = reply.into_parts();
-            let body = match body {
-                LambdaBody::Text(text) => Body::from(text),
-                LambdaBody::Binary(bytes) => Body::from(bytes),
-                _ => Body::empty(),
-            };
-            Response::from_parts(parts, body)
+            reply.map(|body| match body {
+                // A function that streams is ended at its time, with whatever it has sent.
+                Streamed::Pieces(pieces) => Body::new(Streamed::Pieces(Box::pin(pieces.take_until(tokio::time::sleep_until(ends))))),
+                whole => Body::new(whole),
+            })
         }
         _ => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The function did not answer, so this may have happened or not."),
     }

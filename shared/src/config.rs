@@ -53,6 +53,8 @@ pub struct Config {
     pub mail_from: Option<String>,
     /// `MAIL_URL`: the web page that mailed links lead to. Without one, mails hold the bare token.
     pub mail_url: Option<String>,
+    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function, which passes no streams on.
+    pub sam_local: bool,
 }
 
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and `LEDGER_TABLE`.
@@ -167,6 +169,7 @@ impl Config {
             allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
             mail_from: settings.address("MAIL_FROM")?,
             mail_url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
+            sam_local: settings.text("AWS_SAM_LOCAL", "false") == "true",
         })
     }
 }

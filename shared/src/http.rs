@@ -15,12 +15,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
+pub use lambda_http::Request;
 pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-pub use lambda_http::{Body, Request};
+
+pub use crate::stream::Body;
 
 use crate::idempotency::Key;
 use crate::limit::Limit;
 use crate::store::unknown_device;
+use crate::stream::Pieces;
 use crate::{App, Error, Result};
 
 /// What a handler gives: a reply, or the failure that the edge renders.
@@ -108,13 +111,26 @@ fn csv_cell(text: &str) -> String {
     }
 }
 
+/// 200 with JSON that `write` puts together piece by piece, for the client to keep as a file of this name. It goes on as fast as the client
+/// takes it. What can be refused must be refused before: where `write` fails, the reply only ends in the middle.
+pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let mut response = Response::new(Body::written_by(write));
+    let named = HeaderValue::try_from(format!("attachment; filename=\"{file}\"")).map_err(|error| Error::Internal(error.to_string()))?;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
+    Ok(response)
+}
+
 fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
     let body = serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(response(status, JSON, body))
 }
 
 fn response(status: StatusCode, content_type: HeaderValue, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Body::Text(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
@@ -289,7 +305,7 @@ where
 
     let _entered = span.enter();
     let (mut response, code) = match reply {
-        Ok(response) => (response, ""),
+        Ok(response) => (response.map(|body| body.watched(&request_id)), ""),
         Err(error) => {
             if let Some(cause) = error.cause() {
                 tracing::error!(code = error.code(), cause, "request failed");
@@ -436,7 +452,7 @@ mod tests {
     use super::*;
 
     fn with_body(content_type: &str, body: &str) -> Request {
-        let mut request = Request::new(Body::from(body));
+        let mut request = Request::new(body.into());
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
         request
     }
@@ -470,7 +486,7 @@ mod tests {
 
     #[test]
     fn the_scheme_is_bearer_or_token_in_any_case() {
-        let mut request = Request::new(Body::Empty);
+        let mut request = Request::default();
         assert_eq!(authorization(&request), Ok(None));
         for (value, token) in
             [("Bearer x", Ok(Some("x"))), ("tOKEN  x ", Ok(Some("x"))), ("Basic x", Err(Error::InvalidToken)), ("x", Err(Error::InvalidToken))]
@@ -558,11 +574,11 @@ mod tests {
             assert!(!wants_csv(&accepting(&[accept])), "{accept}");
         }
         assert!(wants_csv(&accepting(&["application/json;q=0.5", "text/csv"])));
-        assert!(!wants_csv(&Request::new(Body::Empty)));
+        assert!(!wants_csv(&Request::default()));
     }
 
     fn accepting(values: &[&'static str]) -> Request {
-        let mut request = Request::new(Body::Empty);
+        let mut request = Request::default();
         for value in values {
             request.headers_mut().append(header::ACCEPT, HeaderValue::from_static(value));
         }

@@ -11,7 +11,7 @@ use tracing::Level;
 use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::http::{self, Reply, Request, Route};
+use crate::http::{self, Reply, Request, Response, Route};
 use crate::mail::Carrier;
 use crate::{App, Result};
 
@@ -31,6 +31,25 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     run(routes, handle, async { App::start_issuing(Config::from_env()?, Clock::default()).await })
+}
+
+/// The same for an endpoint whose replies may be streams: the template gives its events `ResponseTransferMode: RESPONSE_STREAM`. SAM CLI can't
+/// pass streams on, and gets each reply whole.
+pub fn serve_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let connect = async { App::start(Config::from_env()?, Clock::default()).await };
+    start(connect, async move |app: App| {
+        if app.config.sam_local {
+            return serve_whole(routes, handle, app).await;
+        }
+        let answer = service_fn(move |req| {
+            let app = app.clone();
+            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
+        });
+        lambda_http::run_with_streaming_response(answer).await
+    })
 }
 
 /// Does `work` at each event of a schedule. A failure is logged; the next event tries again.
@@ -130,13 +149,21 @@ fn run<F>(routes: &'static [Route], handle: fn(App, Request) -> F, connect: impl
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    start(connect, async move |app: App| {
-        let answer = service_fn(move |req| {
-            let app = app.clone();
-            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
-        });
-        lambda_http::run(answer).await
-    })
+    start(connect, async move |app: App| serve_whole(routes, handle, app).await)
+}
+
+async fn serve_whole<F>(routes: &'static [Route], handle: fn(App, Request) -> F, app: App) -> Result<(), lambda_runtime::Error>
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let answer = service_fn(move |req| {
+        let app = app.clone();
+        async move {
+            let (parts, body) = http::answer(routes, handle, app, req).await.into_parts();
+            Ok::<_, Infallible>(Response::from_parts(parts, body.text().await))
+        }
+    });
+    lambda_http::run(answer).await
 }
 
 fn start<A>(connect: impl Future<Output = Result<A, ConfigError>>, serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>) -> ExitCode {

@@ -23,7 +23,6 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::types::{Item, item_size, write_capacity_units};
 use functions::{ENDPOINTS, ROUTES};
-use lambda_http::Body;
 use serde_json::{Value, json};
 use shared::App;
 use shared::config::Config;
@@ -147,9 +146,10 @@ impl Counted {
         }
         let handle = ENDPOINTS.iter().find(|known| known.name == endpoint).unwrap().handle;
         let response = shared::http::answer(ROUTES, handle, app, request).await;
-        let Body::Text(text) = response.body() else { panic!("no text") };
+        let (parts, body) = response.into_parts();
+        let text = body.text().await;
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
-        (reading, response.status().as_u16(), serde_json::from_str(text).unwrap())
+        (reading, parts.status.as_u16(), serde_json::from_str(&text).unwrap())
     }
 
     /// Takes note of what a request costs, by the name that the documentation has for it.
@@ -225,6 +225,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.get("later page of a statement", "ledger", &format!("/api/user/ledger{next}"), &ann).await;
     counted.get("balance", "balance", "/api/tokens", &ann).await;
     counted.get("profile", "profile", "/api/user/profile", &ann).await;
+    counted.get("export of a page", "export", "/api/user/export", &ann).await;
     let sessions = counted.get("page of the sessions", "sessions", "/api/user/sessions", &ann).await;
     let other = format!("/api/user/sessions/{}", sessions[0]["id"].as_str().unwrap());
     counted.get("end of another session", "session_end", &other, &ann).await;

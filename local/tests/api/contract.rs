@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use functions::{ENDPOINTS, ROUTES, SCHEDULED};
-use lambda_http::Body;
 use local::template::{Function, Template};
 use serde_json::Value;
 use serde_norway::Value as Yaml;
@@ -16,6 +15,9 @@ const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 
 /// The endpoints that sign tokens.
 const ISSUERS: [&str; 4] = ["register", "login", "token_refresh", "password_change"];
+
+/// The endpoints whose replies are streams.
+const STREAMING: [&str; 1] = ["export"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -62,7 +64,11 @@ fn template_files_binaries_and_events_are_the_endpoints() {
     assert_eq!(listed.into_iter().filter(|name| name != "functions").collect::<BTreeSet<_>>(), with_scheduled, "functions/Cargo.toml");
     for name in endpoints() {
         let main = read(&format!("functions/src/bin/{name}.rs"));
-        let serve = if ISSUERS.contains(&name.as_str()) { "serve_issuing" } else { "serve" };
+        let serve = match name.as_str() {
+            name if ISSUERS.contains(&name) => "serve_issuing",
+            name if STREAMING.contains(&name) => "serve_streaming",
+            _ => "serve",
+        };
         assert!(main.contains(&format!("shared::lambda::{serve}(functions::ROUTES, functions::{name}::handle)")), "functions/src/bin/{name}.rs");
     }
 }
@@ -180,6 +186,19 @@ fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they
 }
 
 #[test]
+fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_nothing_else_is() {
+    for (_, resource) in yaml()["Resources"].as_mapping().unwrap() {
+        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else { continue };
+        let properties = &resource["Properties"];
+        for event in properties["Events"].as_mapping().unwrap().values().filter(|event| event["Type"] == "Api") {
+            let (mode, time) = (event["Properties"]["ResponseTransferMode"].as_str(), event["Properties"]["TimeoutInMillis"].as_u64());
+            let expected = STREAMING.contains(&binary).then(|| ("RESPONSE_STREAM", properties["Timeout"].as_u64().unwrap() * 1000));
+            assert_eq!((mode, time), expected.unzip(), "{binary}");
+        }
+    }
+}
+
+#[test]
 fn no_second_stage_goes_around_the_throttling() {
     assert_eq!(yaml()["Resources"]["Api"]["Properties"]["OpenApiVersion"], "3.0.1", "without it SAM makes a public stage named Stage");
 }
@@ -247,6 +266,7 @@ async fn every_event_gets_its_endpoints_answer() {
         "profile",
         "profile_change",
         "ledger",
+        "export",
         "sessions",
         "session_end",
         "email_resend",
@@ -301,8 +321,8 @@ async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
     let request = local::gateway::request(event, name, app.clock.millis() + 28_000).unwrap();
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
     let response = shared::http::answer(ROUTES, handle, app, request).await;
-    let Body::Text(body) = response.body() else { panic!("{name}: no text") };
-    (response.status().as_u16(), serde_json::from_str(body).unwrap())
+    let (parts, body) = response.into_parts();
+    (parts.status.as_u16(), serde_json::from_str(&body.text().await).unwrap())
 }
 
 /// The files of the repository, but for what is built or downloaded.

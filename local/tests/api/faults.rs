@@ -22,7 +22,6 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use functions::{ENDPOINTS, ROUTES};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use lambda_http::Body;
 use lambda_http::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -226,8 +225,8 @@ pub async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)]
     match tokio::time::timeout(TIME, shared::http::answer(ROUTES, handle, app.clone(), request)).await {
         Ok(response) => {
             let (parts, body) = response.into_parts();
-            let Body::Text(text) = body else { panic!("no text") };
-            Reply { status: parts.status.as_u16(), headers: parts.headers, body: serde_json::from_str(&text).unwrap() }
+            let body = serde_json::from_str(&body.text().await).unwrap();
+            Reply { status: parts.status.as_u16(), headers: parts.headers, body }
         }
         Err(_) => Reply { status: 504, headers: HeaderMap::new(), body: json!({ "detail": "the function ran out of time" }) },
     }
@@ -523,7 +522,13 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
     let stand = Stand::start(None).await;
     let (ann, lane) = (stand.somebody().await, stand.proxy.lane());
     let bearer = ann.bearer();
-    let pages = [("balance", "/api/tokens"), ("profile", "/api/user/profile"), ("chat_history", "/api/chat"), ("ledger", "/api/user/ledger")];
+    let pages = [
+        ("balance", "/api/tokens"),
+        ("profile", "/api/user/profile"),
+        ("chat_history", "/api/chat"),
+        ("ledger", "/api/user/ledger"),
+        ("export", "/api/user/export"),
+    ];
     for (function, path) in pages {
         lane.strike(None);
         let reply = ask(&stand.app(function, &lane), function, path, &[("authorization", &bearer)], Value::Null).await;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path as InPath, State};
+use axum::extract::{DefaultBodyLimit, Path as InPath, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use lambda_http::http::{HeaderMap, StatusCode};
@@ -60,6 +60,8 @@ impl Instance {
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{what}", post(answered))
+            // A streamed reply has any size.
+            .layer(DefaultBodyLimit::disable())
             .with_state(runtime.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
@@ -143,9 +145,21 @@ async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
     response
 }
 
-async fn answered(State(runtime): State<Arc<Runtime>>, InPath((_, what)): InPath<(String, String)>, body: Bytes) -> StatusCode {
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+async fn answered(State(runtime): State<Arc<Runtime>>, InPath((_, what)): InPath<(String, String)>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let streamed = headers.get("lambda-runtime-function-response-mode").is_some_and(|mode| mode == "streaming");
+    let body = if streamed { whole(&body) } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
     let done = if what == "response" { body } else { json!({ "statusCode": 500, "headers": {}, "body": body.to_string() }) };
     let _ = runtime.done.send(done);
     StatusCode::ACCEPTED
+}
+
+/// A streamed reply as one that came whole would be: what comes before the eight zeros is its status and headers
+/// ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
+fn whole(streamed: &[u8]) -> Value {
+    let text = std::str::from_utf8(streamed).unwrap();
+    let (prelude, body) = text.split_once("\0\0\0\0\0\0\0\0").unwrap();
+    let mut whole: Value = serde_json::from_str(prelude).unwrap();
+    whole["headers"]["x-came-as"] = json!("a stream");
+    whole["body"] = json!(body);
+    whole
 }

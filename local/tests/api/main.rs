@@ -20,6 +20,7 @@ mod dialects;
 mod email_verify;
 mod even_log_in;
 mod every_route;
+mod export;
 mod faults;
 mod forge;
 mod health;

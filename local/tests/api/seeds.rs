@@ -20,13 +20,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use lambda_http::Body;
 use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use local::template::Template;
 use serde_json::{Value, json};
 use shared::auth::{AccessToken, RefreshToken, Signer};
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::http::Body;
 use shared::store::{NewAccount, Session, Store};
 use shared::user::{Role, Username};
 use shared::{App, Error, Reply, Request, Tokens};
@@ -401,7 +401,7 @@ impl<'l> Schedule<'l> {
         let whose = self.people[*person].name;
         let app = self.app.clone();
         let ask = |body: Value, key: Option<&str>| {
-            let mut request = Request::new(Body::Text(body.to_string()));
+            let mut request = Request::new(body.to_string().into());
             request.headers_mut().insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
             if let Some(key) = key {
                 request.headers_mut().insert("idempotency-key", HeaderValue::try_from(key).unwrap());

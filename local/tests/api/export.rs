@@ -1,0 +1,273 @@
+//! `GET /api/user/export`.
+
+use std::process::Command;
+
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use functions::{ENDPOINTS, ROUTES};
+use futures_util::StreamExt;
+use local::dynamo;
+use serde_json::{Value, json};
+use shared::chat::Chat;
+use shared::store::{Entry, EntryKind, Store};
+use shared::stream::{Body, Pieces};
+use shared::{App, Tokens, http};
+use uuid::Uuid;
+
+use crate::client::{Api, GRANT, PRICE, Person, unique};
+use crate::faults::event;
+use crate::lambda::{self, Instance};
+use crate::log;
+use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+
+const PATH: &str = "/api/user/export";
+
+impl Person {
+    async fn export(&self) -> Value {
+        self.get("/api/user/export/").await.is(200)
+    }
+
+    /// Writes chats with answers of this size and their ledger rows, behind the API's back; the ids of the chats, newest first.
+    async fn has_chats(&self, count: usize, size: usize) -> Vec<String> {
+        let ids: Vec<String> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
+        for some in ids.chunks(12) {
+            let chats = some.iter().map(|id| put(&self.chat_of(id, size))).collect();
+            let rows = some.iter().map(|id| put(&self.row_of(id))).collect();
+            let batch = dynamo::client(&self.api.dynamodb).batch_write_item().request_items("ChatsTable", chats);
+            let written = batch.request_items("LedgerTable", rows).send().await.unwrap();
+            assert!(written.unprocessed_items.is_none_or(|left| left.is_empty()));
+        }
+        ids.into_iter().rev().collect()
+    }
+
+    fn chat_of(&self, id: &str, size: usize) -> Chat {
+        Chat {
+            user_id: self.id.clone(),
+            chat_id: id.into(),
+            message: "hi".into(),
+            response: "x".repeat(size),
+            model: "echo".into(),
+            cost: Tokens::new(PRICE).unwrap(),
+            tokens_left: Tokens::ZERO,
+            time: 1,
+            name: self.name.clone(),
+            month: "1970-01#0".into(),
+        }
+    }
+
+    fn row_of(&self, id: &str) -> Entry {
+        Entry {
+            user_id: self.id.clone(),
+            entry_id: id.into(),
+            amount: -100,
+            kind: EntryKind::Chat,
+            reason: "chat".into(),
+            actor: self.id.clone(),
+            chat_id: Some(id.into()),
+            time: 1,
+        }
+    }
+}
+
+fn put(item: &impl serde::Serialize) -> WriteRequest {
+    WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(serde_dynamo::to_item(item).unwrap())).build().unwrap()).build()
+}
+
+fn ids(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
+}
+
+/// The function of a server over a lane of the wire.
+fn over(api: &Api, lane: &Lane) -> App {
+    let warm = &api.server().apps["export"];
+    let mut config = (*warm.config).clone();
+    config.dynamodb_endpoint = Some(lane.url.clone());
+    let store = Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
+    App { store, ..warm.clone() }
+}
+
+/// What the function itself answers: the status, and the body as the client would take it.
+async fn answer(app: &App, person: &Person) -> (u16, Body) {
+    let event = event(PATH, &[("authorization", &person.bearer())], &Value::Null);
+    let request = local::gateway::request(&event, "export", app.clock.millis() + 300_000).unwrap();
+    let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == "export").unwrap().handle;
+    let (parts, body) = http::answer(ROUTES, handle, app.clone(), request).await.into_parts();
+    (parts.status.as_u16(), body)
+}
+
+fn queries(lane: &Lane) -> usize {
+    lane.calls().iter().filter(|call| call.operation == "Query").count()
+}
+
+#[tokio::test]
+async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
+    let api = Api::start().await;
+    let email = format!("{}@example.com", unique("ann"));
+    let ann = api.somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" })).await;
+    let ben = api.person("ben").await;
+    ben.chat("Ben's own").await.is(200);
+    for message in ["one \"quoted\"", "two", "three"] {
+        ann.chat(message).await.is(200);
+    }
+    api.adjust(&ann, 500, "for the outage").await;
+
+    let answer = ann.get("/api/user/export/").await;
+    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"farebox-export.json\"");
+    let export = answer.is(200);
+    assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), ["balance", "chats", "exported", "ledger", "profile"]);
+    let left = GRANT + 500 - 3 * PRICE;
+    let balance = json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "granted": GRANT + 500, "spent": 3 * PRICE });
+    assert_eq!(export["balance"], balance);
+    assert_eq!(export["chats"], ann.history("").await.is(200));
+    let mut statement = ann.get("/api/user/ledger/").await.is(200);
+    statement.as_array_mut().unwrap().iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("balance")));
+    assert_eq!(export["ledger"], statement);
+    let mut profile = ann.profile().await.is(200);
+    for field in ["tokens", "tokens_left", "remaining_tokens"] {
+        profile.as_object_mut().unwrap().remove(field);
+    }
+    assert_eq!(export["profile"], profile);
+    let text = export.to_string();
+    let account = api.account(&ann).await;
+    for foreign in ["argon2id", "Ben's own", &ben.id, &ben.name, &account.nonce, &ann.access] {
+        assert!(!text.contains(foreign), "{foreign} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_nothing_has_empty_lists() {
+    let ann = Api::start().await.person("ann").await;
+    let export = ann.export().await;
+    assert_eq!((&export["chats"], export["ledger"].as_array().unwrap().len()), (&json!([]), 1));
+}
+
+#[tokio::test]
+async fn an_export_of_many_pages_has_each_chat_and_row_once() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    for count in [100, 101, 199] {
+        let before = ann.export().await["chats"].as_array().unwrap().len();
+        let new = ann.has_chats(count, 10).await;
+        let export = ann.export().await;
+        assert_eq!(ids(&export["chats"])[..count], new);
+        assert_eq!(export["chats"].as_array().unwrap().len(), before + count);
+        assert_eq!(export["ledger"].as_array().unwrap().len(), before + count + 1);
+    }
+}
+
+#[tokio::test]
+async fn an_export_larger_than_any_buffered_reply_arrives_whole() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let new = ann.has_chats(150, 60_000).await;
+    let export = ann.export().await;
+    assert!(export.to_string().len() > 8_000_000);
+    assert_eq!(ids(&export["chats"]), new);
+    assert!(export["chats"].as_array().unwrap().iter().all(|chat| chat["response"].as_str().unwrap().len() == 60_000));
+}
+
+#[tokio::test]
+async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.has_chats(150, 60_000).await;
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    let (status, body) = answer(&over(&api, &lane), &ann).await;
+    assert_eq!((status, queries(&lane)), (200, 0), "whoever is let in has not read a page yet");
+    let Body::Pieces(mut pieces) = body else { panic!("no stream") };
+    let (mut taken, mut longest, mut text) = (0, 0, String::new());
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.unwrap();
+        taken += 1;
+        assert!(queries(&lane) <= taken + 1, "{} pages were read when {taken} pieces were taken", queries(&lane));
+        longest = longest.max(piece.len());
+        text.push_str(&piece);
+    }
+    assert!(queries(&lane) >= 10, "{}", queries(&lane));
+    assert!(longest < 1_200_000, "{longest}");
+    serde_json::from_str::<Value>(&text).unwrap();
+    assert_eq!(lane.weak_reads(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_export_that_fails_in_the_middle_is_no_json() {
+    log::clear();
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.has_chats(150, 10).await;
+    let proxy = Proxy::start(&api.dynamodb).await;
+    for (at, begins) in [(1, "\"chats\":["), (2, "},{"), (3, "\"ledger\":["), (4, "\"kind\"")] {
+        let lane = proxy.lane();
+        lane.strike(Some(Plan { at: At::Operation("Query", at), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
+        let (status, body) = answer(&over(&api, &lane), &ann).await;
+        let text = body.text().await;
+        assert_eq!(status, 200);
+        assert!(text.contains(begins) && serde_json::from_str::<Value>(&text).is_err(), "{at}: {text}");
+    }
+    assert!(log::text().contains("the reply was cut off"), "{}", log::text());
+
+    // At another front door it ends there too, and breaks nothing else.
+    let lane = proxy.lane();
+    let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
+    lane.strike(Some(Plan { at: At::Operation("Query", 2), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
+    let answer = ann.at(&broken).get(PATH).await;
+    assert!(answer.status == 200 && answer.body.as_str().is_some_and(|text| text.contains("},{")), "{answer:?}");
+    lane.calm();
+    ann.at(&broken).export().await;
+}
+
+#[tokio::test]
+async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.chat("hi").await.is(200);
+    let (_, body) = answer(&api.server().apps["export"], &ann).await;
+    let Body::Pieces(mut pieces) = body else { panic!("no stream") };
+    let first = pieces.next().await.unwrap().unwrap();
+    api.store().delete_account(&api.account(&ann).await, "no hash", 1).await.unwrap();
+    let rest = Body::Pieces(pieces).text().await;
+    assert!(serde_json::from_str::<Value>(&format!("{first}{rest}")).is_err(), "{first}{rest}");
+    assert!(serde_json::from_str::<Value>(&format!("{first}{rest}]}}")).is_ok(), "only its end is missing: {first}{rest}");
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
+    log::clear();
+    let api = Api::own(&[]).await;
+    let handle = async |_: App, _: shared::Request| {
+        http::download("x.json", async |pieces: Pieces| {
+            pieces.send("[1,").await?;
+            tokio::task::yield_now().await;
+            panic!("for a test")
+        })
+    };
+    let request = local::gateway::request(&event(PATH, &[], &Value::Null), "export", 0).unwrap();
+    let response = http::answer(ROUTES, handle, api.server().apps["export"].clone(), request).await;
+    assert_eq!(response.into_body().text().await, "[1,");
+    assert!(log::text().contains("the writer panicked"), "{}", log::text());
+}
+
+#[tokio::test]
+async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passed_on() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let new = ann.has_chats(150, 60_000).await;
+    let binary = lambda::binary("export");
+    for (settings, streams) in [
+        (&[("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AWS_SAM_LOCAL", "false")], true),
+        (&[("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AWS_SAM_LOCAL", "true")], false),
+    ] {
+        let mut function = Instance::start(Command::new(&binary), "export", settings).await;
+        function.takes(&event(PATH, &[("authorization", &ann.bearer())], &Value::Null));
+        let reply = function.answers().await;
+        assert_eq!((reply.status, reply.headers.contains_key("x-came-as")), (200, streams), "{:?}", reply.headers);
+        assert_eq!(reply.headers["content-disposition"], "attachment; filename=\"farebox-export.json\"");
+        assert_eq!(reply.headers["x-content-type-options"], "nosniff");
+        assert_eq!(ids(&reply.body["chats"]), new);
+        function.takes(&event(PATH, &[], &Value::Null));
+        let refused = function.answers().await;
+        assert_eq!((refused.status, refused.code()), (401, "not_authenticated"));
+        function.end();
+    }
+}

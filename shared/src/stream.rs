@@ -1,0 +1,158 @@
+//! The body of a reply, which is whole or made piece by piece as the client takes it.
+
+use std::convert::Infallible;
+use std::mem;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::stream::poll_fn;
+use futures_util::{FutureExt, Stream, StreamExt};
+use http_body::{Frame, SizeHint};
+use tokio::sync::mpsc;
+
+use crate::{Error, Result};
+
+/// The body of a reply.
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// All of it.
+    Text(String),
+    /// Piece after piece. A failure ends the body where it is: status and headers are gone by then, and no platform lets a function say more.
+    Pieces(Pin<Box<dyn Stream<Item = Result<String>> + Send>>),
+}
+
+/// Where a reply's pieces are put by whoever writes them.
+pub struct Pieces(mpsc::Sender<String>);
+
+impl Pieces {
+    /// Adds a piece. Waits until the one before was taken, so that no more than two are ever kept.
+    pub async fn send(&self, piece: impl Into<String>) -> Result<()> {
+        self.0.send(piece.into()).await.map_err(|_| Error::Internal("nobody takes the reply any more".into()))
+    }
+}
+
+impl Body {
+    /// What `write` puts together. It runs only while somebody takes what it wrote, and ends with them.
+    pub fn written_by<F>(write: impl FnOnce(Pieces) -> F) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut writer = Box::pin(write(Pieces(sender)).fuse());
+        let mut failure = None;
+        Self::Pieces(Box::pin(poll_fn(move |context| {
+            if let Poll::Ready(written) = writer.poll_unpin(context) {
+                failure = written.err();
+            }
+            // What was written before a failure comes before it.
+            Poll::Ready(match ready!(receiver.poll_recv(context)) {
+                Some(piece) => Some(Ok(piece)),
+                None => failure.take().map(Err),
+            })
+        })))
+    }
+
+    /// The same, where panics are failures, and failures are logged under this request.
+    pub(crate) fn watched(self, request_id: &str) -> Self {
+        let Self::Pieces(pieces) = self else { return self };
+        let request_id = request_id.to_owned();
+        let pieces =
+            AssertUnwindSafe(pieces).catch_unwind().map(|piece| piece.unwrap_or_else(|_| Err(Error::Internal("the writer panicked".into()))));
+        let log = move |piece: &Result<String>| {
+            if let Err(error) = piece {
+                tracing::error!(request_id, code = error.code(), cause = error.cause(), "the reply was cut off");
+            }
+        };
+        Self::Pieces(Box::pin(pieces.inspect(log)))
+    }
+
+    /// All of it, as far as it comes.
+    pub async fn text(self) -> String {
+        match self {
+            Self::Empty => String::new(),
+            Self::Text(text) => text,
+            Self::Pieces(mut pieces) => {
+                let mut text = String::new();
+                while let Some(Ok(piece)) = pieces.next().await {
+                    text.push_str(&piece);
+                }
+                text
+            }
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let body = self.get_mut();
+        if let Self::Pieces(pieces) = body
+            && let Some(Ok(piece)) = ready!(pieces.as_mut().poll_next(context))
+        {
+            return Poll::Ready(Some(Ok(Frame::data(piece.into()))));
+        }
+        match mem::replace(body, Self::Empty) {
+            Self::Text(text) => Poll::Ready(Some(Ok(Frame::data(text.into())))),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Text(text) => SizeHint::with_exact(u64::try_from(text.len()).unwrap_or(u64::MAX)),
+            Self::Pieces(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_written_than_is_taken_and_two_pieces() {
+        let written = Arc::new(AtomicUsize::new(0));
+        let counted = written.clone();
+        let body = Body::written_by(async move |pieces| {
+            for number in 0..100 {
+                counted.fetch_add(1, Ordering::Relaxed);
+                pieces.send(number.to_string()).await?;
+            }
+            Ok(())
+        });
+        let Body::Pieces(mut pieces) = body else { panic!("no stream") };
+        assert_eq!(written.load(Ordering::Relaxed), 0, "nobody asked yet");
+        for number in 0..100 {
+            assert_eq!(pieces.next().await, Some(Ok(number.to_string())));
+            assert!(written.load(Ordering::Relaxed) <= number + 3);
+        }
+        assert_eq!(pieces.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_failure_and_a_panic_end_the_body_where_it_is() {
+        let fails = Body::written_by(async |pieces: Pieces| {
+            pieces.send("[1").await?;
+            Err(Error::Unavailable("x".into()))
+        });
+        let panics = Body::written_by(async |pieces: Pieces| {
+            pieces.send("[1").await?;
+            panic!("for a test")
+        });
+        assert_eq!(fails.watched("r").text().await, "[1");
+        assert!("[1".starts_with(&panics.watched("r").text().await));
+    }
+}
