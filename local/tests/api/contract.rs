@@ -167,7 +167,7 @@ fn throttling_names_routes_that_exist() {
         assert!(ROUTES.iter().any(|route| route.method == method && route.path == path), "{method} {path}");
         throttled.insert(path);
     }
-    let hashing = ["/api/register", "/api/login", "/api/token", "/api/user/password", "/api/password/reset", "/api/password/reset/confirm"];
+    let hashing = ["/api/register", "/api/login", "/api/token", "/api/user/password", "/api/password/reset", "/api/password/reset/confirm", "/api/user"];
     assert_eq!(throttled, BTreeSet::from(hashing.map(str::to_owned)));
 }
 
