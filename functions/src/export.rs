@@ -1,6 +1,7 @@
 //! `GET /api/user/export` - everything that is kept of the caller, as one JSON document.
 //!
-//! Out: `profile`, `balance`, `chats` and `ledger`, both newest first, as a file. It may have any size: it is read page by page as the client takes it.
+//! Out: `profile`, `balance`, and `sessions`, `chats` and `ledger`, newest first, as a file. It is read page by page as the client
+//! takes it, so that only Lambda limits its size (200 MB).
 //! Where something fails in the middle, the document ends there and is no JSON.
 
 use serde_json::{Value, json};
@@ -27,8 +28,20 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
     let balance = balance_fields(account.balance(app.clock.seconds()));
     let balance = http::merge([balance, json!({ "granted": account.granted, "spent": account.spent })]);
     let (exported, profile) = (json!(clock::rfc3339(app.clock.millis())), account.data());
-    pieces.send(format!("{{\"exported\":{exported},\"profile\":{profile},\"balance\":{balance},\"chats\":[")).await?;
+    pieces.send(format!("{{\"exported\":{exported},\"profile\":{profile},\"balance\":{balance},\"sessions\":[")).await?;
 
+    let (mut list, mut before) = (List::default(), None);
+    loop {
+        let (ids, more) = app.store.session_ids(&account.id, before.as_deref()).await?;
+        let (mut live, now) = (app.store.sessions(&ids).await?, app.clock.seconds());
+        live.retain(|session| session.opens(&account, now));
+        pieces.send(list.goes_on(live.iter().map(|session| session.data(&caller.session)))).await?;
+        before = ids.into_iter().next_back();
+        if !more || before.is_none() {
+            break;
+        }
+    }
+    pieces.send("],\"chats\":[").await?;
     let (mut list, mut before) = (List::default(), None);
     loop {
         let (chats, more) = app.store.chats(&account.id, before.as_deref(), PAGE).await?;

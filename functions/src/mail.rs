@@ -6,6 +6,7 @@
 use shared::auth::LinkToken;
 use shared::mail::{Carrier, Mail};
 use shared::store::{Letter, Link, Purpose};
+use shared::user::Account;
 use shared::{App, Result};
 
 /// Sends the mail of the letter with this key. One that is gone was sent before.
@@ -22,6 +23,10 @@ async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     match letter {
         Letter::Verify { user_id, name, shown, address, auth_epoch } => {
+            let wanted = |account: &Account| account.id == user_id && account.active && account.auth_epoch == auth_epoch;
+            if !app.store.account_by_key(&name).await?.as_ref().is_some_and(wanted) {
+                return Ok(None);
+            }
             let token = LinkToken::random()?;
             app.store.put_link(&Link::new(&token, Purpose::Verify, &user_id, &name, &address, auth_epoch, now)).await?;
             let link = link(app, "verify-email", &token);

@@ -29,7 +29,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let changed = Account { auth_epoch: account.auth_epoch + 1, ..account.clone() };
     let session = Session::new(&changed, http::device(&req), &app.clock, app.config.session_life);
-    app.store.change_password(&account, &hash, &session).await?;
+    app.store.change_password(&caller, &account, &hash, &session).await?;
     tracing::info!(user = account.id, session = session.id(), "password changed");
     http::ok(&http::merge([json!({ "message": "Password changed." }), auth::issue(&app, &changed, &session).await?]))
 }

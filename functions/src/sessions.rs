@@ -4,10 +4,9 @@
 //! Out: `id`, `device`, `began`, `last_used`, `ends` and `current` of each, and a `Link` header to the next page. A page looks at a bounded
 //! number of sessions, so that it may hold few, or none, and still have a next one.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::cursor::{self, Unproven};
-use shared::store::Session;
-use shared::{App, Reply, Request, auth, clock, http};
+use shared::{App, Reply, Request, auth, http};
 
 /// What the cursors of this list are sealed for.
 const SCOPE: &str = "sessions";
@@ -33,23 +32,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Some(last) if live.len() > limit => Some(last.id()),
         _ => ids.last().filter(|_| more).map(String::as_str),
     };
-    let data: Vec<Value> = live.iter().take(limit).map(|session| show(session, &caller.session)).collect();
+    let data: Vec<Value> = live.iter().take(limit).map(|session| session.data(&caller.session)).collect();
     let mut response = http::ok(&data)?;
     if let Some(position) = last {
         let cursor = cursor::seal(&account, SCOPE, position);
         http::link_next(&mut response, &req, &["limit"], &cursor)?;
     }
     Ok(response)
-}
-
-fn show(session: &Session, current: &str) -> Value {
-    let time = |seconds: u64| clock::rfc3339(seconds * 1000);
-    json!({
-        "id": session.id(),
-        "device": session.device,
-        "began": session.began.map(time),
-        "last_used": session.used.map(time),
-        "ends": time(session.ends),
-        "current": session.id() == current,
-    })
 }

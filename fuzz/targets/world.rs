@@ -34,9 +34,9 @@ pub static ANN: LazyLock<Person> = LazyLock::new(|| {
     let body = json!({ "username": "ann", "email": "ann@example.com", "password": "correct horse" }).to_string();
     let event = event("POST", "/api/register", &[("content-type".into(), "application/json".into())], &[], &body, false);
     let reply = answer("register", &event).expect("an event");
-    let Body::Text(text) = reply.body() else { panic!("no text") };
+    let text = RUNTIME.block_on(reply.into_body().text());
     let account = RUNTIME.block_on(app("register").store.account_by_key("ann"));
-    Person { registered: serde_json::from_str(text).expect("JSON"), account: account.expect("a store").expect("an account") }
+    Person { registered: serde_json::from_str(&text).expect("JSON"), account: account.expect("a store").expect("an account") }
 });
 
 /// The instance of a function.

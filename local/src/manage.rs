@@ -57,9 +57,6 @@ pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Resul
 
 async fn adjust_in(app: &App, name: &str, change: Change, reason: Reason) -> Result<String, String> {
     let account = find(app, name).await?;
-    if account.deleted.is_some() {
-        return Err(nobody(name));
-    }
     let adjustment = Adjustment::new(&account, change, reason, "manage", &app.clock);
     match app.store.adjust(&adjustment, app.clock.seconds()).await.map_err(sentence)? {
         Adjusted::Applied => {
@@ -81,7 +78,7 @@ pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     let unlocked = match find(&app, name).await {
         Ok(account) => app
             .store
-            .forget_attempts(&account.label, account.email.as_deref())
+            .forget_attempts(&account.id, &account.label, account.email.as_deref())
             .await
             .map(|()| format!("{} may log in again.", account.name))
             .map_err(sentence),
@@ -176,7 +173,8 @@ fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
 /// The account with this name or e-mail address.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     let key = login_key(name).ok_or_else(|| nobody(name))?;
-    app.store.find(&key).await.map_err(sentence)?.ok_or_else(|| nobody(name))
+    let account = app.store.find(&key).await.map_err(sentence)?;
+    account.filter(|account| account.deleted.is_none()).ok_or_else(|| nobody(name))
 }
 
 fn nobody(name: &str) -> String {

@@ -76,7 +76,7 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
 /// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].
 pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str) -> Result<()> {
     let now = app.clock.seconds();
-    let mut attempt = Attempt::new(&account.id, http::source_network(req).as_deref(), &app.config, now);
+    let mut attempt = Attempt::of_owner(&account.id, http::source_network(req).as_deref(), &app.config, now);
     app.store.begin_attempt(&mut attempt, now).await?;
     if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
         tracing::info!(user = account.id, "a current password was wrong");

@@ -498,7 +498,7 @@ mod tests {
 
     #[test]
     fn a_device_is_one_line_of_two_hundred_characters_or_unknown() {
-        let mut request = Request::new(Body::Empty);
+        let mut request = Request::new(().into());
         assert_eq!(device(&request), "unknown");
         for (header, shown) in [
             (&b""[..], "unknown"),

@@ -12,11 +12,11 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::Change;
-use shared::auth::LinkToken;
+use shared::auth::{AccessToken, LinkToken};
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::mail::Mail;
-use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Store};
+use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Session, Store};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -196,6 +196,14 @@ impl Api {
     pub async fn account(&self, person: &Person) -> shared::user::Account {
         let get = dynamo::client(&self.dynamodb).get_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
         serde_dynamo::from_item(get.consistent_read(true).send().await.unwrap().item.unwrap()).unwrap()
+    }
+
+    /// Somebody's account, and what a token of theirs says that is of no session in the store.
+    pub async fn caller(&self, person: &Person) -> (shared::user::Account, AccessToken) {
+        let account = self.account(person).await;
+        let session = Session::new(&account, "a device".into(), &Clock::default(), Duration::from_secs(3600));
+        let caller = AccessToken::of(&account, &session, session.ends);
+        (account, caller)
     }
 
     /// The store behind the front door, through a client of one's own.

@@ -167,8 +167,18 @@ fn throttling_names_routes_that_exist() {
         assert!(ROUTES.iter().any(|route| route.method == method && route.path == path), "{method} {path}");
         throttled.insert(path);
     }
-    let hashing = ["/api/register", "/api/login", "/api/token", "/api/user/password", "/api/password/reset", "/api/password/reset/confirm", "/api/user"];
-    assert_eq!(throttled, BTreeSet::from(hashing.map(str::to_owned)));
+    let costly = [
+        "/api/register",
+        "/api/login",
+        "/api/token",
+        "/api/user",
+        "/api/user/export",
+        "/api/user/password",
+        "/api/user/profile",
+        "/api/password/reset",
+        "/api/password/reset/confirm",
+    ];
+    assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
 }
 
 #[test]

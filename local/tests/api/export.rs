@@ -114,11 +114,12 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
     assert_eq!(answer.header("content-disposition"), "attachment; filename=\"farebox-export.json\"");
     let export = answer.is(200);
-    assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), ["balance", "chats", "exported", "ledger", "profile"]);
+    assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), ["balance", "chats", "exported", "ledger", "profile", "sessions"]);
     let left = GRANT + 500 - 3 * PRICE;
     let balance = json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "granted": GRANT + 500, "spent": 3 * PRICE });
     assert_eq!(export["balance"], balance);
     assert_eq!(export["chats"], ann.history("").await.is(200));
+    assert_eq!(export["sessions"], ann.sessions("").await.is(200));
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     statement.as_array_mut().unwrap().iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("balance")));
     assert_eq!(export["ledger"], statement);
@@ -197,7 +198,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     let ann = api.person("ann").await;
     ann.has_chats(150, 10).await;
     let proxy = Proxy::start(&api.dynamodb).await;
-    for (at, begins) in [(1, "\"chats\":["), (2, "},{"), (3, "\"ledger\":["), (4, "\"kind\"")] {
+    for (at, begins) in [(1, "\"sessions\":["), (2, "\"chats\":["), (3, "},{"), (4, "\"ledger\":["), (5, "\"kind\"")] {
         let lane = proxy.lane();
         lane.strike(Some(Plan { at: At::Operation("Query", at), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
         let (status, body) = answer(&over(&api, &lane), &ann).await;
@@ -210,7 +211,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     // At another front door it ends there too, and breaks nothing else.
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
-    lane.strike(Some(Plan { at: At::Operation("Query", 2), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
+    lane.strike(Some(Plan { at: At::Operation("Query", 3), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
     let answer = ann.at(&broken).get(PATH).await;
     assert!(answer.status == 200 && answer.body.as_str().is_some_and(|text| text.contains("},{")), "{answer:?}");
     lane.calm();
@@ -225,7 +226,8 @@ async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
     let (_, body) = answer(&api.server().apps["export"], &ann).await;
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };
     let first = pieces.next().await.unwrap().unwrap();
-    api.store().delete_account(&api.account(&ann).await, "no hash", 1).await.unwrap();
+    let (account, caller) = api.caller(&ann).await;
+    api.store().delete_account(&caller, &account, "no hash", 1).await.unwrap();
     let rest = Body::Pieces(pieces).text().await;
     assert!(serde_json::from_str::<Value>(&format!("{first}{rest}")).is_err(), "{first}{rest}");
     assert!(serde_json::from_str::<Value>(&format!("{first}{rest}]}}")).is_ok(), "only its end is missing: {first}{rest}");

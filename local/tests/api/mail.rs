@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
+use local::dynamo;
 use serde_json::{Value, json};
 use shared::mail::Carrier;
 use tokio::net::TcpListener;
@@ -30,6 +31,22 @@ async fn a_registration_with_an_address_mails_a_link_to_it_and_one_without_mails
     let link = format!("https://app.example.com/verify-email/?token={}", token_in(mail));
     assert!(mail.text.lines().any(|line| line == link), "{}", mail.text);
     assert_eq!(api.server().mails.as_ref().unwrap().borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_that_has_gone_or_ended_its_sessions_since_is_mailed_no_link() {
+    let api = Api::own(&[]).await;
+    let ann = api.somebody(json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD })).await;
+    api.all_mails_went_out().await;
+    for (user_id, auth_epoch) in [(ann.id.as_str(), 0), ("somebody-else", 1)] {
+        let letter =
+            json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
+        let posted = json!({ "pk": format!("outbox:{user_id}"), "letter": letter, "expires_at": 4_000_000_000_u64 });
+        let item = serde_dynamo::to_item(posted).unwrap();
+        dynamo::client(&api.dynamodb).put_item().table_name("TokensTable").set_item(Some(item)).send().await.unwrap();
+    }
+    api.all_mails_went_out().await;
+    assert_eq!(api.mails_to("ann@example.com", 1).await.len(), 1, "the one of the registration");
 }
 
 #[tokio::test]

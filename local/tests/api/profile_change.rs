@@ -97,7 +97,7 @@ async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
     let profile = ann.patch("/api/user/profile/", json!({ "email": "Ann@Example.com" })).await.is(200);
     assert_eq!((&profile["email"], &profile["email_verified"]), (&json!("Ann@Example.com"), &json!(true)));
     api.log_in(json!({ "username": "ann@example.com", "password": PASSWORD })).await.is(200);
-    assert!(!format!("{:?}", api.items("").await["TokensTable"]).contains("mailed:"));
+    assert!(!format!("{:?}", api.items("").await["TokensTable"]).contains(&format!("mailed:{}", ann.id)));
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn names_and_an_address_at_once_do_not_undo_each_other() {
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
     let stand = Stand::start(None).await;
-    for (n, fault) in Fault::ALL.into_iter().filter(|fault| fault.is_done()).enumerate() {
+    for (n, fault) in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done()).enumerate() {
         let ann = stand.api.somebody(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
         stand.api.mails_to(&format!("old-{n}@example.com"), 1).await;
         let lane = stand.proxy.lane();

@@ -389,8 +389,10 @@ async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     let operation = header("x-amz-target").rsplit('.').next().unwrap().to_owned();
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();
-        if sent["ConsistentRead"] != true && sent["IndexName"].is_null() {
-            traffic.state.lock().unwrap().weak_reads.push(format!("{operation} of {}", sent["TableName"]));
+        // A batch says for each table how it is read.
+        let reads: Vec<&Value> = sent["RequestItems"].as_object().map_or(vec![&sent], |tables| tables.values().collect());
+        if reads.iter().any(|read| read["ConsistentRead"] != true && read["IndexName"].is_null()) {
+            traffic.state.lock().unwrap().weak_reads.push(format!("{operation} {sent}"));
         }
     }
     let fault = traffic.arrives(&operation, &header("amz-sdk-invocation-id"));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::account_key;
+use super::attempts::mailed_enough;
 use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
 use super::{Patience, Store, Transaction, from_item, n, puts, s, to_item, updates};
@@ -63,8 +64,10 @@ impl Store {
             let request = Uuid::new_v4().to_string();
             let mut writes = vec![self.update_profile(&account, &after, Some(&caller.session))?];
             let mut claim_at = None;
-            if let Some(new) = change.address_for(&account) {
+            let new = change.address_for(&account);
+            if let Some(new) = new {
                 writes.push(self.pause(&account.id, &request, now)?);
+                writes.push(self.count_mail(new.key(), now)?);
                 if !pending {
                     claim_at = Some(writes.len());
                     writes.push(self.put_claim(&Claim::of(&account, new.key(), false), None)?);
@@ -89,7 +92,12 @@ impl Store {
                 }
                 continue;
             }
-            pause_allows(&reasons, 1, &request, now)?;
+            if new.is_some() {
+                pause_allows(&reasons, 1, &request, now)?;
+                if Transaction::refused(&reasons, 2).is_some() {
+                    return Err(mailed_enough(now));
+                }
+            }
             match claim_at.and_then(|index| Transaction::refused(&reasons, index)) {
                 Some(standing) if !from_item::<Claim>(standing.clone())?.verified => pending = true,
                 _ => return Err(Error::EmailTaken),
@@ -124,6 +132,7 @@ impl Store {
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
                 writes.extend(self.free_address(&account)?);
             }
+            let name_at = writes.len();
             writes.extend(self.no_name(&account, &address)?);
             // A token of its own for each attempt: what it holds depends on what was read.
             let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
@@ -132,6 +141,9 @@ impl Store {
             };
             if Transaction::refused(&reasons, 0).is_some() {
                 return if was_used_by(&reasons, &request)? { Ok(after) } else { Err(Error::InvalidLink) };
+            }
+            if Transaction::refused(&reasons, name_at).is_some() {
+                return Err(Error::EmailTaken);
             }
             if !patience.lasts().await {
                 return Err(Error::Unavailable("an address kept moving while it was to be verified".into()));
@@ -211,7 +223,7 @@ impl Store {
     }
 
     /// The write that gives up the address that an account has, if it has one.
-    fn free_address(&self, account: &Account) -> Result<Option<TransactWriteItem>> {
+    pub(super) fn free_address(&self, account: &Account) -> Result<Option<TransactWriteItem>> {
         let Some(address) = &account.email else { return Ok(None) };
         let delete = Delete::builder().table_name(&self.tables.users).key("pk", s(claim_key(&key(address))));
         let delete = delete.condition_expression("attribute_not_exists(pk) OR id = :id").expression_attribute_values(":id", s(&account.id));

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -28,6 +29,9 @@ const LONGEST: u64 = 15 * 60;
 
 /// The window of what is counted per address, in seconds.
 const HOUR: u64 = 3600;
+
+/// How many mails go to an address that nobody has proven, in an hour: enough for whoever it belongs to, and no flood from many accounts.
+const MAILS: u32 = 10;
 
 /// How often one count begins anew where an outdated one is in the way.
 const RENEWALS: u32 = 3;
@@ -62,21 +66,40 @@ pub struct Attempt {
 impl Attempt {
     /// A log-in as `login`, which is the key of a name or an address or anything else that was typed, from the network `network`.
     pub fn new(login: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
+        Self::counted(login_key(login), share(login, config.login_attempts), network, config, now)
+    }
+
+    /// A guess at the current password by somebody who holds a token of the account with this id. No log-in can fill its count.
+    pub fn of_owner(user_id: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
+        Self::counted(owner_key(user_id), small_share(config.login_attempts), network, config, now)
+    }
+
+    fn counted(login: String, login_most: u32, network: Option<&str>, config: &Config, now: u64) -> Self {
         let address = network.filter(|_| config.login_failures_per_address > 0);
         Self {
             id: Uuid::new_v4().simple().to_string().split_off(20),
-            login: login_key(login),
-            login_most: share(login, config.login_attempts),
+            login,
+            login_most,
             address: address.map(|network| (format!("attempt:address:{}", this_hour(network, now)), config.login_failures_per_address)),
             tries: 0,
         }
     }
 }
 
-/// An account is found by a name and by an e-mail address. Each has a count of its own, a third for addresses and the rest for names,
-/// so that both together are never more than `most`.
+/// An account is found by a name and by an e-mail address, and its owner is asked for the password again. Each of the three has a count of its
+/// own, so that who fills one leaves the others open, and all together are never more than `most`. Names have most of it: log-ins that are right
+/// are counted too, while they are under way, and many may begin at once.
 fn share(login: &str, most: u32) -> u32 {
-    if login.contains('@') { most / 3 } else { most - most / 3 }
+    if login.contains('@') { small_share(most) } else { most - 2 * small_share(most) }
+}
+
+/// What addresses have, and owners.
+fn small_share(most: u32) -> u32 {
+    (most * 18 / 100).max(1)
+}
+
+fn owner_key(user_id: &str) -> String {
+    format!("attempt:login:owner:{user_id}")
 }
 
 /// Hashed: what strangers type may be long, and may be a password in the wrong field.
@@ -201,19 +224,14 @@ impl Store {
         tokio::try_join!(by_login, by_address).map(drop)
     }
 
-    /// Forgets every failed log-in of an account, whatever it was found by: the key of its name, or its address.
-    pub async fn forget_attempts(&self, name_key: &str, address: Option<&str>) -> Result<()> {
-        let (name, address) = (login_key(name_key), address.and_then(|address| Email::parse(address).ok()));
-        let by_address = async {
-            match &address {
-                Some(address) => self.forget_login(&login_key(address.key())).await,
-                None => Ok(()),
-            }
-        };
-        tokio::try_join!(self.forget_login(&name), by_address).map(drop)
+    /// Forgets every failed log-in of an account, whatever it was found by, the key of its name or its address, and its owner's failures.
+    pub async fn forget_attempts(&self, user_id: &str, name_key: &str, address: Option<&str>) -> Result<()> {
+        let address = address.and_then(|address| Email::parse(address).ok());
+        let logins = [Some(name_key), address.as_ref().map(Email::key)].into_iter().flatten().map(login_key);
+        try_join_all(logins.chain([owner_key(user_id)]).map(|pk| self.forget_login(pk))).await.map(drop)
     }
 
-    async fn forget_login(&self, pk: &str) -> Result<()> {
+    async fn forget_login(&self, pk: String) -> Result<()> {
         let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(pk));
         send(|| delete.clone().send()).await?;
         Ok(())
@@ -228,17 +246,31 @@ impl Store {
 
     /// The count of a registration from `network`, as a part of its transaction, which the transaction's token keeps from counting twice.
     pub(super) fn count_registration(&self, quota: &Quota) -> Result<TransactWriteItem> {
+        self.count_in_this_hour("attempt:register:", &quota.network, quota.most, quota.now)
+    }
+
+    /// The count of a mail to the address with this key, which anybody may have given for their own, as a part of the transaction that posts it.
+    pub(super) fn count_mail(&self, address_key: &str, now: u64) -> Result<TransactWriteItem> {
+        self.count_in_this_hour("mailed:", &fingerprint(address_key), MAILS, now)
+    }
+
+    fn count_in_this_hour(&self, prefix: &str, whose: &str, most: u32, now: u64) -> Result<TransactWriteItem> {
         let update = Update::builder()
             .table_name(&self.tables.tokens)
-            .key("pk", s(format!("attempt:register:{}", this_hour(&quota.network, quota.now))))
-            .update_expression("SET registered = if_not_exists(registered, :none) + :one, expires_at = :ends")
-            .condition_expression("attribute_not_exists(registered) OR registered < :most")
+            .key("pk", s(format!("{prefix}{}", this_hour(whose, now))))
+            .update_expression("SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends")
+            .condition_expression("attribute_not_exists(counted) OR counted < :most")
             .expression_attribute_values(":none", n(0))
             .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":most", n(quota.most))
-            .expression_attribute_values(":ends", n((quota.now / HOUR + 1) * HOUR));
+            .expression_attribute_values(":most", n(most))
+            .expression_attribute_values(":ends", n((now / HOUR + 1) * HOUR));
         updates(update)
     }
+}
+
+/// What the refusal of a counted mail says.
+pub(super) fn mailed_enough(now: u64) -> Error {
+    Error::TooManyMails(Limit { name: "mails", most: MAILS, window: Some(HOUR), left: 0, reset: HOUR - now % HOUR })
 }
 
 /// How many accounts one network may open in an hour.
@@ -268,12 +300,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_and_an_address_together_never_have_more_than_the_limit() {
+    fn a_name_an_address_and_an_owner_together_never_have_more_than_the_limit() {
         for most in 3..=100 {
-            let (name, address) = (share("ann", most), share("ann@example.com", most));
-            assert!(name + address == most && address >= 1, "{most}");
+            let (name, address, owner) = (share("ann", most), share("ann@example.com", most), small_share(most));
+            assert!(name + address + owner == most && name >= 1, "{most}");
         }
-        assert_eq!([share("ann", 100), share("ann@example.com", 100)], [67, 33]);
+        assert_eq!([share("ann", 100), share("ann@example.com", 100)], [64, 18]);
     }
 
     #[test]

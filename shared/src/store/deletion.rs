@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, DeleteRequest, TransactWriteItem, Update, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, TransactWriteItem, Update, WriteRequest};
 use uuid::Uuid;
 
-use super::addresses::claim_key;
-use super::{Item, Patience, Store, Transaction, applied, from_item, n, s, send};
-use crate::user::{Account, key};
+use super::{Item, Patience, Store, Transaction, applied, from_item, n, s, send, updates};
+use crate::auth::AccessToken;
+use crate::user::Account;
 use crate::{Error, Result};
 
 /// How long a name stays taken after its account was deleted, in seconds.
@@ -33,16 +33,16 @@ pub struct Erased {
 }
 
 impl Store {
-    /// Ends an account: its tokens open nothing from here on, its address is free, and whatever says whose it was is wiped. `account` is the
-    /// account as it was just read, and `no_password` a hash that no password has. Sent again, it is the success it was.
+    /// Ends the caller's account: its tokens open nothing from here on, its address is free, and whatever says whose it was is wiped. `account` is
+    /// the account as it was just read, and `no_password` a hash that no password has. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the account has ended its sessions since it was read; then it is not deleted.
-    pub async fn delete_account(&self, account: &Account, no_password: &str, now: u64) -> Result<()> {
+    /// [`Error::InvalidToken`] where the account has ended this session since it was read; then it is not deleted.
+    pub async fn delete_account(&self, caller: &AccessToken, account: &Account, no_password: &str, now: u64) -> Result<()> {
         let mut seen = account.clone();
         let mut patience = Patience::new();
         loop {
-            let mut writes = vec![self.end_account(&seen, no_password, now)?];
+            let mut writes = vec![self.end_account(caller, &seen, no_password, now)?];
             writes.extend(self.free_address(&seen)?);
             // A token of its own for each attempt: what it holds depends on what was read.
             if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied) {
@@ -53,9 +53,7 @@ impl Store {
             if seen.deleted.is_some() {
                 return Ok(());
             }
-            if !seen.active || seen.auth_epoch != account.auth_epoch {
-                return Err(Error::InvalidToken);
-            }
+            seen = caller.admits(Some(seen))?;
             // Its address has changed since.
             if !patience.lasts().await {
                 return Err(Error::Unavailable("an account kept changing while it was to be deleted".into()));
@@ -63,9 +61,9 @@ impl Store {
         }
     }
 
-    /// The write that makes an account a tombstone, on condition that its sessions and its address are still what they are in `seen`. Its
+    /// The write that makes an account a tombstone, on condition that the caller's session has not ended and its address is still what it is in `seen`. Its
     /// numbers, reservations and closed ids stay as they are.
-    fn end_account(&self, seen: &Account, no_password: &str, now: u64) -> Result<TransactWriteItem> {
+    fn end_account(&self, caller: &AccessToken, seen: &Account, no_password: &str, now: u64) -> Result<TransactWriteItem> {
         let same_address = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
         let mut update = Update::builder()
             .table_name(&self.tables.users)
@@ -74,7 +72,10 @@ impl Store {
                 "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
                  REMOVE email, email_verified, pending_email, first_name, last_name, #key",
             )
-            .condition_expression(format!("id = :id AND active = :true AND auth_epoch = :seen AND {same_address}"))
+            .condition_expression(format!(
+                "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session) AND {same_address}"
+            ))
+            .expression_attribute_names("#session", &caller.session)
             .expression_attribute_names("#password", "password")
             .expression_attribute_names("#key", "key")
             .expression_attribute_values(":id", s(&seen.id))
@@ -88,17 +89,7 @@ impl Store {
         if let Some(email) = &seen.email {
             update = update.expression_attribute_values(":email", s(email));
         }
-        let update = update.build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().update(update).build())
-    }
-
-    /// The write that gives up the address that an account has, if it has one.
-    fn free_address(&self, account: &Account) -> Result<Option<TransactWriteItem>> {
-        let Some(address) = &account.email else { return Ok(None) };
-        let delete = Delete::builder().table_name(&self.tables.users).key("pk", s(claim_key(&key(address))));
-        let delete = delete.condition_expression("attribute_not_exists(pk) OR id = :id").expression_attribute_values(":id", s(&account.id));
-        let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(Some(TransactWriteItem::builder().delete(delete).build()))
+        updates(update)
     }
 
     /// Erases what hangs on deleted accounts, for as long as `time` lasts; the next one goes on where this one ends. Two at once, or one that
@@ -158,12 +149,19 @@ impl Store {
         Ok(())
     }
 
-    /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left. (Sessions and finished idempotency keys, which
-    /// open and tell nothing without their account, end by their time.)
+    /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left. (Finished idempotency keys, which name nobody, end by
+    /// their time.)
     async fn left_of(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
-        let query = self.client.query().table_name(&self.tables.chats).key_condition_expression("user_id = :user").consistent_read(true);
-        let chats = query.expression_attribute_values(":user", s(user_id)).projection_expression("user_id, chat_id").send().await?;
-        Ok(chats.items.unwrap_or_default().into_iter().map(|key| (self.tables.chats.as_str(), key)).collect())
+        let of_user = |table: &str| {
+            let query = self.client.query().table_name(table).key_condition_expression("user_id = :user");
+            query.expression_attribute_values(":user", s(user_id))
+        };
+        let chats = of_user(&self.tables.chats).consistent_read(true).projection_expression("user_id, chat_id").send();
+        // An index tells late of what has just been written: the day for which the tombstone stands is long enough.
+        let others = of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
+        let (chats, others) = tokio::join!(chats, others);
+        let keys = |table, items: Option<Vec<Item>>| items.unwrap_or_default().into_iter().map(move |key| (table, key));
+        Ok(keys(self.tables.chats.as_str(), chats?.items).chain(keys(self.tables.tokens.as_str(), others?.items)).collect())
     }
 
     /// Deletes up to [`BATCH`] items. A busy table does a part, and names the rest.

@@ -9,10 +9,11 @@ use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::attempts::mailed_enough;
 use super::{Store, Transaction, applied, from_item, n, puts, s, send, to_item};
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
-use crate::user::{Account, Email};
+use crate::user::{Account, Email, key};
 use crate::{Error, Result};
 
 /// How the key of a letter begins: what the table's stream is filtered by.
@@ -117,15 +118,15 @@ impl Store {
     /// Asks for another link to the address that this account has not verified yet.
     ///
     /// # Errors
-    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last one.
+    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last one, or after too many to one address.
     pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
         let address = account.unverified().ok_or(Error::NothingToVerify)?;
         let request = Uuid::new_v4().to_string();
-        let writes = vec![self.pause(&account.id, &request, now)?, self.post(&Letter::verify(account, address), now)?];
-        match self.transact(writes, &request).await? {
-            Transaction::Applied => Ok(()),
-            Transaction::Refused(reasons) => pause_allows(&reasons, 0, &request, now),
-        }
+        let writes =
+            vec![self.pause(&account.id, &request, now)?, self.count_mail(&key(address), now)?, self.post(&Letter::verify(account, address), now)?];
+        let Transaction::Refused(reasons) = self.transact(writes, &request).await? else { return Ok(()) };
+        pause_allows(&reasons, 0, &request, now)?;
+        if Transaction::refused(&reasons, 1).is_some() { Err(mailed_enough(now)) } else { Ok(()) }
     }
 
     /// The write that puts a letter into the outbox, under a random key.

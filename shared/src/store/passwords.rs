@@ -10,17 +10,24 @@ use super::accounts::account_key;
 use super::addresses::claim_key;
 use super::links::{Link, was_used_by};
 use super::{Session, Store, Transaction, from_item, n, s, to_item, updates};
+use crate::auth::AccessToken;
 use crate::user::{self, Account};
 use crate::{Error, Result};
 
+/// The account whose password is to change is still what it was when it was read.
+const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
+
 impl Store {
     /// Puts a new password's hash in the place of the account's, and begins `session`, which must be of the next epoch. `account` is the
-    /// account as it was just read. Sent again, it is the success it was.
+    /// caller's, as it was just read. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the account has changed its password or ended its sessions since.
-    pub async fn change_password(&self, account: &Account, hash: &str, session: &Session) -> Result<()> {
+    /// [`Error::InvalidToken`] where the account has changed its password or ended this session since.
+    pub async fn change_password(&self, caller: &AccessToken, account: &Account, hash: &str, session: &Session) -> Result<()> {
         let update = self.new_password(&account.label, &account.id, account.auth_epoch, hash);
+        let update = update
+            .condition_expression(format!("{UNCHANGED} AND attribute_not_exists(revoked.#session)"))
+            .expression_attribute_names("#session", &caller.session);
         let update = update.update_expression("SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email");
         let update = updates(update.return_values_on_condition_check_failure(AllOld))?;
         let begin = self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?;
@@ -62,7 +69,7 @@ impl Store {
         Update::builder()
             .table_name(&self.tables.users)
             .key("pk", s(account_key(name_key)))
-            .condition_expression("id = :id AND active = :true AND auth_epoch = :seen")
+            .condition_expression(UNCHANGED)
             .expression_attribute_names("#password", "password")
             .expression_attribute_values(":hash", s(hash))
             .expression_attribute_values(":next", n(epoch + 1))

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 #[cfg(feature = "seeded-bugs")]
@@ -14,7 +15,7 @@ use super::Bug;
 use super::accounts::account_key;
 use super::{Item, Patience, Store, applied, from_item, n, refused_item, s, send, to_item};
 use crate::auth::{AccessToken, LEEWAY, RefreshToken};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::user::Account;
 use crate::{Error, Result};
 
@@ -93,6 +94,19 @@ impl Session {
             ends,
             expires_at: ends,
         }
+    }
+
+    /// The session as its owner sees it; `current` is the id of the one that asks.
+    pub fn data(&self, current: &str) -> Value {
+        let time = |seconds: u64| clock::rfc3339(seconds * 1000);
+        json!({
+            "id": self.id(),
+            "device": self.device,
+            "began": self.began.map(time),
+            "last_used": self.used.map(time),
+            "ends": time(self.ends),
+            "current": self.id() == current,
+        })
     }
 
     /// Its id: sessions sort by it in the order in which they began.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::accounts::account_key;
 use super::addresses::{Claim, claim_key};
+use super::attempts::mailed_enough;
 use super::{Entry, EntryKind, Letter, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
 use crate::clock::{Clock, month};
 use crate::user::{Account, Email, Role, Username};
@@ -92,6 +93,7 @@ impl Store {
             chat_id: None,
             time: account.created,
         };
+        let now = account.created / 1000;
         let mut writes = vec![
             self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(account)?)?,
             self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", to_item(&grant)?)?,
@@ -111,7 +113,12 @@ impl Store {
             if email.key() != new.name.key() {
                 writes.push(self.is_free(&account_key(email.key()))?);
             }
-            writes.push(self.post(&Letter::verify(account, email.shown()), account.created / 1000)?);
+            writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
+        }
+
+        let mailed = writes.len();
+        if let Some(email) = &new.email {
+            writes.push(self.count_mail(email.key(), now)?);
         }
 
         let counted = writes.len();
@@ -135,6 +142,10 @@ impl Store {
         }
         if let Some(standing) = standing {
             return Ok(Registered::Taken(Box::new(standing)));
+        }
+        let mailed_too_often = new.email.is_some() && Transaction::refused(&reasons, mailed).is_some();
+        if mailed_too_often && (0..mailed).all(|index| Transaction::refused(&reasons, index).is_none()) {
+            return Err(mailed_enough(now));
         }
         let name_refused = (0..for_name).any(|index| Transaction::refused(&reasons, index).is_some());
         Err(if name_refused { Error::UsernameTaken } else { Error::EmailTaken })

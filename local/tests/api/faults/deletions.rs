@@ -9,7 +9,7 @@ use local::dynamo::{self, Data, Dynamo};
 use serde_json::{Value, json};
 use shared::auth::AccessToken;
 use shared::chat::Chat;
-use shared::store::{Erased, Hold, Reserved, Settled};
+use shared::store::{ChatLimits, Erased, Hold, Reserved, Settled};
 use shared::user::{Account, Email};
 use shared::{App, Error, Tokens};
 
@@ -137,8 +137,10 @@ const LASTS: u64 = u32::MAX as u64;
 const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 
 /// What each of them has: chats, and enough of other things for a second batch.
+const LIMITS: ChatLimits = ChatLimits { parallel: 64, per_minute: 64 };
 const CHATS: usize = 1;
 const TITLES: usize = 25;
+const SESSIONS: usize = 1;
 
 async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) {
     let (account, session) = open(app, name, "no hash of any password", None).await;
@@ -146,7 +148,7 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
     for _ in 0..CHATS {
         let (chat_id, cost) = (app.clock.id(), Tokens::new(PRICE).unwrap());
         let mut hold = Hold::new(&caller, chat_id, cost, LASTS);
-        assert_eq!(app.store.reserve(&caller, &mut hold, 64, 0).await, Ok(Reserved::Held));
+        assert_eq!(app.store.reserve(&caller, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
         let text = || "hi".to_owned();
         let (user_id, chat_id, tokens_left) = (account.id.clone(), chat_id.to_string(), hold.tokens_left());
         let chat =
@@ -176,11 +178,11 @@ impl Scenario for Erasing {
             let (account, caller) = lives(&app, &dynamo.url, name).await;
             if name == "busy" {
                 let mut hold = Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
-                assert_eq!(app.store.reserve(&caller, &mut hold, 64, 0).await, Ok(Reserved::Held));
+                assert_eq!(app.store.reserve(&caller, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
             }
             if name != "alive" {
                 let deleted = if name == "old" { now - DAY.as_secs() } else { now };
-                app.store.delete_account(&account, "no hash", deleted).await.unwrap();
+                app.store.delete_account(&caller, &account, "no hash", deleted).await.unwrap();
             }
         }
         lane.strike(plan);
@@ -194,7 +196,7 @@ impl Scenario for Erasing {
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
         // A repeated delete doesn't know that it was the one.
-        matches!(reply, Ok(Erased { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES))
+        matches!(reply, Ok(Erased { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES + SESSIONS))
     }
 }
 
