@@ -257,9 +257,7 @@ async fn a_chat_under_way_settles_or_is_given_back_before_the_account_is_gone() 
         async move { drop(ben.chat("!hang").await) }
     });
     for person in [&ann, &ben] {
-        while api.account(person).await.reservations.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        person.is_waiting().await;
         person.is_deleted().await;
         person.agrees().await;
     }

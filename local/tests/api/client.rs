@@ -402,6 +402,16 @@ impl Person {
         self.get(&format!("/api/chat/{query}")).await
     }
 
+    /// Comes back when a chat of theirs waits for the AI.
+    pub async fn is_waiting(&self) {
+        let waiting = async {
+            while self.api.account(self).await.reservations.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("a chat that waits");
+    }
+
     pub async fn balance(&self) -> u64 {
         self.get("/api/tokens/").await.is(200)["tokens"].as_u64().unwrap()
     }

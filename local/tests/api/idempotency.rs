@@ -111,15 +111,13 @@ async fn a_chat_that_failed_may_run_again_under_its_key() {
 
 #[tokio::test]
 async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_free() {
-    let api = Api::own(&[]).await;
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "5")]).await;
     let ann = api.person("ann").await;
     let dying = tokio::spawn({
         let ann = ann.clone();
         async move { ann.chat_once("k1", "!hang").await }
     });
-    while api.account(&ann).await.reservations.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    ann.is_waiting().await;
     ann.chat_once("k1", "!hang").await.expect(409, "idempotency_key_running");
     ann.chat_once("k1", "hi").await.expect(422, "idempotency_key_reused");
     // Its lease ends while it still waits: what it held is free, and a fresh run takes its place.

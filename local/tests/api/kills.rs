@@ -69,7 +69,7 @@ impl Killed {
 
     fn message(self) -> &'static str {
         match self {
-            Self::DuringTheAi => "!slow 3000",
+            Self::DuringTheAi => "!slow 4000",
             Self::BeforeRelease | Self::AfterRelease => "!fail",
             _ => "hi",
         }
@@ -110,7 +110,7 @@ impl Case {
         instance.takes(&self.request());
         match self.killed {
             Killed::AfterTheReply => self.first_reply = Some(instance.answers().await),
-            Killed::DuringTheAi => while self.who.api.account(&self.who).await.reservations.is_empty() {},
+            Killed::DuringTheAi => self.who.is_waiting().await,
             _ => self.lane.struck().await,
         }
         instance.kill();

@@ -70,15 +70,13 @@ async fn sweeps_at_once_release_once() {
 
 #[tokio::test]
 async fn a_live_chat_is_not_swept() {
-    let api = Api::own(&[]).await;
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "5")]).await;
     let ann = api.person("ann").await;
     let waiting = tokio::spawn({
         let ann = ann.clone();
         async move { ann.chat("!hang").await }
     });
-    while api.account(&ann).await.reservations.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    ann.is_waiting().await;
     assert_eq!(sweep(&api).await, Swept::default());
     assert_eq!(ann.balance().await, GRANT - PRICE);
     waiting.await.unwrap().expect(502, "ai_failed");
