@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 use shared::http::Route;
 
-use crate::client::{Answer, Api, Person};
+use crate::client::{Answer, Api, GRANT, PRICE, Person};
 
 /// The endpoints that ask nobody for a token.
 const OPEN: [&str; 9] =
@@ -180,6 +180,22 @@ async fn a_token_opens_nothing_once_its_account_or_session_does_not_stand() {
         }
         assert_eq!(api.items(&ann.name).await, before, "{end}");
     }
+}
+
+#[tokio::test]
+async fn an_administrator_is_let_in_as_every_user_is_and_to_nothing_of_theirs() {
+    let api = Api::start().await;
+    let (root, ann) = (api.person("root").await, api.person("ann").await);
+    api.set(&root, "role", AttributeValue::S("admin".into())).await;
+    ann.chat("nobody else's business").await.is(200);
+    for route in lasting() {
+        grants(&root, route).await;
+        let answer = ask_as(&root, route).await;
+        let said = answer.body.to_string();
+        assert!(!said.contains(&ann.id) && !said.contains("nobody else's business"), "{answer:?}");
+    }
+    assert_eq!(root.profile().await.is(200)["role"], "admin");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
 #[tokio::test]
