@@ -33,8 +33,9 @@ async fn a_new_user_has_an_account_a_grant_and_a_session() {
 
     api.mails_to(&email, 1).await;
     let items = api.items(registered["id"].as_str().unwrap()).await;
+    let tokens = items["TokensTable"].iter().filter(|item| item["user_id"] == registered["id"]).count();
     assert_eq!(items["UsersTable"].len(), 2, "the account and the claim of its address");
-    assert_eq!(items["TokensTable"].len(), 3, "the session, the mailed link, and the count of mails to the address");
+    assert_eq!(tokens, 2, "the session and the mailed link");
     let [grant] = items["LedgerTable"].as_slice() else { panic!("{items:?}") };
     assert_eq!([&grant["amount"], &grant["kind"]], [&json!(GRANT), &json!("grant")]);
 }
