@@ -184,7 +184,7 @@ impl Store {
         }
     }
 
-    /// Takes a tombstone out of the index until its name is to be free.
+    /// Sets when a tombstone is looked at next, unless that has changed since.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<()> {
         let update = self
             .client

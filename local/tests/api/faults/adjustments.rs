@@ -3,7 +3,7 @@
 use shared::store::{Adjusted, Adjustment, EntryKind, Reason};
 use shared::{Change, Error, Tokens};
 
-use super::{Case, Matrix, Scenario, Stand, World, none, side_by_side};
+use super::{Case, Matrix, Scenario, Stand, World, disturb, none, side_by_side};
 use crate::client::GRANT;
 use crate::proxy::Plan;
 
@@ -94,13 +94,7 @@ impl Case<Adjusting> {
 
 async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
     let mut cases = matrix.cases(stand).await;
-    side_by_side(&mut cases, async |case| {
-        if case.plan.is_some() {
-            case.runs().await;
-            case.lane.calm();
-        }
-    })
-    .await;
+    disturb(&mut cases).await;
     let world = stand.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the adjustment", &world));
 

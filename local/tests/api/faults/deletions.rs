@@ -14,7 +14,7 @@ use shared::user::{Account, Email};
 use shared::{App, Error, Tokens};
 
 use super::logins::strong_hash;
-use super::{AT_A_TIME, Case, Matrix, Reply, Scenario, Stand, World, ask, none, open, scan, side_by_side};
+use super::{AT_A_TIME, Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, open, scan, side_by_side};
 use crate::account_delete::DAY;
 use crate::client::{PRICE, unique};
 use crate::proxy::{Plan, Proxy, Strikes};
@@ -92,13 +92,7 @@ impl Case<Deleting> {
 async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_stays() {
     let stand = Stand::start(None).await;
     let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&stand).await;
-    side_by_side(&mut cases, async |case| {
-        if case.plan.is_some() {
-            case.runs().await;
-            case.lane.calm();
-        }
-    })
-    .await;
+    disturb(&mut cases).await;
     let world = stand.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use shared::user::Email;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, none, side_by_side};
+use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
 use crate::client::{GRANT, unique};
 use crate::proxy::{Fault, Plan, Strikes};
 
@@ -135,13 +135,7 @@ impl Case<LoggingIn> {
 
 async fn run(stand: &Stand, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
     let mut cases = matrix.cases(stand).await;
-    side_by_side(&mut cases, async |case| {
-        if case.plan.is_some() {
-            case.runs().await;
-            case.lane.calm();
-        }
-    })
-    .await;
+    disturb(&mut cases).await;
     let world = stand.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
 

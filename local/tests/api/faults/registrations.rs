@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, none, side_by_side};
+use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
 use crate::client::{GRANT, unique};
 use crate::proxy::Plan;
 
@@ -87,13 +87,7 @@ impl Case<Registering> {
 
 async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
     let mut cases = matrix.cases(stand).await;
-    side_by_side(&mut cases, async |case| {
-        if case.plan.is_some() {
-            case.runs().await;
-            case.lane.calm();
-        }
-    })
-    .await;
+    disturb(&mut cases).await;
     let world = stand.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
 
