@@ -1,20 +1,36 @@
 //! `DELETE /api/user` - delete one's own account.
 //!
 //! In: `{password}`, beside the token. Out: 202. Every token of the account is dead at once, and its address free (where it is its name too,
-//! with the name); its chats are erased within minutes, and its name is free again after a day.
+//! with the name); its chats are erased within minutes, and its name is free again after a day. The last administrator can't (409).
 
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::password;
 use shared::error::required;
+use shared::http::cookie;
+use shared::openapi::{Done, Given};
 use shared::{App, Error, Reply, Request, auth, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AccountDeletion)]
 struct Body {
+    #[schema(value_type = Given, examples("secret789"))]
     password: Option<String>,
 }
 
 /// Checks the password once more, since what follows can't be undone, and ends the account in one transaction.
+#[utoipa::path(
+    delete,
+    path = "/api/user",
+    tag = "Accounts",
+    summary = "Delete the account",
+    description = "Its tokens are dead and its address is free at once (where it is the name too, with the name); its chats are erased within minutes, and its name is free again after a day. The last administrator can't.",
+    security(("access_token" = [])),
+    request_body = Body,
+    responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),
+    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts", "LastAdministrator"]))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let Body { password } = http::json(&req)?;
@@ -24,5 +40,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     app.store.delete_account(&caller, &account, &password::none()?, app.clock.seconds()).await?;
     tracing::info!(user = account.id, "account deleted");
-    http::accepted(&json!({ "message": "The account is deleted. Its chats are erased within minutes, and its name is free again after a day." }))
+    let message = "The account is deleted. Its chats are erased within minutes, and its name is free again after a day.";
+    cookie::cleared(http::accepted(&json!({ "message": message }))?, &req)
 }

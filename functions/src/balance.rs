@@ -2,10 +2,19 @@
 //!
 //! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are one number.
 
-use shared::user::balance_fields;
+use shared::user::{Balance, balance_fields};
 use shared::{App, Reply, Request, auth, http};
 
 /// Reads the account, strongly consistent.
+#[utoipa::path(
+    get,
+    path = "/api/tokens",
+    tag = "Tokens",
+    summary = "Read the balance",
+    description = "One number under three names.",
+    security(("access_token" = [])),
+    responses((status = 200, description = "What can be spent.", body = Balance)),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account(&caller).await?;

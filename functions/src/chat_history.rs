@@ -1,11 +1,17 @@
 //! `GET /api/chat` - the caller's chats, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `q` to search messages and answers for.
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `q` to search messages and answers for, `conversation_id` for
+//! those of one conversation.
 //! Out: the list, and a `Link` header to the next page. A search looks through a bounded number of chats per call, so that a page may
 //! hold few matches, or none, and still have a next one.
 
-use shared::chat::Chat;
-use shared::{App, Error, Reply, Request, auth, cursor, http};
+use shared::charge::conversation_id;
+use shared::chat::{Chat, Shown};
+use shared::openapi::IdOrNone;
+use shared::{App, Error, Reply, Request, auth, cursor, http, openapi};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::{IntoParams, PartialSchema};
 
 /// How many chats a search looks through per call.
 const SEARCHED: usize = 200;
@@ -13,7 +19,23 @@ const SEARCHED: usize = 200;
 /// The longest search, in characters.
 const SEARCH_LENGTH: usize = 200;
 
+/// What is read beside the account: chats, or the ids of those of one conversation.
+enum Page {
+    Chats((Vec<Chat>, bool)),
+    Ids((Vec<String>, bool)),
+}
+
 /// Reads the page and the account at the same time; the page is shown only to whom the account admits.
+#[utoipa::path(
+    get,
+    path = "/api/chat",
+    tag = "Chat",
+    summary = "List chats",
+    description = "Newest first. A search looks through a bounded number of chats per call: a page of one may hold few matches, or none, and still have a next page.",
+    security(("access_token" = [])),
+    params(openapi::Page, Search),
+    responses((status = 200, description = "A page of the chats.", body = Vec<Shown>)),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let limit = http::page_limit(&req)?;
@@ -21,25 +43,50 @@ pub async fn handle(app: App, req: Request) -> Reply {
     if search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
         return Err(Error::field("q", format!("A search has at most {SEARCH_LENGTH} characters.")));
     }
-    let scope = format!("chats?q={}", search.as_deref().unwrap_or_default());
+    let conversation = http::query(&req, "conversation_id").map(conversation_id).transpose()?;
+    let scope = format!("chats?q={}&of={}", search.as_deref().unwrap_or_default(), conversation.as_deref().unwrap_or_default());
     let cursor = http::query(&req, "cursor").map(cursor::Unproven::parse).transpose()?;
 
     let before = cursor.as_ref().map(cursor::Unproven::position);
     let count = if search.is_some() { SEARCHED } else { limit + 1 };
-    let (account, page) = tokio::join!(app.store.account(&caller), app.store.chats(&caller.user_id, before, count));
+    let page = async {
+        match &conversation {
+            None => app.store.chats(&caller.user_id, before, count).await.map(Page::Chats),
+            // One call reads a hundred at most.
+            Some(id) => app.store.thread(&caller.user_id, id, before, count.min(100)).await.map(Page::Ids),
+        }
+    };
+    let (account, page) = tokio::join!(app.store.account(&caller), page);
     let account = account?;
     if let Some(cursor) = &cursor {
         cursor.prove(&account, &scope)?;
     }
-    let (chats, more) = page?;
+    let (chats, more) = match page? {
+        Page::Chats(page) => page,
+        Page::Ids((ids, more)) => (app.store.chats_by_id(&caller.user_id, &ids).await?, more),
+    };
 
     let (shown, position) = cut(chats, more, limit, search.as_deref());
     let data: Vec<_> = shown.iter().map(Chat::data).collect();
     let mut response = http::ok(&data)?;
     if let Some(position) = position {
-        http::link_next(&mut response, &req, &["limit", "q"], &cursor::seal(&account, &scope, &position))?;
+        http::link_next(&mut response, &req, &["limit", "q", "conversation_id"], &cursor::seal(&account, &scope, &position))?;
     }
     Ok(response)
+}
+
+/// What a page may be searched for.
+#[derive(Debug)]
+pub struct Search;
+
+impl IntoParams for Search {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
+        vec![
+            openapi::parameter("q", ParameterIn::Query, "What messages or answers must hold, in any case.", text),
+            openapi::parameter("conversation_id", ParameterIn::Query, "Only the chats of this conversation.", IdOrNone::schema()),
+        ]
+    }
 }
 
 /// The first `limit` chats that match, and the id of the last one that was looked at, where there is more to look at.
@@ -63,8 +110,6 @@ fn cut(chats: Vec<Chat>, more: bool, limit: usize, search: Option<&str>) -> (Vec
 
 #[cfg(test)]
 mod tests {
-    use shared::Tokens;
-
     use super::*;
 
     fn chats(messages: &[&str]) -> Vec<Chat> {
@@ -73,12 +118,7 @@ mod tests {
             chat_id: index.to_string(),
             message: (*message).into(),
             response: format!("re: {message}"),
-            model: "echo".into(),
-            cost: Tokens::ZERO,
-            tokens_left: Tokens::ZERO,
-            time: 0,
-            name: "ann".into(),
-            month: String::new(),
+            ..Chat::default()
         };
         messages.iter().enumerate().map(chat).collect()
     }

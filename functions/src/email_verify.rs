@@ -6,15 +6,30 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::auth::LinkToken;
 use shared::error::required;
+use shared::openapi::Given;
 use shared::store::Purpose;
 use shared::{App, Error, Reply, Request, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LinkUsed)]
 struct Body {
+    /// The token of the mail: 43 characters.
+    #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
 }
 
 /// One transaction uses the link up and moves the claim: whoever had the address without proof has it no more.
+#[utoipa::path(
+    post,
+    path = "/api/user/email/verify",
+    tag = "Accounts",
+    summary = "Verify an e-mail address",
+    description = "With the token that was mailed to it, once. Whoever had the address without proof has it no more.",
+    request_body = Body,
+    responses((status = 200, description = "The address is the account's own.", body = Verified)),
+    extensions(("x-fails" = json!(["InvalidLink", "EmailTaken"]))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { token } = http::json(&req)?;
     let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
@@ -25,4 +40,18 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let account = app.store.verify_address(&link, now).await?;
     tracing::info!(user = account.id, "address verified");
     http::ok(&json!({ "message": "E-mail address verified.", "email": account.email, "email_verified": true }))
+}
+
+/// An address that is verified.
+#[derive(ToSchema)]
+pub struct Verified {
+    /// A sentence for people.
+    #[schema(examples("E-mail address verified."))]
+    pub message: String,
+    /// The address.
+    #[schema(examples("ann@example.com"))]
+    pub email: String,
+    /// Always true.
+    #[schema(examples(true))]
+    pub email_verified: bool,
 }

@@ -1,25 +1,48 @@
 //! `POST /api/login`, `POST /api/token` - trade a name or an e-mail address and a password for the tokens of a new session.
 //!
 //! In: `{username, password}`, where `username` may be an address; `email` stands for `username`.
-//! Out: `token`, `access`, `refresh` and the balance.
+//! Out: `token`, `access`, `refresh` and the balance (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
 
 use serde::Deserialize;
 use serde_json::json;
+use shared::auth::SessionTokens;
 use shared::auth::password::Verdict;
 use shared::error::{FieldErrors, required};
+use shared::http::cookie;
+use shared::openapi::{Given, KeptInCookie};
 use shared::store::{Attempt, Session};
-use shared::user::{Account, balance_fields, login_key};
+use shared::user::{Account, Balance, User, balance_fields, login_key};
 use shared::{App, Error, Reply, Request, Result, auth, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = LogIn)]
 struct Body {
+    /// A name or an e-mail address.
+    #[schema(examples("ann"))]
     username: Option<String>,
+    /// Stands for `username` where that isn't sent.
     email: Option<String>,
+    #[schema(value_type = Given, examples("secret123"))]
     password: Option<String>,
 }
 
 /// An unknown user, a wrong password and a deactivated user are one failure, and take the same time. Too many failures are refused before
 /// the password is looked at, whoever has the name.
+#[utoipa::path(
+    post,
+    path = "/api/login",
+    tag = "Sessions",
+    summary = "Log in",
+    description = "Trades a name or an e-mail address and a password for the tokens of a new session.",
+    params(KeptInCookie),
+    request_body = Body,
+    responses((status = 200, description = "A session has begun.", body = LoggedIn)),
+    extensions(("x-fails" = json!(["InvalidCredentials", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
+        { "required": ["username"], "properties": { "username": { "type": "string", "minLength": 1 } } },
+        { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
+    ] }))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let (login, password) = http::json::<Body>(&req)?.credentials()?;
     let (key, now) = (login_key(&login), app.clock.seconds());
@@ -38,11 +61,26 @@ pub async fn handle(app: App, req: Request) -> Reply {
     started?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
 
-    http::ok(&http::merge([
-        json!({ "message": "Login successful.", "user": account.data() }),
-        balance_fields(account.balance(app.clock.seconds())),
-        auth::issue(&app, &account, &session).await?,
-    ]))
+    let (tokens, cookie) = auth::issue(&app, &req, &account, &session).await?;
+    let balance = balance_fields(account.balance(app.clock.seconds()));
+    let reply = http::ok(&http::merge([json!({ "message": "Login successful.", "user": account.data() }), balance, json!(tokens)]))?;
+    Ok(cookie::set(reply, cookie))
+}
+
+/// An account, its balance, and the tokens of a new session.
+#[derive(ToSchema)]
+pub struct LoggedIn {
+    /// A sentence for people.
+    #[schema(examples("Login successful."))]
+    pub message: String,
+    /// The account.
+    pub user: User<'static>,
+    /// What it can spend.
+    #[serde(flatten)]
+    pub balance: Balance,
+    /// The session.
+    #[serde(flatten)]
+    pub session: SessionTokens,
 }
 
 async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {

@@ -5,16 +5,31 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use shared::http::cookie;
+use shared::openapi::Done;
 use shared::store::Ending;
 use shared::{App, Reply, Request, auth, http};
+use utoipa::ToSchema;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = LogOut)]
 struct Body {
+    /// Whether every session of the account ends.
     #[serde(default)]
     all: Option<bool>,
 }
 
 /// One write to the account, beside which the session is deleted. Sent again after a lost reply, it is the same success.
+#[utoipa::path(
+    post,
+    path = "/api/logout",
+    tag = "Sessions",
+    summary = "Log out",
+    description = "Ends the session that asks, or with `all` every session of the account: all their tokens are dead at once.",
+    security(("access_token" = [])),
+    request_body = Option<Body>,
+    responses((status = 200, description = "The session has ended.", body = Done, headers(("Set-Cookie" = String)))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let all = http::json_or_nothing::<Body>(&req)?.all.unwrap_or_default();
     let caller = auth::caller(&app, &req).await?;
@@ -23,5 +38,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let ended = app.store.end(&caller, ending, app.clock.seconds());
     tokio::try_join!(ended, app.store.delete_session(&caller.user_id, &caller.session))?;
     tracing::info!(user = caller.user_id, session = caller.session, all, "logged out");
-    http::ok(&json!({ "message": if all { "Logged out everywhere." } else { "Logged out." } }))
+    let reply = http::ok(&json!({ "message": if all { "Logged out everywhere." } else { "Logged out." } }))?;
+    cookie::cleared(reply, &req)
 }

@@ -1,8 +1,8 @@
-//! `ANY /`, `ANY /{proxy+}` - every path that nothing else serves.
+//! `ANY /{proxy+}` - every path that nothing else serves.
 
-use shared::{App, Error, Reply, Request};
+use shared::{Error, Reply, Request};
 
-/// Always a 404.
-pub async fn handle(_app: App, _req: Request) -> Reply {
+/// Always a 404. Needs nothing that it may be given.
+pub async fn handle(_: impl Sized, _req: Request) -> Reply {
     Err(Error::NotFound)
 }

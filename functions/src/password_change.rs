@@ -1,22 +1,41 @@
 //! `POST /api/user/password` - change one's own password.
 //!
-//! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session; every other one has ended.
+//! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session; every other one has ended
+//! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
 
 use serde::Deserialize;
 use serde_json::json;
-use shared::auth::NewPassword;
+use shared::auth::{NewPassword, SessionTokens};
 use shared::error::{FieldErrors, required};
+use shared::http::cookie;
+use shared::openapi::{Given, KeptInCookie};
 use shared::store::Session;
 use shared::user::Account;
 use shared::{App, Error, Reply, Request, Result, auth, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PasswordChange)]
 struct Body {
+    #[schema(value_type = Given, examples("secret123"))]
     current_password: Option<String>,
+    #[schema(value_type = NewPassword)]
     new_password: Option<String>,
 }
 
 /// Ends all sessions by raising the epoch, in the transaction that sets the password and begins the one session that goes on.
+#[utoipa::path(
+    post,
+    path = "/api/user/password",
+    tag = "Accounts",
+    summary = "Change the password",
+    description = "Every other session ends; the reply begins a new one.",
+    security(("access_token" = [])),
+    params(KeptInCookie),
+    request_body = Body,
+    responses((status = 200, description = "The password is changed, and a new session has begun.", body = PasswordChanged)),
+    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts"]))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
@@ -31,7 +50,20 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let session = Session::new(&changed, http::device(&req), &app.clock, app.config.session_life);
     app.store.change_password(&caller, &account, &hash, &session).await?;
     tracing::info!(user = account.id, session = session.id(), "password changed");
-    http::ok(&http::merge([json!({ "message": "Password changed." }), auth::issue(&app, &changed, &session).await?]))
+    let (tokens, cookie) = auth::issue(&app, &req, &changed, &session).await?;
+    let reply = http::ok(&http::merge([json!({ "message": "Password changed." }), json!(tokens)]))?;
+    Ok(cookie::set(reply, cookie))
+}
+
+/// The tokens of the one session that the account has now.
+#[derive(ToSchema)]
+pub struct PasswordChanged {
+    /// A sentence for people.
+    #[schema(examples("Password changed."))]
+    pub message: String,
+    /// The session.
+    #[serde(flatten)]
+    pub session: SessionTokens,
 }
 
 impl Body {

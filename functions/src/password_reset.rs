@@ -5,16 +5,29 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::error::required;
+use shared::openapi::Done;
 use shared::user::Email;
 use shared::{App, Error, Reply, Request, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PasswordReset)]
 struct Body {
+    #[schema(value_type = Email)]
     email: Option<String>,
 }
 
 /// Writes what was asked for, and looks nothing up: whether somebody has the address, the function `mail` finds out. At most one mail a
 /// minute per address, without a word about it.
+#[utoipa::path(
+    post,
+    path = "/api/password/reset",
+    tag = "Accounts",
+    summary = "Ask for a mail that replaces a forgotten password",
+    description = "The reply is the same whether or not an account has the address. At most one mail a minute goes to an address, without a word about it.",
+    request_body = Body,
+    responses((status = 202, description = "If an account has the address, a mail is on its way.", body = Done)),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { email } = http::json(&req)?;
     let email = required(email.filter(|text| !text.trim().is_empty()));

@@ -6,17 +6,38 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::auth::{LinkToken, NewPassword};
 use shared::error::{FieldErrors, required};
+use shared::http::cookie;
+use shared::openapi::{Done, Given};
 use shared::store::Purpose;
 use shared::{App, Error, Reply, Request, Result, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = PasswordResetConfirmation)]
 struct Body {
+    /// The token of the mail: 43 characters.
+    #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
+    #[schema(examples("secret789"))]
     password: Option<String>,
+    /// Stands for `password` where that isn't sent.
     new_password: Option<String>,
 }
 
 /// The link is looked up before anything is hashed, so that guessing costs us nothing; one transaction uses it up and sets the password.
+#[utoipa::path(
+    post,
+    path = "/api/password/reset/confirm",
+    tag = "Accounts",
+    summary = "Replace a forgotten password",
+    description = "With the token that was mailed, within an hour and once. Every session ends, and the new password logs in.",
+    request_body = Body,
+    responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),
+    extensions(("x-fails" = json!(["InvalidLink"])), ("x-narrow" = json!({ "anyOf": [
+        { "required": ["password"], "properties": { "password": { "$ref": "#/components/schemas/NewPassword" } } },
+        { "required": ["new_password"], "properties": { "password": { "type": "null" }, "new_password": { "$ref": "#/components/schemas/NewPassword" } } },
+    ] }))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let (token, password) = http::json::<Body>(&req)?.parts()?;
     let token = LinkToken::parse(&token)?;
@@ -30,7 +51,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         tracing::warn!(user = link.user_id, cause = error.cause(), "failed log-ins could not be forgotten");
     }
     tracing::info!(user = link.user_id, "password reset");
-    http::ok(&json!({ "message": "Password changed. Log in with it." }))
+    cookie::cleared(http::ok(&json!({ "message": "Password changed. Log in with it." }))?, &req)
 }
 
 impl Body {

@@ -3,20 +3,40 @@
 //! In: any of `{first_name, last_name, email}`; another address than before takes `current_password` too. What isn't sent stays, an empty
 //! name is none, an empty `email` changes nothing. Out: the profile.
 
+use crate::profile::Profile;
 use serde::Deserialize;
 use shared::error::FieldErrors;
+use shared::openapi::EmailOrNone;
 use shared::user::{Email, GivenName, ProfileChange, balance_fields};
 use shared::{App, Error, Reply, Request, Result, auth, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ProfileChange)]
 struct Body {
+    #[schema(value_type = Option<GivenName>)]
     first_name: Option<String>,
+    #[schema(value_type = Option<GivenName>)]
     last_name: Option<String>,
+    /// Nothing and blanks change nothing.
+    #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
+    /// Must come with another `email` than before.
     current_password: Option<String>,
 }
 
 /// A new address can reset the password by and by: a stolen token alone must not be enough to set one.
+#[utoipa::path(
+    patch,
+    path = "/api/user/profile",
+    tag = "Accounts",
+    summary = "Change the profile",
+    description = "What isn't sent stays. Another e-mail address than before takes `current_password` too, and is mailed a link that verifies it.",
+    security(("access_token" = [])),
+    request_body = Body,
+    responses((status = 200, description = "The profile as it is now.", body = Profile)),
+    extensions(("x-fails" = json!(["EmailTaken", "WrongPassword", "TooManyAttempts", "TooManyMails"]))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;

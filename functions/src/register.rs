@@ -1,23 +1,34 @@
 //! `POST /api/register` - open an account, which begins with a grant of tokens and a session.
 //!
 //! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it, `email` is optional.
-//! `Idempotency-Key` makes it safe to be sent again. Out: 201 with the user's data, the balance and the session's tokens.
+//! `Idempotency-Key` makes it safe to be sent again. Out: 201 with the user's data, the balance and the session's tokens
+//! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::password::Verdict;
-use shared::auth::{self, NewPassword};
+use shared::auth::{self, NewPassword, SessionTokens};
 use shared::error::{FieldErrors, REQUIRED};
+use shared::http::cookie;
+use shared::openapi::{EmailOrNone, IdempotencyKey, KeptInCookie};
 use shared::store::{NewAccount, Quota, Registered, Session};
-use shared::user::{Account, Email, Role, Username, balance_fields};
+use shared::user::{Account, Balance, Email, Role, User, Username, balance_fields};
 use shared::{App, Error, Reply, Request, Result, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Registration)]
 struct Body {
+    #[schema(value_type = Username)]
     username: Option<String>,
+    /// Nothing and blanks are none.
+    #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
+    #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
+    /// Stands for `password` where that isn't sent.
     password1: Option<String>,
+    /// Must equal the password where it is sent.
     password2: Option<String>,
 }
 
@@ -29,6 +40,20 @@ struct Registration {
 
 /// Opens the account in one write: of two registrations with one name exactly one wins. Sent again under its `Idempotency-Key`, it is
 /// the 201 that it was, with tokens of a new session.
+#[utoipa::path(
+    post,
+    path = "/api/register",
+    tag = "Accounts",
+    summary = "Open an account",
+    description = "It begins with a grant of tokens and a session. Of two registrations with one name exactly one wins.",
+    params(IdempotencyKey, KeptInCookie),
+    request_body = Body,
+    responses((status = 201, description = "The account is open, and a session has begun.", body = OpenedAccount)),
+    extensions(("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations"])), ("x-narrow" = json!({ "anyOf": [
+        { "required": ["password"], "properties": { "password": { "type": "string" } } },
+        { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
+    ] }))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
@@ -44,10 +69,29 @@ pub async fn handle(app: App, req: Request) -> Reply {
     match app.store.register(&new, &account, Some(&session), quota.as_ref()).await? {
         Registered::New => {
             tracing::info!(user = account.id, session = session.id(), "registered");
-            welcome(&app, &account, &session).await
+            welcome(&app, &req, &account, &session).await
         }
         Registered::Taken(standing) => again(&app, &req, &new, &standing, &plain).await.map(http::replayed),
     }
+}
+
+/// A new account, its balance, and the tokens of its first session.
+#[derive(ToSchema)]
+pub struct OpenedAccount {
+    /// A sentence for people.
+    #[schema(examples("User registered successfully."))]
+    pub message: String,
+    /// The account.
+    pub user: User<'static>,
+    /// The account once more.
+    #[serde(flatten)]
+    pub data: User<'static>,
+    /// The grant.
+    #[serde(flatten)]
+    pub balance: Balance,
+    /// The session.
+    #[serde(flatten)]
+    pub session: SessionTokens,
 }
 
 /// The name is taken: by this very registration, where key and password are the same.
@@ -61,17 +105,15 @@ async fn again(app: &App, req: &Request, new: &NewAccount, standing: &Account, p
     }
     let session = Session::new(standing, http::device(req), &app.clock, app.config.session_life);
     app.store.start_session(&session).await?;
-    welcome(app, standing, &session).await
+    welcome(app, req, standing, &session).await
 }
 
-async fn welcome(app: &App, account: &Account, session: &Session) -> Reply {
+async fn welcome(app: &App, req: &Request, account: &Account, session: &Session) -> Reply {
     let data = account.data();
-    http::created(&http::merge([
-        json!({ "message": "User registered successfully.", "user": data }),
-        data,
-        balance_fields(account.granted),
-        auth::issue(app, account, session).await?,
-    ]))
+    let (tokens, cookie) = auth::issue(app, req, account, session).await?;
+    let greeting = json!({ "message": "User registered successfully.", "user": data });
+    let reply = http::created(&http::merge([greeting, data, balance_fields(account.granted), json!(tokens)]))?;
+    Ok(cookie::set(reply, cookie))
 }
 
 impl Body {

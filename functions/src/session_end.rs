@@ -3,9 +3,21 @@
 //! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens open nothing from here on.
 
 use serde_json::json;
+use shared::openapi::{Done, PathId};
 use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads the session beside the account, and ends it.
+#[utoipa::path(
+    delete,
+    path = "/api/user/sessions/{id}",
+    tag = "Sessions",
+    summary = "End a session",
+    description = "Such as that of a lost device. All its tokens are dead at once.",
+    security(("access_token" = [])),
+    params(PathId),
+    responses((status = 200, description = "The session has ended.", body = Done)),
+    extensions(("x-fails" = json!(["NoSuchSession"]))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let now = app.clock.seconds();

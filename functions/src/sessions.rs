@@ -6,12 +6,24 @@
 
 use serde_json::Value;
 use shared::cursor::{self, Unproven};
+use shared::openapi::Page;
+use shared::store::OwnSession;
 use shared::{App, Reply, Request, auth, http};
 
 /// What the cursors of this list are sealed for.
 const SCOPE: &str = "sessions";
 
 /// An index names the sessions while the account is read; the sessions themselves are then read consistently.
+#[utoipa::path(
+    get,
+    path = "/api/user/sessions",
+    tag = "Sessions",
+    summary = "List sessions",
+    description = "Where somebody is logged in, newest first. A page looks at a bounded number of sessions: it may hold few, or none, and still have a next one.",
+    security(("access_token" = [])),
+    params(Page),
+    responses((status = 200, description = "A page of the sessions.", body = Vec<OwnSession>)),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let limit = http::page_limit(&req)?;

@@ -1,25 +1,39 @@
 //! `POST /api/token/refresh` - trade a refresh token for a new access token and the refresh token that takes its place.
 //!
 //! In: `{refresh}`. Out: `access` and `refresh`. Asked again with the same token, it gives the same `refresh`; a client that keeps
-//! its first one for ever goes on until the session ends.
+//! its first one for ever goes on until the session ends. With `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
-use serde_json::json;
-use shared::auth::{AccessToken, RefreshToken};
+use shared::auth::{self, AccessToken, RefreshToken};
 use shared::error::required;
+use shared::http::cookie;
+use shared::openapi::KeptInCookie;
 use shared::store::Rotation;
-use shared::{App, Error, Reply, Request, http};
+use shared::{App, Error, Reply, Request, Result, http};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Refresh)]
 struct Body {
+    /// The refresh token. With `X-Refresh-Token: cookie` it may be left out, with the whole body: then the one in the cookie counts.
+    #[schema(examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,
 }
 
 /// One conditional write, beside a read of the account. A dead token ends its session: somebody has an old copy.
+#[utoipa::path(
+    post,
+    path = "/api/token/refresh",
+    tag = "Sessions",
+    summary = "Refresh an access token",
+    description = "The new `refresh` takes the old one's place. Asked again with the same one before the new one is used, the reply has the same `refresh`. One that is older still ends its session: somebody has an old copy.",
+    params(KeptInCookie),
+    request_body = Option<Body>,
+    responses((status = 200, description = "A new access token, and the next refresh token.", body = Refreshed)),
+    extensions(("x-fails" = json!(["InvalidToken", "NotAuthenticated"]))),
+)]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let Body { refresh } = http::json(&req)?;
-    let refresh = required(refresh).map_err(|sentence| Error::field("refresh", sentence))?;
-    let presented = RefreshToken::verify(&app, &refresh).await?;
+    let presented = RefreshToken::verify(&app, &presented(&req)?).await?;
     let now = app.clock.seconds();
 
     let (rotation, account) = tokio::try_join!(app.store.rotate(&presented, now), app.store.account_by_key(&presented.name))?;
@@ -37,8 +51,27 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let access = AccessToken::of(&account, &session, now + app.config.access_token_life.as_secs());
     let account = access.admits(Some(account))?;
     tracing::info!(user = account.id, session = presented.session, "refreshed");
-    http::ok(&json!({
-        "access": access.sign(&app).await?,
-        "refresh": presented.successor().sign(&app).await?,
-    }))
+    let (tokens, cookie) = auth::hand_out(&app, &req, &access, &presented.successor()).await?;
+    Ok(cookie::set(http::ok(&tokens)?, cookie))
+}
+
+/// The refresh token of the body; where there is none, that of the cookie, if the client says that it keeps one there.
+fn presented(req: &Request) -> Result<String> {
+    let in_cookie = cookie::is_wanted(req);
+    let Body { refresh } = if in_cookie { http::json_or_nothing(req)? } else { http::json(req)? };
+    match required(refresh) {
+        Err(_) if in_cookie => cookie::refresh_token(req).map(str::to_owned).ok_or(Error::NotAuthenticated),
+        refresh => refresh.map_err(|sentence| Error::field("refresh", sentence)),
+    }
+}
+
+/// The next tokens of a session.
+#[derive(ToSchema)]
+pub struct Refreshed {
+    /// An access token that lives for an hour.
+    #[schema(examples("eyJ0eXAiOi..."))]
+    pub access: String,
+    /// What gets the next one. With `X-Refresh-Token: cookie` it is in a cookie instead.
+    #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
+    pub refresh: Option<String>,
 }

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
-use shared::auth::NewPassword;
+use shared::auth::{ApiKey, NewPassword};
 use shared::chat::Message;
 use shared::http;
 use shared::idempotency::Key;
@@ -41,6 +41,9 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(message.text(), text);
     }
     let _ = NewPassword::parse(text, &["ann"]);
+    if let Ok(key) = ApiKey::parse(text) {
+        assert_eq!(key.text(), text);
+    }
     if let Some(key) = Key::parse(text) {
         assert_eq!(key.id("ann").len(), 32);
     }

@@ -79,7 +79,7 @@ async fn serve(State(gateway): State<Gateway>, ConnectInfo(address): ConnectInfo
     let Ok(body) = axum::body::to_bytes(body, PAYLOAD_LIMIT).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is over the limit.");
     };
-    let event = event(resource, &parts, &body, address).to_string();
+    let event = event(resource, &parts, &body, address, function.app.clock.millis()).to_string();
     let Some(req) = request(&event, function.endpoint.name, function.app.clock.millis() + millis(function.timeout)) else {
         return refuse(StatusCode::BAD_REQUEST, "malformed_request", "The gateway could not read this request.");
     };
@@ -102,7 +102,7 @@ async fn serve(State(gateway): State<Gateway>, ConnectInfo(address): ConnectInfo
 
 /// The event of a REST API's proxy integration
 /// ([format](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html)).
-fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8], address: SocketAddr) -> Value {
+fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8], address: SocketAddr, now: u64) -> Value {
     let path = parts.uri.path();
     let (headers, all_headers) = both_forms(header_pairs(&parts.headers));
     let (query, all_query) =
@@ -124,9 +124,10 @@ fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8],
             "apiId": "local",
             "httpMethod": parts.method.as_str(),
             "identity": { "sourceIp": address.ip().to_string() },
-            "path": format!("/local{path}"),
+            "path": path,
             "protocol": "HTTP/1.1",
             "requestId": Uuid::new_v4().to_string(),
+            "requestTimeEpoch": now,
             "resourcePath": resource,
             "stage": "local",
         },

@@ -11,7 +11,8 @@ use shared::App;
 use shared::auth::{NewPassword, Signer, keys};
 use shared::aws;
 use shared::clock::{self, Clock};
-use shared::config::{Config, SigningSecret};
+use shared::config::Config;
+use shared::secret::Secret;
 use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Reason, Registered};
 use shared::user::{Account, Role, Username, login_key};
 use shared::{Change, Error, Tokens};
@@ -65,7 +66,8 @@ async fn adjust_in(app: &App, name: &str, change: Change, reason: Reason) -> Res
         }
         Adjusted::TooLittle(balance) => Err(format!("{} has only {balance} tokens. Nothing was changed.", account.name)),
         Adjusted::TooMuch => Err(format!("{} can't be granted more than {} tokens in all. Nothing was changed.", account.name, Tokens::MAX)),
-        Adjusted::Gone => Err(nobody(name)),
+        // It has no key.
+        Adjusted::Gone | Adjusted::KeyUsed => Err(nobody(name)),
     }
 }
 
@@ -244,13 +246,13 @@ async fn rotate_in(app: &App) -> Result<String, String> {
     let secret = dynamo::new_secret();
     let aws = aws::connect(&app.config).await.map_err(|error| format!("{error}."))?;
     match &app.config.signing_secret {
-        Some(SigningSecret::File(path)) => dynamo::write_private(path, &secret)?,
-        Some(SigningSecret::Arn(arn)) => keys::put_secret(&aws, arn, &secret).await.map_err(sentence)?,
-        Some(SigningSecret::Value(_)) | None => {
+        Some(Secret::File(path)) => dynamo::write_private(path, &secret)?,
+        Some(Secret::Arn(arn)) => keys::put_secret(&aws, arn, &secret).await.map_err(sentence)?,
+        Some(Secret::Value(_)) | None => {
             return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
         }
     }
-    let config = Config { signing_secret: Some(SigningSecret::Value(secret)), ..(*app.config).clone() };
+    let config = Config { signing_secret: Some(Secret::Value(secret)), ..(*app.config).clone() };
     let signer = Signer::new(&config, &aws, app.clock.clone()).await.map_err(|error| format!("{error}."))?;
     signer.announce(&app.store).await.map_err(sentence)?;
     Ok(format!("The key {} signs every token within five minutes.", signer.kid()))

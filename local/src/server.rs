@@ -118,6 +118,7 @@ async fn apps(template: &Template, clock: &Clock, environment: impl Fn(&Function
             let config = Config::from_lookup(|name| environment(function, name)).map_err(|error| format!("{error}."))?;
             let app = match issuing {
                 true => App::start_issuing(config, clock.clone()).await,
+                false if function.environment.contains_key("OPENAI_API_KEY") => App::start_asking(config, clock.clone()).await,
                 false => App::start(config, clock.clone()).await,
             };
             let app = app.map_err(|error| format!("{error}."))?;

@@ -24,8 +24,8 @@ pub struct App {
     pub signer: Option<Signer>,
     /// The hashing of passwords.
     pub passwords: Passwords,
-    /// Who answers messages.
-    pub ai: Ai,
+    /// Who answers messages, where this function asks.
+    pub ai: Option<Ai>,
 }
 
 impl App {
@@ -57,6 +57,15 @@ impl App {
         Ok(app)
     }
 
+    /// The same for a function that asks the AI.
+    ///
+    /// # Errors
+    /// Also where a provider's settings can't be used.
+    pub async fn start_asking(config: Config, clock: Clock) -> Result<Self, ConfigError> {
+        let ai = Ai::connect(&config).await?;
+        Ok(Self { ai: Some(ai), ..Self::start(config, clock).await? })
+    }
+
     /// The same for a function that verifies no tokens: it reads nothing before its first event.
     ///
     /// # Errors
@@ -69,6 +78,6 @@ impl App {
     /// An `App` of these parts, which has read nothing yet.
     pub fn over(config: Config, clock: Clock, store: Store, signer: Option<Signer>) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
-        Self { ai: Ai::new(&config), passwords: Passwords::new(), config: Arc::new(config), clock, store, keyring, signer }
+        Self { ai: None, passwords: Passwords::new(), config: Arc::new(config), clock, store, keyring, signer }
     }
 }

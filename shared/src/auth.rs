@@ -1,13 +1,15 @@
 //! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between, the keys that sign both,
-//! and the tokens of mailed links.
+//! the tokens of mailed links, and the API keys of programs.
 
 pub mod access_token;
+pub mod api_key;
 pub mod keys;
 pub mod link_token;
 pub mod password;
 pub mod refresh_token;
 
 pub use access_token::AccessToken;
+pub use api_key::ApiKey;
 pub use keys::{Keyring, Signer};
 pub use link_token::LinkToken;
 pub use password::{NewPassword, Passwords};
@@ -15,11 +17,12 @@ pub use refresh_token::RefreshToken;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::auth::password::Verdict;
 use crate::config::LONGEST_SESSION;
-use crate::store::{Attempt, Session};
+use crate::http::cookie::{self, Cookie};
+use crate::store::{Attempt, Session, Store};
 use crate::user::Account;
 use crate::{App, Error, Request, Result, http};
 
@@ -69,6 +72,57 @@ pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     AccessToken::verify(app, token).await
 }
 
+/// Which program calls, by the API key in the `Authorization` header; an access token is as good. Of the key the store has been asked, of its
+/// account not yet.
+pub async fn program(app: &App, req: &Request) -> Result<AccessToken> {
+    let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
+    if !ApiKey::looks_like(token) {
+        return AccessToken::verify(app, token).await;
+    }
+    let key = ApiKey::parse(token)?;
+    let stored = app.store.api_key(&key.id().to_string()).await?;
+    let stored = stored.filter(|stored| key.matches(&stored.hash)).ok_or(Error::InvalidToken)?;
+    tracing::Span::current().record("user", &stored.user_id).record("api_key", stored.id());
+    Ok(AccessToken::of_key(&stored))
+}
+
+/// Who calls and is an administrator: only [`administrator`] makes one.
+#[derive(Clone, Debug)]
+pub struct Administrator {
+    caller: AccessToken,
+    account: Account,
+}
+
+impl Administrator {
+    /// The token.
+    pub fn caller(&self) -> &AccessToken {
+        &self.caller
+    }
+
+    /// The account, as it was just read.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Reads the account again.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] and [`Error::Forbidden`] where it is no administrator's any more.
+    pub async fn still(&self, store: &Store) -> Result<()> {
+        store.administrator(&self.caller).await.map(drop)
+    }
+}
+
+/// Asserts that an administrator calls, and does `read` meanwhile: whoever is none learns nothing of what came of it.
+///
+/// # Errors
+/// Those of [`caller`], [`Error::Forbidden`], and then those of `read`.
+pub async fn administrator<T>(app: &App, req: &Request, read: impl Future<Output = Result<T>>) -> Result<(Administrator, T)> {
+    let caller = caller(app, req).await?;
+    let (account, read) = tokio::join!(app.store.administrator(&caller), read);
+    Ok((Administrator { account: account?, caller }, read?))
+}
+
 /// Asserts that whoever holds a token of this account knows its password too. Guesses are limited as at the log-in, and counted apart from
 /// it, so that who stole a token keeps nobody from logging in.
 ///
@@ -86,14 +140,40 @@ pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str
     app.store.pass_attempt(&attempt).await
 }
 
-/// The tokens of a session that has just begun: `access` and `refresh`, and the long-lived `token` of clients that know no refresh.
-pub async fn issue(app: &App, account: &Account, session: &Session) -> Result<Value> {
+/// The tokens of a session that has just begun, as the client takes them: those of [`hand_out`], and in the body the long-lived `token` of
+/// clients that know no refresh.
+pub async fn issue(app: &App, req: &Request, account: &Account, session: &Session) -> Result<(SessionTokens, Option<Cookie>)> {
     let access = AccessToken::of(account, session, app.clock.seconds() + app.config.access_token_life.as_secs());
-    let token = AccessToken::of(account, session, session.ends);
-    let refresh = RefreshToken::first(account, session);
-    Ok(json!({
-        "token": token.sign(app).await?,
-        "access": access.sign(app).await?,
-        "refresh": refresh.sign(app).await?,
-    }))
+    let (mut tokens, cookie) = hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
+    // The long-lived one would be as good as what no script is to see.
+    if cookie.is_none() {
+        tokens.token = Some(AccessToken::of(account, session, session.ends).sign(app).await?);
+    }
+    Ok((tokens, cookie))
+}
+
+/// An access token and a refresh token as the client takes them: both in the body, or the second in a cookie where it asks for that.
+pub async fn hand_out(app: &App, req: &Request, access: &AccessToken, refresh: &RefreshToken) -> Result<(SessionTokens, Option<Cookie>)> {
+    let (access, signed) = (access.sign(app).await?, refresh.sign(app).await?);
+    if !cookie::is_wanted(req) {
+        return Ok((SessionTokens { token: None, access, refresh: Some(signed) }, None));
+    }
+    let seconds = refresh.ends.saturating_sub(app.clock.seconds());
+    Ok((SessionTokens { token: None, access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
+}
+
+/// The tokens of a session. With `X-Refresh-Token: cookie` there is `access` alone; the refresh token is in a cookie.
+#[derive(Serialize, ToSchema)]
+pub struct SessionTokens {
+    /// An access token for clients that know no refresh, where a session begins: it lives as long as that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
+    token: Option<String>,
+    /// An access token that lives for an hour.
+    #[schema(examples("eyJ0eXAiOi..."))]
+    access: String,
+    /// What gets the next access token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
+    refresh: Option<String>,
 }

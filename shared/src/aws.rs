@@ -29,6 +29,14 @@ pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
     if config.dynamodb_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
         return Ok(emulated());
     }
+    amazon().await
+}
+
+/// The same for AWS itself, whatever takes DynamoDB's place.
+///
+/// # Errors
+/// Where TLS can't be set up.
+pub async fn amazon() -> Result<SdkConfig, ConfigError> {
     let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
     let tls = TlsContext::builder().with_trust_store(roots).build().map_err(|error| ConfigError(format!("TLS: {error}")))?;
     let https = Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();

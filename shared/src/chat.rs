@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::Tokens;
+use crate::ai::{Cut, Role, Turn, Usage};
 use crate::clock;
 
 /// A message that may be sent to the AI.
@@ -31,6 +33,29 @@ impl Message {
     }
 }
 
+/// The most characters of a title.
+pub(crate) const TITLE_LENGTH: usize = 100;
+
+/// What a conversation may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Title(String);
+
+impl Title {
+    /// 1 to 100 characters on one line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > TITLE_LENGTH || text.chars().any(char::is_control) {
+            return Err(format!("A title has 1 to {TITLE_LENGTH} characters on one line."));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Tokens taken from a balance for a chat whose answer is awaited, as the account holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
@@ -46,18 +71,30 @@ pub struct Reservation {
 }
 
 /// A chat as the table Chats holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// The account's id.
     pub user_id: String,
     /// UUIDv7: chats sort by the time at which they began.
     pub chat_id: String,
+    /// The id of its conversation, if it belongs to one; the first chat's id is the conversation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// Its place in the index by_conversation: `<conversation>#<chat id>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
     /// What was asked.
     pub message: String,
     /// What the AI answered.
     pub response: String,
     /// The model that answered.
     pub model: String,
+    /// Why the answer ends before its end, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
+    /// What the provider counted, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// What it cost.
     pub cost: Tokens,
     /// The balance right after the tokens were taken.
@@ -71,22 +108,89 @@ pub struct Chat {
 }
 
 impl Chat {
+    /// The chat as a part of this conversation.
+    #[must_use]
+    pub fn of(self, conversation: Option<String>) -> Self {
+        let thread = conversation.as_ref().map(|conversation| format!("{conversation}#{}", self.chat_id));
+        Self { conversation, thread, ..self }
+    }
+
+    /// What was said in it.
+    pub fn turns(&self) -> [Turn; 2] {
+        [Turn { role: Role::User, content: self.message.clone() }, Turn { role: Role::Assistant, content: self.response.clone() }]
+    }
+
     /// The chat as the history shows it.
     pub fn data(&self) -> Value {
-        json!({
-            "id": self.chat_id,
-            "message": self.message,
-            "response": self.response,
-            "model": self.model,
-            "tokens_deducted": self.cost,
-            "timestamp": clock::rfc3339(self.time),
-        })
+        json!(self.shown())
     }
+
+    /// The chat as administrators see it among those of others.
+    pub fn of_its_user(&self) -> Value {
+        json!(ShownOfUser { chat: self.shown(), user_id: &self.user_id, username: &self.name })
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            id: &self.chat_id,
+            conversation_id: self.conversation.as_deref(),
+            message: &self.message,
+            response: &self.response,
+            model: &self.model,
+            tokens_deducted: self.cost,
+            timestamp: clock::rfc3339(self.time),
+        }
+    }
+}
+
+/// A chat: a message, and what the AI answered.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Chat)]
+pub struct Shown<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    id: &'a str,
+    /// The conversation that it belongs to. Those of OpenAI's clients belong to none.
+    #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    conversation_id: Option<&'a str>,
+    #[schema(examples("Hello!"))]
+    message: &'a str,
+    /// What the AI answered.
+    #[schema(examples("You said: Hello!"))]
+    response: &'a str,
+    /// The model that answered.
+    #[schema(examples("echo"))]
+    model: &'a str,
+    /// What it cost.
+    tokens_deducted: Tokens,
+    /// When it began.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
+    timestamp: String,
+}
+
+/// A chat, and whose it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChatOfUser)]
+pub struct ShownOfUser<'a> {
+    #[serde(flatten)]
+    chat: Shown<'a>,
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    user_id: &'a str,
+    /// What the user was called then.
+    #[schema(examples("ann"))]
+    username: &'a str,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_title_is_one_short_line() {
+        for bad in ["", " ", "a\nb", "a\0", &"x".repeat(101)] {
+            assert!(Title::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(Title::parse(&format!(" {} ", "é".repeat(100))).unwrap().text(), "é".repeat(100));
+    }
 
     #[test]
     fn a_message_says_something_and_not_too_much() {

@@ -1,12 +1,14 @@
 //! The time, and ids that sort by it. A clock can be moved, so that tests see leases and tokens end without waiting.
 
+use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
+use serde::{Serialize, Serializer};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{Date, Month, OffsetDateTime};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 const RFC3339: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
@@ -66,6 +68,88 @@ pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
 
+/// The month before one, or after it: `2026-12` and `2027-01`. What is no month has itself for its neighbour.
+pub fn neighbour(month: &str, after: bool) -> String {
+    let Some(first) = Day::parse(&format!("{month}-01")) else { return month.to_owned() };
+    Day(if after { first.0 + 31 } else { first.0.saturating_sub(1) }).month()
+}
+
+/// When an id of [`Clock::id`] was made, in milliseconds since 1970. Nothing where it is none.
+pub fn millis_of(id: &str) -> Option<u64> {
+    let id = Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7)?;
+    u64::try_from(id.as_u128() >> 80).ok()
+}
+
+/// What sorts before every id of this millisecond, and after every one before it.
+pub fn least_id(millis: u64) -> String {
+    Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
+}
+
+/// The first day that anything can be of: no list looks behind it.
+pub const FIRST_DAY: Day = Day(20_758);
+
+const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;
+
+/// A day in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(u64);
+
+impl Day {
+    /// The day of a moment.
+    pub fn of(millis: u64) -> Self {
+        Self(millis / MILLIS_OF_A_DAY)
+    }
+
+    /// Reads `2026-11-20`. Nothing where that is no day, or one before 1970.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+        let (year, rest) = text.split_once('-').filter(|(year, _)| digits(year, 4))?;
+        let (month, day) = rest.split_once('-').filter(|(month, day)| digits(month, 2) && digits(day, 2))?;
+        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+        let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
+        u64::try_from(date.midnight().assume_utc().unix_timestamp()).ok().map(|seconds| Self::of(seconds * 1000))
+    }
+
+    /// Its first millisecond.
+    pub fn begins(self) -> u64 {
+        self.0 * MILLIS_OF_A_DAY
+    }
+
+    /// So many days later.
+    #[must_use]
+    pub fn after(self, days: u64) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
+    /// So many days earlier.
+    #[must_use]
+    pub fn before(self, days: u64) -> Self {
+        Self(self.0.saturating_sub(days))
+    }
+
+    /// How many days there are from this one to `last`, both included; none where `last` is an earlier one.
+    pub fn days_to(self, last: Self) -> u64 {
+        (last.0 + 1).saturating_sub(self.0)
+    }
+
+    /// Its month, as [`month`] has it.
+    pub fn month(self) -> String {
+        month(self.begins())
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(rfc3339(self.begins()).get(..10).unwrap_or_default())
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +165,41 @@ mod tests {
     fn a_time_is_shown_in_utc_with_its_milliseconds() {
         assert_eq!(rfc3339(1_795_132_800_123), "2026-11-20T00:00:00.123Z");
         assert_eq!(month(1_795_132_800_123), "2026-11");
+    }
+
+    #[test]
+    fn an_id_says_when_it_was_made_and_sorts_behind_the_least_of_its_millisecond() {
+        let clock = Clock::standing(1_795_132_800_123);
+        let id = clock.id().to_string();
+        assert_eq!(millis_of(&id), Some(1_795_132_800_123));
+        assert!(least_id(1_795_132_800_123) < id && id < least_id(1_795_132_800_124), "{id}");
+        assert_eq!(millis_of(&least_id(5)), Some(5));
+        for none in ["", "manage", "00000000-0000-4000-8000-000000000000"] {
+            assert_eq!(millis_of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_read_as_it_is_written() {
+        for text in ["1970-01-01", "2024-02-29", "2026-11-20", "9999-12-31"] {
+            assert_eq!(Day::parse(text).unwrap().to_string(), text);
+        }
+        for bad in
+            ["", "2026-11", "2026-11-31", "2025-02-29", "2026-13-01", "26-11-20", "2026-11-20T00:00:00Z", " 2026-11-20", "+026-11-20", "1969-12-31"]
+        {
+            assert_eq!(Day::parse(bad), None, "{bad}");
+        }
+        let day = Day::parse("2026-11-20").unwrap();
+        assert_eq!((day, day.begins()), (Day::of(1_795_132_800_123), 1_795_132_800_000));
+        assert_eq!((day.after(11).to_string(), day.before(20).to_string()), ("2026-12-01".into(), "2026-10-31".into()));
+        assert_eq!([day, day.after(1), day.before(1)].map(|first| first.days_to(day)), [1, 0, 2]);
+        assert_eq!(FIRST_DAY.to_string(), "2026-11-01");
+    }
+
+    #[test]
+    fn a_month_has_one_before_and_one_after_it() {
+        for (one, next) in [("2026-11", "2026-12"), ("2026-12", "2027-01"), ("2027-01", "2027-02"), ("2027-02", "2027-03")] {
+            assert_eq!((neighbour(one, true).as_str(), neighbour(next, false).as_str()), (next, one));
+        }
     }
 }

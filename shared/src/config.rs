@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Tokens;
+use crate::secret::Secret;
 use crate::user::Email;
 
 /// All settings of a function. `template.yaml` sets them on AWS, and gives the local server its defaults.
@@ -16,7 +17,7 @@ pub struct Config {
     /// `DYNAMODB_ENDPOINT`: where DynamoDB answers, when it isn't AWS's.
     pub dynamodb_endpoint: Option<String>,
     /// `SIGNING_SECRET`: what the signing key is derived from. Only functions that issue tokens are given it.
-    pub signing_secret: Option<SigningSecret>,
+    pub signing_secret: Option<Secret>,
     /// `TOKEN_ISSUER`: the `iss` and `aud` of every token.
     pub issuer: String,
     /// `ACCESS_TOKEN_SECONDS`: how long an access token lives.
@@ -37,12 +38,22 @@ pub struct Config {
     pub login_failures_per_address: u32,
     /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may open in an hour; 0 is any number.
     pub registrations_per_address: u32,
-    /// `AI_PROVIDER`: who answers.
-    pub ai_provider: AiProvider,
-    /// `AI_TIMEOUT_SECONDS`: how long the AI may take.
+    /// `AI_PROVIDER`: who answers; where one fails, the next one is asked.
+    pub ai_providers: Vec<AiProvider>,
+    /// `AI_SYSTEM_PROMPT`: what the AI is told before every conversation.
+    pub ai_system_prompt: Option<String>,
+    /// `AI_TEMPERATURE`: how freely the AI chooses its words, where it isn't the provider's default.
+    pub ai_temperature: Option<f64>,
+    /// `AI_MAX_TOKENS`: how many of the model's tokens an answer may have.
+    pub ai_max_tokens: u32,
+    /// `AI_TIMEOUT_SECONDS`: how long the AI may take, whoever answers in the end.
     pub ai_timeout: Duration,
-    /// `ANSWER_LIMIT`: how many bytes of an answer are kept.
+    /// `ANSWER_LIMIT`: how many bytes an answer may have; a longer one is none.
     pub answer_limit: usize,
+    /// `CONTEXT_CHATS`: how many earlier chats of a conversation go along with a message.
+    pub context_chats: usize,
+    /// `CONTEXT_BYTES`: how many bytes those may have.
+    pub context_bytes: usize,
     /// `MESSAGE_LIMIT`: how many characters a message may have.
     pub message_limit: usize,
     /// `BODY_LIMIT`: how many bytes a request's body may have.
@@ -73,33 +84,56 @@ pub struct Tables {
 }
 
 /// Who answers messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AiProvider {
     /// `echo`: answers offline with the message itself.
     Echo,
+    /// `openai` and `openai2`: a server that speaks OpenAI's chat completions.
+    OpenAi(OpenAiServer),
+    /// `bedrock`: Amazon Bedrock, in the region of the function.
+    Bedrock {
+        /// `BEDROCK_MODEL`: the id of a model or of an inference profile.
+        model: String,
+        /// `BEDROCK_ENDPOINT`: where Bedrock answers, when it isn't at AWS's usual place.
+        endpoint: Option<String>,
+    },
     /// `scripted`: fails, hangs or answers too much where a message asks for it. For tests.
     Scripted,
 }
 
-/// Where the secret comes from that the signing key is derived from.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SigningSecret {
-    /// The secret itself.
-    Value(String),
-    /// The file that holds it, an absolute path. It is read again, like the ARN's.
-    File(PathBuf),
-    /// The ARN of a Secrets Manager secret that holds it.
-    Arn(String),
-}
-
-impl fmt::Debug for SigningSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AiProvider {
+    /// What it is called here.
+    pub fn name(&self) -> &str {
         match self {
-            Self::Value(_) => f.write_str("Value(redacted)"),
-            Self::File(path) => write!(f, "File({})", path.display()),
-            Self::Arn(arn) => write!(f, "Arn({arn})"),
+            Self::Echo => "echo",
+            Self::OpenAi(server) => &server.name,
+            Self::Bedrock { .. } => "bedrock",
+            Self::Scripted => "scripted",
         }
     }
+
+    /// The model that is asked.
+    pub fn model(&self) -> &str {
+        match self {
+            Self::Echo => "echo",
+            Self::OpenAi(server) => &server.model,
+            Self::Bedrock { model, .. } => model,
+            Self::Scripted => "scripted",
+        }
+    }
+}
+
+/// A server that speaks OpenAI's chat completions: `OPENAI_..`, and `OPENAI2_..` for a second one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAiServer {
+    /// What it is called here: `openai` or `openai2`.
+    pub name: String,
+    /// `.._BASE_URL`, without a slash at its end.
+    pub url: String,
+    /// `.._API_KEY`, where the server asks for one.
+    pub key: Option<Secret>,
+    /// `.._MODEL`: the model that is asked.
+    pub model: String,
 }
 
 /// A setting that can't be used, by name.
@@ -161,9 +195,14 @@ impl Config {
             login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
             login_failures_per_address: settings.number("LOGIN_FAILURES_PER_ADDRESS", 100, 0, 1000)?,
             registrations_per_address: settings.number("REGISTRATIONS_PER_ADDRESS", 20, 0, 10_000)?,
-            ai_provider: settings.ai_provider("AI_PROVIDER")?,
+            ai_providers: settings.ai_providers("AI_PROVIDER")?,
+            ai_system_prompt: (settings.0)("AI_SYSTEM_PROMPT"),
+            ai_temperature: settings.temperature("AI_TEMPERATURE")?,
+            ai_max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
             ai_timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
+            context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
+            context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
             allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
@@ -218,24 +257,59 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         Ok(Some(address.shown().to_owned()))
     }
 
-    /// Fails closed: a secret that is too short to be random isn't one.
-    fn signing_secret(&self, name: &str) -> Result<Option<SigningSecret>, ConfigError> {
+    fn secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
         match self.0(name) {
             None => Ok(None),
-            Some(text) if text.starts_with("arn:") => Ok(Some(SigningSecret::Arn(text))),
+            Some(text) if text.starts_with("arn:") => Ok(Some(Secret::Arn(text))),
             Some(text) => match text.strip_prefix("file://").map(PathBuf::from) {
-                Some(path) if path.is_absolute() => Ok(Some(SigningSecret::File(path))),
+                Some(path) if path.is_absolute() => Ok(Some(Secret::File(path))),
                 Some(_) => Err(ConfigError(format!("{name} must name its file by an absolute path, as file:///path"))),
-                None => checked_secret(name, text).map(SigningSecret::Value).map(Some),
+                None => Ok(Some(Secret::Value(text))),
             },
         }
     }
 
-    fn ai_provider(&self, name: &str) -> Result<AiProvider, ConfigError> {
-        match self.text(name, "echo").as_str() {
+    /// Fails closed: a secret that is too short to be random isn't one.
+    fn signing_secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
+        match self.secret(name)? {
+            Some(Secret::Value(text)) => checked_secret(name, text).map(Secret::Value).map(Some),
+            elsewhere => Ok(elsewhere),
+        }
+    }
+
+    fn ai_providers(&self, name: &str) -> Result<Vec<AiProvider>, ConfigError> {
+        let names = self.text(name, "echo");
+        names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
+    }
+
+    fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
+        match provider {
             "echo" => Ok(AiProvider::Echo),
             "scripted" => Ok(AiProvider::Scripted),
-            other => Err(ConfigError(format!("{name} must be echo or scripted (got {other:?})"))),
+            "openai" => self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi),
+            // A forgotten address must not send another server's key to OpenAI.
+            "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
+            "bedrock" => Ok(AiProvider::Bedrock { model: self.required("BEDROCK_MODEL")?, endpoint: self.url("BEDROCK_ENDPOINT")? }),
+            other => Err(ConfigError(format!("{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"))),
+        }
+    }
+
+    fn openai(&self, prefix: &str, usual: Option<&str>) -> Result<OpenAiServer, ConfigError> {
+        let name = format!("{prefix}_BASE_URL");
+        let url = self.url(&name)?.or(usual.map(str::to_owned)).ok_or_else(|| ConfigError(format!("{name} must be set")))?;
+        Ok(OpenAiServer {
+            name: prefix.to_ascii_lowercase(),
+            url: url.trim_end_matches('/').to_owned(),
+            key: self.secret(&format!("{prefix}_API_KEY"))?,
+            model: self.required(&format!("{prefix}_MODEL"))?,
+        })
+    }
+
+    fn temperature(&self, name: &str) -> Result<Option<f64>, ConfigError> {
+        let Some(text) = self.0(name) else { return Ok(None) };
+        match text.parse::<f64>() {
+            Ok(number) if (0.0..=2.0).contains(&number) => Ok(Some(number)),
+            _ => Err(ConfigError(format!("{name} must be a number from 0 to 2 (got {text:?})"))),
         }
     }
 
@@ -289,6 +363,11 @@ mod tests {
             ("LOGIN_FAILURES_PER_ADDRESS", "-1"),
             ("REGISTRATIONS_PER_ADDRESS", "many"),
             ("AI_PROVIDER", "parrot"),
+            ("AI_PROVIDER", "echo,"),
+            ("AI_TEMPERATURE", "warm"),
+            ("AI_TEMPERATURE", "2.5"),
+            ("AI_MAX_TOKENS", "0"),
+            ("CONTEXT_CHATS", "51"),
             ("DYNAMODB_ENDPOINT", "localhost:8000"),
             ("SIGNING_SECRET", "changeme"),
             ("SIGNING_SECRET", "file://a-secret-in-a-folder-of-this-name"),
@@ -313,8 +392,8 @@ mod tests {
     #[test]
     fn an_arn_or_a_file_is_where_the_secret_is_read() {
         let file = with("SIGNING_SECRET", "file:///var/lib/farebox/signing-secret").unwrap().signing_secret;
-        assert_eq!(file, Some(SigningSecret::File("/var/lib/farebox/signing-secret".into())));
+        assert_eq!(file, Some(Secret::File("/var/lib/farebox/signing-secret".into())));
         let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x";
-        assert_eq!(with("SIGNING_SECRET", arn).unwrap().signing_secret, Some(SigningSecret::Arn(arn.into())));
+        assert_eq!(with("SIGNING_SECRET", arn).unwrap().signing_secret, Some(Secret::Arn(arn.into())));
     }
 }

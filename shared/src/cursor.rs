@@ -1,7 +1,7 @@
 //! Page cursors: opaque, bound to one user and one list, and proof against tampering without another secret to hand out.
 //!
 //! A cursor is a position and a MAC under the account's random nonce, which never leaves the store. An endpoint that pages reads
-//! the account anyway; it may read the page at the same time, since a position only ever moves within the user's own partition.
+//! the account anyway; it may read the page at the same time, since a position only ever moves within what the caller may see.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 const MAC_LENGTH: usize = 16;
 
-/// The longest position that a list needs.
-const POSITION_LENGTH: usize = 200;
+/// The longest position that a list needs, in bytes: the key of an e-mail address.
+const POSITION_LENGTH: usize = 1024;
 
 /// A cursor that a client sent, of which nobody has yet proved that it was made here.
 #[derive(Debug)]

@@ -34,9 +34,19 @@ impl FieldErrors {
         Error::Invalid(self)
     }
 
+    /// Whether nothing was noted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first field that something was noted of, and what to change there.
+    pub fn first(&self) -> Option<(&str, String)> {
+        self.0.iter().next().map(|(field, sentences)| (field.as_str(), format!("{field}: {}", sentences.join(" "))))
+    }
+
     fn summary(&self) -> String {
-        match self.0.iter().next() {
-            Some((field, sentences)) if self.0.len() == 1 => format!("{field}: {}", sentences.join(" ")),
+        match self.first() {
+            Some((_, sentence)) if self.0.len() == 1 => sentence,
             _ => "Some fields are not valid; see errors.".into(),
         }
     }
@@ -74,10 +84,22 @@ pub enum Error {
     },
     /// 403: the token is good, but the current password that came with it is not.
     WrongPassword,
+    /// 403: the token is good, but its account is no administrator's.
+    Forbidden,
     /// 404: nothing is served under this path.
     NotFound,
+    /// 404: no account has this id.
+    NoSuchUser,
+    /// 404: no provider of the settings has this model.
+    NoSuchModel,
     /// 404: no session of the caller's has this id, or it has ended.
     NoSuchSession,
+    /// 404: no API key of the caller's has this id.
+    NoSuchApiKey,
+    /// 404: no conversation of the caller's has this id, or it was deleted. Nothing was charged.
+    NoSuchConversation,
+    /// 404: no chat of the caller's has this id, or it was deleted.
+    NoSuchChat,
     /// 405: the path is served, but not with this method.
     MethodNotAllowed {
         /// The methods that are, as the `Allow` header lists them.
@@ -89,6 +111,22 @@ pub enum Error {
     EmailTaken,
     /// 409: the account has no address that waits to be verified.
     NothingToVerify,
+    /// 409: the account has as many API keys as it may.
+    TooManyApiKeys {
+        /// How many that are.
+        most: u32,
+    },
+    /// 409: administrators neither deactivate nor demote themselves.
+    OwnStanding,
+    /// 409: without this account nobody would be an administrator any more.
+    LastAdministrator,
+    /// 409: the balance is less than was to be taken.
+    BalanceTooLow {
+        /// What can be spent.
+        balance: Tokens,
+    },
+    /// 409: the account would have been granted more than may be.
+    GrantTooLarge,
     /// 409: a request with the same idempotency key is still running, or ended a moment ago without success.
     KeyRunning {
         /// When to try again, in seconds.
@@ -96,6 +134,8 @@ pub enum Error {
     },
     /// 422: the idempotency key was used with another payload.
     KeyReused,
+    /// 410: the chat that this idempotency key made was deleted since.
+    ChatDeleted,
     /// 413: the body is over the limit.
     BodyTooLarge {
         /// The limit in bytes.
@@ -122,8 +162,12 @@ pub enum Error {
     Busy(Limit),
     /// 500: something broke that the client can't mend. The cause is in the log, never in the reply.
     Internal(String),
-    /// 502: the AI failed or was too slow; nothing was charged.
+    /// 502: the AI failed; nothing was charged.
     AiFailed,
+    /// 503: the AI has too much to do; nothing was charged.
+    AiOverloaded,
+    /// 504: the AI was too slow; nothing was charged.
+    AiTimedOut,
     /// 502: the AI failed, and the tokens it was to cost are still held; they come back by themselves.
     AiFailedTokensHeld,
     /// 503: the chat's lease ended before its answer could be stored; nothing was charged.
@@ -144,10 +188,25 @@ impl Error {
             Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor | Self::InvalidLink => StatusCode::BAD_REQUEST,
             Self::InvalidCredentials | Self::NotAuthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
             Self::InsufficientTokens { .. } => StatusCode::PAYMENT_REQUIRED,
-            Self::WrongPassword => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::NoSuchSession => StatusCode::NOT_FOUND,
+            Self::WrongPassword | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound
+            | Self::NoSuchUser
+            | Self::NoSuchModel
+            | Self::NoSuchSession
+            | Self::NoSuchApiKey
+            | Self::NoSuchConversation
+            | Self::NoSuchChat => StatusCode::NOT_FOUND,
+            Self::ChatDeleted => StatusCode::GONE,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UsernameTaken | Self::EmailTaken | Self::NothingToVerify | Self::KeyRunning { .. } => StatusCode::CONFLICT,
+            Self::UsernameTaken
+            | Self::EmailTaken
+            | Self::NothingToVerify
+            | Self::TooManyApiKeys { .. }
+            | Self::OwnStanding
+            | Self::LastAdministrator
+            | Self::BalanceTooLow { .. }
+            | Self::GrantTooLarge
+            | Self::KeyRunning { .. } => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -160,7 +219,8 @@ impl Error {
             | Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AiFailed | Self::AiFailedTokensHeld => StatusCode::BAD_GATEWAY,
-            Self::NotCharged | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotCharged | Self::AiOverloaded | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AiTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
@@ -176,11 +236,19 @@ impl Error {
             Self::InvalidToken => "invalid_token",
             Self::InsufficientTokens { .. } => "insufficient_tokens",
             Self::WrongPassword => "wrong_password",
-            Self::NotFound | Self::NoSuchSession => "not_found",
+            Self::NoSuchModel => "model_not_found",
+            Self::Forbidden => "forbidden",
+            Self::NotFound | Self::NoSuchUser | Self::NoSuchSession | Self::NoSuchApiKey | Self::NoSuchConversation | Self::NoSuchChat => "not_found",
+            Self::ChatDeleted => "chat_deleted",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UsernameTaken => "username_taken",
             Self::EmailTaken => "email_taken",
             Self::NothingToVerify => "nothing_to_verify",
+            Self::TooManyApiKeys { .. } => "too_many_api_keys",
+            Self::OwnStanding => "own_standing",
+            Self::LastAdministrator => "last_administrator",
+            Self::BalanceTooLow { .. } => "balance_too_low",
+            Self::GrantTooLarge => "grant_too_large",
             Self::KeyRunning { .. } => "idempotency_key_running",
             Self::KeyReused => "idempotency_key_reused",
             Self::BodyTooLarge { .. } => "body_too_large",
@@ -194,6 +262,8 @@ impl Error {
             Self::Busy(_) => "busy",
             Self::Internal(_) => "internal_error",
             Self::AiFailed | Self::AiFailedTokensHeld => "ai_failed",
+            Self::AiOverloaded => "ai_overloaded",
+            Self::AiTimedOut => "ai_timed_out",
             Self::NotCharged => "not_charged",
             Self::Unavailable(_) => "unavailable",
         }
@@ -211,13 +281,25 @@ impl Error {
             Self::InvalidToken => "This token is not valid or no longer is. Log in again.".into(),
             Self::InsufficientTokens { cost } => format!("A chat costs {cost} tokens and the balance is less. Nothing was charged."),
             Self::WrongPassword => "This is not the account's current password. Nothing was changed.".into(),
+            Self::Forbidden => "This is for administrators.".into(),
             Self::NotFound => "Nothing is served under this path.".into(),
+            Self::NoSuchUser => "No account has this id.".into(),
+            Self::NoSuchModel => "There is no such model here; /models lists them. A completion is answered whatever model it names.".into(),
             Self::NoSuchSession => "No session of yours has this id, or it has ended already.".into(),
+            Self::NoSuchApiKey => "No API key of yours has this id, or it was revoked already.".into(),
+            Self::NoSuchConversation => "No conversation of yours has this id, or it was deleted.".into(),
+            Self::NoSuchChat => "No chat of yours has this id, or it was deleted.".into(),
+            Self::ChatDeleted => "This Idempotency-Key made a chat that was deleted since. Nothing was charged; choose a new key.".into(),
             Self::MethodNotAllowed { allow } => format!("This path takes {allow}."),
             Self::UsernameTaken => "Another account has this name. Choose another one.".into(),
             Self::EmailTaken => "Another account has this e-mail address.".into(),
             Self::NothingToVerify => "This account has no e-mail address that waits to be verified.".into(),
-            Self::KeyRunning { .. } => "A request with this Idempotency-Key is still running. Send it again in a moment, with the same key.".into(),
+            Self::TooManyApiKeys { most } => format!("An account has at most {most} API keys. Revoke one that nothing uses any more."),
+            Self::OwnStanding => "Administrators neither deactivate nor demote themselves. Another one can.".into(),
+            Self::LastAdministrator => "This is the last administrator, without whom nobody could manage users. Nothing was changed.".into(),
+            Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than is to be taken. Nothing was changed."),
+            Self::GrantTooLarge => format!("An account is granted at most {} tokens in all. Nothing was changed.", Tokens::MAX),
+            Self::KeyRunning { .. } => "This request was sent before and is still running. Send it again in a moment, as it was.".into(),
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
             Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
             Self::HeaderTooLarge { limit } => format!("A header may have at most {limit} bytes."),
@@ -232,6 +314,8 @@ impl Error {
             Self::Busy(_) => "Too many people are logging in right now. Try again in a moment.".into(),
             Self::Internal(_) => "Something went wrong here. It was logged with the request_id.".into(),
             Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
+            Self::AiOverloaded => "The AI has too much to do right now. Nothing was charged; try again in a moment.".into(),
+            Self::AiTimedOut => "The AI did not answer in time. Nothing was charged; try again, or ask for less.".into(),
             Self::AiFailedTokensHeld => "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into(),
             Self::NotCharged => "The answer came too late to be stored. Nothing was charged; try again.".into(),
             Self::Unavailable(_) => {
@@ -244,6 +328,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::NotCharged => Some(1),
+            Self::AiOverloaded => Some(5),
             Self::KeyRunning { seconds } => Some(*seconds),
             Self::Unavailable(_) => Some(5),
             _ => self.limit().map(|limit| u32::try_from(limit.reset).unwrap_or(u32::MAX)),

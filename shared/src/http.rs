@@ -1,7 +1,11 @@
 //! What goes in and out of a handler, and the edge that every request passes: method, size, panics, errors, headers, log.
 
+pub mod cookie;
+mod failure;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -14,12 +18,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::Instrument;
+use uuid::Uuid;
 
 pub use lambda_http::Request;
 pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
+pub use self::failure::Failures;
 pub use crate::stream::Body;
 
+use crate::clock::Day;
+use crate::config::Config;
 use crate::idempotency::Key;
 use crate::limit::Limit;
 use crate::store::unknown_device;
@@ -38,6 +46,8 @@ pub struct Route {
     pub path: &'static str,
     /// The endpoint's name, which is its file's and its binary's.
     pub endpoint: &'static str,
+    /// How its failures are written.
+    pub failures: Failures,
 }
 
 /// The one of `patterns` that serves `path`, with or without its trailing slash: one of the same letters before one with parameters.
@@ -65,10 +75,11 @@ pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
-const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
 /// What web pages may read of a reply, beside what they always may.
-const EXPOSED: HeaderValue = HeaderValue::from_static("idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-request-id");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-request-id, x-should-retry");
 
 /// On every reply, the failed ones included.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
@@ -94,10 +105,38 @@ pub fn accepted(body: &impl Serialize) -> Reply {
     reply(StatusCode::ACCEPTED, body)
 }
 
+/// 200 with a text of this type.
+pub fn text(content_type: &'static str, text: String) -> Response<Body> {
+    response(StatusCode::OK, HeaderValue::from_static(content_type), text)
+}
+
+/// 308: what was asked for is, and stays, elsewhere.
+pub fn moved(location: &str) -> Reply {
+    redirect(StatusCode::PERMANENT_REDIRECT, location)
+}
+
+/// 303: what was asked for is shown elsewhere.
+pub fn see_other(location: &str) -> Reply {
+    redirect(StatusCode::SEE_OTHER, location)
+}
+
+fn redirect(status: StatusCode, location: &str) -> Reply {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    let location = HeaderValue::try_from(location).map_err(|error| Error::Internal(error.to_string()))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
 /// 200 with rows of cells as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)), the first of which names the columns.
 pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
-    let line = |cells: Vec<Cow<'_, str>>| cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",") + "\r\n";
+    let line = |cells: Vec<Cow<'_, str>>| csv_row(&cells) + "\r\n";
     Ok(response(StatusCode::OK, CSV, rows.into_iter().map(line).collect()))
+}
+
+/// A row of CSV, without the end of its line.
+pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
+    cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",")
 }
 
 /// A cell as spreadsheets can't take it for a formula ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)); numbers stay
@@ -117,11 +156,76 @@ pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
+    attachment(file, JSON, write)
+}
+
+/// The same with CSV. A line's end is written before the next one, so that a file that was cut off doesn't end with one.
+pub fn csv_download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    attachment(file, CSV, write)
+}
+
+fn attachment<F>(file: &'static str, content_type: HeaderValue, write: impl FnOnce(Pieces) -> F) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
     let mut response = Response::new(Body::written_by(write));
     let named = HeaderValue::try_from(format!("attachment; filename=\"{file}\"")).map_err(|error| Error::Internal(error.to_string()))?;
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
     Ok(response)
+}
+
+/// 200 with the server-sent events that `write` sends, as fast as the client takes them. What goes wrong meanwhile is told as `failures` say.
+pub fn events<F>(req: &Request, failures: Failures, write: impl FnOnce(Events) -> F) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let request_id = request_id(req);
+    let mut response = Response::new(Body::written_by(|pieces| write(Events { pieces, failures, request_id })));
+    response.headers_mut().insert(header::CONTENT_TYPE, EVENTS);
+    Ok(response)
+}
+
+/// Where a reply's events are sent by whoever writes them.
+pub struct Events {
+    pieces: Pieces,
+    failures: Failures,
+    request_id: String,
+}
+
+impl Events {
+    /// Sends an event.
+    ///
+    /// # Errors
+    /// Where the client has gone away.
+    pub async fn send(&self, name: &str, data: &Value) -> Result<()> {
+        self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
+    }
+
+    /// Sends an event without a name, whose data stand on one line.
+    ///
+    /// # Errors
+    /// Where the client has gone away.
+    pub async fn send_data(&self, data: impl Display) -> Result<()> {
+        self.pieces.send(format!("data: {data}\n\n")).await
+    }
+
+    /// Sends what went wrong, as the body that a failed reply would have, and logs it.
+    ///
+    /// # Errors
+    /// Where the client has gone away.
+    pub async fn fail(&self, error: &Error) -> Result<()> {
+        tracing::info_span!("request", request_id = self.request_id).in_scope(|| log_cause(error));
+        let document = self.failures.document(error, &self.request_id);
+        match self.failures {
+            // An event has no headers: when to try again stands in it.
+            Failures::Problem => self.send("error", &merge([document, json!({ "retry_after": error.retry_after() })])).await,
+            Failures::OpenAi => self.send_data(document).await,
+        }
+    }
 }
 
 fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
@@ -193,6 +297,22 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     key.map(Some).ok_or_else(|| Error::Malformed("An Idempotency-Key has 1 to 255 visible ASCII characters.".into()))
 }
 
+/// When the request came to the gateway, in milliseconds since 1970; where that doesn't say, or not in milliseconds, `now` is when.
+pub fn came(req: &Request, now: u64) -> u64 {
+    let said = match req.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
+        Some(RequestContext::ApiGatewayV2(context)) => context.time_epoch,
+        _ => 0,
+    };
+    u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
+}
+
+/// How often a client of OpenAI's says that it has sent this request before: the header `x-stainless-retry-count`
+/// ([the SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). Nothing where it doesn't say.
+pub fn retry_count(req: &Request) -> Option<u32> {
+    req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
+}
+
 /// What the client calls itself in `User-Agent`, on one line of at most 200 characters.
 pub fn device(req: &Request) -> String {
     let header = req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -203,9 +323,45 @@ pub fn device(req: &Request) -> String {
 /// The most characters that are kept of what a client calls itself.
 const DEVICE_LENGTH: usize = 200;
 
+/// The path as it was sent, without the stage.
+pub fn path(req: &Request) -> &str {
+    req.raw_http_path()
+}
+
+/// The stage, where its bare name is what was asked for: `/live`, which the gateway takes for `/live/`, though a browser does not.
+pub fn bare_stage(req: &Request) -> Option<&str> {
+    let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else { return None };
+    let (stage, path) = (context.stage.as_deref()?, context.path.as_deref()?);
+    (path.strip_prefix('/') == Some(stage)).then_some(stage)
+}
+
 /// A parameter of the path, as it was sent.
 pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
     req.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
+}
+
+/// A text as it stands in a URL.
+pub fn escaped(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// The parameter `id` of the path, where it is a UUID, in its usual form.
+pub fn path_id(req: &Request) -> Option<String> {
+    id(path_parameter(req, "id"))
+}
+
+/// A UUID in its usual form, however it was written.
+pub fn id(text: &str) -> Option<String> {
+    Uuid::try_parse(text).ok().map(|id| id.to_string())
+}
+
+/// What stands before this API's own paths where the request came in: the stage under AWS's own host name, nothing under a domain.
+pub fn base_path(req: &Request) -> &str {
+    let whole = match req.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
+        _ => None,
+    };
+    whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
 }
 
 /// Marks a reply as one that was given before: nothing was done this time.
@@ -240,18 +396,30 @@ fn quality(range: &str, media_type: &str) -> Option<f32> {
     weight.trim().parse().ok().filter(|weight| (0.0..=1.0).contains(weight))
 }
 
+/// How many items a page has where nobody says how many.
+pub(crate) const PAGE: usize = 20;
+
+/// The most items of a page.
+pub(crate) const LARGEST_PAGE: usize = 100;
+
 /// How many items a page may have: the query parameter `limit`, 1 to 100, normally 20.
 pub fn page_limit(req: &Request) -> Result<usize> {
     match query(req, "limit").map(str::parse::<usize>) {
-        None => Ok(20),
-        Some(Ok(limit @ 1..=100)) => Ok(limit),
-        Some(_) => Err(Error::field("limit", "A page has 1 to 100 items.")),
+        None => Ok(PAGE),
+        Some(Ok(limit @ 1..=LARGEST_PAGE)) => Ok(limit),
+        Some(_) => Err(Error::field("limit", format!("A page has 1 to {LARGEST_PAGE} items."))),
     }
 }
 
 /// The query parameter `name`, decoded. An empty one counts as none.
 pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
     req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
+}
+
+/// The query parameter `name` as a day in UTC, such as `2026-11-20`.
+pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
+    let day = |text: &str| Day::parse(text).ok_or_else(|| Error::field(name, "A day is written as 2026-11-20."));
+    query(req, name).map(day).transpose()
 }
 
 /// Links to the page that begins at `cursor` ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)), with those query parameters of the
@@ -283,19 +451,29 @@ pub async fn answer<F>(routes: &'static [Route], handle: impl FnOnce(App, Reques
 where
     F: Future<Output = Reply>,
 {
+    let config = app.config.clone();
+    answer_cold(routes, |req| handle(app, req), &config, req).await
+}
+
+/// The same for an endpoint that needs no [`App`].
+pub async fn answer_cold<F>(routes: &'static [Route], handle: impl FnOnce(Request) -> F, config: &Config, req: Request) -> Response<Body>
+where
+    F: Future<Output = Reply>,
+{
     let started = Instant::now();
-    let request_id = req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default();
-    let origin = allowed_origin(&app, &req);
+    let request_id = request_id(&req);
+    let origin = allowed_origin(config, &req);
     let method = req.method().clone();
     let path = req.raw_http_path().to_owned();
     let address = source_address(&req);
 
     // On every line that is logged meanwhile; the account joins it when its token is read.
-    let span = tracing::info_span!("request", request_id, address, user = tracing::field::Empty);
+    let span = tracing::info_span!("request", request_id, address, user = tracing::field::Empty, api_key = tracing::field::Empty);
 
     let pattern = pattern(routes.iter().map(|route| route.path), &path);
-    let reply = match gate(routes, pattern, &app, &req) {
-        Ok(None) => AssertUnwindSafe(async { handle(app, with_parameters(req, pattern, &path)).await }.instrument(span.clone()))
+    let failures = failures(routes, pattern, &path);
+    let reply = match gate(routes, pattern, config, &req) {
+        Ok(None) => AssertUnwindSafe(async { handle(with_parameters(req, pattern, &path)).await }.instrument(span.clone()))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
@@ -307,10 +485,8 @@ where
     let (mut response, code) = match reply {
         Ok(response) => (response.map(|body| body.watched(&request_id)), ""),
         Err(error) => {
-            if let Some(cause) = error.cause() {
-                tracing::error!(code = error.code(), cause, "request failed");
-            }
-            (problem(&error, &request_id), error.code())
+            log_cause(&error);
+            (failures.reply(&error, &request_id), error.code())
         }
     };
     dress(response.headers_mut(), &request_id, origin);
@@ -320,25 +496,45 @@ where
     response
 }
 
+/// How the failures of a path are written; one that nothing serves is like its neighbours.
+fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
+    let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
+    let near = |route: &&Route| match pattern {
+        Some(pattern) => route.path == pattern,
+        None => first(route.path) == first(path),
+    };
+    routes.iter().find(near).map_or(Failures::Problem, |route| route.failures)
+}
+
+fn request_id(req: &Request) -> String {
+    req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
+}
+
+fn log_cause(error: &Error) {
+    if let Some(cause) = error.cause() {
+        tracing::error!(code = error.code(), cause, "request failed");
+    }
+}
+
 /// The most bytes of a header; API Gateway takes 10 KB of them in all
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
-const HEADER_LIMIT: usize = 8192;
+pub(crate) const HEADER_LIMIT: usize = 8192;
 
 /// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, headers and bodies over the limit.
-fn gate(routes: &[Route], pattern: Option<&str>, app: &App, req: &Request) -> Result<Option<Response<Body>>> {
+fn gate(routes: &[Route], pattern: Option<&str>, config: &Config, req: &Request) -> Result<Option<Response<Body>>> {
     let of_path = routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
     let taken: Vec<&str> = of_path.map(|route| route.method).collect();
     if !taken.is_empty() && !taken.contains(&req.method().as_str()) {
         let allow = format!("{}, OPTIONS", taken.join(", "));
         if req.method() == Method::OPTIONS {
-            return preflight(&allow).map(Some);
+            return preflight(&allow, failures(routes, pattern, req.raw_http_path())).map(Some);
         }
         return Err(Error::MethodNotAllowed { allow });
     }
     if req.headers().values().any(|value| value.len() > HEADER_LIMIT) {
         return Err(Error::HeaderTooLarge { limit: HEADER_LIMIT });
     }
-    let limit = app.config.body_limit;
+    let limit = config.body_limit;
     if req.body().len() > limit {
         return Err(Error::BodyTooLarge { limit });
     }
@@ -353,49 +549,16 @@ fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
 }
 
 /// 204 to an `OPTIONS` request, a browser's CORS preflight included; [`dress`] adds the origin where it is allowed.
-fn preflight(allow: &str) -> Reply {
+fn preflight(allow: &str, failures: Failures) -> Reply {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
     let allow = HeaderValue::try_from(allow).map_err(|error| Error::Internal(error.to_string()))?;
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
     headers.insert(header::ALLOW, allow);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, content-type, idempotency-key"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, failures.asked_with());
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     Ok(response)
-}
-
-/// A failure as a problem document ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
-fn problem(error: &Error, request_id: &str) -> Response<Body> {
-    let status = error.status();
-    let mut body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "detail": error.detail(),
-        "code": error.code(),
-        "request_id": request_id,
-    });
-    if let (Error::Invalid(fields), Some(body)) = (error, body.as_object_mut()) {
-        body.insert("errors".into(), json!(fields));
-    }
-    let mut response = response(status, PROBLEM, body.to_string());
-    let headers = response.headers_mut();
-    if let Error::MethodNotAllowed { allow } = error
-        && let Ok(allow) = HeaderValue::try_from(allow)
-    {
-        headers.insert(header::ALLOW, allow);
-    }
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    if let Some(seconds) = error.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if let Some(limit) = error.limit() {
-        limit.show(headers);
-    }
-    response
 }
 
 fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>) {
@@ -420,9 +583,9 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
 }
 
 /// The request's `Origin`, where it is one of the configured ones, letter for letter.
-fn allowed_origin(app: &App, req: &Request) -> Option<HeaderValue> {
+fn allowed_origin(config: &Config, req: &Request) -> Option<HeaderValue> {
     let origin = req.headers().get(header::ORIGIN)?;
-    app.config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
 /// The address that API Gateway saw. Headers such as `X-Forwarded-For` are the client's own words and aren't read.

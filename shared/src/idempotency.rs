@@ -9,7 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 pub const REMEMBERED: u64 = 24 * 3600;
 
 /// The most characters of a key.
-const LENGTH: usize = 255;
+pub(crate) const LENGTH: usize = 255;
 
 /// A client's word for one request, as the `Idempotency-Key` header holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ impl Key {
     }
 }
 
-/// A text as a hash. Of what was asked, so that another payload under the same key is refused; of what may be long or nobody's business.
-pub fn fingerprint(payload: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_bytes()))
+/// Bytes as a hash. Of what was asked, so that another payload under the same key is refused; of what may be long or nobody's business.
+pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
@@ -11,7 +12,7 @@ use tracing::Level;
 use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::http::{self, Reply, Request, Response, Route};
+use crate::http::{self, Body, Reply, Request, Response, Route};
 use crate::mail::Carrier;
 use crate::{App, Result};
 
@@ -25,6 +26,20 @@ where
     run(routes, handle, async { App::start(Config::from_env()?, Clock::default()).await })
 }
 
+/// The same for an endpoint that needs no [`App`]: it asks the store for nothing, and its binary holds nothing of the way to AWS.
+pub fn serve_cold<F>(routes: &'static [Route], handle: fn((), Request) -> F) -> ExitCode
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    start(async { Config::from_env().map(Arc::new) }, async move |config: Arc<Config>| {
+        let answer = move |req| {
+            let config = config.clone();
+            async move { http::answer_cold(routes, |req| handle((), req), &config, req).await }
+        };
+        serve_whole(answer).await
+    })
+}
+
 /// The same for an endpoint that issues tokens. Only their binaries hold what reads the signing secret.
 pub fn serve_issuing<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
 where
@@ -33,23 +48,29 @@ where
     run(routes, handle, async { App::start_issuing(Config::from_env()?, Clock::default()).await })
 }
 
+/// The same for an endpoint that asks the AI. Only their binaries hold what does.
+pub fn serve_asking<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    run(routes, handle, async { App::start_asking(Config::from_env()?, Clock::default()).await })
+}
+
 /// The same for an endpoint whose replies may be streams: the template gives its events `ResponseTransferMode: RESPONSE_STREAM`. SAM CLI can't
 /// pass streams on, and gets each reply whole.
 pub fn serve_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    let connect = async { App::start(Config::from_env()?, Clock::default()).await };
-    start(connect, async move |app: App| {
-        if app.config.sam_local {
-            return serve_whole(routes, handle, app).await;
-        }
-        let answer = service_fn(move |req| {
-            let app = app.clone();
-            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
-        });
-        lambda_http::run_with_streaming_response(answer).await
-    })
+    run_streaming(routes, handle, async { App::start(Config::from_env()?, Clock::default()).await })
+}
+
+/// The same for an endpoint that asks the AI and passes on what it says.
+pub fn serve_asking_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    run_streaming(routes, handle, async { App::start_asking(Config::from_env()?, Clock::default()).await })
 }
 
 /// Does `work` at each event of a schedule. A failure is logged; the next event tries again.
@@ -149,17 +170,33 @@ fn run<F>(routes: &'static [Route], handle: fn(App, Request) -> F, connect: impl
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    start(connect, async move |app: App| serve_whole(routes, handle, app).await)
+    start(connect, async move |app: App| serve_whole(move |req| http::answer(routes, handle, app.clone(), req)).await)
 }
 
-async fn serve_whole<F>(routes: &'static [Route], handle: fn(App, Request) -> F, app: App) -> Result<(), lambda_runtime::Error>
+fn run_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F, connect: impl Future<Output = Result<App, ConfigError>>) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
+    start(connect, async move |app: App| {
+        if app.config.sam_local {
+            return serve_whole(move |req| http::answer(routes, handle, app.clone(), req)).await;
+        }
+        let answer = service_fn(move |req| {
+            let app = app.clone();
+            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
+        });
+        lambda_http::run_with_streaming_response(answer).await
+    })
+}
+
+async fn serve_whole<F>(answer: impl Fn(Request) -> F) -> Result<(), lambda_runtime::Error>
+where
+    F: Future<Output = Response<Body>> + Send,
+{
     let answer = service_fn(move |req| {
-        let app = app.clone();
+        let reply = answer(req);
         async move {
-            let (parts, body) = http::answer(routes, handle, app, req).await.into_parts();
+            let (parts, body) = reply.await.into_parts();
             Ok::<_, Infallible>(Response::from_parts(parts, body.text().await))
         }
     });

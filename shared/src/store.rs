@@ -5,32 +5,46 @@
 
 mod accounts;
 mod addresses;
+mod administration;
+mod api_keys;
 mod attempts;
 mod audit;
 mod chats;
+mod conversations;
 mod deletion;
+mod figures;
 mod idempotency;
 mod keys;
 mod ledger;
 mod links;
 mod outbox;
 mod passwords;
+mod retries;
 mod sessions;
 mod sweep;
+mod timeline;
 mod users;
 
 pub use accounts::{Adjusted, ChatLimits, Hold, Reserved, Settled};
+pub use administration::{Details, Label, Listed, ShownUser, StandingChange};
+pub use api_keys::{API_KEYS, ShownKey, StoredKey};
 pub use attempts::{Attempt, Quota};
 pub use audit::{Audited, Difference};
+pub use chats::{CHATS, ChatKey};
+pub use conversations::{Conversation, ShownConversation};
 pub use deletion::Erased;
+pub use figures::{Figures, is_closed};
 pub use idempotency::Record;
 pub use keys::PublicKey;
-pub use ledger::{Adjustment, Entry, EntryKind, Reason};
+pub(crate) use ledger::REASON_LENGTH;
+pub use ledger::{Act, Adjustment, Entry, EntryKind, Reason};
 pub use links::{Link, Purpose};
 pub use outbox::{Letter, OUTBOX};
+pub use retries::Call;
 pub(crate) use sessions::unknown_device;
-pub use sessions::{Ending, Rotation, Session};
+pub use sessions::{Ending, OwnSession, Rotation, Session, ShownSession};
 pub use sweep::Swept;
+pub use timeline::Place;
 pub use users::{NewAccount, Registered};
 
 use std::collections::HashMap;
@@ -45,12 +59,13 @@ use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::builders::{PutBuilder, UpdateBuilder};
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes, TransactWriteItem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::aws::{self, OPERATION};
-use crate::clock::month;
+use crate::clock::{millis_of, month};
 use crate::config::{Config, Tables};
 use crate::{Error, Result};
 
@@ -128,6 +143,48 @@ impl Store {
         let more = page.last_evaluated_key.is_some();
         let items = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
         Ok((items, more))
+    }
+
+    /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest first, that are older than the one with
+    /// the id `before`; and whether there may be more. An index tells, which knows a new one a moment later.
+    async fn ids_of_user(&self, kind: &str, user_id: &str, before: Option<&str>) -> Result<(Vec<String>, bool)> {
+        let start = before.map(|id| Item::from([("user_id".to_owned(), s(user_id)), ("pk".to_owned(), s(format!("{kind}{id}")))]));
+        let query = self.client.query().table_name(&self.tables.tokens).index_name("by_user");
+        let query = query.key_condition_expression("user_id = :user AND begins_with(pk, :kind)");
+        let query = query.expression_attribute_values(":user", s(user_id)).expression_attribute_values(":kind", s(kind));
+        let page = query.scan_index_forward(false).limit(LOOKED_AT).set_exclusive_start_key(start).send().await?;
+        let more = page.last_evaluated_key.is_some();
+        let id = |item: Item| Some(item.get("pk")?.as_s().ok()?.strip_prefix(kind)?.to_owned());
+        Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
+    }
+
+    /// The items of a kind with these ids, in their order, strongly consistent. Those that no longer stand are left out.
+    async fn with_ids<T: DeserializeOwned>(&self, kind: &str, ids: &[String]) -> Result<Vec<T>> {
+        let keys = ids.iter().map(|id| Item::from([("pk".to_owned(), s(format!("{kind}{id}")))])).collect();
+        let id = |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| pk.strip_prefix(kind)).unwrap_or_default().to_owned();
+        let found = self.items(&self.tables.tokens, keys).await?;
+        let mut found: HashMap<String, Item> = found.into_iter().map(|item| (id(&item), item)).collect();
+        ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
+    }
+
+    /// The items with these keys that stand, a hundred at most, in any order, strongly consistent.
+    async fn items(&self, table: &str, mut wanted: Vec<Item>) -> Result<Vec<Item>> {
+        let mut found = Vec::new();
+        let mut patience = Patience::new();
+        while !wanted.is_empty() {
+            let (asked, before) = (wanted.len(), found.len());
+            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+            let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
+            let read = self.client.batch_get_item().request_items(table, keys).send().await?;
+            found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
+            // A busy table gives a part, and so does one of large items: it names the rest.
+            wanted = read.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
+            let goes_on = found.len() > before || wanted.len() < asked;
+            if !wanted.is_empty() && !goes_on && !patience.lasts().await {
+                return Err(Error::Unavailable("a batch of items was not read in time".into()));
+            }
+        }
+        Ok(found)
     }
 
     /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and "still in progress" mean that
@@ -289,16 +346,24 @@ fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
+/// Whether this is an id as ours are written. What is none names nothing, however long it is.
+fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
+}
+
 /// Which of `shards` partitions of an index this account's items go to.
 fn shard(user_id: &str, shards: u8) -> u8 {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, user_id.as_bytes());
     hash.as_ref().first().map_or(0, |byte| byte % shards)
 }
 
-/// The partition of the index by_time that a chat of this user and time (milliseconds) goes to: `<yyyy-mm>#<shard>`.
-pub fn chat_month(user_id: &str, millis: u64) -> String {
-    format!("{}#{}", month(millis), shard(user_id, CHAT_SHARDS))
+/// The partition of the index by_time that a user's chat of this id goes to: `<yyyy-mm>#<shard>`.
+pub fn chat_month(user_id: &str, chat_id: &str) -> String {
+    format!("{}#{}", month(millis_of(chat_id).unwrap_or_default()), shard(user_id, CHAT_SHARDS))
 }
+
+/// How many ids one page of them holds: as many as one `BatchGetItem` takes.
+const LOOKED_AT: i32 = 100;
 
 /// How many partitions the administrators' list of users is spread over.
 const USER_SHARDS: u8 = 4;

@@ -8,16 +8,17 @@ use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralC
 use icu_properties::{CodePointMapData, CodePointSetData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::Tokens;
 use crate::chat::Reservation;
 use crate::clock;
 
 /// The most characters of a name, as Django's clients know it.
-const NAME_LENGTH: usize = 150;
+pub(crate) const NAME_LENGTH: usize = 150;
 
 /// The most characters of an e-mail address ([RFC 5321](https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3)).
-const EMAIL_LENGTH: usize = 254;
+pub(crate) const EMAIL_LENGTH: usize = 254;
 
 /// A name that an account can have, as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,13 +127,29 @@ pub(crate) fn key(text: &str) -> String {
 }
 
 /// What an account may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Chats, and sees what is its own.
     User,
     /// Manages users, chats and balances too.
     Admin,
+}
+
+impl Role {
+    /// The role in one word, as it is stored and shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role that this word stands for.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        let role = [Self::User, Self::Admin].into_iter().find(|role| role.word() == word);
+        role.ok_or_else(|| "A role is user or admin.".into())
+    }
 }
 
 /// An account as the table Users holds it, under `user:<key of its name>`.
@@ -185,6 +202,9 @@ pub struct Account {
     pub auth_epoch: u64,
     /// Sessions that were ended before their time, with the second at which that would have come.
     pub revoked: BTreeMap<String, u64>,
+    /// How many API keys it has.
+    #[serde(default)]
+    pub api_keys: u32,
     /// When it was registered, in milliseconds since 1970.
     pub created: u64,
     /// The second at which it was deleted: what stands since then is a tombstone, which keeps the name taken.
@@ -192,9 +212,11 @@ pub struct Account {
     pub deleted: Option<u64>,
     /// Random: tells a retried registration from another one, and seals this account's page cursors.
     pub nonce: String,
-    /// Partition of the index by_time: `<yyyy-mm>#<shard>`.
+    /// Partition of the index by_time: `<yyyy-mm>#<shard>`. A tombstone has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub month: String,
-    /// Partition of the index by_label.
+    /// Partition of the index by_label. A tombstone has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shard: String,
     /// Sort key of the index by_label: the name's key.
     pub label: String,
@@ -205,6 +227,11 @@ impl Account {
     pub fn balance(&self, now: u64) -> Tokens {
         let free = self.reservations.values().filter(|reservation| reservation.expires_at <= now);
         free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
+    }
+
+    /// Whether it is an active administrator's.
+    pub fn administers(&self) -> bool {
+        self.active && self.role == Role::Admin
     }
 
     /// How many chats began in this minute since 1970.
@@ -246,19 +273,50 @@ impl Account {
 
     /// The user's data, as registration and profile show it.
     pub fn data(&self) -> Value {
-        json!({
-            "id": self.id,
-            "username": self.name,
-            "email": self.email,
-            "email_verified": self.email_verified,
-            "pending_email": self.pending_email,
-            "first_name": self.first_name.as_deref().unwrap_or_default(),
-            "last_name": self.last_name.as_deref().unwrap_or_default(),
-            "role": self.role,
-            "is_staff": self.role == Role::Admin,
-            "date_joined": clock::rfc3339(self.created),
+        json!(User {
+            id: &self.id,
+            username: &self.name,
+            email: self.email.as_deref(),
+            email_verified: self.email_verified,
+            pending_email: self.pending_email.as_deref(),
+            first_name: self.first_name.as_deref().unwrap_or_default(),
+            last_name: self.last_name.as_deref().unwrap_or_default(),
+            role: self.role,
+            is_staff: self.role == Role::Admin,
+            date_joined: clock::rfc3339(self.created),
         })
     }
+}
+
+/// An account as its owner sees it.
+#[derive(Serialize, ToSchema)]
+pub struct User<'a> {
+    /// Chats, sessions and the statement hang on it. A name that is used again is another account.
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    id: &'a str,
+    /// The name as it was typed.
+    #[schema(value_type = Username)]
+    username: &'a str,
+    /// The e-mail address as it was typed.
+    #[schema(required, examples("ann@example.com"))]
+    email: Option<&'a str>,
+    /// Whether somebody has read a mail to that address.
+    email_verified: bool,
+    /// An address that takes its place once it is verified, since another account claims it without proof.
+    #[schema(required)]
+    pending_email: Option<&'a str>,
+    /// Empty where there is none.
+    #[schema(value_type = GivenName)]
+    first_name: &'a str,
+    /// Empty where there is none.
+    #[schema(value_type = GivenName)]
+    last_name: &'a str,
+    role: Role,
+    /// Whether the role is `admin`.
+    is_staff: bool,
+    /// When it was registered.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
+    date_joined: String,
 }
 
 /// What the owner of an account wants changed. Nothing stays as it is; an empty name is none.
@@ -320,7 +378,18 @@ impl ProfileChange {
 
 /// The balance under the three names that clients read it by.
 pub fn balance_fields(balance: Tokens) -> Value {
-    json!({ "tokens": balance, "tokens_left": balance, "remaining_tokens": balance })
+    json!(Balance { tokens: balance, tokens_left: balance, remaining_tokens: balance })
+}
+
+/// What can be spent: one number under the three names that clients read it by.
+#[derive(Serialize, ToSchema)]
+pub struct Balance {
+    /// What can be spent.
+    tokens: Tokens,
+    /// The same.
+    tokens_left: Tokens,
+    /// The same.
+    remaining_tokens: Tokens,
 }
 
 #[cfg(test)]
@@ -372,6 +441,15 @@ mod tests {
     }
 
     #[test]
+    fn the_word_of_a_role_is_the_one_that_is_stored() {
+        for role in [Role::User, Role::Admin] {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.word());
+            assert_eq!(Role::parse(role.word()), Ok(role));
+        }
+        assert!(Role::parse("Admin").is_err());
+    }
+
+    #[test]
     fn an_address_has_a_name_and_a_domain() {
         for bad in
             ["", "ann", "@example.com", "ann@", "ann@localhost", "a b@example.com", "ann@@example.com", "ann@.com", "ann@example.com\0", "ann@-x.com"]
@@ -408,6 +486,7 @@ mod tests {
             minutes: None,
             auth_epoch: 1,
             revoked: BTreeMap::new(),
+            api_keys: 0,
             created: 0,
             deleted: None,
             nonce: String::new(),

@@ -224,8 +224,26 @@ async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() 
     assert!(items_of(&api, &ann).await + gone >= 1203);
     gone += app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap().items;
     assert_eq!(gone, 1204);
-    assert_eq!((items_of(&api, &ann).await, items_of(&api, &ben).await), (0, 1));
+    assert_eq!((items_of(&api, &ann).await, items_of(&api, &ben).await), (0, 2), "the chat of somebody else, and its conversation");
     assert_eq!(erase(&api).await, (0, 0));
+}
+
+#[tokio::test]
+async fn api_keys_end_with_their_account() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let made = join_all((0..50).map(|_| ann.makes_a_key("a program"))).await;
+    let ids: HashSet<String> = made.into_iter().map(|made| made.is(201)["id"].as_str().unwrap().to_owned()).collect();
+    let kept = ben.makes_a_key("a program").await.is(201);
+    ann.is_deleted().await;
+    ann.makes_a_key("too late").await.expect(401, "invalid_token");
+    ann.revokes(ids.iter().next().unwrap()).await.expect(401, "invalid_token");
+    assert_eq!(erase(&api).await, (1, 0));
+    for id in &ids {
+        assert_eq!(api.store().api_key(id).await, Ok(None));
+    }
+    assert!(!api.items("").await["TokensTable"].iter().any(|item| item["user_id"] == ann.id.as_str()));
+    assert_eq!(ben.api_keys().await[0]["id"], kept["id"]);
 }
 
 #[tokio::test]

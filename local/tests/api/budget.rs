@@ -25,6 +25,7 @@ use dynoxide::types::{Item, item_size, write_capacity_units};
 use functions::{ENDPOINTS, ROUTES};
 use serde_json::{Value, json};
 use shared::App;
+use shared::clock::Day;
 use shared::config::Config;
 use shared::store::{Purpose, Store};
 use uuid::Uuid;
@@ -104,8 +105,8 @@ fn units(reply: &Value) -> f64 {
 struct Counted {
     api: Api,
     meter: Meter,
-    /// The idempotency key that requests are sent with.
-    key: Option<&'static str>,
+    /// The header that requests are sent with, too.
+    header: Option<(&'static str, &'static str)>,
     costs: Costs,
 }
 
@@ -115,7 +116,7 @@ type Costs = BTreeMap<String, [String; 2]>;
 impl Counted {
     async fn start() -> Self {
         let limits = [("LOGIN_FAILURES_PER_ADDRESS", "100"), ("REGISTRATIONS_PER_ADDRESS", "20")];
-        Self { api: Api::own(&limits).await, meter: Meter::default(), key: None, costs: Costs::new() }
+        Self { api: Api::own(&limits).await, meter: Meter::default(), header: None, costs: Costs::new() }
     }
 
     /// What one request to an endpoint costs whose instance is warm, and the reply.
@@ -141,15 +142,16 @@ impl Counted {
         if token.is_empty() {
             request.headers_mut().remove("authorization");
         }
-        if let Some(key) = self.key {
-            request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        if let Some((name, value)) = self.header {
+            request.headers_mut().insert(name, value.parse().unwrap());
         }
         let handle = ENDPOINTS.iter().find(|known| known.name == endpoint).unwrap().handle;
         let response = shared::http::answer(ROUTES, handle, app, request).await;
         let (parts, body) = response.into_parts();
         let text = body.text().await;
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
-        (reading, parts.status.as_u16(), serde_json::from_str(&text).unwrap())
+        // A file of lines is no JSON.
+        (reading, parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
     /// Takes note of what a request costs, by the name that the documentation has for it.
@@ -174,6 +176,42 @@ impl Counted {
         let reservation = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
         let reservations: HashMap<_, _> = (0..others).map(|_| (Uuid::new_v4().simple().to_string(), reservation())).collect();
         self.api.set(who, "reservations", AttributeValue::M(serde_dynamo::to_item(reservations).unwrap())).await;
+    }
+}
+
+impl Counted {
+    /// What administrators ask, in a store of a few people.
+    async fn administration(&mut self) {
+        let (root, dan) = (self.api.administrator("root").await, self.api.person("dan").await);
+        dan.chat("hi").await.is(200);
+        let user = format!("/api/admin/users/{}", dan.id);
+        self.get("page of the users", "admin_users", "/api/admin/users?limit=2", &root).await;
+        self.get("search of the users", "admin_users", "/api/admin/users?limit=2&q=dan", &root).await;
+        self.get("user, for administrators", "admin_user", &user, &root).await;
+        self.get("first page of somebody's statement", "admin_ledger", &format!("{user}/ledger"), &root).await;
+        self.get("page of all chats", "admin_chats", "/api/admin/chats?limit=2", &root).await;
+        self.get("page of one user's chats", "admin_chats", &format!("/api/admin/chats?user_id={}", dan.id), &root).await;
+        let (path, body) = (format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" }));
+        self.count("adjustment", 201, "admin_adjustment", &path, &root.access, body.clone()).await;
+        self.header = Some(("idempotency-key", "k1"));
+        for name in ["adjustment with a key", "replayed adjustment"] {
+            self.count(name, 201, "admin_adjustment", &path, &root.access, body.clone()).await;
+        }
+        self.header = None;
+        for (name, change) in [("deactivation of a user", json!({ "active": false })), ("change that changes nothing", json!({ "active": false }))] {
+            self.count(name, 200, "admin_user_change", &user, &root.access, change).await;
+        }
+        self.get("page of the trail", "admin_trail", "/api/admin/trail", &root).await;
+        let day = Day::of(self.api.server().clock.millis());
+        let figures = format!("/api/admin/figures?from={day}&to={day}");
+        self.get("figures of today", "admin_figures", &figures, &root).await;
+        self.get("export of the users of a day", "admin_export", &format!("/api/admin/export/users.csv?from={day}&to={day}"), &root).await;
+        self.get("export of the ledger of a day", "admin_export", &format!("/api/admin/export/ledger.csv?from={day}&to={day}"), &root).await;
+        self.api.server().clock.advance(Duration::from_secs(2 * 24 * 3600));
+        let root = root.elsewhere("a test").await;
+        for name in ["figures of a closed day for the first time", "figures of a closed day"] {
+            self.get(name, "admin_figures", &figures, &root).await;
+        }
     }
 }
 
@@ -213,11 +251,19 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.chat("refused chat", 402, &ann, "hi").await;
     counted.chat("chat without a message", 400, &ann, "").await;
     ann.has_left(GRANT).await;
-    counted.key = Some("k1");
+    counted.header = Some(("idempotency-key", "k1"));
     let first = counted.chat("chat with a key", 200, &ann, "hi").await;
     assert_eq!(counted.chat("replayed chat", 200, &ann, "hi").await, first);
-    counted.key = None;
+    counted.header = None;
 
+    let id = first["conversation_id"].as_str().unwrap();
+    let more = json!({ "message": "hi", "conversation_id": id });
+    counted.count("chat in a conversation", 200, "chat", "/api/chat", &ann.access, more).await;
+    counted.get("page of the conversations", "conversations", "/api/conversations", &ann).await;
+    counted.get("conversation", "conversation", &format!("/api/conversations/{id}"), &ann).await;
+    counted.get("page of a conversation's history", "chat_history", &format!("/api/chat?conversation_id={id}"), &ann).await;
+    counted.count("other title", 200, "conversation_rename", &format!("/api/conversations/{id}"), &ann.access, json!({ "title": "x" })).await;
+    counted.get("single chat", "chat_read", &format!("/api/chat/{id}"), &ann).await;
     counted.get("page of the history", "chat_history", "/api/chat", &ann).await;
     counted.get("page of a search", "chat_history", "/api/chat?q=hi", &ann).await;
     counted.get("first page of a statement", "ledger", "/api/user/ledger?limit=1", &ann).await;
@@ -229,9 +275,25 @@ async fn each_request_costs_what_the_documentation_says() {
     let sessions = counted.get("page of the sessions", "sessions", "/api/user/sessions", &ann).await;
     let other = format!("/api/user/sessions/{}", sessions[0]["id"].as_str().unwrap());
     counted.get("end of another session", "session_end", &other, &ann).await;
+    let keys = "/api/user/api-keys";
+    let key = counted.count("new API key", 201, "api_key_create", keys, &ann.access, json!({ "name": "a program" })).await;
+    counted.get("list of the API keys", "api_keys", keys, &ann).await;
+    let program = ann.using(key["key"].as_str().unwrap());
+    let (completions, body) = ("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "hi" }] }));
+    for (name, count) in
+        [("completion by API key", None), ("completion by a client that counts", Some("0")), ("completion that is sent again", Some("1"))]
+    {
+        counted.header = count.map(|count| ("x-stainless-retry-count", count));
+        counted.count(name, 200, "completions", completions, &program.access, body.clone()).await;
+    }
+    counted.header = None;
+    counted.get("list of the models", "models", "/v1/models", &program).await;
+    let key = format!("{keys}/{}", key["id"].as_str().unwrap());
+    counted.get("end of an API key", "api_key_revoke", &key, &ann).await;
     counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
     counted.get("health", "health", "/api/health", &ann).await;
     counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
+    counted.get("this API as a document", "openapi", "/api/openapi.json", &ann).await;
 
     let cat = json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" });
     let cat = counted.api.somebody(cat).await;
@@ -256,6 +318,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.count("change of the password", 200, "password_change", "/api/user/password", &access, new).await;
     let cat = counted.api.person("cat").await;
     counted.count("deletion of an account", 202, "account_delete", "/api/user", &cat.access, json!({ "password": cat.password })).await;
+    counted.administration().await;
     let documented = documented();
     let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);
     let wrong: Vec<_> = counted.costs.keys().chain(documented.keys()).filter(differ).map(|name| (name, counted.costs.get(name))).collect();

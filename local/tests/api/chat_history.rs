@@ -47,7 +47,7 @@ async fn a_history_is_a_bare_list_of_ones_own_chats_newest_first() {
     for chat in chats.as_array().unwrap() {
         let mut fields: Vec<&str> = chat.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
-        assert_eq!(fields, ["id", "message", "model", "response", "timestamp", "tokens_deducted"]);
+        assert_eq!(fields, ["conversation_id", "id", "message", "model", "response", "timestamp", "tokens_deducted"]);
     }
     assert_eq!(messages(ben.history(&format!("?user_id={}&id={}", ann.id, ann.id)).await), ["Ben's own"]);
 }

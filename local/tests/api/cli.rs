@@ -274,7 +274,7 @@ async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
     assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.0, 200);
     let delete = Client::new().delete(format!("{}/api/user", server.url)).bearer_auth(token).json(&json!({ "password": "secret123" }));
     assert_eq!(delete.send().await.unwrap().status(), 202);
-    assert_eq!(manage("erase"), "2 items of 1 deleted account erased, 0 names free again\n");
+    assert_eq!(manage("erase"), "3 items of 1 deleted account erased, 0 names free again\n");
     assert_eq!(manage("erase"), "0 items of 0 deleted accounts erased, 0 names free again\n");
     assert_eq!(manage("audit"), "1 account, 2 rows, no difference\n");
     let adjusted = run(&["manage", "adjust", "ann", "1", "--reason", "x", "--data", folder.path()]);

@@ -20,8 +20,8 @@ use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Session, Store}
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::log;
 use crate::proxy::Proxy;
+use crate::{log, openapi};
 
 /// The price of a chat and the grant of a new account, as every dialect knows them.
 pub const PRICE: u64 = 100;
@@ -142,13 +142,16 @@ impl Api {
     /// A request with exactly these bytes and headers.
     pub async fn raw(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
         let _turn = if self.is_own() { None } else { TURNS.acquire().await.ok() };
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).body(body);
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).body(body.clone());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let reply = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
         let (status, headers) = (reply.status(), reply.headers().clone());
         let text = reply.text().await.unwrap();
+        if self.is_own() {
+            openapi::describes(&method, path, &body, status, &headers, &text);
+        }
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Answer { asked: format!("{method} {path}"), status, headers, body }
     }
@@ -176,6 +179,13 @@ impl Api {
     /// Somebody who has registered under a name that nobody else has.
     pub async fn person(&self, name: &str) -> Person {
         self.somebody(json!({ "username": unique(name), "password": "secret123" })).await
+    }
+
+    /// Somebody who manages users, under a name that nobody else has.
+    pub async fn administrator(&self, name: &str) -> Person {
+        let person = self.person(name).await;
+        self.set(&person, "role", AttributeValue::S("admin".into())).await;
+        person
     }
 
     /// Somebody who has registered with this name and password.
@@ -271,7 +281,7 @@ impl Api {
         token.text()
     }
 
-    fn now(&self) -> u64 {
+    pub fn now(&self) -> u64 {
         self.own.as_ref().map_or_else(|| Clock::default().seconds(), |own| own.server.clock.seconds())
     }
 
@@ -525,9 +535,18 @@ impl Answer {
         self.body
     }
 
-    /// The body of a refusal: a complete problem document with this status and code.
+    /// The body of a refusal: a complete problem document with this status and code, or what OpenAI's clients read in its place.
     #[track_caller]
     pub fn expect(self, status: u16, code: &str) -> Value {
+        if self.asked.contains(" /v1/") {
+            return match (status, code) {
+                (401, _) => self.expect_openai(status, "invalid_request_error", "invalid_api_key"),
+                (402, _) => self.expect_openai(429, "insufficient_quota", "insufficient_quota"),
+                (429, _) => self.expect_openai(status, "rate_limit_error", "rate_limit_exceeded"),
+                (500.., _) => self.expect_openai(status, "server_error", code),
+                _ => self.expect_openai(status, "invalid_request_error", code),
+            };
+        }
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.body["code"], code, "{self:?}");
         assert_eq!(self.body["status"], status, "{self:?}");
@@ -535,6 +554,18 @@ impl Answer {
         for field in ["type", "title", "detail", "request_id"] {
             assert!(self.body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {self:?}");
         }
+        self.has_security_headers();
+        self.body
+    }
+
+    #[track_caller]
+    fn expect_openai(self, status: u16, kind: &str, code: &str) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        let error = &self.body["error"];
+        assert_eq!((&error["type"], &error["code"]), (&json!(kind), &json!(code)), "{self:?}");
+        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()) && error.get("param").is_some(), "{self:?}");
+        assert_eq!(self.header("content-type"), "application/json; charset=utf-8", "{self:?}");
+        assert_eq!(self.headers.get("x-should-retry").is_some_and(|retry| retry == "false"), code == "insufficient_quota", "{self:?}");
         self.has_security_headers();
         self.body
     }
@@ -555,7 +586,12 @@ impl Answer {
     fn has_security_headers(&self) {
         assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
         assert_eq!(self.header("strict-transport-security"), "max-age=31536000", "{self:?}");
-        assert_eq!(self.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'", "{self:?}");
+        let policy = self.header("content-security-policy");
+        let is_page = self.headers.get("content-type").is_some_and(|kind| kind == "text/html; charset=utf-8");
+        match is_page {
+            true => assert!(policy.starts_with("default-src 'none'; ") && policy.contains("; frame-ancestors 'none'"), "{policy}"),
+            false => assert_eq!(policy, "default-src 'none'; frame-ancestors 'none'", "{self:?}"),
+        }
         assert_eq!(self.header("referrer-policy"), "no-referrer", "{self:?}");
         assert!(self.headers.contains_key("cache-control"), "{self:?}");
         assert!(self.headers.contains_key("x-request-id"), "{self:?}");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use functions::site::FILES;
 use functions::{ENDPOINTS, ROUTES, SCHEDULED};
 use local::template::{Function, Template};
 use serde_json::Value;
@@ -16,8 +17,14 @@ const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 /// The endpoints that sign tokens.
 const ISSUERS: [&str; 4] = ["register", "login", "token_refresh", "password_change"];
 
+/// The endpoints that ask the AI.
+const ASKING: [&str; 3] = ["chat", "chat_stream", "completions"];
+
+/// The endpoints that ask the store for nothing, and can do so without it.
+const COLD: [&str; 2] = ["not_found", "site"];
+
 /// The endpoints whose replies are streams.
-const STREAMING: [&str; 1] = ["export"];
+const STREAMING: [&str; 4] = ["admin_export", "chat_stream", "completions", "export"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -66,7 +73,10 @@ fn template_files_binaries_and_events_are_the_endpoints() {
         let main = read(&format!("functions/src/bin/{name}.rs"));
         let serve = match name.as_str() {
             name if ISSUERS.contains(&name) => "serve_issuing",
+            name if ASKING.contains(&name) && STREAMING.contains(&name) => "serve_asking_streaming",
+            name if ASKING.contains(&name) => "serve_asking",
             name if STREAMING.contains(&name) => "serve_streaming",
+            name if COLD.contains(&name) => "serve_cold",
             _ => "serve",
         };
         assert!(main.contains(&format!("shared::lambda::{serve}(functions::ROUTES, functions::{name}::handle)")), "functions/src/bin/{name}.rs");
@@ -168,6 +178,8 @@ fn throttling_names_routes_that_exist() {
         throttled.insert(path);
     }
     let costly = [
+        "/api/admin/export/{list}",
+        "/api/admin/figures",
         "/api/register",
         "/api/login",
         "/api/token",
@@ -233,13 +245,21 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
             continue;
         }
         let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
-        for statement in resource["Properties"]["Policies"][0]["Statement"].as_sequence().unwrap() {
+        let statements = resource["Properties"]["Policies"][0]["Statement"].as_sequence();
+        assert_eq!(statements.is_none(), COLD.contains(&binary), "{binary}");
+        for statement in statements.into_iter().flatten() {
+            // What is only given where a parameter asks for it: `!If [condition, statement, nothing]`.
+            let statement = if let Yaml::Tagged(given) = statement { &given.value[1] } else { statement };
             for action in statement["Action"].as_sequence().unwrap().iter().map(|action| action.as_str().unwrap()) {
                 assert!(!action.contains('*'), "{binary}: {action}");
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
                 let writes_keys =
                     matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem") && format!("{:?}", statement["Resource"]).contains("KeysTable");
-                assert!(ISSUERS.contains(&binary) || !(writes_keys || action.starts_with("secretsmanager")), "{binary}: {action}");
+                assert!(ISSUERS.contains(&binary) || !writes_keys, "{binary}: {action}");
+                let reads_secret = action.starts_with("secretsmanager");
+                let of_ai = reads_secret && format!("{:?}", statement["Resource"]).contains("OpenAi");
+                assert!(!reads_secret || ISSUERS.contains(&binary) != of_ai && (!of_ai || ASKING.contains(&binary)), "{binary}: {action}");
+                assert!(ASKING.contains(&binary) || !action.starts_with("bedrock"), "{binary}: {action}");
             }
             assert!(!format!("{:?}", statement["Resource"]).contains("\"*\""), "{binary}");
             if format!("{:?}", statement["Resource"]).contains("TokensTable.Arn\"") {
@@ -261,6 +281,22 @@ fn the_transformed_template_stays_far_from_cloudformations_limit() {
     assert!(all < 400, "{all} resources of 500");
 }
 
+#[test]
+fn the_files_that_are_built_in_are_those_of_the_site() {
+    let mut all = Vec::new();
+    files(&root().join("site"), &mut all);
+    let of = |path: &PathBuf| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap());
+    let standing: BTreeMap<String, String> = all.iter().map(of).collect();
+    let built_in: BTreeMap<String, String> = FILES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    assert!(standing == built_in, "{:?} {:?}", standing.keys(), built_in.keys());
+    assert_eq!(standing.len(), all.len(), "two files of one name");
+    for page in ["chat.html", "admin.html", "docs.html"] {
+        assert!(built_in.contains_key(page), "{page}");
+    }
+    let bytes: usize = built_in.values().map(String::len).sum();
+    assert!(bytes < 3 * 1024 * 1024, "{bytes} bytes in a binary that may have eight megabytes");
+}
+
 #[tokio::test]
 async fn every_event_gets_its_endpoints_answer() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
@@ -271,7 +307,14 @@ async fn every_event_gets_its_endpoints_answer() {
         "login",
         "token_refresh",
         "chat",
+        "chat_stream",
         "chat_history",
+        "chat_read",
+        "conversations",
+        "conversation",
+        "conversation_rename",
+        "chat_delete",
+        "conversation_delete",
         "balance",
         "profile",
         "profile_change",
@@ -279,19 +322,39 @@ async fn every_event_gets_its_endpoints_answer() {
         "export",
         "sessions",
         "session_end",
+        "api_key_create",
+        "api_keys",
+        "models",
+        "completions",
+        "api_key_revoke",
         "email_resend",
         "email_verify",
         "password_change",
         "logout",
         "password_reset",
         "password_reset_confirm",
+        "admin_users",
+        "admin_user",
+        "admin_user_change",
+        "admin_adjustment",
+        "admin_ledger",
+        "admin_chats",
+        "admin_trail",
+        "admin_figures",
+        "admin_export",
         "account_delete",
         "health",
         "jwks",
+        "site",
+        "openapi",
         "not_found",
     ];
     assert_eq!(order.map(str::to_owned).into_iter().collect::<BTreeSet<_>>(), endpoints());
     for name in order {
+        if name == "admin_users" {
+            tokens.insert("ADMIN_TOKEN", api.administrator("root").await.access);
+            tokens.insert("USER_ID", api.person("ben").await.id);
+        }
         if name == "account_delete" {
             // Who knows the password that the event holds.
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
@@ -302,8 +365,8 @@ async fn every_event_gets_its_endpoints_answer() {
         }
         let (status, body) = replay(&api, name, &event).await;
         let expected = match name {
-            "register" => 201,
-            "account_delete" => 202,
+            "register" | "api_key_create" | "admin_adjustment" => 201,
+            "account_delete" | "conversation_delete" => 202,
             "not_found" => 404,
             "email_resend" | "password_reset" => 202,
             _ => 200,
@@ -319,8 +382,20 @@ async fn every_event_gets_its_endpoints_answer() {
             tokens.insert("ACCESS_TOKEN", body["access"].as_str().unwrap().to_owned());
             tokens.insert("REFRESH_TOKEN", body["refresh"].as_str().unwrap().to_owned());
         }
+        if name == "openapi" {
+            assert_eq!(body["servers"][0]["url"], "/live", "the stage that the event came by");
+        }
+        if name == "chat" {
+            tokens.insert("CHAT_ID", body["id"].as_str().unwrap().to_owned());
+        }
         if name == "sessions" {
             tokens.insert("SESSION_ID", body[1]["id"].as_str().unwrap().to_owned());
+        }
+        if name == "api_key_create" {
+            tokens.insert("YOUR_API_KEY", body["key"].as_str().unwrap().to_owned());
+        }
+        if name == "api_keys" {
+            tokens.insert("API_KEY_ID", body[0]["id"].as_str().unwrap().to_owned());
         }
     }
 }
@@ -332,7 +407,8 @@ async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
     let response = shared::http::answer(ROUTES, handle, app, request).await;
     let (parts, body) = response.into_parts();
-    (parts.status.as_u16(), serde_json::from_str(&body.text().await).unwrap())
+    let text = body.text().await;
+    (parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 /// The files of the repository, but for what is built or downloaded.
@@ -359,6 +435,10 @@ fn no_secret_stands_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
+                // Nor in the middle of something longer, as a picture in base64 is.
+                if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
+                    return false;
+                }
                 // A key goes on behind its mark; a word doesn't.
                 let behind = text[at + mark.len()..].chars().take(8).filter(char::is_ascii_alphanumeric).count();
                 behind == 8 || mark.ends_with('-') || mark.ends_with('y')

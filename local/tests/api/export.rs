@@ -51,6 +51,7 @@ impl Person {
             time: 1,
             name: self.name.clone(),
             month: "1970-01#0".into(),
+            ..Chat::default()
         }
     }
 
@@ -63,6 +64,7 @@ impl Person {
             reason: "chat".into(),
             actor: self.id.clone(),
             chat_id: Some(id.into()),
+            act: None,
             time: 1,
         }
     }
@@ -109,17 +111,25 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
         ann.chat(message).await.is(200);
     }
     api.adjust(&ann, 500, "for the outage").await;
+    let key = ann.makes_a_key("a program").await.is(201);
+    ann.makes_a_key("another program").await.is(201);
+    ben.makes_a_key("Ben's own").await.is(201);
 
     let answer = ann.get("/api/user/export/").await;
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
     assert_eq!(answer.header("content-disposition"), "attachment; filename=\"farebox-export.json\"");
     let export = answer.is(200);
-    assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), ["balance", "chats", "exported", "ledger", "profile", "sessions"]);
+    let parts = ["api_keys", "balance", "chats", "conversations", "exported", "ledger", "profile", "sessions"];
+    assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), parts);
     let left = GRANT + 500 - 3 * PRICE;
     let balance = json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "granted": GRANT + 500, "spent": 3 * PRICE });
     assert_eq!(export["balance"], balance);
     assert_eq!(export["chats"], ann.history("").await.is(200));
+    assert_eq!(export["conversations"], ann.get("/api/conversations/").await.is(200));
+    assert_eq!(export["conversations"].as_array().unwrap().len(), 3);
     assert_eq!(export["sessions"], ann.sessions("").await.is(200));
+    assert_eq!(export["api_keys"], ann.api_keys().await);
+    assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
     statement.as_array_mut().unwrap().iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("balance")));
     assert_eq!(export["ledger"], statement);
@@ -130,7 +140,8 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     assert_eq!(export["profile"], profile);
     let text = export.to_string();
     let account = api.account(&ann).await;
-    for foreign in ["argon2id", "Ben's own", &ben.id, &ben.name, &account.nonce, &ann.access] {
+    let key = key["key"].as_str().unwrap();
+    for foreign in ["argon2id", "Ben's own", &ben.id, &ben.name, &account.nonce, &ann.access, key, &key[36..]] {
         assert!(!text.contains(foreign), "{foreign} in {text}");
     }
 }
@@ -139,7 +150,8 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
 async fn an_export_of_nothing_has_empty_lists() {
     let ann = Api::start().await.person("ann").await;
     let export = ann.export().await;
-    assert_eq!((&export["chats"], export["ledger"].as_array().unwrap().len()), (&json!([]), 1));
+    assert_eq!([&export["chats"], &export["api_keys"]], [&json!([]), &json!([])]);
+    assert_eq!(export["ledger"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -198,7 +210,8 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     let ann = api.person("ann").await;
     ann.has_chats(150, 10).await;
     let proxy = Proxy::start(&api.dynamodb).await;
-    for (at, begins) in [(1, "\"sessions\":["), (2, "\"chats\":["), (3, "},{"), (4, "\"ledger\":["), (5, "\"kind\"")] {
+    let parts = ["\"sessions\":[", "\"api_keys\":[", "\"conversations\":[", "\"chats\":[", "},{", "\"ledger\":[", "\"kind\""];
+    for (at, begins) in (1..).zip(parts) {
         let lane = proxy.lane();
         lane.strike(Some(Plan { at: At::Operation("Query", at), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
         let (status, body) = answer(&over(&api, &lane), &ann).await;
@@ -211,7 +224,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     // At another front door it ends there too, and breaks nothing else.
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
-    lane.strike(Some(Plan { at: At::Operation("Query", 3), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
+    lane.strike(Some(Plan { at: At::Operation("Query", 5), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
     let answer = ann.at(&broken).get(PATH).await;
     assert!(answer.status == 200 && answer.body.as_str().is_some_and(|text| text.contains("},{")), "{answer:?}");
     lane.calm();

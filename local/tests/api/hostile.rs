@@ -8,12 +8,13 @@ use crate::forge::{self, Forge, with};
 use crate::log;
 
 /// The routes that read a body, and a field of each kind of text that they read.
-const BODIES: [(&str, &[&str]); 8] = [
+const BODIES: [(&str, &[&str]); 9] = [
     ("/api/register/", &["username", "email", "password", "password1", "password2"]),
     ("/api/login/", &["username", "email", "password"]),
     ("/api/token/refresh/", &["refresh"]),
     ("/api/chat/", &["message", "token"]),
     ("/api/user/password/", &["current_password", "new_password"]),
+    ("/api/user/api-keys/", &["name"]),
     ("/api/user/email/verify/", &["token"]),
     ("/api/password/reset/", &["email"]),
     ("/api/password/reset/confirm/", &["token", "password", "new_password"]),
@@ -410,6 +411,10 @@ async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
     ann.chat("a most private message").await.is(200);
     ann.history("?q=private").await.is(200);
     api.post("/api/chat/", json!({ "message": "another private message", "token": "not-a-token" })).await.expect(401, "invalid_token");
+    let made = ann.makes_a_key("a program").await.is(201);
+    let (key, hidden) = (made["key"].as_str().unwrap(), &made["key"].as_str().unwrap()[36..]);
+    ann.using(key).profile().await.expect(401, "invalid_token");
+    ann.revokes(made["id"].as_str().unwrap()).await.is(200);
     let second = api.refresh(&ann.refresh).await.is(200)["refresh"].as_str().unwrap().to_owned();
     api.refresh(&second).await.is(200);
     api.refresh(&ann.refresh).await.expect(401, "invalid_token");
@@ -417,7 +422,9 @@ async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
 
     let text = log::text();
     assert!(text.contains("dead refresh token") && text.contains("logged in") && text.contains("registered"), "{text}");
-    for secret in [password, "horse", "private", "not-a-token", "@example.com", &ann.token, &ann.access, &ann.refresh, &second, "argon2id"] {
+    for secret in
+        [password, "horse", "private", "not-a-token", "@example.com", &ann.token, &ann.access, &ann.refresh, &second, key, hidden, "argon2id"]
+    {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     assert!(text.contains("forged") && text.lines().all(|line| !line.starts_with("2026-01-01 INFO")), "{text}");

@@ -125,7 +125,7 @@ async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_f
     assert_eq!(ann.balance().await, GRANT);
     ann.chat_once("k1", "hi").await.is(200);
     // The slow one wakes too late to give anything back a second time.
-    dying.await.unwrap().expect(502, "ai_failed");
+    dying.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     let account = api.account(&ann).await;
     assert!(account.reservations.is_empty(), "{account:?}");

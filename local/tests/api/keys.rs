@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use shared::App;
 use shared::auth::{AccessToken, Signer, keys};
 use shared::clock::Clock;
-use shared::config::{Config, SigningSecret};
+use shared::config::Config;
+use shared::secret::Secret;
 use shared::store::Session;
 
 use crate::cli::{self, Folder};
@@ -177,7 +178,7 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     let session = Session::new(&account, "x".into(), &warm.clock, Duration::from_secs(86_400));
     let secret = Arc::new(Mutex::new(None));
     let aws = shared::aws::emulated().to_builder().endpoint_url(secrets_manager(secret.clone()).await).build();
-    let config = Config { signing_secret: Some(SigningSecret::Arn(ARN.into())), ..(*warm.config).clone() };
+    let config = Config { signing_secret: Some(Secret::Arn(ARN.into())), ..(*warm.config).clone() };
 
     let refused = Signer::new(&config, &aws, warm.clock.clone()).await.err().unwrap();
     assert_eq!(refused.0, "SIGNING_SECRET: AccessDeniedException: no");

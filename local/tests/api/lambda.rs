@@ -105,7 +105,8 @@ impl Instance {
                 (name.parse().unwrap(), value.parse().unwrap())
             })
             .collect();
-        let body = serde_json::from_str(reply["body"].as_str().unwrap()).unwrap();
+        let text = reply["body"].as_str().unwrap();
+        let body = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
         Reply { status: reply["statusCode"].as_u64().unwrap().try_into().unwrap(), headers, body }
     }
 

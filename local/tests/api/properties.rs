@@ -59,7 +59,7 @@ fn object() -> impl Strategy<Value = Value> {
     let value = leaf.prop_recursive(4, 32, 4, |inner| {
         prop_oneof![vec(inner.clone(), 0..4).prop_map(Value::from), vec((text(), inner), 0..4).prop_map(|fields| fields.into_iter().collect())]
     });
-    const KNOWN: &[&str] = &["username", "email", "password1", "password2", "message", "token", "refresh", "role", "tokens", "id"];
+    const KNOWN: &[&str] = &["username", "email", "password1", "password2", "message", "token", "refresh", "role", "tokens", "id", "name"];
     let name = prop_oneof![prop::sample::select(KNOWN).prop_map(str::to_owned), text()];
     vec((name, value), 0..5).prop_map(|fields| Value::Object(fields.into_iter().collect::<Map<_, _>>()))
 }

@@ -82,10 +82,10 @@ impl Fault {
     /// Whether DynamoDB could do this to this operation.
     pub fn suits(self, operation: &str) -> bool {
         match self {
-            // A batch names what was in the way of another write among what it didn't do.
-            Self::Conflict => !matches!(operation, "GetItem" | "Query" | "Scan" | "BatchWriteItem"),
+            // A batch names what was in the way of another call among what it didn't do.
+            Self::Conflict => !matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem" | "BatchWriteItem"),
             Self::InProgress | Self::Mismatch => operation == "TransactWriteItems",
-            Self::Unprocessed => operation == "BatchWriteItem",
+            Self::Unprocessed => operation.starts_with("Batch"),
             _ => true,
         }
     }
@@ -486,7 +486,9 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
 /// A batch of which nothing was done.
 fn unprocessed(body: &Bytes) -> Response {
     let sent: Value = serde_json::from_slice(body).unwrap();
-    Response::new(Body::from(json!({ "UnprocessedItems": sent["RequestItems"] }).to_string()))
+    let requests = &sent["RequestItems"];
+    // Of a read, and of a write.
+    Response::new(Body::from(json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests }).to_string()))
 }
 
 /// A failure in DynamoDB's form.

@@ -79,6 +79,6 @@ async fn a_live_chat_is_not_swept() {
     ann.is_waiting().await;
     assert_eq!(sweep(&api).await, Swept::default());
     assert_eq!(ann.balance().await, GRANT - PRICE);
-    waiting.await.unwrap().expect(502, "ai_failed");
+    waiting.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT);
 }

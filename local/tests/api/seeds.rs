@@ -23,13 +23,17 @@ use futures_util::FutureExt;
 use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use local::template::Template;
 use serde_json::{Value, json};
+use shared::ai::Ai;
 use shared::auth::{AccessToken, RefreshToken, Signer};
+use shared::charge::{self, Begun, Charge, Keyed};
 use shared::clock::Clock;
-use shared::config::Config;
-use shared::http::Body;
+use shared::config::{AiProvider, Config};
+use shared::http::{self, Body};
 use shared::store::{NewAccount, Session, Store};
 use shared::user::{Role, Username};
 use shared::{App, Error, Reply, Request, Tokens};
+
+use tokio::sync::mpsc::unbounded_channel;
 
 use model::{Account, Person, Writer};
 use tables::Tables;
@@ -76,6 +80,8 @@ impl Random {
 struct Lane {
     connection: Connection,
     app: App,
+    /// Another AI: one that answers where the first provider fails.
+    failing_over: Option<Ai>,
     schedules: Cell<u64>,
 }
 
@@ -95,7 +101,9 @@ impl Lane {
         let clock = Clock::default();
         let store = Store::over(connection.client(), &config);
         let signer = Signer::new(&config, &shared::aws::emulated(), clock.clone()).await.unwrap();
-        Self { connection, app: App::over(config, clock, store, Some(signer)), schedules: Cell::new(0) }
+        let ai = Some(Ai::connect(&config).await.unwrap());
+        let failing_over = Some(Ai::connect(&Config { ai_providers: vec![AiProvider::Scripted, AiProvider::Echo], ..config.clone() }).await.unwrap());
+        Self { connection, failing_over, app: App { ai, ..App::over(config, clock, store, Some(signer)) }, schedules: Cell::new(0) }
     }
 
     fn tables(&self) -> Arc<Tables> {
@@ -103,10 +111,32 @@ impl Lane {
     }
 }
 
+/// How a chat is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Whole,
+    Streamed,
+    /// By a client that names no key, but counts how often it sends the same: for the first time, or once more.
+    First,
+    Again,
+}
+
+impl Way {
+    fn counts(self) -> bool {
+        matches!(self, Self::First | Self::Again)
+    }
+}
+
+/// How long a call without a key is known, in seconds.
+const KNOWN: u64 = 900;
+
+/// What all clients that count ask.
+const CALL: &str = "once more hi";
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 enum What {
-    Chat { key: Option<String>, message: String },
+    Chat { key: Option<String>, message: String, way: Way },
     Balance,
     Refresh { generation: usize },
     Sweep,
@@ -180,6 +210,8 @@ struct Schedule<'l> {
     tasks: Vec<Task>,
     /// What keys stand for, by person and key.
     keys: HashMap<(usize, String), Remembered>,
+    /// How many chats each person has paid for clients that count.
+    calls_paid: Vec<usize>,
     /// So many of a hundred calls meet a fault.
     storm: usize,
     /// So many of a hundred writes arrive once more.
@@ -245,7 +277,8 @@ impl<'l> Schedule<'l> {
         let mut config = (*lane.app.config).clone();
         config.parallel_chats = random.pick(&[1, 2, 3, 64]);
         config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
-        let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };
+        let ai = random.pick(&[lane.app.ai.clone(), lane.failing_over.clone()]);
+        let app = App { config: Arc::new(config), clock: clock.clone(), ai, ..lane.app.clone() };
         lane.schedules.set(lane.schedules.get() + 1);
         let (mut people, mut clients) = (Vec::new(), Vec::new());
         let mut accounts = Vec::new();
@@ -288,7 +321,26 @@ impl<'l> Schedule<'l> {
             if ancient { ", any delay" } else { "" }
         );
         let (tasks, keys) = Default::default();
-        Self { lane, random, clock, app, people, clients, tasks, keys, storm, echoes, refreshes, one_key, ancient, pauses: 0, log, violation: None }
+        let calls_paid = vec![0; people.len()];
+        Self {
+            lane,
+            random,
+            clock,
+            app,
+            people,
+            clients,
+            tasks,
+            keys,
+            calls_paid,
+            storm,
+            echoes,
+            refreshes,
+            one_key,
+            ancient,
+            pauses: 0,
+            log,
+            violation: None,
+        }
     }
 
     fn say(&mut self, what: std::fmt::Arguments<'_>) {
@@ -385,13 +437,24 @@ impl<'l> Schedule<'l> {
                         (Some(key), _) => format!("{key} hi"),
                         (None, _) => format!("hi {}", self.tasks.len()),
                     };
-                    What::Chat { key, message }
+                    let way = match key {
+                        None if self.random.percent(50) => self.call_of(client),
+                        _ => self.random.pick(&[Way::Whole, Way::Whole, Way::Streamed]),
+                    };
+                    let message = if way.counts() { CALL.into() } else { message };
+                    What::Chat { key, message, way }
                 }
                 78..84 => What::Balance,
                 _ => What::Sweep,
             },
         };
         self.start(client, what);
+    }
+
+    /// A client that counts sends a call of its own again, or begins one.
+    fn call_of(&mut self, client: usize) -> Way {
+        let has_called = self.tasks.iter().any(|task| task.client == client && matches!(task.what, What::Chat { way: Way::First, .. }));
+        if has_called && self.random.percent(70) { Way::Again } else { Way::First }
     }
 
     /// Starts a request of a client: its number.
@@ -409,10 +472,13 @@ impl<'l> Schedule<'l> {
             request
         };
         let (words, running): (String, Pin<Box<dyn Future<Output = Outcome>>>) = match &what {
-            What::Chat { key, message } => {
+            What::Chat { key, message, way } => {
                 let request = ask(json!({ "message": message }), key.as_deref());
-                let words = format!("client {client} of {whose} chats {message:?} under {}", key.as_deref().unwrap_or("no key"));
-                (words, Box::pin(functions::chat::handle(app, request).map(Outcome::Replied)))
+                let words = format!("client {client} of {whose} chats {message:?} under {}, {way:?}", key.as_deref().unwrap_or("no key"));
+                match way {
+                    Way::Whole => (words, Box::pin(functions::chat::handle(app, request).map(Outcome::Replied))),
+                    way => (words, Box::pin(in_pieces(app, request, *way).map(Outcome::Replied))),
+                }
             }
             What::Balance => {
                 let request = ask(json!({}), None);
@@ -646,7 +712,7 @@ impl<'l> Schedule<'l> {
     /// A chat was paid just now: it is durable, its key pays for no other one, and nobody was told that it wouldn't be.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
-        let What::Chat { key, message } = &task.what else { return Err("something other than a chat was paid".into()) };
+        let What::Chat { key, message, way } = &task.what else { return Err("something other than a chat was paid".into()) };
         let stored = model::chat(&self.lane.tables(), &self.people[person].id, chat_id);
         if stored.is_none_or(|(stored, answer, cost, _)| stored != *message || answer != format!("You said: {message}") || cost != PRICE) {
             return Err("a chat was paid that isn't stored as it was asked and answered".into());
@@ -657,6 +723,11 @@ impl<'l> Schedule<'l> {
         {
             return Err(format!("a client was told {status} {}, and charged after that", task.code));
         }
+        if way.counts() {
+            self.calls_paid[person] += 1;
+            let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
+            return if paid <= calls { Ok(()) } else { Err(format!("{} was charged {paid} times for {calls} calls", self.people[person].name)) };
+        }
         let Some(key) = key else { return Ok(()) };
         if self.keys.get(&(person, key.clone())).is_some_and(|before| now < before.until) {
             return Err(format!("{} was charged twice for {key}", self.people[person].name));
@@ -664,6 +735,21 @@ impl<'l> Schedule<'l> {
         let until = task.started + 86_400;
         self.keys.insert((person, key.clone()), Remembered { chat_id: chat_id.into(), message: message.clone(), until, body: None });
         Ok(())
+    }
+
+    /// How many calls somebody's clients that count have begun: what is sent again when nothing is known any more is one, too.
+    fn calls_of(&self, person: usize) -> usize {
+        let mut known_until = 0;
+        let mut calls = 0;
+        for task in &self.tasks {
+            if let What::Chat { way: way @ (Way::First | Way::Again), .. } = task.what
+                && self.clients[task.client].person == person
+            {
+                calls += usize::from(way == Way::First || task.started >= known_until);
+                known_until = task.started + KNOWN;
+            }
+        }
+        calls
     }
 
     /// Whether a reply told the truth.
@@ -703,7 +789,7 @@ impl<'l> Schedule<'l> {
             return Err("the store was unavailable without a fault".into());
         }
         match task.what.clone() {
-            What::Chat { key, message } => self.judge_chat(id, key.as_deref(), &message, &body),
+            What::Chat { key, message, way } => self.judge_chat(id, key.as_deref(), way.counts(), &message, &body),
             What::Balance if status == 200 => {
                 let told = body["tokens"].as_i64();
                 let read = task.seen.last().map(|account| account.balance(now));
@@ -737,7 +823,7 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    fn judge_chat(&mut self, id: usize, key: Option<&str>, message: &str, body: &Value) -> Checked {
+    fn judge_chat(&mut self, id: usize, key: Option<&str>, counts: bool, message: &str, body: &Value) -> Checked {
         let now = self.now();
         let task = &self.tasks[id];
         let (status, replayed) = task.told.unwrap();
@@ -745,8 +831,9 @@ impl<'l> Schedule<'l> {
         let person = &self.people[person_index];
         let own_is_paid = task.owner.as_deref().is_some_and(|owner| person.paid(owner));
         let mates = |other: &Task| {
-            let same_key = matches!(&other.what, What::Chat { key: Some(other), .. } if Some(other.as_str()) == key);
-            same_key && self.clients[other.client].person == person_index
+            let What::Chat { key: others, way, .. } = &other.what else { return false };
+            let same = if counts { way.counts() } else { key.is_some() && others.as_deref() == key };
+            same && self.clients[other.client].person == person_index
         };
         match (status, task.code.as_str()) {
             (200, _) => {
@@ -754,7 +841,7 @@ impl<'l> Schedule<'l> {
                 if !replayed && task.owner.as_deref() != Some(chat_id) {
                     return Err("a client was given somebody else's answer".into());
                 }
-                if replayed && (key.is_none() || own_is_paid) {
+                if replayed && (key.is_none() && !counts || own_is_paid) {
                     return Err("a replay, though there was nothing to replay".into());
                 }
                 if !person.paid(chat_id) {
@@ -786,12 +873,16 @@ impl<'l> Schedule<'l> {
             (503, _) if now > task.started || task.faults > 0 => Ok(()),
             // A settle of the same key that was on its way for longer than an id stays closed came first, and its record stands.
             (503, _) if key.is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) => Ok(()),
-            (502, "ai_failed") if message.starts_with('!') => Ok(()),
+            (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
             // The tokens are held still, or the lease took away the time that the AI was to have.
-            (502, "ai_failed") if task.faults > 0 || now > task.started => Ok(()),
+            (502, "ai_failed") | (504, "ai_timed_out") if task.faults > 0 || now > task.started => Ok(()),
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
             (429, "too_many_chats_this_minute") => {
-                let begun = task.seen.iter().map(|account| account.chats_in_minute_of(task.started)).max().unwrap_or(0);
+                // A call that counts learns its key first, and takes its tokens later.
+                let until = if counts { now } else { task.started };
+                let moments: Vec<u64> = (task.started..until).step_by(60).chain([until]).collect();
+                let in_minute = |account: &Account| moments.iter().map(|at| account.chats_in_minute_of(*at)).max();
+                let begun = task.seen.iter().filter_map(in_minute).max().unwrap_or(0);
                 if begun >= i64::from(self.app.config.chats_per_minute) { Ok(()) } else { Err(format!("429, though only {begun} chats began")) }
             }
             (429, _) if task.seen.iter().any(|account| account.held.len() >= usize::try_from(self.app.config.parallel_chats).unwrap()) => Ok(()),
@@ -845,7 +936,7 @@ impl<'l> Schedule<'l> {
         let known = self.keys.get(&(person, key.to_owned())).filter(|known| now < known.until);
         let known = known.map(|known| known.message == message);
         let before = self.people[person].account.clone();
-        let probe = self.finish(client, What::Chat { key: Some(key.into()), message }).await?;
+        let probe = self.finish(client, What::Chat { key: Some(key.into()), message, way: Way::Whole }).await?;
         let (status, replayed) = self.tasks[probe].told.unwrap();
         let expected = match known {
             _ if status == 401 => return Ok(()),
@@ -875,6 +966,27 @@ impl<'l> Schedule<'l> {
             }
         }
         Ok(id)
+    }
+}
+
+/// What a chat comes to that is heard piece by piece, or counted, as its endpoints do it; but in the task of its request, so that the schedule decides
+/// when it goes on.
+async fn in_pieces(app: App, req: Request, way: Way) -> Reply {
+    let (caller, mut asked) = charge::read(&app, &req).await?;
+    if way.counts() {
+        asked.key = Some(Keyed::of_call(&app, &req, &caller, way == Way::Again).await?);
+    }
+    match Charge::begin(&app, &req, &caller, asked).await? {
+        Begun::Replayed(chat) => http::ok(&charge::shown(&chat)).map(http::replayed),
+        Begun::Charge(charge) => {
+            let (listener, mut pieces) = unbounded_channel();
+            let chat = charge.answer(Some(listener)).await?.chat;
+            let mut heard = String::new();
+            while let Some(piece) = pieces.recv().await {
+                heard.push_str(&piece.text);
+            }
+            if heard == chat.response { http::ok(&charge::shown(&chat)) } else { Err(Error::Internal(format!("{heard:?} was heard"))) }
+        }
     }
 }
 
@@ -964,7 +1076,9 @@ macro_rules! without {
 }
 
 /// Conditions without which the books would be wrong, or a reply untrue.
-const SABOTAGES: [(&str, Sabotage); 10] = [
+const SABOTAGES: [(&str, Sabotage); 12] = [
+    without!("UpdateItem", "came < :came" => "attribute_exists(pk)"),
+    without!("UpdateItem", "expires_at <= :now OR #key" => "(expires_at <= :now OR attribute_exists(pk)) OR #key"),
     without!("UpdateItem", " AND attribute_not_exists(reservations.#rid)" => ""),
     without!("UpdateItem", " AND tokens >= :cost" => ""),
     without!("UpdateItem", " AND attribute_not_exists(closed.#rid)" => ""),

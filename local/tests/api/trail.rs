@@ -23,12 +23,18 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
     ann.is_robbed().await;
     let there = ann.elsewhere("a test").await;
     here.ends(&there.session()).await.is(200);
+    let key = here.makes_a_key("a program").await.is(201);
+    here.revokes(key["id"].as_str().unwrap()).await.is(200);
     let passwords = json!({ "current_password": "wrong-password", "new_password": "another-password" });
     here.post("/api/user/password/", passwords).await.expect(403, "wrong_password");
     let passwords = json!({ "current_password": ann.password, "new_password": "another-password" });
     let changed = here.post("/api/user/password/", passwords).await.is(200);
     let here = here.using(changed["access"].as_str().unwrap());
     here.log_out().await.is(200);
+    let (root, user) = (api.administrator("root").await, format!("/api/admin/users/{}", ann.id));
+    root.post(&format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" })).await.is(201);
+    root.patch(&user, json!({ "active": false })).await.is(200);
+    root.get("/api/admin/export/users.csv").await.is(200);
     api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None).await.expect(401, "invalid_token");
 
     let text = log::text();
@@ -43,9 +49,14 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         ("code=\"ai_failed\"", true),
         ("code=\"insufficient_tokens\"", true),
         ("a session was ended", true),
+        ("an API key was made", true),
+        ("an API key was revoked", true),
         ("a current password was wrong", true),
         ("password changed", true),
         ("logged out", true),
+        ("a balance was adjusted", true),
+        ("standing was changed", true),
+        ("exporting", false),
         ("code=\"invalid_token\"", false),
     ] {
         let mut lines = text.lines().filter(|line| line.contains(what)).peekable();

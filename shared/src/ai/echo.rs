@@ -1,6 +1,8 @@
 //! The offline default: says the message back, so that everything can be tried without a provider.
 
-/// `You said: <message>`.
-pub fn answer(message: &str) -> String {
-    format!("You said: {message}")
+use super::{Failure, Prompt, Said};
+
+/// `You said: <message>`, word by word.
+pub fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+    format!("You said: {}", prompt.last()).split_inclusive(' ').try_for_each(|word| said.say(word))
 }

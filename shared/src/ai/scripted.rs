@@ -1,26 +1,50 @@
-//! A provider for tests, which does what the message's first word says: `!fail`, `!hang`, `!empty`, `!long`, `!slow <ms>`; anything else
-//! is echoed.
+//! A provider for tests, which does what the message's first word says: `!fail`, `!overloaded`, `!hang`, `!empty`, `!long`, `!slow <ms>`,
+//! `!words [<ms>] <words>` (with a pause after each), `!cut <words>` (ends before the last one), `!recall` (says all that it was asked);
+//! anything else is echoed.
 
 use std::time::Duration;
 
-use crate::{Error, Result};
+use super::{Failure, Prompt, Said, echo};
 
-pub async fn answer(message: &str) -> Result<String> {
+pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+    let message = prompt.last();
     #[cfg(feature = "seeded-bugs")]
     asked::count(message);
-    let mut words = message.split(' ');
-    match words.next() {
-        Some("!fail") => Err(Error::AiFailed),
-        Some("!hang") => std::future::pending().await,
-        Some("!empty") => Ok(" \n".into()),
-        Some("!long") => Ok("😀".repeat(250_000)),
-        Some("!slow") => {
-            let millis = words.next().and_then(|millis| millis.parse().ok()).unwrap_or(0);
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            Ok(super::echo::answer(message))
+    let (command, rest) = message.split_once(' ').unwrap_or((message, ""));
+    match command {
+        "!fail" => Err(Failure::failed("as it was asked to")),
+        "!overloaded" => Err(Failure::Overloaded),
+        "!hang" => std::future::pending().await,
+        "!empty" => said.say(" \n"),
+        "!long" => said.say(&"😀".repeat(250_000)),
+        "!slow" => {
+            tokio::time::sleep(milliseconds(rest.split(' ').next())).await;
+            echo::answer(prompt, said)
         }
-        _ => Ok(super::echo::answer(message)),
+        "!words" => {
+            let pause = milliseconds(rest.split(' ').next());
+            for word in rest.split_inclusive(' ').skip_while(|word| word.trim().parse::<u64>().is_ok()) {
+                said.say(word)?;
+                tokio::time::sleep(pause).await;
+            }
+            Ok(())
+        }
+        "!cut" => {
+            let words = rest.split_inclusive(' ');
+            let all = words.clone().count();
+            words.take(all.saturating_sub(1)).try_for_each(|word| said.say(word))?;
+            Err(Failure::failed("cut off, as it was asked to be"))
+        }
+        "!recall" => {
+            let turns = prompt.turns.iter().map(|turn| format!("{}: {}", format!("{:?}", turn.role).to_lowercase(), turn.content));
+            said.say(&turns.collect::<Vec<_>>().join("\n"))
+        }
+        _ => echo::answer(prompt, said),
     }
+}
+
+fn milliseconds(word: Option<&str>) -> Duration {
+    Duration::from_millis(word.and_then(|word| word.parse().ok()).unwrap_or(0))
 }
 
 /// How often each message was asked in this process, so that tests see who asked and who did not.

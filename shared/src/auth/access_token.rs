@@ -1,9 +1,11 @@
 //! Access tokens: short-lived JWTs that name an account and its session ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)).
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::Claims;
-use crate::store::Session;
+use crate::store::{Session, StoredKey};
 use crate::user::Account;
 use crate::{App, Error, Result};
 
@@ -21,6 +23,8 @@ pub struct AccessToken {
     pub session: String,
     /// The account's epoch when the session began.
     pub auth_epoch: u64,
+    /// Whether it stands for an API key, which has no session and belongs to every epoch.
+    of_key: bool,
     /// The second at which the session ends, and with it the last of its tokens.
     pub session_ends: u64,
     ends: u64,
@@ -42,6 +46,7 @@ impl AccessToken {
             name: account.label.clone(),
             session: session.id().to_owned(),
             auth_epoch: session.auth_epoch,
+            of_key: false,
             session_ends: session.ends,
             ends: ends.min(session.ends),
         }
@@ -72,14 +77,35 @@ impl AccessToken {
         let OfSession { epoch, session_exp } = claims.kind;
         // A token that doesn't say belongs to a session that began before it was signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
-        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, auth_epoch: epoch, session_ends, ends: claims.exp })
+        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, auth_epoch: epoch, of_key: false, session_ends, ends: claims.exp })
+    }
+
+    /// What an API key stands for.
+    pub fn of_key(key: &StoredKey) -> Self {
+        Self {
+            user_id: key.user_id.clone(),
+            name: key.name.clone(),
+            session: key.id().to_owned(),
+            auth_epoch: 0,
+            of_key: true,
+            session_ends: u64::MAX,
+            ends: u64::MAX,
+        }
+    }
+
+    /// The epochs in which the account lets it in.
+    pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
+        if self.of_key { 0..=u64::MAX } else { self.auth_epoch..=self.auth_epoch }
     }
 
     /// The account, if this token still opens it: the same one, active, of the same epoch, the session not ended.
     pub fn admits(&self, account: Option<Account>) -> Result<Account> {
         account
             .filter(|account| {
-                account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch && !account.revoked.contains_key(&self.session)
+                account.id == self.user_id
+                    && account.active
+                    && self.epochs().contains(&account.auth_epoch)
+                    && !account.revoked.contains_key(&self.session)
             })
             .ok_or(Error::InvalidToken)
     }

@@ -5,9 +5,9 @@
 //! issuing functions look for it every five minutes, publish it, and set the end of the keys before it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aws_config::SdkConfig;
 use aws_lc_rs::digest;
 use aws_lc_rs::hkdf;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -20,7 +20,8 @@ use serde::de::DeserializeOwned;
 use super::TOKEN_LENGTH;
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, SigningSecret, checked_secret};
+use crate::config::{Config, ConfigError, checked_secret};
+use crate::secret::Secret;
 use crate::store::{PublicKey, Store};
 use crate::{Error, Result};
 
@@ -140,17 +141,16 @@ impl Keyring {
 /// The key that signs. Clones share it.
 #[derive(Clone)]
 pub struct Signer {
+    /// Where the secret is read, at the start and every five minutes.
     source: Source,
     clock: Clock,
     current: Arc<RwLock<Current>>,
 }
 
-/// Where the secret is read, at the start and every five minutes.
 #[derive(Clone)]
-enum Source {
-    Fixed(String),
-    File(PathBuf),
-    SecretsManager { client: aws_sdk_secretsmanager::Client, arn: String },
+struct Source {
+    secret: Secret,
+    aws: SdkConfig,
 }
 
 #[derive(Clone)]
@@ -173,13 +173,9 @@ impl Signer {
     ///
     /// # Errors
     /// Where there is no secret, or it can't be read or is too short to be random: a function that issues tokens must not start without.
-    pub async fn new(config: &Config, aws: &aws_config::SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
-        let source = match config.signing_secret.clone() {
-            None => return Err(ConfigError("SIGNING_SECRET must be set".into())),
-            Some(SigningSecret::Value(secret)) => Source::Fixed(secret),
-            Some(SigningSecret::File(path)) => Source::File(path),
-            Some(SigningSecret::Arn(arn)) => Source::SecretsManager { client: aws_sdk_secretsmanager::Client::new(aws), arn },
-        };
+    pub async fn new(config: &Config, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
+        let secret = config.signing_secret.clone().ok_or_else(|| ConfigError("SIGNING_SECRET must be set".into()))?;
+        let source = Source { secret, aws: aws.clone() };
         let key = Arc::new(source.key().await?);
         let current = Arc::new(RwLock::new(Current { key, read_at: clock.seconds(), published: false }));
         Ok(Self { source, clock, current })
@@ -257,27 +253,13 @@ impl Signer {
 impl Source {
     async fn key(&self) -> Result<SigningKey, ConfigError> {
         let broken = |error: Error| ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default()));
-        let secret = self.read().await.map_err(broken)?;
+        let secret = self.secret.read(&self.aws).await.map_err(broken)?;
         SigningKey::derive(&checked_secret("SIGNING_SECRET", secret)?).map_err(broken)
-    }
-
-    async fn read(&self) -> Result<String> {
-        match self {
-            Self::Fixed(secret) => Ok(secret.clone()),
-            Self::File(path) => match std::fs::read_to_string(path) {
-                Ok(secret) => Ok(secret.trim().to_owned()),
-                Err(error) => Err(Error::Internal(format!("{} can't be read: {error}", path.display()))),
-            },
-            Self::SecretsManager { client, arn } => {
-                let secret = client.get_secret_value().secret_id(arn).send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
-                secret.secret_string.ok_or_else(|| Error::Internal("the secret holds no text".into()))
-            }
-        }
     }
 }
 
 /// Puts a new secret in the place of the one in Secrets Manager.
-pub async fn put_secret(aws: &aws_config::SdkConfig, arn: &str, secret: &str) -> Result<()> {
+pub async fn put_secret(aws: &SdkConfig, arn: &str, secret: &str) -> Result<()> {
     let put = aws_sdk_secretsmanager::Client::new(aws).put_secret_value().secret_id(arn).secret_string(secret);
     put.send().await.map(drop).map_err(|error| Error::Internal(aws::cause(&error)))
 }

@@ -15,10 +15,10 @@ use crate::limit::Limit;
 use crate::{Error, Result};
 
 /// The fewest characters of a password. Clients that this API serves send passwords of nine.
-const LEAST: usize = 8;
+pub(crate) const LEAST: usize = 8;
 
 /// The most bytes of a password: longer ones are refused before they cost a hash.
-const MOST: usize = 256;
+pub(crate) const MOST: usize = 256;
 
 /// The passwords that are tried first, a line each: [`NewPassword::parse`] alone refers to them, so that only what sets passwords holds them.
 const COMMON: &str = include_str!("common_passwords.txt");

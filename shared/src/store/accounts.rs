@@ -12,15 +12,15 @@ use uuid::Uuid;
 
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
+use super::administration::ADMINISTERS;
 use super::{
     Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, puts, refused_item, s, send, to_item,
     updates,
 };
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
-use crate::clock::month;
 use crate::limit::Limit;
-use crate::user::Account;
+use crate::user::{Account, Role};
 use crate::{Change, Error, Result, Tokens};
 
 /// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve can still be on its way.
@@ -34,9 +34,13 @@ const OUTDATED: usize = 20;
 const CLEARINGS: u32 = 4;
 
 /// On what condition a reserve takes tokens: the account admits the caller and has enough, this reservation is a new one, and no limit is reached.
-const RESERVES: &str = "id = :id AND active = :true AND auth_epoch = :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
+const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
+
+/// On what condition an adjustment is made: the account stands, has what is taken, and isn't granted too much.
+const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
+    AND attribute_not_exists(closed.#entry)";
 
 /// The seconds in which the chats of an account are counted together.
 const MINUTE: u64 = 60;
@@ -60,6 +64,8 @@ pub struct Hold {
     reservation: Reservation,
     tokens_left: Tokens,
     sent_again: bool,
+    /// What a settle is known by that is sent again: a settle of other bytes has another one.
+    request: String,
     /// What the idempotency key comes to stand for, where there is one.
     record: Option<Record>,
     /// Closed ids whose time is over: whoever settles next removes them.
@@ -81,6 +87,7 @@ impl Hold {
             reservation: Reservation { cost, owner: chat_id.to_string(), expires_at, fingerprint: String::new() },
             tokens_left: Tokens::ZERO,
             sent_again: false,
+            request: chat_id.to_string(),
             record: None,
             outdated: Vec::new(),
             begun: (0, 0),
@@ -94,6 +101,12 @@ impl Hold {
         let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
         let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
         Self { rid: key_id.to_owned(), reservation, record: Some(record), ..self }
+    }
+
+    /// The same for a settle that differs from the one before, which was refused.
+    #[must_use]
+    pub fn once_more(&self) -> Self {
+        Self { request: Uuid::new_v4().to_string(), ..self.clone() }
     }
 
     /// The balance right after the tokens were taken.
@@ -134,6 +147,8 @@ pub enum Settled {
     Stored,
     /// Its lease had ended: it is not stored, and the tokens are or will be given back.
     TooLate,
+    /// Its conversation was deleted meanwhile: it is not stored, and the tokens are still held.
+    NoConversation,
 }
 
 /// What became of an adjustment.
@@ -147,6 +162,8 @@ pub enum Adjusted {
     TooLittle(Tokens),
     /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
     TooMuch,
+    /// Its idempotency key stands for something already: its record tells what. Nothing was changed.
+    KeyUsed,
 }
 
 /// Why a reserve was refused.
@@ -188,6 +205,15 @@ impl Store {
     pub async fn account_by_key(&self, name_key: &str) -> Result<Option<Account>> {
         let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(account_key(name_key)));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    }
+
+    /// The caller's account, if the token still opens it and it is an administrator's.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`], and [`Error::Forbidden`].
+    pub(crate) async fn administrator(&self, caller: &AccessToken) -> Result<Account> {
+        let account = self.account(caller).await?;
+        if account.role == Role::Admin { Ok(account) } else { Err(Error::Forbidden) }
     }
 
     /// Takes the tokens of a chat off the balance, in one conditional write that also checks the caller against the account, limits
@@ -283,7 +309,8 @@ impl Store {
             .expression_attribute_values(":expires", n(hold.reservation.expires_at))
             .expression_attribute_values(":id", s(&caller.user_id))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":epoch", n(caller.auth_epoch))
+            .expression_attribute_values(":least", n(caller.epochs().start()))
+            .expression_attribute_values(":epoch", n(caller.epochs().end()))
             .expression_attribute_values(":limit", n(limits.parallel))
             .expression_attribute_names("#minute", minute(now).to_string())
             .expression_attribute_values(":none", n(0))
@@ -305,7 +332,7 @@ impl Store {
         }
     }
 
-    /// Stores the chat and its ledger row and spends the tokens that were held for it, in one transaction: all or nothing, and only
+    /// Stores the chat, its conversation and its ledger row and spends the tokens that were held for it, in one transaction: all or nothing, and only
     /// while the lease lasts.
     ///
     /// # Errors
@@ -319,28 +346,30 @@ impl Store {
             reason: "chat".into(),
             actor: hold.user_id.clone(),
             chat_id: Some(chat.chat_id.clone()),
+            act: None,
             time: chat.time,
         };
         let mut writes = vec![
             updates(self.spend(hold, now))?,
             self.put_new(&self.tables.chats, "attribute_not_exists(chat_id)", to_item(chat)?)?,
-            self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", to_item(&entry)?)?,
+            self.enter(&entry)?,
         ];
-        if let Some(record) = &hold.record {
-            let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(record)?));
-            let put = put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now").expression_attribute_values(":now", n(now));
-            writes.push(puts(put)?);
-        }
+        let conversation_at = writes.len();
+        writes.extend(self.converse(chat)?);
+        writes.extend(hold.record.as_ref().map(|record| self.remember(record, now)).transpose()?);
         #[cfg(feature = "seeded-bugs")]
         if self.has(Bug::ReplyBeforeSettling) {
-            let (store, owner) = (self.clone(), hold.reservation.owner.clone());
-            tokio::spawn(async move { store.transact(writes, &owner).await.map(drop) });
+            let (store, request) = (self.clone(), hold.request.clone());
+            tokio::spawn(async move { store.transact(writes, &request).await.map(drop) });
             return Ok(Settled::Stored);
         }
-        match self.transact(writes, &hold.reservation.owner).await? {
+        match self.transact(writes, &hold.request).await? {
             Transaction::Applied => Ok(Settled::Stored),
             // The reservation is gone, or its lease is over. If that was a copy of this very settle, its row stands.
             Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => Ok(Settled::Stored),
+            Transaction::Refused(reasons) if chat.conversation.is_some() && Transaction::refused(&reasons, conversation_at).is_some() => {
+                Ok(Settled::NoConversation)
+            }
             Transaction::Refused(_) => Ok(Settled::TooLate),
         }
     }
@@ -376,7 +405,13 @@ impl Store {
         update
     }
 
-    async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
+    /// The write of what an idempotency key stands for, on condition that it stands for nothing at `now`.
+    fn remember(&self, record: &Record, now: u64) -> Result<TransactWriteItem> {
+        let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(record)?));
+        puts(put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now").expression_attribute_values(":now", n(now)))
+    }
+
+    pub(super) async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
         let get = self.client.get_item().table_name(&self.tables.ledger).key("user_id", s(user_id)).key("entry_id", s(entry_id));
         Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
     }
@@ -431,9 +466,10 @@ impl Store {
     /// Where expired reservations hold what is to be taken, they are released first.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the outcome stays unknown.
+    /// [`Error::Unavailable`] where the outcome stays unknown; [`Error::InvalidToken`] and [`Error::Forbidden`] where whoever does it was an
+    /// administrator a moment ago.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<Adjusted> {
-        let Adjustment { name_key, change, entry } = adjustment;
+        let Adjustment { name_key, change, entry, by, record } = adjustment;
         let (given, taken) = match *change {
             Change::Give(tokens) => (tokens, Tokens::ZERO),
             Change::Take(tokens) => (Tokens::ZERO, tokens),
@@ -444,18 +480,31 @@ impl Store {
             .table_name(&self.tables.users)
             .key("pk", s(&account))
             .update_expression("SET tokens = tokens + :amount, granted = granted + :amount")
-            .condition_expression(
-                "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
-                 AND attribute_not_exists(closed.#entry)",
-            )
+            .condition_expression(ADJUSTS)
             .expression_attribute_names("#entry", &entry.entry_id)
             .expression_attribute_values(":id", s(&entry.user_id))
             .expression_attribute_values(":amount", n(change.amount()))
             .expression_attribute_values(":taken", n(taken))
             .expression_attribute_values(":room", n(room));
-        let mut row = to_item(entry)?;
-        row.insert("trail".into(), s(month(entry.time)));
-        let writes = vec![updates(update)?, self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", row)?];
+        let mut writes = Vec::new();
+        match by {
+            None => writes.push(updates(update)?),
+            // A transaction writes to an account once: the condition on their own says that they are one.
+            Some(by) if by.user_id == entry.user_id => {
+                let update = update
+                    .condition_expression(format!("{ADJUSTS} AND {ADMINISTERS}"))
+                    .expression_attribute_names("#by_role", "role")
+                    .expression_attribute_names("#by_session", &by.session)
+                    .expression_attribute_values(":by", s(&by.user_id))
+                    .expression_attribute_values(":by_active", AttributeValue::Bool(true))
+                    .expression_attribute_values(":by_admin", s(Role::Admin.word()))
+                    .expression_attribute_values(":by_epoch", n(by.auth_epoch));
+                writes.push(updates(update)?);
+            }
+            Some(by) => writes.extend([updates(update)?, self.is_administrator(by)?]),
+        }
+        writes.push(self.enter(entry)?);
+        writes.extend(record.as_ref().map(|record| self.remember(record, now)).transpose()?);
 
         let mut cleared = false;
         let mut patience = Patience::new();
@@ -467,6 +516,14 @@ impl Store {
             let standing = self.account_by_key(name_key).await?;
             if self.has_entry(&entry.user_id, &entry.entry_id).await? {
                 return Ok(Adjusted::Applied);
+            }
+            if let Some(by) = by {
+                self.administrator(by).await?;
+            }
+            if let Some(record) = record
+                && self.record(record.key_id(), now).await?.is_some()
+            {
+                return Ok(Adjusted::KeyUsed);
             }
             let standing = standing.filter(|standing| standing.id == entry.user_id && standing.deleted.is_none());
             let Some(standing) = standing else { return Ok(Adjusted::Gone) };

@@ -1,6 +1,6 @@
 //! Deletion: an account ends in one transaction, and what hangs on it is erased afterwards, however much it is.
 //!
-//! What stays is a tombstone in the sparse index `erasing`, at the second at which it is looked at next. [`Store::erase`] reads that index
+//! What stays is a tombstone in no list of users and in the sparse index `erasing`, at the second at which it is looked at next. [`Store::erase`] reads that index
 //! alone, so that what it costs doesn't grow with the accounts that live. Chats that were under way settle or are released as always;
 //! the tombstone stands until they have, and for a day at least. The ledger stays: it holds amounts under a random id.
 
@@ -19,12 +19,15 @@ use crate::{Error, Result};
 const TAKEN: u64 = 24 * 3600;
 
 /// How many items one `BatchWriteItem` takes.
-const BATCH: usize = 25;
+pub(super) const BATCH: usize = 25;
+
+/// How long an account that is being looked at is left alone by others, in seconds: longer than a run lasts.
+const RUN: u64 = 600;
 
 /// What the erasing of deleted accounts has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// Deleted accounts that were looked at.
+    /// Accounts that were deleted, or have deleted something, and were looked at.
     pub accounts: usize,
     /// Items of theirs that were erased.
     pub items: usize,
@@ -37,24 +40,34 @@ impl Store {
     /// the account as it was just read, and `no_password` a hash that no password has. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the account has ended this session since it was read; then it is not deleted.
+    /// [`Error::InvalidToken`] where the account has ended this session since it was read, and [`Error::LastAdministrator`]; then it is not deleted.
     pub async fn delete_account(&self, caller: &AccessToken, account: &Account, no_password: &str, now: u64) -> Result<()> {
         let mut seen = account.clone();
         let mut patience = Patience::new();
         loop {
             let mut writes = vec![self.end_account(caller, &seen, no_password, now)?];
             writes.extend(self.free_address(&seen)?);
-            // A token of its own for each attempt: what it holds depends on what was read.
-            if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied) {
-                return Ok(());
+            let leaving = writes.len();
+            if seen.administers() {
+                writes.push(self.leave_administrators(&seen.id)?);
             }
+            // A token of its own for each attempt: what it holds depends on what was read.
+            let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok(()),
+                Transaction::Refused(reasons) => reasons,
+            };
             let standing = self.account_by_key(&account.label).await?.filter(|standing| standing.id == account.id);
             seen = standing.ok_or(Error::InvalidToken)?;
             if seen.deleted.is_some() {
                 return Ok(());
             }
             seen = caller.admits(Some(seen))?;
-            // Its address has changed since.
+            if let Some(known) = Transaction::refused(&reasons, leaving)
+                && !self.find_administrators(&known).await?
+            {
+                return Err(Error::LastAdministrator);
+            }
+            // Its address has changed since, or more administrators are known.
             if !patience.lasts().await {
                 return Err(Error::Unavailable("an account kept changing while it was to be deleted".into()));
             }
@@ -70,7 +83,7 @@ impl Store {
             .key("pk", s(&seen.pk))
             .update_expression(
                 "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
-                 REMOVE email, email_verified, pending_email, first_name, last_name, #key",
+                 REMOVE email, email_verified, pending_email, first_name, last_name, #key, #month, #shard",
             )
             .condition_expression(format!(
                 "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session) AND {same_address}"
@@ -78,6 +91,8 @@ impl Store {
             .expression_attribute_names("#session", &caller.session)
             .expression_attribute_names("#password", "password")
             .expression_attribute_names("#key", "key")
+            .expression_attribute_names("#month", "month")
+            .expression_attribute_names("#shard", "shard")
             .expression_attribute_values(":id", s(&seen.id))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":false", AttributeValue::Bool(false))
@@ -124,7 +139,7 @@ impl Store {
         // Read before what hangs on it: once nothing is held any more, no chat can come.
         let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk)).consistent_read(true);
         let Some(account) = get.send().await?.item.map(from_item::<Account>).transpose()? else { return Ok(()) };
-        let Some(deleted) = account.deleted else { return Ok(()) };
+        let Some(deleted) = account.deleted else { return self.erase_conversations(&account, look, now, until, erased).await };
         loop {
             let left = self.left_of(&account.id).await?;
             if left.is_empty() {
@@ -143,10 +158,39 @@ impl Store {
         }
         let free = deleted + TAKEN;
         if now < free {
-            return self.look_again(&account, look, free).await;
+            return self.look_again(&account, look, free).await.map(drop);
         }
         erased.gone += usize::from(self.free_name(&account).await?);
         Ok(())
+    }
+
+    /// Erases what an account's owner has deleted of it. It leaves the index only if nothing was deleted since this began.
+    async fn erase_conversations(&self, account: &Account, look: u64, now: u64, until: Instant, erased: &mut Erased) -> Result<()> {
+        let mine = now + RUN;
+        if !self.look_again(account, look, mine).await? {
+            return Ok(());
+        }
+        loop {
+            let deleted = self.deleted_conversations(&account.id).await?;
+            if deleted.is_empty() {
+                break;
+            }
+            for id in deleted {
+                if !self.erase_conversation(&account.id, &id, until, &mut erased.items).await? {
+                    return Ok(());
+                }
+            }
+        }
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&account.pk))
+            .update_expression("REMOVE erasing")
+            .condition_expression("id = :id AND erasing = :mine AND attribute_not_exists(deleted)")
+            .expression_attribute_values(":id", s(&account.id))
+            .expression_attribute_values(":mine", n(mine));
+        applied(send(|| update.clone().send()).await).map(drop)
     }
 
     /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left. (Finished idempotency keys, which name nobody, end by
@@ -165,7 +209,7 @@ impl Store {
     }
 
     /// Deletes up to [`BATCH`] items. A busy table does a part, and names the rest.
-    async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
+    pub(super) async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
         let mut requests = HashMap::<String, Vec<WriteRequest>>::new();
         for (table, key) in keys {
             let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().map_err(|error| Error::Internal(error.to_string()))?;
@@ -184,8 +228,8 @@ impl Store {
         }
     }
 
-    /// Sets when a tombstone is looked at next, unless that has changed since.
-    async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<()> {
+    /// Sets when an account is looked at next, unless that has changed since.
+    async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let update = self
             .client
             .update_item()
@@ -196,7 +240,7 @@ impl Store {
             .expression_attribute_values(":id", s(&account.id))
             .expression_attribute_values(":look", n(look))
             .expression_attribute_values(":at", n(at));
-        applied(send(|| update.clone().send()).await).map(drop)
+        applied(send(|| update.clone().send()).await)
     }
 
     /// Deletes a tombstone, and says whether this was it that did.

@@ -1,9 +1,11 @@
-//! Idempotency records in the table Tokens: which chat a finished key stands for.
+//! Idempotency records in the table Tokens: which chat or adjustment a finished key stands for.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Store, from_item, s};
 use crate::Result;
+
+const PREFIX: &str = "idem:";
 
 /// A finished key. It points to what was done and holds nothing of the reply, least of all a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +14,7 @@ pub struct Record {
     pk: String,
     /// What was asked, as a hash.
     pub fingerprint: String,
-    /// The chat that was charged.
+    /// The chat that was charged, or the row of the adjustment that was made.
     pub chat_id: String,
     /// The second from which the key may be used anew; DynamoDB deletes the record some time after.
     pub expires_at: u64,
@@ -22,6 +24,11 @@ impl Record {
     /// The record of the key with this id.
     pub fn new(key_id: &str, fingerprint: &str, chat_id: &str, expires_at: u64) -> Self {
         Self { pk: record_key(key_id), fingerprint: fingerprint.to_owned(), chat_id: chat_id.to_owned(), expires_at }
+    }
+
+    /// The id of its key.
+    pub(super) fn key_id(&self) -> &str {
+        self.pk.strip_prefix(PREFIX).unwrap_or_default()
     }
 }
 
@@ -36,5 +43,5 @@ impl Store {
 }
 
 fn record_key(key_id: &str) -> String {
-    format!("idem:{key_id}")
+    format!("{PREFIX}{key_id}")
 }

@@ -1,17 +1,23 @@
 //! The table Ledger: an immutable row behind everything that ever moved a balance.
 
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
-use crate::clock::Clock;
-use crate::user::Account;
+use super::timeline::Timeline;
+use super::{Place, Record, Store, from_item, s, shard, to_item};
+use crate::auth::{AccessToken, Administrator};
+use crate::clock::{self, Clock, Day, millis_of, month};
+use crate::user::{Account, Role};
 use crate::{Change, Result};
 
 /// Sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
+/// How many partitions of the index `trail` the rows of a day are spread over that are no administrator's acts.
+const DAY_SHARDS: u8 = 8;
+
 /// The longest reason, in characters.
-const REASON_LENGTH: usize = 200;
+pub(crate) const REASON_LENGTH: usize = 200;
 
 /// Why a balance moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +29,8 @@ pub enum EntryKind {
     Chat,
     /// A correction: tokens that were given or taken by hand.
     Adjustment,
+    /// A change of what somebody may do, which moves nothing. It stands in no user's own partition, and so in no statement.
+    Standing,
 }
 
 impl EntryKind {
@@ -32,6 +40,30 @@ impl EntryKind {
             Self::Grant => "grant",
             Self::Chat => "chat",
             Self::Adjustment => "adjustment",
+            Self::Standing => "standing",
+        }
+    }
+}
+
+/// What somebody's standing was changed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Act {
+    /// The account may do something again.
+    Activation,
+    /// It may do nothing any more.
+    Deactivation,
+    /// It is of this role.
+    Role(Role),
+}
+
+impl Act {
+    /// The act in one word, as it is shown.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Activation => "activation",
+            Self::Deactivation => "deactivation",
+            Self::Role(_) => "role",
         }
     }
 }
@@ -39,7 +71,7 @@ impl EntryKind {
 /// A row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The account's id.
+    /// The account's id; of a change of somebody's standing [`standing_of`] it.
     pub user_id: String,
     /// UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after it was deleted.
     pub entry_id: String,
@@ -54,8 +86,36 @@ pub struct Entry {
     /// The chat that was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
+    /// What became of somebody's standing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
     /// When, in milliseconds since 1970.
     pub time: u64,
+}
+
+impl Entry {
+    /// The id of the account that it is about.
+    pub fn subject(&self) -> &str {
+        self.user_id.strip_prefix(STANDING).unwrap_or(&self.user_id)
+    }
+
+    /// Where it stands in the index `trail`: administrators' acts by month, everything else by day. The id says when, as it does for whoever looks
+    /// for the rows of a time.
+    fn place(&self) -> String {
+        let millis = millis_of(&self.entry_id).unwrap_or(self.time);
+        match self.kind {
+            EntryKind::Adjustment | EntryKind::Standing => month(millis),
+            EntryKind::Grant | EntryKind::Chat => format!("{}#{}", Day::of(millis), shard(&self.user_id, DAY_SHARDS)),
+        }
+    }
+}
+
+/// How the partition begins in which the changes of somebody's standing are.
+const STANDING: &str = "standing#";
+
+/// The partition of the changes of this account's standing.
+pub(super) fn standing_of(user_id: &str) -> String {
+    format!("{STANDING}{user_id}")
 }
 
 /// Why a balance is adjusted, for people.
@@ -77,6 +137,11 @@ impl Reason {
         }
         Ok(Self(text.to_owned()))
     }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A change of one account's balance by hand, with everything fixed before the first send: sent again, it is the same one.
@@ -86,6 +151,10 @@ pub struct Adjustment {
     pub(super) name_key: String,
     pub(super) change: Change,
     pub(super) entry: Entry,
+    /// The administrator on whose being one it depends.
+    pub(super) by: Option<AccessToken>,
+    /// What an idempotency key comes to stand for.
+    pub(super) record: Option<Record>,
 }
 
 impl Adjustment {
@@ -99,13 +168,70 @@ impl Adjustment {
             reason: reason.0,
             actor: actor.to_owned(),
             chat_id: None,
+            act: None,
             time: clock.millis(),
         };
-        Self { name_key: account.label.clone(), change, entry }
+        Self { name_key: account.label.clone(), change, entry, by: None, record: None }
+    }
+
+    /// The same by this administrator, who must be one when it is done.
+    #[must_use]
+    pub fn by(mut self, administrator: &Administrator) -> Self {
+        self.entry.actor.clone_from(&administrator.account().id);
+        Self { by: Some(administrator.caller().clone()), ..self }
+    }
+
+    /// The same under an idempotency key, which is remembered until the second `until`.
+    #[must_use]
+    pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
+        Self { record: Some(Record::new(key_id, fingerprint, &self.entry.entry_id, until)), ..self }
+    }
+
+    /// Its row.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
     }
 }
 
 impl Store {
+    /// The write of a row, with its place in the index `trail`.
+    pub(super) fn enter(&self, entry: &Entry) -> Result<TransactWriteItem> {
+        let mut row = to_item(entry)?;
+        row.insert("trail".into(), s(entry.place()));
+        self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", row)
+    }
+
+    /// One row of a user.
+    pub async fn entry(&self, user_id: &str, entry_id: &str) -> Result<Option<Entry>> {
+        let get = self.client.get_item().table_name(&self.tables.ledger).key("user_id", s(user_id)).key("entry_id", s(entry_id));
+        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    }
+
+    /// At most `count` acts of administrators, newest first, from `place` on; and where the next page begins. `now` is in milliseconds.
+    pub async fn acts(&self, place: Option<&Place>, now: u64, count: usize) -> Result<(Vec<Entry>, Option<Place>)> {
+        let (found, next) = self.newest(Timeline { shards: 1, ..self.trail() }, place, now, count).await?;
+        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+    }
+
+    /// Some rows of a day that moved a balance, oldest first, behind the id `after`; and the last id, where there may be more.
+    pub async fn entries_of_day(&self, day: Day, after: Option<&str>) -> Result<(Vec<Entry>, Option<String>)> {
+        let first = clock::least_id(day.begins());
+        let (found, next) = self.oldest(self.trail(), &self.places_of(day), after.unwrap_or(&first), &clock::least_id(day.after(1).begins())).await?;
+        let entries: Vec<Entry> = found.into_iter().map(from_item::<Entry>).collect::<Result<_>>()?;
+        Ok((entries.into_iter().filter(|entry| entry.kind != EntryKind::Standing).collect(), next))
+    }
+
+    /// The partitions of the index `trail` that hold the rows of a day.
+    pub(super) fn places_of(&self, day: Day) -> Vec<String> {
+        let mut places = self.trail().partitions(&day.to_string());
+        places.push(day.month());
+        places
+    }
+
+    fn trail(&self) -> Timeline<'_> {
+        Timeline { table: &self.tables.ledger, index: "trail", partition: "trail", id: "entry_id", shards: DAY_SHARDS }
+    }
+
     /// At most `count` rows of a user, newest first, older than the row `before`; and whether DynamoDB stopped before the last one,
     /// which it does at 1 MB too.
     pub async fn entries(&self, user_id: &str, before: Option<&str>, count: usize) -> Result<(Vec<Entry>, bool)> {
@@ -127,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_word_of_a_kind_is_the_one_that_is_stored() {
-        for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment] {
+        for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment, EntryKind::Standing] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
         }
     }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
+use utoipa::ToSchema;
 
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
 use super::accounts::account_key;
-use super::{Item, Patience, Store, applied, from_item, n, refused_item, s, send, to_item};
+use super::{Patience, Store, applied, from_item, is_id, n, refused_item, s, send, to_item};
 use crate::auth::{AccessToken, LEEWAY, RefreshToken};
 use crate::clock::{self, Clock};
 use crate::user::Account;
@@ -43,6 +44,33 @@ pub struct Session {
     pub ends: u64,
     /// DynamoDB deletes it some time after this second.
     expires_at: u64,
+}
+
+/// A session as administrators see it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub struct ShownSession<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6dfc-7191-b0f2-0a2b0c4a3c55"))]
+    id: &'a str,
+    /// What the client that began it calls itself in `User-Agent`.
+    #[schema(examples("curl/8.5.0"))]
+    device: &'a str,
+    #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
+    began: Option<String>,
+    /// When it was last logged in or refreshed.
+    #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
+    last_used: Option<String>,
+    #[schema(format = "date-time", examples("2026-12-20T07:17:39.000Z"))]
+    ends: String,
+}
+
+/// A session as its owner sees it.
+#[derive(Serialize, ToSchema)]
+pub struct OwnSession<'a> {
+    #[serde(flatten)]
+    session: ShownSession<'a>,
+    /// Whether it is the one that asks.
+    current: bool,
 }
 
 /// What became of a refresh token.
@@ -75,9 +103,6 @@ const PREFIX: &str = "session:";
 /// How many revoked sessions an account keeps: each makes every write of the account larger.
 const REVOKED: usize = 50;
 
-/// How many sessions one page looks at: as many as one `BatchGetItem` takes.
-const LOOKED_AT: i32 = 100;
-
 impl Session {
     /// A session of this account that begins now and lives as long as `life`.
     pub fn new(account: &Account, device: String, clock: &Clock, life: Duration) -> Self {
@@ -98,15 +123,13 @@ impl Session {
 
     /// The session as its owner sees it; `current` is the id of the one that asks.
     pub fn data(&self, current: &str) -> Value {
+        json!(OwnSession { session: self.shown(), current: self.id() == current })
+    }
+
+    /// The session as administrators see it.
+    pub fn shown(&self) -> ShownSession<'_> {
         let time = |seconds: u64| clock::rfc3339(seconds * 1000);
-        json!({
-            "id": self.id(),
-            "device": self.device,
-            "began": self.began.map(time),
-            "last_used": self.used.map(time),
-            "ends": time(self.ends),
-            "current": self.id() == current,
-        })
+        ShownSession { id: self.id(), device: &self.device, began: self.began.map(time), last_used: self.used.map(time), ends: time(self.ends) }
     }
 
     /// Its id: sessions sort by it in the order in which they began.
@@ -167,8 +190,7 @@ impl Store {
 
     /// The session with this id.
     pub async fn session(&self, id: &str) -> Result<Option<Session>> {
-        // What is no id names no session, however long it is.
-        if !Uuid::try_parse(id).is_ok_and(|uuid| uuid.to_string() == id) {
+        if !is_id(id) {
             return Ok(None);
         }
         let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
@@ -178,36 +200,12 @@ impl Store {
     /// The ids of some sessions of a user, newest first, that began before the session `before`; and whether there may be more. An index
     /// tells, which knows a new session a moment later.
     pub async fn session_ids(&self, user_id: &str, before: Option<&str>) -> Result<(Vec<String>, bool)> {
-        let start = before.map(|id| Item::from([("user_id".to_owned(), s(user_id)), ("pk".to_owned(), s(session_key(id)))]));
-        let query = self.client.query().table_name(&self.tables.tokens).index_name("by_user");
-        let query = query.key_condition_expression("user_id = :user AND begins_with(pk, :sessions)");
-        let query = query.expression_attribute_values(":user", s(user_id)).expression_attribute_values(":sessions", s(PREFIX));
-        let page = query.scan_index_forward(false).limit(LOOKED_AT).set_exclusive_start_key(start).send().await?;
-        let more = page.last_evaluated_key.is_some();
-        let id = |item: Item| Some(item.get("pk")?.as_s().ok()?.strip_prefix(PREFIX)?.to_owned());
-        Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
+        self.ids_of_user(PREFIX, user_id, before).await
     }
 
     /// The sessions with these ids, in their order, strongly consistent. Those that no longer stand are left out.
     pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
-        let mut found: HashMap<String, Session> = HashMap::new();
-        let mut wanted: Vec<Item> = ids.iter().map(|id| Item::from([("pk".to_owned(), s(session_key(id)))])).collect();
-        let mut patience = Patience::new();
-        while !wanted.is_empty() {
-            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
-            let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
-            let read = self.client.batch_get_item().request_items(&self.tables.tokens, keys).send().await?;
-            for item in read.responses.into_iter().flatten().flat_map(|(_, items)| items) {
-                let session: Session = from_item(item)?;
-                found.insert(session.id().to_owned(), session);
-            }
-            // A busy table gives a part, and names the rest.
-            wanted = read.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
-            if !wanted.is_empty() && !patience.lasts().await {
-                return Err(Error::Unavailable("a batch of sessions was not read in time".into()));
-            }
-        }
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+        self.with_ids(PREFIX, ids).await
     }
 
     /// Deletes a session of this user: it gets no refresh token any more.
@@ -302,10 +300,22 @@ impl Store {
             .expression_attribute_values(":seen", n(caller.auth_epoch))
             .return_values_on_condition_check_failure(AllOld)
     }
+
+    /// The same as a part of a transaction.
+    pub(super) fn update_caller_too(&self, caller: &AccessToken) -> UpdateBuilder {
+        Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(account_key(&caller.name)))
+            .expression_attribute_names("#caller", &caller.session)
+            .expression_attribute_values(":id", s(&caller.user_id))
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":seen", n(caller.auth_epoch))
+            .return_values_on_condition_check_failure(AllOld)
+    }
 }
 
 /// That the caller's token still opens the account.
-const CALLER: &str = "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";
+pub(super) const CALLER: &str = "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";
 
 /// What a client is called that doesn't say.
 pub(crate) fn unknown_device() -> String {

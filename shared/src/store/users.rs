@@ -8,7 +8,7 @@ use super::accounts::account_key;
 use super::addresses::{Claim, claim_key};
 use super::attempts::mailed_enough;
 use super::{Entry, EntryKind, Letter, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
-use crate::clock::{Clock, month};
+use crate::clock::{Clock, millis_of, month};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
 
@@ -43,7 +43,9 @@ pub enum Registered {
 impl NewAccount {
     /// The account, with an id of its own.
     pub fn open(&self, clock: &Clock) -> Account {
-        let (id, created) = (clock.id().to_string(), clock.millis());
+        let id = clock.id().to_string();
+        // Of the very moment that the id tells, by which lists find it.
+        let created = millis_of(&id).unwrap_or_else(|| clock.millis());
         let shard = shard(&id, USER_SHARDS);
         Account {
             pk: account_key(self.name.key()),
@@ -65,6 +67,7 @@ impl NewAccount {
             minutes: Some(Default::default()),
             auth_epoch: 1,
             revoked: Default::default(),
+            api_keys: 0,
             created,
             deleted: None,
             nonce: Uuid::new_v4().to_string(),
@@ -91,13 +94,11 @@ impl Store {
             reason: new.reason.into(),
             actor: account.id.clone(),
             chat_id: None,
+            act: None,
             time: account.created,
         };
         let now = account.created / 1000;
-        let mut writes = vec![
-            self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(account)?)?,
-            self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", to_item(&grant)?)?,
-        ];
+        let mut writes = vec![self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(account)?)?, self.enter(&grant)?];
         if let Some(session) = session {
             writes.push(self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?);
         }
@@ -124,6 +125,9 @@ impl Store {
         let counted = writes.len();
         if let Some(quota) = quota {
             writes.push(self.count_registration(quota)?);
+        }
+        if account.administers() {
+            writes.push(self.note_administrator(&account.id)?);
         }
 
         let reasons = match self.transact(writes, &account.nonce).await? {

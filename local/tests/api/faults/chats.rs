@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::json;
-use shared::ai::asked;
+use serde_json::{Value, json};
+use shared::ai::{Ai, asked};
+use shared::config::{AiProvider, Config};
 use tokio::task::JoinHandle;
 
 use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, none, side_by_side};
@@ -23,36 +24,89 @@ pub enum Paying {
     ChatBehindExpired,
     /// The key is finished.
     Replay,
+    StreamedChat,
+    /// The AI fails when a part of its answer has been heard.
+    StreamThatBreaks,
+    /// The first provider fails, and the second one answers.
+    FailedOver,
+    /// After an earlier one in its conversation, which it reads.
+    ChatInConversation,
+    /// By a client of OpenAI's, which names no key, but counts how often it has sent the same.
+    Completion,
 }
 
 impl Paying {
-    const ALL: [Self; 6] = [Self::Chat, Self::KeyedChat, Self::FailingChat, Self::KeyedFailingChat, Self::ChatBehindExpired, Self::Replay];
+    const ALL: [Self; 11] = [
+        Self::Chat,
+        Self::KeyedChat,
+        Self::FailingChat,
+        Self::KeyedFailingChat,
+        Self::ChatBehindExpired,
+        Self::Replay,
+        Self::StreamedChat,
+        Self::StreamThatBreaks,
+        Self::FailedOver,
+        Self::ChatInConversation,
+        Self::Completion,
+    ];
 
-    fn is_keyed(self) -> bool {
+    fn has_a_key(self) -> bool {
         matches!(self, Self::KeyedChat | Self::KeyedFailingChat | Self::Replay)
+    }
+
+    /// Whether what is sent again is the same chat.
+    fn is_known_again(self) -> bool {
+        self.has_a_key() || self == Self::Completion
+    }
+
+    fn endpoint(self) -> (&'static str, &'static str) {
+        match self {
+            Self::StreamedChat | Self::StreamThatBreaks => ("chat_stream", "/api/chat/stream"),
+            Self::Completion => ("completions", "/v1/chat/completions"),
+            _ => ("chat", "/api/chat"),
+        }
     }
 
     /// A message that nobody else sends.
     fn message(self, who: &Person) -> String {
-        format!("{} {}", if self.succeeds() == 200 { "hi" } else { "!fail" }, who.name)
+        let message = match self {
+            Self::FailingChat | Self::KeyedFailingChat | Self::FailedOver => "!fail",
+            Self::StreamThatBreaks => "!cut one",
+            _ => "hi",
+        };
+        format!("{message} {}", who.name)
     }
 
     /// The status where nothing goes wrong.
     fn succeeds(self) -> u16 {
-        if matches!(self, Self::FailingChat | Self::KeyedFailingChat) { 502 } else { 200 }
+        if matches!(self, Self::FailingChat | Self::KeyedFailingChat | Self::StreamThatBreaks) { 502 } else { 200 }
     }
+}
+
+/// What a case is asked with besides.
+#[derive(Clone, Default)]
+pub struct Own {
+    key: Option<String>,
+    conversation: Option<String>,
 }
 
 impl Scenario for Paying {
     type Reply = Reply;
-    /// The key.
-    type Own = Option<String>;
+    type Own = Own;
 
     async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let who = stand.somebody().await;
-        let key = self.is_keyed().then(|| "k1".to_owned());
-        let mut case = Case::new(stand, "chat", self, plan, retries, who, key);
+        let own = Own { key: self.has_a_key().then(|| "k1".to_owned()), conversation: None };
+        let mut case = Case::new(stand, self.endpoint().0, self, plan, retries, who, own);
         match self {
+            Self::ChatInConversation => {
+                case.asks().await;
+                case.own.conversation = case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
+            }
+            Self::FailedOver => {
+                let config = Config { ai_providers: vec![AiProvider::Scripted, AiProvider::Echo], ..(*case.app.config).clone() };
+                case.app.ai = Some(Ai::connect(&config).await.unwrap());
+            }
             Self::ChatBehindExpired => case.who.holds_everything().await,
             Self::Replay => case.asks().await,
             _ => {}
@@ -72,11 +126,16 @@ impl Scenario for Paying {
 
 impl Case<Paying> {
     fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
-        let (app, bearer, key, body) = (self.app.clone(), self.who.bearer(), self.own.clone(), json!({ "message": message }));
+        let (app, bearer, scenario) = (self.app.clone(), self.who.bearer(), self.scenario);
+        let Own { key, conversation } = self.own.clone();
+        let (count, message) = (self.replies.len().to_string(), message.to_owned());
+        let body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
         async move {
-            let mut headers = vec![("authorization", bearer.as_str())];
+            let mut headers = vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", &count)];
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
-            ask(&app, "chat", "/api/chat", &headers, body).await
+            let (endpoint, path) = scenario.endpoint();
+            let reply = ask(&app, endpoint, path, &headers, body).await;
+            if scenario == Paying::Completion { Reply { body: of_chat(&reply.body, &message), ..reply } } else { reply }
         }
     }
 
@@ -111,8 +170,8 @@ impl Case<Paying> {
                 wrong.push(format!("an answer was served and no chat is stored: {}", reply.body));
                 continue;
             };
-            if reply.body["response"] != chat.response || reply.body["message"] != chat.message || reply.body["tokens_left"] != chat.tokens_left.get()
-            {
+            let left = if self.scenario == Paying::Completion { Value::Null } else { json!(chat.tokens_left) };
+            if reply.body["response"] != chat.response || reply.body["message"] != chat.message || reply.body["tokens_left"] != left {
                 wrong.push(format!("{} is not the chat {chat:?}", reply.body));
             }
             if reply.replayed() && answered.iter().any(|other| other.body != reply.body) {
@@ -120,11 +179,11 @@ impl Case<Paying> {
             }
         }
         let known: HashSet<_> = answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
-        if !self.scenario.is_keyed() && known.len() != answered.len() {
+        if !self.scenario.is_known_again() && known.len() != answered.len() {
             wrong.push("two chats have one id".into());
         }
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
-        let most = if self.scenario.is_keyed() { 1 } else { known.len() + unknown };
+        let most = if self.scenario.is_known_again() { 1 } else { known.len() + unknown };
         if chats.len() < known.len() || chats.len() > most || chats.len() > known.len() + unknown {
             wrong.push(format!("{} chats were charged, {} were answered and {unknown} are unknown", chats.len(), known.len()));
         }
@@ -148,6 +207,17 @@ impl Case<Paying> {
             wrong.push(format!("the balance that is shown, {}, is not what is free", account.balance(now)));
         }
         self.notes(moment, wrong);
+    }
+}
+
+/// What a chat's reply would say of what OpenAI's clients are told; but for the tokens left, of which that API doesn't know.
+fn of_chat(completion: &Value, message: &str) -> Value {
+    match (completion["id"].as_str(), &completion["error"]) {
+        (Some(id), _) => {
+            let id = id.strip_prefix("chatcmpl-").unwrap();
+            json!({ "id": id, "response": completion["choices"][0]["message"]["content"], "message": message })
+        }
+        (None, error) => json!({ "code": error["code"], "detail": error["message"] }),
     }
 }
 
@@ -182,7 +252,7 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
-        if case.retries && case.own.is_some() && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty()) {
+        if case.retries && case.scenario.has_a_key() && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty()) {
             let other = case.says("something else").await;
             case.notes("another payload", other.audit(&[(422, "idempotency_key_reused")]));
         }
@@ -195,7 +265,7 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            let running = if case.own.is_some() { (409, "idempotency_key_running") } else { (200, "") };
+            let running = if case.scenario.is_known_again() { (409, "idempotency_key_running") } else { (200, "") };
             let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
             case.runs_again(&[usual, running]).await;
         }
@@ -206,7 +276,7 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
 
     stand.after_the_lease();
     side_by_side(&mut cases, async |case| {
-        if case.retries && case.own.is_some() {
+        if case.retries && case.scenario.is_known_again() {
             let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
             case.runs_again(&[usual]).await;
         }

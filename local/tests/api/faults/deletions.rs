@@ -145,8 +145,7 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
         assert_eq!(app.store.reserve(&caller, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
         let text = || "hi".to_owned();
         let (user_id, chat_id, tokens_left) = (account.id.clone(), chat_id.to_string(), hold.tokens_left());
-        let chat =
-            Chat { user_id, chat_id, message: text(), response: text(), model: text(), cost, tokens_left, time: 1, name: text(), month: text() };
+        let chat = Chat { user_id, chat_id, message: text(), response: text(), cost, tokens_left, time: 1, month: text(), ..Chat::default() };
         assert_eq!(app.store.settle(&hold, &chat, 0).await, Ok(Settled::Stored));
     }
     let title = |title: usize| {

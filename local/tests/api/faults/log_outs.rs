@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
+use shared::Request;
 use shared::store::Session;
 
 use super::{Case, Matrix, Reply, Scenario, Stand, ask, none, side_by_side};
@@ -105,7 +106,8 @@ impl Stand {
         let account = self.api.account(who).await;
         let session = Session::new(&account, "a test".into(), &app.clock, app.config.session_life);
         app.store.start_session(&session).await.unwrap();
-        let mut issued = shared::auth::issue(app, &account, &session).await.unwrap();
+        let (issued, _) = shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
+        let mut issued = json!(issued);
         issued["id"] = json!(account.id);
         Person::of(&self.api, &json!({ "username": who.name, "password": "none" }), &issued)
     }

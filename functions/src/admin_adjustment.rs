@@ -1,0 +1,148 @@
+//! `POST /api/admin/users/{id}/adjustments` - give a user tokens, or take some. For administrators.
+//!
+//! In: `{amount, reason}`; a negative amount takes. `Idempotency-Key` makes it safe to be sent again.
+//! Out: 201 with `id`, `amount`, `reason`, `timestamp` and the balance as it is now under its three names; 409 where the balance is less than is to be
+//! taken, or more would be granted than may be.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::auth::Administrator;
+use shared::error::{FieldErrors, REQUIRED, required};
+use shared::idempotency::{Key, REMEMBERED, fingerprint};
+use shared::openapi::{IdempotencyKey, PathId};
+use shared::store::{Adjusted, Adjustment, Entry, Reason, Record};
+use shared::user::{Account, Balance, balance_fields};
+use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, http};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Adjustment)]
+struct Body {
+    #[schema(value_type = Change, inline)]
+    amount: Option<f64>,
+    #[schema(value_type = Reason)]
+    reason: Option<String>,
+}
+
+/// Makes the adjustment in one transaction, in which whoever makes it is an administrator still. Under a key that has made one before it shows that one.
+#[utoipa::path(
+    post,
+    path = "/api/admin/users/{id}/adjustments",
+    tag = "Administration",
+    summary = "Adjust a balance",
+    description = "Gives a user tokens, or takes some, never below zero. It stands in the user's statement and on the trail.",
+    security(("access_token" = [])),
+    params(PathId, IdempotencyKey),
+    request_body = Body,
+    responses((status = 201, description = "The adjustment, and the balance as it is now.", body = AdjustedBalance)),
+    extensions(
+        ("x-fails" = json!(["NoSuchUser", "BalanceTooLow", "GrantTooLarge", "KeyReused"])),
+        ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } } })),
+    ),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let key = http::idempotency_key(&req)?;
+    let body: Body = http::json(&req)?;
+    let id = http::path_id(&req);
+    let (administrator, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
+    let account = app.store.user(&found).await?;
+    let (change, reason) = body.validate()?;
+
+    let now = app.clock.seconds();
+    let key = key.map(|key| Keyed::new(&key, &administrator, &account, change, &reason));
+    let mut adjustment = Adjustment::new(&account, change, reason, "", &app.clock).by(&administrator);
+    if let Some(key) = &key {
+        if let Some(record) = app.store.record(&key.id, now).await? {
+            return replay(&app, &account, key, &record).await;
+        }
+        adjustment = adjustment.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
+    }
+    match (app.store.adjust(&adjustment, now).await?, &key) {
+        (Adjusted::Applied, _) => {
+            let (entry, by) = (adjustment.entry(), &administrator.account().id);
+            tracing::info!(subject = account.id, by, amount = entry.amount, row = entry.entry_id, "a balance was adjusted");
+            shown(&app, &account, entry).await
+        }
+        (Adjusted::TooLittle(balance), _) => Err(Error::BalanceTooLow { balance }),
+        (Adjusted::TooMuch, _) => Err(Error::GrantTooLarge),
+        (Adjusted::Gone, _) => Err(Error::NoSuchUser),
+        (Adjusted::KeyUsed, Some(key)) => match app.store.record(&key.id, now).await? {
+            Some(record) => replay(&app, &account, key, &record).await,
+            None => Err(Error::Unavailable("a key's record came and went".into())),
+        },
+        (Adjusted::KeyUsed, None) => Err(Error::Internal("an adjustment without a key was refused by one".into())),
+    }
+}
+
+/// An idempotency key, and what is asked under it.
+struct Keyed {
+    id: String,
+    fingerprint: String,
+}
+
+impl Keyed {
+    fn new(key: &Key, administrator: &Administrator, account: &Account, change: Change, reason: &Reason) -> Self {
+        let asked = json!(["adjustment", account.id, change.amount(), reason.text()]).to_string();
+        Self { id: key.id(&administrator.account().id), fingerprint: fingerprint(asked) }
+    }
+}
+
+/// The adjustment that a key has made. Nothing is written.
+async fn replay(app: &App, account: &Account, key: &Keyed, record: &Record) -> Reply {
+    if record.fingerprint != key.fingerprint {
+        return Err(Error::KeyReused);
+    }
+    let entry = app.store.entry(&account.id, &record.chat_id).await?;
+    let entry = entry.ok_or_else(|| Error::Internal("a key stands for an adjustment that has no row".into()))?;
+    shown(app, account, &entry).await.map(http::replayed)
+}
+
+async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
+    let account = app.store.user_again(&account.label, &account.id).await?;
+    let row = json!(ShownEntry { id: &entry.entry_id, amount: entry.amount, reason: &entry.reason, timestamp: clock::rfc3339(entry.time) });
+    http::created(&http::merge([row, balance_fields(account.balance(app.clock.seconds()))]))
+}
+
+/// What moved a balance by hand.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AdjustmentRow)]
+pub struct ShownEntry<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
+    id: &'a str,
+    /// What came, or below zero what went.
+    #[schema(examples(-50))]
+    amount: i64,
+    /// Why.
+    #[schema(examples("a mistake"))]
+    reason: &'a str,
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
+    timestamp: String,
+}
+
+/// An adjustment, and the balance as it is now.
+#[derive(ToSchema)]
+pub struct AdjustedBalance {
+    /// The adjustment.
+    #[serde(flatten)]
+    pub entry: ShownEntry<'static>,
+    /// The balance.
+    #[serde(flatten)]
+    pub balance: Balance,
+}
+
+impl Body {
+    /// All that is wrong is said at once.
+    fn validate(self) -> Result<(Change, Reason)> {
+        let mut invalid = FieldErrors::default();
+        let bounds = || format!("An amount is a whole number from -{0} to {0} other than 0.", Tokens::MAX);
+        let amount = self.amount.ok_or_else(|| REQUIRED.to_owned()).and_then(|amount| change(amount).ok_or_else(bounds));
+        let amount = invalid.check("amount", amount);
+        let reason = invalid.check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
+        amount.zip(reason).ok_or_else(|| invalid.into_error())
+    }
+}
+
+/// The change by an amount of JSON, which may write whole numbers as 5.0.
+fn change(amount: f64) -> Option<Change> {
+    if amount.fract() == 0.0 { Change::new(amount as i64) } else { None }
+}

@@ -1,0 +1,161 @@
+//! `GET /api/admin/export/{list}` - all users, all chats or the whole ledger as a CSV file, oldest first. For administrators.
+//!
+//! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC (`2026-11-20`), both included; normally everything.
+//! Out: the file, with a line that names the columns. It is read page by page as the client takes it. Where something fails in the middle, it ends there,
+//! and the last line has no end.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+use shared::auth::Administrator;
+use shared::chat::Chat;
+use shared::clock::{self, Day, FIRST_DAY};
+use shared::store::{CHATS, Entry, Listed};
+use shared::stream::Pieces;
+use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+
+/// A list that can be exported.
+#[derive(Clone, Copy)]
+enum List {
+    Users,
+    Chats,
+    Ledger,
+}
+
+/// The lists by their names, and what their files are called.
+const LISTS: [(&str, List, &str); 3] = [
+    ("users.csv", List::Users, "farebox-users.csv"),
+    ("chats.csv", List::Chats, "farebox-chats.csv"),
+    ("ledger.csv", List::Ledger, "farebox-ledger.csv"),
+];
+
+/// Refuses whom it isn't for before the first byte.
+#[utoipa::path(
+    get,
+    path = "/api/admin/export/{list}",
+    tag = "Administration",
+    summary = "Export a list",
+    description = "All users, all chats or the whole ledger as a CSV file, oldest first, normally of all days. It is read page by page as the client takes it. A file whose last line has no end was cut off: ask again.",
+    security(("access_token" = [])),
+    params(Name, openapi::Days),
+    responses((
+        status = 200,
+        description = "The file, with a line that names the columns.",
+        content((String = "text/csv", example = json!("id,timestamp,user_id,kind,amount,reason,chat_id,actor\r\n"))),
+        headers(("Content-Disposition" = String)),
+    )),
+    extensions(("x-fails" = json!(["Invalid", "NotFound"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let read = async {
+        let (list, file) = List::named(http::path_parameter(&req, "list")).ok_or(Error::NotFound)?;
+        let today = Day::of(app.clock.millis());
+        let to = http::query_day(&req, "to")?.unwrap_or(today);
+        let from = http::query_day(&req, "from")?.unwrap_or(FIRST_DAY.min(to));
+        if from.days_to(to) == 0 {
+            return Err(Error::field("to", "The last day may not be before the first."));
+        }
+        Ok((list, file, from.max(FIRST_DAY), to.min(today)))
+    };
+    let (administrator, (list, file, from, to)) = auth::administrator(&app, &req, read).await?;
+    tracing::info!(user = administrator.account().id, list = file, "exporting");
+    http::csv_download(file, |pieces| write(app, administrator, list, from, to, pieces))
+}
+
+/// Writes each line's end before the next line, and the last one when all is there.
+async fn write(app: App, administrator: Administrator, list: List, from: Day, to: Day, pieces: Pieces) -> Result<()> {
+    pieces.send(list.columns().join(",")).await?;
+    for day in (0..from.days_to(to)).map(|later| from.after(later)) {
+        list.write(&app, day, &pieces).await?;
+    }
+    // Whoever is no administrator any more gets no whole file.
+    administrator.still(&app.store).await?;
+    pieces.send("\r\n").await
+}
+
+impl List {
+    /// The list with this name, and what its file is called.
+    fn named(name: &str) -> Option<(Self, &'static str)> {
+        LISTS.into_iter().find(|(own, ..)| *own == name).map(|(_, list, file)| (list, file))
+    }
+
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Users => &["id", "username", "email", "role", "is_staff", "active", "date_joined"],
+            Self::Chats => &["id", "user_id", "username", "conversation_id", "message", "response", "model", "tokens_deducted", "timestamp"],
+            Self::Ledger => &["id", "timestamp", "user_id", "kind", "amount", "reason", "chat_id", "actor"],
+        }
+    }
+
+    /// Writes the lines of a day.
+    async fn write(self, app: &App, day: Day, pieces: &Pieces) -> Result<()> {
+        let mut after = None;
+        loop {
+            let next = match self {
+                Self::Users => {
+                    let (users, next) = app.store.users_of_day(day, after.as_deref()).await?;
+                    self.send(users.iter().map(Listed::data), pieces).await?;
+                    next
+                }
+                Self::Chats => {
+                    let (keys, next) = app.store.chats_of_day(day, after.as_deref()).await?;
+                    for some in keys.chunks(CHATS) {
+                        self.send(app.store.chats_with(some).await?.iter().map(Chat::of_its_user), pieces).await?;
+                    }
+                    next
+                }
+                Self::Ledger => {
+                    let (entries, next) = app.store.entries_of_day(day, after.as_deref()).await?;
+                    self.send(entries.iter().map(row), pieces).await?;
+                    next
+                }
+            };
+            if next.is_none() {
+                return Ok(());
+            }
+            after = next;
+        }
+    }
+
+    /// Sends lines with the fields that the columns name.
+    async fn send(self, items: impl Iterator<Item = Value>, pieces: &Pieces) -> Result<()> {
+        let cell = |item: &Value, column: &str| match item.get(column) {
+            None | Some(Value::Null) => Cow::from(""),
+            Some(Value::String(text)) => Cow::from(text.clone()),
+            Some(other) => Cow::from(other.to_string()),
+        };
+        let line = |item: Value| {
+            let cells: Vec<_> = self.columns().iter().map(|column| cell(&item, column)).collect();
+            format!("\r\n{}", http::csv_row(&cells))
+        };
+        let lines: String = items.map(line).collect();
+        if lines.is_empty() { Ok(()) } else { pieces.send(lines).await }
+    }
+}
+
+fn row(entry: &Entry) -> Value {
+    json!({
+        "id": entry.entry_id,
+        "timestamp": clock::rfc3339(entry.time),
+        "user_id": entry.user_id,
+        "kind": entry.kind.word(),
+        "amount": entry.amount,
+        "reason": entry.reason,
+        "chat_id": entry.chat_id,
+        "actor": entry.actor,
+    })
+}
+
+/// The name of a list.
+#[derive(Debug)]
+pub struct Name;
+
+impl IntoParams for Name {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let name = Object::builder().schema_type(Type::String).enum_values(Some(LISTS.map(|(name, ..)| name)));
+        vec![openapi::of_path("list", "Which list.", name)]
+    }
+}

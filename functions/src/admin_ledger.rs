@@ -1,0 +1,40 @@
+//! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
+//!
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`; `Accept: text/csv` for CSV.
+//! Out: what the user sees of it, and of each row the `actor`, who is an account's id or `manage`.
+
+use shared::cursor::Unproven;
+use shared::openapi::PathId;
+use shared::statement::{Of, Page, Row};
+use shared::{App, Reply, Request, auth, http, openapi};
+
+/// Finds the account while it asks whether an administrator calls, and reads the page.
+#[utoipa::path(
+    get,
+    path = "/api/admin/users/{id}/ledger",
+    tag = "Administration",
+    summary = "Read a user's statement",
+    description = "What the user sees of it, and of each row who did it. `Accept: text/csv` gets a file for spreadsheets.",
+    security(("access_token" = [])),
+    params(PathId, openapi::Page),
+    responses((
+        status = 200,
+        description = "A page of the statement.",
+        content((Vec<Row> = "application/json"), (String = "text/csv", example = json!("id,timestamp,kind,amount,reason,chat_id,balance,actor\r\n"))),
+    )),
+    extensions(("x-fails" = json!(["NoSuchUser"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let id = http::path_id(&req);
+    let (administrator, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
+    let account = app.store.user(&found).await?;
+    let limit = http::page_limit(&req)?;
+    let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
+
+    let scope = format!("admin/ledger?of={}", account.id);
+    if let Some(cursor) = &cursor {
+        cursor.prove(administrator.account(), &scope)?;
+    }
+    let page = Page::read(&app, Of::Account(&account), cursor.as_ref(), limit).await?;
+    page.reply(&req, limit, true, administrator.account(), &scope)
+}

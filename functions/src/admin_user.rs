@@ -1,0 +1,43 @@
+//! `GET /api/admin/users/{id}` - one user with balance, reservations and sessions. For administrators.
+//!
+//! Out: the user's data, the balance under its three names, `granted` and `spent`, `reservations` (tokens that are held for chats), the newest
+//! `sessions`, and how many `api_keys` there are; 404 for an id that no account has.
+
+use shared::openapi::PathId;
+use shared::store::Details;
+use shared::user::{Balance, User};
+use shared::{App, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+/// Finds the account while it asks whether an administrator calls.
+#[utoipa::path(
+    get,
+    path = "/api/admin/users/{id}",
+    tag = "Administration",
+    summary = "Read a user",
+    description = "With balance, held tokens and sessions.",
+    security(("access_token" = [])),
+    params(PathId),
+    responses((status = 200, description = "The user.", body = UserDetails)),
+    extensions(("x-fails" = json!(["NoSuchUser"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let id = http::path_id(&req);
+    let (_, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
+    let account = app.store.user(&found).await?;
+    http::ok(&app.store.user_details(&account, app.clock.seconds()).await?)
+}
+
+/// All that administrators see of an account.
+#[derive(ToSchema)]
+pub struct UserDetails {
+    /// What its owner sees of it.
+    #[serde(flatten)]
+    pub user: User<'static>,
+    /// What it can spend.
+    #[serde(flatten)]
+    pub balance: Balance,
+    /// The rest.
+    #[serde(flatten)]
+    pub details: Details<'static>,
+}

@@ -1,0 +1,5 @@
+//! The Lambda binary of [`functions::api_key_create`].
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve(functions::ROUTES, functions::api_key_create::handle)
+}

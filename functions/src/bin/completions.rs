@@ -1,0 +1,5 @@
+//! The Lambda binary of [`functions::completions`].
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve_asking_streaming(functions::ROUTES, functions::completions::handle)
+}

@@ -1,0 +1,79 @@
+//! `POST /api/chat/stream` - the same as a chat, where the answer comes piece by piece.
+//!
+//! In: what a chat takes. Out: server-sent events ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` with a
+//! `text` each, then `done` with what a chat answers. A failure before the first piece is an ordinary one; after it comes an `error`, whose
+//! data says whether the tokens were given back.
+
+use serde_json::json;
+use shared::charge::{Answering, Begun, Charge, read, shown};
+use shared::http::Failures;
+use shared::openapi::{self, IdempotencyKey};
+use shared::{App, Reply, Request, charge, http};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{OneOf, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// Takes the tokens, and passes on what the AI says while it is stored or the tokens are given back.
+#[utoipa::path(
+    post,
+    path = "/api/chat/stream",
+    tag = "Chat",
+    summary = "Send the AI a message, and read its answer as it comes",
+    description = "Server-sent events: `delta` with a piece of the answer in `text`, again and again, then `done` with what a chat answers. What fails before the first piece is an ordinary failure; after it comes an `error`, whose data are a problem document with `retry_after`.",
+    security(("access_token" = []), ()),
+    params(IdempotencyKey),
+    request_body = charge::Body,
+    responses((
+        status = 200,
+        description = "The answer, piece by piece.",
+        content_type = "text/event-stream",
+        body = ChatEvent,
+    )),
+    extensions(("x-fails" = json!([charge::FAILURES, &["NoSuchConversation"]].concat()))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let (caller, asked) = read(&app, &req).await?;
+    match Charge::begin(&app, &req, &caller, asked).await? {
+        Begun::Replayed(chat) => {
+            let said = http::events(&req, Failures::Problem, async move |events| {
+                events.send("delta", &json!({ "text": chat.response })).await?;
+                events.send("done", &shown(&chat)).await
+            });
+            said.map(http::replayed)
+        }
+        Begun::Charge(charge) => {
+            let mut answering = Answering::begin(charge).await?;
+            http::events(&req, Failures::Problem, async move |events| {
+                while let Some(piece) = answering.next().await {
+                    events.send("delta", &json!({ "text": piece.text })).await?;
+                }
+                match answering.end().await {
+                    Ok(paid) => events.send("done", &shown(&paid.chat)).await,
+                    Err(error) => events.fail(&error).await,
+                }
+            })
+        }
+    }
+}
+
+/// An event of the stream.
+#[derive(Debug)]
+pub struct ChatEvent;
+
+impl PartialSchema for ChatEvent {
+    fn schema() -> RefOr<Schema> {
+        let kinds = [("delta", "Delta"), ("done", "PaidChat"), ("error", "StreamProblem")];
+        let events = kinds.into_iter().fold(OneOf::builder(), |events, (name, schema)| events.item(openapi::event(Some(name), schema, None)));
+        events.into()
+    }
+}
+
+impl ToSchema for ChatEvent {}
+
+/// A piece of an answer.
+#[derive(Debug, ToSchema)]
+pub struct Delta {
+    /// What comes next.
+    #[schema(examples("Hello!"))]
+    pub text: String,
+}

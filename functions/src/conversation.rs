@@ -1,0 +1,27 @@
+//! `GET /api/conversations/{id}` - one conversation of the caller's. Its chats are a page of the history: `GET /api/chat?conversation_id={id}`.
+//!
+//! Out: `id`, `title`, `created` and `last_used`; 404 for what is not the caller's or was deleted.
+
+use shared::openapi::PathId;
+use shared::store::ShownConversation;
+use shared::{App, Error, Reply, Request, auth, http};
+
+/// Reads both at the same time; the conversation is shown only to whom the account admits.
+#[utoipa::path(
+    get,
+    path = "/api/conversations/{id}",
+    tag = "Conversations",
+    summary = "Read a conversation",
+    description = "Its chats are a page of the history: `GET /api/chat/?conversation_id={id}`.",
+    security(("access_token" = [])),
+    params(PathId),
+    responses((status = 200, description = "The conversation.", body = ShownConversation)),
+    extensions(("x-fails" = json!(["NoSuchConversation"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    let id = http::path_id(&req).ok_or(Error::NoSuchConversation);
+    let (account, conversation) = tokio::join!(app.store.account(&caller), async { app.store.conversation(&caller.user_id, &id?).await });
+    account?;
+    http::ok(&conversation?.ok_or(Error::NoSuchConversation)?.data())
+}

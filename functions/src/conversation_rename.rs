@@ -1,0 +1,40 @@
+//! `PATCH /api/conversations/{id}` - give one of the caller's conversations another title.
+//!
+//! In: `{title}` of 1 to 100 characters. Out: the conversation; 404 for what is not the caller's or was deleted.
+
+use serde::Deserialize;
+use shared::chat::Title;
+use shared::error::required;
+use shared::openapi::PathId;
+use shared::store::ShownConversation;
+use shared::{App, Error, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Rename)]
+struct Body {
+    #[schema(value_type = Title)]
+    title: Option<String>,
+}
+
+/// Renames it where it stands, for whom the account admits.
+#[utoipa::path(
+    patch,
+    path = "/api/conversations/{id}",
+    tag = "Conversations",
+    summary = "Rename a conversation",
+    description = "Gives it another title.",
+    security(("access_token" = [])),
+    params(PathId),
+    request_body = Body,
+    responses((status = 200, description = "The conversation under its new title.", body = ShownConversation)),
+    extensions(("x-fails" = json!(["NoSuchConversation"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    let Body { title } = http::json(&req)?;
+    let title = required(title).and_then(|text| Title::parse(&text)).map_err(|sentence| Error::field("title", sentence))?;
+    app.store.account(&caller).await?;
+    let id = http::path_id(&req).ok_or(Error::NoSuchConversation)?;
+    http::ok(&app.store.rename_conversation(&caller.user_id, &id, title.text()).await?.data())
+}

@@ -1,0 +1,44 @@
+//! `GET /api/conversations` - the caller's conversations, the one that was used last first.
+//!
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`. Out: `id`, `title`, `created` and `last_used` of each, as a bare
+//! list, and a `Link` header to the next page.
+
+use serde_json::Value;
+use shared::openapi::Page;
+use shared::store::{Conversation, ShownConversation};
+use shared::{App, Reply, Request, auth, cursor, http};
+
+/// What the cursors of this list are sealed for.
+const SCOPE: &str = "conversations";
+
+/// The index names the conversations while the account is read; they are read for whom it admits.
+#[utoipa::path(
+    get,
+    path = "/api/conversations",
+    tag = "Conversations",
+    summary = "List conversations",
+    description = "The one that was used last comes first.",
+    security(("access_token" = [])),
+    params(Page),
+    responses((status = 200, description = "A page of the conversations.", body = Vec<ShownConversation>)),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    let limit = http::page_limit(&req)?;
+    let cursor = http::query(&req, "cursor").map(cursor::Unproven::parse).transpose()?;
+
+    let before = cursor.as_ref().map(cursor::Unproven::position);
+    let (account, keys) = tokio::join!(app.store.account(&caller), app.store.conversation_keys(&caller.user_id, before, limit));
+    let account = account?;
+    if let Some(cursor) = &cursor {
+        cursor.prove(&account, SCOPE)?;
+    }
+    let (keys, more) = keys?;
+    let conversations = app.store.conversations(&caller.user_id, &keys).await?;
+    let data: Vec<Value> = conversations.iter().map(Conversation::data).collect();
+    let mut response = http::ok(&data)?;
+    if let Some(last) = conversations.last().filter(|_| more) {
+        http::link_next(&mut response, &req, &["limit"], &cursor::seal(&account, SCOPE, last.place()))?;
+    }
+    Ok(response)
+}

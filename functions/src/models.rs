@@ -1,0 +1,76 @@
+//! `GET /v1/models`, `GET /v1/models/{id}` - the models that may answer, as OpenAI's API lists them ([reference](https://platform.openai.com/docs/api-reference/models)).
+//!
+//! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created, owned_by}]}`, in the order in which they are asked, or
+//! one of them.
+
+use serde_json::{Value, json};
+use shared::{App, Error, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+/// Shows them to whom the account admits.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "OpenAI",
+    summary = "List models",
+    description = "Those that may answer, in the order in which they are asked.",
+    security(("api_key" = []), ("access_token" = [])),
+    responses((status = 200, description = "The models.", body = Models)),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::program(&app, &req).await?;
+    app.store.account(&caller).await?;
+    let models = app.config.ai_providers.iter().map(|provider| provider.model());
+    match http::path_parameter(&req, "id") {
+        "" => http::ok(&json!({ "object": "list", "data": models.map(model).collect::<Vec<_>>() })),
+        id => one(models, id),
+    }
+}
+
+#[utoipa::path(
+    get,
+    path = "/v1/models/{id}",
+    operation_id = "model",
+    tag = "OpenAI",
+    summary = "Read a model",
+    description = "One of those that may answer.",
+    security(("api_key" = []), ("access_token" = [])),
+    params(("id" = String, Path, description = "The model's name.", example = "echo")),
+    responses((status = 200, description = "The model.", body = Model)),
+    extensions(("x-fails" = json!(["NoSuchModel"]))),
+)]
+pub(crate) fn one<'m>(mut models: impl Iterator<Item = &'m str>, id: &str) -> Reply {
+    let named = models.find(|model| *model == id || http::escaped(model) == id).ok_or(Error::NoSuchModel)?;
+    http::ok(&model(named))
+}
+
+fn model(id: &str) -> Value {
+    json!({ "id": id, "object": "model", "created": 0, "owned_by": "system" })
+}
+
+/// The models that may answer.
+#[derive(ToSchema)]
+pub struct Models {
+    /// Always `list`.
+    #[schema(pattern = "^list$", examples("list"))]
+    pub object: String,
+    /// The models.
+    pub data: Vec<Model>,
+}
+
+/// A model that may answer.
+#[derive(ToSchema)]
+pub struct Model {
+    /// Its name.
+    #[schema(examples("echo"))]
+    pub id: String,
+    /// Always `model`.
+    #[schema(pattern = "^model$", examples("model"))]
+    pub object: String,
+    /// Always 0.
+    #[schema(examples(0))]
+    pub created: u64,
+    /// Always `system`.
+    #[schema(pattern = "^system$", examples("system"))]
+    pub owned_by: String,
+}

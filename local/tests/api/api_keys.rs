@@ -1,0 +1,354 @@
+//! `GET` and `POST /api/user/api-keys`, `DELETE /api/user/api-keys/{id}`.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use shared::auth::ApiKey;
+use shared::store::{API_KEYS, Ending};
+use uuid::Uuid;
+
+use crate::client::{Answer, Api, Person};
+use crate::faults::{Stand, ask};
+use crate::log;
+use crate::proxy::{At, Fault, Plan, Strikes};
+
+const PATH: &str = "/api/user/api-keys";
+
+impl Person {
+    pub async fn makes_a_key(&self, name: &str) -> Answer {
+        self.post(PATH, json!({ "name": name })).await
+    }
+
+    pub async fn api_keys(&self) -> Value {
+        self.get("/api/user/api-keys/").await.is(200)
+    }
+
+    pub async fn revokes(&self, key: &str) -> Answer {
+        self.delete(&format!("{PATH}/{key}")).await
+    }
+
+    /// Asserts that the account counts the keys that stand, and so many.
+    async fn has_keys(&self, count: u32) {
+        let counted = self.api.account(self).await.api_keys;
+        let standing = self.api.items(&self.id).await["TokensTable"].iter().filter(|item| is_key_of(item, self)).count();
+        assert_eq!((counted, standing), (count, count as usize));
+    }
+}
+
+fn is_key_of(item: &Value, person: &Person) -> bool {
+    item["pk"].as_str().unwrap().starts_with("apikey:") && item["user_id"] == person.id.as_str()
+}
+
+fn id(key: &Value) -> String {
+    key["id"].as_str().unwrap().to_owned()
+}
+
+fn ids(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_and_then_known_by_its_name_and_last_characters() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    assert_eq!(ann.api_keys().await, json!([]));
+    let mut made = ann.makes_a_key(" build server ").await.is(201);
+    assert_eq!(made.as_object().unwrap().keys().collect::<Vec<_>>(), ["created", "hint", "id", "key", "name"]);
+    assert_eq!(made["name"], "build server");
+    let text = made["key"].take().as_str().unwrap().to_owned();
+    assert!(text.starts_with(&format!("sk-{}-", id(&made).replace('-', ""))) && text.len() == 79, "{}", text.len());
+    assert!(text.ends_with(made["hint"].as_str().unwrap()));
+    assert!(made["created"].as_str().unwrap().ends_with('Z'));
+
+    made.as_object_mut().unwrap().remove("key");
+    let second = ann.makes_a_key("build server").await.is(201);
+    assert_ne!((&made["id"], &second["key"]), (&second["id"], &json!(text)), "two keys may have one name");
+    let list = ann.api_keys().await;
+    assert_eq!(ids(&list), [id(&second), id(&made)], "newest first");
+    assert_eq!(list[1], made);
+    assert_eq!(list[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["created", "hint", "id", "name"]);
+    ann.has_keys(2).await;
+}
+
+#[tokio::test]
+async fn the_store_finds_a_key_and_knows_it_by_a_hash_alone() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let text = ann.makes_a_key("x").await.is(201)["key"].as_str().unwrap().to_owned();
+    let key = ApiKey::parse(&text).unwrap();
+    let stored = api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
+    assert!(key.matches(&stored.hash));
+    assert_eq!((&stored.user_id, &stored.name), (&ann.id, &ann.name));
+    let other = ApiKey::parse(ben.makes_a_key("x").await.is(201)["key"].as_str().unwrap()).unwrap();
+    assert!(!other.matches(&stored.hash));
+    for unknown in ["", "x", &Uuid::now_v7().to_string(), &key.id().simple().to_string(), &"x".repeat(3000)] {
+        assert_eq!(api.store().api_key(unknown).await, Ok(None), "{unknown}");
+    }
+    for kept in api.items(&ann.id).await.into_values().flatten() {
+        let kept = kept.to_string();
+        assert!(!kept.contains(&text) && !kept.contains(&text[36..]), "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_in_no_log_and_what_happens_to_it_is() {
+    log::clear();
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let made = ann.makes_a_key("a private name").await.is(201);
+    ann.api_keys().await;
+    ann.revokes(&id(&made)).await.is(200);
+    let logged = log::text();
+    for what in ["an API key was made", "an API key was revoked"] {
+        let line = logged.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no line says {what}: {logged}"));
+        assert!(line.contains(&ann.id) && line.contains(&id(&made)), "{line}");
+    }
+    let text = made["key"].as_str().unwrap();
+    let hash = ApiKey::parse(text).unwrap().hash();
+    for secret in [text, &text[36..], &hash, "private"] {
+        assert!(!logged.contains(secret), "{secret} in {logged}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_without_a_name_that_may_be_is_not_made() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    let name = |name: &str| json!({ "name": name });
+    for body in [json!({}), name(""), json!({ "name": null }), name(" \t "), name("a\nb"), name("a\0b"), name("\u{7f}"), name(&"x".repeat(101))] {
+        let refused = ann.post(PATH, body).await.expect(400, "invalid_fields");
+        assert_eq!(refused["errors"].as_object().unwrap().keys().collect::<Vec<_>>(), ["name"], "{refused}");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    for good in ["x", &"\u{1f511}".repeat(100), "<b>\"#tokens\" :one</b>"] {
+        assert_eq!(ann.makes_a_key(good).await.is(201)["name"], good);
+    }
+}
+
+#[tokio::test]
+async fn what_else_a_body_says_of_a_key_changes_nothing() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let body = json!({ "name": "x", "id": "x", "user_id": ben.id, "key": "sk-x", "hint": "x", "created": 1, "api_keys": 0 });
+    let made = ann.post(PATH, body.clone()).await.is(201);
+    assert!(["id", "key", "hint", "created"].iter().all(|field| made[*field] != body[*field]), "{made}");
+    assert_eq!((ids(&ann.api_keys().await), ben.api_keys().await), (vec![id(&made)], json!([])));
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_gone_at_once_and_no_other_one() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let (lost, kept) = (ann.makes_a_key("lost").await.is(201), ann.makes_a_key("kept").await.is(201));
+    assert_eq!(ann.revokes(&format!("{}/", id(&lost))).await.is(200), json!({ "message": "The API key is revoked." }));
+    assert_eq!(api.store().api_key(&id(&lost)).await, Ok(None));
+    assert_eq!(ids(&ann.api_keys().await), [id(&kept)]);
+    ann.has_keys(1).await;
+    ann.revokes(&id(&lost)).await.expect(404, "not_found");
+    ann.revokes(&id(&kept)).await.is(200);
+    ann.revokes(&id(&kept)).await.expect(404, "not_found");
+    ann.has_keys(0).await;
+}
+
+#[tokio::test]
+async fn a_key_of_somebody_else_is_not_seen_and_not_revoked() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let key = ann.makes_a_key("Ann's").await.is(201);
+    // With a key of his own and without: either way it is no reason of the account's.
+    for keys in 0..2 {
+        let before = api.items(&ann.id).await;
+        let refused = ben.revokes(&id(&key)).await.expect(404, "not_found");
+        assert_eq!(refused["detail"], "No API key of yours has this id, or it was revoked already.");
+        assert_eq!(api.items(&ann.id).await, before);
+        ben.has_keys(keys).await;
+        ben.makes_a_key("Ben's").await.is(201);
+    }
+    let list = ben.get(&format!("{PATH}?user_id={}", ann.id)).await.is(200);
+    assert!(!list.to_string().contains("Ann") && list.as_array().unwrap().len() == 2, "{list}");
+    ann.has_keys(1).await;
+}
+
+#[tokio::test]
+async fn what_is_no_id_of_a_key_is_not_found_whatever_it_is() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let own = id(&ann.makes_a_key("x").await.is(201));
+    let before = api.items(&ann.id).await;
+    for other in [
+        "x",
+        "null",
+        "%00",
+        "..%2f..%2fetc",
+        "{id}",
+        "00000000-0000-7000-8000-000000000000",
+        &ann.session(),
+        &own.to_uppercase(),
+        &own.replace('-', ""),
+        &format!("apikey:{own}"),
+        &format!("{own}%20"),
+        &format!("urn:uuid:{own}"),
+        &"x".repeat(3000),
+    ] {
+        ann.revokes(other).await.expect(404, "not_found");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    // Who is let in no more isn't told what is an id either.
+    ann.log_out().await.is(200);
+    for key in ["x", &own] {
+        ann.revokes(key).await.expect(401, "invalid_token");
+    }
+    let again = ann.log_in().await.is(200)["access"].as_str().unwrap().to_owned();
+    ann.using(again).revokes(&own).await.is(200);
+}
+
+#[tokio::test]
+async fn of_sixty_keys_at_once_fifty_are_made() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let answers = join_all((0..60).map(|_| ann.makes_a_key("x"))).await;
+    let mut made = Vec::new();
+    for answer in answers {
+        match answer.status.as_u16() {
+            201 => made.push(id(&answer.body)),
+            _ => {
+                let refused = answer.expect(409, "too_many_api_keys");
+                assert_eq!(refused["detail"], "An account has at most 50 API keys. Revoke one that nothing uses any more.");
+            }
+        }
+    }
+    made.sort_unstable_by(|one, other| other.cmp(one));
+    assert_eq!(made.len(), API_KEYS as usize);
+    assert_eq!(ids(&ann.api_keys().await), made);
+    ann.has_keys(API_KEYS).await;
+
+    // A revoked key makes room for one, however often it is revoked.
+    let revoked = join_all((0..6).map(|_| ann.revokes(&made[0]))).await;
+    assert_eq!(revoked.iter().filter(|answer| answer.status == 200).count(), 1, "{revoked:?}");
+    let again = join_all((0..6).map(|_| ann.makes_a_key("x"))).await;
+    assert_eq!(again.iter().filter(|answer| answer.status == 201).count(), 1, "{again:?}");
+    ann.has_keys(API_KEYS).await;
+}
+
+#[tokio::test]
+async fn an_account_from_before_there_were_keys_has_none_and_room_for_them() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let key = AttributeValue::S(format!("user:{}", ann.name));
+    let update = local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable").key("pk", key);
+    update.update_expression("REMOVE api_keys").send().await.unwrap();
+    ann.has_keys(0).await;
+    ann.revokes(&Uuid::now_v7().to_string()).await.expect(404, "not_found");
+    let made = ann.makes_a_key("x").await.is(201);
+    ann.has_keys(1).await;
+    ann.revokes(&id(&made)).await.is(200);
+    ann.has_keys(0).await;
+}
+
+#[tokio::test]
+async fn keys_outlive_log_outs_and_a_new_password() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let made = id(&ann.makes_a_key("x").await.is(201));
+    let passwords = json!({ "current_password": ann.password, "new_password": "another-one" });
+    let access = ann.post("/api/user/password/", passwords).await.is(200)["access"].as_str().unwrap().to_owned();
+    ann.makes_a_key("x").await.expect(401, "invalid_token");
+    let ann = Person { password: "another-one".into(), ..ann.using(access) };
+    ann.log_out_everywhere().await.is(200);
+    ann.get(PATH).await.expect(401, "invalid_token");
+    let ann = ann.elsewhere("a test").await;
+    assert_eq!(ids(&ann.api_keys().await), std::slice::from_ref(&made));
+    ann.revokes(&made).await.is(200);
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_makes_and_revokes_nothing() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let made = ann.makes_a_key("x").await.is(201);
+    let stranger = ApiKey::random(Uuid::now_v7()).unwrap();
+    let (_, caller) = api.caller(&ann).await;
+    let name = shared::auth::api_key::KeyName::parse("x").unwrap();
+    let stored = shared::store::StoredKey::new(&stranger, &caller, &name, 1);
+    api.store().end(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1).await.unwrap();
+    assert_eq!(api.store().create_api_key(&caller, &stored).await, Err(shared::Error::InvalidToken));
+    assert_eq!(api.store().revoke_api_key(&caller, &id(&made)).await, Err(shared::Error::InvalidToken));
+    ann.has_keys(1).await;
+}
+
+#[tokio::test]
+async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes_no_other() {
+    let stand = Stand::start(None).await;
+    for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
+        for forgets in [false, true] {
+            let ann = stand.somebody().await;
+            let lane = stand.proxy.lane();
+            let app = stand.app("api_key_create", &lane);
+            if forgets {
+                lane.forgets_tokens();
+            }
+            lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+            let reply = ask(&app, "api_key_create", PATH, &[("authorization", &ann.bearer())], json!({ "name": "x" })).await;
+            assert!(lane.was_struck(), "{fault:?}");
+            // What isn't sent again leaves the outcome unknown.
+            assert_eq!(reply.status, if fault.is_sent_again() { 201 } else { 503 }, "{fault:?}: {}", reply.body);
+            let made = u32::from(fault.is_done());
+            ann.has_keys(made).await;
+            lane.deliver_much_later().await;
+            ann.has_keys(made).await;
+            if reply.status == 201 {
+                let key = ApiKey::parse(reply.body["key"].as_str().unwrap()).unwrap();
+                let stored = stand.api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
+                assert!(key.matches(&stored.hash), "{fault:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
+    let stand = Stand::start(None).await;
+    let ann = stand.somebody().await;
+    stand.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
+    let lane = stand.proxy.lane();
+    lane.forgets_tokens();
+    let plan = Plan { at: At::Operation("TransactWriteItems", 1), fault: Fault::ResetAfter, strikes: Strikes::Once };
+    lane.strike(Some(plan));
+    let app = stand.app("api_key_create", &lane);
+    let ask = async || ask(&app, "api_key_create", PATH, &[("authorization", &ann.bearer())], json!({ "name": "x" })).await;
+    assert_eq!(ask().await.status, 201);
+    assert_eq!(ask().await.body["code"], "too_many_api_keys");
+}
+
+#[tokio::test]
+async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_brings_the_key_back() {
+    let stand = Stand::start(None).await;
+    for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
+        let ann = stand.somebody().await;
+        let bearer = ann.bearer();
+        let headers = [("authorization", bearer.as_str())];
+        let making = stand.proxy.lane();
+        making.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault: Fault::Again, strikes: Strikes::Once }));
+        let made = ask(&stand.app("api_key_create", &making), "api_key_create", PATH, &headers, json!({ "name": "x" })).await;
+        let kept = ann.makes_a_key("kept").await.is(201);
+
+        let lane = stand.proxy.lane();
+        let app = stand.app("api_key_revoke", &lane);
+        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+        let path = format!("{PATH}/{}", id(&made.body));
+        let reply = ask(&app, "api_key_revoke", &path, &headers, Value::Null).await;
+        assert!(lane.was_struck(), "{fault:?}");
+        assert_eq!(reply.status, if fault.is_sent_again() { 200 } else { 503 }, "{fault:?}: {}", reply.body);
+        if !fault.is_done() {
+            lane.calm();
+            assert_eq!(ask(&app, "api_key_revoke", &path, &headers, Value::Null).await.status, 200, "{fault:?}");
+        }
+        ann.has_keys(1).await;
+        // A copy of what made the key is known by its request token.
+        making.deliver().await;
+        lane.deliver_much_later().await;
+        ann.has_keys(1).await;
+        assert_eq!(ids(&ann.api_keys().await), [id(&kept)], "{fault:?}");
+    }
+}

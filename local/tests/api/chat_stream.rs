@@ -1,0 +1,215 @@
+//! `POST /api/chat/stream`.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::faults::event;
+use crate::lambda::Instance;
+
+const PATH: &str = "/api/chat/stream/";
+
+/// The events of a reply, by name.
+pub fn events(text: &str) -> Vec<(String, Value)> {
+    let event = |block: &str| {
+        let (name, data) = block.split_once('\n').unwrap_or_else(|| panic!("{block:?}"));
+        let data = data.strip_prefix("data: ").unwrap_or_else(|| panic!("{block:?}"));
+        (name.strip_prefix("event: ").unwrap().to_owned(), serde_json::from_str(data).unwrap())
+    };
+    text.split_terminator("\n\n").map(event).collect()
+}
+
+/// What the deltas say together.
+pub fn text_of(events: &[(String, Value)]) -> String {
+    events.iter().filter(|(name, _)| name == "delta").map(|(_, data)| data["text"].as_str().unwrap()).collect()
+}
+
+impl Person {
+    async fn streams(&self, body: Value) -> Answer {
+        self.post(PATH, body).await
+    }
+
+    /// A stream that has just begun.
+    async fn begins(&self, message: &str) -> Response {
+        let request = reqwest::Client::new().request(Method::POST, format!("{}{PATH}", self.api.url));
+        request.bearer_auth(&self.access).json(&json!({ "message": message })).send().await.unwrap()
+    }
+
+    async fn waits_for_nothing(&self) {
+        while !self.api.account(self).await.reservations.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn is_a_stream(answer: &Answer) -> Vec<(String, Value)> {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
+    assert_eq!((answer.header("cache-control"), answer.header("x-content-type-options")), ("no-store", "nosniff"));
+    events(answer.body.as_str().unwrap())
+}
+
+#[tokio::test]
+async fn an_answer_comes_piece_by_piece_and_ends_with_the_chat_and_the_tokens_left() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let said = is_a_stream(&ann.streams(json!({ "message": "!words one two three" })).await);
+    let names: Vec<&str> = said.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["delta", "delta", "delta", "done"]);
+    assert_eq!(text_of(&said), "one two three");
+    let done = &said[3].1;
+    assert_eq!((&done["response"], &done["tokens_left"]), (&json!("one two three"), &json!(GRANT - PRICE)));
+    let mut kept = ann.history("").await.is(200)[0].clone();
+    let fields = kept.as_object_mut().unwrap();
+    for field in ["tokens", "tokens_left", "remaining_tokens"] {
+        fields.insert(field.into(), json!(GRANT - PRICE));
+    }
+    assert_eq!(*done, kept, "the same that a chat answers");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+
+    let next = is_a_stream(&ann.streams(json!({ "message": "!recall", "conversation_id": done["conversation_id"] })).await);
+    assert_eq!(text_of(&next), "user: !words one two three\nassistant: one two three\nuser: !recall");
+}
+
+#[tokio::test]
+async fn the_first_piece_is_there_while_the_answer_goes_on() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let mut reply = ann.begins("!words 700 one two three").await;
+    let first = reply.chunk().await.unwrap().unwrap();
+    assert_eq!(events(std::str::from_utf8(&first).unwrap()), [("delta".to_owned(), json!({ "text": "one " }))]);
+    assert_eq!(api.account(&ann).await.reservations.len(), 1, "nothing is settled yet");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    let rest = reply.text().await.unwrap();
+    assert!(rest.contains("event: done"), "{rest}");
+}
+
+#[tokio::test]
+async fn what_fails_before_the_first_piece_is_an_ordinary_failure_and_costs_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    for (message, status, code) in [
+        ("!fail", 502, "ai_failed"),
+        ("!empty", 502, "ai_failed"),
+        ("!cut one", 502, "ai_failed"),
+        ("!overloaded", 503, "ai_overloaded"),
+        ("!hang", 504, "ai_timed_out"),
+        ("", 400, "invalid_fields"),
+    ] {
+        ann.streams(json!({ "message": message })).await.expect(status, code);
+    }
+    ann.has_left(PRICE - 1).await;
+    ann.streams(json!({ "message": "hi" })).await.expect(402, "insufficient_tokens");
+    assert_eq!(ann.balance().await, PRICE - 1);
+    assert_eq!(ann.history("").await.is(200), json!([]));
+}
+
+#[tokio::test]
+async fn what_fails_later_is_an_event_that_says_that_nothing_was_charged() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let said = is_a_stream(&ann.streams(json!({ "message": "!cut one two three" })).await);
+    assert_eq!(text_of(&said), "one two ");
+    let (name, problem) = said.last().unwrap();
+    assert_eq!((name.as_str(), &problem["code"], &problem["status"]), ("error", &json!("ai_failed"), &json!(502)));
+    assert!(problem["detail"].as_str().unwrap().contains("Nothing was charged") && problem["request_id"].is_string(), "{problem}");
+    assert_eq!(ann.balance().await, GRANT);
+    assert_eq!(ann.history("").await.is(200), json!([]));
+}
+
+#[tokio::test]
+async fn what_was_heard_is_paid_though_it_was_made_too_long_or_too_slow_or_its_conversation_was_deleted() {
+    let api = Api::own(&[("ANSWER_LIMIT", "10")]).await;
+    let ann = api.person("ann").await;
+    for message in ["!words 0 one two three four".to_owned(), format!("!words 300 {}", "a ".repeat(50))] {
+        let said = is_a_stream(&ann.streams(json!({ "message": message })).await);
+        let (name, done) = said.last().unwrap();
+        assert_eq!((name.as_str(), done["response"].as_str().unwrap()), ("done", text_of(&said).as_str()));
+        assert!(text_of(&said).len() <= 10);
+    }
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
+    let request = reqwest::Client::new().post(format!("{}{PATH}", api.url)).bearer_auth(&ann.access);
+    let mut reply = request.json(&json!({ "message": "!words 700 one two", "conversation_id": id })).send().await.unwrap();
+    reply.chunk().await.unwrap().unwrap();
+    ann.delete(&format!("/api/conversations/{}/", id.as_str().unwrap())).await.is(202);
+    let said = events(&reply.text().await.unwrap());
+    let (name, done) = said.last().unwrap();
+    assert_eq!((name.as_str(), &done["response"], &done["conversation_id"]), ("done", &json!("one two"), &Value::Null));
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn who_goes_away_in_the_middle_is_charged_once_for_an_answer_that_is_stored() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let mut reply = ann.begins("!words 150 one two three four").await;
+    reply.chunk().await.unwrap().unwrap();
+    drop(reply);
+    assert_eq!(api.account(&ann).await.reservations.len(), 1);
+    ann.waits_for_nothing().await;
+    assert_eq!(ann.history("").await.is(200)[0]["response"], "one two three four");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn a_function_that_dies_in_the_middle_charges_nothing() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "20")];
+    let function = Instance::of("chat_stream", &settings).await;
+    function.takes(&event("/api/chat/stream", &[("authorization", &ann.bearer())], &json!({ "message": "!words 5000 one two" })));
+    while api.account(&ann).await.reservations.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    function.kill();
+    assert_eq!(ann.balance().await, GRANT - PRICE, "the lease decides");
+    api.server().clock.advance(Duration::from_secs(400));
+    assert_eq!(api.server().apps["sweep"].store.sweep(api.now()).await.unwrap().released, 1);
+    let account = api.account(&ann).await;
+    assert_eq!((account.tokens.get(), account.reservations.len()), (GRANT, 0));
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn a_key_that_is_sent_again_gets_the_same_chat_at_once() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let bearer = ann.bearer();
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
+    let body = json!({ "message": "!words one two three" });
+    let first = api.send(Method::POST, PATH, &headers, Some(body.clone())).await;
+    let again = api.send(Method::POST, PATH, &headers, Some(body.clone())).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    let (first, again) = (is_a_stream(&first), is_a_stream(&again));
+    assert_eq!((again.len(), text_of(&again)), (2, text_of(&first)));
+    assert_eq!(again.last(), first.last());
+    let whole = api.send(Method::POST, "/api/chat/", &headers, Some(body)).await;
+    assert_eq!((whole.header("idempotent-replayed"), &whole.body["id"]), ("true", &first[3].1["id"]), "the key is the same at both");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passed_on() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    for (sam, streams) in [("false", true), ("true", false)] {
+        let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AWS_SAM_LOCAL", sam)];
+        let mut function = Instance::of("chat_stream", &settings).await;
+        function.takes(&event("/api/chat/stream", &[("authorization", &ann.bearer())], &json!({ "message": "hi" })));
+        let reply = function.answers().await;
+        assert_eq!((reply.status, reply.headers.contains_key("x-came-as")), (200, streams), "{:?}", reply.headers);
+        assert_eq!(text_of(&events(reply.body.as_str().unwrap())), "You said: hi");
+        function.takes(&event("/api/chat/stream", &[], &json!({ "message": "hi" })));
+        let refused = function.answers().await;
+        assert_eq!((refused.status, refused.code()), (401, "not_authenticated"));
+        function.end();
+    }
+}

@@ -1,0 +1,261 @@
+//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`: what is remembered, listed, renamed and deleted,
+//! and what a chat costs whatever becomes of it.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Api, GRANT, PRICE, Person};
+
+impl Person {
+    async fn says_in(&self, message: &str, conversation: &Value) -> Answer {
+        self.post("/api/chat/", json!({ "message": message, "conversation_id": conversation })).await
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_remembers_what_was_said_in_it_and_nothing_else() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let first = ann.chat("I am Ann.").await.is(200);
+    ann.chat("I am somebody else.").await.is(200);
+    let id = &first["conversation_id"];
+    assert_eq!(*id, first["id"], "it is named after its first chat");
+    ann.says_in("I like trains.", id).await.is(200);
+    let answer = ann.says_in("!recall", id).await.is(200);
+    let remembered = "user: I am Ann.\nassistant: You said: I am Ann.\nuser: I like trains.\nassistant: You said: I like trains.\nuser: !recall";
+    assert_eq!(answer["response"], remembered);
+    assert_eq!(answer["conversation_id"], *id);
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+}
+
+#[tokio::test]
+async fn as_much_is_remembered_as_the_settings_say() {
+    let api = Api::own(&[("CONTEXT_CHATS", "2"), ("CONTEXT_BYTES", "60")]).await;
+    let ann = api.person("ann").await;
+    let id = ann.chat("one").await.is(200)["conversation_id"].clone();
+    for message in ["two", "three"] {
+        ann.says_in(message, &id).await.is(200);
+    }
+    let two = "user: two\nassistant: You said: two\nuser: three\nassistant: You said: three\nuser: !recall";
+    assert_eq!(ann.says_in("!recall", &id).await.is(200)["response"], two);
+    assert_eq!(ann.says_in("!recall", &id).await.is(200)["response"], "user: !recall", "the last chat alone is over the bytes");
+}
+
+#[tokio::test]
+async fn what_is_no_conversation_of_the_callers_is_refused_before_anything_is_taken() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let bens = ben.chat("hi").await.is(200)["conversation_id"].clone();
+    for id in [&bens, &json!("01a1f7d1-6dd1-703a-9600-a369c76325b7")] {
+        ann.says_in("hi", id).await.expect(404, "not_found");
+    }
+    for id in [json!("c#x"), json!("x".repeat(5000)), json!(7)] {
+        let refused = ann.says_in("hi", &id).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["conversation_id"].is_array(), "{refused}");
+    }
+    for none in [json!(null), json!("")] {
+        ann.says_in("hi", &none).await.is(200);
+    }
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+}
+
+#[tokio::test]
+async fn of_chats_at_once_in_one_conversation_each_is_stored_and_paid() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
+    for answer in join_all((0..10).map(|_| ann.says_in("hi", &id))).await {
+        answer.is(200);
+    }
+    assert_eq!(ann.balance().await, GRANT - 11 * PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn a_chat_whose_conversation_is_deleted_meanwhile_is_not_charged() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
+    let slow = tokio::spawn({
+        let (ann, id) = (ann.clone(), id.clone());
+        async move { ann.says_in("!slow 4000", &id).await }
+    });
+    ann.is_waiting().await;
+    ann.delete(&format!("/api/conversations/{}/", id.as_str().unwrap())).await.is(202);
+    slow.await.unwrap().expect(404, "not_found");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    ann.says_in("hi", &id).await.expect(404, "not_found");
+
+    let app = &api.server().apps["erase"];
+    let erased = app.store.erase(api.now(), Duration::from_secs(60)).await.unwrap();
+    assert_eq!((erased.accounts, erased.items), (1, 2), "the chat and the conversation");
+    assert_eq!(ann.history("").await.is(200), json!([]));
+    assert_eq!(app.store.erase(api.now() + 10_000, Duration::from_secs(60)).await.unwrap().accounts, 0);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+impl Person {
+    async fn begins_with(&self, message: &str) -> String {
+        self.chat(message).await.is(200)["conversation_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn conversations(&self, query: &str) -> Answer {
+        self.get(&format!("/api/conversations/{query}")).await
+    }
+
+    async fn erased(&self) -> usize {
+        self.api.server().apps["erase"].store.erase(self.api.now(), Duration::from_secs(60)).await.unwrap().items
+    }
+}
+
+fn titles(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|conversation| conversation["title"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn conversations_are_listed_by_their_last_use_and_page_by_page() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ben.begins_with("not hers").await;
+    let mut ids = Vec::new();
+    for title in ["one", "two", "three", "four", "five"] {
+        ids.push(ann.begins_with(title).await);
+        api.server().clock.advance(Duration::from_secs(1));
+    }
+    ann.says_in("again", &json!(ids[1])).await.is(200);
+    let all = ann.conversations("").await.is(200);
+    assert_eq!(titles(&all), ["two", "five", "four", "three", "one"]);
+    assert!(all[0]["last_used"].as_str() > all[0]["created"].as_str(), "{all}");
+    assert_eq!((&all[1]["id"], &all[1]["last_used"]), (&json!(ids[4]), &all[1]["created"]));
+
+    let (mut seen, mut next) = (Vec::new(), Some("?limit=2".to_owned()));
+    while let Some(query) = next {
+        let page = ann.conversations(&query).await;
+        seen.extend(titles(&page.body).into_iter().map(str::to_owned));
+        next = page.next_page();
+    }
+    assert_eq!(seen, ["two", "five", "four", "three", "one"]);
+    let first = ann.conversations("?limit=2").await.next_page().unwrap();
+    ben.conversations(&first).await.expect(400, "invalid_cursor");
+    for bad in ["?limit=0", "?limit=101"] {
+        ann.conversations(bad).await.expect(400, "invalid_fields");
+    }
+}
+
+#[tokio::test]
+async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let id = ann.begins_with(&format!("  {}\nand more", "é".repeat(100))).await;
+    let path = format!("/api/conversations/{id}/");
+    assert_eq!(ann.get(&path).await.is(200)["title"], "é".repeat(80));
+    let renamed = ann.patch(&path, json!({ "title": " Fares " })).await.is(200);
+    assert_eq!((&renamed["title"], &renamed), (&json!("Fares"), &ann.get(&path).await.is(200)));
+    for bad in [json!({}), json!({ "title": "" }), json!({ "title": "a\nb" }), json!({ "title": "x".repeat(101) }), json!({ "title": 5 })] {
+        let refused = ann.patch(&path, bad).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["title"].is_array(), "{refused}");
+    }
+    ben.patch(&path, json!({ "title": "mine" })).await.expect(404, "not_found");
+    ben.get(&path).await.expect(404, "not_found");
+    ben.delete(&path).await.expect(404, "not_found");
+    ann.says_in("hi", &json!(id)).await.is(200);
+    assert_eq!(titles(&ann.conversations("").await.is(200)), ["Fares"], "a chat leaves the title as it is");
+    for nothing in ["x", "c%23x", "01a1f7d1-6dd1-703a-9600-a369c76325b7"] {
+        ann.get(&format!("/api/conversations/{nothing}")).await.expect(404, "not_found");
+        ann.patch(&format!("/api/conversations/{nothing}"), json!({ "title": "x" })).await.expect(404, "not_found");
+        ann.delete(&format!("/api/conversations/{nothing}")).await.expect(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn the_history_of_one_conversation_holds_its_chats_alone_and_may_be_searched() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let id = ann.begins_with("first").await;
+    ann.begins_with("of another one").await;
+    for message in ["second", "third", "fourth"] {
+        ann.says_in(message, &json!(id)).await.is(200);
+    }
+    let mut seen = Vec::new();
+    let mut next = Some(format!("?conversation_id={id}&limit=3"));
+    while let Some(query) = next {
+        let page = ann.history(&query).await;
+        seen.extend(page.body.as_array().unwrap().iter().map(|chat| chat["message"].as_str().unwrap().to_owned()));
+        next = page.next_page();
+    }
+    assert_eq!(seen, ["fourth", "third", "second", "first"]);
+    let found = ann.history(&format!("?conversation_id={id}&q=IR")).await.is(200);
+    let found: Vec<&Value> = found.as_array().unwrap().iter().map(|chat| &chat["message"]).collect();
+    assert_eq!(found, ["third", "first"]);
+    assert_eq!(ann.history("?conversation_id=01a1f7d1-6dd1-703a-9600-a369c76325b7").await.is(200), json!([]));
+    ann.history("?conversation_id=x").await.expect(400, "invalid_fields");
+    let cursor = ann.history("?limit=1").await.next_page().unwrap();
+    ann.history(&format!("{cursor}&conversation_id={id}")).await.expect(400, "invalid_cursor");
+}
+
+#[tokio::test]
+async fn a_deleted_conversation_is_gone_at_once_with_all_its_chats_and_the_books_still_agree() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let (id, kept) = (ann.begins_with("hi").await, ann.begins_with("kept").await);
+    for _ in 0..30 {
+        ann.says_in("hi", &json!(id)).await.is(200);
+    }
+    let path = format!("/api/conversations/{id}");
+    ann.delete(&path).await.is(202);
+    ann.delete(&path).await.expect(404, "not_found");
+    ann.get(&path).await.expect(404, "not_found");
+    ann.patch(&path, json!({ "title": "x" })).await.expect(404, "not_found");
+    assert_eq!(titles(&ann.conversations("").await.is(200)), ["kept"]);
+    assert_eq!((ann.erased().await, ann.erased().await), (32, 0));
+    let left = ann.history("").await.is(200);
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["conversation_id"]), (1, &json!(kept)));
+    assert_eq!(ann.balance().await, GRANT - 32 * PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+    assert_eq!(ann.get("/api/user/ledger/?limit=100").await.is(200).as_array().unwrap().len(), 33);
+}
+
+#[tokio::test]
+async fn a_deleted_chat_is_no_longer_read_in_the_title_that_it_has_given() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let [secret, renamed] = [ann.begins_with("my secret").await, ann.begins_with("another secret").await];
+    ann.patch(&format!("/api/conversations/{renamed}/"), json!({ "title": "Fares" })).await.is(200);
+    for id in [&secret, &renamed] {
+        let later = ann.says_in("later", &json!(id)).await.is(200);
+        ann.delete(&format!("/api/chat/{}/", later["id"].as_str().unwrap())).await.is(200);
+    }
+    assert_eq!(ann.get(&format!("/api/conversations/{secret}/")).await.is(200)["title"], "my secret");
+    for (id, title) in [(&secret, "Untitled"), (&renamed, "Fares")] {
+        ann.delete(&format!("/api/chat/{id}/")).await.is(200);
+        assert_eq!(ann.get(&format!("/api/conversations/{id}/")).await.is(200)["title"], title);
+    }
+    let said = api.items(&ann.id).await["ChatsTable"].iter().map(Value::to_string).collect::<String>();
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn a_chat_is_read_and_deleted_by_its_owner_alone_and_its_row_stays() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let bearer = ann.bearer();
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
+    let once = async || api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": "hi" }))).await;
+    let id = once().await.is(200)["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/chat/{id}/");
+    assert_eq!(ann.get(&path).await.is(200), ann.history("").await.is(200)[0]);
+    ben.get(&path).await.expect(404, "not_found");
+    ben.delete(&path).await.expect(404, "not_found");
+    ann.delete(&path).await.is(200);
+    for answer in [ann.get(&path).await, ann.delete(&path).await, ann.get("/api/chat/c%23x").await] {
+        answer.expect(404, "not_found");
+    }
+    assert_eq!(ann.history("").await.is(200), json!([]));
+    once().await.expect(410, "chat_deleted");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+    ann.says_in("hi", &json!(id)).await.is(200);
+}

@@ -1,0 +1,281 @@
+//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, out of reach of its scripts.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::store::Purpose;
+
+use crate::client::{Answer, Api, Person, unique};
+use crate::forge;
+
+const MONTH: u64 = 30 * 86_400;
+
+/// A page of this origin in a browser, which keeps what it is told to.
+struct Page {
+    api: Api,
+    kept: Option<String>,
+}
+
+impl Page {
+    fn of(api: &Api) -> Self {
+        Self { api: api.clone(), kept: None }
+    }
+
+    /// Somebody who has registered here, with an access token and nothing else.
+    async fn register(&mut self) -> Person {
+        self.somebody(json!({ "username": unique("ann"), "password": "secret123" })).await
+    }
+
+    async fn somebody(&mut self, registration: Value) -> Person {
+        let mut registered = self.post("/api/register/", &[], registration.clone()).await.is(201);
+        assert!(registered.get("refresh").is_none() && registered.get("token").is_none(), "{registered}");
+        registered["refresh"] = json!("");
+        registered["token"] = json!("");
+        Person::of(&self.api, &registration, &registered)
+    }
+
+    async fn refresh(&mut self) -> Answer {
+        self.post("/api/token/refresh/", &[], json!({})).await
+    }
+
+    async fn post(&mut self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        self.send(Method::POST, path, headers, Some(body)).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+        let cookie = self.kept.as_ref().map(|token| format!("theme=dark; farebox_refresh={token}"));
+        let mut all = vec![("x-refresh-token", "cookie")];
+        all.extend(cookie.as_deref().map(|cookie| ("cookie", cookie)));
+        all.extend_from_slice(headers);
+        let answer = self.api.send(method, path, &all, body).await;
+        if let Some(cookie) = cookie_of(&answer) {
+            let attributes: Vec<&str> = cookie.split("; ").collect();
+            let [token, "Path=/", seconds, "HttpOnly", "SameSite=Strict"] = attributes[..] else { panic!("{cookie}") };
+            let token = token.strip_prefix("farebox_refresh=").unwrap();
+            self.kept = (seconds != "Max-Age=0").then(|| token.to_owned());
+            assert_eq!(self.kept.is_none(), token.is_empty(), "{cookie}");
+        }
+        answer
+    }
+
+    fn token(&self) -> &str {
+        self.kept.as_deref().expect("a cookie")
+    }
+}
+
+fn cookie_of(answer: &Answer) -> Option<&str> {
+    let mut cookies = answer.headers.get_all("set-cookie").iter();
+    let cookie = cookies.next().map(|cookie| cookie.to_str().unwrap());
+    assert!(cookies.next().is_none(), "{:?}", answer.headers);
+    cookie
+}
+
+fn fields(body: &Value) -> Vec<&str> {
+    body.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
+    let api = Api::start().await;
+    let mut page = Page::of(&api);
+    let ann = page.register().await;
+    ann.profile().await.is(200);
+    assert_eq!(forge::claims(page.token())["generation"], 0);
+
+    let session = page.post("/api/login/", &[], json!({ "username": ann.name, "password": ann.password })).await.is(200);
+    assert_eq!(fields(&session), ["access", "message", "remaining_tokens", "tokens", "tokens_left", "user"]);
+    let ann = ann.using(session["access"].as_str().unwrap());
+    assert_eq!(forge::claims(page.token())["sid"], json!(ann.session()));
+
+    let before = page.token().to_owned();
+    let body = json!({ "current_password": ann.password, "new_password": "secret456" });
+    let changed = page.post("/api/user/password/", &[("authorization", &ann.bearer())], body).await.is(200);
+    assert_eq!(fields(&changed), ["access", "message"]);
+    api.refresh(&before).await.expect(401, "invalid_token");
+    page.refresh().await.is(200);
+}
+
+#[tokio::test]
+async fn a_cookie_gives_the_next_access_token_and_is_replaced() {
+    let api = Api::start().await;
+    let mut page = Page::of(&api);
+    let ann = page.register().await;
+    for generation in 1..4 {
+        let refreshed = page.refresh().await.is(200);
+        assert_eq!(fields(&refreshed), ["access"]);
+        ann.using(refreshed["access"].as_str().unwrap()).profile().await.is(200);
+        assert_eq!(forge::claims(page.token())["generation"], generation);
+    }
+    // No body is as good as an empty one, and a token in the body comes before the cookie's.
+    page.send(Method::POST, "/api/token/refresh/", &[], None).await.is(200);
+    let ben = api.person("ben").await;
+    let refreshed = page.post("/api/token/refresh/", &[], json!({ "refresh": ben.refresh })).await.is(200);
+    assert_eq!(ben.using(refreshed["access"].as_str().unwrap()).profile().await.is(200)["id"], json!(ben.id));
+    assert_eq!(forge::claims(page.token())["sub"], json!(ben.id));
+}
+
+#[tokio::test]
+async fn two_tabs_that_refresh_at_once_share_the_next_cookie() {
+    let api = Api::start().await;
+    let mut page = Page::of(&api);
+    page.register().await;
+    let mut other = Page { api: api.clone(), kept: page.kept.clone() };
+    let (one, two) = tokio::join!(page.refresh(), other.refresh());
+    one.is(200);
+    two.is(200);
+    assert_eq!(page.kept, other.kept);
+    page.refresh().await.is(200);
+}
+
+#[tokio::test]
+async fn a_cookie_lives_as_long_as_its_session() {
+    let api = Api::own(&[]).await;
+    let mut page = Page::of(&api);
+    let seconds = |answer: &Answer| {
+        let cookie = cookie_of(answer).unwrap().to_owned();
+        cookie.split("; ").find_map(|attribute| attribute.strip_prefix("Max-Age=")?.parse::<u64>().ok()).unwrap()
+    };
+    let registered = page.post("/api/register/", &[], json!({ "username": "ann", "password": "secret123" })).await;
+    assert!((MONTH - 5..=MONTH).contains(&seconds(&registered)), "{:?}", registered.headers);
+    api.server().clock.advance(Duration::from_secs(29 * 86_400));
+    assert!((86_390..=86_400).contains(&seconds(&page.refresh().await)));
+    api.server().clock.advance(Duration::from_secs(86_400 + 1));
+    page.refresh().await.expect(401, "invalid_token");
+}
+
+/// What another site can have a browser send: the cookies, and no header of its own.
+#[tokio::test]
+async fn without_the_header_a_cookie_is_neither_read_nor_set() {
+    let api = Api::start().await;
+    let mut page = Page::of(&api);
+    let ann = page.register().await;
+    let before = api.items(&ann.id).await;
+    let cookie = format!("farebox_refresh={0}; __Host-farebox_refresh={0}; refresh={0}", page.token());
+    for header in [None, Some(""), Some("body"), Some("cookies"), Some("true"), Some("cookie, cookie")] {
+        let mut headers = vec![("cookie", cookie.as_str())];
+        headers.extend(header.map(|value| ("x-refresh-token", value)));
+        let ask = |body| api.send(Method::POST, "/api/token/refresh/", &headers, body);
+        ask(Some(json!({}))).await.expect(400, "invalid_fields");
+        ask(None).await.expect(400, "malformed_request");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+
+    let headers = [("cookie", cookie.as_str())];
+    let login = api.send(Method::POST, "/api/login/", &headers, Some(json!({ "username": ann.name, "password": ann.password }))).await;
+    assert_eq!(cookie_of(&login), None);
+    let login = login.is(200);
+    assert!(login["token"].is_string());
+    let refreshed = api.send(Method::POST, "/api/token/refresh/", &headers, Some(json!({ "refresh": login["refresh"] }))).await;
+    assert_eq!(cookie_of(&refreshed), None);
+    assert_eq!(fields(&refreshed.is(200)), ["access", "refresh"]);
+}
+
+#[tokio::test]
+async fn a_page_without_a_good_cookie_has_no_session() {
+    let api = Api::start().await;
+    let mut page = Page::of(&api);
+    for body in [json!({}), json!({ "refresh": null }), json!({ "refresh": "" })] {
+        page.post("/api/token/refresh/", &[], body).await.expect(401, "not_authenticated");
+    }
+    page.send(Method::POST, "/api/token/refresh/", &[], None).await.expect(401, "not_authenticated");
+
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    for token in ["nonsense", "a.b.c", &ann.access, &ann.token, &format!("{}x", ann.refresh), &format!("\"{}\"", ann.refresh)] {
+        page.kept = Some(token.to_owned());
+        page.refresh().await.expect(401, "invalid_token");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    // An access token takes more than a cookie: nothing else reads one.
+    page.kept = Some(ann.refresh.clone());
+    page.send(Method::GET, "/api/user/profile/", &[], None).await.expect(401, "not_authenticated");
+    page.post("/api/chat/", &[], json!({ "message": "hi" })).await.expect(401, "not_authenticated");
+}
+
+#[tokio::test]
+async fn what_ends_a_session_clears_its_cookie() {
+    let api = Api::start().await;
+    let mut page = Page::of(&api);
+    for end in ["logout", "deletion", "reset"] {
+        let name = unique("ann");
+        let address = format!("{name}@example.com");
+        let ann = page.somebody(json!({ "username": name, "email": address, "password": "secret123" })).await;
+        let (bearer, kept) = (ann.bearer(), page.token().to_owned());
+        let headers = [("authorization", bearer.as_str())];
+        match end {
+            "logout" => drop(page.send(Method::POST, "/api/logout/", &headers, None).await.is(200)),
+            "deletion" => drop(page.send(Method::DELETE, "/api/user/", &headers, Some(json!({ "password": ann.password }))).await.is(202)),
+            _ => {
+                let token = api.link(&ann, Purpose::Reset, &address).await;
+                page.post("/api/password/reset/confirm/", &[], json!({ "token": token, "password": "secret456" })).await.is(200);
+            }
+        }
+        assert_eq!(page.kept, None, "{end}");
+        page.refresh().await.expect(401, "not_authenticated");
+        api.refresh(&kept).await.expect(401, "invalid_token");
+    }
+    // What fails ends nothing.
+    let ann = page.register().await;
+    page.send(Method::DELETE, "/api/user/", &[("authorization", &ann.bearer())], Some(json!({ "password": "wrong" })))
+        .await
+        .expect(403, "wrong_password");
+    page.refresh().await.is(200);
+    // A client that knows no cookies is told of none.
+    assert_eq!(cookie_of(&ann.log_out().await), None);
+}
+
+#[tokio::test]
+async fn a_registration_that_is_sent_again_has_its_cookie_again() {
+    let api = Api::start().await;
+    let mut page = Page::of(&api);
+    let registration = json!({ "username": unique("ann"), "password": "secret123" });
+    let headers = [("idempotency-key", "k1")];
+    let first = page.post("/api/register/", &headers, registration.clone()).await.is(201);
+    let lost = page.kept.take();
+    let again = page.post("/api/register/", &headers, registration).await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    let again = again.is(201);
+    assert_eq!(fields(&again), fields(&first));
+    assert_eq!(again["id"], first["id"]);
+    assert_ne!(page.kept, lost);
+    page.refresh().await.is(200);
+}
+
+#[tokio::test]
+async fn with_tls_a_cookie_belongs_to_one_host_alone() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let ask = |host: &'static str, cookie: String| {
+        let (api, body) = (api.clone(), json!({}));
+        async move {
+            let headers = [("host", host), ("x-refresh-token", "cookie"), ("cookie", &cookie)];
+            api.send(Method::POST, "/api/token/refresh/", &headers, Some(body)).await
+        }
+    };
+    let refreshed = ask("api.example.com", format!("__Host-farebox_refresh={}", ann.refresh)).await;
+    let cookie = cookie_of(&refreshed).unwrap().to_owned();
+    refreshed.is(200);
+    let (token, attributes) = cookie.strip_prefix("__Host-farebox_refresh=").unwrap().split_once("; ").unwrap();
+    assert!(attributes.starts_with("Path=/; Max-Age=") && attributes.ends_with("; HttpOnly; SameSite=Strict; Secure"), "{cookie}");
+    // A neighbour under the same domain can set the first of these.
+    ask("api.example.com", format!("farebox_refresh={token}")).await.expect(401, "not_authenticated");
+    ask("localhost:3000", format!("__Host-farebox_refresh={token}")).await.expect(401, "not_authenticated");
+    ask("localhost:3000", format!("farebox_refresh={token}")).await.is(200);
+}
+
+#[tokio::test]
+async fn not_even_a_listed_origin_may_ask_for_cookies() {
+    let api = Api::own(&[("ALLOWED_ORIGINS", "https://app.example.com")]).await;
+    let preflight = [
+        ("origin", "https://app.example.com"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "content-type, x-refresh-token"),
+    ];
+    for path in ["/api/login/", "/api/register/", "/api/token/refresh/"] {
+        let answer = api.send(Method::OPTIONS, path, &preflight, None).await;
+        assert_eq!(answer.header("access-control-allow-headers"), "authorization, content-type, idempotency-key");
+        assert!(!answer.headers.contains_key("access-control-allow-credentials"));
+        answer.is(204);
+    }
+}

@@ -1,0 +1,186 @@
+//! The pages for browsers, and their files.
+
+use functions::site::{FILES, VERSION};
+use local::gateway;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::client::{Answer, Api};
+use crate::lambda::Instance;
+
+const PAGES: [(&str, &str); 3] = [("/", "chat.html"), ("/admin/", "admin.html"), ("/docs/", "docs.html")];
+
+fn text(answer: Answer) -> String {
+    answer.is(200).as_str().expect("a text").to_owned()
+}
+
+/// What the attributes of a page lead to that name files, as absolute paths.
+fn files_of(page: &str, path: &str) -> Vec<String> {
+    let values = ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
+    let values = values.map(|rest| rest.split('"').next().unwrap());
+    let base = reqwest::Url::parse("http://x").unwrap().join(path).unwrap();
+    values.map(|value| base.join(value).unwrap().path().to_owned()).filter(|path| path.starts_with("/assets/")).collect()
+}
+
+#[tokio::test]
+async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
+    let api = Api::start().await;
+    for (path, name) in PAGES {
+        let answer = api.get(path).await;
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let policy = answer.header("content-security-policy");
+        for rule in
+            ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
+        {
+            assert!(policy.split("; ").any(|part| part == rule), "{rule} of {policy}");
+        }
+        assert_eq!(policy.contains("require-trusted-types-for 'script'"), name != "docs.html");
+        assert!(policy.contains("; style-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        let page = text(answer);
+        for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"] {
+            assert!(!page.contains(inline), "{inline} in {name}");
+        }
+        assert!(page.split("<script").skip(1).all(|script| script.split('>').next().unwrap().contains(" src=\"")), "a script in {name}");
+        let files = files_of(&page, path);
+        assert!(!files.is_empty(), "{page}");
+        for file in files {
+            assert!(file.starts_with(&format!("/assets/{VERSION}/")), "{file}");
+            let answer = api.get(&file).await;
+            assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+            answer.is(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_file_is_served_as_it_is_and_as_what_it_is() {
+    let api = Api::start().await;
+    for (name, content) in FILES.iter().filter(|(name, _)| !name.ends_with(".html")) {
+        let answer = api.get(&format!("/assets/{VERSION}/{name}")).await;
+        let expected = match name.rsplit_once('.').unwrap().1 {
+            "js" => "text/javascript",
+            "css" => "text/css",
+            "svg" => "image/svg+xml",
+            "txt" => "text/plain",
+            other => panic!("the type of .{other} is not known"),
+        };
+        assert_eq!(answer.header("content-type"), format!("{expected}; charset=utf-8"));
+        assert!(text(answer) == *content, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_an_older_deployment_gets_todays_files_which_nobody_keeps() {
+    let api = Api::start().await;
+    for version in ["0", "0000000000000000", "x%20y"] {
+        let answer = api.get(&format!("/assets/{version}/docs.js")).await;
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!(answer.header("content-type"), "text/javascript; charset=utf-8");
+        answer.is(200);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_the_site_is_not_found() {
+    let api = Api::start().await;
+    for path in [
+        format!("/assets/{VERSION}/nothing.js"),
+        format!("/assets/{VERSION}/chat.html"),
+        format!("/assets/{VERSION}/vendor"),
+        format!("/assets/{VERSION}/.."),
+        format!("/assets/{VERSION}/vendor/swagger-ui/swagger-ui.css"),
+        format!("/assets/{VERSION}/Docs.js"),
+        format!("/assets/{VERSION}"),
+        "/assets".into(),
+        "/assets/docs.js".into(),
+        "/docs.js".into(),
+        "/docs/docs.js".into(),
+        "/admin/users".into(),
+        "/chat.html".into(),
+        "/index.html".into(),
+    ] {
+        api.get(&path).await.expect(404, "not_found");
+    }
+    // Emulators have ideas of their own about these.
+    let odd: &[&str] = if api.is_own() { &["%2e%2e%2fCargo.toml", "vendor%2fswagger-ui%2fswagger-ui.css", "docs.js%00", "%64ocs.js"] } else { &[] };
+    for name in odd {
+        api.get(&format!("/assets/{VERSION}/{name}")).await.expect(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_page_without_its_last_slash_is_one_step_further() {
+    let api = Api::start().await;
+    for (path, location) in [("/admin", "admin/"), ("/docs", "docs/")] {
+        let answer = api.get(path).await;
+        assert_eq!(answer.header("location"), location);
+        answer.is(308);
+    }
+}
+
+#[tokio::test]
+async fn a_mailed_link_leads_to_the_chat_with_its_token_behind_the_hash() {
+    let api = Api::start().await;
+    for (asked, location) in [
+        ("/verify-email/?token=a-b_c", "../#/verify-email?token=a-b_c"),
+        ("/verify-email?token=a-b_c", "./#/verify-email?token=a-b_c"),
+        ("/reset-password/?token=a-b_c&x=1", "../#/reset-password?token=a-b_c"),
+        ("/reset-password/", "../#/reset-password?token="),
+        ("/reset-password/?token=%0d%0aSet-Cookie:%20x%3d1%23%26%3c", "../#/reset-password?token=%0D%0ASet-Cookie%3A+x%3D1%23%26%3C"),
+    ] {
+        let answer = api.get(asked).await;
+        assert_eq!(answer.header("location"), location);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        answer.is(303);
+    }
+}
+
+/// As API Gateway has it: the stage's bare name is the path `/`.
+#[tokio::test]
+async fn a_bare_stage_leads_to_itself_with_a_slash() {
+    let api = Api::own(&[]).await;
+    let app = &api.server().apps["site"];
+    for (asked, location) in [("/live", Some("live/")), ("/live/", None), ("/", None), ("", None)] {
+        let event = json!({
+            "resource": "/", "path": "/", "httpMethod": "GET", "headers": { "host": "x.execute-api.eu-central-1.amazonaws.com" },
+            "requestContext": { "stage": "live", "path": asked, "httpMethod": "GET", "identity": { "sourceIp": "203.0.113.7" } },
+            "isBase64Encoded": false,
+        });
+        let request = gateway::request(&event.to_string(), "site", app.clock.millis() + 28_000).unwrap();
+        let reply = shared::http::answer(functions::ROUTES, functions::site::handle, app.clone(), request).await;
+        assert_eq!(reply.headers().get("location").map(|location| location.to_str().unwrap()), location, "{asked}");
+        assert_eq!(reply.status(), if location.is_some() { 308 } else { 200 }, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn the_pages_need_no_store_and_tell_nothing_of_it() {
+    let (api, ann) = Api::without_a_store().await;
+    for (path, _) in PAGES {
+        let page = text(api.send(Method::GET, path, &[("authorization", &ann.bearer())], None).await);
+        assert_eq!(page, text(api.get(path).await));
+    }
+}
+
+/// What the gateway can't pass on is bytes.
+#[tokio::test]
+async fn the_real_function_starts_without_a_store_or_credentials_and_answers_in_text_alone() {
+    let mut function = Instance::of("site", &[]).await;
+    let event = |path: &str| {
+        json!({
+            "resource": "/", "path": path, "httpMethod": "GET", "headers": { "host": "api.example.com" },
+            "requestContext": { "stage": "live", "path": path, "httpMethod": "GET", "identity": { "sourceIp": "203.0.113.7" } },
+            "isBase64Encoded": false,
+        })
+    };
+    for (name, content) in FILES {
+        let page = PAGES.iter().find(|(_, page)| page == name).map(|(path, _)| (*path).to_owned());
+        let path = page.clone().unwrap_or_else(|| format!("/assets/{VERSION}/{name}"));
+        let reply = function.does(event(&path)).await;
+        assert_eq!((&reply["statusCode"], &reply["isBase64Encoded"]), (&json!(200), &json!(false)), "{name}");
+        assert!(page.is_some() || reply["body"].as_str() == Some(*content), "{name}");
+    }
+    let reply = function.does(event("/admin")).await;
+    assert_eq!((&reply["statusCode"], &reply["multiValueHeaders"]["location"][0]), (&json!(308), &json!("admin/")));
+}

@@ -1,0 +1,194 @@
+// Proves the door for OpenAI's clients with the one for Node, of which nothing is set but the address and the key.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+
+// Found in NODE_PATH, which `import` doesn't look at.
+const OpenAI = createRequire(import.meta.url)("openai");
+
+const { API, API_WIRE } = process.env;
+const baseURL = `${API_WIRE}/v1`;
+const [PRICE, FIRST_GRANT] = [100, 4000];
+
+const HELLO = [{ role: "user", content: "Hello!" }];
+const SLOW = [{ role: "user", content: "!slow Hello!" }];
+const CONVERSATION = [
+  { role: "system", content: "You recite." },
+  { role: "user", content: "My cat is called Tom." },
+  { role: "assistant", content: "A good name." },
+  { role: "user", content: "What is it called?" },
+];
+
+const proofs = {
+  async "the models are listed"() {
+    const { client } = await aCaller();
+    const { data } = await client.models.list();
+    assert(data.some((model) => model.id === "reciter"));
+  },
+
+  async "a completion is answered, paid and kept"() {
+    const { person, client } = await aCaller();
+    const completion = await client.chat.completions.create({ model: "gpt-4o", messages: HELLO });
+    const [{ message, finish_reason }] = completion.choices;
+    assert.deepEqual([message.role, message.content, finish_reason], ["assistant", recited(HELLO), "stop"]);
+    assert.deepEqual(counts(completion.usage), [1, 2, 3]);
+    await person.hasPaidFor(1);
+    assert.equal((await person.history())[0].response, recited(HELLO));
+  },
+
+  async "a streamed completion comes word by word, with its usage at the end"() {
+    const { person, client } = await aCaller();
+    const messages = [{ role: "user", content: "one two three four" }];
+    const chunks = [];
+    for await (const chunk of await client.chat.completions.create({ model: "gpt-4o", messages, stream: true, stream_options: { include_usage: true } })) {
+      chunks.push(chunk);
+    }
+    const last = chunks.pop();
+    const pieces = chunks.map((chunk) => chunk.choices[0].delta.content).filter(Boolean);
+    assert.deepEqual(pieces, ["user:", " one", " two", " three", " four"]);
+    assert.equal(chunks.at(-1).choices[0].finish_reason, "stop");
+    assert.deepEqual([last.choices, counts(last.usage)], [[], [4, 5, 9]]);
+    await person.hasPaidFor(1);
+    assert.equal((await person.history())[0].response, recited(messages));
+  },
+
+  async "a conversation with its system message reaches the provider whole"() {
+    const { person, client } = await aCaller();
+    assert.equal(await answer(client, CONVERSATION), recited(CONVERSATION));
+    assert.equal(await streamedAnswer(client, CONVERSATION), recited(CONVERSATION));
+    await person.hasPaidFor(2);
+  },
+
+  async "the same words said twice cost twice"() {
+    const { person, client } = await aCaller();
+    assert.deepEqual([await answer(client, HELLO), await answer(client, HELLO)], [recited(HELLO), recited(HELLO)]);
+    await person.hasPaidFor(2);
+  },
+
+  async "a wrong key is an authentication error"() {
+    const client = new OpenAI({ baseURL, apiKey: "sk-another" });
+    await plan(null);
+    await assert.rejects(answer(client, HELLO), (error) => {
+      return error instanceof OpenAI.AuthenticationError && error.status === 401 && error.code === "invalid_api_key";
+    });
+    await attempts(401);
+  },
+
+  async "a balance is spent by calls at once, and then refused without a retry"() {
+    const { person, client } = await aCaller();
+    const chats = FIRST_GRANT / PRICE;
+    const answers = await Promise.all(Array.from({ length: chats }, () => answer(client, HELLO)));
+    assert.deepEqual(new Set(answers), new Set([recited(HELLO)]));
+    for (const ask of [answer, streamedAnswer]) {
+      await plan(null);
+      await assert.rejects(ask(client, HELLO), (error) => {
+        return error instanceof OpenAI.RateLimitError && error.type === "insufficient_quota" && error.code === "insufficient_quota";
+      });
+      await attempts(429);
+    }
+    await person.hasPaidFor(chats);
+  },
+
+  async "a provider that fails costs nothing, however often it is tried"() {
+    const { person, client } = await aCaller();
+    await plan(null);
+    await assert.rejects(answer(client, [{ role: "user", content: "!fail" }]), OpenAI.InternalServerError);
+    await attempts(502, 502, 502);
+    await person.hasPaidFor(0);
+  },
+
+  async "lost replies are replayed and paid once"() {
+    for (const ask of [answer, streamedAnswer]) {
+      for (const lost of [1, 2]) {
+        const { person, client } = await aCaller();
+        await plan("before", lost);
+        assert.equal(await ask(client, CONVERSATION), recited(CONVERSATION));
+        await attempts(...Array(lost).fill(null), 200);
+        await person.hasPaidFor(1);
+      }
+    }
+  },
+
+  async "a reply cut in the middle is the caller's to ask for again, under its own key for the same price"() {
+    for (const ask of [answer, streamedAnswer]) {
+      const { person, client } = await aCaller();
+      const once = { headers: { "Idempotency-Key": "order 7" } };
+      await plan("middle");
+      await assert.rejects(ask(client, CONVERSATION, once), { message: "terminated" });
+      await attempts(200);
+      assert.equal(await ask(client, CONVERSATION, once), recited(CONVERSATION));
+      await person.hasPaidFor(1);
+    }
+  },
+
+  async "a call that still runs is waited for and paid once"() {
+    for (const ask of [answer, streamedAnswer]) {
+      const { person, client } = await aCaller();
+      await plan("early");
+      assert.equal(await ask(client, SLOW), recited(SLOW));
+      const [, refused, replayed] = await attempts(null, 409, 200);
+      assert(replayed.began - refused.began >= Number(refused.retry_after), "it waits as long as it was told to");
+      await person.hasPaidFor(1);
+    }
+  },
+};
+
+async function answer(client, messages, options) {
+  const completion = await client.chat.completions.create({ model: "gpt-4o", messages }, options);
+  return completion.choices[0].message.content;
+}
+
+async function streamedAnswer(client, messages, options) {
+  let text = "";
+  for await (const chunk of await client.chat.completions.create({ model: "gpt-4o", messages, stream: true }, options)) {
+    text += chunk.choices[0]?.delta.content ?? "";
+  }
+  return text;
+}
+
+/** What the model behind the provider answers. */
+function recited(messages) {
+  return messages.map(({ role, content }) => `${role}: ${content}`).join("\n");
+}
+
+function counts(usage) {
+  return [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens];
+}
+
+/** Somebody who has just registered, and a client with a key of theirs. */
+async function aCaller() {
+  const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
+  const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof" }, access);
+  const history = () => call(API, "GET", "/api/chat/?limit=100", undefined, access);
+  const hasPaidFor = async (chats) => {
+    const { tokens } = await call(API, "GET", "/api/user/balance/", undefined, access);
+    assert.deepEqual([tokens, (await history()).length], [FIRST_GRANT - chats * PRICE, chats]);
+  };
+  return { person: { history, hasPaidFor }, client: new OpenAI({ baseURL, apiKey: key }) };
+}
+
+async function call(url, method, path, body, token) {
+  const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+  const reply = await fetch(url + path, { method, headers, body: JSON.stringify(body) });
+  assert(reply.ok, `${method} ${path}: ${reply.status}`);
+  return reply.json();
+}
+
+/** What wire.py is to do with the next replies. */
+async function plan(cut, times = 1) {
+  await call(API_WIRE, "POST", "/wire/plan", { cut, times });
+}
+
+/** The calls since the plan were one, tried as often as there are statuses, null where a client heard none. */
+async function attempts(...statuses) {
+  const calls = await call(API_WIRE, "GET", "/wire/calls");
+  assert.deepEqual(calls.map((call) => call.status), statuses);
+  assert.deepEqual(calls.map((call) => call.retry), statuses.map((_, number) => String(number)));
+  assert.equal(new Set(calls.map((call) => call.body)).size, 1);
+  return calls;
+}
+
+for (const [sentence, proof] of Object.entries(proofs)) {
+  await proof();
+  console.log(`  ${sentence}`);
+}

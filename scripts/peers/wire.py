@@ -1,0 +1,108 @@
+"""wire.py PORT SERVER_PORT - a wire to an HTTP server that breaks as asked, and remembers the calls that went over it.
+
+`POST /wire/plan` with `{"cut": .., "times": ..}` says what becomes of the next replies, and forgets the calls before. Cut is a reply
+
+- `early`: the client is hung up on as soon as it has asked, and the server goes on;
+- `before`: the server has answered whole, and the client hears nothing;
+- `middle`: the client hears the first half of it.
+
+`GET /wire/calls` lists the calls since the plan: when each `began` and the server's `first_byte` came (on this machine's monotonic clock), its
+`retry` count, a hash of its `body`, and the `status` and `retry_after` that the client was told, none where it heard nothing.
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+import time
+
+
+class Wire:
+    def __init__(self, server_port):
+        self.server_port = server_port
+        self.plan(cut=None, times=0)
+
+    def plan(self, cut, times):
+        self.cut, self.times, self.calls = cut, times, []
+
+    def next_cut(self):
+        if self.times == 0:
+            return None
+        self.times -= 1
+        return self.cut
+
+    async def serve(self, reader, writer):
+        try:
+            while not writer.is_closing():
+                await self.serve_call(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def serve_call(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        headers = headers_of(head)
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        path = head.decode("latin-1").split(" ")[1]
+        if path.startswith("/wire/"):
+            await self.obey(path, body, writer)
+            return
+        call = {"began": time.monotonic(), "retry": headers.get("x-stainless-retry-count"), "body": hashlib.sha256(body).hexdigest(), "status": None}
+        self.calls.append(call)
+        await self.carry(head, body, writer, call, self.next_cut())
+
+    async def obey(self, path, body, writer):
+        if path == "/wire/plan":
+            self.plan(**json.loads(body))
+        reply = json.dumps(self.calls).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(reply), reply))
+        await writer.drain()
+
+    async def carry(self, head, body, writer, call, cut):
+        replying, asking = await asyncio.open_connection("127.0.0.1", self.server_port)
+        try:
+            # The reply ends with this connection; the client's may be kept.
+            asking.write(with_connection(head, b"close") + body)
+            await asking.drain()
+            if cut == "early":
+                writer.close()
+            first = await replying.read(1)
+            call["first_byte"] = time.monotonic()
+            head = with_connection(first + await replying.readuntil(b"\r\n\r\n"), b"keep-alive")
+            if cut is None:
+                await self.tell(call, head, writer)
+                while piece := await replying.read(65536):
+                    writer.write(piece)
+                    await writer.drain()
+                return
+            body = await replying.read()
+            if cut == "middle":
+                await self.tell(call, head + body[: len(body) // 2], writer)
+            writer.close()
+        finally:
+            asking.close()
+
+    async def tell(self, call, reply, writer):
+        """Lets the client know, and notes that."""
+        call |= {"status": int(reply.split(b" ", 2)[1]), "retry_after": headers_of(reply).get("retry-after")}
+        writer.write(reply)
+        await writer.drain()
+
+
+def headers_of(message):
+    lines = message.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def with_connection(head, word):
+    lines = [line for line in head.split(b"\r\n")[:-2] if not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([*lines, b"connection: " + word, b"", b""])
+
+
+async def main(port, server_port):
+    server = await asyncio.start_server(Wire(server_port).serve, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+asyncio.run(main(*map(int, sys.argv[1:])))

@@ -1,0 +1,251 @@
+"""What Schemathesis can't know from the document: who calls, and what exists. Loaded by scripts/e2e-schemathesis.
+
+A request that is to be accepted is completed with what only this API can have given: ids, cursors, tokens of mails, passwords. All else
+stays as it was generated. Whatever ends a session or an account gets one of its own, and what administrators change is a user of its own.
+"""
+
+import itertools
+import os
+import pathlib
+import re
+import time
+import unicodedata
+import uuid
+from datetime import date, timedelta
+
+import requests
+import schemathesis
+from schemathesis import GenerationMode
+
+API = os.environ["FAREBOX_API"]
+MAILS = pathlib.Path(os.environ["FAREBOX_DATA"]) / "mail"
+COMMON = set((pathlib.Path(__file__).parents[2] / "shared/src/auth/common_passwords.txt").read_text().splitlines())
+PASSWORD = "a-password-of-tests"
+numbers = itertools.count()
+
+
+# Those that nobody but their own test may change.
+OURS = set()
+
+
+def call(method, path, account=None, headers=None, **more):
+    headers = (headers or {}) | ({"Authorization": f"Bearer {account['token']}"} if account else {})
+    reply = requests.request(method, API + path, headers=headers, timeout=30, **more)
+    reply.raise_for_status()
+    return reply
+
+
+def register(**more):
+    name = f"somebody-{next(numbers)}"
+    account = call("POST", "/api/register/", json={"username": name, "password": PASSWORD, **more}).json()
+    OURS.add(account["id"])
+    return account
+
+
+def mailed(address, nth=0):
+    """The token of the first mail to an address that has one, or of a later one."""
+    for _ in range(100):
+        mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
+        tokens = [re.search(r"^[A-Za-z0-9_-]{43}$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
+        found = [token[0] for token in tokens if token]
+        if len(found) > nth:
+            return found[nth]
+        time.sleep(0.1)
+    raise TimeoutError(f"no mail to {address}")
+
+
+MAIN = register(email="main@example.com")
+ADMINISTRATOR = call("POST", "/api/login/", json={"username": os.environ["ADMIN"], "password": os.environ["ADMIN_PASSWORD"]}).json()
+OURS.add(ADMINISTRATOR["user"]["id"])
+
+
+def adjust(user):
+    call("POST", f"/api/admin/users/{user}/adjustments", ADMINISTRATOR, json={"amount": 5, "reason": "a gift"})
+
+
+# For a trail that has pages.
+for _ in range(3):
+    adjust(MAIN["id"])
+
+# What would leave the account, or the session, no use to the others; and what asks for a mail where another one was just sent.
+OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
+
+
+@schemathesis.auth(refresh_interval=None)
+class Caller:
+    def get(self, case, context):
+        if is_administration(case):
+            return ADMINISTRATOR
+        return register() if name(case) in OF_ITS_OWN else MAIN
+
+    def set(self, case, account, context):
+        case.headers["Authorization"] = f"Bearer {account['token']}"
+
+
+def name(case):
+    return case.operation.definition.raw["operationId"]
+
+
+def is_administration(case):
+    return case.operation.path.startswith("/api/admin/")
+
+
+def chat():
+    return call("POST", "/api/chat/", MAIN, json={"message": "hi"}).json()["id"]
+
+
+def api_key():
+    for key in call("GET", "/api/user/api-keys/", MAIN).json()[40:]:
+        call("DELETE", f"/api/user/api-keys/{key['id']}/", MAIN)
+    return call("POST", "/api/user/api-keys/", MAIN, json={"name": "a program"}).json()["id"]
+
+
+def session():
+    call("POST", "/api/login/", json={"username": MAIN["username"], "password": PASSWORD})
+    return call("GET", "/api/user/sessions/?limit=1", MAIN).json()[0]["id"]
+
+
+def user():
+    return register()["id"]
+
+
+IDS = {
+    "admin_adjustment": user,
+    "admin_ledger": lambda: MAIN["id"],
+    "admin_user": lambda: MAIN["id"],
+    "admin_user_change": user,
+    "api_key_revoke": api_key,
+    "chat_delete": chat,
+    "chat_read": chat,
+    "conversation": chat,
+    "conversation_delete": chat,
+    "conversation_rename": chat,
+    "session_end": session,
+    "model": lambda: "echo",
+}
+
+
+def fit(password):
+    """A password that a new account may have, as near to this one as can be."""
+    password = password.encode()[:256].decode(errors="ignore")
+    return f"{password[:-4]}#x7Q" if len(password) < 8 or password.lower() in COMMON else password
+
+
+def verification():
+    address = f"{uuid.uuid4().hex}@example.com"
+    register(email=address)
+    return mailed(address)
+
+
+def reset():
+    address = f"{uuid.uuid4().hex}@example.com"
+    account = register(email=address)
+    call("POST", "/api/user/email/verify/", json={"token": mailed(address)})
+    call("POST", "/api/password/reset/", json={"email": address})
+    return mailed(address, 1)
+
+
+def kept():
+    """A refresh token as a browser keeps it."""
+    credentials = {"username": MAIN["username"], "password": PASSWORD}
+    return call("POST", "/api/login/", json=credentials, headers={"X-Refresh-Token": "cookie"}).cookies["farebox_refresh"]
+
+
+def search(operation, query):
+    """Puts into a query what no schema can tell."""
+    if query.get("user_id") and next(numbers) % 2:
+        query["user_id"] = MAIN["id"]
+    if query.get("q") and next(numbers) % 2:
+        query["q"] = "somebody"
+    for day in ("from", "to"):
+        if query.get(day):
+            query[day] = max(query[day], "1970-01-01")
+    if query.get("from"):
+        query["to"] = max(query.get("to") or str(date.today()), query["from"])
+    if operation == "admin_figures" and query.get("from"):
+        query["from"] = max(query["from"], str(date.fromisoformat(query["to"]) - timedelta(days=365)))
+    return query
+
+
+def complete(operation, body):
+    """Puts into a body what no schema can tell."""
+    # Which characters of all scripts an address may have once it is compared, no pattern says.
+    if not (body.get("email") or "").isascii() and operation in ("register", "profile_change", "password_reset"):
+        body["email"] = f"{uuid.uuid4().hex}@example.com"
+    if operation == "register":
+        plain = all(unicodedata.normalize("NFKC", c).isalpha() or c.isascii() for c in body["username"])
+        body["username"] = (body["username"] if plain else "name") + f"-{next(numbers)}"
+        body["username"] = body["username"][-150:]
+        for field in ("password", "password1"):
+            if isinstance(body.get(field), str):
+                body[field] = fit(body[field])
+        if body.get("password2") is not None:
+            body["password2"] = body["password1"] if body.get("password") is None else body["password"]
+    if operation in ("login", "login_token") and next(numbers) % 2:
+        body |= {"username": MAIN["username"], "password": PASSWORD}
+    if operation in ("password_change", "profile_change"):
+        body["current_password"] = PASSWORD
+    if operation == "password_change":
+        body["new_password"] = fit(body["new_password"])
+    if operation == "account_delete":
+        body["password"] = PASSWORD
+    if operation == "email_verify":
+        body["token"] = verification()
+    if operation == "password_reset_confirm":
+        body["token"] = reset()
+        for field in ("password", "new_password"):
+            if isinstance(body.get(field), str):
+                body[field] = fit(body[field])
+    if operation == "admin_adjustment" and next(numbers) % 2:
+        body["amount"] = abs(int(body["amount"])) % 1000 + 1
+    if operation == "completions":
+        body["messages"].append({"role": "user", "content": "hi"})
+    if operation.startswith("chat") and body.get("conversation_id"):
+        body["conversation_id"] = chat()
+    return body
+
+
+def refresh(case):
+    """A refresh token in the body, or where the header says so in the cookie."""
+    body = case.body if isinstance(case.body, dict) else {}
+    if (case.headers or {}).get("X-Refresh-Token", "").lower() != "cookie":
+        token = body.get("refresh")
+        case.body = {**body, "refresh": register()["refresh"] if not token or next(numbers) % 2 else token}
+        case.media_type = "application/json"
+    elif not body.get("refresh") and next(numbers) % 4:
+        case.cookies = {"farebox_refresh": kept()}
+
+
+def page(case):
+    """The cursor of the second page, where there is one."""
+    account = ADMINISTRATOR if is_administration(case) else MAIN
+    query = {name: value for name, value in case.query.items() if name != "cursor"}
+    path = case.operation.path.format(**case.path_parameters)
+    following = call("GET", path, account, params=query | {"limit": 1}).links.get("next")
+    cursor = re.search("cursor=([^&]+)", following["url"]).group(1) if following else None
+    return query | ({"cursor": cursor} if cursor else {})
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    operation = name(case)
+    if operation in ("admin_adjustment", "admin_user_change") and case.path_parameters.get("id") in OURS:
+        case.path_parameters["id"] = user()
+    if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
+        return
+    has_cursor = bool((case.query or {}).get("cursor"))
+    if operation in IDS and (has_cursor or next(numbers) % 2):
+        case.path_parameters["id"] = IDS[operation]()
+    if "X-Refresh-Token" in (case.headers or {}) and next(numbers) % 2:
+        case.headers["X-Refresh-Token"] = "cookie"
+    if operation == "token_refresh":
+        refresh(case)
+    elif isinstance(case.body, dict):
+        case.body = complete(operation, dict(case.body))
+    key = (case.headers or {}).get("Idempotency-Key")
+    if key:
+        case.headers["Idempotency-Key"] = (key + uuid.uuid4().hex)[-255:]
+    if case.query:
+        case.query = search(operation, dict(case.query))
+    if has_cursor:
+        case.query = page(case)

@@ -1,0 +1,516 @@
+// Journeys of administrators, through a browser and the pages as they are served. SITE is where they are; ADMIN and ADMIN_PASSWORD are an
+// administrator who isn't the only one's business: everything else the journeys make themselves.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+
+const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
+const [PRICE, FIRST_GRANT] = [100, 4000];
+
+await journeys({
+  async "whoever is no administrator is told so, and led to the chat"() {
+    const bob = await newUser("bob");
+    const page = await newPage();
+    await page.goto(`${SITE}admin/#/trail`);
+    await signIn(page, bob);
+    await heading(page, "Only for administrators");
+    assert.equal(await page.getByRole("navigation").count(), 0);
+    assert.equal(await page.getByRole("link", { name: "Go to the chat" }).getAttribute("href"), SITE);
+
+    await page.getByRole("button", { name: "Sign in as somebody else" }).click();
+    await signIn(page, { name: admin.name, password: "not this one" });
+    await page.getByRole("alert").getByText("No account has this name and password.").waitFor();
+    await signIn(page, admin);
+    await heading(page, "Trail");
+    await page.reload();
+    await heading(page, "Trail");
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await heading(page, "Sign in");
+    await page.reload();
+    await heading(page, "Sign in");
+  },
+
+  async "a user whose tokens are out chats again when an administrator has given more"() {
+    const ann = await newUser("ann");
+    const chat = await newPage();
+    await chat.goto(SITE);
+    await signIn(chat, ann);
+    const page = await adminPage();
+    await openUser(page, ann);
+    await adjust(page, "Take away", FIRST_GRANT - PRICE, "Only one chat is left");
+    await page.getByText(`${ann.name} has ${PRICE} tokens now.`).waitFor();
+
+    await say(chat, "Hello!");
+    await chat.getByText("You said: Hello!", { exact: true }).waitFor();
+    await say(chat, "Once more!");
+    await chat.getByText(/tokens/i).filter({ hasText: /not enough|less|costs/i }).first().waitFor();
+
+    await page.reload();
+    await balance(page, 0);
+    await adjust(page, "Give", 1000, "A gift");
+    await page.getByText(`${ann.name} has 1,000 tokens now.`).waitFor();
+    await balance(page, 1000);
+
+    await chat.reload();
+    await say(chat, "And again?");
+    await chat.getByText("You said: And again?", { exact: true }).waitFor();
+    assert.equal((await ann.api("GET", "api/tokens/", null)).body.tokens, 1000 - PRICE);
+    await part(page, "Statement");
+    assert.deepEqual((await rows(page)).map((row) => row[2]), ["−100", "+1,000", "−100", "−3,900", "+4,000"]);
+    assert.match((await rows(page))[1].join(" "), /Adjustment .* A gift .*you/s);
+    await part(page, "Chats");
+    assert.deepEqual(await page.locator("summary").allInnerTexts(), ["And again?", "Hello!"]);
+    await page.locator("summary").first().click();
+    await page.getByText("You said: And again?").waitFor();
+  },
+
+  async "a balance never goes below zero, and what can't be done is said beside the field"() {
+    const ann = await newUser("ann");
+    const page = await adminPage();
+    await openUser(page, ann);
+    await adjust(page, "Take away", FIRST_GRANT + 1, "Too much");
+    await page.getByText("never goes below zero").waitFor();
+    assert.equal(await focused(page), "Tokens");
+    for (const wrong of ["0", "1.5x", "many", "-5"]) {
+      await adjust(page, "Give", wrong, "No number");
+      await page.getByText("A whole number from 1 to").waitFor();
+    }
+    await adjust(page, "Give", "2,500", "");
+    await page.getByText("Please fill this in.").waitFor();
+    await balance(page, FIRST_GRANT);
+    assert.equal((await ann.api("GET", "api/tokens/", null)).body.tokens, FIRST_GRANT);
+  },
+
+  async "an adjustment whose reply is lost happens once, however often the button is pressed"() {
+    const ann = await newUser("ann");
+    const page = await adminPage();
+    await openUser(page, ann);
+    let lost = 0;
+    await page.route("**/adjustments*", async (route) => {
+      if (lost === 2) return route.continue();
+      lost += 1;
+      await route.fetch();
+      return route.abort();
+    });
+    await adjust(page, "Give", 500, "Sent three times");
+    for (let press = 1; press < 3; press += 1) {
+      await page.getByText("however often this is sent, it happens once").waitFor();
+      await page.getByRole("button", { name: "Adjust the balance" }).click();
+    }
+    await page.getByText(`${ann.name} has 4,500 tokens now.`).waitFor();
+    assert.equal(lost, 2);
+    await balance(page, 4500);
+    // The same once more is a new one.
+    await adjust(page, "Give", 500, "Sent three times");
+    await balance(page, 5000);
+  },
+
+  async "a deactivated user is thrown out at once, and let in again when reactivated"() {
+    const bob = await newUser("bob");
+    const chat = await newPage();
+    await chat.goto(SITE);
+    await signIn(chat, bob);
+    await chat.getByRole("textbox", { name: "Your message" }).waitFor();
+
+    const page = await adminPage();
+    await openUser(page, bob);
+    await page.getByRole("region", { name: "Sessions" }).getByText("Last used").first().waitFor();
+    await decide(page, "Deactivate", "Spam");
+    await page.getByText(`${bob.name} is deactivated.`).waitFor();
+    assert.equal(await focused(page), "Reactivate");
+    await page.getByText("Nobody is signed in with this account.").waitFor();
+
+    await say(chat, "Hello?");
+    await chat.getByText("Your session has ended").waitFor();
+    await signIn(chat, bob);
+    await chat.getByText("No account has this name and password.").waitFor();
+    assert.equal((await bob.api("GET", "api/tokens/", null)).status, 401);
+
+    await decide(page, "Reactivate");
+    await page.getByText(`${bob.name} is active again.`).waitFor();
+    await signIn(chat, bob);
+    await chat.getByRole("textbox", { name: "Your message" }).waitFor();
+  },
+
+  async "a user becomes an administrator and an ordinary user again, and both take effect at once"() {
+    const carla = await newUser("carla");
+    const page = await adminPage();
+    await openUser(page, carla);
+    await decide(page, "Make an administrator", "She helps");
+    await page.getByText(`${carla.name} is an administrator now.`).waitFor();
+
+    const hers = await newPage();
+    await hers.goto(`${SITE}admin/#/figures`);
+    await signIn(hers, carla);
+    await heading(hers, "Figures");
+    await openUser(hers, carla);
+    await hers.getByText("This is your own account.").waitFor();
+    assert.equal(await hers.getByRole("button", { name: /Deactivate|ordinary/ }).count(), 0);
+    await hers.getByRole("link", { name: "Trail" }).click();
+    await heading(hers, "Trail");
+
+    await decide(page, "Make an ordinary user");
+    await page.getByText(`${carla.name} is an ordinary user now.`).waitFor();
+    await hers.getByRole("link", { name: "Chats" }).click();
+    await hers.getByText("Your session has ended.").waitFor();
+    await signIn(hers, carla);
+    await heading(hers, "Only for administrators");
+  },
+
+  async "the last administrator stays one, and is told why"() {
+    const dora = await newUser("dora");
+    const page = await adminPage();
+    await openUser(page, dora);
+    // Two administrators would have to demote each other in the same moment: the reply stands for it.
+    await page.route("**/api/admin/users/*/", (route) =>
+      route.request().method() === "PATCH" ? route.fulfill({ status: 409, json: { status: 409, code: "last_administrator", detail: "No." } }) : route.continue());
+    await page.getByRole("button", { name: "Deactivate" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Deactivate" }).click();
+    await dialog.getByText("This is the last active administrator.").waitFor();
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText("The account is active.").waitFor();
+  },
+
+  async "a session that ends leads to the door, and from there back to the same view"() {
+    const page = await adminPage("#/users?q=ro");
+    await rowsAre(page);
+    await page.context().clearCookies();
+    await page.route("**/api/admin/**", (route) => route.fulfill({ status: 401, json: { status: 401, code: "invalid_token", detail: "No." } }));
+    await page.getByRole("searchbox", { name: "Search" }).fill("roo");
+    await page.getByText("Your session has ended.").waitFor();
+    assert.equal(await focused(page), "Name or e-mail address");
+    await page.unroute("**/api/admin/**");
+    await signIn(page, admin);
+    await heading(page, "Users");
+    assert.equal(await page.getByRole("searchbox", { name: "Search" }).inputValue(), "roo");
+  },
+
+  async "users are found by how their name or address begins, page by page"() {
+    const prefix = `z${Date.now().toString(36)}`;
+    const count = 3;
+    const users = [];
+    for (let index = 0; index < count; index += 1) users.push(await newUser(prefix, { email: `m${prefix}${index}@example.com` }));
+    const page = await adminPage();
+    // Pages of two: so few users make several.
+    await page.route("**/api/admin/users/?*", (route) => route.continue({ url: route.request().url().replace("limit=25", "limit=2") }));
+    const search = page.getByRole("searchbox", { name: "Search" });
+    for (const beginning of [prefix.toUpperCase(), `m${prefix}`]) {
+      await search.fill(beginning);
+      await page.waitForURL(`**/admin/#/users?q=${beginning}`);
+      await page.getByRole("button", { name: "Show more users" }).click();
+      await page.getByRole("row").nth(count).waitFor();
+      const names = (await rows(page)).map(([name]) => name);
+      assert.deepEqual(names.toSorted(), users.map(({ name }) => name).toSorted());
+      assert.equal(await page.getByRole("button", { name: "Show more users" }).count(), 0);
+    }
+    await search.fill("nobody-is-called-this");
+    await page.getByText("Nobody begins with “nobody-is-called-this”.").waitFor();
+    await page.goBack();
+    await search.waitFor({ state: "detached" });
+    await page.goForward();
+    await page.getByText("Nobody begins with").waitFor();
+  },
+
+  async "the figures count what happened today, and are read by keyboard and as a table"() {
+    const ann = await newUser("ann");
+    const page = await adminPage("#/figures");
+    const before = await totals(page);
+    await ann.api("POST", "api/chat/", { message: "Hello!" });
+    await newUser("ann");
+    await page.getByRole("link", { name: "7 days" }).click();
+    await page.waitForURL("**/admin/#/figures?days=7");
+    await page.locator('[aria-current="true"]', { hasText: "7 days" }).waitFor();
+    assert.equal(await focused(page), "7 days");
+    await page.locator('[role="slider"][aria-valuemax="6"]').first().waitFor();
+    await page.getByRole("link", { name: "30 days" }).click();
+    await page.locator('[aria-current="true"]', { hasText: "30 days" }).waitFor();
+    await page.locator('[role="slider"][aria-valuemax="29"]').first().waitFor();
+    const after = await totals(page);
+    // Others may have lost tokens that they were granted meanwhile.
+    for (const index of [0, 1, 3]) assert(after[index] > before[index], `${before} then ${after}`);
+
+    const plot = page.getByRole("slider", { name: /^Tokens by day/ });
+    await plot.focus();
+    const today = await plot.getAttribute("aria-valuetext");
+    assert.match(today, /granted, .* spent, so far$/);
+    await page.keyboard.press("ArrowLeft");
+    assert.notEqual(await plot.getAttribute("aria-valuetext"), today);
+    await page.keyboard.press("Home");
+    assert.equal(await plot.getAttribute("aria-valuenow"), "0");
+    await page.keyboard.press("End");
+    assert.equal(await plot.getAttribute("aria-valuenow"), "29");
+
+    await page.getByText("The same numbers as a table").click();
+    assert.equal((await rows(page)).length, 30);
+    assert.match((await rows(page))[0][0], /so far/);
+    await page.getByRole("button", { name: "Chats" }).click();
+    assert.equal(await page.getByRole("columnheader", { name: "Chats" }).getAttribute("aria-sort"), "descending");
+    const chats = (await rows(page)).map((row) => number(row[2]));
+    assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
+
+    // Days that have never been counted may take more than one request.
+    let refused = 0;
+    await page.route("**/api/admin/figures/*", (route) => {
+      refused += 1;
+      return refused > 2 ? route.continue() : route.fulfill({ status: 503, headers: { "Retry-After": "1" }, json: { status: 503, code: "unavailable", detail: "No." } });
+    });
+    const other = page.getByRole("form", { name: "Other days" });
+    await other.getByLabel("From").fill("2026-01-05");
+    await other.getByLabel("To").fill("2026-01-04");
+    await other.getByRole("button", { name: "Show" }).click();
+    await other.getByText("The last day can't come before the first.").waitFor();
+    await other.getByLabel("To").fill("2026-01-14");
+    await other.getByRole("button", { name: "Show" }).click();
+    await page.waitForURL("**/admin/#/figures?from=2026-01-05&to=2026-01-14");
+    await page.getByText("Counting").waitFor();
+    await page.getByText("5 Jan 2026 to 14 Jan 2026").waitFor();
+  },
+
+  async "the trail tells what administrators did, to whom, and why"() {
+    const erin = await newUser("erin");
+    const page = await adminPage();
+    await openUser(page, erin);
+    await adjust(page, "Give", 250, "<b>Thanks</b>");
+    await page.getByText(`${erin.name} has 4,250 tokens now.`).waitFor();
+    await decide(page, "Deactivate", "A test");
+    await page.getByText(`${erin.name} is deactivated.`).waitFor();
+    await decide(page, "Reactivate");
+    await page.getByText(`${erin.name} is active again.`).waitFor();
+    await page.getByRole("link", { name: "Trail" }).click();
+    await heading(page, "Trail");
+    await rowsAre(page);
+    const acts = (await rows(page)).filter((row) => row[1].includes(erin.name)).map(([, what, by, why]) => [what, by, why]);
+    assert.deepEqual(acts, [
+      [`Reactivated ${erin.name}`, "you", "none given"],
+      [`Deactivated ${erin.name}`, "you", "A test"],
+      [`Gave 250 tokens to ${erin.name}`, "you", "<b>Thanks</b>"],
+    ]);
+    await page.getByRole("link", { name: erin.name }).first().click();
+    await heading(page, erin.name);
+  },
+
+  async "all chats are seen, newest first, and each opens to its message and answer"() {
+    const fay = await newUser("fay");
+    const page = await adminPage();
+    const text = `A <i>message</i> ${fay.name}\nin two lines`;
+    await fay.api("POST", "api/chat/", { message: text });
+    await page.getByRole("link", { name: "Chats" }).click();
+    const row = page.getByRole("listitem").filter({ hasText: fay.name }).first();
+    await row.locator("summary").focus();
+    await page.keyboard.press("Enter");
+    await row.getByText(`You said: ${text}`).waitFor();
+    await row.getByRole("link", { name: fay.name }).click();
+    await heading(page, fay.name);
+  },
+
+  async "lists are exported to files, with progress, and what is cut off is noticed"() {
+    const gil = await newUser("gil");
+    await gil.api("POST", "api/chat/", { message: "For the export" });
+    const page = await adminPage("#/export");
+    const today = new Date().toISOString().slice(0, 10);
+    for (const [list, holds] of [["users", gil.name], ["chats", "For the export"], ["ledger", gil.id]]) {
+      await page.getByLabel("What").selectOption(list);
+      await page.getByLabel("From").fill(today);
+      const coming = page.waitForEvent("download");
+      await page.getByRole("button", { name: "Export CSV" }).click();
+      const file = await coming;
+      assert.equal(file.suggestedFilename(), `${list}-from-${today}.csv`);
+      const text = await readFile(await file.path(), "utf8");
+      // What stands between quotes may have lines of its own.
+      const lines = text.replaceAll(/"[^"]*"/g, "").match(/\n/g).length;
+      assert(text.includes(holds) && text.endsWith("\r\n"), text.slice(0, 200));
+      await page.getByRole("region", { name: "Export" }).getByText(new RegExp(`${list}-from-${today}.csv: .* ${(lines - 1).toLocaleString("en")} rows`)).waitFor();
+    }
+    await page.getByLabel("To").fill("2020-01-01");
+    await page.getByRole("button", { name: "Export CSV" }).click();
+    await page.getByText("The last day can't come before the first.").waitFor();
+    await page.getByLabel("To").fill("");
+
+    await page.route("**/export/*", (route) => route.fulfill({ contentType: "text/csv", body: "id,name\r\n1,half a r" }));
+    await page.getByRole("button", { name: "Export CSV" }).click();
+    await page.getByText("was cut off before its end").waitFor();
+    const keeping = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Keep what came" }).click();
+    assert.match((await keeping).suggestedFilename(), /-cut-off\.csv$/);
+    await page.unroute("**/export/*");
+    await page.route("**/export/*", () => {});
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("progressbar").waitFor();
+    await page.getByRole("button", { name: "Cancel" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText("Cancelled after 0 bytes.").waitFor();
+    assert.match(await focused(page), /^Cancelled/);
+  },
+
+  async "a statement is downloaded whole, however many pages it has"() {
+    const hal = await newUser("hal");
+    for (let chat = 0; chat < 5; chat += 1) await hal.api("POST", "api/chat/", { message: `Chat ${chat}` });
+    const page = await adminPage();
+    await openUser(page, hal);
+    await part(page, "Statement");
+    await page.route("**/ledger?*", (route) => route.continue({ url: route.request().url().replace("limit=100", "limit=2") }));
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download CSV" }).click();
+    const file = await coming;
+    assert.equal(file.suggestedFilename(), `statement-${hal.name}.csv`);
+    const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
+    assert.equal(lines.length, 1 + 6);
+    assert.equal(lines.filter((line) => line.startsWith("id,")).length, 1);
+  },
+
+  async "a keyboard is enough"() {
+    const page = await adminPage();
+    await rowsAre(page);
+    await page.reload();
+    await rowsAre(page);
+    await page.keyboard.press("Tab");
+    assert.equal(await focused(page), "Skip to the content");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    await page.keyboard.press("Tab");
+    assert.equal(await focused(page), "Search");
+    await page.getByRole("link", { name: "Export" }).focus();
+    await page.keyboard.press("Enter");
+    await heading(page, "Export");
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1");
+    assert.equal(await page.title(), "Export · Farebox administration");
+  },
+
+  async "what breaks is said in words, and can be tried again"() {
+    const page = await adminPage("#/export");
+    await page.route("**/api/admin/**", (route) => route.abort());
+    for (const view of ["Users", "Chats", "Trail", "Figures"]) {
+      await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: view }).click();
+      await heading(page, view);
+      await page.getByRole("alert").getByText("can't be reached").first().waitFor();
+    }
+    await page.unroute("**/api/admin/**");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("slider").first().waitFor();
+    await page.goto(`${SITE}admin/#/users/00000000-0000-7000-8000-000000000000`);
+    await heading(page, "Not found");
+    await page.goto(`${SITE}admin/#/nowhere`);
+    await heading(page, "Nothing is here");
+  },
+
+  async "every view is accessible and fits, in both colours, wide and narrow"() {
+    const ida = await newUser("ida");
+    await ida.api("POST", "api/chat/", { message: "A word ".repeat(200) });
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [1280, 320]) {
+        const page = await newPage({ colorScheme, viewport: { width, height: 800 } });
+        await page.goto(`${SITE}admin/`);
+        await heading(page, "Sign in");
+        await looksRight(page, `admin-door-${width}-${colorScheme}`);
+        await signIn(page, admin);
+        await rowsAre(page);
+        await looksRight(page, `admin-users-${width}-${colorScheme}`);
+        await openUser(page, ida);
+        await looksRight(page, `admin-user-${width}-${colorScheme}`);
+        await page.getByRole("button", { name: "Deactivate" }).click();
+        await page.getByRole("dialog").waitFor();
+        await looksRight(page, `admin-dialog-${width}-${colorScheme}`);
+        await page.keyboard.press("Escape");
+        await part(page, "Statement");
+        await looksRight(page, `admin-statement-${width}-${colorScheme}`);
+        await part(page, "Chats");
+        await page.locator("summary").first().click();
+        await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
+        for (const [view, sign] of [["chats", "summary"], ["trail", "tbody tr, .empty"], ["figures", ".plot text"], ["export", "select"]]) {
+          await page.goto(`${SITE}admin/#/${view}`);
+          await page.locator(sign).first().waitFor();
+          if (view === "figures") await page.getByText("The same numbers as a table").click();
+          await looksRight(page, `admin-${view}-${width}-${colorScheme}`);
+        }
+      }
+    }
+  },
+});
+
+// --- What journeys are made of -------------------------------------------------------------------------------------------------------
+
+/** A page of its own browser, in which the administrator is signed in. */
+async function adminPage(place = "#/users") {
+  const page = await newPage();
+  await page.goto(`${SITE}admin/${place}`);
+  await signIn(page, admin);
+  await page.getByRole("navigation", { name: "Administration" }).waitFor();
+  return page;
+}
+
+async function signIn(page, { name, password }) {
+  await page.getByLabel("Name or e-mail address").fill(name);
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+}
+
+async function openUser(page, { id, name }) {
+  await page.goto(`${SITE}admin/#/users/${id}`);
+  await heading(page, name);
+}
+
+/** Another part of a user's page. */
+async function part(page, name) {
+  const parts = page.getByRole("navigation", { name: /^About / });
+  await parts.getByRole("link", { name }).click();
+  await parts.locator('[aria-current="page"]', { hasText: name }).waitFor();
+  await page.locator("tbody tr, .admin-chat").first().waitFor();
+}
+
+async function adjust(page, direction, tokens, reason) {
+  await page.getByLabel(direction, { exact: true }).check();
+  await page.getByLabel("Tokens", { exact: true }).fill(String(tokens));
+  await page.getByRole("region", { name: "Adjust the balance" }).getByLabel("Reason").fill(reason);
+  await page.getByRole("button", { name: "Adjust the balance" }).click();
+}
+
+/** Presses a button of a user's standing, and says yes. */
+async function decide(page, action, reason = "") {
+  await page.getByRole("region", { name: "Standing" }).getByRole("button", { name: action }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Reason").fill(reason);
+  await dialog.getByRole("button", { name: action }).click();
+  await dialog.waitFor({ state: "detached" });
+}
+
+async function say(page, text) {
+  await page.getByRole("textbox", { name: "Your message" }).fill(text);
+  await page.getByRole("button", { name: "Send" }).click();
+}
+
+async function heading(page, name) {
+  await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+}
+
+async function balance(page, tokens) {
+  await page.getByText(`${tokens.toLocaleString("en")} tokens left`).waitFor();
+}
+
+async function rowsAre(page) {
+  await page.locator("tbody tr").first().waitFor();
+}
+
+/** The texts of a table's cells. */
+function rows(page) {
+  return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
+}
+
+async function totals(page) {
+  await page.locator(".stat-value").first().waitFor();
+  return (await page.locator(".stat-value").allInnerTexts()).map(number);
+}
+
+function number(text) {
+  return Number(text.replaceAll(",", ""));
+}
+
+/** What the element that has the focus is called. */
+function focused(page) {
+  return page.evaluate(() => {
+    const { activeElement: element } = document;
+    return (element.labels?.[0]?.firstChild ?? element).textContent.trim();
+  });
+}

@@ -1,0 +1,116 @@
+// What journeys are made of: a browser, people with accounts, and what is held against every page that they open.
+//
+// SITE is where the pages are, TOOLS the folder with playwright-core and axe-core, SCREENS the one for screenshots. A journey fails where its
+// page writes an error to the console, violates its policy, throws, or misses a file.
+
+import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3" } = process.env;
+
+/** Where the pages are, with a slash at the end. */
+export const SITE = new URL("./", site).href;
+
+const require = createRequire(path.resolve(TOOLS, "package.json"));
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+mkdirSync(SCREENS, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+
+/** The pages of a journey, and what was wrong with them. */
+const journey = new AsyncLocalStorage();
+
+/** Runs these journeys, a few at once: `{"what happens": async () => ..}`. Arguments of the script choose those whose names hold one of them. */
+export async function journeys(all) {
+  const chosen = process.argv.slice(2);
+  const waiting = Object.entries(all).filter(([name]) => chosen.length === 0 || chosen.some((part) => name.includes(part)));
+  const failed = [];
+  const run = async () => {
+    for (let next; (next = waiting.shift()); ) {
+      const [name, travel] = next;
+      const state = { name, pages: [], wrong: [] };
+      const began = performance.now();
+      try {
+        await journey.run(state, () => travel());
+        assert.deepEqual(state.wrong, [], "what the browser complained of");
+      } catch (error) {
+        failed.push(name);
+        console.log(`\n${error.stack}\n${state.wrong.join("\n")}`);
+        for (const [index, page] of state.pages.entries()) {
+          await page.screenshot({ path: `${SCREENS}/failed-${failed.length}-${index}.png` }).catch(() => {});
+        }
+      }
+      console.log(`${failed.includes(name) ? "FAILED" : "ok"}  ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+      await Promise.all(state.pages.map((page) => page.context().close().catch(() => {})));
+    }
+  };
+  await Promise.all(Array.from({ length: Number(AT_ONCE) }, run));
+  await browser.close();
+  if (failed.length > 0) process.exit(1);
+}
+
+/** A page in a browser of its own, or in the one of `beside`. */
+export async function newPage({ beside, ...options } = {}) {
+  const context = beside ? beside.context() : await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
+  context.setDefaultTimeout(15_000);
+  const page = await context.newPage();
+  const state = journey.getStore();
+  state.pages.push(page);
+  page.on("console", (message) => {
+    // The browser's own note of a reply that is no success: those of files are held against the page below.
+    const refused = message.text().startsWith("Failed to load resource");
+    if (["error", "warning"].includes(message.type()) && !refused) state.wrong.push(`${message.type()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => state.wrong.push(error.stack));
+  page.on("response", (response) => {
+    const { pathname } = new URL(response.url());
+    if (response.status() >= 400 && !/^\/(api|v1)\//.test(pathname)) state.wrong.push(`${response.status()} ${pathname}`);
+  });
+  return page;
+}
+
+let people = 0;
+
+/** Somebody with an account: `{name, password, email, id, api}`, where `api(method, path, body)` asks as them and gives `{status, body}`. */
+export async function newUser(prefix, { email } = {}) {
+  const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
+  const password = "correct horse battery staple";
+  const { status, body } = await ask("POST", "api/register/", { username: name, password, email });
+  assert.equal(status, 201, JSON.stringify(body));
+  return { name, password, email, id: body.id, api: (method, path, data) => ask(method, path, data, body.token) };
+}
+
+/** The API as somebody who signs in. */
+export async function signedInApi({ name, password }) {
+  const { body } = await ask("POST", "api/login/", { username: name, password });
+  return (method, path, data) => ask(method, path, data, body.token);
+}
+
+/** Asks the API beside the browser. */
+export async function ask(method, path, body, token) {
+  const headers = { ...(body ? { "Content-Type": "application/json" } : {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  const response = await fetch(new URL(path, SITE), { method, headers, body: body && JSON.stringify(body) });
+  const text = await response.text();
+  return { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
+}
+
+/** Holds accessibility and width against what is shown, and keeps a picture of it. */
+export async function looksRight(page, name) {
+  // Messages that go by themselves are looked at where they come.
+  await page.waitForFunction(() => !document.querySelector(".skeletons"));
+  await page.screenshot({ path: `${SCREENS}/${name}.png` });
+  await page.evaluate(axe);
+  // Preloaded, a sheet that another one imports would be written into the page, which the policy refuses. No rule that runs reads it.
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], preload: false }));
+  const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
+  assert.deepEqual(found, [], `${name}: findings of axe`);
+  const { needs, has } = await page.evaluate(() => ({ needs: document.documentElement.scrollWidth, has: innerWidth }));
+  assert(needs <= has, `${name}: ${needs} pixels wide where there are ${has}`);
+}

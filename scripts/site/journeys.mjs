@@ -1,0 +1,732 @@
+// Journeys of people through the chat page and the documentation, in a browser, over the site as it is served. DATA is its data folder, with the mails that it would
+// send, and FAREBOX its binary, which gives and takes tokens.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFile, readdir } from "node:fs/promises";
+import path from "node:path";
+
+import { SITE, ask, journeys, newPage, newUser } from "./browser.mjs";
+import { newWire } from "./wire.mjs";
+
+const { DATA, FAREBOX } = process.env;
+const [PRICE, FIRST_GRANT] = [100, 4000];
+
+await journeys({
+  async "somebody opens an account, asks, and reads the answer while it is written"() {
+    const page = await newPage();
+    await page.goto(SITE);
+    await heading(page, "Sign in");
+    await page.getByRole("link", { name: "Open an account" }).click();
+    await heading(page, "Open an account");
+    const name = `Ann${Date.now().toString(36)}`;
+    await page.getByLabel("Name", { exact: true }).fill(name);
+    await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
+    await page.getByRole("button", { name: "Open account" }).click();
+    await heading(page, "What would you like to know?");
+    assert.equal(await focused(page), "Your message");
+    await balance(page, FIRST_GRANT);
+
+    await watchAnnouncements(page);
+    await say(page, "Slowly one two three four five six seven eight");
+    await page.getByRole("button", { name: "Stop" }).waitFor();
+    await said(page, "Slowly one").waitFor();
+    assert(!(await answer(page).innerText()).includes("eight"), "it is not all here yet");
+    await answered(page);
+    await balance(page, FIRST_GRANT - PRICE);
+    await page.getByText(`An answer costs ${PRICE} tokens`).waitFor();
+    assert.match(await page.title(), /^Slowly one/);
+    assert.match(page.url(), /#\/c\/[0-9a-f-]{36}$/);
+    // It is told once it is finished, and not word by word.
+    await page.waitForFunction(() => globalThis.announced.some((text) => text.includes("seven eight")));
+    const told = await page.evaluate(() => globalThis.announced.filter((text) => text.includes("You said")));
+    assert.equal(told.length, 1, told.join("\n"));
+    assert.match(told[0], /seven eight/);
+
+    await page.reload();
+    await said(page, "Slowly one").waitFor();
+    await balance(page, FIRST_GRANT - PRICE);
+    await say(page, "And now?");
+    await said(page, "And now?").waitFor();
+    assert.equal(await page.getByRole("navigation", { name: "Conversations" }).getByRole("listitem").count(), 1);
+    const storage = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+    assert(!storage.includes("eyJ"), "no script can read a token that lasts");
+  },
+
+  async "what is wrong with a form is said beside its fields, and nothing typed is lost"() {
+    const ann = await newUser("ann");
+    const page = await newPage();
+    await page.goto(`${SITE}#/register`);
+    await page.getByRole("button", { name: "Open account" }).click();
+    assert.equal(await page.getByText("Please fill this in.").count(), 2);
+    assert.equal(await focused(page), "Name");
+    await page.getByLabel("Name", { exact: true }).fill(ann.name);
+    await page.getByLabel("E-mail address").fill("nonsense");
+    await page.getByLabel("Password", { exact: true }).fill("short");
+    await page.getByRole("button", { name: "Open account" }).click();
+    await page.getByText("A password has at least 8 characters.").waitFor();
+    assert.match(await described(page.getByLabel("Password", { exact: true })), /at least 8 characters\.$/);
+    assert.match(await described(page.getByLabel("E-mail address")), /^For a forgotten password\. .+/);
+    assert.equal(await focused(page), "E-mail address");
+    await page.getByLabel("E-mail address").fill("");
+    await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
+    await page.getByRole("button", { name: "Open account" }).click();
+    await page.getByText("Another account has this name. Choose another one.").waitFor();
+    assert.equal(await focused(page), "Name");
+
+    await page.getByRole("link", { name: "Sign in" }).click();
+    await signIn(page, { ...ann, password: "not this one" });
+    await page.getByRole("alert").getByText("No account has this name and password.").waitFor();
+    assert.equal(await page.getByLabel("Name or e-mail address").inputValue(), ann.name);
+    await page.getByRole("button", { name: "Show password" }).click();
+    assert.equal(await page.getByLabel("Password", { exact: true }).getAttribute("type"), "text");
+    await page.getByLabel("Password", { exact: true }).fill(ann.password);
+    await page.keyboard.press("Enter");
+    await heading(page, "What would you like to know?");
+  },
+
+  async "an answer in Markdown is shown as such, and nothing in it is run"() {
+    const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
+    await say(page, "Markdown please");
+    await answered(page);
+    const said = answer(page);
+    assert.deepEqual(await said.getByRole("heading").allInnerTexts(), ["A title"]);
+    assert.equal(await said.getByRole("row").count(), 3);
+    assert.equal(await said.locator("strong, em").count(), 2);
+    assert.deepEqual(await said.getByRole("link").evaluateAll((links) => links.map(({ href, rel }) => [href, rel])), [["https://example.com/path", "noopener noreferrer nofollow"]]);
+    assert.equal(await said.locator("img, script").count(), 0);
+    await said.getByText("<img src=x onerror=alert(1)>").waitFor();
+    await said.getByRole("button", { name: "Copy", exact: true }).click();
+    await said.getByText("Copied").waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'for way in ways:\n    print(f"{way} <b>is</b> a way")');
+    await said.getByRole("button", { name: "Copy the answer" }).click();
+    await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith("# A title"));
+  },
+
+  async "an answer that is stopped is charged once, and shown whole when asked for"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, "Slowly one two three four five six seven eight nine ten eleven twelve");
+    await said(page, "Slowly one").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("You stopped here.").waitFor();
+    assert(!(await answer(page).innerText()).includes("twelve"));
+    // Asked for at once, it waits until the answer that goes on is finished.
+    await page.getByRole("button", { name: "Show the whole answer" }).click();
+    await answered(page);
+    assert.match(await answer(page).innerText(), /twelve/);
+    await balance(page, FIRST_GRANT - PRICE);
+    await say(page, "And then?");
+    await said(page, "And then?").waitFor();
+    assert.equal((await ann.api("GET", "api/conversations/")).body.length, 1);
+    assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-PRICE, -PRICE, FIRST_GRANT]);
+  },
+
+  async "a connection that breaks in the middle of an answer costs one chat, however often it is asked again"() {
+    const ann = await newUser("ann");
+    const wire = await newWire();
+    const page = await chatPage(ann, { url: wire.url });
+    await say(page, "Slowly one two three four five six seven eight nine ten");
+    await said(page, "Slowly one").waitFor();
+    wire.lose(true);
+    wire.cut();
+    await page.getByText("The answer broke off. The connection broke before everything had come.").waitFor();
+    await page.getByText("answered once and charged once").waitFor();
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.getByText("The server can't be reached.").waitFor();
+    wire.lose(false);
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await answered(page);
+    assert.match(await answer(page).innerText(), /ten/);
+    await balance(page, FIRST_GRANT - PRICE);
+    assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-PRICE, FIRST_GRANT]);
+  },
+
+  async "an AI that fails or breaks off takes nothing, and is asked again with one press"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. The AI did not answer\. Nothing was charged/]]) {
+      await say(page, message);
+      await page.getByRole("alert").getByText(sign).waitFor();
+      await page.getByRole("button", { name: "Ask again" }).click();
+      await said(page, `${message}`).waitFor();
+      await answered(page);
+    }
+    await balance(page, FIRST_GRANT - 2 * PRICE);
+    assert.equal(await page.getByRole("alert").count(), 0);
+  },
+
+  async "whoever runs low is told, and whoever is out keeps the message and goes on with new tokens"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, "Hello!");
+    await answered(page);
+    manage("adjust", ann.name, String(-(FIRST_GRANT - 3 * PRICE)), "--reason", "for a test");
+    await say(page, "How many are left?");
+    await page.getByText("Your tokens are enough for 1 more chat.").waitFor();
+    await say(page, "The last one");
+    await page.getByText("Your balance of 0 tokens is less than a chat costs (100).").waitFor();
+    await say(page, "One too many");
+    await page.getByText("You have too few tokens for this.").waitFor();
+    assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
+    assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it stands in the box alone");
+    await page.reload();
+    await said(page, "The last one").waitFor();
+    assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
+    manage("adjust", ann.name, "1000", "--reason", "a gift");
+    await page.getByRole("button", { name: "Send" }).click();
+    await said(page, "One too many").waitFor();
+    await balance(page, 900);
+  },
+
+  async "every refusal is told in words, and sent again under the same key"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const keys = [];
+    const refusals = [
+      [503, "unavailable", "The store did not confirm in time.", "2"],
+      [504, "ai_timed_out", "The AI did not answer in time. Nothing was charged.", null],
+      [429, "too_many_chats", "Too many chats of this account are waiting.", "1"],
+      [409, "idempotency_key_running", "This request was sent before and is still running.", "1"],
+    ];
+    await page.route("**/api/chat/stream/", (route) => {
+      keys.push(route.request().headers()["idempotency-key"]);
+      const [status, code, detail, seconds] = refusals[keys.length - 1] ?? [];
+      if (!status) return route.continue();
+      const headers = seconds ? { "Retry-After": seconds } : {};
+      return route.fulfill({ status, headers, contentType: "application/problem+json", body: JSON.stringify({ status, code, detail }) });
+    });
+    await say(page, "Is anybody there?");
+    for (const [, code, detail, seconds] of refusals.slice(0, 3)) {
+      await page.getByText(detail).waitFor();
+      assert.equal(await page.getByText("charged once").count(), code === "unavailable" ? 1 : 0);
+      if (seconds) await page.getByRole("button", { name: `Ask again in ${seconds} s` }).waitFor();
+      await page.getByRole("button", { name: "Ask again", exact: true }).click();
+    }
+    // What runs already is waited for without a word from anybody.
+    await said(page, "Is anybody there?").waitFor();
+    assert.equal(keys.length, refusals.length + 1);
+    assert.equal(new Set(keys).size, 1);
+    await page.unroute("**/api/chat/stream/");
+
+    await say(page, "x".repeat(8001));
+    await page.getByText("A message has at most 8000 characters.").waitFor();
+    assert.equal((await page.getByLabel("Your message").inputValue()).length, 8001);
+    await page.getByLabel("Your message").fill("short");
+    assert.equal(await page.getByText("A message has at most").count(), 0);
+  },
+
+  async "a page that is closed in the middle of an answer loses nothing"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, "Slowly one two three four five six seven eight");
+    await said(page, "Slowly one").waitFor();
+    await page.reload();
+    const waiting = page.getByRole("navigation", { name: "Conversations" }).getByRole("link", { name: "Slowly one" });
+    await waiting.first().click();
+    await page.getByText("This page was left before the whole answer had come.").waitFor();
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await answered(page);
+    assert.match(await answer(page).innerText(), /eight/);
+    await balance(page, FIRST_GRANT - PRICE);
+
+    await say(page, "Slowly nine ten eleven and so on, up to a number that takes its time: twelve thirteen");
+    await said(page, "Slowly nine").waitFor();
+    await page.goto(`${SITE}#/history`);
+    await heading(page, "History");
+    await page.getByText("is answered.").waitFor();
+    await page.getByRole("button", { name: "Show", exact: true }).click();
+    await page.locator(".prose", { hasText: "twelve thirteen" }).waitFor();
+    await page.getByLabel("Your message").fill("half a thou");
+    await page.reload();
+    await page.locator(".prose", { hasText: "twelve thirteen" }).waitFor();
+    assert.equal(await page.getByLabel("Your message").inputValue(), "half a thou");
+  },
+
+  async "conversations are listed page by page, renamed, gone on with and deleted"() {
+    const ann = await newUser("ann");
+    for (let number = 0; number < 33; number += 1) await ann.api("POST", "api/chat/", { message: `Talk ${number}` });
+    const page = await chatPage(ann);
+    const list = page.getByRole("navigation", { name: "Conversations" });
+    await list.getByRole("link", { name: "Talk 32" }).waitFor();
+    assert.equal(await list.getByRole("listitem").count(), 30);
+    await list.getByRole("button", { name: "Show more" }).click();
+    await list.getByRole("link", { name: "Talk 0", exact: true }).click();
+    await heading(page, "Talk 0");
+    await said(page, "Talk 0").waitFor();
+    assert.equal(await list.getByRole("listitem").count(), 33);
+    await say(page, "Once more");
+    await said(page, "Once more").waitFor();
+    assert.equal(await list.getByRole("listitem").first().innerText(), "Talk 0");
+
+    await page.getByRole("button", { name: "More about this conversation" }).click();
+    await page.getByRole("button", { name: "Rename" }).click();
+    await page.getByRole("dialog").getByLabel("Title").fill("Fares & <b>tickets</b>");
+    await page.keyboard.press("Enter");
+    await heading(page, "Fares & <b>tickets</b>");
+    assert.equal(await list.getByRole("listitem").first().innerText(), "Fares & <b>tickets</b>");
+
+    await page.getByRole("button", { name: "More about this chat" }).last().click();
+    await page.getByRole("button", { name: "Delete this chat" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await said(page, "Once more").waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "More about this conversation" }).click();
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await heading(page, "What would you like to know?");
+    assert.equal(await list.getByRole("link", { name: "Fares" }).count(), 0);
+    assert.equal((await ann.api("GET", "api/conversations/?limit=100")).body.length, 32);
+  },
+
+  async "a conversation that another device deletes is told, and the message goes to a new one"() {
+    const ann = await newUser("ann");
+    const { body: chat } = await ann.api("POST", "api/chat/", { message: "First" });
+    const page = await chatPage(ann, { place: `#/c/${chat.conversation_id}` });
+    await said(page, "First").waitFor();
+    await ann.api("DELETE", `api/conversations/${chat.conversation_id}/`);
+    await say(page, "Second");
+    await page.getByText("No conversation of yours has this id, or it was deleted.").waitFor();
+    await page.getByRole("button", { name: "Ask in a new chat" }).click();
+    await heading(page, "What would you like to know?");
+    assert.equal(await page.getByLabel("Your message").inputValue(), "Second");
+    await page.goto(`${SITE}#/c/${chat.conversation_id}`);
+    await heading(page, "Not found");
+  },
+
+  async "earlier chats of a long conversation come when they are asked for"() {
+    const ann = await newUser("ann");
+    const { body: first } = await ann.api("POST", "api/chat/", { message: "Number 0" });
+    for (let number = 1; number < 25; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
+    const page = await chatPage(ann, { place: `#/c/${first.conversation_id}` });
+    await said(page, "Number 24").waitFor();
+    assert.equal(await page.locator(".turn").count(), 20);
+    await page.getByRole("button", { name: "Show earlier chats" }).click();
+    await said(page, "Number 0", true).waitFor();
+    assert.deepEqual((await page.locator(".said p").allInnerTexts()).slice(0, 3), ["Number 0", "Number 1", "Number 2"]);
+    await page.locator("main").evaluate((main) => (main.scrollTop = 0));
+    await page.getByRole("button", { name: "To the newest" }).click();
+    await page.getByRole("button", { name: "To the newest" }).waitFor({ state: "hidden" });
+  },
+
+  async "the history is searched, and what is found is marked and opened"() {
+    const ann = await newUser("ann");
+    for (const message of ["The zebra crosses", "A lion sleeps", "ZEBRAS again"]) await ann.api("POST", "api/chat/", { message });
+    const page = await chatPage(ann, { place: "#/history" });
+    await heading(page, "History");
+    await page.getByText("A lion sleeps").first().waitFor();
+    await page.getByLabel("Search messages and answers").fill("zebra");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/#/history?q=zebra");
+    await page.locator("mark").first().waitFor();
+    const found = page.locator(".chat-row");
+    assert.equal(await found.count(), 2);
+    assert.deepEqual(await found.first().locator("mark").allInnerTexts(), ["ZEBRA", "ZEBRA"]);
+    await found.last().locator("summary").click();
+    await found.last().locator(".prose").getByText("You said: The zebra crosses").waitFor();
+    await found.last().getByRole("link", { name: "Open" }).click();
+    await heading(page, "The zebra crosses");
+    await page.goBack();
+    assert.equal(await page.getByLabel("Search messages and answers").inputValue(), "zebra");
+    await page.getByRole("link", { name: "All chats" }).click();
+    await page.getByText("A lion sleeps").first().waitFor();
+    await page.locator(".chat-row").first().getByRole("button", { name: "Delete this chat" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("The chat is deleted.").first().waitFor();
+    assert.equal((await ann.api("GET", "api/chat/")).body.length, 2);
+    await page.goto(`${SITE}#/history?q=giraffe`);
+    await page.getByText("Nothing holds “giraffe”").waitFor();
+  },
+
+  async "the statement shows every token, and is downloaded whole"() {
+    const ann = await newUser("ann");
+    for (let number = 0; number < 4; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
+    manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
+    const page = await newPage();
+    // Pages of two: so few rows make several.
+    await page.route("**/api/user/ledger/?limit*", (route) => route.continue({ url: route.request().url().replace(/limit=\d+/, "limit=2") }));
+    await page.goto(`${SITE}#/statement`);
+    await signIn(page, ann);
+    await heading(page, "Statement");
+    for (let rows = 2; rows < 6; rows += 2) {
+      await page.getByRole("row").nth(rows).waitFor();
+      await page.getByRole("button", { name: "Show more" }).click();
+    }
+    await page.getByText("Grant for a new account").waitFor();
+    const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
+    assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["Chat", "−100", "3,600"], ["Chat", "−100", "3,700"], ["Chat", "−100", "3,800"], ["Chat", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download as CSV" }).click();
+    const file = await coming;
+    assert.equal(file.suggestedFilename(), "farebox-statement.csv");
+    const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
+    assert.equal(lines.length, 1 + rows.length);
+    assert.equal(lines.filter((line) => line.startsWith("id,")).length, 1);
+  },
+
+  async "an address is proved by its mail, and a forgotten password replaced by another"() {
+    const email = `ann${Date.now().toString(36)}@example.com`;
+    const ann = await newUser("ann", { email });
+    const page = await chatPage(ann, { place: "#/account" });
+    await page.getByText("not verified").waitFor();
+    await page.getByRole("button", { name: "Send the mail again" }).click();
+    await page.getByText(/A mail is on its way to|A mail is on its way already/).waitFor();
+    await page.goto(await mailedLink(email, "verify-email"));
+    await heading(page, "Verify your address");
+    await page.getByRole("button", { name: "Verify my address" }).click();
+    await page.getByText(`${email} is verified.`).waitFor();
+    await page.goto(`${SITE}#/account`);
+    await page.getByText("verified", { exact: true }).waitFor();
+
+    const lost = await newPage();
+    await lost.goto(`${SITE}#/sign-in`);
+    await lost.getByRole("link", { name: "Forgotten your password?" }).click();
+    await lost.getByLabel("E-mail address").fill(email);
+    await lost.keyboard.press("Enter");
+    await lost.getByText("a mail is on its way", { exact: false }).waitFor();
+    const link = await mailedLink(email, "reset-password");
+    await lost.goto(link);
+    await lost.getByLabel("New password").fill("password1");
+    await lost.getByRole("button", { name: "Change password" }).click();
+    await lost.locator(".field-error").waitFor();
+    await lost.getByLabel("New password").fill("a better horse with a battery");
+    await lost.keyboard.press("Enter");
+    await heading(lost, "Sign in");
+    await signIn(lost, { name: email, password: "a better horse with a battery" });
+    await heading(lost, "What would you like to know?");
+    // Whoever was signed in with the old one is not any more.
+    await page.goto(`${SITE}#/history`);
+    await page.getByText("Your session has ended.").waitFor();
+    await page.goto(link);
+    await page.getByLabel("New password").fill("yet another horse");
+    await page.keyboard.press("Enter");
+    await page.getByText("This link was used, is too old, or was never mailed.").waitFor();
+    await page.getByRole("link", { name: "Ask for a new mail" }).click();
+    await heading(page, "Forgotten password");
+    await page.goto(`${SITE}#/verify-email`);
+    await page.getByText("lacks the end of the mailed link").waitFor();
+  },
+
+  async "names, address and password are changed, and a wrong password is said beside its field"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { place: "#/account" });
+    const other = await chatPage(ann);
+    await page.getByLabel("First name").fill("Ann");
+    await page.getByLabel("Last name").fill("Smith");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Your name is saved.").waitFor();
+    await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
+
+    const address = page.getByRole("region", { name: "E-mail address" });
+    await address.getByLabel("Address", { exact: true }).fill(`${ann.name}@example.com`);
+    await address.getByLabel("Current password").fill("not this one");
+    await address.getByRole("button", { name: "Add address" }).click();
+    await address.getByText("This is not the account's current password. Nothing was changed.").waitFor();
+    await address.getByLabel("Current password").fill(ann.password);
+    await page.keyboard.press("Enter");
+    await address.getByText(`${ann.name}@example.com`).first().waitFor();
+
+    const password = page.getByRole("region", { name: "Password" });
+    await password.getByLabel("Current password").fill(ann.password);
+    await password.getByLabel("New password").fill("another horse and battery");
+    await password.getByRole("button", { name: "Change password" }).click();
+    await page.getByText("Your password is changed.").waitFor();
+    await page.reload();
+    await heading(page, "Profile");
+    await say(other, "Still here?");
+    await other.getByText("Your session has ended.").waitFor();
+    await signIn(other, { ...ann, password: "another horse and battery" });
+    await other.getByRole("link", { name: "Still here?" }).click();
+    await other.getByRole("button", { name: "Ask again" }).click();
+    await said(other, "Still here?").waitFor();
+  },
+
+  async "sessions are ended one by one and all at once"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { place: "#/account/sessions" });
+    const other = await chatPage(ann);
+    await page.reload();
+    const list = page.getByRole("region", { name: "Sessions" }).getByRole("listitem");
+    await list.nth(2).waitFor();
+    await list.filter({ hasText: "Chrome on" }).getByRole("button", { name: /^End the session/ }).first().click();
+    await page.getByRole("dialog").getByRole("button", { name: "End session" }).click();
+    await page.getByText("The session has ended.").first().waitFor();
+    assert.equal(await list.count(), 2);
+    await other.goto(`${SITE}#/statement`);
+    await other.getByText("Your session has ended.").waitFor();
+    await signIn(other, ann);
+    await heading(other, "Statement");
+    await page.getByRole("button", { name: "Sign out everywhere" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Sign out everywhere" }).click();
+    await heading(page, "Sign in");
+    await other.goto(`${SITE}#/history`);
+    await other.getByText("Your session has ended.").waitFor();
+  },
+
+  async "an API key is shown once, opens OpenAI's API, and is dead when revoked"() {
+    const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
+    await page.getByRole("button", { name: "New key" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Make key" }).click();
+    await dialog.getByText("Please fill this in.").waitFor();
+    await dialog.getByLabel("Name").fill("build server");
+    await dialog.getByRole("button", { name: "Make key" }).click();
+    const key = await dialog.getByLabel("API key").inputValue();
+    assert.match(key, /^sk-/);
+    assert.equal(await focused(page), "Copy");
+    await dialog.getByRole("button", { name: "Done" }).click();
+    await page.getByText("build server").waitFor();
+    await page.getByText(`base_url="${SITE}v1"`).waitFor();
+    const chat = () => ask("POST", "v1/chat/completions", { model: "any", messages: [{ role: "user", content: "Hello!" }] }, key);
+    assert.equal((await chat()).body.choices[0].message.content, "You said: Hello!");
+    await page.getByRole("button", { name: "Revoke build server" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByText("No API keys").waitFor();
+    assert.equal((await chat()).status, 401);
+    await page.goto(`${SITE}#/history`);
+    await page.getByText("by a program").waitFor();
+  },
+
+  async "everything is taken along, and the account deleted"() {
+    const ann = await newUser("ann");
+    await ann.api("POST", "api/chat/", { message: "Remember me" });
+    const page = await chatPage(ann, { place: "#/account/data" });
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download everything" }).click();
+    const kept = JSON.parse(await readFile(await (await coming).path(), "utf8"));
+    assert.equal(kept.chats[0].message, "Remember me");
+
+    await page.getByRole("button", { name: "Delete my account" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Your password").fill("not this one");
+    await dialog.getByRole("button", { name: "Delete for good" }).click();
+    await dialog.getByText("This is not the account's current password.").waitFor();
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    assert.equal(await focused(page), "Delete my account");
+    await page.getByRole("button", { name: "Delete my account" }).click();
+    await dialog.getByLabel("Your password").fill(ann.password);
+    await page.keyboard.press("Enter");
+    await heading(page, "Sign in");
+    await signIn(page, ann);
+    await page.getByText("No account has this name and password.").waitFor();
+  },
+
+  async "two tabs are one session: both go in and out together"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const second = await newPage({ beside: page });
+    await second.goto(`${SITE}#/statement`);
+    await heading(second, "Statement");
+    await page.getByRole("button", { name: "Your account" }).click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await heading(page, "Sign in");
+    await heading(second, "Sign in");
+    await signIn(page, ann);
+    await heading(second, "What would you like to know?");
+    // However many ask for a new access token at once.
+    await Promise.all([page.reload(), second.reload()]);
+    await heading(page, "What would you like to know?");
+    await heading(second, "What would you like to know?");
+  },
+
+  async "a keyboard is enough"() {
+    const page = await chatPage(await newUser("ann"));
+    await page.reload();
+    await heading(page, "What would you like to know?");
+    await page.locator("body").press("Tab");
+    await page.evaluate(() => document.querySelector(".skip-link").focus());
+    await page.keyboard.press("Enter");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    const box = page.getByLabel("Your message");
+    await box.focus();
+    await page.keyboard.type("line one");
+    await page.keyboard.press("Shift+Enter");
+    await page.keyboard.type("line two");
+    await page.keyboard.press("Enter");
+    await answered(page);
+    assert.match(await page.locator(".said").innerText(), /line one\nline two/);
+    assert.equal(await focused(page), "Your message");
+    await page.getByRole("button", { name: "Your account" }).focus();
+    await page.keyboard.press("Enter");
+    assert.equal(await focused(page), "Account");
+    await page.keyboard.press("ArrowDown");
+    assert.equal(await focused(page), "History");
+    await page.keyboard.press("Escape");
+    assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /Your account/);
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await heading(page, "History");
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1");
+    assert.equal(await page.title(), "History · Farebox");
+  },
+
+  async "on a narrow window the conversations lie in a drawer"() {
+    const ann = await newUser("ann");
+    await ann.api("POST", "api/chat/", { message: "Talk" });
+    const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
+    assert.equal(await page.getByRole("link", { name: "Talk" }).count(), 0, "what is not seen is not reached");
+    const opener = page.getByRole("button", { name: "Conversations" });
+    await opener.click();
+    await page.getByRole("link", { name: "Talk" }).waitFor();
+    await page.keyboard.press("Escape");
+    assert.equal(await opener.getAttribute("aria-expanded"), "false");
+    await opener.click();
+    await page.getByRole("link", { name: "Talk" }).click();
+    await heading(page, "Talk");
+    await said(page, "Talk").waitFor();
+    await page.getByRole("link", { name: "Talk" }).waitFor({ state: "hidden" });
+  },
+
+  async "colours are chosen, and remembered"() {
+    const page = await newPage({ colorScheme: "light" });
+    await page.goto(SITE);
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await ground();
+    await page.getByRole("button", { name: "Dark colours" }).click();
+    const dark = await ground();
+    assert.notEqual(light, dark);
+    await page.reload();
+    assert.equal(await ground(), dark);
+    await page.getByRole("button", { name: "Light colours" }).click();
+    assert.equal(await ground(), light);
+  },
+
+  async "the documentation authorizes and tries it out"() {
+    const ann = await newUser("ann");
+    const { body: session } = await ask("POST", "api/login/", { username: ann.name, password: ann.password });
+    const page = await newPage();
+    await page.goto(`${SITE}docs/`);
+    await page.getByRole("button", { name: "Read the profile" }).click();
+    assert.match(page.url(), /#\/Accounts\/profile$/);
+    const reply = page.locator(".live-responses-table tbody tr").first();
+    const shows = async (status, text) => {
+      await page.getByRole("button", { name: "Execute" }).click();
+      await reply.getByText(text).first().waitFor();
+      assert.equal(await reply.getByRole("cell").first().innerText(), status);
+    };
+    await shows("401", "not_authenticated");
+
+    await page.getByRole("button", { name: "Authorize", exact: true }).click();
+    const scheme = page.getByRole("dialog").getByRole("group", { name: "access_token" });
+    assert.equal(await focused(page), "Token");
+    await scheme.getByLabel("Token").fill(session.access);
+    await page.keyboard.press("Enter");
+    await scheme.getByText("Authorized.").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.equal(await focused(page), "Authorize");
+    await shows("200", ann.name);
+
+    // The address leads back to the operation, and the token is gone with the page.
+    await page.reload();
+    await shows("401", "not_authenticated");
+  },
+
+  async "whoever is offline is told, and goes on when connected"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await page.context().setOffline(true);
+    await say(page, "Hello?");
+    await page.getByText("You are offline. Try again when you are connected.").waitFor();
+    await page.goto(`${SITE}#/statement`);
+    await page.getByRole("alert").getByText("You are offline.").waitFor();
+    await page.context().setOffline(false);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByText("Grant for a new account").waitFor();
+    await page.getByRole("link", { name: "Hello?" }).click();
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await said(page, "Hello?").waitFor();
+  },
+});
+
+// --- What journeys are made of -------------------------------------------------------------------------------------------------------
+
+/** A page of its own browser, in which somebody is signed in. */
+async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
+  const page = await newPage(options);
+  await page.goto(url + place);
+  await signIn(page, person);
+  await page.getByRole("button", { name: "Your account" }).waitFor();
+  if (place === "") await heading(page, "What would you like to know?");
+  return page;
+}
+
+async function signIn(page, { name, password }) {
+  await page.getByLabel("Name or e-mail address").fill(name);
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+}
+
+async function say(page, text) {
+  await page.getByLabel("Your message").fill(text);
+  await page.keyboard.press("Enter");
+}
+
+/** The last answer. */
+function answer(page) {
+  return page.locator(".answer").last();
+}
+
+/** The answer that says this back. */
+function said(page, message, exact = false) {
+  return page.locator(".turn .prose").getByText(`You said: ${message}`, { exact });
+}
+
+/** Waits until the last answer is all here. */
+async function answered(page) {
+  await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
+}
+
+async function heading(page, name) {
+  await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+}
+
+async function balance(page, tokens) {
+  await page.getByRole("link", { name: `Balance: ${tokens.toLocaleString("en")} tokens` }).waitFor();
+}
+
+/** What the element that has the focus is called. */
+function focused(page) {
+  return page.evaluate(() => {
+    const { activeElement: element } = document;
+    return (element.getAttribute("aria-label") ?? (element.labels?.[0]?.firstChild ?? element).textContent).trim();
+  });
+}
+
+/** What screen readers say of a field besides its name. */
+function described(field) {
+  return field.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim());
+}
+
+/** Keeps what is told to screen readers. */
+function watchAnnouncements(page) {
+  return page.evaluate(() => {
+    globalThis.announced = [];
+    const look = new MutationObserver((changes) => {
+      for (const { target } of changes) {
+        const region = (target.nodeType === 1 ? target : target.parentElement)?.closest("[aria-live], [role=status], [role=alert]");
+        if (region?.textContent) globalThis.announced.push(region.textContent);
+      }
+    });
+    look.observe(document.body, { childList: true, characterData: true, subtree: true });
+  });
+}
+
+/** The link of the newest mail to an address. */
+async function mailedLink(address, what) {
+  const folder = path.join(DATA, "mail");
+  for (let tries = 0; tries < 100; tries += 1) {
+    for (const name of (await readdir(folder).catch(() => [])).sort().reverse()) {
+      const text = await readFile(path.join(folder, name), "utf8");
+      const link = text.includes(address) && new RegExp(`https?://\\S+/${what}/?\\?token=\\S+`).exec(text)?.[0];
+      if (link) return link;
+    }
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  throw new Error(`no mail to ${address} holds a link to ${what}`);
+}
+
+function manage(...command) {
+  execFileSync(FAREBOX, ["manage", ...command, "--data", DATA], { stdio: "pipe" });
+}

@@ -1,0 +1,125 @@
+// Every view of the chat page and of the documentation in both colours, wide and narrow: what axe finds, whether it fits, and a picture of it.
+
+import { SITE, ask, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+
+const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
+const DOORS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
+
+const looks = (colorScheme, width) => async () => {
+  const shot = (view) => looksRight(page, `${view}-${width}-${colorScheme}`);
+  const page = await newPage({ colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } });
+  await page.goto(SITE);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("Please fill this in.").first().waitFor();
+  await shot("sign-in");
+  for (const [view, place] of Object.entries(DOORS)) {
+    await page.goto(SITE + place);
+    await page.waitForFunction((path) => location.hash === path && document.querySelector("h1"), place);
+    await shot(view);
+  }
+
+  const ann = await newUser("ann", { email: `ann${Date.now().toString(36)}${width}${colorScheme}@example.com` });
+  await ann.api("POST", "api/user/api-keys/", { name: "build server" });
+  await page.goto(`${SITE}#/sign-in`);
+  await page.getByLabel("Name or e-mail address").fill(ann.name);
+  await page.getByLabel("Password", { exact: true }).fill(ann.password);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "What would you like to know?" }).waitFor();
+  await shot("new");
+
+  const box = page.getByLabel("Your message");
+  const answers = page.getByRole("button", { name: "Copy the answer" });
+  for (const [index, message] of ["By bus or by bicycle?\nIt is 8 km.", "Markdown please"].entries()) {
+    await box.fill(message);
+    await page.keyboard.press("Enter");
+    await answers.nth(index).waitFor();
+  }
+  await shot("conversation");
+  await box.fill("Slowly one two three four five six seven eight nine ten eleven twelve thirteen");
+  await page.keyboard.press("Enter");
+  await page.getByText("You said: Slowly one").waitFor();
+  await shot("answering");
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByText("You stopped here.").waitFor();
+  await shot("stopped");
+
+  await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A chat costs 100 tokens and the balance is less. Nothing was charged." } }));
+  await box.fill("One too many");
+  await page.keyboard.press("Enter");
+  await page.getByText("You have too few tokens for this.").waitFor();
+  await shot("out-of-tokens");
+  await page.unroute("**/api/chat/stream/");
+  await page.route("**/api/chat/stream/", (route) => route.abort());
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Ask again" }).waitFor();
+  await shot("unreachable");
+  await page.unroute("**/api/chat/stream/");
+
+  if (width < 600) {
+    await page.getByRole("button", { name: "Conversations" }).click();
+    await shot("drawer");
+    await page.keyboard.press("Escape");
+  }
+  await page.getByRole("button", { name: "Your account" }).click();
+  await shot("menu");
+  await page.keyboard.press("Escape");
+  for (const [view, place] of Object.entries(PLACES)) {
+    await page.goto(SITE + place);
+    await page.waitForFunction(() => document.querySelector("h1")?.textContent !== "What would you like to know?" && !document.querySelector(".skeletons"));
+    if (view === "search") await page.locator("summary").first().click();
+    await shot(view);
+  }
+  await page.goto(`${SITE}#/account/api-keys`);
+  await page.getByRole("button", { name: "New key" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill("laptop");
+  await page.getByRole("button", { name: "Make key" }).click();
+  await page.getByLabel("API key", { exact: true }).waitFor();
+  await shot("key");
+  await page.getByRole("button", { name: "Done" }).click();
+  await page.getByRole("button", { name: "Revoke laptop" }).click();
+  await page.getByRole("dialog").waitFor();
+  await shot("question");
+};
+
+const documentation = (colorScheme, width) => async () => {
+  const shot = (view) => looksRight(page, `${view}-${width}-${colorScheme}`);
+  const ann = await newUser("ann");
+  const { body: session } = await ask("POST", "api/login/", { username: ann.name, password: ann.password });
+  const page = await newPage({ colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } });
+  await page.goto(`${SITE}docs/`);
+  await page.getByRole("heading", { name: "Endpoints" }).waitFor();
+  await shot("docs");
+  await page.getByRole("button", { name: "Authorize" }).click();
+  const scheme = page.getByRole("dialog").getByRole("group", { name: "access_token" });
+  await scheme.waitFor();
+  await shot("docs-authorize");
+  await scheme.getByLabel("Token").fill(session.access);
+  await scheme.getByRole("button", { name: "Authorize" }).click();
+  await scheme.getByText("Authorized.").waitFor();
+  await shot("docs-authorized");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+
+  await page.getByRole("button", { name: "Read the profile" }).click();
+  await page.getByRole("button", { name: "Execute" }).click();
+  await page.getByText(ann.name).first().waitFor();
+  await shot("docs-operation");
+  // One with parameters and a body, besides.
+  await page.getByRole("button", { name: "Send the AI a message" }).first().click();
+  await page.getByLabel("Request body").scrollIntoViewIfNeeded();
+  await shot("docs-body");
+  await page.getByRole("button", { name: "AccountDeletion" }).click();
+  await page.getByRole("button", { name: "AccountDeletion" }).scrollIntoViewIfNeeded();
+  await shot("docs-schema");
+};
+
+await journeys({
+  "wide and light": looks("light", 1280),
+  "wide and dark": looks("dark", 1280),
+  "narrow and light": looks("light", 320),
+  "narrow and dark": looks("dark", 320),
+  "the documentation, wide and light": documentation("light", 1280),
+  "the documentation, wide and dark": documentation("dark", 1280),
+  "the documentation, narrow and light": documentation("light", 320),
+  "the documentation, narrow and dark": documentation("dark", 320),
+});

@@ -1,0 +1,75 @@
+// An AI that speaks OpenAI's chat completions and does what it is told: it repeats what was said, in the manner that the first word names.
+//
+//     node provider.mjs PORT
+
+import http from "node:http";
+
+const MARKDOWN = `# A title
+
+A **bold** claim, *with* emphasis, \`code\` and [a link](https://example.com/path). Not [this one](javascript:alert(1)).
+
+- one
+- two
+  - deeper
+
+1. first
+2. second
+
+| Way | Minutes |
+|-----|--------:|
+| Bus | 25 |
+| Bicycle | 30 |
+
+\`\`\`python
+for way in ways:
+    print(f"{way} <b>is</b> a way")
+\`\`\`
+
+> Quoted.
+
+<img src=x onerror=alert(1)><script>alert(2)</script>
+`;
+
+/** How often each message was asked. */
+const asked = new Map();
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+http
+  .createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    if (request.method !== "POST") {
+      response.end("{}");
+      return;
+    }
+    const { messages, stream } = JSON.parse(Buffer.concat(chunks).toString());
+    const message = messages.at(-1).content;
+    const times = (asked.get(message) ?? 0) + 1;
+    asked.set(message, times);
+    const [manner] = message.split(" ");
+    if (manner === "Fail" && times === 1) {
+      response.writeHead(500).end();
+      return;
+    }
+    const text = manner === "Markdown" ? MARKDOWN : `You said: ${message}`;
+    if (!stream) {
+      response.writeHead(200, { "Content-Type": "application/json" });
+      response.end(JSON.stringify({ model: "parrot", choices: [{ message: { content: text }, finish_reason: "stop" }] }));
+      return;
+    }
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    const say = (fields) => response.write(`data: ${JSON.stringify({ model: "parrot", ...fields })}\n\n`);
+    const words = text.split(/(?<= )/);
+    for (const [index, word] of words.entries()) {
+      say({ choices: [{ delta: { content: word } }] });
+      if (manner === "Break" && times === 1 && index === 3) {
+        await pause(100);
+        response.destroy();
+        return;
+      }
+      if (manner === "Slowly") await pause(100);
+    }
+    say({ choices: [{ delta: {}, finish_reason: "stop" }] });
+    response.end("data: [DONE]\n\n");
+  })
+  .listen(Number(process.argv[2]), "127.0.0.1");

@@ -1,0 +1,180 @@
+//! Any server that speaks OpenAI's chat completions ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself,
+//! Ollama, vLLM, llama.cpp, LiteLLM.
+//!
+//! What such servers add or leave out is ignored, as far as there is an answer. No redirect is followed, no request is sent twice.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use lambda_http::http::{HeaderValue, Request, Uri};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sse_stream::SseStream;
+
+use super::{Cut, Failure, Prompt, Said, Usage};
+use crate::aws;
+use crate::config::{ConfigError, OpenAiServer};
+
+/// How much of a reply is read for each byte of an answer: a piece of a few letters comes in some hundred bytes of JSON.
+const WRAPPING: usize = 400;
+
+pub struct OpenAi {
+    model: String,
+    completions: Uri,
+    authorization: Option<HeaderValue>,
+    /// How the most tokens are called: newer models of OpenAI refuse the name that everybody else knows.
+    most: &'static str,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// What is read of a reply, or of a piece of one.
+#[derive(Deserialize)]
+struct Completion {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    usage: Option<Value>,
+    model: Option<String>,
+    error: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    message: Option<Message>,
+    delta: Option<Message>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    content: Option<String>,
+}
+
+impl OpenAi {
+    pub async fn connect(server: &OpenAiServer) -> Result<Self, ConfigError> {
+        let prefix = server.name.to_ascii_uppercase();
+        let url = format!("{}/chat/completions", server.url);
+        let completions: Uri = url.parse().map_err(|error| ConfigError(format!("{prefix}_BASE_URL: {error}")))?;
+        let authorization = match &server.key {
+            None => None,
+            Some(key) => {
+                let broken = |cause: &str| ConfigError(format!("{prefix}_API_KEY: {cause}"));
+                let key = key.read(&aws::amazon().await?).await.map_err(|error| broken(error.cause().unwrap_or_default()))?;
+                let mut header = HeaderValue::try_from(format!("Bearer {}", key.trim())).map_err(|_| broken("it can't be sent in a header"))?;
+                header.set_sensitive(true);
+                Some(header)
+            }
+        };
+        let tls = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider());
+        let connector = tls.map_err(|error| ConfigError(format!("TLS: {error}")))?.https_or_http().enable_http1().build();
+        Ok(Self {
+            model: server.model.clone(),
+            most: if completions.host() == Some("api.openai.com") { "max_completion_tokens" } else { "max_tokens" },
+            completions,
+            authorization,
+            http: Client::builder(TokioExecutor::new()).build(connector),
+        })
+    }
+
+    pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+        let response = self.http.request(self.request(prompt, said.is_listened_to())?).await;
+        let response = response.map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
+        match response.status().as_u16() {
+            200 => {}
+            429 | 503 | 529 => return Err(Failure::Overloaded),
+            408 | 504 => return Err(Failure::TimedOut),
+            status => return Err(Failure::failed(format!("status {status}"))),
+        }
+        let body = Limited::new(response.into_body(), (said.limit + 1024) * WRAPPING);
+        if said.is_listened_to() { listen(body, said).await } else { read(body, said).await }
+    }
+
+    fn request(&self, prompt: &Prompt, streamed: bool) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut body = json!({ "model": self.model, "messages": prompt.turns, "stream": streamed });
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert(self.most.into(), json!(prompt.max_tokens));
+            if let Some(temperature) = prompt.temperature {
+                fields.insert("temperature".into(), json!(temperature));
+            }
+            if let Some(top_p) = prompt.top_p {
+                fields.insert("top_p".into(), json!(top_p));
+            }
+            if !prompt.stop.is_empty() {
+                fields.insert("stop".into(), json!(prompt.stop));
+            }
+            if streamed {
+                fields.insert("stream_options".into(), json!({ "include_usage": true }));
+            }
+        }
+        let mut request = Request::post(&self.completions).header(CONTENT_TYPE, "application/json");
+        request = request.header(ACCEPT, if streamed { "text/event-stream" } else { "application/json" });
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request.body(Full::from(body.to_string())).map_err(|error| Failure::failed(error.to_string()))
+    }
+}
+
+type Reply = Limited<hyper::body::Incoming>;
+
+/// A reply that comes whole.
+async fn read(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
+    let body = body.collect().await.map_err(|_| Failure::failed("cut off, or over the limit"))?.to_bytes();
+    take(&body, said).map(drop)
+}
+
+/// A reply that comes in pieces, whose last one says so.
+async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
+    let mut events = SseStream::new(body.map_err(io::Error::other));
+    let mut finished = false;
+    while let Some(event) = events.next().await {
+        let event = event.map_err(|_| Failure::failed("cut off, or no events"))?;
+        match event.data.as_deref().map(str::trim) {
+            None | Some("") => {}
+            Some("[DONE]") => return Ok(()),
+            Some(data) => finished |= take(data.as_bytes(), said)?,
+        }
+    }
+    if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
+}
+
+/// Reads a reply or a piece of one: whether it is the last that is said.
+fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
+    // What the JSON holds is nobody's business in a log.
+    let completion: Completion = serde_json::from_slice(json).map_err(|_| Failure::failed("an answer that can't be read"))?;
+    if completion.error.is_some() {
+        return Err(Failure::failed("an error in the middle"));
+    }
+    said.usage = completion.usage.as_ref().and_then(usage).or(said.usage);
+    if let Some(model) = completion.model.filter(|model| !model.is_empty() && model.len() <= 200) {
+        said.model = model;
+    }
+    let Some(choice) = completion.choices.into_iter().next() else { return Ok(false) };
+    match choice.finish_reason.as_deref() {
+        Some("length") => said.cut = Some(Cut::Length),
+        Some("content_filter") => return Err(Failure::Cut(Cut::ContentFilter)),
+        _ => {}
+    }
+    // Some servers send both: what is new, and all of it so far.
+    if let Some(text) = choice.delta.or(choice.message).and_then(|message| message.content) {
+        said.say(&text)?;
+    }
+    Ok(choice.finish_reason.is_some())
+}
+
+/// What the server counted, where it did so in whole numbers.
+fn usage(counted: &Value) -> Option<Usage> {
+    let count = |name: &str| u32::try_from(counted.get(name)?.as_u64()?).ok();
+    Some(Usage { prompt_tokens: count("prompt_tokens")?, completion_tokens: count("completion_tokens")? })
+}
+
+/// The innermost reason: the outer ones only say that something failed.
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
+}

@@ -1,0 +1,403 @@
+//! Charging a chat: its tokens are taken before the AI is asked, and spent with the answer, or given back. docs/money.md tells why that is
+//! right whatever breaks.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::{JoinError, JoinHandle};
+use tracing::Instrument;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::ai::{Listener, Piece, Prompt, Turn};
+use crate::auth::AccessToken;
+use crate::chat::{Chat, Message, Shown};
+use crate::error::REQUIRED;
+use crate::idempotency::{Key, REMEMBERED, fingerprint};
+use crate::limit::Limit;
+use crate::openapi::IdOrNone;
+use crate::store::{Call, ChatLimits, Hold, Reserved, Settled, chat_month};
+use crate::user::{Balance, balance_fields};
+use crate::{App, Error, Request, Result, http};
+
+/// What is kept of the function's time for storing the answer, or giving the tokens back.
+const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
+
+/// How long after the function's time a lease lasts, in seconds: its last write may be on its way that long.
+const LEASE_AFTER: u64 = 30;
+
+/// What is asked, and under which key.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What is to be answered.
+    pub message: Message,
+    /// After what.
+    pub context: Context,
+    /// Under which idempotency key, where there is one.
+    pub key: Option<Keyed>,
+}
+
+/// An idempotency key, and what is asked under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    /// The key's id.
+    pub id: String,
+    /// What is asked, as a hash.
+    pub fingerprint: String,
+    /// Whether it was made for this request, so that nobody can have used it before.
+    pub fresh: bool,
+}
+
+impl Keyed {
+    /// The key that a client sent with this payload.
+    pub fn sent(key: &Key, caller: &AccessToken, payload: &[u8]) -> Self {
+        Self { id: key.id(&caller.user_id), fingerprint: fingerprint(payload), fresh: false }
+    }
+
+    /// The key of a call whose client names none, but says whether it sends the same `again`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn of_call(app: &App, req: &Request, caller: &AccessToken, again: bool) -> Result<Self> {
+        let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), fingerprint(req.body()));
+        let now = app.clock.millis();
+        // SAM CLI says of every request that it came when SAM CLI was started.
+        let came = if app.config.sam_local { now } else { http::came(req, now) };
+        let call = Call { user_id: &caller.user_id, payload: &fingerprint, again, came };
+        let id = app.store.key_of(call, &fresh).await?;
+        Ok(Self { fresh: id == fresh, id, fingerprint })
+    }
+}
+
+/// What a chat fails with beside what everything fails with, by the names that [`crate::openapi::failures`] has for them.
+pub const FAILURES: &[&str] = &[
+    "InsufficientTokens",
+    "KeyRunning",
+    "KeyReused",
+    "ChatDeleted",
+    "TooManyChats",
+    "TooManyChatsThisMinute",
+    "AiFailed",
+    "AiFailedTokensHeld",
+    "AiOverloaded",
+    "AiTimedOut",
+    "NotCharged",
+];
+
+/// The body of a request for a chat.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ChatRequest)]
+pub struct Body {
+    #[schema(value_type = Message)]
+    message: Option<String>,
+    /// The conversation that it goes on in. Without one it begins a new one.
+    #[schema(value_type = Option<IdOrNone>)]
+    conversation_id: Option<String>,
+    /// An access token, for clients that send none in the header `Authorization`.
+    token: Option<String>,
+}
+
+/// Who asks, and what: a message in a conversation of theirs, or at the beginning of one.
+///
+/// # Errors
+/// What of the request is missing or may not be so.
+pub async fn read(app: &App, req: &Request) -> Result<(AccessToken, Asked)> {
+    let key = http::idempotency_key(req)?;
+    let Body { message, conversation_id, token } = http::json(req)?;
+    let caller = match http::authorization(req)? {
+        Some(token) => AccessToken::verify(app, token).await?,
+        None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
+    };
+    let message = message.ok_or_else(|| REQUIRED.to_owned());
+    let message = message.and_then(|text| Message::parse(text, app.config.message_limit)).map_err(|sentence| Error::field("message", sentence))?;
+    let asked = Asked::new(&caller, message, conversation_id, key)?;
+    Ok((caller, asked))
+}
+
+/// The id of a conversation in its usual form.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is no id.
+pub fn conversation_id(text: &str) -> Result<String> {
+    let id = Uuid::try_parse(text).map_err(|_| Error::field("conversation_id", "This is not the id of a conversation."))?;
+    Ok(id.to_string())
+}
+
+impl Asked {
+    fn new(caller: &AccessToken, message: Message, conversation: Option<String>, key: Option<Key>) -> Result<Self> {
+        let conversation = conversation.filter(|id| !id.is_empty()).map(|id| conversation_id(&id)).transpose()?;
+        // Under one key nobody says the same in two conversations.
+        let payload = match &conversation {
+            None => message.text().to_owned(),
+            Some(id) => json!([id, message.text()]).to_string(),
+        };
+        let key = key.map(|key| Keyed::sent(&key, caller, payload.as_bytes()));
+        Ok(Self { message, context: conversation.map_or(Context::New, Context::Conversation), key })
+    }
+}
+
+/// What was said before a message.
+#[derive(Clone, Debug)]
+pub enum Context {
+    /// Nothing: it begins a conversation.
+    New,
+    /// The conversation with this id.
+    Conversation(String),
+    /// What the caller says; the chat belongs to no conversation.
+    Given(Prompt),
+}
+
+/// What a request for a chat comes to.
+pub enum Begun {
+    /// The tokens are held; the AI is to be asked.
+    Charge(Box<Charge>),
+    /// Its key has finished before: this is the chat that it made. Nothing was taken.
+    Replayed(Box<Chat>),
+}
+
+/// A chat whose tokens are held. It must be answered, or else they stay held until its lease ends.
+pub struct Charge {
+    app: App,
+    chat_id: Uuid,
+    message: Message,
+    conversation: Option<String>,
+    prompt: Prompt,
+    hold: Hold,
+    limits: ChatLimits,
+    started: u64,
+    patience: Duration,
+}
+
+/// A chat as its reply shows it: with the balance after it.
+pub fn shown(chat: &Chat) -> Value {
+    http::merge([chat.data(), balance_fields(chat.tokens_left)])
+}
+
+/// A chat, and the balance after it.
+#[derive(Serialize, ToSchema)]
+pub struct PaidChat<'a> {
+    /// The chat.
+    #[serde(flatten)]
+    pub chat: Shown<'a>,
+    /// What can be spent after it.
+    #[serde(flatten)]
+    pub balance: Balance,
+}
+
+/// A chat that is answered, stored and paid.
+#[derive(Clone, Debug)]
+pub struct Paid {
+    /// The chat.
+    pub chat: Chat,
+    /// What is left of this minute's chats.
+    pub this_minute: Limit,
+}
+
+impl Charge {
+    /// Takes the tokens of a chat, and reads what was said before. Everything else that can be refused must have been before.
+    ///
+    /// # Errors
+    /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`], [`Error::ChatDeleted`] and
+    /// [`Error::NoSuchConversation`]; after each of them nothing was taken.
+    pub async fn begin(app: &App, req: &Request, caller: &AccessToken, asked: Asked) -> Result<Begun> {
+        let started = app.clock.millis();
+        let (now, time_left) = (started / 1000, http::time_left(req, started));
+        let chat_id = app.clock.id();
+        let mut hold = Hold::new(caller, chat_id, app.config.chat_price, now + time_left.as_secs() + LEASE_AFTER);
+        if let Some(key) = &asked.key {
+            hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
+        }
+        let used_before = asked.key.as_ref().filter(|key| !key.fresh);
+        let replayed = async {
+            match used_before {
+                Some(key) => finished(app, caller, key).await,
+                None => Ok(None),
+            }
+        };
+        let (replayed, ids) = tokio::join!(replayed, earlier(app, caller, &asked.context));
+        if let Some(chat) = replayed? {
+            return Ok(Begun::Replayed(chat));
+        }
+        let ids = ids?;
+        let limits = ChatLimits { parallel: app.config.parallel_chats, per_minute: app.config.chats_per_minute };
+        let (reserved, chats) = tokio::join!(app.store.reserve(caller, &mut hold, limits, now), app.store.chats_by_id(&caller.user_id, &ids));
+        let reserved = reserved?;
+        if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
+            let chat = finished(app, caller, key).await?;
+            return chat.map(Begun::Replayed).ok_or(Error::KeyRunning { seconds: 5 });
+        }
+        let chats = match chats {
+            Ok(chats) => chats,
+            Err(error) => return Err(refund(app, &hold, error).await),
+        };
+        let Asked { message, context, .. } = asked;
+        let (conversation, prompt) = match context {
+            Context::New => (Some(chat_id.to_string()), Prompt::after(vec![], message.text())),
+            Context::Conversation(id) => (Some(id), Prompt::after(remembered(chats, app.config.context_bytes), message.text())),
+            Context::Given(prompt) => (None, prompt),
+        };
+        let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
+        let patience = app.config.ai_timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
+        Ok(Begun::Charge(Box::new(Self { app: app.clone(), chat_id, message, conversation, prompt, hold, limits, started, patience })))
+    }
+
+    /// Asks the AI, and stores the chat or gives the tokens back. A listener is told each piece of the answer as it comes; whether it is still
+    /// there changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] where the tokens could not be given back yet,
+    /// [`Error::NotCharged`] and [`Error::Unavailable`] where the answer could not be stored, and [`Error::NoSuchConversation`] where its
+    /// conversation was deleted meanwhile and nobody has heard it.
+    pub async fn answer(self, listener: Option<Listener>) -> Result<Paid> {
+        let Self { app, chat_id, message, conversation, prompt, hold, limits, started, patience } = self;
+        let ai = app.ai.as_ref().ok_or_else(|| Error::Internal("this function asks no AI".into()))?;
+        let answer = match ai.answer(prompt, patience, listener.as_ref()).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(refund(&app, &hold, error).await),
+        };
+        let chat = Chat {
+            user_id: hold.user_id().to_owned(),
+            chat_id: chat_id.to_string(),
+            message: message.text().to_owned(),
+            response: answer.text,
+            model: answer.model,
+            cut: answer.cut,
+            usage: answer.usage,
+            cost: app.config.chat_price,
+            tokens_left: hold.tokens_left(),
+            time: started,
+            month: chat_month(hold.user_id(), &chat_id.to_string()),
+            name: hold.name().to_owned(),
+            ..Chat::default()
+        }
+        .of(conversation);
+        let now = app.clock.seconds();
+        let (chat, settled) = match app.store.settle(&hold, &chat, now).await? {
+            // Whoever has heard the answer pays for it, though there is no conversation any more that it could stand in.
+            Settled::NoConversation if listener.is_some() => {
+                let chat = chat.of(None);
+                let settled = app.store.settle(&hold.once_more(), &chat, now).await?;
+                (chat, settled)
+            }
+            settled => (chat, settled),
+        };
+        match settled {
+            Settled::Stored => Ok(Paid { chat, this_minute: hold.left_this_minute(limits, app.clock.seconds()) }),
+            Settled::NoConversation => Err(refund(&app, &hold, Error::NoSuchConversation).await),
+            Settled::TooLate => Err(refund(&app, &hold, Error::NotCharged).await),
+        }
+    }
+}
+
+/// An answer that comes piece by piece. It goes on to its end in a task of its own: whoever goes away in the middle has been answered all the
+/// same, and pays once for what is stored.
+pub struct Answering {
+    chat_id: String,
+    began: u64,
+    first: Option<Piece>,
+    pieces: UnboundedReceiver<Piece>,
+    outcome: JoinHandle<Result<Paid>>,
+}
+
+impl Answering {
+    /// Asks the AI, and waits for the first piece.
+    ///
+    /// # Errors
+    /// Those of [`Charge::answer`], where there is no first piece.
+    pub async fn begin(charge: Box<Charge>) -> Result<Self> {
+        let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
+        let (listener, mut pieces) = unbounded_channel();
+        let outcome = tokio::spawn(charge.answer(Some(listener)).in_current_span());
+        match pieces.recv().await {
+            Some(first) => Ok(Self { chat_id, began, first: Some(first), pieces, outcome }),
+            None => {
+                outcome.await.unwrap_or_else(broken)?;
+                Err(Error::Internal("an answer without a piece".into()))
+            }
+        }
+    }
+
+    /// The id of the chat.
+    pub fn chat_id(&self) -> &str {
+        &self.chat_id
+    }
+
+    /// When it began, in milliseconds since 1970.
+    pub fn began(&self) -> u64 {
+        self.began
+    }
+
+    /// The next piece, until there are no more.
+    pub async fn next(&mut self) -> Option<Piece> {
+        match self.first.take() {
+            Some(first) => Some(first),
+            None => self.pieces.recv().await,
+        }
+    }
+
+    /// What it came to.
+    ///
+    /// # Errors
+    /// Those of [`Charge::answer`].
+    pub async fn end(self) -> Result<Paid> {
+        self.outcome.await.unwrap_or_else(broken)
+    }
+}
+
+fn broken<T>(_: JoinError) -> Result<T> {
+    Err(Error::Internal("the answering panicked; the lease decides".into()))
+}
+
+/// The ids of the chats that were before a message, in a conversation that stands.
+async fn earlier(app: &App, caller: &AccessToken, context: &Context) -> Result<Vec<String>> {
+    let Context::Conversation(id) = context else { return Ok(Vec::new()) };
+    let chats = app.store.thread(&caller.user_id, id, None, app.config.context_chats);
+    let (conversation, chats) = tokio::try_join!(app.store.conversation(&caller.user_id, id), chats)?;
+    if conversation.is_none() {
+        // Whom the account doesn't admit learns nothing else.
+        app.store.account(caller).await?;
+        return Err(Error::NoSuchConversation);
+    }
+    Ok(chats.0)
+}
+
+/// As many of the last turns as have room, in the order in which they were said.
+fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
+    let mut left = room;
+    let fits = |chat: &Chat| {
+        let rest = left.checked_sub(chat.message.len() + chat.response.len());
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
+    last.reverse();
+    last.iter().flat_map(Chat::turns).collect()
+}
+
+/// The chat that a finished key stands for. Writes nothing, and asks no AI.
+async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option<Box<Chat>>> {
+    let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else { return Ok(None) };
+    let (account, chat) = tokio::join!(app.store.account(caller), app.store.chat(&caller.user_id, &record.chat_id));
+    account?;
+    if record.fingerprint != key.fingerprint {
+        return Err(Error::KeyReused);
+    }
+    chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
+}
+
+/// Gives the tokens back, and says so in the failure only if they are.
+async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
+    let released: Result<()> = app.store.release(hold, app.clock.seconds()).await;
+    match released {
+        Ok(()) => {
+            tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
+            error
+        }
+        Err(unknown) => {
+            tracing::error!(cause = unknown.cause(), "a release was not confirmed; the lease decides");
+            Error::AiFailedTokensHeld
+        }
+    }
+}

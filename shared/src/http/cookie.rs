@@ -1,0 +1,113 @@
+//! Refresh tokens that a browser keeps in a cookie, out of reach of scripts, for pages that ask for that by `X-Refresh-Token: cookie`.
+//!
+//! Without that header no cookie is read. Only a page of this very origin can send it: no preflight allows it. So a request that another
+//! site has a browser send is one without a session, whatever cookies come along.
+
+use std::net::IpAddr;
+
+use lambda_http::http::header;
+
+use super::{Body, HeaderValue, Request, Response};
+use crate::{Error, Result};
+
+/// A cookie for the browser to keep.
+pub struct Cookie(HeaderValue);
+
+/// Whether the client has its refresh token kept in a cookie.
+pub fn is_wanted(req: &Request) -> bool {
+    req.headers().get("x-refresh-token").is_some_and(|kept| kept.as_bytes().eq_ignore_ascii_case(b"cookie"))
+}
+
+/// The refresh token that the browser has kept. For requests that say so ([`is_wanted`]).
+pub fn refresh_token(req: &Request) -> Option<&str> {
+    let cookies = req.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| name.trim() == name_at(req)).map(|(_, token)| token.trim()).filter(|token| !token.is_empty())
+}
+
+/// The cookie that keeps this refresh token for so many seconds.
+pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<Cookie> {
+    let secure = if is_loopback(req) { "" } else { "; Secure" };
+    let cookie = format!("{}={refresh}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", name_at(req));
+    HeaderValue::try_from(cookie).map(Cookie).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// `reply` with this cookie, where there is one.
+pub fn set(mut reply: Response<Body>, cookie: Option<Cookie>) -> Response<Body> {
+    if let Some(Cookie(cookie)) = cookie {
+        reply.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    reply
+}
+
+/// `reply` that has the browser forget what it kept, where it may have kept something.
+pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
+    let kept = is_wanted(req) || refresh_token(req).is_some();
+    Ok(set(reply, kept.then(|| keeping(req, "", 0)).transpose()?))
+}
+
+/// `__Host-` binds a cookie to this host alone: no neighbour under the same domain can put one of its own in its place
+/// ([RFC 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
+fn name_at(req: &Request) -> &'static str {
+    if is_loopback(req) { "farebox_refresh" } else { "__Host-farebox_refresh" }
+}
+
+/// Whether the client is on this very machine, where there is no TLS: Safari keeps no `Secure` cookie there.
+fn is_loopback(req: &Request) -> bool {
+    let host = req.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(headers: &[(&'static str, &'static str)]) -> Request {
+        let mut request = Request::default();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
+        request
+    }
+
+    #[test]
+    fn only_the_machine_itself_does_without_tls() {
+        for host in ["localhost", "localhost:3000", "farebox.localhost:3000", "127.0.0.1:3000", "127.8.8.8", "[::1]:3000", "[::1]"] {
+            assert!(is_loopback(&asking(&[("host", host)])), "{host}");
+        }
+        for host in ["", "api.example.com", "localhost.example.com", "127.0.0.1.example.com", "10.0.0.1:3000", "xlocalhost", "[::2]:1", "0.0.0.0"] {
+            assert!(!is_loopback(&asking(&[("host", host)])), "{host}");
+        }
+        assert!(!is_loopback(&asking(&[])));
+    }
+
+    #[test]
+    fn a_cookie_belongs_to_its_host_and_to_no_script() {
+        let Cookie(cookie) = keeping(&asking(&[("host", "api.example.com")]), "a.b.c", 60).unwrap();
+        assert_eq!(cookie, "__Host-farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure");
+        let Cookie(cookie) = keeping(&asking(&[("host", "localhost:3000")]), "a.b.c", 60).unwrap();
+        assert_eq!(cookie, "farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict");
+    }
+
+    #[test]
+    fn the_token_is_found_among_other_cookies() {
+        let at = ("host", "api.example.com");
+        for (cookies, token) in [
+            ("__Host-farebox_refresh=a.b.c", Some("a.b.c")),
+            ("x=1; __Host-farebox_refresh=a.b.c; y=2", Some("a.b.c")),
+            ("x=1;__Host-farebox_refresh = a.b.c ;y", Some("a.b.c")),
+            ("farebox_refresh=a.b.c", None),
+            ("x__Host-farebox_refresh=a.b.c", None),
+            ("__Host-farebox_refresh=", None),
+            ("__Host-farebox_refresh", None),
+            ("", None),
+        ] {
+            assert_eq!(refresh_token(&asking(&[at, ("cookie", cookies)])), token, "{cookies}");
+        }
+        assert_eq!(refresh_token(&asking(&[at, ("cookie", "x=1"), ("cookie", "__Host-farebox_refresh=a")])), Some("a"));
+        assert_eq!(refresh_token(&asking(&[("host", "localhost"), ("cookie", "farebox_refresh=a")])), Some("a"));
+    }
+}

@@ -1,0 +1,141 @@
+//! How a failure is written: in the shape that the clients of its route read.
+
+use lambda_http::http::header::{self, HeaderValue};
+use serde_json::{Value, json};
+
+use super::{Body, JSON, Response, StatusCode, response};
+use crate::Error;
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
+
+/// The shape of a route's failures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Failures {
+    /// Problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+    #[default]
+    Problem,
+    /// As OpenAI's API has them ([error codes](https://platform.openai.com/docs/guides/error-codes)).
+    OpenAi,
+}
+
+impl Failures {
+    /// With which headers web pages may ask: OpenAI's SDK in a browser sends its own.
+    pub(super) fn asked_with(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Problem => "authorization, content-type, idempotency-key",
+            Self::OpenAi => {
+                "authorization, content-type, idempotency-key, x-stainless-arch, x-stainless-lang, x-stainless-os, \
+                 x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+            }
+        })
+    }
+
+    /// The body that tells of a failure.
+    pub fn document(self, error: &Error, request_id: &str) -> Value {
+        match self {
+            Self::Problem => problem(error, request_id),
+            Self::OpenAi => openai(error),
+        }
+    }
+
+    /// The reply that is a failure.
+    pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
+        let (status, content_type) = match self {
+            Self::Problem => (error.status(), PROBLEM),
+            Self::OpenAi => (openai_status(error), JSON),
+        };
+        let mut response = response(status, content_type, self.document(error, request_id).to_string());
+        let headers = response.headers_mut();
+        if let Error::MethodNotAllowed { allow } = error
+            && let Ok(allow) = HeaderValue::try_from(allow)
+        {
+            headers.insert(header::ALLOW, allow);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = error.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(limit) = error.limit() {
+            limit.show(headers);
+        }
+        if self == Self::OpenAi && is_out_of_tokens(error) {
+            // OpenAI's clients send a 429 again unless they are told not to.
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        response
+    }
+}
+
+fn problem(error: &Error, request_id: &str) -> Value {
+    let status = error.status();
+    let mut body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": error.detail(),
+        "code": error.code(),
+        "request_id": request_id,
+    });
+    if let (Error::Invalid(fields), Some(body)) = (error, body.as_object_mut()) {
+        body.insert("errors".into(), json!(fields));
+    }
+    body
+}
+
+/// Where that API has a word of its own for a failure, that is its `code`; elsewhere it is ours.
+fn openai(error: &Error) -> Value {
+    let status = openai_status(error);
+    let (kind, code) = match status {
+        StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
+        _ if is_out_of_tokens(error) => ("insufficient_quota", "insufficient_quota"),
+        StatusCode::TOO_MANY_REQUESTS => ("rate_limit_error", "rate_limit_exceeded"),
+        status if status.is_server_error() => ("server_error", error.code()),
+        _ => ("invalid_request_error", error.code()),
+    };
+    let (message, param) = match error {
+        _ if status == StatusCode::UNAUTHORIZED => ("Send an API key of yours that stands: `Authorization: Bearer sk-...`.".into(), None),
+        // It has room for one field.
+        Error::Invalid(fields) => fields.first().map_or((error.detail(), None), |(field, sentence)| (sentence, Some(field))),
+        _ => (error.detail(), None),
+    };
+    json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
+}
+
+/// That API knows no 402: whose quota is used up has made too many requests.
+fn openai_status(error: &Error) -> StatusCode {
+    if is_out_of_tokens(error) { StatusCode::TOO_MANY_REQUESTS } else { error.status() }
+}
+
+fn is_out_of_tokens(error: &Error) -> bool {
+    matches!(error, Error::InsufficientTokens { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tokens;
+
+    #[test]
+    fn openais_clients_are_told_in_their_own_words() {
+        let out = Error::InsufficientTokens { cost: Tokens::new(100).unwrap() };
+        for (error, status, kind, code) in [
+            (Error::InvalidToken, 401, "invalid_request_error", "invalid_api_key"),
+            (Error::NotAuthenticated, 401, "invalid_request_error", "invalid_api_key"),
+            (out.clone(), 429, "insufficient_quota", "insufficient_quota"),
+            (Error::TooManyChats(crate::limit::Limit::at_once("chats", 1)), 429, "rate_limit_error", "rate_limit_exceeded"),
+            (Error::KeyRunning { seconds: 1 }, 409, "invalid_request_error", "idempotency_key_running"),
+            (Error::field("messages", "None."), 400, "invalid_request_error", "invalid_fields"),
+            (Error::AiFailed, 502, "server_error", "ai_failed"),
+        ] {
+            let document = Failures::OpenAi.document(&error, "r");
+            assert_eq!(Failures::OpenAi.reply(&error, "r").status(), status, "{document}");
+            assert_eq!((&document["error"]["type"], &document["error"]["code"]), (&json!(kind), &json!(code)));
+        }
+        let document = Failures::OpenAi.document(&Error::field("messages", "None."), "r");
+        assert_eq!((&document["error"]["param"], &document["error"]["message"]), (&json!("messages"), &json!("messages: None.")));
+        assert_eq!(Failures::OpenAi.reply(&out, "r").headers()["x-should-retry"], "false");
+        assert!(!Failures::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
+    }
+}

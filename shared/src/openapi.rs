@@ -1,0 +1,383 @@
+//! What the OpenAPI document says of what several endpoints have: texts with their limits, parameters, failures. The limits are the code's own.
+//!
+//! Nothing of this runs but in the function `openapi`; in the others it is not even built in.
+
+use serde::Serialize;
+use serde_json::json;
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Required};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
+
+use crate::auth::NewPassword;
+use crate::auth::api_key::{self, KeyName};
+use crate::auth::password;
+use crate::chat::{Message, TITLE_LENGTH, Title};
+use crate::clock::Day;
+use crate::config::Config;
+use crate::http::{HEADER_LIMIT, LARGEST_PAGE, PAGE};
+use crate::limit::Limit;
+use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
+use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
+use crate::{Change, Error, Tokens, idempotency};
+
+/// What Unicode calls white space, for the inside of a class of characters: engines differ over `\s`.
+const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+
+/// Control characters, likewise.
+const CONTROL: &str = r"\x00-\x1f\x7f-\x9f";
+
+/// A type that the document describes by a text's limits.
+macro_rules! text {
+    ($type:ty, $schema:expr) => {
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                let schema: ObjectBuilder = $schema;
+                schema.schema_type(Type::String).into()
+            }
+        }
+
+        impl ToSchema for $type {}
+    };
+}
+
+fn text(about: &str, example: &str) -> ObjectBuilder {
+    Object::builder().description(Some(about)).examples([example])
+}
+
+/// One line of so many characters. Blanks around it don't count, which is why the pattern has the limit.
+fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder {
+    let inner = most - 2;
+    let line = format!("[^{CONTROL}{BLANK}]([^{CONTROL}]{{0,{inner}}}[^{CONTROL}{BLANK}])?");
+    let line = if least == 0 { format!("({line})?") } else { line };
+    text(&format!("{about} {least} to {most} characters on one line; blanks around them don't count."), example)
+        .min_length(Some(least))
+        .pattern(Some(format!("^[{BLANK}]*{line}[{BLANK}]*$")))
+}
+
+text!(Username, {
+    let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are one name.";
+    // Of ASCII exactly what is a name, of all else anything: not every engine knows Unicode's classes.
+    let pattern = r"^[^\x00-\x2a,/\x3a-\x3f\x5b-\x5e\x60\x7b-\xa9]+$";
+    text(about, "ann").min_length(Some(1)).max_length(Some(NAME_LENGTH)).pattern(Some(pattern))
+});
+
+text!(Email, {
+    let pattern = format!("^[{BLANK}]*{}[{BLANK}]*$", address());
+    text("An e-mail address. Case makes no difference.", "ann@example.com").max_length(Some(EMAIL_LENGTH)).pattern(Some(pattern))
+});
+
+/// An e-mail address, or none.
+#[derive(Debug)]
+pub struct EmailOrNone;
+
+text!(EmailOrNone, {
+    let pattern = format!("^[{BLANK}]*({})?[{BLANK}]*$", address());
+    text("An e-mail address. Case makes no difference. Blanks are none.", "ann@example.com").max_length(Some(EMAIL_LENGTH)).pattern(Some(pattern))
+});
+
+fn address() -> String {
+    let plain = format!(r#"{BLANK}{CONTROL}<>()\[\],;:\\""#);
+    let label = format!("[^{plain}@.-]([^{plain}@.]*[^{plain}@.-])?");
+    format!(r"[^{plain}@]+@{label}(\.{label})+")
+}
+
+text!(NewPassword, {
+    let about = format!(
+        "At least {} characters and at most {} bytes, none of the most common passwords, and not the name or the address. No rule says which characters it must have.",
+        password::LEAST,
+        password::MOST
+    );
+    let format = SchemaFormat::Custom("password".into());
+    text(&about, "secret123").min_length(Some(password::LEAST)).max_length(Some(password::MOST)).format(Some(format))
+});
+
+text!(GivenName, line("A name as people call each other; empty is none.", "Ann", 0, NAME_LENGTH));
+
+text!(Title, line("What a conversation is called.", "Fares", 1, TITLE_LENGTH));
+
+text!(KeyName, line("What the owner of an API key calls it, such as the program that has it.", "build server", 1, api_key::NAME_LENGTH));
+
+text!(Reason, line("Why.", "a mistake", 1, REASON_LENGTH));
+
+/// A reason, or none.
+#[derive(Debug)]
+pub struct ReasonOrNone;
+
+text!(ReasonOrNone, line("Why.", "spam", 0, REASON_LENGTH));
+
+text!(Day, day());
+
+fn day() -> ObjectBuilder {
+    text("A day in UTC.", "2026-11-20").format(Some(SchemaFormat::Custom("date".into())))
+}
+
+// A change of standing is in no statement.
+text!(EntryKind, {
+    let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment].map(EntryKind::word);
+    text("Why a balance moved.", EntryKind::Chat.word()).enum_values(Some(kinds))
+});
+
+text!(Act, {
+    let acts = [Act::Activation, Act::Deactivation, Act::Role(Role::Admin)].map(Act::word);
+    let acts = [EntryKind::Adjustment.word()].into_iter().chain(acts);
+    text("What an administrator did.", EntryKind::Adjustment.word()).enum_values(Some(acts))
+});
+
+// How long it may be is a setting: whoever serves the document fills it in.
+text!(Message, {
+    let pattern = format!(r"^[^\x00]*[^\x00{BLANK}][^\x00]*$");
+    text("What the AI is to answer: not only blanks, and no NUL.", "Hello!").min_length(Some(1)).pattern(Some(pattern))
+});
+
+impl PartialSchema for Tokens {
+    fn schema() -> RefOr<Schema> {
+        amount("An amount of tokens.", 0, 3900).into()
+    }
+}
+
+impl ToSchema for Tokens {}
+
+// That it is not zero says whoever takes it.
+impl PartialSchema for Change {
+    fn schema() -> RefOr<Schema> {
+        amount("How many tokens come, or below zero go. Not none.", -Tokens::MAX.signed(), -50).into()
+    }
+}
+
+impl ToSchema for Change {}
+
+fn amount(about: &str, least: i64, example: i64) -> ObjectBuilder {
+    let whole = |number: i64| Some(utoipa::Number::Int(isize::try_from(number).unwrap_or_default()));
+    let amount = Object::builder().schema_type(Type::Integer).format(Some(SchemaFormat::Custom("int64".into())));
+    amount.description(Some(about)).minimum(whole(least)).maximum(whole(Tokens::MAX.signed())).examples([example])
+}
+
+/// An id, or none.
+#[derive(Debug)]
+pub struct IdOrNone;
+
+text!(IdOrNone, {
+    let pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$";
+    text("A UUID. Nothing is none.", "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342").pattern(Some(pattern))
+});
+
+/// A text that must not be empty, of which nothing else is asked until it is compared.
+#[derive(Debug)]
+pub struct Given;
+
+text!(Given, Object::builder().min_length(Some(1)));
+
+/// The query of a list that has pages.
+#[derive(Debug)]
+pub struct Page;
+
+impl IntoParams for Page {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit = Object::builder().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(LARGEST_PAGE)).default(Some(PAGE.into()));
+        let cursor = Object::builder().schema_type(Type::String);
+        vec![
+            parameter("limit", ParameterIn::Query, "How many items the page may have.", limit),
+            parameter("cursor", ParameterIn::Query, "Where the page begins: what the `Link` header of the page before says.", cursor),
+        ]
+    }
+}
+
+/// The header `Idempotency-Key`.
+#[derive(Debug)]
+pub struct IdempotencyKey;
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let key = Object::builder().schema_type(Type::String).min_length(Some(1)).max_length(Some(idempotency::LENGTH)).pattern(Some("^[ -~]*$"));
+        let about = "A word of your choice for this request, such as a UUID, remembered for a day. Sent again under it, the request happens once, \
+                     and the reply says `Idempotent-Replayed`.";
+        vec![parameter("Idempotency-Key", ParameterIn::Header, about, key.examples(["0f1c6b0e-3f52-4c8e-9d0a-6a9f0d0c4f11"]))]
+    }
+}
+
+/// The header `X-Refresh-Token` of pages in browsers.
+#[derive(Debug)]
+pub struct KeptInCookie;
+
+impl IntoParams for KeptInCookie {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let kept = Object::builder().schema_type(Type::String).examples(["cookie"]);
+        let about = "`cookie` is for pages of this origin: the browser keeps the refresh token in a cookie that no script can read, and the reply has neither \
+                     `refresh` nor `token`. Anything else is as if it were not there.";
+        vec![parameter("X-Refresh-Token", ParameterIn::Header, about, kept)]
+    }
+}
+
+/// The query of a range of days.
+#[derive(Debug)]
+pub struct Days;
+
+impl IntoParams for Days {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let day = || day().schema_type(Type::String);
+        vec![
+            parameter("from", ParameterIn::Query, "The first day.", day()),
+            parameter("to", ParameterIn::Query, "The last day, included. Normally today.", day()),
+        ]
+    }
+}
+
+/// The `{id}` of a path.
+#[derive(Debug)]
+pub struct PathId;
+
+impl IntoParams for PathId {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![of_path("id", "The id, as a list shows it.", id().examples(["01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"]))]
+    }
+}
+
+/// A UUID.
+pub fn id() -> ObjectBuilder {
+    Object::builder().schema_type(Type::String).format(Some(SchemaFormat::Custom("uuid".into())))
+}
+
+/// A parameter of the path.
+pub fn of_path(name: &str, about: &str, schema: ObjectBuilder) -> Parameter {
+    let mut parameter = parameter(name, ParameterIn::Path, about, schema);
+    parameter.required = Required::True;
+    parameter
+}
+
+/// A parameter that may be left out, and in a query be empty.
+pub fn parameter(name: &str, place: ParameterIn, about: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    let empty = (place == ParameterIn::Query).then(|| [("allowEmptyValue".to_owned(), json!(true))].into_iter().collect::<Extensions>());
+    let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(Required::False).description(Some(about));
+    parameter.schema(Some(schema)).extensions(empty).build()
+}
+
+/// An event of a stream: its name, where it has one, and what its data say as JSON, which is the schema with this name. Beside `or`, which is none.
+pub fn event(name: Option<&str>, schema: &str, or: Option<&str>) -> Object {
+    let json = json!({ "contentMediaType": "application/json", "contentSchema": { "$ref": format!("#/components/schemas/{schema}") } });
+    let data = match or {
+        Some(or) => json!({ "anyOf": [json, { "const": or }] }),
+        None => json,
+    };
+    let data: Extensions = data.as_object().cloned().into_iter().flatten().collect();
+    let data = Object::builder().schema_type(Type::String).extensions(Some(data));
+    let event = Object::builder().schema_type(Type::Object).property("data", data).required("data");
+    match name {
+        Some(name) => event.property("event", Object::builder().schema_type(Type::String).enum_values(Some([name]))).required("event").build(),
+        None => event.build(),
+    }
+}
+
+/// What was done, in a sentence for people.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// What failed ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    pub r#type: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, and what to do: for people.
+    pub detail: String,
+    /// What happened: for programs. It never changes.
+    pub code: String,
+    /// What finds the line of this request in the log.
+    pub request_id: String,
+    /// Sentences per field that say what to change. Only with the code `invalid_fields`.
+    #[schema(required = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
+    pub errors: Option<crate::error::FieldErrors>,
+}
+
+/// What failed in the middle of a stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamProblem {
+    /// What failed.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// The seconds after which trying again makes sense, where it does.
+    #[schema(required)]
+    pub retry_after: Option<u32>,
+}
+
+/// What failed, as OpenAI's API says it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OpenAiFailure {
+    /// What failed.
+    pub error: OpenAiError,
+}
+
+/// What failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OpenAiError {
+    /// What happened, and what to do: for people.
+    pub message: String,
+    /// What kind of failure it is.
+    pub r#type: String,
+    /// The field that holds what it may not.
+    #[schema(required)]
+    pub param: Option<String>,
+    /// What happened: for programs.
+    pub code: String,
+}
+
+/// One of every failure that a client can meet, for whoever describes them. Which one it is says the name of its variant.
+pub fn failures(config: &Config) -> Vec<(String, Error)> {
+    let limit = |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
+    let failures = [
+        Error::Malformed("The body is not a JSON object.".into()),
+        Error::field("password", "This field is required."),
+        Error::InvalidCursor,
+        Error::InvalidLink,
+        Error::InvalidCredentials,
+        Error::NotAuthenticated,
+        Error::InvalidToken,
+        Error::InsufficientTokens { cost: config.chat_price },
+        Error::WrongPassword,
+        Error::Forbidden,
+        Error::NotFound,
+        Error::NoSuchUser,
+        Error::NoSuchModel,
+        Error::NoSuchSession,
+        Error::NoSuchApiKey,
+        Error::NoSuchConversation,
+        Error::NoSuchChat,
+        Error::MethodNotAllowed { allow: "GET, OPTIONS".into() },
+        Error::UsernameTaken,
+        Error::EmailTaken,
+        Error::NothingToVerify,
+        Error::TooManyApiKeys { most: API_KEYS },
+        Error::OwnStanding,
+        Error::LastAdministrator,
+        Error::BalanceTooLow { balance: config.chat_price },
+        Error::GrantTooLarge,
+        Error::KeyRunning { seconds: 5 },
+        Error::KeyReused,
+        Error::ChatDeleted,
+        Error::BodyTooLarge { limit: config.body_limit },
+        Error::HeaderTooLarge { limit: HEADER_LIMIT },
+        Error::UnsupportedMediaType,
+        Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),
+        Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
+        Error::TooManyAttempts(limit("log-ins", config.login_attempts, 86_400, 80_000)),
+        Error::TooManyRegistrations(limit("registrations", config.registrations_per_address, 3600, 1800)),
+        Error::TooManyMails(limit("mails", 1, 60, 42)),
+        Error::Busy(Limit::at_once("passwords", 256)),
+        Error::Internal(String::new()),
+        Error::AiFailed,
+        Error::AiOverloaded,
+        Error::AiTimedOut,
+        Error::AiFailedTokensHeld,
+        Error::NotCharged,
+        Error::Unavailable(String::new()),
+    ];
+    let name = |failure: &Error| format!("{failure:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+    failures.into_iter().map(|failure| (name(&failure), failure)).collect()
+}

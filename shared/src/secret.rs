@@ -1,0 +1,51 @@
+//! Secrets that settings name: the value itself, or where it is kept.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use aws_config::SdkConfig;
+
+use crate::aws;
+use crate::{Error, Result};
+
+/// A secret, or where it is read.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The secret itself.
+    Value(String),
+    /// The file that holds it, an absolute path.
+    File(PathBuf),
+    /// The ARN of a Secrets Manager secret that holds it.
+    Arn(String),
+}
+
+impl Secret {
+    /// The secret's text, as it is kept right now.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it can't be read; the cause names no secret.
+    pub async fn read(&self, aws: &SdkConfig) -> Result<String> {
+        match self {
+            Self::Value(secret) => Ok(secret.clone()),
+            Self::File(path) => match std::fs::read_to_string(path) {
+                Ok(secret) => Ok(secret.trim().to_owned()),
+                Err(error) => Err(Error::Internal(format!("{} can't be read: {error}", path.display()))),
+            },
+            Self::Arn(arn) => {
+                let get = aws_sdk_secretsmanager::Client::new(aws).get_secret_value().secret_id(arn);
+                let secret = get.send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
+                secret.secret_string.ok_or_else(|| Error::Internal("the secret holds no text".into()))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Value(redacted)"),
+            Self::File(path) => write!(f, "File({})", path.display()),
+            Self::Arn(arn) => write!(f, "Arn({arn})"),
+        }
+    }
+}

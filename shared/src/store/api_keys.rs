@@ -1,0 +1,171 @@
+//! API keys in the table Tokens, and their number on the account. A key and its count are written together, so that of any number of
+//! requests at once no more keys come to be than an account may have.
+
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{CancellationReason, Delete, TransactWriteItem};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::sessions::CALLER;
+use super::{Store, Transaction, from_item, is_id, n, s, to_item, updates};
+use crate::auth::api_key::KeyName;
+use crate::auth::{AccessToken, ApiKey};
+use crate::clock;
+use crate::user::Account;
+use crate::{Error, Result};
+
+/// How many API keys an account may have.
+pub const API_KEYS: u32 = 50;
+
+const PREFIX: &str = "apikey:";
+
+/// An API key as the store knows it: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKey {
+    /// `apikey:<id>`.
+    pk: String,
+    /// The account's id.
+    pub user_id: String,
+    /// The key of the account's name, which the account is found by.
+    pub name: String,
+    /// What its owner calls it.
+    pub label: String,
+    /// SHA-256 of its secret.
+    pub hash: String,
+    /// The last characters of its text.
+    pub hint: String,
+    /// When it was made, in milliseconds since 1970.
+    pub created: u64,
+}
+
+impl StoredKey {
+    /// What is kept of a key of the caller's that is made at `created`.
+    pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
+        Self {
+            pk: api_key_key(&key.id().to_string()),
+            user_id: caller.user_id.clone(),
+            name: caller.name.clone(),
+            label: label.text().to_owned(),
+            hash: key.hash(),
+            hint: key.hint(),
+            created,
+        }
+    }
+
+    /// Its id: keys sort by it in the order in which they were made.
+    pub fn id(&self) -> &str {
+        self.pk.strip_prefix(PREFIX).unwrap_or_default()
+    }
+
+    /// The key as its owner sees it later on.
+    pub fn data(&self) -> Value {
+        json!(ShownKey { id: self.id(), name: &self.label, hint: &self.hint, created: clock::rfc3339(self.created) })
+    }
+}
+
+/// An API key, without its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub struct ShownKey<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
+    id: &'a str,
+    /// What its owner calls it.
+    #[schema(value_type = KeyName)]
+    name: &'a str,
+    /// The last four characters of the key.
+    #[schema(min_length = 4, max_length = 4, examples("9xQk"))]
+    hint: &'a str,
+    /// When it was made.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.978Z"))]
+    created: String,
+}
+
+impl Store {
+    /// Writes a new key of the caller's, if the account admits the caller and has room for one more. Sent again, it is the success it was.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`], and [`Error::TooManyApiKeys`].
+    pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredKey) -> Result<()> {
+        let put = self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(key)?)?;
+        let count = self.count_keys(caller).update_expression("SET api_keys = if_not_exists(api_keys, :none) + :one");
+        let count = count.condition_expression(format!("{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"));
+        let count = updates(count.expression_attribute_values(":most", n(API_KEYS)))?;
+        let reasons = match self.transact(vec![put, count], key.id()).await? {
+            Transaction::Applied => return Ok(()),
+            Transaction::Refused(reasons) => reasons,
+        };
+        let standing = Transaction::refused(&reasons, 0).filter(|item| !item.is_empty()).map(from_item::<StoredKey>).transpose()?;
+        // This very key stands: only the reply was lost.
+        if standing.as_ref() == Some(key) {
+            return Ok(());
+        }
+        match refusing_account(&reasons, caller)? {
+            Some(account) if account.api_keys >= API_KEYS => Err(Error::TooManyApiKeys { most: API_KEYS }),
+            _ => Err(Error::Internal("an API key was refused without a reason".into())),
+        }
+    }
+
+    /// Deletes a key of the caller's: from here on it opens nothing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`], and [`Error::NoSuchApiKey`] where no key of the caller's has this id.
+    pub async fn revoke_api_key(&self, caller: &AccessToken, id: &str) -> Result<()> {
+        if !is_id(id) {
+            self.account(caller).await?;
+            return Err(Error::NoSuchApiKey);
+        }
+        let delete = Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
+        let delete = delete.condition_expression("user_id = :user").expression_attribute_values(":user", s(&caller.user_id));
+        let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
+        let delete = TransactWriteItem::builder().delete(delete).build();
+        let count = self.count_keys(caller).update_expression("SET api_keys = api_keys - :one");
+        let count = updates(count.condition_expression(format!("{CALLER} AND api_keys > :none")))?;
+        let reasons = match self.transact(vec![delete, count], &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => return Ok(()),
+            Transaction::Refused(reasons) => reasons,
+        };
+        refusing_account(&reasons, caller)?;
+        match Transaction::refused(&reasons, 0) {
+            Some(_) => Err(Error::NoSuchApiKey),
+            None => Err(Error::Internal("an account has an API key that it doesn't count".into())),
+        }
+    }
+
+    /// A write to the caller's account, with the numbers `:none` and `:one`.
+    fn count_keys(&self, caller: &AccessToken) -> UpdateBuilder {
+        self.update_caller_too(caller).expression_attribute_values(":none", n(0)).expression_attribute_values(":one", n(1))
+    }
+
+    /// The key with this id, strongly consistent. Whether it is the one that a client sent, [`ApiKey::matches`] tells.
+    pub async fn api_key(&self, id: &str) -> Result<Option<StoredKey>> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
+        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    }
+
+    /// The ids of a user's keys, newest first. An index tells, which knows a moment later of a new one, and of one that was revoked.
+    pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
+        // One page holds more than an account may have.
+        self.ids_of_user(PREFIX, user_id, None).await.map(|(ids, _)| ids)
+    }
+
+    /// The keys with these ids, in their order, strongly consistent. Those that were revoked are left out.
+    pub async fn api_keys(&self, ids: &[String]) -> Result<Vec<StoredKey>> {
+        self.with_ids(PREFIX, ids).await
+    }
+}
+
+/// The account that refused a transaction's second write, where it did; a failure where it is the caller that it doesn't admit.
+fn refusing_account(reasons: &[CancellationReason], caller: &AccessToken) -> Result<Option<Account>> {
+    let Some(item) = Transaction::refused(reasons, 1) else { return Ok(None) };
+    let account = Some(item).filter(|item| !item.is_empty()).map(from_item).transpose()?;
+    caller.admits(account).map(Some)
+}
+
+fn api_key_key(id: &str) -> String {
+    format!("{PREFIX}{id}")
+}

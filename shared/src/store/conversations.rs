@@ -1,0 +1,293 @@
+//! Conversations, in the table Chats beside the chats they hold: what they are called, what was said last, and how they end.
+//!
+//! A conversation's item stands under `c#<id>`. In the index by_conversation, whose reads are consistent, a chat stands under
+//! `<conversation>#<chat id>`, a conversation under `c#<when it was used last>#<id>`, and one that is to be erased under `d#<id>`.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::deletion::BATCH;
+use super::sessions::CALLER;
+use super::{Item, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item, updates};
+use crate::auth::AccessToken;
+use crate::chat::Chat;
+use crate::clock;
+use crate::{Error, Result};
+
+/// How the key of a conversation begins; it sorts after every chat id.
+pub(super) const CONVERSATION: &str = "c#";
+
+/// How the place of one that is to be erased begins.
+const DELETED: &str = "d#";
+
+/// Sorts after everything that begins like it.
+const LAST: char = '~';
+
+/// The most characters of a title that is taken from a message.
+const TITLE: usize = 80;
+
+/// A conversation as the table holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// The account's id.
+    user_id: String,
+    /// `c#<id>`.
+    chat_id: String,
+    /// Its place in the index.
+    thread: String,
+    /// What it is called.
+    pub title: String,
+    /// When it began, in milliseconds since 1970.
+    pub created: u64,
+    /// When the last chat of it began that is stored.
+    pub used: u64,
+    /// Whether it is to be erased: nothing goes on in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
+
+impl Conversation {
+    /// The conversation that this chat begins; its id is the chat's.
+    fn begun_by(chat: &Chat, id: &str) -> Self {
+        Self {
+            user_id: chat.user_id.clone(),
+            chat_id: conversation_key(id),
+            thread: place(id, chat.time),
+            title: title_of(chat),
+            created: chat.time,
+            used: chat.time,
+            deleted: false,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.chat_id.strip_prefix(CONVERSATION).unwrap_or_default()
+    }
+
+    /// Where it stands among the others, by when it was used last.
+    pub fn place(&self) -> &str {
+        &self.thread
+    }
+
+    /// The conversation as its owner sees it.
+    pub fn data(&self) -> Value {
+        json!(ShownConversation { id: self.id(), title: &self.title, created: clock::rfc3339(self.created), last_used: clock::rfc3339(self.used) })
+    }
+}
+
+/// Chats that go on from one another.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Conversation)]
+pub struct ShownConversation<'a> {
+    /// The id of the chat that it began with.
+    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    id: &'a str,
+    /// What it is called: at first the beginning of its first message.
+    #[schema(examples("Hello!"))]
+    title: &'a str,
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
+    created: String,
+    /// When the last chat of it began.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:40.102Z"))]
+    last_used: String,
+}
+
+/// What the index holds of each item.
+#[derive(Deserialize)]
+struct Entry {
+    chat_id: String,
+}
+
+impl Store {
+    /// A conversation of a user's that has not been deleted.
+    pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
+        let get = self.client.get_item().table_name(&self.tables.chats);
+        let get = get.key("user_id", s(user_id)).key("chat_id", s(conversation_key(id))).consistent_read(true);
+        let conversation: Option<Conversation> = get.send().await?.item.map(from_item).transpose()?;
+        Ok(conversation.filter(|conversation| !conversation.deleted))
+    }
+
+    /// The keys of at most `count` conversations of a user, the one that was used last first, from behind the place `before`; and whether
+    /// there are more.
+    pub async fn conversation_keys(&self, user_id: &str, before: Option<&str>, count: usize) -> Result<(Vec<String>, bool)> {
+        self.index_keys(user_id, CONVERSATION, before, count).await
+    }
+
+    /// The conversations with these keys that stand, the one that was used last first.
+    pub async fn conversations(&self, user_id: &str, keys: &[String]) -> Result<Vec<Conversation>> {
+        let found = self.items(&self.tables.chats, keys_of(user_id, keys)).await?;
+        let mut found: Vec<Conversation> = found.into_iter().map(from_item).collect::<Result<_>>()?;
+        found.sort_by(|one, other| other.thread.cmp(&one.thread));
+        Ok(found)
+    }
+
+    /// The ids of at most `count` chats of a conversation, newest first, older than the chat `before`; and whether there are more.
+    pub async fn thread(&self, user_id: &str, id: &str, before: Option<&str>, count: usize) -> Result<(Vec<String>, bool)> {
+        let prefix = format!("{id}#");
+        let before = before.map(|before| format!("{prefix}{before}"));
+        self.index_keys(user_id, &prefix, before.as_deref(), count).await
+    }
+
+    /// The chats with these ids that stand, newest first.
+    pub async fn chats_by_id(&self, user_id: &str, ids: &[String]) -> Result<Vec<Chat>> {
+        let found = self.items(&self.tables.chats, keys_of(user_id, ids)).await?;
+        let mut found: Vec<Chat> = found.into_iter().map(from_item).collect::<Result<_>>()?;
+        found.sort_by(|one, other| other.chat_id.cmp(&one.chat_id));
+        Ok(found)
+    }
+
+    /// Takes away the title that a chat has given the conversation which it began, unless that has another one by now.
+    pub(super) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
+        let forget =
+            self.client.update_item().table_name(&self.tables.chats).set_key(Some(chat_key(&chat.user_id, &conversation_key(&chat.chat_id))));
+        let forget = forget.update_expression("SET title = :none").condition_expression("title = :given");
+        let forget = forget.expression_attribute_values(":none", s(UNTITLED)).expression_attribute_values(":given", s(title_of(chat)));
+        applied(send(|| forget.clone().send()).await).map(drop)
+    }
+
+    /// Gives a conversation another title.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchConversation`] where it doesn't stand.
+    pub async fn rename_conversation(&self, user_id: &str, id: &str, title: &str) -> Result<Conversation> {
+        let rename = self
+            .client
+            .update_item()
+            .table_name(&self.tables.chats)
+            .key("user_id", s(user_id))
+            .key("chat_id", s(conversation_key(id)))
+            .update_expression("SET title = :title")
+            .condition_expression(STANDS)
+            .expression_attribute_values(":title", s(title))
+            .return_values(ReturnValue::AllNew);
+        match send(|| rename.clone().send()).await {
+            Ok(renamed) => from_item(renamed.attributes.unwrap_or_default()),
+            Err(error) => refused_item(error).and(Err(Error::NoSuchConversation)),
+        }
+    }
+
+    /// Ends a conversation of the caller's: nothing goes on in it, and it is in no list any more. Its chats are there until
+    /// [`Store::erase_conversation`] has erased them; the account stands in the index of what is to be erased until then.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`], and [`Error::NoSuchConversation`] where it doesn't stand.
+    pub async fn delete_conversation(&self, caller: &AccessToken, id: &str, now: u64) -> Result<()> {
+        let end = self.conversation_update(&caller.user_id, id);
+        let end = end.update_expression("SET deleted = :true, thread = :place").condition_expression(STANDS);
+        let end =
+            end.expression_attribute_values(":true", AttributeValue::Bool(true)).expression_attribute_values(":place", s(format!("{DELETED}{id}")));
+        let account = self.update_caller_too(caller).update_expression("SET erasing = :now").condition_expression(CALLER);
+        let account = account.expression_attribute_values(":now", n(now));
+        match self.transact(vec![updates(account)?, updates(end)?], &Uuid::new_v4().to_string()).await? {
+            Transaction::Applied => Ok(()),
+            Transaction::Refused(reasons) if Transaction::refused(&reasons, 0).is_some() => Err(Error::InvalidToken),
+            Transaction::Refused(_) => Err(Error::NoSuchConversation),
+        }
+    }
+
+    /// Erases the chats of a deleted conversation, and then the conversation; whether nothing is left when `until` has come. It may be done
+    /// twice, or go on where it was cut off.
+    pub async fn erase_conversation(&self, user_id: &str, id: &str, until: Instant, erased: &mut usize) -> Result<bool> {
+        loop {
+            let (ids, _) = self.thread(user_id, id, None, BATCH).await?;
+            let keys: Vec<(&str, Item)> = ids.iter().map(|id| (self.tables.chats.as_str(), chat_key(user_id, id))).collect();
+            if keys.is_empty() {
+                break;
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            self.delete_all(&keys).await?;
+            *erased += keys.len();
+        }
+        self.delete_all(&[(self.tables.chats.as_str(), chat_key(user_id, &conversation_key(id)))]).await?;
+        *erased += 1;
+        Ok(true)
+    }
+
+    /// The ids of a user's conversations that are to be erased.
+    pub(super) async fn deleted_conversations(&self, user_id: &str) -> Result<Vec<String>> {
+        let (keys, _) = self.index_keys(user_id, DELETED, None, BATCH).await?;
+        Ok(keys.iter().filter_map(|key| key.strip_prefix(CONVERSATION)).map(str::to_owned).collect())
+    }
+
+    /// The write that stores a chat's conversation: a new one, or that it was used.
+    pub(super) fn converse(&self, chat: &Chat) -> Result<Option<TransactWriteItem>> {
+        let Some(id) = &chat.conversation else { return Ok(None) };
+        if *id == chat.chat_id {
+            let begun = to_item(Conversation::begun_by(chat, id))?;
+            return self.put_new(&self.tables.chats, "attribute_not_exists(chat_id)", begun).map(Some);
+        }
+        let used = self.conversation_update(&chat.user_id, id).update_expression("SET used = :time, thread = :place").condition_expression(STANDS);
+        updates(used.expression_attribute_values(":time", n(chat.time)).expression_attribute_values(":place", s(place(id, chat.time)))).map(Some)
+    }
+
+    fn conversation_update(&self, user_id: &str, id: &str) -> UpdateBuilder {
+        Update::builder().table_name(&self.tables.chats).key("user_id", s(user_id)).key("chat_id", s(conversation_key(id)))
+    }
+
+    /// The keys of what stands in the index under `prefix`, the last one first, before `before`.
+    async fn index_keys(&self, user_id: &str, prefix: &str, before: Option<&str>, count: usize) -> Result<(Vec<String>, bool)> {
+        let last = format!("{prefix}{LAST}");
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.chats)
+            .index_name("by_conversation")
+            .key_condition_expression("user_id = :user AND thread BETWEEN :first AND :last")
+            .expression_attribute_values(":user", s(user_id))
+            .expression_attribute_values(":first", s(prefix))
+            .expression_attribute_values(":last", s(before.unwrap_or(&last)))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            // One more: the place that the page begins behind is in it, or tells that there are more.
+            .limit(i32::try_from(count + 1).unwrap_or(i32::MAX));
+        let page = query.send().await?;
+        let mut keys = Vec::new();
+        for item in page.items.unwrap_or_default() {
+            let at = item.get("thread").and_then(|thread| thread.as_s().ok()).cloned();
+            if at.as_deref() != before {
+                keys.push(from_item::<Entry>(item)?.chat_id);
+            }
+        }
+        let more = page.last_evaluated_key.is_some() || keys.len() > count;
+        keys.truncate(count);
+        Ok((keys, more))
+    }
+}
+
+/// On what condition a conversation goes on.
+const STANDS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
+
+fn conversation_key(id: &str) -> String {
+    format!("{CONVERSATION}{id}")
+}
+
+/// Where a conversation stands in the index; the time has as many digits for the next 250 years.
+fn place(id: &str, used: u64) -> String {
+    format!("{CONVERSATION}{used:013}#{id}")
+}
+
+/// What a conversation is called whose first chat was deleted.
+const UNTITLED: &str = "Untitled";
+
+/// The beginning of what a conversation began with.
+fn title_of(chat: &Chat) -> String {
+    chat.message.trim().lines().next().unwrap_or_default().chars().take(TITLE).collect()
+}
+
+fn keys_of(user_id: &str, keys: &[String]) -> Vec<Item> {
+    keys.iter().map(|key| chat_key(user_id, key)).collect()
+}
+
+pub(super) fn chat_key(user_id: &str, chat_id: &str) -> Item {
+    HashMap::from([("user_id".to_owned(), s(user_id)), ("chat_id".to_owned(), s(chat_id))])
+}

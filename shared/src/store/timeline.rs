@@ -1,0 +1,150 @@
+//! Lists of everybody's items by time: an index keeps them by month or day, spread over shards, so that no partition of it is everybody's.
+//! What a page costs depends on how much it shows, and not on how much there is.
+
+use std::fmt;
+
+use futures_util::future::try_join_all;
+
+use super::{Item, Store, is_id, s};
+use crate::clock::{Day, FIRST_DAY, millis_of, month, neighbour};
+use crate::{Error, Result};
+
+/// How many queries one page may cost: months in which nothing stands cost as much as others.
+const QUERIES: usize = 48;
+
+/// How many items a walk through a list reads of each partition at a time.
+const STEP: i32 = 100;
+
+/// Sorts after every id.
+const AFTER_ALL: &str = "~";
+
+/// An index that holds items by time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeline<'t> {
+    pub(super) table: &'t str,
+    pub(super) index: &'static str,
+    /// The index's partition key: `<yyyy-mm>#<shard>`, or without a shard where there is one.
+    pub(super) partition: &'static str,
+    /// Its sort key, a UUIDv7.
+    pub(super) id: &'static str,
+    pub(super) shards: u8,
+}
+
+/// Where a page of such a list begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Behind this id, which is older.
+    Before(String),
+    /// With the last id of this month: nothing stands after it.
+    In(String),
+}
+
+impl Place {
+    /// Reads what a cursor holds.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCursor`].
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            id if is_id(id) => Ok(Self::Before(id.to_owned())),
+            month if Day::parse(&format!("{month}-01")).is_some() => Ok(Self::In(month.to_owned())),
+            _ => Err(Error::InvalidCursor),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Before(text) | Self::In(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl Timeline<'_> {
+    /// The partitions of a month or day.
+    pub(super) fn partitions(&self, of: &str) -> Vec<String> {
+        match self.shards {
+            1 => vec![of.to_owned()],
+            shards => (0..shards).map(|shard| format!("{of}#{shard}")).collect(),
+        }
+    }
+
+    fn id_of<'i>(&self, item: &'i Item) -> &'i str {
+        item.get(self.id).and_then(|id| id.as_s().ok()).map_or("", String::as_str)
+    }
+}
+
+impl Store {
+    /// At most `count` items of a list, newest first, from `place` on or from the month of `now` (milliseconds); and where the next page begins,
+    /// if there may be one. Where months are empty it may hold few items, or none.
+    pub(super) async fn newest(&self, list: Timeline<'_>, place: Option<&Place>, now: u64, count: usize) -> Result<(Vec<Item>, Option<Place>)> {
+        let (mut of, before) = match place {
+            None => (month(now), AFTER_ALL),
+            Some(Place::Before(id)) => (month(millis_of(id).ok_or(Error::InvalidCursor)?), id.as_str()),
+            Some(Place::In(month)) => (month.clone(), AFTER_ALL),
+        };
+        let mut found = Vec::new();
+        for _ in 0..(QUERIES / usize::from(list.shards)).max(1) {
+            let wanted = i32::try_from(count + 1 - found.len()).unwrap_or(i32::MAX);
+            let lanes = list.partitions(&of).into_iter().map(|partition| {
+                let query = self.client.query().table_name(list.table).index_name(list.index);
+                let query = query.key_condition_expression("#partition = :partition AND #id < :before");
+                let query = query.expression_attribute_names("#partition", list.partition).expression_attribute_names("#id", list.id);
+                let query = query.expression_attribute_values(":partition", s(partition)).expression_attribute_values(":before", s(before));
+                query.scan_index_forward(false).limit(wanted).send()
+            });
+            let lanes = try_join_all(lanes).await?;
+            let mut of_month: Vec<Item> = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default()).collect();
+            of_month.sort_by(|one, other| list.id_of(other).cmp(list.id_of(one)));
+            found.extend(of_month);
+            if found.len() > count {
+                found.truncate(count);
+                let next = found.last().map(|last| Place::Before(list.id_of(last).to_owned()));
+                return Ok((found, next));
+            }
+            if of <= FIRST_DAY.month() {
+                return Ok((found, None));
+            }
+            of = neighbour(&of, false);
+        }
+        Ok((found, Some(Place::In(of))))
+    }
+
+    /// Some of what stands in these partitions of a list, oldest first, behind the id `after` and before `until`; and the last id, where there
+    /// may be more behind it.
+    pub(super) async fn oldest(&self, list: Timeline<'_>, partitions: &[String], after: &str, until: &str) -> Result<(Vec<Item>, Option<String>)> {
+        let lanes = partitions.iter().map(|partition| {
+            let query = self.client.query().table_name(list.table).index_name(list.index);
+            let query = query.key_condition_expression("#partition = :partition AND #id BETWEEN :after AND :until");
+            let query = query.expression_attribute_names("#partition", list.partition).expression_attribute_names("#id", list.id);
+            let query = query.expression_attribute_values(":partition", s(partition));
+            query.expression_attribute_values(":after", s(after)).expression_attribute_values(":until", s(until)).limit(STEP).send()
+        });
+        let (mut found, mut ends) = (Vec::new(), Vec::new());
+        for lane in try_join_all(lanes).await? {
+            let items = lane.items.unwrap_or_default();
+            ends.extend(items.last().filter(|_| lane.last_evaluated_key.is_some()).map(|last| list.id_of(last).to_owned()));
+            found.extend(items);
+        }
+        // Behind the end of a partition that was cut off there may be something of it that comes before others.
+        let end = ends.into_iter().min();
+        found.retain(|item| list.id_of(item) != after && end.as_deref().is_none_or(|end| list.id_of(item) <= end));
+        found.sort_by(|one, other| list.id_of(one).cmp(list.id_of(other)));
+        Ok((found, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_an_id_or_a_month() {
+        for text in ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "2026-11"] {
+            assert_eq!(Place::parse(text).unwrap().to_string(), text);
+        }
+        for bad in ["", "~", "2026-13", "2026-11-20", "01A1F7D1-6dd1-703a-9600-a369c76325b7", "x"] {
+            assert_eq!(Place::parse(bad), Err(Error::InvalidCursor), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// The users: all of them, newest first, or those whose name or address begins with something.
+
+import { page } from "./api.js";
+import { announce, emptyState, fill, formatDay, h, icon, newId, paged, plural, time } from "./dom.js";
+import { roleBadge, standingBadge, userLink } from "./admin-people.js";
+import { stackedTable } from "./admin-table.js";
+
+/** How long typing rests before the search begins, in milliseconds. */
+const REST = 250;
+
+/** `#/users?q=ann` */
+export function usersView({ query, signal }) {
+  const id = newId("search");
+  const input = h("input", {
+    id, class: "input", type: "search", value: query.q ?? "", autocomplete: "off", autocapitalize: "none", maxLength: 254,
+    placeholder: "Name or e-mail address", "aria-describedby": `${id}-hint`,
+  });
+  const results = h("div", {});
+  let searching = new AbortController();
+  let resting;
+
+  const search = async (q, said = true) => {
+    searching.abort();
+    searching = new AbortController();
+    const own = AbortSignal.any([signal, searching.signal]);
+    const list = usersList(q, own);
+    fill(results, list);
+    await list.ready;
+    if (said && !own.aborted) announce(found(list, q));
+  };
+
+  const changed = () => {
+    clearTimeout(resting);
+    const q = input.value.trim();
+    if (q === (query.q ?? "")) return;
+    query = { q };
+    // The address follows what is typed, without a new entry in the browser's history for each letter.
+    history.replaceState(null, "", q ? `#/users?${new URLSearchParams({ q })}` : "#/users");
+    search(q);
+  };
+  input.addEventListener("input", () => {
+    clearTimeout(resting);
+    resting = setTimeout(changed, REST);
+  });
+  signal.addEventListener("abort", () => clearTimeout(resting));
+
+  const content = h("div", { class: "page page-wide" },
+    h("div", { class: "page-head" }, h("h1", {}, "Users")),
+    h("search", {},
+      h("form", { class: "toolbar", onsubmit: (event) => (event.preventDefault(), changed()) },
+        h("div", { class: "admin-search" },
+          h("label", { for: id }, "Search"),
+          h("div", { class: "search" }, icon("search"), input),
+          h("p", { class: "hint", id: `${id}-hint` }, "By the beginning of a name or an e-mail address.")))),
+    results);
+  search(input.value.trim(), false);
+  return { title: "Users", content };
+}
+
+function usersList(q, signal) {
+  const { element, body, row } = stackedTable(q ? `Users that begin with ${q}` : "Users, newest first", [
+    { text: "Name", head: true },
+    { text: "E-mail", class: "admin-email" },
+    { text: "Role" },
+    { text: "Standing" },
+    { text: "Joined", class: "admin-joined" },
+  ]);
+  return paged({
+    load: (next) => page(next ?? "api/admin/users/", next ? null : { q, limit: 25 }, { signal }),
+    row: (user) => row([
+      userLink(user.id, user.username),
+      user.email ?? h("span", { class: "muted" }, "no address"),
+      roleBadge(user.role),
+      standingBadge(user.active),
+      time(user.date_joined, formatDay),
+    ]),
+    list: body,
+    around: () => element,
+    empty: q
+      ? emptyState("search", `Nobody begins with “${q}”.`, h("p", {}, "Names and addresses are searched from their first letter."))
+      : emptyState("users", "Nobody has registered yet."),
+    more: "Show more users",
+  });
+}
+
+function found(list, q) {
+  const count = list.querySelectorAll("tbody tr").length;
+  const more = list.querySelector(".paged-foot button") ? "at least " : "";
+  return count === 0 ? (q ? `Nobody begins with ${q}.` : "No users.") : `${more}${plural(count, "user")} found.`;
+}

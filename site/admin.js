@@ -1,0 +1,145 @@
+// The administration: who may see it, its frame, and the way to each view. Views are in admin-*.js.
+
+import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "./api.js";
+import { attempt, busy, button, field, fill, focusOn, form, h, icon, linkButton, note, router, themeSwitch } from "./dom.js";
+import { chatsView } from "./admin-chats.js";
+import { exportView } from "./admin-export.js";
+import { figuresView } from "./admin-figures.js";
+import { trailView } from "./admin-trail.js";
+import { userView } from "./admin-user.js";
+import { usersView } from "./admin-users.js";
+
+const VIEWS = [
+  { path: "users", text: "Users", icon: "users" },
+  { path: "chats", text: "Chats", icon: "chat" },
+  { path: "figures", text: "Figures", icon: "chart" },
+  { path: "trail", text: "Trail", icon: "history" },
+  { path: "export", text: "Export", icon: "download" },
+];
+
+const CHAT_PAGE = base.href;
+
+/** The account of this session; null at the door. */
+let me = null;
+let asked = false;
+let ended = false;
+
+const main = document.getElementById("main");
+const frame = document.getElementById("frame");
+const links = VIEWS.map(({ path, text, icon: name }) => h("a", { href: `#/${path}`, dataset: { path } }, icon(name), h("span", {}, text)));
+const nav = h("nav", { class: "nav admin-nav", "aria-label": "Administration", hidden: true }, links);
+const who = h("span", { class: "admin-who clip" });
+const out = button("Sign out", { kind: "quiet", icon: "out", onclick: () => busy(out, () => attempt(leaveForGood)) });
+
+fill(
+  frame,
+  h("a", { class: "brand", href: "#/users" },
+    h("img", { class: "brand-mark", src: new URL("favicon.svg", import.meta.url).href, alt: "Farebox" }), h("span", { class: "brand-word" }),
+    h("span", { class: "badge badge-coin" }, "Admin")),
+  nav,
+  h("div", { class: "topbar-rest admin-account" }, who, linkButton("Chat page", CHAT_PAGE, { kind: "quiet", icon: "chat" }), themeSwitch(), out),
+);
+
+const place = router({
+  outlet: main,
+  name: "Farebox administration",
+  before: ({ path }) => (path === "" ? "#/users" : null),
+  routes: [
+    ["users", admitted(usersView)],
+    ["users/:id", admitted((where) => userView(where, me, "overview"))],
+    ["users/:id/statement", admitted((where) => userView(where, me, "statement"))],
+    ["users/:id/chats", admitted((where) => userView(where, me, "chats"))],
+    ["chats", admitted(chatsView)],
+    ["figures", admitted(figuresView)],
+    ["trail", admitted((where) => trailView(where, me))],
+    ["export", admitted(exportView)],
+  ],
+  after: ({ path }) => showFrame(path.split("/")[0]),
+});
+
+document.getElementById("skip").addEventListener("click", (event) => {
+  // The address names a view, so that the link can't.
+  event.preventDefault();
+  focusOn(main);
+});
+
+onSessionEnded(() => {
+  me = null;
+  ended = true;
+  place.show();
+});
+
+/** A view for administrators: everybody else is asked to sign in, or told why not, under the same address. */
+function admitted(view) {
+  return async (where) => {
+    try {
+      me ??= await account();
+      if (!me) return door();
+      if (me.role !== "admin") return stranger();
+      return await view(where);
+    } catch (error) {
+      if (error.status === 401) return door();
+      if (error.code === "forbidden") return stranger();
+      throw error;
+    }
+  };
+}
+
+/** Whose session the browser holds. It is asked once: a stranger at the door need not be asked at each view. */
+async function account() {
+  if (!isSignedIn() && (asked || !(await resume()))) {
+    asked = true;
+    return null;
+  }
+  return get("api/user/profile/");
+}
+
+function showFrame(path) {
+  const inside = me?.role === "admin";
+  nav.hidden = !inside;
+  out.hidden = !me;
+  who.textContent = me?.username ?? "";
+  for (const link of links) {
+    if (link.dataset.path === path) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+function door() {
+  me = null;
+  const name = field("Name or e-mail address", "username", { autocomplete: "username", autocapitalize: "none" });
+  const password = field("Password", "password", { type: "password", autocomplete: "current-password" });
+  const content = h("div", { class: "page admin-door" }, h("div", { class: "card" },
+    h("h1", {}, "Sign in"),
+    ended ? note("info", "Your session has ended. Sign in to go on where you were.") : h("p", { class: "muted" }, "For administrators of this Farebox."),
+    form([name, password], {
+      submit: "Sign in",
+      onsubmit: async (values) => {
+        await signIn(values.username.trim(), values.password);
+        me = await get("api/user/profile/");
+        ended = false;
+        await place.show();
+        // The button that had the focus is gone.
+        const heading = main.querySelector("h1");
+        if (heading && !main.contains(document.activeElement)) focusOn(heading);
+      },
+    })));
+  return { title: "Sign in", content, focus: ended ? name.input : undefined };
+}
+
+function stranger() {
+  const other = button("Sign in as somebody else", { onclick: () => busy(other, () => attempt(leaveForGood)) });
+  const content = h("div", { class: "page admin-door" }, h("div", { class: "card" },
+    h("h1", {}, "Only for administrators"),
+    h("p", {}, "You are signed in as ", h("strong", {}, me.username), ", and this account isn't an administrator. Another administrator can make it one."),
+    h("div", { class: "form-actions" }, linkButton("Go to the chat", CHAT_PAGE, { kind: "primary", icon: "chat" }), other)));
+  return { title: "Only for administrators", content };
+}
+
+async function leaveForGood() {
+  await signOut();
+  me = null;
+  asked = true;
+  ended = false;
+  await place.show();
+}

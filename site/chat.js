@@ -1,0 +1,190 @@
+// The chat page: who is there, the frame around the views, and which view stands under which address.
+
+import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
+import { apiKeys, ownData, profilePage, sessions } from "./account.js";
+import { balanceLink, forgetBalance, learn } from "./balance.js";
+import { forgotten, registration, resetting, signingIn, verifying, wanted } from "./door.js";
+import { attempt, button, explain, fill, go, h, icon, linkButton, menuButton, note, router, themeSwitch } from "./dom.js";
+import { forgetDrafts } from "./drafts.js";
+import { forgetProfile, learnProfile, profile, watchProfile } from "./profile.js";
+import { history, statement } from "./records.js";
+import { sidebar } from "./sidebar.js";
+import { forgetThreads, newThread, oldThread, restoreThreads, sawChat } from "./thread.js";
+
+/** Where people may be who are not signed in; at the first two nobody else may be. */
+const PUBLIC = ["sign-in", "register", "forgotten-password", "reset-password", "verify-email"];
+const DOORS = PUBLIC.slice(0, 2);
+
+const root = document.getElementById("root");
+const main = h("main", { id: "main", tabIndex: -1 });
+
+const skipLink = h("a", { class: "skip-link", href: "#main" }, "Skip to the content");
+skipLink.addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+
+function brand() {
+  return h("a", { class: "brand", href: "#/", "aria-label": "Farebox" },
+    h("img", { class: "brand-mark", src: new URL("./favicon.svg", import.meta.url).href, alt: "", width: 28, height: 28 }),
+    h("span", { class: "brand-word" }));
+}
+
+// --- The frames --------------------------------------------------------------------------------------------------------------------
+
+/** What stands around the views of strangers. */
+function doorFrame() {
+  return h("div", { class: "door" },
+    h("header", { class: "topbar door-bar" }, brand(), h("div", { class: "topbar-rest bar-tools" }, linkButton("API", new URL("docs/", base).href, { kind: "quiet", icon: "book" }), themeSwitch())),
+    main);
+}
+
+let drawer = null;
+
+/** What stands around the views of whoever is signed in. */
+function appFrame() {
+  const side = sidebar({ brand: brand(), onchoose: () => drawer?.close() });
+  const opener = button(null, { kind: "quiet", icon: "menu", label: "Conversations", class: "button button-quiet button-icon drawer-opener", "aria-expanded": "false", "aria-controls": "sidebar" });
+  const veil = h("div", { class: "drawer-veil" });
+  const bar = h("header", { class: "topbar" }, opener, h("span", { class: "bar-brand" }, brand()), h("div", { class: "topbar-rest bar-tools" }, balanceLink(), themeSwitch(), accountMenu()));
+  const stage = h("div", { class: "stage" }, bar, main);
+  drawer = drawerOf({ side, opener, veil, stage });
+  return h("div", { class: "app" }, side, veil, stage);
+}
+
+/** On narrow windows the sidebar lies over the page while it is open, and the page rests. */
+function drawerOf({ side, opener, veil, stage }) {
+  const close = () => {
+    if (!side.classList.contains("open")) return;
+    side.classList.remove("open");
+    stage.inert = false;
+    opener.setAttribute("aria-expanded", "false");
+    opener.focus();
+  };
+  opener.addEventListener("click", () => {
+    side.classList.add("open");
+    stage.inert = true;
+    opener.setAttribute("aria-expanded", "true");
+    side.querySelector(".button-primary").focus();
+  });
+  veil.addEventListener("click", close);
+  side.querySelector(".drawer-closer").addEventListener("click", close);
+  side.addEventListener("keydown", (event) => event.key === "Escape" && close());
+  matchMedia("(min-width: 60rem)").addEventListener("change", close);
+  return { close };
+}
+
+function accountMenu() {
+  let opener = null;
+  const name = h("span", { class: "account-name clip" });
+  const letter = h("span", { class: "avatar" });
+  watchProfile(() => {
+    const shown = profile()?.first_name || profile()?.username || "";
+    name.textContent = shown;
+    letter.dataset.letter = [...shown][0]?.toUpperCase() ?? "";
+    opener?.setAttribute("aria-label", `Your account: ${shown}`);
+  });
+  const choices = () => [
+    { text: "Account", icon: "user", href: "#/account" },
+    { text: "History", icon: "history", href: "#/history" },
+    { text: "Statement", icon: "receipt", href: "#/statement" },
+    { text: "API documentation", icon: "book", href: new URL("docs/", base).href },
+    profile()?.role === "admin" && { text: "Administration", icon: "shield", href: new URL("admin/", base).href },
+    { text: "Sign out", icon: "out", run: leave },
+  ];
+  opener = menuButton(`Your account: ${name.textContent}`, choices, { face: [letter, name, icon("down")], class: "button button-quiet account" });
+  return opener;
+}
+
+async function leave() {
+  if (await attempt(signOut)) goodbye();
+}
+
+/** Somebody has left on purpose: whoever comes next is somebody else. */
+function goodbye() {
+  forgetDrafts();
+  enter(false);
+  go("#/sign-in");
+}
+
+// --- Who is there --------------------------------------------------------------------------------------------------------------------
+
+/** Puts the frame of whoever is there around the views. */
+function enter(signedIn) {
+  drawer = null;
+  if (!signedIn) [forgetProfile, forgetBalance, forgetThreads].forEach((forget) => forget());
+  fill(root, skipLink, signedIn ? appFrame() : doorFrame());
+  if (signedIn) restoreThreads();
+}
+
+/** Reads whose account it is, and from the last chat what one costs. */
+async function loadAccount() {
+  const [own, chats] = await Promise.all([get("api/user/profile/"), get("api/chat/", { limit: 1 })]);
+  chats.forEach(sawChat);
+  learn({ tokens_deducted: chats[0]?.tokens_deducted });
+  learnProfile(own);
+}
+
+/** After signing in: to where somebody was on the way to. */
+async function welcome() {
+  await loadAccount();
+  enter(true);
+  go(wanted.take() ?? "#/");
+}
+
+onSessionEnded(() => {
+  wanted.keep(location.hash);
+  enter(false);
+  go("#/sign-in?ended");
+});
+
+const ROUTES = [
+  ["", newThread],
+  ["c/:id", oldThread],
+  ["history", history],
+  ["statement", statement],
+  ["account", profilePage],
+  ["account/sessions", (place) => sessions(place, leave, goodbye)],
+  ["account/api-keys", apiKeys],
+  ["account/data", (place) => ownData(place, goodbye)],
+  ["sign-in", (place) => signingIn(place, welcome)],
+  ["register", (place) => registration(place, welcome)],
+  ["forgotten-password", forgotten],
+  ["reset-password", resetting],
+  ["verify-email", verifying],
+];
+
+function before({ path }) {
+  if (!isSignedIn() && !PUBLIC.includes(path)) {
+    wanted.keep(location.hash);
+    return "#/sign-in";
+  }
+  return isSignedIn() && DOORS.includes(path) ? "#/" : null;
+}
+
+function after({ path }, view) {
+  drawer?.close();
+  main.classList.toggle("main-thread", Boolean(view.thread));
+  for (const link of document.querySelectorAll(".sidebar a, .tabs a")) {
+    const target = link.getAttribute("href").replace(/^#\//, "");
+    const here = target === path || (link.closest(".sidebar-foot") && path.startsWith(`${target}/`));
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+    if (here && link.closest(".tabs")) link.scrollIntoView({ block: "nearest", inline: "center" });
+  }
+}
+
+async function start() {
+  try {
+    const signedIn = await resume();
+    if (signedIn) await loadAccount();
+    enter(signedIn);
+  } catch (error) {
+    fill(root, h("main", { class: "page" }, h("h1", {}, "Farebox can't be reached"), note("bad", explain(error)),
+      h("p", {}, button("Try again", { kind: "primary", icon: "repeat", onclick: start }))));
+    return;
+  }
+  router({ outlet: main, routes: ROUTES, before, after });
+}
+
+start();

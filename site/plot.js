@@ -1,0 +1,196 @@
+// Numbers by day as bars or lines in SVG: axes with round numbers, and the values of the day that is pointed at or reached by arrow keys.
+// Whoever can't see a plot hears each day's values from it; the table of the same numbers is the page's affair.
+
+import { formatNumber, h } from "./dom.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { top: 12, right: 10, bottom: 26 };
+/** How far apart the labels of days stand at least. */
+const LABEL_WIDTH = 64;
+
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const longDay = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+
+/**
+ * A plot as wide as there is room.
+ *
+ * @param {object} options
+ * @param {string} options.label what is plotted, for who can't see it
+ * @param {Array<object>} options.days oldest first, each with its `day` ("2026-11-20"), whether it is `closed`, and a number per series
+ * @param {Array<{key: string, name: string, shape: "bars" | "line"}>} options.series what is plotted of each day; styled by its place: .series-0, .series-1
+ * @param {number} [options.height] in pixels
+ */
+export function plot({ label, days, series, height = 200 }) {
+  const area = h("div", { class: "plot" });
+  const tip = h("div", { class: "plot-tip", "aria-hidden": "true", hidden: true });
+  const canvas = svg("svg", { "aria-hidden": "true", height });
+  area.append(canvas, tip);
+
+  const values = series.flatMap(({ key }) => days.map((day) => day[key]));
+  const marks = ticks(Math.min(0, ...values), Math.max(0, ...values));
+  const [low, high] = [marks[0], marks.at(-1)];
+  const left = 12 + 7.2 * Math.max(...marks.map((mark) => short.format(mark).length));
+  let width = 0;
+  let pointer;
+  let shown = days.length - 1;
+
+  const slot = () => (width - left - MARGIN.right) / days.length;
+  const x = (index) => left + (index + 0.5) * slot();
+  const y = (value) => MARGIN.top + ((high - value) / (high - low)) * (height - MARGIN.top - MARGIN.bottom);
+
+  function draw() {
+    canvas.setAttribute("width", width);
+    canvas.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const bars = series.filter(({ shape }) => shape === "bars");
+    pointer = svg("g", { class: "plot-pointer" });
+    canvas.replaceChildren(
+      ...marks.map((mark) => yMark(mark)),
+      ...dayMarks(),
+      pointer,
+      ...series.flatMap((one, place) => (one.shape === "bars" ? barsOf(one, place, bars.indexOf(one), bars.length) : lineOf(one, place))),
+    );
+    if (!tip.hidden) show(shown);
+  }
+
+  function yMark(mark) {
+    return svg("g", { class: mark === 0 ? "plot-mark plot-zero" : "plot-mark" }, [
+      svg("line", { x1: left, x2: width - MARGIN.right, y1: crisp(y(mark)), y2: crisp(y(mark)) }),
+      svg("text", { x: left - 8, y: y(mark), dy: "0.32em", "text-anchor": "end" }, [short.format(mark)]),
+    ]);
+  }
+
+  /** From the last day backwards, so that the newest is always named. */
+  function dayMarks() {
+    const stride = Math.max(1, Math.ceil(LABEL_WIDTH / slot()));
+    const labels = [];
+    for (let index = days.length - 1; index >= 0; index -= stride) {
+      const at = Math.min(Math.max(x(index), left + 12), width - MARGIN.right - 18);
+      labels.push(svg("text", { class: "plot-day", x: at, y: height - 8, "text-anchor": "middle" }, [shortDay.format(time(days[index].day))]));
+    }
+    return labels;
+  }
+
+  /** What is still being counted is a path of its own, which is drawn paler. */
+  function barsOf({ key }, place, nth, beside) {
+    const gap = slot() > 2 ? Math.min(slot() * 0.25, 10) : 0;
+    const breadth = Math.min((slot() - gap) / beside, 48);
+    const bar = (day, index) => {
+      const from = x(index) + (nth - beside / 2) * breadth;
+      const [end, base] = [y(day[key]), y(0)];
+      const round = Math.sign(base - end) * Math.min(3, breadth / 3, Math.abs(base - end));
+      const corner = Math.abs(round);
+      return (
+        `M${from} ${base}V${end + round}Q${from} ${end} ${from + corner} ${end}H${from + breadth - corner}` +
+        `Q${from + breadth} ${end} ${from + breadth} ${end + round}V${base}Z`
+      );
+    };
+    const path = (closed) => days.map((day, index) => (day[key] !== 0 && (day.closed !== false) === closed ? bar(day, index) : "")).join("");
+    return [
+      svg("path", { class: `plot-bars series-${place}`, d: path(true) }),
+      svg("path", { class: `plot-bars plot-open series-${place}`, d: path(false) }),
+    ];
+  }
+
+  function lineOf({ key }, place) {
+    const points = days.map((day, index) => [x(index), y(day[key])]);
+    const dots = slot() < 9 ? [] : points.map(([cx, cy], index) => dot(cx, cy, place, days[index].closed === false));
+    return [svg("path", { class: `plot-line series-${place}`, d: `M${points.map((point) => point.join(" ")).join("L")}` }), ...dots];
+  }
+
+  function dot(cx, cy, place, open) {
+    return svg("circle", { class: `plot-dot series-${place}${open ? " plot-open" : ""}`, cx, cy, r: 3 });
+  }
+
+  function show(index) {
+    shown = index;
+    const day = days[index];
+    area.setAttribute("aria-valuenow", index);
+    area.setAttribute("aria-valuetext", spoken(day));
+    if (tip.hidden && area !== document.activeElement && !area.matches(":hover")) return;
+
+    const breadth = Math.max(slot(), 1);
+    pointer.replaceChildren(svg("rect", { x: x(index) - breadth / 2, y: MARGIN.top, width: breadth, height: height - MARGIN.top - MARGIN.bottom }));
+    const title = h("div", { class: "plot-tip-day" }, longDay.format(time(day.day)), day.closed === false && ", so far");
+    tip.replaceChildren(title, ...series.map(({ key, name }, place) => tipRow(name, day[key], place)));
+    tip.hidden = false;
+    // Beside the day, on the side that has more room.
+    const after = x(index) < width / 2;
+    tip.style.left = after ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px` : "auto";
+    tip.style.right = after ? "auto" : `${Math.min(width - x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`;
+  }
+
+  function tipRow(name, value, place) {
+    return h("div", { class: "plot-tip-row" }, h("span", { class: `swatch series-${place}` }), h("span", {}, name), h("strong", {}, formatNumber(value)));
+  }
+
+  function hide() {
+    tip.hidden = true;
+    pointer?.replaceChildren();
+  }
+
+  function spoken(day) {
+    const numbers = series.map(({ key, name }) => `${formatNumber(day[key])} ${name.toLowerCase()}`).join(", ");
+    return `${longDay.format(time(day.day))}: ${numbers}${day.closed === false ? ", so far" : ""}`;
+  }
+
+  function pointed({ clientX }) {
+    const index = Math.floor((clientX - canvas.getBoundingClientRect().left - left) / slot());
+    show(Math.min(Math.max(index, 0), days.length - 1));
+  }
+
+  function pressed(event) {
+    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -7, PageUp: 7, Home: -days.length, End: days.length };
+    const target = event.key in steps ? shown + steps[event.key] : undefined;
+    if (event.key === "Escape") hide();
+    if (target === undefined) return;
+    event.preventDefault();
+    show(Math.min(Math.max(target, 0), days.length - 1));
+  }
+
+  // To assistive technology a slider over the days: arrow keys move it, and each day's values are its spoken value.
+  const role = { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 0, "aria-valuemax": days.length - 1, "aria-valuenow": shown };
+  Object.entries(role).forEach(([name, value]) => area.setAttribute(name, value));
+  if (days[shown]) area.setAttribute("aria-valuetext", spoken(days[shown]));
+  area.addEventListener("pointermove", pointed);
+  area.addEventListener("pointerdown", pointed);
+  area.addEventListener("pointerleave", () => area !== document.activeElement && hide());
+  area.addEventListener("focus", () => area.matches(":focus-visible") && show(shown));
+  area.addEventListener("blur", hide);
+  area.addEventListener("keydown", pressed);
+  new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width > 0 && contentRect.width !== width) {
+      width = contentRect.width;
+      draw();
+    }
+  }).observe(area);
+  return area;
+}
+
+/**
+ * Round numbers that span everything from the least to the greatest: steps of 1, 2 or 5 times a power of ten, never less than 1.
+ */
+export function ticks(least, greatest, steps = 4) {
+  const rough = Math.max((greatest - least) / steps, 1);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
+  const from = Math.floor(least / step);
+  const to = Math.max(Math.ceil(greatest / step), from + 1);
+  return Array.from({ length: to - from + 1 }, (_, index) => (from + index) * step);
+}
+
+/** A line of one pixel is sharp in the middle of one. */
+function crisp(position) {
+  return Math.round(position) + 0.5;
+}
+
+function time(day) {
+  return new Date(`${day}T00:00:00Z`);
+}
+
+function svg(name, attributes, children = []) {
+  const element = document.createElementNS(SVG, name);
+  Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+  element.append(...children);
+  return element;
+}

@@ -1,0 +1,155 @@
+// The conversations beside the page, the one that was used last first.
+
+import { del, get, page, patch } from "./api.js";
+import { announce, button, confirm, dialog, explain, field, fill, form, go, h, icon, linkButton, menuButton, skeleton, toast } from "./dom.js";
+
+/** How many conversations come at a time. */
+const PAGE = 30;
+
+let list = null;
+
+/** The sidebar. `onchoose` is called when somebody goes on from it. */
+export function sidebar({ brand, onchoose }) {
+  list = conversationList();
+  const closer = button(null, { kind: "quiet", icon: "close", label: "Close", class: "button button-quiet button-icon drawer-closer" });
+  const fresh = linkButton("New chat", "#/", { kind: "primary", icon: "plus" });
+  const element = h("aside", { class: "sidebar", id: "sidebar", "aria-label": "Conversations" },
+    h("div", { class: "sidebar-head" }, brand, closer),
+    fresh,
+    list.element,
+    h("nav", { class: "sidebar-foot", "aria-label": "Your records" },
+      h("a", { href: "#/history" }, icon("history"), h("span", {}, "History")),
+      h("a", { href: "#/statement" }, icon("receipt"), h("span", {}, "Statement")),
+      h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account"))));
+  // Going to where one is already is no change of address.
+  element.addEventListener("click", (event) => event.target.closest("a") && onchoose());
+  return element;
+}
+
+/** Puts a conversation on top, under its name: what was used last, or is new. `old` is the id that stands for it so far. */
+export function putOnTop(conversation, old = conversation.id) {
+  list?.put(conversation, old);
+}
+
+/** Takes a conversation out of the list. */
+export function takeOut(id) {
+  list?.remove(id);
+}
+
+function conversationList() {
+  const rows = h("ul", { class: "conversations" });
+  const foot = h("div", { class: "sidebar-more" });
+  const element = h("nav", { class: "sidebar-list", "aria-label": "Conversations" }, h("h2", { class: "sidebar-title" }, "Conversations"), rows, foot);
+  const byId = new Map();
+  let next = null;
+
+  const add = (conversation, onTop) => {
+    const item = row(conversation);
+    byId.set(conversation.id, item);
+    if (onTop) rows.prepend(item);
+    else rows.append(item);
+    return item;
+  };
+  const load = async () => {
+    if (byId.size === 0) fill(foot, skeleton(4));
+    try {
+      const { items, next: later } = await page(next ?? "api/conversations/", next ? undefined : { limit: PAGE });
+      // What was put on top meanwhile comes once more, at its old place.
+      const added = items.filter(({ id }) => !byId.has(id)).map((conversation) => add(conversation, false));
+      if (next && added[0]) added[0].querySelector("a").focus();
+      next = later;
+      const more = button("Show more", { kind: "quiet", small: true, onclick: load });
+      fill(foot, next ? more : byId.size === 0 && h("p", { class: "sidebar-empty" }, "Your conversations will stand here."));
+    } catch (error) {
+      fill(foot, h("p", { class: "sidebar-empty" }, explain(error)), button("Try again", { kind: "quiet", small: true, onclick: load }));
+    }
+  };
+  load();
+  return {
+    element,
+    put(conversation, old) {
+      byId.get(old)?.remove();
+      byId.get(conversation.id)?.remove();
+      byId.delete(old);
+      const item = add(conversation, true);
+      foot.querySelector(".sidebar-empty")?.remove();
+      mark(item, conversation);
+    },
+    rename(conversation) {
+      const item = row(conversation);
+      byId.get(conversation.id)?.replaceWith(item);
+      byId.set(conversation.id, item);
+      mark(item, conversation);
+    },
+    remove(id) {
+      byId.get(id)?.remove();
+      byId.delete(id);
+    },
+  };
+}
+
+function mark(item, { id }) {
+  if (location.hash === `#/c/${id}`) item.querySelector("a").setAttribute("aria-current", "page");
+}
+
+function row(conversation) {
+  const title = named(conversation);
+  const link = h("a", { href: `#/c/${conversation.id}`, class: "clip", title }, conversation.waiting && h("span", { class: "waiting-dot", "aria-hidden": "true" }), title);
+  const choices = conversationChoices(conversation);
+  return h("li", {}, link, choices.length > 0 && menuButton(`More about ${title}`, choices));
+}
+
+/** What a conversation is called. */
+export const named = ({ title }) => title || "Untitled";
+
+/** What can be done with a conversation, for a menu. */
+export function conversationChoices(conversation) {
+  // What the API doesn't know yet can be neither.
+  if (conversation.waiting !== undefined) return [];
+  return [
+    { text: "Rename", icon: "pencil", run: () => rename(conversation) },
+    { text: "Delete", icon: "trash", danger: true, run: () => remove(conversation) },
+  ];
+}
+
+const renamed = new Set();
+/** Calls `show` with each conversation that is given another name. */
+export function onRenamed(show) {
+  renamed.add(show);
+}
+
+async function rename(conversation) {
+  await dialog("Rename the conversation", (close) => {
+    const title = field("Title", "title", { value: conversation.title ?? "", maxLength: 100, required: true, autofocus: true });
+    return form([title], {
+      submit: "Rename",
+      extra: button("Cancel", { onclick: () => close() }),
+      onsubmit: async (values) => {
+        const data = await patch(`api/conversations/${conversation.id}/`, { title: values.title });
+        Object.assign(conversation, data);
+        list?.rename(conversation);
+        renamed.forEach((show) => show(conversation));
+        close();
+        announce("Renamed.");
+      },
+    });
+  });
+}
+
+async function remove(conversation) {
+  const deleted = await confirm("Delete the conversation?", `“${named(conversation)}” and all its chats are deleted for good. What they cost stays in your statement.`, {
+    action: "Delete",
+    danger: true,
+    run: () => del(`api/conversations/${conversation.id}/`).catch((error) => {
+      // Another device was quicker.
+      if (error.status !== 404) throw error;
+    }),
+  });
+  if (!deleted) return;
+  takeOut(conversation.id);
+  toast("The conversation is deleted.");
+  if (location.hash === `#/c/${conversation.id}`) go("#/", { replace: true });
+}
+
+/** A conversation by its id. */
+export const readConversation = (id, options) => get(`api/conversations/${encodeURIComponent(id)}/`, undefined, options);
