@@ -44,7 +44,7 @@ await journeys({
     await say(chat, "Hello!");
     await chat.getByText("You said: Hello!", { exact: true }).waitFor();
     await say(chat, "Once more!");
-    await chat.getByText(/tokens/i).filter({ hasText: /not enough|less|costs/i }).first().waitFor();
+    await chat.getByText("You have too few tokens for this.").waitFor();
 
     await page.reload();
     await balance(page, 0);
@@ -54,6 +54,7 @@ await journeys({
 
     await chat.reload();
     await say(chat, "And again?");
+    await chat.locator(".answer").last().getByRole("button", { name: "Copy the answer" }).waitFor();
     await chat.getByText("You said: And again?", { exact: true }).waitFor();
     assert.equal((await ann.api("GET", "api/tokens/", null)).body.tokens, 1000 - PRICE);
     await part(page, "Statement");
@@ -252,10 +253,10 @@ await journeys({
     assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
 
     // Days that have never been counted may take more than one request.
-    let refused = 0;
+    let [refused, told] = [0, false];
     await page.route("**/api/admin/figures/*", (route) => {
       refused += 1;
-      return refused > 2 ? route.continue() : route.fulfill({ status: 503, headers: { "Retry-After": "1" }, json: { status: 503, code: "unavailable", detail: "No." } });
+      return told && refused > 2 ? route.continue() : route.fulfill({ status: 503, headers: { "Retry-After": "1" }, json: { status: 503, code: "unavailable", detail: "No." } });
     });
     const other = page.getByRole("form", { name: "Other days" });
     await other.getByLabel("From").fill("2026-01-05");
@@ -266,7 +267,8 @@ await journeys({
     await other.getByRole("button", { name: "Show" }).click();
     await page.waitForURL("**/admin/#/figures?from=2026-01-05&to=2026-01-14");
     await page.getByText("Counting").waitFor();
-    await page.getByText("5 Jan 2026 to 14 Jan 2026").waitFor();
+    told = true;
+    await page.locator(".lead", { hasText: "5 Jan 2026 to 14 Jan 2026" }).waitFor();
   },
 
   async "the trail tells what administrators did, to whom, and why"() {
@@ -419,8 +421,10 @@ await journeys({
         await part(page, "Chats");
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [view, sign] of [["chats", "summary"], ["trail", "tbody tr, .empty"], ["figures", ".plot text"], ["export", "select"]]) {
+        for (const [title, sign] of [["Chats", "summary"], ["Trail", "tbody tr, .empty"], ["Figures", ".plot text"], ["Export", "select"]]) {
+          const view = title.toLowerCase();
           await page.goto(`${SITE}admin/#/${view}`);
+          await heading(page, title);
           await page.locator(sign).first().waitFor();
           if (view === "figures") await page.getByText("The same numbers as a table").click();
           await looksRight(page, `admin-${view}-${width}-${colorScheme}`);
@@ -486,7 +490,7 @@ async function heading(page, name) {
 }
 
 async function balance(page, tokens) {
-  await page.getByText(`${tokens.toLocaleString("en")} tokens left`).waitFor();
+  await page.getByText(`${tokens.toLocaleString("en")} tokens left`, { exact: true }).waitFor();
 }
 
 async function rowsAre(page) {

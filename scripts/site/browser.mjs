@@ -59,7 +59,7 @@ export async function journeys(all) {
 /** A page in a browser of its own, or in the one of `beside`. */
 export async function newPage({ beside, ...options } = {}) {
   const context = beside ? beside.context() : await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   const state = journey.getStore();
   state.pages.push(page);
@@ -91,6 +91,13 @@ export async function newUser(prefix, { email } = {}) {
 export async function signedInApi({ name, password }) {
   const { body } = await ask("POST", "api/login/", { username: name, password });
   return (method, path, data) => ask(method, path, data, body.token);
+}
+
+/** Lets the AI say the last word of its answer to a message that begins with `Slowly`: until then it isn't finished. */
+export async function finish(message) {
+  const { api } = await newUser("friend");
+  const { status, body } = await api("POST", "api/chat/", { message: `Finish ${message}` });
+  assert.equal(status, 200, JSON.stringify(body));
 }
 
 /** Asks the API beside the browser. */

@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { readFile, readdir } from "node:fs/promises";
 import path from "node:path";
 
-import { SITE, ask, journeys, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, finish, journeys, newPage, newUser } from "./browser.mjs";
 import { newWire } from "./wire.mjs";
 
 const { DATA, FAREBOX } = process.env;
@@ -28,15 +28,17 @@ await journeys({
     await balance(page, FIRST_GRANT);
 
     await watchAnnouncements(page);
-    await say(page, "Slowly one two three four five six seven eight");
+    const slow = "Slowly one two three four five six seven eight";
+    await say(page, slow);
     await page.getByRole("button", { name: "Stop" }).waitFor();
     await said(page, "Slowly one").waitFor();
     assert(!(await answer(page).innerText()).includes("eight"), "it is not all here yet");
+    await finish(slow);
     await answered(page);
     await balance(page, FIRST_GRANT - PRICE);
     await page.getByText(`An answer costs ${PRICE} tokens`).waitFor();
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     assert.match(await page.title(), /^Slowly one/);
-    assert.match(page.url(), /#\/c\/[0-9a-f-]{36}$/);
     // It is told once it is finished, and not word by word.
     await page.waitForFunction(() => globalThis.announced.some((text) => text.includes("seven eight")));
     const told = await page.evaluate(() => globalThis.announced.filter((text) => text.includes("You said")));
@@ -46,9 +48,12 @@ await journeys({
     await page.reload();
     await said(page, "Slowly one").waitFor();
     await balance(page, FIRST_GRANT - PRICE);
+    const list = page.getByRole("navigation", { name: "Conversations" });
+    await list.getByRole("link", { name: "Slowly one" }).waitFor();
     await say(page, "And now?");
+    await answered(page);
     await said(page, "And now?").waitFor();
-    assert.equal(await page.getByRole("navigation", { name: "Conversations" }).getByRole("listitem").count(), 1);
+    assert.equal(await list.getByRole("listitem").count(), 1);
     const storage = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
     assert(!storage.includes("eyJ"), "no script can read a token that lasts");
   },
@@ -99,24 +104,30 @@ await journeys({
     await said.getByRole("button", { name: "Copy", exact: true }).click();
     await said.getByText("Copied").waitFor();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'for way in ways:\n    print(f"{way} <b>is</b> a way")');
-    await said.getByRole("button", { name: "Copy the answer" }).click();
-    await page.waitForFunction(async () => (await navigator.clipboard.readText()).startsWith("# A title"));
+    const copy = said.getByRole("button", { name: "Copy the answer" });
+    await copy.click();
+    await copy.getByText("Copied").waitFor();
+    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# A title/);
   },
 
   async "an answer that is stopped is charged once, and shown whole when asked for"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    await say(page, "Slowly one two three four five six seven eight nine ten eleven twelve");
+    const slow = "Slowly one two three four five six seven eight nine ten eleven twelve";
+    await say(page, slow);
     await said(page, "Slowly one").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByText("You stopped here.").waitFor();
     assert(!(await answer(page).innerText()).includes("twelve"));
     // Asked for at once, it waits until the answer that goes on is finished.
     await page.getByRole("button", { name: "Show the whole answer" }).click();
+    await page.getByText("The answer is being finished").waitFor();
+    await finish(slow);
     await answered(page);
     assert.match(await answer(page).innerText(), /twelve/);
     await balance(page, FIRST_GRANT - PRICE);
     await say(page, "And then?");
+    await answered(page);
     await said(page, "And then?").waitFor();
     assert.equal((await ann.api("GET", "api/conversations/")).body.length, 1);
     assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-PRICE, -PRICE, FIRST_GRANT]);
@@ -126,7 +137,8 @@ await journeys({
     const ann = await newUser("ann");
     const wire = await newWire();
     const page = await chatPage(ann, { url: wire.url });
-    await say(page, "Slowly one two three four five six seven eight nine ten");
+    const slow = "Slowly one two three four five six seven eight nine ten";
+    await say(page, slow);
     await said(page, "Slowly one").waitFor();
     wire.lose(true);
     wire.cut();
@@ -135,6 +147,7 @@ await journeys({
     await page.getByRole("button", { name: "Ask again" }).click();
     await page.getByText("The server can't be reached.").waitFor();
     wire.lose(false);
+    await finish(slow);
     await page.getByRole("button", { name: "Ask again" }).click();
     await answered(page);
     assert.match(await answer(page).innerText(), /ten/);
@@ -184,9 +197,9 @@ await journeys({
     const page = await chatPage(ann);
     const keys = [];
     const refusals = [
-      [503, "unavailable", "The store did not confirm in time.", "2"],
+      [503, "unavailable", "The store did not confirm in time.", "3"],
       [504, "ai_timed_out", "The AI did not answer in time. Nothing was charged.", null],
-      [429, "too_many_chats", "Too many chats of this account are waiting.", "1"],
+      [429, "too_many_chats", "Too many chats of this account are waiting.", "2"],
       [409, "idempotency_key_running", "This request was sent before and is still running.", "1"],
     ];
     await page.route("**/api/chat/stream/", (route) => {
@@ -200,10 +213,12 @@ await journeys({
     for (const [, code, detail, seconds] of refusals.slice(0, 3)) {
       await page.getByText(detail).waitFor();
       assert.equal(await page.getByText("charged once").count(), code === "unavailable" ? 1 : 0);
-      if (seconds) await page.getByRole("button", { name: `Ask again in ${seconds} s` }).waitFor();
+      // It counts down meanwhile.
+      if (seconds) await page.getByRole("button", { name: new RegExp(`^Ask again in [1-${seconds}] s$`) }).waitFor();
       await page.getByRole("button", { name: "Ask again", exact: true }).click();
     }
     // What runs already is waited for without a word from anybody.
+    await answered(page);
     await said(page, "Is anybody there?").waitFor();
     assert.equal(keys.length, refusals.length + 1);
     assert.equal(new Set(keys).size, 1);
@@ -219,21 +234,24 @@ await journeys({
   async "a page that is closed in the middle of an answer loses nothing"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    await say(page, "Slowly one two three four five six seven eight");
+    await say(page, "Slowly one two three");
     await said(page, "Slowly one").waitFor();
     await page.reload();
     const waiting = page.getByRole("navigation", { name: "Conversations" }).getByRole("link", { name: "Slowly one" });
     await waiting.first().click();
     await page.getByText("This page was left before the whole answer had come.").waitFor();
+    await finish("Slowly one two three");
     await page.getByRole("button", { name: "Ask again" }).click();
     await answered(page);
-    assert.match(await answer(page).innerText(), /eight/);
+    assert.match(await answer(page).innerText(), /three/);
     await balance(page, FIRST_GRANT - PRICE);
 
-    await say(page, "Slowly nine ten eleven and so on, up to a number that takes its time: twelve thirteen");
+    const slow = "Slowly nine ten eleven twelve thirteen";
+    await say(page, slow);
     await said(page, "Slowly nine").waitFor();
     await page.goto(`${SITE}#/history`);
     await heading(page, "History");
+    await finish(slow);
     await page.getByText("is answered.").waitFor();
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await page.locator(".prose", { hasText: "twelve thirteen" }).waitFor();
@@ -256,6 +274,7 @@ await journeys({
     await said(page, "Talk 0").waitFor();
     assert.equal(await list.getByRole("listitem").count(), 33);
     await say(page, "Once more");
+    await answered(page);
     await said(page, "Once more").waitFor();
     assert.equal(await list.getByRole("listitem").first().innerText(), "Talk 0");
 
@@ -313,7 +332,8 @@ await journeys({
     for (const message of ["The zebra crosses", "A lion sleeps", "ZEBRAS again"]) await ann.api("POST", "api/chat/", { message });
     const page = await chatPage(ann, { place: "#/history" });
     await heading(page, "History");
-    await page.getByText("A lion sleeps").first().waitFor();
+    const lion = page.locator(".chat-row", { hasText: "A lion sleeps" });
+    await lion.waitFor();
     await page.getByLabel("Search messages and answers").fill("zebra");
     await page.keyboard.press("Enter");
     await page.waitForURL("**/#/history?q=zebra");
@@ -328,7 +348,7 @@ await journeys({
     await page.goBack();
     assert.equal(await page.getByLabel("Search messages and answers").inputValue(), "zebra");
     await page.getByRole("link", { name: "All chats" }).click();
-    await page.getByText("A lion sleeps").first().waitFor();
+    await lion.waitFor();
     await page.locator(".chat-row").first().getByRole("button", { name: "Delete this chat" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.getByText("The chat is deleted.").first().waitFor();
@@ -565,6 +585,7 @@ await journeys({
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Talk" });
     const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
+    await page.locator("#sidebar").getByText("Talk", { exact: true }).waitFor({ state: "attached" });
     assert.equal(await page.getByRole("link", { name: "Talk" }).count(), 0, "what is not seen is not reached");
     const opener = page.getByRole("button", { name: "Conversations" });
     await opener.click();
@@ -598,7 +619,7 @@ await journeys({
     const page = await newPage();
     await page.goto(`${SITE}docs/`);
     await page.getByRole("button", { name: "Read the profile" }).click();
-    assert.match(page.url(), /#\/Accounts\/profile$/);
+    await page.waitForURL(/#\/Accounts\/profile$/);
     const reply = page.locator(".live-responses-table tbody tr").first();
     const shows = async (status, text) => {
       await page.getByRole("button", { name: "Execute" }).click();
@@ -609,6 +630,7 @@ await journeys({
 
     await page.getByRole("button", { name: "Authorize", exact: true }).click();
     const scheme = page.getByRole("dialog").getByRole("group", { name: "access_token" });
+    await scheme.waitFor();
     assert.equal(await focused(page), "Token");
     await scheme.getByLabel("Token").fill(session.access);
     await page.keyboard.press("Enter");
@@ -630,6 +652,7 @@ await journeys({
     await say(page, "Hello?");
     await page.getByText("You are offline. Try again when you are connected.").waitFor();
     await page.goto(`${SITE}#/statement`);
+    await heading(page, "Statement");
     await page.getByRole("alert").getByText("You are offline.").waitFor();
     await page.context().setOffline(false);
     await page.getByRole("button", { name: "Try again" }).click();

@@ -1,6 +1,6 @@
 // Every view of the chat page and of the documentation in both colours, wide and narrow: what axe finds, whether it fits, and a picture of it.
 
-import { SITE, ask, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 
 const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
 const DOORS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
@@ -13,8 +13,7 @@ const looks = (colorScheme, width) => async () => {
   await page.getByText("Please fill this in.").first().waitFor();
   await shot("sign-in");
   for (const [view, place] of Object.entries(DOORS)) {
-    await page.goto(SITE + place);
-    await page.waitForFunction((path) => location.hash === path && document.querySelector("h1"), place);
+    await visit(page, place);
     await shot(view);
   }
 
@@ -35,13 +34,15 @@ const looks = (colorScheme, width) => async () => {
     await answers.nth(index).waitFor();
   }
   await shot("conversation");
-  await box.fill("Slowly one two three four five six seven eight nine ten eleven twelve thirteen");
+  const slow = `Slowly one two three four five six seven eight nine ten eleven twelve thirteen ${ann.name}`;
+  await box.fill(slow);
   await page.keyboard.press("Enter");
   await page.getByText("You said: Slowly one").waitFor();
   await shot("answering");
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByText("You stopped here.").waitFor();
   await shot("stopped");
+  await finish(slow);
 
   await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A chat costs 100 tokens and the balance is less. Nothing was charged." } }));
   await box.fill("One too many");
@@ -64,8 +65,7 @@ const looks = (colorScheme, width) => async () => {
   await shot("menu");
   await page.keyboard.press("Escape");
   for (const [view, place] of Object.entries(PLACES)) {
-    await page.goto(SITE + place);
-    await page.waitForFunction(() => document.querySelector("h1")?.textContent !== "What would you like to know?" && !document.querySelector(".skeletons"));
+    await visit(page, place);
     if (view === "search") await page.locator("summary").first().click();
     await shot(view);
   }
@@ -112,6 +112,15 @@ const documentation = (colorScheme, width) => async () => {
   await page.getByRole("button", { name: "AccountDeletion" }).scrollIntoViewIfNeeded();
   await shot("docs-schema");
 };
+
+/** Goes to another place, until what was shown is gone and what is there is shown. */
+async function visit(page, place) {
+  const heading = page.locator("h1");
+  const left = await heading.elementHandle();
+  await page.goto(SITE + place);
+  await left.waitForElementState("hidden");
+  await heading.waitFor();
+}
 
 await journeys({
   "wide and light": looks("light", 1280),

@@ -1,4 +1,5 @@
-// An AI that speaks OpenAI's chat completions and does what it is told: it repeats what was said, in the manner that the first word names.
+// An AI that speaks OpenAI's chat completions and does what it is told: it repeats what was said, in the manner that the first word names. What it
+// says `Slowly` it finishes when somebody tells it to: `Finish`, and the message.
 //
 //     node provider.mjs PORT
 
@@ -32,6 +33,18 @@ for way in ways:
 
 /** How often each message was asked. */
 const asked = new Map();
+
+/** What keeps the last word of the answer to each message that is answered slowly. */
+const gates = new Map();
+function gate(message) {
+  if (!gates.has(message)) {
+    const made = {};
+    made.opened = new Promise((open) => (made.open = open));
+    gates.set(message, made);
+  }
+  return gates.get(message);
+}
+
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 http
@@ -51,6 +64,7 @@ http
       response.writeHead(500).end();
       return;
     }
+    if (manner === "Finish") gate(message.slice("Finish ".length)).open();
     const text = manner === "Markdown" ? MARKDOWN : `You said: ${message}`;
     if (!stream) {
       response.writeHead(200, { "Content-Type": "application/json" });
@@ -67,7 +81,7 @@ http
         response.destroy();
         return;
       }
-      if (manner === "Slowly") await pause(100);
+      if (manner === "Slowly") await (index === words.length - 2 ? gate(message).opened : pause(100));
     }
     say({ choices: [{ delta: {}, finish_reason: "stop" }] });
     response.end("data: [DONE]\n\n");

@@ -306,6 +306,8 @@ impl<'l> Schedule<'l> {
             let refresh = vec![RefreshToken::first(&accounts[person], &session).sign(&app).await.unwrap()];
             clients.push(Client { person, token, refresh, presented: 0, taken: 0, robbed: false, ended: false });
         }
+        // Whichever schedules ran here before, and for how long: none reads the keys.
+        app.keyring.read().await.unwrap();
         let storm = random.pick(&[0, 5, 10, 20, 35]);
         let ancient = random.percent(20);
         let echoes = random.pick(&[0, storm / 2, storm / 2, 40]);
@@ -878,9 +880,8 @@ impl<'l> Schedule<'l> {
             (502, "ai_failed") | (504, "ai_timed_out") if task.faults > 0 || now > task.started => Ok(()),
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
             (429, "too_many_chats_this_minute") => {
-                // A call that counts learns its key first, and takes its tokens later.
-                let until = if counts { now } else { task.started };
-                let moments: Vec<u64> = (task.started..until).step_by(60).chain([until]).collect();
+                // A call learns who asks, and the key of one that counts, before it takes tokens.
+                let moments: Vec<u64> = (task.started..now).step_by(60).chain([now]).collect();
                 let in_minute = |account: &Account| moments.iter().map(|at| account.chats_in_minute_of(*at)).max();
                 let begun = task.seen.iter().filter_map(in_minute).max().unwrap_or(0);
                 if begun >= i64::from(self.app.config.chats_per_minute) { Ok(()) } else { Err(format!("429, though only {begun} chats began")) }
