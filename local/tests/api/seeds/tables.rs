@@ -77,18 +77,23 @@ impl Tables {
     /// An item of a table, behind the API's back.
     pub fn item(&self, table: &str, key: &[(&str, &str)]) -> Option<Item> {
         let key: serde_json::Map<_, _> = key.iter().map(|(name, value)| ((*name).to_owned(), json!({ "S": value }))).collect();
-        let reply = self.read("GetItem", &json!({ "TableName": table, "Key": key, "ConsistentRead": true }));
+        let reply = self.call("GetItem", &json!({ "TableName": table, "Key": key, "ConsistentRead": true }));
         serde_json::from_value(reply["Item"].clone()).unwrap()
+    }
+
+    /// Takes an account away, behind the API's back.
+    pub fn remove(&self, pk: &str) {
+        self.call("DeleteItem", &json!({ "TableName": "UsersTable", "Key": { "pk": { "S": pk } } }));
     }
 
     /// The rows of somebody's ledger.
     pub fn ledger(&self, user_id: &str) -> Vec<Item> {
         let values = json!({ ":user": { "S": user_id } });
         let query = json!({ "TableName": "LedgerTable", "KeyConditionExpression": "user_id = :user", "ExpressionAttributeValues": values, "ConsistentRead": true });
-        serde_json::from_value(self.read("Query", &query)["Items"].take()).unwrap()
+        serde_json::from_value(self.call("Query", &query)["Items"].take()).unwrap()
     }
 
-    fn read(&self, operation: &str, request: &Value) -> Value {
+    fn call(&self, operation: &str, request: &Value) -> Value {
         let (status, body) = self.execute(operation, &request.to_string());
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
