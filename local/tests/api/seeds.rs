@@ -7,7 +7,6 @@ mod model;
 mod tables;
 mod wire;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::future::poll_fn;
@@ -82,7 +81,6 @@ struct Lane {
     app: App,
     /// Another AI: one that answers where the first provider fails.
     failing_over: Option<Ai>,
-    schedules: Cell<u64>,
 }
 
 impl Lane {
@@ -103,7 +101,7 @@ impl Lane {
         let signer = Signer::new(&config, &shared::aws::emulated(), clock.clone()).await.unwrap();
         let ai = Some(Ai::connect(&config).await.unwrap());
         let failing_over = Some(Ai::connect(&Config { ai_providers: vec![AiProvider::Scripted, AiProvider::Echo], ..config.clone() }).await.unwrap());
-        Self { connection, failing_over, app: App { ai, ..App::over(config, clock, store, Some(signer)) }, schedules: Cell::new(0) }
+        Self { connection, failing_over, app: App { ai, ..App::over(config, clock, store, Some(signer)) } }
     }
 
     fn tables(&self) -> Arc<Tables> {
@@ -283,13 +281,12 @@ impl<'l> Schedule<'l> {
         config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
         let ai = random.pick(&[lane.app.ai.clone(), lane.failing_over.clone()]);
         let app = App { config: Arc::new(config), clock: clock.clone(), ai, ..lane.app.clone() };
-        lane.schedules.set(lane.schedules.get() + 1);
         let (mut people, mut clients) = (Vec::new(), Vec::new());
         let mut accounts = Vec::new();
         for name in ["ann", "ben"] {
             let grant = Tokens::new(random.pick(&[50, 100, 150, 200, 300, 300, 400, 600, 2000])).unwrap();
             let new = NewAccount {
-                name: Username::parse(&format!("{name}-{}", lane.schedules.get())).unwrap(),
+                name: Username::parse(&format!("{name}-{seed}")).unwrap(),
                 email: None,
                 password: "a hash".into(),
                 key: None,
