@@ -87,12 +87,6 @@ export async function newUser(prefix, { email } = {}) {
   return { name, password, email, id: body.id, api: (method, path, data) => ask(method, path, data, body.token) };
 }
 
-/** The API as somebody who signs in. */
-export async function signedInApi({ name, password }) {
-  const { body } = await ask("POST", "api/login/", { username: name, password });
-  return (method, path, data) => ask(method, path, data, body.token);
-}
-
 /** Lets the AI say the last word of its answer to a message that begins with `Slowly`: until then it isn't finished. */
 export async function finish(message) {
   const { api } = await newUser("friend");
