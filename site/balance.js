@@ -8,6 +8,9 @@ const FEW = 5;
 
 let tokens = null;
 let price = null;
+/** How often the balance was asked for, and up to which of these times a reply says nothing new. */
+let asked = 0;
+let known = 0;
 const watchers = new Set();
 
 /** Calls `show` now and whenever the balance or the price is another. */
@@ -23,8 +26,11 @@ export const chatPrice = () => price;
 export const chatsLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
 
 /** Takes over what a reply says: a balance, and what a chat has cost. */
-export function learn({ tokens_left: left, tokens_deducted: cost }) {
-  if (Number.isInteger(left)) tokens = left;
+export function learn({ tokens_left: left, tokens_deducted: cost }, turn = asked) {
+  if (Number.isInteger(left)) {
+    tokens = left;
+    known = turn;
+  }
   if (Number.isInteger(cost) && cost > 0) price = cost;
   watchers.forEach((show) => show());
 }
@@ -37,8 +43,10 @@ export function learnPrice(sentence) {
 
 /** Asks for the balance. Where it can't be had, the last one goes on standing. */
 export async function readBalance() {
+  const turn = ++asked;
   try {
-    learn(await get("api/tokens/"));
+    const reply = await get("api/tokens/");
+    if (turn > known) learn(reply, turn);
   } catch {
     // Whatever follows says what is wrong.
   }
@@ -48,6 +56,7 @@ export async function readBalance() {
 export function forgetBalance() {
   tokens = null;
   price = null;
+  known = asked;
 }
 
 /** The balance as it is always in sight, and the way to the statement. */

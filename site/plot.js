@@ -31,8 +31,8 @@ export function plot({ label, days, series, height = 200 }) {
   const marks = ticks(Math.min(0, ...values), Math.max(0, ...values));
   const [low, high] = [marks[0], marks.at(-1)];
   const left = 12 + 7.2 * Math.max(...marks.map((mark) => short.format(mark).length));
+  const pointer = svg("g", { class: "plot-pointer" });
   let width = 0;
-  let pointer;
   let shown = days.length - 1;
 
   const slot = () => (width - left - MARGIN.right) / days.length;
@@ -43,7 +43,6 @@ export function plot({ label, days, series, height = 200 }) {
     canvas.setAttribute("width", width);
     canvas.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const bars = series.filter(({ shape }) => shape === "bars");
-    pointer = svg("g", { class: "plot-pointer" });
     canvas.replaceChildren(
       ...marks.map((mark) => yMark(mark)),
       ...dayMarks(),
@@ -126,7 +125,7 @@ export function plot({ label, days, series, height = 200 }) {
 
   function hide() {
     tip.hidden = true;
-    pointer?.replaceChildren();
+    pointer.replaceChildren();
   }
 
   function spoken(day) {

@@ -159,11 +159,18 @@ await journeys({
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. The AI did not answer\. Nothing was charged/]]) {
+      const lateBalance = new Promise((resolve) => page.route("**/api/tokens/", async (route) => resolve([route, await route.fetch()]), { times: 1 }));
       await say(page, message);
       await page.getByRole("alert").getByText(sign).waitFor();
+      const [route, response] = await lateBalance;
       await page.getByRole("button", { name: "Ask again" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
+      // What was left when the AI failed is told now, after the answer has been charged.
+      const told = page.waitForEvent("requestfinished", (request) => request === route.request());
+      await route.fulfill({ response });
+      await told;
+      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
     }
     await balance(page, FIRST_GRANT - 2 * PRICE);
     assert.equal(await page.getByRole("alert").count(), 0);
