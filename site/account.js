@@ -20,7 +20,7 @@ function accountPage(title, lead, ...content) {
 
 /** Names, address and password. */
 export async function profilePage({ signal }) {
-  learnProfile(await get("api/user/profile/", undefined, { signal }));
+  await learnProfile(get("api/user/profile/", undefined, { signal }));
   const own = profile();
   return accountPage("Profile", null,
     h("section", { class: "card", "aria-labelledby": "names" }, h("h2", { id: "names" }, "Name"),
@@ -36,7 +36,7 @@ function namesForm(own) {
   const element = form([first, last], {
     submit: "Save",
     onsubmit: async (values) => {
-      learnProfile(await patch("api/user/profile/", values));
+      await learnProfile(patch("api/user/profile/", values));
       toast("Your name is saved.");
     },
   });
@@ -66,7 +66,7 @@ function resend(address) {
       await post("api/user/email/");
       fill(told, note("good", "A mail is on its way to ", h("strong", {}, address), "."));
     } catch (error) {
-      if (error.code === "nothing_to_verify") learnProfile(await get("api/user/profile/"));
+      if (error.code === "nothing_to_verify") await learnProfile(get("api/user/profile/"));
       else fill(told, note(error.code === "too_many_mails" ? "info" : "bad", error.message));
     }
   }) });
@@ -81,7 +81,7 @@ function addressForm() {
     kind: "secondary",
     codes: { wrong_password: "current_password", email_taken: "email" },
     onsubmit: async (values) => {
-      learnProfile(await patch("api/user/profile/", { ...values, email: values.email.trim() }));
+      await learnProfile(patch("api/user/profile/", { ...values, email: values.email.trim() }));
       element.reset();
       toast("A mail to prove the address is on its way.");
     },

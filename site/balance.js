@@ -8,7 +8,7 @@ const FEW = 5;
 
 let tokens = null;
 let price = null;
-/** How often the balance was asked for, and up to which of these times a reply says nothing new. */
+/** How often a balance was asked for, and up to which of these times a reply says nothing new. */
 let asked = 0;
 let known = 0;
 const watchers = new Set();
@@ -26,10 +26,10 @@ export const chatPrice = () => price;
 export const chatsLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
 
 /** Takes over what a reply says: a balance, and what a chat has cost. */
-export function learn({ tokens_left: left, tokens_deducted: cost }, turn = asked) {
+export function learn({ tokens_left: left, tokens_deducted: cost }) {
   if (Number.isInteger(left)) {
     tokens = left;
-    known = turn;
+    known = asked;
   }
   if (Number.isInteger(cost) && cost > 0) price = cost;
   watchers.forEach((show) => show());
@@ -41,15 +41,20 @@ export function learnPrice(sentence) {
   if (named) learn({ tokens_deducted: Number(named.replaceAll(",", "")) });
 }
 
-/** Asks for the balance. Where it can't be had, the last one goes on standing. */
-export async function readBalance() {
+/** Takes over the balance of a reply that is awaited, unless a newer one comes before it, and gives the reply. */
+export async function learnLater(awaited) {
   const turn = ++asked;
-  try {
-    const reply = await get("api/tokens/");
-    if (turn > known) learn(reply, turn);
-  } catch {
-    // Whatever follows says what is wrong.
+  const reply = await awaited;
+  if (turn > known) {
+    learn(reply);
+    known = turn;
   }
+  return reply;
+}
+
+/** Asks for the balance. Where it can't be had, the last one goes on standing, and whatever follows says what is wrong. */
+export function readBalance() {
+  learnLater(get("api/tokens/")).catch(() => {});
 }
 
 /** Forgets whose balance it was. */

@@ -119,10 +119,9 @@ function enter(signedIn) {
 
 /** Reads whose account it is, and from the last chat what one costs. */
 async function loadAccount() {
-  const [own, chats] = await Promise.all([get("api/user/profile/"), get("api/chat/", { limit: 1 })]);
+  const [, chats] = await Promise.all([learnProfile(get("api/user/profile/")), get("api/chat/", { limit: 1 })]);
   chats.forEach(sawChat);
   learn({ tokens_deducted: chats[0]?.tokens_deducted });
-  learnProfile(own);
 }
 
 /** After signing in: to where somebody was on the way to. */

@@ -2,7 +2,7 @@
 
 import { isSignedIn, newKey, post, register, signIn } from "./api.js";
 import { field, form, go, h, icon, linkButton, note, toast } from "./dom.js";
-import { learnProfile, profile } from "./profile.js";
+import { changeProfile, profile } from "./profile.js";
 
 /** Where somebody was on the way to before they had to sign in. */
 export const wanted = (() => {
@@ -127,7 +127,7 @@ export function verifying({ query }) {
     onsubmit: async () => {
       try {
         const { email } = await post("api/user/email/verify/", { token: query.token }, { open: true });
-        if (profile()) learnProfile({ ...profile(), email, email_verified: true, pending_email: null });
+        if (profile()) changeProfile({ email, email_verified: true, pending_email: null });
         const done = h("div", {}, note("good", h("p", {}, h("strong", {}, email), " is verified.")),
           h("p", { class: "door-links" }, linkButton(isSignedIn() ? "Go on" : "Sign in", "#/", { kind: "primary" })));
         proving.replaceWith(done);

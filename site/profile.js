@@ -1,6 +1,6 @@
 // Whose account it is, for whatever shows it.
 
-import { learn } from "./balance.js";
+import { learnLater } from "./balance.js";
 
 let own = null;
 const watchers = new Set();
@@ -14,10 +14,14 @@ export function watchProfile(show) {
   show();
 }
 
-/** Takes over a profile as a reply shows it. */
-export function learnProfile(data) {
-  own = data;
-  learn(data);
+/** Takes over the profile of a reply that is awaited, and the balance in it. */
+export async function learnProfile(awaited) {
+  changeProfile(await learnLater(awaited));
+}
+
+/** Takes over what is another in the profile. */
+export function changeProfile(changes) {
+  own = { ...own, ...changes };
   watchers.forEach((show) => show());
 }
 

@@ -159,18 +159,15 @@ await journeys({
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. The AI did not answer\. Nothing was charged/]]) {
-      const lateBalance = new Promise((resolve) => page.route("**/api/tokens/", async (route) => resolve([route, await route.fetch()]), { times: 1 }));
+      const late = await hold(page, "**/api/tokens/");
       await say(page, message);
       await page.getByRole("alert").getByText(sign).waitFor();
-      const [route, response] = await lateBalance;
+      await late.answered;
       await page.getByRole("button", { name: "Ask again" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
       // What was left when the AI failed is told now, after the answer has been charged.
-      const told = page.waitForEvent("requestfinished", (request) => request === route.request());
-      await route.fulfill({ response });
-      await told;
-      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+      await late.letGo();
     }
     await balance(page, FIRST_GRANT - 2 * PRICE);
     assert.equal(await page.getByRole("alert").count(), 0);
@@ -442,6 +439,17 @@ await journeys({
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Your name is saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
+    // The balance in a profile that comes late is an old one.
+    const late = await hold(page, "**/api/user/profile/");
+    await page.getByRole("button", { name: "Save" }).click();
+    await late.answered;
+    await page.getByRole("link", { name: "New chat" }).click();
+    await say(page, "Meanwhile");
+    await answered(page);
+    await balance(page, FIRST_GRANT - PRICE);
+    await late.letGo();
+    await balance(page, FIRST_GRANT - PRICE);
+    await page.goto(`${SITE}#/account`);
 
     const address = page.getByRole("region", { name: "E-mail address" });
     await address.getByLabel("Address", { exact: true }).fill(`${ann.name}@example.com`);
@@ -714,6 +722,23 @@ async function heading(page, name) {
 
 async function balance(page, tokens) {
   await page.getByRole("link", { name: `Balance: ${tokens.toLocaleString("en")} tokens` }).waitFor();
+}
+
+/** Holds back what the API says to the next call of an address: `answered` when it has said it, until `letGo` lets the page hear and show it. */
+async function hold(page, url) {
+  let tell;
+  const answered = new Promise((resolve) => {
+    tell = resolve;
+  });
+  await page.route(url, async (route) => tell([route, await route.fetch()]), { times: 1 });
+  const letGo = async () => {
+    const [route, response] = await answered;
+    const heard = page.waitForEvent("requestfinished", (request) => request === route.request());
+    await route.fulfill({ response });
+    await heard;
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  };
+  return { answered, letGo };
 }
 
 /** What the element that has the focus is called. */
