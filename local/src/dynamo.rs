@@ -128,7 +128,14 @@ pub fn client(endpoint: &str) -> Client {
 /// A data folder that belongs to this process while the lock is held.
 struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    /// A process that is being started holds a copy of every open file for a moment, and with it the lock: to close the file here isn't enough.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Folder {
@@ -142,7 +149,7 @@ impl Folder {
             }
             fs::TryLockError::Error(error) => unwritable(error),
         })?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     /// The folder's secret, made the first time.
@@ -178,6 +185,8 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
 pub fn running(folder: &Path) -> Option<(String, String)> {
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
+        // As where a folder is let go.
+        let _ = lock.unlock();
         return None;
     }
     let url = fs::read_to_string(folder.join("dynamodb-url")).ok()?;
@@ -203,5 +212,21 @@ pub fn port_sentence(address: SocketAddr, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => format!("Port {} is taken. Stop what uses it, or choose another with --port.", address.port()),
         _ => format!("{address} can't be listened on: {error}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_free_when_its_run_has_ended_although_something_still_holds_a_copy_of_the_open_lock() {
+        let path = std::env::temp_dir().join(format!("farebox-lock-{}", Uuid::new_v4().simple()));
+        let folder = Folder::lock(&path).unwrap();
+        let _copy = folder.lock.try_clone().unwrap();
+        assert!(Folder::lock(&path).is_err());
+        drop(folder);
+        assert!(Folder::lock(&path).is_ok());
+        fs::remove_dir_all(path).unwrap();
     }
 }
