@@ -290,7 +290,7 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
             }
             lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
             let reply = ask(&app, "api_key_create", PATH, &[("authorization", &ann.bearer())], json!({ "name": "x" })).await;
-            assert!(lane.was_struck(), "{fault:?}");
+            assert!(lane.strikes().await, "{fault:?}");
             // What isn't sent again leaves the outcome unknown.
             assert_eq!(reply.status, if fault.is_sent_again() { 201 } else { 503 }, "{fault:?}: {}", reply.body);
             let made = u32::from(fault.is_done());
@@ -338,7 +338,7 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
         lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
         let path = format!("{PATH}/{}", id(&made.body));
         let reply = ask(&app, "api_key_revoke", &path, &headers, Value::Null).await;
-        assert!(lane.was_struck(), "{fault:?}");
+        assert!(lane.strikes().await, "{fault:?}");
         assert_eq!(reply.status, if fault.is_sent_again() { 200 } else { 503 }, "{fault:?}: {}", reply.body);
         if !fault.is_done() {
             lane.calm();

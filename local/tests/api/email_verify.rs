@@ -173,7 +173,7 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         let app = stand.app("email_verify", &lane);
         lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
         let reply = ask(&app, "email_verify", "/api/user/email/verify", &[], json!({ "token": token })).await;
-        assert!(lane.was_struck(), "{fault:?}");
+        assert!(lane.strikes().await, "{fault:?}");
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
         assert_eq!(reply.status, if fault == Fault::Garbled { 503 } else { 200 }, "{fault:?}: {}", reply.body);
         let users = stand.api.items("").await["UsersTable"].clone();

@@ -188,7 +188,7 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
         lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
         let body: Value = json!({ "token": token, "password": format!("{NEW}-{fault:?}") });
         let reply = ask(&app, "password_reset_confirm", "/api/password/reset/confirm", &[], body).await;
-        assert!(lane.was_struck(), "{fault:?}");
+        assert!(lane.strikes().await, "{fault:?}");
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
         assert_eq!(reply.status, if fault == Fault::Garbled { 503 } else { 200 }, "{fault:?}: {}", reply.body);
         let account = stand.api.account(&person).await;

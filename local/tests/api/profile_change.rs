@@ -176,7 +176,7 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         let changed = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
-        assert!(lane.was_struck(), "{fault:?}");
+        assert!(lane.strikes().await, "{fault:?}");
         stand.api.mails_to(&format!("new-{n}@example.com"), 1).await;
         stand.api.mails_to(&format!("old-{n}@example.com"), 2).await;
         let users = stand.api.items("").await["UsersTable"].clone();
