@@ -61,6 +61,46 @@ async fn a_refresh_token_dies_when_its_successor_is_used_and_ends_the_session_if
 }
 
 #[tokio::test]
+async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let (_, mut shared) = tokens(api.refresh(&ann.refresh).await);
+    // Both have the same token, and one of them uses it in half of each hour.
+    for _ in 0..20 {
+        let (_, next) = tokens(api.refresh(&shared).await);
+        api.server().clock.advance(Duration::from_secs(1800));
+        let second = api.refresh(&shared).await;
+        if second.status == 401 {
+            api.refresh(&next).await.expect(401, "invalid_token");
+            ann.profile().await.expect(401, "invalid_token");
+            return;
+        }
+        shared = next;
+    }
+    panic!("nobody noticed in twenty rounds");
+}
+
+#[tokio::test]
+async fn a_refresh_token_may_come_again_for_ten_minutes_and_the_first_one_for_as_long_as_it_is_the_only_one() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let (_, second) = tokens(api.refresh(&ann.refresh).await);
+    let (_, third) = tokens(api.refresh(&second).await);
+    for _ in 0..3 {
+        api.server().clock.advance(Duration::from_secs(200));
+        assert_eq!(tokens(api.refresh(&second).await).1, third, "a lost reply, or another tab");
+    }
+    for _ in 0..3 {
+        api.server().clock.advance(Duration::from_secs(86_400));
+        tokens(api.refresh(&ben.refresh).await);
+    }
+    let (_, fourth) = tokens(api.refresh(&third).await);
+    api.server().clock.advance(Duration::from_secs(601));
+    api.refresh(&third).await.expect(401, "invalid_token");
+    api.refresh(&fourth).await.expect(401, "invalid_token");
+}
+
+#[tokio::test]
 async fn the_end_of_one_session_ends_no_other() {
     let api = Api::start().await;
     let ann = api.person("ann").await;

@@ -1,17 +1,18 @@
 //! Refresh tokens: JWTs of a type of their own that name a session and a generation of it.
 //!
 //! Presenting generation n gives n+1, which is the same string for every parallel or repeated call, since nothing in it depends
-//! on time or chance; n dies when n+1 is first presented, and presenting a dead one ends the session
-//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So neither a lost reply nor two tabs log anyone out.
+//! on time or chance; n dies when n+1 is first presented, or ten minutes after n was, and presenting a dead one ends the session
+//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So neither a lost reply nor two tabs log anyone out, and a thief who
+//! refreshes in turn with the owner is noticed. The first token of a session dies with its successor's use alone: some clients never replace it.
 
 use serde::{Deserialize, Serialize};
 
-use super::Claims;
+use super::{Claims, Kind};
 use crate::store::Session;
 use crate::user::Account;
 use crate::{App, Result};
 
-const TYPE: &str = "rt+jwt";
+const KIND: Kind = Kind { typ: "rt+jwt", audience: Some("refresh") };
 
 /// A refresh token whose signature and times hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl RefreshToken {
     pub async fn sign(&self, app: &App) -> Result<String> {
         let claims = Claims {
             iss: app.config.issuer.clone(),
-            aud: app.config.issuer.clone(),
+            aud: KIND.audience(&app.config.issuer),
             sub: self.user_id.clone(),
             name: self.name.clone(),
             sid: self.session.clone(),
@@ -57,7 +58,7 @@ impl RefreshToken {
             nbf: None,
             kind: Generation { generation: self.generation },
         };
-        super::sign(app, TYPE, &claims).await
+        super::sign(app, &KIND, &claims).await
     }
 
     /// Reads a token that a client sent.
@@ -65,7 +66,9 @@ impl RefreshToken {
     /// # Errors
     /// [`Error::InvalidToken`] whatever is wrong with it.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
-        let claims: Claims<Generation> = super::verify(app, TYPE, token).await?;
+        // Those from before refresh tokens had an audience of their own are valid until they end.
+        let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
+        let claims: Claims<Generation> = super::verify(app, &KIND, &[&audience, issuer], token).await?;
         Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, generation: claims.kind.generation, ends: claims.exp })
     }
 }

@@ -38,6 +38,9 @@ pub struct Session {
     pub used: Option<u64>,
     /// The highest generation of its refresh tokens that was ever presented.
     generation: u64,
+    /// The second at which that generation was presented for the first time. `None` for the first one of a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotated: Option<u64>,
     /// The account's epoch when it began.
     pub auth_epoch: u64,
     /// The second at which it ends, however often it is refreshed.
@@ -78,7 +81,7 @@ pub struct OwnSession<'a> {
 pub enum Rotation {
     /// It is its session's current or next one.
     Current(Session),
-    /// It was dead: a later generation of its session has been used. Somebody has an old copy.
+    /// It was dead: a later generation of its session has been used, or it has for too long. Another client has a copy.
     Dead(Session),
     /// Its session has ended, or never was.
     Gone,
@@ -100,6 +103,10 @@ pub enum Ending<'s> {
 
 const PREFIX: &str = "session:";
 
+/// How long the current refresh token may be presented again after it was presented for the first time, in seconds: until then nothing tells a
+/// client whose reply was lost, or its second tab, from a thief who shares its tokens.
+const GRACE: u64 = 600;
+
 /// How many revoked sessions an account keeps: each makes every write of the account larger.
 const REVOKED: usize = 50;
 
@@ -115,6 +122,7 @@ impl Session {
             began: Some(now),
             used: Some(now),
             generation: 0,
+            rotated: None,
             auth_epoch: account.auth_epoch,
             ends,
             expires_at: ends,
@@ -151,28 +159,40 @@ impl Store {
         applied(send(|| put.clone().send()).await).map(drop)
     }
 
-    /// Presents a refresh token: the session's generation becomes this one's, if it was this one's or the one before,
-    /// and `now` its last use. One conditional write; sent twice, it acts once.
+    /// Presents a refresh token: the session's generation becomes this one's, if it was the one before, and `now` its last use. One conditional
+    /// write; sent twice, it acts once.
+    ///
+    /// The current generation may be presented again for a while, since its reply may have been lost and other tabs have it too. The first one of
+    /// a session may be as long as it is the current one: clients that never replace theirs live on it.
     pub async fn rotate(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(session_key(&token.session)))
-            .update_expression("SET generation = :presented, used = :now")
-            .condition_expression("user_id = :user AND ends > :now AND generation IN (:presented, :before)")
+        let update = self.client.update_item().table_name(&self.tables.tokens).key("pk", s(session_key(&token.session)));
+        let update = match token.generation.checked_sub(1) {
+            None => update
+                .update_expression("SET used = :now")
+                .condition_expression("user_id = :user AND ends > :now AND generation = :presented")
+                .expression_attribute_values(":presented", n(token.generation)),
+            Some(before) => update
+                .update_expression("SET generation = :presented, rotated = :now, used = :now")
+                .condition_expression("user_id = :user AND ends > :now AND generation = :before")
+                .expression_attribute_values(":presented", n(token.generation))
+                .expression_attribute_values(":before", n(before)),
+        };
+        let update = update
             .expression_attribute_values(":user", s(&token.user_id))
             .expression_attribute_values(":now", n(now))
-            .expression_attribute_values(":presented", n(token.generation))
-            .expression_attribute_values(":before", n(i128::from(token.generation) - 1))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
             .return_values_on_condition_check_failure(AllOld);
         #[cfg(feature = "seeded-bugs")]
         let update = match self.has(Bug::RotateStrictly) {
             true => update
-                .condition_expression("user_id = :user AND ends > :now AND generation = :before")
-                .expression_attribute_values(":presented", n(token.generation + 1))
-                .expression_attribute_values(":before", n(token.generation)),
+                .update_expression("SET generation = :next, used = :now")
+                .condition_expression("user_id = :user AND ends > :now AND generation = :presented")
+                .set_expression_attribute_values(Some(HashMap::from([
+                    (":user".to_owned(), s(&token.user_id)),
+                    (":now".to_owned(), n(now)),
+                    (":presented".to_owned(), n(token.generation)),
+                    (":next".to_owned(), n(token.generation.saturating_add(1))),
+                ]))),
             false => update,
         };
         let error = match send(|| update.clone().send()).await {
@@ -184,8 +204,13 @@ impl Store {
             // Where the refusal came without the item, a read tells.
             None => self.session(&token.session).await?,
         };
-        let dead = |session: &Session| session.user_id == token.user_id && session.ends > now && token.generation < session.generation;
-        Ok(session.filter(dead).map_or(Rotation::Gone, Rotation::Dead))
+        let Some(session) = session.filter(|session| session.user_id == token.user_id && session.ends > now) else { return Ok(Rotation::Gone) };
+        let again = token.generation == session.generation && session.rotated.is_none_or(|rotated| now <= rotated + GRACE);
+        Ok(match token.generation > session.generation {
+            true => Rotation::Gone,
+            false if again => Rotation::Current(session),
+            false => Rotation::Dead(session),
+        })
     }
 
     /// The session with this id.
