@@ -5,14 +5,14 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use shared::auth::SessionTokens;
 use shared::auth::password::Verdict;
+use shared::auth::{DeviceToken, SessionTokens};
 use shared::error::{FieldErrors, required};
 use shared::http::cookie;
 use shared::openapi::{Given, KeptInCookie};
 use shared::store::{Attempt, Session};
 use shared::user::{Account, Balance, User, balance_fields, login_key};
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -27,15 +27,15 @@ struct Body {
     password: Option<String>,
 }
 
-/// An unknown user, a wrong password and a deactivated user are one failure, and take the same time. Too many failures are refused before
-/// the password is looked at, whoever has the name.
+/// An unknown user, a wrong password and a deactivated user are one failure, and take the same time. After too many failures the password isn't
+/// checked any more, whether an account has the name or not.
 #[utoipa::path(
     post,
     path = "/api/login",
     tag = "Sessions",
     summary = "Log in",
     description = "Trades a name or an e-mail address and a password for the tokens of a new session.",
-    params(KeptInCookie),
+    params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "A session has begun.", body = LoggedIn)),
     extensions(("x-fails" = json!(["InvalidCredentials", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
@@ -47,12 +47,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (login, password) = http::json::<Body>(&req)?.credentials()?;
     let (key, now) = (login_key(&login), app.clock.seconds());
     let mut attempt = Attempt::new(key.as_deref().unwrap_or(&login), http::source_network(&req).as_deref(), &app.config, now);
-    let (found, ()) = tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&mut attempt, now))?;
+    let (found, counts) = tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&attempt))?;
+    app.store.admit(&mut attempt, counts, DeviceToken::at(&app, &req).await.as_ref(), found.as_ref()).await?;
     let verdict = app.passwords.check(&password, found.as_ref().map(|account| account.password.clone())).await?;
     if found.as_ref().is_none_or(|account| !account.active) || verdict == Verdict::Wrong {
         tracing::info!(user = found.map(|account| account.id), "log-in refused");
-        app.store.fail_attempt(&attempt, app.clock.seconds()).await?;
-        return Err(Error::InvalidCredentials);
+        return Err(attempt.refused(Error::InvalidCredentials));
     }
     let account = found.ok_or(Error::InvalidCredentials)?;
 
@@ -61,10 +61,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     started?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
 
-    let (tokens, cookie) = auth::issue(&app, &req, &account, &session).await?;
+    let (tokens, kept) = auth::issue(&app, &req, &account, &session).await?;
     let balance = balance_fields(account.balance(app.clock.seconds()));
     let reply = http::ok(&http::merge([json!({ "message": "Login successful.", "user": account.data() }), balance, json!(tokens)]))?;
-    Ok(cookie::set(reply, cookie))
+    Ok(cookie::set(reply, kept))
 }
 
 /// An account, its balance, and the tokens of a new session.
@@ -90,10 +90,10 @@ async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {
     }
 }
 
-/// Forgets the failures before this log-in. Where that fails the next log-in does it: nobody is kept out for it.
+/// Notes that this was no guess. Where that fails it stays counted as one, which keeps nobody out.
 async fn pass(app: &App, account: &Account, attempt: &Attempt) {
     if let Err(error) = app.store.pass_attempt(attempt).await {
-        tracing::warn!(user = account.id, cause = error.cause(), "failed log-ins could not be forgotten");
+        tracing::warn!(user = account.id, cause = error.cause(), "a log-in could not be told from a guess");
     }
 }
 

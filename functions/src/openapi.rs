@@ -270,6 +270,7 @@ fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");
     let cookies = has_parameter(operation, "X-Refresh-Token");
+    let devices = has_parameter(operation, "X-Device-Token");
     let responses = operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten();
     for response in responses.filter_map(|(_, response)| response.as_object_mut()).filter(|response| !response.contains_key("$ref")) {
         let own = response.remove("headers");
@@ -279,6 +280,7 @@ fn add_headers(operation: &mut Map<String, Value>) {
         headers.extend(pages.then(|| header("link", false)));
         headers.extend(replays.then(|| header("idempotent-replayed", false)));
         headers.extend(cookies.then(|| header("set-cookie", false)));
+        headers.extend(devices.then(|| header("x-device-token", false)));
         response.insert("headers".into(), Value::Object(headers));
     }
 }
@@ -310,11 +312,16 @@ fn header(name: &str, required: bool) -> (String, Value) {
         }
         "set-cookie" => (
             "Set-Cookie",
-            "The refresh token for the browser to keep, where `X-Refresh-Token: cookie` asked for that; empty where it is to forget it. On the machine itself \
-             the name is `farebox_refresh`.",
+            "The refresh token for the browser to keep, where `X-Refresh-Token: cookie` asked for that; empty where it is to forget it. After a log-in also \
+             the device token, as `__Host-farebox_device`. On the machine itself the names are without `__Host-`.",
             json!({ "type": "string", "examples": ["__Host-farebox_refresh=eyJ0eXAiOi...; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"] }),
         ),
         "www-authenticate" => ("WWW-Authenticate", "How to say who calls.", json!({ "const": "Bearer" })),
+        "x-device-token" => (
+            "X-Device-Token",
+            "What this client is to send at its next log-in to this account, unless it is kept in a cookie.",
+            json!({ "type": "string", "examples": ["eyJ0eXAiOi..."] }),
+        ),
         "x-should-retry" => ("X-Should-Retry", "That OpenAI's clients should not send it again.", json!({ "const": "false" })),
         "x-request-id" => ("X-Request-Id", "What finds the line of this request in the log.", json!({ "type": "string" })),
         other => (other, "", json!({ "type": "string" })),

@@ -11,7 +11,7 @@ use shared::http::cookie;
 use shared::openapi::{Given, KeptInCookie};
 use shared::store::Session;
 use shared::user::Account;
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -31,7 +31,7 @@ struct Body {
     summary = "Change the password",
     description = "Every other session ends; the reply begins a new one.",
     security(("access_token" = [])),
-    params(KeptInCookie),
+    params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "The password is changed, and a new session has begun.", body = PasswordChanged)),
     extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts"]))),
@@ -50,9 +50,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let session = Session::new(&changed, http::device(&req), &app.clock, app.config.session_life);
     app.store.change_password(&caller, &account, &hash, &session).await?;
     tracing::info!(user = account.id, session = session.id(), "password changed");
-    let (tokens, cookie) = auth::issue(&app, &req, &changed, &session).await?;
+    let (tokens, kept) = auth::issue(&app, &req, &changed, &session).await?;
     let reply = http::ok(&http::merge([json!({ "message": "Password changed." }), json!(tokens)]))?;
-    Ok(cookie::set(reply, cookie))
+    Ok(cookie::set(reply, kept))
 }
 
 /// The tokens of the one session that the account has now.

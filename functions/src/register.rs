@@ -7,13 +7,14 @@
 use serde::Deserialize;
 use serde_json::json;
 use shared::auth::password::Verdict;
-use shared::auth::{self, NewPassword, SessionTokens};
+use shared::auth::{self, DeviceToken, NewPassword, SessionTokens};
 use shared::error::{FieldErrors, REQUIRED};
 use shared::http::cookie;
+use shared::idempotency::REMEMBERED;
 use shared::openapi::{EmailOrNone, IdempotencyKey, KeptInCookie};
-use shared::store::{NewAccount, Quota, Registered, Session};
+use shared::store::{Attempt, NewAccount, Quota, Registered, Session};
 use shared::user::{Account, Balance, Email, Role, User, Username, balance_fields};
-use shared::{App, Error, Reply, Request, Result, http};
+use shared::{App, Error, Reply, Request, Result, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -46,10 +47,10 @@ struct Registration {
     tag = "Accounts",
     summary = "Open an account",
     description = "It begins with a grant of tokens and a session. Of two registrations with one name exactly one wins.",
-    params(IdempotencyKey, KeptInCookie),
+    params(IdempotencyKey, KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 201, description = "The account is open, and a session has begun.", body = OpenedAccount)),
-    extensions(("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["password"], "properties": { "password": { "type": "string" } } },
         { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
     ] }))),
@@ -94,12 +95,20 @@ pub struct OpenedAccount {
     pub session: SessionTokens,
 }
 
-/// The name is taken: by this very registration, where key and password are the same.
+/// The name is taken: by this very registration, where key and password are the same. The password is a guess like one at the log-in.
 async fn again(app: &App, req: &Request, new: &NewAccount, standing: &Account, password: &str) -> Reply {
+    let now = app.clock.seconds();
     let same_key = new.key.is_some() && new.key == standing.key;
-    if !same_key || app.passwords.check(password, Some(standing.password.clone())).await? == Verdict::Wrong {
+    if !same_key || now >= standing.created / 1000 + REMEMBERED {
         return Err(Error::UsernameTaken);
     }
+    let mut attempt = Attempt::new(new.name.key(), http::source_network(req).as_deref(), &app.config, now);
+    let counts = app.store.begin_attempt(&attempt).await?;
+    app.store.admit(&mut attempt, counts, DeviceToken::at(app, req).await.as_ref(), Some(standing)).await?;
+    if app.passwords.check(password, Some(standing.password.clone())).await? == Verdict::Wrong {
+        return Err(attempt.refused(Error::UsernameTaken));
+    }
+    app.store.pass_attempt(&attempt).await?;
     if new.email.as_ref().map(Email::shown) != standing.email.as_deref() {
         return Err(Error::KeyReused);
     }
@@ -110,10 +119,10 @@ async fn again(app: &App, req: &Request, new: &NewAccount, standing: &Account, p
 
 async fn welcome(app: &App, req: &Request, account: &Account, session: &Session) -> Reply {
     let data = account.data();
-    let (tokens, cookie) = auth::issue(app, req, account, session).await?;
+    let (tokens, kept) = auth::issue(app, req, account, session).await?;
     let greeting = json!({ "message": "User registered successfully.", "user": data });
     let reply = http::created(&http::merge([greeting, data, balance_fields(account.granted), json!(tokens)]))?;
-    Ok(cookie::set(reply, cookie))
+    Ok(cookie::set(reply, kept))
 }
 
 impl Body {

@@ -1,8 +1,9 @@
-//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between, the keys that sign both,
-//! the tokens of mailed links, and the API keys of programs.
+//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between, device tokens beyond sessions, the keys that
+//! sign all three, the tokens of mailed links, and the API keys of programs.
 
 pub mod access_token;
 pub mod api_key;
+pub mod device_token;
 pub mod keys;
 pub mod link_token;
 pub mod password;
@@ -10,6 +11,7 @@ pub mod refresh_token;
 
 pub use access_token::AccessToken;
 pub use api_key::ApiKey;
+pub use device_token::DeviceToken;
 pub use keys::{Keyring, Signer};
 pub use link_token::LinkToken;
 pub use password::{NewPassword, Passwords};
@@ -21,7 +23,7 @@ use utoipa::ToSchema;
 
 use crate::auth::password::Verdict;
 use crate::config::LONGEST_SESSION;
-use crate::http::cookie::{self, Cookie};
+use crate::http::cookie::{self, Kept};
 use crate::store::{Attempt, Session, Store};
 use crate::user::Account;
 use crate::{App, Error, Request, Result, http};
@@ -32,16 +34,17 @@ pub(crate) const LEEWAY: u64 = 60;
 /// The longest token that is looked at, in bytes; ours have less than a thousand.
 const TOKEN_LENGTH: usize = 4096;
 
-/// What both kinds of tokens say ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
+/// What all kinds of tokens say ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims<T> {
     iss: String,
+    /// The issuer for access tokens, and a name below it for every other kind: a verifier that compares no `typ` refuses those.
     aud: String,
     /// The account's id.
     sub: String,
     /// The key of the account's name, which the account is found by.
     name: String,
-    /// The session's id.
+    /// The session's id; a device token has the device's.
     sid: String,
     /// The second at which the token ends.
     exp: u64,
@@ -52,13 +55,26 @@ struct Claims<T> {
     kind: T,
 }
 
-async fn sign<T: Serialize>(app: &App, typ: &str, claims: &Claims<T>) -> Result<String> {
-    let signer = app.signer.as_ref().ok_or_else(|| Error::Internal("this function has no signing secret".into()))?;
-    signer.sign(claims, typ, &app.keyring, &app.config).await
+/// A kind of token: its `typ`, and the audience that it is for below the issuer's name.
+struct Kind {
+    typ: &'static str,
+    audience: Option<&'static str>,
 }
 
-async fn verify<T: DeserializeOwned>(app: &App, typ: &str, token: &str) -> Result<Claims<T>> {
-    let claims: Claims<T> = app.keyring.verify(token, typ, &app.config.issuer).await?;
+impl Kind {
+    fn audience(&self, issuer: &str) -> String {
+        self.audience.map_or_else(|| issuer.to_owned(), |audience| format!("{issuer}/{audience}"))
+    }
+}
+
+async fn sign<T: Serialize>(app: &App, kind: &Kind, claims: &Claims<T>) -> Result<String> {
+    let signer = app.signer.as_ref().ok_or_else(|| Error::Internal("this function has no signing secret".into()))?;
+    signer.sign(claims, kind.typ, &app.keyring, &app.config).await
+}
+
+/// The claims of a token for one of these audiences, if its signature and times hold.
+async fn verify<T: DeserializeOwned>(app: &App, kind: &Kind, audiences: &[&str], token: &str) -> Result<Claims<T>> {
+    let claims: Claims<T> = app.keyring.verify(token, kind.typ, &app.config.issuer, audiences).await?;
     let now = app.clock.seconds();
     let ended = claims.exp.saturating_add(LEEWAY) < now;
     let beyond_any_session = claims.exp > now + LONGEST_SESSION.as_secs() + LEEWAY;
@@ -131,29 +147,33 @@ pub async fn administrator<T>(app: &App, req: &Request, read: impl Future<Output
 pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str) -> Result<()> {
     let now = app.clock.seconds();
     let mut attempt = Attempt::of_owner(&account.id, http::source_network(req).as_deref(), &app.config, now);
-    app.store.begin_attempt(&mut attempt, now).await?;
+    let counts = app.store.begin_attempt(&attempt).await?;
+    app.store.admit(&mut attempt, counts, None, None).await?;
     if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
         tracing::info!(user = account.id, "a current password was wrong");
-        app.store.fail_attempt(&attempt, app.clock.seconds()).await?;
-        return Err(Error::WrongPassword);
+        return Err(attempt.refused(Error::WrongPassword));
     }
     app.store.pass_attempt(&attempt).await
 }
 
 /// The tokens of a session that has just begun, as the client takes them: those of [`hand_out`], and in the body the long-lived `token` of
-/// clients that know no refresh.
-pub async fn issue(app: &App, req: &Request, account: &Account, session: &Session) -> Result<(SessionTokens, Option<Cookie>)> {
-    let access = AccessToken::of(account, session, app.clock.seconds() + app.config.access_token_life.as_secs());
+/// clients that know no refresh. Beside them a device token, which tells at the next log-in that this client is no stranger.
+pub async fn issue(app: &App, req: &Request, account: &Account, session: &Session) -> Result<(SessionTokens, Vec<Kept>)> {
+    let now = app.clock.seconds();
+    let access = AccessToken::of(account, session, now + app.config.access_token_life.as_secs());
     let (mut tokens, cookie) = hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
     // The long-lived one would be as good as what no script is to see.
     if cookie.is_none() {
         tokens.token = Some(AccessToken::of(account, session, session.ends).sign(app).await?);
     }
-    Ok((tokens, cookie))
+    let device = DeviceToken::at(app, req).await.filter(|device| device.user_id == account.id);
+    let device = DeviceToken::of(account, device.map_or_else(|| app.clock.id().to_string(), |device| device.id), now);
+    let kept = cookie::keeping_device(req, &device.sign(app).await?, device.ends.saturating_sub(now))?;
+    Ok((tokens, cookie.into_iter().chain([kept]).collect()))
 }
 
 /// An access token and a refresh token as the client takes them: both in the body, or the second in a cookie where it asks for that.
-pub async fn hand_out(app: &App, req: &Request, access: &AccessToken, refresh: &RefreshToken) -> Result<(SessionTokens, Option<Cookie>)> {
+pub async fn hand_out(app: &App, req: &Request, access: &AccessToken, refresh: &RefreshToken) -> Result<(SessionTokens, Option<Kept>)> {
     let (access, signed) = (access.sign(app).await?, refresh.sign(app).await?);
     if !cookie::is_wanted(req) {
         return Ok((SessionTokens { token: None, access, refresh: Some(signed) }, None));

@@ -32,7 +32,7 @@ pub struct Config {
     pub parallel_chats: u32,
     /// `CHATS_PER_MINUTE`: how many chats of one account may begin in a minute.
     pub chats_per_minute: u32,
-    /// `LOGIN_ATTEMPTS`: how many wrong passwords in a row an account may be tried with.
+    /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account may be tried with by strangers, and beside its tokens.
     pub login_attempts: u32,
     /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour; 0 is any number.
     pub login_failures_per_address: u32,

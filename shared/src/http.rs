@@ -79,7 +79,7 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset
 
 /// What web pages may read of a reply, beside what they always may.
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-request-id, x-should-retry");
+    HeaderValue::from_static("idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry");
 
 /// On every reply, the failed ones included.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [

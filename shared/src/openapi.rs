@@ -210,6 +210,19 @@ impl IntoParams for KeptInCookie {
     }
 }
 
+/// The header `X-Device-Token` of clients that keep one.
+#[derive(Debug)]
+pub struct DeviceToken;
+
+impl IntoParams for DeviceToken {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let token = Object::builder().schema_type(Type::String).examples(["eyJ0eXAiOi..."]);
+        let about = "What the reply to an earlier log-in said in this header: this client is then counted by itself when many log-ins fail, so that guesses \
+                     by others can't keep it out. With `X-Refresh-Token: cookie` it is kept in a cookie instead. One that isn't valid is as if it were not there.";
+        vec![parameter("X-Device-Token", ParameterIn::Header, about, token)]
+    }
+}
+
 /// The query of a range of days.
 #[derive(Debug)]
 pub struct Days;
@@ -366,7 +379,7 @@ pub fn failures(config: &Config) -> Vec<(String, Error)> {
         Error::UnsupportedMediaType,
         Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),
         Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
-        Error::TooManyAttempts(limit("log-ins", config.login_attempts, 86_400, 80_000)),
+        Error::TooManyAttempts(limit("log-ins", config.login_attempts, 86_400, 3000)),
         Error::TooManyRegistrations(limit("registrations", config.registrations_per_address, 3600, 1800)),
         Error::TooManyMails(limit("mails", 1, 60, 42)),
         Error::Busy(Limit::at_once("passwords", 256)),

@@ -367,7 +367,12 @@ impl Person {
     }
 
     pub async fn log_in(&self) -> Answer {
-        self.api.log_in(json!({ "username": self.name, "password": self.password })).await
+        self.api.log_in(self.credentials()).await
+    }
+
+    /// What they log in with.
+    pub fn credentials(&self) -> Value {
+        json!({ "username": self.name, "password": self.password })
     }
 
     /// Has the first refresh token come again when it is dead, as if somebody had stolen it: that ends the session.

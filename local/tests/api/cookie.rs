@@ -15,11 +15,13 @@ const MONTH: u64 = 30 * 86_400;
 struct Page {
     api: Api,
     kept: Option<String>,
+    /// Its device token.
+    device: Option<String>,
 }
 
 impl Page {
     fn of(api: &Api) -> Self {
-        Self { api: api.clone(), kept: None }
+        Self { api: api.clone(), kept: None, device: None }
     }
 
     /// Somebody who has registered here, with an access token and nothing else.
@@ -44,11 +46,18 @@ impl Page {
     }
 
     async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
-        let cookie = self.kept.as_ref().map(|token| format!("theme=dark; farebox_refresh={token}"));
-        let mut all = vec![("x-refresh-token", "cookie")];
-        all.extend(cookie.as_deref().map(|cookie| ("cookie", cookie)));
+        let kept = self.kept.as_ref().map(|token| format!("farebox_refresh={token}"));
+        let device = self.device.as_ref().map(|token| format!("farebox_device={token}"));
+        let cookie = ["theme=dark".to_owned()].into_iter().chain(kept).chain(device).collect::<Vec<_>>().join("; ");
+        let mut all = vec![("x-refresh-token", "cookie"), ("cookie", cookie.as_str())];
         all.extend_from_slice(headers);
         let answer = self.api.send(method, path, &all, body).await;
+        assert!(answer.headers.get("x-device-token").is_none(), "no script is to see it");
+        if let Some(cookie) = cookie_named("farebox_device", &answer) {
+            let (token, attributes) = cookie.split_once("; ").unwrap();
+            assert_eq!(attributes, "Path=/; Max-Age=15811200; HttpOnly; SameSite=Strict");
+            self.device = token.strip_prefix("farebox_device=").map(str::to_owned);
+        }
         if let Some(cookie) = cookie_of(&answer) {
             let attributes: Vec<&str> = cookie.split("; ").collect();
             let [token, "Path=/", seconds, "HttpOnly", "SameSite=Strict"] = attributes[..] else { panic!("{cookie}") };
@@ -64,9 +73,16 @@ impl Page {
     }
 }
 
+/// The cookie that keeps a refresh token.
 fn cookie_of(answer: &Answer) -> Option<&str> {
-    let mut cookies = answer.headers.get_all("set-cookie").iter();
-    let cookie = cookies.next().map(|cookie| cookie.to_str().unwrap());
+    let refresh = cookie_named("farebox_refresh", answer);
+    refresh.or_else(|| cookie_named("__Host-farebox_refresh", answer))
+}
+
+fn cookie_named<'a>(name: &str, answer: &'a Answer) -> Option<&'a str> {
+    let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+    let mut cookies = cookies.filter(|cookie| cookie.starts_with(&format!("{name}=")));
+    let cookie = cookies.next();
     assert!(cookies.next().is_none(), "{:?}", answer.headers);
     cookie
 }
@@ -120,7 +136,7 @@ async fn two_tabs_that_refresh_at_once_share_the_next_cookie() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     page.register().await;
-    let mut other = Page { api: api.clone(), kept: page.kept.clone() };
+    let mut other = Page { kept: page.kept.clone(), ..Page::of(&api) };
     let (one, two) = tokio::join!(page.refresh(), other.refresh());
     one.is(200);
     two.is(200);
@@ -274,8 +290,29 @@ async fn not_even_a_listed_origin_may_ask_for_cookies() {
     ];
     for path in ["/api/login/", "/api/register/", "/api/token/refresh/"] {
         let answer = api.send(Method::OPTIONS, path, &preflight, None).await;
-        assert_eq!(answer.header("access-control-allow-headers"), "authorization, content-type, idempotency-key");
+        assert_eq!(answer.header("access-control-allow-headers"), "authorization, content-type, idempotency-key, x-device-token");
         assert!(!answer.headers.contains_key("access-control-allow-credentials"));
         answer.is(204);
     }
+}
+
+#[tokio::test]
+async fn a_page_that_logged_in_before_is_let_in_although_strangers_guess() {
+    let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
+    let mut page = Page::of(&api);
+    let ann = page.register().await;
+    let log_in = json!({ "username": ann.name, "password": ann.password });
+    page.post("/api/login/", &[], log_in.clone()).await.is(200);
+    page.post("/api/logout/", &[("authorization", &ann.bearer())], json!({})).await.is(200);
+    assert!(page.device.is_some(), "a log-out is not the end of a device");
+    let account = api.account(&ann).await;
+    api.store().forget_attempts(&account.id, &account.label, None).await.unwrap();
+    let wrong = json!({ "username": ann.name, "password": "secret124" });
+    api.log_in(wrong.clone()).await.expect(401, "invalid_credentials");
+    api.log_in(log_in.clone()).await.expect(429, "too_many_attempts");
+    page.post("/api/login/", &[], wrong).await.expect(401, "invalid_credentials");
+    page.post("/api/login/", &[], log_in.clone()).await.is(200);
+    // Without the header no cookie is read.
+    let cookie = format!("farebox_device={}", page.device.as_ref().unwrap());
+    api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in)).await.expect(429, "too_many_attempts");
 }

@@ -181,6 +181,54 @@ async fn a_token_that_outlives_every_session_opens_nothing() {
     opens_nothing(&api, "exp", &Forge::of(&api).sign(&forge::header(&ann.access), &claims)).await;
 }
 
+/// What a verifier elsewhere makes of a token that compares issuer, audience and signature, and no type.
+fn as_others_verify(api: &Api, token: &str) -> Result<serde_json::Value, jsonwebtoken::errors::ErrorKind> {
+    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::EdDSA);
+    validation.set_issuer(&["farebox"]);
+    validation.set_audience(&["farebox"]);
+    let key = jsonwebtoken::DecodingKey::from_ed_der(&Forge::of(api).public_key());
+    jsonwebtoken::decode(token, &key, &validation).map(|token| token.claims).map_err(|error| error.into_kind())
+}
+
+#[tokio::test]
+async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let log_in = ann.log_in().await;
+    let device = log_in.header("x-device-token").to_owned();
+    let body = log_in.is(200);
+    let mut ids = Vec::new();
+    for token in [&ann.access, &ann.token, body["access"].as_str().unwrap()] {
+        // What RFC 9068 asks of a token that says `at+jwt`.
+        let claims = as_others_verify(&api, token).unwrap();
+        assert_eq!((&claims["client_id"], &claims["sub"]), (&json!("farebox"), &json!(ann.id)));
+        assert!(claims["iat"].as_u64().unwrap() < claims["exp"].as_u64().unwrap());
+        ids.push(claims["jti"].as_str().unwrap().to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "no two tokens have one id");
+    for token in [&ann.refresh, body["refresh"].as_str().unwrap(), &device] {
+        assert_eq!(as_others_verify(&api, token), Err(jsonwebtoken::errors::ErrorKind::InvalidAudience));
+    }
+}
+
+#[tokio::test]
+async fn tokens_from_before_each_kind_had_its_audience_hold_until_they_end() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let real = Forge::of(&api);
+    let mut claims = forge::claims(&ann.access);
+    for claim in ["iat", "jti", "client_id"] {
+        claims = with(&claims, claim, None);
+    }
+    ann.using(real.sign(&forge::header(&ann.access), &claims)).profile().await.is(200);
+    let refresh = with(&forge::claims(&ann.refresh), "aud", json!("farebox"));
+    let refreshed = api.refresh(&real.sign(&forge::header(&ann.refresh), &refresh)).await.is(200);
+    assert_eq!(forge::claims(refreshed["refresh"].as_str().unwrap())["aud"], "farebox/refresh");
+    let access = with(&forge::claims(&ann.access), "aud", json!("farebox/refresh"));
+    opens_nothing(&api, "aud", &real.sign(&forge::header(&ann.access), &access)).await;
+}
+
 #[tokio::test]
 async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
     let api = Api::start().await;

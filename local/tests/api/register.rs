@@ -244,3 +244,27 @@ async fn of_twenty_registrations_of_one_name_at_once_one_wins() {
     let grants = api.items(registered["id"].as_str().unwrap()).await["LedgerTable"].len();
     assert_eq!(grants, 1);
 }
+
+#[tokio::test]
+async fn a_registration_that_is_sent_again_is_a_guess_like_a_log_in_and_its_key_is_forgotten_after_a_day() {
+    let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
+    let name = unique("ann");
+    let under_key = async |password: &str| {
+        let body = json!({ "username": name, "password": password });
+        api.send(reqwest::Method::POST, "/api/register/", &[("idempotency-key", "k1")], Some(body)).await
+    };
+    let first = under_key("secret123").await.is(201);
+    for _ in 0..4 {
+        under_key("secret124").await.expect(409, "username_taken");
+    }
+    for password in ["secret124", "secret123"] {
+        under_key(password).await.expect(429, "too_many_attempts");
+        api.log_in(json!({ "username": name, "password": password })).await.expect(429, "too_many_attempts");
+    }
+    api.server().clock.advance(std::time::Duration::from_secs(12 * 3600));
+    assert_eq!(under_key("secret123").await.is(201)["id"], first["id"], "a guess after a pause");
+    api.server().clock.advance(std::time::Duration::from_secs(12 * 3600));
+    for password in ["secret123", "secret124"] {
+        under_key(password).await.expect(409, "username_taken");
+    }
+}

@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::Claims;
+use super::{Claims, Kind};
 use crate::store::{Session, StoredKey};
 use crate::user::Account;
 use crate::{App, Error, Result};
 
-const TYPE: &str = "at+jwt";
+const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 
 /// An access token whose signature and times hold. That its account and session still stand, only the store can tell:
 /// [`AccessToken::admits`], or the condition of a reservation.
@@ -32,6 +32,14 @@ pub struct AccessToken {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct OfSession {
+    /// When the token was issued, its own id, and which client it was issued to: what its type promises
+    /// ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Nothing here reads them, and older tokens lack them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jti: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
     epoch: u64,
     /// When the session ends: how long a log-out must be remembered.
     #[serde(default)]
@@ -56,15 +64,22 @@ impl AccessToken {
     pub async fn sign(&self, app: &App) -> Result<String> {
         let claims = Claims {
             iss: app.config.issuer.clone(),
-            aud: app.config.issuer.clone(),
+            aud: KIND.audience(&app.config.issuer),
             sub: self.user_id.clone(),
             name: self.name.clone(),
             sid: self.session.clone(),
             exp: self.ends,
             nbf: None,
-            kind: OfSession { epoch: self.auth_epoch, session_exp: Some(self.session_ends) },
+            kind: OfSession {
+                iat: Some(app.clock.seconds()),
+                jti: Some(app.clock.id().to_string()),
+                // No clients are registered here: all of them are the issuer's own.
+                client_id: Some(app.config.issuer.clone()),
+                epoch: self.auth_epoch,
+                session_exp: Some(self.session_ends),
+            },
         };
-        super::sign(app, TYPE, &claims).await
+        super::sign(app, &KIND, &claims).await
     }
 
     /// Reads a token that a client sent.
@@ -72,9 +87,9 @@ impl AccessToken {
     /// # Errors
     /// [`Error::InvalidToken`] whatever is wrong with it.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
-        let claims: Claims<OfSession> = super::verify(app, TYPE, token).await?;
+        let claims: Claims<OfSession> = super::verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);
-        let OfSession { epoch, session_exp } = claims.kind;
+        let OfSession { epoch, session_exp, .. } = claims.kind;
         // A token that doesn't say belongs to a session that began before it was signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
         Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, auth_epoch: epoch, of_key: false, session_ends, ends: claims.exp })

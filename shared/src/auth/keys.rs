@@ -81,11 +81,11 @@ impl Keyring {
         Ok(known.published.iter().filter(|key| key.is_valid(now)).cloned().collect())
     }
 
-    /// What a token says, if one of the published keys signed it as this type (`typ`).
+    /// What a token says, if one of the published keys signed it as this type (`typ`) for one of these audiences.
     ///
     /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): what the token's header says about it, or about
     /// where keys are to be found, changes nothing. The caller checks the times.
-    pub(super) async fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str, issuer: &str) -> Result<T> {
+    pub(super) async fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str, issuer: &str, audiences: &[&str]) -> Result<T> {
         if token.len() > TOKEN_LENGTH {
             return Err(Error::InvalidToken);
         }
@@ -98,7 +98,7 @@ impl Keyring {
         let key = self.find(&kid).await?.ok_or(Error::InvalidToken)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[issuer]);
-        validation.set_audience(&[issuer]);
+        validation.set_audience(audiences);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_exp = false;
         jsonwebtoken::decode(token, &key, &validation).map(|token| token.claims).map_err(|_| Error::InvalidToken)

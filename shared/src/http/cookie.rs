@@ -1,17 +1,22 @@
-//! Refresh tokens that a browser keeps in a cookie, out of reach of scripts, for pages that ask for that by `X-Refresh-Token: cookie`.
+//! What a client keeps beside its access token: refresh tokens and device tokens. A page has its browser keep both in cookies, out of reach of
+//! scripts, if it asks for that by `X-Refresh-Token: cookie`. Other clients are given their device token in the header `X-Device-Token`, and send
+//! it so.
 //!
-//! Without that header no cookie is read. Only a page of this very origin can send it: no preflight allows it. So a request that another
+//! Without `X-Refresh-Token` no cookie is read. Only a page of this very origin can send it: no preflight allows it. So a request that another
 //! site has a browser send is one without a session, whatever cookies come along.
 
 use std::net::IpAddr;
 
-use lambda_http::http::header;
+use lambda_http::http::header::{self, HeaderName};
 
 use super::{Body, HeaderValue, Request, Response};
 use crate::{Error, Result};
 
-/// A cookie for the browser to keep.
-pub struct Cookie(HeaderValue);
+/// The header by which clients without cookies keep their device token.
+const DEVICE: HeaderName = HeaderName::from_static("x-device-token");
+
+/// A header of a reply for the client to keep: a cookie, or its device token.
+pub struct Kept(HeaderName, HeaderValue);
 
 /// Whether the client has its refresh token kept in a cookie.
 pub fn is_wanted(req: &Request) -> bool {
@@ -20,22 +25,44 @@ pub fn is_wanted(req: &Request) -> bool {
 
 /// The refresh token that the browser has kept. For requests that say so ([`is_wanted`]).
 pub fn refresh_token(req: &Request) -> Option<&str> {
+    cookie(req, "refresh")
+}
+
+/// The device token that the client has kept.
+pub fn device_token(req: &Request) -> Option<&str> {
+    if is_wanted(req) { cookie(req, "device") } else { req.headers().get(DEVICE)?.to_str().ok() }
+}
+
+fn cookie<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
+    let name = name_at(req, name);
     let cookies = req.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == name_at(req)).map(|(_, token)| token.trim()).filter(|token| !token.is_empty())
+    pairs.find(|(known, _)| known.trim() == name).map(|(_, token)| token.trim()).filter(|token| !token.is_empty())
 }
 
-/// The cookie that keeps this refresh token for so many seconds.
-pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<Cookie> {
+/// The cookie that keeps this refresh token for this many seconds.
+pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<Kept> {
+    keeping_as(req, "refresh", refresh, seconds)
+}
+
+/// The cookie that keeps this device token for this many seconds, or the header for clients without cookies.
+pub fn keeping_device(req: &Request, device: &str, seconds: u64) -> Result<Kept> {
+    if is_wanted(req) {
+        return keeping_as(req, "device", device, seconds);
+    }
+    HeaderValue::try_from(device).map(|token| Kept(DEVICE, token)).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<Kept> {
     let secure = if is_loopback(req) { "" } else { "; Secure" };
-    let cookie = format!("{}={refresh}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", name_at(req));
-    HeaderValue::try_from(cookie).map(Cookie).map_err(|error| Error::Internal(error.to_string()))
+    let cookie = format!("{}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", name_at(req, name));
+    HeaderValue::try_from(cookie).map(|cookie| Kept(header::SET_COOKIE, cookie)).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// `reply` with this cookie, where there is one.
-pub fn set(mut reply: Response<Body>, cookie: Option<Cookie>) -> Response<Body> {
-    if let Some(Cookie(cookie)) = cookie {
-        reply.headers_mut().append(header::SET_COOKIE, cookie);
+/// `reply` with what the client is to keep.
+pub fn set(mut reply: Response<Body>, kept: impl IntoIterator<Item = Kept>) -> Response<Body> {
+    for Kept(name, value) in kept {
+        reply.headers_mut().append(name, value);
     }
     reply
 }
@@ -48,8 +75,8 @@ pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
 
 /// `__Host-` binds a cookie to this host alone: no neighbour under the same domain can put one of its own in its place
 /// ([RFC 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
-fn name_at(req: &Request) -> &'static str {
-    if is_loopback(req) { "farebox_refresh" } else { "__Host-farebox_refresh" }
+fn name_at(req: &Request, name: &str) -> String {
+    format!("{}farebox_{name}", if is_loopback(req) { "" } else { "__Host-" })
 }
 
 /// Whether the client is on this very machine, where there is no TLS: Safari keeps no `Secure` cookie there.
@@ -86,9 +113,9 @@ mod tests {
 
     #[test]
     fn a_cookie_belongs_to_its_host_and_to_no_script() {
-        let Cookie(cookie) = keeping(&asking(&[("host", "api.example.com")]), "a.b.c", 60).unwrap();
+        let Kept(_, cookie) = keeping(&asking(&[("host", "api.example.com")]), "a.b.c", 60).unwrap();
         assert_eq!(cookie, "__Host-farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure");
-        let Cookie(cookie) = keeping(&asking(&[("host", "localhost:3000")]), "a.b.c", 60).unwrap();
+        let Kept(_, cookie) = keeping(&asking(&[("host", "localhost:3000")]), "a.b.c", 60).unwrap();
         assert_eq!(cookie, "farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict");
     }
 

@@ -22,7 +22,7 @@ impl Failures {
     /// With which headers web pages may ask: OpenAI's SDK in a browser sends its own.
     pub(super) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Problem => "authorization, content-type, idempotency-key",
+            Self::Problem => "authorization, content-type, idempotency-key, x-device-token",
             Self::OpenAi => {
                 "authorization, content-type, idempotency-key, x-stainless-arch, x-stainless-lang, x-stainless-os, \
                  x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"

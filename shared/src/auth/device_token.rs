@@ -1,0 +1,69 @@
+//! Device tokens: what a client keeps beyond its sessions, to tell at the next log-in that it has logged in to this account before. A stranger's
+//! guesses can't keep it out then. It opens nothing.
+//!
+//! It ends with everything that ends all sessions at once: a changed or reset password, or a log-out of all.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Claims, Kind};
+use crate::http::cookie;
+use crate::user::Account;
+use crate::{App, Request, Result};
+
+const KIND: Kind = Kind { typ: "device+jwt", audience: Some("device") };
+
+/// How long a client may stay away and still be known, in seconds: half a year.
+const LIFE: u64 = 183 * 86_400;
+
+/// A device token whose signature and times hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceToken {
+    /// The account's id.
+    pub user_id: String,
+    /// The device's id, which stays the same as long as the client keeps its tokens.
+    pub id: String,
+    /// The second at which it ends.
+    pub ends: u64,
+    name: String,
+    auth_epoch: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OfDevice {
+    epoch: u64,
+}
+
+impl DeviceToken {
+    /// The token of a device that has logged in to this account at `now`.
+    pub fn of(account: &Account, id: String, now: u64) -> Self {
+        Self { user_id: account.id.clone(), id, ends: now + LIFE, name: account.label.clone(), auth_epoch: account.auth_epoch }
+    }
+
+    /// The token as a string.
+    pub async fn sign(&self, app: &App) -> Result<String> {
+        let claims = Claims {
+            iss: app.config.issuer.clone(),
+            aud: KIND.audience(&app.config.issuer),
+            sub: self.user_id.clone(),
+            name: self.name.clone(),
+            sid: self.id.clone(),
+            exp: self.ends,
+            nbf: None,
+            kind: OfDevice { epoch: self.auth_epoch },
+        };
+        super::sign(app, &KIND, &claims).await
+    }
+
+    /// The token that a request carries. One that isn't valid is as none: the client is a stranger.
+    pub async fn at(app: &App, req: &Request) -> Option<Self> {
+        let token = cookie::device_token(req)?;
+        let audience = KIND.audience(&app.config.issuer);
+        let claims: Claims<OfDevice> = super::verify(app, &KIND, &[&audience], token).await.ok()?;
+        Some(Self { user_id: claims.sub, id: claims.sid, ends: claims.exp, name: claims.name, auth_epoch: claims.kind.epoch })
+    }
+
+    /// Whether it is of this account, which has ended no sessions all at once since.
+    pub fn knows(&self, account: &Account) -> bool {
+        self.user_id == account.id && self.auth_epoch == account.auth_epoch
+    }
+}
