@@ -150,7 +150,7 @@ const ROUTES = [
   ["register", (place) => registration(place, welcome)],
   ["forgotten-password", forgotten],
   ["reset-password", resetting],
-  ["verify-email", verifying],
+  ["verify-email", (place) => verifying(place, () => enter(false))],
 ];
 
 function before({ path }) {

@@ -1,15 +1,15 @@
 // The views of whoever is not signed in: sign in, open an account, and what mailed links lead to.
 
-import { isSignedIn, newKey, post, register, signIn } from "./api.js";
+import { isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
 import { field, form, go, h, icon, linkButton, note, toast } from "./dom.js";
-import { changeProfile, profile } from "./profile.js";
+import { profile } from "./profile.js";
 
 /** Where somebody was on the way to before they had to sign in. */
 export const wanted = (() => {
   let hash = null;
   return {
     keep(place) {
-      hash = place && !/^#\/?(sign-in|register)/.test(place) ? place : null;
+      hash = place && !/^#\/?(sign-in|register|reset-password|verify-email)/.test(place) ? place : null;
     },
     take() {
       const place = hash;
@@ -119,16 +119,20 @@ export function resetting({ query }) {
   return { title: "Choose a new password", content, focus: password.input };
 }
 
-/** Prove an address by the token of a mail. It takes a press: programs that look through mails follow links too. */
-export function verifying({ query }) {
+/** Prove an address by the token of a mail. It takes a press: programs that look through mails follow links too. A proof ends every session of its account: `left` is
+ * called where this tab's was one of them. */
+export function verifying({ query }, left) {
   if (!query.token) return halfLink("Verify your address", "#/account", "Go to your account");
   const proving = form([], {
     submit: "Verify my address",
     onsubmit: async () => {
       try {
         const { email } = await post("api/user/email/verify/", { token: query.token }, { open: true });
-        if (profile()) changeProfile({ email, email_verified: true, pending_email: null });
-        const done = h("div", {}, note("good", h("p", {}, h("strong", {}, email), " is verified.")),
+        if (isOwn(email)) {
+          leave();
+          left();
+        }
+        const done = h("div", {}, note("good", h("p", {}, h("strong", {}, email), " is verified."), h("p", {}, "Sign in to its account again: every session of it has ended.")),
           h("p", { class: "door-links" }, linkButton(isSignedIn() ? "Go on" : "Sign in", "#/", { kind: "primary" })));
         proving.replaceWith(done);
         done.querySelector("a").focus();
@@ -140,6 +144,12 @@ export function verifying({ query }) {
   });
   const content = door("Verify your address", "One press proves that this address is yours, so that a forgotten password can be replaced by it.", proving);
   return { title: "Verify your address", content };
+}
+
+/** Whether this tab is signed in to the account that has this address, or is to have it. */
+function isOwn(address) {
+  const { email, pending_email: pending } = profile() ?? {};
+  return [email, pending].some((own) => own?.toLowerCase() === address.toLowerCase());
 }
 
 function spent(node, href, text) {

@@ -19,8 +19,7 @@ use shared::{App, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let (account, ids) = tokio::join!(app.store.account(&caller), app.store.api_key_ids(&caller.user_id));
-    account?;
-    let keys = app.store.api_keys(&ids?).await?;
+    let keys = app.store.api_keys(&account?, &ids?).await?;
     let data: Vec<Value> = keys.iter().map(StoredKey::data).collect();
     http::ok(&data)
 }

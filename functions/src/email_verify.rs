@@ -1,6 +1,7 @@
 //! `POST /api/user/email/verify` - prove an e-mail address by the token that was mailed to it.
 //!
-//! In: `{token}`; whoever read the mail needs no other. Out: the address, which is the account's own from now on.
+//! In: `{token}`; whoever read the mail needs no other. Out: the address, which is the account's own from now on. The first proof of an address ends
+//! every session, API key and mailed link of the account.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -19,13 +20,14 @@ struct Body {
     token: Option<String>,
 }
 
-/// One transaction uses the link up and moves the claim: whoever had the address without proof has it no more.
+/// One transaction uses the link up, moves the claim, so that whoever had the address without proof has it no more, and ends what was made before.
 #[utoipa::path(
     post,
     path = "/api/user/email/verify",
     tag = "Accounts",
     summary = "Verify an e-mail address",
-    description = "With the token that was mailed to it, once. Whoever had the address without proof has it no more.",
+    description = "With the token that was mailed to it, once. Another account that had the address without proof loses it. The first proof of an address \
+        ends every session, API key and mailed link of the account: log in again.",
     request_body = Body,
     responses((status = 200, description = "The address is the account's own.", body = Verified)),
     extensions(("x-fails" = json!(["InvalidLink", "EmailTaken"]))),
@@ -39,14 +41,14 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let link = app.store.link(&token, Purpose::Verify, now).await?;
     let account = app.store.verify_address(&link, now).await?;
     tracing::info!(user = account.id, "address verified");
-    http::ok(&json!({ "message": "E-mail address verified.", "email": account.email, "email_verified": true }))
+    http::ok(&json!({ "message": "E-mail address verified. Log in again.", "email": account.email, "email_verified": true }))
 }
 
 /// An address that is verified.
 #[derive(ToSchema)]
 pub struct Verified {
     /// A sentence for people.
-    #[schema(examples("E-mail address verified."))]
+    #[schema(examples("E-mail address verified. Log in again."))]
     pub message: String,
     /// The address.
     #[schema(examples("ann@example.com"))]

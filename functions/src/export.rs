@@ -155,7 +155,7 @@ impl List {
                 (live.collect(), ids.into_iter().next_back(), more)
             }
             Self::ApiKeys => {
-                let keys = store.api_keys(&store.api_key_ids(id).await?).await?;
+                let keys = store.api_keys(account, &store.api_key_ids(id).await?).await?;
                 (keys.iter().map(StoredKey::data).collect(), None, false)
             }
             Self::Conversations => {

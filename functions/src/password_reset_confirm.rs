@@ -24,13 +24,15 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// The link is looked up before anything is hashed, so that guessing costs us nothing; one transaction uses it up and sets the password.
+/// The link is looked up before anything is hashed, so that guessing costs us nothing; one transaction uses it up, sets the password, and ends what was made
+/// before the address was proven.
 #[utoipa::path(
     post,
     path = "/api/password/reset/confirm",
     tag = "Accounts",
     summary = "Replace a forgotten password",
-    description = "With the token that was mailed, within an hour and once. Every session ends, and the new password logs in.",
+    description = "With the token that was mailed, within an hour and once. Every session ends, and the new password logs in. \
+        Where the address had not been proven before, every API key ends too.",
     request_body = Body,
     responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),
     extensions(("x-fails" = json!(["InvalidLink"])), ("x-narrow" = json!({ "anyOf": [

@@ -394,12 +394,25 @@ await journeys({
     await page.getByText("not verified").waitFor();
     await page.getByRole("button", { name: "Send the mail again" }).click();
     await page.getByText(/A mail is on its way to|A mail is on its way already/).waitFor();
+    const elsewhere = await newPage();
+    await elsewhere.goto(`${SITE}#/sign-in`);
+    await signIn(elsewhere, ann);
+    await heading(elsewhere, "What would you like to know?");
     await page.goto(await mailedLink(email, "verify-email"));
     await heading(page, "Verify your address");
     await page.getByRole("button", { name: "Verify my address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
+    await page.getByText("every session of it has ended").waitFor();
+    // Nothing that was signed in before is: neither here nor on another device.
+    await page.getByRole("link", { name: "Sign in" }).click();
+    await heading(page, "Sign in");
+    await signIn(page, ann);
+    await heading(page, "What would you like to know?");
     await page.goto(`${SITE}#/account`);
     await page.getByText("verified", { exact: true }).waitFor();
+    await elsewhere.goto(`${SITE}#/history`);
+    await elsewhere.getByText("Your session has ended.").waitFor();
+    await heading(elsewhere, "Sign in");
 
     const lost = await newPage();
     await lost.goto(`${SITE}#/sign-in`);

@@ -205,6 +205,9 @@ pub struct Account {
     /// How many API keys it has.
     #[serde(default)]
     pub api_keys: u32,
+    /// API keys of earlier epochs open nothing: they were made before the address was proven. `None` where it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_from: Option<u64>,
     /// When it was registered, in milliseconds since 1970.
     pub created: u64,
     /// The second at which it was deleted: what stands since then is a tombstone, which keeps the name taken.
@@ -260,7 +263,13 @@ impl Account {
         self.pending_email.as_deref().or(own)
     }
 
-    /// The same account with `address` as its own, proven one. Nothing where it wants another one.
+    /// Whether it has proven this address, which is compared by its key.
+    pub fn has_proven(&self, address_key: &str) -> bool {
+        self.email_verified && self.email.as_deref().map(key).as_deref() == Some(address_key)
+    }
+
+    /// The same account with `address` as its own, proven one. Nothing where it wants another one. A first proof begins an epoch: until then anybody
+    /// may have registered the address, so that nothing made before opens the account.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
         let is_it = |wanted: &Option<String>| wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address));
         let was_pending = is_it(&self.pending_email);
@@ -268,7 +277,14 @@ impl Account {
             return None;
         }
         let pending_email = if was_pending { None } else { self.pending_email.clone() };
-        Some(Self { email: Some(address.to_owned()), email_verified: true, pending_email, ..self.clone() })
+        let mut after = Self { email: Some(address.to_owned()), email_verified: true, pending_email, ..self.clone() };
+        if !self.has_proven(&key(address)) {
+            after.auth_epoch += 1;
+            after.keys_from = Some(after.auth_epoch);
+            after.revoked.clear();
+            after.api_keys = 0;
+        }
+        Some(after)
     }
 
     /// The user's data, as registration and profile show it.
@@ -487,6 +503,7 @@ mod tests {
             auth_epoch: 1,
             revoked: BTreeMap::new(),
             api_keys: 0,
+            keys_from: None,
             created: 0,
             deleted: None,
             nonce: String::new(),

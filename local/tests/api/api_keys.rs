@@ -19,6 +19,11 @@ impl Person {
         self.post(PATH, json!({ "name": name })).await
     }
 
+    /// Asks what programs with a key ask.
+    pub async fn completes(&self) -> Answer {
+        self.post("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "hi" }] })).await
+    }
+
     pub async fn api_keys(&self) -> Value {
         self.get("/api/user/api-keys/").await.is(200)
     }
@@ -28,7 +33,7 @@ impl Person {
     }
 
     /// Asserts that the account counts the keys that stand, and so many.
-    async fn has_keys(&self, count: u32) {
+    pub async fn has_keys(&self, count: u32) {
         let counted = self.api.account(self).await.api_keys;
         let standing = self.api.items(&self.id).await["TokensTable"].iter().filter(|item| is_key_of(item, self)).count();
         assert_eq!((counted, standing), (count, count as usize));
@@ -260,6 +265,42 @@ async fn keys_outlive_log_outs_and_a_new_password() {
     let ann = ann.elsewhere("a test").await;
     assert_eq!(ids(&ann.api_keys().await), std::slice::from_ref(&made));
     ann.revokes(&made).await.is(200);
+}
+
+#[tokio::test]
+async fn a_key_that_a_proof_of_the_address_has_ended_is_neither_listed_nor_counted_even_if_it_is_still_there() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let ended = ann.makes_a_key("x").await.is(201);
+    // The proof of an address, after which nothing was tidied up.
+    api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
+    api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
+    api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;
+    let ann = ann.elsewhere("a test").await;
+    let kept = ann.makes_a_key("x").await.is(201);
+    assert_eq!(ids(&ann.api_keys().await), [id(&kept)]);
+    assert_eq!(ann.get("/api/user/export/").await.is(200)["api_keys"].as_array().unwrap().len(), 1);
+    ann.revokes(&id(&ended)).await.expect(404, "not_found");
+    assert_eq!(api.account(&ann).await.api_keys, 1);
+    ann.using(ended["key"].as_str().unwrap()).get("/v1/models").await.expect(401, "invalid_token");
+    ann.using(kept["key"].as_str().unwrap()).get("/v1/models").await.is(200);
+    ann.revokes(&id(&kept)).await.is(200);
+}
+
+#[tokio::test]
+async fn a_key_from_before_keys_had_an_epoch_works_and_is_revoked_like_others() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let made = ann.makes_a_key("x").await.is(201);
+    let update = local::dynamo::client(&api.dynamodb).update_item().table_name("TokensTable");
+    let update = update.key("pk", AttributeValue::S(format!("apikey:{}", id(&made)))).update_expression("REMOVE auth_epoch");
+    update.send().await.unwrap();
+    let program = ann.using(made["key"].as_str().unwrap());
+    program.get("/v1/models").await.is(200);
+    program.completes().await.is(200);
+    ann.revokes(&id(&made)).await.is(200);
+    ann.has_keys(0).await;
+    program.completes().await.expect(401, "invalid_token");
 }
 
 #[tokio::test]

@@ -35,9 +35,50 @@ async fn a_mailed_link_proves_an_address_once() {
     assert_eq!(ann.profile().await.is(200)["email_verified"], false);
     let verified = verify(&api, &token).await.is(200);
     assert_eq!((&verified["email"], &verified["email_verified"]), (&json!(address), &json!(true)));
-    assert_eq!(ann.profile().await.is(200)["email_verified"], true);
+    assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
     verify(&api, &token).await.expect(400, "invalid_link");
     assert_eq!(logs_in(&api, &address).await, Some(json!(ann.id)));
+}
+
+#[tokio::test]
+async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
+    let api = Api::start().await;
+    let (squatter, address, token) = ann(&api).await;
+    let program = squatter.using(squatter.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
+    program.get("/v1/models").await.is(200);
+    let [verifies, resets] = [Purpose::Verify, Purpose::Reset].map(|purpose| api.link(&squatter, purpose, &address));
+    let (verifies, resets) = (verifies.await, resets.await);
+    verify(&api, &token).await.is(200);
+
+    squatter.is_out().await;
+    program.get("/v1/models").await.expect(401, "invalid_token");
+    program.completes().await.expect(401, "invalid_token");
+    verify(&api, &verifies).await.expect(400, "invalid_link");
+    let reset = json!({ "token": resets, "password": "another-one" });
+    api.post("/api/password/reset/confirm/", reset).await.expect(400, "invalid_link");
+    let owner = squatter.elsewhere("the owner's").await;
+    assert_eq!(owner.api_keys().await, json!([]));
+    owner.has_keys(0).await;
+}
+
+#[tokio::test]
+async fn every_new_address_is_proven_a_first_time_and_the_same_one_in_other_letters_is_not() {
+    let api = Api::own(&[]).await;
+    let (ann, address, token) = ann(&api).await;
+    verify(&api, &token).await.is(200);
+    let ann = ann.elsewhere("a test").await;
+    let program = ann.using(ann.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
+    ann.change(json!({ "email": address.to_uppercase() })).await.is(200);
+    verify(&api, &api.link(&ann, Purpose::Verify, &address).await).await.is(200);
+    ann.is_in().await;
+    program.get("/v1/models").await.is(200);
+
+    let new = format!("{}@example.org", unique("ann"));
+    ann.change(json!({ "email": new })).await.is(200);
+    program.get("/v1/models").await.is(200);
+    verify(&api, &api.token_to(&new).await).await.is(200);
+    ann.is_out().await;
+    program.get("/v1/models").await.expect(401, "invalid_token");
 }
 
 #[tokio::test]
@@ -82,7 +123,7 @@ async fn whoever_proves_an_address_takes_it_from_whoever_only_claimed_it() {
     let token = token_in(&api.mails_to(&address, 2).await[1]);
     verify(&api, &token).await.is(200);
     assert_eq!(logs_in(&api, &address).await, Some(json!(owner.id)));
-    let profile = owner.profile().await.is(200);
+    let profile = owner.elsewhere("a test").await.profile().await.is(200);
     assert_eq!((&profile["email"], &profile["pending_email"], &profile["email_verified"]), (&json!(address), &json!(null), &json!(true)));
     assert_eq!(squatter.profile().await.is(200)["email"], json!(null));
     verify(&api, &old_token).await.expect(400, "invalid_link");
@@ -105,7 +146,7 @@ async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
             _ => panic!("{answers:?}"),
         };
         assert_eq!(logs_in(&api, &address).await, Some(json!(winner.id)));
-        assert_eq!(winner.profile().await.is(200)["email_verified"], true);
+        assert_eq!(winner.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
     }
 }
 
@@ -130,7 +171,7 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
     let answers = join_all((0..8).map(|_| verify(&api, &token))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
     assert_eq!(answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(), 7);
-    assert_eq!(ann.profile().await.is(200)["email_verified"], true);
+    assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
 }
 
 #[tokio::test]
@@ -150,8 +191,8 @@ async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_addre
     let mails = api.mails_to(&address, 3).await;
     assert_eq!(mails.len(), 3);
     verify(&api, &token_in(&mails[2])).await.is(200);
-    // The links of the other mails still say what is true.
-    verify(&api, &first).await.is(200);
+    verify(&api, &first).await.expect(400, "invalid_link");
+    let ann = ann.elsewhere("a test").await;
     ann.post("/api/user/email/", json!({})).await.expect(409, "nothing_to_verify");
 }
 

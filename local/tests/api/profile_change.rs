@@ -73,6 +73,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
     let ann = api.somebody(json!({ "username": unique("ann"), "email": old, "password": PASSWORD })).await;
     let first = api.token_to(&old).await;
     api.post("/api/user/email/verify/", json!({ "token": first })).await.is(200);
+    let ann = ann.elsewhere("a test").await;
 
     let profile = ann.change(json!({ "email": new, "first_name": "Ann" })).await.is(200);
     assert_eq!((&profile["email"], &profile["email_verified"], &profile["first_name"]), (&json!(new), &json!(false), &json!("Ann")));
@@ -82,7 +83,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
     assert!(notice.subject == "Your e-mail address changes" && notice.text.contains(&new), "{}", notice.text);
     let token = api.token_to(&new).await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
-    assert_eq!(ann.profile().await.is(200)["email_verified"], true);
+    assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
 
     let ben = api.somebody(json!({ "username": unique("ben"), "email": old, "password": PASSWORD })).await;
     assert_eq!(api.log_in(json!({ "email": old, "password": PASSWORD })).await.is(200)["user"]["id"], json!(ben.id));
@@ -94,6 +95,7 @@ async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
     let ann = api.somebody(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD })).await;
     let token = api.token_to("ann@example.com").await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    let ann = ann.elsewhere("a test").await;
     let profile = ann.patch("/api/user/profile/", json!({ "email": "Ann@Example.com" })).await.is(200);
     assert_eq!((&profile["email"], &profile["email_verified"]), (&json!("Ann@Example.com"), &json!(true)));
     api.log_in(json!({ "username": "ann@example.com", "password": PASSWORD })).await.is(200);

@@ -21,9 +21,9 @@ pub struct AccessToken {
     pub name: String,
     /// The session's id.
     pub session: String,
-    /// The account's epoch when the session began.
+    /// The account's epoch when the session began, or the API key was made.
     pub auth_epoch: u64,
-    /// Whether it stands for an API key, which has no session and belongs to every epoch.
+    /// Whether it is of an API key, which has no session and outlives its epoch.
     of_key: bool,
     /// The second at which the session ends, and with it the last of its tokens.
     pub session_ends: u64,
@@ -101,7 +101,7 @@ impl AccessToken {
             user_id: key.user_id.clone(),
             name: key.name.clone(),
             session: key.id().to_owned(),
-            auth_epoch: 0,
+            auth_epoch: key.auth_epoch,
             of_key: true,
             session_ends: u64::MAX,
             ends: u64::MAX,
@@ -113,13 +113,15 @@ impl AccessToken {
         if self.of_key { 0..=u64::MAX } else { self.auth_epoch..=self.auth_epoch }
     }
 
-    /// The account, if this token still opens it: the same one, active, of the same epoch, the session not ended.
+    /// The account, if this token still opens it: the same one, active, of the same epoch, the session not ended. An API key need only be of
+    /// an epoch since the account's address was first proven, which holds for every session of today's epoch.
     pub fn admits(&self, account: Option<Account>) -> Result<Account> {
         account
             .filter(|account| {
                 account.id == self.user_id
                     && account.active
                     && self.epochs().contains(&account.auth_epoch)
+                    && account.keys_from <= Some(self.auth_epoch)
                     && !account.revoked.contains_key(&self.session)
             })
             .ok_or(Error::InvalidToken)

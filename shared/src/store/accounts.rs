@@ -34,7 +34,8 @@ const OUTDATED: usize = 20;
 const CLEARINGS: u32 = 4;
 
 /// On what condition a reserve takes tokens: the account admits the caller and has enough, this reservation is a new one, and no limit is reached.
-const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) AND tokens >= :cost \
+const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
+    AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
 
@@ -311,6 +312,7 @@ impl Store {
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":least", n(caller.epochs().start()))
             .expression_attribute_values(":epoch", n(caller.epochs().end()))
+            .expression_attribute_values(":made", n(caller.auth_epoch))
             .expression_attribute_values(":limit", n(limits.parallel))
             .expression_attribute_names("#minute", minute(now).to_string())
             .expression_attribute_values(":none", n(0))

@@ -3,7 +3,10 @@
 //! An account's `email` and the claim under `email:<address>` are written together, so that each names the other. An address that was
 //! never proven goes to whoever proves it first.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -106,7 +109,7 @@ impl Store {
     }
 
     /// Makes the address of a link the account's own, proven one, whoever claimed it without proof: that account has no address any more.
-    /// Of two accounts that prove one address at once, one wins.
+    /// Of two accounts that prove one address at once, one wins. The first proof of an address ends every session, API key and mailed link of the account.
     ///
     /// # Errors
     /// [`Error::InvalidLink`] where the link was used or the account wants another address by now, and [`Error::EmailTaken`] where another
@@ -135,14 +138,17 @@ impl Store {
             let name_at = writes.len();
             writes.extend(self.no_name(&account, &address)?);
             // A token of its own for each attempt: what it holds depends on what was read.
-            let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
-                Transaction::Applied => return Ok(after),
-                Transaction::Refused(reasons) => reasons,
+            let refused = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Refused(reasons) if !was_used_by(&reasons, &request)? => reasons,
+                Transaction::Applied | Transaction::Refused(_) => {
+                    self.delete_ended_keys(&account, &after).await;
+                    return Ok(after);
+                }
             };
-            if Transaction::refused(&reasons, 0).is_some() {
-                return if was_used_by(&reasons, &request)? { Ok(after) } else { Err(Error::InvalidLink) };
+            if Transaction::refused(&refused, 0).is_some() {
+                return Err(Error::InvalidLink);
             }
-            if Transaction::refused(&reasons, name_at).is_some() {
+            if Transaction::refused(&refused, name_at).is_some() {
                 return Err(Error::EmailTaken);
             }
             if !patience.lasts().await {
@@ -183,6 +189,10 @@ impl Store {
             .expression_attribute_values(":epoch", n(seen.auth_epoch))
             .expression_attribute_values(":was_verified", AttributeValue::Bool(seen.email_verified))
             .expression_attribute_values(":verified", AttributeValue::Bool(after.email_verified));
+        if after.auth_epoch > seen.auth_epoch {
+            set.push_str(&format!(", {BEGIN_EPOCH}"));
+            update = beginning_epoch(update, after.auth_epoch);
+        }
         if let Some(session) = session {
             condition.push_str(" AND attribute_not_exists(revoked.#session)");
             update = update.expression_attribute_names("#session", session);
@@ -248,6 +258,15 @@ impl Store {
     fn no_name(&self, account: &Account, address_key: &str) -> Result<Option<TransactWriteItem>> {
         if account.label == address_key { Ok(None) } else { self.is_free(&account_key(address_key)).map(Some) }
     }
+}
+
+/// What the first proof of an address writes to the account: it ends every session, API key and mailed link.
+pub(super) const BEGIN_EPOCH: &str = "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
+
+/// An update with the values of [`BEGIN_EPOCH`].
+pub(super) fn beginning_epoch(update: UpdateBuilder, next: u64) -> UpdateBuilder {
+    let update = update.expression_attribute_values(":next", n(next)).expression_attribute_values(":no_keys", n(0));
+    update.expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
 }
 
 pub(super) fn claim_key(address_key: &str) -> String {

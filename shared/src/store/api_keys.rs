@@ -1,15 +1,17 @@
 //! API keys in the table Tokens, and their number on the account. A key and its count are written together, so that of any number of
 //! requests at once no more keys come to be than an account may have.
 
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{CancellationReason, Delete, TransactWriteItem};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::sessions::CALLER;
-use super::{Store, Transaction, from_item, is_id, n, s, to_item, updates};
+use super::{Store, Transaction, applied, from_item, is_id, n, s, send, to_item, updates};
 use crate::auth::api_key::KeyName;
 use crate::auth::{AccessToken, ApiKey};
 use crate::clock;
@@ -38,6 +40,9 @@ pub struct StoredKey {
     pub hint: String,
     /// When it was made, in milliseconds since 1970.
     pub created: u64,
+    /// The account's epoch at that time.
+    #[serde(default)]
+    pub auth_epoch: u64,
 }
 
 impl StoredKey {
@@ -51,6 +56,7 @@ impl StoredKey {
             hash: key.hash(),
             hint: key.hint(),
             created,
+            auth_epoch: caller.auth_epoch,
         }
     }
 
@@ -107,7 +113,8 @@ impl Store {
         }
     }
 
-    /// Deletes a key of the caller's: from here on it opens nothing.
+    /// Deletes a key of the caller's: from here on it opens nothing. One that opens nothing since the account's address was proven isn't counted, and
+    /// is none of the caller's keys any more.
     ///
     /// # Errors
     /// [`Error::InvalidToken`], and [`Error::NoSuchApiKey`] where no key of the caller's has this id.
@@ -116,20 +123,51 @@ impl Store {
             self.account(caller).await?;
             return Err(Error::NoSuchApiKey);
         }
-        let delete = Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
-        let delete = delete.condition_expression("user_id = :user").expression_attribute_values(":user", s(&caller.user_id));
-        let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
-        let delete = TransactWriteItem::builder().delete(delete).build();
-        let count = self.count_keys(caller).update_expression("SET api_keys = api_keys - :one");
-        let count = updates(count.condition_expression(format!("{CALLER} AND api_keys > :none")))?;
-        let reasons = match self.transact(vec![delete, count], &Uuid::new_v4().to_string()).await? {
-            Transaction::Applied => return Ok(()),
-            Transaction::Refused(reasons) => reasons,
+        // Most keys are of the caller's epoch. The epoch of an older one the refusal shows; whether it still opens the account, the account then tells.
+        let mut older = None;
+        loop {
+            let made = older.unwrap_or(caller.auth_epoch);
+            let delete = Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
+            let delete = delete.expression_attribute_values(":user", s(&caller.user_id)).return_values_on_condition_check_failure(AllOld);
+            let delete = match older {
+                None => delete.condition_expression("user_id = :user AND auth_epoch >= :made").expression_attribute_values(":made", n(made)),
+                Some(_) => delete.condition_expression("user_id = :user"),
+            };
+            let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
+            let count = self.count_keys(caller).update_expression("SET api_keys = api_keys - :one");
+            let count =
+                count.condition_expression(format!("{CALLER} AND api_keys > :none AND (attribute_not_exists(keys_from) OR keys_from <= :made)"));
+            let writes = vec![TransactWriteItem::builder().delete(delete).build(), updates(count.expression_attribute_values(":made", n(made)))?];
+            let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Applied => return Ok(()),
+                Transaction::Refused(reasons) => reasons,
+            };
+            let account = refusing_account(&reasons, caller)?;
+            let Some(standing) = Transaction::refused(&reasons, 0) else {
+                let is_dead = account.is_some_and(|account| account.keys_from > Some(made));
+                return Err(if is_dead { Error::NoSuchApiKey } else { Error::Internal("an account has an API key that it doesn't count".into()) });
+            };
+            let own = Some(standing).filter(|item| !item.is_empty()).map(from_item::<StoredKey>).transpose()?;
+            let own = own.filter(|key| key.user_id == caller.user_id && older.is_none()).ok_or(Error::NoSuchApiKey)?;
+            older = Some(own.auth_epoch);
+        }
+    }
+
+    /// Deletes the API keys that ended when the account `seen` became `after`, as far as an index knows them. They open nothing and aren't counted whatever
+    /// becomes of this, so that a failure is only a line of the log.
+    pub(super) async fn delete_ended_keys(&self, seen: &Account, after: &Account) {
+        if seen.api_keys == after.api_keys {
+            return;
+        }
+        let delete = |id: String| async move {
+            let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(&id)));
+            let delete = delete.condition_expression("user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)");
+            let delete = delete.expression_attribute_values(":user", s(&after.id)).expression_attribute_values(":from", n(after.auth_epoch));
+            applied(send(|| delete.clone().send()).await)
         };
-        refusing_account(&reasons, caller)?;
-        match Transaction::refused(&reasons, 0) {
-            Some(_) => Err(Error::NoSuchApiKey),
-            None => Err(Error::Internal("an account has an API key that it doesn't count".into())),
+        let deleted = async { try_join_all(self.api_key_ids(&after.id).await?.into_iter().map(delete)).await };
+        if let Err(error) = deleted.await {
+            tracing::warn!(user = after.id, cause = error.cause(), "API keys that had ended could not be deleted");
         }
     }
 
@@ -153,9 +191,10 @@ impl Store {
         self.ids_of_user(PREFIX, user_id, None).await.map(|(ids, _)| ids)
     }
 
-    /// The keys with these ids, in their order, strongly consistent. Those that were revoked are left out.
-    pub async fn api_keys(&self, ids: &[String]) -> Result<Vec<StoredKey>> {
-        self.with_ids(PREFIX, ids).await
+    /// The account's keys with these ids, in their order, strongly consistent. Those that were revoked, or ended when the address was proven, are left out.
+    pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredKey>> {
+        let keys: Vec<StoredKey> = self.with_ids(PREFIX, ids).await?;
+        Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
     }
 }
 

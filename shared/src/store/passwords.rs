@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use uuid::Uuid;
 
 use super::accounts::account_key;
-use super::addresses::claim_key;
+use super::addresses::{BEGIN_EPOCH, beginning_epoch, claim_key};
 use super::links::{Link, was_used_by};
 use super::{Session, Store, Transaction, from_item, n, s, to_item, updates};
 use crate::auth::AccessToken;
@@ -40,15 +40,13 @@ impl Store {
         if standing.is_some_and(|standing| standing.password == hash) { Ok(()) } else { Err(Error::InvalidToken) }
     }
 
-    /// Sets a new password's hash by a link. Who read the mail has the address, so that it is verified by the same transaction.
+    /// Sets a new password's hash by a link. Who read the mail has the address, so that it is verified by the same transaction. Sessions and mailed links
+    /// end; API keys go on where the address had been proven before, and end otherwise, since anybody may have made them.
     ///
     /// # Errors
     /// [`Error::InvalidLink`] where the link was used, or no longer opens the account that has its address.
     pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
-        let update = self.new_password(&link.name, &link.user_id, link.auth_epoch, hash);
-        let update =
-            update.update_expression("SET #password = :hash, auth_epoch = :next, revoked = :none, email_verified = :true REMOVE pending_email");
         let claim = Update::builder()
             .table_name(&self.tables.users)
             .key("pk", s(claim_key(&user::key(&link.address))))
@@ -56,12 +54,32 @@ impl Store {
             .condition_expression("id = :id")
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":id", s(&link.user_id));
-        let writes = vec![self.mark_used(link, &request, now)?, updates(update)?, updates(claim)?];
-        match self.transact(writes, &request).await? {
-            Transaction::Applied => Ok(()),
-            Transaction::Refused(reasons) if was_used_by(&reasons, &request)? => Ok(()),
-            Transaction::Refused(_) => Err(Error::InvalidLink),
+        let claim = updates(claim)?;
+        // Usually the address was proven before. Otherwise the account, which refuses, is shown.
+        let mut unproven: Option<Account> = None;
+        loop {
+            let update = self.new_password(&link.name, &link.user_id, link.auth_epoch, hash);
+            let update = match unproven {
+                None => update
+                    .condition_expression(format!("{UNCHANGED} AND email_verified = :true"))
+                    .update_expression("SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email"),
+                Some(_) => beginning_epoch(update, link.auth_epoch + 1)
+                    .update_expression(format!("SET #password = :hash, email_verified = :true, {BEGIN_EPOCH} REMOVE pending_email")),
+            };
+            let update = updates(update.return_values_on_condition_check_failure(AllOld))?;
+            // A token of its own for each attempt: they differ.
+            let reasons = match self.transact(vec![self.mark_used(link, &request, now)?, update, claim.clone()], &Uuid::new_v4().to_string()).await? {
+                Transaction::Refused(reasons) if !was_used_by(&reasons, &request)? => reasons,
+                Transaction::Applied | Transaction::Refused(_) => break,
+            };
+            let standing = Transaction::refused(&reasons, 1).filter(|item| !item.is_empty()).map(from_item::<Account>).transpose()?;
+            let is_first = unproven.is_none() && Transaction::refused(&reasons, 0).is_none();
+            unproven = Some(link.admits(standing.filter(|account| is_first && !account.email_verified))?);
         }
+        if let Some((seen, after)) = unproven.and_then(|seen| seen.proving(&link.address).map(|after| (seen, after))) {
+            self.delete_ended_keys(&seen, &after).await;
+        }
+        Ok(())
     }
 
     /// What both changes have in common: the condition, and the values of `:hash`, `:next`, `:none` and `:true`.

@@ -68,6 +68,7 @@ impl NewAccount {
             auth_epoch: 1,
             revoked: Default::default(),
             api_keys: 0,
+            keys_from: None,
             created,
             deleted: None,
             nonce: Uuid::new_v4().to_string(),
