@@ -56,7 +56,7 @@ export function signingIn({ query }, welcome) {
 export function registration(_place, welcome) {
   const name = field("Name", "username", {
     autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true, maxLength: 150,
-    hint: "Letters, digits and @ . + - _. It can't be changed later.",
+    hint: "Letters, digits and . + - _, or your e-mail address. It can't be changed later.",
   });
   const email = field("E-mail address", "email", { type: "email", autocomplete: "email", optional: true, hint: "For a forgotten password." });
   const password = field("Password", "password", { type: "password", autocomplete: "new-password", required: true, hint: "At least 8 characters, and none of the usual ones." });
@@ -71,7 +71,7 @@ export function registration(_place, welcome) {
         if (sent.values !== written) sent = { values: written, key: newKey() };
         await register(values, sent.key);
         await welcome();
-        toast(values.email ? `Welcome, ${values.username}! A mail to prove your address is on its way.` : `Welcome, ${values.username}!`);
+        toast(values.email || values.username.includes("@") ? `Welcome, ${values.username}! A mail to prove your address is on its way.` : `Welcome, ${values.username}!`);
       },
     }),
     h("p", { class: "door-links" }, h("span", {}, "You have an account? ", h("a", { href: "#/sign-in" }, "Sign in"))));

@@ -1,6 +1,6 @@
 //! `POST /api/register` - open an account, which begins with a grant of tokens and a session.
 //!
-//! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it, `email` is optional.
+//! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it, `email` is optional. A `username` with an `@` is the `email`.
 //! `Idempotency-Key` makes it safe to be sent again. Out: 201 with the user's data, the balance and the session's tokens
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Registration)]
 struct Body {
+    /// One with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]
     username: Option<String>,
     /// Nothing and blanks are none.
@@ -137,8 +138,13 @@ impl Body {
             (password, _) => ("password", password),
         };
 
-        let name = invalid.check("username", if username.is_empty() { Err(missing()) } else { Username::parse(&username) });
+        let name = invalid.check("username", if username.is_empty() { Err(missing()) } else { Username::choose(&username) });
         let address = email.as_deref().and_then(|email| invalid.check("email", Email::parse(email)));
+        let named = name.as_ref().and_then(Username::address);
+        let differ = address.as_ref().zip(named.as_ref()).is_some_and(|(address, named)| address.key() != named.key());
+        if differ {
+            invalid.note("username", "A name with an @ is the account's e-mail address: send the same as email, or none.");
+        }
         let repeated = self.password2.is_none_or(|password2| password.as_ref() == Some(&password2));
         if !repeated {
             invalid.note("password2", "The two passwords differ.");
@@ -146,7 +152,9 @@ impl Body {
         let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
         let password = invalid.check(field, password.ok_or_else(missing).and_then(|password| NewPassword::parse(&password, &own)));
         match (name, password) {
-            (Some(name), Some(password)) if repeated && email.is_some() == address.is_some() => Ok(Registration { name, email: address, password }),
+            (Some(name), Some(password)) if repeated && !differ && email.is_some() == address.is_some() => {
+                Ok(Registration { name, email: address.or(named), password })
+            }
             _ => Err(invalid.into_error()),
         }
     }

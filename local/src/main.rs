@@ -62,8 +62,11 @@ enum Command {
 enum Manage {
     /// Make an administrator
     CreateAdmin {
-        /// The administrator's name
+        /// The administrator's name; one with an @ is the e-mail address too
         name: String,
+        /// The e-mail address, which a forgotten password is replaced by
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
         /// The tokens that the account is given
         #[arg(long, default_value_t = 10_000)]
         tokens: u64,
@@ -88,7 +91,7 @@ enum Manage {
     },
     /// Give an account tokens, or take some
     Adjust {
-        /// The account's name or e-mail address
+        /// The account's name, proven e-mail address or id
         name: String,
         /// How many tokens; negative to take
         #[arg(allow_negative_numbers = true)]
@@ -123,7 +126,7 @@ enum Manage {
     },
     /// Let somebody log in again who had too many failures
     Unlock {
-        /// The account's name or e-mail address
+        /// The account's name, proven e-mail address or id
         name: String,
         /// The folder that keeps users, chats and balances
         #[arg(long, value_name = "DIR", default_value = "data")]
@@ -131,7 +134,7 @@ enum Manage {
     },
     /// Recompute every balance from the ledger, and name what differs
     Audit {
-        /// The name or e-mail address of the one account to audit
+        /// The name, proven e-mail address or id of the one account to audit
         #[arg(value_name = "USER")]
         name: Option<String>,
         /// The folder that keeps users, chats and balances
@@ -143,7 +146,7 @@ enum Manage {
 impl Manage {
     async fn run(self) -> Result<(), String> {
         let done = match self {
-            Self::CreateAdmin { name, tokens, password_env, data } => create_admin(&data, &name, tokens, password_env).await,
+            Self::CreateAdmin { name, email, tokens, password_env, data } => create_admin(&data, &name, email.as_deref(), tokens, password_env).await,
             Self::Settle { data } => manage::settle(&data).await,
             Self::Erase { data } => manage::erase(&data).await,
             Self::Adjust { name, amount, reason, data } => manage::adjust(&data, &name, amount, &reason).await,
@@ -276,7 +279,7 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     write_private(&folder.join("sam.json"), &format!("{:#}\n", json!({ "Parameters": in_container })))
 }
 
-async fn create_admin(data: &Path, name: &str, tokens: u64, password_env: Option<String>) -> Result<String, String> {
+async fn create_admin(data: &Path, name: &str, email: Option<&str>, tokens: u64, password_env: Option<String>) -> Result<String, String> {
     let password = match password_env {
         Some(variable) => std::env::var(&variable).map_err(|_| format!("The environment variable {variable} is not set."))?,
         None => {
@@ -290,7 +293,7 @@ async fn create_admin(data: &Path, name: &str, tokens: u64, password_env: Option
             password
         }
     };
-    manage::create_admin(data, name, tokens, &password).await
+    manage::create_admin(data, name, email, tokens, &password).await
 }
 
 /// Waits for Ctrl-C, or for the signal that asks a service to stop.

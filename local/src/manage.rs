@@ -14,31 +14,39 @@ use shared::clock::{self, Clock};
 use shared::config::Config;
 use shared::secret::Secret;
 use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Reason, Registered};
-use shared::user::{Account, Role, Username, login_key};
+use shared::user::{Account, Email, Role, Username, login_key};
 use shared::{Change, Error, Tokens};
 
 use crate::dynamo::{self, Data, Dynamo};
 use crate::server::environment_of;
 use crate::template::Template;
 
-/// Makes an administrator.
+/// Makes an administrator. A name with an `@` is the account's e-mail address too.
 ///
 /// # Errors
 /// One sentence for people.
-pub async fn create_admin(data: &Path, name: &str, tokens: u64, password: &str) -> Result<String, String> {
-    let name = Username::parse(name).map_err(|sentence| format!("{name:?} can't be a name: {sentence}"))?;
+pub async fn create_admin(data: &Path, name: &str, email: Option<&str>, tokens: u64, password: &str) -> Result<String, String> {
+    let name = Username::choose(name).map_err(|sentence| format!("{name:?} can't be a name: {sentence}"))?;
+    let email = email.map(|text| Email::parse(text).map_err(|sentence| format!("--email {text:?}: {sentence}"))).transpose()?;
+    let email = match (email, name.address()) {
+        (Some(email), Some(named)) if email.key() != named.key() => {
+            return Err("A name with an @ is the account's e-mail address: give the same as --email, or none.".into());
+        }
+        (email, named) => email.or(named),
+    };
     let grant = Tokens::new(tokens).ok_or_else(|| format!("--tokens may be at most {}.", Tokens::MAX))?;
-    let password = NewPassword::parse(password, &[name.shown()])?;
+    let password = NewPassword::parse(password, &[name.shown(), email.as_ref().map_or(name.shown(), Email::shown)])?;
     let (app, embedded) = open(data).await?;
 
     let password = app.passwords.hash(&password).await.map_err(|error| error.detail())?;
-    let new = NewAccount { name, email: None, password, key: None, role: Role::Admin, grant, reason: "administrator created" };
+    let new = NewAccount { name, email, password, key: None, role: Role::Admin, grant, reason: "administrator created" };
     let account = new.open(&app.clock);
     let registered = app.store.register(&new, &account, None, None).await;
     close(embedded).await;
     match registered {
         Ok(Registered::New) => Ok(format!("{} is an administrator with {grant} tokens.", account.name)),
         Ok(Registered::Taken(_)) | Err(Error::UsernameTaken) => Err(format!("Another account has the name {}.", account.name)),
+        Err(Error::EmailTaken) => Err(format!("Another account has the address {}.", account.email.unwrap_or_default())),
         Err(error) => Err(sentence(error)),
     }
 }
@@ -172,11 +180,22 @@ fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
     format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
-/// The account with this name or e-mail address.
+/// The account with this id, name or proven e-mail address. What an account only claims to be may be meant for another one: then the id is asked for.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
+    if clock::millis_of(name).is_some() {
+        let found = async { app.store.user(&app.store.find_user(Some(name)).await?).await };
+        return found.await.map_err(|error| if error == Error::NoSuchUser { nobody(name) } else { sentence(error) });
+    }
     let key = login_key(name).ok_or_else(|| nobody(name))?;
-    let account = app.store.find(&key).await.map_err(sentence)?;
-    account.filter(|account| account.deleted.is_none()).ok_or_else(|| nobody(name))
+    let mut meant = app.store.meant_by(&key).await.map_err(sentence)?;
+    match (meant.pop(), meant.pop()) {
+        (None, _) => Err(nobody(name)),
+        (Some(account), None) if !key.contains('@') || account.has_proven(&key) => Ok(account),
+        (Some(account), None) => Err(format!("The account {} has not proven the address {name:?}. If you mean it, give its id.", account.id)),
+        (Some(one), Some(other)) => {
+            Err(format!("The accounts {} and {} both log in as {name:?}. Give the id of the one that you mean.", other.id, one.id))
+        }
+    }
 }
 
 fn nobody(name: &str) -> String {

@@ -175,7 +175,8 @@ def complete(operation, body):
     if operation == "register":
         plain = all(unicodedata.normalize("NFKC", c).isalpha() or c.isascii() for c in body["username"])
         body["username"] = (body["username"] if plain else "name") + f"-{next(numbers)}"
-        body["username"] = body["username"][-150:]
+        # A name with an `@` is an e-mail address, and is the `email` too.
+        body["username"] = body["username"].replace("@", "+")[-150:]
         for field in ("password", "password1"):
             if isinstance(body.get(field), str):
                 body[field] = fit(body[field])

@@ -53,6 +53,26 @@ impl Username {
         Ok(Self { shown: text.to_owned(), key })
     }
 
+    /// A name that a new account may have. One with an `@` must be an e-mail address, for it becomes the account's address too.
+    ///
+    /// ```
+    /// use shared::user::Username;
+    /// assert!(Username::choose("ann@example.com").is_ok());
+    /// assert!(Username::choose("@ann").unwrap_err().contains("e-mail address"));
+    /// ```
+    pub fn choose(text: &str) -> Result<Self, String> {
+        let name = Self::parse(text)?;
+        if name.key.contains('@') && name.address().is_none() {
+            return Err("A name with an @ must be an e-mail address, such as ann@example.com.".into());
+        }
+        Ok(name)
+    }
+
+    /// The e-mail address that the name is, if it is one.
+    pub fn address(&self) -> Option<Email> {
+        Email::parse(&self.shown).ok()
+    }
+
     /// The name as it was typed.
     pub fn shown(&self) -> &str {
         &self.shown

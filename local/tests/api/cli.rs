@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Client;
@@ -196,6 +197,99 @@ async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
         &["manage", "create-admin", "fourth", "--password-env", "NO_SUCH", "--data", folder.path()],
         "The environment variable NO_SUCH is not set.",
     );
+}
+
+#[tokio::test]
+async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
+    let folder = Folder::new();
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let create = |name: &str, more: &[&str]| {
+        let named = ["manage", "create-admin", name, "--password-env", "ADMIN_PASSWORD", "--data", folder.path()];
+        let output = run(&[&named[..], more].concat());
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(create("root", &["--email", "root@example.com"]), (true, String::new()));
+    assert_eq!(create("second@example.com", &[]), (true, String::new()));
+    for (login, name) in [("root@example.com", "root"), ("second@example.com", "second@example.com")] {
+        let (status, body) = server.post("/api/login", json!({ "username": login, "password": "correct horse" })).await;
+        assert_eq!((status, &body["user"]["username"], &body["user"]["role"]), (200, &json!(name), &json!("admin")), "{body}");
+        assert_eq!((&body["user"]["email"], &body["user"]["email_verified"]), (&json!(login), &json!(false)), "{body}");
+    }
+    for (name, more, sentence) in [
+        ("third", &["--email", "root@example.com"][..], "Another account has the address root@example.com."),
+        ("third", &["--email", "root"], "--email \"root\": This is not an e-mail address."),
+        (
+            "third@example.com",
+            &["--email", "fourth@example.com"],
+            "A name with an @ is the account's e-mail address: give the same as --email, or none.",
+        ),
+        ("@third", &[], "\"@third\" can't be a name: A name with an @ must be an e-mail address"),
+    ] {
+        let (success, said) = create(name, more);
+        assert!(!success && said.contains(sentence), "{said}");
+    }
+
+    let (status, _) = server.post("/api/password/reset", json!({ "email": "root@example.com" })).await;
+    assert_eq!(status, 202);
+    let mails = Path::new(folder.path()).join("mail");
+    let reset = async {
+        loop {
+            let mails = std::fs::read_dir(&mails).into_iter().flatten().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+            if let Some(mail) = mails.into_iter().find(|mail| mail.contains("Choose a new password")) {
+                return mail.lines().find(|line| line.len() == 43).unwrap().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let token = tokio::time::timeout(Duration::from_secs(60), reset).await.unwrap();
+    assert_eq!(server.post("/api/password/reset/confirm", json!({ "token": token, "password": "another horse" })).await.0, 200);
+    assert_eq!(server.post("/api/login", json!({ "username": "root", "password": "another horse" })).await.0, 200);
+}
+
+#[tokio::test]
+async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
+    let folder = Folder::new();
+    let server = Running::start(&["--port", "0", "--data", folder.path()]);
+    let register = async |body: Value| {
+        let (status, registered) = server.post("/api/register", body).await;
+        assert_eq!(status, 201, "{registered}");
+        registered["id"].as_str().unwrap().to_owned()
+    };
+    let squatter = register(json!({ "username": "owner@example.com", "password": "secret123" })).await;
+    let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
+    let database = local::dynamo::client(&dynamodb);
+    let manage = |arguments: &[&str]| run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
+    let commands = |who: &str| {
+        [
+            vec!["adjust".into(), who.to_owned(), "5".into(), "--reason".into(), "x".into()],
+            vec!["unlock".into(), who.into()],
+            vec!["audit".into(), who.into()],
+        ]
+    };
+    let refused = |sentence: &str| {
+        for command in commands("owner@example.com") {
+            let output = manage(&command.iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(!output.status.success(), "{command:?}");
+            assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("error: {sentence}\n"), "{command:?}");
+        }
+    };
+    refused(&format!("The account {squatter} has not proven the address \"owner@example.com\". If you mean it, give its id."));
+
+    // The name of an account from a version in which it was no claim, and the owner's claim of it.
+    let claim = database.delete_item().table_name("UsersTable").key("pk", AttributeValue::S("email:owner@example.com".into()));
+    claim.send().await.unwrap();
+    let owner = register(json!({ "username": "owner", "email": "owner@example.com", "password": "secret123" })).await;
+    refused(&format!("The accounts {squatter} and {owner} both log in as \"owner@example.com\". Give the id of the one that you mean."));
+
+    for (id, balance) in [(&owner, 4005), (&squatter, 4010)] {
+        let output = manage(&["adjust", id, &(balance - 4000).to_string(), "--reason", "x"]);
+        assert!(String::from_utf8(output.stdout).unwrap().ends_with(&format!("has {balance} tokens now.\n")), "{id}");
+    }
+    for command in commands(&owner).iter().skip(1).chain(&commands("owner")[..]) {
+        assert!(manage(&command.iter().map(String::as_str).collect::<Vec<_>>()).status.success(), "{command:?}");
+    }
+    let unknown = Uuid::now_v7().to_string();
+    refuses(&["manage", "audit", &unknown, "--data", folder.path()], &format!("No account has the name \"{unknown}\"."));
 }
 
 #[tokio::test]

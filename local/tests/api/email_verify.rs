@@ -151,7 +151,7 @@ async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn an_address_that_has_become_somebodys_name_meanwhile_is_taken() {
+async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account_that_proves_it() {
     let api = Api::start().await;
     let (squatter, address, _) = ann(&api).await;
     let wants = api.person("ben").await;
@@ -160,8 +160,10 @@ async fn an_address_that_has_become_somebodys_name_meanwhile_is_taken() {
     let deleted =
         api.send(Method::DELETE, "/api/user/", &[("authorization", &squatter.bearer())], Some(json!({ "password": squatter.password }))).await;
     deleted.is(202);
-    api.somebody(json!({ "username": address, "password": "secret123" })).await;
-    verify(&api, &token).await.expect(409, "email_taken");
+    let named = api.somebody(json!({ "username": address, "password": "secret123" })).await;
+    assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
+    verify(&api, &token).await.is(200);
+    assert_eq!(logs_in(&api, &address).await, Some(json!(wants.id)));
 }
 
 #[tokio::test]

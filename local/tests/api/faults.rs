@@ -9,7 +9,7 @@ mod administration;
 mod chats;
 mod deletions;
 mod log_outs;
-mod logins;
+pub mod logins;
 mod refreshes;
 mod registrations;
 mod sweeps;
@@ -179,7 +179,7 @@ impl Stand {
         self.somebody_with(unique("ann"), "no hash of any password", None).await
     }
 
-    async fn somebody_with(&self, name: String, hash: &str, email: Option<Email>) -> Person {
+    pub async fn somebody_with(&self, name: String, hash: &str, email: Option<Email>) -> Person {
         let app = &self.api.server().apps["register"];
         let (account, session) = open(app, &name, hash, email).await;
         let (registered, _) = shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();

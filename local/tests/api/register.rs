@@ -4,7 +4,9 @@ use argon2::password_hash::phc::PasswordHash;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::client::{Api, GRANT, unique};
+use crate::client::{Api, GRANT, token_in, unique};
+use crate::faults::Stand;
+use crate::faults::logins::strong_hash;
 
 const PASSWORD: &str = "secret123";
 
@@ -207,6 +209,7 @@ async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
     let ann = api.somebody(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD })).await;
     let ben = api.somebody(json!({ "username": as_name, "password": PASSWORD })).await;
     api.mails_to(&as_email, 1).await;
+    api.mails_to(&as_name, 1).await;
     let before = (api.items(&ann.id).await, api.items(&ben.id).await);
     let somebody = |username: &str, email: Option<&str>| json!({ "username": username, "email": email, "password": PASSWORD });
     for (registration, code) in [
@@ -225,6 +228,87 @@ async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
     let own = format!("{}@example.com", unique("cleo"));
     let cleo = api.somebody(somebody(&own, Some(&own))).await;
     cleo.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn a_name_with_an_at_sign_is_the_accounts_own_unproven_address() {
+    let api = Api::start().await;
+    for beside in ["nothing", "blanks", "the same"] {
+        let address = format!("{}@Example.com", unique("Ann"));
+        let email = match beside {
+            "nothing" => json!(null),
+            "blanks" => json!(" "),
+            _ => json!(address.to_lowercase()),
+        };
+        let registered = api.register(json!({ "username": address, "email": email, "password": PASSWORD })).await.is(201);
+        assert_eq!((&registered["username"], &registered["email_verified"]), (&json!(address), &json!(false)));
+        let email = registered["email"].as_str().unwrap();
+        assert_eq!(email.to_lowercase(), address.to_lowercase());
+        let token = api.token_to(email).await;
+        api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+        api.log_in(json!({ "username": address.to_lowercase(), "password": PASSWORD })).await.is(200);
+    }
+
+    let named = |name: &str, email: Option<&str>| json!({ "username": name, "email": email, "password": PASSWORD });
+    let other = format!("{}@example.com", unique("ann"));
+    let long = format!("{}@example.com", "x".repeat(100));
+    for registration in
+        [named("@ann", None), named("ann@", None), named("ann@home", None), named("a@b@example.com", None), named(&long, Some(&other))]
+    {
+        let refused = api.register(registration.clone()).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["username"][0].as_str().is_some_and(|sentence| sentence.contains("e-mail address")), "{registration}: {refused}");
+    }
+    api.log_in(json!({ "username": other, "password": PASSWORD })).await.expect(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
+    let stand = Stand::start(None).await;
+    let api = &stand.api;
+    let logs_in = async |login: &str| {
+        let answer = api.log_in(json!({ "username": login, "password": PASSWORD })).await;
+        (answer.status == 200).then(|| answer.body["user"]["id"].as_str().unwrap().to_owned())
+    };
+    for from_before in [false, true] {
+        let [address, name] = ["owner", "squatter"].map(unique).map(|name| format!("{name}@example.com"));
+        // Names with an `@` had no claim in earlier versions.
+        let squatter = match from_before {
+            true => stand.somebody_with(address.clone(), strong_hash(), None).await,
+            false => api.somebody(json!({ "username": address, "password": PASSWORD })).await,
+        };
+        assert_eq!(logs_in(&address).await.as_ref(), Some(&squatter.id));
+        let owner = match from_before {
+            true => api.somebody(json!({ "username": unique("owner"), "email": address, "password": PASSWORD })).await,
+            false => {
+                let owner = api.person("owner").await;
+                let profile = owner.change(json!({ "email": address })).await.is(200);
+                assert_eq!((&profile["email"], &profile["pending_email"]), (&json!(null), &json!(address)));
+                owner
+            }
+        };
+        assert_eq!(logs_in(&address).await.as_ref(), Some(&squatter.id), "until the address is proven");
+        let mails = api.mails_to(&address, if from_before { 1 } else { 2 }).await;
+        let token = token_in(mails.last().unwrap());
+        api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+
+        assert_eq!(logs_in(&address).await.as_ref(), Some(&owner.id));
+        assert_eq!(logs_in(&owner.name).await.as_ref(), Some(&owner.id));
+        assert_eq!(squatter.profile().await.is(200)["email"], json!(null));
+        if !from_before {
+            squatter.change(json!({ "email": address })).await.expect(409, "email_taken");
+            squatter.change(json!({ "email": name })).await.is(200);
+            assert_eq!(logs_in(&name).await.as_ref(), Some(&squatter.id), "the squatter goes on with an address of its own");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_no_new_account_may_have_still_log_in() {
+    let stand = Stand::start(None).await;
+    let name = format!("@{}", unique("ann"));
+    let ann = stand.somebody_with(name.clone(), strong_hash(), None).await;
+    assert_eq!(stand.api.log_in(json!({ "username": name.to_uppercase(), "password": PASSWORD })).await.is(200)["user"]["id"], json!(ann.id));
+    stand.api.register(json!({ "username": name, "password": PASSWORD })).await.expect(400, "invalid_fields");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! E-mail addresses and what else people say of themselves: who claims an address, who has proven that it is theirs, and how it moves.
 //!
 //! An account's `email` and the claim under `email:<address>` are written together, so that each names the other. An address that was
-//! never proven goes to whoever proves it first.
+//! never proven goes to the account that proves it first, even if it is another account's name.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Up
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::accounts::account_key;
 use super::attempts::mailed_enough;
 use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
@@ -29,7 +28,7 @@ pub(super) struct Claim {
     /// The key of the account's name.
     pub(super) name: String,
     /// Whether somebody has read a mail to it.
-    verified: bool,
+    pub(super) verified: bool,
     shard: String,
     label: String,
 }
@@ -76,7 +75,6 @@ impl Store {
                     writes.push(self.put_claim(&Claim::of(&account, new.key(), false), None)?);
                     writes.extend(self.free_address(&account)?);
                 }
-                writes.extend(self.no_name(&account, new.key())?);
                 writes.push(self.post(&Letter::verify(&account, new.shown()), now)?);
                 if let Some(old) = &account.email {
                     let notice = Letter::AddressChanges { shown: account.name.clone(), address: old.clone(), new: new.shown().to_owned() };
@@ -135,8 +133,6 @@ impl Store {
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
                 writes.extend(self.free_address(&account)?);
             }
-            let name_at = writes.len();
-            writes.extend(self.no_name(&account, &address)?);
             // A token of its own for each attempt: what it holds depends on what was read.
             let refused = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(reasons) if !was_used_by(&reasons, &request)? => reasons,
@@ -147,9 +143,6 @@ impl Store {
             };
             if Transaction::refused(&refused, 0).is_some() {
                 return Err(Error::InvalidLink);
-            }
-            if Transaction::refused(&refused, name_at).is_some() {
-                return Err(Error::EmailTaken);
             }
             if !patience.lasts().await {
                 return Err(Error::Unavailable("an address kept moving while it was to be verified".into()));
@@ -252,11 +245,6 @@ impl Store {
             .expression_attribute_values(":false", AttributeValue::Bool(false))
             .expression_attribute_values(":id", s(&holder.id));
         updates(update).map(Some)
-    }
-
-    /// The check that nobody else is named like the address that an account takes: they would log in with either.
-    fn no_name(&self, account: &Account, address_key: &str) -> Result<Option<TransactWriteItem>> {
-        if account.label == address_key { Ok(None) } else { self.is_free(&account_key(address_key)).map(Some) }
     }
 }
 

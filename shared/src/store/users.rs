@@ -1,11 +1,9 @@
 //! Registration, and finding who logs in.
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use uuid::Uuid;
 
 use super::accounts::account_key;
-use super::addresses::{Claim, claim_key};
+use super::addresses::Claim;
 use super::attempts::mailed_enough;
 use super::{Entry, EntryKind, Letter, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
 use crate::clock::{Clock, millis_of, month};
@@ -85,7 +83,7 @@ impl Store {
     /// with one name or address exactly one is written. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] where the name is somebody's address, [`Error::EmailTaken`], and [`Error::TooManyRegistrations`].
+    /// [`Error::UsernameTaken`] where the name is another account's address, [`Error::EmailTaken`], and [`Error::TooManyRegistrations`].
     pub async fn register(&self, new: &NewAccount, account: &Account, session: Option<&Session>, quota: Option<&Quota>) -> Result<Registered> {
         let grant = Entry {
             user_id: account.id.clone(),
@@ -103,18 +101,9 @@ impl Store {
         if let Some(session) = session {
             writes.push(self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?);
         }
-        // A name may look like an address. Nobody gets the one while somebody else has the other: they log in with either.
-        let own_address = new.email.as_ref().map(Email::key);
-        if new.name.key().contains('@') && own_address != Some(new.name.key()) {
-            writes.push(self.is_free(&claim_key(new.name.key()))?);
-        }
-        let for_name = writes.len();
         if let Some(email) = &new.email {
             let claim = Claim::of(account, email.key(), false);
             writes.push(self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(&claim)?)?);
-            if email.key() != new.name.key() {
-                writes.push(self.is_free(&account_key(email.key()))?);
-            }
             writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
         }
 
@@ -152,28 +141,30 @@ impl Store {
         if mailed_too_often && (0..mailed).all(|index| Transaction::refused(&reasons, index).is_none()) {
             return Err(mailed_enough(now));
         }
-        let name_refused = (0..for_name).any(|index| Transaction::refused(&reasons, index).is_some());
-        Err(if name_refused { Error::UsernameTaken } else { Error::EmailTaken })
-    }
-
-    pub(super) fn is_free(&self, pk: &str) -> Result<TransactWriteItem> {
-        let check = ConditionCheck::builder().table_name(&self.tables.users).key("pk", s(pk)).condition_expression("attribute_not_exists(pk)");
-        let check = check.return_values_on_condition_check_failure(AllOld).build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
+        let is_name = new.email.as_ref().is_some_and(|email| email.key() == new.name.key());
+        Err(if is_name { Error::UsernameTaken } else { Error::EmailTaken })
     }
 
     /// The account that logs in as `login`, which is the key of a name or of an address. Both are looked for at once; the account
-    /// behind an address takes one more round trip.
+    /// behind an address takes one more round trip. A proven address wins over another account's name.
     pub async fn find(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_by_key(login).await;
         }
         let (account, claim) = tokio::try_join!(self.account_by_key(login), self.claim(login))?;
         match (account, claim) {
-            (Some(account), _) => Ok(Some(account)),
-            (None, Some(claim)) => self.holder(&claim).await,
-            (None, None) => Ok(None),
+            (account, None) => Ok(account),
+            (Some(account), Some(claim)) if account.deleted.is_none() && (account.id == claim.id || !claim.verified) => Ok(Some(account)),
+            (_, Some(claim)) => self.holder(&claim).await,
         }
+    }
+
+    /// Every account that `login` may mean, which is the key of a name or of an address: the one with this name, and the one that claims this address.
+    pub async fn meant_by(&self, login: &str) -> Result<Vec<Account>> {
+        let (named, claiming) = tokio::try_join!(self.account_by_key(login), self.account_by_address(login))?;
+        let mut meant: Vec<Account> = named.into_iter().chain(claiming).filter(|account| account.deleted.is_none()).collect();
+        meant.dedup_by(|one, other| one.id == other.id);
+        Ok(meant)
     }
 
     /// Puts a stronger hash of the same password in the place of `account`'s, unless the password has changed since it was read.
