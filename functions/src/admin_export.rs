@@ -44,7 +44,7 @@ const LISTS: [(&str, List, &str); 3] = [
     responses((
         status = 200,
         description = "The file, with a line that names the columns.",
-        content((String = "text/csv", example = json!("id,timestamp,user_id,kind,amount,reason,chat_id,actor\r\n"))),
+        content((String = "text/csv", example = json!("\"id\",\"timestamp\",\"user_id\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"actor\"\r\n"))),
         headers(("Content-Disposition" = String)),
     )),
     extensions(("x-fails" = json!(["Invalid", "NotFound"]))),
@@ -67,7 +67,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
 /// Writes each line's end before the next line, and the last one when all is there.
 async fn write(app: App, administrator: Administrator, list: List, from: Day, to: Day, pieces: Pieces) -> Result<()> {
-    pieces.send(list.columns().join(",")).await?;
+    pieces.send(http::csv_row(&list.columns().iter().map(|column| Cow::from(*column)).collect::<Vec<_>>())).await?;
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write(&app, day, &pieces).await?;
     }

@@ -20,7 +20,7 @@ use shared::{App, Reply, Request, auth, http, openapi};
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<Row> = "application/json"), (String = "text/csv", example = json!("id,timestamp,kind,amount,reason,chat_id,balance,actor\r\n"))),
+        content((Vec<Row> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\"\r\n"))),
     )),
     extensions(("x-fails" = json!(["NoSuchUser"]))),
 )]

@@ -23,7 +23,7 @@ const SCOPE: &str = "ledger";
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<Row> = "application/json"), (String = "text/csv", example = json!("id,timestamp,kind,amount,reason,chat_id,balance\r\n"))),
+        content((Vec<Row> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\"\r\n"))),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

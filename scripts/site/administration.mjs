@@ -360,7 +360,7 @@ await journeys({
     assert.equal(file.suggestedFilename(), `statement-${hal.name}.csv`);
     const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
     assert.equal(lines.length, 1 + 6);
-    assert.equal(lines.filter((line) => line.startsWith("id,")).length, 1);
+    assert.equal(lines.filter((line) => line.startsWith('"id",')).length, 1);
   },
 
   async "a keyboard is enough"() {

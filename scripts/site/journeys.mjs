@@ -384,7 +384,7 @@ await journeys({
     assert.equal(file.suggestedFilename(), "farebox-statement.csv");
     const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
     assert.equal(lines.length, 1 + rows.length);
-    assert.equal(lines.filter((line) => line.startsWith("id,")).length, 1);
+    assert.equal(lines.filter((line) => line.startsWith('"id",')).length, 1);
   },
 
   async "an address is proved by its mail, and a forgotten password replaced by another"() {

@@ -139,15 +139,21 @@ pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
     cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",")
 }
 
-/// A cell as spreadsheets can't take it for a formula ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)); numbers stay
-/// numbers.
+/// A quoted cell in which a spreadsheet finds no formula ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)): an apostrophe precedes what would
+/// begin one, at the start and after what separates cells for some readers of the file. Numbers stay numbers.
 fn csv_cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && text.parse::<i64>().is_err();
-    let quote = if formula { "'" } else { "" };
-    match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{quote}{}\"", text.replace('"', "\"\"")),
-        false => format!("{quote}{text}"),
+    let number = text.parse::<i64>().is_ok();
+    let mut cell = String::from('"');
+    let mut begins = !number;
+    for c in text.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
+            cell.push('\'');
+        }
+        begins = !number && (matches!(c, ';' | '\t' | '\r' | '\n') || begins && (c.is_whitespace() || c == '"'));
+        cell.extend(std::iter::repeat_n(c, if c == '"' { 2 } else { 1 }));
     }
+    cell.push('"');
+    cell
 }
 
 /// 200 with JSON that `write` puts together piece by piece, for the client to keep as a file of this name. It goes on as fast as the client
@@ -752,21 +758,28 @@ mod tests {
     fn a_cell_is_quoted_where_it_must_be_and_never_a_formula() {
         for (text, cell) in [
             ("", ""),
+            ("", ""),
             ("plain text", "plain text"),
             ("-100", "-100"),
-            ("a,b", "\"a,b\""),
-            ("say \"hi\"", "\"say \"\"hi\"\"\""),
-            ("two\nlines", "\"two\nlines\""),
+            ("a,b", "a,b"),
+            ("say \"hi\"", "say \"\"hi\"\""),
+            ("two\nlines", "two\nlines"),
             ("=1+1", "'=1+1"),
             ("+x", "'+x"),
             ("-1+1", "'-1+1"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
-            ("\r=1", "\"'\r=1\""),
-            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
-            ("a=1", "a=1"),
+            (" ＝1", " '＝1"),
+            ("\t=1", "\t'=1"),
+            ("\r=1", "\r'=1"),
+            ("0;=cmd|' /C calc'!A0", "0;'=cmd|' /C calc'!A0"),
+            ("0\t\t＠a", "0\t\t'＠a"),
+            ("0\r\n-a;+b", "0\r\n'-a;'+b"),
+            ("0; =a", "0; '=a"),
+            ("0;\"=a\"", "0;\"\"'=a\"\""),
+            ("=HYPERLINK(\"x\",1)", "'=HYPERLINK(\"\"x\"\",1)"),
+            ("a=1, b-2; c@d", "a=1, b-2; c@d"),
         ] {
-            assert_eq!(csv_cell(text), cell);
+            assert_eq!(csv_cell(text), format!("\"{cell}\""));
         }
     }
 

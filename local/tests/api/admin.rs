@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::faults::event;
+use crate::ledger::csv_line;
 use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
 impl Person {
@@ -581,8 +582,9 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     let csv = csv.is(200).as_str().unwrap().to_owned();
     let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!((lines[0], lines.len()), ("id,timestamp,kind,amount,reason,chat_id,balance,actor", 6));
-    assert!(lines[1].ends_with(&format!(",adjustment,-50,'=1+1,,4250,{}", root.id)), "{csv}");
+    let columns = csv_line(&["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance", "actor"]);
+    assert_eq!((lines[0], lines.len()), (columns.trim_end(), 6));
+    assert!(lines[1].ends_with(csv_line(&["", "adjustment", "-50", "'=1+1", "", "4250", &root.id]).trim_start_matches('"').trim_end()), "{csv}");
     let of_ann = root.admin(&format!("{list}?limit=1")).await.next_page().unwrap();
     root.admin(&format!("users/{}/ledger{of_ann}", root.id)).await.expect(400, "invalid_cursor");
     root.get(&format!("/api/user/ledger{of_ann}")).await.expect(400, "invalid_cursor");
@@ -776,37 +778,28 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
         assert_eq!(answer.header("content-disposition"), format!("attachment; filename=\"farebox-{list}\""));
         answer.is(200).as_str().unwrap().to_owned()
     };
-    let users = format!(
-        "id,username,email,role,is_staff,active,date_joined\r\n{},{},,admin,true,true,{}\r\n{},ann,ann@example.com,user,false,false,{}\r\n",
-        root.id,
-        root.name,
-        text(&of_root, "date_joined"),
-        ann.id,
-        text(&of_ann, "date_joined"),
-    );
-    assert_eq!(export("users.csv", "").await, users);
-    let chats = format!(
-        "id,user_id,username,conversation_id,message,response,model,tokens_deducted,timestamp\r\n{0},{1},ann,{0},\"'=1+1,\n\"\"quoted\"\"\",{2},{3},100,{4}\r\n",
-        text(&chat, "id"),
-        ann.id,
-        csv(&text(&chat, "response")),
-        text(&chat, "model"),
-        text(&chat, "timestamp"),
-    );
-    assert_eq!(export("chats.csv", "").await, chats);
-    let ledger = format!(
-        "id,timestamp,user_id,kind,amount,reason,chat_id,actor\r\n{0},{1},{0},grant,4000,registration,,{0}\r\n{2},{3},{2},grant,4000,registration,,{2}\r\n\
-         {4},{5},{2},chat,-100,chat,{4},{2}\r\n{6},{7},{2},adjustment,-5,'@a,,{0}\r\n",
-        root.id,
-        text(&of_root, "date_joined"),
-        ann.id,
-        text(&of_ann, "date_joined"),
-        text(&chat, "id"),
-        text(&chat, "timestamp"),
-        text(&adjusted, "id"),
-        text(&adjusted, "timestamp"),
-    );
-    assert_eq!(export("ledger.csv", "").await, ledger);
+    let [root_joined, ann_joined] = [&of_root, &of_ann].map(|user| text(user, "date_joined"));
+    let users = [
+        csv_line(&["id", "username", "email", "role", "is_staff", "active", "date_joined"]),
+        csv_line(&[&root.id, &root.name, "", "admin", "true", "true", &root_joined]),
+        csv_line(&[&ann.id, "ann", "ann@example.com", "user", "false", "false", &ann_joined]),
+    ];
+    assert_eq!(export("users.csv", "").await, users.concat());
+    let [id, response, model, time] = ["id", "response", "model", "timestamp"].map(|field| text(&chat, field));
+    let chats = [
+        csv_line(&["id", "user_id", "username", "conversation_id", "message", "response", "model", "tokens_deducted", "timestamp"]),
+        csv_line(&[&id, &ann.id, "ann", &id, "'=1+1,\n\"\"quoted\"\"", &response.replace('"', "\"\""), &model, "100", &time]),
+    ];
+    assert_eq!(export("chats.csv", "").await, chats.concat());
+    let [adjustment, adjusted] = ["id", "timestamp"].map(|field| text(&adjusted, field));
+    let ledger = [
+        csv_line(&["id", "timestamp", "user_id", "kind", "amount", "reason", "chat_id", "actor"]),
+        csv_line(&[&root.id, &root_joined, &root.id, "grant", "4000", "registration", "", &root.id]),
+        csv_line(&[&ann.id, &ann_joined, &ann.id, "grant", "4000", "registration", "", &ann.id]),
+        csv_line(&[&id, &time, &ann.id, "chat", "-100", "chat", &id, &ann.id]),
+        csv_line(&[&adjustment, &adjusted, &ann.id, "adjustment", "-5", "'@a", "", &root.id]),
+    ];
+    assert_eq!(export("ledger.csv", "").await, ledger.concat());
 
     let today = Day::of(api.server().clock.millis());
     for list in ["users.csv", "chats.csv", "ledger.csv"] {
@@ -821,11 +814,6 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
     for list in ["users", "keys.csv", "users.json", "Users.csv"] {
         root.admin(&format!("export/{list}")).await.expect(404, "not_found");
     }
-}
-
-/// A cell as it stands in a file.
-fn csv(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 #[tokio::test]

@@ -171,25 +171,30 @@ async fn a_statement_that_is_read_while_chats_settle_adds_up() {
     assert_eq!((rows.len(), &rows[0]["balance"]), (25, &json!(GRANT - 24 * PRICE)));
 }
 
+/// A line of a file, whose cells are all quoted.
+pub fn csv_line(cells: &[&str]) -> String {
+    format!("\"{}\"\r\n", cells.join("\",\""))
+}
+
 #[tokio::test]
 async fn a_statement_is_csv_for_whoever_prefers_that() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chat = ann.chat("hi").await.is(200)["id"].as_str().unwrap().to_owned();
     api.adjust(&ann, -7, "=HYPERLINK(\"https://evil.test\", 1)").await;
-    api.adjust(&ann, 1, "-2+3").await;
+    api.adjust(&ann, 1, "-2+3;@a").await;
 
     let rows = ann.statement("").await.is(200);
     let text = |row: usize, field: &str| rows[row][field].as_str().unwrap().to_owned();
     let (ids, times) = ([0, 1, 2, 3].map(|row| text(row, "id")), [0, 1, 2, 3].map(|row| text(row, "timestamp")));
     let expected = [
-        "id,timestamp,kind,amount,reason,chat_id,balance".to_owned(),
-        format!("{},{},adjustment,1,'-2+3,,3894", ids[0], times[0]),
-        format!("{},{},adjustment,-7,\"'=HYPERLINK(\"\"https://evil.test\"\", 1)\",,3893", ids[1], times[1]),
-        format!("{},{},chat,-100,chat,{chat},3900", ids[2], times[2]),
-        format!("{},{},grant,4000,registration,,4000", ids[3], times[3]),
+        ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"],
+        [&ids[0], &times[0], "adjustment", "1", "'-2+3;'@a", "", "3894"],
+        [&ids[1], &times[1], "adjustment", "-7", "'=HYPERLINK(\"\"https://evil.test\"\", 1)", "", "3893"],
+        [&ids[2], &times[2], "chat", "-100", "chat", &chat, "3900"],
+        [&ids[3], &times[3], "grant", "4000", "registration", "", "4000"],
     ]
-    .map(|line| line + "\r\n");
+    .map(|cells| csv_line(&cells));
     for accept in ["text/csv", "text/csv, application/json;q=0.5, */*;q=0.1"] {
         let csv = ann.statement_as(accept, "").await;
         assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
