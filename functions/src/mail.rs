@@ -1,7 +1,7 @@
 //! At each new letter of the outbox - write its mail and have it sent.
 //!
 //! A letter is deleted after its mail was sent, so that none is lost; where this function dies in between, the mail is sent twice, each
-//! time with a link of its own.
+//! time with a link of its own. No mail holds a name or anything else that a stranger chose: it could look like a link.
 
 use shared::auth::LinkToken;
 use shared::mail::{Carrier, Mail};
@@ -22,7 +22,7 @@ pub async fn work(app: App, carrier: Carrier, key: String) -> Result<()> {
 async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     match letter {
-        Letter::Verify { user_id, name, shown, address, auth_epoch } => {
+        Letter::Verify { user_id, name, address, auth_epoch } => {
             let wanted = |account: &Account| account.id == user_id && account.active && account.auth_epoch == auth_epoch;
             if !app.store.account_by_key(&name).await?.as_ref().is_some_and(wanted) {
                 return Ok(None);
@@ -31,8 +31,8 @@ async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
             app.store.put_link(&Link::new(&token, Purpose::Verify, &user_id, &name, &address, auth_epoch, now)).await?;
             let link = link(app, "verify-email", &token);
             let text = format!(
-                "Hello,\n\nthe account {shown} gave this address for its own. If that is you, confirm it within two days:\n\n{link}\n\n\
-                 If it is not, do nothing.\n"
+                "Hello,\n\nan account here gave this address for its own. If that was you, confirm it within two days:\n\n{link}\n\n\
+                 If it was not, do nothing.\n"
             );
             Ok(Some(Mail { to: address, subject: "Confirm your e-mail address".into(), text }))
         }
@@ -45,18 +45,15 @@ async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
             app.store.put_link(&Link::new(&token, Purpose::Reset, &account.id, &account.label, &address, account.auth_epoch, now)).await?;
             let link = link(app, "reset-password", &token);
             let text = format!(
-                "Hello,\n\nsomebody asked for a new password for your account {}. If that was you, choose it within an hour:\n\n{link}\n\n\
-                 If it was not, do nothing: the old password still holds.\n",
-                account.name
+                "Hello,\n\nsomebody asked for a new password for your account here. If that was you, choose it within an hour:\n\n{link}\n\n\
+                 If it was not, do nothing: the old password still holds.\n"
             );
             Ok(Some(Mail { to: address, subject: "Choose a new password".into(), text }))
         }
-        Letter::AddressChanges { shown, address, new } => {
-            let text = format!(
-                "Hello,\n\nyour account {shown} is to have the address {new} from now on, in place of this one.\n\n\
-                 If that was not you, somebody knows your password: log in and choose a new one at once.\n"
-            );
-            Ok(Some(Mail { to: address, subject: "Your e-mail address changes".into(), text }))
+        Letter::AddressChanges { address } => {
+            let text = "Hello,\n\nyour account here is to have another e-mail address from now on, in place of this one.\n\n\
+                        If that was not you, somebody knows your password: log in and choose a new one at once.\n";
+            Ok(Some(Mail { to: address, subject: "Your e-mail address changes".into(), text: text.into() }))
         }
     }
 }

@@ -59,7 +59,7 @@ impl Body {
         let email = self.email.as_deref().filter(|email| !email.trim().is_empty());
         let first_name = self.first_name.as_deref().map(|name| invalid.check("first_name", GivenName::parse(name)));
         let last_name = self.last_name.as_deref().map(|name| invalid.check("last_name", GivenName::parse(name)));
-        let email = email.map(|email| invalid.check("email", Email::parse(email)));
+        let email = email.map(|email| invalid.check("email", Email::choose(email)));
         if invalid != FieldErrors::default() {
             return Err(invalid.into_error());
         }

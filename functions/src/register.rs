@@ -139,7 +139,7 @@ impl Body {
         };
 
         let name = invalid.check("username", if username.is_empty() { Err(missing()) } else { Username::choose(&username) });
-        let address = email.as_deref().and_then(|email| invalid.check("email", Email::parse(email)));
+        let address = email.as_deref().and_then(|email| invalid.check("email", Email::choose(email)));
         let named = name.as_ref().and_then(Username::address);
         let differ = address.as_ref().zip(named.as_ref()).is_some_and(|(address, named)| address.key() != named.key());
         if differ {

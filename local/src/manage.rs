@@ -27,7 +27,7 @@ use crate::template::Template;
 /// One sentence for people.
 pub async fn create_admin(data: &Path, name: &str, email: Option<&str>, tokens: u64, password: &str) -> Result<String, String> {
     let name = Username::choose(name).map_err(|sentence| format!("{name:?} can't be a name: {sentence}"))?;
-    let email = email.map(|text| Email::parse(text).map_err(|sentence| format!("--email {text:?}: {sentence}"))).transpose()?;
+    let email = email.map(|text| Email::choose(text).map_err(|sentence| format!("--email {text:?}: {sentence}"))).transpose()?;
     let email = match (email, name.address()) {
         (Some(email), Some(named)) if email.key() != named.key() => {
             return Err("A name with an @ is the account's e-mail address: give the same as --email, or none.".into());

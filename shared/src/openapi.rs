@@ -79,7 +79,9 @@ text!(EmailOrNone, {
 
 fn address() -> String {
     let plain = format!(r#"{BLANK}{CONTROL}<>()\[\],;:\\""#);
-    let label = format!("[^{plain}@.-]([^{plain}@.]*[^{plain}@.-])?");
+    // Of ASCII exactly what a domain has, of all else anything.
+    let apart = r"\x00-,./\x3a-@\x5b-`\x7b-\x9f\xa0";
+    let label = format!("[^{BLANK}{apart}-]([^{BLANK}{apart}]*[^{BLANK}{apart}-])?");
     format!(r"[^{plain}@]+@{label}(\.{label})+")
 }
 

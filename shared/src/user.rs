@@ -45,7 +45,6 @@ impl Username {
         if [text, &key].iter().any(|form| form.chars().count() > NAME_LENGTH) {
             return Err(format!("A name has at most {NAME_LENGTH} characters."));
         }
-        let is_mark = |c: char| GeneralCategoryGroup::Mark.contains(CodePointMapData::<GeneralCategory>::new().get(c));
         let allowed = |(index, c): (usize, char)| !is_invisible(c) && (c.is_alphanumeric() || "@.+-_".contains(c) || (index > 0 && is_mark(c)));
         if !composed.chars().enumerate().all(allowed) {
             return Err("A name has only letters, digits and @ . + - _".into());
@@ -70,7 +69,7 @@ impl Username {
 
     /// The e-mail address that the name is, if it is one.
     pub fn address(&self) -> Option<Email> {
-        Email::parse(&self.shown).ok()
+        Email::choose(&self.shown).ok()
     }
 
     /// The name as it was typed.
@@ -104,6 +103,23 @@ impl Email {
         }
     }
 
+    /// An address that an account may take: as [`Self::parse`], and its domain has only letters and digits of any script, with their marks, hyphens and dots.
+    ///
+    /// ```
+    /// use shared::user::Email;
+    /// assert!(Email::choose("ann@münchen.example").is_ok());
+    /// assert!(Email::choose("ann@evil.example/x?y=").is_err());
+    /// ```
+    pub fn choose(text: &str) -> Result<Self, String> {
+        let email = Self::parse(text)?;
+        let label = |label: &str| label.chars().enumerate().all(|(index, c)| c == '-' || c.is_alphanumeric() || (index > 0 && is_mark(c)));
+        let domain = |form: &str| form.rsplit_once('@').is_some_and(|(_, domain)| domain.split('.').all(label));
+        match [&email.shown, &email.key].iter().all(|form| domain(form)) {
+            true => Ok(email),
+            false => Err("This is not an e-mail address: after the @ come only letters, digits, hyphens and dots.".into()),
+        }
+    }
+
     /// The address as it was typed.
     pub fn shown(&self) -> &str {
         &self.shown
@@ -125,6 +141,11 @@ fn is_address(text: &str) -> bool {
         && domain.contains('.')
         && domain.split('.').all(label)
         && text.chars().count() <= EMAIL_LENGTH
+}
+
+/// Characters that belong to the letter before them.
+fn is_mark(c: char) -> bool {
+    GeneralCategoryGroup::Mark.contains(CodePointMapData::<GeneralCategory>::new().get(c))
 }
 
 /// Characters that nobody sees, with which one name could be written in many ways.
@@ -492,6 +513,29 @@ mod tests {
         {
             assert!(Email::parse(bad).is_err(), "{bad:?}");
         }
+        for bad in [
+            "a@evil.example/x?y=",
+            "a@evil.example#",
+            "a@b.example=c",
+            "a@b_c.example",
+            "a@b.example%2f",
+            "a@\u{301}b.example",
+            "a@b\u{2044}c.example",
+            "a@b．example.com",
+        ] {
+            assert!(Email::choose(bad).is_err(), "{bad:?}");
+        }
+        for good in [
+            "ann+x/y=z@example.com",
+            "ann@xn--mnchen-3ya.example",
+            "ann@münchen.example",
+            "ann@mu\u{308}nchen.example",
+            "ann@हिन्दी.example",
+            "ann@例え.テスト",
+        ] {
+            assert!(Email::choose(good).is_ok(), "{good:?}");
+        }
+        assert_eq!(login_key("a@evil.example/x?y=").as_deref(), Some("a@evil.example/x?y="), "an account from before has this one");
         let long_once_it_is_compared = format!("{}@example.com", "\u{fdfa}".repeat(200));
         assert!(Email::parse(&long_once_it_is_compared).is_err());
         assert_eq!(Email::parse(" Ann@Example.COM ").unwrap().key(), "ann@example.com");

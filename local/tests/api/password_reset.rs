@@ -127,6 +127,15 @@ async fn an_address_is_mailed_at_most_once_a_minute_and_nobody_is_told() {
 }
 
 #[tokio::test]
+async fn an_address_that_can_not_be_one_is_refused() {
+    let api = Api::start().await;
+    for bad in ["", "ann", "ann@example", "a@evil.example/x?y=", "a@evil.example#x"] {
+        let refused = reset(&api, bad).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["email"].is_array(), "{bad}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn a_deactivated_account_is_not_mailed() {
     let api = Api::own(&[]).await;
     let ((ann_, gone), (_, there)) = (ann(&api).await, ann(&api).await);

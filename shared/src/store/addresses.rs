@@ -77,8 +77,7 @@ impl Store {
                 }
                 writes.push(self.post(&Letter::verify(&account, new.shown()), now)?);
                 if let Some(old) = &account.email {
-                    let notice = Letter::AddressChanges { shown: account.name.clone(), address: old.clone(), new: new.shown().to_owned() };
-                    writes.push(self.post(&notice, now)?);
+                    writes.push(self.post(&Letter::AddressChanges { address: old.clone() }, now)?);
                 }
             }
             let reasons = match self.transact(writes, &request).await? {

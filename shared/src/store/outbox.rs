@@ -35,8 +35,6 @@ pub enum Letter {
         user_id: String,
         /// The key of the account's name.
         name: String,
-        /// The account's name as it was typed.
-        shown: String,
         /// The address as it was typed.
         address: String,
         /// The account's epoch.
@@ -50,25 +48,15 @@ pub enum Letter {
     },
     /// To an account's address: that it is to be another one.
     AddressChanges {
-        /// The account's name as it was typed.
-        shown: String,
         /// The address that it was.
         address: String,
-        /// The address that it is to be.
-        new: String,
     },
 }
 
 impl Letter {
     /// The one that asks for a proof of `address`.
     pub fn verify(account: &Account, address: &str) -> Self {
-        Self::Verify {
-            user_id: account.id.clone(),
-            name: account.label.clone(),
-            shown: account.name.clone(),
-            address: address.to_owned(),
-            auth_epoch: account.auth_epoch,
-        }
+        Self::Verify { user_id: account.id.clone(), name: account.label.clone(), address: address.to_owned(), auth_epoch: account.auth_epoch }
     }
 }
 
