@@ -15,6 +15,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Our own pages put no text together to HTML either. Swagger UI does, of the descriptions that it shows.
 const NO_HTML_OF_TEXT: &str = "; require-trusted-types-for 'script'";
 
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
+
 const FOR_A_YEAR: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// A page's name without its last slash leads to the one with it, which its links are relative to. Needs nothing that it may be given.
@@ -45,6 +47,9 @@ fn page(name: &str, further: &str) -> Reply {
     let policy = HeaderValue::try_from(format!("{POLICY}{further}")).map_err(|error| Error::Internal(error.to_string()))?;
     let mut response = http::text("text/html; charset=utf-8", text);
     response.headers_mut().insert("content-security-policy", policy);
+    // A page of another origin that opens one of ours gets no hold of its window.
+    response.headers_mut().insert("cross-origin-opener-policy", SAME_ORIGIN);
+    response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
     Ok(response)
 }
 
@@ -52,6 +57,7 @@ fn page(name: &str, further: &str) -> Reply {
 fn asset(version: &str, name: &str) -> Reply {
     let content_type = content_type(name).ok_or(Error::NotFound)?;
     let mut response = http::text(content_type, file(name)?.to_owned());
+    response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);
     if version == VERSION {
         response.headers_mut().insert("cache-control", FOR_A_YEAR);
     }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::Tokens;
 use crate::ai::{Cut, Role, Turn, Usage};
 use crate::clock;
+use crate::user::turns_text;
 
 /// A message that may be sent to the AI.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,9 @@ impl Title {
         let text = text.trim();
         if text.is_empty() || text.chars().count() > TITLE_LENGTH || text.chars().any(char::is_control) {
             return Err(format!("A title has 1 to {TITLE_LENGTH} characters on one line."));
+        }
+        if text.chars().any(turns_text) {
+            return Err("A title has no characters that change the direction of text.".into());
         }
         Ok(Self(text.to_owned()))
     }
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_title_is_one_short_line() {
-        for bad in ["", " ", "a\nb", "a\0", &"x".repeat(101)] {
+        for bad in ["", " ", "a\nb", "a\0", "a\u{202e}b", "a\u{2066}", &"x".repeat(101)] {
             assert!(Title::parse(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Title::parse(&format!(" {} ", "é".repeat(100))).unwrap().text(), "é".repeat(100));

@@ -26,7 +26,7 @@ use crate::{Change, Error, Tokens, idempotency};
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
 /// Control characters, likewise.
-const CONTROL: &str = r"\x00-\x1f\x7f-\x9f";
+const CONTROL: &str = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069";
 
 /// A type that the document describes by a text's limits.
 macro_rules! text {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizer;
-use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
+use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, Script};
+use icu_properties::script::ScriptWithExtensions;
 use icu_properties::{CodePointMapData, CodePointSetData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -52,7 +53,10 @@ impl Username {
         Ok(Self { shown: text.to_owned(), key })
     }
 
-    /// A name that a new account may have. One with an `@` must be an e-mail address, for it becomes the account's address too.
+    /// A name that a new account may have. One with an `@` must be an e-mail address, for it becomes the account's address too. The letters of a name, or of
+    /// each part of an address, are of one script, or of those that Chinese, Japanese or Korean are written in
+    /// ([UTS 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive), so that no name looks like another one by letters of
+    /// different scripts.
     ///
     /// ```
     /// use shared::user::Username;
@@ -63,6 +67,14 @@ impl Username {
         let name = Self::parse(text)?;
         if name.key.contains('@') && name.address().is_none() {
             return Err("A name with an @ must be an e-mail address, such as ann@example.com.".into());
+        }
+        let composed = ComposingNormalizer::new_nfkc().normalize(text);
+        let mut parts: Vec<&str> = vec![&composed];
+        if let Some((local, domain)) = composed.rsplit_once('@') {
+            parts = domain.split('.').chain([local]).collect();
+        }
+        if !parts.into_iter().all(is_of_one_script) {
+            return Err("A name has letters of one script only, such as Latin or Cyrillic.".into());
         }
         Ok(name)
     }
@@ -141,6 +153,34 @@ fn is_address(text: &str) -> bool {
         && domain.contains('.')
         && domain.split('.').all(label)
         && text.chars().count() <= EMAIL_LENGTH
+}
+
+/// The scripts that are written together.
+const TOGETHER: [&[Script]; 3] = [
+    &[Script::Latin, Script::Han, Script::Hiragana, Script::Katakana],
+    &[Script::Latin, Script::Han, Script::Bopomofo],
+    &[Script::Latin, Script::Han, Script::Hangul],
+];
+
+/// Whether all letters are of one script, or of those that are written together. Digits and signs are of every script.
+fn is_of_one_script(text: &str) -> bool {
+    let scripts = ScriptWithExtensions::new();
+    let is_common = |c: char| scripts.has_script(c, Script::Common) || scripts.has_script(c, Script::Inherited);
+    let letters: Vec<char> = text.chars().filter(|c| !is_common(*c)).collect();
+    let are_of = |set: &[Script]| letters.iter().all(|c| set.iter().any(|script| scripts.has_script(*c, *script)));
+    let Some(first) = letters.first() else { return true };
+    scripts.get_script_extensions_val(*first).iter().any(|script| are_of(&[script])) || TOGETHER.into_iter().any(are_of)
+}
+
+/// Characters that change the direction of the text around them, so that it reads as another one.
+pub(crate) fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether nothing of a text can be seen.
+pub(crate) fn is_blank(text: &str) -> bool {
+    let is_format = |c: char| CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format;
+    text.chars().all(|c| c.is_whitespace() || c == '\u{2800}' || is_invisible(c) || is_format(c))
 }
 
 /// Characters that belong to the letter before them.
@@ -392,7 +432,7 @@ pub struct ProfileChange {
 pub struct GivenName(Option<String>);
 
 impl GivenName {
-    /// At most 150 characters, no control characters. Empty is none.
+    /// At most 150 characters, none that controls anything or changes the direction of text. Empty is none.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {
@@ -400,6 +440,9 @@ impl GivenName {
         }
         if text.chars().any(char::is_control) {
             return Err("A name has no control characters.".into());
+        }
+        if text.chars().any(turns_text) {
+            return Err("A name has no characters that change the direction of text.".into());
         }
         Ok(Self(Some(text.to_owned()).filter(|text| !text.is_empty())))
     }
@@ -494,6 +537,45 @@ mod tests {
         }
         for good in ["a", "ann@example.com", "a.b+c-d_e", "安娜", "हिन्दी", "ไม้", "Ωmega", &"x".repeat(150)] {
             assert!(Username::parse(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_has_letters_of_one_script_and_an_old_one_may_have_others() {
+        for bad in [
+            "r\u{43e}\u{43e}t",
+            "\u{430}dmin",
+            "\u{3b1}dmin",
+            "r\u{3bf}ot",
+            "a\u{501}min",
+            "an\u{561}",
+            "мария-ann",
+            "हिन्दीann",
+            "김たろう",
+            "r\u{43e}ot@example.com",
+        ] {
+            assert!(Username::choose(bad).unwrap_err().contains("one script"), "{bad:?}");
+            assert!(Username::parse(bad).is_ok() && login_key(bad).is_some(), "{bad:?}");
+        }
+        for good in [
+            "ann",
+            "josé-2",
+            "jose\u{301}",
+            "мария.2",
+            "Ωμέγα",
+            "हिन्दी",
+            "ไม้",
+            "محمد٢",
+            "安娜ann",
+            "田中たろうタナカ",
+            "スーパー",
+            "김ann金",
+            "ㄅ安",
+            "иван@example.com",
+            "2",
+            "_",
+        ] {
+            assert!(Username::choose(good).is_ok(), "{good:?}");
         }
     }
 

@@ -39,6 +39,7 @@ async fn what_may_not_be_is_named_and_changes_nothing() {
         (json!({ "first_name": long }), "first_name"),
         (json!({ "last_name": "a\nb", "first_name": "Ann" }), "last_name"),
         (json!({ "first_name": "a\u{0}b" }), "first_name"),
+        (json!({ "last_name": "a\u{202e}b" }), "last_name"),
         (json!({ "first_name": 5 }), "first_name"),
         (json!({ "email": "not an address", "current_password": PASSWORD }), "email"),
         (json!({ "email": "a@evil.example/x?y=", "current_password": PASSWORD }), "email"),
@@ -111,6 +112,7 @@ async fn an_address_that_another_account_has_proven_is_refused_and_one_that_is_o
     let token = api.token_to(&proven).await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
     api.somebody(json!({ "username": name, "password": PASSWORD })).await;
+    api.mails_to(&name, 1).await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
     for taken in [&proven, &proven.to_uppercase()] {

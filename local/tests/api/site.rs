@@ -29,6 +29,7 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
         let answer = api.get(path).await;
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
         assert_eq!(answer.header("cache-control"), "no-store");
+        assert_eq!((answer.header("cross-origin-opener-policy"), answer.header("cross-origin-resource-policy")), ("same-origin", "same-origin"));
         let policy = answer.header("content-security-policy");
         for rule in
             ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
@@ -48,6 +49,7 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
             assert!(file.starts_with(&format!("/assets/{VERSION}/")), "{file}");
             let answer = api.get(&file).await;
             assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+            assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
             answer.is(200);
         }
     }

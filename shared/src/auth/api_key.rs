@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
+use crate::user::turns_text;
 use crate::{Error, Result};
 
 /// How the text of every key begins.
@@ -93,7 +94,7 @@ impl ApiKey {
 pub struct KeyName(String);
 
 impl KeyName {
-    /// 1 to 100 characters, without the blanks around them, none of them a control character.
+    /// 1 to 100 characters, without the blanks around them, none of which controls anything or changes the direction of text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if !(1..=NAME_LENGTH).contains(&text.chars().count()) {
@@ -101,6 +102,9 @@ impl KeyName {
         }
         if text.chars().any(char::is_control) {
             return Err("A key's name has no control characters.".into());
+        }
+        if text.chars().any(turns_text) {
+            return Err("A key's name has no characters that change the direction of text.".into());
         }
         Ok(Self(text.to_owned()))
     }
@@ -174,7 +178,7 @@ mod tests {
     fn a_key_has_a_name_of_a_hundred_characters_on_one_line() {
         assert_eq!(KeyName::parse(" build server \n").unwrap().text(), "build server");
         assert!(KeyName::parse(&"\u{e9}".repeat(100)).is_ok());
-        for bad in ["", " ", "\t\n", "a\nb", "a\0", "a\u{85}b", &"x".repeat(101)] {
+        for bad in ["", " ", "\t\n", "a\nb", "a\0", "a\u{85}b", "a\u{202e}b", "\u{200f}a", &"x".repeat(101)] {
             assert!(KeyName::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -7,7 +7,7 @@ use super::timeline::Timeline;
 use super::{Place, Record, Store, from_item, s, shard, to_item};
 use crate::auth::{AccessToken, Administrator};
 use crate::clock::{self, Clock, Day, millis_of, month};
-use crate::user::{Account, Role};
+use crate::user::{Account, Role, is_blank, turns_text};
 use crate::{Change, Result};
 
 /// Sorts after every entry id.
@@ -126,7 +126,7 @@ impl Reason {
     /// Something, on one line of at most 200 characters.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text.is_empty() {
+        if is_blank(text) {
             return Err("A reason may not be empty.".into());
         }
         if text.chars().count() > REASON_LENGTH {
@@ -134,6 +134,9 @@ impl Reason {
         }
         if text.chars().any(char::is_control) {
             return Err("A reason is one line.".into());
+        }
+        if text.chars().any(turns_text) {
+            return Err("A reason has no characters that change the direction of text.".into());
         }
         Ok(Self(text.to_owned()))
     }
@@ -245,7 +248,18 @@ mod tests {
 
     #[test]
     fn a_reason_says_something_on_one_line() {
-        for (bad, sentence) in [("", "empty"), (" \t", "empty"), ("a\nb", "one line"), ("a\0b", "one line"), (&"é".repeat(201), "at most 200")] {
+        for (bad, sentence) in [
+            ("", "empty"),
+            (" \t", "empty"),
+            ("a\nb", "one line"),
+            ("a\0b", "one line"),
+            (&"é".repeat(201), "at most 200"),
+            ("\u{202e}", "empty"),
+            ("\u{200b} \u{ad}\u{3164}\u{2800}", "empty"),
+            ("\u{600}", "empty"),
+            ("5\u{202e}0", "direction"),
+            ("\u{2067}x\u{2069}", "direction"),
+        ] {
             assert!(Reason::parse(bad).unwrap_err().contains(sentence), "{bad:?}");
         }
         assert_eq!(Reason::parse(&format!(" {} ", "é".repeat(200))), Ok(Reason("é".repeat(200))));
