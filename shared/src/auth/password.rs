@@ -1,10 +1,10 @@
 //! Passwords, hashed with argon2id.
 
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Argon2, Params};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
@@ -64,10 +64,9 @@ fn composed(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(text).into_owned()
 }
 
-/// Hashes and checks passwords, as many at a time as there are processors.
+/// Hashes and checks passwords.
 #[derive(Clone)]
 pub struct Passwords {
-    turns: Arc<Semaphore>,
     queue: Arc<Semaphore>,
 }
 
@@ -83,16 +82,15 @@ pub enum Verdict {
 }
 
 impl Passwords {
-    /// For one process.
+    /// For one function.
     pub fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { turns: Arc::new(Semaphore::new(processors)), queue: Arc::new(Semaphore::new(WAITING as usize)) }
+        Self { queue: Arc::new(Semaphore::new(WAITING as usize)) }
     }
 
     /// The hash to store: a PHC string with a random salt of 16 bytes.
     pub async fn hash(&self, password: &NewPassword) -> Result<String> {
         let NewPassword(password) = password.clone();
-        self.in_turn(move || hash(&password)).await?
+        self.in_turn(move |blocks| hash(&password, blocks)).await?
     }
 
     /// Checks a password against an account's hash. Where there is no account it costs the same and is wrong.
@@ -101,27 +99,32 @@ impl Passwords {
             return Ok(Verdict::Wrong);
         }
         let password = composed(password);
-        self.in_turn(move || {
+        self.in_turn(move |blocks| {
             let Some(stored) = stored else {
-                return hash(&password).map(|_| Verdict::Wrong);
+                return hash(&password, blocks).map(|_| Verdict::Wrong);
             };
             let parsed = PasswordHash::new(&stored).map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
-            if Argon2::default().verify_password(password.as_bytes(), &parsed).is_err() {
+            let params = Params::try_from(&parsed).map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
+            if !verify(&password, &parsed, &params, blocks)? {
                 return Ok(Verdict::Wrong);
             }
-            let params = Params::try_from(&parsed).map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
             if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST {
-                return hash(&password).map(Verdict::Rehash);
+                return hash(&password, blocks).map(Verdict::Rehash);
             }
             Ok(Verdict::Right)
         })
         .await?
     }
 
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static) -> Result<T> {
         let _place = self.queue.try_acquire().map_err(|_| Error::Busy(Limit::at_once("passwords", WAITING)))?;
-        let _turn = self.turns.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
-        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.to_string()))
+        let turn = TURNS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = in_kept_memory(work);
+            drop(turn);
+            done
+        });
+        done.await.map_err(|error| Error::Internal(error.to_string()))
     }
 }
 
@@ -131,11 +134,58 @@ impl Default for Passwords {
     }
 }
 
+/// How many hashes this process makes at a time: one per processor.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
+
+/// The memory that hashes are made in, kept for the next ones: one piece per turn. Otherwise the allocator would keep some for each thread that
+/// ever made a hash.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+/// Does `work` in memory that nothing else uses meanwhile. Nothing of a password is left in it.
+fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
+    let kept = || MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut blocks = kept().pop().unwrap_or_default();
+    let done = work(&mut blocks);
+    blocks.fill(Block::default());
+    kept().push(blocks);
+    done
+}
+
 /// argon2id with 19 MiB, two passes and one lane: the least that
 /// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html) recommends, and the crate's default.
-fn hash(password: &str) -> Result<String> {
-    let hash = Argon2::default().hash_password(password.as_bytes());
-    hash.map(|hash| hash.to_string()).map_err(|error| Error::Internal(format!("argon2: {error}")))
+fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
+    let (algorithm, version, params) = (Algorithm::default(), Version::default(), Params::default());
+    let failed = |error: &dyn std::fmt::Display| Error::Internal(format!("argon2: {error}"));
+    let mut random = [0; Salt::RECOMMENDED_LENGTH];
+    rand::fill(&mut random).map_err(|_| Error::Internal("no randomness".into()))?;
+    let salt = Salt::new(&random).map_err(|error| failed(&error))?;
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    fill(&Argon2::new(algorithm, version, params.clone()), password, &salt, &mut output, blocks)?;
+    let params = ParamsString::try_from(&params).map_err(|error| failed(&error))?;
+    let hash = Some(Output::new(&output).map_err(|error| failed(&error))?);
+    let hash = PasswordHash { algorithm: algorithm.ident(), version: Some(version.into()), params, salt: Some(salt), hash };
+    Ok(hash.to_string())
+}
+
+/// Whether `password` is the one that was hashed, compared in the same time wherever it differs.
+fn verify(password: &str, stored: &PasswordHash, params: &Params, blocks: &mut Vec<Block>) -> Result<bool> {
+    let unusable = |error: &dyn std::fmt::Display| Error::Internal(format!("a stored hash: {error}"));
+    let (Some(salt), Some(hash)) = (&stored.salt, &stored.hash) else { return Err(unusable(&"no salt or no hash")) };
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).map_err(|error| unusable(&error))?;
+    let version = stored.version.map(Version::try_from).transpose().map_err(|error| unusable(&error))?;
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..hash.len()).ok_or_else(|| unusable(&"too long"))?;
+    fill(&Argon2::new(algorithm, version.unwrap_or_default(), params.clone()), password, salt, output, blocks)?;
+    Ok(Output::new(output).is_ok_and(|output| output == *hash))
+}
+
+fn fill(argon2: &Argon2<'_>, password: &str, salt: &[u8], output: &mut [u8], blocks: &mut Vec<Block>) -> Result<()> {
+    let needed = argon2.params().block_count();
+    if blocks.len() < needed {
+        blocks.resize(needed, Block::default());
+    }
+    let hashed = argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut *blocks);
+    hashed.map_err(|error| Error::Internal(format!("argon2: {error}")))
 }
 
 /// What takes the place of a deleted account's hash: one of today's strength, which costs the same to check, and was made from no password.
@@ -150,7 +200,7 @@ pub fn none() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use argon2::{Algorithm, Version};
+    use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 
     use super::*;
 
@@ -207,6 +257,22 @@ mod tests {
         assert_eq!(refused.limit().map(|limit| (limit.most, limit.left)), Some((WAITING, 0)));
         drop(waiting);
         assert_eq!(passwords.check("secret123", None).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn hashes_are_made_in_memory_that_is_kept_and_holds_nothing_of_a_password() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
+        let checks = (0..24).map(|_| passwords.check("secret123", Some(hash.clone())));
+        assert!(futures_util::future::join_all(checks).await.iter().all(|verdict| *verdict == Ok(Verdict::Right)));
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let _all = TURNS.acquire_many(processors.try_into().unwrap()).await.unwrap();
+        let kept = MEMORY.lock().unwrap();
+        assert!((1..=processors).contains(&kept.len()), "{} for {processors} processors", kept.len());
+        assert!(kept.iter().all(|blocks| blocks.len() == Params::default().block_count()));
+        assert!(kept.iter().flatten().all(|block| block.as_ref().iter().all(|word| *word == 0)));
+        // What another implementation makes of it is the same.
+        assert_eq!(Argon2::default().verify_password(b"secret123", &*hash), Ok(()));
     }
 
     #[test]
