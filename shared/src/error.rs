@@ -303,7 +303,9 @@ impl Error {
             Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
             Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
             Self::HeaderTooLarge { limit } => format!("A header may have at most {limit} bytes."),
-            Self::UnsupportedMediaType => "Send JSON with `Content-Type: application/json`.".into(),
+            Self::UnsupportedMediaType => {
+                "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into()
+            }
             Self::TooManyChats(_) => "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into(),
             Self::TooManyChatsThisMinute(limit) => {
                 format!("An account may begin {} chats a minute. Nothing was charged; try again {}.", limit.most, limit.when())

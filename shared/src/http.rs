@@ -257,11 +257,14 @@ pub fn merge(parts: impl IntoIterator<Item = Value>) -> Value {
 
 /// The body, read as JSON. A field of the wrong type is named in the failure.
 pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
-    if let Some(content_type) = req.headers().get(header::CONTENT_TYPE) {
-        let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
-            return Err(Error::UnsupportedMediaType);
-        }
+    let content_type = req.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    // Browsers send a body of no type, or of a few others, for any page without asking first.
+    let is_json = |value: &str| {
+        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    };
+    if !content_type.map_or(req.body().is_empty(), is_json) {
+        return Err(Error::UnsupportedMediaType);
     }
     let body: &[u8] = req.body();
     let text = std::str::from_utf8(body).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))?;

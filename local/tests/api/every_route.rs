@@ -290,7 +290,7 @@ async fn a_body_may_have_sixty_four_kilobytes_and_not_a_byte_more() {
 }
 
 #[tokio::test]
-async fn only_what_is_declared_as_json_or_as_nothing_is_read() {
+async fn only_a_body_that_is_declared_as_json_is_read() {
     let api = Api::start().await;
     for route in posted().filter(|route| !WITHOUT_A_BODY.contains(&route.endpoint)) {
         let send = async |content_type: Option<&str>| {
@@ -311,8 +311,10 @@ async fn only_what_is_declared_as_json_or_as_nothing_is_read() {
         ] {
             send(Some(content_type)).await.expect(415, "unsupported_media_type");
         }
-        for content_type in [None, Some("application/json"), Some("APPLICATION/JSON ; charset=UTF-8"), Some("application/vnd.api+json")] {
-            let answer = send(content_type).await;
+        let undeclared = send(None).await.expect(415, "unsupported_media_type");
+        assert!(undeclared.to_string().contains("-H 'Content-Type: application/json'"), "{undeclared}");
+        for content_type in ["application/json", "APPLICATION/JSON ; charset=UTF-8", "application/vnd.api+json"] {
+            let answer = send(Some(content_type)).await;
             assert!([400, 401].contains(&answer.status.as_u16()), "{answer:?}");
         }
     }

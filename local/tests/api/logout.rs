@@ -45,7 +45,7 @@ async fn every_token_of_a_session_logs_out_under_either_scheme_with_any_body_or_
             (vec![], ""),
             (vec![("content-type", "text/plain")], ""),
             (vec![("content-type", "application/json")], "{}"),
-            (vec![], "{\"all\": false}"),
+            (vec![("content-type", "application/json")], "{\"all\": false}"),
             (vec![("content-type", "application/json")], "{\"all\": null, \"refresh\": \"x\"}"),
         ] {
             let here = ann.elsewhere("x").await;

@@ -473,6 +473,7 @@ impl<'l> Schedule<'l> {
         let ask = |body: Value, key: Option<&str>| {
             let mut request = Request::new(body.to_string().into());
             request.headers_mut().insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+            request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
             if let Some(key) = key {
                 request.headers_mut().insert("idempotency-key", HeaderValue::try_from(key).unwrap());
             }
