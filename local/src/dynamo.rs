@@ -1,4 +1,8 @@
-//! Plays DynamoDB: dynoxide on a loopback port, and the tables of the template in it or in any other emulator.
+//! Plays DynamoDB: dynoxide on a loopback port, for callers that hold the run's access key, and the tables of the template in it or in any other
+//! emulator.
+
+mod access_key;
+mod wire;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -9,11 +13,15 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{BillingMode, TimeToLiveSpecification};
 use dynoxide::Database;
+use shared::aws::emulated_at;
+use shared::config::Endpoint;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use self::access_key::AccessKey;
+use crate::door;
 use crate::template::Template;
 
 /// Where the data is kept.
@@ -27,8 +35,13 @@ pub enum Data {
 
 /// An embedded DynamoDB that answers.
 pub struct Dynamo {
-    /// Where it answers.
+    /// Where it answers, with the run's access key: a `DYNAMODB_ENDPOINT`.
     pub url: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it keeps its tables in.
+    pub database: Database,
+    key: AccessKey,
     /// What the signing key of this data was derived from at the start: random, made with the folder and kept in it.
     pub secret: String,
     /// The `SIGNING_SECRET` of functions on this machine: the file that keeps the secret, or the secret where nothing is kept.
@@ -51,7 +64,7 @@ impl Dynamo {
             Data::Memory => (Database::memory().map_err(|error| error.to_string())?, None),
             Data::Folder(path) => {
                 let folder = Folder::lock(path)?;
-                let file = path.join("dynamodb.sqlite");
+                let file = path.join(DATABASE);
                 let database = Database::new(&file.to_string_lossy()).map_err(|error| format!("{} can't be opened: {error}", file.display()))?;
                 // Leaves the file in the mode that survives a kill, at a seventh of the time per write.
                 database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading()).map_err(|error| error.to_string())?;
@@ -61,13 +74,16 @@ impl Dynamo {
         let secret = folder.as_ref().map_or_else(|| Ok(new_secret()), Folder::secret)?;
         let signing_secret = folder.as_ref().map_or_else(|| Ok(secret.clone()), |folder| secret_url(&folder.path))?;
         let listener = TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
-        let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let key = AccessKey::random();
+        let url = key.url(&address.to_string());
         if let Some(folder) = &folder {
             folder.write("dynamodb-url", &url)?;
         }
 
         let (stop, stopped) = oneshot::channel();
-        let swept = database.clone();
+        let (swept, served, held) = (database.clone(), database.clone(), key.clone());
+        let answer = move |req, _| wire::answer(served.clone(), held.clone(), address, req);
         let server = tokio::spawn(async move {
             let sweeper = tokio::spawn(async move {
                 loop {
@@ -76,13 +92,16 @@ impl Dynamo {
                     tokio::time::sleep(SWEEP).await;
                 }
             });
-            if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, async { drop(stopped.await) }).await {
-                tracing::error!(error, "the embedded DynamoDB stopped");
-            }
+            door::serve(listener, answer, stopped).await;
             sweeper.abort();
         });
         create_tables(&url).await?;
-        Ok(Self { url, secret, signing_secret, stop, server, _folder: folder })
+        Ok(Self { url, address, database, key, secret, signing_secret, stop, server, _folder: folder })
+    }
+
+    /// Where it answers for a caller that has another name for this machine.
+    pub fn url_at(&self, host: &str) -> String {
+        self.key.url(&format!("{host}:{}", self.address.port()))
     }
 
     /// Lets running calls finish, and stops.
@@ -96,7 +115,7 @@ impl Dynamo {
 pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     let client = client(endpoint);
     for table in Template::load()?.tables {
-        let sentence = |error: &dyn std::fmt::Debug| format!("the table {} can't be made at {endpoint}: {error:?}", table.name);
+        let sentence = |error: &dyn std::fmt::Debug| format!("the table {} can't be made: {error:?}", table.name);
         let created = client
             .create_table()
             .table_name(&table.name)
@@ -120,9 +139,10 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A client for an emulator.
+/// A client for the emulator at a `DYNAMODB_ENDPOINT`.
 pub fn client(endpoint: &str) -> Client {
-    Client::from_conf(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder().endpoint_url(endpoint).build())
+    let without_key = || Endpoint { url: endpoint.to_owned(), key: None };
+    Client::new(&emulated_at(&Endpoint::parse(endpoint).unwrap_or_else(without_key)))
 }
 
 /// A data folder that belongs to this process while the lock is held.
@@ -141,14 +161,17 @@ impl Drop for Folder {
 impl Folder {
     fn lock(path: &Path) -> Result<Self, String> {
         let unwritable = |error: std::io::Error| format!("The folder {} can't be written: {error}.", path.display());
-        fs::create_dir_all(path).map_err(unwritable)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(unwritable)?;
+        make_private_folder(path).map_err(unwritable)?;
+        let lock = private_file().truncate(false).open(path.join("lock")).map_err(unwritable)?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => {
                 format!("The folder {} is in use by another run. Stop that one, or choose another folder with --data.", path.display())
             }
             fs::TryLockError::Error(error) => unwritable(error),
         })?;
+        // SQLite gives the files beside its own the mode of that one.
+        private_file().truncate(false).open(path.join(DATABASE)).map_err(unwritable)?;
+        make_private(path).map_err(unwritable)?;
         Ok(Self { path: path.to_owned(), lock })
     }
 
@@ -172,14 +195,77 @@ impl Folder {
 
 /// Writes a file that only its owner may read: it may hold the signing secret. Who reads it meanwhile sees the old one or the new one.
 pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
-    let mut options = File::options();
-    options.create(true).truncate(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let new = path.with_extension("new");
-    let written = options.open(&new).and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&new, path));
+    let written = private_file().truncate(true).open(&new).and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&new, path));
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
+
+/// A file to write, which only its owner may read where it is made.
+fn private_file() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.create(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes a folder that only its owner may enter; one that exists keeps others out from now on.
+///
+/// # Errors
+/// Where it can't be made, or belongs to somebody else.
+pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path)?.permissions().mode();
+        // A folder with the sticky bit is everybody's, such as /tmp: it isn't this program's to close, and the files are private all the same.
+        if mode & 0o077 != 0 && mode & 0o1000 == 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes what an earlier version left readable in a data folder from everybody but its owner. Other files there are somebody else's.
+#[cfg(unix)]
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut files: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
+    let mails = folder.join(MAILS);
+    if mails.is_dir() {
+        make_private_folder(&mails)?;
+        for mail in fs::read_dir(mails)? {
+            files.push(mail?.path());
+        }
+    }
+    for file in files {
+        match fs::set_permissions(file, fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// The file of a folder that keeps the tables.
+const DATABASE: &str = "dynamodb.sqlite";
+
+/// The folder in a data folder that keeps mails.
+pub(crate) const MAILS: &str = "mail";
+
+/// All files of a data folder but its mails.
+#[cfg(unix)]
+const FILES: [&str; 9] =
+    ["lock", DATABASE, "dynamodb.sqlite-wal", "dynamodb.sqlite-shm", "dynamodb.sqlite-journal", "dynamodb-url", SECRET, "lambda.env", "sam.json"];
 
 /// Where the embedded DynamoDB of a folder answers, while another process runs it, and the `SIGNING_SECRET` of its functions.
 pub fn running(folder: &Path) -> Option<(String, String)> {

@@ -3,23 +3,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use functions::{ENDPOINTS, Endpoint};
 use futures_util::StreamExt;
 use lambda_http::RequestExt;
-use lambda_http::http::{HeaderMap, HeaderValue, StatusCode};
+use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
 use serde_json::{Value, json};
 use shared::App;
 use shared::stream::Body as Streamed;
+use url::Url;
 use uuid::Uuid;
 
+use crate::door::{self, Unread};
 use crate::template::Template;
 
 /// API Gateway's own limit for a request's body.
@@ -58,11 +59,6 @@ impl Gateway {
         Ok(Self { routes: Arc::new(routes) })
     }
 
-    /// The HTTP service.
-    pub fn router(self) -> axum::Router {
-        axum::Router::new().fallback(serve).with_state(self)
-    }
-
     /// The resource and function for a request: those of its path, or the one that takes all others.
     fn find(&self, method: &str, path: &str) -> Option<(&str, &Arc<Function>)> {
         let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path).unwrap_or("/{proxy+}");
@@ -71,13 +67,31 @@ impl Gateway {
     }
 }
 
-async fn serve(State(gateway): State<Gateway>, ConnectInfo(address): ConnectInfo<SocketAddr>, req: Request) -> Response {
+/// Answers a request that came from `address`.
+pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response {
     let (parts, body) = req.into_parts();
+    if !door::host(&parts.headers).is_some_and(|(name, _)| door::is_loopback(name)) {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "malformed_request",
+            "This server answers to localhost, names below it and loopback addresses alone.",
+        );
+    }
+    if !makes_a_url(&parts.headers) {
+        return refuse(StatusCode::BAD_REQUEST, "malformed_request", "The gateway could not read this request.");
+    }
     let Some((resource, function)) = gateway.find(parts.method.as_str(), parts.uri.path()) else {
         return refuse(StatusCode::NOT_FOUND, "not_found", "Nothing is served under this path.");
     };
-    let Ok(body) = axum::body::to_bytes(body, PAYLOAD_LIMIT).await else {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is over the limit.");
+    let config = &function.app.config;
+    if !changes_nothing(&parts.method) && !may_change(&parts.headers, &config.allowed_origins) {
+        return refuse(StatusCode::FORBIDDEN, "origin_not_allowed", "Pages of this origin may change nothing here. List it in ALLOWED_ORIGINS.");
+    }
+    // The function refuses what is over its limit, whatever comes after that.
+    let body = match door::read(body, config.body_limit + 1, PAYLOAD_LIMIT).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is over the limit."),
+        Err(Unread::Stopped) => return refuse(StatusCode::REQUEST_TIMEOUT, "malformed_request", "The body stopped coming."),
     };
     let event = event(resource, &parts, &body, address, function.app.clock.millis()).to_string();
     let Some(req) = request(&event, function.endpoint.name, function.app.clock.millis() + millis(function.timeout)) else {
@@ -136,6 +150,29 @@ fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8],
     })
 }
 
+/// Whether lambda_http can put a URL together from these headers: it panics otherwise.
+fn makes_a_url(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let makes_one = |scheme: &str| Url::parse(&format!("{scheme}://{host}/")).is_ok_and(|url| Uri::try_from(url.as_str()).is_ok());
+    makes_one("https") && headers.get_all("x-forwarded-proto").iter().all(|scheme| scheme.to_str().is_ok_and(makes_one))
+}
+
+fn changes_nothing(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+/// Whether the request comes from a page of this server or of a listed origin, or from no page at all. Browsers send some requests for any page,
+/// and only keep the reply from it.
+fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let is_welcome = |origin: &HeaderValue| {
+        let Ok(origin) = origin.to_str() else { return false };
+        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        own.map(str::as_bytes) == host || allowed.iter().any(|allowed| allowed == origin)
+    };
+    headers.get_all(header::ORIGIN).iter().all(is_welcome)
+}
+
 fn path_parameters(resource: &str, path: &str) -> Value {
     match shared::http::parameters(resource, path) {
         Some(none) if none.is_empty() => Value::Null,
@@ -161,8 +198,7 @@ fn both_forms(pairs: impl Iterator<Item = (String, String)>) -> (BTreeMap<String
 /// An event as lambda_http gives it to the function `name`, whose time is over at `deadline` (milliseconds since 1970). Nothing where
 /// the event can't be read.
 pub fn request(event: &str, name: &str, deadline: u64) -> Option<lambda_http::Request> {
-    // lambda_http panics where a host header makes no URL.
-    let request = catch_unwind(|| lambda_http::request::from_str(event)).ok()?.ok()?;
+    let request = lambda_http::request::from_str(event).ok()?;
     let mut headers = HeaderMap::new();
     headers.insert("lambda-runtime-deadline-ms", HeaderValue::from(deadline));
     headers.insert("lambda-runtime-invoked-function-arn", HeaderValue::from_static("local"));

@@ -9,13 +9,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use functions::mail;
 use shared::App;
+use shared::aws::emulated_at;
 use shared::clock::rfc3339;
+use shared::config::Endpoint;
 use shared::mail::{Carrier, Mail};
 use shared::store::OUTBOX;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::dynamo::{self, Data, write_private};
+use crate::dynamo::{Data, MAILS, make_private_folder, write_private};
 
 /// How often the stream is asked for something new.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +31,7 @@ pub type Sent = watch::Receiver<Vec<Mail>>;
 /// Somebody who carries the mails of a store.
 pub struct Postman {
     app: App,
-    endpoint: String,
+    endpoint: Endpoint,
     carrier: Carrier,
     hand: UnboundedReceiver<Mail>,
     folder: Option<PathBuf>,
@@ -39,10 +41,10 @@ pub struct Postman {
 impl Postman {
     /// For the store of this function `mail`, whose data is kept here. Nobody where that store is AWS's own, which has Lambda.
     pub fn new(app: App, data: &Data) -> Option<Self> {
-        let endpoint = app.config.dynamodb_endpoint.clone().filter(|endpoint| endpoint.starts_with("http://"))?;
+        let endpoint = app.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
         let folder = match data {
-            Data::Folder(folder) => Some(folder.join("mail")),
+            Data::Folder(folder) => Some(folder.join(MAILS)),
             Data::Memory => None,
         };
         Some(Self { app, endpoint, carrier: Carrier::Hand(give), hand, folder, sent: watch::Sender::default() })
@@ -69,8 +71,7 @@ impl Postman {
 
     /// Sends what waits, and then what comes, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
-        let config = aws_sdk_dynamodbstreams::Config::from(&shared::aws::emulated()).to_builder().endpoint_url(&self.endpoint).build();
-        let streams = aws_sdk_dynamodbstreams::Client::from_conf(config);
+        let streams = aws_sdk_dynamodbstreams::Client::new(&emulated_at(&self.endpoint));
         // The place in the stream comes first, so that nothing falls between it and what waits.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
@@ -91,9 +92,13 @@ impl Postman {
         }
     }
 
+    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&emulated_at(&self.endpoint))
+    }
+
     /// The end of each open shard of the stream.
     async fn places(&self, streams: &aws_sdk_dynamodbstreams::Client) -> Result<Vec<String>, String> {
-        let table = dynamo::client(&self.endpoint).describe_table().table_name(&self.app.config.tables.tokens).send().await;
+        let table = self.dynamodb().describe_table().table_name(&self.app.config.tables.tokens).send().await;
         let table = table.map_err(|error| cause(&error))?.table;
         let stream = table.and_then(|table| table.latest_stream_arn).ok_or("the table Tokens has no stream; begin with another data folder")?;
         let described = streams.describe_stream().stream_arn(&stream).send().await.map_err(|error| cause(&error))?;
@@ -107,7 +112,7 @@ impl Postman {
 
     /// The letters that stand in the outbox.
     async fn waiting(&self) -> Result<Vec<String>, String> {
-        let scan = dynamo::client(&self.endpoint).scan().table_name(&self.app.config.tables.tokens).consistent_read(true);
+        let scan = self.dynamodb().scan().table_name(&self.app.config.tables.tokens).consistent_read(true);
         let scan = scan.filter_expression("begins_with(pk, :outbox)").expression_attribute_values(":outbox", AttributeValue::S(OUTBOX.into()));
         let items = scan.projection_expression("pk").into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
         let items = items.map_err(|error| cause(&error))?;
@@ -132,7 +137,7 @@ impl Postman {
         let Some(folder) = &self.folder else { return };
         let file = folder.join(format!("{}-{}.txt", rfc3339(self.app.clock.millis()).replace(':', "-"), self.app.clock.id().simple()));
         let text = format!("To: {}\nSubject: {}\n\n{}", mail.to, mail.subject, mail.text);
-        let written = std::fs::create_dir_all(folder).map_err(|error| error.to_string()).and_then(|()| write_private(&file, &text));
+        let written = make_private_folder(folder).map_err(|error| error.to_string()).and_then(|()| write_private(&file, &text));
         if let Err(error) = written {
             tracing::error!(error, "a mail can't be kept");
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use local::dynamo::{Data, Dynamo, write_private};
+use local::dynamo::{Data, Dynamo, make_private_folder, write_private};
 use local::mail::Postman;
 use local::manage;
 use local::server::{Server, environment_of};
@@ -15,7 +15,10 @@ use serde_json::{Map, json};
 use shared::App;
 use shared::clock::Clock;
 use shared::config::Config;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::filter::{FilterExt, LevelFilter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this machine, over an embedded DynamoDB.
 #[derive(Parser)]
@@ -183,9 +186,10 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    // The embedded DynamoDB warns of every refused condition, which is how this product works.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,dynoxide=error"));
-    fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Below INFO the clients of AWS show whole requests and replies, with hashes, addresses and messages: never, whatever RUST_LOG asks for.
+    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();
     let done = match cli.command {
         None => serve(cli.port, &cli.keep.data()).await,
         Some(Command::Dynamodb { port, host, keep }) => dynamodb(SocketAddr::new(host, port), &keep).await,
@@ -209,12 +213,13 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
         println!("  {:6} {}", route.method, route.path);
     }
     println!();
+    let address = server.dynamo.address;
     match data {
         Data::Folder(folder) => {
-            println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {}.", folder.display(), server.dynamo.url);
+            println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {address}.", folder.display());
             println!("Mails are not sent: each is shown here and kept in {}.", folder.join("mail").display());
         }
-        Data::Memory => println!("Nothing is kept; the embedded DynamoDB answers on {}.", server.dynamo.url),
+        Data::Memory => println!("Nothing is kept; the embedded DynamoDB answers on {address}."),
     }
     println!("Begin with:");
     println!();
@@ -228,7 +233,7 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
 
 async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     let dynamo = Dynamo::start(&keep.data(), address).await?;
-    println!("The embedded DynamoDB answers on {} (Ctrl-C stops it)", dynamo.url);
+    println!("The embedded DynamoDB answers on http://{} (Ctrl-C stops it)", dynamo.address);
     write_environments(&keep.data, &dynamo)?;
     println!(
         "What functions need to reach it is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
@@ -258,7 +263,7 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
 
 /// The environment of all functions, for the two emulators of Lambda: every variable of the template, with this store and its secret.
 fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
-    std::fs::create_dir_all(folder).map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
+    make_private_folder(folder).map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
     let template = Template::load()?;
     let environment = |endpoint: &str, secret: &str| {
         let mut variables = Map::new();
@@ -270,12 +275,12 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
         }
         variables
     };
-    let here = environment(&dynamo.url.replace("//0.0.0.0:", "//127.0.0.1:"), &dynamo.signing_secret);
+    let here = if dynamo.address.ip().is_unspecified() { dynamo.url_at("127.0.0.1") } else { dynamo.url.clone() };
+    let here = environment(&here, &dynamo.signing_secret);
     let lines = here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
     write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
-    let port = dynamo.url.rsplit(':').next().unwrap_or_default();
     // Containers don't see the folder.
-    let in_container = environment(&format!("http://host.docker.internal:{port}"), &dynamo.secret);
+    let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
     write_private(&folder.join("sam.json"), &format!("{:#}\n", json!({ "Parameters": in_container })))
 }
 

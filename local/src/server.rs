@@ -13,8 +13,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::door;
 use crate::dynamo::{Data, Dynamo, port_sentence};
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::mail::{Postman, Sent};
 use crate::template::{Function, Template};
 
@@ -54,7 +55,7 @@ impl Server {
             environment(name).or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         });
         let apps = apps.await?;
-        let router = Gateway::new(&template, &apps)?.router().into_make_service_with_connect_info::<SocketAddr>();
+        let gateway = Gateway::new(&template, &apps)?;
         let (stop, stopped) = oneshot::channel();
         let postman = apps.get("mail").and_then(|app| Postman::new(app.clone(), data));
         let mails = postman.as_ref().map(Postman::sent);
@@ -68,10 +69,7 @@ impl Server {
             tokio::spawn(often(apps.get("erase").cloned(), functions::erase::work)),
         ];
         let server = tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
-            if let Err(error) = served.await {
-                tracing::error!(%error, "the server stopped");
-            }
+            door::serve(listener, move |req, address| gateway::answer(gateway.clone(), address, req), stopped).await;
             carrying.abort();
             scheduled.iter().for_each(JoinHandle::abort);
         });

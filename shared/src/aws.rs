@@ -16,7 +16,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Endpoint};
 
 const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 
@@ -25,11 +25,10 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 /// # Errors
 /// Where TLS can't be set up.
 pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
-    // Without TLS it is no service of AWS.
-    if config.dynamodb_endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
-        return Ok(emulated());
+    match &config.dynamodb_endpoint {
+        Some(endpoint) if endpoint.is_emulator() => Ok(emulated()),
+        _ => amazon().await,
     }
-    amazon().await
 }
 
 /// The same for AWS itself, whatever takes DynamoDB's place.
@@ -56,6 +55,21 @@ pub fn emulated() -> SdkConfig {
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .http_client(Builder::new().build_http())
         .build()
+}
+
+/// The credentials that the endpoint itself names.
+pub(crate) fn credentials(endpoint: &Endpoint) -> Option<SharedCredentialsProvider> {
+    let (id, secret) = endpoint.key.as_ref()?;
+    Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
+}
+
+/// What clients of the emulator at `endpoint` are made from.
+pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
+    let at = emulated().into_builder().endpoint_url(&endpoint.url);
+    match credentials(endpoint) {
+        Some(credentials) => at.credentials_provider(credentials).build(),
+        None => at.build(),
+    }
 }
 
 /// How long one attempt of a call may take: a call that normally takes milliseconds is lost by then.
@@ -92,7 +106,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_real_services_are_reached_through_tls_and_emulators_without() {
-        for endpoint in [None, Some("http://127.0.0.1:8000"), Some("https://dynamodb.eu-central-1.amazonaws.com")] {
+        for endpoint in
+            [None, Some("http://127.0.0.1:8000"), Some("http://id:secret@127.0.0.1:8000"), Some("https://dynamodb.eu-central-1.amazonaws.com")]
+        {
             let config = Config::from_lookup(|name| match name {
                 "DYNAMODB_ENDPOINT" => endpoint.map(str::to_owned),
                 _ => name.ends_with("_TABLE").then(|| name.to_owned()),

@@ -15,7 +15,7 @@ pub struct Config {
     /// The five tables' names.
     pub tables: Tables,
     /// `DYNAMODB_ENDPOINT`: where DynamoDB answers, when it isn't AWS's.
-    pub dynamodb_endpoint: Option<String>,
+    pub dynamodb_endpoint: Option<Endpoint>,
     /// `SIGNING_SECRET`: what the signing key is derived from. Only functions that issue tokens are given it.
     pub signing_secret: Option<Secret>,
     /// `TOKEN_ISSUER`: the `iss` and `aud` of every token.
@@ -66,6 +66,39 @@ pub struct Config {
     pub mail_url: Option<String>,
     /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function, which passes no streams on.
     pub sam_local: bool,
+}
+
+/// A URL, and the access key that an emulator behind it asks for: `http://ID:SECRET@127.0.0.1:8000`. The secret is never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The URL without the access key.
+    pub url: String,
+    /// The id and the secret of the access key.
+    pub key: Option<(String, String)>,
+}
+
+impl Endpoint {
+    /// `None` for what is no `http://` or `https://` URL. AWS's own services take their credentials from the environment, so only an `http://` URL
+    /// may have an access key.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some(rest) = text.strip_prefix("http://") else {
+            return (text.starts_with("https://") && !text.contains('@')).then(|| Self { url: text.to_owned(), key: None });
+        };
+        let Some((key, host)) = rest.split_once('@') else { return Some(Self { url: text.to_owned(), key: None }) };
+        let (id, secret) = key.split_once(':').filter(|(id, secret)| !id.is_empty() && !secret.is_empty() && !key.contains('/'))?;
+        Some(Self { url: format!("http://{host}"), key: Some((id.to_owned(), secret.to_owned())) })
+    }
+
+    /// Whether an emulator answers there: without TLS it is no service of AWS.
+    pub fn is_emulator(&self) -> bool {
+        self.url.starts_with("http://")
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.url).finish()
+    }
 }
 
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and `LEDGER_TABLE`.
@@ -183,7 +216,7 @@ impl Config {
                 chats: settings.required("CHATS_TABLE")?,
                 ledger: settings.required("LEDGER_TABLE")?,
             },
-            dynamodb_endpoint: settings.url("DYNAMODB_ENDPOINT")?,
+            dynamodb_endpoint: settings.endpoint("DYNAMODB_ENDPOINT")?,
             signing_secret: settings.signing_secret("SIGNING_SECRET")?,
             issuer: settings.text("TOKEN_ISSUER", "farebox"),
             access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
@@ -249,6 +282,13 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
             }
             _ => Ok(url),
         }
+    }
+
+    /// A complaint doesn't show the value, which may hold a secret.
+    fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
+        let Some(text) = self.0(name) else { return Ok(None) };
+        let wrong = || ConfigError(format!("{name} must begin with http:// or https://; an access key is written as http://ID:SECRET@host"));
+        Endpoint::parse(&text).map(Some).ok_or_else(wrong)
     }
 
     fn address(&self, name: &str) -> Result<Option<String>, ConfigError> {
@@ -369,6 +409,8 @@ mod tests {
             ("AI_MAX_TOKENS", "0"),
             ("CONTEXT_CHATS", "51"),
             ("DYNAMODB_ENDPOINT", "localhost:8000"),
+            ("DYNAMODB_ENDPOINT", "http://id@127.0.0.1:8000"),
+            ("DYNAMODB_ENDPOINT", "https://id:abcdef@dynamodb.eu-central-1.amazonaws.com"),
             ("SIGNING_SECRET", "changeme"),
             ("SIGNING_SECRET", "file://a-secret-in-a-folder-of-this-name"),
             ("SIGNING_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
@@ -387,6 +429,12 @@ mod tests {
     fn a_secret_never_shows_itself() {
         let config = with("SIGNING_SECRET", "0123456789abcdefghijklmnopqrstuvwxyz").unwrap();
         assert!(!format!("{config:?}").contains("abcdef"));
+        let config = with("DYNAMODB_ENDPOINT", "http://id:abcdef@127.0.0.1:8000/0").unwrap();
+        assert!(!format!("{config:?}").contains("abcdef"));
+        let key = Some(("id".to_owned(), "abcdef".to_owned()));
+        assert_eq!(config.dynamodb_endpoint, Some(Endpoint { url: "http://127.0.0.1:8000/0".into(), key }));
+        let refused = with("DYNAMODB_ENDPOINT", "ftp://id:abcdef@127.0.0.1:8000").unwrap_err();
+        assert!(!refused.0.contains("abcdef"), "{refused}");
     }
 
     #[test]

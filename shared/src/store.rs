@@ -117,7 +117,12 @@ impl Store {
 
     /// The same, over a client configuration that the caller has begun.
     pub fn over(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
-        client.set_endpoint_url(config.dynamodb_endpoint.clone());
+        if let Some(endpoint) = &config.dynamodb_endpoint {
+            client.set_endpoint_url(Some(endpoint.url.clone()));
+            if let Some(credentials) = aws::credentials(endpoint) {
+                client.set_credentials_provider(Some(credentials));
+            }
+        }
         Self {
             client: Client::from_conf(client.build()),
             tables: Arc::new(config.tables.clone()),

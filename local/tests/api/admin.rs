@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::chat::Chat;
 use shared::clock::{Clock, Day};
+use shared::config::Endpoint;
 use shared::store::{Adjustment, NewAccount, Reason, Registered, Store, chat_month};
 use shared::stream::Body;
 use shared::user::{Role, Username};
@@ -88,7 +89,7 @@ fn texts(list: &[Value], field: &str) -> Vec<String> {
 fn over(api: &Api, function: &str, lane: &Lane) -> App {
     let warm = &api.server().apps[function];
     let mut config = (*warm.config).clone();
-    config.dynamodb_endpoint = Some(lane.url.clone());
+    config.dynamodb_endpoint = Endpoint::parse(&lane.url);
     let store = Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
     App { store, ..warm.clone() }
 }

@@ -39,12 +39,17 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[&str]) -> Self {
         Self::of(command(arguments))
     }
 
-    pub fn of(mut command: Command) -> Self {
-        let mut program = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    pub fn of(command: Command) -> Self {
+        Self::logging(command, Stdio::null())
+    }
+
+    /// One whose log goes there.
+    fn logging(mut command: Command, log: Stdio) -> Self {
+        let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
         // The last line of what it prints when it is ready.
@@ -53,6 +58,13 @@ impl Running {
         }
         let url = printed.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
         Self { program, url, printed }
+    }
+
+    /// The memory that it holds, in MiB.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
     }
 
     /// What Ctrl-C does.
@@ -382,13 +394,100 @@ async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     let port = free_port();
     let server = Running::start(&["dynamodb", "--port", &port, "--data", folder.path()]);
     let read = |name: &str| std::fs::read_to_string(Path::new(folder.path()).join(name)).unwrap();
-    assert!(read("lambda.env").contains(&format!("DYNAMODB_ENDPOINT=http://127.0.0.1:{port}\n")));
+    let key = read("dynamodb-url").strip_prefix("http://").and_then(|url| url.strip_suffix(&format!("@127.0.0.1:{port}"))).unwrap().to_owned();
+    assert!(read("lambda.env").contains(&format!("DYNAMODB_ENDPOINT=http://{key}@127.0.0.1:{port}\n")));
     assert!(read("lambda.env").contains("REGISTRATIONS_PER_ADDRESS=0\n") && read("lambda.env").contains("LOGIN_FAILURES_PER_ADDRESS=0\n"));
     let sam: Value = serde_json::from_str(&read("sam.json")).unwrap();
-    assert_eq!(sam["Parameters"]["DYNAMODB_ENDPOINT"], format!("http://host.docker.internal:{port}"));
+    assert_eq!(sam["Parameters"]["DYNAMODB_ENDPOINT"], format!("http://{key}@host.docker.internal:{port}"));
     assert_eq!(sam["Parameters"]["SIGNING_SECRET"].as_str().unwrap(), read("signing-secret"), "containers don't see the folder");
     let file = std::fs::canonicalize(folder.path()).unwrap().join("signing-secret");
     assert!(read("lambda.env").contains(&format!("SIGNING_SECRET=file://{}\n", file.display())));
-    let tables = local::dynamo::client(&server.url).list_tables().send().await.unwrap();
+    assert_eq!(server.url, format!("http://127.0.0.1:{port}"), "the key is not shown");
+    let tables = local::dynamo::client(&read("dynamodb-url")).list_tables().send().await.unwrap();
     assert_eq!(tables.table_names.unwrap().len(), 5);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
+    use std::fs::{Permissions, create_dir, set_permissions, write};
+    use std::os::unix::fs::PermissionsExt;
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { [files(&path), vec![path]].concat() } else { vec![path] }).collect()
+    }
+    let modes = |folder: &Path| -> Vec<(PathBuf, u32)> {
+        let all = files(folder).into_iter().chain([folder.to_owned()]);
+        all.map(|path| (path.clone(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777)).collect()
+    };
+    let is_private = |folder: &Path| {
+        for (path, mode) in modes(folder) {
+            assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{} has {mode:o}", path.display());
+        }
+    };
+
+    let folder = Folder::new();
+    let path = Path::new(folder.path());
+    let work = async || {
+        let server = Running::start(&["--port", "0", "--data", folder.path()]);
+        let name = Uuid::new_v4().simple().to_string();
+        let ann = json!({ "username": name, "email": format!("{name}@example.com"), "password": "secret123" });
+        assert_eq!(server.post("/api/register", ann).await.0, 201);
+        while !path.join("mail").read_dir().is_ok_and(|mut mails| mails.any(|mail| mail.unwrap().path().to_string_lossy().contains(".txt"))) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        // While it runs, the log of SQLite is there too.
+        assert!(files(path).iter().any(|file| file.ends_with("dynamodb.sqlite-wal")));
+        is_private(path);
+        server.interrupt();
+        is_private(path);
+    };
+    work().await;
+
+    // As an earlier version left it, killed in the middle of something.
+    for (path, mode) in modes(path) {
+        set_permissions(&path, Permissions::from_mode(mode | 0o055 & if mode == 0o700 { 0o055 } else { 0o044 })).unwrap();
+    }
+    assert!(modes(path).iter().all(|(_, mode)| [0o755, 0o644].contains(mode)));
+    work().await;
+
+    // What else lies in a folder that is used for the first time isn't this program's.
+    let folder = Folder::new();
+    create_dir(folder.path()).unwrap();
+    let other = Path::new(folder.path()).join("notes.txt");
+    write(&other, "x").unwrap();
+    set_permissions(&other, Permissions::from_mode(0o644)).unwrap();
+    drop(Running::start(&["dynamodb", "--port", &free_port(), "--data", folder.path()]));
+    assert_eq!(std::fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o644);
+    std::fs::remove_file(other).unwrap();
+    is_private(Path::new(folder.path()));
+}
+
+#[tokio::test]
+async fn whatever_the_log_is_asked_for_it_holds_no_hash_no_message_no_address_and_no_key() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    let log = Path::new(folder.path()).join("log");
+    let mut program = command(&["--port", "0", "--data", folder.path()]);
+    program.env("RUST_LOG", "trace");
+    let server = Running::logging(program, std::fs::File::create(&log).unwrap().into());
+    let ann = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
+    let (status, registered) = server.post("/api/register", ann.clone()).await;
+    assert_eq!(status, 201);
+    assert_eq!(server.post("/api/login", ann).await.0, 200);
+    let (status, said) = server.post("/api/chat", json!({ "message": "a question of mine", "token": registered["access"] })).await;
+    assert_eq!((status, &said["tokens"]), (200, &json!(3900)));
+    let key = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
+    server.interrupt();
+
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("/api/chat") && log.contains("INFO"), "{log}");
+    let key = key.split(['/', ':', '@']).filter(|part| part.len() == 64).collect::<Vec<_>>();
+    assert_eq!(key.len(), 2);
+    let tokens = ["access", "refresh", "token"].map(|field| registered[field].as_str().unwrap());
+    for secret in ["argon2id", "secret123", "example.com", "a question of mine"].into_iter().chain(key).chain(tokens) {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} is in the log");
+    }
 }

@@ -519,7 +519,7 @@ impl Person {
 
 /// What came back.
 pub struct Answer {
-    asked: String,
+    pub asked: String,
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use local::dynamo;
 use serde_json::{Value, json};
 use shared::chat::Chat;
+use shared::config::Endpoint;
 use shared::store::{Entry, EntryKind, Store};
 use shared::stream::{Body, Pieces};
 use shared::{App, Tokens, http};
@@ -82,7 +83,7 @@ fn ids(list: &Value) -> Vec<&str> {
 fn over(api: &Api, lane: &Lane) -> App {
     let warm = &api.server().apps["export"];
     let mut config = (*warm.config).clone();
-    config.dynamodb_endpoint = Some(lane.url.clone());
+    config.dynamodb_endpoint = Endpoint::parse(&lane.url);
     let store = Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
     App { store, ..warm.clone() }
 }

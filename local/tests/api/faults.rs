@@ -29,6 +29,7 @@ use lambda_http::http::header::RETRY_AFTER;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::chat::Chat;
+use shared::config::Endpoint;
 use shared::http::{self, Route};
 use shared::store::{Bug, Entry, EntryKind, NewAccount, Registered, Session, Store};
 use shared::user::{Account, Email, Role, Username};
@@ -164,7 +165,7 @@ impl Stand {
     pub fn app(&self, function: &str, lane: &Lane) -> App {
         let warm = &self.api.server().apps[function];
         let mut config = (*warm.config).clone();
-        config.dynamodb_endpoint = Some(lane.url.clone());
+        config.dynamodb_endpoint = Endpoint::parse(&lane.url);
         let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder();
         let store = Store::over(client.retry_partition(RetryPartition::custom("case").build()), &config);
         let store = match self.bug {

@@ -5,14 +5,18 @@ use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use shared::config::Endpoint;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -170,7 +174,7 @@ pub struct Proxy {
 }
 
 struct Wire {
-    upstream: String,
+    upstream: Endpoint,
     /// In whose name calls reach the store, where it isn't their own.
     authorization: Option<HeaderValue>,
     http: reqwest::Client,
@@ -211,8 +215,11 @@ impl Proxy {
 
     async fn over(upstream: &str, authorization: Option<HeaderValue>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let wire = Arc::new(Wire { upstream: upstream.to_owned(), authorization, http: reqwest::Client::new(), lanes: Mutex::default() });
+        let upstream = Endpoint::parse(upstream).unwrap();
+        // Who asks signs with the same key: on the way the call is signed again, for it has another host and path there.
+        let key = upstream.key.as_ref().map(|(id, secret)| format!("{id}:{secret}@")).unwrap_or_default();
+        let url = format!("http://{key}{}", listener.local_addr().unwrap());
+        let wire = Arc::new(Wire { upstream, authorization, http: reqwest::Client::new(), lanes: Mutex::default() });
         let router = Router::new().fallback(pass).with_state(wire.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, wire, server }
@@ -365,7 +372,10 @@ impl Wire {
         if let Some(authorization) = &self.authorization {
             headers.insert("authorization", authorization.clone());
         }
-        let request = self.http.post(&self.upstream).headers(headers).body(body);
+        if let Some((id, secret)) = &self.upstream.key {
+            signed(&mut headers, &body, &self.upstream.url, Credentials::new(id, secret, None, None, "test"));
+        }
+        let request = self.http.post(&self.upstream.url).headers(headers).body(body);
         let answered = tokio::spawn(async move {
             let reply = request.send().await.ok()?;
             let (status, mut headers) = (reply.status().as_u16(), reply.headers().clone());
@@ -375,6 +385,21 @@ impl Wire {
             Some((status, headers, reply.bytes().await.ok()?))
         });
         answered.await.unwrap().unwrap_or_else(|| drop_connection())
+    }
+}
+
+/// Signs a call to DynamoDB at `url`, in the place of the signature that it has.
+pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Credentials) {
+    let (identity, settings) = (credentials.into(), SigningSettings::default());
+    let params = v4::SigningParams::builder().identity(&identity).region("us-east-1").name("dynamodb").time(SystemTime::now()).settings(settings);
+    for name in ["authorization", "x-amz-date"] {
+        headers.remove(name);
+    }
+    let said = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+    let request = SignableRequest::new("POST", format!("{url}/"), said, SignableBody::Bytes(body)).unwrap();
+    let (instructions, _) = sign(request, &params.build().unwrap().into()).unwrap().into_parts();
+    for (name, value) in instructions.headers() {
+        headers.insert(HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::{LazyLock, mpsc};
 
 use dynoxide::{Database, Item};
+use local::dynamo::{Data, Dynamo};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use super::wire::HttpReply;
@@ -27,12 +27,9 @@ impl Tables {
     }
 
     async fn embedded() -> Self {
-        let database = Database::memory().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
-        local::dynamo::create_tables(&url).await.unwrap();
-        server.abort();
+        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let database = dynamo.database.clone();
+        dynamo.stop().await;
         // Indexes that nothing here reads would cost half of the time.
         for (table, index) in [("UsersTable", "by_time"), ("UsersTable", "by_label"), ("ChatsTable", "by_time"), ("LedgerTable", "trail")] {
             let without = json!({ "TableName": table, "GlobalSecondaryIndexUpdates": [{ "Delete": { "IndexName": index } }] });

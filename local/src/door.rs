@@ -1,0 +1,242 @@
+//! How the two servers of this process listen: whose requests they read, and for how long they wait for one.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lambda_http::http::{HeaderMap, header};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+/// How long a new connection may take to send the head of its first request.
+const FIRST_HEAD: Duration = Duration::from_secs(10);
+
+/// How long a connection may take for the head of any later request: it may rest for as long.
+const NEXT_HEAD: Duration = Duration::from_secs(30);
+
+/// How many connections may be without a first request. Beyond that each is closed after [`SHORT_OF_ROOM`].
+const WITHOUT_A_REQUEST: usize = 512;
+
+/// How long a connection may be without a first request where too many are.
+const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
+
+/// How long a body may pause.
+const BODY_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long to wait where the system has no room for another connection.
+const NO_ROOM: Duration = Duration::from_millis(100);
+
+/// Serves HTTP/1.1 until `stop`, and then lets running requests finish. Connections without a request are closed after a while.
+pub async fn serve<A, F>(listener: TcpListener, answer: A, stop: oneshot::Receiver<()>)
+where
+    A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let (stopping, stopped) = watch::channel(());
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stop => break,
+            Some(_) = connections.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let answer = answer.clone();
+                connections.spawn(connection(stream, move |req| answer(req, address), waiting.clone(), stopped.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no further connection right now");
+                tokio::time::sleep(NO_ROOM).await;
+            }
+        }
+    }
+    drop((listener, stopping));
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection<F>(stream: TcpStream, answer: impl Fn(Request) -> F + Send + Sync, waiting: Arc<AtomicUsize>, mut stopped: watch::Receiver<()>)
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    // A reply that is made piece by piece isn't held back.
+    let _ = stream.set_nodelay(true);
+    let place = Waiting::new(waiting);
+    let service = service_fn(|req: hyper::Request<hyper::body::Incoming>| {
+        place.leave();
+        let answered = answer(req.map(Body::new));
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let served = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(NEXT_HEAD).serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            // Whatever ends a connection is the client's affair.
+            _ = &mut served => return,
+            () = place.has_no_more_time() => return,
+            _ = stopped.changed(), if !is_stopping => {
+                is_stopping = true;
+                served.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// A connection's place among those without a first request.
+struct Waiting {
+    all: Arc<AtomicUsize>,
+    waits: AtomicBool,
+    since: tokio::time::Instant,
+}
+
+impl Waiting {
+    fn new(all: Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self { all, waits: AtomicBool::new(true), since: tokio::time::Instant::now() }
+    }
+
+    fn leave(&self) {
+        if self.waits.swap(false, Ordering::Relaxed) {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends when the first request has taken too long; never, once it has come.
+    async fn has_no_more_time(&self) {
+        tokio::time::sleep_until(self.since + SHORT_OF_ROOM).await;
+        if self.waits.load(Ordering::Relaxed) && self.all.load(Ordering::Relaxed) <= WITHOUT_A_REQUEST {
+            tokio::time::sleep_until(self.since + FIRST_HEAD).await;
+        }
+        if !self.waits.load(Ordering::Relaxed) {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Why a body isn't there.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It has more bytes than are read.
+    TooLarge,
+    /// It stopped coming.
+    Stopped,
+}
+
+/// The first `keep` bytes of a body of at most `most`: what comes after them is read and forgotten.
+///
+/// # Errors
+/// Where the body is larger, breaks off or pauses for too long.
+pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread> {
+    let mut pieces = body.into_data_stream();
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    while let Some(piece) = tokio::time::timeout(BODY_PAUSE, pieces.next()).await.map_err(|_| Unread::Stopped)? {
+        let piece = piece.map_err(|_| Unread::Stopped)?;
+        length += piece.len();
+        if length > most {
+            return Err(Unread::TooLarge);
+        }
+        kept.extend_from_slice(piece.get(..keep - kept.len()).unwrap_or(&piece));
+    }
+    Ok(kept.freeze())
+}
+
+/// The name and the port of the host that a request is for; `None` where it names none, or more than one. A name of a host can be made to lead
+/// here by whoever owns it, which is how a web page passes for one of this server (DNS rebinding): so each server answers to names of its own.
+pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
+    let host = host.to_str().ok()?;
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => Some((name, Some(port.parse().ok()?))),
+        _ => Some((host, None)),
+    }
+}
+
+/// Whether a name can only mean this machine: `localhost`, what is below it, and loopback addresses.
+pub fn is_loopback(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    address(&name).map_or_else(|| name == "localhost" || name.ends_with(".localhost"), |address| address.is_loopback())
+}
+
+/// The address that a host is written as, if it isn't a name.
+pub fn address(name: &str) -> Option<IpAddr> {
+    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(v6) => v6.parse().ok().map(IpAddr::V6),
+        None => name.parse().ok().map(IpAddr::V4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking_for(host: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::HOST, host.parse().unwrap())])
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for (host, port) in [
+            ("localhost:3000", Some(3000)),
+            ("127.0.0.1", None),
+            ("[::1]:80", Some(80)),
+            ("[::1]", None),
+            ("LOCALHOST", None),
+            ("a.localhost:1", Some(1)),
+        ] {
+            let headers = asking_for(host);
+            let (name, found) = super::host(&headers).unwrap();
+            assert!(is_loopback(name) && found == port, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "203.0.113.7",
+            "notlocalhost",
+            "::1",
+            "[::2]",
+            "",
+            "@localhost",
+            "[localhost]",
+        ] {
+            assert!(!super::host(&asking_for(host)).is_some_and(|(name, _)| is_loopback(name)), "{host}");
+        }
+        for host in ["localhost:", "localhost:x", "localhost:99999"] {
+            assert_eq!(super::host(&asking_for(host)), None, "{host}");
+        }
+        assert_eq!(super::host(&HeaderMap::new()), None);
+        let mut two = asking_for("localhost");
+        two.append(header::HOST, "localhost".parse().unwrap());
+        assert_eq!(super::host(&two), None);
+    }
+
+    #[tokio::test]
+    async fn of_a_body_no_more_is_kept_than_is_needed() {
+        let read_all = |keep, most| read(Body::from("0123456789"), keep, most);
+        assert_eq!(read_all(4, 10).await.unwrap(), "0123");
+        assert_eq!(read_all(10, 10).await.unwrap(), "0123456789");
+        assert_eq!(read_all(11, 11).await.unwrap(), "0123456789");
+        assert_eq!(read_all(4, 9).await, Err(Unread::TooLarge));
+    }
+}

@@ -1,0 +1,120 @@
+//! DynamoDB's protocol over HTTP: an operation in a header, and JSON both ways. Only a caller that holds the run's access key is answered, and
+//! no web page: the embedded database itself asks nobody who they are.
+
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, header};
+use axum::response::Response;
+use dynoxide::{Database, DynoxideError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::access_key::AccessKey;
+use crate::door::{self, Unread};
+
+/// DynamoDB's own limit for a request's body.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// Who asks, and what they ask: answers one call.
+pub async fn answer(database: Database, key: AccessKey, listens: SocketAddr, req: Request) -> Response {
+    let (parts, body) = req.into_parts();
+    if parts.headers.contains_key(header::ORIGIN) {
+        return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", "This store answers no web page.");
+    }
+    if !is_for(listens, &parts) {
+        return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", "This store is not at this host.");
+    }
+    if parts.method != Method::POST {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException", "This store is asked by POST.");
+    }
+    if !key.is_named_by(&parts) {
+        return refuse(StatusCode::BAD_REQUEST, "UnrecognizedClientException", UNSIGNED);
+    }
+    let body = match door::read(body, LARGEST, LARGEST).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", "The body is over the limit."),
+        Err(Unread::Stopped) => return refuse(StatusCode::REQUEST_TIMEOUT, "RequestTimeoutException", "The body stopped coming."),
+    };
+    if !key.signed(&parts, &body) {
+        return refuse(StatusCode::BAD_REQUEST, "InvalidSignatureException", UNSIGNED);
+    }
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.strip_prefix("DynamoDB_20120810.").or_else(|| target.strip_prefix("DynamoDBStreams_20120810."));
+    match call(&database, operation.unwrap_or_default(), &body) {
+        Ok(reply) => reply_with(StatusCode::OK, reply),
+        Err(error) => reply_with(StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST), error.to_json()),
+    }
+}
+
+const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder's dynamodb-url, and in lambda.env and sam.json.";
+
+/// Whether a call is for this store: by the port that it listens on, and a name that only this machine or its containers have for it.
+fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
+    let Some((name, port)) = door::host(&parts.headers) else { return false };
+    let named = || match door::address(name) {
+        // Who listens on every address has any of them. No other name leads to an address as such.
+        Some(address) => address == listens.ip() || listens.ip().is_unspecified(),
+        None => name == "host.docker.internal",
+    };
+    port.unwrap_or(80) == listens.port() && (door::is_loopback(name) || named())
+}
+
+macro_rules! operations {
+    ($($name:literal => $method:ident,)*) => {
+        /// Does one operation. The database blocks, for less time than another thread would take to be asked.
+        fn call(database: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<String> {
+            match operation {
+                $($name => written(&database.$method(read(body)?)?),)*
+                _ => Err(DynoxideError::ValidationException(format!("{operation:?} is no operation of this store."))),
+            }
+        }
+    };
+}
+
+operations! {
+    "BatchGetItem" => batch_get_item,
+    "BatchWriteItem" => batch_write_item,
+    "CreateTable" => create_table,
+    "DeleteItem" => delete_item,
+    "DeleteTable" => delete_table,
+    "DescribeStream" => describe_stream,
+    "DescribeTable" => describe_table,
+    "DescribeTimeToLive" => describe_time_to_live,
+    "ExecuteStatement" => execute_statement,
+    "GetItem" => get_item,
+    "GetRecords" => get_records,
+    "GetShardIterator" => get_shard_iterator,
+    "ListStreams" => list_streams,
+    "ListTables" => list_tables,
+    "PutItem" => put_item,
+    "Query" => query,
+    "Scan" => scan,
+    "TransactGetItems" => transact_get_items,
+    "TransactWriteItems" => transact_write_items,
+    "UpdateItem" => update_item,
+    "UpdateTable" => update_table,
+    "UpdateTimeToLive" => update_time_to_live,
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> dynoxide::Result<T> {
+    serde_json::from_slice(body).map_err(|error| DynoxideError::SerializationException(error.to_string()))
+}
+
+fn written(reply: &impl Serialize) -> dynoxide::Result<String> {
+    serde_json::to_string(reply).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+fn refuse(status: StatusCode, code: &str, sentence: &str) -> Response {
+    reply_with(status, json!({ "__type": format!("com.amazon.coral.service#{code}"), "message": sentence }).to_string())
+}
+
+fn reply_with(status: StatusCode, body: String) -> Response {
+    let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/x-amz-json-1.0");
+    let response = response.header("x-amzn-requestid", Uuid::new_v4().to_string());
+    response.body(Body::from(body)).unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+// What pages of other origins try in Chromium: to read and to change what the local server and its embedded DynamoDB keep. SITE is where the
+// server is, DATA its data folder. A page with a name that leads here (DNS rebinding) counts as one of the server's own origin to the browser.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import http from "node:http";
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const { SITE, DATA, TOOLS = "target/site-tools", CHROMIUM = "/usr/bin/chromium" } = process.env;
+const { chromium } = createRequire(path.resolve(TOOLS, "package.json"))("playwright-core");
+
+const server = new URL(SITE);
+const store = new URL((await readFile(path.join(DATA, "dynamodb-url"), "utf8")).trim());
+const targets = { server: server.port, store: store.port };
+
+// The attacker's own server: a page, and nothing else.
+const seen = [];
+const attacker = http.createServer((request, response) => {
+  seen.push(request.url);
+  response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>attacker</title><iframe name=sink></iframe>");
+});
+await new Promise((listening) => attacker.listen(0, "127.0.0.1", listening));
+const { port } = attacker.address();
+
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
+    // Not every browser keeps pages of the internet from this machine by itself.
+    "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights",
+  ],
+});
+
+let victims = 0;
+const name = () => `intruder${process.pid}-${++victims}`;
+const registration = (username) => JSON.stringify({ username, password: "secret123" });
+
+/** Sends what a page can send, in each way that a page has, and gives back everything that it could read. */
+function attack({ url, body, types, headers }) {
+  const read = [];
+  const send = async (how, options) => {
+    try {
+      const reply = await fetch(url, { method: "POST", ...options });
+      read.push(`${how}: ${reply.type === "opaque" ? "" : `${reply.status} ${await reply.text()}`}`);
+    } catch {
+      read.push(`${how}: `);
+    }
+  };
+  const post = async () => {
+    for (const mode of ["no-cors", "cors"]) {
+      await send(`${mode}, no type`, { mode, body: new Blob([body]) });
+      for (const type of types) await send(`${mode}, ${type}`, { mode, body: new Blob([body], { type }), headers: mode === "cors" ? headers : {} });
+    }
+    await send("GET", { method: "GET", mode: "cors" });
+    navigator.sendBeacon(url, new Blob([body]));
+    // A form whose one field makes the body JSON, as text.
+    const form = Object.assign(document.createElement("form"), { method: "post", action: url, enctype: "text/plain", target: "sink" });
+    const [field, value] = [body.slice(0, -1) + ',"x":"', '"}'];
+    form.append(Object.assign(document.createElement("input"), { name: field, value }));
+    document.body.append(form);
+    form.submit();
+    await new Promise((later) => setTimeout(later, 500));
+    return read;
+  };
+  return post();
+}
+
+/** Whether somebody has registered: without a log-in, which a refused attack would have needed too. */
+async function registered(username) {
+  const reply = await fetch(`${server.origin}/api/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: registration(username) });
+  assert.ok([200, 401].includes(reply.status), `${reply.status}`);
+  return reply.status === 200;
+}
+
+async function page(url) {
+  const opened = await (await browser.newContext()).newPage();
+  await opened.goto(url, { waitUntil: "domcontentloaded" });
+  return opened;
+}
+
+const TYPES = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json", "application/x-amz-json-1.0"];
+const DYNAMODB = { "X-Amz-Target": "DynamoDB_20120810.Scan", "X-Amz-Date": "20260101T000000Z", Authorization: "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0" };
+
+async function proves(what, work) {
+  const began = performance.now();
+  await work();
+  console.log(`ok  ${what} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+}
+
+try {
+  const victim = name();
+  const made = await fetch(`${server.origin}/api/register`, { method: "POST", headers: { "Content-Type": "application/json" }, body: registration(victim) });
+  assert.equal(made.status, 201);
+
+  await proves("a page of another local origin neither reads nor changes anything", async () => {
+    for (const host of ["127.0.0.1", "localhost"]) {
+      const attacking = await page(`http://${host}:${port}/`);
+      for (const target of Object.values(targets)) {
+        const newcomer = name();
+        const body = target === targets.server ? registration(newcomer) : JSON.stringify({ TableName: "UsersTable" });
+        const url = `http://127.0.0.1:${target}/${target === targets.server ? "api/register" : ""}`;
+        const read = await attacking.evaluate(attack, { url, body, types: TYPES, headers: target === targets.store ? DYNAMODB : {} });
+        assert.deepEqual(read.filter((line) => !line.endsWith(": ")), [], "what the page could read");
+        assert.equal(await registered(newcomer), false);
+      }
+      await attacking.context().close();
+    }
+  });
+
+  await proves("a name that leads here makes no page one of this server's own", async () => {
+    for (const target of Object.values(targets)) {
+      const attacking = await page(`http://evil.example:${port}/`);
+      // The attacker's own page was loaded under this name and port before the name led here.
+      const own = { contentType: "text/html", body: "<!doctype html><iframe name=sink></iframe>" };
+      await attacking.route("**/attack", (route) => route.fulfill(own));
+      await attacking.goto(`http://evil.example:${target}/attack`);
+      const newcomer = name();
+      const body = target === targets.server ? registration(newcomer) : JSON.stringify({ TableName: "UsersTable" });
+      const url = `http://evil.example:${target}/${target === targets.server ? "api/register" : ""}`;
+      const read = await attacking.evaluate(attack, { url, body, types: TYPES, headers: target === targets.store ? DYNAMODB : {} });
+      // It reads that it is refused.
+      assert.ok(read.every((line) => / 4\d\d /.test(line) || line.endsWith(": ")), read.join("\n"));
+      assert.ok(read.some((line) => / 4\d\d /.test(line)), "the name leads here");
+      assert.ok(!read.join().includes(victim) && !read.join().includes("argon2"));
+      assert.equal(await registered(newcomer), false);
+      await attacking.context().close();
+    }
+  });
+
+  assert.ok(await registered(victim));
+  assert.ok(seen.length > 0);
+} finally {
+  await browser.close();
+  attacker.close();
+}
