@@ -1,5 +1,6 @@
 // Every view of the chat page and of the documentation in both colours, wide and narrow: what axe finds, whether it fits, and a picture of it.
 
+import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 
 const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
@@ -44,13 +45,15 @@ const looks = (colorScheme, width) => async () => {
   await shot("stopped");
   await finish(slow);
 
-  await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A chat costs 100 tokens and the balance is less. Nothing was charged." } }));
+  // One route for both replies: a request between two of them would reach the API, and be answered.
+  let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A chat costs 100 tokens and the balance is less. Nothing was charged." } });
+  await page.route("**/api/chat/stream/", (route) => reply(route));
   await box.fill("One too many");
   await page.keyboard.press("Enter");
   await page.getByText("You have too few tokens for this.").waitFor();
   await shot("out-of-tokens");
-  await page.unroute("**/api/chat/stream/");
-  await page.route("**/api/chat/stream/", (route) => route.abort());
+  assert.deepEqual([await box.inputValue(), await box.evaluate((element) => element === document.activeElement)], ["One too many", true], "the message is back in its box");
+  reply = (route) => route.abort();
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Ask again" }).waitFor();
   await shot("unreachable");
