@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::auth::Administrator;
 use shared::error::{FieldErrors, REQUIRED, required};
-use shared::idempotency::{Key, REMEMBERED, fingerprint};
+use shared::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::openapi::{IdempotencyKey, PathId};
 use shared::store::{Adjusted, Adjustment, Entry, Reason, Record};
 use shared::user::{Account, Balance, balance_fields};
@@ -83,7 +83,7 @@ struct Keyed {
 impl Keyed {
     fn new(key: &Key, administrator: &Administrator, account: &Account, change: Change, reason: &Reason) -> Self {
         let asked = json!(["adjustment", account.id, change.amount(), reason.text()]).to_string();
-        Self { id: key.id(&administrator.account().id), fingerprint: fingerprint(asked) }
+        Self { id: key.id(Kind::Adjustment, &administrator.account().id), fingerprint: fingerprint(asked) }
     }
 }
 

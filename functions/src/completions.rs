@@ -55,7 +55,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (streamed, usage) = (body.stream == Some(true), body.wants_usage());
     let (message, prompt) = body.read(app.config.message_limit)?;
     let key = match (key, http::retry_count(&req)) {
-        (Some(key), _) => Some(Keyed::sent(&key, &caller, req.body())),
+        (Some(key), _) => Some(Keyed::of_completion(&key, &caller, &req)),
         (None, Some(count)) => Some(Keyed::of_call(&app, &req, &caller, count > 0).await?),
         (None, None) => None,
     };
@@ -236,7 +236,7 @@ impl Body {
             (Some(message), Some(mut turns)) if errors.is_empty() => {
                 // Some providers refuse a turn in which nothing is said.
                 turns.retain(|turn| !turn.content.trim().is_empty());
-                Ok((message, Prompt { turns, temperature, top_p, max_tokens, stop }))
+                Ok((message, Prompt { turns, temperature, top_p, max_tokens, stop, empty_is_an_answer: true }))
             }
             _ => Err(errors.into_error()),
         }
@@ -336,7 +336,7 @@ pub struct Answer {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     pub role: String,
-    /// The answer.
+    /// The answer. Empty where the AI finished without a word, which costs the same.
     #[schema(examples("You said: Hello!"))]
     pub content: String,
     /// Always null.
@@ -492,7 +492,11 @@ impl Chunks {
         self.send(model, json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null }]), Value::Null).await
     }
 
-    async fn end(&self, chat: &Chat, with_usage: bool) -> Result<()> {
+    async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
+        if !self.begun {
+            // Clients expect the role, though nothing was said.
+            self.say(&chat.model, "").await?;
+        }
         let end = json!([{ "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_reason(chat) }]);
         self.send(&chat.model, end, Value::Null).await?;
         if with_usage {

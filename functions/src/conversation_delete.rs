@@ -1,6 +1,6 @@
 //! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all its chats.
 //!
-//! Out: 202. It is in no list at once, and nothing goes on in it: a chat under way there is not charged. Its chats are erased within
+//! Out: 202. It is in no list at once, and nothing goes on in it: a chat under way there is charged, and kept outside of any conversation. Its chats are erased within
 //! minutes; what they cost stays in the statement.
 
 use serde_json::json;

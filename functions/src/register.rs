@@ -10,7 +10,7 @@ use shared::auth::password::Verdict;
 use shared::auth::{self, DeviceToken, NewPassword, SessionTokens};
 use shared::error::{FieldErrors, REQUIRED};
 use shared::http::cookie;
-use shared::idempotency::REMEMBERED;
+use shared::idempotency::{Kind, REMEMBERED};
 use shared::openapi::{EmailOrNone, IdempotencyKey, KeptInCookie};
 use shared::store::{Attempt, NewAccount, Quota, Registered, Session};
 use shared::user::{Account, Balance, Email, Role, User, Username, balance_fields};
@@ -63,7 +63,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let Registration { name, email, password } = body.validate()?;
     let password = app.passwords.hash(&password).await?;
 
-    let key = key.map(|key| key.id(name.key()));
+    let key = key.map(|key| key.id(Kind::Registration, name.key()));
     let new = NewAccount { name, email, password, key, role: Role::User, grant: app.config.first_grant, reason: "registration" };
     let account = new.open(&app.clock);
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);

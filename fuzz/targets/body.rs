@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shared::auth::{ApiKey, NewPassword};
 use shared::chat::Message;
 use shared::http;
-use shared::idempotency::Key;
+use shared::idempotency::{Key, Kind};
 use shared::user::{Email, Username, login_key};
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +45,6 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(key.text(), text);
     }
     if let Some(key) = Key::parse(text) {
-        assert_eq!(key.id("ann").len(), 32);
+        assert_eq!(key.id(Kind::Chat, "ann").len(), 32);
     }
 });

@@ -82,6 +82,8 @@ pub struct Prompt {
     pub max_tokens: Option<u32>,
     /// Before which words the answer is to end.
     pub stop: Vec<String>,
+    /// Whether an answer that is finished and empty is an answer. Set where the caller chooses what ends it: a refund would be theirs for the asking.
+    pub empty_is_an_answer: bool,
 }
 
 impl Prompt {
@@ -185,7 +187,7 @@ struct Said<'l> {
     text: String,
     limit: usize,
     listener: Option<&'l Listener>,
-    /// How many bytes the listener was told. None, as long as there are nothing but spaces: such an answer is none.
+    /// How many bytes the listener was told. None, as long as there are nothing but spaces: an answer of these is none, or told at its end.
     told: usize,
     heard: &'l AtomicBool,
     model: String,
@@ -208,9 +210,20 @@ impl Said<'_> {
         if is_over { Err(Failure::Cut(Cut::Length)) } else { Ok(()) }
     }
 
-    /// Tells a listener what it hasn't heard.
+    /// Whether there is nothing but spaces so far.
+    fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// Tells a listener what it hasn't heard, as soon as that is more than spaces.
     fn tell(&mut self) {
-        let Some(listener) = self.listener.filter(|_| !self.text.trim().is_empty()) else { return };
+        if !self.is_empty() {
+            self.tell_the_rest();
+        }
+    }
+
+    fn tell_the_rest(&mut self) {
+        let Some(listener) = self.listener else { return };
         if let Some(news) = self.text.get(self.told..).filter(|news| !news.is_empty()) {
             // Who has gone away misses it; the answer goes on.
             let _ = listener.send(Piece { text: news.to_owned(), model: self.model.clone() });
@@ -220,16 +233,19 @@ impl Said<'_> {
     }
 
     /// What it comes to. Whoever has heard an answer pays for it, though it be cut: else they could have it cut, and for nothing.
-    fn answer(self, outcome: Result<(), Failure>) -> Result<Answer, Failure> {
-        let Self { text, model, cut, usage, told, .. } = self;
+    fn answer(mut self, outcome: Result<(), Failure>, prompt: &Prompt) -> Result<Answer, Failure> {
         let cut = match outcome {
-            Ok(()) => cut,
-            Err(Failure::Cut(cut)) if told > 0 => Some(cut),
+            Ok(()) => self.cut,
+            Err(Failure::Cut(cut)) if self.told > 0 => Some(cut),
             Err(failure) => return Err(failure),
         };
-        if text.trim().is_empty() {
-            return Err(Failure::failed("an empty answer"));
+        if self.is_empty() {
+            if !prompt.empty_is_an_answer {
+                return Err(Failure::failed("an empty answer"));
+            }
+            self.tell_the_rest();
         }
+        let Self { text, model, usage, .. } = self;
         Ok(Answer { text, model, cut, usage })
     }
 }
@@ -313,7 +329,7 @@ impl Ai {
                 Err(_) => Err(Failure::TimedOut),
             }
         };
-        (said.answer(outcome), heard.into_inner())
+        (said.answer(outcome, prompt), heard.into_inner())
     }
 }
 

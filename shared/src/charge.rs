@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,7 +17,7 @@ use crate::ai::{Listener, Piece, Prompt, Turn};
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Message, Shown};
 use crate::error::REQUIRED;
-use crate::idempotency::{Key, REMEMBERED, fingerprint};
+use crate::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use crate::limit::Limit;
 use crate::openapi::IdOrNone;
 use crate::store::{Call, ChatLimits, Hold, Reserved, Settled, chat_month};
@@ -51,9 +53,13 @@ pub struct Keyed {
 }
 
 impl Keyed {
-    /// The key that a client sent with this payload.
-    pub fn sent(key: &Key, caller: &AccessToken, payload: &[u8]) -> Self {
-        Self { id: key.id(&caller.user_id), fingerprint: fingerprint(payload), fresh: false }
+    /// The key that a client sent with a completion's body.
+    pub fn of_completion(key: &Key, caller: &AccessToken, req: &Request) -> Self {
+        Self::sent(key, caller, completion(req))
+    }
+
+    fn sent(key: &Key, caller: &AccessToken, fingerprint: String) -> Self {
+        Self { id: key.id(Kind::Chat, &caller.user_id), fingerprint, fresh: false }
     }
 
     /// The key of a call whose client names none, but says whether it sends the same `again`.
@@ -61,7 +67,7 @@ impl Keyed {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn of_call(app: &App, req: &Request, caller: &AccessToken, again: bool) -> Result<Self> {
-        let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), fingerprint(req.body()));
+        let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), completion(req));
         let now = app.clock.millis();
         // SAM CLI says of every request that it came when SAM CLI was started.
         let came = if app.config.sam_local { now } else { http::came(req, now) };
@@ -79,6 +85,7 @@ pub const FAILURES: &[&str] = &[
     "ChatDeleted",
     "TooManyChats",
     "TooManyChatsThisMinute",
+    "TooManyRefunds",
     "AiFailed",
     "AiFailedTokensHeld",
     "AiOverloaded",
@@ -128,12 +135,11 @@ pub fn conversation_id(text: &str) -> Result<String> {
 impl Asked {
     fn new(caller: &AccessToken, message: Message, conversation: Option<String>, key: Option<Key>) -> Result<Self> {
         let conversation = conversation.filter(|id| !id.is_empty()).map(|id| conversation_id(&id)).transpose()?;
-        // Under one key nobody says the same in two conversations.
         let payload = match &conversation {
-            None => message.text().to_owned(),
-            Some(id) => json!([id, message.text()]).to_string(),
+            None => json!(["chat", message.text()]),
+            Some(id) => json!(["chat", id, message.text()]),
         };
-        let key = key.map(|key| Keyed::sent(&key, caller, payload.as_bytes()));
+        let key = key.map(|key| Keyed::sent(&key, caller, fingerprint(payload.to_string())));
         Ok(Self { message, context: conversation.map_or(Context::New, Context::Conversation), key })
     }
 }
@@ -221,7 +227,7 @@ impl Charge {
             return Ok(Begun::Replayed(chat));
         }
         let ids = ids?;
-        let limits = ChatLimits { parallel: app.config.parallel_chats, per_minute: app.config.chats_per_minute };
+        let limits = ChatLimits::of(&app.config);
         let (reserved, chats) = tokio::join!(app.store.reserve(caller, &mut hold, limits, now), app.store.chats_by_id(&caller.user_id, &ids));
         let reserved = reserved?;
         if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
@@ -243,21 +249,21 @@ impl Charge {
         Ok(Begun::Charge(Box::new(Self { app: app.clone(), chat_id, message, conversation, prompt, hold, limits, started, patience })))
     }
 
-    /// Asks the AI, and stores the chat or gives the tokens back. A listener is told each piece of the answer as it comes; whether it is still
+    /// Asks the AI, and stores the chat or gives the tokens back. The chat is stored outside of any conversation where its own was deleted
+    /// meanwhile. A listener is told each piece of the answer as it comes; whether it is still
     /// there changes nothing.
     ///
     /// # Errors
     /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] where the tokens could not be given back yet,
-    /// [`Error::NotCharged`] and [`Error::Unavailable`] where the answer could not be stored, and [`Error::NoSuchConversation`] where its
-    /// conversation was deleted meanwhile and nobody has heard it.
+    /// [`Error::NotCharged`] and [`Error::Unavailable`] where the answer could not be stored.
     pub async fn answer(self, listener: Option<Listener>) -> Result<Paid> {
-        let Self { app, chat_id, message, conversation, prompt, hold, limits, started, patience } = self;
+        let Self { app, chat_id, message, conversation, prompt, mut hold, limits, started, patience } = self;
         let ai = app.ai.as_ref().ok_or_else(|| Error::Internal("this function asks no AI".into()))?;
         let answer = match ai.answer(prompt, patience, listener.as_ref()).await {
             Ok(answer) => answer,
             Err(error) => return Err(refund(&app, &hold, error).await),
         };
-        let chat = Chat {
+        let mut chat = Chat {
             user_id: hold.user_id().to_owned(),
             chat_id: chat_id.to_string(),
             message: message.text().to_owned(),
@@ -274,19 +280,15 @@ impl Charge {
         }
         .of(conversation);
         let now = app.clock.seconds();
-        let (chat, settled) = match app.store.settle(&hold, &chat, now).await? {
-            // Whoever has heard the answer pays for it, though there is no conversation any more that it could stand in.
-            Settled::NoConversation if listener.is_some() => {
-                let chat = chat.of(None);
-                let settled = app.store.settle(&hold.once_more(), &chat, now).await?;
-                (chat, settled)
+        loop {
+            match app.store.settle(&hold, &chat, now).await? {
+                Settled::Stored => return Ok(Paid { chat, this_minute: hold.left_this_minute(limits, app.clock.seconds()) }),
+                // The AI has answered: deleting the conversation must not make that free.
+                Settled::NoConversation => (hold, chat) = (hold.once_more(), chat.of(None)),
+                // A client that has received the answer pays for it.
+                Settled::KeyUsed if listener.is_some() => hold = hold.once_more().unrecorded(),
+                Settled::KeyUsed | Settled::TooLate => return Err(refund(&app, &hold, Error::NotCharged).await),
             }
-            settled => (chat, settled),
-        };
-        match settled {
-            Settled::Stored => Ok(Paid { chat, this_minute: hold.left_this_minute(limits, app.clock.seconds()) }),
-            Settled::NoConversation => Err(refund(&app, &hold, Error::NoSuchConversation).await),
-            Settled::TooLate => Err(refund(&app, &hold, Error::NotCharged).await),
         }
     }
 }
@@ -298,25 +300,25 @@ pub struct Answering {
     began: u64,
     first: Option<Piece>,
     pieces: UnboundedReceiver<Piece>,
-    outcome: JoinHandle<Result<Paid>>,
+    outcome: BoxFuture<'static, Result<Paid>>,
 }
 
 impl Answering {
-    /// Asks the AI, and waits for the first piece.
+    /// Asks the AI, and waits for the first piece, or for the end of an empty answer.
     ///
     /// # Errors
     /// Those of [`Charge::answer`], where there is no first piece.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let (listener, mut pieces) = unbounded_channel();
-        let outcome = tokio::spawn(charge.answer(Some(listener)).in_current_span());
-        match pieces.recv().await {
-            Some(first) => Ok(Self { chat_id, began, first: Some(first), pieces, outcome }),
-            None => {
-                outcome.await.unwrap_or_else(broken)?;
-                Err(Error::Internal("an answer without a piece".into()))
-            }
-        }
+        let answering = tokio::spawn(charge.answer(Some(listener)).in_current_span());
+        let outcome = async { answering.await.unwrap_or_else(broken) };
+        let first = pieces.recv().await;
+        let outcome = match first {
+            Some(_) => outcome.boxed(),
+            None => future::ok(outcome.await?).boxed(),
+        };
+        Ok(Self { chat_id, began, first, pieces, outcome })
     }
 
     /// The id of the chat.
@@ -342,8 +344,13 @@ impl Answering {
     /// # Errors
     /// Those of [`Charge::answer`].
     pub async fn end(self) -> Result<Paid> {
-        self.outcome.await.unwrap_or_else(broken)
+        self.outcome.await
     }
+}
+
+/// A completion that is asked for, as a hash that no other kind of request has.
+fn completion(req: &Request) -> String {
+    fingerprint(json!(["completion", fingerprint(req.body())]).to_string())
 }
 
 fn broken<T>(_: JoinError) -> Result<T> {
@@ -389,7 +396,7 @@ async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option
 
 /// Gives the tokens back, and says so in the failure only if they are.
 async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
-    let released: Result<()> = app.store.release(hold, app.clock.seconds()).await;
+    let released: Result<()> = app.store.release(hold, ChatLimits::of(&app.config), app.clock.seconds()).await;
     match released {
         Ok(()) => {
             tracing::info!(user = hold.user_id(), code = error.code(), "refunded");

@@ -32,6 +32,8 @@ pub struct Config {
     pub parallel_chats: u32,
     /// `CHATS_PER_MINUTE`: how many chats of one account may begin in a minute.
     pub chats_per_minute: u32,
+    /// `REFUNDS_PER_MINUTE`: how many chats of one account that fail may be refunded in a minute, on average.
+    pub refunds_per_minute: u32,
     /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account may be tried with by strangers, and beside its tokens.
     pub login_attempts: u32,
     /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour; 0 is any number.
@@ -225,6 +227,8 @@ impl Config {
             first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
+            // With fewer, what the minutes before have over is more conditions than an expression has room for.
+            refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
             login_failures_per_address: settings.number("LOGIN_FAILURES_PER_ADDRESS", 100, 0, 1000)?,
             registrations_per_address: settings.number("REGISTRATIONS_PER_ADDRESS", 20, 0, 10_000)?,
@@ -399,6 +403,7 @@ mod tests {
             ("FIRST_GRANT", "4000.5"),
             ("PARALLEL_CHATS", "65"),
             ("CHATS_PER_MINUTE", "0"),
+            ("REFUNDS_PER_MINUTE", "1"),
             ("LOGIN_ATTEMPTS", "101"),
             ("LOGIN_FAILURES_PER_ADDRESS", "-1"),
             ("REGISTRATIONS_PER_ADDRESS", "many"),

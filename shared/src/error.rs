@@ -152,6 +152,8 @@ pub enum Error {
     TooManyChats(Limit),
     /// 429: as many chats of this account as may have begun in this minute.
     TooManyChatsThisMinute(Limit),
+    /// 429: as many chats of this account as may have failed and were refunded.
+    TooManyRefunds(Limit),
     /// 429: too many log-ins under this name or from this address have failed. Says the same whoever has the name, and of the right password.
     TooManyAttempts(Limit),
     /// 429: as many accounts as may were opened from this address in this hour.
@@ -213,6 +215,7 @@ impl Error {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyChats(_)
             | Self::TooManyChatsThisMinute(_)
+            | Self::TooManyRefunds(_)
             | Self::TooManyAttempts(_)
             | Self::TooManyRegistrations(_)
             | Self::TooManyMails(_)
@@ -256,6 +259,7 @@ impl Error {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::TooManyChats(_) => "too_many_chats",
             Self::TooManyChatsThisMinute(_) => "too_many_chats_this_minute",
+            Self::TooManyRefunds(_) => "too_many_refunds",
             Self::TooManyAttempts(_) => "too_many_attempts",
             Self::TooManyRegistrations(_) => "too_many_registrations",
             Self::TooManyMails(_) => "too_many_mails",
@@ -310,6 +314,10 @@ impl Error {
             Self::TooManyChatsThisMinute(limit) => {
                 format!("An account may begin {} chats a minute. Nothing was charged; try again {}.", limit.most, limit.when())
             }
+            Self::TooManyRefunds(limit) => {
+                let Limit { most, .. } = limit;
+                format!("An account is given back at most {most} failed chats a minute. Nothing was charged; try again {}.", limit.when())
+            }
             Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.when()),
             Self::TooManyRegistrations(limit) => format!("Too many accounts were opened from your address. Try again {}.", limit.when()),
             Self::TooManyMails(limit) => format!("A mail is on its way already. Nothing was changed; try again {}.", limit.when()),
@@ -342,6 +350,7 @@ impl Error {
         match self {
             Self::TooManyChats(limit)
             | Self::TooManyChatsThisMinute(limit)
+            | Self::TooManyRefunds(limit)
             | Self::TooManyAttempts(limit)
             | Self::TooManyRegistrations(limit)
             | Self::TooManyMails(limit)

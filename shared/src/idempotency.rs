@@ -15,6 +15,27 @@ pub(crate) const LENGTH: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(String);
 
+/// The kinds of requests that take a key. All endpoints that send a message to the AI are one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A message to the AI.
+    Chat,
+    /// An adjustment of a balance.
+    Adjustment,
+    /// A registration.
+    Registration,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Adjustment => "adjustment",
+            Self::Registration => "registration",
+        }
+    }
+}
+
 impl Key {
     /// 1 to 255 visible ASCII characters.
     pub fn parse(text: &str) -> Option<Self> {
@@ -22,11 +43,13 @@ impl Key {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// What the key is remembered by: nobody else's key of the same text comes to it.
-    pub fn id(&self, owner: &str) -> String {
+    /// The id under which the key is stored. Another owner's key of the same text, and the same key on another kind of request, have other ids.
+    pub fn id(&self, kind: Kind, owner: &str) -> String {
         let mut hash = Context::new(&SHA256);
-        hash.update(&u64::try_from(owner.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(owner.as_bytes());
+        for part in [kind.word(), owner] {
+            hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
         hash.update(self.0.as_bytes());
         let hash = hash.finish();
         hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -43,12 +66,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_remembered_per_owner() {
-        let key = Key::parse("order 7").unwrap();
-        assert_eq!(key.id("ann").len(), 32);
-        assert_ne!(key.id("ann"), key.id("ben"));
-        assert_ne!(key.id("ann"), Key::parse("order 8").unwrap().id("ann"));
-        assert_ne!(Key::parse("bc").unwrap().id("a"), Key::parse("c").unwrap().id("ab"));
+    fn a_key_is_remembered_per_kind_of_request_and_owner() {
+        let id = |key: &str, kind: Kind, owner: &str| Key::parse(key).unwrap().id(kind, owner);
+        assert_eq!(id("order 7", Kind::Chat, "ann").len(), 32);
+        assert_ne!(id("order 7", Kind::Chat, "ann"), id("order 7", Kind::Chat, "ben"));
+        assert_ne!(id("order 7", Kind::Chat, "ann"), id("order 7", Kind::Adjustment, "ann"));
+        assert_ne!(id("order 7", Kind::Chat, "ann"), id("order 8", Kind::Chat, "ann"));
+        assert_ne!(id("bc", Kind::Chat, "a"), id("c", Kind::Chat, "ab"));
     }
 
     #[test]

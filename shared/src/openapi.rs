@@ -381,6 +381,7 @@ pub fn failures(config: &Config) -> Vec<(String, Error)> {
         Error::UnsupportedMediaType,
         Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),
         Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
+        Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31)),
         Error::TooManyAttempts(limit("log-ins", config.login_attempts, 86_400, 3000)),
         Error::TooManyRegistrations(limit("registrations", config.registrations_per_address, 3600, 1800)),
         Error::TooManyMails(limit("mails", 1, 60, 42)),

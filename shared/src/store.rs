@@ -195,9 +195,17 @@ impl Store {
     /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and "still in progress" mean that
     /// nothing was applied yet, so the same bytes go out again under the same token, after a pause of random length.
     async fn transact(&self, items: Vec<TransactWriteItem>, token: &str) -> Result<Transaction> {
+        self.transact_watched(items, token, &mut false).await
+    }
+
+    /// The same. `sent_again` becomes true where the SDK sent a request more than once, so that an earlier one may still be on its way.
+    async fn transact_watched(&self, items: Vec<TransactWriteItem>, token: &str, sent_again: &mut bool) -> Result<Transaction> {
         let mut patience = Patience::new();
         loop {
-            let sent = self.client.transact_write_items().set_transact_items(Some(items.clone())).client_request_token(token).send().await;
+            let attempts = Attempts::default();
+            let request = self.client.transact_write_items().set_transact_items(Some(items.clone())).client_request_token(token);
+            let sent = request.customize().interceptor(attempts.clone()).send().await;
+            *sent_again |= attempts.more_than_one();
             let error = match sent {
                 Ok(_) => return Ok(Transaction::Applied),
                 Err(error) => error,

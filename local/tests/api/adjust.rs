@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsInput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use local::dynamo;
 use serde_json::json;
 use shared::clock::{Clock, month};
@@ -165,4 +166,23 @@ async fn adjustments_and_chats_at_once_lose_no_token() {
     assert!(adjustments.iter().all(|done| *done == Adjusted::Applied), "{adjustments:?}");
     assert_eq!(numbers(&api, &ann).await, [GRANT + 120 - 12 * PRICE, GRANT + 120, 12 * PRICE]);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn thousands_of_refused_adjustments_leave_no_more_than_one_does() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let (account, store, now) = (api.account(&ann).await, api.store(), api.now());
+    let refuses = async || {
+        let (change, reason) = (Change::new(-100_000).unwrap(), Reason::parse("too much").unwrap());
+        let adjustment = Adjustment::new(&account, change, reason, "manage", &api.server().clock);
+        assert_eq!(store.adjust(&adjustment, now).await, Ok(Adjusted::TooLittle(Tokens::new(GRANT).unwrap())));
+    };
+    let size = async || api.items(&ann.id).await["UsersTable"][0].to_string().len();
+    refuses().await;
+    let of_one = size().await;
+    stream::iter(0..7000).for_each_concurrent(50, async |_| refuses().await).await;
+    refuses().await;
+    assert_eq!(size().await, of_one);
+    assert_eq!(numbers(&api, &ann).await, [GRANT, GRANT, 0]);
 }

@@ -591,11 +591,11 @@ async fn an_account_begins_so_many_chats_a_minute() {
     clock.advance(Duration::from_secs(60));
     ann.chat("hi").await.is(200);
     ann.chat("!fail").await.expect(502, "ai_failed");
-    let minutes = ann.api.account(&ann).await.minutes.unwrap();
-    assert_eq!(minutes.values().copied().collect::<Vec<_>>(), [2], "minutes that are over are forgotten");
+    let minutes = async || ann.api.account(&ann).await.minutes.unwrap().into_values().collect::<Vec<_>>();
+    assert_eq!(minutes().await, [2, 1], "minutes that are over are forgotten; of this one, chats and refunds are known");
     clock.advance(Duration::from_secs(60));
     ann.chat("!fail").await.expect(502, "ai_failed");
-    assert_eq!(ann.api.account(&ann).await.minutes.unwrap().len(), 1, "by failures too");
+    assert_eq!(minutes().await, [1, 1], "by failures too");
 }
 
 #[tokio::test]
@@ -624,4 +624,124 @@ async fn an_account_from_before_minutes_were_counted_chats_as_ever() {
     ann.chat("hi").await.is(200);
     ann.chat("hi").await.is(200);
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
+}
+
+/// Somebody for whom a minute begins in which so many chats may be given back.
+async fn with_refunds_a_minute(most: &str) -> Person {
+    let api = Api::own(&[("REFUNDS_PER_MINUTE", most)]).await;
+    let clock = &api.server().clock;
+    clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
+    api.person("ann").await
+}
+
+#[tokio::test]
+async fn so_many_chats_of_an_account_are_given_back_in_a_minute() {
+    let ann = with_refunds_a_minute("3").await;
+    for _ in 0..3 {
+        ann.chat("hi").await.is(200);
+        ann.chat("!fail").await.expect(502, "ai_failed");
+    }
+    let before = ann.api.items(&ann.id).await;
+    let refused = ann.chat("hi").await;
+    assert!((1..=60).contains(&number(&refused, "retry-after")), "{:?}", refused.headers);
+    assert_eq!(refused.header("ratelimit-policy"), "\"refunds\";q=3;w=60");
+    assert_eq!(refused.header("ratelimit"), format!("\"refunds\";r=0;t={}", refused.header("retry-after")));
+    refused.expect(429, "too_many_refunds");
+    let completion = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+    ann.post("/v1/chat/completions", completion).await.expect(429, "rate_limit_exceeded");
+    ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.expect(429, "too_many_refunds");
+    assert_eq!(ann.api.items(&ann.id).await, before, "nothing was taken");
+
+    ann.has_left(99).await;
+    ann.chat("hi").await.expect(402, "insufficient_tokens");
+    ann.has_left(3700).await;
+    ann.api.server().clock.advance(Duration::from_secs(60));
+    ann.chat("!fail").await.expect(502, "ai_failed");
+    ann.chat("hi").await.is(200);
+    assert_eq!(ann.api.account(&ann).await.minutes.unwrap().len(), 2, "the minute before is forgotten");
+}
+
+#[tokio::test]
+async fn refunds_beyond_a_minutes_limit_use_up_the_minutes_after_it() {
+    let ann = with_refunds_a_minute("2").await;
+    let clock = &ann.api.server().clock;
+    for answer in join_all((0..7).map(|_| ann.chat("!hang"))).await {
+        answer.expect(504, "ai_timed_out");
+    }
+    for minutes in [3, 2, 1] {
+        let refused = ann.chat("hi").await;
+        assert_eq!(number(&refused, "retry-after").div_ceil(60), minutes);
+        refused.expect(429, "too_many_refunds");
+        clock.advance(Duration::from_secs(60));
+    }
+    ann.chat("!fail").await.expect(502, "ai_failed");
+    ann.chat("hi").await.expect(429, "too_many_refunds");
+    clock.advance(Duration::from_secs(60));
+    for _ in 0..2 {
+        ann.chat("!fail").await.expect(502, "ai_failed");
+    }
+    ann.chat("hi").await.expect(429, "too_many_refunds");
+    clock.advance(Duration::from_secs(60));
+    ann.chat("hi").await.is(200);
+    assert_eq!(ann.api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_limit_a_minute_reach_the_ai() {
+    let ann = with_refunds_a_minute("20").await;
+    let clock = &ann.api.server().clock;
+    let message = format!("!fail {}", ann.name);
+    for _ in 0..10 {
+        join_all((0..100).map(|_| ann.chat(&message))).await;
+        clock.advance(Duration::from_secs(60));
+    }
+    let asked = shared::ai::asked::times(&message);
+    assert!((150..=200 + 83).contains(&asked), "{asked}: a minute's worth each, and the last burst");
+}
+
+#[tokio::test]
+async fn what_a_sweep_gives_back_counts_for_nobody() {
+    let ann = with_refunds_a_minute("2").await;
+    ann.holds(&[("a", 1), ("b", 1), ("c", 1)]).await;
+    ann.api.set(&ann, "due", aws_sdk_dynamodb::types::AttributeValue::N("1".into())).await;
+    assert_eq!(ann.api.server().apps["sweep"].store.sweep(ann.api.now()).await.unwrap().released, 3);
+    ann.chat("hi").await.is(200);
+}
+
+/// Ids that are closed until the second `until`.
+fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    AttributeValue::M((0..count).map(|_| (uuid::Uuid::new_v4().simple().to_string(), AttributeValue::N(until.to_string()))).collect())
+}
+
+#[tokio::test]
+async fn an_account_full_of_closed_ids_begins_no_chat_until_the_first_of_them_are_over() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    api.set(&ann, "closed", closed(2000, api.now() + 30)).await;
+    let before = api.items(&ann.id).await;
+    let refused = ann.chat("hi").await;
+    assert!((25..=30).contains(&number(&refused, "retry-after")), "{:?}", refused.headers);
+    refused.expect(429, "too_many_chats_this_minute");
+    assert_eq!(api.items(&ann.id).await, before);
+    api.server().clock.advance(Duration::from_secs(31));
+    ann.chat("hi").await.is(200);
+    assert_eq!(api.account(&ann).await.closed.len(), 0);
+}
+
+#[tokio::test]
+async fn closed_ids_that_are_over_go_with_whatever_is_written_next() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    api.set(&ann, "closed", closed(7000, 1)).await;
+    ann.chat("hi").await.is(200);
+    assert_eq!(api.account(&ann).await.closed.len(), 0);
+    for message in ["hi", "!fail"] {
+        api.set(&ann, "closed", closed(10, 1)).await;
+        ann.chat(message).await;
+        assert_eq!(api.account(&ann).await.closed.len(), 0, "{message}");
+    }
+    api.set(&ann, "closed", closed(10, 1)).await;
+    assert!(matches!(api.adjust(&ann, -100_000, "too much").await, shared::store::Adjusted::TooLittle(_)));
+    assert_eq!(api.account(&ann).await.closed.len(), 1, "that of the refused adjustment");
 }

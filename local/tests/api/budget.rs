@@ -239,7 +239,6 @@ async fn each_request_costs_what_the_documentation_says() {
 
     counted.chat("first chat after a rest", 200, &ann, "hi").await;
     counted.chat("chat", 200, &ann, "hi").await;
-    counted.chat("chat whose AI fails", 502, &ann, "!fail").await;
     for others in [5, 63] {
         counted.others_wait(&ann, others, u32::MAX).await;
         counted.chat(&format!("chat while {others} others wait"), 200, &ann, "hi").await;
@@ -251,6 +250,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.chat("refused chat", 402, &ann, "hi").await;
     counted.chat("chat without a message", 400, &ann, "").await;
     ann.has_left(GRANT).await;
+    counted.chat("chat whose AI fails", 502, &ann, "!fail").await;
     counted.header = Some(("idempotency-key", "k1"));
     let first = counted.chat("chat with a key", 200, &ann, "hi").await;
     assert_eq!(counted.chat("replayed chat", 200, &ann, "hi").await, first);

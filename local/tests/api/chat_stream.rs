@@ -1,7 +1,10 @@
 //! `POST /api/chat/stream`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use local::dynamo;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -212,4 +215,25 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
         assert_eq!((refused.status, refused.code()), (401, "not_authenticated"));
         function.end();
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_heard_is_paid_though_its_key_has_a_record_by_then() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let request = reqwest::Client::new().post(format!("{}{PATH}", api.url)).bearer_auth(&ann.access).header("idempotency-key", "k1");
+    let mut reply = request.json(&json!({ "message": "!words 700 one two" })).send().await.unwrap();
+    reply.chunk().await.unwrap().unwrap();
+    let held = api.account(&ann).await.reservations;
+    let (key, reservation) = held.iter().next().unwrap();
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let fields = [("pk", format!("idem:{key}")), ("fingerprint", reservation.fingerprint.clone()), ("chat_id", "another chat".to_owned())];
+    let mut record: HashMap<_, _> = fields.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
+    record.insert("expires_at".into(), AttributeValue::N((api.now() + 3600).to_string()));
+    dynamo::client(&api.dynamodb).put_item().table_name("TokensTable").set_item(Some(record)).send().await.unwrap();
+    let said = events(&reply.text().await.unwrap());
+    let (name, done) = said.last().unwrap();
+    assert_eq!((name.as_str(), &done["response"]), ("done", &json!("one two")));
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

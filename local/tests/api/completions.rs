@@ -407,3 +407,23 @@ async fn the_real_function_streams_chunks_as_they_come() {
     assert!(reply.headers.contains_key("x-came-as") && reply.body.as_str().unwrap().ends_with("data: [DONE]\n\n"), "{:?}", reply.body);
     function.end();
 }
+
+#[tokio::test]
+async fn an_empty_answer_is_an_answer_here_and_costs_what_an_answer_costs() {
+    let settings = [("AI_PROVIDER", "scripted,echo")];
+    let api = Api::own(&settings).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let whole = program.asks("!empty").await.is(200);
+    assert_eq!((said(&whole), &whole["model"], &whole["choices"][0]["finish_reason"]), (" \n", &json!("scripted"), &json!("stop")));
+    for count in ["0", "1"] {
+        let answer = program.send(&[("x-stainless-retry-count", count)], streamed("!empty")).await;
+        assert_eq!(is_replay(&answer), count == "1");
+        let chunks = data(&answer);
+        assert_eq!((chunks.len(), words(&chunks)), (3, vec![" \n"]), "{chunks:?}");
+        assert_eq!((&chunks[1]["choices"][0]["finish_reason"], &chunks[2]), (&json!("stop"), &json!("[DONE]")));
+    }
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+    assert_eq!(ann.chat("!empty").await.is(200)["model"], "echo", "elsewhere it is none");
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}

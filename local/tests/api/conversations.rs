@@ -75,7 +75,7 @@ async fn of_chats_at_once_in_one_conversation_each_is_stored_and_paid() {
 }
 
 #[tokio::test]
-async fn a_chat_whose_conversation_is_deleted_meanwhile_is_not_charged() {
+async fn a_chat_whose_conversation_is_deleted_meanwhile_is_charged_outside_of_any() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
@@ -85,14 +85,16 @@ async fn a_chat_whose_conversation_is_deleted_meanwhile_is_not_charged() {
     });
     ann.is_waiting().await;
     ann.delete(&format!("/api/conversations/{}/", id.as_str().unwrap())).await.is(202);
-    slow.await.unwrap().expect(404, "not_found");
-    assert_eq!(ann.balance().await, GRANT - PRICE);
+    let kept = slow.await.unwrap().is(200);
+    assert_eq!((&kept["response"], &kept["conversation_id"]), (&json!("You said: !slow 4000"), &Value::Null));
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     ann.says_in("hi", &id).await.expect(404, "not_found");
 
     let app = &api.server().apps["erase"];
     let erased = app.store.erase(api.now(), Duration::from_secs(60)).await.unwrap();
     assert_eq!((erased.accounts, erased.items), (1, 2), "the chat and the conversation");
-    assert_eq!(ann.history("").await.is(200), json!([]));
+    let left = ann.history("").await.is(200);
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["id"]), (1, &kept["id"]));
     assert_eq!(app.store.erase(api.now() + 10_000, Duration::from_secs(60)).await.unwrap().accounts, 0);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

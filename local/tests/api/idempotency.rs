@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::idempotency::Key;
+use shared::idempotency::{Key, Kind};
 
 use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
@@ -136,7 +136,7 @@ async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_f
 async fn a_key_closed_long_ago_and_reservations_of_the_dead_are_cleared_away_together() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    let key_id = Key::parse("k1").unwrap().id(&ann.id);
+    let key_id = Key::parse("k1").unwrap().id(Kind::Chat, &ann.id);
     api.set(&ann, "closed", AttributeValue::M([(key_id, AttributeValue::N("1".into()))].into())).await;
     ann.has_left(0).await;
     ann.holds(&[("dead", 1)]).await;
@@ -196,4 +196,49 @@ async fn only_the_same_registration_under_the_same_key_is_sent_again() {
     api.register_once("k1", body("another password", None)).await.expect(409, "username_taken");
     let address = format!("{}@example.com", unique("ann"));
     api.register_once("k1", body("secret123", Some(&address))).await.expect(422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_key_is_refused_for_a_request_of_another_shape_with_the_same_text() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let send = async |path: &str, key: &str, body: Value| {
+        api.send(Method::POST, path, &[("authorization", &ann.bearer()), ("idempotency-key", key)], Some(body)).await
+    };
+    let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
+    ann.chat_once("k1", &json!([id, "hi"]).to_string()).await.is(200);
+    send("/api/chat/", "k1", json!({ "message": "hi", "conversation_id": id })).await.expect(422, "idempotency_key_reused");
+
+    let completion = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+    send("/v1/chat/completions", "k2", completion.clone()).await.is(200);
+    ann.chat_once("k2", &completion.to_string()).await.expect(422, "idempotency_key_reused");
+    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+}
+
+#[tokio::test]
+async fn a_key_of_a_chat_and_the_same_key_of_an_adjustment_are_two() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let (root, ben) = (api.administrator("root").await, api.person("ben").await);
+    let path = format!("/api/admin/users/{}/adjustments", ben.id);
+    let adjusts = async |key: &str| {
+        let headers = [("authorization", root.bearer()), ("idempotency-key", key.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        api.send(Method::POST, &path, &headers, Some(json!({ "amount": 5, "reason": "a gift" }))).await.is(201)
+    };
+    let stream = reqwest::Client::new().post(format!("{}/api/chat/stream/", api.url)).bearer_auth(&root.access).header("idempotency-key", "k1");
+    let mut stream = stream.json(&json!({ "message": "!words 700 one two" })).send().await.unwrap();
+    stream.chunk().await.unwrap().unwrap();
+    let adjusted = adjusts("k1").await;
+    let rest = stream.text().await.unwrap();
+    assert!(rest.contains("event: done"), "{rest}");
+    assert_eq!((root.balance().await, ben.balance().await), (GRANT - PRICE, GRANT + 5));
+
+    assert_eq!(adjusts("k1").await["id"], adjusted["id"]);
+    adjusts("k2").await;
+    root.chat_once("k2", "hi").await.is(200);
+    assert!(is_replay(&root.chat_once("k1", "!words 700 one two").await));
+    assert_eq!((root.balance().await, ben.balance().await), (GRANT - 2 * PRICE, GRANT + 10));
+    for person in [root, ben] {
+        assert_eq!(api.store().audit(&person.name).await.unwrap().differences, []);
+    }
 }

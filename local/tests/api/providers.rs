@@ -347,3 +347,60 @@ async fn bedrock_streams_by_converse_stream_and_what_ends_too_soon_has_failed() 
     tokio::time::timeout(Duration::from_secs(5), async { while !api.account(&ann).await.reservations.is_empty() {} }).await.unwrap();
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
+
+#[tokio::test]
+async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfinished_one_is_none() {
+    let provider = Provider::start().await;
+    let api = provider.api(",echo").await;
+    let ann = api.person("ann").await;
+    let usage = json!({ "prompt_tokens": 3, "completion_tokens": 0 });
+    let says = |content: Value, finish: Value| {
+        Does::Says(200, json!({ "model": "tiny-1", "usage": usage, "choices": [{ "message": { "content": content }, "finish_reason": finish }] }))
+    };
+    let ask = |message: &str, streamed: bool| {
+        let options = if streamed { json!({ "include_usage": true }) } else { Value::Null };
+        json!({ "messages": [{ "role": "user", "content": message }], "stop": ["NO"], "stream": streamed, "stream_options": options })
+    };
+    for (content, finish) in [(json!(""), "stop"), (Value::Null, "length")] {
+        provider.does(says(content, json!(finish)));
+        let whole = ann.post("/v1/chat/completions", ask("hi", false)).await.is(200);
+        let choice = &whole["choices"][0];
+        assert_eq!((&choice["message"]["content"], &choice["finish_reason"], &whole["model"]), (&json!(""), &json!(finish), &json!("tiny-1")));
+
+        let counted = Bytes::from(format!("data: {}\n\n", json!({ "model": "tiny-1", "choices": [], "usage": usage })));
+        provider.does(Does::Streams(vec![chunk("", None), chunk("", Some(finish)), counted, done()]));
+        let reply = ann.post("/v1/chat/completions", ask("hi", true)).await.is(200);
+        let events: Vec<&str> = reply.as_str().unwrap().split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap()).collect();
+        let chunks: Vec<Value> = events[..3].iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        assert_eq!((events.len(), events[3]), (4, "[DONE]"));
+        assert_eq!(chunks[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
+        assert_eq!((&chunks[1]["choices"][0]["finish_reason"], &chunks[2]["usage"]["prompt_tokens"]), (&json!(finish), &json!(3)));
+    }
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+
+    for does in [says(Value::Null, Value::Null), Does::Says(200, json!({ "choices": [] })), Does::Streams(vec![done()]), Does::Streams(vec![])] {
+        let streams = matches!(does, Does::Streams(_));
+        provider.does(does);
+        let said = ann.post("/v1/chat/completions", ask("hi", streams)).await.is(200);
+        assert!(said.to_string().contains("\"echo\"") || said.to_string().contains("\\\"echo\\\""), "{said}");
+    }
+    provider.does(says(json!(""), json!("stop")));
+    assert_eq!(ann.chat("hi").await.is(200)["model"], "echo", "a person is not shown an empty answer");
+}
+
+#[tokio::test]
+async fn bedrock_may_finish_without_a_word_for_openais_clients() {
+    let provider = Provider::start().await;
+    let api = bedrock(&provider, ",echo").await;
+    let ann = api.person("ann").await;
+    let message =
+        json!({ "output": { "message": { "role": "assistant", "content": [] } }, "stopReason": "max_tokens", "metrics": { "latencyMs": 1 } });
+    provider.does(Does::Says(200, message));
+    let ask = |streamed: bool| json!({ "messages": [{ "role": "user", "content": "hi" }], "stream": streamed });
+    let whole = ann.post("/v1/chat/completions", ask(false)).await.is(200);
+    assert_eq!((&whole["choices"][0]["message"]["content"], &whole["choices"][0]["finish_reason"]), (&json!(""), &json!("length")));
+    provider.does(Does::Streams(vec![frame("event", "messageStart", &json!({ "role": "assistant" })), stop("stop_sequence")]));
+    let streamed = ann.post("/v1/chat/completions", ask(true)).await.is(200);
+    assert!(!streamed.as_str().unwrap().contains("echo") && streamed.as_str().unwrap().ends_with("data: [DONE]\n\n"), "{streamed}");
+    assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+}

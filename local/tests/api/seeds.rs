@@ -23,7 +23,7 @@ use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use local::template::Template;
 use serde_json::{Value, json};
 use shared::ai::Ai;
-use shared::auth::{AccessToken, RefreshToken, Signer};
+use shared::auth::{self, AccessToken, RefreshToken, Signer};
 use shared::charge::{self, Begun, Charge, Keyed};
 use shared::clock::Clock;
 use shared::config::{AiProvider, Config};
@@ -34,7 +34,7 @@ use shared::{App, Error, Reply, Request, Tokens};
 
 use tokio::sync::mpsc::unbounded_channel;
 
-use model::{Account, Person, Writer};
+use model::{Account, Limits, Person, Writer};
 use tables::Tables;
 use wire::{Broken, Connection, HttpReply, Packet, Sabotage};
 
@@ -134,9 +134,20 @@ const CALL: &str = "once more hi";
 /// What is asked for.
 #[derive(Clone, Debug)]
 enum What {
-    Chat { key: Option<String>, message: String, way: Way },
+    Chat {
+        key: Option<String>,
+        message: String,
+        way: Way,
+        conversation: Option<String>,
+    },
     Balance,
-    Refresh { generation: usize },
+    /// The end of a conversation.
+    Delete {
+        conversation: String,
+    },
+    Refresh {
+        generation: usize,
+    },
     Sweep,
 }
 
@@ -210,6 +221,8 @@ struct Schedule<'l> {
     tasks: Vec<Task>,
     /// What keys stand for, by person and key.
     keys: HashMap<(usize, String), Remembered>,
+    /// The conversations that each person was told of, and whether somebody has begun to delete them.
+    conversations: Vec<Vec<(String, bool)>>,
     /// How many chats each person has paid for clients that count.
     calls_paid: Vec<usize>,
     /// So many of a hundred calls meet a fault.
@@ -220,6 +233,12 @@ struct Schedule<'l> {
     refreshes: usize,
     /// All clients chat under one key.
     one_key: bool,
+    /// So many of a hundred chats fail at the AI.
+    failures: usize,
+    /// Clients chat in a conversation of each person, and delete it.
+    talks: bool,
+    /// All clients count what they send again, and name no key.
+    all_count: bool,
     /// Requests arrive after any time: then only the books must be right, not what was told.
     ancient: bool,
     pauses: u32,
@@ -281,6 +300,7 @@ impl<'l> Schedule<'l> {
         let mut config = (*lane.app.config).clone();
         config.parallel_chats = random.pick(&[1, 2, 3, 64]);
         config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
+        config.refunds_per_minute = random.pick(&[2, 2, 3, 20, 20]);
         let ai = random.pick(&[lane.app.ai.clone(), lane.failing_over.clone()]);
         let app = App { config: Arc::new(config), clock: clock.clone(), ai, ..lane.app.clone() };
         let (mut people, mut clients) = (Vec::new(), Vec::new());
@@ -316,17 +336,21 @@ impl<'l> Schedule<'l> {
         let echoes = random.pick(&[0, storm / 2, storm / 2, 40]);
         let refreshes = random.pick(&[10, 10, 10, 10, 10, 60]);
         let one_key = random.percent(20);
+        let failures = random.pick(&[4, 4, 4, 4, 80]);
+        let talks = random.percent(20);
+        let all_count = random.percent(10);
         let mut log = String::new();
         let grants: Vec<_> = people.iter().map(|person| format!("{} has {}", person.name, person.account.granted)).collect();
-        let (limit, per_minute) = (app.config.parallel_chats, app.config.chats_per_minute);
+        let (limit, per_minute, refunds) = (app.config.parallel_chats, app.config.chats_per_minute, app.config.refunds_per_minute);
         let _ = writeln!(
             log,
-            "{}, {limit} chats may wait, {per_minute} a minute, faults {storm} %{}",
+            "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}",
             grants.join(", "),
             if ancient { ", any delay" } else { "" }
         );
         let (tasks, keys) = Default::default();
         let calls_paid = vec![0; people.len()];
+        let conversations = people.iter().map(|person| lane.tables().begin_conversation(&person.id)).map(|id| vec![(id, false)]).collect();
         Self {
             lane,
             random,
@@ -336,11 +360,15 @@ impl<'l> Schedule<'l> {
             clients,
             tasks,
             keys,
+            conversations,
             calls_paid,
             storm,
             echoes,
             refreshes,
             one_key,
+            failures,
+            talks,
+            all_count,
             ancient,
             pauses: 0,
             log,
@@ -431,25 +459,42 @@ impl<'l> Schedule<'l> {
                 What::Refresh { generation }
             }
             _ => match self.random.below(100) {
-                0..78 => {
+                chats if chats < if self.talks { 70 } else { 78 } => {
                     let key = match self.one_key {
+                        _ if self.all_count => None,
                         true => Some("k1".to_owned()),
                         false => self.random.percent(65).then(|| self.random.pick(&["k1", "k1", "k2"]).to_owned()),
                     };
+                    let known = &self.conversations[self.clients[client].person];
+                    // Mostly in the first one, so that its deletion meets a chat that is under way.
+                    let conversation = (self.talks && self.random.percent(80)).then(|| {
+                        let index = if self.random.percent(80) { 0 } else { self.random.below(known.len()) };
+                        (index, known[index].0.clone())
+                    });
                     let message = match (&key, self.random.below(100)) {
-                        (_, 0..4) => "!fail".into(),
+                        (_, fails) if fails < self.failures => "!fail".into(),
                         (_, 4..6) => "!empty".into(),
                         (_, 6..7) => "!hang".into(),
                         (Some(key), 7..17) => format!("{key} other"),
-                        (Some(key), _) => format!("{key} hi"),
+                        // What is asked under a key tells the conversation too.
+                        (Some(key), _) => conversation.as_ref().map_or_else(|| format!("{key} hi"), |(index, _)| format!("{key} in {index}")),
                         (None, _) => format!("hi {}", self.tasks.len()),
                     };
                     let way = match key {
-                        None if self.random.percent(50) => self.call_of(client),
+                        None if self.all_count || self.random.percent(50) => self.call_of(client),
                         _ => self.random.pick(&[Way::Whole, Way::Whole, Way::Streamed]),
                     };
                     let message = if way.counts() { CALL.into() } else { message };
-                    What::Chat { key, message, way }
+                    // Under one key, one message is always sent to one conversation.
+                    let conversation = conversation.filter(|_| !way.counts() && (key.is_none() || message.contains(" in "))).map(|(_, id)| id);
+                    What::Chat { key, message, way, conversation }
+                }
+                70..84 if self.talks => {
+                    let known = &mut self.conversations[self.clients[client].person];
+                    let index = if self.random.percent(80) { 0 } else { self.random.below(known.len()) };
+                    let (id, deleted) = &mut known[index];
+                    *deleted = true;
+                    What::Delete { conversation: id.clone() }
                 }
                 78..84 => What::Balance,
                 _ => What::Sweep,
@@ -480,9 +525,10 @@ impl<'l> Schedule<'l> {
             request
         };
         let (words, running): (String, Pin<Box<dyn Future<Output = Outcome>>>) = match &what {
-            What::Chat { key, message, way } => {
-                let request = ask(json!({ "message": message }), key.as_deref());
-                let words = format!("client {client} of {whose} chats {message:?} under {}, {way:?}", key.as_deref().unwrap_or("no key"));
+            What::Chat { key, message, way, conversation } => {
+                let request = ask(json!({ "message": message, "conversation_id": conversation }), key.as_deref());
+                let place = conversation.as_ref().map_or(String::new(), |_| " in a conversation".into());
+                let words = format!("client {client} of {whose} chats {message:?} under {}, {way:?}{place}", key.as_deref().unwrap_or("no key"));
                 match way {
                     Way::Whole => (words, Box::pin(functions::chat::handle(app, request).map(Outcome::Replied))),
                     way => (words, Box::pin(in_pieces(app, request, *way).map(Outcome::Replied))),
@@ -491,6 +537,10 @@ impl<'l> Schedule<'l> {
             What::Balance => {
                 let request = ask(json!({}), None);
                 (format!("client {client} of {whose} asks for the balance"), Box::pin(functions::balance::handle(app, request).map(Outcome::Replied)))
+            }
+            What::Delete { conversation } => {
+                let (request, conversation) = (ask(json!({}), None), conversation.clone());
+                (format!("client {client} of {whose} deletes a conversation"), Box::pin(delete(app, request, conversation).map(Outcome::Replied)))
             }
             What::Refresh { generation } => {
                 let request = ask(json!({ "refresh": refresh[*generation] }), None);
@@ -701,15 +751,21 @@ impl<'l> Schedule<'l> {
         if packet.body.contains("UsersTable") {
             let tables = self.lane.tables();
             let task = &mut self.tasks[packet.task];
-            let writer = Writer { owner: task.owner.as_deref(), settled_at: task.settled_at };
-            let per_minute = i64::from(self.app.config.chats_per_minute);
+            let number = |mark: &str| text_after(&packet.body, mark).and_then(|number| number.parse().ok());
+            let (reserves_in, releases_in) = (number(r##""#minute":""##), number(r##""#refunds":"r"##));
+            let writer = Writer { owner: task.owner.as_deref(), settled_at: task.settled_at, reserves_in, releases_in };
+            let limits = Limits {
+                chats: i64::from(self.app.config.chats_per_minute),
+                refunds: i64::from(self.app.config.refunds_per_minute),
+                exact: !self.ancient,
+            };
             let mut paid = Vec::new();
             for (index, person) in self.people.iter_mut().enumerate() {
                 if !packet.body.contains(&person.pk) {
                     continue;
                 }
                 if reply.0 == 200 && packet.operation != "GetItem" {
-                    let chats = person.observe(&tables, &writer, now, PRICE, per_minute)?;
+                    let chats = person.observe(&tables, &writer, now, PRICE, &limits)?;
                     paid.extend(chats.into_iter().map(|chat_id| (index, chat_id)));
                 }
                 task.seen.push(person.account.clone());
@@ -724,8 +780,15 @@ impl<'l> Schedule<'l> {
     /// A chat was paid just now: it is durable, its key pays for no other one, and nobody was told that it wouldn't be.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
-        let What::Chat { key, message, way } = &task.what else { return Err("something other than a chat was paid".into()) };
-        let stored = model::chat(&self.lane.tables(), &self.people[person].id, chat_id);
+        let What::Chat { key, message, way, conversation } = &task.what else { return Err("something other than a chat was paid".into()) };
+        let (tables, id) = (self.lane.tables(), &self.people[person].id);
+        let stored = model::chat(&tables, id, chat_id);
+        let (asked_in, kept_in) = (conversation.as_deref().unwrap_or(chat_id), model::conversation_of(&tables, id, chat_id));
+        // A chat whose conversation was deleted meanwhile is paid all the same, and kept outside of any.
+        let expected = model::conversation_stands(&tables, id, asked_in).then(|| asked_in.to_owned());
+        if kept_in != expected {
+            return Err(format!("a chat in {asked_in} is kept in {kept_in:?}, and not in {expected:?}"));
+        }
         if stored.is_none_or(|(stored, answer, cost, _)| stored != *message || answer != format!("You said: {message}") || cost != PRICE) {
             return Err("a chat was paid that isn't stored as it was asked and answered".into());
         }
@@ -736,7 +799,8 @@ impl<'l> Schedule<'l> {
             return Err(format!("a client was told {status} {}, and charged after that", task.code));
         }
         if way.counts() {
-            self.calls_paid[person] += 1;
+            // A request that takes a day finds nothing of its key any more.
+            self.calls_paid[person] += usize::from(now < task.started + 86_400);
             let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
             return if paid <= calls { Ok(()) } else { Err(format!("{} was charged {paid} times for {calls} calls", self.people[person].name)) };
         }
@@ -801,7 +865,16 @@ impl<'l> Schedule<'l> {
             return Err("the store was unavailable without a fault".into());
         }
         match task.what.clone() {
-            What::Chat { key, message, way } => self.judge_chat(id, key.as_deref(), way.counts(), &message, &body),
+            What::Chat { key, message, way, .. } => self.judge_chat(id, key.as_deref(), way.counts(), &message, &body),
+            What::Delete { .. } if status == 202 => Ok(()),
+            What::Delete { ref conversation } if status == 404 => {
+                let deletes = |task: &&Task| matches!(&task.what, What::Delete { conversation: other } if other == conversation);
+                if self.tasks.iter().filter(deletes).count() > 1 || self.tasks[id].faults > 0 {
+                    Ok(())
+                } else {
+                    Err("404 for a conversation that nobody deleted".into())
+                }
+            }
             What::Balance if status == 200 => {
                 let told = body["tokens"].as_i64();
                 let read = task.seen.last().map(|account| account.balance(now));
@@ -816,7 +889,7 @@ impl<'l> Schedule<'l> {
                 self.clients[client].ended = true;
                 Ok(())
             }
-            What::Balance | What::Refresh { .. } if status == 401 || status == 503 => Ok(()),
+            What::Balance | What::Delete { .. } | What::Refresh { .. } if status == 401 || status == 503 => Ok(()),
             other => Err(format!("{status} to {other:?}")),
         }
     }
@@ -865,6 +938,12 @@ impl<'l> Schedule<'l> {
                 if stored != Some((told[0].clone(), told[1].clone(), cost, left)) || told[0] != message {
                     return Err(format!("200 with {body}, but {stored:?} is stored"));
                 }
+                let known = &mut self.conversations[person_index];
+                if let Some(conversation) = body["conversation_id"].as_str()
+                    && !known.iter().any(|(id, _)| id == conversation)
+                {
+                    known.push((conversation.to_owned(), false));
+                }
                 let Some(key) = key else { return Ok(()) };
                 let remembered = self.keys.get_mut(&(person_index, key.to_owned())).ok_or("a key that stands for nothing")?;
                 // A run before the last may still be on its way to its client, and so may a replay that began before the last run did.
@@ -889,6 +968,18 @@ impl<'l> Schedule<'l> {
             // The tokens are held still, or the lease took away the time that the AI was to have.
             (502, "ai_failed") | (504, "ai_timed_out") if task.faults > 0 || now > task.started => Ok(()),
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
+            // It is found out before tokens are taken: once the AI was asked, a chat is paid though its conversation was deleted.
+            (404, "not_found") if task.owner.is_none() => {
+                let What::Chat { conversation, .. } = &task.what else { return Err("404 to no chat".into()) };
+                let deleted = self.conversations[person_index].iter().any(|(id, deleted)| *deleted && conversation.as_ref() == Some(id));
+                if deleted { Ok(()) } else { Err("404 for a conversation that nobody has deleted".into()) }
+            }
+            (429, "too_many_refunds") => {
+                let limit = i64::from(self.app.config.refunds_per_minute);
+                let mut moments = (task.started..now).step_by(60).chain([now]);
+                let closed = moments.any(|at| task.seen.iter().any(|account| account.is_closed_by_refunds(at / 60, limit)));
+                if closed { Ok(()) } else { Err("429, though not too many chats were refunded".into()) }
+            }
             (429, "too_many_chats_this_minute") => {
                 // A call learns who asks, and the key of one that counts, before it takes tokens.
                 let moments: Vec<u64> = (task.started..now).step_by(60).chain([now]).collect();
@@ -947,7 +1038,7 @@ impl<'l> Schedule<'l> {
         let known = self.keys.get(&(person, key.to_owned())).filter(|known| now < known.until);
         let known = known.map(|known| known.message == message);
         let before = self.people[person].account.clone();
-        let probe = self.finish(client, What::Chat { key: Some(key.into()), message, way: Way::Whole }).await?;
+        let probe = self.finish(client, What::Chat { key: Some(key.into()), message, way: Way::Whole, conversation: None }).await?;
         let (status, replayed) = self.tasks[probe].told.unwrap();
         let expected = match known {
             _ if status == 401 => return Ok(()),
@@ -1001,8 +1092,15 @@ async fn in_pieces(app: App, req: Request, way: Way) -> Reply {
     }
 }
 
+/// What the deletion of a conversation comes to.
+async fn delete(app: App, req: Request, conversation: String) -> Reply {
+    let caller = auth::caller(&app, &req).await?;
+    app.store.delete_conversation(&caller, &conversation, app.clock.seconds()).await?;
+    http::accepted(&Value::Null)
+}
+
 fn writes(packet: &Packet) -> bool {
-    packet.operation != "GetItem" && packet.operation != "Scan"
+    !matches!(packet.operation.as_str(), "GetItem" | "BatchGetItem" | "Query" | "Scan")
 }
 
 /// The chat that a release or settle is about; nothing where it is about none.
@@ -1087,7 +1185,9 @@ macro_rules! without {
 }
 
 /// Conditions without which the books would be wrong, or a reply untrue.
-const SABOTAGES: [(&str, Sabotage); 13] = [
+const SABOTAGES: [(&str, Sabotage); 15] = [
+    without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
+    without!("TransactWriteItems", " AND attribute_not_exists(deleted)" => ""),
     without!("UpdateItem", "came < :came" => "attribute_exists(pk)"),
     without!("UpdateItem", "expires_at <= :now OR #key" => "(expires_at <= :now OR attribute_exists(pk)) OR #key"),
     without!("UpdateItem", " AND attribute_not_exists(reservations.#rid)" => ""),

@@ -126,7 +126,7 @@ type Reply = Limited<hyper::body::Incoming>;
 /// A reply that comes whole.
 async fn read(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
     let body = body.collect().await.map_err(|_| Failure::failed("cut off, or over the limit"))?.to_bytes();
-    take(&body, said).map(drop)
+    if take(&body, said)? || !said.is_empty() { Ok(()) } else { Err(Failure::failed("no answer")) }
 }
 
 /// A reply that comes in pieces, whose last one says so.
@@ -137,7 +137,9 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
         let event = event.map_err(|_| Failure::failed("cut off, or no events"))?;
         match event.data.as_deref().map(str::trim) {
             None | Some("") => {}
-            Some("[DONE]") => return Ok(()),
+            // Some servers never say why an answer ends. One that says nothing at all has not answered.
+            Some("[DONE]") if finished || !said.is_empty() => return Ok(()),
+            Some("[DONE]") => break,
             Some(data) => finished |= take(data.as_bytes(), said)?,
         }
     }

@@ -4,6 +4,8 @@
 //! account; [`Store::settle`] turns them into a stored chat, or [`Store::release`] gives them back. At every moment
 //! `granted = tokens + reservations + spent`.
 
+use std::collections::{BTreeMap, HashMap};
+
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
@@ -19,6 +21,7 @@ use super::{
 };
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
+use crate::config::Config;
 use crate::limit::Limit;
 use crate::user::{Account, Role};
 use crate::{Change, Error, Result, Tokens};
@@ -26,17 +29,20 @@ use crate::{Change, Error, Result, Tokens};
 /// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve can still be on its way.
 const CLOSED: u64 = 60;
 
-/// How many outdated closed ids one settle removes: an expression has 4 KB at most.
-const OUTDATED: usize = 20;
+/// How many outdated closed ids one write removes: an expression has 4 KB at most.
+const OUTDATED: usize = 60;
 
-/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated closed id, other dead reservations, an
-/// account that counts no minutes yet.
-const CLEARINGS: u32 = 4;
+/// How many closed ids an account may have when a chat begins. They take 90 KB of the 400 that an item may have.
+const MOST_CLOSED: usize = 2000;
+
+/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated closed id, too many outdated closed ids, other
+/// dead reservations, an account that counts no minutes yet.
+const CLEARINGS: u32 = 5;
 
 /// On what condition a reserve takes tokens: the account admits the caller and has enough, this reservation is a new one, and no limit is reached.
 const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
-    AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit \
+    AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
 
 /// On what condition an adjustment is made: the account stands, has what is taken, and isn't granted too much.
@@ -46,6 +52,9 @@ const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= 
 /// The seconds in which the chats of an account are counted together.
 const MINUTE: u64 = 60;
 
+/// The most minutes that a function takes.
+const LONGEST: u64 = 15;
+
 /// How many chats an account may have.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
@@ -53,6 +62,71 @@ pub struct ChatLimits {
     pub parallel: u32,
     /// Begun in one minute.
     pub per_minute: u32,
+    /// Refunded in one minute.
+    pub refunds: u32,
+}
+
+impl ChatLimits {
+    /// The limits that the settings name.
+    pub fn of(config: &Config) -> Self {
+        Self { parallel: config.parallel_chats, per_minute: config.chats_per_minute, refunds: config.refunds_per_minute }
+    }
+
+    /// The minutes whose refunds can close the minute `now`, this one first. When the last chat of a minute is admitted, fewer refunds than the
+    /// limit are counted, and at most `parallel` chats are under way.
+    fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
+        let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
+        (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
+    }
+
+    /// How many refunds these minutes may have together.
+    fn refunds_in(self, minutes: u64) -> u64 {
+        minutes.saturating_mul(self.refunds.into())
+    }
+}
+
+/// How many chats of an account were refunded in which minute, each with what the minutes before had over their limit.
+///
+/// A minute with `c` refunds uses up its own limit and that of the minutes after it until all are covered. On average no more than the limit are
+/// refunded in a minute, although all chats under way when it is reached may still fail.
+#[derive(Clone, Debug, Default)]
+struct Refunds(BTreeMap<u64, u32>);
+
+impl Refunds {
+    fn of(account: &Account) -> Self {
+        let counted = |(key, count): (&String, &u32)| Some((key.strip_prefix(REFUNDS)?.parse().ok()?, *count));
+        Self(account.minutes.iter().flatten().filter_map(counted).collect())
+    }
+
+    fn in_minute(&self, minute: u64) -> Option<u32> {
+        self.0.get(&minute).copied()
+    }
+
+    /// What the minutes before this one have over their limits.
+    fn carried_to(&self, minute: u64, limits: ChatLimits) -> u64 {
+        let over = |(of, count): (&u64, &u32)| u64::from(*count).saturating_sub(limits.refunds_in(minute - of));
+        self.0.range(..minute).map(over).max().unwrap_or(0)
+    }
+
+    /// The first minute from `now` on in which a chat may begin.
+    fn open_from(&self, now: u64, limits: ChatLimits) -> u64 {
+        let relevant =
+            limits.refund_minutes(now).filter_map(|minute| Some(minute + u64::from(self.in_minute(minute)?) / u64::from(limits.refunds.max(1))));
+        relevant.max().unwrap_or(now).max(now)
+    }
+
+    /// The keys of the minutes that no longer count at `now`.
+    fn over(&self, now: u64, limits: ChatLimits) -> impl Iterator<Item = String> {
+        let is_over = move |(of, count): &(&u64, &u32)| u64::from(**count) <= limits.refunds_in(now - **of);
+        self.0.range(..now).filter(is_over).map(|(minute, _)| refunds_key(*minute))
+    }
+}
+
+/// How the keys of refunds begin among the minutes of an account.
+const REFUNDS: &str = "r";
+
+fn refunds_key(minute: u64) -> String {
+    format!("{REFUNDS}{minute}")
 }
 
 /// Everything that a reservation is, fixed before the first send.
@@ -75,6 +149,8 @@ pub struct Hold {
     begun: (u64, u32),
     /// Minutes that are over: whoever settles or releases next removes them.
     minutes_over: Vec<String>,
+    /// The refunds before it.
+    refunds: Refunds,
 }
 
 impl Hold {
@@ -93,6 +169,7 @@ impl Hold {
             outdated: Vec::new(),
             begun: (0, 0),
             minutes_over: Vec::new(),
+            refunds: Refunds::default(),
         }
     }
 
@@ -102,6 +179,12 @@ impl Hold {
         let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
         let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
         Self { rid: key_id.to_owned(), reservation, record: Some(record), ..self }
+    }
+
+    /// The same, but the idempotency key is not recorded.
+    #[must_use]
+    pub fn unrecorded(self) -> Self {
+        Self { record: None, ..self }
     }
 
     /// The same for a settle that differs from the one before, which was refused.
@@ -150,6 +233,8 @@ pub enum Settled {
     TooLate,
     /// Its conversation was deleted meanwhile: it is not stored, and the tokens are still held.
     NoConversation,
+    /// Its idempotency key has a record already: it is not stored, and the tokens are still held.
+    KeyUsed,
 }
 
 /// What became of an adjustment.
@@ -190,6 +275,12 @@ enum Refusal {
     Limit,
     /// As many chats have begun in this minute as may.
     Minute,
+    /// As many chats have been refunded as may. The next one may begin in this minute.
+    Refunds(u64),
+    /// As many ids are closed as may be, until this second or later.
+    Crammed(u64),
+    /// As many ids are closed as may be, and some are over.
+    CrammedWithOutdated,
     /// The account is from before minutes were counted.
     Uncounted,
     /// Nothing of this holds any more: the account has changed since.
@@ -204,7 +295,11 @@ impl Store {
 
     /// The account with this key of a name, strongly consistent.
     pub async fn account_by_key(&self, name_key: &str) -> Result<Option<Account>> {
-        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(account_key(name_key)));
+        self.account_at(&account_key(name_key)).await
+    }
+
+    async fn account_at(&self, pk: &str) -> Result<Option<Account>> {
+        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
@@ -222,19 +317,19 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],
-    /// [`Error::KeyRunning`] and [`Error::KeyReused`]; after each of them nothing was taken.
+    /// [`Error::TooManyRefunds`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after each of them nothing was taken.
     pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limits: ChatLimits, now: u64) -> Result<Reserved> {
         let mut cleared = 0;
         let mut patience = Patience::new();
         loop {
             let refused = match self.try_reserve(caller, hold, limits, now).await? {
-                Ok(account) => return Ok(hold.taken_from(&account, now)),
+                Ok(account) => return Ok(hold.taken_from(&account, limits, now)),
                 Err(Some(account)) => Some(account),
                 // Where the refusal came without the item, a read tells.
                 Err(None) => self.account_by_key(&caller.name).await?,
             };
             match refusal(refused.as_ref(), caller, hold, limits, now) {
-                Refusal::Ours => return Ok(hold.taken_from(refused.as_ref().ok_or(Error::InvalidToken)?, now)),
+                Refusal::Ours => return Ok(hold.taken_from(refused.as_ref().ok_or(Error::InvalidToken)?, limits, now)),
                 Refusal::Identity => return Err(Error::InvalidToken),
                 Refusal::KeyReused => return Err(Error::KeyReused),
                 Refusal::KeyRunning(seconds) => return Err(Error::KeyRunning { seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5) }),
@@ -245,8 +340,11 @@ impl Store {
                 }
                 Refusal::Expired(expired) if cleared < CLEARINGS => {
                     cleared += 1;
-                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation, None, &[])))
-                        .await?;
+                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation))).await?;
+                }
+                Refusal::CrammedWithOutdated if cleared < CLEARINGS => {
+                    cleared += 1;
+                    self.keep_closed(hold, refused.as_ref().map(|account| &account.closed), now).await?;
                 }
                 Refusal::Uncounted if cleared < CLEARINGS => {
                     cleared += 1;
@@ -254,6 +352,11 @@ impl Store {
                 }
                 Refusal::Limit => return Err(Error::TooManyChats(Limit::at_once("parallel-chats", limits.parallel))),
                 Refusal::Minute => return Err(Error::TooManyChatsThisMinute(chats_a_minute(limits, limits.per_minute, now))),
+                Refusal::Crammed(until) => {
+                    let limit = chats_a_minute(limits, limits.per_minute, now);
+                    return Err(Error::TooManyChatsThisMinute(Limit { reset: until.saturating_sub(now).max(1), ..limit }));
+                }
+                Refusal::Refunds(minute) => return Err(Error::TooManyRefunds(refunds_a_minute(limits, minute, now))),
                 Refusal::Tokens => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
                 _ if patience.lasts().await => {}
                 _ => return Err(Error::Unavailable("a reserve was refused without a reason that lasts".into())),
@@ -276,6 +379,26 @@ impl Store {
         applied(send(|| update.clone().send()).await).map(drop)
     }
 
+    /// Replaces the closed ids, which are `closed`, by those that are not over yet.
+    async fn keep_closed(&self, hold: &Hold, closed: Option<&BTreeMap<String, u64>>, now: u64) -> Result<()> {
+        let Some(closed) = closed else { return Ok(()) };
+        let map = |kept: &dyn Fn(u64) -> bool| {
+            let kept = closed.iter().filter(|(_, until)| kept(**until)).map(|(id, until)| (id.clone(), n(until)));
+            AttributeValue::M(kept.collect())
+        };
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(&hold.account))
+            .update_expression("SET closed = :kept")
+            .condition_expression("id = :id AND closed = :closed")
+            .expression_attribute_values(":id", s(&hold.user_id))
+            .expression_attribute_values(":closed", map(&|_| true))
+            .expression_attribute_values(":kept", map(&|until| until > now));
+        applied(send(|| update.clone().send()).await).map(drop)
+    }
+
     /// Gives an account from before minutes were counted the map that they are counted in.
     async fn begin_counting(&self, hold: &Hold) -> Result<()> {
         let update = self
@@ -293,18 +416,24 @@ impl Store {
     /// Sends the reserve: the account after it, or the one that refused it where the reply held one.
     async fn try_reserve(&self, caller: &AccessToken, hold: &mut Hold, limits: ChatLimits, now: u64) -> Result<Result<Account, Option<Account>>> {
         let attempts = Attempts::default();
-        let update = self
-            .client
-            .update_item()
+        let mut condition = String::from(RESERVES);
+        let mut update = self.client.update_item();
+        for (back, of) in (0_u64..).zip(limits.refund_minutes(minute(now))) {
+            let (name, most) = (format!("#r{back}"), format!(":r{back}"));
+            condition.push_str(&format!(" AND (attribute_not_exists(minutes.{name}) OR minutes.{name} < {most})"));
+            update = update.expression_attribute_names(name, refunds_key(of)).expression_attribute_values(most, n(limits.refunds_in(back + 1)));
+        }
+        let update = update
             .table_name(&self.tables.users)
             .key("pk", s(&hold.account))
             .update_expression(
                 "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one",
             )
-            .condition_expression(RESERVES)
+            .condition_expression(&condition)
             .expression_attribute_names("#rid", &hold.rid)
             .expression_attribute_names("#session", &caller.session)
+            .expression_attribute_values(":most_closed", n(MOST_CLOSED))
             .expression_attribute_values(":cost", n(hold.reservation.cost))
             .expression_attribute_values(":reservation", AttributeValue::M(to_item(&hold.reservation)?))
             .expression_attribute_values(":expires", n(hold.reservation.expires_at))
@@ -323,7 +452,7 @@ impl Store {
         #[cfg(feature = "seeded-bugs")]
         let update = match self.has(Bug::DeductWithoutGuard) {
             true => update
-                .condition_expression(RESERVES.replace(" AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid)", "")),
+                .condition_expression(condition.replace(" AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid)", "")),
             false => update,
         };
         let sent = send(|| update.clone().customize().interceptor(attempts.clone()).send()).await;
@@ -358,6 +487,7 @@ impl Store {
         ];
         let conversation_at = writes.len();
         writes.extend(self.converse(chat)?);
+        let record_at = writes.len();
         writes.extend(hold.record.as_ref().map(|record| self.remember(record, now)).transpose()?);
         #[cfg(feature = "seeded-bugs")]
         if self.has(Bug::ReplyBeforeSettling) {
@@ -372,6 +502,7 @@ impl Store {
             Transaction::Refused(reasons) if chat.conversation.is_some() && Transaction::refused(&reasons, conversation_at).is_some() => {
                 Ok(Settled::NoConversation)
             }
+            Transaction::Refused(reasons) if hold.record.is_some() && Transaction::refused(&reasons, record_at).is_some() => Ok(Settled::KeyUsed),
             Transaction::Refused(_) => Ok(Settled::TooLate),
         }
     }
@@ -418,50 +549,72 @@ impl Store {
         Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
     }
 
-    /// Gives back the tokens of a chat that got no answer. Released twice, it acts once.
-    pub async fn release(&self, hold: &Hold, now: u64) -> Result<()> {
-        let closed = hold.sent_again.then_some(now + CLOSED);
-        self.give_back(&hold.account, &hold.user_id, &hold.rid, &hold.reservation, closed, &hold.minutes_over).await
+    /// Gives back the tokens of a chat that got no answer, and counts that. Released twice, it acts once.
+    pub async fn release(&self, hold: &Hold, limits: ChatLimits, now: u64) -> Result<()> {
+        let mut refunds = hold.refunds.clone();
+        let mut patience = Patience::new();
+        loop {
+            let mut returning = Returning::of(&hold.account, &hold.user_id, &hold.rid, &hold.reservation);
+            if hold.sent_again {
+                returning.close(now + CLOSED);
+            }
+            returning.remove("closed", &hold.outdated);
+            returning.remove("minutes", &hold.minutes_over);
+            returning.count(&refunds, hold.begun.0, limits, minute(now));
+            let refused = match self.try_give_back(returning).await? {
+                Ok(()) => return Ok(()),
+                Err(Some(account)) => account,
+                // Where the refusal came without the item, a read tells.
+                Err(None) => match self.account_at(&hold.account).await? {
+                    Some(account) => account,
+                    None => return Ok(()),
+                },
+            };
+            let is_held = refused.id == hold.user_id && refused.reservations.get(&hold.rid).is_some_and(|held| held.owner == hold.reservation.owner);
+            if !is_held {
+                return Ok(());
+            }
+            // Others were refunded in the minute before since the reserve, which showed fewer.
+            refunds = Refunds::of(&refused);
+            if !patience.lasts().await {
+                return Err(Error::Unavailable("a release was refused without a reason that lasts".into()));
+            }
+        }
     }
 
-    /// On condition that this very reservation stands: the id of its chat is compared, so that one that was released and made anew
-    /// under the same id isn't touched.
-    pub(super) async fn give_back(
-        &self,
-        account: &str,
-        user_id: &str,
-        rid: &str,
-        reservation: &Reservation,
-        closed: Option<u64>,
-        minutes_over: &[String],
-    ) -> Result<()> {
-        let mut remove = String::from(" REMOVE reservations.#rid");
-        let mut set = String::from("SET tokens = tokens + reservations.#rid.#cost");
-        let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
-        if let Some(until) = closed {
-            set.push_str(", closed.#rid = :closed");
-            update = update.expression_attribute_values(":closed", n(until));
-        }
-        for (name, key) in also(&mut remove, "minutes", minutes_over) {
-            update = update.expression_attribute_names(name, key);
-        }
-        let update = update
-            .update_expression(set + &remove)
-            .condition_expression("id = :id AND reservations.#rid.#owner = :owner")
-            .expression_attribute_names("#rid", rid)
-            .expression_attribute_names("#cost", "cost")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":id", s(user_id))
-            .expression_attribute_values(":owner", s(&reservation.owner));
+    /// Gives back the tokens of a reservation whose lease is over. Given back twice, they come back once.
+    pub(super) async fn give_back(&self, account: &str, user_id: &str, rid: &str, reservation: &Reservation) -> Result<()> {
+        self.try_give_back(Returning::of(account, user_id, rid, reservation)).await.map(drop)
+    }
+
+    /// Sends it: where it is refused, the account that refused it, where the reply held one.
+    async fn try_give_back(&self, returning: Returning<'_>) -> Result<Result<(), Option<Account>>> {
         #[cfg(feature = "seeded-bugs")]
-        let update = match self.has(Bug::RefundUnconditionally) {
-            true => update
-                .update_expression(format!("SET tokens = tokens + :cost{}{remove}", closed.map_or("", |_| ", closed.#rid = :closed")))
-                .condition_expression("id = :id AND (attribute_not_exists(reservations.#rid.#owner) OR reservations.#rid.#cost <> :owner)")
-                .expression_attribute_values(":cost", n(reservation.cost)),
-            false => update,
+        let cost = returning.cost;
+        let Returning { account, set, remove, condition, names, values, .. } = returning;
+        #[cfg(feature = "seeded-bugs")]
+        let (set, condition, values) = match self.has(Bug::RefundUnconditionally) {
+            true => (
+                set.replace("reservations.#rid.#cost", ":cost"),
+                condition.replace(HELD, "(attribute_not_exists(reservations.#rid.#owner) OR reservations.#rid.#cost <> :owner)"),
+                values.into_iter().chain([(":cost".to_owned(), n(cost))]).collect(),
+            ),
+            false => (set, condition, values),
         };
-        applied(send(|| update.clone().send()).await).map(drop)
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(account))
+            .update_expression(set + &remove)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
+            .return_values_on_condition_check_failure(AllOld);
+        match send(|| update.clone().send()).await {
+            Ok(_) => Ok(Ok(())),
+            Err(error) => Ok(Err(refused_item(error)?.map(from_item).transpose()?)),
+        }
     }
 
     /// Gives or takes tokens and writes the ledger row that says why, in one transaction. The same adjustment sent again acts once.
@@ -509,9 +662,10 @@ impl Store {
         writes.extend(record.as_ref().map(|record| self.remember(record, now)).transpose()?);
 
         let mut cleared = false;
+        let mut sent_again = false;
         let mut patience = Patience::new();
         loop {
-            if matches!(self.transact(writes.clone(), &entry.entry_id).await?, Transaction::Applied) {
+            if matches!(self.transact_watched(writes.clone(), &entry.entry_id, &mut sent_again).await?, Transaction::Applied) {
                 return Ok(Adjusted::Applied);
             }
             // If a copy of this very adjustment was applied, its row stands: read last, so that no balance is judged that the copy made.
@@ -535,26 +689,38 @@ impl Store {
                 _ => None,
             };
             if let Some(refused) = refused {
-                // No copy that is still on its way may make this untrue.
-                self.close(&account, &entry.user_id, &entry.entry_id, now + CLOSED).await?;
+                // No copy that is still on its way may make this untrue. Where none can be, the next write may remove the id.
+                let until = if sent_again { now + CLOSED } else { now };
+                self.close(&standing, &entry.entry_id, until, now).await?;
                 return Ok(if self.has_entry(&entry.user_id, &entry.entry_id).await? { Adjusted::Applied } else { refused });
             }
             if standing.tokens < taken && !cleared {
                 cleared = true;
                 let expired = standing.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
-                try_join_all(expired.map(|(rid, reservation)| self.give_back(&account, &entry.user_id, rid, reservation, None, &[]))).await?;
+                try_join_all(expired.map(|(rid, reservation)| self.give_back(&account, &entry.user_id, rid, reservation))).await?;
             } else if !patience.lasts().await {
                 return Err(Error::Unavailable("an adjustment was refused without a reason that lasts".into()));
             }
         }
     }
 
-    /// Has the account refuse whatever still comes under this id, until a minute has passed and somebody clears it away.
-    async fn close(&self, account: &str, user_id: &str, id: &str, until: u64) -> Result<()> {
-        let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(account));
-        let update = update.update_expression("SET closed.#id = :until").condition_expression("id = :user AND attribute_not_exists(closed.#id)");
-        let update = update.expression_attribute_names("#id", id).expression_attribute_values(":user", s(user_id));
-        let update = update.expression_attribute_values(":until", n(until));
+    /// Has the account refuse whatever still comes under this id, until the second `until` has come and another write removes it; removes those
+    /// that were over before.
+    async fn close(&self, account: &Account, id: &str, until: u64, now: u64) -> Result<()> {
+        let mut remove = String::new();
+        let mut outdated = outdated(account, now);
+        outdated.retain(|other| other != id);
+        let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(&account.pk));
+        for (name, key) in also(&mut remove, "closed", &outdated) {
+            update = update.expression_attribute_names(name, key);
+        }
+        let remove = if remove.is_empty() { remove } else { format!(" REMOVE {}", remove.trim_start_matches(", ")) };
+        let update = update
+            .update_expression(format!("SET closed.#id = :until{remove}"))
+            .condition_expression("id = :user AND (attribute_not_exists(closed.#id) OR closed.#id < :until)")
+            .expression_attribute_names("#id", id)
+            .expression_attribute_values(":user", s(&account.id))
+            .expression_attribute_values(":until", n(until));
         applied(send(|| update.clone().send()).await).map(drop)
     }
 
@@ -565,16 +731,94 @@ impl Store {
 }
 
 impl Hold {
-    fn taken_from(&mut self, account: &Account, now: u64) -> Reserved {
+    fn taken_from(&mut self, account: &Account, limits: ChatLimits, now: u64) -> Reserved {
         self.tokens_left = account.balance(now);
         self.name.clone_from(&account.name);
-        let outdated = account.closed.iter().filter(|(_, until)| **until <= now);
-        self.outdated = outdated.map(|(rid, _)| rid.clone()).take(OUTDATED).collect();
+        self.outdated = outdated(account, now);
+        self.refunds = Refunds::of(account);
         self.begun = (minute(now), account.chats_in(minute(now)));
         let over = account.minutes.iter().flat_map(|minutes| minutes.keys()).filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
-        self.minutes_over = over.take(OUTDATED).cloned().collect();
+        self.minutes_over = over.cloned().chain(self.refunds.over(minute(now), limits)).take(OUTDATED).collect();
         Reserved::Held
     }
+}
+
+/// On what condition a reservation is its owner's: the id of its chat is compared, so that one that was released and made again under the same id
+/// isn't touched.
+const HELD: &str = "reservations.#rid.#owner = :owner";
+
+/// The write that gives a reservation's tokens back, and what it does besides.
+struct Returning<'a> {
+    account: &'a str,
+    #[cfg(feature = "seeded-bugs")]
+    cost: Tokens,
+    set: String,
+    remove: String,
+    condition: String,
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+impl<'a> Returning<'a> {
+    fn of(account: &'a str, user_id: &str, rid: &str, reservation: &Reservation) -> Self {
+        let names = [("#rid", rid), ("#cost", "cost"), ("#owner", "owner")];
+        let values = [(":id", s(user_id)), (":owner", s(&reservation.owner))];
+        Self {
+            account,
+            #[cfg(feature = "seeded-bugs")]
+            cost: reservation.cost,
+            set: "SET tokens = tokens + reservations.#rid.#cost".into(),
+            remove: " REMOVE reservations.#rid".into(),
+            condition: format!("id = :id AND {HELD}"),
+            names: names.map(|(name, key)| (name.to_owned(), key.to_owned())).into(),
+            values: values.map(|(name, value)| (name.to_owned(), value)).into(),
+        }
+    }
+
+    /// Leaves the reservation's id closed.
+    fn close(&mut self, until: u64) {
+        self.set.push_str(", closed.#rid = :closed");
+        self.values.insert(":closed".into(), n(until));
+    }
+
+    /// Removes these keys of a map of the account.
+    fn remove(&mut self, map: &str, keys: &[String]) {
+        self.names.extend(also(&mut self.remove, map, keys).into_iter().map(|(name, key)| (name, key.clone())));
+    }
+
+    /// Counts it as a refund of the minute `now`. The first one of a minute begins with what is left over from those before, which were as in
+    /// `refunds` when the chat began in the minute `begun`: that is a condition.
+    fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
+        self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
+        self.names.insert("#refunds".into(), refunds_key(now));
+        self.values.extend([(":carried".into(), n(refunds.carried_to(now, limits))), (":one".into(), n(1))]);
+        if refunds.in_minute(now).is_some() {
+            return;
+        }
+        self.condition.push_str(" AND (attribute_exists(minutes.#refunds)");
+        let mut joint = " OR ";
+        // A release of the minute before `begun` may have come late.
+        let since = begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
+        for (index, before) in (since..now).enumerate() {
+            let (name, value) = (format!("#before{index}"), format!(":before{index}"));
+            self.condition.push_str(joint);
+            match refunds.in_minute(before) {
+                Some(count) => {
+                    self.condition.push_str(&format!("minutes.{name} = {value}"));
+                    self.values.insert(value, n(count));
+                }
+                None => self.condition.push_str(&format!("attribute_not_exists(minutes.{name})")),
+            }
+            self.names.insert(name, refunds_key(before));
+            joint = " AND ";
+        }
+        self.condition.push(')');
+    }
+}
+
+/// Closed ids of the account that are over, as many as one write removes.
+fn outdated(account: &Account, now: u64) -> Vec<String> {
+    account.closed.iter().filter(|(_, until)| **until <= now).map(|(id, _)| id.clone()).take(OUTDATED).collect()
 }
 
 /// The key of the account with this key of a name.
@@ -602,6 +846,11 @@ fn chats_a_minute(limits: ChatLimits, begun: u32, now: u64) -> Limit {
     Limit { name: "chats", most, window: Some(MINUTE), left: most.saturating_sub(begun), reset: MINUTE - now % MINUTE }
 }
 
+fn refunds_a_minute(limits: ChatLimits, open_from: u64, now: u64) -> Limit {
+    let reset = (open_from * MINUTE).saturating_sub(now).max(1);
+    Limit { name: "refunds", most: limits.refunds, window: Some(MINUTE), left: 0, reset }
+}
+
 /// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call learns nothing else, and
 /// "not enough tokens" wins over "too many", of which the one that lasts longer wins.
 fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limits: ChatLimits, now: u64) -> Refusal {
@@ -626,8 +875,16 @@ fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limits:
     }
     let poor = account.tokens < hold.reservation.cost;
     let crowded = account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
-    if !poor && account.chats_in(minute(now)) >= limits.per_minute {
-        return Refusal::Minute;
+    if !poor {
+        match Refunds::of(account).open_from(minute(now), limits) {
+            open if open > minute(now) => return Refusal::Refunds(open),
+            _ if account.chats_in(minute(now)) >= limits.per_minute => return Refusal::Minute,
+            _ => {}
+        }
+        if account.closed.len() >= MOST_CLOSED {
+            let first = account.closed.values().min().copied().unwrap_or(now);
+            return if first <= now { Refusal::CrammedWithOutdated } else { Refusal::Crammed(first) };
+        }
     }
     if !poor && !crowded {
         return if account.minutes.is_some() { Refusal::Changed } else { Refusal::Uncounted };

@@ -67,7 +67,7 @@ impl Store {
         let Some(account) = get.consistent_read(true).send().await?.item.map(from_item::<Account>).transpose()? else { return Ok(0) };
         let (expired, live): (Vec<_>, Vec<_>) = account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
         for (rid, reservation) in &expired {
-            self.give_back(pk, &account.id, rid, reservation, None, &[]).await?;
+            self.give_back(pk, &account.id, rid, reservation).await?;
         }
         let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(pk));
         let update = update.expression_attribute_values(":due", n(due));

@@ -195,6 +195,16 @@ impl Case<Paying> {
             wrong.push(format!("the AI was asked {asked} times"));
         }
 
+        let refunds = account.minutes.iter().flatten().filter(|(minute, _)| minute.starts_with('r'));
+        let refunds = usize::try_from(refunds.map(|(_, refunds)| *refunds).sum::<u32>()).unwrap();
+        let of_release = |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens held");
+        let least = if moment == "after the request" { self.replies.iter().filter(of_release).count() } else { 0 };
+        // A copy of a reserve and of its release is a refund more.
+        let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) { usize::MAX } else { failed };
+        if !(least..=most).contains(&refunds) {
+            wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
+        }
+
         let open = self.replies.iter().filter(|reply| reply.is_unknown() || reply.detail().contains("tokens held")).count();
         // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes back.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));

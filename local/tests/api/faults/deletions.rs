@@ -131,7 +131,7 @@ const LASTS: u64 = u32::MAX as u64;
 const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 
 /// What each of them has: chats, and enough of other things for a second batch.
-const LIMITS: ChatLimits = ChatLimits { parallel: 64, per_minute: 64 };
+const LIMITS: ChatLimits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
 const CHATS: usize = 1;
 const TITLES: usize = 25;
 const SESSIONS: usize = 1;

@@ -36,7 +36,7 @@ impl Scenario for Sweep {
         let proxy = Proxy::start(&dynamo.url).await;
         let lane = proxy.lane();
         let app = stand.app("sweep", &lane);
-        let limits = ChatLimits { parallel: 64, per_minute: 64 };
+        let limits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
         for (name, leases) in PEOPLE {
             let (account, session) = open(&app, name, "no hash of any password", None).await;
             let caller = AccessToken::of(&account, &session, session.ends);

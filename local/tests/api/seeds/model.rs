@@ -46,6 +46,8 @@ pub struct Account {
     pub closed: BTreeSet<String>,
     /// How many chats began in which minute.
     pub minutes: BTreeMap<String, i64>,
+    /// How many chats were refunded in which minute, with what those before had over.
+    pub refunds: BTreeMap<u64, i64>,
     /// Whether the index due names it.
     pub due: bool,
 }
@@ -58,10 +60,13 @@ impl Account {
             let expires_at = number(&held, "expires_at").unsigned_abs();
             (rid, Held { cost: number(&held, "cost"), owner: text(&held, "owner"), expires_at })
         });
+        let minutes = map(&item, "minutes");
+        let counted: Vec<_> = minutes.keys().map(|minute| (minute.clone(), number(&minutes, minute))).collect();
         Self {
             held: held.collect(),
             closed: map(&item, "closed").into_keys().collect(),
-            minutes: map(&item, "minutes").keys().map(|minute| (minute.clone(), number(&map(&item, "minutes"), minute))).collect(),
+            minutes: counted.iter().filter(|(minute, _)| !minute.starts_with('r')).cloned().collect(),
+            refunds: counted.iter().filter_map(|(minute, count)| Some((minute.strip_prefix('r')?.parse().unwrap(), *count))).collect(),
             tokens: number(&item, "tokens"),
             granted: number(&item, "granted"),
             spent: number(&item, "spent"),
@@ -72,6 +77,17 @@ impl Account {
     /// How many chats began in the minute of the second `at`.
     pub fn chats_in_minute_of(&self, at: u64) -> i64 {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
+    }
+
+    /// Whether no chat may begin in a minute, since so many were refunded in it or before.
+    pub fn is_closed_by_refunds(&self, minute: u64, limit: i64) -> bool {
+        self.refunds.range(..=minute).any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
+    }
+
+    /// What the minutes before this one have over their limits.
+    fn carried_to(&self, minute: u64, limit: i64) -> i64 {
+        let over = self.refunds.range(..minute).map(|(of, count)| count - limit * i64::try_from(minute - of).unwrap());
+        over.max().unwrap_or(0).max(0)
     }
 
     /// What can be spent at `now`.
@@ -105,6 +121,20 @@ pub struct Writer<'w> {
     pub owner: Option<&'w str>,
     /// The second at which it sent its settle first.
     pub settled_at: Option<u64>,
+    /// The minute that its write counts a chat in, if it does.
+    pub reserves_in: Option<u64>,
+    /// The minute that its write counts a refund in, if it does.
+    pub releases_in: Option<u64>,
+}
+
+/// How many chats an account may have.
+pub struct Limits {
+    /// Begun in a minute.
+    pub chats: i64,
+    /// Refunded in a minute.
+    pub refunds: i64,
+    /// Whether no request comes later than the protocol expects, so that refunds are carried from minute to minute without a loss.
+    pub exact: bool,
 }
 
 impl Person {
@@ -117,7 +147,7 @@ impl Person {
 
     /// Looks at the account after a write, and says what about it can't be: the state, or the way there. Gives the ids of the
     /// chats that the write paid.
-    pub fn observe(&mut self, tables: &Tables, writer: &Writer<'_>, now: u64, price: i64, per_minute: i64) -> Result<Vec<String>, String> {
+    pub fn observe(&mut self, tables: &Tables, writer: &Writer<'_>, now: u64, price: i64, limits: &Limits) -> Result<Vec<String>, String> {
         let (before, rows_before) = (self.account.clone(), self.ledger.clone());
         let after = Account::read(tables, &self.pk);
         if after == before {
@@ -186,13 +216,39 @@ impl Person {
         let counted: i64 = after.minutes.iter().map(|(minute, chats)| chats - before.minutes.get(minute).copied().unwrap_or(0)).sum();
         let gone = |minute: &String| !after.minutes.contains_key(minute);
         let too_early = before.minutes.keys().filter(|minute| gone(minute)).any(|minute| minute.parse::<u64>().unwrap() >= now / 60);
-        if counted != i64::try_from(began).unwrap() || too_early || after.minutes.values().any(|chats| *chats > per_minute) {
+        if counted != i64::try_from(began).unwrap() || too_early || after.minutes.values().any(|chats| *chats > limits.chats) {
             return Err(format!("{name}: chats are counted wrongly: {before:?}, then {after:?}"));
         }
+        self.refunds_are_counted(&before, &after, writer, now, limits)?;
         if (after.tokens, after.spent, after.granted) != (tokens, spent, before.granted) {
             return Err(format!("{name}: tokens moved without a reservation: {before:?}, then {after:?}"));
         }
         Ok(paid)
+    }
+
+    /// Every chat that its own function gave back is counted once, in one minute; as long as too many are, none begins.
+    fn refunds_are_counted(&self, before: &Account, after: &Account, writer: &Writer<'_>, now: u64, limits: &Limits) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("{}: {what}: {before:?}, then {after:?}", self.name));
+        if let Some(minute) = writer.reserves_in
+            && after.held.len() > before.held.len()
+            && before.is_closed_by_refunds(minute, limits.refunds)
+        {
+            return wrong("a chat began though too many were refunded");
+        }
+        let mut expected = before.refunds.clone();
+        if let Some(minute) = writer.releases_in {
+            let carried = before.carried_to(minute, limits.refunds);
+            *expected.entry(minute).or_insert(carried) += 1;
+        }
+        let lost = |(minute, count): (&u64, &i64)| match after.refunds.get(minute) {
+            Some(counted) if limits.exact => counted != count,
+            Some(counted) => counted > count,
+            None => *count > limits.refunds * (now / 60).saturating_sub(*minute).cast_signed(),
+        };
+        if expected.iter().any(lost) || after.refunds.keys().any(|minute| !expected.contains_key(minute)) {
+            return wrong("refunds are counted wrongly");
+        }
+        Ok(())
     }
 
     /// `granted` and `spent` are the ledger's sums, and a chat has one row.
@@ -221,6 +277,18 @@ impl Person {
         let rows = tables.ledger(&self.id);
         rows.into_iter().map(|row| (text(&row, "entry_id"), Row { amount: number(&row, "amount"), kind: text(&row, "kind") })).collect()
     }
+}
+
+/// The conversation that a chat is stored in, if it is in one.
+pub fn conversation_of(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
+    let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
+    Some(text(&item, "conversation")).filter(|id| !id.is_empty())
+}
+
+/// Whether a conversation stands.
+pub fn conversation_stands(tables: &Tables, user_id: &str, id: &str) -> bool {
+    let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", &format!("c#{id}"))]);
+    item.is_some_and(|item| !item.contains_key("deleted"))
 }
 
 /// What a chat is stored as: message, answer, cost and balance.

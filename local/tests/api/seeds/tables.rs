@@ -55,6 +55,7 @@ impl Tables {
                 "PutItem" => reply(body, |request| database.put_item(request)),
                 "UpdateItem" => reply(body, |request| database.update_item(request)),
                 "DeleteItem" => reply(body, |request| database.delete_item(request)),
+                "BatchGetItem" => reply(body, |request| database.batch_get_item(request)),
                 "Query" => reply(body, |request| database.query(request)),
                 "Scan" => reply(body, |request| database.scan(request)),
                 "TransactWriteItems" => reply(body, |request| database.transact_write_items(request)),
@@ -76,6 +77,17 @@ impl Tables {
         let key: serde_json::Map<_, _> = key.iter().map(|(name, value)| ((*name).to_owned(), json!({ "S": value }))).collect();
         let reply = self.call("GetItem", &json!({ "TableName": table, "Key": key, "ConsistentRead": true }));
         serde_json::from_value(reply["Item"].clone()).unwrap()
+    }
+
+    /// Puts an empty conversation of somebody's there, behind the API's back: its id.
+    pub fn begin_conversation(&self, user_id: &str) -> String {
+        let id = uuid::Uuid::now_v7().to_string();
+        let texts =
+            [("user_id", user_id.to_owned()), ("chat_id", format!("c#{id}")), ("thread", format!("c#{:013}#{id}", 1)), ("title", "a title".into())];
+        let mut item: serde_json::Map<_, _> = texts.into_iter().map(|(name, text)| (name.to_owned(), json!({ "S": text }))).collect();
+        item.extend(["created", "used"].map(|name| (name.to_owned(), json!({ "N": "1" }))));
+        self.call("PutItem", &json!({ "TableName": "ChatsTable", "Item": item }));
+        id
     }
 
     /// Takes an account away, behind the API's back.
