@@ -44,12 +44,18 @@ async fn the_keys_are_public_halves_of_ed25519_and_may_be_kept_five_minutes() {
 async fn whoever_has_the_keys_can_check_every_kind_of_token() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
+    let device = ann.log_in().await.header("x-device-token").to_owned();
     let keys: JwkSet = serde_json::from_value(api.get(PATH).await.is(200)).unwrap();
-    for (token, typ) in [(&ann.access, "at+jwt"), (&ann.token, "at+jwt"), (&ann.refresh, "rt+jwt")] {
+    for (token, typ, audience) in [
+        (&ann.access, "at+jwt", "farebox"),
+        (&ann.token, "at+jwt", "farebox"),
+        (&ann.refresh, "rt+jwt", "farebox/refresh"),
+        (&device, "device+jwt", "farebox/device"),
+    ] {
         let header = jsonwebtoken::decode_header(token).unwrap();
         let key = DecodingKey::from_jwk(keys.find(header.kid.as_ref().unwrap()).unwrap()).unwrap();
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&["farebox"]);
+        validation.set_audience(&[audience]);
         validation.set_issuer(&["farebox"]);
         let claims = jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims;
         assert_eq!(claims["sub"], json!(ann.id));

@@ -192,7 +192,7 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     let first = sign().await;
     keys::put_secret(&aws, ARN, "zyxwvutsrqponmlkjihgfedcba9876543210").await.unwrap();
     app.clock.advance(KEPT - Duration::from_secs(2));
-    assert_eq!(sign().await, first);
+    assert_eq!(kid(&sign().await), kid(&first));
     app.clock.advance(Duration::from_secs(2));
     let second = sign().await;
     assert_ne!(kid(&second), kid(&first));
@@ -200,7 +200,7 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     // Where it can't be read again, the key at hand goes on signing.
     *secret.lock().unwrap() = None;
     app.clock.advance(KEPT);
-    assert_eq!(sign().await, second);
+    assert_eq!(kid(&sign().await), kid(&second));
     for token in [&first, &second] {
         ann.using(token).profile().await.is(200);
     }
