@@ -1,4 +1,4 @@
-//! What each request costs, counted and held against the table in `docs/money.md`: round trips, which are steps to the store that wait for the one
+//! What each request costs, counted and held against the table in `docs/money.md`, and that the template lets its function do it: round trips, which are steps to the store that wait for the one
 //! before, and the units that AWS bills.
 //!
 //! The units are those that the embedded DynamoDB reports: they follow
@@ -31,6 +31,7 @@ use shared::store::{Purpose, Store};
 use uuid::Uuid;
 
 use crate::client::{Api, GRANT, PRICE, Person};
+use crate::permissions;
 
 /// What requests cost: calls to the store that overlap count as one round trip, and units are counted as AWS bills them.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +43,8 @@ struct Reading {
     round_trips: u32,
     write_units: f64,
     read_units: f64,
+    /// Each call's operation and body.
+    calls: Vec<(String, Value)>,
 }
 
 impl Intercept for Meter {
@@ -65,6 +68,8 @@ impl Intercept for Meter {
     ) -> Result<(), BoxError> {
         let request = context.request_mut();
         let mut body: Value = serde_json::from_slice(request.body().bytes().unwrap())?;
+        let operation = request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
+        self.0.lock().unwrap().calls.push((operation, body.clone()));
         body["ReturnConsumedCapacity"] = json!("TOTAL");
         let body = body.to_string();
         request.headers_mut().insert("content-length", body.len().to_string());
@@ -94,6 +99,12 @@ fn units(reply: &Value) -> f64 {
     match &reply["ConsumedCapacity"] {
         Value::Array(tables) => tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum(),
         Value::Object(table) => table["CapacityUnits"].as_f64().unwrap(),
+        // Each of a refused transaction's writes costs what it would have, of which only those are shown that refused it.
+        _ if reply["CancellationReasons"].is_array() => {
+            let items =
+                reply["CancellationReasons"].as_array().unwrap().iter().filter_map(|reason| serde_json::from_value(reason["Item"].clone()).ok());
+            items.map(|item: Item| 2.0 * write_capacity_units(item_size(&item))).sum()
+        }
         _ => {
             let refused: Item = serde_json::from_value(reply["Item"].clone()).unwrap_or_else(|error| panic!("{error}: {reply}"));
             write_capacity_units(item_size(&refused))
@@ -150,6 +161,7 @@ impl Counted {
         let (parts, body) = response.into_parts();
         let text = body.text().await;
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
+        reading.calls.iter().for_each(|(operation, body)| permissions::allow(endpoint, operation, body));
         // A file of lines is no JSON.
         (reading, parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
@@ -360,4 +372,35 @@ async fn a_refused_log_in_costs_two_round_trips_at_most_and_one_that_is_turned_a
     counted.api.server().clock.advance(Duration::from_secs(24 * 3600));
     let (trips, status) = log_in("secret123").await;
     assert!(trips <= 3 && status == 200, "{trips} {status}");
+}
+
+#[tokio::test]
+async fn what_happens_seldom_is_allowed_by_the_template_too() {
+    let mut counted = Counted::start().await;
+    let ann = counted.api.somebody(json!({ "username": "ann", "password": "secret123", "email": "ann@example.com" })).await;
+    let log_in = json!({ "username": "ann", "password": "secret123" });
+    counted.ask("login", "/api/login", "", log_in.clone()).await;
+    // Beyond the strangers' count, clients that logged in before are counted by themselves.
+    for guess in 0..15 {
+        let (_, status, reply) = counted.ask("login", "/api/login", "", json!({ "username": "ann", "password": "wrong" })).await;
+        assert_eq!(status, 401, "{guess}: {reply}");
+    }
+    assert_eq!(counted.ask("login", "/api/login", "", log_in).await.1, 200);
+
+    counted.header = Some(("idempotency-key", "k1"));
+    let ben = json!({ "username": "ben", "password": "secret123" });
+    for _ in 0..2 {
+        assert_eq!(counted.ask("register", "/api/register", "", ben.clone()).await.1, 201);
+    }
+    counted.header = None;
+
+    // A first proof ends API keys.
+    counted.count("", 201, "api_key_create", "/api/user/api-keys", &ann.access, json!({ "name": "a program" })).await;
+    let token = counted.api.link(&ann, Purpose::Verify, "ann@example.com").await;
+    counted.count("", 200, "email_verify", "/api/user/email/verify", "", json!({ "token": token })).await;
+    let cat = counted.api.somebody(json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" })).await;
+    counted.count("", 201, "api_key_create", "/api/user/api-keys", &cat.access, json!({ "name": "a program" })).await;
+    let token = counted.api.link(&cat, Purpose::Reset, "cat@example.com").await;
+    let reset = json!({ "token": token, "password": "secret456" });
+    counted.count("", 200, "password_reset_confirm", "/api/password/reset/confirm", "", reset).await;
 }

@@ -48,6 +48,7 @@ mod not_found;
 mod openapi;
 mod password_change;
 mod password_reset;
+mod permissions;
 mod profile;
 mod profile_change;
 mod properties;
