@@ -4,7 +4,9 @@ A request that is to be accepted is completed with what only this API can have g
 stays as it was generated. Whatever ends a session or an account gets one of its own, and what administrators change is a user of its own.
 """
 
+import base64
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -55,6 +57,8 @@ def mailed(address, nth=0):
 
 
 MAIN = register(email="main@example.com")
+CLAIMS = MAIN["token"].split(".")[1]
+SESSION = json.loads(base64.urlsafe_b64decode(CLAIMS + "=" * (-len(CLAIMS) % 4)))["sid"]
 ADMINISTRATOR = call("POST", "/api/login/", json={"username": os.environ["ADMIN"], "password": os.environ["ADMIN_PASSWORD"]}).json()
 OURS.add(ADMINISTRATOR["user"]["id"])
 
@@ -238,6 +242,9 @@ def before_call(context, case, kwargs):
     operation = name(case)
     if operation in ("admin_adjustment", "admin_user_change") and case.path_parameters.get("id") in OURS:
         case.path_parameters["id"] = user()
+    # Ids that replies have shown are tried too: this one would end the session that all others ask with.
+    if operation == "session_end" and case.path_parameters.get("id") == SESSION:
+        case.path_parameters["id"] = session()
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     has_cursor = bool((case.query or {}).get("cursor"))
