@@ -63,9 +63,10 @@ pub(crate) fn credentials(endpoint: &Endpoint) -> Option<SharedCredentialsProvid
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
-/// What clients of the emulator at `endpoint` are made from.
+/// What clients of the emulator at `endpoint` are made from that make its tables and look into it: they wait longer than a function would.
 pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
-    let at = emulated().into_builder().endpoint_url(&endpoint.url);
+    let patient = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
+    let at = emulated().into_builder().timeout_config(patient).endpoint_url(&endpoint.url);
     match credentials(endpoint) {
         Some(credentials) => at.credentials_provider(credentials).build(),
         None => at.build(),

@@ -16,6 +16,9 @@ const MOST: u64 = 150;
 /// When connections that ask for nothing have surely ended by themselves, on a busy machine too: the bodies are 400 MB.
 const OVER: Duration = Duration::from_secs(120);
 
+/// When the server has ended what it accepted, on an idle machine: it waits for ten seconds.
+const ENDED: Duration = Duration::from_secs(20);
+
 /// The largest body that is read to its end.
 const LARGEST: usize = 10 * 1024 * 1024;
 
@@ -28,14 +31,16 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // A connection that is closed with something unread is reset.
-    let _ = stream.read_to_end(&mut said).await;
+    // A connection that is closed with something unread is reset. One that the system dropped before the server accepted it, its queue being full,
+    // learns of that only when it sends something: it does, once every connection that the server has should have ended.
+    if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err() && stream.write_all(b"x").await.is_ok() {
+        let _ = stream.read_to_end(&mut said).await;
+    }
     String::from_utf8(said).unwrap()
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the machine for itself: .ci/run runs it alone"]
 async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little_and_end_by_themselves() {
     rlimit::increase_nofile_limit(4096).unwrap();
     let server = Running::start(&["--port", "0", "--memory"]);
