@@ -1,4 +1,5 @@
-//! Lists the files of `site/` for `src/site.rs`, which are built in: a new file needs no line anywhere.
+//! Lists the files of `site/` for `src/site.rs`, which are built in: a new file needs no line
+//! anywhere.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -36,9 +37,15 @@ fn list(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<(), Box<
             list(&path, files)?;
             continue;
         }
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or("a name that is no text")?.to_owned();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or("a name that is no text")?
+            .to_owned();
         if let Some(other) = files.insert(name, path.clone()) {
-            return Err(format!("{} and {} would have one URL", path.display(), other.display()).into());
+            return Err(
+                format!("{} and {} would have one URL", path.display(), other.display()).into()
+            );
         }
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! `DELETE /api/user` - delete one's own account.
 //!
-//! In: `{password}`, beside the token. Out: 202. Every token of the account is dead at once, and its address free (where it is its name too,
-//! with the name); its chats are erased within minutes, and its name is free again after a day. The last administrator can't (409).
+//! In: `{password}`, beside the token. Out: 202. Every token of the account is dead at once, and
+//! its address free (where it is its name too, with the name); its chats are erased within minutes,
+//! and its name is free again after a day. The last administrator can't (409).
 
 use serde::Deserialize;
 use serde_json::json;
@@ -19,7 +20,8 @@ struct Body {
     password: Option<String>,
 }
 
-/// Checks the password once more, since what follows can't be undone, and ends the account in one transaction.
+/// Checks the password once more, since what follows can't be undone, and ends the account in one
+/// transaction.
 #[utoipa::path(
     delete,
     path = "/api/user",

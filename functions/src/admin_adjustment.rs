@@ -1,8 +1,9 @@
 //! `POST /api/admin/users/{id}/adjustments` - give a user tokens, or take some. For administrators.
 //!
-//! In: `{amount, reason}`; a negative amount takes. `Idempotency-Key` makes it safe to be sent again.
-//! Out: 201 with `id`, `amount`, `reason`, `timestamp` and the balance as it is now under its three names; 409 where the balance is less than is to be
-//! taken, or more would be granted than may be.
+//! In: `{amount, reason}`; a negative amount takes. `Idempotency-Key` makes it safe to be sent
+//! again. Out: 201 with `id`, `amount`, `reason`, `timestamp` and the balance as it is now under
+//! its three names; 409 where the balance is less than is to be taken, or more would be granted
+//! than may be.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -24,7 +25,8 @@ struct Body {
     reason: Option<String>,
 }
 
-/// Makes the adjustment in one transaction, in which whoever makes it is an administrator still. Under a key that has made one before it shows that one.
+/// Makes the adjustment in one transaction, in which whoever makes it is an administrator still.
+/// Under a key that has made one before it shows that one.
 #[utoipa::path(
     post,
     path = "/api/admin/users/{id}/adjustments",
@@ -44,13 +46,15 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let id = http::path_id(&req);
-    let (administrator, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
+    let (administrator, found) =
+        auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
     let account = app.store.user(&found).await?;
     let (change, reason) = body.validate()?;
 
     let now = app.clock.seconds();
     let key = key.map(|key| Keyed::new(&key, &administrator, &account, change, &reason));
-    let mut adjustment = Adjustment::new(&account, change, reason, "", &app.clock).by(&administrator);
+    let mut adjustment =
+        Adjustment::new(&account, change, reason, "", &app.clock).by(&administrator);
     if let Some(key) = &key {
         if let Some(record) = app.store.record(&key.id, now).await? {
             return replay(&app, &account, key, &record).await;
@@ -60,7 +64,13 @@ pub async fn handle(app: App, req: Request) -> Reply {
     match (app.store.adjust(&adjustment, now).await?, &key) {
         (Adjusted::Applied, _) => {
             let (entry, by) = (adjustment.entry(), &administrator.account().id);
-            tracing::info!(subject = account.id, by, amount = entry.amount, row = entry.entry_id, "a balance was adjusted");
+            tracing::info!(
+                subject = account.id,
+                by,
+                amount = entry.amount,
+                row = entry.entry_id,
+                "a balance was adjusted"
+            );
             shown(&app, &account, entry).await
         }
         (Adjusted::TooLittle(balance), _) => Err(Error::BalanceTooLow { balance }),
@@ -70,7 +80,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
             Some(record) => replay(&app, &account, key, &record).await,
             None => Err(Error::Unavailable("a key's record came and went".into())),
         },
-        (Adjusted::KeyUsed, None) => Err(Error::Internal("an adjustment without a key was refused by one".into())),
+        (Adjusted::KeyUsed, None) => {
+            Err(Error::Internal("an adjustment without a key was refused by one".into()))
+        }
     }
 }
 
@@ -81,9 +93,18 @@ struct Keyed {
 }
 
 impl Keyed {
-    fn new(key: &Key, administrator: &Administrator, account: &Account, change: Change, reason: &Reason) -> Self {
+    fn new(
+        key: &Key,
+        administrator: &Administrator,
+        account: &Account,
+        change: Change,
+        reason: &Reason,
+    ) -> Self {
         let asked = json!(["adjustment", account.id, change.amount(), reason.text()]).to_string();
-        Self { id: key.id(Kind::Adjustment, &administrator.account().id), fingerprint: fingerprint(asked) }
+        Self {
+            id: key.id(Kind::Adjustment, &administrator.account().id),
+            fingerprint: fingerprint(asked),
+        }
     }
 }
 
@@ -93,13 +114,19 @@ async fn replay(app: &App, account: &Account, key: &Keyed, record: &Record) -> R
         return Err(Error::KeyReused);
     }
     let entry = app.store.entry(&account.id, &record.chat_id).await?;
-    let entry = entry.ok_or_else(|| Error::Internal("a key stands for an adjustment that has no row".into()))?;
+    let entry = entry
+        .ok_or_else(|| Error::Internal("a key stands for an adjustment that has no row".into()))?;
     shown(app, account, &entry).await.map(http::replayed)
 }
 
 async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
     let account = app.store.user_again(&account.label, &account.id).await?;
-    let row = json!(ShownEntry { id: &entry.entry_id, amount: entry.amount, reason: &entry.reason, timestamp: clock::rfc3339(entry.time) });
+    let row = json!(ShownEntry {
+        id: &entry.entry_id,
+        amount: entry.amount,
+        reason: &entry.reason,
+        timestamp: clock::rfc3339(entry.time)
+    });
     http::created(&http::merge([row, balance_fields(account.balance(app.clock.seconds()))]))
 }
 
@@ -134,10 +161,15 @@ impl Body {
     /// All that is wrong is said at once.
     fn validate(self) -> Result<(Change, Reason)> {
         let mut invalid = FieldErrors::default();
-        let bounds = || format!("An amount is a whole number from -{0} to {0} other than 0.", Tokens::MAX);
-        let amount = self.amount.ok_or_else(|| REQUIRED.to_owned()).and_then(|amount| change(amount).ok_or_else(bounds));
+        let bounds =
+            || format!("An amount is a whole number from -{0} to {0} other than 0.", Tokens::MAX);
+        let amount = self
+            .amount
+            .ok_or_else(|| REQUIRED.to_owned())
+            .and_then(|amount| change(amount).ok_or_else(bounds));
         let amount = invalid.check("amount", amount);
-        let reason = invalid.check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
+        let reason = invalid
+            .check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
         amount.zip(reason).ok_or_else(|| invalid.into_error())
     }
 }

@@ -1,8 +1,10 @@
-//! `GET /api/admin/chats` - the chats of all users, or of one, newest first, as a bare list. For administrators.
+//! `GET /api/admin/chats` - the chats of all users, or of one, newest first, as a bare list. For
+//! administrators.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `user_id` for those of one user.
-//! Out: the chats as the history shows them, with `user_id` and `username`, and a `Link` header to the next page. A page has about a megabyte at most,
-//! so that it may hold few, or none, and still have a next one.
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `user_id` for those
+//! of one user. Out: the chats as the history shows them, with `user_id` and `username`, and a
+//! `Link` header to the next page. A page has about a megabyte at most, so that it may hold few, or
+//! none, and still have a next one.
 
 use serde_json::Value;
 use shared::chat::{Chat, ShownOfUser};
@@ -40,16 +42,20 @@ pub async fn handle(app: App, req: Request) -> Reply {
         let place = cursor.as_ref().map(|cursor| Place::parse(cursor.position())).transpose()?;
         let (page, next) = match user {
             None => {
-                let (keys, next) = app.store.all_chats(place.as_ref(), app.clock.millis(), limit).await?;
+                let (keys, next) =
+                    app.store.all_chats(place.as_ref(), app.clock.millis(), limit).await?;
                 (Page::Keys(keys), next)
             }
             Some(user) => {
-                let user = http::id(user).ok_or_else(|| Error::field("user_id", "This is not the id of a user."))?;
+                let user = http::id(user)
+                    .ok_or_else(|| Error::field("user_id", "This is not the id of a user."))?;
                 let before = place.map(|place| place.to_string());
-                let (mut chats, more) = app.store.chats(&user, before.as_deref(), limit + 1).await?;
+                let (mut chats, more) =
+                    app.store.chats(&user, before.as_deref(), limit + 1).await?;
                 let more = more || chats.len() > limit;
                 chats.truncate(limit);
-                let next = chats.last().filter(|_| more).map(|last| Place::Before(last.chat_id.clone()));
+                let next =
+                    chats.last().filter(|_| more).map(|last| Place::Before(last.chat_id.clone()));
                 (Page::Chats(chats), next)
             }
         };
@@ -71,7 +77,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let data: Vec<Value> = chats.iter().map(Chat::of_its_user).collect();
     let mut response = http::ok(&data)?;
     if let Some(next) = next {
-        http::link_next(&mut response, &req, &["limit", "user_id"], &cursor::seal(administrator.account(), &scope, &next.to_string()))?;
+        http::link_next(
+            &mut response,
+            &req,
+            &["limit", "user_id"],
+            &cursor::seal(administrator.account(), &scope, &next.to_string()),
+        )?;
     }
     Ok(response)
 }
@@ -82,6 +93,11 @@ pub struct Whose;
 
 impl IntoParams for Whose {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![openapi::parameter("user_id", ParameterIn::Query, "Only the chats of this user.", openapi::id())]
+        vec![openapi::parameter(
+            "user_id",
+            ParameterIn::Query,
+            "Only the chats of this user.",
+            openapi::id(),
+        )]
     }
 }

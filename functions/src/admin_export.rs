@@ -1,8 +1,10 @@
-//! `GET /api/admin/export/{list}` - all users, all chats or the whole ledger as a CSV file, oldest first. For administrators.
+//! `GET /api/admin/export/{list}` - all users, all chats or the whole ledger as a CSV file, oldest
+//! first. For administrators.
 //!
-//! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC (`2026-11-20`), both included; normally everything.
-//! Out: the file, with a line that names the columns. It is read page by page as the client takes it. Where something fails in the middle, it ends there,
-//! and the last line has no end.
+//! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC
+//! (`2026-11-20`), both included; normally everything. Out: the file, with a line that names the
+//! columns. It is read page by page as the client takes it. Where something fails in the middle, it
+//! ends there, and the last line has no end.
 
 use std::borrow::Cow;
 
@@ -51,7 +53,8 @@ const LISTS: [(&str, List, &str); 3] = [
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
-        let (list, file) = List::named(http::path_parameter(&req, "list")).ok_or(Error::NotFound)?;
+        let (list, file) =
+            List::named(http::path_parameter(&req, "list")).ok_or(Error::NotFound)?;
         let today = Day::of(app.clock.millis());
         let to = http::query_day(&req, "to")?.unwrap_or(today);
         let from = http::query_day(&req, "from")?.unwrap_or(FIRST_DAY.min(to));
@@ -66,8 +69,19 @@ pub async fn handle(app: App, req: Request) -> Reply {
 }
 
 /// Writes each line's end before the next line, and the last one when all is there.
-async fn write(app: App, administrator: Administrator, list: List, from: Day, to: Day, pieces: Pieces) -> Result<()> {
-    pieces.send(http::csv_row(&list.columns().iter().map(|column| Cow::from(*column)).collect::<Vec<_>>())).await?;
+async fn write(
+    app: App,
+    administrator: Administrator,
+    list: List,
+    from: Day,
+    to: Day,
+    pieces: Pieces,
+) -> Result<()> {
+    pieces
+        .send(http::csv_row(
+            &list.columns().iter().map(|column| Cow::from(*column)).collect::<Vec<_>>(),
+        ))
+        .await?;
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write(&app, day, &pieces).await?;
     }
@@ -84,9 +98,23 @@ impl List {
 
     fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Users => &["id", "username", "email", "role", "is_staff", "active", "date_joined"],
-            Self::Chats => &["id", "user_id", "username", "conversation_id", "message", "response", "model", "tokens_deducted", "timestamp"],
-            Self::Ledger => &["id", "timestamp", "user_id", "kind", "amount", "reason", "chat_id", "actor"],
+            Self::Users => {
+                &["id", "username", "email", "role", "is_staff", "active", "date_joined"]
+            }
+            Self::Chats => &[
+                "id",
+                "user_id",
+                "username",
+                "conversation_id",
+                "message",
+                "response",
+                "model",
+                "tokens_deducted",
+                "timestamp",
+            ],
+            Self::Ledger => {
+                &["id", "timestamp", "user_id", "kind", "amount", "reason", "chat_id", "actor"]
+            }
         }
     }
 
@@ -103,7 +131,11 @@ impl List {
                 Self::Chats => {
                     let (keys, next) = app.store.chats_of_day(day, after.as_deref()).await?;
                     for some in keys.chunks(CHATS) {
-                        self.send(app.store.chats_with(some).await?.iter().map(Chat::of_its_user), pieces).await?;
+                        self.send(
+                            app.store.chats_with(some).await?.iter().map(Chat::of_its_user),
+                            pieces,
+                        )
+                        .await?;
                     }
                     next
                 }
@@ -155,7 +187,9 @@ pub struct Name;
 
 impl IntoParams for Name {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let name = Object::builder().schema_type(Type::String).enum_values(Some(LISTS.map(|(name, ..)| name)));
+        let name = Object::builder()
+            .schema_type(Type::String)
+            .enum_values(Some(LISTS.map(|(name, ..)| name)));
         vec![openapi::of_path("list", "Which list.", name)]
     }
 }

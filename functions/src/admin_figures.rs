@@ -1,8 +1,10 @@
 //! `GET /api/admin/figures` - what happened day by day. For administrators.
 //!
 //! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366; normally the last 30.
-//! Out: `days`, oldest first, with `users` (registered), `chats` (paid), `granted` and `spent` (tokens) of each and whether it is `closed`, and `totals`.
-//! A closed day is counted once and kept. Where many have to be counted for the first time, 503 asks to come again: what was counted is kept.
+//! Out: `days`, oldest first, with `users` (registered), `chats` (paid), `granted` and `spent`
+//! (tokens) of each and whether it is `closed`, and `totals`. A closed day is counted once and
+//! kept. Where many have to be counted for the first time, 503 asks to come again: what was counted
+//! is kept.
 
 use std::time::{Duration, Instant};
 
@@ -40,10 +42,14 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 pub async fn handle(app: App, req: Request) -> Reply {
     let (_, (first, days)) = auth::administrator(&app, &req, async { range(&app, &req) }).await?;
     let now = app.clock.millis();
-    let until = Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
+    let until =
+        Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
     let figures = app.store.figures(first, days, now, until).await?;
     let totals = figures.values().copied().fold(Figures::default(), Figures::and);
-    let days = figures.into_iter().map(|(day, figures)| OfDay { day, figures, closed: is_closed(day, now) }).collect();
+    let days = figures
+        .into_iter()
+        .map(|(day, figures)| OfDay { day, figures, closed: is_closed(day, now) })
+        .collect();
     http::ok(&Range { days, totals })
 }
 
@@ -76,7 +82,9 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     let from = http::query_day(req, "from")?.unwrap_or_else(|| to.before(USUAL - 1));
     match from.days_to(to) {
         0 => Err(Error::field("to", "The last day may not be before the first.")),
-        days if days > DAYS => Err(Error::field("from", format!("At most {DAYS} days can be asked for."))),
+        days if days > DAYS => {
+            Err(Error::field("from", format!("At most {DAYS} days can be asked for.")))
+        }
         days => Ok((from, days)),
     }
 }

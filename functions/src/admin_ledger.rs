@@ -1,7 +1,8 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`; `Accept: text/csv` for CSV.
-//! Out: what the user sees of it, and of each row the `actor`, who is an account's id or `manage`.
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`; `Accept: text/csv`
+//! for CSV. Out: what the user sees of it, and of each row the `actor`, who is an account's id or
+//! `manage`.
 
 use shared::cursor::Unproven;
 use shared::openapi::PathId;
@@ -26,7 +27,8 @@ use shared::{App, Reply, Request, auth, http, openapi};
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_id(&req);
-    let (administrator, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
+    let (administrator, found) =
+        auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
     let account = app.store.user(&found).await?;
     let limit = http::page_limit(&req)?;
     let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;

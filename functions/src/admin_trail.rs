@@ -1,8 +1,11 @@
-//! `GET /api/admin/trail` - what administrators have done, newest first, as a bare list. For administrators.
+//! `GET /api/admin/trail` - what administrators have done, newest first, as a bare list. For
+//! administrators.
 //!
 //! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`.
-//! Out: of each act `id`, `timestamp`, `act` (`adjustment`, `activation`, `deactivation` or `role`), whom it is about (`user_id`, `username`), who did
-//! it (`actor`, `actor_name`), the `amount` or the `role`, and the `reason`; and a `Link` header to the next page. Accounts that are gone have no name.
+//! Out: of each act `id`, `timestamp`, `act` (`adjustment`, `activation`, `deactivation` or
+//! `role`), whom it is about (`user_id`, `username`), who did it (`actor`, `actor_name`), the
+//! `amount` or the `role`, and the `reason`; and a `Link` header to the next page. Accounts that
+//! are gone have no name.
 
 use std::collections::HashMap;
 
@@ -44,7 +47,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let data: Vec<Shown> = acts.iter().map(|act| shown(act, &names)).collect();
     let mut response = http::ok(&data)?;
     if let Some(next) = next {
-        http::link_next(&mut response, &req, &["limit"], &cursor::seal(administrator.account(), SCOPE, &next.to_string()))?;
+        http::link_next(
+            &mut response,
+            &req,
+            &["limit"],
+            &cursor::seal(administrator.account(), SCOPE, &next.to_string()),
+        )?;
     }
     Ok(response)
 }

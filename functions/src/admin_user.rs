@@ -1,7 +1,9 @@
-//! `GET /api/admin/users/{id}` - one user with balance, reservations and sessions. For administrators.
+//! `GET /api/admin/users/{id}` - one user with balance, reservations and sessions. For
+//! administrators.
 //!
-//! Out: the user's data, the balance under its three names, `granted` and `spent`, `reservations` (tokens that are held for chats), the newest
-//! `sessions`, and how many `api_keys` there are; 404 for an id that no account has.
+//! Out: the user's data, the balance under its three names, `granted` and `spent`, `reservations`
+//! (tokens that are held for chats), the newest `sessions`, and how many `api_keys` there are; 404
+//! for an id that no account has.
 
 use shared::openapi::PathId;
 use shared::store::Details;

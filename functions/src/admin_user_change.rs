@@ -1,7 +1,9 @@
-//! `PATCH /api/admin/users/{id}` - deactivate a user or let them in again, make them an administrator or a user again. For administrators.
+//! `PATCH /api/admin/users/{id}` - deactivate a user or let them in again, make them an
+//! administrator or a user again. For administrators.
 //!
-//! In: `{active, role, reason}`, at least one of the first two; `role` is `user` or `admin`, `reason` a line for the trail.
-//! Out: the user, as `GET` shows them. Every change ends all sessions of the user at once. Administrators neither deactivate nor demote themselves (409).
+//! In: `{active, role, reason}`, at least one of the first two; `role` is `user` or `admin`,
+//! `reason` a line for the trail. Out: the user, as `GET` shows them. Every change ends all
+//! sessions of the user at once. Administrators neither deactivate nor demote themselves (409).
 
 use serde::Deserialize;
 use shared::error::FieldErrors;
@@ -24,7 +26,8 @@ struct Body {
     reason: Option<String>,
 }
 
-/// Changes it in one transaction, in which whoever does it is an administrator still. Where nothing is to change, nothing is written.
+/// Changes it in one transaction, in which whoever does it is an administrator still. Where nothing
+/// is to change, nothing is written.
 #[utoipa::path(
     patch,
     path = "/api/admin/users/{id}",
@@ -42,7 +45,8 @@ struct Body {
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_id(&req);
-    let (administrator, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
+    let (administrator, found) =
+        auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
     let account = app.store.user(&found).await?;
     let change = http::json::<Body>(&req)?.validate()?;
 
@@ -61,7 +65,14 @@ impl Body {
             invalid.note("active", "Say what is to change: active, role, or both.");
         }
         let role = self.role.and_then(|role| invalid.check("role", Role::parse(&role)));
-        let reason = self.reason.filter(|reason| !reason.trim().is_empty()).and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
-        if invalid.is_empty() { Ok(StandingChange { active: self.active, role, reason }) } else { Err(invalid.into_error()) }
+        let reason = self
+            .reason
+            .filter(|reason| !reason.trim().is_empty())
+            .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
+        if invalid.is_empty() {
+            Ok(StandingChange { active: self.active, role, reason })
+        } else {
+            Err(invalid.into_error())
+        }
     }
 }

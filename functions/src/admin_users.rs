@@ -1,8 +1,9 @@
-//! `GET /api/admin/users` - every user, newest first, or those whose name or address begins with a text, as a bare list. For administrators.
+//! `GET /api/admin/users` - every user, newest first, or those whose name or address begins with a
+//! text, as a bare list. For administrators.
 //!
 //! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `q` to search for.
-//! Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and `date_joined` of each, and a `Link` header to the next page. A page may hold few,
-//! or none, and still have a next one.
+//! Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and `date_joined` of each, and a
+//! `Link` header to the next page. A page may hold few, or none, and still have a next one.
 
 use serde_json::Value;
 use shared::cursor::{self, Unproven};
@@ -37,7 +38,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
         let limit = http::page_limit(&req)?;
         if search.is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
-            return Err(Error::field("q", format!("A search has at most {SEARCH_LENGTH} characters.")));
+            return Err(Error::field(
+                "q",
+                format!("A search has at most {SEARCH_LENGTH} characters."),
+            ));
         }
         let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
         let place = cursor.as_ref().map(Unproven::position);
@@ -47,7 +51,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
                 (Page::Labels(labels), next)
             }
             None => {
-                let (users, next) = app.store.users(place.map(Place::parse).transpose()?.as_ref(), app.clock.millis(), limit).await?;
+                let (users, next) = app
+                    .store
+                    .users(place.map(Place::parse).transpose()?.as_ref(), app.clock.millis(), limit)
+                    .await?;
                 (Page::Users(users), next.map(|next| next.to_string()))
             }
         };
@@ -66,7 +73,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let data: Vec<Value> = users.iter().map(Listed::data).collect();
     let mut response = http::ok(&data)?;
     if let Some(next) = next {
-        http::link_next(&mut response, &req, &["limit", "q"], &cursor::seal(administrator.account(), &scope, &next))?;
+        http::link_next(
+            &mut response,
+            &req,
+            &["limit", "q"],
+            &cursor::seal(administrator.account(), &scope, &next),
+        )?;
     }
     Ok(response)
 }
@@ -78,6 +90,11 @@ pub struct Search;
 impl IntoParams for Search {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
-        vec![openapi::parameter("q", ParameterIn::Query, "What names or addresses must begin with, in any case.", text)]
+        vec![openapi::parameter(
+            "q",
+            ParameterIn::Query,
+            "What names or addresses must begin with, in any case.",
+            text,
+        )]
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /api/user/api-keys` - make an API key for a program.
 //!
-//! In: `{name}`, 1 to 100 characters. Out: 201 with `id`, `name`, `key`, `hint` and `created`. The key is shown this once: the store has
-//! no more than a hash of it.
+//! In: `{name}`, 1 to 100 characters. Out: 201 with `id`, `name`, `key`, `hint` and `created`. The
+//! key is shown this once: the store has no more than a hash of it.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -34,7 +34,9 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { name } = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
-    let name = required(name).and_then(|name| KeyName::parse(&name)).map_err(|sentence| Error::field("name", sentence))?;
+    let name = required(name)
+        .and_then(|name| KeyName::parse(&name))
+        .map_err(|sentence| Error::field("name", sentence))?;
 
     let key = ApiKey::random(app.clock.id())?;
     let stored = StoredKey::new(&key, &caller, &name, app.clock.millis());

@@ -1,6 +1,7 @@
 //! `DELETE /api/user/api-keys/{id}` - revoke one of the caller's API keys.
 //!
-//! Out: a message; 404 for a key that isn't the caller's or was revoked. It opens nothing from here on.
+//! Out: a message; 404 for a key that isn't the caller's or was revoked. It opens nothing from here
+//! on.
 
 use serde_json::json;
 use shared::openapi::{Done, PathId};

@@ -1,12 +1,14 @@
 //! `GET /api/user/api-keys` - the caller's API keys, newest first, as a bare list of all of them.
 //!
-//! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each. There are 50 at most, so there are no pages.
+//! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each. There are
+//! 50 at most, so there are no pages.
 
 use serde_json::Value;
 use shared::store::{ShownKey, StoredKey};
 use shared::{App, Reply, Request, auth, http};
 
-/// An index names the keys while the account is read; the keys themselves are then read consistently.
+/// An index names the keys while the account is read; the keys themselves are then read
+/// consistently.
 #[utoipa::path(
     get,
     path = "/api/user/api-keys",
@@ -18,7 +20,8 @@ use shared::{App, Reply, Request, auth, http};
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let (account, ids) = tokio::join!(app.store.account(&caller), app.store.api_key_ids(&caller.user_id));
+    let (account, ids) =
+        tokio::join!(app.store.account(&caller), app.store.api_key_ids(&caller.user_id));
     let keys = app.store.api_keys(&account?, &ids?).await?;
     let data: Vec<Value> = keys.iter().map(StoredKey::data).collect();
     http::ok(&data)

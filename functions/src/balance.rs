@@ -1,4 +1,5 @@
-//! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance` - how many tokens the caller has.
+//! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance` -
+//! how many tokens the caller has.
 //!
 //! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are one number.
 

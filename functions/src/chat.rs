@@ -1,8 +1,9 @@
 //! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message for the price of a chat.
 //!
-//! In: `{message, conversation_id?}` with an `Authorization` header, or with a `token` beside them. `Idempotency-Key` makes it safe to be sent
-//! again. Out: the answer, its conversation, which begins here where none was named, what was deducted and the balance. Nothing is
-//! charged unless the chat is stored.
+//! In: `{message, conversation_id?}` with an `Authorization` header, or with a `token` beside them.
+//! `Idempotency-Key` makes it safe to be sent again. Out: the answer, its conversation, which
+//! begins here where none was named, what was deducted and the balance. Nothing is charged unless
+//! the chat is stored.
 
 use shared::charge::{self, Begun, Charge, PaidChat, read, shown};
 use shared::openapi::IdempotencyKey;

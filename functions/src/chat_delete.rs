@@ -1,13 +1,14 @@
 //! `DELETE /api/chat/{id}` - delete one chat of the caller's.
 //!
-//! Out: a message; 404 for what is not the caller's or was deleted. What it cost stays in the statement; a conversation that is called after
-//! it is untitled from then on.
+//! Out: a message; 404 for what is not the caller's or was deleted. What it cost stays in the
+//! statement; a conversation that is called after it is untitled from then on.
 
 use serde_json::json;
 use shared::openapi::{Done, PathId};
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Deletes what was just seen to be the caller's, so that a delete that is sent again is the success it was.
+/// Deletes what was just seen to be the caller's, so that a delete that is sent again is the
+/// success it was.
 #[utoipa::path(
     delete,
     path = "/api/chat/{id}",
@@ -22,7 +23,9 @@ use shared::{App, Error, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchChat);
-    let (account, chat) = tokio::join!(app.store.account(&caller), async { app.store.chat(&caller.user_id, &id?).await });
+    let (account, chat) = tokio::join!(app.store.account(&caller), async {
+        app.store.chat(&caller.user_id, &id?).await
+    });
     account?;
     let chat = chat?.ok_or(Error::NoSuchChat)?;
     app.store.delete_chat(&chat).await?;

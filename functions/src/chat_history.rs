@@ -1,9 +1,9 @@
 //! `GET /api/chat` - the caller's chats, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `q` to search messages and answers for, `conversation_id` for
-//! those of one conversation.
-//! Out: the list, and a `Link` header to the next page. A search looks through a bounded number of chats per call, so that a page may
-//! hold few matches, or none, and still have a next one.
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `q` to search
+//! messages and answers for, `conversation_id` for those of one conversation.
+//! Out: the list, and a `Link` header to the next page. A search looks through a bounded number of
+//! chats per call, so that a page may hold few matches, or none, and still have a next one.
 
 use shared::charge::conversation_id;
 use shared::chat::{Chat, Shown};
@@ -25,7 +25,8 @@ enum Page {
     Ids((Vec<String>, bool)),
 }
 
-/// Reads the page and the account at the same time; the page is shown only to whom the account admits.
+/// Reads the page and the account at the same time; the page is shown only to whom the account
+/// admits.
 #[utoipa::path(
     get,
     path = "/api/chat",
@@ -44,7 +45,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
         return Err(Error::field("q", format!("A search has at most {SEARCH_LENGTH} characters.")));
     }
     let conversation = http::query(&req, "conversation_id").map(conversation_id).transpose()?;
-    let scope = format!("chats?q={}&of={}", search.as_deref().unwrap_or_default(), conversation.as_deref().unwrap_or_default());
+    let scope = format!(
+        "chats?q={}&of={}",
+        search.as_deref().unwrap_or_default(),
+        conversation.as_deref().unwrap_or_default()
+    );
     let cursor = http::query(&req, "cursor").map(cursor::Unproven::parse).transpose()?;
 
     let before = cursor.as_ref().map(cursor::Unproven::position);
@@ -53,7 +58,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
         match &conversation {
             None => app.store.chats(&caller.user_id, before, count).await.map(Page::Chats),
             // One call reads a hundred at most.
-            Some(id) => app.store.thread(&caller.user_id, id, before, count.min(100)).await.map(Page::Ids),
+            Some(id) => {
+                app.store.thread(&caller.user_id, id, before, count.min(100)).await.map(Page::Ids)
+            }
         }
     };
     let (account, page) = tokio::join!(app.store.account(&caller), page);
@@ -70,7 +77,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let data: Vec<_> = shown.iter().map(Chat::data).collect();
     let mut response = http::ok(&data)?;
     if let Some(position) = position {
-        http::link_next(&mut response, &req, &["limit", "q", "conversation_id"], &cursor::seal(&account, &scope, &position))?;
+        http::link_next(
+            &mut response,
+            &req,
+            &["limit", "q", "conversation_id"],
+            &cursor::seal(&account, &scope, &position),
+        )?;
     }
     Ok(response)
 }
@@ -83,14 +95,30 @@ impl IntoParams for Search {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
         vec![
-            openapi::parameter("q", ParameterIn::Query, "What messages or answers must hold, in any case.", text),
-            openapi::parameter("conversation_id", ParameterIn::Query, "Only the chats of this conversation.", IdOrNone::schema()),
+            openapi::parameter(
+                "q",
+                ParameterIn::Query,
+                "What messages or answers must hold, in any case.",
+                text,
+            ),
+            openapi::parameter(
+                "conversation_id",
+                ParameterIn::Query,
+                "Only the chats of this conversation.",
+                IdOrNone::schema(),
+            ),
         ]
     }
 }
 
-/// The first `limit` chats that match, and the id of the last one that was looked at, where there is more to look at.
-fn cut(chats: Vec<Chat>, more: bool, limit: usize, search: Option<&str>) -> (Vec<Chat>, Option<String>) {
+/// The first `limit` chats that match, and the id of the last one that was looked at, where there
+/// is more to look at.
+fn cut(
+    chats: Vec<Chat>,
+    more: bool,
+    limit: usize,
+    search: Option<&str>,
+) -> (Vec<Chat>, Option<String>) {
     let (read, mut looked_at) = (chats.len(), 0);
     let mut last = None;
     let mut shown = Vec::new();
@@ -100,7 +128,9 @@ fn cut(chats: Vec<Chat>, more: bool, limit: usize, search: Option<&str>) -> (Vec
         }
         looked_at += 1;
         last = Some(chat.chat_id.clone());
-        if search.is_none_or(|search| [&chat.message, &chat.response].iter().any(|text| text.to_lowercase().contains(search))) {
+        if search.is_none_or(|search| {
+            [&chat.message, &chat.response].iter().any(|text| text.to_lowercase().contains(search))
+        }) {
             shown.push(chat);
         }
     }

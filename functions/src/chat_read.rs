@@ -21,7 +21,9 @@ use shared::{App, Error, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchChat);
-    let (account, chat) = tokio::join!(app.store.account(&caller), async { app.store.chat(&caller.user_id, &id?).await });
+    let (account, chat) = tokio::join!(app.store.account(&caller), async {
+        app.store.chat(&caller.user_id, &id?).await
+    });
     account?;
     http::ok(&chat?.ok_or(Error::NoSuchChat)?.data())
 }

@@ -1,8 +1,8 @@
 //! `POST /api/chat/stream` - the same as a chat, where the answer comes piece by piece.
 //!
 //! In: what a chat takes. Out: server-sent events ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` with a
-//! `text` each, then `done` with what a chat answers. A failure before the first piece is an ordinary one; after it comes an `error`, whose
-//! data says whether the tokens were given back.
+//! `text` each, then `done` with what a chat answers. A failure before the first piece is an
+//! ordinary one; after it comes an `error`, whose data says whether the tokens were given back.
 
 use serde_json::json;
 use shared::charge::{Answering, Begun, Charge, read, shown};
@@ -13,7 +13,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Takes the tokens, and passes on what the AI says while it is stored or the tokens are given back.
+/// Takes the tokens, and passes on what the AI says while it is stored or the tokens are given
+/// back.
 #[utoipa::path(
     post,
     path = "/api/chat/stream",
@@ -63,7 +64,9 @@ pub struct ChatEvent;
 impl PartialSchema for ChatEvent {
     fn schema() -> RefOr<Schema> {
         let kinds = [("delta", "Delta"), ("done", "PaidChat"), ("error", "StreamProblem")];
-        let events = kinds.into_iter().fold(OneOf::builder(), |events, (name, schema)| events.item(openapi::event(Some(name), schema, None)));
+        let events = kinds.into_iter().fold(OneOf::builder(), |events, (name, schema)| {
+            events.item(openapi::event(Some(name), schema, None))
+        });
         events.into()
     }
 }

@@ -1,9 +1,11 @@
 //! `POST /v1/chat/completions` - a chat, as OpenAI's API has it ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 //!
-//! In: an API key or an access token, and `messages`; the last one by the user is what the history shows. `stream`, `stream_options`, `temperature`,
-//! `top_p`, `max_tokens`, `max_completion_tokens` and `stop` are heeded, and whatever `model` is named, the settings say who answers. What would
-//! change the form of the answer is refused, everything else ignored. Out: a completion, or its chunks. It costs what a chat costs. Who says
-//! that the same is sent again (`x-stainless-retry-count`) gets the completion that is paid for.
+//! In: an API key or an access token, and `messages`; the last one by the user is what the history
+//! shows. `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`, `max_completion_tokens`
+//! and `stop` are heeded, and whatever `model` is named, the settings say who answers. What would
+//! change the form of the answer is refused, everything else ignored. Out: a completion, or its
+//! chunks. It costs what a chat costs. Who says that the same is sent again
+//! (`x-stainless-retry-count`) gets the completion that is paid for.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,8 +20,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// After how many seconds a call that is sent again while the first one runs may come once more. OpenAI's SDKs come twice at most, so that it is longer
-/// than most answers take.
+/// After how many seconds a call that is sent again while the first one runs may come once more.
+/// OpenAI's SDKs come twice at most, so that it is longer than most answers take.
 const COME_AGAIN: u32 = 10;
 
 /// Before how many texts an answer may be told to end.
@@ -97,7 +99,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = CompletionRequest)]
 struct Body {
-    /// What was said so far. The last one by the user is what the history shows; it must say something.
+    /// What was said so far. The last one by the user is what the history shows; it must say
+    /// something.
     #[schema(value_type = Vec<Said>)]
     messages: Option<Vec<Said>>,
     /// Whether the answer comes in chunks.
@@ -203,24 +206,36 @@ impl Body {
         let mut errors = FieldErrors::default();
         for (field, asked) in [
             ("n", self.n.is_some_and(|n| n != 1.0)),
-            ("tools", self.tools.is_some_and(|tools| !tools.is_empty()) && self.tool_choice.is_none_or(|choice| choice != "none")),
+            (
+                "tools",
+                self.tools.is_some_and(|tools| !tools.is_empty())
+                    && self.tool_choice.is_none_or(|choice| choice != "none"),
+            ),
             ("functions", self.functions.is_some_and(|functions| !functions.is_empty())),
             ("response_format", self.response_format.is_some_and(|format| format.kind != "text")),
             ("logprobs", self.logprobs == Some(true)),
             ("audio", self.audio.is_some()),
         ] {
             if asked {
-                errors.note(field, "This API answers with one text and nothing else. Leave this out.");
+                errors.note(
+                    field,
+                    "This API answers with one text and nothing else. Leave this out.",
+                );
             }
         }
         let within = |number: Option<f64>, most: f64| match number {
-            Some(number) if !(0.0..=most).contains(&number) => Err(format!("This is a number from 0 to {most}.")),
+            Some(number) if !(0.0..=most).contains(&number) => {
+                Err(format!("This is a number from 0 to {most}."))
+            }
             number => Ok(number),
         };
         let temperature = errors.check("temperature", within(self.temperature, 2.0)).flatten();
         let top_p = errors.check("top_p", within(self.top_p, 1.0)).flatten();
         let older = errors.check("max_tokens", most(self.max_tokens)).flatten();
-        let max_tokens = errors.check("max_completion_tokens", most(self.max_completion_tokens)).flatten().or(older);
+        let max_tokens = errors
+            .check("max_completion_tokens", most(self.max_completion_tokens))
+            .flatten()
+            .or(older);
         let mut stop = match self.stop {
             None => Vec::new(),
             Some(Stop::One(text)) => vec![text],
@@ -231,12 +246,23 @@ impl Body {
             errors.note("stop", format!("An answer may be told to end before {STOPS} texts."));
         }
         let turns = turns(self.messages.unwrap_or_default(), &mut errors);
-        let message = turns.as_ref().and_then(|turns| errors.check("messages", asked(turns, message_limit)));
+        let message =
+            turns.as_ref().and_then(|turns| errors.check("messages", asked(turns, message_limit)));
         match (message, turns) {
             (Some(message), Some(mut turns)) if errors.is_empty() => {
                 // Some providers refuse a turn in which nothing is said.
                 turns.retain(|turn| !turn.content.trim().is_empty());
-                Ok((message, Prompt { turns, temperature, top_p, max_tokens, stop, empty_is_an_answer: true }))
+                Ok((
+                    message,
+                    Prompt {
+                        turns,
+                        temperature,
+                        top_p,
+                        max_tokens,
+                        stop,
+                        empty_is_an_answer: true,
+                    },
+                ))
             }
             _ => Err(errors.into_error()),
         }
@@ -262,7 +288,10 @@ fn turns(messages: Vec<Said>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
             _ => Err("This is system, developer, user or assistant.".to_owned()),
         };
         let role = errors.check(&format!("messages[{number}].role"), role);
-        let content = errors.check(&format!("messages[{number}].content"), content.map_or(Ok(String::new()), Content::text));
+        let content = errors.check(
+            &format!("messages[{number}].content"),
+            content.map_or(Ok(String::new()), Content::text),
+        );
         Some(Turn { role: role?, content: content? })
     });
     turns.collect()
@@ -487,9 +516,18 @@ impl Chunks {
     }
 
     async fn say(&mut self, model: &str, text: &str) -> Result<()> {
-        let delta = if self.begun { json!({ "content": text }) } else { json!({ "role": "assistant", "content": text }) };
+        let delta = if self.begun {
+            json!({ "content": text })
+        } else {
+            json!({ "role": "assistant", "content": text })
+        };
         self.begun = true;
-        self.send(model, json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null }]), Value::Null).await
+        self.send(
+            model,
+            json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null }]),
+            Value::Null,
+        )
+        .await
     }
 
     async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {

@@ -1,4 +1,5 @@
-//! `GET /api/conversations/{id}` - one conversation of the caller's. Its chats are a page of the history: `GET /api/chat?conversation_id={id}`.
+//! `GET /api/conversations/{id}` - one conversation of the caller's. Its chats are a page of the
+//! history: `GET /api/chat?conversation_id={id}`.
 //!
 //! Out: `id`, `title`, `created` and `last_used`; 404 for what is not the caller's or was deleted.
 
@@ -21,7 +22,9 @@ use shared::{App, Error, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation);
-    let (account, conversation) = tokio::join!(app.store.account(&caller), async { app.store.conversation(&caller.user_id, &id?).await });
+    let (account, conversation) = tokio::join!(app.store.account(&caller), async {
+        app.store.conversation(&caller.user_id, &id?).await
+    });
     account?;
     http::ok(&conversation?.ok_or(Error::NoSuchConversation)?.data())
 }

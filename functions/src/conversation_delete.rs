@@ -1,7 +1,8 @@
 //! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all its chats.
 //!
-//! Out: 202. It is in no list at once, and nothing goes on in it: a chat under way there is charged, and kept outside of any conversation. Its chats are erased within
-//! minutes; what they cost stays in the statement.
+//! Out: 202. It is in no list at once, and nothing goes on in it: a chat under way there is
+//! charged, and kept outside of any conversation. Its chats are erased within minutes; what they
+//! cost stays in the statement.
 
 use serde_json::json;
 use shared::openapi::{Done, PathId};
@@ -27,5 +28,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     };
     app.store.delete_conversation(&caller, &id, app.clock.seconds()).await?;
     tracing::info!(user = caller.user_id, conversation = id, "conversation deleted");
-    http::accepted(&json!({ "message": "The conversation is deleted. Its chats are erased within minutes." }))
+    http::accepted(
+        &json!({ "message": "The conversation is deleted. Its chats are erased within minutes." }),
+    )
 }

@@ -1,6 +1,7 @@
 //! `PATCH /api/conversations/{id}` - give one of the caller's conversations another title.
 //!
-//! In: `{title}` of 1 to 100 characters. Out: the conversation; 404 for what is not the caller's or was deleted.
+//! In: `{title}` of 1 to 100 characters. Out: the conversation; 404 for what is not the caller's or
+//! was deleted.
 
 use serde::Deserialize;
 use shared::chat::Title;
@@ -33,7 +34,9 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let Body { title } = http::json(&req)?;
-    let title = required(title).and_then(|text| Title::parse(&text)).map_err(|sentence| Error::field("title", sentence))?;
+    let title = required(title)
+        .and_then(|text| Title::parse(&text))
+        .map_err(|sentence| Error::field("title", sentence))?;
     app.store.account(&caller).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation)?;
     http::ok(&app.store.rename_conversation(&caller.user_id, &id, title.text()).await?.data())

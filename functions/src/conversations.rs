@@ -1,7 +1,7 @@
 //! `GET /api/conversations` - the caller's conversations, the one that was used last first.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`. Out: `id`, `title`, `created` and `last_used` of each, as a bare
-//! list, and a `Link` header to the next page.
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`. Out: `id`, `title`,
+//! `created` and `last_used` of each, as a bare list, and a `Link` header to the next page.
 
 use serde_json::Value;
 use shared::openapi::Page;
@@ -28,7 +28,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let cursor = http::query(&req, "cursor").map(cursor::Unproven::parse).transpose()?;
 
     let before = cursor.as_ref().map(cursor::Unproven::position);
-    let (account, keys) = tokio::join!(app.store.account(&caller), app.store.conversation_keys(&caller.user_id, before, limit));
+    let (account, keys) = tokio::join!(
+        app.store.account(&caller),
+        app.store.conversation_keys(&caller.user_id, before, limit)
+    );
     let account = account?;
     if let Some(cursor) = &cursor {
         cursor.prove(&account, SCOPE)?;
@@ -38,7 +41,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let data: Vec<Value> = conversations.iter().map(Conversation::data).collect();
     let mut response = http::ok(&data)?;
     if let Some(last) = conversations.last().filter(|_| more) {
-        http::link_next(&mut response, &req, &["limit"], &cursor::seal(&account, SCOPE, last.place()))?;
+        http::link_next(
+            &mut response,
+            &req,
+            &["limit"],
+            &cursor::seal(&account, SCOPE, last.place()),
+        )?;
     }
     Ok(response)
 }

@@ -1,4 +1,5 @@
-//! `POST /api/user/email` - have the mail that verifies the caller's address sent again. Reads no body.
+//! `POST /api/user/email` - have the mail that verifies the caller's address sent again. Reads no
+//! body.
 
 use serde_json::json;
 use shared::{App, Reply, Request, auth, http};

@@ -1,7 +1,8 @@
 //! `POST /api/user/email/verify` - prove an e-mail address by the token that was mailed to it.
 //!
-//! In: `{token}`; whoever read the mail needs no other. Out: the address, which is the account's own from now on. The first proof of an address ends
-//! every session, API key and mailed link of the account.
+//! In: `{token}`; whoever read the mail needs no other. Out: the address, which is the account's
+//! own from now on. The first proof of an address ends every session, API key and mailed link of
+//! the account.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -20,7 +21,8 @@ struct Body {
     token: Option<String>,
 }
 
-/// One transaction uses the link up, moves the claim, so that whoever had the address without proof has it no more, and ends what was made before.
+/// One transaction uses the link up, moves the claim, so that whoever had the address without proof
+/// has it no more, and ends what was made before.
 #[utoipa::path(
     post,
     path = "/api/user/email/verify",
@@ -41,7 +43,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let link = app.store.link(&token, Purpose::Verify, now).await?;
     let account = app.store.verify_address(&link, now).await?;
     tracing::info!(user = account.id, "address verified");
-    http::ok(&json!({ "message": "E-mail address verified. Log in again.", "email": account.email, "email_verified": true }))
+    http::ok(
+        &json!({ "message": "E-mail address verified. Log in again.", "email": account.email, "email_verified": true }),
+    )
 }
 
 /// An address that is verified.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use shared::{App, Result};
 
-/// How long one run goes on. The function's time is longer by more than the longest call to the store.
+/// How long one run goes on. The function's time is longer by more than the longest call to the
+/// store.
 pub const TIME: Duration = Duration::from_secs(270);
 
 /// Looks at the deleted accounts that something may be left of, and at no other.

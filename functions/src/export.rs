@@ -1,13 +1,16 @@
 //! `GET /api/user/export` - everything that is kept of the caller, as one JSON document.
 //!
-//! Out: `profile`, `balance`, and `sessions`, `api_keys`, `conversations`, `chats` and `ledger`, newest first, as a file. It is read page by page as the
-//! client takes it, so that only Lambda limits its size (200 MB).
-//! Where something fails in the middle, the document ends there and is no JSON.
+//! Out: `profile`, `balance`, and `sessions`, `api_keys`, `conversations`, `chats` and `ledger`,
+//! newest first, as a file. It is read page by page as the client takes it, so that only Lambda
+//! limits its size (200 MB). Where something fails in the middle, the document ends there and is no
+//! JSON.
 
 use serde_json::{Value, json};
 use shared::auth::AccessToken;
 use shared::chat::{Chat, Shown};
-use shared::store::{Conversation, Entry, EntryKind, OwnSession, ShownConversation, ShownKey, StoredKey};
+use shared::store::{
+    Conversation, Entry, EntryKind, OwnSession, ShownConversation, ShownKey, StoredKey,
+};
 use shared::stream::Pieces;
 use shared::user::{Account, Balance, User, balance_fields};
 use shared::{App, Reply, Request, Result, Tokens, auth, clock, http};
@@ -116,7 +119,8 @@ const LISTS: [(&str, List); 5] = [
 /// The pages are read one after the other, so that no more than two are kept.
 async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) -> Result<()> {
     let balance = balance_fields(account.balance(app.clock.seconds()));
-    let balance = http::merge([balance, json!({ "granted": account.granted, "spent": account.spent })]);
+    let balance =
+        http::merge([balance, json!({ "granted": account.granted, "spent": account.spent })]);
     let (exported, profile) = (json!(clock::rfc3339(app.clock.millis())), account.data());
     let mut head = format!("{{\"exported\":{exported},\"profile\":{profile},\"balance\":{balance}");
     for (name, list) in LISTS {
@@ -138,20 +142,31 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
         }
         head = "]".into();
     }
-    // An account that was deleted meanwhile has lost chats that this document would seem not to miss.
+    // An account that was deleted meanwhile has lost chats that this document would seem not to
+    // miss.
     app.store.account(&caller).await?;
     pieces.send("]}\n").await
 }
 
 impl List {
-    /// A page from behind the place `before`: its items, the place of the last one that was looked at, and whether there may be more.
-    async fn page(self, app: &App, caller: &AccessToken, account: &Account, before: Option<&str>) -> Result<(Vec<Value>, Option<String>, bool)> {
+    /// A page from behind the place `before`: its items, the place of the last one that was looked
+    /// at, and whether there may be more.
+    async fn page(
+        self,
+        app: &App,
+        caller: &AccessToken,
+        account: &Account,
+        before: Option<&str>,
+    ) -> Result<(Vec<Value>, Option<String>, bool)> {
         let (store, id) = (&app.store, account.id.as_str());
         Ok(match self {
             Self::Sessions => {
                 let (ids, more) = store.session_ids(id, before).await?;
                 let (live, now) = (store.sessions(&ids).await?, app.clock.seconds());
-                let live = live.iter().filter(|session| session.opens(account, now)).map(|session| session.data(&caller.session));
+                let live = live
+                    .iter()
+                    .filter(|session| session.opens(account, now))
+                    .map(|session| session.data(&caller.session));
                 (live.collect(), ids.into_iter().next_back(), more)
             }
             Self::ApiKeys => {
@@ -166,11 +181,19 @@ impl List {
             }
             Self::Chats => {
                 let (chats, more) = store.chats(id, before, PAGE).await?;
-                (chats.iter().map(Chat::data).collect(), chats.into_iter().next_back().map(|chat| chat.chat_id), more)
+                (
+                    chats.iter().map(Chat::data).collect(),
+                    chats.into_iter().next_back().map(|chat| chat.chat_id),
+                    more,
+                )
             }
             Self::Ledger => {
                 let (entries, more) = store.entries(id, before, PAGE).await?;
-                (entries.iter().map(row).collect(), entries.into_iter().next_back().map(|entry| entry.entry_id), more)
+                (
+                    entries.iter().map(row).collect(),
+                    entries.into_iter().next_back().map(|entry| entry.entry_id),
+                    more,
+                )
             }
         })
     }

@@ -6,7 +6,8 @@ use shared::store::PublicKey;
 use shared::{App, Reply, Request, http};
 use utoipa::ToSchema;
 
-/// Shows every key that tokens may be signed with today. Others may keep the reply as long as this API keeps keys itself.
+/// Shows every key that tokens may be signed with today. Others may keep the reply as long as this
+/// API keeps keys itself.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
@@ -50,7 +51,10 @@ pub struct Jwk {
     #[schema(examples("K5ao2DU16VQ_OGSvkLEKEgtn6gbQ9VXIb0tLY8DOTdg"))]
     pub kid: String,
     /// The key itself.
-    #[schema(pattern = "^[A-Za-z0-9_-]{43}$", examples("-w2sLTD4YYmfRFxqkRDc7I06NsOQrtq_N6WCCYcycGY"))]
+    #[schema(
+        pattern = "^[A-Za-z0-9_-]{43}$",
+        examples("-w2sLTD4YYmfRFxqkRDc7I06NsOQrtq_N6WCCYcycGY")
+    )]
     pub x: String,
 }
 

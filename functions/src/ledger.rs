@@ -1,8 +1,10 @@
-//! `GET /api/user/ledger` - the caller's statement: everything that ever moved the balance, newest first.
+//! `GET /api/user/ledger` - the caller's statement: everything that ever moved the balance, newest
+//! first.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`; `Accept: text/csv` for CSV.
-//! Out: rows with the signed amount and the balance after each, as a bare list or as CSV, and a `Link` header to the next page. Tokens
-//! that are held for a running chat count as still there: they have no row yet.
+//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`; `Accept: text/csv`
+//! for CSV. Out: rows with the signed amount and the balance after each, as a bare list or as CSV,
+//! and a `Link` header to the next page. Tokens that are held for a running chat count as still
+//! there: they have no row yet.
 
 use shared::cursor::Unproven;
 use shared::statement::{Of, Page, Row};

@@ -1,7 +1,8 @@
 //! What the product does: one endpoint, one file, one Lambda binary (`src/bin/<name>.rs`).
 //!
-//! Each file begins with its routes and holds one public function, `handle`. [`ROUTES`] and [`ENDPOINTS`] list them all; a test holds
-//! both against the template, the binaries, the events and the first line of each file.
+//! Each file begins with its routes and holds one public function, `handle`. [`ROUTES`] and
+//! [`ENDPOINTS`] list them all; a test holds both against the template, the binaries, the events
+//! and the first line of each file.
 
 pub mod account_delete;
 pub mod admin_adjustment;

@@ -1,7 +1,9 @@
-//! `POST /api/login`, `POST /api/token` - trade a name or an e-mail address and a password for the tokens of a new session.
+//! `POST /api/login`, `POST /api/token` - trade a name or an e-mail address and a password for the
+//! tokens of a new session.
 //!
 //! In: `{username, password}`, where `username` may be an address; `email` stands for `username`.
-//! Out: `token`, `access`, `refresh` and the balance (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
+//! Out: `token`, `access`, `refresh` and the balance (`X-Refresh-Token: cookie`: the refresh token
+//! in a cookie, and no `token`).
 
 use serde::Deserialize;
 use serde_json::json;
@@ -27,8 +29,9 @@ struct Body {
     password: Option<String>,
 }
 
-/// An unknown user, a wrong password and a deactivated user are one failure, and take the same time. After too many failures the password isn't
-/// checked any more, whether an account has the name or not.
+/// An unknown user, a wrong password and a deactivated user are one failure, and take the same
+/// time. After too many failures the password isn't checked any more, whether an account has the
+/// name or not.
 #[utoipa::path(
     post,
     path = "/api/login",
@@ -46,10 +49,21 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let (login, password) = http::json::<Body>(&req)?.credentials()?;
     let (key, now) = (login_key(&login), app.clock.seconds());
-    let mut attempt = Attempt::new(key.as_deref().unwrap_or(&login), http::source_network(&req).as_deref(), &app.config, now);
-    let (found, counts) = tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&attempt))?;
-    app.store.admit(&mut attempt, counts, DeviceToken::at(&app, &req).await.as_ref(), found.as_ref()).await?;
-    let verdict = app.passwords.check(&password, found.as_ref().map(|account| account.password.clone())).await?;
+    let mut attempt = Attempt::new(
+        key.as_deref().unwrap_or(&login),
+        http::source_network(&req).as_deref(),
+        &app.config,
+        now,
+    );
+    let (found, counts) =
+        tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&attempt))?;
+    app.store
+        .admit(&mut attempt, counts, DeviceToken::at(&app, &req).await.as_ref(), found.as_ref())
+        .await?;
+    let verdict = app
+        .passwords
+        .check(&password, found.as_ref().map(|account| account.password.clone()))
+        .await?;
     if found.as_ref().is_none_or(|account| !account.active) || verdict == Verdict::Wrong {
         tracing::info!(user = found.map(|account| account.id), "log-in refused");
         return Err(attempt.refused(Error::InvalidCredentials));
@@ -57,13 +71,21 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let account = found.ok_or(Error::InvalidCredentials)?;
 
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
-    let (started, (), ()) = tokio::join!(app.store.start_session(&session), pass(&app, &account, &attempt), strengthen(&app, &account, &verdict));
+    let (started, (), ()) = tokio::join!(
+        app.store.start_session(&session),
+        pass(&app, &account, &attempt),
+        strengthen(&app, &account, &verdict)
+    );
     started?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
 
     let (tokens, kept) = auth::issue(&app, &req, &account, &session).await?;
     let balance = balance_fields(account.balance(app.clock.seconds()));
-    let reply = http::ok(&http::merge([json!({ "message": "Login successful.", "user": account.data() }), balance, json!(tokens)]))?;
+    let reply = http::ok(&http::merge([
+        json!({ "message": "Login successful.", "user": account.data() }),
+        balance,
+        json!(tokens),
+    ]))?;
     Ok(cookie::set(reply, kept))
 }
 
@@ -93,23 +115,33 @@ async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {
 /// Notes that this was no guess. Where that fails it stays counted as one, which keeps nobody out.
 async fn pass(app: &App, account: &Account, attempt: &Attempt) {
     if let Err(error) = app.store.pass_attempt(attempt).await {
-        tracing::warn!(user = account.id, cause = error.cause(), "a log-in could not be told from a guess");
+        tracing::warn!(
+            user = account.id,
+            cause = error.cause(),
+            "a log-in could not be told from a guess"
+        );
     }
 }
 
-/// Puts a stronger hash in the place of a weak one. Where that fails the next log-in does it: nobody is kept out for it.
+/// Puts a stronger hash in the place of a weak one. Where that fails the next log-in does it:
+/// nobody is kept out for it.
 async fn strengthen(app: &App, account: &Account, verdict: &Verdict) {
     if let Verdict::Rehash(strong) = verdict
         && let Err(error) = app.store.strengthen(account, strong).await
     {
-        tracing::warn!(user = account.id, cause = error.cause(), "a weak hash could not be replaced");
+        tracing::warn!(
+            user = account.id,
+            cause = error.cause(),
+            "a weak hash could not be replaced"
+        );
     }
 }
 
 impl Body {
     fn credentials(self) -> Result<(String, String)> {
         let mut invalid = FieldErrors::default();
-        let login = invalid.check("username", required(self.username).or_else(|_| required(self.email)));
+        let login =
+            invalid.check("username", required(self.username).or_else(|_| required(self.email)));
         let password = invalid.check("password", required(self.password));
         login.zip(password).ok_or_else(|| invalid.into_error())
     }

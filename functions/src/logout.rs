@@ -1,7 +1,7 @@
 //! `POST /api/logout` - end the caller's session, or every session of the account.
 //!
-//! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access token, the long-lived `token` and the
-//! refresh tokens open nothing from here on.
+//! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access
+//! token, the long-lived `token` and the refresh tokens open nothing from here on.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -19,7 +19,8 @@ struct Body {
     all: Option<bool>,
 }
 
-/// One write to the account, beside which the session is deleted. Sent again after a lost reply, it is the same success.
+/// One write to the account, beside which the session is deleted. Sent again after a lost reply, it
+/// is the same success.
 #[utoipa::path(
     post,
     path = "/api/logout",
@@ -33,11 +34,17 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let all = http::json_or_nothing::<Body>(&req)?.all.unwrap_or_default();
     let caller = auth::caller(&app, &req).await?;
-    let ending = if all { Ending::All } else { Ending::One { session: &caller.session, ends: caller.session_ends } };
+    let ending = if all {
+        Ending::All
+    } else {
+        Ending::One { session: &caller.session, ends: caller.session_ends }
+    };
 
     let ended = app.store.end(&caller, ending, app.clock.seconds());
     tokio::try_join!(ended, app.store.delete_session(&caller.user_id, &caller.session))?;
     tracing::info!(user = caller.user_id, session = caller.session, all, "logged out");
-    let reply = http::ok(&json!({ "message": if all { "Logged out everywhere." } else { "Logged out." } }))?;
+    let reply = http::ok(
+        &json!({ "message": if all { "Logged out everywhere." } else { "Logged out." } }),
+    )?;
     cookie::cleared(reply, &req)
 }

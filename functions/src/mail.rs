@@ -1,7 +1,8 @@
 //! At each new letter of the outbox - write its mail and have it sent.
 //!
-//! A letter is deleted after its mail was sent, so that none is lost; where this function dies in between, the mail is sent twice, each
-//! time with a link of its own. No mail holds a name or anything else that a stranger chose: it could look like a link.
+//! A letter is deleted after its mail was sent, so that none is lost; where this function dies in
+//! between, the mail is sent twice, each time with a link of its own. No mail holds a name or
+//! anything else that a stranger chose: it could look like a link.
 
 use shared::auth::LinkToken;
 use shared::mail::{Carrier, Mail};
@@ -18,17 +19,30 @@ pub async fn work(app: App, carrier: Carrier, key: String) -> Result<()> {
     app.store.take_letter(&key).await
 }
 
-/// The mail of a letter, whose link is stored before anybody can follow it. Nothing where nobody is to have one.
+/// The mail of a letter, whose link is stored before anybody can follow it. Nothing where nobody is
+/// to have one.
 async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     match letter {
         Letter::Verify { user_id, name, address, auth_epoch } => {
-            let wanted = |account: &Account| account.id == user_id && account.active && account.auth_epoch == auth_epoch;
+            let wanted = |account: &Account| {
+                account.id == user_id && account.active && account.auth_epoch == auth_epoch
+            };
             if !app.store.account_by_key(&name).await?.as_ref().is_some_and(wanted) {
                 return Ok(None);
             }
             let token = LinkToken::random()?;
-            app.store.put_link(&Link::new(&token, Purpose::Verify, &user_id, &name, &address, auth_epoch, now)).await?;
+            app.store
+                .put_link(&Link::new(
+                    &token,
+                    Purpose::Verify,
+                    &user_id,
+                    &name,
+                    &address,
+                    auth_epoch,
+                    now,
+                ))
+                .await?;
             let link = link(app, "verify-email", &token);
             let text = format!(
                 "Hello,\n\nan account here gave this address for its own. If that was you, confirm it within two days:\n\n{link}\n\n\
@@ -37,12 +51,25 @@ async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
             Ok(Some(Mail { to: address, subject: "Confirm your e-mail address".into(), text }))
         }
         Letter::Reset { address } => {
-            let account = app.store.account_by_address(&address).await?.filter(|account| account.active);
-            let Some((account, address)) = account.and_then(|account| account.email.clone().map(|address| (account, address))) else {
+            let account =
+                app.store.account_by_address(&address).await?.filter(|account| account.active);
+            let Some((account, address)) =
+                account.and_then(|account| account.email.clone().map(|address| (account, address)))
+            else {
                 return Ok(None);
             };
             let token = LinkToken::random()?;
-            app.store.put_link(&Link::new(&token, Purpose::Reset, &account.id, &account.label, &address, account.auth_epoch, now)).await?;
+            app.store
+                .put_link(&Link::new(
+                    &token,
+                    Purpose::Reset,
+                    &account.id,
+                    &account.label,
+                    &address,
+                    account.auth_epoch,
+                    now,
+                ))
+                .await?;
             let link = link(app, "reset-password", &token);
             let text = format!(
                 "Hello,\n\nsomebody asked for a new password for your account here. If that was you, choose it within an hour:\n\n{link}\n\n\
@@ -53,12 +80,17 @@ async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
         Letter::AddressChanges { address } => {
             let text = "Hello,\n\nyour account here is to have another e-mail address from now on, in place of this one.\n\n\
                         If that was not you, somebody knows your password: log in and choose a new one at once.\n";
-            Ok(Some(Mail { to: address, subject: "Your e-mail address changes".into(), text: text.into() }))
+            Ok(Some(Mail {
+                to: address,
+                subject: "Your e-mail address changes".into(),
+                text: text.into(),
+            }))
         }
     }
 }
 
-/// What a reader follows: a page of the operator's, which posts the token back; or the token itself, where there is no such page.
+/// What a reader follows: a page of the operator's, which posts the token back; or the token
+/// itself, where there is no such page.
 fn link(app: &App, page: &str, token: &LinkToken) -> String {
     match &app.config.mail_url {
         Some(url) => format!("{url}/{page}/?token={}", token.text()),

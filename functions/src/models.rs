@@ -1,7 +1,7 @@
 //! `GET /v1/models`, `GET /v1/models/{id}` - the models that may answer, as OpenAI's API lists them ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
-//! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created, owned_by}]}`, in the order in which they are asked, or
-//! one of them.
+//! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
+//! owned_by}]}`, in the order in which they are asked, or one of them.
 
 use serde_json::{Value, json};
 use shared::{App, Error, Reply, Request, auth, http};
@@ -40,7 +40,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     extensions(("x-fails" = json!(["NoSuchModel"]))),
 )]
 pub(crate) fn one<'m>(mut models: impl Iterator<Item = &'m str>, id: &str) -> Reply {
-    let named = models.find(|model| *model == id || http::escaped(model) == id).ok_or(Error::NoSuchModel)?;
+    let named = models
+        .find(|model| *model == id || http::escaped(model) == id)
+        .ok_or(Error::NoSuchModel)?;
     http::ok(&model(named))
 }
 

@@ -1,8 +1,9 @@
 //! `GET /api/openapi.json` - this API as an OpenAPI document ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
 //!
-//! Out: every route with its fields, limits, replies, headers and failures, as these settings have them. Each endpoint's file describes what is
-//! its own, above its `handle`; what holds for all, or follows from that, is added here. `x-fails` are the failures of an endpoint, and
-//! `x-narrow` is what its body must be beyond what its fields say: neither goes out.
+//! Out: every route with its fields, limits, replies, headers and failures, as these settings have
+//! them. Each endpoint's file describes what is its own, above its `handle`; what holds for all, or
+//! follows from that, is added here. `x-fails` are the failures of an endpoint, and `x-narrow` is
+//! what its body must be beyond what its fields say: neither goes out.
 
 use std::collections::BTreeMap;
 
@@ -94,25 +95,34 @@ pub async fn handle(app: App, req: Request) -> Reply {
     Ok(response)
 }
 
-/// The endpoints that are no part of the API: pages for browsers, and what answers where nothing is.
+/// The endpoints that are no part of the API: pages for browsers, and what answers where nothing
+/// is.
 const PAGES: [&str; 2] = ["not_found", "site"];
 
 /// What every operation may fail with: the front door throttles, and reads no request that is none.
-const EVERYWHERE: [&str; 6] = ["Malformed", "BodyTooLarge", "HeaderTooLarge", "Busy", "Internal", "Unavailable"];
+const EVERYWHERE: [&str; 6] =
+    ["Malformed", "BodyTooLarge", "HeaderTooLarge", "Busy", "Internal", "Unavailable"];
 
 /// The document of an API with these settings, whose paths come after `base`.
 pub fn document(config: &Config, base: &str) -> Result<Value> {
-    let described = serde_json::to_value(Document::openapi()).map_err(|error| Error::Internal(error.to_string()))?;
+    let described = serde_json::to_value(Document::openapi())
+        .map_err(|error| Error::Internal(error.to_string()))?;
     let mut document = described.clone();
     let failures = failures(config).into_iter().collect();
     let mut paths = Map::new();
     let mut shared = Map::new();
     for route in ROUTES.iter().filter(|route| !PAGES.contains(&route.endpoint)) {
-        let mut operation = operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
+        let mut operation =
+            operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
         narrow(&mut document, &mut operation);
         for (status, name, failure) in failing(&mut operation, route, &failures)? {
-            put(&mut operation, "responses", &status, json!({ "$ref": format!("#/components/responses/{name}") }));
+            put(
+                &mut operation,
+                "responses",
+                &status,
+                json!({ "$ref": format!("#/components/responses/{name}") }),
+            );
             shared.insert(name, failure);
         }
         add_headers(&mut operation);
@@ -145,7 +155,8 @@ fn broken(route: &Route, what: &str) -> Error {
     Error::Internal(format!("{} {} {what}", route.method, route.path))
 }
 
-/// A path as its clients spell it: files have no slash behind them. All of them answer with and without it.
+/// A path as its clients spell it: files have no slash behind them. All of them answer with and
+/// without it.
 fn spelled(path: &str) -> String {
     let is_file = path.ends_with(".json") || path.ends_with("/{list}");
     let slash = if path.starts_with("/api/") && !is_file { "/" } else { "" };
@@ -154,7 +165,14 @@ fn spelled(path: &str) -> String {
 
 /// What an endpoint's file says of this route, or of the one that it is another name of.
 fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
-    let of = |route: &Route| described.get("paths")?.get(route.path)?.get(route.method.to_lowercase())?.as_object().cloned();
+    let of = |route: &Route| {
+        described
+            .get("paths")?
+            .get(route.path)?
+            .get(route.method.to_lowercase())?
+            .as_object()
+            .cloned()
+    };
     if let Some(mut operation) = of(route) {
         if operation.get("operationId").is_some_and(|id| id == "handle") {
             operation.insert("operationId".into(), json!(route.endpoint));
@@ -162,7 +180,8 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
         return Some(operation);
     }
     let same = |other: &&Route| (other.endpoint, other.method) == (route.endpoint, route.method);
-    let (first, mut operation) = ROUTES.iter().filter(same).find_map(|other| Some((other, of(other)?)))?;
+    let (first, mut operation) =
+        ROUTES.iter().filter(same).find_map(|other| Some((other, of(other)?)))?;
     let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
     let about = format!("{about}\n\nAnother name of `{} {}`.", first.method, spelled(first.path));
     let name = route.path.trim_start_matches("/api").replace(['/', '-'], "_");
@@ -173,9 +192,15 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
 
 /// A body that may be left out is not `null` otherwise.
 fn without_null(operation: &mut Map<String, Value>) {
-    let schema = operation.get_mut("requestBody").and_then(|body| body.pointer_mut("/content/application~1json/schema"));
+    let schema = operation
+        .get_mut("requestBody")
+        .and_then(|body| body.pointer_mut("/content/application~1json/schema"));
     let Some(schema) = schema else { return };
-    let one = schema.get("oneOf").and_then(Value::as_array).and_then(|kinds| kinds.iter().find(|kind| kind.get("$ref").is_some())).cloned();
+    let one = schema
+        .get("oneOf")
+        .and_then(Value::as_array)
+        .and_then(|kinds| kinds.iter().find(|kind| kind.get("$ref").is_some()))
+        .cloned();
     if let Some(one) = one {
         *schema = one;
     }
@@ -184,17 +209,28 @@ fn without_null(operation: &mut Map<String, Value>) {
 /// Puts into the schema of an operation's body what its endpoint asks beyond the fields.
 fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
     let Some(more) = operation.remove("x-narrow") else { return };
-    let body = operation.get("requestBody").and_then(|body| body.pointer("/content/application~1json/schema/$ref"));
-    let pointer = body.and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#')).map(str::to_owned);
+    let body = operation
+        .get("requestBody")
+        .and_then(|body| body.pointer("/content/application~1json/schema/$ref"));
+    let pointer = body
+        .and_then(Value::as_str)
+        .and_then(|reference| reference.strip_prefix('#'))
+        .map(str::to_owned);
     if let Some(schema) = pointer.and_then(|pointer| document.pointer_mut(&pointer)) {
         merge(schema, more);
     }
 }
 
-/// What an operation may fail with, a reply per status: the status, the name that the reply has in the document, and the reply.
-fn failing(operation: &mut Map<String, Value>, route: &Route, all: &BTreeMap<String, Error>) -> Result<Vec<(String, String, Value)>> {
+/// What an operation may fail with, a reply per status: the status, the name that the reply has in
+/// the document, and the reply.
+fn failing(
+    operation: &mut Map<String, Value>,
+    route: &Route,
+    all: &BTreeMap<String, Error>,
+) -> Result<Vec<(String, String, Value)>> {
     let own = operation.remove("x-fails");
-    let own = own.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let own =
+        own.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let mut names: Vec<&str> = EVERYWHERE.into_iter().chain(own).collect();
     if operation.contains_key("requestBody") {
         names.extend(["Invalid", "UnsupportedMediaType"]);
@@ -210,13 +246,22 @@ fn failing(operation: &mut Map<String, Value>, route: &Route, all: &BTreeMap<Str
     }
     let mut statuses: BTreeMap<u16, BTreeMap<&str, &Error>> = BTreeMap::new();
     for name in names {
-        let failure = all.get(name).ok_or_else(|| broken(route, &format!("fails with {name}, which is no failure")))?;
-        statuses.entry(route.failures.reply(failure, "").status().as_u16()).or_default().insert(name, failure);
+        let failure = all
+            .get(name)
+            .ok_or_else(|| broken(route, &format!("fails with {name}, which is no failure")))?;
+        statuses
+            .entry(route.failures.reply(failure, "").status().as_u16())
+            .or_default()
+            .insert(name, failure);
     }
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = if route.failures == Failures::OpenAi { ".OpenAi" } else { "" };
-        (status.to_string(), format!("{status}.{}{shape}", names.join(".")), failure(route.failures, &failures))
+        (
+            status.to_string(),
+            format!("{status}.{}{shape}", names.join(".")),
+            failure(route.failures, &failures),
+        )
     });
     Ok(replies.collect())
 }
@@ -231,7 +276,9 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     for (name, error) in failures {
         let reply = shape.reply(error, "");
         let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df");
-        let said = |pointer: &str| example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let said = |pointer: &str| {
+            example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
         let (code, detail) = match shape {
             Failures::Problem => (said("/code"), said("/detail")),
             Failures::OpenAi => (said("/error/code"), said("/error/message")),
@@ -249,33 +296,54 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     let (media_type, schema) = match shape {
         Failures::Problem => {
             let narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
-            ("application/problem+json", json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }))
+            (
+                "application/problem+json",
+                json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),
+            )
         }
         Failures::OpenAi => {
             let narrower = json!({ "properties": { "error": { "properties": { "code": { "enum": codes } } } } });
-            ("application/json", json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }))
+            (
+                "application/json",
+                json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }),
+            )
         }
     };
-    let mut shown: Map<String, Value> = headers.into_iter().map(|(name, count)| header(&name, count == failures.len())).collect();
+    let mut shown: Map<String, Value> =
+        headers.into_iter().map(|(name, count)| header(&name, count == failures.len())).collect();
     shown.extend([header("x-request-id", false)]);
     json!({ "description": about.join("\n\n"), "headers": shown, "content": { media_type: { "schema": schema, "examples": examples } } })
 }
 
 fn named(headers: &HeaderMap) -> Vec<String> {
-    headers.keys().map(|name| name.as_str().to_owned()).filter(|name| name != "content-type").collect()
+    headers
+        .keys()
+        .map(|name| name.as_str().to_owned())
+        .filter(|name| name != "content-type")
+        .collect()
 }
 
-/// The headers of an operation's success: those that its file names, and those that go with what it takes.
+/// The headers of an operation's success: those that its file names, and those that go with what it
+/// takes.
 fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");
     let cookies = has_parameter(operation, "X-Refresh-Token");
     let devices = has_parameter(operation, "X-Device-Token");
-    let responses = operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten();
-    for response in responses.filter_map(|(_, response)| response.as_object_mut()).filter(|response| !response.contains_key("$ref")) {
+    let responses =
+        operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten();
+    for response in responses
+        .filter_map(|(_, response)| response.as_object_mut())
+        .filter(|response| !response.contains_key("$ref"))
+    {
         let own = response.remove("headers");
-        let own = own.as_ref().and_then(Value::as_object).into_iter().flat_map(|headers| headers.keys().map(|name| name.to_lowercase()));
-        let mut headers: Map<String, Value> = own.map(|name| header(&name, !replays && name != "set-cookie")).collect();
+        let own = own
+            .as_ref()
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(|headers| headers.keys().map(|name| name.to_lowercase()));
+        let mut headers: Map<String, Value> =
+            own.map(|name| header(&name, !replays && name != "set-cookie")).collect();
         headers.extend([header("x-request-id", true)]);
         headers.extend(pages.then(|| header("link", false)));
         headers.extend(replays.then(|| header("idempotent-replayed", false)));
@@ -288,42 +356,70 @@ fn add_headers(operation: &mut Map<String, Value>) {
 /// A header as the document has it: by its usual spelling.
 fn header(name: &str, required: bool) -> (String, Value) {
     let (spelled, about, schema) = match name {
-        "allow" => ("Allow", "The methods that the path takes.", json!({ "type": "string", "examples": ["GET, OPTIONS"] })),
-        "cache-control" => ("Cache-Control", "How long others may keep it.", json!({ "type": "string", "examples": ["public, max-age=300"] })),
+        "allow" => (
+            "Allow",
+            "The methods that the path takes.",
+            json!({ "type": "string", "examples": ["GET, OPTIONS"] }),
+        ),
+        "cache-control" => (
+            "Cache-Control",
+            "How long others may keep it.",
+            json!({ "type": "string", "examples": ["public, max-age=300"] }),
+        ),
         "content-disposition" => (
             "Content-Disposition",
             "The name of the file.",
             json!({ "type": "string", "examples": ["attachment; filename=\"farebox-export.json\""] }),
         ),
-        "idempotent-replayed" => {
-            ("Idempotent-Replayed", "That the request had been sent before, and nothing was done this time.", json!({ "const": "true" }))
-        }
-        "link" => {
-            ("Link", "The next page, where there is one.", json!({ "type": "string", "examples": ["<?limit=20&cursor=MDFh..>; rel=\"next\""] }))
-        }
+        "idempotent-replayed" => (
+            "Idempotent-Replayed",
+            "That the request had been sent before, and nothing was done this time.",
+            json!({ "const": "true" }),
+        ),
+        "link" => (
+            "Link",
+            "The next page, where there is one.",
+            json!({ "type": "string", "examples": ["<?limit=20&cursor=MDFh..>; rel=\"next\""] }),
+        ),
         "ratelimit" => (
             "RateLimit",
             "What is left of the limit, and the seconds until it is whole again.",
             json!({ "type": "string", "examples": ["\"chats\";r=297;t=31"] }),
         ),
-        "ratelimit-policy" => ("RateLimit-Policy", "The limit.", json!({ "type": "string", "examples": ["\"chats\";q=300;w=60"] })),
-        "retry-after" => {
-            ("Retry-After", "The seconds after which trying again makes sense.", json!({ "type": "integer", "minimum": 0, "examples": [5] }))
-        }
+        "ratelimit-policy" => (
+            "RateLimit-Policy",
+            "The limit.",
+            json!({ "type": "string", "examples": ["\"chats\";q=300;w=60"] }),
+        ),
+        "retry-after" => (
+            "Retry-After",
+            "The seconds after which trying again makes sense.",
+            json!({ "type": "integer", "minimum": 0, "examples": [5] }),
+        ),
         "set-cookie" => (
             "Set-Cookie",
             "The refresh token for the browser to keep, where `X-Refresh-Token: cookie` asked for that; empty where it is to forget it. After a log-in also \
              the device token, as `__Host-farebox_device`. On the machine itself the names are without `__Host-`.",
             json!({ "type": "string", "examples": ["__Host-farebox_refresh=eyJ0eXAiOi...; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"] }),
         ),
-        "www-authenticate" => ("WWW-Authenticate", "How to say who calls.", json!({ "const": "Bearer" })),
+        "www-authenticate" => {
+            ("WWW-Authenticate", "How to say who calls.", json!({ "const": "Bearer" }))
+        }
         "x-device-token" => (
             "X-Device-Token",
             "What this client is to send at its next log-in to this account, unless it is kept in a cookie.",
             json!({ "type": "string", "examples": ["eyJ0eXAiOi..."] }),
         ),
-        "x-should-retry" => ("X-Should-Retry", "That OpenAI's clients should not send it again.", json!({ "const": "false" })),
-        "x-request-id" => ("X-Request-Id", "What finds the line of this request in the log.", json!({ "type": "string" })),
+        "x-should-retry" => (
+            "X-Should-Retry",
+            "That OpenAI's clients should not send it again.",
+            json!({ "const": "false" }),
+        ),
+        "x-request-id" => (
+            "X-Request-Id",
+            "What finds the line of this request in the log.",
+            json!({ "type": "string" }),
+        ),
         other => (other, "", json!({ "type": "string" })),
     };
     (spelled.to_owned(), json!({ "description": about, "required": required, "schema": schema }))
@@ -331,7 +427,10 @@ fn header(name: &str, required: bool) -> (String, Value) {
 
 fn has_parameter(operation: &Map<String, Value>, name: &str) -> bool {
     let parameters = operation.get("parameters").and_then(Value::as_array);
-    parameters.into_iter().flatten().any(|parameter| parameter.get("name").is_some_and(|other| other == name))
+    parameters
+        .into_iter()
+        .flatten()
+        .any(|parameter| parameter.get("name").is_some_and(|other| other == name))
 }
 
 fn put(object: &mut Map<String, Value>, field: &str, name: &str, value: Value) {

@@ -1,7 +1,8 @@
 //! `POST /api/user/password` - change one's own password.
 //!
-//! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session; every other one has ended
-//! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
+//! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session;
+//! every other one has ended (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no
+//! `token`).
 
 use serde::Deserialize;
 use serde_json::json;
@@ -23,7 +24,8 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// Ends all sessions by raising the epoch, in the transaction that sets the password and begins the one session that goes on.
+/// Ends all sessions by raising the epoch, in the transaction that sets the password and begins the
+/// one session that goes on.
 #[utoipa::path(
     post,
     path = "/api/user/password",
@@ -42,7 +44,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (current, new) = body.parts()?;
     let account = app.store.account(&caller).await?;
     let own = [account.name.as_str(), account.email.as_deref().unwrap_or(&account.name)];
-    let new = NewPassword::parse(&new, &own).map_err(|sentence| Error::field("new_password", sentence))?;
+    let new = NewPassword::parse(&new, &own)
+        .map_err(|sentence| Error::field("new_password", sentence))?;
     auth::confirm(&app, &req, &account, &current).await?;
     let hash = app.passwords.hash(&new).await?;
 

@@ -17,8 +17,8 @@ struct Body {
     email: Option<String>,
 }
 
-/// Writes what was asked for, and looks nothing up: whether somebody has the address, the function `mail` finds out. At most one mail a
-/// minute per address, without a word about it.
+/// Writes what was asked for, and looks nothing up: whether somebody has the address, the function
+/// `mail` finds out. At most one mail a minute per address, without a word about it.
 #[utoipa::path(
     post,
     path = "/api/password/reset",
@@ -31,7 +31,9 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { email } = http::json(&req)?;
     let email = required(email.filter(|text| !text.trim().is_empty()));
-    let address = email.and_then(|email| Email::choose(&email)).map_err(|sentence| Error::field("email", sentence))?;
+    let address = email
+        .and_then(|email| Email::choose(&email))
+        .map_err(|sentence| Error::field("email", sentence))?;
 
     app.store.post_reset(&address, app.clock.seconds()).await?;
     http::accepted(&json!({ "message": "If an account has this address, a mail is on its way." }))

@@ -1,6 +1,7 @@
 //! `POST /api/password/reset/confirm` - choose a new password by the token that was mailed.
 //!
-//! In: `{token, password}`; `new_password` stands for `password`. Out: a message; every session has ended, and the new password logs in.
+//! In: `{token, password}`; `new_password` stands for `password`. Out: a message; every session has
+//! ended, and the new password logs in.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -24,8 +25,8 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// The link is looked up before anything is hashed, so that guessing costs us nothing; one transaction uses it up, sets the password, and ends what was made
-/// before the address was proven.
+/// The link is looked up before anything is hashed, so that guessing costs us nothing; one
+/// transaction uses it up, sets the password, and ends what was made before the address was proven.
 #[utoipa::path(
     post,
     path = "/api/password/reset/confirm",
@@ -46,11 +47,18 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let now = app.clock.seconds();
 
     let link = app.store.link(&token, Purpose::Reset, now).await?;
-    let password = NewPassword::parse(&password, &[&link.name, &link.address]).map_err(|sentence| Error::field("password", sentence))?;
+    let password = NewPassword::parse(&password, &[&link.name, &link.address])
+        .map_err(|sentence| Error::field("password", sentence))?;
     let hash = app.passwords.hash(&password).await?;
     app.store.reset_password(&link, &hash, now).await?;
-    if let Err(error) = app.store.forget_attempts(&link.user_id, &link.name, Some(&link.address)).await {
-        tracing::warn!(user = link.user_id, cause = error.cause(), "failed log-ins could not be forgotten");
+    if let Err(error) =
+        app.store.forget_attempts(&link.user_id, &link.name, Some(&link.address)).await
+    {
+        tracing::warn!(
+            user = link.user_id,
+            cause = error.cause(),
+            "failed log-ins could not be forgotten"
+        );
     }
     tracing::info!(user = link.user_id, "password reset");
     cookie::cleared(http::ok(&json!({ "message": "Password changed. Log in with it." }))?, &req)

@@ -1,7 +1,8 @@
 //! `PATCH /api/user/profile` - change one's own names and e-mail address.
 //!
-//! In: any of `{first_name, last_name, email}`; another address than before takes `current_password` too. What isn't sent stays, an empty
-//! name is none, an empty `email` changes nothing. Out: the profile.
+//! In: any of `{first_name, last_name, email}`; another address than before takes
+//! `current_password` too. What isn't sent stays, an empty name is none, an empty `email` changes
+//! nothing. Out: the profile.
 
 use crate::profile::Profile;
 use serde::Deserialize;
@@ -25,7 +26,8 @@ struct Body {
     current_password: Option<String>,
 }
 
-/// A new address can reset the password by and by: a stolen token alone must not be enough to set one.
+/// A new address can reset the password by and by: a stolen token alone must not be enough to set
+/// one.
 #[utoipa::path(
     patch,
     path = "/api/user/profile",
@@ -44,7 +46,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let account = app.store.account(&caller).await?;
     if change.address_for(&account).is_some() {
         let password = body.current_password.as_deref().filter(|password| !password.is_empty());
-        let password = password.ok_or_else(|| Error::field("current_password", "Changing the address takes the current password."))?;
+        let password = password.ok_or_else(|| {
+            Error::field("current_password", "Changing the address takes the current password.")
+        })?;
         auth::confirm(&app, &req, &account, password).await?;
     }
 
@@ -57,12 +61,22 @@ impl Body {
     fn validate(&self) -> Result<ProfileChange> {
         let mut invalid = FieldErrors::default();
         let email = self.email.as_deref().filter(|email| !email.trim().is_empty());
-        let first_name = self.first_name.as_deref().map(|name| invalid.check("first_name", GivenName::parse(name)));
-        let last_name = self.last_name.as_deref().map(|name| invalid.check("last_name", GivenName::parse(name)));
+        let first_name = self
+            .first_name
+            .as_deref()
+            .map(|name| invalid.check("first_name", GivenName::parse(name)));
+        let last_name = self
+            .last_name
+            .as_deref()
+            .map(|name| invalid.check("last_name", GivenName::parse(name)));
         let email = email.map(|email| invalid.check("email", Email::choose(email)));
         if invalid != FieldErrors::default() {
             return Err(invalid.into_error());
         }
-        Ok(ProfileChange { first_name: first_name.flatten(), last_name: last_name.flatten(), email: email.flatten() })
+        Ok(ProfileChange {
+            first_name: first_name.flatten(),
+            last_name: last_name.flatten(),
+            email: email.flatten(),
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! `POST /api/register` - open an account, which begins with a grant of tokens and a session.
 //!
-//! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it, `email` is optional. A `username` with an `@` is the `email`.
-//! `Idempotency-Key` makes it safe to be sent again. Out: 201 with the user's data, the balance and the session's tokens
+//! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it,
+//! `email` is optional. A `username` with an `@` is the `email`. `Idempotency-Key` makes it safe to
+//! be sent again. Out: 201 with the user's data, the balance and the session's tokens
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::Deserialize;
@@ -40,8 +41,8 @@ struct Registration {
     password: NewPassword,
 }
 
-/// Opens the account in one write: of two registrations with one name exactly one wins. Sent again under its `Idempotency-Key`, it is
-/// the 201 that it was, with tokens of a new session.
+/// Opens the account in one write: of two registrations with one name exactly one wins. Sent again
+/// under its `Idempotency-Key`, it is the 201 that it was, with tokens of a new session.
 #[utoipa::path(
     post,
     path = "/api/register",
@@ -64,7 +65,15 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let password = app.passwords.hash(&password).await?;
 
     let key = key.map(|key| key.id(Kind::Registration, name.key()));
-    let new = NewAccount { name, email, password, key, role: Role::User, grant: app.config.first_grant, reason: "registration" };
+    let new = NewAccount {
+        name,
+        email,
+        password,
+        key,
+        role: Role::User,
+        grant: app.config.first_grant,
+        reason: "registration",
+    };
     let account = new.open(&app.clock);
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
     let quota = Quota::of(http::source_network(&req).as_deref(), &app.config, app.clock.seconds());
@@ -73,7 +82,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
             tracing::info!(user = account.id, session = session.id(), "registered");
             welcome(&app, &req, &account, &session).await
         }
-        Registered::Taken(standing) => again(&app, &req, &new, &standing, &plain).await.map(http::replayed),
+        Registered::Taken(standing) => {
+            again(&app, &req, &new, &standing, &plain).await.map(http::replayed)
+        }
     }
 }
 
@@ -96,16 +107,26 @@ pub struct OpenedAccount {
     pub session: SessionTokens,
 }
 
-/// The name is taken: by this very registration, where key and password are the same. The password is a guess like one at the log-in.
-async fn again(app: &App, req: &Request, new: &NewAccount, standing: &Account, password: &str) -> Reply {
+/// The name is taken: by this very registration, where key and password are the same. The password
+/// is a guess like one at the log-in.
+async fn again(
+    app: &App,
+    req: &Request,
+    new: &NewAccount,
+    standing: &Account,
+    password: &str,
+) -> Reply {
     let now = app.clock.seconds();
     let same_key = new.key.is_some() && new.key == standing.key;
     if !same_key || now >= standing.created / 1000 + REMEMBERED {
         return Err(Error::UsernameTaken);
     }
-    let mut attempt = Attempt::new(new.name.key(), http::source_network(req).as_deref(), &app.config, now);
+    let mut attempt =
+        Attempt::new(new.name.key(), http::source_network(req).as_deref(), &app.config, now);
     let counts = app.store.begin_attempt(&attempt).await?;
-    app.store.admit(&mut attempt, counts, DeviceToken::at(app, req).await.as_ref(), Some(standing)).await?;
+    app.store
+        .admit(&mut attempt, counts, DeviceToken::at(app, req).await.as_ref(), Some(standing))
+        .await?;
     if app.passwords.check(password, Some(standing.password.clone())).await? == Verdict::Wrong {
         return Err(attempt.refused(Error::UsernameTaken));
     }
@@ -122,7 +143,12 @@ async fn welcome(app: &App, req: &Request, account: &Account, session: &Session)
     let data = account.data();
     let (tokens, kept) = auth::issue(app, req, account, session).await?;
     let greeting = json!({ "message": "User registered successfully.", "user": data });
-    let reply = http::created(&http::merge([greeting, data, balance_fields(account.granted), json!(tokens)]))?;
+    let reply = http::created(&http::merge([
+        greeting,
+        data,
+        balance_fields(account.granted),
+        json!(tokens),
+    ]))?;
     Ok(cookie::set(reply, kept))
 }
 
@@ -138,10 +164,17 @@ impl Body {
             (password, _) => ("password", password),
         };
 
-        let name = invalid.check("username", if username.is_empty() { Err(missing()) } else { Username::choose(&username) });
-        let address = email.as_deref().and_then(|email| invalid.check("email", Email::choose(email)));
+        let name = invalid.check(
+            "username",
+            if username.is_empty() { Err(missing()) } else { Username::choose(&username) },
+        );
+        let address =
+            email.as_deref().and_then(|email| invalid.check("email", Email::choose(email)));
         let named = name.as_ref().and_then(Username::address);
-        let differ = address.as_ref().zip(named.as_ref()).is_some_and(|(address, named)| address.key() != named.key());
+        let differ = address
+            .as_ref()
+            .zip(named.as_ref())
+            .is_some_and(|(address, named)| address.key() != named.key());
         if differ {
             invalid.note("username", "A name with an @ is the account's e-mail address: send the same as email, or none.");
         }
@@ -150,9 +183,14 @@ impl Body {
             invalid.note("password2", "The two passwords differ.");
         }
         let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
-        let password = invalid.check(field, password.ok_or_else(missing).and_then(|password| NewPassword::parse(&password, &own)));
+        let password = invalid.check(
+            field,
+            password.ok_or_else(missing).and_then(|password| NewPassword::parse(&password, &own)),
+        );
         match (name, password) {
-            (Some(name), Some(password)) if repeated && !differ && email.is_some() == address.is_some() => {
+            (Some(name), Some(password))
+                if repeated && !differ && email.is_some() == address.is_some() =>
+            {
                 Ok(Registration { name, email: address.or(named), password })
             }
             _ => Err(invalid.into_error()),

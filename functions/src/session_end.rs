@@ -1,6 +1,8 @@
-//! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions, such as that of a lost device.
+//! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions, such as that of a lost
+//! device.
 //!
-//! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens open nothing from here on.
+//! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens open nothing
+//! from here on.
 
 use serde_json::json;
 use shared::openapi::{Done, PathId};
@@ -21,9 +23,13 @@ use shared::{App, Error, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let now = app.clock.seconds();
-    let (account, session) = tokio::join!(app.store.account(&caller), app.store.session(http::path_parameter(&req, "id")));
+    let (account, session) = tokio::join!(
+        app.store.account(&caller),
+        app.store.session(http::path_parameter(&req, "id"))
+    );
     let account = account?;
-    let session = session?.filter(|session| session.opens(&account, now)).ok_or(Error::NoSuchSession)?;
+    let session =
+        session?.filter(|session| session.opens(&account, now)).ok_or(Error::NoSuchSession)?;
 
     app.store.end_session(&caller, &session, now).await?;
     tracing::info!(user = account.id, session = session.id(), "a session was ended");

@@ -1,8 +1,10 @@
-//! `GET /api/user/sessions` - where the caller is logged in: the account's live sessions, newest first, as a bare list.
+//! `GET /api/user/sessions` - where the caller is logged in: the account's live sessions, newest
+//! first, as a bare list.
 //!
 //! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`.
-//! Out: `id`, `device`, `began`, `last_used`, `ends` and `current` of each, and a `Link` header to the next page. A page looks at a bounded
-//! number of sessions, so that it may hold few, or none, and still have a next one.
+//! Out: `id`, `device`, `began`, `last_used`, `ends` and `current` of each, and a `Link` header to
+//! the next page. A page looks at a bounded number of sessions, so that it may hold few, or none,
+//! and still have a next one.
 
 use serde_json::Value;
 use shared::cursor::{self, Unproven};
@@ -13,7 +15,8 @@ use shared::{App, Reply, Request, auth, http};
 /// What the cursors of this list are sealed for.
 const SCOPE: &str = "sessions";
 
-/// An index names the sessions while the account is read; the sessions themselves are then read consistently.
+/// An index names the sessions while the account is read; the sessions themselves are then read
+/// consistently.
 #[utoipa::path(
     get,
     path = "/api/user/sessions",
@@ -30,7 +33,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
 
     let before = cursor.as_ref().map(Unproven::position);
-    let (account, ids) = tokio::join!(app.store.account(&caller), app.store.session_ids(&caller.user_id, before));
+    let (account, ids) =
+        tokio::join!(app.store.account(&caller), app.store.session_ids(&caller.user_id, before));
     let account = account?;
     if let Some(cursor) = &cursor {
         cursor.prove(&account, SCOPE)?;
@@ -44,7 +48,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Some(last) if live.len() > limit => Some(last.id()),
         _ => ids.last().filter(|_| more).map(String::as_str),
     };
-    let data: Vec<Value> = live.iter().take(limit).map(|session| session.data(&caller.session)).collect();
+    let data: Vec<Value> =
+        live.iter().take(limit).map(|session| session.data(&caller.session)).collect();
     let mut response = http::ok(&data)?;
     if let Some(position) = last {
         let cursor = cursor::seal(&account, SCOPE, position);

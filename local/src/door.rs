@@ -1,4 +1,5 @@
-//! How the two servers of this process listen: whose requests they read, and for how long they wait for one.
+//! How the two servers of this process listen: whose requests they read, and for how long they wait
+//! for one.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +26,8 @@ const FIRST_HEAD: Duration = Duration::from_secs(10);
 /// How long a connection may take for the head of any later request: it may rest for as long.
 const NEXT_HEAD: Duration = Duration::from_secs(30);
 
-/// How many connections may be without a first request. Beyond that each is closed after [`SHORT_OF_ROOM`].
+/// How many connections may be without a first request. Beyond that each is closed after
+/// [`SHORT_OF_ROOM`].
 const WITHOUT_A_REQUEST: usize = 512;
 
 /// How long a connection may be without a first request where too many are.
@@ -37,7 +39,8 @@ const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
-/// Serves HTTP/1.1 until `stop`, and then lets running requests finish. Connections without a request are closed after a while.
+/// Serves HTTP/1.1 until `stop`, and then lets running requests finish. Connections without a
+/// request are closed after a while.
 pub async fn serve<A, F>(listener: TcpListener, answer: A, stop: oneshot::Receiver<()>)
 where
     A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
@@ -56,7 +59,12 @@ where
         match accepted {
             Ok((stream, address)) => {
                 let answer = answer.clone();
-                connections.spawn(connection(stream, move |req| answer(req, address), waiting.clone(), stopped.clone()));
+                connections.spawn(connection(
+                    stream,
+                    move |req| answer(req, address),
+                    waiting.clone(),
+                    stopped.clone(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "no further connection right now");
@@ -68,8 +76,12 @@ where
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection<F>(stream: TcpStream, answer: impl Fn(Request) -> F + Send + Sync, waiting: Arc<AtomicUsize>, mut stopped: watch::Receiver<()>)
-where
+async fn connection<F>(
+    stream: TcpStream,
+    answer: impl Fn(Request) -> F + Send + Sync,
+    waiting: Arc<AtomicUsize>,
+    mut stopped: watch::Receiver<()>,
+) where
     F: Future<Output = Response> + Send + 'static,
 {
     // A reply that is made piece by piece isn't held back.
@@ -80,7 +92,10 @@ where
         let answered = answer(req.map(Body::new));
         async move { Ok::<_, Infallible>(answered.await) }
     });
-    let served = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(NEXT_HEAD).serve_connection(TokioIo::new(stream), service);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(NEXT_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
     let mut is_stopping = false;
     loop {
@@ -118,7 +133,9 @@ impl Waiting {
     /// Ends when the first request has taken too long; never, once it has come.
     async fn has_no_more_time(&self) {
         tokio::time::sleep_until(self.since + SHORT_OF_ROOM).await;
-        if self.waits.load(Ordering::Relaxed) && self.all.load(Ordering::Relaxed) <= WITHOUT_A_REQUEST {
+        if self.waits.load(Ordering::Relaxed)
+            && self.all.load(Ordering::Relaxed) <= WITHOUT_A_REQUEST
+        {
             tokio::time::sleep_until(self.since + FIRST_HEAD).await;
         }
         if !self.waits.load(Ordering::Relaxed) {
@@ -149,7 +166,9 @@ pub enum Unread {
 pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread> {
     let mut pieces = body.into_data_stream();
     let (mut kept, mut length) = (BytesMut::new(), 0);
-    while let Some(piece) = tokio::time::timeout(BODY_PAUSE, pieces.next()).await.map_err(|_| Unread::Stopped)? {
+    while let Some(piece) =
+        tokio::time::timeout(BODY_PAUSE, pieces.next()).await.map_err(|_| Unread::Stopped)?
+    {
         let piece = piece.map_err(|_| Unread::Stopped)?;
         length += piece.len();
         if length > most {
@@ -160,8 +179,9 @@ pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread>
     Ok(kept.freeze())
 }
 
-/// The name and the port of the host that a request is for; `None` where it names none, or more than one. A name of a host can be made to lead
-/// here by whoever owns it, which is how a web page passes for one of this server (DNS rebinding): so each server answers to names of its own.
+/// The name and the port of the host that a request is for; `None` where it names none, or more
+/// than one. A name of a host can be made to lead here by whoever owns it, which is how a web page
+/// passes for one of this server (DNS rebinding): so each server answers to names of its own.
 pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
@@ -172,10 +192,14 @@ pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Whether a name can only mean this machine: `localhost`, what is below it, and loopback addresses.
+/// Whether a name can only mean this machine: `localhost`, what is below it, and loopback
+/// addresses.
 pub fn is_loopback(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    address(&name).map_or_else(|| name == "localhost" || name.ends_with(".localhost"), |address| address.is_loopback())
+    address(&name).map_or_else(
+        || name == "localhost" || name.ends_with(".localhost"),
+        |address| address.is_loopback(),
+    )
 }
 
 /// The address that a host is written as, if it isn't a name.
@@ -220,7 +244,10 @@ mod tests {
             "@localhost",
             "[localhost]",
         ] {
-            assert!(!super::host(&asking_for(host)).is_some_and(|(name, _)| is_loopback(name)), "{host}");
+            assert!(
+                !super::host(&asking_for(host)).is_some_and(|(name, _)| is_loopback(name)),
+                "{host}"
+            );
         }
         for host in ["localhost:", "localhost:x", "localhost:99999"] {
             assert_eq!(super::host(&asking_for(host)), None, "{host}");

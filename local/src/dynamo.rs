@@ -1,5 +1,5 @@
-//! Plays DynamoDB: dynoxide on a loopback port, for callers that hold the run's access key, and the tables of the template in it or in any other
-//! emulator.
+//! Plays DynamoDB: dynoxide on a loopback port, for callers that hold the run's access key, and the
+//! tables of the template in it or in any other emulator.
 
 mod access_key;
 mod wire;
@@ -42,9 +42,11 @@ pub struct Dynamo {
     /// What it keeps its tables in.
     pub database: Database,
     key: AccessKey,
-    /// What the signing key of this data was derived from at the start: random, made with the folder and kept in it.
+    /// What the signing key of this data was derived from at the start: random, made with the
+    /// folder and kept in it.
     pub secret: String,
-    /// The `SIGNING_SECRET` of functions on this machine: the file that keeps the secret, or the secret where nothing is kept.
+    /// The `SIGNING_SECRET` of functions on this machine: the file that keeps the secret, or the
+    /// secret where nothing is kept.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
@@ -65,15 +67,23 @@ impl Dynamo {
             Data::Folder(path) => {
                 let folder = Folder::lock(path)?;
                 let file = path.join(DATABASE);
-                let database = Database::new(&file.to_string_lossy()).map_err(|error| format!("{} can't be opened: {error}", file.display()))?;
-                // Leaves the file in the mode that survives a kill, at a seventh of the time per write.
-                database.enable_bulk_loading().and_then(|()| database.disable_bulk_loading()).map_err(|error| error.to_string())?;
+                let database = Database::new(&file.to_string_lossy())
+                    .map_err(|error| format!("{} can't be opened: {error}", file.display()))?;
+                // Leaves the file in the mode that survives a kill, at a seventh of the time per
+                // write.
+                database
+                    .enable_bulk_loading()
+                    .and_then(|()| database.disable_bulk_loading())
+                    .map_err(|error| error.to_string())?;
                 (database, Some(folder))
             }
         };
         let secret = folder.as_ref().map_or_else(|| Ok(new_secret()), Folder::secret)?;
-        let signing_secret = folder.as_ref().map_or_else(|| Ok(secret.clone()), |folder| secret_url(&folder.path))?;
-        let listener = TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
+        let signing_secret = folder
+            .as_ref()
+            .map_or_else(|| Ok(secret.clone()), |folder| secret_url(&folder.path))?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let key = AccessKey::random();
         let url = key.url(&address.to_string());
@@ -96,7 +106,17 @@ impl Dynamo {
             sweeper.abort();
         });
         create_tables(&url).await?;
-        Ok(Self { url, address, database, key, secret, signing_secret, stop, server, _folder: folder })
+        Ok(Self {
+            url,
+            address,
+            database,
+            key,
+            secret,
+            signing_secret,
+            stop,
+            server,
+            _folder: folder,
+        })
     }
 
     /// Where it answers for a caller that has another name for this machine.
@@ -115,7 +135,9 @@ impl Dynamo {
 pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     let client = client(endpoint);
     for table in Template::load()?.tables {
-        let sentence = |error: &dyn std::fmt::Debug| format!("the table {} can't be made: {error:?}", table.name);
+        let sentence = |error: &dyn std::fmt::Debug| {
+            format!("the table {} can't be made: {error:?}", table.name)
+        };
         let created = client
             .create_table()
             .table_name(&table.name)
@@ -128,12 +150,28 @@ pub async fn create_tables(endpoint: &str) -> Result<(), String> {
             .send()
             .await;
         match created {
-            Err(error) if error.as_service_error().is_some_and(|refused| refused.is_resource_in_use_exception()) => continue,
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|refused| refused.is_resource_in_use_exception()) =>
+            {
+                continue;
+            }
             created => created.map_err(|error| sentence(&error))?,
         };
         if let Some(attribute) = table.time_to_live() {
-            let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build().map_err(|error| sentence(&error))?;
-            client.update_time_to_live().table_name(&table.name).time_to_live_specification(ttl).send().await.map_err(|error| sentence(&error))?;
+            let ttl = TimeToLiveSpecification::builder()
+                .enabled(true)
+                .attribute_name(attribute)
+                .build()
+                .map_err(|error| sentence(&error))?;
+            client
+                .update_time_to_live()
+                .table_name(&table.name)
+                .time_to_live_specification(ttl)
+                .send()
+                .await
+                .map_err(|error| sentence(&error))?;
         }
     }
     Ok(())
@@ -152,7 +190,8 @@ struct Folder {
 }
 
 impl Drop for Folder {
-    /// A process that is being started holds a copy of every open file for a moment, and with it the lock: to close the file here isn't enough.
+    /// A process that is being started holds a copy of every open file for a moment, and with it
+    /// the lock: to close the file here isn't enough.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
@@ -160,7 +199,9 @@ impl Drop for Folder {
 
 impl Folder {
     fn lock(path: &Path) -> Result<Self, String> {
-        let unwritable = |error: std::io::Error| format!("The folder {} can't be written: {error}.", path.display());
+        let unwritable = |error: std::io::Error| {
+            format!("The folder {} can't be written: {error}.", path.display())
+        };
         make_private_folder(path).map_err(unwritable)?;
         let lock = private_file().truncate(false).open(path.join("lock")).map_err(unwritable)?;
         lock.try_lock().map_err(|error| match error {
@@ -193,10 +234,15 @@ impl Folder {
     }
 }
 
-/// Writes a file that only its owner may read: it may hold the signing secret. Who reads it meanwhile sees the old one or the new one.
+/// Writes a file that only its owner may read: it may hold the signing secret. Who reads it
+/// meanwhile sees the old one or the new one.
 pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let new = path.with_extension("new");
-    let written = private_file().truncate(true).open(&new).and_then(|mut file| file.write_all(text.as_bytes())).and_then(|()| fs::rename(&new, path));
+    let written = private_file()
+        .truncate(true)
+        .open(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&new, path));
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
@@ -222,7 +268,8 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path)?.permissions().mode();
-        // A folder with the sticky bit is everybody's, such as /tmp: it isn't this program's to close, and the files are private all the same.
+        // A folder with the sticky bit is everybody's, such as /tmp: it isn't this program's to
+        // close, and the files are private all the same.
         if mode & 0o077 != 0 && mode & 0o1000 == 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
@@ -230,7 +277,8 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Takes what an earlier version left readable in a data folder from everybody but its owner. Other files there are somebody else's.
+/// Takes what an earlier version left readable in a data folder from everybody but its owner. Other
+/// files there are somebody else's.
 #[cfg(unix)]
 fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -264,10 +312,20 @@ pub(crate) const MAILS: &str = "mail";
 
 /// All files of a data folder but its mails.
 #[cfg(unix)]
-const FILES: [&str; 9] =
-    ["lock", DATABASE, "dynamodb.sqlite-wal", "dynamodb.sqlite-shm", "dynamodb.sqlite-journal", "dynamodb-url", SECRET, "lambda.env", "sam.json"];
+const FILES: [&str; 9] = [
+    "lock",
+    DATABASE,
+    "dynamodb.sqlite-wal",
+    "dynamodb.sqlite-shm",
+    "dynamodb.sqlite-journal",
+    "dynamodb-url",
+    SECRET,
+    "lambda.env",
+    "sam.json",
+];
 
-/// Where the embedded DynamoDB of a folder answers, while another process runs it, and the `SIGNING_SECRET` of its functions.
+/// Where the embedded DynamoDB of a folder answers, while another process runs it, and the
+/// `SIGNING_SECRET` of its functions.
 pub fn running(folder: &Path) -> Option<(String, String)> {
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
@@ -284,7 +342,8 @@ const SECRET: &str = "signing-secret";
 
 /// That file as `SIGNING_SECRET` names it, wherever a function is started.
 fn secret_url(folder: &Path) -> Result<String, String> {
-    let path = fs::canonicalize(folder).map_err(|error| format!("The folder {} can't be read: {error}.", folder.display()))?;
+    let path = fs::canonicalize(folder)
+        .map_err(|error| format!("The folder {} can't be read: {error}.", folder.display()))?;
     Ok(format!("file://{}", path.join(SECRET).display()))
 }
 
@@ -296,7 +355,10 @@ pub(crate) fn new_secret() -> String {
 /// What to say where an address can't be listened on.
 pub fn port_sentence(address: SocketAddr, error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!("Port {} is taken. Stop what uses it, or choose another with --port.", address.port()),
+        std::io::ErrorKind::AddrInUse => format!(
+            "Port {} is taken. Stop what uses it, or choose another with --port.",
+            address.port()
+        ),
         _ => format!("{address} can't be listened on: {error}."),
     }
 }
@@ -306,7 +368,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_free_when_its_run_has_ended_although_something_still_holds_a_copy_of_the_open_lock() {
+    fn a_folder_is_free_when_its_run_has_ended_although_something_still_holds_a_copy_of_the_open_lock()
+     {
         let path = std::env::temp_dir().join(format!("farebox-lock-{}", Uuid::new_v4().simple()));
         let folder = Folder::lock(&path).unwrap();
         let _copy = folder.lock.try_clone().unwrap();

@@ -1,5 +1,6 @@
-//! Plays API Gateway: turns an HTTP request into a REST event, has lambda_http parse it, and calls the endpoint that the template
-//! names, as its own Lambda function would. A handler can't tell the difference.
+//! Plays API Gateway: turns an HTTP request into a REST event, has lambda_http parse it, and calls
+//! the endpoint that the template names, as its own Lambda function would. A handler can't tell the
+//! difference.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -49,9 +50,16 @@ impl Gateway {
         for described in template.functions.iter().filter(|function| !function.routes.is_empty()) {
             let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == described.name);
             let (Some(endpoint), Some(app)) = (endpoint, apps.get(&described.name)) else {
-                return Err(format!("template.yaml names the function {}, which isn't in functions/", described.name));
+                return Err(format!(
+                    "template.yaml names the function {}, which isn't in functions/",
+                    described.name
+                ));
             };
-            let function = Arc::new(Function { endpoint: *endpoint, app: app.clone(), timeout: Duration::from_secs(described.timeout) });
+            let function = Arc::new(Function {
+                endpoint: *endpoint,
+                app: app.clone(),
+                timeout: Duration::from_secs(described.timeout),
+            });
             for (method, path) in &described.routes {
                 routes.entry(path.clone()).or_default().insert(method.clone(), function.clone());
             }
@@ -59,9 +67,11 @@ impl Gateway {
         Ok(Self { routes: Arc::new(routes) })
     }
 
-    /// The resource and function for a request: those of its path, or the one that takes all others.
+    /// The resource and function for a request: those of its path, or the one that takes all
+    /// others.
     fn find(&self, method: &str, path: &str) -> Option<(&str, &Arc<Function>)> {
-        let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path).unwrap_or("/{proxy+}");
+        let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path)
+            .unwrap_or("/{proxy+}");
         let (resource, methods) = self.routes.get_key_value(resource)?;
         Some((resource, methods.get(method).or_else(|| methods.get("ANY"))?))
     }
@@ -78,49 +88,93 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
         );
     }
     if !makes_a_url(&parts.headers) {
-        return refuse(StatusCode::BAD_REQUEST, "malformed_request", "The gateway could not read this request.");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "malformed_request",
+            "The gateway could not read this request.",
+        );
     }
     let Some((resource, function)) = gateway.find(parts.method.as_str(), parts.uri.path()) else {
         return refuse(StatusCode::NOT_FOUND, "not_found", "Nothing is served under this path.");
     };
     let config = &function.app.config;
     if !changes_nothing(&parts.method) && !may_change(&parts.headers, &config.allowed_origins) {
-        return refuse(StatusCode::FORBIDDEN, "origin_not_allowed", "Pages of this origin may change nothing here. List it in ALLOWED_ORIGINS.");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "origin_not_allowed",
+            "Pages of this origin may change nothing here. List it in ALLOWED_ORIGINS.",
+        );
     }
     // The function refuses what is over its limit, whatever comes after that.
     let body = match door::read(body, config.body_limit + 1, PAYLOAD_LIMIT).await {
         Ok(body) => body,
-        Err(Unread::TooLarge) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is over the limit."),
-        Err(Unread::Stopped) => return refuse(StatusCode::REQUEST_TIMEOUT, "malformed_request", "The body stopped coming."),
+        Err(Unread::TooLarge) => {
+            return refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "The body is over the limit.",
+            );
+        }
+        Err(Unread::Stopped) => {
+            return refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                "malformed_request",
+                "The body stopped coming.",
+            );
+        }
     };
     let event = event(resource, &parts, &body, address, function.app.clock.millis()).to_string();
-    let Some(req) = request(&event, function.endpoint.name, function.app.clock.millis() + millis(function.timeout)) else {
-        return refuse(StatusCode::BAD_REQUEST, "malformed_request", "The gateway could not read this request.");
+    let Some(req) = request(
+        &event,
+        function.endpoint.name,
+        function.app.clock.millis() + millis(function.timeout),
+    ) else {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "malformed_request",
+            "The gateway could not read this request.",
+        );
     };
 
     let ends = tokio::time::Instant::now() + function.timeout;
     // A task of its own: a client that goes away doesn't stop a Lambda function either.
     let (app, handle) = (function.app.clone(), function.endpoint.handle);
-    let answer = tokio::spawn(tokio::time::timeout(function.timeout, async move { shared::http::answer(functions::ROUTES, handle, app, req).await }));
+    let answer = tokio::spawn(tokio::time::timeout(function.timeout, async move {
+        shared::http::answer(functions::ROUTES, handle, app, req).await
+    }));
     match answer.await {
         Ok(Ok(reply)) => {
             reply.map(|body| match body {
                 // A function that streams is ended at its time, with whatever it has sent.
-                Streamed::Pieces(pieces) => Body::new(Streamed::Pieces(Box::pin(pieces.take_until(tokio::time::sleep_until(ends))))),
+                Streamed::Pieces(pieces) => Body::new(Streamed::Pieces(Box::pin(
+                    pieces.take_until(tokio::time::sleep_until(ends)),
+                ))),
                 whole => Body::new(whole),
             })
         }
-        _ => refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The function did not answer, so this may have happened or not."),
+        _ => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The function did not answer, so this may have happened or not.",
+        ),
     }
 }
 
 /// The event of a REST API's proxy integration
 /// ([format](https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html)).
-fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8], address: SocketAddr, now: u64) -> Value {
+fn event(
+    resource: &str,
+    parts: &lambda_http::http::request::Parts,
+    body: &[u8],
+    address: SocketAddr,
+    now: u64,
+) -> Value {
     let path = parts.uri.path();
     let (headers, all_headers) = both_forms(header_pairs(&parts.headers));
-    let (query, all_query) =
-        both_forms(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(|(name, value)| (name.into(), value.into())));
+    let (query, all_query) = both_forms(
+        form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            .map(|(name, value)| (name.into(), value.into())),
+    );
     let text = std::str::from_utf8(body);
     let encoded = || base64::Engine::encode(&base64::prelude::BASE64_STANDARD, body);
     json!({
@@ -153,16 +207,23 @@ fn event(resource: &str, parts: &lambda_http::http::request::Parts, body: &[u8],
 /// Whether lambda_http can put a URL together from these headers: it panics otherwise.
 fn makes_a_url(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let makes_one = |scheme: &str| Url::parse(&format!("{scheme}://{host}/")).is_ok_and(|url| Uri::try_from(url.as_str()).is_ok());
-    makes_one("https") && headers.get_all("x-forwarded-proto").iter().all(|scheme| scheme.to_str().is_ok_and(makes_one))
+    let makes_one = |scheme: &str| {
+        Url::parse(&format!("{scheme}://{host}/"))
+            .is_ok_and(|url| Uri::try_from(url.as_str()).is_ok())
+    };
+    makes_one("https")
+        && headers
+            .get_all("x-forwarded-proto")
+            .iter()
+            .all(|scheme| scheme.to_str().is_ok_and(makes_one))
 }
 
 fn changes_nothing(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// Whether the request comes from a page of this server or of a listed origin, or from no page at all. Browsers send some requests for any page,
-/// and only keep the reply from it.
+/// Whether the request comes from a page of this server or of a listed origin, or from no page at
+/// all. Browsers send some requests for any page, and only keep the reply from it.
 fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_welcome = |origin: &HeaderValue| {
@@ -182,11 +243,15 @@ fn path_parameters(resource: &str, path: &str) -> Value {
 }
 
 fn header_pairs(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
-    headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+    headers.iter().map(|(name, value)| {
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    })
 }
 
 /// Names with their last value, and with all their values, as the event holds both.
-fn both_forms(pairs: impl Iterator<Item = (String, String)>) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
+fn both_forms(
+    pairs: impl Iterator<Item = (String, String)>,
+) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
     let (mut last, mut all) = (BTreeMap::new(), BTreeMap::<String, Vec<String>>::new());
     for (name, value) in pairs {
         all.entry(name.clone()).or_default().push(value.clone());
@@ -195,8 +260,8 @@ fn both_forms(pairs: impl Iterator<Item = (String, String)>) -> (BTreeMap<String
     (last, all)
 }
 
-/// An event as lambda_http gives it to the function `name`, whose time is over at `deadline` (milliseconds since 1970). Nothing where
-/// the event can't be read.
+/// An event as lambda_http gives it to the function `name`, whose time is over at `deadline`
+/// (milliseconds since 1970). Nothing where the event can't be read.
 pub fn request(event: &str, name: &str, deadline: u64) -> Option<lambda_http::Request> {
     let request = lambda_http::request::from_str(event).ok()?;
     let mut headers = HeaderMap::new();

@@ -1,5 +1,6 @@
-//! Plays what carries mail on AWS: follows the stream of the table Tokens as Lambda does, has the function `mail` write each mail, and
-//! shows it instead of sending it: a line on the console, and a file where data is kept.
+//! Plays what carries mail on AWS: follows the stream of the table Tokens as Lambda does, has the
+//! function `mail` write each mail, and shows it instead of sending it: a line on the console, and
+//! a file where data is kept.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,7 +40,8 @@ pub struct Postman {
 }
 
 impl Postman {
-    /// For the store of this function `mail`, whose data is kept here. Nobody where that store is AWS's own, which has Lambda.
+    /// For the store of this function `mail`, whose data is kept here. Nobody where that store is
+    /// AWS's own, which has Lambda.
     pub fn new(app: App, data: &Data) -> Option<Self> {
         let endpoint = app.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
@@ -47,7 +49,14 @@ impl Postman {
             Data::Folder(folder) => Some(folder.join(MAILS)),
             Data::Memory => None,
         };
-        Some(Self { app, endpoint, carrier: Carrier::Hand(give), hand, folder, sent: watch::Sender::default() })
+        Some(Self {
+            app,
+            endpoint,
+            carrier: Carrier::Hand(give),
+            hand,
+            folder,
+            sent: watch::Sender::default(),
+        })
     }
 
     /// What was sent so far, and will be.
@@ -55,7 +64,8 @@ impl Postman {
         self.sent.subscribe()
     }
 
-    /// Carries mails for ever. Where the store fails it begins anew: what was sent is no longer in the outbox.
+    /// Carries mails for ever. Where the store fails it begins anew: what was sent is no longer in
+    /// the outbox.
     pub async fn work(mut self) {
         let mut warned = false;
         loop {
@@ -79,7 +89,12 @@ impl Postman {
         }
         loop {
             for place in &mut places {
-                let read = streams.get_records().shard_iterator(&*place).send().await.map_err(|error| cause(&error))?;
+                let read = streams
+                    .get_records()
+                    .shard_iterator(&*place)
+                    .send()
+                    .await
+                    .map_err(|error| cause(&error))?;
                 for record in read.records.unwrap_or_default() {
                     if let Some(key) = new_letter(&record) {
                         self.carry(key).await;
@@ -97,14 +112,35 @@ impl Postman {
     }
 
     /// The end of each open shard of the stream.
-    async fn places(&self, streams: &aws_sdk_dynamodbstreams::Client) -> Result<Vec<String>, String> {
-        let table = self.dynamodb().describe_table().table_name(&self.app.config.tables.tokens).send().await;
+    async fn places(
+        &self,
+        streams: &aws_sdk_dynamodbstreams::Client,
+    ) -> Result<Vec<String>, String> {
+        let table = self
+            .dynamodb()
+            .describe_table()
+            .table_name(&self.app.config.tables.tokens)
+            .send()
+            .await;
         let table = table.map_err(|error| cause(&error))?.table;
-        let stream = table.and_then(|table| table.latest_stream_arn).ok_or("the table Tokens has no stream; begin with another data folder")?;
-        let described = streams.describe_stream().stream_arn(&stream).send().await.map_err(|error| cause(&error))?;
+        let stream = table
+            .and_then(|table| table.latest_stream_arn)
+            .ok_or("the table Tokens has no stream; begin with another data folder")?;
+        let described = streams
+            .describe_stream()
+            .stream_arn(&stream)
+            .send()
+            .await
+            .map_err(|error| cause(&error))?;
         let mut places = Vec::new();
-        for shard in described.stream_description.and_then(|stream| stream.shards).unwrap_or_default() {
-            let place = streams.get_shard_iterator().stream_arn(&stream).set_shard_id(shard.shard_id).shard_iterator_type(ShardIteratorType::Latest);
+        for shard in
+            described.stream_description.and_then(|stream| stream.shards).unwrap_or_default()
+        {
+            let place = streams
+                .get_shard_iterator()
+                .stream_arn(&stream)
+                .set_shard_id(shard.shard_id)
+                .shard_iterator_type(ShardIteratorType::Latest);
             places.extend(place.send().await.map_err(|error| cause(&error))?.shard_iterator);
         }
         Ok(places)
@@ -112,9 +148,18 @@ impl Postman {
 
     /// The letters that stand in the outbox.
     async fn waiting(&self) -> Result<Vec<String>, String> {
-        let scan = self.dynamodb().scan().table_name(&self.app.config.tables.tokens).consistent_read(true);
-        let scan = scan.filter_expression("begins_with(pk, :outbox)").expression_attribute_values(":outbox", AttributeValue::S(OUTBOX.into()));
-        let items = scan.projection_expression("pk").into_paginator().items().send().collect::<Result<Vec<_>, _>>().await;
+        let scan =
+            self.dynamodb().scan().table_name(&self.app.config.tables.tokens).consistent_read(true);
+        let scan = scan
+            .filter_expression("begins_with(pk, :outbox)")
+            .expression_attribute_values(":outbox", AttributeValue::S(OUTBOX.into()));
+        let items = scan
+            .projection_expression("pk")
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await;
         let items = items.map_err(|error| cause(&error))?;
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
@@ -132,12 +177,22 @@ impl Postman {
 
     fn show(&self, mail: &Mail) {
         // The one line of a mail that somebody would click on, or copy.
-        let link = mail.text.lines().find(|line| line.len() >= 43 && !line.contains(' ')).unwrap_or_default();
+        let link = mail
+            .text
+            .lines()
+            .find(|line| line.len() >= 43 && !line.contains(' '))
+            .unwrap_or_default();
         println!("Mail to {}: {} {link}", mail.to, mail.subject);
         let Some(folder) = &self.folder else { return };
-        let file = folder.join(format!("{}-{}.txt", rfc3339(self.app.clock.millis()).replace(':', "-"), self.app.clock.id().simple()));
+        let file = folder.join(format!(
+            "{}-{}.txt",
+            rfc3339(self.app.clock.millis()).replace(':', "-"),
+            self.app.clock.id().simple()
+        ));
         let text = format!("To: {}\nSubject: {}\n\n{}", mail.to, mail.subject, mail.text);
-        let written = make_private_folder(folder).map_err(|error| error.to_string()).and_then(|()| write_private(&file, &text));
+        let written = make_private_folder(folder)
+            .map_err(|error| error.to_string())
+            .and_then(|()| write_private(&file, &text));
         if let Err(error) = written {
             tracing::error!(error, "a mail can't be kept");
         }

@@ -1,4 +1,5 @@
-//! `cargo run`: the API on one machine; `cargo run -- dynamodb`: its store alone; `cargo run -- manage`: what administrators do.
+//! `cargo run`: the API on one machine; `cargo run -- dynamodb`: its store alone; `cargo run --
+//! manage`: what administrators do.
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +21,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this machine, over an embedded DynamoDB.
+/// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this
+/// machine, over an embedded DynamoDB.
 #[derive(Parser)]
 #[command(name = "farebox", version)]
 struct Cli {
@@ -149,10 +151,14 @@ enum Manage {
 impl Manage {
     async fn run(self) -> Result<(), String> {
         let done = match self {
-            Self::CreateAdmin { name, email, tokens, password_env, data } => create_admin(&data, &name, email.as_deref(), tokens, password_env).await,
+            Self::CreateAdmin { name, email, tokens, password_env, data } => {
+                create_admin(&data, &name, email.as_deref(), tokens, password_env).await
+            }
             Self::Settle { data } => manage::settle(&data).await,
             Self::Erase { data } => manage::erase(&data).await,
-            Self::Adjust { name, amount, reason, data } => manage::adjust(&data, &name, amount, &reason).await,
+            Self::Adjust { name, amount, reason, data } => {
+                manage::adjust(&data, &name, amount, &reason).await
+            }
             Self::Keys { data } => manage::keys(&data).await,
             Self::RotateKey { data } => manage::rotate_key(&data).await,
             Self::WithdrawKey { kid, data } => manage::withdraw_key(&data, &kid).await,
@@ -177,7 +183,8 @@ async fn main() -> ExitCode {
         Err(error) if error.use_stderr() => {
             // clap's first paragraph says it all; the rest is its usage.
             let text = error.to_string();
-            let sentence: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let sentence: Vec<&str> =
+                text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
             eprintln!("{} (--help lists what there is)", sentence.join(" "));
             return ExitCode::from(2);
         }
@@ -187,12 +194,16 @@ async fn main() -> ExitCode {
         }
     };
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Below INFO the clients of AWS show whole requests and replies, with hashes, addresses and messages: never, whatever RUST_LOG asks for.
-    let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    // Below INFO the clients of AWS show whole requests and replies, with hashes, addresses and
+    // messages: never, whatever RUST_LOG asks for.
+    let lines =
+        fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();
     let done = match cli.command {
         None => serve(cli.port, &cli.keep.data()).await,
-        Some(Command::Dynamodb { port, host, keep }) => dynamodb(SocketAddr::new(host, port), &keep).await,
+        Some(Command::Dynamodb { port, host, keep }) => {
+            dynamodb(SocketAddr::new(host, port), &keep).await
+        }
         Some(Command::Manage(command)) => command.run().await,
     };
     match done {
@@ -216,14 +227,22 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
     let address = server.dynamo.address;
     match data {
         Data::Folder(folder) => {
-            println!("Users, chats and balances are kept in {}; the embedded DynamoDB answers on {address}.", folder.display());
-            println!("Mails are not sent: each is shown here and kept in {}.", folder.join("mail").display());
+            println!(
+                "Users, chats and balances are kept in {}; the embedded DynamoDB answers on {address}.",
+                folder.display()
+            );
+            println!(
+                "Mails are not sent: each is shown here and kept in {}.",
+                folder.join("mail").display()
+            );
         }
         Data::Memory => println!("Nothing is kept; the embedded DynamoDB answers on {address}."),
     }
     println!("Begin with:");
     println!();
-    println!(r#"  curl -s {url}/api/register -H 'Content-Type: application/json' -d '{{"username": "ann", "password": "secret123"}}'"#);
+    println!(
+        r#"  curl -s {url}/api/register -H 'Content-Type: application/json' -d '{{"username": "ann", "password": "secret123"}}'"#
+    );
     println!();
     interrupted().await?;
     println!("Stopping.");
@@ -251,45 +270,73 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
 /// Who carries the mails of this store: nobody else follows its stream.
 async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
     let template = Template::load()?;
-    let function = template.functions.iter().find(|function| function.name == "mail").ok_or("template.yaml names no function mail")?;
+    let function = template
+        .functions
+        .iter()
+        .find(|function| function.name == "mail")
+        .ok_or("template.yaml names no function mail")?;
     let config = Config::from_lookup(|name| match name {
         "DYNAMODB_ENDPOINT" => Some(dynamo.url.clone()),
-        name => std::env::var(name).ok().or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret)),
+        name => std::env::var(name)
+            .ok()
+            .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret)),
     });
     let config = config.map_err(|error| format!("{error}."))?;
-    let app = App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?;
+    let app =
+        App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?;
     Postman::new(app, data).ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }
 
-/// The environment of all functions, for the two emulators of Lambda: every variable of the template, with this store and its secret.
+/// The environment of all functions, for the two emulators of Lambda: every variable of the
+/// template, with this store and its secret.
 fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
-    make_private_folder(folder).map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
+    make_private_folder(folder)
+        .map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
     let template = Template::load()?;
     let environment = |endpoint: &str, secret: &str| {
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
-                let set = std::env::var(name).ok().or_else(|| environment_of(function, name, endpoint, secret));
+                let set = std::env::var(name)
+                    .ok()
+                    .or_else(|| environment_of(function, name, endpoint, secret));
                 variables.insert(name.clone(), json!(set.unwrap_or_default()));
             }
         }
         variables
     };
-    let here = if dynamo.address.ip().is_unspecified() { dynamo.url_at("127.0.0.1") } else { dynamo.url.clone() };
+    let here = if dynamo.address.ip().is_unspecified() {
+        dynamo.url_at("127.0.0.1")
+    } else {
+        dynamo.url.clone()
+    };
     let here = environment(&here, &dynamo.signing_secret);
-    let lines = here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
+    let lines =
+        here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
     write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
     // Containers don't see the folder.
     let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
-    write_private(&folder.join("sam.json"), &format!("{:#}\n", json!({ "Parameters": in_container })))
+    write_private(
+        &folder.join("sam.json"),
+        &format!("{:#}\n", json!({ "Parameters": in_container })),
+    )
 }
 
-async fn create_admin(data: &Path, name: &str, email: Option<&str>, tokens: u64, password_env: Option<String>) -> Result<String, String> {
+async fn create_admin(
+    data: &Path,
+    name: &str,
+    email: Option<&str>,
+    tokens: u64,
+    password_env: Option<String>,
+) -> Result<String, String> {
     let password = match password_env {
-        Some(variable) => std::env::var(&variable).map_err(|_| format!("The environment variable {variable} is not set."))?,
+        Some(variable) => std::env::var(&variable)
+            .map_err(|_| format!("The environment variable {variable} is not set."))?,
         None => {
             let asked = |prompt: &str| {
-                rpassword::prompt_password(prompt).map_err(|error| format!("The password can't be asked for here ({error}); use --password-env."))
+                rpassword::prompt_password(prompt).map_err(|error| {
+                    format!("The password can't be asked for here ({error}); use --password-env.")
+                })
             };
             let password = asked(&format!("Password for {name}: "))?;
             if asked("Once more: ")? != password {
@@ -305,7 +352,9 @@ async fn create_admin(data: &Path, name: &str, email: Option<&str>, tokens: u64,
 async fn interrupted() -> Result<(), String> {
     #[cfg(unix)]
     {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(|error| error.to_string())?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(|error| error.to_string())?;
         tokio::select! {
             pressed = tokio::signal::ctrl_c() => pressed.map_err(|error| error.to_string()),
             _ = terminate.recv() => Ok(()),

@@ -1,4 +1,5 @@
-//! What an administrator does from a terminal: works on whatever store the environment names, or on the local one.
+//! What an administrator does from a terminal: works on whatever store the environment names, or on
+//! the local one.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -25,28 +26,55 @@ use crate::template::Template;
 ///
 /// # Errors
 /// One sentence for people.
-pub async fn create_admin(data: &Path, name: &str, email: Option<&str>, tokens: u64, password: &str) -> Result<String, String> {
-    let name = Username::choose(name).map_err(|sentence| format!("{name:?} can't be a name: {sentence}"))?;
-    let email = email.map(|text| Email::choose(text).map_err(|sentence| format!("--email {text:?}: {sentence}"))).transpose()?;
+pub async fn create_admin(
+    data: &Path,
+    name: &str,
+    email: Option<&str>,
+    tokens: u64,
+    password: &str,
+) -> Result<String, String> {
+    let name = Username::choose(name)
+        .map_err(|sentence| format!("{name:?} can't be a name: {sentence}"))?;
+    let email = email
+        .map(|text| Email::choose(text).map_err(|sentence| format!("--email {text:?}: {sentence}")))
+        .transpose()?;
     let email = match (email, name.address()) {
         (Some(email), Some(named)) if email.key() != named.key() => {
             return Err("A name with an @ is the account's e-mail address: give the same as --email, or none.".into());
         }
         (email, named) => email.or(named),
     };
-    let grant = Tokens::new(tokens).ok_or_else(|| format!("--tokens may be at most {}.", Tokens::MAX))?;
-    let password = NewPassword::parse(password, &[name.shown(), email.as_ref().map_or(name.shown(), Email::shown)])?;
+    let grant =
+        Tokens::new(tokens).ok_or_else(|| format!("--tokens may be at most {}.", Tokens::MAX))?;
+    let password = NewPassword::parse(
+        password,
+        &[name.shown(), email.as_ref().map_or(name.shown(), Email::shown)],
+    )?;
     let (app, embedded) = open(data).await?;
 
     let password = app.passwords.hash(&password).await.map_err(|error| error.detail())?;
-    let new = NewAccount { name, email, password, key: None, role: Role::Admin, grant, reason: "administrator created" };
+    let new = NewAccount {
+        name,
+        email,
+        password,
+        key: None,
+        role: Role::Admin,
+        grant,
+        reason: "administrator created",
+    };
     let account = new.open(&app.clock);
     let registered = app.store.register(&new, &account, None, None).await;
     close(embedded).await;
     match registered {
-        Ok(Registered::New) => Ok(format!("{} is an administrator with {grant} tokens.", account.name)),
-        Ok(Registered::Taken(_)) | Err(Error::UsernameTaken) => Err(format!("Another account has the name {}.", account.name)),
-        Err(Error::EmailTaken) => Err(format!("Another account has the address {}.", account.email.unwrap_or_default())),
+        Ok(Registered::New) => {
+            Ok(format!("{} is an administrator with {grant} tokens.", account.name))
+        }
+        Ok(Registered::Taken(_)) | Err(Error::UsernameTaken) => {
+            Err(format!("Another account has the name {}.", account.name))
+        }
+        Err(Error::EmailTaken) => {
+            Err(format!("Another account has the address {}.", account.email.unwrap_or_default()))
+        }
         Err(error) => Err(sentence(error)),
     }
 }
@@ -57,23 +85,40 @@ pub async fn create_admin(data: &Path, name: &str, email: Option<&str>, tokens: 
 /// One sentence for people.
 pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Result<String, String> {
     let reason = Reason::parse(reason)?;
-    let change = Change::new(amount).ok_or_else(|| format!("AMOUNT is a number from -{0} to {0} other than 0.", Tokens::MAX))?;
+    let change = Change::new(amount)
+        .ok_or_else(|| format!("AMOUNT is a number from -{0} to {0} other than 0.", Tokens::MAX))?;
     let (app, embedded) = open(data).await?;
     let adjusted = adjust_in(&app, name, change, reason).await;
     close(embedded).await;
     adjusted
 }
 
-async fn adjust_in(app: &App, name: &str, change: Change, reason: Reason) -> Result<String, String> {
+async fn adjust_in(
+    app: &App,
+    name: &str,
+    change: Change,
+    reason: Reason,
+) -> Result<String, String> {
     let account = find(app, name).await?;
     let adjustment = Adjustment::new(&account, change, reason, "manage", &app.clock);
     match app.store.adjust(&adjustment, app.clock.seconds()).await.map_err(sentence)? {
         Adjusted::Applied => {
-            let account = app.store.account_by_key(&account.label).await.map_err(sentence)?.unwrap_or(account);
+            let account = app
+                .store
+                .account_by_key(&account.label)
+                .await
+                .map_err(sentence)?
+                .unwrap_or(account);
             Ok(format!("{} has {} tokens now.", account.name, account.balance(app.clock.seconds())))
         }
-        Adjusted::TooLittle(balance) => Err(format!("{} has only {balance} tokens. Nothing was changed.", account.name)),
-        Adjusted::TooMuch => Err(format!("{} can't be granted more than {} tokens in all. Nothing was changed.", account.name, Tokens::MAX)),
+        Adjusted::TooLittle(balance) => {
+            Err(format!("{} has only {balance} tokens. Nothing was changed.", account.name))
+        }
+        Adjusted::TooMuch => Err(format!(
+            "{} can't be granted more than {} tokens in all. Nothing was changed.",
+            account.name,
+            Tokens::MAX
+        )),
         // It has no key.
         Adjusted::Gone | Adjusted::KeyUsed => Err(nobody(name)),
     }
@@ -104,7 +149,8 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 /// How many accounts are audited at a time.
 const AT_A_TIME: usize = 8;
 
-/// Recomputes one account or every one from its ledger. Prints a line per difference; the last line says how much was looked at.
+/// Recomputes one account or every one from its ledger. Prints a line per difference; the last line
+/// says how much was looked at.
 ///
 /// # Errors
 /// That last line where there was a difference, or a sentence.
@@ -121,7 +167,8 @@ pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
     close(embedded).await;
     report.bar.finish_and_clear();
     audited?;
-    let counted = format!("{}, {}", counted(report.accounts, "account"), counted(report.rows, "row"));
+    let counted =
+        format!("{}, {}", counted(report.accounts, "account"), counted(report.rows, "row"));
     match report.differences {
         0 => Ok(format!("{counted}, no difference")),
         differences => Err(format!("{counted}, {}", self::counted(differences, "difference"))),
@@ -153,15 +200,22 @@ struct Report {
 
 impl Report {
     fn new() -> Self {
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} accounts, {per_sec}, {elapsed}") {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::no_length()
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) =
+            ProgressStyle::with_template("{spinner} {human_pos} accounts, {per_sec}, {elapsed}")
+        {
             bar.set_style(style);
         }
         Self { accounts: 0, rows: 0, differences: 0, bar }
     }
 
     async fn add(&mut self, app: &App, names: &[String]) -> Result<(), String> {
-        let audits = try_join_all(names.iter().map(|name| app.store.audit(name))).await.map_err(sentence)?;
+        let audits =
+            try_join_all(names.iter().map(|name| app.store.audit(name))).await.map_err(sentence)?;
         for (name, audited) in names.iter().zip(audits) {
             self.accounts += 1;
             self.rows += audited.rows;
@@ -180,21 +234,28 @@ fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
     format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
-/// The account with this id, name or proven e-mail address. What an account only claims to be may be meant for another one: then the id is asked for.
+/// The account with this id, name or proven e-mail address. What an account only claims to be may
+/// be meant for another one: then the id is asked for.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
         let found = async { app.store.user(&app.store.find_user(Some(name)).await?).await };
-        return found.await.map_err(|error| if error == Error::NoSuchUser { nobody(name) } else { sentence(error) });
+        return found.await.map_err(|error| {
+            if error == Error::NoSuchUser { nobody(name) } else { sentence(error) }
+        });
     }
     let key = login_key(name).ok_or_else(|| nobody(name))?;
     let mut meant = app.store.meant_by(&key).await.map_err(sentence)?;
     match (meant.pop(), meant.pop()) {
         (None, _) => Err(nobody(name)),
         (Some(account), None) if !key.contains('@') || account.has_proven(&key) => Ok(account),
-        (Some(account), None) => Err(format!("The account {} has not proven the address {name:?}. If you mean it, give its id.", account.id)),
-        (Some(one), Some(other)) => {
-            Err(format!("The accounts {} and {} both log in as {name:?}. Give the id of the one that you mean.", other.id, one.id))
-        }
+        (Some(account), None) => Err(format!(
+            "The account {} has not proven the address {name:?}. If you mean it, give its id.",
+            account.id
+        )),
+        (Some(one), Some(other)) => Err(format!(
+            "The accounts {} and {} both log in as {name:?}. Give the id of the one that you mean.",
+            other.id, one.id
+        )),
     }
 }
 
@@ -272,7 +333,8 @@ async fn rotate_in(app: &App) -> Result<String, String> {
         }
     }
     let config = Config { signing_secret: Some(Secret::Value(secret)), ..(*app.config).clone() };
-    let signer = Signer::new(&config, &aws, app.clock.clone()).await.map_err(|error| format!("{error}."))?;
+    let signer =
+        Signer::new(&config, &aws, app.clock.clone()).await.map_err(|error| format!("{error}."))?;
     signer.announce(&app.store).await.map_err(sentence)?;
     Ok(format!("The key {} signs every token within five minutes.", signer.kid()))
 }
@@ -294,14 +356,22 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
         return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
     }
     // A new key is published before it signs, and is the newest one from then on.
-    if published.iter().filter(|key| key.until.is_none()).max_by_key(|key| key.from).is_some_and(|newest| newest.kid == kid) {
-        return Err(format!("The key {kid} signs now. Make another one first, with `manage rotate-key`."));
+    if published
+        .iter()
+        .filter(|key| key.until.is_none())
+        .max_by_key(|key| key.from)
+        .is_some_and(|newest| newest.kid == kid)
+    {
+        return Err(format!(
+            "The key {kid} signs now. Make another one first, with `manage rotate-key`."
+        ));
     }
     app.store.withdraw_key(kid).await.map_err(sentence)?;
     Ok(format!("What the key {kid} signed opens nothing any more within five minutes."))
 }
 
-/// Erases what deleted accounts have left, as the scheduled function does, and until nothing is left.
+/// Erases what deleted accounts have left, as the scheduled function does, and until nothing is
+/// left.
 ///
 /// # Errors
 /// One sentence for people.
@@ -310,27 +380,39 @@ pub async fn erase(data: &Path) -> Result<String, String> {
     let erased = app.store.erase(app.clock.seconds(), A_DAY).await;
     close(embedded).await;
     let Erased { accounts, items, gone } = erased.map_err(sentence)?;
-    let [items, accounts, gone] = [(items, "item"), (accounts, "deleted account"), (gone, "name")].map(|(number, what)| counted(number, what));
+    let [items, accounts, gone] = [(items, "item"), (accounts, "deleted account"), (gone, "name")]
+        .map(|(number, what)| counted(number, what));
     Ok(format!("{items} of {accounts} erased, {gone} free again"))
 }
 
-/// The store that the environment names (`USERS_TABLE` and the others), or the one of the data folder: through the process that runs
-/// it, or by opening it.
+/// The store that the environment names (`USERS_TABLE` and the others), or the one of the data
+/// folder: through the process that runs it, or by opening it.
 async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
     if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
         let config = Config::from_env().map_err(|error| format!("{error}."))?;
-        return Ok((App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?, None));
+        return Ok((
+            App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?,
+            None,
+        ));
     }
     let (url, signing_secret, embedded) = match dynamo::running(data) {
         Some((url, signing_secret)) => (url, signing_secret, None),
         None => {
-            let embedded = Dynamo::start(&Data::Folder(data.to_owned()), ([127, 0, 0, 1], 0).into()).await?;
+            let embedded =
+                Dynamo::start(&Data::Folder(data.to_owned()), ([127, 0, 0, 1], 0).into()).await?;
             (embedded.url.clone(), embedded.signing_secret.clone(), Some(embedded))
         }
     };
     let template = Template::load()?;
-    let register = template.functions.iter().find(|function| function.name == "register").ok_or("template.yaml has no function register")?;
+    let register = template
+        .functions
+        .iter()
+        .find(|function| function.name == "register")
+        .ok_or("template.yaml has no function register")?;
     let lookup = |name: &str| environment_of(register, name, &url, &signing_secret);
     let config = Config::from_lookup(lookup).map_err(|error| format!("{error}."))?;
-    Ok((App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?, embedded))
+    Ok((
+        App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?,
+        embedded,
+    ))
 }

@@ -1,5 +1,5 @@
-//! The local server: embedded DynamoDB, one `App` per function with that function's environment, the gateway in front, and the postman
-//! behind.
+//! The local server: embedded DynamoDB, one `App` per function with that function's environment,
+//! the gateway in front, and the postman behind.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,20 +39,27 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts on a loopback port (0 is any free one). `environment` wins over what the template says.
+    /// Starts on a loopback port (0 is any free one). `environment` wins over what the template
+    /// says.
     ///
     /// # Errors
     /// One sentence for people.
-    pub async fn start(port: u16, data: &Data, environment: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    pub async fn start(
+        port: u16,
+        data: &Data,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| port_sentence(address, &error))?;
         let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
         let dynamo = Dynamo::start(data, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
 
         let template = Template::load()?;
         let clock = Clock::default();
         let apps = apps(&template, &clock, |function, name| {
-            environment(name).or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
+            environment(name)
+                .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         });
         let apps = apps.await?;
         let gateway = Gateway::new(&template, &apps)?;
@@ -69,7 +76,12 @@ impl Server {
             tokio::spawn(often(apps.get("erase").cloned(), functions::erase::work)),
         ];
         let server = tokio::spawn(async move {
-            door::serve(listener, move |req, address| gateway::answer(gateway.clone(), address, req), stopped).await;
+            door::serve(
+                listener,
+                move |req, address| gateway::answer(gateway.clone(), address, req),
+                stopped,
+            )
+            .await;
             carrying.abort();
             scheduled.iter().for_each(JoinHandle::abort);
         });
@@ -95,8 +107,14 @@ async fn often<F: Future<Output = shared::Result<()>>>(app: Option<App>, work: f
     }
 }
 
-/// A variable of a function as the template says it, with the emulator and the secret in the place of AWS's, and no limits per address.
-pub fn environment_of(function: &Function, name: &str, dynamodb: &str, secret: &str) -> Option<String> {
+/// A variable of a function as the template says it, with the emulator and the secret in the place
+/// of AWS's, and no limits per address.
+pub fn environment_of(
+    function: &Function,
+    name: &str,
+    dynamodb: &str,
+    secret: &str,
+) -> Option<String> {
     let value = function.environment.get(name)?;
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
@@ -107,16 +125,27 @@ pub fn environment_of(function: &Function, name: &str, dynamodb: &str, secret: &
     })
 }
 
-/// One `App` per function. The issuing ones come first: they publish the key that the others read at their start.
-async fn apps(template: &Template, clock: &Clock, environment: impl Fn(&Function, &str) -> Option<String>) -> Result<HashMap<String, App>, String> {
+/// One `App` per function. The issuing ones come first: they publish the key that the others read
+/// at their start.
+async fn apps(
+    template: &Template,
+    clock: &Clock,
+    environment: impl Fn(&Function, &str) -> Option<String>,
+) -> Result<HashMap<String, App>, String> {
     let mut apps = HashMap::new();
     for issuing in [true, false] {
-        let some = template.functions.iter().filter(|function| function.environment.contains_key("SIGNING_SECRET") == issuing);
+        let some = template
+            .functions
+            .iter()
+            .filter(|function| function.environment.contains_key("SIGNING_SECRET") == issuing);
         let started = some.map(|function| async {
-            let config = Config::from_lookup(|name| environment(function, name)).map_err(|error| format!("{error}."))?;
+            let config = Config::from_lookup(|name| environment(function, name))
+                .map_err(|error| format!("{error}."))?;
             let app = match issuing {
                 true => App::start_issuing(config, clock.clone()).await,
-                false if function.environment.contains_key("OPENAI_API_KEY") => App::start_asking(config, clock.clone()).await,
+                false if function.environment.contains_key("OPENAI_API_KEY") => {
+                    App::start_asking(config, clock.clone()).await
+                }
                 false => App::start(config, clock.clone()).await,
             };
             let app = app.map_err(|error| format!("{error}."))?;

@@ -1,11 +1,12 @@
-//! Reads `template.yaml`, which is compiled in: routes, tables and environment of the local server are the deployed ones.
+//! Reads `template.yaml`, which is compiled in: routes, tables and environment of the local server
+//! are the deployed ones.
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection, ProjectionType, ScalarAttributeType,
-    StreamSpecification, StreamViewType,
+    AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
+    Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -31,7 +32,8 @@ pub struct Function {
     pub timeout: u64,
     /// The methods and paths that it serves.
     pub routes: Vec<(String, String)>,
-    /// Its environment. References to parameters have the parameters' defaults, those to resources the resources' names.
+    /// Its environment. References to parameters have the parameters' defaults, those to resources
+    /// the resources' names.
     pub environment: HashMap<String, String>,
 }
 
@@ -159,7 +161,8 @@ impl Template {
     /// # Errors
     /// A sentence that says what of it could not be read.
     pub fn load() -> Result<Self, String> {
-        let document: Document = serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        let document: Document =
+            serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
         let (mut functions, mut tables) = (Vec::new(), Vec::new());
         for (name, resource) in &document.resources {
             match resource.r#type.as_str() {
@@ -177,7 +180,11 @@ impl Template {
 
 impl Document {
     fn function(&self, name: &str, resource: &Resource) -> Result<Function, String> {
-        let binary = resource.metadata.get("BuildProperties").and_then(|properties| properties.get("Binary")).and_then(Value::as_str);
+        let binary = resource
+            .metadata
+            .get("BuildProperties")
+            .and_then(|properties| properties.get("Binary"))
+            .and_then(Value::as_str);
         let own: FunctionProperties = read(name, &resource.properties)?;
         let global = &self.globals.function;
         let variables = global.environment.variables.iter().chain(&own.environment.variables);
@@ -187,19 +194,29 @@ impl Document {
             routes.push((route.method, route.path));
         }
         Ok(Function {
-            name: binary.ok_or_else(|| format!("template.yaml: {name} names no binary"))?.to_owned(),
-            timeout: own.timeout.or(global.timeout).ok_or_else(|| format!("template.yaml: {name} has no time-out"))?,
+            name: binary
+                .ok_or_else(|| format!("template.yaml: {name} names no binary"))?
+                .to_owned(),
+            timeout: own
+                .timeout
+                .or(global.timeout)
+                .ok_or_else(|| format!("template.yaml: {name} has no time-out"))?,
             routes,
-            environment: variables.map(|(name, value)| (name.clone(), self.resolve(value))).collect(),
+            environment: variables
+                .map(|(name, value)| (name.clone(), self.resolve(value)))
+                .collect(),
         })
     }
 
-    /// A value as CloudFormation would put it into an environment: `!Ref` is a parameter's default or a resource's name.
+    /// A value as CloudFormation would put it into an environment: `!Ref` is a parameter's default
+    /// or a resource's name.
     fn resolve(&self, value: &Value) -> String {
         match value {
             Value::Tagged(tagged) => {
                 let target = tagged.value.as_str().unwrap_or_default();
-                self.parameters.get(target).map_or_else(|| target.to_owned(), |parameter| self.resolve(&parameter.default))
+                self.parameters
+                    .get(target)
+                    .map_or_else(|| target.to_owned(), |parameter| self.resolve(&parameter.default))
             }
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
@@ -210,7 +227,8 @@ impl Document {
 }
 
 fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, String> {
-    serde_norway::from_value(value.clone()).map_err(|error| format!("template.yaml: {name}: {error}"))
+    serde_norway::from_value(value.clone())
+        .map_err(|error| format!("template.yaml: {name}: {error}"))
 }
 
 impl Table {
@@ -232,7 +250,10 @@ impl Table {
     pub(crate) fn attributes(&self) -> Result<Vec<AttributeDefinition>, BuildError> {
         let build = |attribute: &Attribute| {
             let kind = ScalarAttributeType::from(attribute.attribute_type.as_str());
-            AttributeDefinition::builder().attribute_name(&attribute.attribute_name).attribute_type(kind).build()
+            AttributeDefinition::builder()
+                .attribute_name(&attribute.attribute_name)
+                .attribute_type(kind)
+                .build()
         };
         self.attribute_definitions.iter().map(build).collect()
     }
@@ -243,19 +264,25 @@ impl Table {
 
     pub(crate) fn global_indexes(&self) -> Result<Option<Vec<GlobalSecondaryIndex>>, BuildError> {
         let build = |index: &Index| {
-            let builder = GlobalSecondaryIndex::builder().index_name(&index.index_name).set_key_schema(Some(keys(&index.key_schema)?));
+            let builder = GlobalSecondaryIndex::builder()
+                .index_name(&index.index_name)
+                .set_key_schema(Some(keys(&index.key_schema)?));
             builder.projection(index.projection.build()).build()
         };
-        let indexes: Vec<_> = self.global_secondary_indexes.iter().map(build).collect::<Result<_, _>>()?;
+        let indexes: Vec<_> =
+            self.global_secondary_indexes.iter().map(build).collect::<Result<_, _>>()?;
         Ok(Some(indexes).filter(|indexes| !indexes.is_empty()))
     }
 
     pub(crate) fn local_indexes(&self) -> Result<Option<Vec<LocalSecondaryIndex>>, BuildError> {
         let build = |index: &Index| {
-            let builder = LocalSecondaryIndex::builder().index_name(&index.index_name).set_key_schema(Some(keys(&index.key_schema)?));
+            let builder = LocalSecondaryIndex::builder()
+                .index_name(&index.index_name)
+                .set_key_schema(Some(keys(&index.key_schema)?));
             builder.projection(index.projection.build()).build()
         };
-        let indexes: Vec<_> = self.local_secondary_indexes.iter().map(build).collect::<Result<_, _>>()?;
+        let indexes: Vec<_> =
+            self.local_secondary_indexes.iter().map(build).collect::<Result<_, _>>()?;
         Ok(Some(indexes).filter(|indexes| !indexes.is_empty()))
     }
 }
@@ -263,12 +290,20 @@ impl Table {
 impl Projected {
     fn build(&self) -> Projection {
         let kind = ProjectionType::from(self.projection_type.as_str());
-        Projection::builder().projection_type(kind).set_non_key_attributes(self.non_key_attributes.clone()).build()
+        Projection::builder()
+            .projection_type(kind)
+            .set_non_key_attributes(self.non_key_attributes.clone())
+            .build()
     }
 }
 
 fn keys(keys: &[Key]) -> Result<Vec<KeySchemaElement>, BuildError> {
-    let build = |key: &Key| KeySchemaElement::builder().attribute_name(&key.attribute_name).key_type(KeyType::from(key.key_type.as_str())).build();
+    let build = |key: &Key| {
+        KeySchemaElement::builder()
+            .attribute_name(&key.attribute_name)
+            .key_type(KeyType::from(key.key_type.as_str()))
+            .build()
+    };
     keys.iter().map(build).collect()
 }
 

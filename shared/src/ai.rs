@@ -1,6 +1,8 @@
-//! The one seam to the outside world: a conversation goes in, an answer comes out, whole or piece by piece, or a failure does.
+//! The one seam to the outside world: a conversation goes in, an answer comes out, whole or piece
+//! by piece, or a failure does.
 //!
-//! Providers are asked in the order of the settings, until one answers. Once somebody has heard a piece of an answer no other one is asked.
+//! Providers are asked in the order of the settings, until one answers. Once somebody has heard a
+//! piece of an answer no other one is asked.
 
 mod bedrock;
 mod echo;
@@ -76,13 +78,16 @@ pub struct Prompt {
     pub turns: Vec<Turn>,
     /// How freely the AI is to choose its words, where it isn't what the settings say.
     pub temperature: Option<f64>,
-    /// From how many of the likeliest words the AI is to choose: those that make up this part of all likelihood.
+    /// From how many of the likeliest words the AI is to choose: those that make up this part of
+    /// all likelihood.
     pub top_p: Option<f64>,
-    /// How many of the model's tokens the answer may have, where that is less than the settings say.
+    /// How many of the model's tokens the answer may have, where that is less than the settings
+    /// say.
     pub max_tokens: Option<u32>,
     /// Before which words the answer is to end.
     pub stop: Vec<String>,
-    /// Whether an answer that is finished and empty is an answer. Set where the caller chooses what ends it: a refund would be theirs for the asking.
+    /// Whether an answer that is finished and empty is an answer. Set where the caller chooses
+    /// what ends it: a refund would be theirs for the asking.
     pub empty_is_an_answer: bool,
 }
 
@@ -187,7 +192,8 @@ struct Said<'l> {
     text: String,
     limit: usize,
     listener: Option<&'l Listener>,
-    /// How many bytes the listener was told. None, as long as there are nothing but spaces: an answer of these is none, or told at its end.
+    /// How many bytes the listener was told. None, as long as there are nothing but spaces: an
+    /// answer of these is none, or told at its end.
     told: usize,
     heard: &'l AtomicBool,
     model: String,
@@ -232,7 +238,8 @@ impl Said<'_> {
         }
     }
 
-    /// What it comes to. Whoever has heard an answer pays for it, though it be cut: else they could have it cut, and for nothing.
+    /// What it comes to. Whoever has heard an answer pays for it, though it be cut: else they could
+    /// have it cut, and for nothing.
     fn answer(mut self, outcome: Result<(), Failure>, prompt: &Prompt) -> Result<Answer, Failure> {
         let cut = match outcome {
             Ok(()) => self.cut,
@@ -261,10 +268,18 @@ impl Ai {
             let wire = match provider {
                 AiProvider::Echo => Wire::Echo,
                 AiProvider::Scripted => Wire::Scripted,
-                AiProvider::OpenAi(server) => Wire::OpenAi(Box::new(OpenAi::connect(server).await?)),
-                AiProvider::Bedrock { model, endpoint } => Wire::Bedrock(Bedrock::connect(model, endpoint.as_deref()).await?),
+                AiProvider::OpenAi(server) => {
+                    Wire::OpenAi(Box::new(OpenAi::connect(server).await?))
+                }
+                AiProvider::Bedrock { model, endpoint } => {
+                    Wire::Bedrock(Bedrock::connect(model, endpoint.as_deref()).await?)
+                }
             };
-            providers.push(Provider { name: provider.name().to_owned(), model: provider.model().to_owned(), wire });
+            providers.push(Provider {
+                name: provider.name().to_owned(),
+                model: provider.model().to_owned(),
+                wire,
+            });
         }
         Ok(Self {
             providers: providers.into(),
@@ -275,17 +290,26 @@ impl Ai {
         })
     }
 
-    /// Asks for an answer, and waits for it at most `patience`, of which each provider has an equal share until it begins to answer. A
-    /// listener is told each piece as it comes; what it has heard when the time or the room is over is the answer, [cut](Cut).
+    /// Asks for an answer, and waits for it at most `patience`, of which each provider has an equal
+    /// share until it begins to answer. A listener is told each piece as it comes; what it has
+    /// heard when the time or the room is over is the answer, [cut](Cut).
     ///
     /// # Errors
     /// [`Error::AiFailed`], [`Error::AiOverloaded`] and [`Error::AiTimedOut`]: that of the last provider that was asked.
-    pub async fn answer(&self, mut prompt: Prompt, patience: Duration, listener: Option<&Listener>) -> Result<Answer> {
+    pub async fn answer(
+        &self,
+        mut prompt: Prompt,
+        patience: Duration,
+        listener: Option<&Listener>,
+    ) -> Result<Answer> {
         if let Some(system_prompt) = &self.system_prompt {
-            prompt.turns.insert(0, Turn { role: Role::System, content: system_prompt.as_ref().to_owned() });
+            prompt
+                .turns
+                .insert(0, Turn { role: Role::System, content: system_prompt.as_ref().to_owned() });
         }
         // Some models refuse to be told both.
-        prompt.temperature = prompt.temperature.or(self.temperature.filter(|_| prompt.top_p.is_none()));
+        prompt.temperature =
+            prompt.temperature.or(self.temperature.filter(|_| prompt.top_p.is_none()));
         prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.max_tokens));
 
         let until = Instant::now() + patience;
@@ -298,7 +322,11 @@ impl Ai {
             match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => {
-                    tracing::warn!(provider = provider.name, cause = failure.cause(), "the AI has not answered");
+                    tracing::warn!(
+                        provider = provider.name,
+                        cause = failure.cause(),
+                        "the AI has not answered"
+                    );
                     last = failure;
                 }
             }
@@ -320,12 +348,15 @@ impl Ai {
     ) -> (Result<Answer, Failure>, bool) {
         let heard = AtomicBool::new(false);
         let (text, model, limit) = (String::new(), provider.model.clone(), self.answer_limit);
-        let mut said = Said { text, limit, listener, told: 0, heard: &heard, model, cut: None, usage: None };
+        let mut said =
+            Said { text, limit, listener, told: 0, heard: &heard, model, cut: None, usage: None };
         let outcome = {
             let mut answering = std::pin::pin!(provider.answer(prompt, &mut said));
             match timeout(share, &mut answering).await {
                 Ok(outcome) => outcome,
-                Err(_) if heard.load(Ordering::Relaxed) => timeout_at(until, answering).await.unwrap_or(Err(Failure::Cut(Cut::Length))),
+                Err(_) if heard.load(Ordering::Relaxed) => {
+                    timeout_at(until, answering).await.unwrap_or(Err(Failure::Cut(Cut::Length)))
+                }
                 Err(_) => Err(Failure::TimedOut),
             }
         };
@@ -362,7 +393,10 @@ mod tests {
     }
 
     async fn answer(providers: &'static str, message: &str) -> Result<Answer> {
-        ai(providers).await.answer(Prompt::after(vec![], message), Duration::from_millis(60), None).await
+        ai(providers)
+            .await
+            .answer(Prompt::after(vec![], message), Duration::from_millis(60), None)
+            .await
     }
 
     #[tokio::test]
@@ -377,7 +411,10 @@ mod tests {
         ] {
             assert_eq!(answer("scripted", message).await, Err(error), "{message}");
             let instead = answer("scripted,echo", message).await.unwrap();
-            assert_eq!((instead.text, instead.model.as_str()), (format!("You said: {message}"), "echo"));
+            assert_eq!(
+                (instead.text, instead.model.as_str()),
+                (format!("You said: {message}"), "echo")
+            );
         }
     }
 
@@ -388,16 +425,31 @@ mod tests {
 
     #[tokio::test]
     async fn the_whole_conversation_is_asked_after_the_system_prompt() {
-        let earlier = vec![Turn { role: Role::User, content: "I am Ann.".into() }, Turn { role: Role::Assistant, content: "Hello, Ann.".into() }];
-        let answer = ai("scripted").await.answer(Prompt::after(earlier, "!recall"), Duration::from_secs(1), None).await.unwrap();
-        assert_eq!(answer.text, "system: Be kind.\nuser: I am Ann.\nassistant: Hello, Ann.\nuser: !recall");
+        let earlier = vec![
+            Turn { role: Role::User, content: "I am Ann.".into() },
+            Turn { role: Role::Assistant, content: "Hello, Ann.".into() },
+        ];
+        let answer = ai("scripted")
+            .await
+            .answer(Prompt::after(earlier, "!recall"), Duration::from_secs(1), None)
+            .await
+            .unwrap();
+        assert_eq!(
+            answer.text,
+            "system: Be kind.\nuser: I am Ann.\nassistant: Hello, Ann.\nuser: !recall"
+        );
     }
 
     #[tokio::test]
-    async fn a_listener_hears_the_answer_piece_by_piece_and_of_a_cut_one_its_beginning_and_no_other() {
+    async fn a_listener_hears_the_answer_piece_by_piece_and_of_a_cut_one_its_beginning_and_no_other()
+     {
         let (sender, mut pieces) = unbounded_channel();
         let long = Duration::from_secs(5);
-        let answer = ai("scripted").await.answer(Prompt::after(vec![], "!words one two three"), long, Some(&sender)).await.unwrap();
+        let answer = ai("scripted")
+            .await
+            .answer(Prompt::after(vec![], "!words one two three"), long, Some(&sender))
+            .await
+            .unwrap();
         let mut heard = Vec::new();
         while let Ok(piece) = pieces.try_recv() {
             assert_eq!(piece.model, "scripted");
@@ -405,19 +457,37 @@ mod tests {
         }
         assert_eq!((heard.len(), heard.concat()), (3, answer.text));
 
-        let cut = ai("scripted,echo").await.answer(Prompt::after(vec![], "!cut one two"), long, Some(&sender)).await;
+        let cut = ai("scripted,echo")
+            .await
+            .answer(Prompt::after(vec![], "!cut one two"), long, Some(&sender))
+            .await;
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((cut, hear()), (Err(Error::AiFailed), Ok("one ".into())));
         assert!(hear().is_err(), "who has heard a part of one answer hears no other one");
-        let empty = ai("scripted,echo").await.answer(Prompt::after(vec![], "!empty"), long, Some(&sender)).await.unwrap();
-        assert_eq!((empty.model, hear()), ("echo".into(), Ok("You ".into())), "spaces are nothing that was heard");
+        let empty = ai("scripted,echo")
+            .await
+            .answer(Prompt::after(vec![], "!empty"), long, Some(&sender))
+            .await
+            .unwrap();
+        assert_eq!(
+            (empty.model, hear()),
+            ("echo".into(), Ok("You ".into())),
+            "spaces are nothing that was heard"
+        );
     }
 
     #[tokio::test]
     async fn an_answer_that_is_heard_ends_where_there_is_no_more_room() {
         let (sender, mut pieces) = unbounded_channel();
-        let long = ai("scripted,echo").await.answer(Prompt::after(vec![], "!long"), Duration::from_secs(5), Some(&sender)).await.unwrap();
-        assert_eq!((long.text.len(), long.cut, long.model.as_str()), (1000, Some(Cut::Length), "scripted"));
+        let long = ai("scripted,echo")
+            .await
+            .answer(Prompt::after(vec![], "!long"), Duration::from_secs(5), Some(&sender))
+            .await
+            .unwrap();
+        assert_eq!(
+            (long.text.len(), long.cut, long.model.as_str()),
+            (1000, Some(Cut::Length), "scripted")
+        );
         assert_eq!(pieces.try_recv().unwrap().text, long.text);
     }
 
@@ -425,10 +495,27 @@ mod tests {
     async fn who_has_begun_to_answer_may_go_on_beyond_its_share() {
         let (sender, _pieces) = unbounded_channel();
         let slow = "!words 30 one two three four five six seven eight";
-        let whole = ai("scripted,echo").await.answer(Prompt::after(vec![], slow), Duration::from_millis(400), Some(&sender)).await.unwrap();
+        let whole = ai("scripted,echo")
+            .await
+            .answer(Prompt::after(vec![], slow), Duration::from_millis(400), Some(&sender))
+            .await
+            .unwrap();
         assert_eq!(whole.model, "scripted");
-        let cut = ai("scripted").await.answer(Prompt::after(vec![], slow), Duration::from_millis(100), Some(&sender)).await.unwrap();
-        assert!(cut.cut == Some(Cut::Length) && cut.text.starts_with("one ") && !cut.text.contains("eight"), "what was heard is the answer: {cut:?}");
-        assert_eq!(answer("scripted", slow).await, Err(Error::AiTimedOut), "nobody has heard a word");
+        let cut = ai("scripted")
+            .await
+            .answer(Prompt::after(vec![], slow), Duration::from_millis(100), Some(&sender))
+            .await
+            .unwrap();
+        assert!(
+            cut.cut == Some(Cut::Length)
+                && cut.text.starts_with("one ")
+                && !cut.text.contains("eight"),
+            "what was heard is the answer: {cut:?}"
+        );
+        assert_eq!(
+            answer("scripted", slow).await,
+            Err(Error::AiTimedOut),
+            "nobody has heard a word"
+        );
     }
 }

@@ -9,7 +9,8 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::store::Store;
 
-/// A function's settings and its doors to the outside. Cloning it is cheap: everything inside is shared.
+/// A function's settings and its doors to the outside. Cloning it is cheap: everything inside is
+/// shared.
 #[derive(Clone)]
 pub struct App {
     /// The settings.
@@ -29,15 +30,19 @@ pub struct App {
 }
 
 impl App {
-    /// Connects to the services that the settings name, and does what costs time before the first request comes: the public keys
-    /// are read, which opens the connection to DynamoDB too. A store that doesn't answer stops nobody.
+    /// Connects to the services that the settings name, and does what costs time before the first
+    /// request comes: the public keys are read, which opens the connection to DynamoDB too. A
+    /// store that doesn't answer stops nobody.
     ///
     /// # Errors
     /// Where the connection can't be set up.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, ConfigError> {
         let app = Self::start_cold(config, clock).await?;
         if let Err(error) = app.keyring.read().await {
-            tracing::warn!(cause = error.cause(), "the public keys could not be read at start; the first request reads them");
+            tracing::warn!(
+                cause = error.cause(),
+                "the public keys could not be read at start; the first request reads them"
+            );
         }
         Ok(app)
     }
@@ -52,7 +57,10 @@ impl App {
         let store = Store::connect(&aws, &config);
         let app = Self::over(config, clock, store, Some(signer.clone()));
         if let Err(error) = signer.publish(&app.keyring, &app.config).await {
-            tracing::warn!(cause = error.cause(), "the public key could not be published at start; the first request publishes it");
+            tracing::warn!(
+                cause = error.cause(),
+                "the public key could not be published at start; the first request publishes it"
+            );
         }
         Ok(app)
     }
@@ -78,6 +86,14 @@ impl App {
     /// An `App` of these parts, which has read nothing yet.
     pub fn over(config: Config, clock: Clock, store: Store, signer: Option<Signer>) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
-        Self { ai: None, passwords: Passwords::new(), config: Arc::new(config), clock, store, keyring, signer }
+        Self {
+            ai: None,
+            passwords: Passwords::new(),
+            config: Arc::new(config),
+            clock,
+            store,
+            keyring,
+            signer,
+        }
     }
 }

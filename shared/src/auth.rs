@@ -1,5 +1,6 @@
-//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between, device tokens beyond sessions, the keys that
-//! sign all three, the tokens of mailed links, and the API keys of programs.
+//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between,
+//! device tokens beyond sessions, the keys that sign all three, the tokens of mailed links, and the
+//! API keys of programs.
 
 pub mod access_token;
 pub mod api_key;
@@ -38,7 +39,8 @@ const TOKEN_LENGTH: usize = 4096;
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims<T> {
     iss: String,
-    /// The issuer for access tokens, and a name below it for every other kind: a verifier that compares no `typ` refuses those.
+    /// The issuer for access tokens, and a name below it for every other kind: a verifier that
+    /// compares no `typ` refuses those.
     aud: String,
     /// The account's id.
     sub: String,
@@ -68,13 +70,22 @@ impl Kind {
 }
 
 async fn sign<T: Serialize>(app: &App, kind: &Kind, claims: &Claims<T>) -> Result<String> {
-    let signer = app.signer.as_ref().ok_or_else(|| Error::Internal("this function has no signing secret".into()))?;
+    let signer = app
+        .signer
+        .as_ref()
+        .ok_or_else(|| Error::Internal("this function has no signing secret".into()))?;
     signer.sign(claims, kind.typ, &app.keyring, &app.config).await
 }
 
 /// The claims of a token for one of these audiences, if its signature and times hold.
-async fn verify<T: DeserializeOwned>(app: &App, kind: &Kind, audiences: &[&str], token: &str) -> Result<Claims<T>> {
-    let claims: Claims<T> = app.keyring.verify(token, kind.typ, &app.config.issuer, audiences).await?;
+async fn verify<T: DeserializeOwned>(
+    app: &App,
+    kind: &Kind,
+    audiences: &[&str],
+    token: &str,
+) -> Result<Claims<T>> {
+    let claims: Claims<T> =
+        app.keyring.verify(token, kind.typ, &app.config.issuer, audiences).await?;
     let now = app.clock.seconds();
     let ended = claims.exp.saturating_add(LEEWAY) < now;
     let beyond_any_session = claims.exp > now + LONGEST_SESSION.as_secs() + LEEWAY;
@@ -82,14 +93,15 @@ async fn verify<T: DeserializeOwned>(app: &App, kind: &Kind, audiences: &[&str],
     if ended || beyond_any_session || not_yet { Err(Error::InvalidToken) } else { Ok(claims) }
 }
 
-/// Who calls, by the `Authorization` header. The store has not been asked yet: each endpoint does that with what it reads or writes.
+/// Who calls, by the `Authorization` header. The store has not been asked yet: each endpoint does
+/// that with what it reads or writes.
 pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     AccessToken::verify(app, token).await
 }
 
-/// Which program calls, by the API key in the `Authorization` header; an access token is as good. Of the key the store has been asked, of its
-/// account not yet.
+/// Which program calls, by the API key in the `Authorization` header; an access token is as good.
+/// Of the key the store has been asked, of its account not yet.
 pub async fn program(app: &App, req: &Request) -> Result<AccessToken> {
     let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     if !ApiKey::looks_like(token) {
@@ -129,24 +141,31 @@ impl Administrator {
     }
 }
 
-/// Asserts that an administrator calls, and does `read` meanwhile: whoever is none learns nothing of what came of it.
+/// Asserts that an administrator calls, and does `read` meanwhile: whoever is none learns nothing
+/// of what came of it.
 ///
 /// # Errors
 /// Those of [`caller`], [`Error::Forbidden`], and then those of `read`.
-pub async fn administrator<T>(app: &App, req: &Request, read: impl Future<Output = Result<T>>) -> Result<(Administrator, T)> {
+pub async fn administrator<T>(
+    app: &App,
+    req: &Request,
+    read: impl Future<Output = Result<T>>,
+) -> Result<(Administrator, T)> {
     let caller = caller(app, req).await?;
     let (account, read) = tokio::join!(app.store.administrator(&caller), read);
     Ok((Administrator { account: account?, caller }, read?))
 }
 
-/// Asserts that whoever holds a token of this account knows its password too. Guesses are limited as at the log-in, and counted apart from
-/// it, so that who stole a token keeps nobody from logging in.
+/// Asserts that whoever holds a token of this account knows its password too. Guesses are limited
+/// as at the log-in, and counted apart from it, so that who stole a token keeps nobody from logging
+/// in.
 ///
 /// # Errors
 /// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].
 pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str) -> Result<()> {
     let now = app.clock.seconds();
-    let mut attempt = Attempt::of_owner(&account.id, http::source_network(req).as_deref(), &app.config, now);
+    let mut attempt =
+        Attempt::of_owner(&account.id, http::source_network(req).as_deref(), &app.config, now);
     let counts = app.store.begin_attempt(&attempt).await?;
     app.store.admit(&mut attempt, counts, None, None).await?;
     if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
@@ -156,36 +175,59 @@ pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str
     app.store.pass_attempt(&attempt).await
 }
 
-/// The tokens of a session that has just begun, as the client takes them: those of [`hand_out`], and in the body the long-lived `token` of
-/// clients that know no refresh. Beside them a device token, which tells at the next log-in that this client is no stranger.
-pub async fn issue(app: &App, req: &Request, account: &Account, session: &Session) -> Result<(SessionTokens, Vec<Kept>)> {
+/// The tokens of a session that has just begun, as the client takes them: those of [`hand_out`],
+/// and in the body the long-lived `token` of clients that know no refresh. Beside them a device
+/// token, which tells at the next log-in that this client is no stranger.
+pub async fn issue(
+    app: &App,
+    req: &Request,
+    account: &Account,
+    session: &Session,
+) -> Result<(SessionTokens, Vec<Kept>)> {
     let now = app.clock.seconds();
     let access = AccessToken::of(account, session, now + app.config.access_token_life.as_secs());
-    let (mut tokens, cookie) = hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
+    let (mut tokens, cookie) =
+        hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
     // The long-lived one would be as good as what no script is to see.
     if cookie.is_none() {
         tokens.token = Some(AccessToken::of(account, session, session.ends).sign(app).await?);
     }
     let device = DeviceToken::at(app, req).await.filter(|device| device.user_id == account.id);
-    let device = DeviceToken::of(account, device.map_or_else(|| app.clock.id().to_string(), |device| device.id), now);
-    let kept = cookie::keeping_device(req, &device.sign(app).await?, device.ends.saturating_sub(now))?;
+    let device = DeviceToken::of(
+        account,
+        device.map_or_else(|| app.clock.id().to_string(), |device| device.id),
+        now,
+    );
+    let kept =
+        cookie::keeping_device(req, &device.sign(app).await?, device.ends.saturating_sub(now))?;
     Ok((tokens, cookie.into_iter().chain([kept]).collect()))
 }
 
-/// An access token and a refresh token as the client takes them: both in the body, or the second in a cookie where it asks for that.
-pub async fn hand_out(app: &App, req: &Request, access: &AccessToken, refresh: &RefreshToken) -> Result<(SessionTokens, Option<Kept>)> {
+/// An access token and a refresh token as the client takes them: both in the body, or the second in
+/// a cookie where it asks for that.
+pub async fn hand_out(
+    app: &App,
+    req: &Request,
+    access: &AccessToken,
+    refresh: &RefreshToken,
+) -> Result<(SessionTokens, Option<Kept>)> {
     let (access, signed) = (access.sign(app).await?, refresh.sign(app).await?);
     if !cookie::is_wanted(req) {
         return Ok((SessionTokens { token: None, access, refresh: Some(signed) }, None));
     }
     let seconds = refresh.ends.saturating_sub(app.clock.seconds());
-    Ok((SessionTokens { token: None, access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
+    Ok((
+        SessionTokens { token: None, access, refresh: None },
+        Some(cookie::keeping(req, &signed, seconds)?),
+    ))
 }
 
-/// The tokens of a session. With `X-Refresh-Token: cookie` there is `access` alone; the refresh token is in a cookie.
+/// The tokens of a session. With `X-Refresh-Token: cookie` there is `access` alone; the refresh
+/// token is in a cookie.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
-    /// An access token for clients that know no refresh, where a session begins: it lives as long as that.
+    /// An access token for clients that know no refresh, where a session begins: it lives as long
+    /// as that.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     token: Option<String>,

@@ -1,12 +1,15 @@
 //! The way to AWS: region and credentials from the environment, as Lambda gives them, and TLS.
 //!
-//! Nothing here looks around at start: no profile files, no metadata service, and no certificates but the roots under which
-//! [Amazon Trust Services](https://www.amazontrust.com/repository/) signs every endpoint. Reading a system's hundreds of
-//! certificates would take longer than everything else that a function does before its first request.
+//! Nothing here looks around at start: no profile files, no metadata service, and no certificates
+//! but the roots under which [Amazon Trust Services](https://www.amazontrust.com/repository/) signs every endpoint. Reading a system's hundreds of
+//! certificates would take longer than everything else that a function does before its first
+//! request.
 
 use std::time::Duration;
 
-use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
 use aws_config::meta::region::ProvideRegion;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -37,11 +40,18 @@ pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
 /// Where TLS can't be set up.
 pub async fn amazon() -> Result<SdkConfig, ConfigError> {
     let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
-    let tls = TlsContext::builder().with_trust_store(roots).build().map_err(|error| ConfigError(format!("TLS: {error}")))?;
-    let https = Builder::new().tls_provider(Provider::rustls(CryptoMode::AwsLc)).tls_context(tls).build_https();
+    let tls = TlsContext::builder()
+        .with_trust_store(roots)
+        .build()
+        .map_err(|error| ConfigError(format!("TLS: {error}")))?;
+    let https = Builder::new()
+        .tls_provider(Provider::rustls(CryptoMode::AwsLc))
+        .tls_context(tls)
+        .build_https();
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let region = EnvironmentVariableRegionProvider::new().region().await;
-    let builder = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).timeout_config(timeouts());
+    let builder =
+        SdkConfig::builder().behavior_version(BehaviorVersion::latest()).timeout_config(timeouts());
     Ok(builder.region(region).http_client(https).credentials_provider(credentials).build())
 }
 
@@ -63,7 +73,8 @@ pub(crate) fn credentials(endpoint: &Endpoint) -> Option<SharedCredentialsProvid
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
-/// What clients of the emulator at `endpoint` are made from that make its tables and look into it: they wait longer than a function would.
+/// What clients of the emulator at `endpoint` are made from that make its tables and look into it:
+/// they wait longer than a function would.
 pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
     let patient = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     let at = emulated().into_builder().timeout_config(patient).endpoint_url(&endpoint.url);
@@ -73,7 +84,8 @@ pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
     }
 }
 
-/// How long one attempt of a call may take: a call that normally takes milliseconds is lost by then.
+/// How long one attempt of a call may take: a call that normally takes milliseconds is lost by
+/// then.
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
 /// How long a call may take with everything that the SDK repeats.
@@ -83,12 +95,17 @@ fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
 }
 
-/// Why a call failed, for the log: codes and kinds, and never a body, which may hold what no log should.
+/// Why a call failed, for the log: codes and kinds, and never a body, which may hold what no log
+/// should.
 pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => {
             let metadata = service.err().meta();
-            format!("{}: {}", metadata.code().unwrap_or("no code"), metadata.message().unwrap_or("no message"))
+            format!(
+                "{}: {}",
+                metadata.code().unwrap_or("no code"),
+                metadata.message().unwrap_or("no message")
+            )
         }
         SdkError::ConstructionFailure(_) => "the request could not be made".into(),
         SdkError::TimeoutError(_) => "no answer in time".into(),
@@ -107,16 +124,23 @@ mod tests {
 
     #[tokio::test]
     async fn the_real_services_are_reached_through_tls_and_emulators_without() {
-        for endpoint in
-            [None, Some("http://127.0.0.1:8000"), Some("http://id:secret@127.0.0.1:8000"), Some("https://dynamodb.eu-central-1.amazonaws.com")]
-        {
+        for endpoint in [
+            None,
+            Some("http://127.0.0.1:8000"),
+            Some("http://id:secret@127.0.0.1:8000"),
+            Some("https://dynamodb.eu-central-1.amazonaws.com"),
+        ] {
             let config = Config::from_lookup(|name| match name {
                 "DYNAMODB_ENDPOINT" => endpoint.map(str::to_owned),
                 _ => name.ends_with("_TABLE").then(|| name.to_owned()),
             });
             let aws = connect(&config.unwrap()).await.unwrap();
             let emulated = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-            assert_eq!(aws.region().is_some_and(|region| region.as_ref() == "us-east-1"), emulated, "{endpoint:?}");
+            assert_eq!(
+                aws.region().is_some_and(|region| region.as_ref() == "us-east-1"),
+                emulated,
+                "{endpoint:?}"
+            );
         }
     }
 }

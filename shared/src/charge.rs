@@ -1,5 +1,5 @@
-//! Charging a chat: its tokens are taken before the AI is asked, and spent with the answer, or given back. docs/money.md tells why that is
-//! right whatever breaks.
+//! Charging a chat: its tokens are taken before the AI is asked, and spent with the answer, or
+//! given back. docs/money.md tells why that is right whatever breaks.
 
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ use crate::{App, Error, Request, Result, http};
 /// What is kept of the function's time for storing the answer, or giving the tokens back.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// How long after the function's time a lease lasts, in seconds: its last write may be on its way that long.
+/// How long after the function's time a lease lasts, in seconds: its last write may be on its way
+/// that long.
 const LEASE_AFTER: u64 = 30;
 
 /// What is asked, and under which key.
@@ -66,7 +67,12 @@ impl Keyed {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn of_call(app: &App, req: &Request, caller: &AccessToken, again: bool) -> Result<Self> {
+    pub async fn of_call(
+        app: &App,
+        req: &Request,
+        caller: &AccessToken,
+        again: bool,
+    ) -> Result<Self> {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), completion(req));
         let now = app.clock.millis();
         // SAM CLI says of every request that it came when SAM CLI was started.
@@ -77,7 +83,8 @@ impl Keyed {
     }
 }
 
-/// What a chat fails with beside what everything fails with, by the names that [`crate::openapi::failures`] has for them.
+/// What a chat fails with beside what everything fails with, by the names that
+/// [`crate::openapi::failures`] has for them.
 pub const FAILURES: &[&str] = &[
     "InsufficientTokens",
     "KeyRunning",
@@ -118,7 +125,9 @@ pub async fn read(app: &App, req: &Request) -> Result<(AccessToken, Asked)> {
         None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
     };
     let message = message.ok_or_else(|| REQUIRED.to_owned());
-    let message = message.and_then(|text| Message::parse(text, app.config.message_limit)).map_err(|sentence| Error::field("message", sentence))?;
+    let message = message
+        .and_then(|text| Message::parse(text, app.config.message_limit))
+        .map_err(|sentence| Error::field("message", sentence))?;
     let asked = Asked::new(&caller, message, conversation_id, key)?;
     Ok((caller, asked))
 }
@@ -128,13 +137,20 @@ pub async fn read(app: &App, req: &Request) -> Result<(AccessToken, Asked)> {
 /// # Errors
 /// [`Error::Invalid`] for what is no id.
 pub fn conversation_id(text: &str) -> Result<String> {
-    let id = Uuid::try_parse(text).map_err(|_| Error::field("conversation_id", "This is not the id of a conversation."))?;
+    let id = Uuid::try_parse(text)
+        .map_err(|_| Error::field("conversation_id", "This is not the id of a conversation."))?;
     Ok(id.to_string())
 }
 
 impl Asked {
-    fn new(caller: &AccessToken, message: Message, conversation: Option<String>, key: Option<Key>) -> Result<Self> {
-        let conversation = conversation.filter(|id| !id.is_empty()).map(|id| conversation_id(&id)).transpose()?;
+    fn new(
+        caller: &AccessToken,
+        message: Message,
+        conversation: Option<String>,
+        key: Option<Key>,
+    ) -> Result<Self> {
+        let conversation =
+            conversation.filter(|id| !id.is_empty()).map(|id| conversation_id(&id)).transpose()?;
         let payload = match &conversation {
             None => json!(["chat", message.text()]),
             Some(id) => json!(["chat", id, message.text()]),
@@ -202,16 +218,28 @@ pub struct Paid {
 }
 
 impl Charge {
-    /// Takes the tokens of a chat, and reads what was said before. Everything else that can be refused must have been before.
+    /// Takes the tokens of a chat, and reads what was said before. Everything else that can be
+    /// refused must have been before.
     ///
     /// # Errors
-    /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`], [`Error::ChatDeleted`] and
-    /// [`Error::NoSuchConversation`]; after each of them nothing was taken.
-    pub async fn begin(app: &App, req: &Request, caller: &AccessToken, asked: Asked) -> Result<Begun> {
+    /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
+    /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]; after each of them nothing was
+    /// taken.
+    pub async fn begin(
+        app: &App,
+        req: &Request,
+        caller: &AccessToken,
+        asked: Asked,
+    ) -> Result<Begun> {
         let started = app.clock.millis();
         let (now, time_left) = (started / 1000, http::time_left(req, started));
         let chat_id = app.clock.id();
-        let mut hold = Hold::new(caller, chat_id, app.config.chat_price, now + time_left.as_secs() + LEASE_AFTER);
+        let mut hold = Hold::new(
+            caller,
+            chat_id,
+            app.config.chat_price,
+            now + time_left.as_secs() + LEASE_AFTER,
+        );
         if let Some(key) = &asked.key {
             hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
         }
@@ -228,7 +256,10 @@ impl Charge {
         }
         let ids = ids?;
         let limits = ChatLimits::of(&app.config);
-        let (reserved, chats) = tokio::join!(app.store.reserve(caller, &mut hold, limits, now), app.store.chats_by_id(&caller.user_id, &ids));
+        let (reserved, chats) = tokio::join!(
+            app.store.reserve(caller, &mut hold, limits, now),
+            app.store.chats_by_id(&caller.user_id, &ids)
+        );
         let reserved = reserved?;
         if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
             let chat = finished(app, caller, key).await?;
@@ -241,24 +272,50 @@ impl Charge {
         let Asked { message, context, .. } = asked;
         let (conversation, prompt) = match context {
             Context::New => (Some(chat_id.to_string()), Prompt::after(vec![], message.text())),
-            Context::Conversation(id) => (Some(id), Prompt::after(remembered(chats, app.config.context_bytes), message.text())),
+            Context::Conversation(id) => (
+                Some(id),
+                Prompt::after(remembered(chats, app.config.context_bytes), message.text()),
+            ),
             Context::Given(prompt) => (None, prompt),
         };
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
-        let patience = app.config.ai_timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
-        Ok(Begun::Charge(Box::new(Self { app: app.clone(), chat_id, message, conversation, prompt, hold, limits, started, patience })))
+        let patience =
+            app.config.ai_timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
+        Ok(Begun::Charge(Box::new(Self {
+            app: app.clone(),
+            chat_id,
+            message,
+            conversation,
+            prompt,
+            hold,
+            limits,
+            started,
+            patience,
+        })))
     }
 
-    /// Asks the AI, and stores the chat or gives the tokens back. The chat is stored outside of any conversation where its own was deleted
-    /// meanwhile. A listener is told each piece of the answer as it comes; whether it is still
-    /// there changes nothing.
+    /// Asks the AI, and stores the chat or gives the tokens back. The chat is stored outside of any
+    /// conversation where its own was deleted meanwhile. A listener is told each piece of the
+    /// answer as it comes; whether it is still there changes nothing.
     ///
     /// # Errors
-    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] where the tokens could not be given back yet,
-    /// [`Error::NotCharged`] and [`Error::Unavailable`] where the answer could not be stored.
+    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] where the
+    /// tokens could not be given back yet, [`Error::NotCharged`] and [`Error::Unavailable`]
+    /// where the answer could not be stored.
     pub async fn answer(self, listener: Option<Listener>) -> Result<Paid> {
-        let Self { app, chat_id, message, conversation, prompt, mut hold, limits, started, patience } = self;
-        let ai = app.ai.as_ref().ok_or_else(|| Error::Internal("this function asks no AI".into()))?;
+        let Self {
+            app,
+            chat_id,
+            message,
+            conversation,
+            prompt,
+            mut hold,
+            limits,
+            started,
+            patience,
+        } = self;
+        let ai =
+            app.ai.as_ref().ok_or_else(|| Error::Internal("this function asks no AI".into()))?;
         let answer = match ai.answer(prompt, patience, listener.as_ref()).await {
             Ok(answer) => answer,
             Err(error) => return Err(refund(&app, &hold, error).await),
@@ -282,19 +339,26 @@ impl Charge {
         let now = app.clock.seconds();
         loop {
             match app.store.settle(&hold, &chat, now).await? {
-                Settled::Stored => return Ok(Paid { chat, this_minute: hold.left_this_minute(limits, app.clock.seconds()) }),
+                Settled::Stored => {
+                    return Ok(Paid {
+                        chat,
+                        this_minute: hold.left_this_minute(limits, app.clock.seconds()),
+                    });
+                }
                 // The AI has answered: deleting the conversation must not make that free.
                 Settled::NoConversation => (hold, chat) = (hold.once_more(), chat.of(None)),
                 // A client that has received the answer pays for it.
                 Settled::KeyUsed if listener.is_some() => hold = hold.once_more().unrecorded(),
-                Settled::KeyUsed | Settled::TooLate => return Err(refund(&app, &hold, Error::NotCharged).await),
+                Settled::KeyUsed | Settled::TooLate => {
+                    return Err(refund(&app, &hold, Error::NotCharged).await);
+                }
             }
         }
     }
 }
 
-/// An answer that comes piece by piece. It goes on to its end in a task of its own: whoever goes away in the middle has been answered all the
-/// same, and pays once for what is stored.
+/// An answer that comes piece by piece. It goes on to its end in a task of its own: whoever goes
+/// away in the middle has been answered all the same, and pays once for what is stored.
 pub struct Answering {
     chat_id: String,
     began: u64,
@@ -361,7 +425,8 @@ fn broken<T>(_: JoinError) -> Result<T> {
 async fn earlier(app: &App, caller: &AccessToken, context: &Context) -> Result<Vec<String>> {
     let Context::Conversation(id) = context else { return Ok(Vec::new()) };
     let chats = app.store.thread(&caller.user_id, id, None, app.config.context_chats);
-    let (conversation, chats) = tokio::try_join!(app.store.conversation(&caller.user_id, id), chats)?;
+    let (conversation, chats) =
+        tokio::try_join!(app.store.conversation(&caller.user_id, id), chats)?;
     if conversation.is_none() {
         // Whom the account doesn't admit learns nothing else.
         app.store.account(caller).await?;
@@ -385,8 +450,11 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
 
 /// The chat that a finished key stands for. Writes nothing, and asks no AI.
 async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option<Box<Chat>>> {
-    let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else { return Ok(None) };
-    let (account, chat) = tokio::join!(app.store.account(caller), app.store.chat(&caller.user_id, &record.chat_id));
+    let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
+        return Ok(None);
+    };
+    let (account, chat) =
+        tokio::join!(app.store.account(caller), app.store.chat(&caller.user_id, &record.chat_id));
     account?;
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused);
@@ -396,14 +464,18 @@ async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option
 
 /// Gives the tokens back, and says so in the failure only if they are.
 async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
-    let released: Result<()> = app.store.release(hold, ChatLimits::of(&app.config), app.clock.seconds()).await;
+    let released: Result<()> =
+        app.store.release(hold, ChatLimits::of(&app.config), app.clock.seconds()).await;
     match released {
         Ok(()) => {
             tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
             error
         }
         Err(unknown) => {
-            tracing::error!(cause = unknown.cause(), "a release was not confirmed; the lease decides");
+            tracing::error!(
+                cause = unknown.cause(),
+                "a release was not confirmed; the lease decides"
+            );
             Error::AiFailedTokensHeld
         }
     }

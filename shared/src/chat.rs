@@ -45,7 +45,10 @@ impl Title {
     /// 1 to 100 characters on one line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text.is_empty() || text.chars().count() > TITLE_LENGTH || text.chars().any(char::is_control) {
+        if text.is_empty()
+            || text.chars().count() > TITLE_LENGTH
+            || text.chars().any(char::is_control)
+        {
             return Err(format!("A title has 1 to {TITLE_LENGTH} characters on one line."));
         }
         if text.chars().any(turns_text) {
@@ -67,9 +70,11 @@ pub struct Reservation {
     pub cost: Tokens,
     /// The id of the chat they were taken for: only who knows it may settle or release.
     pub owner: String,
-    /// The second at which the lease ends: from then on it can't be settled, and anybody may release it.
+    /// The second at which the lease ends: from then on it can't be settled, and anybody may
+    /// release it.
     pub expires_at: u64,
-    /// What was asked, as a hash: an idempotency key with another payload is refused. Empty where there is no key.
+    /// What was asked, as a hash: an idempotency key with another payload is refused. Empty where
+    /// there is no key.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
 }
@@ -81,7 +86,8 @@ pub struct Chat {
     pub user_id: String,
     /// UUIDv7: chats sort by the time at which they began.
     pub chat_id: String,
-    /// The id of its conversation, if it belongs to one; the first chat's id is the conversation's.
+    /// The id of its conversation, if it belongs to one; the first chat's id is the
+    /// conversation's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
     /// Its place in the index by_conversation: `<conversation>#<chat id>`.
@@ -115,13 +121,17 @@ impl Chat {
     /// The chat as a part of this conversation.
     #[must_use]
     pub fn of(self, conversation: Option<String>) -> Self {
-        let thread = conversation.as_ref().map(|conversation| format!("{conversation}#{}", self.chat_id));
+        let thread =
+            conversation.as_ref().map(|conversation| format!("{conversation}#{}", self.chat_id));
         Self { conversation, thread, ..self }
     }
 
     /// What was said in it.
     pub fn turns(&self) -> [Turn; 2] {
-        [Turn { role: Role::User, content: self.message.clone() }, Turn { role: Role::Assistant, content: self.response.clone() }]
+        [
+            Turn { role: Role::User, content: self.message.clone() },
+            Turn { role: Role::Assistant, content: self.response.clone() },
+        ]
     }
 
     /// The chat as the history shows it.
@@ -193,12 +203,17 @@ mod tests {
         for bad in ["", " ", "a\nb", "a\0", "a\u{202e}b", "a\u{2066}", &"x".repeat(101)] {
             assert!(Title::parse(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(Title::parse(&format!(" {} ", "é".repeat(100))).unwrap().text(), "é".repeat(100));
+        assert_eq!(
+            Title::parse(&format!(" {} ", "é".repeat(100))).unwrap().text(),
+            "é".repeat(100)
+        );
     }
 
     #[test]
     fn a_message_says_something_and_not_too_much() {
-        for (bad, sentence) in [("", "empty"), (" \n", "empty"), ("a\0b", "NUL"), ("ééééééééééé", "at most 10")] {
+        for (bad, sentence) in
+            [("", "empty"), (" \n", "empty"), ("a\0b", "NUL"), ("ééééééééééé", "at most 10")]
+        {
             let error = Message::parse(bad.into(), 10).unwrap_err();
             assert!(error.contains(sentence), "{error}");
         }

@@ -1,4 +1,5 @@
-//! The time, and ids that sort by it. A clock can be moved, so that tests see leases and tokens end without waiting.
+//! The time, and ids that sort by it. A clock can be moved, so that tests see leases and tokens end
+//! without waiting.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,7 +12,8 @@ use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-const RFC3339: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+const RFC3339: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// The system's clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
@@ -19,12 +21,14 @@ pub struct Clock {
     /// The milliseconds since 1970 at which it stands still, if it does.
     stands_at: Option<u64>,
     offset_ms: Arc<AtomicI64>,
-    /// Keeps the ids of one process in the order in which they were made, within a millisecond too.
+    /// Keeps the ids of one process in the order in which they were made, within a millisecond
+    /// too.
     order: Arc<Mutex<ContextV7>>,
 }
 
 impl Clock {
-    /// A clock that stands still, at so many milliseconds since 1970, but for [`Clock::advance`]: for tests that must come out the same.
+    /// A clock that stands still, at so many milliseconds since 1970, but for [`Clock::advance`]:
+    /// for tests that must come out the same.
     pub fn standing(millis: u64) -> Self {
         Self { stands_at: Some(millis), ..Self::default() }
     }
@@ -60,7 +64,10 @@ impl Clock {
 
 /// `2026-11-20T06:44:40.123Z`, the form of every time in a reply.
 pub fn rfc3339(millis: u64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok().and_then(|time| time.format(RFC3339).ok()).unwrap_or_default()
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(RFC3339).ok())
+        .unwrap_or_default()
 }
 
 /// `2026-11`, the partition of the indexes by time.
@@ -68,7 +75,8 @@ pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
 
-/// The month before one, or after it: `2026-12` and `2027-01`. What is no month has itself for its neighbour.
+/// The month before one, or after it: `2026-12` and `2027-01`. What is no month has itself for its
+/// neighbour.
 pub fn neighbour(month: &str, after: bool) -> String {
     let Some(first) = Day::parse(&format!("{month}-01")) else { return month.to_owned() };
     Day(if after { first.0 + 31 } else { first.0.saturating_sub(1) }).month()
@@ -102,12 +110,17 @@ impl Day {
 
     /// Reads `2026-11-20`. Nothing where that is no day, or one before 1970.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = |text: &str, count: usize| {
+            text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
         let (year, rest) = text.split_once('-').filter(|(year, _)| digits(year, 4))?;
-        let (month, day) = rest.split_once('-').filter(|(month, day)| digits(month, 2) && digits(day, 2))?;
+        let (month, day) =
+            rest.split_once('-').filter(|(month, day)| digits(month, 2) && digits(day, 2))?;
         let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
         let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
-        u64::try_from(date.midnight().assume_utc().unix_timestamp()).ok().map(|seconds| Self::of(seconds * 1000))
+        u64::try_from(date.midnight().assume_utc().unix_timestamp())
+            .ok()
+            .map(|seconds| Self::of(seconds * 1000))
     }
 
     /// Its first millisecond.
@@ -127,7 +140,8 @@ impl Day {
         Self(self.0.saturating_sub(days))
     }
 
-    /// How many days there are from this one to `last`, both included; none where `last` is an earlier one.
+    /// How many days there are from this one to `last`, both included; none where `last` is an
+    /// earlier one.
     pub fn days_to(self, last: Self) -> u64 {
         (last.0 + 1).saturating_sub(self.0)
     }
@@ -184,22 +198,42 @@ mod tests {
         for text in ["1970-01-01", "2024-02-29", "2026-11-20", "9999-12-31"] {
             assert_eq!(Day::parse(text).unwrap().to_string(), text);
         }
-        for bad in
-            ["", "2026-11", "2026-11-31", "2025-02-29", "2026-13-01", "26-11-20", "2026-11-20T00:00:00Z", " 2026-11-20", "+026-11-20", "1969-12-31"]
-        {
+        for bad in [
+            "",
+            "2026-11",
+            "2026-11-31",
+            "2025-02-29",
+            "2026-13-01",
+            "26-11-20",
+            "2026-11-20T00:00:00Z",
+            " 2026-11-20",
+            "+026-11-20",
+            "1969-12-31",
+        ] {
             assert_eq!(Day::parse(bad), None, "{bad}");
         }
         let day = Day::parse("2026-11-20").unwrap();
         assert_eq!((day, day.begins()), (Day::of(1_795_132_800_123), 1_795_132_800_000));
-        assert_eq!((day.after(11).to_string(), day.before(20).to_string()), ("2026-12-01".into(), "2026-10-31".into()));
+        assert_eq!(
+            (day.after(11).to_string(), day.before(20).to_string()),
+            ("2026-12-01".into(), "2026-10-31".into())
+        );
         assert_eq!([day, day.after(1), day.before(1)].map(|first| first.days_to(day)), [1, 0, 2]);
         assert_eq!(FIRST_DAY.to_string(), "2026-11-01");
     }
 
     #[test]
     fn a_month_has_one_before_and_one_after_it() {
-        for (one, next) in [("2026-11", "2026-12"), ("2026-12", "2027-01"), ("2027-01", "2027-02"), ("2027-02", "2027-03")] {
-            assert_eq!((neighbour(one, true).as_str(), neighbour(next, false).as_str()), (next, one));
+        for (one, next) in [
+            ("2026-11", "2026-12"),
+            ("2026-12", "2027-01"),
+            ("2027-01", "2027-02"),
+            ("2027-02", "2027-03"),
+        ] {
+            assert_eq!(
+                (neighbour(one, true).as_str(), neighbour(next, false).as_str()),
+                (next, one)
+            );
         }
     }
 }

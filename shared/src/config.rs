@@ -1,4 +1,5 @@
-//! Every setting, read once at start from a lookup that is passed in. No other file names an environment variable.
+//! Every setting, read once at start from a lookup that is passed in. No other file names an
+//! environment variable.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,20 +10,23 @@ use crate::Tokens;
 use crate::secret::Secret;
 use crate::user::Email;
 
-/// All settings of a function. `template.yaml` sets them on AWS, and gives the local server its defaults.
+/// All settings of a function. `template.yaml` sets them on AWS, and gives the local server its
+/// defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The five tables' names.
     pub tables: Tables,
     /// `DYNAMODB_ENDPOINT`: where DynamoDB answers, when it isn't AWS's.
     pub dynamodb_endpoint: Option<Endpoint>,
-    /// `SIGNING_SECRET`: what the signing key is derived from. Only functions that issue tokens are given it.
+    /// `SIGNING_SECRET`: what the signing key is derived from. Only functions that issue tokens
+    /// are given it.
     pub signing_secret: Option<Secret>,
     /// `TOKEN_ISSUER`: the `iss` and `aud` of every token.
     pub issuer: String,
     /// `ACCESS_TOKEN_SECONDS`: how long an access token lives.
     pub access_token_life: Duration,
-    /// `SESSION_SECONDS`: how long a session lives, with its refresh tokens and the long-lived `token`.
+    /// `SESSION_SECONDS`: how long a session lives, with its refresh tokens and the long-lived
+    /// `token`.
     pub session_life: Duration,
     /// `CHAT_PRICE`: what a chat costs.
     pub chat_price: Tokens,
@@ -32,19 +36,24 @@ pub struct Config {
     pub parallel_chats: u32,
     /// `CHATS_PER_MINUTE`: how many chats of one account may begin in a minute.
     pub chats_per_minute: u32,
-    /// `REFUNDS_PER_MINUTE`: how many chats of one account that fail may be refunded in a minute, on average.
+    /// `REFUNDS_PER_MINUTE`: how many chats of one account that fail may be refunded in a minute,
+    /// on average.
     pub refunds_per_minute: u32,
-    /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account may be tried with by strangers, and beside its tokens.
+    /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account may be tried with by strangers,
+    /// and beside its tokens.
     pub login_attempts: u32,
-    /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour; 0 is any number.
+    /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour;
+    /// 0 is any number.
     pub login_failures_per_address: u32,
-    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may open in an hour; 0 is any number.
+    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may open in an hour; 0 is
+    /// any number.
     pub registrations_per_address: u32,
     /// `AI_PROVIDER`: who answers; where one fails, the next one is asked.
     pub ai_providers: Vec<AiProvider>,
     /// `AI_SYSTEM_PROMPT`: what the AI is told before every conversation.
     pub ai_system_prompt: Option<String>,
-    /// `AI_TEMPERATURE`: how freely the AI chooses its words, where it isn't the provider's default.
+    /// `AI_TEMPERATURE`: how freely the AI chooses its words, where it isn't the provider's
+    /// default.
     pub ai_temperature: Option<f64>,
     /// `AI_MAX_TOKENS`: how many of the model's tokens an answer may have.
     pub ai_max_tokens: u32,
@@ -62,7 +71,8 @@ pub struct Config {
     pub body_limit: usize,
     /// `ALLOWED_ORIGINS`: the web origins that browsers may call from, separated by commas.
     pub allowed_origins: Vec<String>,
-    /// `MAIL_FROM`: the address that mails come from. Without one, none are sent. Only the function `mail` is given it.
+    /// `MAIL_FROM`: the address that mails come from. Without one, none are sent. Only the
+    /// function `mail` is given it.
     pub mail_from: Option<String>,
     /// `MAIL_URL`: the web page that mailed links lead to. Without one, mails hold the bare token.
     pub mail_url: Option<String>,
@@ -84,10 +94,15 @@ impl Endpoint {
     /// may have an access key.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(rest) = text.strip_prefix("http://") else {
-            return (text.starts_with("https://") && !text.contains('@')).then(|| Self { url: text.to_owned(), key: None });
+            return (text.starts_with("https://") && !text.contains('@'))
+                .then(|| Self { url: text.to_owned(), key: None });
         };
-        let Some((key, host)) = rest.split_once('@') else { return Some(Self { url: text.to_owned(), key: None }) };
-        let (id, secret) = key.split_once(':').filter(|(id, secret)| !id.is_empty() && !secret.is_empty() && !key.contains('/'))?;
+        let Some((key, host)) = rest.split_once('@') else {
+            return Some(Self { url: text.to_owned(), key: None });
+        };
+        let (id, secret) = key
+            .split_once(':')
+            .filter(|(id, secret)| !id.is_empty() && !secret.is_empty() && !key.contains('/'))?;
         Some(Self { url: format!("http://{host}"), key: Some((id.to_owned(), secret.to_owned())) })
     }
 
@@ -103,7 +118,8 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and `LEDGER_TABLE`.
+/// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
+/// `LEDGER_TABLE`.
 #[derive(Clone, Debug)]
 pub struct Tables {
     /// Accounts and the claims of e-mail addresses.
@@ -222,16 +238,32 @@ impl Config {
             signing_secret: settings.signing_secret("SIGNING_SECRET")?,
             issuer: settings.text("TOKEN_ISSUER", "farebox"),
             access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
-            session_life: settings.seconds("SESSION_SECONDS", 30 * 86_400, 3600, LONGEST_SESSION.as_secs())?,
+            session_life: settings.seconds(
+                "SESSION_SECONDS",
+                30 * 86_400,
+                3600,
+                LONGEST_SESSION.as_secs(),
+            )?,
             chat_price: settings.tokens("CHAT_PRICE", 100, 1)?,
             first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // With fewer, what the minutes before have over is more conditions than an expression has room for.
+            // With fewer, what the minutes before have over is more conditions than an expression
+            // has room for.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
-            login_failures_per_address: settings.number("LOGIN_FAILURES_PER_ADDRESS", 100, 0, 1000)?,
-            registrations_per_address: settings.number("REGISTRATIONS_PER_ADDRESS", 20, 0, 10_000)?,
+            login_failures_per_address: settings.number(
+                "LOGIN_FAILURES_PER_ADDRESS",
+                100,
+                0,
+                1000,
+            )?,
+            registrations_per_address: settings.number(
+                "REGISTRATIONS_PER_ADDRESS",
+                20,
+                0,
+                10_000,
+            )?,
             ai_providers: settings.ai_providers("AI_PROVIDER")?,
             ai_system_prompt: (settings.0)("AI_SYSTEM_PROMPT"),
             ai_temperature: settings.temperature("AI_TEMPERATURE")?,
@@ -261,15 +293,29 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         self.0(name).unwrap_or_else(|| default.to_owned())
     }
 
-    fn number<N: FromStr + PartialOrd + fmt::Display>(&self, name: &str, default: N, least: N, most: N) -> Result<N, ConfigError> {
+    fn number<N: FromStr + PartialOrd + fmt::Display>(
+        &self,
+        name: &str,
+        default: N,
+        least: N,
+        most: N,
+    ) -> Result<N, ConfigError> {
         let Some(text) = self.0(name) else { return Ok(default) };
         match text.parse::<N>() {
             Ok(number) if number >= least && number <= most => Ok(number),
-            _ => Err(ConfigError(format!("{name} must be a whole number from {least} to {most} (got {text:?})"))),
+            _ => Err(ConfigError(format!(
+                "{name} must be a whole number from {least} to {most} (got {text:?})"
+            ))),
         }
     }
 
-    fn seconds(&self, name: &str, default: u64, least: u64, most: u64) -> Result<Duration, ConfigError> {
+    fn seconds(
+        &self,
+        name: &str,
+        default: u64,
+        least: u64,
+        most: u64,
+    ) -> Result<Duration, ConfigError> {
         self.number(name, default, least, most).map(Duration::from_secs)
     }
 
@@ -281,9 +327,9 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let url = self.0(name);
         match &url {
-            Some(text) if !text.starts_with("http://") && !text.starts_with("https://") => {
-                Err(ConfigError(format!("{name} must begin with http:// or https:// (got {text:?})")))
-            }
+            Some(text) if !text.starts_with("http://") && !text.starts_with("https://") => Err(
+                ConfigError(format!("{name} must begin with http:// or https:// (got {text:?})")),
+            ),
             _ => Ok(url),
         }
     }
@@ -291,13 +337,18 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     /// A complaint doesn't show the value, which may hold a secret.
     fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
         let Some(text) = self.0(name) else { return Ok(None) };
-        let wrong = || ConfigError(format!("{name} must begin with http:// or https://; an access key is written as http://ID:SECRET@host"));
+        let wrong = || {
+            ConfigError(format!(
+                "{name} must begin with http:// or https://; an access key is written as http://ID:SECRET@host"
+            ))
+        };
         Endpoint::parse(&text).map(Some).ok_or_else(wrong)
     }
 
     fn address(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let Some(text) = self.0(name) else { return Ok(None) };
-        let address = Email::parse(&text).map_err(|_| ConfigError(format!("{name} must be an e-mail address (got {text:?})")))?;
+        let address = Email::parse(&text)
+            .map_err(|_| ConfigError(format!("{name} must be an e-mail address (got {text:?})")))?;
         Ok(Some(address.shown().to_owned()))
     }
 
@@ -307,7 +358,9 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
             Some(text) if text.starts_with("arn:") => Ok(Some(Secret::Arn(text))),
             Some(text) => match text.strip_prefix("file://").map(PathBuf::from) {
                 Some(path) if path.is_absolute() => Ok(Some(Secret::File(path))),
-                Some(_) => Err(ConfigError(format!("{name} must name its file by an absolute path, as file:///path"))),
+                Some(_) => Err(ConfigError(format!(
+                    "{name} must name its file by an absolute path, as file:///path"
+                ))),
                 None => Ok(Some(Secret::Value(text))),
             },
         }
@@ -330,17 +383,27 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         match provider {
             "echo" => Ok(AiProvider::Echo),
             "scripted" => Ok(AiProvider::Scripted),
-            "openai" => self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi),
+            "openai" => {
+                self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
+            }
             // A forgotten address must not send another server's key to OpenAI.
             "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
-            "bedrock" => Ok(AiProvider::Bedrock { model: self.required("BEDROCK_MODEL")?, endpoint: self.url("BEDROCK_ENDPOINT")? }),
-            other => Err(ConfigError(format!("{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"))),
+            "bedrock" => Ok(AiProvider::Bedrock {
+                model: self.required("BEDROCK_MODEL")?,
+                endpoint: self.url("BEDROCK_ENDPOINT")?,
+            }),
+            other => Err(ConfigError(format!(
+                "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
+            ))),
         }
     }
 
     fn openai(&self, prefix: &str, usual: Option<&str>) -> Result<OpenAiServer, ConfigError> {
         let name = format!("{prefix}_BASE_URL");
-        let url = self.url(&name)?.or(usual.map(str::to_owned)).ok_or_else(|| ConfigError(format!("{name} must be set")))?;
+        let url = self
+            .url(&name)?
+            .or(usual.map(str::to_owned))
+            .ok_or_else(|| ConfigError(format!("{name} must be set")))?;
         Ok(OpenAiServer {
             name: prefix.to_ascii_lowercase(),
             url: url.trim_end_matches('/').to_owned(),
@@ -359,9 +422,15 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
 
     fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
         let text = self.text(name, "");
-        let origins: Vec<String> = text.split(',').map(|origin| origin.trim().to_owned()).filter(|origin| !origin.is_empty()).collect();
+        let origins: Vec<String> = text
+            .split(',')
+            .map(|origin| origin.trim().to_owned())
+            .filter(|origin| !origin.is_empty())
+            .collect();
         match origins.iter().find(|origin| !is_origin(origin)) {
-            Some(bad) => Err(ConfigError(format!("{name} must list origins such as https://app.example.com (got {bad:?})"))),
+            Some(bad) => Err(ConfigError(format!(
+                "{name} must list origins such as https://app.example.com (got {bad:?})"
+            ))),
             None => Ok(origins),
         }
     }
@@ -371,7 +440,9 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
 pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, ConfigError> {
     let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if secret.len() < SECRET_LENGTH || distinct < 10 {
-        return Err(ConfigError(format!("{name} must be at least {SECRET_LENGTH} random characters")));
+        return Err(ConfigError(format!(
+            "{name} must be at least {SECRET_LENGTH} random characters"
+        )));
     }
     Ok(secret)
 }
@@ -437,16 +508,24 @@ mod tests {
         let config = with("DYNAMODB_ENDPOINT", "http://id:abcdef@127.0.0.1:8000/0").unwrap();
         assert!(!format!("{config:?}").contains("abcdef"));
         let key = Some(("id".to_owned(), "abcdef".to_owned()));
-        assert_eq!(config.dynamodb_endpoint, Some(Endpoint { url: "http://127.0.0.1:8000/0".into(), key }));
+        assert_eq!(
+            config.dynamodb_endpoint,
+            Some(Endpoint { url: "http://127.0.0.1:8000/0".into(), key })
+        );
         let refused = with("DYNAMODB_ENDPOINT", "ftp://id:abcdef@127.0.0.1:8000").unwrap_err();
         assert!(!refused.0.contains("abcdef"), "{refused}");
     }
 
     #[test]
     fn an_arn_or_a_file_is_where_the_secret_is_read() {
-        let file = with("SIGNING_SECRET", "file:///var/lib/farebox/signing-secret").unwrap().signing_secret;
+        let file = with("SIGNING_SECRET", "file:///var/lib/farebox/signing-secret")
+            .unwrap()
+            .signing_secret;
         assert_eq!(file, Some(Secret::File("/var/lib/farebox/signing-secret".into())));
         let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x";
-        assert_eq!(with("SIGNING_SECRET", arn).unwrap().signing_secret, Some(Secret::Arn(arn.into())));
+        assert_eq!(
+            with("SIGNING_SECRET", arn).unwrap().signing_secret,
+            Some(Secret::Arn(arn.into()))
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Page cursors: opaque, bound to one user and one list, and proof against tampering without another secret to hand out.
+//! Page cursors: opaque, bound to one user and one list, and proof against tampering without
+//! another secret to hand out.
 //!
-//! A cursor is a position and a MAC under the account's random nonce, which never leaves the store. An endpoint that pages reads
-//! the account anyway; it may read the page at the same time, since a position only ever moves within what the caller may see.
+//! A cursor is a position and a MAC under the account's random nonce, which never leaves the store.
+//! An endpoint that pages reads the account anyway; it may read the page at the same time, since a
+//! position only ever moves within what the caller may see.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -25,7 +27,9 @@ pub struct Unproven {
 /// The cursor for `position` in the list `scope` of this account.
 pub fn seal(account: &Account, scope: &str, position: &str) -> String {
     let mut bytes = position.as_bytes().to_vec();
-    bytes.extend_from_slice(mac(account, scope, position).as_ref().get(..MAC_LENGTH).unwrap_or_default());
+    bytes.extend_from_slice(
+        mac(account, scope, position).as_ref().get(..MAC_LENGTH).unwrap_or_default(),
+    );
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -50,7 +54,8 @@ impl Unproven {
     pub fn prove(&self, account: &Account, scope: &str) -> Result<()> {
         let expected = mac(account, scope, &self.position);
         let expected = expected.as_ref().get(..MAC_LENGTH).unwrap_or_default();
-        aws_lc_rs::constant_time::verify_slices_are_equal(expected, &self.mac).map_err(|_| Error::InvalidCursor)
+        aws_lc_rs::constant_time::verify_slices_are_equal(expected, &self.mac)
+            .map_err(|_| Error::InvalidCursor)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Every failure that a client can meet: its status, its code for programs and its sentence for people.
+//! Every failure that a client can meet: its status, its code for programs and its sentence for
+//! people.
 //!
 //! A handler names a failure where it happens; [`crate::http`] renders and logs it, once.
 
@@ -41,7 +42,10 @@ impl FieldErrors {
 
     /// The first field that something was noted of, and what to change there.
     pub fn first(&self) -> Option<(&str, String)> {
-        self.0.iter().next().map(|(field, sentences)| (field.as_str(), format!("{field}: {}", sentences.join(" "))))
+        self.0
+            .iter()
+            .next()
+            .map(|(field, sentences)| (field.as_str(), format!("{field}: {}", sentences.join(" "))))
     }
 
     fn summary(&self) -> String {
@@ -71,7 +75,8 @@ pub enum Error {
     InvalidCursor,
     /// 400: a mailed link is unknown, used, or too old.
     InvalidLink,
-    /// 401: nobody has this name with this password. Says the same of an unknown user and a deactivated one.
+    /// 401: nobody has this name with this password. Says the same of an unknown user and a
+    /// deactivated one.
     InvalidCredentials,
     /// 401: no token came with the request.
     NotAuthenticated,
@@ -127,7 +132,8 @@ pub enum Error {
     },
     /// 409: the account would have been granted more than may be.
     GrantTooLarge,
-    /// 409: a request with the same idempotency key is still running, or ended a moment ago without success.
+    /// 409: a request with the same idempotency key is still running, or ended a moment ago without
+    /// success.
     KeyRunning {
         /// When to try again, in seconds.
         seconds: u32,
@@ -154,7 +160,8 @@ pub enum Error {
     TooManyChatsThisMinute(Limit),
     /// 429: as many chats of this account as may have failed and were refunded.
     TooManyRefunds(Limit),
-    /// 429: too many log-ins under this name or from this address have failed. Says the same whoever has the name, and of the right password.
+    /// 429: too many log-ins under this name or from this address have failed. Says the same
+    /// whoever has the name, and of the right password.
     TooManyAttempts(Limit),
     /// 429: as many accounts as may were opened from this address in this hour.
     TooManyRegistrations(Limit),
@@ -162,7 +169,8 @@ pub enum Error {
     TooManyMails(Limit),
     /// 429: too many passwords are being checked at once.
     Busy(Limit),
-    /// 500: something broke that the client can't mend. The cause is in the log, never in the reply.
+    /// 500: something broke that the client can't mend. The cause is in the log, never in the
+    /// reply.
     Internal(String),
     /// 502: the AI failed; nothing was charged.
     AiFailed,
@@ -170,7 +178,8 @@ pub enum Error {
     AiOverloaded,
     /// 504: the AI was too slow; nothing was charged.
     AiTimedOut,
-    /// 502: the AI failed, and the tokens it was to cost are still held; they come back by themselves.
+    /// 502: the AI failed, and the tokens it was to cost are still held; they come back by
+    /// themselves.
     AiFailedTokensHeld,
     /// 503: the chat's lease ended before its answer could be stored; nothing was charged.
     NotCharged,
@@ -187,8 +196,12 @@ impl Error {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor | Self::InvalidLink => StatusCode::BAD_REQUEST,
-            Self::InvalidCredentials | Self::NotAuthenticated | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor | Self::InvalidLink => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::InvalidCredentials | Self::NotAuthenticated | Self::InvalidToken => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::InsufficientTokens { .. } => StatusCode::PAYMENT_REQUIRED,
             Self::WrongPassword | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound
@@ -222,7 +235,9 @@ impl Error {
             | Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::AiFailed | Self::AiFailedTokensHeld => StatusCode::BAD_GATEWAY,
-            Self::NotCharged | Self::AiOverloaded | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotCharged | Self::AiOverloaded | Self::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::AiTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -241,7 +256,12 @@ impl Error {
             Self::WrongPassword => "wrong_password",
             Self::NoSuchModel => "model_not_found",
             Self::Forbidden => "forbidden",
-            Self::NotFound | Self::NoSuchUser | Self::NoSuchSession | Self::NoSuchApiKey | Self::NoSuchConversation | Self::NoSuchChat => "not_found",
+            Self::NotFound
+            | Self::NoSuchUser
+            | Self::NoSuchSession
+            | Self::NoSuchApiKey
+            | Self::NoSuchConversation
+            | Self::NoSuchChat => "not_found",
             Self::ChatDeleted => "chat_deleted",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UsernameTaken => "username_taken",

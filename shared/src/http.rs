@@ -1,4 +1,5 @@
-//! What goes in and out of a handler, and the edge that every request passes: method, size, panics, errors, headers, log.
+//! What goes in and out of a handler, and the edge that every request passes: method, size, panics,
+//! errors, headers, log.
 
 pub mod cookie;
 mod failure;
@@ -42,7 +43,8 @@ pub type Reply = Result<Response<Body>>;
 pub struct Route {
     /// `GET`, `POST` and so on, or `ANY`.
     pub method: &'static str,
-    /// The path without a trailing slash, in API Gateway's spelling: `{id}` stands for one segment, `/{proxy+}` for any path.
+    /// The path without a trailing slash, in API Gateway's spelling: `{id}` stands for one
+    /// segment, `/{proxy+}` for any path.
     pub path: &'static str,
     /// The endpoint's name, which is its file's and its binary's.
     pub endpoint: &'static str,
@@ -50,13 +52,16 @@ pub struct Route {
     pub failures: Failures,
 }
 
-/// The one of `patterns` that serves `path`, with or without its trailing slash: one of the same letters before one with parameters.
+/// The one of `patterns` that serves `path`, with or without its trailing slash: one of the same
+/// letters before one with parameters.
 pub fn pattern<'p>(patterns: impl Iterator<Item = &'p str>, path: &str) -> Option<&'p str> {
-    patterns.filter(|pattern| parameters(pattern, path).is_some()).min_by_key(|pattern| pattern.contains('{'))
+    patterns
+        .filter(|pattern| parameters(pattern, path).is_some())
+        .min_by_key(|pattern| pattern.contains('{'))
 }
 
-/// What the parameters of `pattern` are in `path`, as they were sent, by name. Nothing where the path doesn't fit. A parameter is one
-/// whole segment that isn't empty.
+/// What the parameters of `pattern` are in `path`, as they were sent, by name. Nothing where the
+/// path doesn't fit. A parameter is one whole segment that isn't empty.
 pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     if pattern.split('/').count() != path.split('/').count() {
@@ -65,7 +70,9 @@ pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &
     let mut found = Vec::new();
     for (expected, segment) in pattern.split('/').zip(path.split('/')) {
         match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) if !segment.is_empty() && !name.ends_with('+') => found.push((name, segment)),
+            Some(name) if !segment.is_empty() && !name.ends_with('+') => {
+                found.push((name, segment))
+            }
             None if expected == segment => {}
             _ => return None,
         }
@@ -78,8 +85,9 @@ const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
 /// What web pages may read of a reply, beside what they always may.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
+);
 
 /// On every reply, the failed ones included.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
@@ -123,7 +131,8 @@ pub fn see_other(location: &str) -> Reply {
 fn redirect(status: StatusCode, location: &str) -> Reply {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
-    let location = HeaderValue::try_from(location).map_err(|error| Error::Internal(error.to_string()))?;
+    let location =
+        HeaderValue::try_from(location).map_err(|error| Error::Internal(error.to_string()))?;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
@@ -140,7 +149,8 @@ pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
 }
 
 /// A quoted cell in which a spreadsheet finds no formula ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)): an apostrophe precedes what would
-/// begin one, at the start and after what separates cells for some readers of the file. Numbers stay numbers.
+/// begin one, at the start and after what separates cells for some readers of the file. Numbers
+/// stay numbers.
 fn csv_cell(text: &str) -> String {
     let number = text.parse::<i64>().is_ok();
     let mut cell = String::from('"');
@@ -149,15 +159,17 @@ fn csv_cell(text: &str) -> String {
         if begins && matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
             cell.push('\'');
         }
-        begins = !number && (matches!(c, ';' | '\t' | '\r' | '\n') || begins && (c.is_whitespace() || c == '"'));
+        begins = !number
+            && (matches!(c, ';' | '\t' | '\r' | '\n') || begins && (c.is_whitespace() || c == '"'));
         cell.extend(std::iter::repeat_n(c, if c == '"' { 2 } else { 1 }));
     }
     cell.push('"');
     cell
 }
 
-/// 200 with JSON that `write` puts together piece by piece, for the client to keep as a file of this name. It goes on as fast as the client
-/// takes it. What can be refused must be refused before: where `write` fails, the reply only ends in the middle.
+/// 200 with JSON that `write` puts together piece by piece, for the client to keep as a file of
+/// this name. It goes on as fast as the client takes it. What can be refused must be refused
+/// before: where `write` fails, the reply only ends in the middle.
 pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -165,7 +177,8 @@ where
     attachment(file, JSON, write)
 }
 
-/// The same with CSV. A line's end is written before the next one, so that a file that was cut off doesn't end with one.
+/// The same with CSV. A line's end is written before the next one, so that a file that was cut off
+/// doesn't end with one.
 pub fn csv_download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -173,24 +186,31 @@ where
     attachment(file, CSV, write)
 }
 
-fn attachment<F>(file: &'static str, content_type: HeaderValue, write: impl FnOnce(Pieces) -> F) -> Reply
+fn attachment<F>(
+    file: &'static str,
+    content_type: HeaderValue,
+    write: impl FnOnce(Pieces) -> F,
+) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let mut response = Response::new(Body::written_by(write));
-    let named = HeaderValue::try_from(format!("attachment; filename=\"{file}\"")).map_err(|error| Error::Internal(error.to_string()))?;
+    let named = HeaderValue::try_from(format!("attachment; filename=\"{file}\""))
+        .map_err(|error| Error::Internal(error.to_string()))?;
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
     Ok(response)
 }
 
-/// 200 with the server-sent events that `write` sends, as fast as the client takes them. What goes wrong meanwhile is told as `failures` say.
+/// 200 with the server-sent events that `write` sends, as fast as the client takes them. What goes
+/// wrong meanwhile is told as `failures` say.
 pub fn events<F>(req: &Request, failures: Failures, write: impl FnOnce(Events) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let request_id = request_id(req);
-    let mut response = Response::new(Body::written_by(|pieces| write(Events { pieces, failures, request_id })));
+    let mut response =
+        Response::new(Body::written_by(|pieces| write(Events { pieces, failures, request_id })));
     response.headers_mut().insert(header::CONTENT_TYPE, EVENTS);
     Ok(response)
 }
@@ -228,7 +248,13 @@ impl Events {
         let document = self.failures.document(error, &self.request_id);
         match self.failures {
             // An event has no headers: when to try again stands in it.
-            Failures::Problem => self.send("error", &merge([document, json!({ "retry_after": error.retry_after() })])).await,
+            Failures::Problem => {
+                self.send(
+                    "error",
+                    &merge([document, json!({ "retry_after": error.retry_after() })]),
+                )
+                .await
+            }
             Failures::OpenAi => self.send_data(document).await,
         }
     }
@@ -257,17 +283,20 @@ pub fn merge(parts: impl IntoIterator<Item = Value>) -> Value {
 
 /// The body, read as JSON. A field of the wrong type is named in the failure.
 pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
-    let content_type = req.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let content_type =
+        req.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     // Browsers send a body of no type, or of a few others, for any page without asking first.
     let is_json = |value: &str| {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
     };
     if !content_type.map_or(req.body().is_empty(), is_json) {
         return Err(Error::UnsupportedMediaType);
     }
     let body: &[u8] = req.body();
-    let text = std::str::from_utf8(body).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))?;
+    let text =
+        std::str::from_utf8(body).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))?;
     if !text.trim_start().starts_with('{') {
         return Err(Error::Malformed("The body is not a JSON object.".into()));
     }
@@ -291,10 +320,15 @@ pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T
 }
 
 /// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case.
-/// Nothing where there is no such header; a failure where there is another scheme or no token in it.
+/// Nothing where there is no such header; a failure where there is another scheme or no token in
+/// it.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
-    let (scheme, token) = value.to_str().ok().and_then(|text| text.trim().split_once(' ')).ok_or(Error::InvalidToken)?;
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().split_once(' '))
+        .ok_or(Error::InvalidToken)?;
     let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
 }
@@ -303,10 +337,13 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
 pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(Key::parse);
-    key.map(Some).ok_or_else(|| Error::Malformed("An Idempotency-Key has 1 to 255 visible ASCII characters.".into()))
+    key.map(Some).ok_or_else(|| {
+        Error::Malformed("An Idempotency-Key has 1 to 255 visible ASCII characters.".into())
+    })
 }
 
-/// When the request came to the gateway, in milliseconds since 1970; where that doesn't say, or not in milliseconds, `now` is when.
+/// When the request came to the gateway, in milliseconds since 1970; where that doesn't say, or not
+/// in milliseconds, `now` is when.
 pub fn came(req: &Request, now: u64) -> u64 {
     let said = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
@@ -316,16 +353,21 @@ pub fn came(req: &Request, now: u64) -> u64 {
     u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
 }
 
-/// How often a client of OpenAI's says that it has sent this request before: the header `x-stainless-retry-count`
-/// ([the SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). Nothing where it doesn't say.
+/// How often a client of OpenAI's says that it has sent this request before: the header
+/// `x-stainless-retry-count` ([the SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). Nothing where it doesn't say.
 pub fn retry_count(req: &Request) -> Option<u32> {
     req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
 }
 
 /// What the client calls itself in `User-Agent`, on one line of at most 200 characters.
 pub fn device(req: &Request) -> String {
-    let header = req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-    let text: String = String::from_utf8_lossy(header).chars().filter(|c| !c.is_control()).take(DEVICE_LENGTH).collect();
+    let header =
+        req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let text: String = String::from_utf8_lossy(header)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(DEVICE_LENGTH)
+        .collect();
     if text.trim().is_empty() { unknown_device() } else { text.trim().to_owned() }
 }
 
@@ -337,9 +379,12 @@ pub fn path(req: &Request) -> &str {
     req.raw_http_path()
 }
 
-/// The stage, where its bare name is what was asked for: `/live`, which the gateway takes for `/live/`, though a browser does not.
+/// The stage, where its bare name is what was asked for: `/live`, which the gateway takes for
+/// `/live/`, though a browser does not.
 pub fn bare_stage(req: &Request) -> Option<&str> {
-    let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else { return None };
+    let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else {
+        return None;
+    };
     let (stage, path) = (context.stage.as_deref()?, context.path.as_deref()?);
     (path.strip_prefix('/') == Some(stage)).then_some(stage)
 }
@@ -364,7 +409,8 @@ pub fn id(text: &str) -> Option<String> {
     Uuid::try_parse(text).ok().map(|id| id.to_string())
 }
 
-/// What stands before this API's own paths where the request came in: the stage under AWS's own host name, nothing under a domain.
+/// What stands before this API's own paths where the request came in: the stage under AWS's own
+/// host name, nothing under a domain.
 pub fn base_path(req: &Request) -> &str {
     let whole = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
@@ -385,22 +431,29 @@ pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
     response
 }
 
-/// Whether the `Accept` header asks for CSV rather than JSON. Where it asks for neither, JSON it is.
+/// Whether the `Accept` header asks for CSV rather than JSON. Where it asks for neither, JSON it
+/// is.
 pub fn wants_csv(req: &Request) -> bool {
-    let headers = req.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let headers =
+        req.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let ranges: Vec<&str> = headers.flat_map(|value| value.split(',')).collect();
-    let weight = |media_type: &str| ranges.iter().filter_map(|range| quality(range, media_type)).fold(0.0, f32::max);
+    let weight = |media_type: &str| {
+        ranges.iter().filter_map(|range| quality(range, media_type)).fold(0.0, f32::max)
+    };
     let csv = weight("text/csv");
     csv > 0.0 && csv > weight("application/json")
 }
 
-/// How much a range of an `Accept` header wants this type, if it names it. A weight that can't be read is none.
+/// How much a range of an `Accept` header wants this type, if it names it. A weight that can't be
+/// read is none.
 fn quality(range: &str, media_type: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(media_type) {
         return None;
     }
-    let weight = parts.find_map(|part| part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q")));
+    let weight = parts.find_map(|part| {
+        part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+    });
     let Some((_, weight)) = weight else { return Some(1.0) };
     weight.trim().parse().ok().filter(|weight| (0.0..=1.0).contains(weight))
 }
@@ -427,13 +480,21 @@ pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
 
 /// The query parameter `name` as a day in UTC, such as `2026-11-20`.
 pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
-    let day = |text: &str| Day::parse(text).ok_or_else(|| Error::field(name, "A day is written as 2026-11-20."));
+    let day = |text: &str| {
+        Day::parse(text).ok_or_else(|| Error::field(name, "A day is written as 2026-11-20."))
+    };
     query(req, name).map(day).transpose()
 }
 
 /// Links to the page that begins at `cursor` ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)), with those query parameters of the
-/// request that are `kept`: relative, so that it holds under a stage, a custom domain and the local server alike.
-pub fn link_next(response: &mut Response<Body>, req: &Request, kept: &[&str], cursor: &str) -> Result<()> {
+/// request that are `kept`: relative, so that it holds under a stage, a custom domain and the local
+/// server alike.
+pub fn link_next(
+    response: &mut Response<Body>,
+    req: &Request,
+    kept: &[&str],
+    cursor: &str,
+) -> Result<()> {
     let kept = kept.iter().filter_map(|name| query(req, name).map(|value| (*name, value)));
     response.headers_mut().insert(header::LINK, next_page(kept.chain([("cursor", cursor)]))?);
     Ok(())
@@ -445,7 +506,8 @@ fn next_page<'q>(query: impl Iterator<Item = (&'q str, &'q str)>) -> Result<Head
     HeaderValue::try_from(link).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// How long this call may still run, as the Lambda context says. An emulator's context may name a moment long gone; it sets no limit.
+/// How long this call may still run, as the Lambda context says. An emulator's context may name a
+/// moment long gone; it sets no limit.
 pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
@@ -456,7 +518,12 @@ pub fn time_left(req: &Request, now_ms: u64) -> Duration {
 const UNLIMITED: Duration = Duration::from_secs(29);
 
 /// Answers one request: the same code on Lambda and in the local server.
-pub async fn answer<F>(routes: &'static [Route], handle: impl FnOnce(App, Request) -> F, app: App, req: Request) -> Response<Body>
+pub async fn answer<F>(
+    routes: &'static [Route],
+    handle: impl FnOnce(App, Request) -> F,
+    app: App,
+    req: Request,
+) -> Response<Body>
 where
     F: Future<Output = Reply>,
 {
@@ -465,7 +532,12 @@ where
 }
 
 /// The same for an endpoint that needs no [`App`].
-pub async fn answer_cold<F>(routes: &'static [Route], handle: impl FnOnce(Request) -> F, config: &Config, req: Request) -> Response<Body>
+pub async fn answer_cold<F>(
+    routes: &'static [Route],
+    handle: impl FnOnce(Request) -> F,
+    config: &Config,
+    req: Request,
+) -> Response<Body>
 where
     F: Future<Output = Reply>,
 {
@@ -477,15 +549,23 @@ where
     let address = source_address(&req);
 
     // On every line that is logged meanwhile; the account joins it when its token is read.
-    let span = tracing::info_span!("request", request_id, address, user = tracing::field::Empty, api_key = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "request",
+        request_id,
+        address,
+        user = tracing::field::Empty,
+        api_key = tracing::field::Empty
+    );
 
     let pattern = pattern(routes.iter().map(|route| route.path), &path);
     let failures = failures(routes, pattern, &path);
     let reply = match gate(routes, pattern, config, &req) {
-        Ok(None) => AssertUnwindSafe(async { handle(with_parameters(req, pattern, &path)).await }.instrument(span.clone()))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
+        Ok(None) => AssertUnwindSafe(
+            async { handle(with_parameters(req, pattern, &path)).await }.instrument(span.clone()),
+        )
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
         Ok(Some(preflight)) => Ok(preflight),
         Err(error) => Err(error),
     };
@@ -529,9 +609,16 @@ fn log_cause(error: &Error) {
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 pub(crate) const HEADER_LIMIT: usize = 8192;
 
-/// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, headers and bodies over the limit.
-fn gate(routes: &[Route], pattern: Option<&str>, config: &Config, req: &Request) -> Result<Option<Response<Body>>> {
-    let of_path = routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
+/// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, headers and
+/// bodies over the limit.
+fn gate(
+    routes: &[Route],
+    pattern: Option<&str>,
+    config: &Config,
+    req: &Request,
+) -> Result<Option<Response<Body>>> {
+    let of_path =
+        routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
     let taken: Vec<&str> = of_path.map(|route| route.method).collect();
     if !taken.is_empty() && !taken.contains(&req.method().as_str()) {
         let allow = format!("{}, OPTIONS", taken.join(", "));
@@ -553,11 +640,13 @@ fn gate(routes: &[Route], pattern: Option<&str>, config: &Config, req: &Request)
 /// The request with the parameters of its path, which not every front door fills in.
 fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
     let found = pattern.and_then(|pattern| parameters(pattern, path)).unwrap_or_default();
-    let found: HashMap<String, String> = found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let found: HashMap<String, String> =
+        found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     req.with_path_parameters(found)
 }
 
-/// 204 to an `OPTIONS` request, a browser's CORS preflight included; [`dress`] adds the origin where it is allowed.
+/// 204 to an `OPTIONS` request, a browser's CORS preflight included; [`dress`] adds the origin
+/// where it is allowed.
 fn preflight(allow: &str, failures: Failures) -> Reply {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -594,10 +683,15 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
 /// The request's `Origin`, where it is one of the configured ones, letter for letter.
 fn allowed_origin(config: &Config, req: &Request) -> Option<HeaderValue> {
     let origin = req.headers().get(header::ORIGIN)?;
-    config.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
+    config
+        .allowed_origins
+        .iter()
+        .any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        .then(|| origin.clone())
 }
 
-/// The address that API Gateway saw. Headers such as `X-Forwarded-For` are the client's own words and aren't read.
+/// The address that API Gateway saw. Headers such as `X-Forwarded-For` are the client's own words
+/// and aren't read.
 fn source_address(req: &Request) -> String {
     match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
@@ -607,7 +701,8 @@ fn source_address(req: &Request) -> String {
     .unwrap_or_default()
 }
 
-/// The network that a request comes from, as far as one customer has it: an IPv4 address, or the first 64 bits of an IPv6 address.
+/// The network that a request comes from, as far as one customer has it: an IPv4 address, or the
+/// first 64 bits of an IPv6 address.
 pub fn source_network(req: &Request) -> Option<String> {
     network(&source_address(req))
 }
@@ -615,7 +710,9 @@ pub fn source_network(req: &Request) -> Option<String> {
 fn network(address: &str) -> Option<String> {
     match address.parse::<IpAddr>().ok()?.to_canonical() {
         IpAddr::V4(address) => Some(address.to_string()),
-        IpAddr::V6(address) => Some(format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))),
+        IpAddr::V6(address) => {
+            Some(format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)))
+        }
     }
 }
 
@@ -625,7 +722,9 @@ mod tests {
 
     fn with_body(content_type: &str, body: &str) -> Request {
         let mut request = Request::new(body.into());
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        request
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
         request
     }
 
@@ -639,7 +738,11 @@ mod tests {
     fn a_field_of_the_wrong_type_is_named() {
         let error = json::<Body1>(&with_body("application/json", r#"{"message": 5}"#)).unwrap_err();
         assert_eq!(error.code(), "invalid_fields");
-        assert!(error.detail().starts_with("message: invalid type: integer `5`, expected a string"), "{}", error.detail());
+        assert!(
+            error.detail().starts_with("message: invalid type: integer `5`, expected a string"),
+            "{}",
+            error.detail()
+        );
     }
 
     #[test]
@@ -648,10 +751,20 @@ mod tests {
             let error = json::<Body1>(&with_body("application/json", body)).unwrap_err();
             assert_eq!(error.status(), StatusCode::BAD_REQUEST, "{body}");
         }
-        for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "multipart/form-data"] {
-            assert_eq!(json::<Body1>(&with_body(content_type, "{}")).unwrap_err(), Error::UnsupportedMediaType);
+        for content_type in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonx",
+            "multipart/form-data",
+        ] {
+            assert_eq!(
+                json::<Body1>(&with_body(content_type, "{}")).unwrap_err(),
+                Error::UnsupportedMediaType
+            );
         }
-        for content_type in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"] {
+        for content_type in
+            ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"]
+        {
             json::<Body1>(&with_body(content_type, "{}")).unwrap();
         }
     }
@@ -660,9 +773,12 @@ mod tests {
     fn the_scheme_is_bearer_or_token_in_any_case() {
         let mut request = Request::default();
         assert_eq!(authorization(&request), Ok(None));
-        for (value, token) in
-            [("Bearer x", Ok(Some("x"))), ("tOKEN  x ", Ok(Some("x"))), ("Basic x", Err(Error::InvalidToken)), ("x", Err(Error::InvalidToken))]
-        {
+        for (value, token) in [
+            ("Bearer x", Ok(Some("x"))),
+            ("tOKEN  x ", Ok(Some("x"))),
+            ("Basic x", Err(Error::InvalidToken)),
+            ("x", Err(Error::InvalidToken)),
+        ] {
             request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(value));
             assert_eq!(authorization(&request), token, "{value}");
         }
@@ -681,7 +797,9 @@ mod tests {
             (b"\xff", "\u{fffd}"),
             (&[b'x'; 5000], "x".repeat(200).as_str()),
         ] {
-            request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_bytes(header).unwrap());
+            request
+                .headers_mut()
+                .insert(header::USER_AGENT, HeaderValue::from_bytes(header).unwrap());
             assert_eq!(device(&request), shown);
         }
     }
@@ -726,9 +844,14 @@ mod tests {
 
     #[test]
     fn csv_is_for_whoever_prefers_it_to_json() {
-        for accept in
-            ["text/csv", "TEXT/CSV;charset=utf-8", "text/csv, */*", "text/csv, application/json;q=0.9", "a/b, text/csv ; Q=0.1", "text/csv;q=1"]
-        {
+        for accept in [
+            "text/csv",
+            "TEXT/CSV;charset=utf-8",
+            "text/csv, */*",
+            "text/csv, application/json;q=0.9",
+            "a/b, text/csv ; Q=0.1",
+            "text/csv;q=1",
+        ] {
             assert!(wants_csv(&accepting(&[accept])), "{accept}");
         }
         for accept in [

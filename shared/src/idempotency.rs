@@ -39,11 +39,13 @@ impl Kind {
 impl Key {
     /// 1 to 255 visible ASCII characters.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let fits = (1..=LENGTH).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// The id under which the key is stored. Another owner's key of the same text, and the same key on another kind of request, have other ids.
+    /// The id under which the key is stored. Another owner's key of the same text, and the same key
+    /// on another kind of request, have other ids.
     pub fn id(&self, kind: Kind, owner: &str) -> String {
         let mut hash = Context::new(&SHA256);
         for part in [kind.word(), owner] {
@@ -56,7 +58,8 @@ impl Key {
     }
 }
 
-/// Bytes as a hash. Of what was asked, so that another payload under the same key is refused; of what may be long or nobody's business.
+/// Bytes as a hash. Of what was asked, so that another payload under the same key is refused; of
+/// what may be long or nobody's business.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }

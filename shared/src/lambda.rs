@@ -16,7 +16,8 @@ use crate::http::{self, Body, Reply, Request, Response, Route};
 use crate::mail::Carrier;
 use crate::{App, Result};
 
-/// Serves one endpoint until the platform stops the process. This is the whole `main` of a function.
+/// Serves one endpoint until the platform stops the process. This is the whole `main` of a
+/// function.
 ///
 /// The exit code is a failure where a setting can't be used; the log names it.
 pub fn serve<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
@@ -26,7 +27,8 @@ where
     run(routes, handle, async { App::start(Config::from_env()?, Clock::default()).await })
 }
 
-/// The same for an endpoint that needs no [`App`]: it asks the store for nothing, and its binary holds nothing of the way to AWS.
+/// The same for an endpoint that needs no [`App`]: it asks the store for nothing, and its binary
+/// holds nothing of the way to AWS.
 pub fn serve_cold<F>(routes: &'static [Route], handle: fn((), Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -40,7 +42,8 @@ where
     })
 }
 
-/// The same for an endpoint that issues tokens. Only their binaries hold what reads the signing secret.
+/// The same for an endpoint that issues tokens. Only their binaries hold what reads the signing
+/// secret.
 pub fn serve_issuing<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -56,8 +59,9 @@ where
     run(routes, handle, async { App::start_asking(Config::from_env()?, Clock::default()).await })
 }
 
-/// The same for an endpoint whose replies may be streams: the template gives its events `ResponseTransferMode: RESPONSE_STREAM`. SAM CLI can't
-/// pass streams on, and gets each reply whole.
+/// The same for an endpoint whose replies may be streams: the template gives its events
+/// `ResponseTransferMode: RESPONSE_STREAM`. SAM CLI can't pass streams on, and gets each reply
+/// whole.
 pub fn serve_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
@@ -66,11 +70,16 @@ where
 }
 
 /// The same for an endpoint that asks the AI and passes on what it says.
-pub fn serve_asking_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+pub fn serve_asking_streaming<F>(
+    routes: &'static [Route],
+    handle: fn(App, Request) -> F,
+) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    run_streaming(routes, handle, async { App::start_asking(Config::from_env()?, Clock::default()).await })
+    run_streaming(routes, handle, async {
+        App::start_asking(Config::from_env()?, Clock::default()).await
+    })
 }
 
 /// Does `work` at each event of a schedule. A failure is logged; the next event tries again.
@@ -78,22 +87,29 @@ pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    start(async { App::start_cold(Config::from_env()?, Clock::default()).await }, async move |app| {
-        let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
-            let app = app.clone();
-            async move {
-                if let Err(error) = work(app).await {
-                    tracing::error!(code = error.code(), cause = error.cause(), "the scheduled work failed");
+    start(
+        async { App::start_cold(Config::from_env()?, Clock::default()).await },
+        async move |app| {
+            let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
+                let app = app.clone();
+                async move {
+                    if let Err(error) = work(app).await {
+                        tracing::error!(
+                            code = error.code(),
+                            cause = error.cause(),
+                            "the scheduled work failed"
+                        );
+                    }
+                    Ok::<_, Infallible>(())
                 }
-                Ok::<_, Infallible>(())
-            }
-        });
-        lambda_runtime::run(run).await
-    })
+            });
+            lambda_runtime::run(run).await
+        },
+    )
 }
 
-/// Does `work` for each new letter of the outbox, which the stream of the table Tokens tells of by its key. Those that failed are
-/// reported, and come again.
+/// Does `work` for each new letter of the outbox, which the stream of the table Tokens tells of by
+/// its key. Those that failed are reported, and come again.
 pub fn serve_outbox<F>(work: fn(App, Carrier, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -109,8 +125,13 @@ where
             async move {
                 let mut failed = Vec::new();
                 for Record { dynamodb } in event.payload.records {
-                    if let Err(error) = work(app.clone(), carrier.clone(), dynamodb.keys.pk.s).await {
-                        tracing::error!(code = error.code(), cause = error.cause(), "a mail could not be sent yet");
+                    if let Err(error) = work(app.clone(), carrier.clone(), dynamodb.keys.pk.s).await
+                    {
+                        tracing::error!(
+                            code = error.code(),
+                            cause = error.cause(),
+                            "a mail could not be sent yet"
+                        );
                         failed.push(Failure { item_identifier: dynamodb.sequence_number });
                     }
                 }
@@ -166,14 +187,24 @@ struct Failure {
     item_identifier: String,
 }
 
-fn run<F>(routes: &'static [Route], handle: fn(App, Request) -> F, connect: impl Future<Output = Result<App, ConfigError>>) -> ExitCode
+fn run<F>(
+    routes: &'static [Route],
+    handle: fn(App, Request) -> F,
+    connect: impl Future<Output = Result<App, ConfigError>>,
+) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    start(connect, async move |app: App| serve_whole(move |req| http::answer(routes, handle, app.clone(), req)).await)
+    start(connect, async move |app: App| {
+        serve_whole(move |req| http::answer(routes, handle, app.clone(), req)).await
+    })
 }
 
-fn run_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F, connect: impl Future<Output = Result<App, ConfigError>>) -> ExitCode
+fn run_streaming<F>(
+    routes: &'static [Route],
+    handle: fn(App, Request) -> F,
+    connect: impl Future<Output = Result<App, ConfigError>>,
+) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
@@ -203,9 +234,18 @@ where
     lambda_http::run(answer).await
 }
 
-fn start<A>(connect: impl Future<Output = Result<A, ConfigError>>, serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>) -> ExitCode {
-    // A line of JSON per event, which CloudWatch takes as it is. No filter by pattern: its regular expressions would be a tenth of the binary.
-    tracing_subscriber::fmt().json().flatten_event(true).with_span_list(false).with_max_level(Level::INFO).init();
+fn start<A>(
+    connect: impl Future<Output = Result<A, ConfigError>>,
+    serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>,
+) -> ExitCode {
+    // A line of JSON per event, which CloudWatch takes as it is. No filter by pattern: its regular
+    // expressions would be a tenth of the binary.
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_max_level(Level::INFO)
+        .init();
     // One thread: a function has one request at a time, and less than two processors.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -239,8 +279,15 @@ mod tests {
             "StreamViewType": "KEYS_ONLY"}, "eventSourceARN": "arn:aws:dynamodb:eu-central-1:1:table/Tokens/stream/x"}]}"#;
         let stream: Stream = serde_json::from_str(event).unwrap();
         let [Record { dynamodb }] = stream.records.as_slice() else { panic!("one record") };
-        assert_eq!((dynamodb.keys.pk.s.as_str(), dynamodb.sequence_number.as_str()), ("outbox:1", "100"));
-        let failures = Failures { batch_item_failures: vec![Failure { item_identifier: "100".into() }] };
-        assert_eq!(serde_json::to_string(&failures).unwrap(), r#"{"batchItemFailures":[{"itemIdentifier":"100"}]}"#);
+        assert_eq!(
+            (dynamodb.keys.pk.s.as_str(), dynamodb.sequence_number.as_str()),
+            ("outbox:1", "100")
+        );
+        let failures =
+            Failures { batch_item_failures: vec![Failure { item_identifier: "100".into() }] };
+        assert_eq!(
+            serde_json::to_string(&failures).unwrap(),
+            r#"{"batchItemFailures":[{"itemIdentifier":"100"}]}"#
+        );
     }
 }

@@ -1,8 +1,13 @@
 //! How the endpoints do what they do: everything that two of them need. Knows no route.
 //!
-//! In reading order: [`app`] is what a handler is given, [`config`] where its settings come from, [`aws`] and [`clock`] what it stands on,
-//! [`http`] and [`error`] what goes in and out, [`stream`] what goes out piece by piece, [`cursor`] and [`idempotency`] how pages and repeated requests are told, [`limit`] how limits are shown, [`statement`] what a ledger comes to, [`secret`] where secrets are read, [`lambda`] the start of a function, [`openapi`] what its document says of what several endpoints have; [`user`], [`tokens`] and [`chat`] are the product's nouns;
-//! [`auth`] makes and checks passwords and tokens, [`ai`] answers messages, [`charge`] takes what that costs, [`mail`] carries mails, [`store`] is the only door to DynamoDB.
+//! In reading order: [`app`] is what a handler is given, [`config`] where its settings come from,
+//! [`aws`] and [`clock`] what it stands on, [`http`] and [`error`] what goes in and out, [`stream`]
+//! what goes out piece by piece, [`cursor`] and [`idempotency`] how pages and repeated requests are
+//! told, [`limit`] how limits are shown, [`statement`] what a ledger comes to, [`secret`] where
+//! secrets are read, [`lambda`] the start of a function, [`openapi`] what its document says of what
+//! several endpoints have; [`user`], [`tokens`] and [`chat`] are the product's nouns;
+//! [`auth`] makes and checks passwords and tokens, [`ai`] answers messages, [`charge`] takes what
+//! that costs, [`mail`] carries mails, [`store`] is the only door to DynamoDB.
 
 pub mod app;
 pub mod aws;

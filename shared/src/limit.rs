@@ -37,9 +37,14 @@ impl Limit {
     /// Writes `RateLimit-Policy` and `RateLimit`.
     pub fn show(&self, headers: &mut HeaderMap) {
         let Self { name, most, left, reset, .. } = self;
-        let kind = self.window.map_or_else(|| String::from("qu=\"concurrent-requests\""), |window| format!("w={window}"));
-        for (header, value) in [("ratelimit-policy", format!("\"{name}\";q={most};{kind}")), ("ratelimit", format!("\"{name}\";r={left};t={reset}"))]
-        {
+        let kind = self.window.map_or_else(
+            || String::from("qu=\"concurrent-requests\""),
+            |window| format!("w={window}"),
+        );
+        for (header, value) in [
+            ("ratelimit-policy", format!("\"{name}\";q={most};{kind}")),
+            ("ratelimit", format!("\"{name}\";r={left};t={reset}")),
+        ] {
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(header, value);
             }
@@ -54,9 +59,16 @@ mod tests {
     #[test]
     fn a_limit_shows_its_policy_and_what_is_left() {
         let mut headers = HeaderMap::new();
-        Limit { name: "chats", most: 300, window: Some(60), left: 297, reset: 31 }.show(&mut headers);
-        assert_eq!([&headers["ratelimit-policy"], &headers["ratelimit"]], ["\"chats\";q=300;w=60", "\"chats\";r=297;t=31"]);
+        Limit { name: "chats", most: 300, window: Some(60), left: 297, reset: 31 }
+            .show(&mut headers);
+        assert_eq!(
+            [&headers["ratelimit-policy"], &headers["ratelimit"]],
+            ["\"chats\";q=300;w=60", "\"chats\";r=297;t=31"]
+        );
         Limit::at_once("parallel-chats", 64).show(&mut headers);
-        assert_eq!(headers["ratelimit-policy"], "\"parallel-chats\";q=64;qu=\"concurrent-requests\"");
+        assert_eq!(
+            headers["ratelimit-policy"],
+            "\"parallel-chats\";q=64;qu=\"concurrent-requests\""
+        );
     }
 }

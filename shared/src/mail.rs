@@ -45,15 +45,20 @@ impl Carrier {
         }
     }
 
-    /// Hands a mail over. One that can never be carried is dropped with a line in the log, which names no address.
+    /// Hands a mail over. One that can never be carried is dropped with a line in the log, which
+    /// names no address.
     ///
     /// # Errors
     /// Where it may be carried later.
     pub async fn carry(&self, mail: Mail) -> Result<()> {
         match self {
-            Self::Nobody => tracing::warn!(subject = mail.subject, "a mail was dropped: MAIL_FROM is not set"),
+            Self::Nobody => {
+                tracing::warn!(subject = mail.subject, "a mail was dropped: MAIL_FROM is not set")
+            }
             Self::Ses { client, from } => return send(client, from, &mail).await,
-            Self::Hand(hand) => hand.send(mail).map_err(|_| Error::Unavailable("nobody takes mails".into()))?,
+            Self::Hand(hand) => {
+                hand.send(mail).map_err(|_| Error::Unavailable("nobody takes mails".into()))?
+            }
         }
         Ok(())
     }
@@ -62,15 +67,32 @@ impl Carrier {
 async fn send(client: &aws_sdk_sesv2::Client, from: &str, mail: &Mail) -> Result<()> {
     let broken = |error: aws_sdk_sesv2::error::BuildError| Error::Internal(error.to_string());
     let utf8 = |text: &str| Content::builder().data(text).charset("UTF-8").build().map_err(broken);
-    let message = Message::builder().subject(utf8(&mail.subject)?).body(Body::builder().text(utf8(&mail.text)?).build()).build();
+    let message = Message::builder()
+        .subject(utf8(&mail.subject)?)
+        .body(Body::builder().text(utf8(&mail.text)?).build())
+        .build();
     let to = Destination::builder().to_addresses(&mail.to).build();
-    let email = client.send_email().from_email_address(from).destination(to).content(EmailContent::builder().simple(message).build());
+    let email = client
+        .send_email()
+        .from_email_address(from)
+        .destination(to)
+        .content(EmailContent::builder().simple(message).build());
     match email.send().await {
         Ok(_) => Ok(()),
-        // An address that no mail can go to, such as one with letters beyond ASCII before its `@`, stays one.
-        Err(error) if matches!(error.as_service_error(), Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_))) => {
+        // An address that no mail can go to, such as one with letters beyond ASCII before its `@`,
+        // stays one.
+        Err(error)
+            if matches!(
+                error.as_service_error(),
+                Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_))
+            ) =>
+        {
             let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-            tracing::error!(subject = mail.subject, code, "a mail was refused for good, and dropped");
+            tracing::error!(
+                subject = mail.subject,
+                code,
+                "a mail was refused for good, and dropped"
+            );
             Ok(())
         }
         Err(error) => Err(Error::Unavailable(aws::cause(&error))),

@@ -1,4 +1,5 @@
-//! What the OpenAPI document says of what several endpoints have: texts with their limits, parameters, failures. The limits are the code's own.
+//! What the OpenAPI document says of what several endpoints have: texts with their limits,
+//! parameters, failures. The limits are the code's own.
 //!
 //! Nothing of this runs but in the function `openapi`; in the others it is not even built in.
 
@@ -22,7 +23,8 @@ use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
 use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
 use crate::{Change, Error, Tokens, idempotency};
 
-/// What Unicode calls white space, for the inside of a class of characters: engines differ over `\s`.
+/// What Unicode calls white space, for the inside of a class of characters: engines differ over
+/// `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
 /// Control characters, likewise.
@@ -46,26 +48,35 @@ fn text(about: &str, example: &str) -> ObjectBuilder {
     Object::builder().description(Some(about)).examples([example])
 }
 
-/// One line of so many characters. Blanks around it don't count, which is why the pattern has the limit.
+/// One line of so many characters. Blanks around it don't count, which is why the pattern has the
+/// limit.
 fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder {
     let inner = most - 2;
     let line = format!("[^{CONTROL}{BLANK}]([^{CONTROL}]{{0,{inner}}}[^{CONTROL}{BLANK}])?");
     let line = if least == 0 { format!("({line})?") } else { line };
-    text(&format!("{about} {least} to {most} characters on one line; blanks around them don't count."), example)
-        .min_length(Some(least))
-        .pattern(Some(format!("^[{BLANK}]*{line}[{BLANK}]*$")))
+    text(
+        &format!(
+            "{about} {least} to {most} characters on one line; blanks around them don't count."
+        ),
+        example,
+    )
+    .min_length(Some(least))
+    .pattern(Some(format!("^[{BLANK}]*{line}[{BLANK}]*$")))
 }
 
 text!(Username, {
     let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are one name.";
-    // Of ASCII exactly what is a name, of all else anything: not every engine knows Unicode's classes.
+    // Of ASCII exactly what is a name, of all else anything: not every engine knows Unicode's
+    // classes.
     let pattern = r"^[^\x00-\x2a,/\x3a-\x3f\x5b-\x5e\x60\x7b-\xa9]+$";
     text(about, "ann").min_length(Some(1)).max_length(Some(NAME_LENGTH)).pattern(Some(pattern))
 });
 
 text!(Email, {
     let pattern = format!("^[{BLANK}]*{}[{BLANK}]*$", address());
-    text("An e-mail address. Case makes no difference.", "ann@example.com").max_length(Some(EMAIL_LENGTH)).pattern(Some(pattern))
+    text("An e-mail address. Case makes no difference.", "ann@example.com")
+        .max_length(Some(EMAIL_LENGTH))
+        .pattern(Some(pattern))
 });
 
 /// An e-mail address, or none.
@@ -74,7 +85,9 @@ pub struct EmailOrNone;
 
 text!(EmailOrNone, {
     let pattern = format!("^[{BLANK}]*({})?[{BLANK}]*$", address());
-    text("An e-mail address. Case makes no difference. Blanks are none.", "ann@example.com").max_length(Some(EMAIL_LENGTH)).pattern(Some(pattern))
+    text("An e-mail address. Case makes no difference. Blanks are none.", "ann@example.com")
+        .max_length(Some(EMAIL_LENGTH))
+        .pattern(Some(pattern))
 });
 
 fn address() -> String {
@@ -92,14 +105,25 @@ text!(NewPassword, {
         password::MOST
     );
     let format = SchemaFormat::Custom("password".into());
-    text(&about, "secret123").min_length(Some(password::LEAST)).max_length(Some(password::MOST)).format(Some(format))
+    text(&about, "secret123")
+        .min_length(Some(password::LEAST))
+        .max_length(Some(password::MOST))
+        .format(Some(format))
 });
 
 text!(GivenName, line("A name as people call each other; empty is none.", "Ann", 0, NAME_LENGTH));
 
 text!(Title, line("What a conversation is called.", "Fares", 1, TITLE_LENGTH));
 
-text!(KeyName, line("What the owner of an API key calls it, such as the program that has it.", "build server", 1, api_key::NAME_LENGTH));
+text!(
+    KeyName,
+    line(
+        "What the owner of an API key calls it, such as the program that has it.",
+        "build server",
+        1,
+        api_key::NAME_LENGTH
+    )
+);
 
 text!(Reason, line("Why.", "a mistake", 1, REASON_LENGTH));
 
@@ -130,7 +154,9 @@ text!(Act, {
 // How long it may be is a setting: whoever serves the document fills it in.
 text!(Message, {
     let pattern = format!(r"^[^\x00]*[^\x00{BLANK}][^\x00]*$");
-    text("What the AI is to answer: not only blanks, and no NUL.", "Hello!").min_length(Some(1)).pattern(Some(pattern))
+    text("What the AI is to answer: not only blanks, and no NUL.", "Hello!")
+        .min_length(Some(1))
+        .pattern(Some(pattern))
 });
 
 impl PartialSchema for Tokens {
@@ -144,16 +170,24 @@ impl ToSchema for Tokens {}
 // That it is not zero says whoever takes it.
 impl PartialSchema for Change {
     fn schema() -> RefOr<Schema> {
-        amount("How many tokens come, or below zero go. Not none.", -Tokens::MAX.signed(), -50).into()
+        amount("How many tokens come, or below zero go. Not none.", -Tokens::MAX.signed(), -50)
+            .into()
     }
 }
 
 impl ToSchema for Change {}
 
 fn amount(about: &str, least: i64, example: i64) -> ObjectBuilder {
-    let whole = |number: i64| Some(utoipa::Number::Int(isize::try_from(number).unwrap_or_default()));
-    let amount = Object::builder().schema_type(Type::Integer).format(Some(SchemaFormat::Custom("int64".into())));
-    amount.description(Some(about)).minimum(whole(least)).maximum(whole(Tokens::MAX.signed())).examples([example])
+    let whole =
+        |number: i64| Some(utoipa::Number::Int(isize::try_from(number).unwrap_or_default()));
+    let amount = Object::builder()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::Custom("int64".into())));
+    amount
+        .description(Some(about))
+        .minimum(whole(least))
+        .maximum(whole(Tokens::MAX.signed()))
+        .examples([example])
 }
 
 /// An id, or none.
@@ -177,11 +211,20 @@ pub struct Page;
 
 impl IntoParams for Page {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let limit = Object::builder().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(LARGEST_PAGE)).default(Some(PAGE.into()));
+        let limit = Object::builder()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(LARGEST_PAGE))
+            .default(Some(PAGE.into()));
         let cursor = Object::builder().schema_type(Type::String);
         vec![
             parameter("limit", ParameterIn::Query, "How many items the page may have.", limit),
-            parameter("cursor", ParameterIn::Query, "Where the page begins: what the `Link` header of the page before says.", cursor),
+            parameter(
+                "cursor",
+                ParameterIn::Query,
+                "Where the page begins: what the `Link` header of the page before says.",
+                cursor,
+            ),
         ]
     }
 }
@@ -192,10 +235,19 @@ pub struct IdempotencyKey;
 
 impl IntoParams for IdempotencyKey {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let key = Object::builder().schema_type(Type::String).min_length(Some(1)).max_length(Some(idempotency::LENGTH)).pattern(Some("^[ -~]*$"));
+        let key = Object::builder()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(idempotency::LENGTH))
+            .pattern(Some("^[ -~]*$"));
         let about = "A word of your choice for this request, such as a UUID, remembered for a day. Sent again under it, the request happens once, \
                      and the reply says `Idempotent-Replayed`.";
-        vec![parameter("Idempotency-Key", ParameterIn::Header, about, key.examples(["0f1c6b0e-3f52-4c8e-9d0a-6a9f0d0c4f11"]))]
+        vec![parameter(
+            "Idempotency-Key",
+            ParameterIn::Header,
+            about,
+            key.examples(["0f1c6b0e-3f52-4c8e-9d0a-6a9f0d0c4f11"]),
+        )]
     }
 }
 
@@ -245,7 +297,11 @@ pub struct PathId;
 
 impl IntoParams for PathId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![of_path("id", "The id, as a list shows it.", id().examples(["01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"]))]
+        vec![of_path(
+            "id",
+            "The id, as a list shows it.",
+            id().examples(["01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"]),
+        )]
     }
 }
 
@@ -262,13 +318,24 @@ pub fn of_path(name: &str, about: &str, schema: ObjectBuilder) -> Parameter {
 }
 
 /// A parameter that may be left out, and in a query be empty.
-pub fn parameter(name: &str, place: ParameterIn, about: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
-    let empty = (place == ParameterIn::Query).then(|| [("allowEmptyValue".to_owned(), json!(true))].into_iter().collect::<Extensions>());
-    let parameter = ParameterBuilder::new().name(name).parameter_in(place).required(Required::False).description(Some(about));
+pub fn parameter(
+    name: &str,
+    place: ParameterIn,
+    about: &str,
+    schema: impl Into<RefOr<Schema>>,
+) -> Parameter {
+    let empty = (place == ParameterIn::Query)
+        .then(|| [("allowEmptyValue".to_owned(), json!(true))].into_iter().collect::<Extensions>());
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::False)
+        .description(Some(about));
     parameter.schema(Some(schema)).extensions(empty).build()
 }
 
-/// An event of a stream: its name, where it has one, and what its data say as JSON, which is the schema with this name. Beside `or`, which is none.
+/// An event of a stream: its name, where it has one, and what its data say as JSON, which is the
+/// schema with this name. Beside `or`, which is none.
 pub fn event(name: Option<&str>, schema: &str, or: Option<&str>) -> Object {
     let json = json!({ "contentMediaType": "application/json", "contentSchema": { "$ref": format!("#/components/schemas/{schema}") } });
     let data = match or {
@@ -279,7 +346,13 @@ pub fn event(name: Option<&str>, schema: &str, or: Option<&str>) -> Object {
     let data = Object::builder().schema_type(Type::String).extensions(Some(data));
     let event = Object::builder().schema_type(Type::Object).property("data", data).required("data");
     match name {
-        Some(name) => event.property("event", Object::builder().schema_type(Type::String).enum_values(Some([name]))).required("event").build(),
+        Some(name) => event
+            .property(
+                "event",
+                Object::builder().schema_type(Type::String).enum_values(Some([name])),
+            )
+            .required("event")
+            .build(),
         None => event.build(),
     }
 }
@@ -343,9 +416,11 @@ pub struct OpenAiError {
     pub code: String,
 }
 
-/// One of every failure that a client can meet, for whoever describes them. Which one it is says the name of its variant.
+/// One of every failure that a client can meet, for whoever describes them. Which one it is says
+/// the name of its variant.
 pub fn failures(config: &Config) -> Vec<(String, Error)> {
-    let limit = |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
+    let limit =
+        |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
     let failures = [
         Error::Malformed("The body is not a JSON object.".into()),
         Error::field("password", "This field is required."),
@@ -383,7 +458,12 @@ pub fn failures(config: &Config) -> Vec<(String, Error)> {
         Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
         Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31)),
         Error::TooManyAttempts(limit("log-ins", config.login_attempts, 86_400, 3000)),
-        Error::TooManyRegistrations(limit("registrations", config.registrations_per_address, 3600, 1800)),
+        Error::TooManyRegistrations(limit(
+            "registrations",
+            config.registrations_per_address,
+            3600,
+            1800,
+        )),
         Error::TooManyMails(limit("mails", 1, 60, 42)),
         Error::Busy(Limit::at_once("passwords", 256)),
         Error::Internal(String::new()),
@@ -394,6 +474,12 @@ pub fn failures(config: &Config) -> Vec<(String, Error)> {
         Error::NotCharged,
         Error::Unavailable(String::new()),
     ];
-    let name = |failure: &Error| format!("{failure:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+    let name = |failure: &Error| {
+        format!("{failure:?}")
+            .split(|c: char| !c.is_alphanumeric())
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     failures.into_iter().map(|failure| (name(&failure), failure)).collect()
 }

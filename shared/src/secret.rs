@@ -29,12 +29,18 @@ impl Secret {
             Self::Value(secret) => Ok(secret.clone()),
             Self::File(path) => match std::fs::read_to_string(path) {
                 Ok(secret) => Ok(secret.trim().to_owned()),
-                Err(error) => Err(Error::Internal(format!("{} can't be read: {error}", path.display()))),
+                Err(error) => {
+                    Err(Error::Internal(format!("{} can't be read: {error}", path.display())))
+                }
             },
             Self::Arn(arn) => {
-                let get = aws_sdk_secretsmanager::Client::new(aws).get_secret_value().secret_id(arn);
-                let secret = get.send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
-                secret.secret_string.ok_or_else(|| Error::Internal("the secret holds no text".into()))
+                let get =
+                    aws_sdk_secretsmanager::Client::new(aws).get_secret_value().secret_id(arn);
+                let secret =
+                    get.send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
+                secret
+                    .secret_string
+                    .ok_or_else(|| Error::Internal("the secret holds no text".into()))
             }
         }
     }

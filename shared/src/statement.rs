@@ -1,5 +1,5 @@
-//! A statement: the rows of an account's ledger, newest first, with the balance after each, which is computed backwards. Its owner and
-//! administrators see the same; these see who did it, too.
+//! A statement: the rows of an account's ledger, newest first, with the balance after each, which
+//! is computed backwards. Its owner and administrators see the same; these see who did it, too.
 
 use std::borrow::Cow;
 
@@ -87,19 +87,26 @@ impl Of<'_> {
 }
 
 impl Page {
-    /// At most `limit` rows, from the place on that a cursor carries, of which the caller of this has yet to prove that it was made here.
+    /// At most `limit` rows, from the place on that a cursor carries, of which the caller of this
+    /// has yet to prove that it was made here.
     ///
     /// # Errors
-    /// Those of reading the account; [`Error::InvalidCursor`], and [`Error::Unavailable`] where the account never held still.
-    pub async fn read(app: &App, of: Of<'_>, cursor: Option<&Unproven>, limit: usize) -> Result<Self> {
+    /// Those of reading the account; [`Error::InvalidCursor`], and [`Error::Unavailable`] where the
+    /// account never held still.
+    pub async fn read(
+        app: &App,
+        of: Of<'_>,
+        cursor: Option<&Unproven>,
+        limit: usize,
+    ) -> Result<Self> {
         match cursor {
             None => Self::first(app, of, limit + 1).await,
             Some(cursor) => Self::later(app, of, cursor, limit + 1).await,
         }
     }
 
-    /// The newest rows, and the balance that the account had when they were all: it is read before and after them, and they are read
-    /// again where it moved.
+    /// The newest rows, and the balance that the account had when they were all: it is read before
+    /// and after them, and they are read again where it moved.
     async fn first(app: &App, of: Of<'_>, count: usize) -> Result<Self> {
         let mut before = of.known(app).await?;
         for _ in 0..READINGS {
@@ -113,33 +120,53 @@ impl Page {
         Err(Error::Unavailable("the account kept moving while its statement was read".into()))
     }
 
-    /// The rows after a cursor, which carries their balance. They are read at the same time as the account.
+    /// The rows after a cursor, which carries their balance. They are read at the same time as the
+    /// account.
     async fn later(app: &App, of: Of<'_>, cursor: &Unproven, count: usize) -> Result<Self> {
-        let (before, balance) = cursor.position().split_once(' ').filter(|(before, _)| !before.is_empty()).ok_or(Error::InvalidCursor)?;
+        let (before, balance) = cursor
+            .position()
+            .split_once(' ')
+            .filter(|(before, _)| !before.is_empty())
+            .ok_or(Error::InvalidCursor)?;
         let balance = balance.parse().map_err(|_| Error::InvalidCursor)?;
-        let (account, read) = tokio::join!(of.known(app), app.store.entries(of.user_id(), Some(before), count));
+        let (account, read) =
+            tokio::join!(of.known(app), app.store.entries(of.user_id(), Some(before), count));
         let account = account?;
         let (entries, more) = read?;
         Ok(Self { account, balance, entries, more })
     }
 
-    /// The page in the form that was asked for, with `actors` or without, and a link to the next one, whose cursor is sealed for `reader` and `scope`.
+    /// The page in the form that was asked for, with `actors` or without, and a link to the next
+    /// one, whose cursor is sealed for `reader` and `scope`.
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub fn reply(self, req: &Request, limit: usize, actors: bool, reader: &Account, scope: &str) -> Reply {
+    pub fn reply(
+        self,
+        req: &Request,
+        limit: usize,
+        actors: bool,
+        reader: &Account,
+        scope: &str,
+    ) -> Reply {
         let more = self.more || self.entries.len() > limit;
         let (rows, balance) = rows(self.entries.into_iter().take(limit), self.balance, actors);
         let last = rows.last().filter(|_| more).map(|row| format!("{} {balance}", row.id));
         let mut response = if http::wants_csv(req) { csv(rows, actors)? } else { http::ok(&rows)? };
         if let Some(position) = last {
-            http::link_next(&mut response, req, &["limit"], &cursor::seal(reader, scope, &position))?;
+            http::link_next(
+                &mut response,
+                req,
+                &["limit"],
+                &cursor::seal(reader, scope, &position),
+            )?;
         }
         Ok(response)
     }
 }
 
-/// The rows of these entries, newest first, where `balance` is the one after the first; and the balance before the last.
+/// The rows of these entries, newest first, where `balance` is the one after the first; and the
+/// balance before the last.
 fn rows(entries: impl Iterator<Item = Entry>, mut balance: i64, actors: bool) -> (Vec<Row>, i64) {
     let row = |entry: Entry| {
         let after = balance;
@@ -160,7 +187,9 @@ fn rows(entries: impl Iterator<Item = Entry>, mut balance: i64, actors: bool) ->
 }
 
 fn csv(rows: Vec<Row>, actors: bool) -> Reply {
-    let header = ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"].into_iter().chain(actors.then_some("actor"));
+    let header = ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"]
+        .into_iter()
+        .chain(actors.then_some("actor"));
     let cells = |row: Row| -> Vec<Cow<'static, str>> {
         let (amount, balance) = (row.amount.to_string(), row.balance.to_string());
         let cells = [

@@ -1,7 +1,8 @@
-//! The only door to DynamoDB. Each file holds what is done to one kind of item; `accounts` is the only one that moves tokens.
+//! The only door to DynamoDB. Each file holds what is done to one kind of item; `accounts` is the
+//! only one that moves tokens.
 //!
-//! Every write can be sent twice and acts once, since the SDK sends again by itself whenever a reply is lost: a condition tells
-//! the second from the first, or the bytes are the same.
+//! Every write can be sent twice and acts once, since the SDK sends again by itself whenever a
+//! reply is lost: a condition tells the second from the first, or the bytes are the same.
 
 mod accounts;
 mod addresses;
@@ -59,7 +60,9 @@ use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::builders::{PutBuilder, UpdateBuilder};
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, KeysAndAttributes, TransactWriteItem,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -131,8 +134,9 @@ impl Store {
         }
     }
 
-    /// At most `count` items of a user's partition that sort before `before`, newest first, and whether DynamoDB stopped before the last.
-    /// `keys` is the key condition over `:user` and `:before`.
+    /// At most `count` items of a user's partition that sort before `before`, newest first, and
+    /// whether DynamoDB stopped before the last. `keys` is the key condition over `:user` and
+    /// `:before`.
     async fn newest_first<T: DeserializeOwned>(
         &self,
         table: &str,
@@ -142,33 +146,68 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<T>, bool)> {
         let query = self.client.query().table_name(table).key_condition_expression(keys);
-        let query = query.expression_attribute_values(":user", s(user_id)).expression_attribute_values(":before", s(before));
-        let query = query.scan_index_forward(false).consistent_read(true).limit(i32::try_from(count).unwrap_or(i32::MAX));
+        let query = query
+            .expression_attribute_values(":user", s(user_id))
+            .expression_attribute_values(":before", s(before));
+        let query = query
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(i32::try_from(count).unwrap_or(i32::MAX));
         let page = query.send().await?;
         let more = page.last_evaluated_key.is_some();
-        let items = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
+        let items =
+            page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
         Ok((items, more))
     }
 
-    /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest first, that are older than the one with
-    /// the id `before`; and whether there may be more. An index tells, which knows a new one a moment later.
-    async fn ids_of_user(&self, kind: &str, user_id: &str, before: Option<&str>) -> Result<(Vec<String>, bool)> {
-        let start = before.map(|id| Item::from([("user_id".to_owned(), s(user_id)), ("pk".to_owned(), s(format!("{kind}{id}")))]));
+    /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest
+    /// first, that are older than the one with the id `before`; and whether there may be more.
+    /// An index tells, which knows a new one a moment later.
+    async fn ids_of_user(
+        &self,
+        kind: &str,
+        user_id: &str,
+        before: Option<&str>,
+    ) -> Result<(Vec<String>, bool)> {
+        let start = before.map(|id| {
+            Item::from([
+                ("user_id".to_owned(), s(user_id)),
+                ("pk".to_owned(), s(format!("{kind}{id}"))),
+            ])
+        });
         let query = self.client.query().table_name(&self.tables.tokens).index_name("by_user");
         let query = query.key_condition_expression("user_id = :user AND begins_with(pk, :kind)");
-        let query = query.expression_attribute_values(":user", s(user_id)).expression_attribute_values(":kind", s(kind));
-        let page = query.scan_index_forward(false).limit(LOOKED_AT).set_exclusive_start_key(start).send().await?;
+        let query = query
+            .expression_attribute_values(":user", s(user_id))
+            .expression_attribute_values(":kind", s(kind));
+        let page = query
+            .scan_index_forward(false)
+            .limit(LOOKED_AT)
+            .set_exclusive_start_key(start)
+            .send()
+            .await?;
         let more = page.last_evaluated_key.is_some();
         let id = |item: Item| Some(item.get("pk")?.as_s().ok()?.strip_prefix(kind)?.to_owned());
         Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
     }
 
-    /// The items of a kind with these ids, in their order, strongly consistent. Those that no longer stand are left out.
+    /// The items of a kind with these ids, in their order, strongly consistent. Those that no
+    /// longer stand are left out.
     async fn with_ids<T: DeserializeOwned>(&self, kind: &str, ids: &[String]) -> Result<Vec<T>> {
-        let keys = ids.iter().map(|id| Item::from([("pk".to_owned(), s(format!("{kind}{id}")))])).collect();
-        let id = |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| pk.strip_prefix(kind)).unwrap_or_default().to_owned();
+        let keys = ids
+            .iter()
+            .map(|id| Item::from([("pk".to_owned(), s(format!("{kind}{id}")))]))
+            .collect();
+        let id = |item: &Item| {
+            item.get("pk")
+                .and_then(|pk| pk.as_s().ok())
+                .and_then(|pk| pk.strip_prefix(kind))
+                .unwrap_or_default()
+                .to_owned()
+        };
         let found = self.items(&self.tables.tokens, keys).await?;
-        let mut found: HashMap<String, Item> = found.into_iter().map(|item| (id(&item), item)).collect();
+        let mut found: HashMap<String, Item> =
+            found.into_iter().map(|item| (id(&item), item)).collect();
         ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
     }
 
@@ -178,12 +217,18 @@ impl Store {
         let mut patience = Patience::new();
         while !wanted.is_empty() {
             let (asked, before) = (wanted.len(), found.len());
-            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+            let keys =
+                KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
             let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
             // A busy table gives a part, and so does one of large items: it names the rest.
-            wanted = read.unprocessed_keys.into_iter().flatten().flat_map(|(_, rest)| rest.keys).collect();
+            wanted = read
+                .unprocessed_keys
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, rest)| rest.keys)
+                .collect();
             let goes_on = found.len() > before || wanted.len() < asked;
             if !wanted.is_empty() && !goes_on && !patience.lasts().await {
                 return Err(Error::Unavailable("a batch of items was not read in time".into()));
@@ -192,18 +237,29 @@ impl Store {
         Ok(found)
     }
 
-    /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and "still in progress" mean that
-    /// nothing was applied yet, so the same bytes go out again under the same token, after a pause of random length.
+    /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and
+    /// "still in progress" mean that nothing was applied yet, so the same bytes go out again
+    /// under the same token, after a pause of random length.
     async fn transact(&self, items: Vec<TransactWriteItem>, token: &str) -> Result<Transaction> {
         self.transact_watched(items, token, &mut false).await
     }
 
-    /// The same. `sent_again` becomes true where the SDK sent a request more than once, so that an earlier one may still be on its way.
-    async fn transact_watched(&self, items: Vec<TransactWriteItem>, token: &str, sent_again: &mut bool) -> Result<Transaction> {
+    /// The same. `sent_again` becomes true where the SDK sent a request more than once, so that an
+    /// earlier one may still be on its way.
+    async fn transact_watched(
+        &self,
+        items: Vec<TransactWriteItem>,
+        token: &str,
+        sent_again: &mut bool,
+    ) -> Result<Transaction> {
         let mut patience = Patience::new();
         loop {
             let attempts = Attempts::default();
-            let request = self.client.transact_write_items().set_transact_items(Some(items.clone())).client_request_token(token);
+            let request = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()))
+                .client_request_token(token);
             let sent = request.customize().interceptor(attempts.clone()).send().await;
             *sent_again |= attempts.more_than_one();
             let error = match sent {
@@ -213,7 +269,9 @@ impl Store {
             match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                     let reasons = cancelled.cancellation_reasons();
-                    let refused = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+                    let refused = |reason: &CancellationReason| {
+                        reason.code() == Some("ConditionalCheckFailed")
+                    };
                     if reasons.iter().any(refused) {
                         return Ok(Transaction::Refused(reasons.to_vec()));
                     }
@@ -236,14 +294,17 @@ enum Transaction {
 }
 
 impl Transaction {
-    /// The item that made the condition of the `index`-th write fail. Nothing where that one didn't fail.
+    /// The item that made the condition of the `index`-th write fail. Nothing where that one didn't
+    /// fail.
     fn refused(reasons: &[CancellationReason], index: usize) -> Option<Item> {
         let reason = reasons.get(index)?;
-        (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item().cloned().unwrap_or_default())
+        (reason.code() == Some("ConditionalCheckFailed"))
+            .then(|| reason.item().cloned().unwrap_or_default())
     }
 }
 
-/// Pauses of growing, random length between repeated writes, within the time that one call may take.
+/// Pauses of growing, random length between repeated writes, within the time that one call may
+/// take.
 struct Patience {
     until: Instant,
     pause: Duration,
@@ -269,7 +330,8 @@ impl Patience {
     }
 }
 
-/// Sends a single write until no transaction on the same item turns it away. The SDK doesn't repeat such conflicts; nothing was applied.
+/// Sends a single write until no transaction on the same item turns it away. The SDK doesn't repeat
+/// such conflicts; nothing was applied.
 async fn send<T, E, R, F>(write: impl Fn() -> F) -> Result<T, SdkError<E, R>>
 where
     E: ProvideErrorMetadata,
@@ -278,7 +340,8 @@ where
     let mut patience = Patience::new();
     loop {
         match write().await {
-            Err(error) if has_code(&error, "TransactionConflictException") && patience.lasts().await => {}
+            Err(error)
+                if has_code(&error, "TransactionConflictException") && patience.lasts().await => {}
             sent => return sent,
         }
     }
@@ -300,7 +363,8 @@ fn has_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> b
     error.as_service_error().is_some_and(|service| service.code() == Some(code))
 }
 
-/// Counts how often the SDK really sent a request: after a second time, a first one may still be on its way.
+/// Counts how often the SDK really sent a request: after a second time, a first one may still be on
+/// its way.
 #[derive(Clone, Debug, Default)]
 struct Attempts(Arc<AtomicU32>);
 
@@ -315,7 +379,12 @@ impl Intercept for Attempts {
         "Attempts"
     }
 
-    fn read_before_attempt(&self, _: &BeforeTransmitInterceptorContextRef<'_>, _: &RuntimeComponents, _: &mut ConfigBag) -> Result<(), BoxError> {
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -346,7 +415,8 @@ fn to_item(value: impl Serialize) -> Result<Item> {
 }
 
 fn from_item<T: DeserializeOwned>(item: Item) -> Result<T> {
-    serde_dynamo::from_item(item).map_err(|error| Error::Internal(format!("a stored item: {error}")))
+    serde_dynamo::from_item(item)
+        .map_err(|error| Error::Internal(format!("a stored item: {error}")))
 }
 
 /// A text value.
@@ -384,9 +454,10 @@ const USER_SHARDS: u8 = 4;
 /// How many partitions the administrators' list of chats is spread over.
 const CHAT_SHARDS: u8 = 16;
 
-/// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried again (503). So may one whose caller AWS
-/// doesn't know, since credentials grow old and the next instance has others; and one whose request token has stood for something else,
-/// since that may have been done.
+/// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried
+/// again (503). So may one whose caller AWS doesn't know, since credentials grow old and the next
+/// instance has others; and one whose request token has stood for something else, since that may
+/// have been done.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for Error {
     fn from(error: SdkError<E, R>) -> Self {
         let transient = match error.as_service_error() {
@@ -423,8 +494,18 @@ mod tests {
 
     #[test]
     fn who_is_not_let_in_may_come_again_and_our_own_mistakes_stay_ours() {
-        let error = |code| Error::from(SdkError::service_error(GetItemError::generic(ErrorMetadata::builder().code(code).build()), ()));
-        for code in ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "ThrottlingException"] {
+        let error = |code| {
+            Error::from(SdkError::service_error(
+                GetItemError::generic(ErrorMetadata::builder().code(code).build()),
+                (),
+            ))
+        };
+        for code in [
+            "ExpiredTokenException",
+            "UnrecognizedClientException",
+            "InvalidSignatureException",
+            "ThrottlingException",
+        ] {
             assert!(matches!(error(code), Error::Unavailable(_)), "{code}");
         }
         for code in ["ValidationException", "ResourceNotFoundException", "AccessDeniedException"] {

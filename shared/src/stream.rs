@@ -20,7 +20,8 @@ pub enum Body {
     Empty,
     /// All of it.
     Text(String),
-    /// Piece after piece. A failure ends the body where it is: status and headers are gone by then, and no platform lets a function say more.
+    /// Piece after piece. A failure ends the body where it is: status and headers are gone by then,
+    /// and no platform lets a function say more.
     Pieces(Pin<Box<dyn Stream<Item = Result<String>> + Send>>),
 }
 
@@ -30,12 +31,16 @@ pub struct Pieces(mpsc::Sender<String>);
 impl Pieces {
     /// Adds a piece. Waits until the one before was taken, so that no more than two are ever kept.
     pub async fn send(&self, piece: impl Into<String>) -> Result<()> {
-        self.0.send(piece.into()).await.map_err(|_| Error::Internal("nobody takes the reply any more".into()))
+        self.0
+            .send(piece.into())
+            .await
+            .map_err(|_| Error::Internal("nobody takes the reply any more".into()))
     }
 }
 
 impl Body {
-    /// What `write` puts together. It runs only while somebody takes what it wrote, and ends with them.
+    /// What `write` puts together. It runs only while somebody takes what it wrote, and ends with
+    /// them.
     pub fn written_by<F>(write: impl FnOnce(Pieces) -> F) -> Self
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -59,11 +64,17 @@ impl Body {
     pub(crate) fn watched(self, request_id: &str) -> Self {
         let Self::Pieces(pieces) = self else { return self };
         let request_id = request_id.to_owned();
-        let pieces =
-            AssertUnwindSafe(pieces).catch_unwind().map(|piece| piece.unwrap_or_else(|_| Err(Error::Internal("the writer panicked".into()))));
+        let pieces = AssertUnwindSafe(pieces).catch_unwind().map(|piece| {
+            piece.unwrap_or_else(|_| Err(Error::Internal("the writer panicked".into())))
+        });
         let log = move |piece: &Result<String>| {
             if let Err(error) = piece {
-                tracing::error!(request_id, code = error.code(), cause = error.cause(), "the reply was cut off");
+                tracing::error!(
+                    request_id,
+                    code = error.code(),
+                    cause = error.cause(),
+                    "the reply was cut off"
+                );
             }
         };
         Self::Pieces(Box::pin(pieces.inspect(log)))
@@ -89,7 +100,10 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let body = self.get_mut();
         if let Self::Pieces(pieces) = body
             && let Some(Ok(piece)) = ready!(pieces.as_mut().poll_next(context))

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An amount of tokens, never negative. (Access tokens and refresh tokens are always called by their full names.)
+/// An amount of tokens, never negative. (Access tokens and refresh tokens are always called by
+/// their full names.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tokens(u64);
@@ -13,7 +14,8 @@ impl Tokens {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount that any setting or account may name. Far below 2^53, so that every JSON client reads it exactly.
+    /// The largest amount that any setting or account may name. Far below 2^53, so that every JSON
+    /// client reads it exactly.
     pub const MAX: Self = Self(1_000_000_000_000);
 
     /// `amount` tokens, or nothing where that is more than [`Tokens::MAX`].
@@ -52,7 +54,8 @@ pub enum Change {
 }
 
 impl Change {
-    /// The change by a signed amount, or nothing where it is zero or more than [`Tokens::MAX`] either way.
+    /// The change by a signed amount, or nothing where it is zero or more than [`Tokens::MAX`]
+    /// either way.
     pub fn new(amount: i64) -> Option<Self> {
         let tokens = Tokens::new(amount.unsigned_abs())?;
         match amount {

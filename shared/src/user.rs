@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use icu_casemap::CaseMapper;
 use icu_normalizer::ComposingNormalizer;
-use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, Script};
+use icu_properties::props::{
+    DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, Script,
+};
 use icu_properties::script::ScriptWithExtensions;
 use icu_properties::{CodePointMapData, CodePointSetData};
 use serde::{Deserialize, Serialize};
@@ -29,8 +31,9 @@ pub struct Username {
 }
 
 impl Username {
-    /// Letters and digits of any script, with their accents, and `@ . + - _`; at most 150 characters. Names that differ only in case or in their
-    /// Unicode form have one key, and are one name.
+    /// Letters and digits of any script, with their accents, and `@ . + - _`; at most 150
+    /// characters. Names that differ only in case or in their Unicode form have one key, and
+    /// are one name.
     ///
     /// ```
     /// use shared::user::Username;
@@ -46,16 +49,19 @@ impl Username {
         if [text, &key].iter().any(|form| form.chars().count() > NAME_LENGTH) {
             return Err(format!("A name has at most {NAME_LENGTH} characters."));
         }
-        let allowed = |(index, c): (usize, char)| !is_invisible(c) && (c.is_alphanumeric() || "@.+-_".contains(c) || (index > 0 && is_mark(c)));
+        let allowed = |(index, c): (usize, char)| {
+            !is_invisible(c)
+                && (c.is_alphanumeric() || "@.+-_".contains(c) || (index > 0 && is_mark(c)))
+        };
         if !composed.chars().enumerate().all(allowed) {
             return Err("A name has only letters, digits and @ . + - _".into());
         }
         Ok(Self { shown: text.to_owned(), key })
     }
 
-    /// A name that a new account may have. One with an `@` must be an e-mail address, for it becomes the account's address too. The letters of a name, or of
-    /// each part of an address, are of one script, or of those that Chinese, Japanese or Korean are written in
-    /// ([UTS 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive), so that no name looks like another one by letters of
+    /// A name that a new account may have. One with an `@` must be an e-mail address, for it
+    /// becomes the account's address too. The letters of a name, or of each part of an address,
+    /// are of one script, or of those that Chinese, Japanese or Korean are written in ([UTS 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive), so that no name looks like another one by letters of
     /// different scripts.
     ///
     /// ```
@@ -66,7 +72,9 @@ impl Username {
     pub fn choose(text: &str) -> Result<Self, String> {
         let name = Self::parse(text)?;
         if name.key.contains('@') && name.address().is_none() {
-            return Err("A name with an @ must be an e-mail address, such as ann@example.com.".into());
+            return Err(
+                "A name with an @ must be an e-mail address, such as ann@example.com.".into()
+            );
         }
         let composed = ComposingNormalizer::new_nfkc().normalize(text);
         let mut parts: Vec<&str> = vec![&composed];
@@ -103,7 +111,8 @@ pub struct Email {
 }
 
 impl Email {
-    /// Something before an `@` and a domain after it; whether anybody reads it, only a mail can tell.
+    /// Something before an `@` and a domain after it; whether anybody reads it, only a mail can
+    /// tell.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let key = key(text);
@@ -115,7 +124,8 @@ impl Email {
         }
     }
 
-    /// An address that an account may take: as [`Self::parse`], and its domain has only letters and digits of any script, with their marks, hyphens and dots.
+    /// An address that an account may take: as [`Self::parse`], and its domain has only letters and
+    /// digits of any script, with their marks, hyphens and dots.
     ///
     /// ```
     /// use shared::user::Email;
@@ -124,8 +134,15 @@ impl Email {
     /// ```
     pub fn choose(text: &str) -> Result<Self, String> {
         let email = Self::parse(text)?;
-        let label = |label: &str| label.chars().enumerate().all(|(index, c)| c == '-' || c.is_alphanumeric() || (index > 0 && is_mark(c)));
-        let domain = |form: &str| form.rsplit_once('@').is_some_and(|(_, domain)| domain.split('.').all(label));
+        let label = |label: &str| {
+            label
+                .chars()
+                .enumerate()
+                .all(|(index, c)| c == '-' || c.is_alphanumeric() || (index > 0 && is_mark(c)))
+        };
+        let domain = |form: &str| {
+            form.rsplit_once('@').is_some_and(|(_, domain)| domain.split('.').all(label))
+        };
         match [&email.shown, &email.key].iter().all(|form| domain(form)) {
             true => Ok(email),
             false => Err("This is not an e-mail address: after the @ come only letters, digits, hyphens and dots.".into()),
@@ -145,7 +162,9 @@ impl Email {
 
 fn is_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !is_invisible(c) && !"<>()[],;:\\\"".contains(c);
+    let plain = |c: char| {
+        !c.is_whitespace() && !c.is_control() && !is_invisible(c) && !"<>()[],;:\\\"".contains(c)
+    };
     let label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
     text.chars().all(plain)
         && !local.is_empty()
@@ -162,14 +181,19 @@ const TOGETHER: [&[Script]; 3] = [
     &[Script::Latin, Script::Han, Script::Hangul],
 ];
 
-/// Whether all letters are of one script, or of those that are written together. Digits and signs are of every script.
+/// Whether all letters are of one script, or of those that are written together. Digits and signs
+/// are of every script.
 fn is_of_one_script(text: &str) -> bool {
     let scripts = ScriptWithExtensions::new();
-    let is_common = |c: char| scripts.has_script(c, Script::Common) || scripts.has_script(c, Script::Inherited);
+    let is_common =
+        |c: char| scripts.has_script(c, Script::Common) || scripts.has_script(c, Script::Inherited);
     let letters: Vec<char> = text.chars().filter(|c| !is_common(*c)).collect();
-    let are_of = |set: &[Script]| letters.iter().all(|c| set.iter().any(|script| scripts.has_script(*c, *script)));
+    let are_of = |set: &[Script]| {
+        letters.iter().all(|c| set.iter().any(|script| scripts.has_script(*c, *script)))
+    };
     let Some(first) = letters.first() else { return true };
-    scripts.get_script_extensions_val(*first).iter().any(|script| are_of(&[script])) || TOGETHER.into_iter().any(are_of)
+    scripts.get_script_extensions_val(*first).iter().any(|script| are_of(&[script]))
+        || TOGETHER.into_iter().any(are_of)
 }
 
 /// Characters that change the direction of the text around them, so that it reads as another one.
@@ -179,7 +203,8 @@ pub(crate) fn turns_text(c: char) -> bool {
 
 /// Whether nothing of a text can be seen.
 pub(crate) fn is_blank(text: &str) -> bool {
-    let is_format = |c: char| CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format;
+    let is_format =
+        |c: char| CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::Format;
     text.chars().all(|c| c.is_whitespace() || c == '\u{2800}' || is_invisible(c) || is_format(c))
 }
 
@@ -199,7 +224,8 @@ pub fn login_key(login: &str) -> Option<String> {
     name.or_else(|_| Email::parse(login).map(|email| email.key)).ok()
 }
 
-/// Compatibility form and case folded, twice, since folding may leave what normalising changes again.
+/// Compatibility form and case folded, twice, since folding may leave what normalising changes
+/// again.
 pub(crate) fn key(text: &str) -> String {
     let nfkc = ComposingNormalizer::new_nfkc();
     let fold = CaseMapper::new();
@@ -238,7 +264,8 @@ impl Role {
 pub struct Account {
     /// `user:<key of the name>`.
     pub pk: String,
-    /// UUIDv7: what chats, the ledger and tokens hang on. A name that is used again is another account.
+    /// UUIDv7: what chats, the ledger and tokens hang on. A name that is used again is another
+    /// account.
     pub id: String,
     /// The name as it was typed.
     pub name: String,
@@ -248,7 +275,8 @@ pub struct Account {
     /// Whether somebody has read a mail to that address.
     #[serde(default)]
     pub email_verified: bool,
-    /// An address that is to take its place once it is verified: another account claims it without proof.
+    /// An address that is to take its place once it is verified: another account claims it without
+    /// proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
     /// What the owner is called; shown to the owner alone.
@@ -276,7 +304,8 @@ pub struct Account {
     pub reservations: BTreeMap<String, Reservation>,
     /// Reservation ids that may not be used again, with the second until which that holds.
     pub closed: BTreeMap<String, u64>,
-    /// How many chats began in which minute since 1970. Nothing where the account is from before they were counted.
+    /// How many chats began in which minute since 1970. Nothing where the account is from before
+    /// they were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
     /// Raised by everything that ends all tokens of the account.
@@ -286,15 +315,18 @@ pub struct Account {
     /// How many API keys it has.
     #[serde(default)]
     pub api_keys: u32,
-    /// API keys of earlier epochs open nothing: they were made before the address was proven. `None` where it never was.
+    /// API keys of earlier epochs open nothing: they were made before the address was proven.
+    /// `None` where it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_from: Option<u64>,
     /// When it was registered, in milliseconds since 1970.
     pub created: u64,
-    /// The second at which it was deleted: what stands since then is a tombstone, which keeps the name taken.
+    /// The second at which it was deleted: what stands since then is a tombstone, which keeps the
+    /// name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// Random: tells a retried registration from another one, and seals this account's page cursors.
+    /// Random: tells a retried registration from another one, and seals this account's page
+    /// cursors.
     pub nonce: String,
     /// Partition of the index by_time: `<yyyy-mm>#<shard>`. A tombstone has none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -307,7 +339,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// What can be spent at `now` (seconds): reservations whose lease is over count as free, though nobody released them yet.
+    /// What can be spent at `now` (seconds): reservations whose lease is over count as free, though
+    /// nobody released them yet.
     pub fn balance(&self, now: u64) -> Tokens {
         let free = self.reservations.values().filter(|reservation| reservation.expires_at <= now);
         free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
@@ -320,10 +353,15 @@ impl Account {
 
     /// How many chats began in this minute since 1970.
     pub fn chats_in(&self, minute: u64) -> u32 {
-        self.minutes.as_ref().and_then(|minutes| minutes.get(&minute.to_string())).copied().unwrap_or(0)
+        self.minutes
+            .as_ref()
+            .and_then(|minutes| minutes.get(&minute.to_string()))
+            .copied()
+            .unwrap_or(0)
     }
 
-    /// What the ledger sums to: the balance with everything that is held. Below zero only where the account was tampered with.
+    /// What the ledger sums to: the balance with everything that is held. Below zero only where the
+    /// account was tampered with.
     pub fn booked(&self) -> i64 {
         self.granted.signed().saturating_sub(self.spent.signed())
     }
@@ -349,16 +387,24 @@ impl Account {
         self.email_verified && self.email.as_deref().map(key).as_deref() == Some(address_key)
     }
 
-    /// The same account with `address` as its own, proven one. Nothing where it wants another one. A first proof begins an epoch: until then anybody
-    /// may have registered the address, so that nothing made before opens the account.
+    /// The same account with `address` as its own, proven one. Nothing where it wants another one.
+    /// A first proof begins an epoch: until then anybody may have registered the address, so
+    /// that nothing made before opens the account.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
-        let is_it = |wanted: &Option<String>| wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address));
+        let is_it = |wanted: &Option<String>| {
+            wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address))
+        };
         let was_pending = is_it(&self.pending_email);
         if !was_pending && !is_it(&self.email) {
             return None;
         }
         let pending_email = if was_pending { None } else { self.pending_email.clone() };
-        let mut after = Self { email: Some(address.to_owned()), email_verified: true, pending_email, ..self.clone() };
+        let mut after = Self {
+            email: Some(address.to_owned()),
+            email_verified: true,
+            pending_email,
+            ..self.clone()
+        };
         if !self.has_proven(&key(address)) {
             after.auth_epoch += 1;
             after.keys_from = Some(after.auth_epoch);
@@ -399,7 +445,8 @@ pub struct User<'a> {
     email: Option<&'a str>,
     /// Whether somebody has read a mail to that address.
     email_verified: bool,
-    /// An address that takes its place once it is verified, since another account claims it without proof.
+    /// An address that takes its place once it is verified, since another account claims it
+    /// without proof.
     #[schema(required)]
     pending_email: Option<&'a str>,
     /// Empty where there is none.
@@ -432,7 +479,8 @@ pub struct ProfileChange {
 pub struct GivenName(Option<String>);
 
 impl GivenName {
-    /// At most 150 characters, none that controls anything or changes the direction of text. Empty is none.
+    /// At most 150 characters, none that controls anything or changes the direction of text. Empty
+    /// is none.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {
@@ -451,7 +499,9 @@ impl GivenName {
 impl ProfileChange {
     /// The new address, where it is really another one than the account's.
     pub fn address_for(&self, account: &Account) -> Option<&Email> {
-        self.email.as_ref().filter(|new| account.email.as_deref().map(key).as_deref() != Some(new.key()))
+        self.email
+            .as_ref()
+            .filter(|new| account.email.as_deref().map(key).as_deref() != Some(new.key()))
     }
 
     /// The account after this change, where a new address stays `pending` or becomes its own.
@@ -507,7 +557,11 @@ mod tests {
             ("①", "1"),
             ("İzmir", "i\u{307}ZMIR"),
         ] {
-            assert_eq!(Username::parse(one).map(|name| name.key), Username::parse(other).map(|name| name.key), "{one} {other}");
+            assert_eq!(
+                Username::parse(one).map(|name| name.key),
+                Username::parse(other).map(|name| name.key),
+                "{one} {other}"
+            );
         }
         assert_ne!(Username::parse("ann").unwrap().key, Username::parse("anne").unwrap().key);
     }
@@ -535,7 +589,9 @@ mod tests {
         ] {
             assert!(Username::parse(bad).is_err(), "{bad:?}");
         }
-        for good in ["a", "ann@example.com", "a.b+c-d_e", "安娜", "हिन्दी", "ไม้", "Ωmega", &"x".repeat(150)] {
+        for good in
+            ["a", "ann@example.com", "a.b+c-d_e", "安娜", "हिन्दी", "ไม้", "Ωmega", &"x".repeat(150)]
+        {
             assert!(Username::parse(good).is_ok(), "{good:?}");
         }
     }
@@ -590,9 +646,18 @@ mod tests {
 
     #[test]
     fn an_address_has_a_name_and_a_domain() {
-        for bad in
-            ["", "ann", "@example.com", "ann@", "ann@localhost", "a b@example.com", "ann@@example.com", "ann@.com", "ann@example.com\0", "ann@-x.com"]
-        {
+        for bad in [
+            "",
+            "ann",
+            "@example.com",
+            "ann@",
+            "ann@localhost",
+            "a b@example.com",
+            "ann@@example.com",
+            "ann@.com",
+            "ann@example.com\0",
+            "ann@-x.com",
+        ] {
             assert!(Email::parse(bad).is_err(), "{bad:?}");
         }
         for bad in [
@@ -617,7 +682,11 @@ mod tests {
         ] {
             assert!(Email::choose(good).is_ok(), "{good:?}");
         }
-        assert_eq!(login_key("a@evil.example/x?y=").as_deref(), Some("a@evil.example/x?y="), "an account from before has this one");
+        assert_eq!(
+            login_key("a@evil.example/x?y=").as_deref(),
+            Some("a@evil.example/x?y="),
+            "an account from before has this one"
+        );
         let long_once_it_is_compared = format!("{}@example.com", "\u{fdfa}".repeat(200));
         assert!(Email::parse(&long_once_it_is_compared).is_err());
         assert_eq!(Email::parse(" Ann@Example.COM ").unwrap().key(), "ann@example.com");
@@ -626,7 +695,12 @@ mod tests {
     #[test]
     fn an_expired_reservation_counts_as_free() {
         let tokens = |n| Tokens::new(n).unwrap();
-        let reservation = |expires_at| Reservation { cost: tokens(100), owner: "o".into(), expires_at, fingerprint: String::new() };
+        let reservation = |expires_at| Reservation {
+            cost: tokens(100),
+            owner: "o".into(),
+            expires_at,
+            fingerprint: String::new(),
+        };
         let account = Account {
             pk: "user:ann".into(),
             id: "i".into(),
@@ -643,7 +717,10 @@ mod tests {
             tokens: tokens(3800),
             granted: tokens(4000),
             spent: Tokens::ZERO,
-            reservations: BTreeMap::from([("a".into(), reservation(10)), ("b".into(), reservation(20))]),
+            reservations: BTreeMap::from([
+                ("a".into(), reservation(10)),
+                ("b".into(), reservation(20)),
+            ]),
             closed: BTreeMap::new(),
             minutes: None,
             auth_epoch: 1,

@@ -1,5 +1,6 @@
-//! DynamoDB's protocol over HTTP: an operation in a header, and JSON both ways. Only a caller that holds the run's access key is answered, and
-//! no web page: the embedded database itself asks nobody who they are.
+//! DynamoDB's protocol over HTTP: an operation in a header, and JSON both ways. Only a caller that
+//! holds the run's access key is answered, and no web page: the embedded database itself asks
+//! nobody who they are.
 
 use std::net::SocketAddr;
 
@@ -21,39 +22,78 @@ use crate::door::{self, Unread};
 const LARGEST: usize = 16 * 1024 * 1024;
 
 /// Who asks, and what they ask: answers one call.
-pub async fn answer(database: Database, key: AccessKey, listens: SocketAddr, req: Request) -> Response {
+pub async fn answer(
+    database: Database,
+    key: AccessKey,
+    listens: SocketAddr,
+    req: Request,
+) -> Response {
     let (parts, body) = req.into_parts();
     if parts.headers.contains_key(header::ORIGIN) {
-        return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", "This store answers no web page.");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "AccessDeniedException",
+            "This store answers no web page.",
+        );
     }
     if !is_for(listens, &parts) {
-        return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", "This store is not at this host.");
+        return refuse(
+            StatusCode::FORBIDDEN,
+            "AccessDeniedException",
+            "This store is not at this host.",
+        );
     }
     if parts.method != Method::POST {
-        return refuse(StatusCode::METHOD_NOT_ALLOWED, "UnknownOperationException", "This store is asked by POST.");
+        return refuse(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "UnknownOperationException",
+            "This store is asked by POST.",
+        );
     }
     if !key.is_named_by(&parts) {
         return refuse(StatusCode::BAD_REQUEST, "UnrecognizedClientException", UNSIGNED);
     }
     let body = match door::read(body, LARGEST, LARGEST).await {
         Ok(body) => body,
-        Err(Unread::TooLarge) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", "The body is over the limit."),
-        Err(Unread::Stopped) => return refuse(StatusCode::REQUEST_TIMEOUT, "RequestTimeoutException", "The body stopped coming."),
+        Err(Unread::TooLarge) => {
+            return refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLargeException",
+                "The body is over the limit.",
+            );
+        }
+        Err(Unread::Stopped) => {
+            return refuse(
+                StatusCode::REQUEST_TIMEOUT,
+                "RequestTimeoutException",
+                "The body stopped coming.",
+            );
+        }
     };
     if !key.signed(&parts, &body) {
         return refuse(StatusCode::BAD_REQUEST, "InvalidSignatureException", UNSIGNED);
     }
-    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    let operation = target.strip_prefix("DynamoDB_20120810.").or_else(|| target.strip_prefix("DynamoDBStreams_20120810."));
+    let target = parts
+        .headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+        .unwrap_or_default();
+    let operation = target
+        .strip_prefix("DynamoDB_20120810.")
+        .or_else(|| target.strip_prefix("DynamoDBStreams_20120810."));
     match call(&database, operation.unwrap_or_default(), &body) {
         Ok(reply) => reply_with(StatusCode::OK, reply),
-        Err(error) => reply_with(StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST), error.to_json()),
+        Err(error) => reply_with(
+            StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST),
+            error.to_json(),
+        ),
     }
 }
 
 const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder's dynamodb-url, and in lambda.env and sam.json.";
 
-/// Whether a call is for this store: by the port that it listens on, and a name that only this machine or its containers have for it.
+/// Whether a call is for this store: by the port that it listens on, and a name that only this
+/// machine or its containers have for it.
 fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
     let Some((name, port)) = door::host(&parts.headers) else { return false };
     let named = || match door::address(name) {
@@ -102,19 +142,27 @@ operations! {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> dynoxide::Result<T> {
-    serde_json::from_slice(body).map_err(|error| DynoxideError::SerializationException(error.to_string()))
+    serde_json::from_slice(body)
+        .map_err(|error| DynoxideError::SerializationException(error.to_string()))
 }
 
 fn written(reply: &impl Serialize) -> dynoxide::Result<String> {
-    serde_json::to_string(reply).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+    serde_json::to_string(reply)
+        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
 fn refuse(status: StatusCode, code: &str, sentence: &str) -> Response {
-    reply_with(status, json!({ "__type": format!("com.amazon.coral.service#{code}"), "message": sentence }).to_string())
+    reply_with(
+        status,
+        json!({ "__type": format!("com.amazon.coral.service#{code}"), "message": sentence })
+            .to_string(),
+    )
 }
 
 fn reply_with(status: StatusCode, body: String) -> Response {
-    let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/x-amz-json-1.0");
+    let response = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/x-amz-json-1.0");
     let response = response.header("x-amzn-requestid", Uuid::new_v4().to_string());
     response.body(Body::from(body)).unwrap_or_default()
 }

@@ -20,7 +20,9 @@ pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Person {
     async fn deletes(&self, body: Value) -> Answer {
-        self.api.send(Method::DELETE, "/api/user/", &[("authorization", &self.bearer())], Some(body)).await
+        self.api
+            .send(Method::DELETE, "/api/user/", &[("authorization", &self.bearer())], Some(body))
+            .await
     }
 
     async fn is_deleted(&self) {
@@ -35,18 +37,26 @@ impl Person {
 /// Erases what there is to erase: how many accounts were looked at, and how many are gone.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
-    let Erased { accounts, gone, .. } = app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap();
+    let Erased { accounts, gone, .. } =
+        app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap();
     (accounts, gone)
 }
 
 async fn with_an_address(api: &Api) -> (Person, String) {
     let email = format!("{}@Example.com", unique("Ann"));
-    (api.somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" })).await, email)
+    (
+        api.somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" }))
+            .await,
+        email,
+    )
 }
 
 /// What a refused log-in says.
 async fn refused(api: &Api, name: &str) -> Value {
-    let mut refused = api.log_in(json!({ "username": name, "password": "secret123" })).await.expect(401, "invalid_credentials");
+    let mut refused = api
+        .log_in(json!({ "username": name, "password": "secret123" }))
+        .await
+        .expect(401, "invalid_credentials");
     refused["request_id"].take();
     refused
 }
@@ -78,9 +88,16 @@ async fn a_deleted_account_is_dead_at_once_and_says_nothing_of_its_owner() {
     }
 
     let account = api.account(&ann).await;
-    assert_eq!((account.active, account.auth_epoch, account.email, account.key), (false, 2, None, None));
+    assert_eq!(
+        (account.active, account.auth_epoch, account.email, account.key),
+        (false, 2, None, None)
+    );
     PasswordHash::new(&account.password).unwrap();
-    let users = api.items(&ann.id).await["UsersTable"].iter().map(Value::to_string).collect::<String>().to_lowercase();
+    let users = api.items(&ann.id).await["UsersTable"]
+        .iter()
+        .map(Value::to_string)
+        .collect::<String>()
+        .to_lowercase();
     for personal in [&email.to_lowercase(), &hash] {
         assert!(!users.contains(personal), "{personal} in {users}");
     }
@@ -91,19 +108,30 @@ async fn only_the_password_deletes() {
     let api = Api::start().await;
     let ((ann, _), ben) = (with_an_address(&api).await, api.person("ben").await);
     let before = api.items(&ann.id).await["UsersTable"].clone();
-    for wrong in ["secret12", "SECRET123", " secret123", &"x".repeat(300), &api.account(&ann).await.password] {
+    for wrong in
+        ["secret12", "SECRET123", " secret123", &"x".repeat(300), &api.account(&ann).await.password]
+    {
         ann.deletes(json!({ "password": wrong })).await.expect(403, "wrong_password");
     }
-    for missing in [json!({}), json!({ "password": "" }), json!({ "password": null }), json!({ "password": 5 })] {
+    for missing in [
+        json!({}),
+        json!({ "password": "" }),
+        json!({ "password": null }),
+        json!({ "password": 5 }),
+    ] {
         let refused = ann.deletes(missing).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["password"].is_array(), "{refused}");
     }
     let bearer = ann.bearer();
     for body in ["", "[]", "{", "\"secret123\""] {
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-        api.raw(Method::DELETE, "/api/user/", &headers, body.into()).await.expect(400, "malformed_request");
+        api.raw(Method::DELETE, "/api/user/", &headers, body.into())
+            .await
+            .expect(400, "malformed_request");
     }
-    ben.deletes(json!({ "password": "wrong-password", "id": ann.id, "username": ann.name })).await.expect(403, "wrong_password");
+    ben.deletes(json!({ "password": "wrong-password", "id": ann.id, "username": ann.name }))
+        .await
+        .expect(403, "wrong_password");
     assert_eq!(api.items(&ann.id).await["UsersTable"], before);
     ann.profile().await.is(200);
     ann.log_in().await.is(200);
@@ -129,7 +157,8 @@ async fn an_address_is_free_at_once_and_a_name_after_a_day() {
     let (ann, email) = with_an_address(&api).await;
     let registration = json!({ "username": ann.name, "password": "another-secret" });
     ann.is_deleted().await;
-    api.somebody(json!({ "username": unique("ben"), "email": email, "password": "secret123" })).await;
+    api.somebody(json!({ "username": unique("ben"), "email": email, "password": "secret123" }))
+        .await;
 
     assert_eq!(erase(&api).await, (1, 0));
     api.register(registration.clone()).await.expect(409, "username_taken");
@@ -146,7 +175,14 @@ async fn an_address_is_free_at_once_and_a_name_after_a_day() {
 async fn a_registration_under_its_key_comes_not_back_to_a_deleted_account() {
     let api = Api::start().await;
     let registration = json!({ "username": unique("ann"), "password": "secret123" });
-    let register = || api.send(Method::POST, "/api/register/", &[("idempotency-key", "k1")], Some(registration.clone()));
+    let register = || {
+        api.send(
+            Method::POST,
+            "/api/register/",
+            &[("idempotency-key", "k1")],
+            Some(registration.clone()),
+        )
+    };
     let ann = Person::of(&api, &registration, &register().await.is(201));
     ann.is_deleted().await;
     register().await.expect(409, "username_taken");
@@ -159,7 +195,10 @@ async fn a_new_account_of_the_name_sees_nothing_of_the_old_one() {
     for message in ["one", "two"] {
         ann.chat(message).await.is(200);
     }
-    let (history, ledger) = (ann.history("?limit=1").await.next_page().unwrap(), ann.get("/api/user/ledger/?limit=1").await.next_page().unwrap());
+    let (history, ledger) = (
+        ann.history("?limit=1").await.next_page().unwrap(),
+        ann.get("/api/user/ledger/?limit=1").await.next_page().unwrap(),
+    );
     ann.agrees().await;
     ann.is_deleted().await;
     ann.agrees().await;
@@ -180,29 +219,47 @@ async fn a_new_account_of_the_name_sees_nothing_of_the_old_one() {
         ann.using(token).profile().await.expect(401, "invalid_token");
     }
     api.refresh(&ann.refresh).await.expect(401, "invalid_token");
-    api.log_in(json!({ "username": ann.name, "password": ann.password })).await.expect(401, "invalid_credentials");
+    api.log_in(json!({ "username": ann.name, "password": ann.password }))
+        .await
+        .expect(401, "invalid_credentials");
     let items = api.items("").await;
-    let kept: Vec<_> = items["LedgerTable"].iter().filter(|row| row["user_id"] == ann.id.as_str()).collect();
+    let kept: Vec<_> =
+        items["LedgerTable"].iter().filter(|row| row["user_id"] == ann.id.as_str()).collect();
     assert_eq!(kept.len(), 3, "the ledger stays: {kept:?}");
-    assert!(!items["UsersTable"].iter().chain(&items["ChatsTable"]).any(|item| item.to_string().contains(&ann.id)), "{items:?}");
+    assert!(
+        !items["UsersTable"]
+            .iter()
+            .chain(&items["ChatsTable"])
+            .any(|item| item.to_string().contains(&ann.id)),
+        "{items:?}"
+    );
     new.agrees().await;
 }
 
 /// Writes so many items of somebody's into the table of chats, behind the API's back.
 async fn has_chats(ann: &Person, count: usize) {
     let put = |index: usize| {
-        let item = PutRequest::builder().item("user_id", AttributeValue::S(ann.id.clone())).item("chat_id", AttributeValue::S(format!("{index:08}")));
-        WriteRequest::builder().put_request(item.item("message", AttributeValue::S("x".repeat(1500))).build().unwrap()).build()
+        let item = PutRequest::builder()
+            .item("user_id", AttributeValue::S(ann.id.clone()))
+            .item("chat_id", AttributeValue::S(format!("{index:08}")));
+        WriteRequest::builder()
+            .put_request(item.item("message", AttributeValue::S("x".repeat(1500))).build().unwrap())
+            .build()
     };
     let puts: Vec<_> = (0..count).map(put).collect();
     for some in puts.chunks(25) {
-        let batch = dynamo::client(&ann.api.dynamodb).batch_write_item().request_items("ChatsTable", some.to_vec());
+        let batch = dynamo::client(&ann.api.dynamodb)
+            .batch_write_item()
+            .request_items("ChatsTable", some.to_vec());
         assert!(batch.send().await.unwrap().unprocessed_items.is_none_or(|left| left.is_empty()));
     }
 }
 
 async fn items_of(api: &Api, person: &Person) -> usize {
-    api.items("").await["ChatsTable"].iter().filter(|item| item["user_id"] == person.id.as_str()).count()
+    api.items("").await["ChatsTable"]
+        .iter()
+        .filter(|item| item["user_id"] == person.id.as_str())
+        .count()
 }
 
 #[tokio::test]
@@ -218,13 +275,18 @@ async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() 
     assert_eq!(items_of(&api, &ann).await, 1203, "no time, no work");
     let mut gone = 0;
     for time in [1, 2, 3] {
-        gone += app.store.erase(app.clock.seconds(), Duration::from_millis(time)).await.unwrap().items;
+        gone +=
+            app.store.erase(app.clock.seconds(), Duration::from_millis(time)).await.unwrap().items;
     }
     // The chats, and a session.
     assert!(items_of(&api, &ann).await + gone >= 1203);
     gone += app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap().items;
     assert_eq!(gone, 1204);
-    assert_eq!((items_of(&api, &ann).await, items_of(&api, &ben).await), (0, 2), "the chat of somebody else, and its conversation");
+    assert_eq!(
+        (items_of(&api, &ann).await, items_of(&api, &ben).await),
+        (0, 2),
+        "the chat of somebody else, and its conversation"
+    );
     assert_eq!(erase(&api).await, (0, 0));
 }
 
@@ -233,7 +295,8 @@ async fn api_keys_end_with_their_account() {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let made = join_all((0..50).map(|_| ann.makes_a_key("a program"))).await;
-    let ids: HashSet<String> = made.into_iter().map(|made| made.is(201)["id"].as_str().unwrap().to_owned()).collect();
+    let ids: HashSet<String> =
+        made.into_iter().map(|made| made.is(201)["id"].as_str().unwrap().to_owned()).collect();
     let kept = ben.makes_a_key("a program").await.is(201);
     ann.is_deleted().await;
     ann.makes_a_key("too late").await.expect(401, "invalid_token");
@@ -242,7 +305,9 @@ async fn api_keys_end_with_their_account() {
     for id in &ids {
         assert_eq!(api.store().api_key(id).await, Ok(None));
     }
-    assert!(!api.items("").await["TokensTable"].iter().any(|item| item["user_id"] == ann.id.as_str()));
+    assert!(
+        !api.items("").await["TokensTable"].iter().any(|item| item["user_id"] == ann.id.as_str())
+    );
     assert_eq!(ben.api_keys().await[0]["id"], kept["id"]);
 }
 
@@ -257,7 +322,8 @@ async fn erasings_at_once_erase_once() {
     join_all((0..4).map(|_| erase(&api))).await;
     assert!(api.items("").await["ChatsTable"].is_empty());
     api.server().clock.advance(DAY);
-    let gone: usize = join_all((0..4).map(|_| erase(&api))).await.iter().map(|(_, gone)| gone).sum();
+    let gone: usize =
+        join_all((0..4).map(|_| erase(&api))).await.iter().map(|(_, gone)| gone).sum();
     assert_eq!(gone, people.len());
     assert!(api.items("").await["UsersTable"].is_empty(), "nobody came back as a ghost");
 }
@@ -293,32 +359,52 @@ async fn a_chat_under_way_settles_or_is_given_back_before_the_account_is_gone() 
     assert_eq!(api.account(&ben).await.tokens.get(), GRANT);
     dies.abort();
     assert_eq!(erase(&api).await, (1, 1));
-    let ids: HashSet<_> = api.items("").await["LedgerTable"].iter().map(|row| row["user_id"].as_str().unwrap().to_owned()).collect();
+    let ids: HashSet<_> = api.items("").await["LedgerTable"]
+        .iter()
+        .map(|row| row["user_id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(ids, HashSet::from([ann.id, ben.id]));
 }
 
 #[tokio::test]
-async fn who_changes_the_address_meanwhile_is_deleted_with_the_new_one_and_who_ends_the_sessions_is_not() {
+async fn who_changes_the_address_meanwhile_is_deleted_with_the_new_one_and_who_ends_the_sessions_is_not()
+ {
     let api = Api::own(&[]).await;
     let (ann, email) = with_an_address(&api).await;
     let (store, hash) = (api.store(), auth::password::none().unwrap());
     let (seen, caller) = api.caller(&ann).await;
     let other = format!("{}@example.com", unique("ann"));
     api.set(&ann, "email", AttributeValue::S(other.clone())).await;
-    let claim = dynamo::client(&api.dynamodb).put_item().table_name("UsersTable").item("pk", AttributeValue::S(format!("email:{other}")));
+    let claim = dynamo::client(&api.dynamodb)
+        .put_item()
+        .table_name("UsersTable")
+        .item("pk", AttributeValue::S(format!("email:{other}")));
     claim.item("id", AttributeValue::S(ann.id.clone())).send().await.unwrap();
 
     let mut stale = caller.clone();
     stale.auth_epoch = 0;
-    assert_eq!(store.delete_account(&stale, &Account { auth_epoch: 0, ..seen.clone() }, &hash, 1).await, Err(Error::InvalidToken));
+    assert_eq!(
+        store.delete_account(&stale, &Account { auth_epoch: 0, ..seen.clone() }, &hash, 1).await,
+        Err(Error::InvalidToken)
+    );
     let (_, ended) = api.caller(&ann).await;
     store.end(&ended, Ending::One { session: &ended.session, ends: u64::MAX }, 1).await.unwrap();
-    assert_eq!(store.delete_account(&ended, &seen, &hash, 1).await, Err(Error::InvalidToken), "ended since it was read");
+    assert_eq!(
+        store.delete_account(&ended, &seen, &hash, 1).await,
+        Err(Error::InvalidToken),
+        "ended since it was read"
+    );
     ann.profile().await.is(200);
     store.delete_account(&caller, &seen, &hash, 1).await.unwrap();
-    let claims: Vec<String> = api.items("").await["UsersTable"].iter().map(|item| item["pk"].as_str().unwrap().to_owned()).collect();
+    let claims: Vec<String> = api.items("").await["UsersTable"]
+        .iter()
+        .map(|item| item["pk"].as_str().unwrap().to_owned())
+        .collect();
     assert!(!claims.contains(&format!("email:{other}")), "{claims:?}");
-    assert!(claims.contains(&format!("email:{}", email.to_lowercase())), "what isn't the account's address is left alone: {claims:?}");
+    assert!(
+        claims.contains(&format!("email:{}", email.to_lowercase())),
+        "what isn't the account's address is left alone: {claims:?}"
+    );
     store.delete_account(&caller, &seen, &hash, 1).await.unwrap();
     assert_eq!(api.account(&ann).await.auth_epoch, 2, "deleted again, it stays so");
 }
@@ -336,5 +422,7 @@ async fn a_deleted_account_is_given_nothing() {
 fn an_erasing_ends_before_its_function_does() {
     let template = Template::load().unwrap();
     let function = template.functions.iter().find(|function| function.name == "erase").unwrap();
-    assert!(functions::erase::TIME + 2 * shared::aws::OPERATION < Duration::from_secs(function.timeout));
+    assert!(
+        functions::erase::TIME + 2 * shared::aws::OPERATION < Duration::from_secs(function.timeout)
+    );
 }

@@ -39,12 +39,22 @@ impl Intercept for Forgetful {
 }
 
 fn forgetful(api: &Api) -> Store {
-    api.store_over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder().interceptor(Forgetful))
+    api.store_over(
+        aws_sdk_dynamodb::Config::from(&shared::aws::emulated())
+            .to_builder()
+            .interceptor(Forgetful),
+    )
 }
 
 async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
     let reason = Reason::parse("a correction").unwrap();
-    Adjustment::new(&api.account(person).await, Change::new(amount).unwrap(), reason, "manage", &Clock::default())
+    Adjustment::new(
+        &api.account(person).await,
+        Change::new(amount).unwrap(),
+        reason,
+        "manage",
+        &Clock::default(),
+    )
 }
 
 /// What the account holds in numbers: tokens, granted, spent.
@@ -65,16 +75,30 @@ async fn an_adjustment_moves_the_balance_and_what_was_granted_and_leaves_a_row_o
     assert_eq!(ann.balance().await, 0);
 
     let this_month = month(Clock::default().millis());
-    let trail = dynamo::client(&api.dynamodb).query().table_name("LedgerTable").index_name("trail").key_condition_expression("trail = :month");
-    let trail = trail.expression_attribute_values(":month", AttributeValue::S(this_month)).into_paginator().items().send();
+    let trail = dynamo::client(&api.dynamodb)
+        .query()
+        .table_name("LedgerTable")
+        .index_name("trail")
+        .key_condition_expression("trail = :month");
+    let trail = trail
+        .expression_attribute_values(":month", AttributeValue::S(this_month))
+        .into_paginator()
+        .items()
+        .send();
     let trail: Vec<_> = trail.collect::<Result<Vec<_>, _>>().await.unwrap();
     let own = trail.iter().filter(|row| row["user_id"].as_s() == Ok(&ann.id));
-    let own: Vec<_> = own.map(|row| ["amount", "kind", "reason", "actor"].map(|field| row[field].clone())).collect();
+    let own: Vec<_> = own
+        .map(|row| ["amount", "kind", "reason", "actor"].map(|field| row[field].clone()))
+        .collect();
     let row = |amount: &str, reason: &str| {
         let text = |text: &str| AttributeValue::S(text.into());
         [AttributeValue::N(amount.into()), text("adjustment"), text(reason), text("manage")]
     };
-    assert_eq!(own, [row("500", "for the outage"), row("-4400", "a mistake")], "grants and chats are not on the trail");
+    assert_eq!(
+        own,
+        [row("500", "for the outage"), row("-4400", "a mistake")],
+        "grants and chats are not on the trail"
+    );
 }
 
 #[tokio::test]
@@ -90,7 +114,13 @@ async fn an_adjustment_that_is_sent_again_acts_once() {
                 assert_eq!(numbers(&api, &ann).await, [left, left, 0]);
             }
         }
-        assert_eq!(api.items(&ann.id).await["LedgerTable"].iter().filter(|row| row["user_id"] == ann.id.as_str()).count(), 3);
+        assert_eq!(
+            api.items(&ann.id).await["LedgerTable"]
+                .iter()
+                .filter(|row| row["user_id"] == ann.id.as_str())
+                .count(),
+            3
+        );
     }
 }
 
@@ -119,7 +149,11 @@ async fn what_is_not_there_can_not_be_taken_and_changes_nothing() {
     let max = i64::try_from(Tokens::MAX.get()).unwrap();
     let grant = Tokens::new(GRANT).unwrap();
     for amount in [-4001, -max] {
-        assert_eq!(api.adjust(&ann, amount, "too much").await, Adjusted::TooLittle(grant), "{amount}");
+        assert_eq!(
+            api.adjust(&ann, amount, "too much").await,
+            Adjusted::TooLittle(grant),
+            "{amount}"
+        );
     }
     for amount in [max - 3999, max] {
         assert_eq!(api.adjust(&ann, amount, "too much").await, Adjusted::TooMuch, "{amount}");
@@ -137,7 +171,10 @@ async fn tokens_of_expired_reservations_can_be_taken_and_held_ones_can_not() {
     let ann = api.person("ann").await;
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT - 2 * PRICE).await;
-    assert_eq!(api.adjust(&ann, -4000, "everything").await, Adjusted::TooLittle(Tokens::new(GRANT - PRICE).unwrap()));
+    assert_eq!(
+        api.adjust(&ann, -4000, "everything").await,
+        Adjusted::TooLittle(Tokens::new(GRANT - PRICE).unwrap())
+    );
     assert_eq!(api.adjust(&ann, -3900, "what is free").await, Adjusted::Applied);
     assert_eq!(numbers(&api, &ann).await, [0, PRICE, 0]);
     assert_eq!(api.account(&ann).await.reservations.keys().collect::<Vec<_>>(), ["running"]);
@@ -160,7 +197,9 @@ async fn adjustments_and_chats_at_once_lose_no_token() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chats = join_all((0..12).map(|_| ann.chat("hi")));
-    let adjustments = join_all([70, -30, 70, -30, 70, -30].map(|amount| api.adjust(&ann, amount, "back and forth")));
+    let adjustments = join_all(
+        [70, -30, 70, -30, 70, -30].map(|amount| api.adjust(&ann, amount, "back and forth")),
+    );
     let (chats, adjustments) = tokio::join!(chats, adjustments);
     chats.into_iter().for_each(|chat| drop(chat.is(200)));
     assert!(adjustments.iter().all(|done| *done == Adjusted::Applied), "{adjustments:?}");
@@ -176,7 +215,10 @@ async fn thousands_of_refused_adjustments_leave_no_more_than_one_does() {
     let refuses = async || {
         let (change, reason) = (Change::new(-100_000).unwrap(), Reason::parse("too much").unwrap());
         let adjustment = Adjustment::new(&account, change, reason, "manage", &api.server().clock);
-        assert_eq!(store.adjust(&adjustment, now).await, Ok(Adjusted::TooLittle(Tokens::new(GRANT).unwrap())));
+        assert_eq!(
+            store.adjust(&adjustment, now).await,
+            Ok(Adjusted::TooLittle(Tokens::new(GRANT).unwrap()))
+        );
     };
     let size = async || api.items(&ann.id).await["UsersTable"][0].to_string().len();
     refuses().await;

@@ -39,14 +39,25 @@ impl Person {
     }
 
     async fn adjusts(&self, user: &Person, amount: i64, reason: &str) -> Answer {
-        self.post(&format!("/api/admin/users/{}/adjustments/", user.id), json!({ "amount": amount, "reason": reason })).await
+        self.post(
+            &format!("/api/admin/users/{}/adjustments/", user.id),
+            json!({ "amount": amount, "reason": reason }),
+        )
+        .await
     }
 
     async fn adjusts_under(&self, key: &str, user: &Person, amount: i64) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let body = json!({ "amount": amount, "reason": "a correction" });
-        self.api.send(Method::POST, &format!("/api/admin/users/{}/adjustments", user.id), &headers, Some(body)).await
+        self.api
+            .send(
+                Method::POST,
+                &format!("/api/admin/users/{}/adjustments", user.id),
+                &headers,
+                Some(body),
+            )
+            .await
     }
 
     /// The items of a list, page by page, and how many pages that were.
@@ -77,12 +88,21 @@ impl Person {
     }
 
     async fn deletes_the_account(&self) -> Answer {
-        self.api.send(Method::DELETE, "/api/user/", &[("authorization", &self.bearer())], Some(json!({ "password": self.password }))).await
+        self.api
+            .send(
+                Method::DELETE,
+                "/api/user/",
+                &[("authorization", &self.bearer())],
+                Some(json!({ "password": self.password })),
+            )
+            .await
     }
 }
 
 fn texts(list: &[Value], field: &str) -> Vec<String> {
-    list.iter().map(|item| item[field].as_str().unwrap_or_else(|| panic!("{field} of {item}")).to_owned()).collect()
+    list.iter()
+        .map(|item| item[field].as_str().unwrap_or_else(|| panic!("{field} of {item}")).to_owned())
+        .collect()
 }
 
 /// A function of a server over a lane of the wire.
@@ -90,18 +110,28 @@ fn over(api: &Api, function: &str, lane: &Lane) -> App {
     let warm = &api.server().apps[function];
     let mut config = (*warm.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(&lane.url);
-    let store = Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
+    let store =
+        Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
     App { store, ..warm.clone() }
 }
 
 /// What a function answers that has so many milliseconds.
-async fn answer(app: &App, function: &str, path: &str, person: &Person, millis: u64) -> (u16, Body) {
+async fn answer(
+    app: &App,
+    function: &str,
+    path: &str,
+    person: &Person,
+    millis: u64,
+) -> (u16, Body) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let mut event: Value = serde_json::from_str(&event(path, &[("authorization", &person.bearer())], &Value::Null)).unwrap();
+    let mut event: Value =
+        serde_json::from_str(&event(path, &[("authorization", &person.bearer())], &Value::Null))
+            .unwrap();
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         event["queryStringParameters"][name] = value.into();
     }
-    let request = local::gateway::request(&event.to_string(), function, app.clock.millis() + millis).unwrap();
+    let request =
+        local::gateway::request(&event.to_string(), function, app.clock.millis() + millis).unwrap();
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == function).unwrap().handle;
     let (parts, body) = http::answer(ROUTES, handle, app.clone(), request).await.into_parts();
     (parts.status.as_u16(), body)
@@ -123,12 +153,20 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
                 name: person.name.clone(),
                 ..Chat::default()
             };
-            let put = PutRequest::builder().set_item(Some(serde_dynamo::to_item(chat).unwrap())).build().unwrap();
+            let put = PutRequest::builder()
+                .set_item(Some(serde_dynamo::to_item(chat).unwrap()))
+                .build()
+                .unwrap();
             WriteRequest::builder().put_request(put).build()
         })
         .collect();
     for some in chats.chunks(20) {
-        dynamo::client(&api.dynamodb).batch_write_item().request_items("ChatsTable", some.to_vec()).send().await.unwrap();
+        dynamo::client(&api.dynamodb)
+            .batch_write_item()
+            .request_items("ChatsTable", some.to_vec())
+            .send()
+            .await
+            .unwrap();
     }
 }
 
@@ -136,7 +174,9 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
 async fn at_noon() -> Api {
     let api = Api::own(&[]).await;
     let now = api.server().clock.millis();
-    api.server().clock.advance(Duration::from_millis(Day::of(now).after(1).begins() + 12 * 3_600_000 - now));
+    api.server()
+        .clock
+        .advance(Duration::from_millis(Day::of(now).after(1).begins() + 12 * 3_600_000 - now));
     api
 }
 
@@ -150,14 +190,21 @@ async fn users_are_listed_newest_first_page_by_page() {
     }
     let (all, pages) = root.every("users", "").await;
     assert_eq!(pages, 1);
-    assert_eq!(texts(&all, "id"), people.iter().rev().map(|person| person.id.clone()).collect::<Vec<_>>());
+    assert_eq!(
+        texts(&all, "id"),
+        people.iter().rev().map(|person| person.id.clone()).collect::<Vec<_>>()
+    );
     let of_root = root.profile().await.is(200);
     let expected = json!({
         "id": root.id, "username": root.name, "email": null, "role": "admin", "is_staff": true, "active": true, "date_joined": of_root["date_joined"],
     });
     assert_eq!(all[7], expected);
     for (limit, pages) in [(1, 8), (3, 3), (7, 2), (8, 1), (100, 1)] {
-        assert_eq!(root.every("users", &format!("?limit={limit}")).await, (all.clone(), pages), "{limit}");
+        assert_eq!(
+            root.every("users", &format!("?limit={limit}")).await,
+            (all.clone(), pages),
+            "{limit}"
+        );
     }
     // Who comes meanwhile moves no page.
     let first = root.admin("users?limit=3").await.next_page().unwrap();
@@ -197,22 +244,28 @@ async fn what_a_page_costs_does_not_grow_with_what_there_is() {
             ("admin_chats", "/api/admin/chats?limit=5"),
         ] {
             let lane = proxy.lane();
-            let (status, body) = answer(&over(&api, function, &lane), function, path, &root, 10_000).await;
+            let (status, body) =
+                answer(&over(&api, function, &lane), function, path, &root, 10_000).await;
             let page: Value = serde_json::from_str(&body.text().await).unwrap();
             assert_eq!((status, page.as_array().unwrap().len()), (200, 5), "{path}: {page}");
             costs.push(lane.calls().len());
         }
     }
     assert_eq!(costs[..3], costs[3..]);
-    assert_eq!(costs[..3], [5, 6, 18], "the account, the shards, and the items that an index doesn't hold");
+    assert_eq!(
+        costs[..3],
+        [5, 6, 18],
+        "the account, the shards, and the items that an index doesn't hold"
+    );
 }
 
 #[tokio::test]
 async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let somebody =
-        async |name: &str, email: Option<&str>| api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await.id;
+    let somebody = async |name: &str, email: Option<&str>| {
+        api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await.id
+    };
     let anna = somebody("Anna", Some("anna@example.com")).await;
     let andrew = somebody("andrew", Some("zoe@example.com")).await;
     let ann = somebody("ANN", None).await;
@@ -220,7 +273,11 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
     somebody("ben", Some("ben@example.com")).await;
 
     let search = async |q: &str| texts(&root.every("users", &format!("?q={q}")).await.0, "id");
-    assert_eq!(search("an").await, [&zed, &andrew, &ann, &anna].map(Clone::clone), "by the label, each once");
+    assert_eq!(
+        search("an").await,
+        [&zed, &andrew, &ann, &anna].map(Clone::clone),
+        "by the label, each once"
+    );
     assert_eq!(search("AN").await, search("an").await);
     assert_eq!(search("ann").await, [ann.clone(), anna.clone()]);
     assert_eq!(search("anna%40").await, [anna.as_str()]);
@@ -232,7 +289,10 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
     root.admin(&format!("users?q={}", "x".repeat(255))).await.expect(400, "invalid_fields");
     // Each once in all, but for who is found by name and address on two pages.
     let (found, pages) = root.every("users", "?q=an&limit=1").await;
-    assert_eq!((texts(&found, "id").into_iter().collect::<BTreeSet<_>>(), pages), (BTreeSet::from([zed, andrew, ann, anna]), 5));
+    assert_eq!(
+        (texts(&found, "id").into_iter().collect::<BTreeSet<_>>(), pages),
+        (BTreeSet::from([zed, andrew, ann, anna]), 5)
+    );
     let own = search(&root.name).await;
     assert_eq!(own, [root.id.as_str()]);
 }
@@ -241,7 +301,9 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
 async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let ann = api.somebody(json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" })).await;
+    let ann = api
+        .somebody(json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" }))
+        .await;
     let there = ann.elsewhere("a phone").await;
     ann.chat("hi").await.is(200);
     ann.makes_a_key("a program").await.is(201);
@@ -251,16 +313,28 @@ async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
     let seen = root.sees(&ann).await;
     let mut expected = ann.profile().await.is(200);
     let left = GRANT - 2 * PRICE;
-    let held =
-        |id: &str, expires: &str, expired: bool| json!({ "id": id, "cost": PRICE, "chat_id": "a-chat", "expires": expires, "expired": expired });
+    let held = |id: &str, expires: &str, expired: bool| json!({ "id": id, "cost": PRICE, "chat_id": "a-chat", "expires": expires, "expired": expired });
     let mut sessions = ann.sessions("").await.is(200);
-    sessions.as_array_mut().unwrap().iter_mut().for_each(|session| drop(session.as_object_mut().unwrap().remove("current")));
-    assert_eq!((sessions[0]["id"].as_str(), sessions[1]["id"].as_str()), (Some(there.session().as_str()), Some(ann.session().as_str())));
+    sessions
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .for_each(|session| drop(session.as_object_mut().unwrap().remove("current")));
+    assert_eq!(
+        (sessions[0]["id"].as_str(), sessions[1]["id"].as_str()),
+        (Some(there.session().as_str()), Some(ann.session().as_str()))
+    );
     for (field, value) in [
         ("active", json!(true)),
         ("granted", json!(GRANT)),
         ("spent", json!(PRICE)),
-        ("reservations", json!([held("crashed", "1970-01-01T00:00:01.000Z", true), held("running", "2106-02-07T06:28:15.000Z", false)])),
+        (
+            "reservations",
+            json!([
+                held("crashed", "1970-01-01T00:00:01.000Z", true),
+                held("running", "2106-02-07T06:28:15.000Z", false)
+            ]),
+        ),
         ("sessions", sessions),
         ("api_keys", json!(1)),
     ] {
@@ -279,14 +353,28 @@ async fn an_id_that_no_account_has_is_not_found() {
     let api = Api::own(&[]).await;
     let (root, gone) = (api.administrator("root").await, api.person("gone").await);
     gone.deletes_the_account().await.is(202);
-    for id in ["x", "manage", "00000000-0000-7000-8000-000000000000", "5a2f1c9e-0000-4000-8000-000000000000", &gone.id] {
+    for id in [
+        "x",
+        "manage",
+        "00000000-0000-7000-8000-000000000000",
+        "5a2f1c9e-0000-4000-8000-000000000000",
+        &gone.id,
+    ] {
         root.admin(&format!("users/{id}")).await.expect(404, "not_found");
         root.admin(&format!("users/{id}/ledger")).await.expect(404, "not_found");
-        root.patch(&format!("/api/admin/users/{id}"), json!({ "active": "odd" })).await.expect(404, "not_found");
-        root.post(&format!("/api/admin/users/{id}/adjustments"), json!({ "amount": 0 })).await.expect(404, "not_found");
+        root.patch(&format!("/api/admin/users/{id}"), json!({ "active": "odd" }))
+            .await
+            .expect(404, "not_found");
+        root.post(&format!("/api/admin/users/{id}/adjustments"), json!({ "amount": 0 }))
+            .await
+            .expect(404, "not_found");
     }
     assert_eq!(root.sees(&root).await["id"], root.id.as_str());
-    assert_eq!(root.every("users", "").await.0.len(), 1, "an account that was deleted is in no list");
+    assert_eq!(
+        root.every("users", "").await.0.len(),
+        1,
+        "an account that was deleted is in no list"
+    );
     assert_eq!(root.every("users", &format!("?q={}", gone.name)).await.0.len(), 0);
 }
 
@@ -296,11 +384,21 @@ async fn a_deactivated_user_is_out_at_once_and_comes_back_when_let_in_again() {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let key = ann.makes_a_key("a program").await.is(201);
     let program = ann.using(key["key"].as_str().unwrap());
-    let completion = async || program.post("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "hi" }] })).await;
+    let completion = async || {
+        program
+            .post(
+                "/v1/chat/completions",
+                json!({ "messages": [{ "role": "user", "content": "hi" }] }),
+            )
+            .await
+    };
     completion().await.is(200);
 
     let seen = root.changes(&ann, json!({ "active": false, "reason": " spam " })).await.is(200);
-    assert_eq!((&seen["active"], &seen["sessions"], &seen["tokens"]), (&json!(false), &json!([]), &json!(GRANT - PRICE)));
+    assert_eq!(
+        (&seen["active"], &seen["sessions"], &seen["tokens"]),
+        (&json!(false), &json!([]), &json!(GRANT - PRICE))
+    );
     ann.is_out().await;
     ann.log_in().await.expect(401, "invalid_credentials");
     completion().await.expect(401, "invalid_token");
@@ -311,10 +409,29 @@ async fn a_deactivated_user_is_out_at_once_and_comes_back_when_let_in_again() {
     ann.elsewhere("a test").await.is_in().await;
     completion().await.is(200);
     let trail = root.trail_of(&ann).await;
-    let acts: Vec<_> =
-        trail.iter().map(|act| (act["act"].as_str().unwrap(), act["reason"].as_str().unwrap(), act["actor"].as_str().unwrap())).collect();
+    let acts: Vec<_> = trail
+        .iter()
+        .map(|act| {
+            (
+                act["act"].as_str().unwrap(),
+                act["reason"].as_str().unwrap(),
+                act["actor"].as_str().unwrap(),
+            )
+        })
+        .collect();
     assert_eq!(acts, [("activation", "", root.id.as_str()), ("deactivation", "spam", &root.id)]);
-    assert_eq!(ann.elsewhere("a test").await.get("/api/user/ledger").await.is(200).as_array().unwrap().len(), 3, "a statement is of tokens alone");
+    assert_eq!(
+        ann.elsewhere("a test")
+            .await
+            .get("/api/user/ledger")
+            .await
+            .is(200)
+            .as_array()
+            .unwrap()
+            .len(),
+        3,
+        "a statement is of tokens alone"
+    );
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 
@@ -326,11 +443,21 @@ async fn a_change_of_role_ends_all_sessions_and_holds_at_once() {
     ann.is_out().await;
     let ann = ann.elsewhere("a test").await;
     assert_eq!(ann.sees(&root).await["role"], "admin");
-    assert_eq!(ann.changes(&root, json!({ "role": "user", "active": false, "reason": "gone" })).await.is(200)["is_staff"], false);
+    assert_eq!(
+        ann.changes(&root, json!({ "role": "user", "active": false, "reason": "gone" }))
+            .await
+            .is(200)["is_staff"],
+        false
+    );
     root.admin("users").await.expect(401, "invalid_token");
     let trail = ann.trail_of(&root).await;
-    assert_eq!(texts(&trail, "act").into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["deactivation".into(), "role".into()]));
-    assert!(trail.iter().all(|act| act["reason"] == "gone" && act["actor_name"] == ann.name.as_str() && act["username"] == root.name.as_str()));
+    assert_eq!(
+        texts(&trail, "act").into_iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from(["deactivation".into(), "role".into()])
+    );
+    assert!(trail.iter().all(|act| act["reason"] == "gone"
+        && act["actor_name"] == ann.name.as_str()
+        && act["username"] == root.name.as_str()));
     assert_eq!(trail.iter().find(|act| act["act"] == "role").unwrap()["role"], "user");
 }
 
@@ -338,10 +465,17 @@ async fn a_change_of_role_ends_all_sessions_and_holds_at_once() {
 async fn administrators_neither_deactivate_nor_demote_themselves() {
     let api = Api::own(&[]).await;
     let (root, _) = (api.administrator("root").await, api.administrator("other").await);
-    for change in [json!({ "active": false }), json!({ "role": "user" }), json!({ "active": false, "role": "admin" })] {
+    for change in [
+        json!({ "active": false }),
+        json!({ "role": "user" }),
+        json!({ "active": false, "role": "admin" }),
+    ] {
         root.changes(&root, change).await.expect(409, "own_standing");
     }
-    assert_eq!(root.changes(&root, json!({ "active": true, "role": "admin" })).await.is(200)["is_staff"], true);
+    assert_eq!(
+        root.changes(&root, json!({ "active": true, "role": "admin" })).await.is(200)["is_staff"],
+        true
+    );
     root.is_in().await;
     assert_eq!(root.trail_of(&root).await, [Value::Null; 0]);
 }
@@ -351,7 +485,11 @@ async fn what_changes_nothing_writes_nothing_and_what_can_not_be_is_refused() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let before = api.items("").await;
-    for same in [json!({ "active": true }), json!({ "role": "user" }), json!({ "active": true, "role": "user", "reason": "x" })] {
+    for same in [
+        json!({ "active": true }),
+        json!({ "role": "user" }),
+        json!({ "active": true, "role": "user", "reason": "x" }),
+    ] {
         assert_eq!(root.changes(&ann, same).await.is(200)["active"], true);
     }
     for (bad, field) in [
@@ -377,13 +515,21 @@ async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
     let api = Api::own(&[]).await;
     let (mut one, mut other) = (api.administrator("one").await, api.administrator("other").await);
     for round in 0..50 {
-        let change = if round % 2 == 0 { json!({ "role": "user" }) } else { json!({ "active": false }) };
-        let (first, second) = tokio::join!(one.changes(&other, change.clone()), other.changes(&one, change));
+        let change =
+            if round % 2 == 0 { json!({ "role": "user" }) } else { json!({ "active": false }) };
+        let (first, second) =
+            tokio::join!(one.changes(&other, change.clone()), other.changes(&one, change));
         let [first, second] = [first, second].map(|answer| answer.status.as_u16());
         let left = [&one, &other].map(|person| api.account(person));
-        let left = join_all(left).await.iter().map(shared::user::Account::administers).collect::<Vec<_>>();
+        let left =
+            join_all(left).await.iter().map(shared::user::Account::administers).collect::<Vec<_>>();
         assert_eq!(left.iter().filter(|stays| **stays).count(), 1, "{round}: {first} {second}");
-        assert!(left[0] == (first == 200) && left[1] == (second == 200) && [401, 403].contains(&first.max(second)), "{round}: {first} {second}");
+        assert!(
+            left[0] == (first == 200)
+                && left[1] == (second == 200)
+                && [401, 403].contains(&first.max(second)),
+            "{round}: {first} {second}"
+        );
         let (winner, loser) = if left[0] { (&one, &other) } else { (&other, &one) };
         winner.changes(loser, json!({ "active": true, "role": "admin" })).await.is(200);
         let again = loser.elsewhere("a test").await;
@@ -425,14 +571,32 @@ async fn an_administrator_that_a_command_makes_is_noted_at_once() {
     let api = Api::own(&[]).await;
     let (name, clock) = (Username::parse(&unique("root")).unwrap(), Clock::default());
     let grant = Tokens::ZERO;
-    let new = NewAccount { name, email: None, password: "none".into(), key: None, role: Role::Admin, grant, reason: "administrator created" };
+    let new = NewAccount {
+        name,
+        email: None,
+        password: "none".into(),
+        key: None,
+        role: Role::Admin,
+        grant,
+        reason: "administrator created",
+    };
     let account = new.open(&clock);
     assert!(matches!(api.store().register(&new, &account, None, None).await, Ok(Registered::New)));
-    let noted = async || api.items("").await["UsersTable"].iter().find(|item| item["pk"] == "admins").cloned().unwrap()["ids"].clone();
+    let noted = async || {
+        api.items("").await["UsersTable"]
+            .iter()
+            .find(|item| item["pk"] == "admins")
+            .cloned()
+            .unwrap()["ids"]
+            .clone()
+    };
     assert_eq!(noted().await, json!([account.id]));
     let (root, ann) = (api.administrator("other").await, api.person("ann").await);
     root.changes(&ann, json!({ "role": "admin" })).await.is(200);
-    assert_eq!(noted().await.as_array().unwrap().iter().collect::<HashSet<_>>(), HashSet::from([&json!(account.id), &json!(ann.id)]));
+    assert_eq!(
+        noted().await.as_array().unwrap().iter().collect::<HashSet<_>>(),
+        HashSet::from([&json!(account.id), &json!(ann.id)])
+    );
     root.changes(&ann, json!({ "active": false })).await.is(200);
     assert_eq!(noted().await, json!([account.id]));
 }
@@ -444,9 +608,13 @@ async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
     ann.chat("hi").await.is(200);
     let given = root.adjusts(&ann, 500, " for the outage ").await.is(201);
     let left = GRANT - PRICE + 500;
-    let fields = ["amount", "id", "reason", "remaining_tokens", "timestamp", "tokens", "tokens_left"];
+    let fields =
+        ["amount", "id", "reason", "remaining_tokens", "timestamp", "tokens", "tokens_left"];
     assert_eq!(given.as_object().unwrap().keys().collect::<Vec<_>>(), fields);
-    assert_eq!((&given["amount"], &given["reason"], &given["tokens"]), (&json!(500), &json!("for the outage"), &json!(left)));
+    assert_eq!(
+        (&given["amount"], &given["reason"], &given["tokens"]),
+        (&json!(500), &json!("for the outage"), &json!(left))
+    );
     let taken = root.adjusts(&ann, -i64::try_from(left).unwrap(), "a mistake").await.is(201);
     assert_eq!(taken["tokens_left"], 0);
     assert_eq!(ann.balance().await, 0);
@@ -464,7 +632,13 @@ async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
     assert_eq!((&trail[2], &trail[0]["actor_name"]), (&expected, &Value::Null));
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 
-    let whole = root.post(&format!("/api/admin/users/{}/adjustments", ann.id), json!({ "amount": 5.0, "reason": "a whole number" })).await.is(201);
+    let whole = root
+        .post(
+            &format!("/api/admin/users/{}/adjustments", ann.id),
+            json!({ "amount": 5.0, "reason": "a whole number" }),
+        )
+        .await
+        .is(201);
     assert_eq!(whole["amount"].to_string(), "5");
 
     // Administrators may have tokens too.
@@ -517,7 +691,11 @@ async fn an_adjustment_under_a_key_happens_once() {
     root.adjusts_under("k1", &ann, 501).await.expect(422, "idempotency_key_reused");
     root.adjusts_under("k1", &ben, 500).await.expect(422, "idempotency_key_reused");
     root.adjusts_under("", &ben, 500).await.expect(400, "malformed_request");
-    assert_ne!(other.adjusts_under("k1", &ann, 500).await.is(201)["id"], first["id"], "a key is an administrator's own");
+    assert_ne!(
+        other.adjusts_under("k1", &ann, 500).await.is(201)["id"],
+        first["id"],
+        "a key is an administrator's own"
+    );
     // What was refused may be tried again.
     root.adjusts_under("k2", &ben, -4100).await.expect(409, "balance_too_low");
     api.adjust(&ben, 100, "more").await;
@@ -525,8 +703,14 @@ async fn an_adjustment_under_a_key_happens_once() {
 
     let cat = api.person("cat").await;
     let answers = join_all((0..12).map(|_| root.adjusts_under("k3", &cat, -3000))).await;
-    let ids: BTreeSet<String> = answers.into_iter().map(|answer| answer.is(201)["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!((ids.len(), cat.balance().await, ann.balance().await, ben.balance().await), (1, GRANT - 3000, GRANT + 1000, 0));
+    let ids: BTreeSet<String> = answers
+        .into_iter()
+        .map(|answer| answer.is(201)["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        (ids.len(), cat.balance().await, ann.balance().await, ben.balance().await),
+        (1, GRANT - 3000, GRANT + 1000, 0)
+    );
     assert_eq!(api.store().audit(&cat.name).await.unwrap().differences, []);
 }
 
@@ -545,15 +729,28 @@ async fn who_was_an_administrator_a_moment_ago_changes_nothing_any_more() {
         api.set(&root, attribute, value).await;
         let before = api.items("").await;
         for subject in [account.clone(), api.account(&root).await] {
-            let adjustment = Adjustment::new(&subject, Change::new(5).unwrap(), Reason::parse("x").unwrap(), "", &Clock::default()).by(&was);
+            let adjustment = Adjustment::new(
+                &subject,
+                Change::new(5).unwrap(),
+                Reason::parse("x").unwrap(),
+                "",
+                &Clock::default(),
+            )
+            .by(&was);
             assert_eq!(api.store().adjust(&adjustment, api.now()).await, Err(refusal.clone()));
         }
-        let change = shared::store::StandingChange { active: Some(false), role: None, reason: None };
-        assert_eq!(api.store().change_standing(&was, &account, &change, &Clock::default()).await.map(drop), Err(refusal));
+        let change =
+            shared::store::StandingChange { active: Some(false), role: None, reason: None };
+        assert_eq!(
+            api.store().change_standing(&was, &account, &change, &Clock::default()).await.map(drop),
+            Err(refusal)
+        );
         assert_eq!(api.items("").await, before);
-        for (attribute, value) in
-            [("role", AttributeValue::S("admin".into())), ("active", AttributeValue::Bool(true)), ("auth_epoch", AttributeValue::N("1".into()))]
-        {
+        for (attribute, value) in [
+            ("role", AttributeValue::S("admin".into())),
+            ("active", AttributeValue::Bool(true)),
+            ("auth_epoch", AttributeValue::N("1".into())),
+        ] {
             api.set(&root, attribute, value).await;
         }
     }
@@ -570,7 +767,10 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
     let own = ann.get("/api/user/ledger").await.is(200);
     let list = format!("users/{}/ledger", ann.id);
     let (mut rows, _) = root.every(&list, "").await;
-    assert_eq!(texts(&rows, "actor"), [&root.id, &ann.id, &root.id, &ann.id, &ann.id].map(Clone::clone));
+    assert_eq!(
+        texts(&rows, "actor"),
+        [&root.id, &ann.id, &root.id, &ann.id, &ann.id].map(Clone::clone)
+    );
     for limit in [1, 2, 4, 5] {
         assert_eq!(root.every(&list, &format!("?limit={limit}")).await.0, rows);
     }
@@ -583,9 +783,17 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     let csv = csv.is(200).as_str().unwrap().to_owned();
     let lines: Vec<&str> = csv.lines().collect();
-    let columns = csv_line(&["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance", "actor"]);
+    let columns =
+        csv_line(&["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance", "actor"]);
     assert_eq!((lines[0], lines.len()), (columns.trim_end(), 6));
-    assert!(lines[1].ends_with(csv_line(&["", "adjustment", "-50", "'=1+1", "", "4250", &root.id]).trim_start_matches('"').trim_end()), "{csv}");
+    assert!(
+        lines[1].ends_with(
+            csv_line(&["", "adjustment", "-50", "'=1+1", "", "4250", &root.id])
+                .trim_start_matches('"')
+                .trim_end()
+        ),
+        "{csv}"
+    );
     let of_ann = root.admin(&format!("{list}?limit=1")).await.next_page().unwrap();
     root.admin(&format!("users/{}/ledger{of_ann}", root.id)).await.expect(400, "invalid_cursor");
     root.get(&format!("/api/user/ledger{of_ann}")).await.expect(400, "invalid_cursor");
@@ -594,7 +802,8 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
 #[tokio::test]
 async fn the_chats_of_all_users_or_of_one_are_shown_newest_first() {
     let api = Api::own(&[]).await;
-    let (root, ann, ben) = (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
     let mut expected = Vec::new();
     for number in 0..5 {
         let who = if number % 2 == 0 { &ann } else { &ben };
@@ -607,11 +816,24 @@ async fn the_chats_of_all_users_or_of_one_are_shown_newest_first() {
     }
     assert_eq!(root.every("chats", "").await, (expected.clone(), 1));
     for (limit, pages) in [(1, 5), (2, 3), (5, 1)] {
-        assert_eq!(root.every("chats", &format!("?limit={limit}")).await, (expected.clone(), pages), "{limit}");
+        assert_eq!(
+            root.every("chats", &format!("?limit={limit}")).await,
+            (expected.clone(), pages),
+            "{limit}"
+        );
     }
-    let of = |who: &Person| expected.iter().filter(|chat| chat["user_id"] == who.id.as_str()).cloned().collect::<Vec<_>>();
+    let of = |who: &Person| {
+        expected
+            .iter()
+            .filter(|chat| chat["user_id"] == who.id.as_str())
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     for limit in [1, 2, 100] {
-        assert_eq!(root.every("chats", &format!("?user_id={}&limit={limit}", ben.id)).await.0, of(&ben));
+        assert_eq!(
+            root.every("chats", &format!("?user_id={}&limit={limit}", ben.id)).await.0,
+            of(&ben)
+        );
     }
     assert_eq!(root.every("chats", &format!("?user_id={}", root.id)).await.0, [Value::Null; 0]);
     root.admin("chats?user_id=ann").await.expect(400, "invalid_fields");
@@ -629,7 +851,11 @@ async fn a_page_of_long_chats_ends_at_about_a_megabyte() {
     with_chats(&api, &ann, 60, 60_000).await;
     for query in ["?limit=100", &format!("?limit=100&user_id={}", ann.id)] {
         let first = root.admin(&format!("chats{query}")).await;
-        assert!(first.body.to_string().len() < 1_200_000 && first.next_page().is_some(), "{}", first.body.to_string().len());
+        assert!(
+            first.body.to_string().len() < 1_200_000 && first.next_page().is_some(),
+            "{}",
+            first.body.to_string().len()
+        );
         let (all, pages) = root.every("chats", query).await;
         assert_eq!((texts(&all, "id").into_iter().collect::<BTreeSet<_>>().len(), pages), (60, 4));
         assert!(texts(&all, "id").is_sorted_by(|one, other| one > other));
@@ -644,8 +870,16 @@ async fn a_cursor_is_good_for_its_list_and_its_administrator() {
         root.adjusts(&other, amount, "x").await.is(201);
         root.chat("hi").await.is(200);
     }
-    let cursor =
-        async |path: &str| root.admin(path).await.next_page().unwrap_or_else(|| panic!("{path}")).split_once("cursor=").unwrap().1.to_owned();
+    let cursor = async |path: &str| {
+        root.admin(path)
+            .await
+            .next_page()
+            .unwrap_or_else(|| panic!("{path}"))
+            .split_once("cursor=")
+            .unwrap()
+            .1
+            .to_owned()
+    };
     let paths = ["users", "users?q=o", "chats", "trail"];
     let mut cursors = Vec::new();
     for path in ["users?limit=1", "users?limit=1&q=o", "chats?limit=1", "trail?limit=1"] {
@@ -664,7 +898,9 @@ async fn a_cursor_is_good_for_its_list_and_its_administrator() {
             }
             other.admin(&format!("{path}{and}cursor={cursor}")).await.expect(400, "invalid_cursor");
         }
-        for forged in ["AAAA", "not!base64", "%00", &"A".repeat(2000), &"A".repeat(1300), &"A".repeat(40)] {
+        for forged in
+            ["AAAA", "not!base64", "%00", &"A".repeat(2000), &"A".repeat(1300), &"A".repeat(40)]
+        {
             root.admin(&format!("{path}{and}cursor={forged}")).await.expect(400, "invalid_cursor");
         }
         for limit in ["0", "101", "x"] {
@@ -687,8 +923,15 @@ async fn figures_count_each_day_and_all_of_them() {
     assert_eq!((days.len(), &days[0]["day"]), (30, &json!(today.before(29).to_string())));
     let counted = json!({ "day": today, "users": 2, "chats": 1, "granted": 2 * GRANT + 480, "spent": PRICE, "closed": false });
     assert_eq!(days[29], counted);
-    assert_eq!(usual["totals"], json!({ "users": 2, "chats": 1, "granted": 2 * GRANT + 480, "spent": PRICE }));
-    assert!(days[..29].iter().all(|day| day["users"] == 0 && day["granted"] == 0 && day["closed"] == true));
+    assert_eq!(
+        usual["totals"],
+        json!({ "users": 2, "chats": 1, "granted": 2 * GRANT + 480, "spent": PRICE })
+    );
+    assert!(
+        days[..29]
+            .iter()
+            .all(|day| day["users"] == 0 && day["granted"] == 0 && day["closed"] == true)
+    );
 
     // The next day.
     api.server().clock.advance(Duration::from_secs(24 * 3600));
@@ -696,10 +939,18 @@ async fn figures_count_each_day_and_all_of_them() {
     ann.elsewhere("a test").await.chat("hi").await.is(200);
     let range = format!("figures?from={today}&to={}", today.after(2));
     let both = root.admin(&range).await.is(200);
-    let of = |day: &Value| ["users", "chats", "granted", "spent"].map(|field| day[field].as_i64().unwrap());
+    let of = |day: &Value| {
+        ["users", "chats", "granted", "spent"].map(|field| day[field].as_i64().unwrap())
+    };
     let (all, price) = (i64::try_from(2 * GRANT + 480).unwrap(), i64::try_from(PRICE).unwrap());
-    assert_eq!([0, 1, 2].map(|at| of(&both["days"][at])), [[2, 1, all, price], [0, 1, 0, price], [0; 4]]);
-    assert_eq!((of(&both["totals"]), &both["days"][2]["closed"]), ([2, 2, all, 2 * price], &json!(false)));
+    assert_eq!(
+        [0, 1, 2].map(|at| of(&both["days"][at])),
+        [[2, 1, all, price], [0, 1, 0, price], [0; 4]]
+    );
+    assert_eq!(
+        (of(&both["totals"]), &both["days"][2]["closed"]),
+        ([2, 2, all, 2 * price], &json!(false))
+    );
     for bad in [
         format!("from={}&to={today}", today.after(1)),
         format!("from={}&to={today}", today.before(366)),
@@ -709,7 +960,13 @@ async fn figures_count_each_day_and_all_of_them() {
     ] {
         root.admin(&format!("figures?{bad}")).await.expect(400, "invalid_fields");
     }
-    assert_eq!(root.admin(&format!("figures?from={}&to={today}", today.before(365))).await.is(200)["days"].as_array().unwrap().len(), 366);
+    assert_eq!(
+        root.admin(&format!("figures?from={}&to={today}", today.before(365))).await.is(200)["days"]
+            .as_array()
+            .unwrap()
+            .len(),
+        366
+    );
     assert_eq!(
         root.admin("figures?from=1970-01-01&to=1970-01-02").await.is(200)["totals"],
         json!({ "users": 0, "chats": 0, "granted": 0, "spent": 0 })
@@ -731,14 +988,29 @@ async fn a_closed_day_is_counted_once() {
         api.server().clock.advance(Duration::from_secs(seconds));
         root = root.elsewhere("a test").await;
         let lane = proxy.lane();
-        let (status, body) = answer(&over(&api, "admin_figures", &lane), "admin_figures", &path, &root, 28_000).await;
+        let (status, body) =
+            answer(&over(&api, "admin_figures", &lane), "admin_figures", &path, &root, 28_000)
+                .await;
         let figures: Value = serde_json::from_str(&body.text().await).unwrap();
         assert_eq!((status, &figures["days"][0]["chats"]), (200, &json!(1)), "{figures}");
-        assert_eq!(lane.calls().iter().filter(|call| call.operation == "Query").count(), queries, "{seconds}: {:?}", lane.calls());
+        assert_eq!(
+            lane.calls().iter().filter(|call| call.operation == "Query").count(),
+            queries,
+            "{seconds}: {:?}",
+            lane.calls()
+        );
         assert_eq!(lane.weak_reads(), [""; 0]);
     }
-    let kept = api.items("").await["TokensTable"].iter().find(|item| item["pk"] == format!("figures:{today}")).cloned();
-    assert_eq!(kept, Some(json!({ "pk": format!("figures:{today}"), "users": 2, "chats": 1, "granted": 2 * GRANT, "spent": PRICE })));
+    let kept = api.items("").await["TokensTable"]
+        .iter()
+        .find(|item| item["pk"] == format!("figures:{today}"))
+        .cloned();
+    assert_eq!(
+        kept,
+        Some(
+            json!({ "pk": format!("figures:{today}"), "users": 2, "chats": 1, "granted": 2 * GRANT, "spent": PRICE })
+        )
+    );
 }
 
 #[tokio::test]
@@ -755,9 +1027,19 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     // The store stops answering in the middle: what was counted until then is kept.
-    lane.strike(Some(Plan { at: At::Operation("Query", 60), fault: Fault::Fail500Before, strikes: Strikes::FromThenOn }));
-    assert_eq!(answer(&over(&api, "admin_figures", &lane), "admin_figures", path, &root, 28_000).await.0, 503);
-    let kept = api.items("").await["TokensTable"].iter().filter(|item| item["pk"].as_str().unwrap().starts_with("figures:")).count();
+    lane.strike(Some(Plan {
+        at: At::Operation("Query", 60),
+        fault: Fault::Fail500Before,
+        strikes: Strikes::FromThenOn,
+    }));
+    assert_eq!(
+        answer(&over(&api, "admin_figures", &lane), "admin_figures", path, &root, 28_000).await.0,
+        503
+    );
+    let kept = api.items("").await["TokensTable"]
+        .iter()
+        .filter(|item| item["pk"].as_str().unwrap().starts_with("figures:"))
+        .count();
     assert!(kept >= 2, "{kept}");
     assert_eq!(answer(app, "admin_figures", path, &root, 28_000).await.0, 200);
 }
@@ -765,8 +1047,13 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
 #[tokio::test]
 async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
     let api = at_noon().await;
-    let (root, ann) =
-        (api.administrator("root").await, api.somebody(json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" })).await);
+    let (root, ann) = (
+        api.administrator("root").await,
+        api.somebody(
+            json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" }),
+        )
+        .await,
+    );
     let chat = ann.chat("=1+1,\n\"quoted\"").await.is(200);
     let adjusted = root.adjusts(&ann, -5, "@a").await.is(201);
     root.changes(&ann, json!({ "active": false })).await.is(200);
@@ -776,7 +1063,10 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
     let export = async |list: &str, query: &str| {
         let answer = root.admin(&format!("export/{list}{query}")).await;
         assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
-        assert_eq!(answer.header("content-disposition"), format!("attachment; filename=\"farebox-{list}\""));
+        assert_eq!(
+            answer.header("content-disposition"),
+            format!("attachment; filename=\"farebox-{list}\"")
+        );
         answer.is(200).as_str().unwrap().to_owned()
     };
     let [root_joined, ann_joined] = [&of_root, &of_ann].map(|user| text(user, "date_joined"));
@@ -786,16 +1076,46 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
         csv_line(&[&ann.id, "ann", "ann@example.com", "user", "false", "false", &ann_joined]),
     ];
     assert_eq!(export("users.csv", "").await, users.concat());
-    let [id, response, model, time] = ["id", "response", "model", "timestamp"].map(|field| text(&chat, field));
+    let [id, response, model, time] =
+        ["id", "response", "model", "timestamp"].map(|field| text(&chat, field));
     let chats = [
-        csv_line(&["id", "user_id", "username", "conversation_id", "message", "response", "model", "tokens_deducted", "timestamp"]),
-        csv_line(&[&id, &ann.id, "ann", &id, "'=1+1,\n\"\"quoted\"\"", &response.replace('"', "\"\""), &model, "100", &time]),
+        csv_line(&[
+            "id",
+            "user_id",
+            "username",
+            "conversation_id",
+            "message",
+            "response",
+            "model",
+            "tokens_deducted",
+            "timestamp",
+        ]),
+        csv_line(&[
+            &id,
+            &ann.id,
+            "ann",
+            &id,
+            "'=1+1,\n\"\"quoted\"\"",
+            &response.replace('"', "\"\""),
+            &model,
+            "100",
+            &time,
+        ]),
     ];
     assert_eq!(export("chats.csv", "").await, chats.concat());
     let [adjustment, adjusted] = ["id", "timestamp"].map(|field| text(&adjusted, field));
     let ledger = [
         csv_line(&["id", "timestamp", "user_id", "kind", "amount", "reason", "chat_id", "actor"]),
-        csv_line(&[&root.id, &root_joined, &root.id, "grant", "4000", "registration", "", &root.id]),
+        csv_line(&[
+            &root.id,
+            &root_joined,
+            &root.id,
+            "grant",
+            "4000",
+            "registration",
+            "",
+            &root.id,
+        ]),
         csv_line(&[&ann.id, &ann_joined, &ann.id, "grant", "4000", "registration", "", &ann.id]),
         csv_line(&[&id, &time, &ann.id, "chat", "-100", "chat", &id, &ann.id]),
         csv_line(&[&adjustment, &adjusted, &ann.id, "adjustment", "-5", "'@a", "", &root.id]),
@@ -807,9 +1127,15 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
         let all = export(list, "").await;
         assert_eq!(export(list, &format!("?from={today}&to={today}")).await, all);
         let before = export(list, &format!("?to={}", today.before(1))).await;
-        assert_eq!(before, format!("{}\r\n", all.lines().next().unwrap()), "nothing but the columns");
+        assert_eq!(
+            before,
+            format!("{}\r\n", all.lines().next().unwrap()),
+            "nothing but the columns"
+        );
         assert_eq!(export(list, "?to=1999-12-31").await, before, "nothing was there yet");
-        root.admin(&format!("export/{list}?from={today}&to={}", today.before(1))).await.expect(400, "invalid_fields");
+        root.admin(&format!("export/{list}?from={today}&to={}", today.before(1)))
+            .await
+            .expect(400, "invalid_fields");
         root.admin(&format!("export/{list}?from=x")).await.expect(400, "invalid_fields");
     }
     for list in ["users", "keys.csv", "users.json", "Users.csv"] {
@@ -823,7 +1149,13 @@ async fn an_export_of_many_pages_has_each_item_once() {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 330, 10).await;
     let file = root.admin("export/chats.csv").await.is(200);
-    let ids: Vec<&str> = file.as_str().unwrap().lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    let ids: Vec<&str> = file
+        .as_str()
+        .unwrap()
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
     assert_eq!(ids.len(), 330);
     assert!(ids.is_sorted_by(|one, other| one < other), "each once, oldest first");
 }
@@ -836,13 +1168,21 @@ async fn an_export_that_is_cut_off_lacks_its_end() {
     let proxy = Proxy::start(&api.dynamodb).await;
     let app = |lane: &Lane| over(&api, "admin_export", lane);
     let path = "/api/admin/export/chats.csv";
-    let whole = answer(&app(&proxy.lane()), "admin_export", path, &root, 300_000).await.1.text().await;
+    let whole =
+        answer(&app(&proxy.lane()), "admin_export", path, &root, 300_000).await.1.text().await;
     assert!(whole.ends_with("\r\n") && whole.lines().count() == 61);
     let lane = proxy.lane();
-    lane.strike(Some(Plan { at: At::Operation("BatchGetItem", 2), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
+    lane.strike(Some(Plan {
+        at: At::Operation("BatchGetItem", 2),
+        fault: Fault::Fail500Before,
+        strikes: Strikes::EachAttempt,
+    }));
     let (status, body) = answer(&app(&lane), "admin_export", path, &root, 300_000).await;
     let cut = body.text().await;
-    assert!(status == 200 && whole.starts_with(&cut) && cut.len() < whole.len() && !cut.ends_with('\n'), "{cut}");
+    assert!(
+        status == 200 && whole.starts_with(&cut) && cut.len() < whole.len() && !cut.ends_with('\n'),
+        "{cut}"
+    );
 
     // Who is no administrator any more gets no end either.
     let (_, body) = answer(&app(&proxy.lane()), "admin_export", path, &root, 300_000).await;

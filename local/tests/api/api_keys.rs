@@ -21,7 +21,11 @@ impl Person {
 
     /// Asks what programs with a key ask.
     pub async fn completes(&self) -> Answer {
-        self.post("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "hi" }] })).await
+        self.post(
+            "/v1/chat/completions",
+            json!({ "messages": [{ "role": "user", "content": "hi" }] }),
+        )
+        .await
     }
 
     pub async fn api_keys(&self) -> Value {
@@ -35,7 +39,10 @@ impl Person {
     /// Asserts that the account counts the keys that stand, and so many.
     pub async fn has_keys(&self, count: u32) {
         let counted = self.api.account(self).await.api_keys;
-        let standing = self.api.items(&self.id).await["TokensTable"].iter().filter(|item| is_key_of(item, self)).count();
+        let standing = self.api.items(&self.id).await["TokensTable"]
+            .iter()
+            .filter(|item| is_key_of(item, self))
+            .count();
         assert_eq!((counted, standing), (count, count as usize));
     }
 }
@@ -58,20 +65,34 @@ async fn a_key_is_shown_once_and_then_known_by_its_name_and_last_characters() {
     let ann = api.person("ann").await;
     assert_eq!(ann.api_keys().await, json!([]));
     let mut made = ann.makes_a_key(" build server ").await.is(201);
-    assert_eq!(made.as_object().unwrap().keys().collect::<Vec<_>>(), ["created", "hint", "id", "key", "name"]);
+    assert_eq!(
+        made.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["created", "hint", "id", "key", "name"]
+    );
     assert_eq!(made["name"], "build server");
     let text = made["key"].take().as_str().unwrap().to_owned();
-    assert!(text.starts_with(&format!("sk-{}-", id(&made).replace('-', ""))) && text.len() == 79, "{}", text.len());
+    assert!(
+        text.starts_with(&format!("sk-{}-", id(&made).replace('-', ""))) && text.len() == 79,
+        "{}",
+        text.len()
+    );
     assert!(text.ends_with(made["hint"].as_str().unwrap()));
     assert!(made["created"].as_str().unwrap().ends_with('Z'));
 
     made.as_object_mut().unwrap().remove("key");
     let second = ann.makes_a_key("build server").await.is(201);
-    assert_ne!((&made["id"], &second["key"]), (&second["id"], &json!(text)), "two keys may have one name");
+    assert_ne!(
+        (&made["id"], &second["key"]),
+        (&second["id"], &json!(text)),
+        "two keys may have one name"
+    );
     let list = ann.api_keys().await;
     assert_eq!(ids(&list), [id(&second), id(&made)], "newest first");
     assert_eq!(list[1], made);
-    assert_eq!(list[0].as_object().unwrap().keys().collect::<Vec<_>>(), ["created", "hint", "id", "name"]);
+    assert_eq!(
+        list[0].as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["created", "hint", "id", "name"]
+    );
     ann.has_keys(2).await;
 }
 
@@ -86,7 +107,9 @@ async fn the_store_finds_a_key_and_knows_it_by_a_hash_alone() {
     assert_eq!((&stored.user_id, &stored.name), (&ann.id, &ann.name));
     let other = ApiKey::parse(ben.makes_a_key("x").await.is(201)["key"].as_str().unwrap()).unwrap();
     assert!(!other.matches(&stored.hash));
-    for unknown in ["", "x", &Uuid::now_v7().to_string(), &key.id().simple().to_string(), &"x".repeat(3000)] {
+    for unknown in
+        ["", "x", &Uuid::now_v7().to_string(), &key.id().simple().to_string(), &"x".repeat(3000)]
+    {
         assert_eq!(api.store().api_key(unknown).await, Ok(None), "{unknown}");
     }
     for kept in api.items(&ann.id).await.into_values().flatten() {
@@ -105,7 +128,10 @@ async fn a_key_is_in_no_log_and_what_happens_to_it_is() {
     ann.revokes(&id(&made)).await.is(200);
     let logged = log::text();
     for what in ["an API key was made", "an API key was revoked"] {
-        let line = logged.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no line says {what}: {logged}"));
+        let line = logged
+            .lines()
+            .find(|line| line.contains(what))
+            .unwrap_or_else(|| panic!("no line says {what}: {logged}"));
         assert!(line.contains(&ann.id) && line.contains(&id(&made)), "{line}");
     }
     let text = made["key"].as_str().unwrap();
@@ -121,9 +147,22 @@ async fn a_key_without_a_name_that_may_be_is_not_made() {
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
     let name = |name: &str| json!({ "name": name });
-    for body in [json!({}), name(""), json!({ "name": null }), name(" \t "), name("a\nb"), name("a\0b"), name("\u{7f}"), name(&"x".repeat(101))] {
+    for body in [
+        json!({}),
+        name(""),
+        json!({ "name": null }),
+        name(" \t "),
+        name("a\nb"),
+        name("a\0b"),
+        name("\u{7f}"),
+        name(&"x".repeat(101)),
+    ] {
         let refused = ann.post(PATH, body).await.expect(400, "invalid_fields");
-        assert_eq!(refused["errors"].as_object().unwrap().keys().collect::<Vec<_>>(), ["name"], "{refused}");
+        assert_eq!(
+            refused["errors"].as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["name"],
+            "{refused}"
+        );
     }
     assert_eq!(api.items(&ann.id).await, before);
     for good in ["x", &"\u{1f511}".repeat(100), "<b>\"#tokens\" :one</b>"] {
@@ -137,7 +176,10 @@ async fn what_else_a_body_says_of_a_key_changes_nothing() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let body = json!({ "name": "x", "id": "x", "user_id": ben.id, "key": "sk-x", "hint": "x", "created": 1, "api_keys": 0 });
     let made = ann.post(PATH, body.clone()).await.is(201);
-    assert!(["id", "key", "hint", "created"].iter().all(|field| made[*field] != body[*field]), "{made}");
+    assert!(
+        ["id", "key", "hint", "created"].iter().all(|field| made[*field] != body[*field]),
+        "{made}"
+    );
     assert_eq!((ids(&ann.api_keys().await), ben.api_keys().await), (vec![id(&made)], json!([])));
 }
 
@@ -145,8 +187,12 @@ async fn what_else_a_body_says_of_a_key_changes_nothing() {
 async fn a_revoked_key_is_gone_at_once_and_no_other_one() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let (lost, kept) = (ann.makes_a_key("lost").await.is(201), ann.makes_a_key("kept").await.is(201));
-    assert_eq!(ann.revokes(&format!("{}/", id(&lost))).await.is(200), json!({ "message": "The API key is revoked." }));
+    let (lost, kept) =
+        (ann.makes_a_key("lost").await.is(201), ann.makes_a_key("kept").await.is(201));
+    assert_eq!(
+        ann.revokes(&format!("{}/", id(&lost))).await.is(200),
+        json!({ "message": "The API key is revoked." })
+    );
     assert_eq!(api.store().api_key(&id(&lost)).await, Ok(None));
     assert_eq!(ids(&ann.api_keys().await), [id(&kept)]);
     ann.has_keys(1).await;
@@ -165,7 +211,10 @@ async fn a_key_of_somebody_else_is_not_seen_and_not_revoked() {
     for keys in 0..2 {
         let before = api.items(&ann.id).await;
         let refused = ben.revokes(&id(&key)).await.expect(404, "not_found");
-        assert_eq!(refused["detail"], "No API key of yours has this id, or it was revoked already.");
+        assert_eq!(
+            refused["detail"],
+            "No API key of yours has this id, or it was revoked already."
+        );
         assert_eq!(api.items(&ann.id).await, before);
         ben.has_keys(keys).await;
         ben.makes_a_key("Ben's").await.is(201);
@@ -219,7 +268,10 @@ async fn of_sixty_keys_at_once_fifty_are_made() {
             201 => made.push(id(&answer.body)),
             _ => {
                 let refused = answer.expect(409, "too_many_api_keys");
-                assert_eq!(refused["detail"], "An account has at most 50 API keys. Revoke one that nothing uses any more.");
+                assert_eq!(
+                    refused["detail"],
+                    "An account has at most 50 API keys. Revoke one that nothing uses any more."
+                );
             }
         }
     }
@@ -241,7 +293,8 @@ async fn an_account_from_before_there_were_keys_has_none_and_room_for_them() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let key = AttributeValue::S(format!("user:{}", ann.name));
-    let update = local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable").key("pk", key);
+    let update =
+        local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable").key("pk", key);
     update.update_expression("REMOVE api_keys").send().await.unwrap();
     ann.has_keys(0).await;
     ann.revokes(&Uuid::now_v7().to_string()).await.expect(404, "not_found");
@@ -257,7 +310,10 @@ async fn keys_outlive_log_outs_and_a_new_password() {
     let ann = api.person("ann").await;
     let made = id(&ann.makes_a_key("x").await.is(201));
     let passwords = json!({ "current_password": ann.password, "new_password": "another-one" });
-    let access = ann.post("/api/user/password/", passwords).await.is(200)["access"].as_str().unwrap().to_owned();
+    let access = ann.post("/api/user/password/", passwords).await.is(200)["access"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     ann.makes_a_key("x").await.expect(401, "invalid_token");
     let ann = Person { password: "another-one".into(), ..ann.using(access) };
     ann.log_out_everywhere().await.is(200);
@@ -268,7 +324,8 @@ async fn keys_outlive_log_outs_and_a_new_password() {
 }
 
 #[tokio::test]
-async fn a_key_that_a_proof_of_the_address_has_ended_is_neither_listed_nor_counted_even_if_it_is_still_there() {
+async fn a_key_that_a_proof_of_the_address_has_ended_is_neither_listed_nor_counted_even_if_it_is_still_there()
+ {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
@@ -293,7 +350,9 @@ async fn a_key_from_before_keys_had_an_epoch_works_and_is_revoked_like_others() 
     let ann = api.person("ann").await;
     let made = ann.makes_a_key("x").await.is(201);
     let update = local::dynamo::client(&api.dynamodb).update_item().table_name("TokensTable");
-    let update = update.key("pk", AttributeValue::S(format!("apikey:{}", id(&made)))).update_expression("REMOVE auth_epoch");
+    let update = update
+        .key("pk", AttributeValue::S(format!("apikey:{}", id(&made))))
+        .update_expression("REMOVE auth_epoch");
     update.send().await.unwrap();
     let program = ann.using(made["key"].as_str().unwrap());
     program.get("/v1/models").await.is(200);
@@ -312,9 +371,18 @@ async fn a_session_that_has_ended_makes_and_revokes_nothing() {
     let (_, caller) = api.caller(&ann).await;
     let name = shared::auth::api_key::KeyName::parse("x").unwrap();
     let stored = shared::store::StoredKey::new(&stranger, &caller, &name, 1);
-    api.store().end(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1).await.unwrap();
-    assert_eq!(api.store().create_api_key(&caller, &stored).await, Err(shared::Error::InvalidToken));
-    assert_eq!(api.store().revoke_api_key(&caller, &id(&made)).await, Err(shared::Error::InvalidToken));
+    api.store()
+        .end(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1)
+        .await
+        .unwrap();
+    assert_eq!(
+        api.store().create_api_key(&caller, &stored).await,
+        Err(shared::Error::InvalidToken)
+    );
+    assert_eq!(
+        api.store().revoke_api_key(&caller, &id(&made)).await,
+        Err(shared::Error::InvalidToken)
+    );
     ann.has_keys(1).await;
 }
 
@@ -329,18 +397,35 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
             if forgets {
                 lane.forgets_tokens();
             }
-            lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
-            let reply = ask(&app, "api_key_create", PATH, &[("authorization", &ann.bearer())], json!({ "name": "x" })).await;
+            lane.strike(Some(Plan {
+                at: At::Operation("TransactWriteItems", 1),
+                fault,
+                strikes: Strikes::Once,
+            }));
+            let reply = ask(
+                &app,
+                "api_key_create",
+                PATH,
+                &[("authorization", &ann.bearer())],
+                json!({ "name": "x" }),
+            )
+            .await;
             assert!(lane.strikes().await, "{fault:?}");
             // What isn't sent again leaves the outcome unknown.
-            assert_eq!(reply.status, if fault.is_sent_again() { 201 } else { 503 }, "{fault:?}: {}", reply.body);
+            assert_eq!(
+                reply.status,
+                if fault.is_sent_again() { 201 } else { 503 },
+                "{fault:?}: {}",
+                reply.body
+            );
             let made = u32::from(fault.is_done());
             ann.has_keys(made).await;
             lane.deliver_much_later().await;
             ann.has_keys(made).await;
             if reply.status == 201 {
                 let key = ApiKey::parse(reply.body["key"].as_str().unwrap()).unwrap();
-                let stored = stand.api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
+                let stored =
+                    stand.api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
                 assert!(key.matches(&stored.hash), "{fault:?}");
             }
         }
@@ -354,10 +439,23 @@ async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
     stand.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
     let lane = stand.proxy.lane();
     lane.forgets_tokens();
-    let plan = Plan { at: At::Operation("TransactWriteItems", 1), fault: Fault::ResetAfter, strikes: Strikes::Once };
+    let plan = Plan {
+        at: At::Operation("TransactWriteItems", 1),
+        fault: Fault::ResetAfter,
+        strikes: Strikes::Once,
+    };
     lane.strike(Some(plan));
     let app = stand.app("api_key_create", &lane);
-    let ask = async || ask(&app, "api_key_create", PATH, &[("authorization", &ann.bearer())], json!({ "name": "x" })).await;
+    let ask = async || {
+        ask(
+            &app,
+            "api_key_create",
+            PATH,
+            &[("authorization", &ann.bearer())],
+            json!({ "name": "x" }),
+        )
+        .await
+    };
     assert_eq!(ask().await.status, 201);
     assert_eq!(ask().await.body["code"], "too_many_api_keys");
 }
@@ -370,20 +468,44 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
         let bearer = ann.bearer();
         let headers = [("authorization", bearer.as_str())];
         let making = stand.proxy.lane();
-        making.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault: Fault::Again, strikes: Strikes::Once }));
-        let made = ask(&stand.app("api_key_create", &making), "api_key_create", PATH, &headers, json!({ "name": "x" })).await;
+        making.strike(Some(Plan {
+            at: At::Operation("TransactWriteItems", 1),
+            fault: Fault::Again,
+            strikes: Strikes::Once,
+        }));
+        let made = ask(
+            &stand.app("api_key_create", &making),
+            "api_key_create",
+            PATH,
+            &headers,
+            json!({ "name": "x" }),
+        )
+        .await;
         let kept = ann.makes_a_key("kept").await.is(201);
 
         let lane = stand.proxy.lane();
         let app = stand.app("api_key_revoke", &lane);
-        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+        lane.strike(Some(Plan {
+            at: At::Operation("TransactWriteItems", 1),
+            fault,
+            strikes: Strikes::Once,
+        }));
         let path = format!("{PATH}/{}", id(&made.body));
         let reply = ask(&app, "api_key_revoke", &path, &headers, Value::Null).await;
         assert!(lane.strikes().await, "{fault:?}");
-        assert_eq!(reply.status, if fault.is_sent_again() { 200 } else { 503 }, "{fault:?}: {}", reply.body);
+        assert_eq!(
+            reply.status,
+            if fault.is_sent_again() { 200 } else { 503 },
+            "{fault:?}: {}",
+            reply.body
+        );
         if !fault.is_done() {
             lane.calm();
-            assert_eq!(ask(&app, "api_key_revoke", &path, &headers, Value::Null).await.status, 200, "{fault:?}");
+            assert_eq!(
+                ask(&app, "api_key_revoke", &path, &headers, Value::Null).await.status,
+                200,
+                "{fault:?}"
+            );
         }
         ann.has_keys(1).await;
         // A copy of what made the key is known by its request token.

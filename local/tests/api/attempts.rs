@@ -58,7 +58,8 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
         "body": body.to_string(), "isBase64Encoded": false,
     });
     let app = api.server().apps[name].clone();
-    let request = local::gateway::request(&event.to_string(), name, app.clock.millis() + 28_000).unwrap();
+    let request =
+        local::gateway::request(&event.to_string(), name, app.clock.millis() + 28_000).unwrap();
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
     let response = shared::http::answer(ROUTES, handle, app, request).await;
     let (parts, body) = response.into_parts();
@@ -73,18 +74,35 @@ fn begin_an_hour(api: &Api) {
 
 /// Everything that is counted, by its key, and how often.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
-    let items = dynamo::client(dynamodb).scan().table_name("TokensTable").send().await.unwrap().items.unwrap();
-    let counted = items.into_iter().filter(|item| item["pk"].as_s().unwrap().starts_with("attempt:")).map(|item| {
-        let tries = item.get("tries").map_or(0, |tries| tries.as_ss().unwrap().len());
-        let registered = item.get("counted").map_or(0, |registered| registered.as_n().unwrap().parse().unwrap());
-        (item["pk"].as_s().unwrap().clone(), tries + registered)
-    });
+    let items = dynamo::client(dynamodb)
+        .scan()
+        .table_name("TokensTable")
+        .send()
+        .await
+        .unwrap()
+        .items
+        .unwrap();
+    let counted = items
+        .into_iter()
+        .filter(|item| item["pk"].as_s().unwrap().starts_with("attempt:"))
+        .map(|item| {
+            let tries = item.get("tries").map_or(0, |tries| tries.as_ss().unwrap().len());
+            let registered = item
+                .get("counted")
+                .map_or(0, |registered| registered.as_n().unwrap().parse().unwrap());
+            (item["pk"].as_s().unwrap().clone(), tries + registered)
+        });
     counted.filter(|(_, count)| *count > 0).collect()
 }
 
 /// How often something is counted whose key begins with this.
 async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
-    counts(dynamodb).await.into_iter().filter(|(pk, _)| pk.starts_with(key)).map(|(_, count)| count).collect()
+    counts(dynamodb)
+        .await
+        .into_iter()
+        .filter(|(pk, _)| pk.starts_with(key))
+        .map(|(_, count)| count)
+        .collect()
 }
 
 /// A log-in from this network.
@@ -100,9 +118,16 @@ async fn strangers_have_thirteen_guesses_at_once_and_then_one_after_each_pause()
     for _ in 0..2 {
         for password in [RIGHT, WRONG] {
             let refused = log_in(&api, &ann.name, password).await;
-            assert!((3070..=3086).contains(&number(&refused, "retry-after")), "{:?}", refused.headers);
+            assert!(
+                (3070..=3086).contains(&number(&refused, "retry-after")),
+                "{:?}",
+                refused.headers
+            );
             assert_eq!(refused.header("ratelimit-policy"), "\"log-ins\";q=41;w=86400");
-            assert_eq!(refused.header("ratelimit"), format!("\"log-ins\";r=0;t={}", refused.header("retry-after")));
+            assert_eq!(
+                refused.header("ratelimit"),
+                format!("\"log-ins\";r=0;t={}", refused.header("retry-after"))
+            );
             refused.expect(429, "too_many_attempts");
         }
         api.server().clock.advance(Duration::from_secs(3086));
@@ -116,7 +141,8 @@ async fn strangers_have_thirteen_guesses_at_once_and_then_one_after_each_pause()
 }
 
 #[tokio::test]
-async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_that_logged_in_before() {
+async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_that_logged_in_before()
+{
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "1000")]).await;
     begin_an_hour(&api);
     let (ann, right) = (api.person("ann").await, RIGHT);
@@ -126,13 +152,25 @@ async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_tha
     let burst = join_all((0..80).map(|_| log_in_from(&api, evil, &ann.name, WRONG))).await;
     assert_eq!(burst.iter().filter(|(status, _)| *status == 401).count(), 13, "{burst:?}");
 
-    let with = async |device: &str| api.send(reqwest::Method::POST, "/api/login", &[("x-device-token", device)], Some(ann.credentials())).await;
+    let with = async |device: &str| {
+        api.send(
+            reqwest::Method::POST,
+            "/api/login",
+            &[("x-device-token", device)],
+            Some(ann.credentials()),
+        )
+        .await
+    };
     for _ in 0..5 {
         with(&device).await.is(200);
         assert_eq!(log_in_from(&api, home, &ann.name, right).await.0, 200);
     }
     let (status, refused) = log_in_from(&api, away, &ann.name, right).await;
-    assert_eq!((status, &refused["code"]), (429, &json!("too_many_attempts")), "who was never here waits with the strangers");
+    assert_eq!(
+        (status, &refused["code"]),
+        (429, &json!("too_many_attempts")),
+        "who was never here waits with the strangers"
+    );
 
     // The attacker is behind the same address too: what they use up there is that address's alone.
     let burst = join_all((0..200).map(|_| log_in_from(&api, home, &ann.name, WRONG))).await;
@@ -141,7 +179,11 @@ async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_tha
     assert_eq!(log_in_from(&api, home, &ann.name, right).await.0, 429);
     with(&device).await.is(200);
     api.server().clock.advance(Duration::from_secs(3086));
-    assert_eq!(log_in_from(&api, away, &ann.name, right).await.0, 200, "no burst closes a name for longer");
+    assert_eq!(
+        log_in_from(&api, away, &ann.name, right).await.0,
+        200,
+        "no burst closes a name for longer"
+    );
     assert_eq!(log_in_from(&api, home, &ann.name, right).await.0, 200);
 }
 
@@ -162,12 +204,17 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
     }
     let with = async |who: &Person, device: &str| {
         let body = json!({ "username": who.name, "password": who.password });
-        api.send(reqwest::Method::POST, "/api/login", &[("x-device-token", device)], Some(body)).await
+        api.send(reqwest::Method::POST, "/api/login", &[("x-device-token", device)], Some(body))
+            .await
     };
     with(&cat, &cats).await.is(200);
     let again = with(&ann, &device).await;
     let claims = |token: &str| crate::forge::claims(token);
-    assert_eq!(claims(again.header("x-device-token"))["sid"], claims(&device)["sid"], "a device stays the one it is");
+    assert_eq!(
+        claims(again.header("x-device-token"))["sid"],
+        claims(&device)["sid"],
+        "a device stays the one it is"
+    );
     let forge = crate::forge::Forge::of(&api);
     let (head, words) = (crate::forge::header(&device), claims(&device));
     let stranger = crate::forge::Forge::of_a_stranger().sign(&head, &words);
@@ -198,8 +245,9 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
     with(&ann, &device).await.expect(429, "too_many_attempts");
 }
 
-/// How many guesses at these logins are checked in a day, from this many networks: all of them know what each was told, and waste no guess on
-/// a login that is closed. At the end each network tries once more, whatever comes of it.
+/// How many guesses at these logins are checked in a day, from this many networks: all of them know
+/// what each was told, and waste no guess on a login that is closed. At the end each network tries
+/// once more, whatever comes of it.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
     let (store, config) = (&api.store(), &*api.server().apps["login"].config);
     let guess = &async |network: usize, login: &str, now: u64| {
@@ -226,22 +274,34 @@ async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usiz
     }
     let last = begins + 86_399;
     for some in (0..networks).collect::<Vec<_>>().chunks(50) {
-        let tries = join_all(some.iter().map(|network| guess(*network, &logins[network % logins.len()], last))).await;
+        let tries = join_all(
+            some.iter().map(|network| guess(*network, &logins[network % logins.len()], last)),
+        )
+        .await;
         checked += tries.iter().filter(|tried| tried.is_ok()).count();
     }
     checked
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses_a_day_than_are_documented() {
+async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses_a_day_than_are_documented()
+ {
     for (networks, accounts) in [(1, 1), (1, 5), (100, 1), (100, 5), (10_000, 5)] {
         let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "5")]).await;
-        let logins: Vec<String> = (0..accounts).flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")]).collect();
+        let logins: Vec<String> = (0..accounts)
+            .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
+            .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // As docs/security.md has it, for so few failures of a network that both limits are reached.
+        // As docs/security.md has it, for so few failures of a network that both limits are
+        // reached.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
-        println!("{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most");
-        assert!((most * 2 / 3..=most).contains(&guesses), "{networks} networks have {guesses} guesses at {accounts} accounts; {most} are documented");
+        println!(
+            "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"
+        );
+        assert!(
+            (most * 2 / 3..=most).contains(&guesses),
+            "{networks} networks have {guesses} guesses at {accounts} accounts; {most} are documented"
+        );
     }
 }
 
@@ -259,7 +319,10 @@ async fn of_a_thousand_guesses_at_once_thirteen_are_checked_at_most() {
             status => panic!("{status}: {answer:?}"),
         }
     }
-    assert!((1..=13).contains(&looked_at) && turned_away > 0, "{looked_at} were looked at, {turned_away} turned away");
+    assert!(
+        (1..=13).contains(&looked_at) && turned_away > 0,
+        "{looked_at} were looked at, {turned_away} turned away"
+    );
     ann.log_in().await.expect(429, "too_many_attempts");
 }
 
@@ -269,24 +332,38 @@ async fn a_locked_account_and_an_unknown_name_answer_alike_and_a_right_password_
     let (ann, gone) = (api.person("ann").await, api.person("gone").await);
     api.set(&gone, "active", aws_sdk_dynamodb::types::AttributeValue::Bool(false)).await;
     let mut seen = Vec::new();
-    for name in [ann.name.as_str(), &gone.name, &unique("nobody"), "no name at all \0 😀", &"x".repeat(10_000)] {
+    for name in [
+        ann.name.as_str(),
+        &gone.name,
+        &unique("nobody"),
+        "no name at all \0 😀",
+        &"x".repeat(10_000),
+    ] {
         assert_eq!(guesses(&api, name).await, 1, "{name}");
         for password in [RIGHT, WRONG, &"x".repeat(500)] {
             let answer = log_in(&api, name, password).await;
-            assert!((28_700..=28_800).contains(&number(&answer, "retry-after")), "{:?}", answer.headers);
+            assert!(
+                (28_700..=28_800).contains(&number(&answer, "retry-after")),
+                "{:?}",
+                answer.headers
+            );
             seen.push(looks_at_any_time(&answer));
             answer.expect(429, "too_many_attempts");
         }
     }
     assert!(seen.iter().all(|answer| *answer == seen[0]), "{seen:#?}");
-    assert!(counts(&api.dynamodb).await.keys().all(|pk| pk.len() < 60), "what strangers type is not kept");
+    assert!(
+        counts(&api.dynamodb).await.keys().all(|pk| pk.len() < 60),
+        "what strangers type is not kept"
+    );
 }
 
 #[tokio::test]
 async fn an_account_that_is_found_by_name_and_by_address_has_no_more_guesses_for_it() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
     let email = format!("{}@example.com", unique("ann"));
-    let ann = api.somebody(json!({ "username": unique("Ann"), "email": email, "password": RIGHT })).await;
+    let ann =
+        api.somebody(json!({ "username": unique("Ann"), "email": email, "password": RIGHT })).await;
     // Nobody learns from one being locked that the other is the same account's.
     let unknown = format!("{}@example.com", unique("nobody"));
     let by_name = guesses(&api, &ann.name.to_uppercase()).await;
@@ -315,7 +392,8 @@ async fn owners_guesses(owner: &Person) -> u32 {
 async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": email, "password": RIGHT })).await;
+    let ann =
+        api.somebody(json!({ "username": unique("ann"), "email": email, "password": RIGHT })).await;
     // Written before the password is another: a link that opens nothing is not mailed.
     api.token_to(&email).await;
     for login in [&ann.id, &ann.name, &email] {
@@ -324,14 +402,29 @@ async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all(
     let same = json!({ "current_password": RIGHT, "new_password": "another-one" });
     let changed = ann.post("/api/user/password/", same).await.is(200);
     let ann = ann.using(changed["access"].as_str().unwrap());
-    assert_eq!(owners_guesses(&ann).await, 1, "of nine guesses a day names and addresses have eight");
+    assert_eq!(
+        owners_guesses(&ann).await,
+        1,
+        "of nine guesses a day names and addresses have eight"
+    );
 
     api.post("/api/password/reset/", json!({ "email": email })).await.is(202);
     let token = token_in(&api.mails_to(&email, 2).await[1]);
-    api.post("/api/password/reset/confirm/", json!({ "token": token, "password": RIGHT })).await.is(200);
-    assert_eq!(counts(&api.dynamodb).await.into_keys().filter(|pk| !pk.contains("login:owner")).count(), 1, "what is no account's name stays");
+    api.post("/api/password/reset/confirm/", json!({ "token": token, "password": RIGHT }))
+        .await
+        .is(200);
+    assert_eq!(
+        counts(&api.dynamodb).await.into_keys().filter(|pk| !pk.contains("login:owner")).count(),
+        1,
+        "what is no account's name stays"
+    );
     let ann = ann.using(ann.log_in().await.is(200)["access"].as_str().unwrap());
-    ann.post("/api/user/password/", json!({ "current_password": RIGHT, "new_password": "another-one" })).await.is(200);
+    ann.post(
+        "/api/user/password/",
+        json!({ "current_password": RIGHT, "new_password": "another-one" }),
+    )
+    .await
+    .is(200);
 }
 
 #[tokio::test]
@@ -339,10 +432,18 @@ async fn an_address_is_sent_so_many_mails_an_hour_whoever_gives_it() {
     let api = Api::own(&[]).await;
     begin_an_hour(&api);
     let address = format!("{}@example.com", unique("victim"));
-    let registration = |email: &str| json!({ "username": unique("eve"), "email": email, "password": RIGHT });
+    let registration =
+        |email: &str| json!({ "username": unique("eve"), "email": email, "password": RIGHT });
     for _ in 0..9 {
         let eve = api.somebody(registration(&address)).await;
-        let deleted = api.send(reqwest::Method::DELETE, "/api/user/", &[("authorization", &eve.bearer())], Some(json!({ "password": RIGHT }))).await;
+        let deleted = api
+            .send(
+                reqwest::Method::DELETE,
+                "/api/user/",
+                &[("authorization", &eve.bearer())],
+                Some(json!({ "password": RIGHT })),
+            )
+            .await;
         deleted.is(202);
     }
     let (ben, cat) = (api.person("ben").await, api.person("cat").await);
@@ -354,7 +455,12 @@ async fn an_address_is_sent_so_many_mails_an_hour_whoever_gives_it() {
     refused.expect(429, "too_many_mails");
     api.server().clock.advance(Duration::from_secs(61));
     ben.post("/api/user/email/", json!({})).await.expect(429, "too_many_mails");
-    cat.patch("/api/user/profile/", json!({ "email": format!("{}@example.com", unique("cat")), "current_password": RIGHT })).await.is(200);
+    cat.patch(
+        "/api/user/profile/",
+        json!({ "email": format!("{}@example.com", unique("cat")), "current_password": RIGHT }),
+    )
+    .await
+    .is(200);
     api.register(registration(&address)).await.expect(409, "email_taken");
     ben.post("/api/logout/", json!({ "all": true })).await.is(200);
     api.server().clock.advance(Duration::from_secs(3600));
@@ -366,7 +472,8 @@ async fn an_address_is_sent_so_many_mails_an_hour_whoever_gives_it() {
 async fn failures_are_forgotten_after_a_day_without_any_or_when_the_account_is_unlocked() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": email, "password": RIGHT })).await;
+    let ann =
+        api.somebody(json!({ "username": unique("ann"), "email": email, "password": RIGHT })).await;
     guesses(&api, &ann.name).await;
     api.server().clock.advance(DAY - Duration::from_secs(60));
     assert_eq!(guesses(&api, &ann.name).await, 1, "the one after a pause");
@@ -379,13 +486,22 @@ async fn failures_are_forgotten_after_a_day_without_any_or_when_the_account_is_u
     let ann = ann.using(ann.log_in().await.is(200)["access"].as_str().unwrap());
 
     let others = async |login: &str| {
-        assert_eq!([log_in_from(&api, "192.0.2.66", login, WRONG).await.0, log_in_from(&api, "192.0.2.66", login, WRONG).await.0], [401, 429])
+        assert_eq!(
+            [
+                log_in_from(&api, "192.0.2.66", login, WRONG).await.0,
+                log_in_from(&api, "192.0.2.66", login, WRONG).await.0
+            ],
+            [401, 429]
+        )
     };
     others(&ann.name).await;
     others(&email).await;
     owners_guesses(&ann).await;
     let account = api.account(&ann).await;
-    api.store().forget_attempts(&account.id, &account.label, account.email.as_deref()).await.unwrap();
+    api.store()
+        .forget_attempts(&account.id, &account.label, account.email.as_deref())
+        .await
+        .unwrap();
     ann.log_in().await.is(200);
     log_in(&api, &email, RIGHT).await.is(200);
     assert_eq!(counts(&api.dynamodb).await, BTreeMap::new(), "a log-in leaves no count behind");
@@ -404,7 +520,8 @@ async fn sixty_four_right_log_ins_at_once_are_all_let_in_where_one_was_before() 
 }
 
 #[tokio::test]
-async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_right_password_gets_through() {
+async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_right_password_gets_through()
+ {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let ann = api.person("ann").await;
@@ -412,11 +529,20 @@ async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_
         ann.log_in().await.is(200);
     }
     let claiming = async |address: &str, login: &str, password: &str| {
-        let headers = [("x-forwarded-for", address), ("forwarded", address), ("x-real-ip", address)];
-        api.send(reqwest::Method::POST, "/api/login", &headers, Some(json!({ "username": login, "password": password }))).await
+        let headers =
+            [("x-forwarded-for", address), ("forwarded", address), ("x-real-ip", address)];
+        api.send(
+            reqwest::Method::POST,
+            "/api/login",
+            &headers,
+            Some(json!({ "username": login, "password": password })),
+        )
+        .await
     };
     for guess in 0..3 {
-        claiming(&format!("203.0.113.{guess}"), &unique("nobody"), WRONG).await.expect(401, "invalid_credentials");
+        claiming(&format!("203.0.113.{guess}"), &unique("nobody"), WRONG)
+            .await
+            .expect(401, "invalid_credentials");
     }
     let stopped = |refused: Answer| {
         assert!((3500..=3600).contains(&number(&refused, "retry-after")), "{:?}", refused.headers);
@@ -453,16 +579,40 @@ async fn an_address_that_is_stopped_stops_nobody_else() {
 
 #[tokio::test]
 async fn an_ipv6_address_counts_as_its_network() {
-    let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3"), ("REGISTRATIONS_PER_ADDRESS", "2")]).await;
+    let api =
+        Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3"), ("REGISTRATIONS_PER_ADDRESS", "2")]).await;
     begin_an_hour(&api);
     let wrong = |name: &str| json!({ "username": unique(name), "password": WRONG });
     for host in 1..=3 {
-        assert_eq!(from(&api, &format!("2001:db8:1:2::{host}"), "login", &wrong("ann")).await.0, 401);
+        assert_eq!(
+            from(&api, &format!("2001:db8:1:2::{host}"), "login", &wrong("ann")).await.0,
+            401
+        );
     }
-    assert_eq!(from(&api, "2001:db8:1:2:ffff::1", "login", &wrong("ann")).await.1["code"], "too_many_attempts");
+    assert_eq!(
+        from(&api, "2001:db8:1:2:ffff::1", "login", &wrong("ann")).await.1["code"],
+        "too_many_attempts"
+    );
     assert_eq!(from(&api, "2001:db8:1:3::1", "login", &wrong("ann")).await.0, 401);
-    for (address, status) in [("2001:db8::1", 201), ("2001:db8::2", 201), ("2001:db8::3", 429), ("2001:db8:0:1::", 201), ("::ffff:192.0.2.1", 201)] {
-        assert_eq!(from(&api, address, "register", &json!({ "username": unique("ann"), "password": RIGHT })).await.0, status, "{address}");
+    for (address, status) in [
+        ("2001:db8::1", 201),
+        ("2001:db8::2", 201),
+        ("2001:db8::3", 429),
+        ("2001:db8:0:1::", 201),
+        ("::ffff:192.0.2.1", 201),
+    ] {
+        assert_eq!(
+            from(
+                &api,
+                address,
+                "register",
+                &json!({ "username": unique("ann"), "password": RIGHT })
+            )
+            .await
+            .0,
+            status,
+            "{address}"
+        );
     }
 }
 
@@ -484,10 +634,20 @@ async fn an_address_opens_so_many_accounts_in_an_hour() {
     // What opens no account isn't counted.
     for _ in 0..5 {
         api.register(registration(&ann.name)).await.expect(409, "username_taken");
-        api.register(json!({ "username": unique("ann"), "password": "short" })).await.expect(400, "invalid_fields");
+        api.register(json!({ "username": unique("ann"), "password": "short" }))
+            .await
+            .expect(400, "invalid_fields");
     }
     let keyed = registration(&unique("keyed"));
-    let under_key = async || api.send(reqwest::Method::POST, "/api/register", &[("idempotency-key", "k1")], Some(keyed.clone())).await;
+    let under_key = async || {
+        api.send(
+            reqwest::Method::POST,
+            "/api/register",
+            &[("idempotency-key", "k1")],
+            Some(keyed.clone()),
+        )
+        .await
+    };
     let first = under_key().await.is(201);
     api.person("ben").await;
 
@@ -498,7 +658,11 @@ async fn an_address_opens_so_many_accounts_in_an_hour() {
         refused.expect(429, "too_many_registrations");
     }
     assert_eq!(under_key().await.is(201)["id"], first["id"], "it is the one that it was");
-    assert_eq!(from(&api, "203.0.113.9", "register", &registration(&unique("dan"))).await.0, 201, "another address");
+    assert_eq!(
+        from(&api, "203.0.113.9", "register", &registration(&unique("dan"))).await.0,
+        201,
+        "another address"
+    );
     api.server().clock.advance(Duration::from_secs(3600));
     api.person("eve").await;
 }
@@ -507,8 +671,15 @@ async fn an_address_opens_so_many_accounts_in_an_hour() {
 async fn of_twenty_registrations_at_once_an_address_gets_its_share() {
     let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "7")]).await;
     begin_an_hour(&api);
-    let answers = join_all((0..20).map(|_| api.register(json!({ "username": unique("ann"), "password": RIGHT })))).await;
-    let opened: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).filter(|status| *status == 201).collect();
+    let answers = join_all(
+        (0..20).map(|_| api.register(json!({ "username": unique("ann"), "password": RIGHT }))),
+    )
+    .await;
+    let opened: Vec<u16> = answers
+        .iter()
+        .map(|answer| answer.status.as_u16())
+        .filter(|status| *status == 201)
+        .collect();
     assert_eq!(opened.len(), 7);
     for answer in answers.into_iter().filter(|answer| answer.status != 201) {
         answer.expect(429, "too_many_registrations");
@@ -520,10 +691,16 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
     let store = Api::own(&[]).await;
     let proxy = Proxy::start(&store.dynamodb).await;
     let wire = proxy.lane();
-    let limits = [("LOGIN_FAILURES_PER_ADDRESS", "100"), ("REGISTRATIONS_PER_ADDRESS", "100"), ("DYNAMODB_ENDPOINT", wire.url.as_str())];
+    let limits = [
+        ("LOGIN_FAILURES_PER_ADDRESS", "100"),
+        ("REGISTRATIONS_PER_ADDRESS", "100"),
+        ("DYNAMODB_ENDPOINT", wire.url.as_str()),
+    ];
     let api = Api::own(&limits).await;
     begin_an_hour(&api);
-    let strike = |operation, nth, fault| wire.strike(Some(Plan { at: At::Operation(operation, nth), fault, strikes: Strikes::Once }));
+    let strike = |operation, nth, fault| {
+        wire.strike(Some(Plan { at: At::Operation(operation, nth), fault, strikes: Strikes::Once }))
+    };
     let name = unique("nobody");
     let mut failed = 0;
     for fault in [Fault::Fail500After, Fault::ResetAfter] {
@@ -545,7 +722,8 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
 
-    // A copy of a success that arrives late forgets nothing that failed since. Its two writes go out in any order.
+    // A copy of a success that arrives late forgets nothing that failed since. Its two writes go
+    // out in any order.
     let mut wrong = 0;
     for nth in [3, 4] {
         strike("UpdateItem", nth, Fault::Again);
@@ -584,15 +762,23 @@ async fn an_account_begins_so_many_chats_a_minute() {
     let before = ann.api.items(&ann.id).await;
     let refused = ann.chat("hi").await;
     assert!((1..=60).contains(&number(&refused, "retry-after")), "{:?}", refused.headers);
-    assert_eq!(refused.header("ratelimit"), format!("\"chats\";r=0;t={}", refused.header("retry-after")));
+    assert_eq!(
+        refused.header("ratelimit"),
+        format!("\"chats\";r=0;t={}", refused.header("retry-after"))
+    );
     refused.expect(429, "too_many_chats_this_minute");
     assert_eq!(ann.api.items(&ann.id).await, before, "nothing was taken");
 
     clock.advance(Duration::from_secs(60));
     ann.chat("hi").await.is(200);
     ann.chat("!fail").await.expect(502, "ai_failed");
-    let minutes = async || ann.api.account(&ann).await.minutes.unwrap().into_values().collect::<Vec<_>>();
-    assert_eq!(minutes().await, [2, 1], "minutes that are over are forgotten; of this one, chats and refunds are known");
+    let minutes =
+        async || ann.api.account(&ann).await.minutes.unwrap().into_values().collect::<Vec<_>>();
+    assert_eq!(
+        minutes().await,
+        [2, 1],
+        "minutes that are over are forgotten; of this one, chats and refunds are known"
+    );
     clock.advance(Duration::from_secs(60));
     ann.chat("!fail").await.expect(502, "ai_failed");
     assert_eq!(minutes().await, [1, 1], "by failures too");
@@ -603,7 +789,13 @@ async fn of_twenty_chats_at_once_as_many_begin_as_a_minute_has() {
     let ann = at_the_start_of_a_minute("7").await;
     let answers = join_all((0..20).map(|_| ann.chat("hi"))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 7, "{answers:?}");
-    assert!(answers.iter().all(|answer| answer.status == 200 || answer.body["code"] == "too_many_chats_this_minute"), "{answers:?}");
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == 200
+                || answer.body["code"] == "too_many_chats_this_minute"),
+        "{answers:?}"
+    );
     assert_eq!(ann.balance().await, 4000 - 700);
 }
 
@@ -619,8 +811,15 @@ async fn too_few_tokens_are_said_before_too_many_chats() {
 #[tokio::test]
 async fn an_account_from_before_minutes_were_counted_chats_as_ever() {
     let ann = at_the_start_of_a_minute("2").await;
-    let update = dynamo::client(&ann.api.dynamodb).update_item().table_name("UsersTable").update_expression("REMOVE minutes");
-    update.key("pk", aws_sdk_dynamodb::types::AttributeValue::S(format!("user:{}", ann.name))).send().await.unwrap();
+    let update = dynamo::client(&ann.api.dynamodb)
+        .update_item()
+        .table_name("UsersTable")
+        .update_expression("REMOVE minutes");
+    update
+        .key("pk", aws_sdk_dynamodb::types::AttributeValue::S(format!("user:{}", ann.name)))
+        .send()
+        .await
+        .unwrap();
     ann.chat("hi").await.is(200);
     ann.chat("hi").await.is(200);
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
@@ -645,7 +844,10 @@ async fn so_many_chats_of_an_account_are_given_back_in_a_minute() {
     let refused = ann.chat("hi").await;
     assert!((1..=60).contains(&number(&refused, "retry-after")), "{:?}", refused.headers);
     assert_eq!(refused.header("ratelimit-policy"), "\"refunds\";q=3;w=60");
-    assert_eq!(refused.header("ratelimit"), format!("\"refunds\";r=0;t={}", refused.header("retry-after")));
+    assert_eq!(
+        refused.header("ratelimit"),
+        format!("\"refunds\";r=0;t={}", refused.header("retry-after"))
+    );
     refused.expect(429, "too_many_refunds");
     let completion = json!({ "messages": [{ "role": "user", "content": "hi" }] });
     ann.post("/v1/chat/completions", completion).await.expect(429, "rate_limit_exceeded");
@@ -658,7 +860,11 @@ async fn so_many_chats_of_an_account_are_given_back_in_a_minute() {
     ann.api.server().clock.advance(Duration::from_secs(60));
     ann.chat("!fail").await.expect(502, "ai_failed");
     ann.chat("hi").await.is(200);
-    assert_eq!(ann.api.account(&ann).await.minutes.unwrap().len(), 2, "the minute before is forgotten");
+    assert_eq!(
+        ann.api.account(&ann).await.minutes.unwrap().len(),
+        2,
+        "the minute before is forgotten"
+    );
 }
 
 #[tokio::test]
@@ -687,7 +893,8 @@ async fn refunds_beyond_a_minutes_limit_use_up_the_minutes_after_it() {
 }
 
 #[tokio::test]
-async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_limit_a_minute_reach_the_ai() {
+async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_limit_a_minute_reach_the_ai()
+ {
     let ann = with_refunds_a_minute("20").await;
     let clock = &ann.api.server().clock;
     let message = format!("!fail {}", ann.name);
@@ -696,7 +903,10 @@ async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_l
         clock.advance(Duration::from_secs(60));
     }
     let asked = shared::ai::asked::times(&message);
-    assert!((150..=200 + 83).contains(&asked), "{asked}: a minute's worth each, and the last burst");
+    assert!(
+        (150..=200 + 83).contains(&asked),
+        "{asked}: a minute's worth each, and the last burst"
+    );
 }
 
 #[tokio::test]
@@ -704,14 +914,23 @@ async fn what_a_sweep_gives_back_counts_for_nobody() {
     let ann = with_refunds_a_minute("2").await;
     ann.holds(&[("a", 1), ("b", 1), ("c", 1)]).await;
     ann.api.set(&ann, "due", aws_sdk_dynamodb::types::AttributeValue::N("1".into())).await;
-    assert_eq!(ann.api.server().apps["sweep"].store.sweep(ann.api.now()).await.unwrap().released, 3);
+    assert_eq!(
+        ann.api.server().apps["sweep"].store.sweep(ann.api.now()).await.unwrap().released,
+        3
+    );
     ann.chat("hi").await.is(200);
 }
 
 /// Ids that are closed until the second `until`.
 fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
     use aws_sdk_dynamodb::types::AttributeValue;
-    AttributeValue::M((0..count).map(|_| (uuid::Uuid::new_v4().simple().to_string(), AttributeValue::N(until.to_string()))).collect())
+    AttributeValue::M(
+        (0..count)
+            .map(|_| {
+                (uuid::Uuid::new_v4().simple().to_string(), AttributeValue::N(until.to_string()))
+            })
+            .collect(),
+    )
 }
 
 #[tokio::test]
@@ -742,6 +961,9 @@ async fn closed_ids_that_are_over_go_with_whatever_is_written_next() {
         assert_eq!(api.account(&ann).await.closed.len(), 0, "{message}");
     }
     api.set(&ann, "closed", closed(10, 1)).await;
-    assert!(matches!(api.adjust(&ann, -100_000, "too much").await, shared::store::Adjusted::TooLittle(_)));
+    assert!(matches!(
+        api.adjust(&ann, -100_000, "too much").await,
+        shared::store::Adjusted::TooLittle(_)
+    ));
     assert_eq!(api.account(&ann).await.closed.len(), 1, "that of the refused adjustment");
 }

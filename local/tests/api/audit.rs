@@ -31,18 +31,38 @@ impl Person {
     }
 
     fn key(&self, sort: &str, id: &str) -> HashMap<String, AttributeValue> {
-        [("user_id", self.id.as_str()), (sort, id)].map(|(name, value)| (name.to_owned(), AttributeValue::S(value.into()))).into()
+        [("user_id", self.id.as_str()), (sort, id)]
+            .map(|(name, value)| (name.to_owned(), AttributeValue::S(value.into())))
+            .into()
     }
 
     /// Changes one attribute of a row or a chat, behind the API's back.
-    async fn tampers(&self, table: &str, sort: &str, id: &str, attribute: &str, value: AttributeValue) {
-        let update = dynamo::client(&self.api.dynamodb).update_item().table_name(table).set_key(Some(self.key(sort, id)));
-        let update = update.update_expression("SET #attribute = :value").expression_attribute_names("#attribute", attribute);
+    async fn tampers(
+        &self,
+        table: &str,
+        sort: &str,
+        id: &str,
+        attribute: &str,
+        value: AttributeValue,
+    ) {
+        let update = dynamo::client(&self.api.dynamodb)
+            .update_item()
+            .table_name(table)
+            .set_key(Some(self.key(sort, id)));
+        let update = update
+            .update_expression("SET #attribute = :value")
+            .expression_attribute_names("#attribute", attribute);
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
     async fn loses(&self, table: &str, sort: &str, id: &str) {
-        dynamo::client(&self.api.dynamodb).delete_item().table_name(table).set_key(Some(self.key(sort, id))).send().await.unwrap();
+        dynamo::client(&self.api.dynamodb)
+            .delete_item()
+            .table_name(table)
+            .set_key(Some(self.key(sort, id)))
+            .send()
+            .await
+            .unwrap();
     }
 
     async fn tokens(&self, attribute: &str, tokens: u64) {
@@ -102,7 +122,10 @@ async fn a_changed_account_is_found() {
     assert_eq!(ann.differs().await, [sum(4500, 4600)]);
     api.set(&ann, "tokens", number(-1)).await;
     let differences = ann.differs().await;
-    assert!(matches!(&differences[..], [Difference::Unreadable { what }] if what.starts_with("the account can't be read")), "{differences:?}");
+    assert!(
+        matches!(&differences[..], [Difference::Unreadable { what }] if what.starts_with("the account can't be read")),
+        "{differences:?}"
+    );
 }
 
 #[tokio::test]
@@ -124,7 +147,11 @@ async fn an_extra_chat_is_found_wherever_it_sorts() {
     let api = Api::start().await;
     let (ann, [first, last]) = customer(&api).await;
     let mut extra = Vec::new();
-    for chat_id in ["00000000-0000-7000-8000-000000000000".to_owned(), format!("{}ffff", &first[..32]), format!("f{}", &last[1..])] {
+    for chat_id in [
+        "00000000-0000-7000-8000-000000000000".to_owned(),
+        format!("{}ffff", &first[..32]),
+        format!("f{}", &last[1..]),
+    ] {
         ann.tampers("ChatsTable", "chat_id", &chat_id, "cost", number(PRICE)).await;
         extra.push(Difference::Uncharged { chat_id });
     }
@@ -143,20 +170,32 @@ async fn a_changed_amount_is_found() {
     let (ann, [first, _]) = customer(&api).await;
     let (chat_id, price) = (first.clone(), Tokens::new(PRICE).unwrap());
     ann.tampers("LedgerTable", "entry_id", &first, "amount", number(-50)).await;
-    assert_eq!(ann.differs().await, [Difference::Cost { chat_id, chat: price, ledger: 50 }, spent(200, 150)]);
+    assert_eq!(
+        ann.differs().await,
+        [Difference::Cost { chat_id, chat: price, ledger: 50 }, spent(200, 150)]
+    );
     ann.tampers("LedgerTable", "entry_id", &first, "amount", number(-100)).await;
     ann.tampers("ChatsTable", "chat_id", &first, "cost", number(99)).await;
-    assert_eq!(ann.differs().await, [Difference::Cost { chat_id: first, chat: Tokens::new(99).unwrap(), ledger: 100 }]);
+    assert_eq!(
+        ann.differs().await,
+        [Difference::Cost { chat_id: first, chat: Tokens::new(99).unwrap(), ledger: 100 }]
+    );
 
     let (ann, [first, _]) = customer(&api).await;
     ann.tampers("LedgerTable", "entry_id", &ann.id, "amount", number(i64::MAX)).await;
     assert_eq!(ann.differs().await, [granted(4500, i128::from(i64::MAX) + 500)]);
     ann.tampers("LedgerTable", "entry_id", &ann.id, "amount", number(4000)).await;
-    ann.tampers("LedgerTable", "entry_id", &first, "chat_id", AttributeValue::S("another".into())).await;
+    ann.tampers("LedgerTable", "entry_id", &first, "chat_id", AttributeValue::S("another".into()))
+        .await;
     assert_eq!(ann.differs().await, [Difference::Unnamed { entry_id: first.clone() }]);
     ann.tampers("LedgerTable", "entry_id", &first, "kind", AttributeValue::S("gift".into())).await;
     let differences = ann.differs().await;
-    assert!(differences[0].to_string().starts_with(&format!("the ledger's row {first} can't be read: ")), "{differences:?}");
+    assert!(
+        differences[0]
+            .to_string()
+            .starts_with(&format!("the ledger's row {first} can't be read: ")),
+        "{differences:?}"
+    );
     assert_eq!(differences[1..], [spent(200, 100)]);
 }
 
@@ -166,13 +205,19 @@ async fn an_audit_while_chats_settle_sees_no_difference() {
     let ann = api.person("ann").await;
     let chats = async {
         for _ in 0..4 {
-            futures_util::future::join_all((0..6).map(|_| ann.chat("hi"))).await.into_iter().for_each(|answer| drop(answer.is(200)));
+            futures_util::future::join_all((0..6).map(|_| ann.chat("hi")))
+                .await
+                .into_iter()
+                .for_each(|answer| drop(answer.is(200)));
         }
     };
     let audits = async {
         for _ in 0..10 {
             let differences = ann.differs().await;
-            assert!(differences.is_empty() || differences == [Difference::Moving], "{differences:?}");
+            assert!(
+                differences.is_empty() || differences == [Difference::Moving],
+                "{differences:?}"
+            );
         }
     };
     tokio::join!(chats, audits);

@@ -10,7 +10,10 @@ async fn a_balance_is_one_number_under_three_names_and_nothing_else() {
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
     let left = GRANT - PRICE;
-    assert_eq!(ann.get("/api/tokens/").await.is(200), json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left }));
+    assert_eq!(
+        ann.get("/api/tokens/").await.is(200),
+        json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left })
+    );
 }
 
 #[tokio::test]
@@ -18,7 +21,10 @@ async fn everybody_sees_their_own_balance_whatever_they_ask_for() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
-    let asked = ann.get(&format!("/api/tokens/?user={}&id={}&username={}", ben.id, ben.id, ben.name)).await.is(200);
+    let asked = ann
+        .get(&format!("/api/tokens/?user={}&id={}&username={}", ben.id, ben.id, ben.name))
+        .await
+        .is(200);
     assert_eq!(asked["tokens"], GRANT);
     assert_eq!(ben.balance().await, GRANT - PRICE);
 }

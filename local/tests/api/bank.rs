@@ -1,5 +1,6 @@
-//! A bank test: five hundred chats at once over twenty accounts, through the program as `cargo run` starts it, while the wire to its store
-//! breaks at random. `BANK_SEED` repeats a storm, as far as parallel requests come in the same order.
+//! A bank test: five hundred chats at once over twenty accounts, through the program as `cargo run`
+//! starts it, while the wire to its store breaks at random. `BANK_SEED` repeats a storm, as far as
+//! parallel requests come in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,8 +46,8 @@ impl Wish {
         Self { who, message, key }
     }
 
-    /// Sends it as a client does who has understood the API: again under the same key while the outcome isn't known, and never without one.
-    /// The last status.
+    /// Sends it as a client does who has understood the API: again under the same key while the
+    /// outcome isn't known, and never without one. The last status.
     async fn send(&self) -> u16 {
         let bearer = self.who.bearer();
         let mut headers = vec![("authorization", bearer.as_str())];
@@ -54,11 +55,23 @@ impl Wish {
         let mut tries = 0;
         loop {
             tries += 1;
-            let reply = self.who.api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": self.message }))).await;
+            let reply = self
+                .who
+                .api
+                .send(
+                    Method::POST,
+                    "/api/chat/",
+                    &headers,
+                    Some(json!({ "message": self.message })),
+                )
+                .await;
             if !matches!(reply.status.as_u16(), 409 | 503) || self.key.is_none() || tries == TRIES {
                 return reply.status.as_u16();
             }
-            let wait = reply.headers.get("retry-after").map_or(1, |seconds| seconds.to_str().unwrap().parse().unwrap());
+            let wait = reply
+                .headers
+                .get("retry-after")
+                .map_or(1, |seconds| seconds.to_str().unwrap().parse().unwrap());
             tokio::time::sleep(Duration::from_secs(wait)).await;
         }
     }
@@ -76,16 +89,22 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads everybody's account until the storm is over, as the store holds it and, where no fault is in the way, as its owner sees it: how many
-/// balances their owners saw.
+/// Reads everybody's account until the storm is over, as the store holds it and, where no fault is
+/// in the way, as its owner sees it: how many balances their owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {
         let mut sum = 0;
         for person in people {
             let account = person.api.account(person).await;
-            let held: u64 = account.reservations.values().map(|reservation| reservation.cost.get()).sum();
-            assert_eq!(account.granted.get(), account.tokens.get() + held + account.spent.get(), "{}", person.name);
+            let held: u64 =
+                account.reservations.values().map(|reservation| reservation.cost.get()).sum();
+            assert_eq!(
+                account.granted.get(),
+                account.tokens.get() + held + account.spent.get(),
+                "{}",
+                person.name
+            );
             let reply = person.get("/api/tokens/").await;
             if reply.status == 200 {
                 sum += reply.is(200)["tokens"].as_u64().expect("a balance below zero");
@@ -97,15 +116,20 @@ async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> us
     read
 }
 
-/// Puts the end of every lease that stands into the past, since another process's time can't be moved: how many there are.
+/// Puts the end of every lease that stands into the past, since another process's time can't be
+/// moved: how many there are.
 async fn end_leases(api: &Api, people: &[Person]) -> usize {
     let mut ended = 0;
     for person in people {
         for rid in api.account(person).await.reservations.into_keys() {
-            let update = local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable");
+            let update =
+                local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable");
             let update = update.key("pk", AttributeValue::S(format!("user:{}", person.name)));
-            let update = update.update_expression("SET reservations.#rid.expires_at = :past, due = :past");
-            let update = update.expression_attribute_names("#rid", rid).expression_attribute_values(":past", AttributeValue::N("1".into()));
+            let update =
+                update.update_expression("SET reservations.#rid.expires_at = :past, due = :past");
+            let update = update
+                .expression_attribute_names("#rid", rid)
+                .expression_attribute_values(":past", AttributeValue::N("1".into()));
             update.send().await.unwrap();
             ended += 1;
         }
@@ -113,7 +137,8 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
     ended
 }
 
-/// Holds an account at rest against its history, its ledger and what its owner was told of each chat: how many chats it has.
+/// Holds an account at rest against its history, its ledger and what its owner was told of each
+/// chat: how many chats it has.
 async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
     let account = person.api.account(person).await;
     let history = person.history("?limit=100").await.is(200);
@@ -126,14 +151,24 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
             // Nobody could say.
             _ => 0..=1,
         };
-        assert!(may_be.contains(&stored), "{}: {:?} was answered with {status} and stored {stored} times", person.name, wish.message);
+        assert!(
+            may_be.contains(&stored),
+            "{}: {:?} was answered with {status} and stored {stored} times",
+            person.name,
+            wish.message
+        );
     }
 
     let (entries, more) = person.api.store().entries(&person.id, None, 100).await.unwrap();
     assert!(!more);
     let rows = entries.iter().filter(|entry| entry.kind == EntryKind::Chat);
     let mut paid: Vec<_> = rows.map(|row| (row.chat_id.clone().unwrap(), -row.amount)).collect();
-    let mut said: Vec<_> = chats.iter().map(|chat| (chat["id"].as_str().unwrap().to_owned(), chat["tokens_deducted"].as_i64().unwrap())).collect();
+    let mut said: Vec<_> = chats
+        .iter()
+        .map(|chat| {
+            (chat["id"].as_str().unwrap().to_owned(), chat["tokens_deducted"].as_i64().unwrap())
+        })
+        .collect();
     paid.sort();
     said.sort();
     assert_eq!(paid, said, "{}: each chat is paid once", person.name);
@@ -141,7 +176,12 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
     let count = u64::try_from(chats.len()).unwrap();
     assert_eq!(account.spent.get(), count * PRICE, "{}", person.name);
     assert!(account.reservations.is_empty(), "{}", person.name);
-    assert_eq!(account.tokens.get() + account.spent.get(), account.granted.get(), "{}", person.name);
+    assert_eq!(
+        account.tokens.get() + account.spent.get(),
+        account.granted.get(),
+        "{}",
+        person.name
+    );
     count
 }
 
@@ -155,9 +195,11 @@ fn program(dynamodb: &str) -> Running {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_right() {
     // Shown where the test fails.
-    let seed = std::env::var("BANK_SEED").map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
+    let seed = std::env::var("BANK_SEED")
+        .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
     println!("BANK_SEED={seed}");
-    // Three connections per chat end or begin in this process; many systems allow it a thousand files or fewer.
+    // Three connections per chat end or begin in this process; many systems allow it a thousand
+    // files or fewer.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;
     let proxy = Proxy::start(&api.dynamodb).await;
@@ -167,7 +209,8 @@ async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_
 
     let people = join_all((0..PEOPLE).map(|_| api.person("ann"))).await;
     let taken = i64::try_from(GRANT - LEFT).unwrap();
-    join_all(people[..POOR].iter().map(|person| api.adjust(person, -taken, "spent elsewhere"))).await;
+    join_all(people[..POOR].iter().map(|person| api.adjust(person, -taken, "spent elsewhere")))
+        .await;
     let granted = GRANT * (PEOPLE - POOR) as u64 + LEFT * POOR as u64;
 
     let wishes: Vec<_> = (0..CHATS).map(|number| Wish::new(number, &people)).collect();
@@ -185,12 +228,18 @@ async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_
     for status in &statuses {
         *counted.entry(*status).or_default() += 1;
     }
-    println!("{CHATS} chats in {:.1?}: {counted:?}; {struck} faults; {read} balances read meanwhile", started.elapsed());
-    assert!([200, 402, 502].iter().all(|status| counted.contains_key(status)) && struck > 0 && read > 0);
+    println!(
+        "{CHATS} chats in {:.1?}: {counted:?}; {struck} faults; {read} balances read meanwhile",
+        started.elapsed()
+    );
+    assert!(
+        [200, 402, 502].iter().all(|status| counted.contains_key(status)) && struck > 0 && read > 0
+    );
     assert!(counted.keys().all(|status| [200, 402, 409, 502, 503].contains(status)));
     assert!(!lane.overdrawn(), "the store showed a negative balance");
 
-    // Copies that were lost on the way come late. What they hold is accounted for, and comes back when the leases are over.
+    // Copies that were lost on the way come late. What they hold is accounted for, and comes back
+    // when the leases are over.
     lane.deliver().await;
     manage(&api.dynamodb, "audit");
     let ended = end_leases(&api, &people).await;
@@ -199,13 +248,20 @@ async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_
 
     let mut stored = 0;
     for (index, person) in people.iter().enumerate() {
-        let told: Vec<_> = wishes.iter().zip(statuses.iter().copied()).skip(index).step_by(PEOPLE).collect();
+        let told: Vec<_> =
+            wishes.iter().zip(statuses.iter().copied()).skip(index).step_by(PEOPLE).collect();
         stored += is_right(person, &told).await;
     }
     let unknown = [409, 503].iter().filter_map(|status| counted.get(status)).sum::<u64>();
     assert!((counted[&200]..=counted[&200] + unknown).contains(&stored), "{stored} chats");
     let accounts = join_all(people.iter().map(|person| api.account(person))).await;
-    assert_eq!(accounts.iter().map(|account| account.tokens.get()).sum::<u64>(), granted - stored * PRICE);
+    assert_eq!(
+        accounts.iter().map(|account| account.tokens.get()).sum::<u64>(),
+        granted - stored * PRICE
+    );
     let rows = PEOPLE + POOR + usize::try_from(stored).unwrap();
-    assert_eq!(manage(&api.dynamodb, "audit"), format!("{PEOPLE} accounts, {rows} rows, no difference\n"));
+    assert_eq!(
+        manage(&api.dynamodb, "audit"),
+        format!("{PEOPLE} accounts, {rows} rows, no difference\n")
+    );
 }

@@ -13,7 +13,10 @@ impl Person {
         assert_eq!(self.balance().await, GRANT);
         assert_eq!(self.history("").await.is(200), json!([]));
         let account = self.api.account(self).await;
-        assert_eq!([account.tokens.get(), account.granted.get(), account.spent.get()], [GRANT, GRANT, 0]);
+        assert_eq!(
+            [account.tokens.get(), account.granted.get(), account.spent.get()],
+            [GRANT, GRANT, 0]
+        );
         assert!(account.reservations.is_empty(), "{account:?}");
         assert_eq!(self.api.items(&self.id).await["LedgerTable"].len(), 1, "the grant alone");
     }
@@ -24,7 +27,10 @@ async fn a_chat_is_answered_charged_and_stored() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chat = ann.chat("What is a fare?").await.is(200);
-    assert_eq!([&chat["message"], &chat["response"]], ["What is a fare?", "You said: What is a fare?"]);
+    assert_eq!(
+        [&chat["message"], &chat["response"]],
+        ["What is a fare?", "You said: What is a fare?"]
+    );
     assert_eq!(chat["tokens_deducted"], PRICE);
     for field in ["tokens", "tokens_left", "remaining_tokens"] {
         assert_eq!(chat[field], GRANT - PRICE, "{field}");
@@ -33,12 +39,26 @@ async fn a_chat_is_answered_charged_and_stored() {
     fields.sort_unstable();
     assert_eq!(
         fields,
-        ["conversation_id", "id", "message", "model", "remaining_tokens", "response", "timestamp", "tokens", "tokens_deducted", "tokens_left"],
+        [
+            "conversation_id",
+            "id",
+            "message",
+            "model",
+            "remaining_tokens",
+            "response",
+            "timestamp",
+            "tokens",
+            "tokens_deducted",
+            "tokens_left"
+        ],
         "nothing else"
     );
 
     let account = api.account(&ann).await;
-    assert_eq!([account.tokens.get(), account.granted.get(), account.spent.get()], [GRANT - PRICE, GRANT, PRICE]);
+    assert_eq!(
+        [account.tokens.get(), account.granted.get(), account.spent.get()],
+        [GRANT - PRICE, GRANT, PRICE]
+    );
     assert!(account.reservations.is_empty() && account.closed.is_empty(), "{account:?}");
     let items = api.items(&ann.id).await;
     assert_eq!(items["ChatsTable"].iter().filter(|item| is_chat(item)).count(), 1);
@@ -53,7 +73,13 @@ async fn a_token_in_the_body_counts_and_a_header_wins_over_it() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let chat = async |authorization: Option<String>, token: Value| {
         let headers = authorization.as_deref().map(|value| ("authorization", value));
-        api.send(Method::POST, "/api/chat/", headers.as_slice(), Some(json!({ "message": "hi", "token": token }))).await
+        api.send(
+            Method::POST,
+            "/api/chat/",
+            headers.as_slice(),
+            Some(json!({ "message": "hi", "token": token })),
+        )
+        .await
     };
     chat(None, json!(ann.token)).await.is(200);
     chat(None, json!(ann.access)).await.is(200);
@@ -62,7 +88,9 @@ async fn a_token_in_the_body_counts_and_a_header_wins_over_it() {
     assert_eq!([ann.balance().await, ben.balance().await], [GRANT - 4 * PRICE, GRANT]);
 
     chat(Some("Bearer nonsense".into()), json!(ann.token)).await.expect(401, "invalid_token");
-    chat(Some("Basic YW5uOnNlY3JldDEyMw==".into()), json!(ann.token)).await.expect(401, "invalid_token");
+    chat(Some("Basic YW5uOnNlY3JldDEyMw==".into()), json!(ann.token))
+        .await
+        .expect(401, "invalid_token");
     chat(None, json!(ann.refresh)).await.expect(401, "invalid_token");
     chat(None, json!(format!("Bearer {}", ann.token))).await.expect(401, "invalid_token");
     chat(None, json!("")).await.expect(401, "invalid_token");
@@ -108,10 +136,19 @@ async fn text_of_any_kind_comes_back_as_it_was_sent() {
     ];
     for message in messages {
         let chat = ann.chat(message).await.is(200);
-        assert_eq!([&chat["message"], &chat["response"]], [&json!(message), &json!(format!("You said: {message}"))]);
+        assert_eq!(
+            [&chat["message"], &chat["response"]],
+            [&json!(message), &json!(format!("You said: {message}"))]
+        );
     }
     let chats = ann.history("").await.is(200);
-    let kept: Vec<&str> = chats.as_array().unwrap().iter().rev().map(|chat| chat["message"].as_str().unwrap()).collect();
+    let kept: Vec<&str> = chats
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|chat| chat["message"].as_str().unwrap())
+        .collect();
     assert_eq!(kept, messages);
 }
 
@@ -126,7 +163,8 @@ async fn an_ai_that_fails_hangs_says_nothing_or_too_much_costs_nothing() {
         ("!cut a b", 502, "ai_failed"),
         ("!hang", 504, "ai_timed_out"),
     ];
-    let answers = failures.map(async |(message, status, code)| ann.chat(message).await.expect(status, code));
+    let answers =
+        failures.map(async |(message, status, code)| ann.chat(message).await.expect(status, code));
     for refused in join_all(answers).await {
         assert!(refused["detail"].as_str().unwrap().contains("Nothing was charged"), "{refused}");
     }
@@ -142,7 +180,10 @@ async fn where_one_provider_fails_the_next_one_answers_at_the_price_of_one_chat(
     let ann = api.person("ann").await;
     for (chats, message) in (1..).zip(["!fail", "!empty", "!long", "!overloaded", "!hang"]) {
         let chat = ann.chat(message).await.is(200);
-        assert_eq!((&chat["model"], &chat["response"]), (&json!("echo"), &json!(format!("You said: {message}"))));
+        assert_eq!(
+            (&chat["model"], &chat["response"]),
+            (&json!("echo"), &json!(format!("You said: {message}")))
+        );
         assert_eq!(chat["tokens_left"], GRANT - chats * PRICE);
     }
     assert_eq!(ann.chat("hi").await.is(200)["model"], "scripted");

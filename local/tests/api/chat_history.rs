@@ -27,7 +27,12 @@ impl Person {
 
 fn messages(page: Answer) -> Vec<String> {
     let chats = page.is(200);
-    chats.as_array().unwrap().iter().map(|chat| chat["message"].as_str().unwrap().to_owned()).collect()
+    chats
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|chat| chat["message"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -47,9 +52,23 @@ async fn a_history_is_a_bare_list_of_ones_own_chats_newest_first() {
     for chat in chats.as_array().unwrap() {
         let mut fields: Vec<&str> = chat.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
-        assert_eq!(fields, ["conversation_id", "id", "message", "model", "response", "timestamp", "tokens_deducted"]);
+        assert_eq!(
+            fields,
+            [
+                "conversation_id",
+                "id",
+                "message",
+                "model",
+                "response",
+                "timestamp",
+                "tokens_deducted"
+            ]
+        );
     }
-    assert_eq!(messages(ben.history(&format!("?user_id={}&id={}", ann.id, ann.id)).await), ["Ben's own"]);
+    assert_eq!(
+        messages(ben.history(&format!("?user_id={}&id={}", ann.id, ann.id)).await),
+        ["Ben's own"]
+    );
 }
 
 #[tokio::test]
@@ -103,7 +122,11 @@ async fn a_search_finds_words_of_messages_and_answers_in_any_case() {
         assert_eq!(messages(ann.history(&format!("?q={search}")).await), found, "{search}");
     }
     let pages = ann.pages("?q=A&limit=1").await;
-    assert_eq!(pages.concat(), ["nothing", "#tokens :cost", "a & b = 100%?", "A train to Genève"], "\"said\" has an a");
+    assert_eq!(
+        pages.concat(),
+        ["nothing", "#tokens :cost", "a & b = 100%?", "A train to Genève"],
+        "\"said\" has an a"
+    );
 }
 
 #[tokio::test]
@@ -147,8 +170,19 @@ async fn a_cursor_is_good_for_the_list_it_was_made_for_and_for_nobody_else() {
     let chat_id = ann.history("").await.is(200)[0]["id"].as_str().unwrap().to_owned();
 
     ben.history(&page).await.expect(400, "invalid_cursor");
-    let (shortened, lengthened, long) = (&cursor[..cursor.len() - 2], format!("{cursor}AAAA"), "A".repeat(2000));
-    for forged in [&flipped, shortened, &lengthened, &chat_id, "AAAA", "not!base64", "%00", "%F0%9F%8E%AB", &long] {
+    let (shortened, lengthened, long) =
+        (&cursor[..cursor.len() - 2], format!("{cursor}AAAA"), "A".repeat(2000));
+    for forged in [
+        &flipped,
+        shortened,
+        &lengthened,
+        &chat_id,
+        "AAAA",
+        "not!base64",
+        "%00",
+        "%F0%9F%8E%AB",
+        &long,
+    ] {
         ann.history(&format!("?cursor={forged}")).await.expect(400, "invalid_cursor");
     }
     ann.history(&format!("?q=one&cursor={cursor}")).await.expect(400, "invalid_cursor");

@@ -26,7 +26,11 @@ pub fn events(text: &str) -> Vec<(String, Value)> {
 
 /// What the deltas say together.
 pub fn text_of(events: &[(String, Value)]) -> String {
-    events.iter().filter(|(name, _)| name == "delta").map(|(_, data)| data["text"].as_str().unwrap()).collect()
+    events
+        .iter()
+        .filter(|(name, _)| name == "delta")
+        .map(|(_, data)| data["text"].as_str().unwrap())
+        .collect()
 }
 
 impl Person {
@@ -36,7 +40,8 @@ impl Person {
 
     /// A stream that has just begun.
     async fn begins(&self, message: &str) -> Response {
-        let request = reqwest::Client::new().request(Method::POST, format!("{}{PATH}", self.api.url));
+        let request =
+            reqwest::Client::new().request(Method::POST, format!("{}{PATH}", self.api.url));
         request.bearer_auth(&self.access).json(&json!({ "message": message })).send().await.unwrap()
     }
 
@@ -50,7 +55,10 @@ impl Person {
 fn is_a_stream(answer: &Answer) -> Vec<(String, Value)> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
-    assert_eq!((answer.header("cache-control"), answer.header("x-content-type-options")), ("no-store", "nosniff"));
+    assert_eq!(
+        (answer.header("cache-control"), answer.header("x-content-type-options")),
+        ("no-store", "nosniff")
+    );
     events(answer.body.as_str().unwrap())
 }
 
@@ -63,7 +71,10 @@ async fn an_answer_comes_piece_by_piece_and_ends_with_the_chat_and_the_tokens_le
     assert_eq!(names, ["delta", "delta", "delta", "done"]);
     assert_eq!(text_of(&said), "one two three");
     let done = &said[3].1;
-    assert_eq!((&done["response"], &done["tokens_left"]), (&json!("one two three"), &json!(GRANT - PRICE)));
+    assert_eq!(
+        (&done["response"], &done["tokens_left"]),
+        (&json!("one two three"), &json!(GRANT - PRICE))
+    );
     let mut kept = ann.history("").await.is(200)[0].clone();
     let fields = kept.as_object_mut().unwrap();
     for field in ["tokens", "tokens_left", "remaining_tokens"] {
@@ -72,8 +83,14 @@ async fn an_answer_comes_piece_by_piece_and_ends_with_the_chat_and_the_tokens_le
     assert_eq!(*done, kept, "the same that a chat answers");
     assert_eq!(ann.balance().await, GRANT - PRICE);
 
-    let next = is_a_stream(&ann.streams(json!({ "message": "!recall", "conversation_id": done["conversation_id"] })).await);
-    assert_eq!(text_of(&next), "user: !words one two three\nassistant: one two three\nuser: !recall");
+    let next = is_a_stream(
+        &ann.streams(json!({ "message": "!recall", "conversation_id": done["conversation_id"] }))
+            .await,
+    );
+    assert_eq!(
+        text_of(&next),
+        "user: !words one two three\nassistant: one two three\nuser: !recall"
+    );
 }
 
 #[tokio::test]
@@ -82,7 +99,10 @@ async fn the_first_piece_is_there_while_the_answer_goes_on() {
     let ann = api.person("ann").await;
     let mut reply = ann.begins("!words 700 one two three").await;
     let first = reply.chunk().await.unwrap().unwrap();
-    assert_eq!(events(std::str::from_utf8(&first).unwrap()), [("delta".to_owned(), json!({ "text": "one " }))]);
+    assert_eq!(
+        events(std::str::from_utf8(&first).unwrap()),
+        [("delta".to_owned(), json!({ "text": "one " }))]
+    );
     assert_eq!(api.account(&ann).await.reservations.len(), 1, "nothing is settled yet");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     let rest = reply.text().await.unwrap();
@@ -116,20 +136,33 @@ async fn what_fails_later_is_an_event_that_says_that_nothing_was_charged() {
     let said = is_a_stream(&ann.streams(json!({ "message": "!cut one two three" })).await);
     assert_eq!(text_of(&said), "one two ");
     let (name, problem) = said.last().unwrap();
-    assert_eq!((name.as_str(), &problem["code"], &problem["status"]), ("error", &json!("ai_failed"), &json!(502)));
-    assert!(problem["detail"].as_str().unwrap().contains("Nothing was charged") && problem["request_id"].is_string(), "{problem}");
+    assert_eq!(
+        (name.as_str(), &problem["code"], &problem["status"]),
+        ("error", &json!("ai_failed"), &json!(502))
+    );
+    assert!(
+        problem["detail"].as_str().unwrap().contains("Nothing was charged")
+            && problem["request_id"].is_string(),
+        "{problem}"
+    );
     assert_eq!(ann.balance().await, GRANT);
     assert_eq!(ann.history("").await.is(200), json!([]));
 }
 
 #[tokio::test]
-async fn what_was_heard_is_paid_though_it_was_made_too_long_or_too_slow_or_its_conversation_was_deleted() {
+async fn what_was_heard_is_paid_though_it_was_made_too_long_or_too_slow_or_its_conversation_was_deleted()
+ {
     let api = Api::own(&[("ANSWER_LIMIT", "10")]).await;
     let ann = api.person("ann").await;
-    for message in ["!words 0 one two three four".to_owned(), format!("!words 300 {}", "a ".repeat(50))] {
+    for message in
+        ["!words 0 one two three four".to_owned(), format!("!words 300 {}", "a ".repeat(50))]
+    {
         let said = is_a_stream(&ann.streams(json!({ "message": message })).await);
         let (name, done) = said.last().unwrap();
-        assert_eq!((name.as_str(), done["response"].as_str().unwrap()), ("done", text_of(&said).as_str()));
+        assert_eq!(
+            (name.as_str(), done["response"].as_str().unwrap()),
+            ("done", text_of(&said).as_str())
+        );
         assert!(text_of(&said).len() <= 10);
     }
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
@@ -137,13 +170,21 @@ async fn what_was_heard_is_paid_though_it_was_made_too_long_or_too_slow_or_its_c
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
-    let request = reqwest::Client::new().post(format!("{}{PATH}", api.url)).bearer_auth(&ann.access);
-    let mut reply = request.json(&json!({ "message": "!words 700 one two", "conversation_id": id })).send().await.unwrap();
+    let request =
+        reqwest::Client::new().post(format!("{}{PATH}", api.url)).bearer_auth(&ann.access);
+    let mut reply = request
+        .json(&json!({ "message": "!words 700 one two", "conversation_id": id }))
+        .send()
+        .await
+        .unwrap();
     reply.chunk().await.unwrap().unwrap();
     ann.delete(&format!("/api/conversations/{}/", id.as_str().unwrap())).await.is(202);
     let said = events(&reply.text().await.unwrap());
     let (name, done) = said.last().unwrap();
-    assert_eq!((name.as_str(), &done["response"], &done["conversation_id"]), ("done", &json!("one two"), &Value::Null));
+    assert_eq!(
+        (name.as_str(), &done["response"], &done["conversation_id"]),
+        ("done", &json!("one two"), &Value::Null)
+    );
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
@@ -166,9 +207,17 @@ async fn who_goes_away_in_the_middle_is_charged_once_for_an_answer_that_is_store
 async fn a_function_that_dies_in_the_middle_charges_nothing() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "20")];
+    let settings = [
+        ("DYNAMODB_ENDPOINT", api.dynamodb.as_str()),
+        ("AI_PROVIDER", "scripted"),
+        ("AI_TIMEOUT_SECONDS", "20"),
+    ];
     let function = Instance::of("chat_stream", &settings).await;
-    function.takes(&event("/api/chat/stream", &[("authorization", &ann.bearer())], &json!({ "message": "!words 5000 one two" })));
+    function.takes(&event(
+        "/api/chat/stream",
+        &[("authorization", &ann.bearer())],
+        &json!({ "message": "!words 5000 one two" }),
+    ));
     while api.account(&ann).await.reservations.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -195,7 +244,11 @@ async fn a_key_that_is_sent_again_gets_the_same_chat_at_once() {
     assert_eq!((again.len(), text_of(&again)), (2, text_of(&first)));
     assert_eq!(again.last(), first.last());
     let whole = api.send(Method::POST, "/api/chat/", &headers, Some(body)).await;
-    assert_eq!((whole.header("idempotent-replayed"), &whole.body["id"]), ("true", &first[3].1["id"]), "the key is the same at both");
+    assert_eq!(
+        (whole.header("idempotent-replayed"), &whole.body["id"]),
+        ("true", &first[3].1["id"]),
+        "the key is the same at both"
+    );
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
@@ -206,9 +259,18 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
     for (sam, streams) in [("false", true), ("true", false)] {
         let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AWS_SAM_LOCAL", sam)];
         let mut function = Instance::of("chat_stream", &settings).await;
-        function.takes(&event("/api/chat/stream", &[("authorization", &ann.bearer())], &json!({ "message": "hi" })));
+        function.takes(&event(
+            "/api/chat/stream",
+            &[("authorization", &ann.bearer())],
+            &json!({ "message": "hi" }),
+        ));
         let reply = function.answers().await;
-        assert_eq!((reply.status, reply.headers.contains_key("x-came-as")), (200, streams), "{:?}", reply.headers);
+        assert_eq!(
+            (reply.status, reply.headers.contains_key("x-came-as")),
+            (200, streams),
+            "{:?}",
+            reply.headers
+        );
         assert_eq!(text_of(&events(reply.body.as_str().unwrap())), "You said: hi");
         function.takes(&event("/api/chat/stream", &[], &json!({ "message": "hi" })));
         let refused = function.answers().await;
@@ -221,16 +283,30 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
 async fn an_answer_that_was_heard_is_paid_though_its_key_has_a_record_by_then() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
-    let request = reqwest::Client::new().post(format!("{}{PATH}", api.url)).bearer_auth(&ann.access).header("idempotency-key", "k1");
+    let request = reqwest::Client::new()
+        .post(format!("{}{PATH}", api.url))
+        .bearer_auth(&ann.access)
+        .header("idempotency-key", "k1");
     let mut reply = request.json(&json!({ "message": "!words 700 one two" })).send().await.unwrap();
     reply.chunk().await.unwrap().unwrap();
     let held = api.account(&ann).await.reservations;
     let (key, reservation) = held.iter().next().unwrap();
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let fields = [("pk", format!("idem:{key}")), ("fingerprint", reservation.fingerprint.clone()), ("chat_id", "another chat".to_owned())];
-    let mut record: HashMap<_, _> = fields.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
+    let fields = [
+        ("pk", format!("idem:{key}")),
+        ("fingerprint", reservation.fingerprint.clone()),
+        ("chat_id", "another chat".to_owned()),
+    ];
+    let mut record: HashMap<_, _> =
+        fields.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect();
     record.insert("expires_at".into(), AttributeValue::N((api.now() + 3600).to_string()));
-    dynamo::client(&api.dynamodb).put_item().table_name("TokensTable").set_item(Some(record)).send().await.unwrap();
+    dynamo::client(&api.dynamodb)
+        .put_item()
+        .table_name("TokensTable")
+        .set_item(Some(record))
+        .send()
+        .await
+        .unwrap();
     let said = events(&reply.text().await.unwrap());
     let (name, done) = said.last().unwrap();
     assert_eq!((name.as_str(), &done["response"]), ("done", &json!("one two")));

@@ -53,23 +53,32 @@ impl Running {
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
         // The last line of what it prints when it is ready.
-        while !printed.lines().any(|line| line.trim_start().starts_with("curl") || line.starts_with("What functions need")) {
-            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "{command:?} stopped after {printed}");
+        while !printed.lines().any(|line| {
+            line.trim_start().starts_with("curl") || line.starts_with("What functions need")
+        }) {
+            assert_ne!(
+                lines.read_line(&mut printed).unwrap(),
+                0,
+                "{command:?} stopped after {printed}"
+            );
         }
-        let url = printed.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        let url =
+            printed.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
         Self { program, url, printed }
     }
 
     /// The memory that it holds, in MiB.
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
     }
 
     /// What Ctrl-C does.
     fn interrupt(mut self) {
-        let killed = Command::new("kill").args(["-INT", &self.program.id().to_string()]).status().unwrap();
+        let killed =
+            Command::new("kill").args(["-INT", &self.program.id().to_string()]).status().unwrap();
         assert!(killed.success());
         let mut rest = String::new();
         self.program.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
@@ -78,7 +87,8 @@ impl Running {
     }
 
     async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        let reply = Client::new().post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
+        let reply =
+            Client::new().post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
         (reply.status().as_u16(), reply.json().await.unwrap())
     }
 }
@@ -125,7 +135,8 @@ async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
     let port = free_port();
     let server = Running::start(&["--port", &port, "--data", folder.path()]);
     assert_eq!(server.url, format!("http://127.0.0.1:{port}"));
-    let first_curl = format!("curl -s {}/api/register -H 'Content-Type: application/json' -d", server.url);
+    let first_curl =
+        format!("curl -s {}/api/register -H 'Content-Type: application/json' -d", server.url);
     assert!(server.printed.contains(&first_curl), "{}", server.printed);
     assert!(server.printed.contains("POST   /api/chat\n"), "{}", server.printed);
     let (status, registered) = server.post("/api/register", ann()).await;
@@ -136,8 +147,12 @@ async fn a_later_run_over_the_same_folder_still_has_its_users_and_chats() {
 
     let server = Running::start(&["--port", "0", "--data", folder.path()]);
     assert_eq!(server.post("/api/login", ann()).await.1["tokens"], 3900);
-    // The token of the first run still opens the account: the signing secret is kept in the folder too.
-    assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1["tokens"], 3800);
+    // The token of the first run still opens the account: the signing secret is kept in the folder
+    // too.
+    assert_eq!(
+        server.post("/api/chat", json!({ "message": "hi", "token": token })).await.1["tokens"],
+        3800
+    );
 }
 
 #[tokio::test]
@@ -154,8 +169,14 @@ fn what_can_not_be_is_refused_in_one_sentence() {
     let folder = Folder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
-    refuses(&["--port", &taken, "--memory"], &format!("Port {taken} is taken. Stop what uses it, or choose another with --port."));
-    refuses(&["dynamodb", "--port", &taken, "--data", folder.path()], &format!("Port {taken} is taken."));
+    refuses(
+        &["--port", &taken, "--memory"],
+        &format!("Port {taken} is taken. Stop what uses it, or choose another with --port."),
+    );
+    refuses(
+        &["dynamodb", "--port", &taken, "--data", folder.path()],
+        &format!("Port {taken} is taken."),
+    );
     refuses(&["--prot", "1"], "unexpected argument '--prot'");
     refuses(&["--port", "x"], "invalid value 'x' for '--port <PORT>'");
     refuses(&["manage", "create-admin"], "<NAME>");
@@ -163,11 +184,17 @@ fn what_can_not_be_is_refused_in_one_sentence() {
     refuses(&["--port", "0", "--data", file.to_str().unwrap()], "can't be written");
 
     let server = Running::start(&["--port", "0", "--data", folder.path()]);
-    refuses(&["--port", "0", "--data", folder.path()], "is in use by another run. Stop that one, or choose another folder with --data.");
+    refuses(
+        &["--port", "0", "--data", folder.path()],
+        "is in use by another run. Stop that one, or choose another folder with --data.",
+    );
     server.interrupt();
     let mut unusable = command(&["--port", "0", "--memory"]);
     let output = unusable.env("CHAT_PRICE", "-1").output().unwrap();
-    assert_eq!(String::from_utf8(output.stderr).unwrap().trim(), "error: CHAT_PRICE must be a whole number from 1 to 1000000 (got \"-1\").");
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap().trim(),
+        "error: CHAT_PRICE must be a whole number from 1 to 1000000 (got \"-1\")."
+    );
 }
 
 #[test]
@@ -181,20 +208,30 @@ fn help_is_no_failure() {
 async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
     let folder = Folder::new();
     let create = |name: &'static str, more: &[&'static str]| {
-        let mut arguments = vec!["manage", "create-admin", name, "--password-env", "ADMIN_PASSWORD", "--data"];
+        let mut arguments =
+            vec!["manage", "create-admin", name, "--password-env", "ADMIN_PASSWORD", "--data"];
         arguments.push(folder.path());
         arguments.extend_from_slice(more);
         run(&arguments)
     };
     let created = create("root", &[]);
     assert!(created.status.success(), "{created:?}");
-    assert_eq!(String::from_utf8(created.stdout).unwrap(), "root is an administrator with 10000 tokens.\n");
+    assert_eq!(
+        String::from_utf8(created.stdout).unwrap(),
+        "root is an administrator with 10000 tokens.\n"
+    );
 
     let server = Running::start(&["--port", "0", "--data", folder.path()]);
     assert!(create("second", &["--tokens", "7"]).status.success());
     for (name, tokens) in [("root", 10_000), ("second", 7)] {
-        let (status, body) = server.post("/api/login", json!({ "username": name, "password": "correct horse" })).await;
-        assert_eq!((status, &body["user"]["role"], &body["tokens"]), (200, &json!("admin"), &json!(tokens)), "{body}");
+        let (status, body) = server
+            .post("/api/login", json!({ "username": name, "password": "correct horse" }))
+            .await;
+        assert_eq!(
+            (status, &body["user"]["role"], &body["tokens"]),
+            (200, &json!("admin"), &json!(tokens)),
+            "{body}"
+        );
     }
     for (name, more, sentence) in [
         ("ROOT", &[][..], "Another account has the name ROOT."),
@@ -216,19 +253,43 @@ async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
     let folder = Folder::new();
     let server = Running::start(&["--port", "0", "--data", folder.path()]);
     let create = |name: &str, more: &[&str]| {
-        let named = ["manage", "create-admin", name, "--password-env", "ADMIN_PASSWORD", "--data", folder.path()];
+        let named = [
+            "manage",
+            "create-admin",
+            name,
+            "--password-env",
+            "ADMIN_PASSWORD",
+            "--data",
+            folder.path(),
+        ];
         let output = run(&[&named[..], more].concat());
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
     assert_eq!(create("root", &["--email", "root@example.com"]), (true, String::new()));
     assert_eq!(create("second@example.com", &[]), (true, String::new()));
-    for (login, name) in [("root@example.com", "root"), ("second@example.com", "second@example.com")] {
-        let (status, body) = server.post("/api/login", json!({ "username": login, "password": "correct horse" })).await;
-        assert_eq!((status, &body["user"]["username"], &body["user"]["role"]), (200, &json!(name), &json!("admin")), "{body}");
-        assert_eq!((&body["user"]["email"], &body["user"]["email_verified"]), (&json!(login), &json!(false)), "{body}");
+    for (login, name) in
+        [("root@example.com", "root"), ("second@example.com", "second@example.com")]
+    {
+        let (status, body) = server
+            .post("/api/login", json!({ "username": login, "password": "correct horse" }))
+            .await;
+        assert_eq!(
+            (status, &body["user"]["username"], &body["user"]["role"]),
+            (200, &json!(name), &json!("admin")),
+            "{body}"
+        );
+        assert_eq!(
+            (&body["user"]["email"], &body["user"]["email_verified"]),
+            (&json!(login), &json!(false)),
+            "{body}"
+        );
     }
     for (name, more, sentence) in [
-        ("third", &["--email", "root@example.com"][..], "Another account has the address root@example.com."),
+        (
+            "third",
+            &["--email", "root@example.com"][..],
+            "Another account has the address root@example.com.",
+        ),
         ("third", &["--email", "root"], "--email \"root\": This is not an e-mail address."),
         (
             "third@example.com",
@@ -241,21 +302,42 @@ async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
         assert!(!success && said.contains(sentence), "{said}");
     }
 
-    let (status, _) = server.post("/api/password/reset", json!({ "email": "root@example.com" })).await;
+    let (status, _) =
+        server.post("/api/password/reset", json!({ "email": "root@example.com" })).await;
     assert_eq!(status, 202);
     let mails = Path::new(folder.path()).join("mail");
     let reset = async {
         loop {
-            let mails = std::fs::read_dir(&mails).into_iter().flatten().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
-            if let Some(mail) = mails.into_iter().find(|mail| mail.contains("Choose a new password")) {
+            let mails = std::fs::read_dir(&mails)
+                .into_iter()
+                .flatten()
+                .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+            if let Some(mail) =
+                mails.into_iter().find(|mail| mail.contains("Choose a new password"))
+            {
                 return mail.lines().find(|line| line.len() == 43).unwrap().to_owned();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let token = tokio::time::timeout(Duration::from_secs(60), reset).await.unwrap();
-    assert_eq!(server.post("/api/password/reset/confirm", json!({ "token": token, "password": "another horse" })).await.0, 200);
-    assert_eq!(server.post("/api/login", json!({ "username": "root", "password": "another horse" })).await.0, 200);
+    assert_eq!(
+        server
+            .post(
+                "/api/password/reset/confirm",
+                json!({ "token": token, "password": "another horse" })
+            )
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        server
+            .post("/api/login", json!({ "username": "root", "password": "another horse" }))
+            .await
+            .0,
+        200
+    );
 }
 
 #[tokio::test]
@@ -267,10 +349,12 @@ async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
         assert_eq!(status, 201, "{registered}");
         registered["id"].as_str().unwrap().to_owned()
     };
-    let squatter = register(json!({ "username": "owner@example.com", "password": "secret123" })).await;
+    let squatter =
+        register(json!({ "username": "owner@example.com", "password": "secret123" })).await;
     let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
     let database = local::dynamo::client(&dynamodb);
-    let manage = |arguments: &[&str]| run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
+    let manage =
+        |arguments: &[&str]| run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
     let commands = |who: &str| {
         [
             vec!["adjust".into(), who.to_owned(), "5".into(), "--reason".into(), "x".into()],
@@ -282,26 +366,51 @@ async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
         for command in commands("owner@example.com") {
             let output = manage(&command.iter().map(String::as_str).collect::<Vec<_>>());
             assert!(!output.status.success(), "{command:?}");
-            assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("error: {sentence}\n"), "{command:?}");
+            assert_eq!(
+                String::from_utf8(output.stderr).unwrap(),
+                format!("error: {sentence}\n"),
+                "{command:?}"
+            );
         }
     };
-    refused(&format!("The account {squatter} has not proven the address \"owner@example.com\". If you mean it, give its id."));
+    refused(&format!(
+        "The account {squatter} has not proven the address \"owner@example.com\". If you mean it, give its id."
+    ));
 
     // The name of an account from a version in which it was no claim, and the owner's claim of it.
-    let claim = database.delete_item().table_name("UsersTable").key("pk", AttributeValue::S("email:owner@example.com".into()));
+    let claim = database
+        .delete_item()
+        .table_name("UsersTable")
+        .key("pk", AttributeValue::S("email:owner@example.com".into()));
     claim.send().await.unwrap();
-    let owner = register(json!({ "username": "owner", "email": "owner@example.com", "password": "secret123" })).await;
-    refused(&format!("The accounts {squatter} and {owner} both log in as \"owner@example.com\". Give the id of the one that you mean."));
+    let owner = register(
+        json!({ "username": "owner", "email": "owner@example.com", "password": "secret123" }),
+    )
+    .await;
+    refused(&format!(
+        "The accounts {squatter} and {owner} both log in as \"owner@example.com\". Give the id of the one that you mean."
+    ));
 
     for (id, balance) in [(&owner, 4005), (&squatter, 4010)] {
         let output = manage(&["adjust", id, &(balance - 4000).to_string(), "--reason", "x"]);
-        assert!(String::from_utf8(output.stdout).unwrap().ends_with(&format!("has {balance} tokens now.\n")), "{id}");
+        assert!(
+            String::from_utf8(output.stdout)
+                .unwrap()
+                .ends_with(&format!("has {balance} tokens now.\n")),
+            "{id}"
+        );
     }
     for command in commands(&owner).iter().skip(1).chain(&commands("owner")[..]) {
-        assert!(manage(&command.iter().map(String::as_str).collect::<Vec<_>>()).status.success(), "{command:?}");
+        assert!(
+            manage(&command.iter().map(String::as_str).collect::<Vec<_>>()).status.success(),
+            "{command:?}"
+        );
     }
     let unknown = Uuid::now_v7().to_string();
-    refuses(&["manage", "audit", &unknown, "--data", folder.path()], &format!("No account has the name \"{unknown}\"."));
+    refuses(
+        &["manage", "audit", &unknown, "--data", folder.path()],
+        &format!("No account has the name \"{unknown}\"."),
+    );
 }
 
 #[tokio::test]
@@ -309,7 +418,8 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
     let folder = Folder::new();
     let manage = |arguments: &[&str]| {
         let output = run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
-        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
         (output.status.code(), out, err)
     };
     let says = |line: &str| (Some(0), format!("{line}\n"), String::new());
@@ -317,39 +427,88 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
 
     let server = Running::start(&["--port", "0", "--data", folder.path()]);
     for name in ["Ann", "ben"] {
-        let (status, registered) = server.post("/api/register", json!({ "username": name, "password": "secret123" })).await;
+        let (status, registered) = server
+            .post("/api/register", json!({ "username": name, "password": "secret123" }))
+            .await;
         assert_eq!(status, 201);
-        assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": registered["token"] })).await.0, 200);
+        assert_eq!(
+            server
+                .post("/api/chat", json!({ "message": "hi", "token": registered["token"] }))
+                .await
+                .0,
+            200
+        );
     }
-    assert_eq!(manage(&["adjust", "ann", "500", "--reason", "for the outage"]), says("Ann has 4400 tokens now."));
-    assert_eq!(manage(&["adjust", "ANN", "-400", "--reason", "too much"]), says("Ann has 4000 tokens now."));
-    assert_eq!(server.post("/api/login", json!({ "username": "Ann", "password": "secret123" })).await.1["tokens"], 4000);
+    assert_eq!(
+        manage(&["adjust", "ann", "500", "--reason", "for the outage"]),
+        says("Ann has 4400 tokens now.")
+    );
+    assert_eq!(
+        manage(&["adjust", "ANN", "-400", "--reason", "too much"]),
+        says("Ann has 4000 tokens now.")
+    );
+    assert_eq!(
+        server.post("/api/login", json!({ "username": "Ann", "password": "secret123" })).await.1["tokens"],
+        4000
+    );
     for (arguments, sentence) in [
-        (["adjust", "ann", "-4001", "--reason", "x"], "Ann has only 4000 tokens. Nothing was changed."),
-        (["adjust", "ann", "999999999999", "--reason", "x"], "Ann can't be granted more than 1000000000000 tokens in all. Nothing was changed."),
-        (["adjust", "ann", "0", "--reason", "x"], "AMOUNT is a number from -1000000000000 to 1000000000000 other than 0."),
+        (
+            ["adjust", "ann", "-4001", "--reason", "x"],
+            "Ann has only 4000 tokens. Nothing was changed.",
+        ),
+        (
+            ["adjust", "ann", "999999999999", "--reason", "x"],
+            "Ann can't be granted more than 1000000000000 tokens in all. Nothing was changed.",
+        ),
+        (
+            ["adjust", "ann", "0", "--reason", "x"],
+            "AMOUNT is a number from -1000000000000 to 1000000000000 other than 0.",
+        ),
         (["adjust", "ann", "-9223372036854775808", "--reason", "x"], "AMOUNT is a number from"),
         (["adjust", "ann", "1", "--reason", ""], "A reason may not be empty."),
-        (["adjust", "ann", "1", "--reason", &"x".repeat(201)], "A reason has at most 200 characters."),
+        (
+            ["adjust", "ann", "1", "--reason", &"x".repeat(201)],
+            "A reason has at most 200 characters.",
+        ),
         (["adjust", "nobody", "1", "--reason", "x"], "No account has the name \"nobody\"."),
         (["adjust", "a b", "1", "--reason", "x"], "No account has the name \"a b\"."),
         (["adjust", "ann", "1.5", "--reason", "x"], "invalid value '1.5' for '<AMOUNT>'"),
     ] {
         let (code, out, err) = manage(&arguments);
-        assert!(code != Some(0) && out.is_empty() && err.contains(sentence) && err.lines().count() == 1, "{arguments:?}: {out}{err}");
+        assert!(
+            code != Some(0) && out.is_empty() && err.contains(sentence) && err.lines().count() == 1,
+            "{arguments:?}: {out}{err}"
+        );
     }
     refuses(&["manage", "adjust", "ann", "1"], "--reason <TEXT>");
 
     assert_eq!(manage(&["audit"]), says("2 accounts, 6 rows, no difference"));
     assert_eq!(manage(&["audit", "ben"]), says("1 account, 2 rows, no difference"));
-    assert_eq!(manage(&["audit", "nobody"]), (Some(1), String::new(), "error: No account has the name \"nobody\".\n".into()));
+    assert_eq!(
+        manage(&["audit", "nobody"]),
+        (Some(1), String::new(), "error: No account has the name \"nobody\".\n".into())
+    );
     let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
-    let update = local::dynamo::client(&dynamodb).update_item().table_name("UsersTable").key("pk", AttributeValue::S("user:ben".into()));
-    update.update_expression("SET tokens = tokens + :a").expression_attribute_values(":a", AttributeValue::N("1".into())).send().await.unwrap();
+    let update = local::dynamo::client(&dynamodb)
+        .update_item()
+        .table_name("UsersTable")
+        .key("pk", AttributeValue::S("user:ben".into()));
+    update
+        .update_expression("SET tokens = tokens + :a")
+        .expression_attribute_values(":a", AttributeValue::N("1".into()))
+        .send()
+        .await
+        .unwrap();
     let found = "ben: granted is 4000, but tokens, reservations and spent make 4001\n";
-    assert_eq!(manage(&["audit"]), (Some(1), found.into(), "error: 2 accounts, 6 rows, 1 difference\n".into()));
+    assert_eq!(
+        manage(&["audit"]),
+        (Some(1), found.into(), "error: 2 accounts, 6 rows, 1 difference\n".into())
+    );
     server.interrupt();
-    assert_eq!(manage(&["audit", "ben"]), (Some(1), found.into(), "error: 1 account, 2 rows, 1 difference\n".into()));
+    assert_eq!(
+        manage(&["audit", "ben"]),
+        (Some(1), found.into(), "error: 1 account, 2 rows, 1 difference\n".into())
+    );
     assert_eq!(manage(&["audit", "ann"]), says("1 account, 4 rows, no difference"));
 }
 
@@ -361,30 +520,47 @@ async fn somebody_with_too_many_failures_is_let_in_again_beside_a_running_server
     let server = Running::of(program);
     assert_eq!(server.post("/api/register", ann()).await.0, 201);
     for status in [401, 429] {
-        assert_eq!(server.post("/api/login", json!({ "username": "ann", "password": "wrong-password" })).await.0, status);
+        assert_eq!(
+            server
+                .post("/api/login", json!({ "username": "ann", "password": "wrong-password" }))
+                .await
+                .0,
+            status
+        );
     }
     assert_eq!(server.post("/api/login", ann()).await.0, 429);
     let unlocked = run(&["manage", "unlock", "ANN", "--data", folder.path()]);
     assert_eq!(String::from_utf8(unlocked.stdout).unwrap(), "ann may log in again.\n");
     assert_eq!(server.post("/api/login", ann()).await.0, 200);
-    refuses(&["manage", "unlock", "nobody", "--data", folder.path()], "No account has the name \"nobody\".");
+    refuses(
+        &["manage", "unlock", "nobody", "--data", folder.path()],
+        "No account has the name \"nobody\".",
+    );
 }
 
 #[tokio::test]
 async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
     let folder = Folder::new();
-    let manage = |command: &str| String::from_utf8(run(&["manage", command, "--data", folder.path()]).stdout).unwrap();
+    let manage = |command: &str| {
+        String::from_utf8(run(&["manage", command, "--data", folder.path()]).stdout).unwrap()
+    };
     let server = Running::start(&["--port", "0", "--data", folder.path()]);
     let (_, registered) = server.post("/api/register", ann()).await;
     let token = registered["access"].as_str().unwrap();
     assert_eq!(server.post("/api/chat", json!({ "message": "hi", "token": token })).await.0, 200);
-    let delete = Client::new().delete(format!("{}/api/user", server.url)).bearer_auth(token).json(&json!({ "password": "secret123" }));
+    let delete = Client::new()
+        .delete(format!("{}/api/user", server.url))
+        .bearer_auth(token)
+        .json(&json!({ "password": "secret123" }));
     assert_eq!(delete.send().await.unwrap().status(), 202);
     assert_eq!(manage("erase"), "3 items of 1 deleted account erased, 0 names free again\n");
     assert_eq!(manage("erase"), "0 items of 0 deleted accounts erased, 0 names free again\n");
     assert_eq!(manage("audit"), "1 account, 2 rows, no difference\n");
     let adjusted = run(&["manage", "adjust", "ann", "1", "--reason", "x", "--data", folder.path()]);
-    assert_eq!(String::from_utf8(adjusted.stderr).unwrap(), "error: No account has the name \"ann\".\n");
+    assert_eq!(
+        String::from_utf8(adjusted.stderr).unwrap(),
+        "error: No account has the name \"ann\".\n"
+    );
     server.interrupt();
 }
 
@@ -394,12 +570,28 @@ async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     let port = free_port();
     let server = Running::start(&["dynamodb", "--port", &port, "--data", folder.path()]);
     let read = |name: &str| std::fs::read_to_string(Path::new(folder.path()).join(name)).unwrap();
-    let key = read("dynamodb-url").strip_prefix("http://").and_then(|url| url.strip_suffix(&format!("@127.0.0.1:{port}"))).unwrap().to_owned();
-    assert!(read("lambda.env").contains(&format!("DYNAMODB_ENDPOINT=http://{key}@127.0.0.1:{port}\n")));
-    assert!(read("lambda.env").contains("REGISTRATIONS_PER_ADDRESS=0\n") && read("lambda.env").contains("LOGIN_FAILURES_PER_ADDRESS=0\n"));
+    let key = read("dynamodb-url")
+        .strip_prefix("http://")
+        .and_then(|url| url.strip_suffix(&format!("@127.0.0.1:{port}")))
+        .unwrap()
+        .to_owned();
+    assert!(
+        read("lambda.env").contains(&format!("DYNAMODB_ENDPOINT=http://{key}@127.0.0.1:{port}\n"))
+    );
+    assert!(
+        read("lambda.env").contains("REGISTRATIONS_PER_ADDRESS=0\n")
+            && read("lambda.env").contains("LOGIN_FAILURES_PER_ADDRESS=0\n")
+    );
     let sam: Value = serde_json::from_str(&read("sam.json")).unwrap();
-    assert_eq!(sam["Parameters"]["DYNAMODB_ENDPOINT"], format!("http://{key}@host.docker.internal:{port}"));
-    assert_eq!(sam["Parameters"]["SIGNING_SECRET"].as_str().unwrap(), read("signing-secret"), "containers don't see the folder");
+    assert_eq!(
+        sam["Parameters"]["DYNAMODB_ENDPOINT"],
+        format!("http://{key}@host.docker.internal:{port}")
+    );
+    assert_eq!(
+        sam["Parameters"]["SIGNING_SECRET"].as_str().unwrap(),
+        read("signing-secret"),
+        "containers don't see the folder"
+    );
     let file = std::fs::canonicalize(folder.path()).unwrap().join("signing-secret");
     assert!(read("lambda.env").contains(&format!("SIGNING_SECRET=file://{}\n", file.display())));
     assert_eq!(server.url, format!("http://127.0.0.1:{port}"), "the key is not shown");
@@ -415,15 +607,27 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
 
     fn files(folder: &Path) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        entries.flat_map(|path| if path.is_dir() { [files(&path), vec![path]].concat() } else { vec![path] }).collect()
+        entries
+            .flat_map(
+                |path| if path.is_dir() { [files(&path), vec![path]].concat() } else { vec![path] },
+            )
+            .collect()
     }
     let modes = |folder: &Path| -> Vec<(PathBuf, u32)> {
         let all = files(folder).into_iter().chain([folder.to_owned()]);
-        all.map(|path| (path.clone(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777)).collect()
+        all.map(|path| {
+            (path.clone(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777)
+        })
+        .collect()
     };
     let is_private = |folder: &Path| {
         for (path, mode) in modes(folder) {
-            assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{} has {mode:o}", path.display());
+            assert_eq!(
+                mode,
+                if path.is_dir() { 0o700 } else { 0o600 },
+                "{} has {mode:o}",
+                path.display()
+            );
         }
     };
 
@@ -434,7 +638,9 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
         let name = Uuid::new_v4().simple().to_string();
         let ann = json!({ "username": name, "email": format!("{name}@example.com"), "password": "secret123" });
         assert_eq!(server.post("/api/register", ann).await.0, 201);
-        while !path.join("mail").read_dir().is_ok_and(|mut mails| mails.any(|mail| mail.unwrap().path().to_string_lossy().contains(".txt"))) {
+        while !path.join("mail").read_dir().is_ok_and(|mut mails| {
+            mails.any(|mail| mail.unwrap().path().to_string_lossy().contains(".txt"))
+        }) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         // While it runs, the log of SQLite is there too.
@@ -447,7 +653,11 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
 
     // As an earlier version left it, killed in the middle of something.
     for (path, mode) in modes(path) {
-        set_permissions(&path, Permissions::from_mode(mode | 0o055 & if mode == 0o700 { 0o055 } else { 0o044 })).unwrap();
+        set_permissions(
+            &path,
+            Permissions::from_mode(mode | 0o055 & if mode == 0o700 { 0o055 } else { 0o044 }),
+        )
+        .unwrap();
     }
     assert!(modes(path).iter().all(|(_, mode)| [0o755, 0o644].contains(mode)));
     work().await;
@@ -476,7 +686,12 @@ async fn whatever_the_log_is_asked_for_it_holds_no_hash_no_message_no_address_an
     let (status, registered) = server.post("/api/register", ann.clone()).await;
     assert_eq!(status, 201);
     assert_eq!(server.post("/api/login", ann).await.0, 200);
-    let (status, said) = server.post("/api/chat", json!({ "message": "a question of mine", "token": registered["access"] })).await;
+    let (status, said) = server
+        .post(
+            "/api/chat",
+            json!({ "message": "a question of mine", "token": registered["access"] }),
+        )
+        .await;
     assert_eq!((status, &said["tokens"]), (200, &json!(3900)));
     let key = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
     server.interrupt();
@@ -486,7 +701,11 @@ async fn whatever_the_log_is_asked_for_it_holds_no_hash_no_message_no_address_an
     let key = key.split(['/', ':', '@']).filter(|part| part.len() == 64).collect::<Vec<_>>();
     assert_eq!(key.len(), 2);
     let tokens = ["access", "refresh", "token"].map(|field| registered[field].as_str().unwrap());
-    for secret in ["argon2id", "secret123", "example.com", "a question of mine"].into_iter().chain(key).chain(tokens) {
+    for secret in ["argon2id", "secret123", "example.com", "a question of mine"]
+        .into_iter()
+        .chain(key)
+        .chain(tokens)
+    {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} is in the log");
     }

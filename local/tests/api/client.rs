@@ -27,7 +27,8 @@ use crate::{log, openapi};
 pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
 
-/// How many requests another front door is sent at a time: `cargo lambda watch` stops for good where a hundred wait for a function.
+/// How many requests another front door is sent at a time: `cargo lambda watch` stops for good
+/// where a hundred wait for a function.
 static TURNS: Semaphore = Semaphore::const_new(64);
 
 /// A front door.
@@ -51,7 +52,8 @@ impl Api {
     pub async fn start() -> Self {
         match std::env::var("API_URL") {
             Ok(url) => {
-                let dynamodb = std::env::var("DYNAMODB_ENDPOINT").expect("with API_URL, DYNAMODB_ENDPOINT names the store behind it");
+                let dynamodb = std::env::var("DYNAMODB_ENDPOINT")
+                    .expect("with API_URL, DYNAMODB_ENDPOINT names the store behind it");
                 Self { url, dynamodb, http: http(), own: None }
             }
             Err(_) => Self::own(&[]).await,
@@ -70,10 +72,15 @@ impl Api {
 
     async fn over(data: &Data, environment: &[(&str, &str)]) -> Self {
         log::listen();
-        let mut variables = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
+        let mut variables =
+            HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
         variables.extend(environment.iter().copied());
         let account = match std::env::var("TEST_DYNAMODB") {
-            Ok(emulator) if !variables.contains_key("DYNAMODB_ENDPOINT") && matches!(data, Data::Memory) => Some(Proxy::account(&emulator).await),
+            Ok(emulator)
+                if !variables.contains_key("DYNAMODB_ENDPOINT") && matches!(data, Data::Memory) =>
+            {
+                Some(Proxy::account(&emulator).await)
+            }
             _ => None,
         };
         let store = account.as_ref().map(|account| account.lane().url);
@@ -84,10 +91,16 @@ impl Api {
         let lookup = |name: &str| variables.get(name).map(|value| (*value).to_owned());
         let server = Server::start(0, data, lookup).await.unwrap();
         let dynamodb = store.clone().unwrap_or_else(|| server.dynamo.url.clone());
-        Self { url: server.url.clone(), dynamodb, http: http(), own: Some(Arc::new(Own { server, account })) }
+        Self {
+            url: server.url.clone(),
+            dynamodb,
+            http: http(),
+            own: Some(Arc::new(Own { server, account })),
+        }
     }
 
-    /// A server of this test's own whose store has stopped answering, and somebody who had registered before.
+    /// A server of this test's own whose store has stopped answering, and somebody who had
+    /// registered before.
     pub async fn without_a_store() -> (Self, Person) {
         let store = Self::own(&[]).await;
         let api = store.beside(&[]).await;
@@ -112,7 +125,8 @@ impl Api {
         &self.own.as_ref().expect("this test starts its own server").server
     }
 
-    /// Whether this is a server of this test's own, where nobody else is busy and no emulator stands in between.
+    /// Whether this is a server of this test's own, where nobody else is busy and no emulator
+    /// stands in between.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
@@ -122,7 +136,8 @@ impl Api {
         match &self.own {
             Some(own) => own.server.dynamo.secret.clone(),
             None => {
-                let secret = std::env::var("SIGNING_SECRET").expect("with API_URL, SIGNING_SECRET is the secret behind it");
+                let secret = std::env::var("SIGNING_SECRET")
+                    .expect("with API_URL, SIGNING_SECRET is the secret behind it");
                 match secret.strip_prefix("file://") {
                     Some(path) => std::fs::read_to_string(path).unwrap().trim().to_owned(),
                     None => secret,
@@ -132,21 +147,41 @@ impl Api {
     }
 
     /// A request with a JSON body and headers, as any client might send it.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
         let body = body.map(|body| body.to_string().into_bytes());
         let mut all = vec![("content-type", "application/json")];
         all.extend_from_slice(headers);
-        self.raw(method, path, if body.is_some() { &all } else { headers }, body.unwrap_or_default()).await
+        self.raw(
+            method,
+            path,
+            if body.is_some() { &all } else { headers },
+            body.unwrap_or_default(),
+        )
+        .await
     }
 
     /// A request with exactly these bytes and headers.
-    pub async fn raw(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    pub async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
         let _turn = if self.is_own() { None } else { TURNS.acquire().await.ok() };
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url)).body(body.clone());
+        let mut request =
+            self.http.request(method.clone(), format!("{}{path}", self.url)).body(body.clone());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let reply = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
+        let reply =
+            request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
         let (status, headers) = (reply.status(), reply.headers().clone());
         let text = reply.text().await.unwrap();
         if self.is_own() {
@@ -196,22 +231,31 @@ impl Api {
 
     /// Changes somebody's account behind the API's back.
     pub async fn set(&self, person: &Person, attribute: &str, value: AttributeValue) {
-        let update =
-            dynamo::client(&self.dynamodb).update_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
-        let update = update.update_expression("SET #attribute = :value").expression_attribute_names("#attribute", attribute);
+        let update = dynamo::client(&self.dynamodb)
+            .update_item()
+            .table_name("UsersTable")
+            .key("pk", AttributeValue::S(format!("user:{}", person.name)));
+        let update = update
+            .update_expression("SET #attribute = :value")
+            .expression_attribute_names("#attribute", attribute);
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
     /// Somebody's account as the store holds it.
     pub async fn account(&self, person: &Person) -> shared::user::Account {
-        let get = dynamo::client(&self.dynamodb).get_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
-        serde_dynamo::from_item(get.consistent_read(true).send().await.unwrap().item.unwrap()).unwrap()
+        let get = dynamo::client(&self.dynamodb)
+            .get_item()
+            .table_name("UsersTable")
+            .key("pk", AttributeValue::S(format!("user:{}", person.name)));
+        serde_dynamo::from_item(get.consistent_read(true).send().await.unwrap().item.unwrap())
+            .unwrap()
     }
 
     /// Somebody's account, and what a token of theirs says that is of no session in the store.
     pub async fn caller(&self, person: &Person) -> (shared::user::Account, AccessToken) {
         let account = self.account(person).await;
-        let session = Session::new(&account, "a device".into(), &Clock::default(), Duration::from_secs(3600));
+        let session =
+            Session::new(&account, "a device".into(), &Clock::default(), Duration::from_secs(3600));
         let caller = AccessToken::of(&account, &session, session.ends);
         (account, caller)
     }
@@ -220,7 +264,9 @@ impl Api {
     pub fn store_over(&self, client: aws_sdk_dynamodb::config::Builder) -> Store {
         let config = Config::from_lookup(|name| match name {
             "DYNAMODB_ENDPOINT" => Some(self.dynamodb.clone()),
-            name => name.strip_suffix("_TABLE").map(|table| format!("{}{}Table", &table[..1], table[1..].to_lowercase())),
+            name => name
+                .strip_suffix("_TABLE")
+                .map(|table| format!("{}{}Table", &table[..1], table[1..].to_lowercase())),
         });
         Store::over(client, &config.unwrap())
     }
@@ -233,13 +279,22 @@ impl Api {
     /// Gives somebody tokens or takes some, as `manage adjust` does.
     pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> Adjusted {
         let (account, clock) = (self.account(person).await, Clock::default());
-        let adjustment = Adjustment::new(&account, Change::new(amount).unwrap(), Reason::parse(reason).unwrap(), "manage", &clock);
+        let adjustment = Adjustment::new(
+            &account,
+            Change::new(amount).unwrap(),
+            Reason::parse(reason).unwrap(),
+            "manage",
+            &clock,
+        );
         self.store().adjust(&adjustment, clock.seconds()).await.unwrap()
     }
 
-    /// The mails that went to an address, as soon as there are so many. Two that are on their way at once may come in either order.
+    /// The mails that went to an address, as soon as there are so many. Two that are on their way
+    /// at once may come in either order.
     pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
-        let to_it = |mails: &[Mail]| mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>();
+        let to_it = |mails: &[Mail]| {
+            mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>()
+        };
         let waiting = async {
             match &self.own {
                 Some(own) => {
@@ -263,7 +318,10 @@ impl Api {
 
     /// Waits until nothing is left to be mailed, in a store of this test's own.
     pub async fn all_mails_went_out(&self) {
-        while self.items("").await["TokensTable"].iter().any(|item| item["pk"].as_str().unwrap().starts_with("outbox:")) {
+        while self.items("").await["TokensTable"]
+            .iter()
+            .any(|item| item["pk"].as_str().unwrap().starts_with("outbox:"))
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -276,38 +334,67 @@ impl Api {
     /// The token of a link to this account for this purpose, without the mail around it.
     pub async fn link(&self, person: &Person, purpose: Purpose, address: &str) -> String {
         let (token, now) = (LinkToken::random().unwrap(), self.now());
-        let link = Link::new(&token, purpose, &person.id, &person.name, address, self.account(person).await.auth_epoch, now);
+        let link = Link::new(
+            &token,
+            purpose,
+            &person.id,
+            &person.name,
+            address,
+            self.account(person).await.auth_epoch,
+            now,
+        );
         self.store().put_link(&link).await.unwrap();
         token.text()
     }
 
     pub fn now(&self) -> u64 {
-        self.own.as_ref().map_or_else(|| Clock::default().seconds(), |own| own.server.clock.seconds())
+        self.own
+            .as_ref()
+            .map_or_else(|| Clock::default().seconds(), |own| own.server.clock.seconds())
     }
 
     /// Takes somebody's account out of the store, as if it had never been.
     pub async fn forget(&self, person: &Person) {
-        let delete =
-            dynamo::client(&self.dynamodb).delete_item().table_name("UsersTable").key("pk", AttributeValue::S(format!("user:{}", person.name)));
+        let delete = dynamo::client(&self.dynamodb)
+            .delete_item()
+            .table_name("UsersTable")
+            .key("pk", AttributeValue::S(format!("user:{}", person.name)));
         delete.send().await.unwrap();
     }
 
     /// Takes a public key back, so that what it signed no longer holds.
     pub async fn withdraw_key(&self, kid: &str) {
-        let delete = dynamo::client(&self.dynamodb).delete_item().table_name("KeysTable").key("kid", AttributeValue::S(kid.into()));
+        let delete = dynamo::client(&self.dynamodb)
+            .delete_item()
+            .table_name("KeysTable")
+            .key("kid", AttributeValue::S(kid.into()));
         delete.send().await.unwrap();
     }
 
-    /// Everything in the store that mentions `who`, by table, but for the counts of attempts. (A store of this test's own has no other people: there it is everything.)
+    /// Everything in the store that mentions `who`, by table, but for the counts of attempts. (A
+    /// store of this test's own has no other people: there it is everything.)
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
-            let scan = dynamo::client(&self.dynamodb).scan().table_name(table).consistent_read(true).into_paginator().items().send();
-            let found: Vec<Value> =
-                scan.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|i| serde_dynamo::from_item(i).unwrap()).collect();
-            let counts = |item: &Value| item["pk"].as_str().is_some_and(|pk| pk.starts_with("attempt:"));
+            let scan = dynamo::client(&self.dynamodb)
+                .scan()
+                .table_name(table)
+                .consistent_read(true)
+                .into_paginator()
+                .items()
+                .send();
+            let found: Vec<Value> = scan
+                .collect::<Result<Vec<_>, _>>()
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|i| serde_dynamo::from_item(i).unwrap())
+                .collect();
+            let counts =
+                |item: &Value| item["pk"].as_str().is_some_and(|pk| pk.starts_with("attempt:"));
             let found = found.into_iter().filter(|item| !counts(item));
-            let mut found: Vec<_> = found.filter(|item| self.is_own() || item.to_string().contains(who)).collect();
+            let mut found: Vec<_> =
+                found.filter(|item| self.is_own() || item.to_string().contains(who)).collect();
             found.sort_by_key(Value::to_string);
             items.insert(table, found);
         }
@@ -317,13 +404,18 @@ impl Api {
 
 /// The token of the link in a mail, or the bare one.
 pub fn token_in(mail: &Mail) -> String {
-    let link = mail.text.lines().find(|line| line.len() >= 43 && !line.contains(' ')).unwrap_or_else(|| panic!("no link in {}", mail.text));
+    let link = mail
+        .text
+        .lines()
+        .find(|line| line.len() >= 43 && !line.contains(' '))
+        .unwrap_or_else(|| panic!("no link in {}", mail.text));
     link.rsplit('=').next().unwrap().to_owned()
 }
 
 /// The mails in the folder that `MAIL_FOLDER` names, oldest first.
 fn kept_mails() -> Vec<Mail> {
-    let folder = std::env::var("MAIL_FOLDER").expect("with API_URL, MAIL_FOLDER names the folder of its mails");
+    let folder = std::env::var("MAIL_FOLDER")
+        .expect("with API_URL, MAIL_FOLDER names the folder of its mails");
     let files = std::fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
     let mut files: Vec<_> = files.collect();
     files.sort();
@@ -343,7 +435,11 @@ pub fn unique(name: &str) -> String {
 
 fn http() -> reqwest::Client {
     // `sam local` starts a container for a function's first request.
-    reqwest::Client::builder().timeout(Duration::from_secs(60)).redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(60))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
 }
 
 /// Somebody with an account and a session.
@@ -361,9 +457,18 @@ pub struct Person {
 impl Person {
     /// Who sent this registration and got this reply.
     pub fn of(api: &Api, registration: &Value, registered: &Value) -> Self {
-        let [name, password] = ["username", "password"].map(|field| registration[field].as_str().unwrap().to_owned());
+        let [name, password] =
+            ["username", "password"].map(|field| registration[field].as_str().unwrap().to_owned());
         let text = |field: &str| registered[field].as_str().unwrap().to_owned();
-        Self { api: api.clone(), name, password, id: text("id"), token: text("token"), access: text("access"), refresh: text("refresh") }
+        Self {
+            api: api.clone(),
+            name,
+            password,
+            id: text("id"),
+            token: text("token"),
+            access: text("access"),
+            refresh: text("refresh"),
+        }
     }
 
     pub async fn log_in(&self) -> Answer {
@@ -375,7 +480,8 @@ impl Person {
         json!({ "username": self.name, "password": self.password })
     }
 
-    /// Has the first refresh token come again when it is dead, as if somebody had stolen it: that ends the session.
+    /// Has the first refresh token come again when it is dead, as if somebody had stolen it: that
+    /// ends the session.
     pub async fn is_robbed(&self) {
         let second = self.api.refresh(&self.refresh).await.is(200);
         self.api.refresh(second["refresh"].as_str().unwrap()).await.is(200);
@@ -387,14 +493,20 @@ impl Person {
         Self { api: api.clone(), ..self.clone() }
     }
 
-    /// Puts reservations of a chat's price on the account, behind the API's back: their ids, and the seconds at which their leases end.
+    /// Puts reservations of a chat's price on the account, behind the API's back: their ids, and
+    /// the seconds at which their leases end.
     pub async fn holds(&self, reservations: &[(&str, u64)]) {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let reservation = |ends: u64| {
-            let fields = [("cost", number(PRICE)), ("owner", AttributeValue::S("a-chat".into())), ("expires_at", number(ends))];
+            let fields = [
+                ("cost", number(PRICE)),
+                ("owner", AttributeValue::S("a-chat".into())),
+                ("expires_at", number(ends)),
+            ];
             AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
         };
-        let held = reservations.iter().map(|(id, ends)| ((*id).to_owned(), reservation(*ends))).collect();
+        let held =
+            reservations.iter().map(|(id, ends)| ((*id).to_owned(), reservation(*ends))).collect();
         self.api.set(self, "reservations", AttributeValue::M(held)).await;
     }
 
@@ -450,9 +562,18 @@ impl Person {
     /// The same person on another device, in a session of its own.
     pub async fn elsewhere(&self, device: &str) -> Self {
         let body = json!({ "username": self.name, "password": self.password });
-        let session = self.api.send(Method::POST, "/api/login/", &[("user-agent", device)], Some(body)).await.is(200);
+        let session = self
+            .api
+            .send(Method::POST, "/api/login/", &[("user-agent", device)], Some(body))
+            .await
+            .is(200);
         let text = |field: &str| session[field].as_str().unwrap().to_owned();
-        Self { token: text("token"), access: text("access"), refresh: text("refresh"), ..self.clone() }
+        Self {
+            token: text("token"),
+            access: text("access"),
+            refresh: text("refresh"),
+            ..self.clone()
+        }
     }
 
     /// The id of this session.
@@ -470,7 +591,9 @@ impl Person {
     }
 
     pub async fn log_out(&self) -> Answer {
-        self.api.send(Method::POST, "/api/logout/", &[("authorization", &self.bearer())], None).await
+        self.api
+            .send(Method::POST, "/api/logout/", &[("authorization", &self.bearer())], None)
+            .await
     }
 
     pub async fn log_out_everywhere(&self) -> Answer {
@@ -540,7 +663,8 @@ impl Answer {
         self.body
     }
 
-    /// The body of a refusal: a complete problem document with this status and code, or what OpenAI's clients read in its place.
+    /// The body of a refusal: a complete problem document with this status and code, or what
+    /// OpenAI's clients read in its place.
     #[track_caller]
     pub fn expect(self, status: u16, code: &str) -> Value {
         if self.asked.contains(" /v1/") {
@@ -555,9 +679,16 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.body["code"], code, "{self:?}");
         assert_eq!(self.body["status"], status, "{self:?}");
-        assert_eq!(self.header("content-type"), "application/problem+json; charset=utf-8", "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json; charset=utf-8",
+            "{self:?}"
+        );
         for field in ["type", "title", "detail", "request_id"] {
-            assert!(self.body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {self:?}");
+            assert!(
+                self.body[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{field} of {self:?}"
+            );
         }
         self.has_security_headers();
         self.body
@@ -568,22 +699,37 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         let error = &self.body["error"];
         assert_eq!((&error["type"], &error["code"]), (&json!(kind), &json!(code)), "{self:?}");
-        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()) && error.get("param").is_some(), "{self:?}");
+        assert!(
+            error["message"].as_str().is_some_and(|text| !text.is_empty())
+                && error.get("param").is_some(),
+            "{self:?}"
+        );
         assert_eq!(self.header("content-type"), "application/json; charset=utf-8", "{self:?}");
-        assert_eq!(self.headers.get("x-should-retry").is_some_and(|retry| retry == "false"), code == "insufficient_quota", "{self:?}");
+        assert_eq!(
+            self.headers.get("x-should-retry").is_some_and(|retry| retry == "false"),
+            code == "insufficient_quota",
+            "{self:?}"
+        );
         self.has_security_headers();
         self.body
     }
 
     #[track_caller]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).unwrap_or_else(|| panic!("no header {name} on {self:?}")).to_str().unwrap()
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no header {name} on {self:?}"))
+            .to_str()
+            .unwrap()
     }
 
     /// The query of the next page, where there is one.
     pub fn next_page(&self) -> Option<String> {
         let link = self.headers.get("link")?.to_str().unwrap();
-        let query = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).unwrap_or_else(|| panic!("{link}"));
+        let query = link
+            .strip_prefix('<')
+            .and_then(|link| link.strip_suffix(">; rel=\"next\""))
+            .unwrap_or_else(|| panic!("{link}"));
         Some(query.to_owned())
     }
 
@@ -592,9 +738,14 @@ impl Answer {
         assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
         assert_eq!(self.header("strict-transport-security"), "max-age=31536000", "{self:?}");
         let policy = self.header("content-security-policy");
-        let is_page = self.headers.get("content-type").is_some_and(|kind| kind == "text/html; charset=utf-8");
+        let is_page =
+            self.headers.get("content-type").is_some_and(|kind| kind == "text/html; charset=utf-8");
         match is_page {
-            true => assert!(policy.starts_with("default-src 'none'; ") && policy.contains("; frame-ancestors 'none'"), "{policy}"),
+            true => assert!(
+                policy.starts_with("default-src 'none'; ")
+                    && policy.contains("; frame-ancestors 'none'"),
+                "{policy}"
+            ),
             false => assert_eq!(policy, "default-src 'none'; frame-ancestors 'none'", "{self:?}"),
         }
         assert_eq!(self.header("referrer-policy"), "no-referrer", "{self:?}");

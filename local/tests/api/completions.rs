@@ -29,7 +29,8 @@ impl Program {
 
     async fn send(&self, headers: &[(&str, &str)], body: Value) -> Answer {
         let bearer = format!("Bearer {}", self.key);
-        let headers: Vec<_> = headers.iter().copied().chain([("authorization", bearer.as_str())]).collect();
+        let headers: Vec<_> =
+            headers.iter().copied().chain([("authorization", bearer.as_str())]).collect();
         self.api.send(Method::POST, PATH, &headers, Some(body)).await
     }
 
@@ -43,7 +44,14 @@ impl Program {
     }
 
     async fn models(&self) -> Answer {
-        self.api.send(Method::GET, "/v1/models", &[("authorization", &format!("Bearer {}", self.key))], None).await
+        self.api
+            .send(
+                Method::GET,
+                "/v1/models",
+                &[("authorization", &format!("Bearer {}", self.key))],
+                None,
+            )
+            .await
     }
 }
 
@@ -56,16 +64,23 @@ fn streamed(message: &str) -> Value {
 }
 
 fn said(completion: &Value) -> &str {
-    completion["choices"][0]["message"]["content"].as_str().unwrap_or_else(|| panic!("{completion}"))
+    completion["choices"][0]["message"]["content"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{completion}"))
 }
 
 /// The data of a stream's events; what is no JSON is a text.
 fn data(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
-    let data = |event: &str| event.strip_prefix("data: ").unwrap_or_else(|| panic!("{event:?}")).to_owned();
+    let data = |event: &str| {
+        event.strip_prefix("data: ").unwrap_or_else(|| panic!("{event:?}")).to_owned()
+    };
     let text = answer.body.as_str().unwrap();
-    text.split_terminator("\n\n").map(data).map(|data| serde_json::from_str(&data).unwrap_or(Value::String(data))).collect()
+    text.split_terminator("\n\n")
+        .map(data)
+        .map(|data| serde_json::from_str(&data).unwrap_or(Value::String(data)))
+        .collect()
 }
 
 fn words(chunks: &[Value]) -> Vec<&str> {
@@ -95,7 +110,8 @@ async fn a_completion_costs_what_a_chat_costs_and_is_in_the_history_and_the_stat
         "usage": null,
     });
     assert_eq!(completion, expected);
-    let fields = ["message", "response", "tokens_deducted", "conversation_id"].map(|field| kept[field].clone());
+    let fields = ["message", "response", "tokens_deducted", "conversation_id"]
+        .map(|field| kept[field].clone());
     assert_eq!(fields, [json!("hi"), json!("You said: hi"), json!(PRICE), Value::Null]);
     assert_eq!(ann.get("/api/user/ledger/").await.is(200)[0]["chat_id"], kept["id"]);
     assert_eq!(ann.get("/api/conversations/").await.is(200), json!([]));
@@ -121,13 +137,15 @@ async fn a_streamed_completion_comes_in_chunks_and_ends_with_a_reason_and_done()
         assert_eq!(named, [id.as_str(), "chat.completion.chunk", "scripted"]);
     }
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
-    let (end, delta) = (&chunks[3]["choices"][0]["finish_reason"], &chunks[3]["choices"][0]["delta"]);
+    let (end, delta) =
+        (&chunks[3]["choices"][0]["finish_reason"], &chunks[3]["choices"][0]["delta"]);
     assert_eq!((chunks.len(), end, delta), (4, &json!("stop"), &json!({})));
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
 #[tokio::test]
-async fn the_whole_conversation_that_is_sent_is_answered_and_the_last_message_by_the_user_is_kept() {
+async fn the_whole_conversation_that_is_sent_is_answered_and_the_last_message_by_the_user_is_kept()
+{
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -144,7 +162,10 @@ async fn the_whole_conversation_that_is_sent_is_answered_and_the_last_message_by
         "response_format": { "type": "text" }, "modalities": ["text"],
     });
     let completion = program.send(&[], asked).await.is(200);
-    assert_eq!(said(&completion), "system: Be kind.\nuser: I am Ann.\nassistant: Hello,\nAnn.\nuser: !recall");
+    assert_eq!(
+        said(&completion),
+        "system: Be kind.\nuser: I am Ann.\nassistant: Hello,\nAnn.\nuser: !recall"
+    );
     assert_eq!(ann.history("").await.is(200)[0]["message"], "!recall");
 }
 
@@ -160,9 +181,18 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
         ("messages", message("assistant", json!("hi"))),
         ("messages", message("user", json!(" "))),
         ("messages", message("user", json!("x".repeat(8001)))),
-        ("messages", json!([{ "role": "user", "content": "hi" }, { "role": "assistant", "content": "yo" }, { "role": "user", "content": " " }])),
+        (
+            "messages",
+            json!([{ "role": "user", "content": "hi" }, { "role": "assistant", "content": "yo" }, { "role": "user", "content": " " }]),
+        ),
         ("messages[0].role", message("tool", json!("hi"))),
-        ("messages[0].content", message("user", json!([{ "type": "image_url", "image_url": { "url": "https://example.com" } }]))),
+        (
+            "messages[0].content",
+            message(
+                "user",
+                json!([{ "type": "image_url", "image_url": { "url": "https://example.com" } }]),
+            ),
+        ),
         ("messages[0].content", message("user", json!(7))),
         ("n", json!(2)),
         ("n", json!(0)),
@@ -192,13 +222,21 @@ async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    for (message, status, code) in [("!fail", 502, "ai_failed"), ("!overloaded", 503, "ai_overloaded"), ("!hang", 504, "ai_timed_out")] {
+    for (message, status, code) in [
+        ("!fail", 502, "ai_failed"),
+        ("!overloaded", 503, "ai_overloaded"),
+        ("!hang", 504, "ai_timed_out"),
+    ] {
         program.asks(message).await.expect(status, code);
         program.send(&[], streamed(message)).await.expect(status, code);
     }
     let chunks = data(&program.send(&[], streamed("!cut one two")).await);
     assert_eq!(words(&chunks), ["one "]);
-    assert_eq!((chunks.len(), &chunks[1]["error"]["code"]), (2, &json!("ai_failed")), "nothing is done: {chunks:?}");
+    assert_eq!(
+        (chunks.len(), &chunks[1]["error"]["code"]),
+        (2, &json!("ai_failed")),
+        "nothing is done: {chunks:?}"
+    );
     ann.has_left(PRICE - 1).await;
     program.asks("hi").await.expect(402, "insufficient_tokens");
     program.send(&[], streamed("hi")).await.expect(402, "insufficient_tokens");
@@ -218,9 +256,19 @@ async fn the_models_are_those_that_the_settings_name() {
     let program = Program::of(&api.person("ann").await).await;
     let models = program.models().await.is(200);
     let of = |id: &str| json!({ "id": id, "object": "model", "created": 0, "owned_by": "system" });
-    assert_eq!(models, json!({ "object": "list", "data": [of("gpt-x"), of("eu.nova-v1:0"), of("echo")] }));
-    let one =
-        async |id: &str| api.send(Method::GET, &format!("/v1/models/{id}"), &[("authorization", &format!("Bearer {}", program.key))], None).await;
+    assert_eq!(
+        models,
+        json!({ "object": "list", "data": [of("gpt-x"), of("eu.nova-v1:0"), of("echo")] })
+    );
+    let one = async |id: &str| {
+        api.send(
+            Method::GET,
+            &format!("/v1/models/{id}"),
+            &[("authorization", &format!("Bearer {}", program.key))],
+            None,
+        )
+        .await
+    };
     for id in ["eu.nova-v1:0", "eu.nova-v1%3A0"] {
         assert_eq!(one(id).await.is(200), of("eu.nova-v1:0"));
     }
@@ -235,11 +283,18 @@ async fn a_key_opens_this_door_alone_and_only_as_long_as_it_and_its_account_stan
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
     let key = program.key.clone();
-    for route in ROUTES.iter().filter(|route| route.method != "ANY" && route.failures == Failures::Problem) {
+    for route in
+        ROUTES.iter().filter(|route| route.method != "ANY" && route.failures == Failures::Problem)
+    {
         let method = Method::from_bytes(route.method.as_bytes()).unwrap();
         let path = route.path.replace("{id}", "00000000-0000-7000-8000-000000000000");
-        let answer = api.send(method, &path, &[("authorization", &format!("Bearer {key}"))], None).await;
-        assert!(answer.status.is_client_error() || ["health", "jwks", "openapi", "site"].contains(&route.endpoint), "{answer:?}");
+        let answer =
+            api.send(method, &path, &[("authorization", &format!("Bearer {key}"))], None).await;
+        assert!(
+            answer.status.is_client_error()
+                || ["health", "jwks", "openapi", "site"].contains(&route.endpoint),
+            "{answer:?}"
+        );
     }
     let is_open = async |program: &Program| {
         program.models().await.is(200);
@@ -271,9 +326,19 @@ async fn a_key_opens_this_door_alone_and_only_as_long_as_it_and_its_account_stan
     is_shut(key.clone()).await;
 
     let other = Program::of(&ann).await;
-    api.send(Method::DELETE, "/api/user/", &[("authorization", &ann.bearer())], Some(json!({ "password": ann.password }))).await.is(202);
+    api.send(
+        Method::DELETE,
+        "/api/user/",
+        &[("authorization", &ann.bearer())],
+        Some(json!({ "password": ann.password })),
+    )
+    .await
+    .is(202);
     is_shut(other.key.clone()).await;
-    assert!(!log::text().contains(&key[36..]) && !log::text().contains(&other.key[36..]), "no key is in a log");
+    assert!(
+        !log::text().contains(&key[36..]) && !log::text().contains(&other.key[36..]),
+        "no key is in a log"
+    );
 }
 
 #[tokio::test]
@@ -291,13 +356,19 @@ async fn what_an_sdk_sends_again_is_replayed_and_what_it_sends_anew_is_not() {
     }
     assert_eq!(ann.balance().await, GRANT - PRICE);
 
-    assert_ne!(program.tries(0, "hi").await.is(200)["id"], first["id"], "a call of the same payload");
+    assert_ne!(
+        program.tries(0, "hi").await.is(200)["id"],
+        first["id"],
+        "a call of the same payload"
+    );
     assert!(!is_replay(&program.tries(1, "ho").await), "another payload");
     assert!(!is_replay(&bens.tries(1, "hi").await), "another user");
     assert_ne!(program.asks("hi").await.is(200)["id"], first["id"], "who doesn't count");
     assert_eq!((ann.balance().await, ben.balance().await), (GRANT - 4 * PRICE, GRANT - PRICE));
 
-    let streams = async |count: &str| program.send(&[("x-stainless-retry-count", count)], streamed("!words one two")).await;
+    let streams = async |count: &str| {
+        program.send(&[("x-stainless-retry-count", count)], streamed("!words one two")).await
+    };
     let (whole, again) = (data(&streams("0").await), streams("1").await);
     assert!(is_replay(&again));
     assert_eq!((words(&whole).concat(), words(&data(&again))), ("one two".into(), vec!["one two"]));
@@ -310,7 +381,9 @@ async fn a_key_of_the_callers_own_wins_over_the_count() {
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
     let sent = async |key: &str, count: &str, message: &str| {
-        program.send(&[("idempotency-key", key), ("x-stainless-retry-count", count)], asking(message)).await
+        program
+            .send(&[("idempotency-key", key), ("x-stainless-retry-count", count)], asking(message))
+            .await
     };
     let first = sent("k1", "0", "hi").await.is(200);
     assert_eq!(sent("k1", "0", "hi").await.is(200), first);
@@ -364,12 +437,18 @@ async fn a_first_request_that_its_own_repetition_has_overtaken_runs_under_its_ke
     let api = Api::start().await;
     let (store, now) = (api.store(), api.now() * 1000);
     let user = uuid::Uuid::new_v4().to_string();
-    let key_of = async |came: u64, again: bool, fresh: &str| store.key_of(Call { user_id: &user, payload: "hi", again, came }, fresh).await.unwrap();
+    let key_of = async |came: u64, again: bool, fresh: &str| {
+        store.key_of(Call { user_id: &user, payload: "hi", again, came }, fresh).await.unwrap()
+    };
     assert_eq!(key_of(now + 50, true, "second").await, "second", "nothing is known yet");
     assert_eq!(key_of(now, false, "first").await, "second");
     assert_eq!(key_of(now + 60, true, "third").await, "second");
     assert_eq!(key_of(now + 70, false, "new").await, "new", "a later call");
-    assert_eq!(key_of(now + 65, false, "beside").await, "beside", "another one that came before it");
+    assert_eq!(
+        key_of(now + 65, false, "beside").await,
+        "beside",
+        "another one that came before it"
+    );
     assert_eq!(key_of(now + 80, true, "again").await, "new");
     assert_eq!(key_of(now + 899_000, true, "late").await, "new");
     assert_eq!(key_of(now + 971_000, true, "too late").await, "too late");
@@ -381,16 +460,28 @@ async fn which_of_two_requests_came_first_the_gateway_knows() {
     let ann = api.person("ann").await;
     let app = &api.server().apps["completions"];
     let sent = async |count: &str, came: u64| {
-        let event = crate::faults::event(PATH, &[("authorization", &ann.bearer()), ("x-stainless-retry-count", count)], &asking("hi"));
+        let event = crate::faults::event(
+            PATH,
+            &[("authorization", &ann.bearer()), ("x-stainless-retry-count", count)],
+            &asking("hi"),
+        );
         let mut event: Value = serde_json::from_str(&event).unwrap();
         event["requestContext"]["requestTimeEpoch"] = json!(came);
-        let request = local::gateway::request(&event.to_string(), "completions", app.clock.millis() + 28_000).unwrap();
-        let reply = shared::http::answer(ROUTES, functions::completions::handle, app.clone(), request).await;
+        let request =
+            local::gateway::request(&event.to_string(), "completions", app.clock.millis() + 28_000)
+                .unwrap();
+        let reply =
+            shared::http::answer(ROUTES, functions::completions::handle, app.clone(), request)
+                .await;
         (reply.status().as_u16(), reply.headers().contains_key("idempotent-replayed"))
     };
     let now = app.clock.millis();
     assert_eq!(sent("1", now - 400).await, (200, false));
-    assert_eq!(sent("0", now - 900).await, (200, true), "it has waited for a cold start, and its own repetition has not");
+    assert_eq!(
+        sent("0", now - 900).await,
+        (200, true),
+        "it has waited for a cold start, and its own repetition has not"
+    );
     assert_eq!(sent("0", now).await, (200, false), "another call");
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
@@ -400,11 +491,18 @@ async fn the_real_function_streams_chunks_as_they_come() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    let mut function = crate::lambda::Instance::of("completions", &[("DYNAMODB_ENDPOINT", api.dynamodb.as_str())]).await;
+    let mut function =
+        crate::lambda::Instance::of("completions", &[("DYNAMODB_ENDPOINT", api.dynamodb.as_str())])
+            .await;
     let bearer = format!("Bearer {}", program.key);
     function.takes(&crate::faults::event(PATH, &[("authorization", &bearer)], &streamed("hi")));
     let reply = tokio::time::timeout(Duration::from_secs(20), function.answers()).await.unwrap();
-    assert!(reply.headers.contains_key("x-came-as") && reply.body.as_str().unwrap().ends_with("data: [DONE]\n\n"), "{:?}", reply.body);
+    assert!(
+        reply.headers.contains_key("x-came-as")
+            && reply.body.as_str().unwrap().ends_with("data: [DONE]\n\n"),
+        "{:?}",
+        reply.body
+    );
     function.end();
 }
 
@@ -415,13 +513,19 @@ async fn an_empty_answer_is_an_answer_here_and_costs_what_an_answer_costs() {
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
     let whole = program.asks("!empty").await.is(200);
-    assert_eq!((said(&whole), &whole["model"], &whole["choices"][0]["finish_reason"]), (" \n", &json!("scripted"), &json!("stop")));
+    assert_eq!(
+        (said(&whole), &whole["model"], &whole["choices"][0]["finish_reason"]),
+        (" \n", &json!("scripted"), &json!("stop"))
+    );
     for count in ["0", "1"] {
         let answer = program.send(&[("x-stainless-retry-count", count)], streamed("!empty")).await;
         assert_eq!(is_replay(&answer), count == "1");
         let chunks = data(&answer);
         assert_eq!((chunks.len(), words(&chunks)), (3, vec![" \n"]), "{chunks:?}");
-        assert_eq!((&chunks[1]["choices"][0]["finish_reason"], &chunks[2]), (&json!("stop"), &json!("[DONE]")));
+        assert_eq!(
+            (&chunks[1]["choices"][0]["finish_reason"], &chunks[2]),
+            (&json!("stop"), &json!("[DONE]"))
+        );
     }
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     assert_eq!(ann.chat("!empty").await.is(200)["model"], "echo", "elsewhere it is none");

@@ -1,4 +1,5 @@
-//! Everything that stands in more than one place: template, endpoints, binaries, router, events and the endpoints' first lines.
+//! Everything that stands in more than one place: template, endpoints, binaries, router, events and
+//! the endpoints' first lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,9 +47,13 @@ fn endpoints() -> BTreeSet<String> {
 
 /// The function that the template gives a method of a path.
 fn serves<'t>(template: &'t Template, method: &str, path: &str) -> Option<&'t str> {
-    let takes = |function: &&Function, method: &str| function.routes.contains(&(method.to_owned(), path.to_owned()));
+    let takes = |function: &&Function, method: &str| {
+        function.routes.contains(&(method.to_owned(), path.to_owned()))
+    };
     let exact = template.functions.iter().find(|function| takes(function, method));
-    exact.or_else(|| template.functions.iter().find(|function| takes(function, "ANY"))).map(|function| function.name.as_str())
+    exact
+        .or_else(|| template.functions.iter().find(|function| takes(function, "ANY")))
+        .map(|function| function.name.as_str())
 }
 
 fn yaml() -> Yaml {
@@ -57,18 +62,28 @@ fn yaml() -> Yaml {
 
 #[test]
 fn template_files_binaries_and_events_are_the_endpoints() {
-    let template: BTreeSet<String> = Template::load().unwrap().functions.into_iter().map(|function| function.name).collect();
-    let with_scheduled: BTreeSet<String> = endpoints().into_iter().chain(SCHEDULED.iter().map(|name| (*name).to_owned())).collect();
+    let template: BTreeSet<String> =
+        Template::load().unwrap().functions.into_iter().map(|function| function.name).collect();
+    let with_scheduled: BTreeSet<String> =
+        endpoints().into_iter().chain(SCHEDULED.iter().map(|name| (*name).to_owned())).collect();
     let mut files = names("functions/src", "rs");
     files.remove("lib");
     let manifest = read("functions/Cargo.toml");
-    let listed: BTreeSet<String> = manifest.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).map(str::to_owned).collect();
+    let listed: BTreeSet<String> = manifest
+        .lines()
+        .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+        .map(str::to_owned)
+        .collect();
     let binaries = names("functions/src/bin", "rs");
     assert_eq!(template, with_scheduled, "template.yaml");
     assert_eq!(files, with_scheduled, "functions/src");
     assert_eq!(binaries, with_scheduled, "functions/src/bin");
     assert_eq!(names("events", "json"), endpoints(), "events");
-    assert_eq!(listed.into_iter().filter(|name| name != "functions").collect::<BTreeSet<_>>(), with_scheduled, "functions/Cargo.toml");
+    assert_eq!(
+        listed.into_iter().filter(|name| name != "functions").collect::<BTreeSet<_>>(),
+        with_scheduled,
+        "functions/Cargo.toml"
+    );
     for name in endpoints() {
         let main = read(&format!("functions/src/bin/{name}.rs"));
         let serve = match name.as_str() {
@@ -79,7 +94,12 @@ fn template_files_binaries_and_events_are_the_endpoints() {
             name if COLD.contains(&name) => "serve_cold",
             _ => "serve",
         };
-        assert!(main.contains(&format!("shared::lambda::{serve}(functions::ROUTES, functions::{name}::handle)")), "functions/src/bin/{name}.rs");
+        assert!(
+            main.contains(&format!(
+                "shared::lambda::{serve}(functions::ROUTES, functions::{name}::handle)"
+            )),
+            "functions/src/bin/{name}.rs"
+        );
     }
 }
 
@@ -87,7 +107,13 @@ fn template_files_binaries_and_events_are_the_endpoints() {
 fn the_template_has_every_route_and_no_other() {
     let template = Template::load().unwrap();
     for route in ROUTES {
-        assert_eq!(serves(&template, route.method, route.path), Some(route.endpoint), "{} {}", route.method, route.path);
+        assert_eq!(
+            serves(&template, route.method, route.path),
+            Some(route.endpoint),
+            "{} {}",
+            route.method,
+            route.path
+        );
     }
     for function in &template.functions {
         for (method, path) in &function.routes {
@@ -95,7 +121,11 @@ fn the_template_has_every_route_and_no_other() {
             assert!(!of_path.is_empty(), "{method} {path} is only in template.yaml");
             let listed = of_path.iter().any(|route| route.method == method);
             // Beside its routes, a path's owner takes the other methods too, and refuses them.
-            assert!(listed || of_path[0].endpoint == function.name, "{method} {path} goes to {}", function.name);
+            assert!(
+                listed || of_path[0].endpoint == function.name,
+                "{method} {path} goes to {}",
+                function.name
+            );
         }
     }
     for path in ROUTES.iter().map(|route| route.path) {
@@ -116,7 +146,10 @@ fn a_path_of_two_functions_has_no_any() {
     }
     for function in &template.functions {
         for (method, path) in &function.routes {
-            assert!(method != "ANY" || owners[path.as_str()].len() == 1, "sam local would give ANY {path} to one of two functions by chance");
+            assert!(
+                method != "ANY" || owners[path.as_str()].len() == 1,
+                "sam local would give ANY {path} to one of two functions by chance"
+            );
         }
     }
 }
@@ -145,7 +178,10 @@ fn the_router_of_cargo_lambda_mirrors_the_template_in_both_spellings() {
         };
         for spelling in spellings {
             for method in METHODS {
-                expected.insert((spelling.clone(), method.to_owned()), serves(&template, method, path).unwrap().to_owned());
+                expected.insert(
+                    (spelling.clone(), method.to_owned()),
+                    serves(&template, method, path).unwrap().to_owned(),
+                );
             }
         }
     }
@@ -156,10 +192,15 @@ fn the_router_of_cargo_lambda_mirrors_the_template_in_both_spellings() {
 fn the_first_line_of_an_endpoint_says_its_routes() {
     for endpoint in ENDPOINTS {
         let routes = ROUTES.iter().filter(|route| route.endpoint == endpoint.name);
-        let routes: Vec<String> = routes.map(|route| format!("`{} {}`", route.method, route.path)).collect();
-        let source = read(&format!("functions/src/{}.rs", endpoint.name));
+        let routes: Vec<String> =
+            routes.map(|route| format!("`{} {}`", route.method, route.path)).collect();
+        let source = read(&format!("functions/src/{}.rs", endpoint.name)).replace("\n//! ", " ");
         let expected = format!("//! {} - ", routes.join(", "));
-        assert!(source.starts_with(&expected), "functions/src/{}.rs should begin with {expected}", endpoint.name);
+        assert!(
+            source.starts_with(&expected),
+            "functions/src/{}.rs should begin with {expected}",
+            endpoint.name
+        );
     }
 }
 
@@ -169,12 +210,16 @@ fn throttling_names_routes_that_exist() {
     let settings = yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap();
     let mut throttled = BTreeSet::new();
     for setting in settings {
-        let (path, method) = (setting["ResourcePath"].as_str().unwrap(), setting["HttpMethod"].as_str().unwrap());
+        let (path, method) =
+            (setting["ResourcePath"].as_str().unwrap(), setting["HttpMethod"].as_str().unwrap());
         if path == "/*" {
             continue;
         }
         let path = path.strip_prefix('/').unwrap().replace("~1", "/");
-        assert!(ROUTES.iter().any(|route| route.method == method && route.path == path), "{method} {path}");
+        assert!(
+            ROUTES.iter().any(|route| route.method == method && route.path == path),
+            "{method} {path}"
+        );
         throttled.insert(path);
     }
     let costly = [
@@ -204,17 +249,32 @@ fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
     assert_eq!(outbox["MaximumRecordAgeInSeconds"], 86_400, "as long as a letter lives");
-    assert_eq!(yaml["Resources"]["TokensTable"]["Properties"]["StreamSpecification"]["StreamViewType"], "KEYS_ONLY");
+    assert_eq!(
+        yaml["Resources"]["TokensTable"]["Properties"]["StreamSpecification"]["StreamViewType"],
+        "KEYS_ONLY"
+    );
 }
 
 #[test]
 fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_nothing_else_is() {
     for (_, resource) in yaml()["Resources"].as_mapping().unwrap() {
-        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else { continue };
+        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
+            continue;
+        };
         let properties = &resource["Properties"];
-        for event in properties["Events"].as_mapping().unwrap().values().filter(|event| event["Type"] == "Api") {
-            let (mode, time) = (event["Properties"]["ResponseTransferMode"].as_str(), event["Properties"]["TimeoutInMillis"].as_u64());
-            let expected = STREAMING.contains(&binary).then(|| ("RESPONSE_STREAM", properties["Timeout"].as_u64().unwrap() * 1000));
+        for event in properties["Events"]
+            .as_mapping()
+            .unwrap()
+            .values()
+            .filter(|event| event["Type"] == "Api")
+        {
+            let (mode, time) = (
+                event["Properties"]["ResponseTransferMode"].as_str(),
+                event["Properties"]["TimeoutInMillis"].as_u64(),
+            );
+            let expected = STREAMING
+                .contains(&binary)
+                .then(|| ("RESPONSE_STREAM", properties["Timeout"].as_u64().unwrap() * 1000));
             assert_eq!((mode, time), expected.unzip(), "{binary}");
         }
     }
@@ -222,7 +282,11 @@ fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_no
 
 #[test]
 fn no_second_stage_goes_around_the_throttling() {
-    assert_eq!(yaml()["Resources"]["Api"]["Properties"]["OpenApiVersion"], "3.0.1", "without it SAM makes a public stage named Stage");
+    assert_eq!(
+        yaml()["Resources"]["Api"]["Properties"]["OpenApiVersion"],
+        "3.0.1",
+        "without it SAM makes a public stage named Stage"
+    );
 }
 
 #[test]
@@ -248,24 +312,47 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
         let statements = resource["Properties"]["Policies"][0]["Statement"].as_sequence();
         assert_eq!(statements.is_none(), COLD.contains(&binary), "{binary}");
         for statement in statements.into_iter().flatten() {
-            // What is only given where a parameter asks for it: `!If [condition, statement, nothing]`.
-            let statement = if let Yaml::Tagged(given) = statement { &given.value[1] } else { statement };
-            for action in statement["Action"].as_sequence().unwrap().iter().map(|action| action.as_str().unwrap()) {
+            // What is only given where a parameter asks for it: `!If [condition, statement,
+            // nothing]`.
+            let statement =
+                if let Yaml::Tagged(given) = statement { &given.value[1] } else { statement };
+            for action in statement["Action"]
+                .as_sequence()
+                .unwrap()
+                .iter()
+                .map(|action| action.as_str().unwrap())
+            {
                 assert!(!action.contains('*'), "{binary}: {action}");
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
-                let writes_keys =
-                    matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem") && format!("{:?}", statement["Resource"]).contains("KeysTable");
+                let writes_keys = matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem")
+                    && format!("{:?}", statement["Resource"]).contains("KeysTable");
                 assert!(ISSUERS.contains(&binary) || !writes_keys, "{binary}: {action}");
                 let reads_secret = action.starts_with("secretsmanager");
-                let of_ai = reads_secret && format!("{:?}", statement["Resource"]).contains("OpenAi");
-                assert!(!reads_secret || ISSUERS.contains(&binary) != of_ai && (!of_ai || ASKING.contains(&binary)), "{binary}: {action}");
-                assert!(ASKING.contains(&binary) || !action.starts_with("bedrock"), "{binary}: {action}");
+                let of_ai =
+                    reads_secret && format!("{:?}", statement["Resource"]).contains("OpenAi");
+                assert!(
+                    !reads_secret
+                        || ISSUERS.contains(&binary) != of_ai
+                            && (!of_ai || ASKING.contains(&binary)),
+                    "{binary}: {action}"
+                );
+                assert!(
+                    ASKING.contains(&binary) || !action.starts_with("bedrock"),
+                    "{binary}: {action}"
+                );
             }
             assert!(!format!("{:?}", statement["Resource"]).contains("\"*\""), "{binary}");
             if format!("{:?}", statement["Resource"]).contains("TokensTable.Arn\"") {
-                let kinds = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"].as_sequence();
-                let is_kind = |kind: &Yaml| kind.as_str().is_some_and(|kind| kind.ends_with(":*") && kind.len() > 2);
-                assert!(kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_kind)), "{binary} reaches every kind of item in Tokens");
+                let kinds =
+                    statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                        .as_sequence();
+                let is_kind = |kind: &Yaml| {
+                    kind.as_str().is_some_and(|kind| kind.ends_with(":*") && kind.len() > 2)
+                };
+                assert!(
+                    kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_kind)),
+                    "{binary} reaches every kind of item in Tokens"
+                );
             }
         }
     }
@@ -285,9 +372,12 @@ fn the_transformed_template_stays_far_from_cloudformations_limit() {
 fn the_files_that_are_built_in_are_those_of_the_site() {
     let mut all = Vec::new();
     files(&root().join("site"), &mut all);
-    let of = |path: &PathBuf| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap());
+    let of = |path: &PathBuf| {
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap())
+    };
     let standing: BTreeMap<String, String> = all.iter().map(of).collect();
-    let built_in: BTreeMap<String, String> = FILES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let built_in: BTreeMap<String, String> =
+        FILES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     assert!(standing == built_in, "{:?} {:?}", standing.keys(), built_in.keys());
     assert_eq!(standing.len(), all.len(), "two files of one name");
     for page in ["chat.html", "admin.html", "docs.html"] {
@@ -380,7 +470,10 @@ async fn every_event_gets_its_endpoints_answer() {
         }
         if name == "email_verify" {
             // The first proof of an address has ended every session.
-            let again = api.log_in(serde_json::json!({ "username": "ann", "password": "secret123" })).await.is(200);
+            let again = api
+                .log_in(serde_json::json!({ "username": "ann", "password": "secret123" }))
+                .await
+                .is(200);
             tokens.insert("ACCESS_TOKEN", again["access"].as_str().unwrap().to_owned());
         }
         if let "login" | "password_change" = name {
@@ -421,7 +514,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_name().unwrap().to_string_lossy().into_owned();
         match entry.is_dir() {
-            true if ["target", ".git", "data", ".aws-sam", "corpus", "artifacts"].contains(&name.as_str()) => {}
+            true if ["target", ".git", "data", ".aws-sam", "corpus", "artifacts"]
+                .contains(&name.as_str()) => {}
             true => files(&entry, found),
             false => found.push(entry),
         }
@@ -431,8 +525,16 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn no_secret_stands_in_the_repository() {
     // Written in two parts, so that this file doesn't hold them itself.
-    let marks = [["PRIVATE", " KEY-----"], ["aws_secret_", "access_key"], ["xox", "b-"], ["ghp", "_"], ["sk", "-proj-"], ["AK", "IA"], ["AS", "IA"]]
-        .map(|mark| mark.concat());
+    let marks = [
+        ["PRIVATE", " KEY-----"],
+        ["aws_secret_", "access_key"],
+        ["xox", "b-"],
+        ["ghp", "_"],
+        ["sk", "-proj-"],
+        ["AK", "IA"],
+        ["AS", "IA"],
+    ]
+    .map(|mark| mark.concat());
     let mut all = Vec::new();
     files(&root(), &mut all);
     assert!(all.len() > 100, "{all:?}");
@@ -445,7 +547,11 @@ fn no_secret_stands_in_the_repository() {
                     return false;
                 }
                 // A key goes on behind its mark; a word doesn't.
-                let behind = text[at + mark.len()..].chars().take(8).filter(char::is_ascii_alphanumeric).count();
+                let behind = text[at + mark.len()..]
+                    .chars()
+                    .take(8)
+                    .filter(char::is_ascii_alphanumeric)
+                    .count();
                 behind == 8 || mark.ends_with('-') || mark.ends_with('y')
             });
             assert!(!found, "{mark} in {}", file.display());

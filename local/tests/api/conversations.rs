@@ -1,5 +1,5 @@
-//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`: what is remembered, listed, renamed and deleted,
-//! and what a chat costs whatever becomes of it.
+//! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`:
+//! what is remembered, listed, renamed and deleted, and what a chat costs whatever becomes of it.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::client::{Answer, Api, GRANT, PRICE, Person};
 
 impl Person {
     async fn says_in(&self, message: &str, conversation: &Value) -> Answer {
-        self.post("/api/chat/", json!({ "message": message, "conversation_id": conversation })).await
+        self.post("/api/chat/", json!({ "message": message, "conversation_id": conversation }))
+            .await
     }
 }
 
@@ -41,7 +42,11 @@ async fn as_much_is_remembered_as_the_settings_say() {
     }
     let two = "user: two\nassistant: You said: two\nuser: three\nassistant: You said: three\nuser: !recall";
     assert_eq!(ann.says_in("!recall", &id).await.is(200)["response"], two);
-    assert_eq!(ann.says_in("!recall", &id).await.is(200)["response"], "user: !recall", "the last chat alone is over the bytes");
+    assert_eq!(
+        ann.says_in("!recall", &id).await.is(200)["response"],
+        "user: !recall",
+        "the last chat alone is over the bytes"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +91,10 @@ async fn a_chat_whose_conversation_is_deleted_meanwhile_is_charged_outside_of_an
     ann.is_waiting().await;
     ann.delete(&format!("/api/conversations/{}/", id.as_str().unwrap())).await.is(202);
     let kept = slow.await.unwrap().is(200);
-    assert_eq!((&kept["response"], &kept["conversation_id"]), (&json!("You said: !slow 4000"), &Value::Null));
+    assert_eq!(
+        (&kept["response"], &kept["conversation_id"]),
+        (&json!("You said: !slow 4000"), &Value::Null)
+    );
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     ann.says_in("hi", &id).await.expect(404, "not_found");
 
@@ -95,7 +103,10 @@ async fn a_chat_whose_conversation_is_deleted_meanwhile_is_charged_outside_of_an
     assert_eq!((erased.accounts, erased.items), (1, 2), "the chat and the conversation");
     let left = ann.history("").await.is(200);
     assert_eq!((left.as_array().unwrap().len(), &left[0]["id"]), (1, &kept["id"]));
-    assert_eq!(app.store.erase(api.now() + 10_000, Duration::from_secs(60)).await.unwrap().accounts, 0);
+    assert_eq!(
+        app.store.erase(api.now() + 10_000, Duration::from_secs(60)).await.unwrap().accounts,
+        0
+    );
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 
@@ -109,12 +120,21 @@ impl Person {
     }
 
     async fn erased(&self) -> usize {
-        self.api.server().apps["erase"].store.erase(self.api.now(), Duration::from_secs(60)).await.unwrap().items
+        self.api.server().apps["erase"]
+            .store
+            .erase(self.api.now(), Duration::from_secs(60))
+            .await
+            .unwrap()
+            .items
     }
 }
 
 fn titles(list: &Value) -> Vec<&str> {
-    list.as_array().unwrap().iter().map(|conversation| conversation["title"].as_str().unwrap()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|conversation| conversation["title"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -156,7 +176,13 @@ async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
     assert_eq!(ann.get(&path).await.is(200)["title"], "é".repeat(80));
     let renamed = ann.patch(&path, json!({ "title": " Fares " })).await.is(200);
     assert_eq!((&renamed["title"], &renamed), (&json!("Fares"), &ann.get(&path).await.is(200)));
-    for bad in [json!({}), json!({ "title": "" }), json!({ "title": "a\nb" }), json!({ "title": "x".repeat(101) }), json!({ "title": 5 })] {
+    for bad in [
+        json!({}),
+        json!({ "title": "" }),
+        json!({ "title": "a\nb" }),
+        json!({ "title": "x".repeat(101) }),
+        json!({ "title": 5 }),
+    ] {
         let refused = ann.patch(&path, bad).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["title"].is_array(), "{refused}");
     }
@@ -164,10 +190,16 @@ async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
     ben.get(&path).await.expect(404, "not_found");
     ben.delete(&path).await.expect(404, "not_found");
     ann.says_in("hi", &json!(id)).await.is(200);
-    assert_eq!(titles(&ann.conversations("").await.is(200)), ["Fares"], "a chat leaves the title as it is");
+    assert_eq!(
+        titles(&ann.conversations("").await.is(200)),
+        ["Fares"],
+        "a chat leaves the title as it is"
+    );
     for nothing in ["x", "c%23x", "01a1f7d1-6dd1-703a-9600-a369c76325b7"] {
         ann.get(&format!("/api/conversations/{nothing}")).await.expect(404, "not_found");
-        ann.patch(&format!("/api/conversations/{nothing}"), json!({ "title": "x" })).await.expect(404, "not_found");
+        ann.patch(&format!("/api/conversations/{nothing}"), json!({ "title": "x" }))
+            .await
+            .expect(404, "not_found");
         ann.delete(&format!("/api/conversations/{nothing}")).await.expect(404, "not_found");
     }
 }
@@ -185,14 +217,24 @@ async fn the_history_of_one_conversation_holds_its_chats_alone_and_may_be_search
     let mut next = Some(format!("?conversation_id={id}&limit=3"));
     while let Some(query) = next {
         let page = ann.history(&query).await;
-        seen.extend(page.body.as_array().unwrap().iter().map(|chat| chat["message"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page.body
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|chat| chat["message"].as_str().unwrap().to_owned()),
+        );
         next = page.next_page();
     }
     assert_eq!(seen, ["fourth", "third", "second", "first"]);
     let found = ann.history(&format!("?conversation_id={id}&q=IR")).await.is(200);
-    let found: Vec<&Value> = found.as_array().unwrap().iter().map(|chat| &chat["message"]).collect();
+    let found: Vec<&Value> =
+        found.as_array().unwrap().iter().map(|chat| &chat["message"]).collect();
     assert_eq!(found, ["third", "first"]);
-    assert_eq!(ann.history("?conversation_id=01a1f7d1-6dd1-703a-9600-a369c76325b7").await.is(200), json!([]));
+    assert_eq!(
+        ann.history("?conversation_id=01a1f7d1-6dd1-703a-9600-a369c76325b7").await.is(200),
+        json!([])
+    );
     ann.history("?conversation_id=x").await.expect(400, "invalid_fields");
     let cursor = ann.history("?limit=1").await.next_page().unwrap();
     ann.history(&format!("{cursor}&conversation_id={id}")).await.expect(400, "invalid_cursor");
@@ -224,18 +266,23 @@ async fn a_deleted_conversation_is_gone_at_once_with_all_its_chats_and_the_books
 async fn a_deleted_chat_is_no_longer_read_in_the_title_that_it_has_given() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let [secret, renamed] = [ann.begins_with("my secret").await, ann.begins_with("another secret").await];
+    let [secret, renamed] =
+        [ann.begins_with("my secret").await, ann.begins_with("another secret").await];
     ann.patch(&format!("/api/conversations/{renamed}/"), json!({ "title": "Fares" })).await.is(200);
     for id in [&secret, &renamed] {
         let later = ann.says_in("later", &json!(id)).await.is(200);
         ann.delete(&format!("/api/chat/{}/", later["id"].as_str().unwrap())).await.is(200);
     }
-    assert_eq!(ann.get(&format!("/api/conversations/{secret}/")).await.is(200)["title"], "my secret");
+    assert_eq!(
+        ann.get(&format!("/api/conversations/{secret}/")).await.is(200)["title"],
+        "my secret"
+    );
     for (id, title) in [(&secret, "Untitled"), (&renamed, "Fares")] {
         ann.delete(&format!("/api/chat/{id}/")).await.is(200);
         assert_eq!(ann.get(&format!("/api/conversations/{id}/")).await.is(200)["title"], title);
     }
-    let said = api.items(&ann.id).await["ChatsTable"].iter().map(Value::to_string).collect::<String>();
+    let said =
+        api.items(&ann.id).await["ChatsTable"].iter().map(Value::to_string).collect::<String>();
     assert!(!said.contains("secret"), "{said}");
 }
 
@@ -245,14 +292,17 @@ async fn a_chat_is_read_and_deleted_by_its_owner_alone_and_its_row_stays() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let bearer = ann.bearer();
     let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
-    let once = async || api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": "hi" }))).await;
+    let once = async || {
+        api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": "hi" }))).await
+    };
     let id = once().await.is(200)["id"].as_str().unwrap().to_owned();
     let path = format!("/api/chat/{id}/");
     assert_eq!(ann.get(&path).await.is(200), ann.history("").await.is(200)[0]);
     ben.get(&path).await.expect(404, "not_found");
     ben.delete(&path).await.expect(404, "not_found");
     ann.delete(&path).await.is(200);
-    for answer in [ann.get(&path).await, ann.delete(&path).await, ann.get("/api/chat/c%23x").await] {
+    for answer in [ann.get(&path).await, ann.delete(&path).await, ann.get("/api/chat/c%23x").await]
+    {
         answer.expect(404, "not_found");
     }
     assert_eq!(ann.history("").await.is(200), json!([]));

@@ -1,4 +1,5 @@
-//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, out of reach of its scripts.
+//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, out of reach of its
+//! scripts.
 
 use std::time::Duration;
 
@@ -31,7 +32,10 @@ impl Page {
 
     async fn somebody(&mut self, registration: Value) -> Person {
         let mut registered = self.post("/api/register/", &[], registration.clone()).await.is(201);
-        assert!(registered.get("refresh").is_none() && registered.get("token").is_none(), "{registered}");
+        assert!(
+            registered.get("refresh").is_none() && registered.get("token").is_none(),
+            "{registered}"
+        );
         registered["refresh"] = json!("");
         registered["token"] = json!("");
         Person::of(&self.api, &registration, &registered)
@@ -45,10 +49,21 @@ impl Page {
         self.send(Method::POST, path, headers, Some(body)).await
     }
 
-    async fn send(&mut self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
         let kept = self.kept.as_ref().map(|token| format!("farebox_refresh={token}"));
         let device = self.device.as_ref().map(|token| format!("farebox_device={token}"));
-        let cookie = ["theme=dark".to_owned()].into_iter().chain(kept).chain(device).collect::<Vec<_>>().join("; ");
+        let cookie = ["theme=dark".to_owned()]
+            .into_iter()
+            .chain(kept)
+            .chain(device)
+            .collect::<Vec<_>>()
+            .join("; ");
         let mut all = vec![("x-refresh-token", "cookie"), ("cookie", cookie.as_str())];
         all.extend_from_slice(headers);
         let answer = self.api.send(method, path, &all, body).await;
@@ -60,7 +75,9 @@ impl Page {
         }
         if let Some(cookie) = cookie_of(&answer) {
             let attributes: Vec<&str> = cookie.split("; ").collect();
-            let [token, "Path=/", seconds, "HttpOnly", "SameSite=Strict"] = attributes[..] else { panic!("{cookie}") };
+            let [token, "Path=/", seconds, "HttpOnly", "SameSite=Strict"] = attributes[..] else {
+                panic!("{cookie}")
+            };
             let token = token.strip_prefix("farebox_refresh=").unwrap();
             self.kept = (seconds != "Max-Age=0").then(|| token.to_owned());
             assert_eq!(self.kept.is_none(), token.is_empty(), "{cookie}");
@@ -80,7 +97,8 @@ fn cookie_of(answer: &Answer) -> Option<&str> {
 }
 
 fn cookie_named<'a>(name: &str, answer: &'a Answer) -> Option<&'a str> {
-    let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+    let cookies =
+        answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
     let mut cookies = cookies.filter(|cookie| cookie.starts_with(&format!("{name}=")));
     let cookie = cookies.next();
     assert!(cookies.next().is_none(), "{:?}", answer.headers);
@@ -99,14 +117,21 @@ async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
     ann.profile().await.is(200);
     assert_eq!(forge::claims(page.token())["generation"], 0);
 
-    let session = page.post("/api/login/", &[], json!({ "username": ann.name, "password": ann.password })).await.is(200);
-    assert_eq!(fields(&session), ["access", "message", "remaining_tokens", "tokens", "tokens_left", "user"]);
+    let session = page
+        .post("/api/login/", &[], json!({ "username": ann.name, "password": ann.password }))
+        .await
+        .is(200);
+    assert_eq!(
+        fields(&session),
+        ["access", "message", "remaining_tokens", "tokens", "tokens_left", "user"]
+    );
     let ann = ann.using(session["access"].as_str().unwrap());
     assert_eq!(forge::claims(page.token())["sid"], json!(ann.session()));
 
     let before = page.token().to_owned();
     let body = json!({ "current_password": ann.password, "new_password": "secret456" });
-    let changed = page.post("/api/user/password/", &[("authorization", &ann.bearer())], body).await.is(200);
+    let changed =
+        page.post("/api/user/password/", &[("authorization", &ann.bearer())], body).await.is(200);
     assert_eq!(fields(&changed), ["access", "message"]);
     api.refresh(&before).await.expect(401, "invalid_token");
     page.refresh().await.is(200);
@@ -126,8 +151,12 @@ async fn a_cookie_gives_the_next_access_token_and_is_replaced() {
     // No body is as good as an empty one, and a token in the body comes before the cookie's.
     page.send(Method::POST, "/api/token/refresh/", &[], None).await.is(200);
     let ben = api.person("ben").await;
-    let refreshed = page.post("/api/token/refresh/", &[], json!({ "refresh": ben.refresh })).await.is(200);
-    assert_eq!(ben.using(refreshed["access"].as_str().unwrap()).profile().await.is(200)["id"], json!(ben.id));
+    let refreshed =
+        page.post("/api/token/refresh/", &[], json!({ "refresh": ben.refresh })).await.is(200);
+    assert_eq!(
+        ben.using(refreshed["access"].as_str().unwrap()).profile().await.is(200)["id"],
+        json!(ben.id)
+    );
     assert_eq!(forge::claims(page.token())["sub"], json!(ben.id));
 }
 
@@ -150,9 +179,14 @@ async fn a_cookie_lives_as_long_as_its_session() {
     let mut page = Page::of(&api);
     let seconds = |answer: &Answer| {
         let cookie = cookie_of(answer).unwrap().to_owned();
-        cookie.split("; ").find_map(|attribute| attribute.strip_prefix("Max-Age=")?.parse::<u64>().ok()).unwrap()
+        cookie
+            .split("; ")
+            .find_map(|attribute| attribute.strip_prefix("Max-Age=")?.parse::<u64>().ok())
+            .unwrap()
     };
-    let registered = page.post("/api/register/", &[], json!({ "username": "ann", "password": "secret123" })).await;
+    let registered = page
+        .post("/api/register/", &[], json!({ "username": "ann", "password": "secret123" }))
+        .await;
     assert!((MONTH - 5..=MONTH).contains(&seconds(&registered)), "{:?}", registered.headers);
     api.server().clock.advance(Duration::from_secs(29 * 86_400));
     assert!((86_390..=86_400).contains(&seconds(&page.refresh().await)));
@@ -167,8 +201,11 @@ async fn without_the_header_a_cookie_is_neither_read_nor_set() {
     let mut page = Page::of(&api);
     let ann = page.register().await;
     let before = api.items(&ann.id).await;
-    let cookie = format!("farebox_refresh={0}; __Host-farebox_refresh={0}; refresh={0}", page.token());
-    for header in [None, Some(""), Some("body"), Some("cookies"), Some("true"), Some("cookie, cookie")] {
+    let cookie =
+        format!("farebox_refresh={0}; __Host-farebox_refresh={0}; refresh={0}", page.token());
+    for header in
+        [None, Some(""), Some("body"), Some("cookies"), Some("true"), Some("cookie, cookie")]
+    {
         let mut headers = vec![("cookie", cookie.as_str())];
         headers.extend(header.map(|value| ("x-refresh-token", value)));
         let ask = |body| api.send(Method::POST, "/api/token/refresh/", &headers, body);
@@ -178,11 +215,25 @@ async fn without_the_header_a_cookie_is_neither_read_nor_set() {
     assert_eq!(api.items(&ann.id).await, before);
 
     let headers = [("cookie", cookie.as_str())];
-    let login = api.send(Method::POST, "/api/login/", &headers, Some(json!({ "username": ann.name, "password": ann.password }))).await;
+    let login = api
+        .send(
+            Method::POST,
+            "/api/login/",
+            &headers,
+            Some(json!({ "username": ann.name, "password": ann.password })),
+        )
+        .await;
     assert_eq!(cookie_of(&login), None);
     let login = login.is(200);
     assert!(login["token"].is_string());
-    let refreshed = api.send(Method::POST, "/api/token/refresh/", &headers, Some(json!({ "refresh": login["refresh"] }))).await;
+    let refreshed = api
+        .send(
+            Method::POST,
+            "/api/token/refresh/",
+            &headers,
+            Some(json!({ "refresh": login["refresh"] })),
+        )
+        .await;
     assert_eq!(cookie_of(&refreshed), None);
     assert_eq!(fields(&refreshed.is(200)), ["access", "refresh"]);
 }
@@ -194,11 +245,20 @@ async fn a_page_without_a_good_cookie_has_no_session() {
     for body in [json!({}), json!({ "refresh": null }), json!({ "refresh": "" })] {
         page.post("/api/token/refresh/", &[], body).await.expect(401, "not_authenticated");
     }
-    page.send(Method::POST, "/api/token/refresh/", &[], None).await.expect(401, "not_authenticated");
+    page.send(Method::POST, "/api/token/refresh/", &[], None)
+        .await
+        .expect(401, "not_authenticated");
 
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
-    for token in ["nonsense", "a.b.c", &ann.access, &ann.token, &format!("{}x", ann.refresh), &format!("\"{}\"", ann.refresh)] {
+    for token in [
+        "nonsense",
+        "a.b.c",
+        &ann.access,
+        &ann.token,
+        &format!("{}x", ann.refresh),
+        &format!("\"{}\"", ann.refresh),
+    ] {
         page.kept = Some(token.to_owned());
         page.refresh().await.expect(401, "invalid_token");
     }
@@ -216,15 +276,32 @@ async fn what_ends_a_session_clears_its_cookie() {
     for end in ["logout", "deletion", "reset"] {
         let name = unique("ann");
         let address = format!("{name}@example.com");
-        let ann = page.somebody(json!({ "username": name, "email": address, "password": "secret123" })).await;
+        let ann = page
+            .somebody(json!({ "username": name, "email": address, "password": "secret123" }))
+            .await;
         let (bearer, kept) = (ann.bearer(), page.token().to_owned());
         let headers = [("authorization", bearer.as_str())];
         match end {
             "logout" => drop(page.send(Method::POST, "/api/logout/", &headers, None).await.is(200)),
-            "deletion" => drop(page.send(Method::DELETE, "/api/user/", &headers, Some(json!({ "password": ann.password }))).await.is(202)),
+            "deletion" => drop(
+                page.send(
+                    Method::DELETE,
+                    "/api/user/",
+                    &headers,
+                    Some(json!({ "password": ann.password })),
+                )
+                .await
+                .is(202),
+            ),
             _ => {
                 let token = api.link(&ann, Purpose::Reset, &address).await;
-                page.post("/api/password/reset/confirm/", &[], json!({ "token": token, "password": "secret456" })).await.is(200);
+                page.post(
+                    "/api/password/reset/confirm/",
+                    &[],
+                    json!({ "token": token, "password": "secret456" }),
+                )
+                .await
+                .is(200);
             }
         }
         assert_eq!(page.kept, None, "{end}");
@@ -233,9 +310,14 @@ async fn what_ends_a_session_clears_its_cookie() {
     }
     // What fails ends nothing.
     let ann = page.register().await;
-    page.send(Method::DELETE, "/api/user/", &[("authorization", &ann.bearer())], Some(json!({ "password": "wrong" })))
-        .await
-        .expect(403, "wrong_password");
+    page.send(
+        Method::DELETE,
+        "/api/user/",
+        &[("authorization", &ann.bearer())],
+        Some(json!({ "password": "wrong" })),
+    )
+    .await
+    .expect(403, "wrong_password");
     page.refresh().await.is(200);
     // A client that knows no cookies is told of none.
     assert_eq!(cookie_of(&ann.log_out().await), None);
@@ -268,18 +350,39 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
         let app = app.clone();
         async move {
             let headers = [("host", host), ("x-refresh-token", "cookie"), ("cookie", &cookie)];
-            let reply = crate::faults::ask(&app, "token_refresh", "/api/token/refresh/", &headers, json!({})).await;
-            Answer { asked: "refresh".into(), status: reply.status.try_into().unwrap(), headers: reply.headers, body: reply.body }
+            let reply = crate::faults::ask(
+                &app,
+                "token_refresh",
+                "/api/token/refresh/",
+                &headers,
+                json!({}),
+            )
+            .await;
+            Answer {
+                asked: "refresh".into(),
+                status: reply.status.try_into().unwrap(),
+                headers: reply.headers,
+                body: reply.body,
+            }
         }
     };
     let refreshed = ask("api.example.com", format!("__Host-farebox_refresh={}", ann.refresh)).await;
     let cookie = cookie_of(&refreshed).unwrap().to_owned();
     refreshed.is(200);
-    let (token, attributes) = cookie.strip_prefix("__Host-farebox_refresh=").unwrap().split_once("; ").unwrap();
-    assert!(attributes.starts_with("Path=/; Max-Age=") && attributes.ends_with("; HttpOnly; SameSite=Strict; Secure"), "{cookie}");
+    let (token, attributes) =
+        cookie.strip_prefix("__Host-farebox_refresh=").unwrap().split_once("; ").unwrap();
+    assert!(
+        attributes.starts_with("Path=/; Max-Age=")
+            && attributes.ends_with("; HttpOnly; SameSite=Strict; Secure"),
+        "{cookie}"
+    );
     // A neighbour under the same domain can set the first of these.
-    ask("api.example.com", format!("farebox_refresh={token}")).await.expect(401, "not_authenticated");
-    ask("localhost:3000", format!("__Host-farebox_refresh={token}")).await.expect(401, "not_authenticated");
+    ask("api.example.com", format!("farebox_refresh={token}"))
+        .await
+        .expect(401, "not_authenticated");
+    ask("localhost:3000", format!("__Host-farebox_refresh={token}"))
+        .await
+        .expect(401, "not_authenticated");
     ask("localhost:3000", format!("farebox_refresh={token}")).await.is(200);
 }
 
@@ -293,7 +396,10 @@ async fn not_even_a_listed_origin_may_ask_for_cookies() {
     ];
     for path in ["/api/login/", "/api/register/", "/api/token/refresh/"] {
         let answer = api.send(Method::OPTIONS, path, &preflight, None).await;
-        assert_eq!(answer.header("access-control-allow-headers"), "authorization, content-type, idempotency-key, x-device-token");
+        assert_eq!(
+            answer.header("access-control-allow-headers"),
+            "authorization, content-type, idempotency-key, x-device-token"
+        );
         assert!(!answer.headers.contains_key("access-control-allow-credentials"));
         answer.is(204);
     }
@@ -317,5 +423,7 @@ async fn a_page_that_logged_in_before_is_let_in_although_strangers_guess() {
     page.post("/api/login/", &[], log_in.clone()).await.is(200);
     // Without the header no cookie is read.
     let cookie = format!("farebox_device={}", page.device.as_ref().unwrap());
-    api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in)).await.expect(429, "too_many_attempts");
+    api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in))
+        .await
+        .expect(429, "too_many_attempts");
 }

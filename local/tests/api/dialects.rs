@@ -1,5 +1,5 @@
-//! The clients of five existing systems, request for request: every field that one of them reads is there with the right type, with
-//! and without the trailing slash of each path.
+//! The clients of five existing systems, request for request: every field that one of them reads is
+//! there with the right type, with and without the trailing slash of each path.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -51,11 +51,21 @@ async fn dialect_a_says_token_and_reads_tokens_left() {
         reads_numbers(&session, &["tokens_left"], GRANT);
 
         let token = header("Token", &session, "token");
-        let chat = post(&api, &format!("/api/chat{slash}"), &token, json!({ "message": "What is a fare?" })).await;
+        let chat = post(
+            &api,
+            &format!("/api/chat{slash}"),
+            &token,
+            json!({ "message": "What is a fare?" }),
+        )
+        .await;
         reads_texts(&chat, &["message", "response"]);
         reads_numbers(&chat, &["tokens_left"], GRANT - PRICE);
 
-        reads_numbers(&get(&api, &format!("/api/tokens{slash}"), &token).await, &["tokens_left"], GRANT - PRICE);
+        reads_numbers(
+            &get(&api, &format!("/api/tokens{slash}"), &token).await,
+            &["tokens_left"],
+            GRANT - PRICE,
+        );
     }
 }
 
@@ -73,13 +83,18 @@ async fn dialect_b_may_send_its_token_in_the_body() {
 
         let (path, token) = (format!("/api/chat{slash}"), header("Bearer", &session, "token"));
         let by_header = post(&api, &path, &token, json!({ "message": "hi" })).await;
-        let by_body = api.post(&path, json!({ "message": "hi", "token": session["token"] })).await.is(200);
+        let by_body =
+            api.post(&path, json!({ "message": "hi", "token": session["token"] })).await.is(200);
         for chat in [by_header, by_body] {
             reads_texts(&chat, &["response"]);
             reads_numbers(&chat, &["tokens_deducted"], PRICE);
         }
 
-        reads_numbers(&get(&api, &format!("/api/token_balance{slash}"), &token).await, &["tokens"], GRANT - 2 * PRICE);
+        reads_numbers(
+            &get(&api, &format!("/api/token_balance{slash}"), &token).await,
+            &["tokens"],
+            GRANT - 2 * PRICE,
+        );
     }
 }
 
@@ -89,14 +104,19 @@ async fn dialect_c_registers_with_password1_and_logs_in_with_its_address() {
     for slash in SLASHES {
         let (name, email) = (unique("cleo"), format!("{}@example.com", unique("cleo")));
         let register = format!("/api/register{slash}");
-        let plain = api.post(&register, json!({ "username": unique("cleo"), "password": "strongpassword" })).await.is(201);
+        let plain = api
+            .post(&register, json!({ "username": unique("cleo"), "password": "strongpassword" }))
+            .await
+            .is(201);
         let with_email =
             api.post(&register, json!({ "username": name, "email": email, "password1": "StrongPass123!", "password2": "StrongPass123!" })).await;
         for registered in [plain, with_email.is(201)] {
             reads_texts(&registered, &["message", "token"]);
         }
 
-        for login in [json!({ "username": name }), json!({ "username": email }), json!({ "email": email })] {
+        for login in
+            [json!({ "username": name }), json!({ "username": email }), json!({ "email": email })]
+        {
             let mut login = login;
             login["password"] = json!("StrongPass123!");
             let session = api.post(&format!("/api/login{slash}"), login).await.is(200);
@@ -104,12 +124,23 @@ async fn dialect_c_registers_with_password1_and_logs_in_with_its_address() {
             get(&api, &format!("/api/tokens{slash}"), &header("Token", &session, "token")).await;
         }
 
-        let session = api.post(&format!("/api/login{slash}"), json!({ "username": email, "password": "StrongPass123!" })).await.is(200);
+        let session = api
+            .post(
+                &format!("/api/login{slash}"),
+                json!({ "username": email, "password": "StrongPass123!" }),
+            )
+            .await
+            .is(200);
         let token = header("Token", &session, "token");
-        let chat = post(&api, &format!("/api/chat{slash}"), &token, json!({ "message": "hi" })).await;
+        let chat =
+            post(&api, &format!("/api/chat{slash}"), &token, json!({ "message": "hi" })).await;
         reads_texts(&chat, &["response"]);
         reads_numbers(&chat, &["remaining_tokens"], GRANT - PRICE);
-        reads_numbers(&get(&api, &format!("/api/tokens{slash}"), &token).await, &["tokens"], GRANT - PRICE);
+        reads_numbers(
+            &get(&api, &format!("/api/tokens{slash}"), &token).await,
+            &["tokens"],
+            GRANT - PRICE,
+        );
     }
 }
 
@@ -123,20 +154,34 @@ async fn dialect_d_refreshes_its_access_and_reads_its_chats_as_a_bare_list() {
         reads_texts(&registered, &["id", "username"]);
         reads_numbers(&registered, &["tokens"], GRANT);
 
-        let session = api.post(&format!("/api/token{slash}"), json!({ "username": name, "password": "StrongPass123!" })).await.is(200);
+        let session = api
+            .post(
+                &format!("/api/token{slash}"),
+                json!({ "username": name, "password": "StrongPass123!" }),
+            )
+            .await
+            .is(200);
         reads_texts(&session, &["access", "refresh"]);
-        let refreshed = api.post(&format!("/api/token/refresh{slash}"), json!({ "refresh": session["refresh"] })).await.is(200);
+        let refreshed = api
+            .post(&format!("/api/token/refresh{slash}"), json!({ "refresh": session["refresh"] }))
+            .await
+            .is(200);
         reads_texts(&refreshed, &["access"]);
 
         let access = header("Bearer", &refreshed, "access");
-        let chat = post(&api, &format!("/api/chat{slash}"), &access, json!({ "message": "hi" })).await;
+        let chat =
+            post(&api, &format!("/api/chat{slash}"), &access, json!({ "message": "hi" })).await;
         reads_texts(&chat, &["response"]);
         reads_numbers(&chat, &["tokens", "tokens_left", "remaining_tokens"], GRANT - PRICE);
 
         let chats = get(&api, &format!("/api/chat{slash}"), &access).await;
         assert_eq!(chats.as_array().map(Vec::len), Some(1), "{chats}");
         reads_texts(&chats[0], &["message", "response"]);
-        reads_numbers(&get(&api, &format!("/api/user/balance{slash}"), &access).await, &["tokens"], GRANT - PRICE);
+        reads_numbers(
+            &get(&api, &format!("/api/user/balance{slash}"), &access).await,
+            &["tokens"],
+            GRANT - PRICE,
+        );
 
         let profile = get(&api, &format!("/api/user/profile{slash}"), &access).await;
         assert_eq!(profile["username"], json!(name));
@@ -155,17 +200,29 @@ async fn dialect_e_logs_in_at_either_path_and_sends_messages_to_chat_msg() {
         for login in ["/api/login", "/api/token"] {
             let session = api.post(&format!("{login}{slash}"), eve.clone()).await.is(200);
             reads_texts(&session, &["access", "refresh"]);
-            let refreshed = api.post(&format!("/api/token/refresh{slash}"), json!({ "refresh": session["refresh"] })).await.is(200);
+            let refreshed = api
+                .post(
+                    &format!("/api/token/refresh{slash}"),
+                    json!({ "refresh": session["refresh"] }),
+                )
+                .await
+                .is(200);
             reads_texts(&refreshed, &["access"]);
 
             let access = header("Bearer", &refreshed, "access");
-            let chat = post(&api, &format!("/api/chat_msg{slash}"), &access, json!({ "message": "hi" })).await;
+            let chat =
+                post(&api, &format!("/api/chat_msg{slash}"), &access, json!({ "message": "hi" }))
+                    .await;
             left -= PRICE;
             let chats = get(&api, &format!("/api/chat{slash}"), &access).await;
             for chat in [&chat, &chats[0]] {
                 reads_texts(chat, &["message", "response", "timestamp"]);
             }
-            reads_numbers(&get(&api, &format!("/api/tokenbalance{slash}"), &access).await, &["tokens"], left);
+            reads_numbers(
+                &get(&api, &format!("/api/tokenbalance{slash}"), &access).await,
+                &["tokens"],
+                left,
+            );
         }
     }
 }

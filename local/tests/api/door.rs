@@ -1,4 +1,5 @@
-//! The doors of the local server and of its embedded DynamoDB: neither answers pages of other origins, and the store opens to the run's access key alone.
+//! The doors of the local server and of its embedded DynamoDB: neither answers pages of other
+//! origins, and the store opens to the run's access key alone.
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -40,7 +41,13 @@ impl Call {
     }
 
     async fn to(self, url: &str) -> (StatusCode, HeaderMap, String) {
-        let sent = reqwest::Client::new().request(self.method, url).headers(self.headers).body(self.body).send().await.unwrap();
+        let sent = reqwest::Client::new()
+            .request(self.method, url)
+            .headers(self.headers)
+            .body(self.body)
+            .send()
+            .await
+            .unwrap();
         (sent.status(), sent.headers().clone(), sent.text().await.unwrap())
     }
 }
@@ -72,8 +79,16 @@ async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no
         ("no signature", unsigned(), 400),
         ("another key", Call::robbing(&ann.name, &url, key("local", "local")), 400),
         ("the right id and another secret", Call::robbing(&ann.name, &url, key(&id, "local")), 400),
-        ("another id and the right secret", Call::robbing(&ann.name, &url, key("local", &secret)), 400),
-        ("the right id as a password", unsigned().with("authorization", &format!("Bearer {id}")), 400),
+        (
+            "another id and the right secret",
+            Call::robbing(&ann.name, &url, key("local", &secret)),
+            400,
+        ),
+        (
+            "the right id as a password",
+            unsigned().with("authorization", &format!("Bearer {id}")),
+            400,
+        ),
         ("no signed target", tampered(";x-amz-target", ""), 400),
         ("an empty signature", tampered("Signature=", "Signature=,X="), 400),
         ("another body", Call { body: right().body.replace("777777", "888888"), ..right() }, 400),
@@ -84,17 +99,29 @@ async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no
         ("another port", right().with("host", "127.0.0.1:1"), 403),
         (
             "a preflight",
-            Call { method: Method::OPTIONS, ..right().with("origin", "http://localhost:3000").with("access-control-request-headers", "x") },
+            Call {
+                method: Method::OPTIONS,
+                ..right()
+                    .with("origin", "http://localhost:3000")
+                    .with("access-control-request-headers", "x")
+            },
             403,
         ),
         ("OPTIONS", Call { method: Method::OPTIONS, ..right() }, 405),
         ("GET", Call { method: Method::GET, ..right() }, 405),
-        ("a body without a type, as a page sends it", Call { headers: HeaderMap::new(), ..right() }, 400),
+        (
+            "a body without a type, as a page sends it",
+            Call { headers: HeaderMap::new(), ..right() },
+            400,
+        ),
     ];
     for (what, call, status) in refused {
         let (answered, headers, text) = call.to(&url).await;
         assert_eq!(answered, status, "{what}: {text}");
-        assert!(!headers.keys().any(|name| name.as_str().starts_with("access-control")), "{what}: {headers:?}");
+        assert!(
+            !headers.keys().any(|name| name.as_str().starts_with("access-control")),
+            "{what}: {headers:?}"
+        );
         assert!(text.contains("__type") && !text.contains(&secret), "{what}: {text}");
         assert_eq!(api.items("").await, before, "{what}");
     }
@@ -102,11 +129,20 @@ async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no
     // The key opens it, also by the name that containers have for this machine.
     for name in ["127.0.0.1", "localhost", "host.docker.internal"] {
         let at = format!("http://{name}:{port}");
-        let (answered, _, text) = Call::robbing(&ann.name, &at, key(&id, &secret)).with("host", &format!("{name}:{port}")).to(&url).await;
+        let (answered, _, text) = Call::robbing(&ann.name, &at, key(&id, &secret))
+            .with("host", &format!("{name}:{port}"))
+            .to(&url)
+            .await;
         assert_eq!(answered, 200, "{name}: {text}");
     }
     assert_eq!(api.account(&ann).await.tokens.get(), 777_777);
-    let other = dynamo::client(&url).get_item().table_name("UsersTable").key("pk", AttributeValue::S("x".into())).send().await.unwrap_err();
+    let other = dynamo::client(&url)
+        .get_item()
+        .table_name("UsersTable")
+        .key("pk", AttributeValue::S("x".into()))
+        .send()
+        .await
+        .unwrap_err();
     assert!(format!("{other:?}").contains("access key of this run"), "{other:?}");
 }
 
@@ -117,32 +153,69 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
     let body = json!({ "username": "ann", "password": "secret123" });
     // The refusal of an origin is the local server's own: the API's document doesn't know it.
     let refused = async |headers: &[(&str, &str)], status: u16, code: &str| {
-        let mut request = reqwest::Client::new().post(format!("{}/api/register", api.url)).body(body.to_string());
+        let mut request =
+            reqwest::Client::new().post(format!("{}/api/register", api.url)).body(body.to_string());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let answer = request.send().await.unwrap();
-        let (answered, answer) = (answer.status(), answer.json::<serde_json::Value>().await.unwrap());
-        assert_eq!((answered.as_u16(), &answer["code"]), (status, &json!(code)), "{headers:?}: {answer}");
+        let (answered, answer) =
+            (answer.status(), answer.json::<serde_json::Value>().await.unwrap());
+        assert_eq!(
+            (answered.as_u16(), &answer["code"]),
+            (status, &json!(code)),
+            "{headers:?}: {answer}"
+        );
     };
     let json = ("content-type", "application/json");
 
     // Without asking first a browser sends no other types, or none.
-    for origin in ["https://evil.example", "null", "http://localhost:1", "http://app.example.com", &format!("http://127.0.0.1.evil.example:{port}")] {
-        for headers in [&[][..], &[("content-type", "text/plain")], &[("content-type", "application/x-www-form-urlencoded")], &[json]] {
+    for origin in [
+        "https://evil.example",
+        "null",
+        "http://localhost:1",
+        "http://app.example.com",
+        &format!("http://127.0.0.1.evil.example:{port}"),
+    ] {
+        for headers in [
+            &[][..],
+            &[("content-type", "text/plain")],
+            &[("content-type", "application/x-www-form-urlencoded")],
+            &[json],
+        ] {
             refused(&[headers, &[("origin", origin)]].concat(), 403, "origin_not_allowed").await;
         }
-        let asked = [("origin", origin), ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type")];
+        let asked = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "content-type"),
+        ];
         let preflight = api.send(Method::OPTIONS, "/api/register", &asked, None).await;
-        assert!(preflight.status == 204 && !preflight.headers.contains_key("access-control-allow-origin"), "{preflight:?}");
+        assert!(
+            preflight.status == 204
+                && !preflight.headers.contains_key("access-control-allow-origin"),
+            "{preflight:?}"
+        );
     }
     for headers in [&[][..], &[("content-type", "text/plain")]] {
         refused(headers, 415, "unsupported_media_type").await;
     }
     // A name that leads here for a moment makes a page one of the same origin.
-    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "203.0.113.7", "[::2]", "", "a b.localhost", "xn--.localhost"] {
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "203.0.113.7",
+        "[::2]",
+        "",
+        "a b.localhost",
+        "xn--.localhost",
+    ] {
         let (host, origin) = (format!("{host}:{port}"), format!("http://{host}:{port}"));
-        for headers in [&[json, ("host", host.as_str()), ("origin", origin.as_str())][..], &[json, ("host", host.as_str())]] {
+        for headers in [
+            &[json, ("host", host.as_str()), ("origin", origin.as_str())][..],
+            &[json, ("host", host.as_str())],
+        ] {
             refused(headers, 400, "malformed_request").await;
         }
         assert_eq!(api.send(Method::GET, "/", &[("host", &host)], None).await.status, 400);
@@ -151,13 +224,18 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
     assert!(!crate::log::text().contains("panicked"));
 
     let own = format!("http://127.0.0.1:{port}");
-    let others = ["localhost", "a.localhost:9999", "[::1]:80"].map(|host| (host.to_owned(), format!("http://{host}")));
-    let welcome =
-        others.into_iter().chain([(own.replace("http://", ""), own.clone()), (own.replace("http://", ""), "https://app.example.com".into())]);
+    let others = ["localhost", "a.localhost:9999", "[::1]:80"]
+        .map(|host| (host.to_owned(), format!("http://{host}")));
+    let welcome = others.into_iter().chain([
+        (own.replace("http://", ""), own.clone()),
+        (own.replace("http://", ""), "https://app.example.com".into()),
+    ]);
     for (number, (host, origin)) in welcome.enumerate() {
         let body = json!({ "username": format!("ann{number}"), "password": "secret123" });
         let headers = [json, ("host", host.as_str()), ("origin", origin.as_str())];
-        api.raw(Method::POST, "/api/register", &headers, body.to_string().into_bytes()).await.is(201);
+        api.raw(Method::POST, "/api/register", &headers, body.to_string().into_bytes())
+            .await
+            .is(201);
     }
     api.send(Method::GET, "/api/health", &[("origin", "https://evil.example")], None).await.is(200);
 }

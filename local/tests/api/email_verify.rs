@@ -14,7 +14,9 @@ use crate::proxy::{At, Fault, Plan, Strikes};
 /// Somebody with an address, and the token that was mailed there.
 async fn ann(api: &Api) -> (Person, String, String) {
     let address = format!("{}@example.com", unique("ann"));
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" })).await;
+    let ann = api
+        .somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" }))
+        .await;
     let token = api.token_to(&address).await;
     (ann, address, token)
 }
@@ -46,7 +48,8 @@ async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
     let (squatter, address, token) = ann(&api).await;
     let program = squatter.using(squatter.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
     program.get("/v1/models").await.is(200);
-    let [verifies, resets] = [Purpose::Verify, Purpose::Reset].map(|purpose| api.link(&squatter, purpose, &address));
+    let [verifies, resets] =
+        [Purpose::Verify, Purpose::Reset].map(|purpose| api.link(&squatter, purpose, &address));
     let (verifies, resets) = (verifies.await, resets.await);
     verify(&api, &token).await.is(200);
 
@@ -102,7 +105,13 @@ async fn a_link_works_for_two_days_and_garbage_never() {
 async fn a_link_proves_nothing_once_the_password_or_the_address_is_another() {
     let api = Api::start().await;
     let (changed, _, token) = ann(&api).await;
-    changed.post("/api/user/password/", json!({ "current_password": "secret123", "new_password": "another-one" })).await.is(200);
+    changed
+        .post(
+            "/api/user/password/",
+            json!({ "current_password": "secret123", "new_password": "another-one" }),
+        )
+        .await
+        .is(200);
     verify(&api, &token).await.expect(400, "invalid_link");
 
     let (moved, old, token) = ann(&api).await;
@@ -117,14 +126,20 @@ async fn whoever_proves_an_address_takes_it_from_whoever_only_claimed_it() {
     let (squatter, address, old_token) = ann(&api).await;
     let owner = api.person("owner").await;
     let profile = owner.change(json!({ "email": address })).await.is(200);
-    assert_eq!((&profile["email"], &profile["pending_email"], &profile["email_verified"]), (&json!(null), &json!(address), &json!(false)));
+    assert_eq!(
+        (&profile["email"], &profile["pending_email"], &profile["email_verified"]),
+        (&json!(null), &json!(address), &json!(false))
+    );
     assert_eq!(logs_in(&api, &address).await, Some(json!(squatter.id)), "until a mail was read");
 
     let token = token_in(&api.mails_to(&address, 2).await[1]);
     verify(&api, &token).await.is(200);
     assert_eq!(logs_in(&api, &address).await, Some(json!(owner.id)));
     let profile = owner.elsewhere("a test").await.profile().await.is(200);
-    assert_eq!((&profile["email"], &profile["pending_email"], &profile["email_verified"]), (&json!(address), &json!(null), &json!(true)));
+    assert_eq!(
+        (&profile["email"], &profile["pending_email"], &profile["email_verified"]),
+        (&json!(address), &json!(null), &json!(true))
+    );
     assert_eq!(squatter.profile().await.is(200)["email"], json!(null));
     verify(&api, &old_token).await.expect(400, "invalid_link");
     squatter.change(json!({ "email": address })).await.expect(409, "email_taken");
@@ -146,7 +161,10 @@ async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
             _ => panic!("{answers:?}"),
         };
         assert_eq!(logs_in(&api, &address).await, Some(json!(winner.id)));
-        assert_eq!(winner.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
+        assert_eq!(
+            winner.elsewhere("a test").await.profile().await.is(200)["email_verified"],
+            true
+        );
     }
 }
 
@@ -157,8 +175,14 @@ async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account
     let wants = api.person("ben").await;
     wants.change(json!({ "email": address })).await.is(200);
     let token = token_in(&api.mails_to(&address, 2).await[1]);
-    let deleted =
-        api.send(Method::DELETE, "/api/user/", &[("authorization", &squatter.bearer())], Some(json!({ "password": squatter.password }))).await;
+    let deleted = api
+        .send(
+            Method::DELETE,
+            "/api/user/",
+            &[("authorization", &squatter.bearer())],
+            Some(json!({ "password": squatter.password })),
+        )
+        .await;
     deleted.is(202);
     let named = api.somebody(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
@@ -172,7 +196,10 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
     let (ann, _, token) = ann(&api).await;
     let answers = join_all((0..8).map(|_| verify(&api, &token))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
-    assert_eq!(answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(), 7);
+    assert_eq!(
+        answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(),
+        7
+    );
     assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
 }
 
@@ -199,12 +226,19 @@ async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_addre
 }
 
 #[tokio::test]
-async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
+async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing()
+{
     let stand = Stand::start(None).await;
     let address = |n: usize| format!("ann-{n}@example.com");
-    for (n, fault) in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done()).enumerate() {
-        // The whole of it: the claim moves from one account to another, which gives up an address of its own.
-        let squatter = json!({ "username": unique("eve"), "email": address(n), "password": "secret123" });
+    for (n, fault) in Fault::ALL
+        .into_iter()
+        .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
+        .enumerate()
+    {
+        // The whole of it: the claim moves from one account to another, which gives up an address
+        // of its own.
+        let squatter =
+            json!({ "username": unique("eve"), "email": address(n), "password": "secret123" });
         stand.api.somebody(squatter).await;
         stand.api.mails_to(&address(n), 1).await;
         let ann = json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": "secret123" });
@@ -214,11 +248,22 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
 
         let lane = stand.proxy.lane();
         let app = stand.app("email_verify", &lane);
-        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
-        let reply = ask(&app, "email_verify", "/api/user/email/verify", &[], json!({ "token": token })).await;
+        lane.strike(Some(Plan {
+            at: At::Operation("TransactWriteItems", 1),
+            fault,
+            strikes: Strikes::Once,
+        }));
+        let reply =
+            ask(&app, "email_verify", "/api/user/email/verify", &[], json!({ "token": token }))
+                .await;
         assert!(lane.strikes().await, "{fault:?}");
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
-        assert_eq!(reply.status, if fault == Fault::Garbled { 503 } else { 200 }, "{fault:?}: {}", reply.body);
+        assert_eq!(
+            reply.status,
+            if fault == Fault::Garbled { 503 } else { 200 },
+            "{fault:?}: {}",
+            reply.body
+        );
         let users = stand.api.items("").await["UsersTable"].clone();
         lane.deliver_much_later().await;
         assert_eq!(stand.api.items("").await["UsersTable"], users, "{fault:?}");

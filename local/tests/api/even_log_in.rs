@@ -1,4 +1,5 @@
-//! The work of a log-in, counted in instructions: what a stranger could measure tells nothing about an account.
+//! The work of a log-in, counted in instructions: what a stranger could measure tells nothing about
+//! an account.
 
 use std::process::Command;
 
@@ -16,18 +17,34 @@ const LOG_INS: u64 = 4;
 async fn instructions(api: &Api, log_ins: u64, name: &str, password: &str) -> u64 {
     let counted = tempfile(name, log_ins);
     let mut command = Command::new("valgrind");
-    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", &format!("--log-file={}", counted.display())]).arg(binary("login"));
+    command
+        .args([
+            "--tool=callgrind",
+            "--callgrind-out-file=/dev/null",
+            &format!("--log-file={}", counted.display()),
+        ])
+        .arg(binary("login"));
     let secret = api.signing_secret();
     // A wait is no instruction, but a call that is sent again is many.
-    let mut instance = Instance::start(command, "login", &[("DYNAMODB_ENDPOINT", &api.dynamodb), ("SIGNING_SECRET", &secret)]).await;
+    let mut instance = Instance::start(
+        command,
+        "login",
+        &[("DYNAMODB_ENDPOINT", &api.dynamodb), ("SIGNING_SECRET", &secret)],
+    )
+    .await;
     for _ in 0..log_ins {
-        instance.takes(&event("/api/login", &[], &json!({ "username": name, "password": password })));
+        instance.takes(&event(
+            "/api/login",
+            &[],
+            &json!({ "username": name, "password": password }),
+        ));
         assert_eq!(instance.answers().await.status, 401);
     }
     instance.end();
     let log = std::fs::read_to_string(&counted).unwrap();
     std::fs::remove_file(&counted).unwrap();
-    let line = log.lines().find(|line| line.contains("Collected")).unwrap_or_else(|| panic!("{log}"));
+    let line =
+        log.lines().find(|line| line.contains("Collected")).unwrap_or_else(|| panic!("{log}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -43,9 +60,11 @@ async fn an_unknown_user_a_wrong_password_and_a_deactivated_user_cost_the_same_w
     api.set(&ben, "active", AttributeValue::Bool(false)).await;
     let start = instructions(&api, 0, "nobody", "secret124").await;
     let mut counted = Vec::new();
-    for (what, name, password) in
-        [("wrong password", ann.name.as_str(), "secret124"), ("unknown user", "nobody", "secret124"), ("deactivated user", &ben.name, "secret123")]
-    {
+    for (what, name, password) in [
+        ("wrong password", ann.name.as_str(), "secret124"),
+        ("unknown user", "nobody", "secret124"),
+        ("deactivated user", &ben.name, "secret123"),
+    ] {
         let each = (instructions(&api, LOG_INS, name, password).await - start) / LOG_INS;
         println!("{what}: {each} instructions");
         counted.push(each);

@@ -1,4 +1,5 @@
-//! What holds for every route, from the list of routes: who may call, with which methods, from which web pages, with which bodies.
+//! What holds for every route, from the list of routes: who may call, with which methods, from
+//! which web pages, with which bodies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -87,7 +88,8 @@ fn allowed(answer: &Answer) -> BTreeSet<&str> {
     answer.header("allow").split(", ").collect()
 }
 
-/// A request that a guarded route lets in whoever has a token and tokens. It leaves the session as it is.
+/// A request that a guarded route lets in whoever has a token and tokens. It leaves the session as
+/// it is.
 async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
     ask_at(api, route, &concrete(route.path), headers).await
 }
@@ -108,7 +110,8 @@ async fn ask_as(person: &Person, route: &Route) -> Answer {
     ask(&person.api, route, &[("authorization", &person.bearer())]).await
 }
 
-/// Asserts that a user may ask this, whatever there is to do, and that the routes of administrators say that it is not for them.
+/// Asserts that a user may ask this, whatever there is to do, and that the routes of administrators
+/// say that it is not for them.
 async fn grants(person: &Person, route: &Route) {
     let answer = ask_as(person, route).await;
     match route.endpoint {
@@ -131,7 +134,10 @@ async fn a_path_names_its_methods_and_refuses_the_others() {
             let options = api.send(Method::OPTIONS, &path, &[], None).await;
             assert_eq!(allowed(&options), expected, "{options:?}");
             options.is(204);
-            for name in ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"].into_iter().filter(|name| !methods.contains(name)) {
+            for name in ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
+                .into_iter()
+                .filter(|name| !methods.contains(name))
+            {
                 let refused = api.send(method(name), &path, &[], None).await;
                 assert_eq!(allowed(&refused), expected, "{refused:?}");
                 match name {
@@ -152,7 +158,14 @@ async fn a_method_that_no_path_takes_does_nothing() {
     let refusals: &[u16] = if api.is_own() { &[404, 405] } else { &[403, 404, 405] };
     for path in paths().keys() {
         for name in ["TRACE", "PURGE", "BREW"] {
-            let answer = api.send(method(name), path, &[("authorization", &ann.bearer())], Some(json!({ "message": "hi" }))).await;
+            let answer = api
+                .send(
+                    method(name),
+                    path,
+                    &[("authorization", &ann.bearer())],
+                    Some(json!({ "message": "hi" })),
+                )
+                .await;
             assert!(refusals.contains(&answer.status.as_u16()), "{answer:?}");
             assert!(!answer.body.to_string().contains(&ann.access), "nothing is said back");
         }
@@ -167,8 +180,18 @@ async fn a_guarded_route_opens_only_to_a_token() {
     let before = api.items(&ann.id).await;
     let long = format!("Bearer {}", "x".repeat(5000));
     let bare = ann.access.as_str();
-    let headers =
-        ["Bearer", "Bearer ", "Token ", "Bearer null", "Bearer undefined", "Bearer a.b.c", "Bearer ..", "Basic YW5uOnNlY3JldDEyMw==", bare, &long];
+    let headers = [
+        "Bearer",
+        "Bearer ",
+        "Token ",
+        "Bearer null",
+        "Bearer undefined",
+        "Bearer a.b.c",
+        "Bearer ..",
+        "Basic YW5uOnNlY3JldDEyMw==",
+        bare,
+        &long,
+    ];
     let twice = format!("Bearer {bare} {bare}");
     let quoted = format!("Bearer \"{bare}\"");
     let refresh = format!("Bearer {}", ann.refresh);
@@ -181,10 +204,21 @@ async fn a_guarded_route_opens_only_to_a_token() {
             assert_eq!(refused.header("www-authenticate"), "Bearer");
             refused.expect(401, "invalid_token");
         }
-        for (name, value) in [("cookie", format!("access={bare}; token={bare}")), ("x-authorization", ann.bearer()), ("x-api-key", bare.to_owned())] {
+        for (name, value) in [
+            ("cookie", format!("access={bare}; token={bare}")),
+            ("x-authorization", ann.bearer()),
+            ("x-api-key", bare.to_owned()),
+        ] {
             ask(&api, route, &[(name, &value)]).await.expect(401, "not_authenticated");
         }
-        ask_at(&api, route, &format!("{}?token={bare}&access_token={bare}", concrete(route.path)), &[]).await.expect(401, "not_authenticated");
+        ask_at(
+            &api,
+            route,
+            &format!("{}?token={bare}&access_token={bare}", concrete(route.path)),
+            &[],
+        )
+        .await
+        .expect(401, "not_authenticated");
     }
     assert_eq!(api.items(&ann.id).await, before);
     for route in lasting() {
@@ -204,7 +238,10 @@ async fn a_token_opens_nothing_once_its_account_or_session_does_not_stand() {
             "session" => ann.is_robbed().await,
             "active" => api.set(&ann, end, AttributeValue::Bool(false)).await,
             "auth_epoch" => api.set(&ann, end, AttributeValue::N("2".into())).await,
-            _ => api.set(&ann, end, AttributeValue::S("00000000-0000-7000-8000-000000000000".into())).await,
+            _ => {
+                api.set(&ann, end, AttributeValue::S("00000000-0000-7000-8000-000000000000".into()))
+                    .await
+            }
         }
         let before = api.items(&ann.name).await;
         for person in [ann.clone(), ann.using(&ann.token)] {
@@ -249,7 +286,10 @@ async fn the_routes_of_administrators_open_to_them_alone_and_to_no_program() {
         let path = concrete(&route.path.replace("{id}", &ann.id));
         let refused = ask_at(&api, route, &path, &[("authorization", &ann.bearer())]).await;
         let said = refused.body.to_string();
-        assert!(!said.contains(&ann.name) && !said.contains("nobody else's business"), "{refused:?}");
+        assert!(
+            !said.contains(&ann.name) && !said.contains("nobody else's business"),
+            "{refused:?}"
+        );
         refused.expect(403, "forbidden");
     }
     api.set(&root, "role", AttributeValue::S("user".into())).await;
@@ -281,7 +321,9 @@ async fn a_body_may_have_sixty_four_kilobytes_and_not_a_byte_more() {
     let api = Api::start().await;
     let body = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2)).into_bytes();
     for route in posted() {
-        let send = |bytes| api.raw(Method::POST, route.path, &[("content-type", "application/json")], body(bytes));
+        let send = |bytes| {
+            api.raw(Method::POST, route.path, &[("content-type", "application/json")], body(bytes))
+        };
         let answer = send(65_536).await;
         assert_ne!(answer.status, 413, "{answer:?}");
         send(65_537).await.expect(413, "body_too_large");
@@ -312,8 +354,13 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
             send(Some(content_type)).await.expect(415, "unsupported_media_type");
         }
         let undeclared = send(None).await.expect(415, "unsupported_media_type");
-        assert!(undeclared.to_string().contains("-H 'Content-Type: application/json'"), "{undeclared}");
-        for content_type in ["application/json", "APPLICATION/JSON ; charset=UTF-8", "application/vnd.api+json"] {
+        assert!(
+            undeclared.to_string().contains("-H 'Content-Type: application/json'"),
+            "{undeclared}"
+        );
+        for content_type in
+            ["application/json", "APPLICATION/JSON ; charset=UTF-8", "application/vnd.api+json"]
+        {
             let answer = send(Some(content_type)).await;
             assert!([400, 401].contains(&answer.status.as_u16()), "{answer:?}");
         }
@@ -324,12 +371,21 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
 async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
     const LISTED: [&str; 2] = ["https://app.example.com", "http://localhost:5173"];
     let api = Api::own(&[("ALLOWED_ORIGINS", &LISTED.join(", "))]).await;
-    let preflight =
-        |origin| [("origin", origin), ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization, content-type")];
+    let preflight = |origin| {
+        [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization, content-type"),
+        ]
+    };
     for path in paths().keys().map(String::as_str).chain(["/api/nothing"]) {
         for origin in LISTED {
             let get = api.send(Method::GET, path, &[("origin", origin)], None).await;
-            assert_eq!(get.header("access-control-allow-origin"), origin, "refusals can be read too: {get:?}");
+            assert_eq!(
+                get.header("access-control-allow-origin"),
+                origin,
+                "refusals can be read too: {get:?}"
+            );
             assert_eq!(
                 get.header("access-control-expose-headers"),
                 "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry"
@@ -350,10 +406,15 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
             "https://app.example.com, http://localhost:5173",
             "http://localhost:5174",
         ] {
-            for answer in
-                [api.send(Method::GET, path, &[("origin", origin)], None).await, api.send(Method::OPTIONS, path, &preflight(origin), None).await]
-            {
-                let cors: Vec<_> = answer.headers.keys().filter(|name| name.as_str().starts_with("access-control-")).collect();
+            for answer in [
+                api.send(Method::GET, path, &[("origin", origin)], None).await,
+                api.send(Method::OPTIONS, path, &preflight(origin), None).await,
+            ] {
+                let cors: Vec<_> = answer
+                    .headers
+                    .keys()
+                    .filter(|name| name.as_str().starts_with("access-control-"))
+                    .collect();
                 assert!(cors.is_empty(), "{origin}: {cors:?} on {answer:?}");
                 assert_eq!(answer.header("vary"), "Origin");
             }
@@ -362,11 +423,16 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
     for (path, methods) in paths() {
         let answer = api.send(Method::OPTIONS, &path, &preflight(LISTED[0]), None).await;
         assert_eq!(answer.header("access-control-allow-origin"), LISTED[0]);
-        let may: BTreeSet<&str> = answer.header("access-control-allow-methods").split(", ").collect();
+        let may: BTreeSet<&str> =
+            answer.header("access-control-allow-methods").split(", ").collect();
         assert!(may.is_superset(&methods), "{answer:?}");
         let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
         assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
-        assert_eq!(may[3..].contains(&"x-stainless-retry-count"), path.starts_with("/v1/"), "{answer:?}");
+        assert_eq!(
+            may[3..].contains(&"x-stainless-retry-count"),
+            path.starts_with("/v1/"),
+            "{answer:?}"
+        );
         assert!(!answer.headers.contains_key("access-control-allow-credentials"));
         answer.is(204);
     }
@@ -375,9 +441,18 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
 #[tokio::test]
 async fn without_a_list_no_web_page_may_call() {
     let api = Api::own(&[]).await;
-    let answer =
-        api.send(Method::OPTIONS, "/api/login/", &[("origin", "https://app.example.com"), ("access-control-request-method", "POST")], None).await;
-    assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")), "{answer:?}");
+    let answer = api
+        .send(
+            Method::OPTIONS,
+            "/api/login/",
+            &[("origin", "https://app.example.com"), ("access-control-request-method", "POST")],
+            None,
+        )
+        .await;
+    assert!(
+        answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")),
+        "{answer:?}"
+    );
     answer.is(204);
 }
 
@@ -392,13 +467,23 @@ async fn an_api_without_its_store_tells_everybody_to_come_again_and_nobody_why()
     let answers = known().filter(|route| !COLD.contains(&route.endpoint)).map(|route| {
         let (body, bearer) = (has_a_body(route).then(|| body.clone()), ann.bearer());
         let api = &api;
-        async move { api.send(method(route.method), &concrete(route.path), &[("authorization", &bearer)], body).await }
+        async move {
+            api.send(
+                method(route.method),
+                &concrete(route.path),
+                &[("authorization", &bearer)],
+                body,
+            )
+            .await
+        }
     });
     for answer in join_all(answers).await {
         let seconds = answer.header("retry-after").parse::<u32>();
         assert!(seconds.is_ok(), "{answer:?}");
         let refused = answer.expect(503, "unavailable").to_string().to_lowercase();
-        for internal in ["dispatch", "dynamo", "sdk", "127.0.0.1", "hyper", "connect", "table", "panick"] {
+        for internal in
+            ["dispatch", "dynamo", "sdk", "127.0.0.1", "hyper", "connect", "table", "panick"]
+        {
             assert!(!refused.contains(internal), "{internal} in {refused}");
         }
     }
@@ -410,9 +495,16 @@ async fn what_breaks_inside_stays_inside_and_breaks_no_later_call() {
     let ann = api.person("ann").await;
     api.set(&ann, "tokens", AttributeValue::S("a-broken-item".into())).await;
     // A key is made, and a conversation is deleted, by a write that doesn't look at the balance.
-    for route in lasting().filter(|route| !["api_key_create", "conversation_delete"].contains(&route.endpoint)) {
+    for route in lasting()
+        .filter(|route| !["api_key_create", "conversation_delete"].contains(&route.endpoint))
+    {
         let refused = ask_as(&ann, route).await.expect(500, "internal_error").to_string();
-        assert!(!["broken", "invalid type", "expected", "stored"].iter().any(|word| refused.contains(word)), "{refused}");
+        assert!(
+            !["broken", "invalid type", "expected", "stored"]
+                .iter()
+                .any(|word| refused.contains(word)),
+            "{refused}"
+        );
     }
     ann.log_in().await.expect(500, "internal_error");
     ann.has_left(crate::client::GRANT).await;

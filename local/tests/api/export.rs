@@ -27,13 +27,16 @@ impl Person {
         self.get("/api/user/export/").await.is(200)
     }
 
-    /// Writes chats with answers of this size and their ledger rows, behind the API's back; the ids of the chats, newest first.
+    /// Writes chats with answers of this size and their ledger rows, behind the API's back; the ids
+    /// of the chats, newest first.
     async fn has_chats(&self, count: usize, size: usize) -> Vec<String> {
         let ids: Vec<String> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
         for some in ids.chunks(12) {
             let chats = some.iter().map(|id| put(&self.chat_of(id, size))).collect();
             let rows = some.iter().map(|id| put(&self.row_of(id))).collect();
-            let batch = dynamo::client(&self.api.dynamodb).batch_write_item().request_items("ChatsTable", chats);
+            let batch = dynamo::client(&self.api.dynamodb)
+                .batch_write_item()
+                .request_items("ChatsTable", chats);
             let written = batch.request_items("LedgerTable", rows).send().await.unwrap();
             assert!(written.unprocessed_items.is_none_or(|left| left.is_empty()));
         }
@@ -72,7 +75,14 @@ impl Person {
 }
 
 fn put(item: &impl serde::Serialize) -> WriteRequest {
-    WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(serde_dynamo::to_item(item).unwrap())).build().unwrap()).build()
+    WriteRequest::builder()
+        .put_request(
+            PutRequest::builder()
+                .set_item(Some(serde_dynamo::to_item(item).unwrap()))
+                .build()
+                .unwrap(),
+        )
+        .build()
 }
 
 fn ids(list: &Value) -> Vec<&str> {
@@ -84,7 +94,8 @@ fn over(api: &Api, lane: &Lane) -> App {
     let warm = &api.server().apps["export"];
     let mut config = (*warm.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(&lane.url);
-    let store = Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
+    let store =
+        Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
     App { store, ..warm.clone() }
 }
 
@@ -105,7 +116,9 @@ fn queries(lane: &Lane) -> usize {
 async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     let api = Api::start().await;
     let email = format!("{}@example.com", unique("ann"));
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" })).await;
+    let ann = api
+        .somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" }))
+        .await;
     let ben = api.person("ben").await;
     ben.chat("Ben's own").await.is(200);
     for message in ["one \"quoted\"", "two", "three"] {
@@ -118,9 +131,21 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
 
     let answer = ann.get("/api/user/export/").await;
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
-    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"farebox-export.json\"");
+    assert_eq!(
+        answer.header("content-disposition"),
+        "attachment; filename=\"farebox-export.json\""
+    );
     let export = answer.is(200);
-    let parts = ["api_keys", "balance", "chats", "conversations", "exported", "ledger", "profile", "sessions"];
+    let parts = [
+        "api_keys",
+        "balance",
+        "chats",
+        "conversations",
+        "exported",
+        "ledger",
+        "profile",
+        "sessions",
+    ];
     assert_eq!(export.as_object().unwrap().keys().collect::<Vec<_>>(), parts);
     let left = GRANT + 500 - 3 * PRICE;
     let balance = json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "granted": GRANT + 500, "spent": 3 * PRICE });
@@ -132,7 +157,11 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     assert_eq!(export["api_keys"], ann.api_keys().await);
     assert_eq!(export["api_keys"][1]["id"], key["id"]);
     let mut statement = ann.get("/api/user/ledger/").await.is(200);
-    statement.as_array_mut().unwrap().iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("balance")));
+    statement
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .for_each(|row| drop(row.as_object_mut().unwrap().remove("balance")));
     assert_eq!(export["ledger"], statement);
     let mut profile = ann.profile().await.is(200);
     for field in ["tokens", "tokens_left", "remaining_tokens"] {
@@ -142,7 +171,9 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     let text = export.to_string();
     let account = api.account(&ann).await;
     let key = key["key"].as_str().unwrap();
-    for foreign in ["argon2id", "Ben's own", &ben.id, &ben.name, &account.nonce, &ann.access, key, &key[36..]] {
+    for foreign in
+        ["argon2id", "Ben's own", &ben.id, &ben.name, &account.nonce, &ann.access, key, &key[36..]]
+    {
         assert!(!text.contains(foreign), "{foreign} in {text}");
     }
 }
@@ -177,7 +208,13 @@ async fn an_export_larger_than_any_buffered_reply_arrives_whole() {
     let export = ann.export().await;
     assert!(export.to_string().len() > 8_000_000);
     assert_eq!(ids(&export["chats"]), new);
-    assert!(export["chats"].as_array().unwrap().iter().all(|chat| chat["response"].as_str().unwrap().len() == 60_000));
+    assert!(
+        export["chats"].as_array().unwrap().iter().all(|chat| chat["response"]
+            .as_str()
+            .unwrap()
+            .len()
+            == 60_000)
+    );
 }
 
 #[tokio::test]
@@ -194,7 +231,11 @@ async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
     while let Some(piece) = pieces.next().await {
         let piece = piece.unwrap();
         taken += 1;
-        assert!(queries(&lane) <= taken + 1, "{} pages were read when {taken} pieces were taken", queries(&lane));
+        assert!(
+            queries(&lane) <= taken + 1,
+            "{} pages were read when {taken} pieces were taken",
+            queries(&lane)
+        );
         longest = longest.max(piece.len());
         text.push_str(&piece);
     }
@@ -211,23 +252,45 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     let ann = api.person("ann").await;
     ann.has_chats(150, 10).await;
     let proxy = Proxy::start(&api.dynamodb).await;
-    let parts = ["\"sessions\":[", "\"api_keys\":[", "\"conversations\":[", "\"chats\":[", "},{", "\"ledger\":[", "\"kind\""];
+    let parts = [
+        "\"sessions\":[",
+        "\"api_keys\":[",
+        "\"conversations\":[",
+        "\"chats\":[",
+        "},{",
+        "\"ledger\":[",
+        "\"kind\"",
+    ];
     for (at, begins) in (1..).zip(parts) {
         let lane = proxy.lane();
-        lane.strike(Some(Plan { at: At::Operation("Query", at), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
+        lane.strike(Some(Plan {
+            at: At::Operation("Query", at),
+            fault: Fault::Fail500Before,
+            strikes: Strikes::EachAttempt,
+        }));
         let (status, body) = answer(&over(&api, &lane), &ann).await;
         let text = body.text().await;
         assert_eq!(status, 200);
-        assert!(text.contains(begins) && serde_json::from_str::<Value>(&text).is_err(), "{at}: {text}");
+        assert!(
+            text.contains(begins) && serde_json::from_str::<Value>(&text).is_err(),
+            "{at}: {text}"
+        );
     }
     assert!(log::text().contains("the reply was cut off"), "{}", log::text());
 
     // At another front door it ends there too, and breaks nothing else.
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
-    lane.strike(Some(Plan { at: At::Operation("Query", 5), fault: Fault::Fail500Before, strikes: Strikes::EachAttempt }));
+    lane.strike(Some(Plan {
+        at: At::Operation("Query", 5),
+        fault: Fault::Fail500Before,
+        strikes: Strikes::EachAttempt,
+    }));
     let answer = ann.at(&broken).get(PATH).await;
-    assert!(answer.status == 200 && answer.body.as_str().is_some_and(|text| text.contains("},{")), "{answer:?}");
+    assert!(
+        answer.status == 200 && answer.body.as_str().is_some_and(|text| text.contains("},{")),
+        "{answer:?}"
+    );
     lane.calm();
     ann.at(&broken).export().await;
 }
@@ -244,7 +307,10 @@ async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
     api.store().delete_account(&caller, &account, "no hash", 1).await.unwrap();
     let rest = Body::Pieces(pieces).text().await;
     assert!(serde_json::from_str::<Value>(&format!("{first}{rest}")).is_err(), "{first}{rest}");
-    assert!(serde_json::from_str::<Value>(&format!("{first}{rest}]}}")).is_ok(), "only its end is missing: {first}{rest}");
+    assert!(
+        serde_json::from_str::<Value>(&format!("{first}{rest}]}}")).is_ok(),
+        "only its end is missing: {first}{rest}"
+    );
 }
 
 #[tokio::test]
@@ -277,8 +343,16 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
         let mut function = Instance::start(Command::new(&binary), "export", settings).await;
         function.takes(&event(PATH, &[("authorization", &ann.bearer())], &Value::Null));
         let reply = function.answers().await;
-        assert_eq!((reply.status, reply.headers.contains_key("x-came-as")), (200, streams), "{:?}", reply.headers);
-        assert_eq!(reply.headers["content-disposition"], "attachment; filename=\"farebox-export.json\"");
+        assert_eq!(
+            (reply.status, reply.headers.contains_key("x-came-as")),
+            (200, streams),
+            "{:?}",
+            reply.headers
+        );
+        assert_eq!(
+            reply.headers["content-disposition"],
+            "attachment; filename=\"farebox-export.json\""
+        );
         assert_eq!(reply.headers["x-content-type-options"], "nosniff");
         assert_eq!(ids(&reply.body["chats"]), new);
         function.takes(&event(PATH, &[], &Value::Null));

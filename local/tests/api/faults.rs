@@ -1,8 +1,9 @@
-//! Every fault at every call to the store, and what must be true all the same: after the request, after the client has sent it again,
-//! after the lease, after the sweep, and after copies of old writes have come late.
+//! Every fault at every call to the store, and what must be true all the same: after the request,
+//! after the client has sent it again, after the lease, after the sweep, and after copies of old
+//! writes have come late.
 //!
-//! A run is a server, a wire in front of its store, and a user with a function instance of its own for each case, so that the cases wait
-//! side by side.
+//! A run is a server, a wire in front of its store, and a user with a function instance of its own
+//! for each case, so that the cases wait side by side.
 
 mod adjustments;
 mod administration;
@@ -40,7 +41,8 @@ use self::refreshes::Refreshing;
 use crate::client::{Api, GRANT, Person, unique};
 use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
-/// The time of a function: the chat's. (Others have less, but here a hundred wait for each other's passwords.)
+/// The time of a function: the chat's. (Others have less, but here a hundred wait for each other's
+/// passwords.)
 const TIME: Duration = Duration::from_secs(28);
 
 /// Past the end of a lease that begins now: the function's time, half a minute, and a second.
@@ -49,8 +51,9 @@ const LEASE: Duration = Duration::from_secs(59);
 /// How many cases run at a time.
 const AT_A_TIME: usize = 96;
 
-/// Of which share of the plans a whole matrix is made over another emulator, where a call takes many times as long: one in so many. It has no
-/// factor in common with the strikes of a fault or the plans of a call, so that every fault, strike and call has its turn.
+/// Of which share of the plans a whole matrix is made over another emulator, where a call takes
+/// many times as long: one in so many. It has no factor in common with the strikes of a fault or
+/// the plans of a call, so that every fault, strike and call has its turn.
 const OVER_A_WIRE: usize = 5;
 
 const ALL_STRIKES: [Strikes; 3] = [Strikes::Once, Strikes::EachAttempt, Strikes::FromThenOn];
@@ -58,7 +61,8 @@ const ALL_STRIKES: [Strikes; 3] = [Strikes::Once, Strikes::EachAttempt, Strikes:
 /// Something that is tried.
 trait Scenario: Copy + Debug {
     type Reply: Debug;
-    /// What a case has to itself besides: the key that it is asked under, the adjustment that it is, the store that it sweeps.
+    /// What a case has to itself besides: the key that it is asked under, the adjustment that it
+    /// is, the store that it sweeps.
     type Own;
 
     /// A case of it in which nothing was asked yet.
@@ -75,7 +79,8 @@ struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
     strikes: Vec<Strikes>,
-    /// At which calls, where those of an undisturbed run can't be counted: it may go on after its reply.
+    /// At which calls, where those of an undisturbed run can't be counted: it may go on after its
+    /// reply.
     calls: Option<Vec<String>>,
     /// One in how many plans is tried.
     one_in: usize,
@@ -83,12 +88,24 @@ struct Matrix<S> {
 
 impl<S: Scenario> Matrix<S> {
     fn one(scenario: S, fault: Fault, strikes: Strikes) -> Self {
-        Self { scenarios: vec![scenario], faults: vec![fault], strikes: vec![strikes], calls: None, one_in: 1 }
+        Self {
+            scenarios: vec![scenario],
+            faults: vec![fault],
+            strikes: vec![strikes],
+            calls: None,
+            one_in: 1,
+        }
     }
 
     fn whole(scenarios: &[S]) -> Self {
         let one_in = if std::env::var_os("TEST_DYNAMODB").is_some() { OVER_A_WIRE } else { 1 };
-        Self { scenarios: scenarios.to_vec(), faults: Fault::ALL.to_vec(), strikes: ALL_STRIKES.to_vec(), calls: None, one_in }
+        Self {
+            scenarios: scenarios.to_vec(),
+            faults: Fault::ALL.to_vec(),
+            strikes: ALL_STRIKES.to_vec(),
+            calls: None,
+            one_in,
+        }
     }
 
     /// Each scenario undisturbed, asked once; and its share of the plans at each of its calls.
@@ -101,18 +118,24 @@ impl<S: Scenario> Matrix<S> {
             let unusual = (!scenario.is_usual(reply)).then(|| format!("{reply:?}"));
             undisturbed.notes("undisturbed", unusual);
             let calls = undisturbed.lane.calls().into_iter().map(|call| call.operation).collect();
-            let plans = plans(&self.calls.clone().unwrap_or(calls), &self.faults, &self.strikes).into_iter().step_by(self.one_in).collect();
+            let plans = plans(&self.calls.clone().unwrap_or(calls), &self.faults, &self.strikes)
+                .into_iter()
+                .step_by(self.one_in)
+                .collect();
             all.push((undisturbed, plans));
         }
         all
     }
 
-    /// The undisturbed cases; and one for every plan with a client that sends its request again, and with one that doesn't.
+    /// The undisturbed cases; and one for every plan with a client that sends its request again,
+    /// and with one that doesn't.
     async fn cases(&self, stand: &Stand) -> Vec<Case<S>> {
         let mut cases = Vec::new();
         for (undisturbed, plans) in self.plans(stand).await {
             let scenario = undisturbed.scenario;
-            let begun = plans.into_iter().flat_map(|plan| [true, false].map(|retries| scenario.begin(stand, Some(plan), retries)));
+            let begun = plans.into_iter().flat_map(|plan| {
+                [true, false].map(|retries| scenario.begin(stand, Some(plan), retries))
+            });
             cases.extend(iter(begun).buffered(AT_A_TIME).collect::<Vec<_>>().await);
             cases.push(undisturbed);
         }
@@ -144,7 +167,8 @@ impl Debug for Reply {
 /// Everything that the store holds.
 pub struct World {
     pub accounts: HashMap<String, Account>,
-    /// The ids of the accounts that stand in the index of those that may hold expired reservations.
+    /// The ids of the accounts that stand in the index of those that may hold expired
+    /// reservations.
     due: HashSet<String>,
     ledger: HashMap<String, Vec<Entry>>,
     chats: HashMap<String, Vec<Chat>>,
@@ -161,13 +185,15 @@ impl Stand {
         Self { proxy: Proxy::start(&api.dynamodb).await, api, bug }
     }
 
-    /// An instance of a function behind a lane of its own, with the SDK's allowance of repeats to itself.
+    /// An instance of a function behind a lane of its own, with the SDK's allowance of repeats to
+    /// itself.
     pub fn app(&self, function: &str, lane: &Lane) -> App {
         let warm = &self.api.server().apps[function];
         let mut config = (*warm.config).clone();
         config.dynamodb_endpoint = Endpoint::parse(&lane.url);
         let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder();
-        let store = Store::over(client.retry_partition(RetryPartition::custom("case").build()), &config);
+        let store =
+            Store::over(client.retry_partition(RetryPartition::custom("case").build()), &config);
         let store = match self.bug {
             Some(bug) => store.with(bug),
             None => store,
@@ -183,7 +209,8 @@ impl Stand {
     pub async fn somebody_with(&self, name: String, hash: &str, email: Option<Email>) -> Person {
         let app = &self.api.server().apps["register"];
         let (account, session) = open(app, &name, hash, email).await;
-        let (registered, _) = shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
+        let (registered, _) =
+            shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
         let mut registered = json!(registered);
         registered["id"] = json!(account.id);
         Person::of(&self.api, &json!({ "username": name, "password": "none" }), &registered)
@@ -192,7 +219,15 @@ impl Stand {
     /// Somebody without an account.
     fn nobody(&self, name: String, password: &str) -> Person {
         let text = String::new;
-        Person { api: self.api.clone(), id: text(), name, password: password.into(), token: text(), access: text(), refresh: text() }
+        Person {
+            api: self.api.clone(),
+            id: text(),
+            name,
+            password: password.into(),
+            token: text(),
+            access: text(),
+            refresh: text(),
+        }
     }
 }
 
@@ -209,17 +244,22 @@ async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Accou
     };
     let account = new.open(&app.clock);
     let session = Session::new(&account, "a test".into(), &app.clock, app.config.session_life);
-    assert!(matches!(app.store.register(&new, &account, Some(&session), None).await, Ok(Registered::New)));
+    assert!(matches!(
+        app.store.register(&new, &account, Some(&session), None).await,
+        Ok(Registered::New)
+    ));
     (account, session)
 }
 
-/// What API Gateway sends for a request: a GET or a DELETE, or where there is a body what the path takes with one.
+/// What API Gateway sends for a request: a GET or a DELETE, or where there is a body what the path
+/// takes with one.
 pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
     let mut all = json!({ "host": "x", "content-type": "application/json" });
     for (name, value) in headers {
         all[*name] = json!(value);
     }
-    let serves = |route: &&Route| route.method != "ANY" && http::parameters(route.path, path).is_some();
+    let serves =
+        |route: &&Route| route.method != "ANY" && http::parameters(route.path, path).is_some();
     let mut methods: Vec<&str> = ROUTES.iter().filter(serves).map(|route| route.method).collect();
     methods.sort_by_key(|method| (*method == "GET") != body.is_null());
     let method = methods[0];
@@ -232,30 +272,58 @@ pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
 }
 
 /// One request to an instance of a function.
-pub async fn ask(app: &App, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
+pub async fn ask(
+    app: &App,
+    function: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Value,
+) -> Reply {
     let event = event(path, headers, &body);
-    let request = local::gateway::request(&event, function, app.clock.millis() + u64::try_from(TIME.as_millis()).unwrap()).unwrap();
+    let request = local::gateway::request(
+        &event,
+        function,
+        app.clock.millis() + u64::try_from(TIME.as_millis()).unwrap(),
+    )
+    .unwrap();
     let handle = ENDPOINTS.iter().find(|known| known.name == function).unwrap().handle;
-    match tokio::time::timeout(TIME, shared::http::answer(ROUTES, handle, app.clone(), request)).await {
+    match tokio::time::timeout(TIME, shared::http::answer(ROUTES, handle, app.clone(), request))
+        .await
+    {
         Ok(response) => {
             let (parts, body) = response.into_parts();
-            let (mut reply, text) = (Reply { status: parts.status.as_u16(), headers: parts.headers, body: Value::Null }, body.text().await);
+            let (mut reply, text) = (
+                Reply { status: parts.status.as_u16(), headers: parts.headers, body: Value::Null },
+                body.text().await,
+            );
             // Of a stream, its last event: what came of it.
             let (before, last) = text.rsplit_once("data: ").unwrap_or(("", &text));
             reply.body = serde_json::from_str(last).unwrap();
             if before.ends_with("event: error\n") {
                 reply.status = u16::try_from(reply.body["status"].as_u64().unwrap()).unwrap();
-                reply.headers.extend(reply.body["retry_after"].as_u64().map(|seconds| (RETRY_AFTER, seconds.into())));
+                reply.headers.extend(
+                    reply.body["retry_after"].as_u64().map(|seconds| (RETRY_AFTER, seconds.into())),
+                );
             }
             reply
         }
-        Err(_) => Reply { status: 504, headers: HeaderMap::new(), body: json!({ "detail": "the function ran out of time" }) },
+        Err(_) => Reply {
+            status: 504,
+            headers: HeaderMap::new(),
+            body: json!({ "detail": "the function ran out of time" }),
+        },
     }
 }
 
 impl Stand {
     /// One request to the server's own instance of a function, where nothing goes wrong.
-    async fn clean(&self, function: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Reply {
+    async fn clean(
+        &self,
+        function: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Reply {
         ask(&self.api.server().apps[function], function, path, headers, body).await
     }
 
@@ -279,7 +347,8 @@ impl Stand {
     /// The balance that a token opens, if it opens one.
     async fn balance(&self, token: &str) -> Option<u64> {
         let bearer = format!("Bearer {token}");
-        let reply = self.clean("balance", "/api/tokens", &[("authorization", &bearer)], Value::Null).await;
+        let reply =
+            self.clean("balance", "/api/tokens", &[("authorization", &bearer)], Value::Null).await;
         (reply.status == 200).then(|| reply.body["tokens"].as_u64().unwrap())
     }
 
@@ -289,8 +358,20 @@ impl Stand {
 }
 
 async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
-    let items = local::dynamo::client(dynamodb).scan().table_name(table).consistent_read(true).into_paginator().items().send();
-    items.collect::<Result<Vec<_>, _>>().await.unwrap().into_iter().map(|item| serde_dynamo::from_item(item).unwrap()).collect()
+    let items = local::dynamo::client(dynamodb)
+        .scan()
+        .table_name(table)
+        .consistent_read(true)
+        .into_paginator()
+        .items()
+        .send();
+    items
+        .collect::<Result<Vec<_>, _>>()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|item| serde_dynamo::from_item(item).unwrap())
+        .collect()
 }
 
 /// Whether an item of the table Chats is one, and not a conversation.
@@ -313,7 +394,13 @@ impl World {
         for user in scan::<Value>(dynamodb, "UsersTable").await {
             match user["pk"].as_str().unwrap() {
                 "admins" => {
-                    world.administrators.extend(user["ids"].as_array().into_iter().flatten().map(|id| id.as_str().unwrap().to_owned()));
+                    world.administrators.extend(
+                        user["ids"]
+                            .as_array()
+                            .into_iter()
+                            .flatten()
+                            .map(|id| id.as_str().unwrap().to_owned()),
+                    );
                     continue;
                 }
                 pk if pk.starts_with("email:") => {
@@ -326,19 +413,26 @@ impl World {
             if !user["due"].is_null() {
                 world.due.insert(id.clone());
             }
-            let account = serde_json::from_value(user).unwrap_or_else(|error| panic!("an account that can't be: {error}"));
+            let account = serde_json::from_value(user)
+                .unwrap_or_else(|error| panic!("an account that can't be: {error}"));
             world.accounts.insert(id, account);
         }
         for entry in scan::<Entry>(dynamodb, "LedgerTable").await {
             world.ledger.entry(entry.user_id.clone()).or_default().push(entry);
         }
-        for chat in scan::<Value>(dynamodb, "ChatsTable").await.into_iter().filter(is_chat).map(|chat| serde_json::from_value::<Chat>(chat).unwrap())
+        for chat in scan::<Value>(dynamodb, "ChatsTable")
+            .await
+            .into_iter()
+            .filter(is_chat)
+            .map(|chat| serde_json::from_value::<Chat>(chat).unwrap())
         {
             world.chats.entry(chat.user_id.clone()).or_default().push(chat);
         }
         let tokens = scan::<Value>(dynamodb, "TokensTable").await;
-        let sessions = tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with("session:"));
-        world.sessions = sessions.map(|session| session["user_id"].as_str().unwrap().to_owned()).collect();
+        let sessions =
+            tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with("session:"));
+        world.sessions =
+            sessions.map(|session| session["user_id"].as_str().unwrap().to_owned()).collect();
         world
     }
 
@@ -358,13 +452,25 @@ impl World {
     /// What is wrong with an account's money, whatever happened.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
-        let Some(account) = self.accounts.get(id) else { return vec!["the account is gone".into()] };
-        let held: u64 = account.reservations.values().map(|reservation| reservation.cost.get()).sum();
-        let [tokens, granted, spent] = [account.tokens, account.granted, account.spent].map(Tokens::get);
+        let Some(account) = self.accounts.get(id) else {
+            return vec!["the account is gone".into()];
+        };
+        let held: u64 =
+            account.reservations.values().map(|reservation| reservation.cost.get()).sum();
+        let [tokens, granted, spent] =
+            [account.tokens, account.granted, account.spent].map(Tokens::get);
         if granted != tokens + held + spent {
-            wrong.push(format!("granted {granted} is not tokens {tokens} + reservations {held} + spent {spent}"));
+            wrong.push(format!(
+                "granted {granted} is not tokens {tokens} + reservations {held} + spent {spent}"
+            ));
         }
-        let sum = |kind: EntryKind| self.ledger(id).iter().filter(|entry| entry.kind == kind).map(|entry| entry.amount).sum::<i64>();
+        let sum = |kind: EntryKind| {
+            self.ledger(id)
+                .iter()
+                .filter(|entry| entry.kind == kind)
+                .map(|entry| entry.amount)
+                .sum::<i64>()
+        };
         let given = sum(EntryKind::Grant) + sum(EntryKind::Adjustment);
         if i64::try_from(granted).unwrap() != given {
             wrong.push(format!("granted {granted} is not the ledger's {given}"));
@@ -373,8 +479,13 @@ impl World {
             wrong.push(format!("spent {spent} is not the ledger's {}", -sum(EntryKind::Chat)));
         }
         let rows = self.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Chat);
-        let mut rows: Vec<_> = rows.map(|row| (row.chat_id.clone().unwrap_or_default(), -row.amount)).collect();
-        let mut chats: Vec<_> = self.chats(id).iter().map(|chat| (chat.chat_id.clone(), i64::try_from(chat.cost.get()).unwrap())).collect();
+        let mut rows: Vec<_> =
+            rows.map(|row| (row.chat_id.clone().unwrap_or_default(), -row.amount)).collect();
+        let mut chats: Vec<_> = self
+            .chats(id)
+            .iter()
+            .map(|chat| (chat.chat_id.clone(), i64::try_from(chat.cost.get()).unwrap()))
+            .collect();
         rows.sort();
         chats.sort();
         if rows != chats {
@@ -420,17 +531,27 @@ impl Reply {
         if !expected.contains(&(self.status, self.code())) {
             wrong.push(format!("this reply may not come: {shown}"));
         }
-        let waits = self.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
-        if matches!(self.status, 409 | 503) && self.code() != "username_taken" && waits.is_none_or(|seconds| seconds == 0) {
+        let waits = self
+            .headers
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+        if matches!(self.status, 409 | 503)
+            && self.code() != "username_taken"
+            && waits.is_none_or(|seconds| seconds == 0)
+        {
             wrong.push(format!("no time to try again: {shown}"));
         }
         if self.status >= 400 && (self.code().is_empty() || self.detail().is_empty()) {
             wrong.push(format!("a failure without a code: {shown}"));
         }
-        if self.is_unknown() && (self.detail().contains("othing was") || self.detail().contains("not charged")) {
+        if self.is_unknown()
+            && (self.detail().contains("othing was") || self.detail().contains("not charged"))
+        {
             wrong.push(format!("an unknown outcome claims to be known: {shown}"));
         }
-        for internal in ["amazon", "Exception", "Dynamo", "127.0.0.1", "wire's own", "Table", "connection"] {
+        for internal in
+            ["amazon", "Exception", "Dynamo", "127.0.0.1", "wire's own", "Table", "connection"]
+        {
             if self.status >= 400 && shown.contains(internal) {
                 wrong.push(format!("internals in a reply: {shown}"));
             }
@@ -454,9 +575,27 @@ struct Case<S: Scenario> {
 }
 
 impl<S: Scenario> Case<S> {
-    fn new(stand: &Stand, function: &str, scenario: S, plan: Option<Plan>, retries: bool, who: Person, own: S::Own) -> Self {
+    fn new(
+        stand: &Stand,
+        function: &str,
+        scenario: S,
+        plan: Option<Plan>,
+        retries: bool,
+        who: Person,
+        own: S::Own,
+    ) -> Self {
         let lane = stand.proxy.lane();
-        Self { scenario, plan, retries, app: stand.app(function, &lane), lane, who, own, replies: Vec::new(), wrong: Vec::new() }
+        Self {
+            scenario,
+            plan,
+            retries,
+            app: stand.app(function, &lane),
+            lane,
+            who,
+            own,
+            replies: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     async fn asks(&mut self) {
@@ -472,14 +611,18 @@ impl<S: Scenario> Case<S> {
         self.was_met(struck);
     }
 
-    /// Proves that the fault struck, and that it was met as it should be: once, nobody but the SDK noticed.
+    /// Proves that the fault struck, and that it was met as it should be: once, nobody but the SDK
+    /// noticed.
     fn was_met(&mut self, struck: bool) {
         let Some(plan) = self.plan else { return };
         if !struck {
             self.notes("the request", ["the fault never struck".into()]);
         }
         let reply = self.replies.last().unwrap();
-        if plan.strikes == Strikes::Once && plan.fault.is_sent_again() && !self.scenario.is_usual(reply) {
+        if plan.strikes == Strikes::Once
+            && plan.fault.is_sent_again()
+            && !self.scenario.is_usual(reply)
+        {
             let sentence = format!("a single fault was noticed: {reply:?}");
             self.notes("the request", [sentence]);
         }
@@ -492,11 +635,30 @@ impl<S: Scenario> Case<S> {
     /// The violations under the case's full name.
     fn verdict(&self) -> Vec<String> {
         let again = if self.retries { "sent again" } else { "not sent again" };
-        let plan = self.plan.map_or("no fault".into(), |plan| format!("{:?} {:?} at {:?}", plan.fault, plan.strikes, plan.at));
-        let calls: Vec<_> = self.lane.calls().iter().map(|call| format!("{} x{}", call.operation, call.attempts)).collect();
-        let name = format!("{:?}, {plan}, {again}, {} {}, {:?} {calls:?}", self.scenario, self.who.name, self.who.id, self.replies);
-        let weak = self.lane.weak_reads().into_iter().map(|read| format!("a read without its consistency: {read}"));
-        self.wrong.iter().cloned().chain(weak).map(|sentence| format!("{name}\n    {sentence}")).collect()
+        let plan = self.plan.map_or("no fault".into(), |plan| {
+            format!("{:?} {:?} at {:?}", plan.fault, plan.strikes, plan.at)
+        });
+        let calls: Vec<_> = self
+            .lane
+            .calls()
+            .iter()
+            .map(|call| format!("{} x{}", call.operation, call.attempts))
+            .collect();
+        let name = format!(
+            "{:?}, {plan}, {again}, {} {}, {:?} {calls:?}",
+            self.scenario, self.who.name, self.who.id, self.replies
+        );
+        let weak = self
+            .lane
+            .weak_reads()
+            .into_iter()
+            .map(|read| format!("a read without its consistency: {read}"));
+        self.wrong
+            .iter()
+            .cloned()
+            .chain(weak)
+            .map(|sentence| format!("{name}\n    {sentence}"))
+            .collect()
     }
 }
 
@@ -533,12 +695,28 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
     let mut plans = Vec::new();
     for operation in calls {
         let nth = seen.entry(operation).and_modify(|count| *count += 1).or_insert(1);
-        let known = ["GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchGetItem", "BatchWriteItem", "Query", "Scan"];
+        let known = [
+            "GetItem",
+            "PutItem",
+            "UpdateItem",
+            "DeleteItem",
+            "TransactWriteItems",
+            "BatchGetItem",
+            "BatchWriteItem",
+            "Query",
+            "Scan",
+        ];
         let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
             // What is done and answered isn't sent again.
-            let strikes = strikes.iter().filter(|strikes| !(*fault == Fault::Again && **strikes == Strikes::EachAttempt));
-            plans.extend(strikes.map(|strikes| Plan { at: At::Operation(operation, *nth), fault: *fault, strikes: *strikes }));
+            let strikes = strikes
+                .iter()
+                .filter(|strikes| !(*fault == Fault::Again && **strikes == Strikes::EachAttempt));
+            plans.extend(strikes.map(|strikes| Plan {
+                at: At::Operation(operation, *nth),
+                fault: *fault,
+                strikes: *strikes,
+            }));
         }
     }
     plans
@@ -585,7 +763,14 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
     stand.api.set(&ann, "role", AttributeValue::S("admin".into())).await;
     for (function, path) in pages {
         lane.strike(None);
-        let reply = ask(&stand.app(function, &lane), function, path, &[("authorization", &bearer)], Value::Null).await;
+        let reply = ask(
+            &stand.app(function, &lane),
+            function,
+            path,
+            &[("authorization", &bearer)],
+            Value::Null,
+        )
+        .await;
         assert_eq!(reply.status, 200, "{reply:?}");
         assert!(!lane.calls().is_empty(), "{function} reads nothing");
     }
@@ -600,16 +785,31 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
 async fn finds(bug: Bug, sentence: &str) {
     let stand = Stand::start(Some(bug)).await;
     let (cases, wrong) = match bug {
-        Bug::DeductWithoutGuard => chats::run(&stand, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await,
-        Bug::RefundUnconditionally => chats::run(&stand, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once)).await,
+        Bug::DeductWithoutGuard => {
+            chats::run(&stand, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await
+        }
+        Bug::RefundUnconditionally => {
+            chats::run(&stand, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once))
+                .await
+        }
         Bug::ReplyBeforeSettling => {
             let matrix = Matrix::one(Paying::Chat, Fault::ResetBefore, Strikes::EachAttempt);
-            chats::run(&stand, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix }).await
+            chats::run(&stand, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix })
+                .await
         }
-        Bug::RotateStrictly => refreshes::run(&stand, Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once)).await,
+        Bug::RotateStrictly => {
+            refreshes::run(
+                &stand,
+                Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once),
+            )
+            .await
+        }
         Bug::SettleWithoutOwner => chats::sleepers(&stand).await,
     };
-    assert!(wrong.iter().any(|found| found.contains(sentence)), "{bug:?} in {cases} cases: {wrong:#?}");
+    assert!(
+        wrong.iter().any(|found| found.contains(sentence)),
+        "{bug:?} in {cases} cases: {wrong:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! Tokens that the API never issued: signed with a key of one's own, with no key, or with the real one and other words.
+//! Tokens that the API never issued: signed with a key of one's own, with no key, or with the real
+//! one and other words.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use aws_lc_rs::{hkdf, hmac};
@@ -20,8 +21,13 @@ impl Forge {
     /// With the very key that the API signs with, so that a refusal is not for the signature.
     pub fn of(api: &Api) -> Self {
         let mut seed = [0; 32];
-        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, b"farebox").extract(api.signing_secret().as_bytes());
-        secret.expand(&[b"ed25519 token signing key"], hkdf::HKDF_SHA256).unwrap().fill(&mut seed).unwrap();
+        let secret =
+            hkdf::Salt::new(hkdf::HKDF_SHA256, b"farebox").extract(api.signing_secret().as_bytes());
+        secret
+            .expand(&[b"ed25519 token signing key"], hkdf::HKDF_SHA256)
+            .unwrap()
+            .fill(&mut seed)
+            .unwrap();
         Self(Ed25519KeyPair::from_seed_unchecked(&seed).unwrap())
     }
 
@@ -38,7 +44,9 @@ impl Forge {
 
 /// A JWT whose signature is a MAC under `secret`.
 pub fn with_mac(header: &Value, claims: &Value, secret: &[u8]) -> String {
-    signed(header, claims, |text| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text).as_ref().to_vec())
+    signed(header, claims, |text| {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text).as_ref().to_vec()
+    })
 }
 
 /// A JWT without a signature.
@@ -47,7 +55,8 @@ pub fn unsigned(header: &Value, claims: &Value) -> String {
 }
 
 fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
-    let text = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let text =
+        [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
     let signature = BASE64_URL_SAFE_NO_PAD.encode(sign(text.as_bytes()));
     format!("{text}.{signature}")
 }

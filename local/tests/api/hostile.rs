@@ -22,10 +22,18 @@ const BODIES: [(&str, &[&str]); 9] = [
 
 /// Sends bytes as JSON, with a good token.
 async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
-    ann.api.raw(Method::POST, path, &[("content-type", "application/json"), ("authorization", &ann.bearer())], body).await
+    ann.api
+        .raw(
+            Method::POST,
+            path,
+            &[("content-type", "application/json"), ("authorization", &ann.bearer())],
+            body,
+        )
+        .await
 }
 
-/// Asserts that a token opens no door: neither in a header nor in the body of a chat, nor as a refresh token.
+/// Asserts that a token opens no door: neither in a header nor in the body of a chat, nor as a
+/// refresh token.
 async fn opens_nothing(api: &Api, what: &str, token: &str) {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
@@ -58,35 +66,63 @@ async fn no_token_opens_anything_that_the_key_did_not_sign() {
         let (header, claims) = (forge::header(token), forge::claims(token));
         let alg = |name: &str| with(&header, "alg", json!(name));
         let public_text = base64_url(&real.public_key());
-        let [head, body, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
+        let [head, body, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+            panic!("{token}")
+        };
         for (what, forged) in [
             ("another key", stranger.sign(&header, &claims)),
-            ("another key and its own id", stranger.sign(&with(&header, "kid", json!("mine")), &claims)),
-            ("another key, in the header", stranger.sign(&with(&header, "jwk", jwk.clone()), &claims)),
-            ("another key, under a URL", stranger.sign(&with(&header, "jku", json!("https://evil.test/jwks.json")), &claims)),
-            ("another key, as a certificate", stranger.sign(&with(&header, "x5u", json!("https://evil.test/cert.pem")), &claims)),
+            (
+                "another key and its own id",
+                stranger.sign(&with(&header, "kid", json!("mine")), &claims),
+            ),
+            (
+                "another key, in the header",
+                stranger.sign(&with(&header, "jwk", jwk.clone()), &claims),
+            ),
+            (
+                "another key, under a URL",
+                stranger.sign(&with(&header, "jku", json!("https://evil.test/jwks.json")), &claims),
+            ),
+            (
+                "another key, as a certificate",
+                stranger.sign(&with(&header, "x5u", json!("https://evil.test/cert.pem")), &claims),
+            ),
             ("no key: none", forge::unsigned(&alg("none"), &claims)),
             ("no key: None", forge::unsigned(&alg("None"), &claims)),
             ("no key: nOnE", forge::unsigned(&alg("nOnE"), &claims)),
             ("no key: EdDSA", forge::unsigned(&header, &claims)),
             ("no algorithm", forge::unsigned(&with(&header, "alg", None), &claims)),
             ("none with the right signature", real.sign(&alg("none"), &claims)),
-            ("the public key as the secret", forge::with_mac(&alg("HS256"), &claims, &real.public_key())),
-            ("the public key's text as the secret", forge::with_mac(&alg("HS256"), &claims, public_text.as_bytes())),
+            (
+                "the public key as the secret",
+                forge::with_mac(&alg("HS256"), &claims, &real.public_key()),
+            ),
+            (
+                "the public key's text as the secret",
+                forge::with_mac(&alg("HS256"), &claims, public_text.as_bytes()),
+            ),
             ("a MAC under EdDSA", forge::with_mac(&header, &claims, &real.public_key())),
             ("an empty secret", forge::with_mac(&alg("HS256"), &claims, b"")),
             ("RS256 with the right signature", real.sign(&alg("RS256"), &claims)),
             ("ES256 with the right signature", real.sign(&alg("ES256"), &claims)),
             (
                 "other claims under an old signature",
-                format!("{head}.{}.{signature}", base64_url(with(&claims, "exp", json!(9_999_999_999_u64)).to_string().as_bytes())),
+                format!(
+                    "{head}.{}.{signature}",
+                    base64_url(
+                        with(&claims, "exp", json!(9_999_999_999_u64)).to_string().as_bytes()
+                    )
+                ),
             ),
             ("a short signature", format!("{head}.{body}.{}", &signature[..signature.len() - 4])),
             ("two signatures", format!("{token}.{signature}")),
             ("no claims", format!("{head}..{signature}")),
             ("padding", format!("{token}==")),
             ("a header that is no JSON", format!("{}.{body}.{signature}", base64_url(b"{"))),
-            ("a header of broken UTF-8", format!("{}.{body}.{signature}", base64_url(b"{\"alg\":\"\xff\"}"))),
+            (
+                "a header of broken UTF-8",
+                format!("{}.{body}.{signature}", base64_url(b"{\"alg\":\"\xff\"}")),
+            ),
         ] {
             opens_nothing(&api, &format!("{what} ({kind})"), &forged).await;
         }
@@ -126,7 +162,10 @@ async fn the_right_signature_opens_nothing_under_a_wrong_header_or_claim() {
         wrong.push((format!("typ {typ}"), real.sign(&with(&header, "typ", typ), &claims)));
     }
     wrong.push(("no typ".into(), real.sign(&with(&header, "typ", None), &claims)));
-    wrong.push(("crit".into(), real.sign(&with(&with(&header, "crit", json!(["exp"])), "exp", json!(1)), &claims)));
+    wrong.push((
+        "crit".into(),
+        real.sign(&with(&with(&header, "crit", json!(["exp"])), "exp", json!(1)), &claims),
+    ));
     let exp = claims["exp"].as_u64().unwrap();
     for (claim, values) in [
         (
@@ -146,12 +185,24 @@ async fn the_right_signature_opens_nothing_under_a_wrong_header_or_claim() {
         ("iss", vec![json!("evil"), json!(""), json!(null), json!(["farebox"])]),
         ("aud", vec![json!("evil"), json!(""), json!(null), json!({ "0": "farebox" })]),
         ("sub", vec![json!(ben.id), json!(""), json!(null), json!(5)]),
-        ("name", vec![json!(ben.name), json!("nobody-at-all"), json!(""), json!(null), json!({ "S": ann.name })]),
+        (
+            "name",
+            vec![
+                json!(ben.name),
+                json!("nobody-at-all"),
+                json!(""),
+                json!(null),
+                json!({ "S": ann.name }),
+            ],
+        ),
         ("epoch", vec![json!(0), json!(2), json!("1"), json!(-1), json!(null)]),
         ("sid", vec![json!(null), json!(5)]),
     ] {
         for value in values {
-            wrong.push((format!("{claim} {value}"), real.sign(&header, &with(&claims, claim, value))));
+            wrong.push((
+                format!("{claim} {value}"),
+                real.sign(&header, &with(&claims, claim, value)),
+            ));
         }
         wrong.push((format!("no {claim}"), real.sign(&header, &with(&claims, claim, None))));
     }
@@ -181,13 +232,19 @@ async fn a_token_that_outlives_every_session_opens_nothing() {
     opens_nothing(&api, "exp", &Forge::of(&api).sign(&forge::header(&ann.access), &claims)).await;
 }
 
-/// What a verifier elsewhere makes of a token that compares issuer, audience and signature, and no type.
-fn as_others_verify(api: &Api, token: &str) -> Result<serde_json::Value, jsonwebtoken::errors::ErrorKind> {
+/// What a verifier elsewhere makes of a token that compares issuer, audience and signature, and no
+/// type.
+fn as_others_verify(
+    api: &Api,
+    token: &str,
+) -> Result<serde_json::Value, jsonwebtoken::errors::ErrorKind> {
     let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::EdDSA);
     validation.set_issuer(&["farebox"]);
     validation.set_audience(&["farebox"]);
     let key = jsonwebtoken::DecodingKey::from_ed_der(&Forge::of(api).public_key());
-    jsonwebtoken::decode(token, &key, &validation).map(|token| token.claims).map_err(|error| error.into_kind())
+    jsonwebtoken::decode(token, &key, &validation)
+        .map(|token| token.claims)
+        .map_err(|error| error.into_kind())
 }
 
 #[tokio::test]
@@ -208,7 +265,10 @@ async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
     ids.dedup();
     assert_eq!(ids.len(), 3, "no two tokens have one id");
     for token in [&ann.refresh, body["refresh"].as_str().unwrap(), &device] {
-        assert_eq!(as_others_verify(&api, token), Err(jsonwebtoken::errors::ErrorKind::InvalidAudience));
+        assert_eq!(
+            as_others_verify(&api, token),
+            Err(jsonwebtoken::errors::ErrorKind::InvalidAudience)
+        );
     }
 }
 
@@ -315,8 +375,18 @@ async fn a_field_of_the_wrong_type_is_named() {
     let good = json!({ "username": unique("ann"), "password": "secret123", "refresh": ann.refresh, "message": "hi" });
     for (path, fields) in BODIES {
         for field in fields {
-            for value in [json!(5), json!(-1.5), json!(true), json!([]), json!(["hi"]), json!({}), json!({ "S": "hi" }), json!(u64::MAX)] {
-                let refused = ann.post(path, with(&good, field, value)).await.expect(400, "invalid_fields");
+            for value in [
+                json!(5),
+                json!(-1.5),
+                json!(true),
+                json!([]),
+                json!(["hi"]),
+                json!({}),
+                json!({ "S": "hi" }),
+                json!(u64::MAX),
+            ] {
+                let refused =
+                    ann.post(path, with(&good, field, value)).await.expect(400, "invalid_fields");
                 assert!(refused["errors"][field].is_array(), "{refused}");
             }
         }
@@ -330,7 +400,14 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
     for (path, fields) in BODIES {
-        for broken in [&b"\xff"[..], b"\xc3\x28", b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"\xc0\xaf", b"ok\xe2\x82"] {
+        for broken in [
+            &b"\xff"[..],
+            b"\xc3\x28",
+            b"\xed\xa0\x80",
+            b"\xf8\x88\x80\x80\x80",
+            b"\xc0\xaf",
+            b"ok\xe2\x82",
+        ] {
             let body = [format!("{{\"{}\": \"", fields[0]).as_bytes(), broken, b"\"}"].concat();
             let answer = send(&ann, path, body).await;
             match api.is_own() {
@@ -353,7 +430,8 @@ async fn a_name_of_another_alphabet_or_dots_is_its_owners_and_nobody_elses() {
     let api = Api::start().await;
     // Digits are of every script, the letters of a unique name are Latin.
     let greek = format!("Ωμέγα-{}", uuid::Uuid::new_v4().as_u128());
-    let names = ["安娜", "..", "user", "email+", "-_-", "constructor", "__proto__", "null"].map(unique);
+    let names =
+        ["安娜", "..", "user", "email+", "-_-", "constructor", "__proto__", "null"].map(unique);
     for name in names.into_iter().chain([greek]) {
         let ann = api.somebody(json!({ "username": name, "password": "secret123" })).await;
         assert_eq!(ann.log_in().await.is(200)["user"]["id"], json!(ann.id), "{name}");
@@ -388,13 +466,27 @@ async fn headers_that_speak_of_other_paths_methods_or_people_change_nothing() {
         ("if-none-match", "*"),
         ("x-long", &long),
     ] {
-        let answer = api.send(Method::GET, "/api/user/profile/", &[("authorization", &bearer), (name, value)], None).await;
+        let answer = api
+            .send(
+                Method::GET,
+                "/api/user/profile/",
+                &[("authorization", &bearer), (name, value)],
+                None,
+            )
+            .await;
         assert_eq!(answer.header("content-type"), "application/json; charset=utf-8", "{name}");
         assert!(!format!("{:?}", answer.headers).contains("evil.test"), "{answer:?}");
         assert_eq!(answer.is(200)["id"], json!(ann.id), "{name}");
     }
     api.send(Method::GET, "/api/user/profile/", &many, None).await.is(200);
-    let overridden = api.send(Method::POST, "/api/tokens/", &[("authorization", &bearer), ("x-http-method-override", "GET")], None).await;
+    let overridden = api
+        .send(
+            Method::POST,
+            "/api/tokens/",
+            &[("authorization", &bearer), ("x-http-method-override", "GET")],
+            None,
+        )
+        .await;
     overridden.expect(405, "method_not_allowed");
     assert_eq!(api.items(&ann.id).await, before);
 }
@@ -405,7 +497,15 @@ async fn what_the_gateway_refuses_by_itself_looks_like_every_other_refusal() {
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
     let bearer = ann.bearer();
-    let balance = async |name, value| api.send(Method::GET, "/api/tokens/", &[("authorization", bearer.as_str()), (name, value)], None).await;
+    let balance = async |name, value| {
+        api.send(
+            Method::GET,
+            "/api/tokens/",
+            &[("authorization", bearer.as_str()), (name, value)],
+            None,
+        )
+        .await
+    };
     for (answer, status) in [
         (balance("host", "a b").await, 400),
         (balance("host", "[").await, 400),
@@ -432,7 +532,13 @@ async fn a_header_may_have_eight_kilobytes() {
     let bearer = ann.bearer();
     let send = async |bytes: usize| {
         let long = "x".repeat(bytes);
-        api.send(Method::GET, "/api/tokens/", &[("authorization", &bearer), ("x-long", &long)], None).await
+        api.send(
+            Method::GET,
+            "/api/tokens/",
+            &[("authorization", &bearer), ("x-long", &long)],
+            None,
+        )
+        .await
     };
     send(8000).await.is(200);
     send(8193).await.expect(431, "header_too_large");
@@ -442,12 +548,19 @@ async fn a_header_may_have_eight_kilobytes() {
 async fn the_log_knows_the_address_that_called_and_not_what_the_client_says_of_it() {
     log::clear();
     let api = Api::own(&[]).await;
-    let headers =
-        [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.8"), ("x-real-ip", "203.0.113.9"), ("true-client-ip", "203.0.113.10")];
+    let headers = [
+        ("x-forwarded-for", "203.0.113.7"),
+        ("forwarded", "for=203.0.113.8"),
+        ("x-real-ip", "203.0.113.9"),
+        ("true-client-ip", "203.0.113.10"),
+    ];
     let answer = api.send(Method::GET, "/api/health", &headers, None).await;
     let request = answer.header("x-request-id").to_owned();
     let text = log::text();
-    assert!(text.lines().any(|line| line.contains(&request) && line.contains("127.0.0.1")), "{text}");
+    assert!(
+        text.lines().any(|line| line.contains(&request) && line.contains("127.0.0.1")),
+        "{text}"
+    );
     assert!(!text.contains("203.0.113."), "{text}");
 }
 
@@ -458,10 +571,14 @@ async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
     let password = "correct-horse-battery";
     let ann = api.somebody(json!({ "username": unique("ann"), "email": format!("{}@example.com", unique("ann")), "password": password })).await;
     ann.log_in().await.is(200);
-    api.log_in(json!({ "username": ann.name, "password": "wrong-horse-battery" })).await.expect(401, "invalid_credentials");
+    api.log_in(json!({ "username": ann.name, "password": "wrong-horse-battery" }))
+        .await
+        .expect(401, "invalid_credentials");
     ann.chat("a most private message").await.is(200);
     ann.history("?q=private").await.is(200);
-    api.post("/api/chat/", json!({ "message": "another private message", "token": "not-a-token" })).await.expect(401, "invalid_token");
+    api.post("/api/chat/", json!({ "message": "another private message", "token": "not-a-token" }))
+        .await
+        .expect(401, "invalid_token");
     let made = ann.makes_a_key("a program").await.is(201);
     let (key, hidden) = (made["key"].as_str().unwrap(), &made["key"].as_str().unwrap()[36..]);
     ann.using(key).profile().await.expect(401, "invalid_token");
@@ -472,13 +589,32 @@ async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
     api.get("/api/%0d%0a2026-01-01%20INFO%20forged%20line").await.expect(404, "not_found");
 
     let text = log::text();
-    assert!(text.contains("dead refresh token") && text.contains("logged in") && text.contains("registered"), "{text}");
-    for secret in
-        [password, "horse", "private", "not-a-token", "@example.com", &ann.token, &ann.access, &ann.refresh, &second, key, hidden, "argon2id"]
-    {
+    assert!(
+        text.contains("dead refresh token")
+            && text.contains("logged in")
+            && text.contains("registered"),
+        "{text}"
+    );
+    for secret in [
+        password,
+        "horse",
+        "private",
+        "not-a-token",
+        "@example.com",
+        &ann.token,
+        &ann.access,
+        &ann.refresh,
+        &second,
+        key,
+        hidden,
+        "argon2id",
+    ] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
-    assert!(text.contains("forged") && text.lines().all(|line| !line.starts_with("2026-01-01 INFO")), "{text}");
+    assert!(
+        text.contains("forged") && text.lines().all(|line| !line.starts_with("2026-01-01 INFO")),
+        "{text}"
+    );
 }
 
 fn base64_url(bytes: &[u8]) -> String {

@@ -15,7 +15,9 @@ impl Person {
     pub async fn chat_once(&self, key: &str, message: &str) -> Answer {
         let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        self.api.send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": message }))).await
+        self.api
+            .send(Method::POST, "/api/chat/", &headers, Some(json!({ "message": message })))
+            .await
     }
 }
 
@@ -137,7 +139,8 @@ async fn a_key_closed_long_ago_and_reservations_of_the_dead_are_cleared_away_tog
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let key_id = Key::parse("k1").unwrap().id(Kind::Chat, &ann.id);
-    api.set(&ann, "closed", AttributeValue::M([(key_id, AttributeValue::N("1".into()))].into())).await;
+    api.set(&ann, "closed", AttributeValue::M([(key_id, AttributeValue::N("1".into()))].into()))
+        .await;
     ann.has_left(0).await;
     ann.holds(&[("dead", 1)]).await;
     assert_eq!(ann.chat_once("k1", "hi").await.is(200)["tokens_left"], 0);
@@ -177,7 +180,10 @@ async fn a_registration_that_is_sent_again_is_the_201_it_was_with_fresh_tokens()
     let again = api.register_once("k1", body.clone()).await;
     assert!(is_replay(&again), "{again:?}");
     let again = again.is(201);
-    assert_eq!([&again["id"], &again["tokens"], &again["email"]], [&first["id"], &first["tokens"], &first["email"]]);
+    assert_eq!(
+        [&again["id"], &again["tokens"], &again["email"]],
+        [&first["id"], &first["tokens"], &first["email"]]
+    );
     assert_ne!(again["refresh"], first["refresh"]);
     for token in [&first, &again] {
         let ann = Person::of(&api, &body, token);
@@ -195,7 +201,9 @@ async fn only_the_same_registration_under_the_same_key_is_sent_again() {
     api.register(body("secret123", None)).await.expect(409, "username_taken");
     api.register_once("k1", body("another password", None)).await.expect(409, "username_taken");
     let address = format!("{}@example.com", unique("ann"));
-    api.register_once("k1", body("secret123", Some(&address))).await.expect(422, "idempotency_key_reused");
+    api.register_once("k1", body("secret123", Some(&address)))
+        .await
+        .expect(422, "idempotency_key_reused");
 }
 
 #[tokio::test]
@@ -203,11 +211,19 @@ async fn a_key_is_refused_for_a_request_of_another_shape_with_the_same_text() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let send = async |path: &str, key: &str, body: Value| {
-        api.send(Method::POST, path, &[("authorization", &ann.bearer()), ("idempotency-key", key)], Some(body)).await
+        api.send(
+            Method::POST,
+            path,
+            &[("authorization", &ann.bearer()), ("idempotency-key", key)],
+            Some(body),
+        )
+        .await
     };
     let id = ann.chat("hi").await.is(200)["conversation_id"].clone();
     ann.chat_once("k1", &json!([id, "hi"]).to_string()).await.is(200);
-    send("/api/chat/", "k1", json!({ "message": "hi", "conversation_id": id })).await.expect(422, "idempotency_key_reused");
+    send("/api/chat/", "k1", json!({ "message": "hi", "conversation_id": id }))
+        .await
+        .expect(422, "idempotency_key_reused");
 
     let completion = json!({ "messages": [{ "role": "user", "content": "hi" }] });
     send("/v1/chat/completions", "k2", completion.clone()).await.is(200);
@@ -223,9 +239,14 @@ async fn a_key_of_a_chat_and_the_same_key_of_an_adjustment_are_two() {
     let adjusts = async |key: &str| {
         let headers = [("authorization", root.bearer()), ("idempotency-key", key.to_owned())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        api.send(Method::POST, &path, &headers, Some(json!({ "amount": 5, "reason": "a gift" }))).await.is(201)
+        api.send(Method::POST, &path, &headers, Some(json!({ "amount": 5, "reason": "a gift" })))
+            .await
+            .is(201)
     };
-    let stream = reqwest::Client::new().post(format!("{}/api/chat/stream/", api.url)).bearer_auth(&root.access).header("idempotency-key", "k1");
+    let stream = reqwest::Client::new()
+        .post(format!("{}/api/chat/stream/", api.url))
+        .bearer_auth(&root.access)
+        .header("idempotency-key", "k1");
     let mut stream = stream.json(&json!({ "message": "!words 700 one two" })).send().await.unwrap();
     stream.chunk().await.unwrap().unwrap();
     let adjusted = adjusts("k1").await;

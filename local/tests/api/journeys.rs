@@ -10,7 +10,9 @@ use crate::client::{Api, GRANT, PRICE, unique};
 async fn somebody_registers_chats_and_reads_it_all_again_page_by_page_after_another_log_in() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@example.com", unique("ann")));
-    let ann = api.somebody(json!({ "username": name, "email": email, "password": "StrongPass123!" })).await;
+    let ann = api
+        .somebody(json!({ "username": name, "email": email, "password": "StrongPass123!" }))
+        .await;
     let mut left = GRANT;
     for n in 1..=5 {
         left -= PRICE;
@@ -18,11 +20,15 @@ async fn somebody_registers_chats_and_reads_it_all_again_page_by_page_after_anot
     }
     ann.chat("!fail").await.expect(502, "ai_failed");
 
-    let session = api.log_in(json!({ "username": email, "password": "StrongPass123!" })).await.is(200);
+    let session =
+        api.log_in(json!({ "username": email, "password": "StrongPass123!" })).await.is(200);
     assert_eq!(session["tokens_left"], left);
     let ann = ann.using(session["access"].as_str().unwrap());
     let pages = ann.pages("?limit=2").await;
-    assert_eq!(pages, [vec!["message 5", "message 4"], vec!["message 3", "message 2"], vec!["message 1"]]);
+    assert_eq!(
+        pages,
+        [vec!["message 5", "message 4"], vec!["message 3", "message 2"], vec!["message 1"]]
+    );
     assert_eq!(ann.pages("?q=message+3").await, [["message 3"]]);
     assert_eq!(ann.balance().await, left);
     assert_eq!(ann.profile().await.is(200)["email"], json!(email));

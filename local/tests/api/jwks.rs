@@ -16,7 +16,12 @@ const PATH: &str = "/.well-known/jwks.json";
 
 /// The ids of the keys that the API shows.
 async fn kids(api: &Api) -> HashSet<Value> {
-    api.get(PATH).await.is(200)["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect()
+    api.get(PATH).await.is(200)["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["kid"].clone())
+        .collect()
 }
 
 /// The id of the key that signed a token.
@@ -35,8 +40,16 @@ async fn the_keys_are_public_halves_of_ed25519_and_may_be_kept_five_minutes() {
     for key in keys {
         let fields: HashSet<&str> = key.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(fields, HashSet::from(["kty", "crv", "use", "alg", "kid", "x"]), "{key}");
-        assert_eq!([&key["kty"], &key["crv"], &key["use"], &key["alg"]], ["OKP", "Ed25519", "sig", "EdDSA"], "{key}");
-        assert_eq!(BASE64_URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap().len(), 32, "{key}");
+        assert_eq!(
+            [&key["kty"], &key["crv"], &key["use"], &key["alg"]],
+            ["OKP", "Ed25519", "sig", "EdDSA"],
+            "{key}"
+        );
+        assert_eq!(
+            BASE64_URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap()).unwrap().len(),
+            32,
+            "{key}"
+        );
     }
 }
 
@@ -64,11 +77,15 @@ async fn whoever_has_the_keys_can_check_every_kind_of_token() {
 }
 
 #[tokio::test]
-async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead_within_five_minutes() {
+async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead_within_five_minutes()
+ {
     let old = Api::own(&[]).await;
     let ann = old.person("ann").await;
-    // Another server over the same store, with a new secret: what functions are that start after a rotation.
-    let new = old.beside(&[("SIGNING_SECRET", "another-secret-of-many-random-characters-0123456789")]).await;
+    // Another server over the same store, with a new secret: what functions are that start after a
+    // rotation.
+    let new = old
+        .beside(&[("SIGNING_SECRET", "another-secret-of-many-random-characters-0123456789")])
+        .await;
     let ben = new.person("ben").await;
     assert_ne!(kid(&ann.access), kid(&ben.access));
 

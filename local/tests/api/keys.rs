@@ -23,8 +23,12 @@ const KEPT: Duration = Duration::from_secs(300);
 
 /// Runs `manage` as a program of its own, beside the server: its status, and what it says.
 async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
-    let arguments: Vec<String> =
-        ["manage"].iter().chain(arguments).chain(&["--data", folder.path()]).map(|argument| (*argument).to_owned()).collect();
+    let arguments: Vec<String> = ["manage"]
+        .iter()
+        .chain(arguments)
+        .chain(&["--data", folder.path()])
+        .map(|argument| (*argument).to_owned())
+        .collect();
     let run = move || cli::run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
@@ -33,14 +37,20 @@ async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
 /// The ids of the keys that the API shows.
 async fn shown(api: &Api) -> BTreeSet<String> {
     let keys = api.get("/.well-known/jwks.json").await.is(200);
-    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+    keys["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn kid(token: &str) -> String {
     forge::header(token)["kid"].as_str().unwrap().to_owned()
 }
 
-/// Asserts that every kind of token still opens what it is for, and gives the person with what a refresh gave.
+/// Asserts that every kind of token still opens what it is for, and gives the person with what a
+/// refresh gave.
 async fn goes_on(ann: &Person) -> Person {
     for token in [&ann.access, &ann.token] {
         ann.using(token).profile().await.is(200);
@@ -58,13 +68,27 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     let (ann, dora) = (api.person("ann").await, api.person("dora").await);
     let old = kid(&ann.access);
     let (listed, line) = manage(&folder, &["keys"]).await;
-    assert!(listed && line.starts_with(&format!("{old}  from 20")) && line.ends_with("Z  no end yet\n"), "{line}");
+    assert!(
+        listed && line.starts_with(&format!("{old}  from 20")) && line.ends_with("Z  no end yet\n"),
+        "{line}"
+    );
     let (withdrawn, sentence) = manage(&folder, &["withdraw-key", &old]).await;
-    assert_eq!((withdrawn, sentence), (false, format!("error: The key {old} signs now. Make another one first, with `manage rotate-key`.\n")));
+    assert_eq!(
+        (withdrawn, sentence),
+        (
+            false,
+            format!(
+                "error: The key {old} signs now. Make another one first, with `manage rotate-key`.\n"
+            )
+        )
+    );
 
     second_after(&api).await;
     let (rotated, sentence) = manage(&folder, &["rotate-key"]).await;
-    assert!(rotated && sentence.ends_with(" signs every token within five minutes.\n"), "{sentence}");
+    assert!(
+        rotated && sentence.ends_with(" signs every token within five minutes.\n"),
+        "{sentence}"
+    );
     let new = sentence.split_whitespace().nth(2).unwrap().to_owned();
     assert_ne!(new, old);
     let ann = goes_on(&ann).await;
@@ -85,7 +109,10 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
 
     assert!(!manage(&folder, &["withdraw-key", &new]).await.0);
     let (withdrawn, sentence) = manage(&folder, &["withdraw-key", &old]).await;
-    assert_eq!((withdrawn, sentence), (true, format!("What the key {old} signed opens nothing any more within five minutes.\n")));
+    assert_eq!(
+        (withdrawn, sentence),
+        (true, format!("What the key {old} signed opens nothing any more within five minutes.\n"))
+    );
     assert!(!manage(&folder, &["withdraw-key", &old]).await.0);
     clock.advance(KEPT);
     assert_eq!(shown(&api).await, BTreeSet::from([new.clone()]));
@@ -103,7 +130,8 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     assert_eq!(shown(&api).await, BTreeSet::from([new]), "nothing brings the old key back");
 }
 
-/// Waits until the second is over in which the server's key began: the newest key is known by its second.
+/// Waits until the second is over in which the server's key began: the newest key is known by its
+/// second.
 async fn second_after(api: &Api) {
     let from = api.store().public_keys().await.unwrap()[0].from;
     while Clock::default().seconds() <= from {
@@ -137,19 +165,33 @@ async fn a_key_is_rotated_where_nothing_runs_and_the_next_run_signs_with_it() {
     let (rotated, sentence) = manage(&folder, &["rotate-key"]).await;
     assert!(rotated && secret() != first, "{sentence}");
     #[cfg(unix)]
-    assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(format!("{}/signing-secret", folder.path())).unwrap()) & 0o777, 0o600);
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::mode(
+            &std::fs::metadata(format!("{}/signing-secret", folder.path())).unwrap()
+        ) & 0o777,
+        0o600
+    );
     let api = Api::in_folder(folder.path()).await;
     let ann = api.person("ann").await;
     assert!(sentence.contains(&kid(&ann.access)), "{sentence}");
     let (withdrawn, sentence) = manage(&folder, &["withdraw-key", "-no-such-key"]).await;
-    assert_eq!((withdrawn, sentence), (false, "error: No public key has the id \"-no-such-key\"; `manage keys` lists them.\n".into()));
+    assert_eq!(
+        (withdrawn, sentence),
+        (
+            false,
+            "error: No public key has the id \"-no-such-key\"; `manage keys` lists them.\n".into()
+        )
+    );
 }
 
 /// Plays Secrets Manager for one secret. Nothing in it: it refuses.
 async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
     let answer = async |State(secret): State<Arc<Mutex<Option<String>>>>, request: Request| {
         let operation = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
-        let body: Value = serde_json::from_slice(&axum::body::to_bytes(request.into_body(), 65_536).await.unwrap()).unwrap();
+        let body: Value = serde_json::from_slice(
+            &axum::body::to_bytes(request.into_body(), 65_536).await.unwrap(),
+        )
+        .unwrap();
         assert_eq!(body["SecretId"], ARN);
         let mut secret = secret.lock().unwrap();
         if operation == "secretsmanager.PutSecretValue" {
@@ -157,13 +199,22 @@ async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
             *secret = body["SecretString"].as_str().map(str::to_owned);
         }
         match secret.as_ref() {
-            Some(text) => (StatusCode::OK, json!({ "ARN": ARN, "Name": "x", "SecretString": text }).to_string()),
-            None => (StatusCode::BAD_REQUEST, json!({ "__type": "AccessDeniedException", "Message": "no" }).to_string()),
+            Some(text) => (
+                StatusCode::OK,
+                json!({ "ARN": ARN, "Name": "x", "SecretString": text }).to_string(),
+            ),
+            None => (
+                StatusCode::BAD_REQUEST,
+                json!({ "__type": "AccessDeniedException", "Message": "no" }).to_string(),
+            ),
         }
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(axum::serve(listener, axum::Router::new().fallback(answer).with_state(secret)).into_future());
+    tokio::spawn(
+        axum::serve(listener, axum::Router::new().fallback(answer).with_state(secret))
+            .into_future(),
+    );
     url
 }
 
@@ -177,13 +228,19 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     let account = api.account(&ann).await;
     let session = Session::new(&account, "x".into(), &warm.clock, Duration::from_secs(86_400));
     let secret = Arc::new(Mutex::new(None));
-    let aws = shared::aws::emulated().to_builder().endpoint_url(secrets_manager(secret.clone()).await).build();
+    let aws = shared::aws::emulated()
+        .to_builder()
+        .endpoint_url(secrets_manager(secret.clone()).await)
+        .build();
     let config = Config { signing_secret: Some(Secret::Arn(ARN.into())), ..(*warm.config).clone() };
 
     let refused = Signer::new(&config, &aws, warm.clock.clone()).await.err().unwrap();
     assert_eq!(refused.0, "SIGNING_SECRET: AccessDeniedException: no");
     *secret.lock().unwrap() = Some("too short".into());
-    assert!(Signer::new(&config, &aws, warm.clock.clone()).await.is_err(), "no function starts with such a secret");
+    assert!(
+        Signer::new(&config, &aws, warm.clock.clone()).await.is_err(),
+        "no function starts with such a secret"
+    );
 
     keys::put_secret(&aws, ARN, "0123456789abcdefghijklmnopqrstuvwxyz").await.unwrap();
     let signer = Signer::new(&config, &aws, warm.clock.clone()).await.unwrap();
@@ -212,16 +269,27 @@ async fn a_secret_that_nothing_keeps_is_not_rotated() {
     let api = Api::in_folder(folder.path()).await;
     let run = |secret: &'static str| {
         let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_local"));
-        program.args(["manage", "rotate-key"]).env_clear().env("DYNAMODB_ENDPOINT", &api.dynamodb).env("SIGNING_SECRET", secret);
+        program
+            .args(["manage", "rotate-key"])
+            .env_clear()
+            .env("DYNAMODB_ENDPOINT", &api.dynamodb)
+            .env("SIGNING_SECRET", secret);
         for table in ["USERS", "TOKENS", "KEYS", "CHATS", "LEDGER"] {
-            program.env(format!("{table}_TABLE"), format!("{}{}Table", &table[..1], table[1..].to_lowercase()));
+            program.env(
+                format!("{table}_TABLE"),
+                format!("{}{}Table", &table[..1], table[1..].to_lowercase()),
+            );
         }
         tokio::task::spawn_blocking(move || program.output().unwrap())
     };
     for secret in ["", "0123456789abcdefghijklmnopqrstuvwxyz"] {
         let output = run(secret).await.unwrap();
         let sentence = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && sentence.starts_with("error: SIGNING_SECRET must name where the secret is kept"), "{sentence}");
+        assert!(
+            !output.status.success()
+                && sentence.starts_with("error: SIGNING_SECRET must name where the secret is kept"),
+            "{sentence}"
+        );
     }
     assert_eq!(shown(&api).await.len(), 1);
 }

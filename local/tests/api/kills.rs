@@ -1,5 +1,6 @@
-//! The real Lambda binary of the chat, killed at every point of a chat (SIGKILL), under a Runtime API of the test's own: what the store
-//! holds then, what the client gets who asks again with the same key, and what recovery alone makes of it.
+//! The real Lambda binary of the chat, killed at every point of a chat (SIGKILL), under a Runtime
+//! API of the test's own: what the store holds then, what the client gets who asks again with the
+//! same key, and what recovery alone makes of it.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -11,7 +12,11 @@ use crate::proxy::{At, Fault, Lane, Plan, Strikes};
 
 /// An instance of the function, on this lane.
 async fn instance(lane: &Lane) -> Instance {
-    let settings = [("DYNAMODB_ENDPOINT", lane.url.as_str()), ("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "5")];
+    let settings = [
+        ("DYNAMODB_ENDPOINT", lane.url.as_str()),
+        ("AI_PROVIDER", "scripted"),
+        ("AI_TIMEOUT_SECONDS", "5"),
+    ];
     Instance::of("chat", &settings).await
 }
 
@@ -77,8 +82,13 @@ impl Killed {
 
     fn leaves(self) -> Holds {
         match self {
-            Self::BeforeRecordIsRead | Self::AfterRecordIsRead | Self::BeforeReserve | Self::AfterRelease => Holds::Nothing,
-            Self::AfterReserve | Self::DuringTheAi | Self::BeforeSettle | Self::BeforeRelease => Holds::Reservation,
+            Self::BeforeRecordIsRead
+            | Self::AfterRecordIsRead
+            | Self::BeforeReserve
+            | Self::AfterRelease => Holds::Nothing,
+            Self::AfterReserve | Self::DuringTheAi | Self::BeforeSettle | Self::BeforeRelease => {
+                Holds::Reservation
+            }
             Self::AfterSettle | Self::AfterTheReply => Holds::Chat,
         }
     }
@@ -126,7 +136,8 @@ impl Case {
 
     fn balance_is(&self, world: &World, holds: Holds) {
         let account = &world.accounts[&self.who.id];
-        let numbers = (account.tokens.get(), account.reservations.len(), world.chats(&self.who.id).len());
+        let numbers =
+            (account.tokens.get(), account.reservations.len(), world.chats(&self.who.id).len());
         let expected = match holds {
             Holds::Nothing => (GRANT, 0, 0),
             Holds::Reservation => (GRANT - PRICE, 1, 0),
@@ -140,7 +151,9 @@ impl Case {
     fn ran(&self, reply: &Reply) {
         assert!(!reply.replayed(), "{:?}: {reply:?}", self.killed);
         match self.killed.message() {
-            "!fail" => assert_eq!((reply.status, reply.code()), (502, "ai_failed"), "{:?}", self.killed),
+            "!fail" => {
+                assert_eq!((reply.status, reply.code()), (502, "ai_failed"), "{:?}", self.killed)
+            }
             _ => assert_eq!(reply.status, 200, "{:?}: {reply:?}", self.killed),
         }
     }
@@ -173,14 +186,30 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
                 case.balance_is(&world, case.after_it_ran());
             }
             Holds::Reservation => {
-                assert_eq!((reply.status, reply.code()), (409, "idempotency_key_running"), "{:?}", case.killed);
+                assert_eq!(
+                    (reply.status, reply.code()),
+                    (409, "idempotency_key_running"),
+                    "{:?}",
+                    case.killed
+                );
                 assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
                 case.balance_is(&world, Holds::Reservation);
             }
             Holds::Chat => {
-                assert_eq!((reply.status, reply.replayed()), (200, true), "{:?}: {reply:?}", case.killed);
-                assert!(case.first_reply.as_ref().is_none_or(|first| first.body == reply.body), "{reply:?}");
-                assert!(case.lane.calls().iter().rev().take(3).all(|call| call.operation == "GetItem"), "a replay writes nothing");
+                assert_eq!(
+                    (reply.status, reply.replayed()),
+                    (200, true),
+                    "{:?}: {reply:?}",
+                    case.killed
+                );
+                assert!(
+                    case.first_reply.as_ref().is_none_or(|first| first.body == reply.body),
+                    "{reply:?}"
+                );
+                assert!(
+                    case.lane.calls().iter().rev().take(3).all(|call| call.operation == "GetItem"),
+                    "a replay writes nothing"
+                );
                 case.balance_is(&world, Holds::Chat);
             }
         }
@@ -188,12 +217,19 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
 
     // When the lease is over, what was held is a fresh run, and what was answered stays so.
     stand.after_the_lease();
-    let again = join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;
+    let again =
+        join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;
     for ((case, reply), again) in cases.iter().zip(&replies).zip(again) {
-        let again = Reply { status: again.status.as_u16(), headers: again.headers, body: again.body };
+        let again =
+            Reply { status: again.status.as_u16(), headers: again.headers, body: again.body };
         match (case.killed.leaves(), case.after_it_ran()) {
             (Holds::Reservation, _) | (_, Holds::Nothing) => case.ran(&again),
-            _ => assert_eq!((&again.body, again.replayed()), (&reply.body, true), "{:?}", case.killed),
+            _ => assert_eq!(
+                (&again.body, again.replayed()),
+                (&reply.body, true),
+                "{:?}",
+                case.killed
+            ),
         }
     }
     let world = stand.world().await;
@@ -220,7 +256,10 @@ async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no
         stand.sweep().await;
         let world = stand.world().await;
         for case in &cases {
-            case.balance_is(&world, if case.killed.leaves() == Holds::Chat { Holds::Chat } else { Holds::Nothing });
+            case.balance_is(
+                &world,
+                if case.killed.leaves() == Holds::Chat { Holds::Chat } else { Holds::Nothing },
+            );
             assert_eq!(world.at_rest(&case.who.id), [""; 0], "killed {:?}", case.killed);
         }
     }

@@ -24,7 +24,21 @@ pub fn binary(function: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
     let mut build = Command::new(env!("CARGO"));
     // Together with this test, so that what both stand on is the same and was built already.
-    build.args(["build", "--quiet", "-p", "functions", "-p", "local", "--bin", function, "--test", "api", "--target-dir"]).arg(target);
+    build
+        .args([
+            "build",
+            "--quiet",
+            "-p",
+            "functions",
+            "-p",
+            "local",
+            "--bin",
+            function,
+            "--test",
+            "api",
+            "--target-dir",
+        ])
+        .arg(target);
     let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
     assert!(built.success(), "{function} can't be built");
     target.join("debug").join(function)
@@ -45,7 +59,8 @@ struct Runtime {
 }
 
 impl Instance {
-    /// Starts one with the environment of the template and some settings changed, and comes back when it waits for its first request.
+    /// Starts one with the environment of the template and some settings changed, and comes back
+    /// when it waits for its first request.
     pub async fn of(function: &str, settings: &[(&str, &str)]) -> Self {
         Self::start(Command::new(binary(function)), function, settings).await
     }
@@ -56,7 +71,11 @@ impl Instance {
         let address = listener.local_addr().unwrap().to_string();
         let (work, to_do) = mpsc::unbounded_channel();
         let (finished, done) = mpsc::unbounded_channel();
-        let runtime = Arc::new(Runtime { work: Mutex::new(to_do), done: finished, waiting: watch::Sender::new(false) });
+        let runtime = Arc::new(Runtime {
+            work: Mutex::new(to_do),
+            done: finished,
+            waiting: watch::Sender::new(false),
+        });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{what}", post(answered))
@@ -66,7 +85,8 @@ impl Instance {
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
         let template = Template::load().unwrap();
-        let described = template.functions.iter().find(|described| described.name == function).unwrap();
+        let described =
+            template.functions.iter().find(|described| described.name == function).unwrap();
         command.env_clear().stdout(Stdio::null()).stderr(Stdio::null());
         command.envs(described.environment.iter().filter(|(_, value)| !value.is_empty()));
         command.envs([
@@ -97,7 +117,8 @@ impl Instance {
     /// The reply to the next event.
     pub async fn answers(&mut self) -> Reply {
         let reply = self.done.recv().await.unwrap();
-        let headers = reply["multiValueHeaders"].as_object().or(reply["headers"].as_object()).unwrap();
+        let headers =
+            reply["multiValueHeaders"].as_object().or(reply["headers"].as_object()).unwrap();
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| {
@@ -112,7 +133,9 @@ impl Instance {
 
     /// Ends it as Lambda does (SIGTERM), and waits until it has ended.
     pub fn end(mut self) {
-        assert!(Command::new("kill").arg(self.process.id().to_string()).status().unwrap().success());
+        assert!(
+            Command::new("kill").arg(self.process.id().to_string()).status().unwrap().success()
+        );
         self.process.wait().unwrap();
     }
 
@@ -139,23 +162,38 @@ async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string()),
         ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:chat".to_owned()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:chat".to_owned(),
+        ),
     ] {
         response.headers_mut().insert(name, value.parse().unwrap());
     }
     response
 }
 
-async fn answered(State(runtime): State<Arc<Runtime>>, InPath((_, what)): InPath<(String, String)>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let streamed = headers.get("lambda-runtime-function-response-mode").is_some_and(|mode| mode == "streaming");
-    let body = if streamed { whole(&body) } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
-    let done = if what == "response" { body } else { json!({ "statusCode": 500, "headers": {}, "body": body.to_string() }) };
+async fn answered(
+    State(runtime): State<Arc<Runtime>>,
+    InPath((_, what)): InPath<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let streamed = headers
+        .get("lambda-runtime-function-response-mode")
+        .is_some_and(|mode| mode == "streaming");
+    let body =
+        if streamed { whole(&body) } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
+    let done = if what == "response" {
+        body
+    } else {
+        json!({ "statusCode": 500, "headers": {}, "body": body.to_string() })
+    };
     let _ = runtime.done.send(done);
     StatusCode::ACCEPTED
 }
 
-/// A streamed reply as one that came whole would be: what comes before the eight zeros is its status and headers
-/// ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
+/// A streamed reply as one that came whole would be: what comes before the eight zeros is its
+/// status and headers ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
 fn whole(streamed: &[u8]) -> Value {
     let text = std::str::from_utf8(streamed).unwrap();
     let (prelude, body) = text.split_once("\0\0\0\0\0\0\0\0").unwrap();

@@ -69,7 +69,10 @@ async fn a_statement_explains_every_token_newest_first() {
     for row in rows.as_array_mut().unwrap() {
         let (id, time) = (row["id"].take(), row["timestamp"].take());
         assert!(id.as_str().is_some_and(|id| id.len() == 36), "{id}");
-        assert!(time.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{time}");
+        assert!(
+            time.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
+            "{time}"
+        );
     }
     let row = |kind, amount: i64, reason, chat_id: Value, balance: u64| json!({ "id": null, "timestamp": null, "kind": kind, "amount": amount, "reason": reason, "chat_id": chat_id, "balance": balance });
     let expected = json!([
@@ -100,7 +103,13 @@ async fn everybody_sees_their_own_statement_whatever_they_ask_for() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
-    let asked = ann.statement(&format!("?user={}&id={}&user_id={}&username={}", ben.id, ben.id, ben.id, ben.name)).await.is(200);
+    let asked = ann
+        .statement(&format!(
+            "?user={}&id={}&user_id={}&username={}",
+            ben.id, ben.id, ben.id, ben.name
+        ))
+        .await
+        .is(200);
     assert_eq!(asked.as_array().map(Vec::len), Some(1));
     assert_eq!(asked[0]["id"], json!(ann.id), "the row of the grant");
 }
@@ -128,7 +137,10 @@ async fn a_page_has_twenty_rows_where_nobody_says_how_many() {
     let first = ann.statement("").await;
     let rest = ann.statement(&first.next_page().unwrap()).await.is(200);
     assert_eq!(first.is(200).as_array().map(Vec::len), Some(20));
-    assert_eq!((&rest[0]["kind"], &rest[0]["balance"], rest.as_array().unwrap().len()), (&json!("grant"), &json!(GRANT), 1));
+    assert_eq!(
+        (&rest[0]["kind"], &rest[0]["balance"], rest.as_array().unwrap().len()),
+        (&json!("grant"), &json!(GRANT), 1)
+    );
 }
 
 #[tokio::test]
@@ -139,7 +151,8 @@ async fn a_row_that_comes_while_somebody_reads_moves_no_page() {
     let first = ann.statement("?limit=2").await;
     ann.chat("hi").await.is(200);
     api.adjust(&ann, 7, "more").await;
-    let rest = ann.statement(&first.next_page().unwrap().replace("limit=2", "limit=100")).await.is(200);
+    let rest =
+        ann.statement(&first.next_page().unwrap().replace("limit=2", "limit=100")).await.is(200);
     assert_eq!(rest.as_array().unwrap()[..], all[2..]);
 }
 
@@ -186,11 +199,20 @@ async fn a_statement_is_csv_for_whoever_prefers_that() {
 
     let rows = ann.statement("").await.is(200);
     let text = |row: usize, field: &str| rows[row][field].as_str().unwrap().to_owned();
-    let (ids, times) = ([0, 1, 2, 3].map(|row| text(row, "id")), [0, 1, 2, 3].map(|row| text(row, "timestamp")));
+    let (ids, times) =
+        ([0, 1, 2, 3].map(|row| text(row, "id")), [0, 1, 2, 3].map(|row| text(row, "timestamp")));
     let expected = [
         ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"],
         [&ids[0], &times[0], "adjustment", "1", "'-2+3;'@a", "", "3894"],
-        [&ids[1], &times[1], "adjustment", "-7", "'=HYPERLINK(\"\"https://evil.test\"\", 1)", "", "3893"],
+        [
+            &ids[1],
+            &times[1],
+            "adjustment",
+            "-7",
+            "'=HYPERLINK(\"\"https://evil.test\"\", 1)",
+            "",
+            "3893",
+        ],
         [&ids[2], &times[2], "chat", "-100", "chat", &chat, "3900"],
         [&ids[3], &times[3], "grant", "4000", "registration", "", "4000"],
     ]
@@ -200,7 +222,9 @@ async fn a_statement_is_csv_for_whoever_prefers_that() {
         assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
         assert_eq!(csv.is(200), json!(expected.concat()));
     }
-    for accept in ["*/*", "application/json", "text/csv;q=0", "text/csv, application/json", "image/png", ""] {
+    for accept in
+        ["*/*", "application/json", "text/csv;q=0", "text/csv, application/json", "image/png", ""]
+    {
         assert_eq!(ann.statement_as(accept, "").await.is(200), rows, "{accept}");
     }
 
@@ -208,7 +232,11 @@ async fn a_statement_is_csv_for_whoever_prefers_that() {
     let second = ann.statement_as("text/csv", &first).await;
     assert_eq!(second.next_page(), None);
     assert_eq!(second.is(200), json!([expected[0].clone(), expected[4].clone()].concat()));
-    assert_eq!(ann.statement(&first).await.is(200), json!([rows[3]]), "a page may have another form than the one before");
+    assert_eq!(
+        ann.statement(&first).await.is(200),
+        json!([rows[3]]),
+        "a page may have another form than the one before"
+    );
     ann.statement_as("text/csv", "?limit=0").await.expect(400, "invalid_fields");
 }
 
@@ -216,7 +244,14 @@ async fn a_statement_is_csv_for_whoever_prefers_that() {
 async fn what_can_be_no_page_of_a_statement_is_refused() {
     let api = Api::start().await;
     let (ann, ben) = (Person::with_seven_rows(&api).await, Person::with_seven_rows(&api).await);
-    for query in ["?limit=0", "?limit=101", "?limit=-1", "?limit=1.5", "?limit=ten", "?limit=99999999999999999999999"] {
+    for query in [
+        "?limit=0",
+        "?limit=101",
+        "?limit=-1",
+        "?limit=1.5",
+        "?limit=ten",
+        "?limit=99999999999999999999999",
+    ] {
         let refused = ann.statement(query).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["limit"].is_array(), "{query}: {refused}");
     }
@@ -228,7 +263,15 @@ async fn what_can_be_no_page_of_a_statement_is_refused() {
     ann.history(&page).await.expect(400, "invalid_cursor");
     let flipped = format!("{}{}", if cursor.starts_with('A') { "B" } else { "A" }, &cursor[1..]);
     // " 5" and sixteen bytes: a position without an id.
-    for forged in [flipped.as_str(), &cursor[..cursor.len() - 2], "IDVBQUFBQUFBQUFBQUFBQUFB", "AAAA", "not!base64", "%00", &"A".repeat(2000)] {
+    for forged in [
+        flipped.as_str(),
+        &cursor[..cursor.len() - 2],
+        "IDVBQUFBQUFBQUFBQUFBQUFB",
+        "AAAA",
+        "not!base64",
+        "%00",
+        &"A".repeat(2000),
+    ] {
         ann.statement(&format!("?cursor={forged}")).await.expect(400, "invalid_cursor");
     }
     ann.statement(&page).await.is(200);

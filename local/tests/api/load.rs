@@ -1,4 +1,5 @@
-//! A server that is asked too much, or never asked to the end: what it holds, and whom it still answers.
+//! A server that is asked too much, or never asked to the end: what it holds, and whom it still
+//! answers.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use crate::cli::Running;
 /// How many MiB the server may hold when it has nothing to do any more.
 const MOST: u64 = 150;
 
-/// When connections that ask for nothing have surely ended by themselves, on a busy machine too: the bodies are 400 MB.
+/// When connections that ask for nothing have surely ended by themselves, on a busy machine too:
+/// the bodies are 400 MB.
 const OVER: Duration = Duration::from_secs(120);
 
 /// When the server has ended what it accepted, on an idle machine: it waits for ten seconds.
@@ -22,7 +24,8 @@ const ENDED: Duration = Duration::from_secs(20);
 /// The largest body that is read to its end.
 const LARGEST: usize = 10 * 1024 * 1024;
 
-/// Sends something that never becomes a whole request, and comes back with what the server says when it has waited long enough.
+/// Sends something that never becomes a whole request, and comes back with what the server says
+/// when it has waited long enough.
 async fn unfinished(address: &str, head: &str, body: usize) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -31,9 +34,12 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // A connection that is closed with something unread is reset. One that the system dropped before the server accepted it, its queue being full,
-    // learns of that only when it sends something: it does, once every connection that the server has should have ended.
-    if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err() && stream.write_all(b"x").await.is_ok() {
+    // A connection that is closed with something unread is reset. One that the system dropped
+    // before the server accepted it, its queue being full, learns of that only when it sends
+    // something: it does, once every connection that the server has should have ended.
+    if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err()
+        && stream.write_all(b"x").await.is_ok()
+    {
         let _ = stream.read_to_end(&mut said).await;
     }
     String::from_utf8(said).unwrap()
@@ -41,29 +47,50 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little_and_end_by_themselves() {
+async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little_and_end_by_themselves()
+ {
     rlimit::increase_nofile_limit(4096).unwrap();
     let server = Running::start(&["--port", "0", "--memory"]);
     let address = server.url.strip_prefix("http://").unwrap().to_owned();
     let client = Client::new();
     let ann = json!({ "username": "ann", "password": "secret123" });
-    assert_eq!(client.post(format!("{}/api/register", server.url)).json(&ann).send().await.unwrap().status(), 201);
+    assert_eq!(
+        client
+            .post(format!("{}/api/register", server.url))
+            .json(&ann)
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        201
+    );
 
     // The network of a log-in is known: it may begin many at once.
-    assert_eq!(client.post(format!("{}/api/login", server.url)).json(&ann).send().await.unwrap().status(), 200);
-    let log_ins = join_all((0..24).map(|_| client.post(format!("{}/api/login", server.url)).json(&ann).send())).await;
+    assert_eq!(
+        client.post(format!("{}/api/login", server.url)).json(&ann).send().await.unwrap().status(),
+        200
+    );
+    let log_ins = join_all(
+        (0..24).map(|_| client.post(format!("{}/api/login", server.url)).json(&ann).send()),
+    )
+    .await;
     assert!(log_ins.into_iter().all(|answer| answer.unwrap().status() == 200));
     assert!(server.memory() < MOST, "{} MiB after the log-ins", server.memory());
 
     let began = Instant::now();
-    let head = format!("POST /api/chat HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {LARGEST}\r\n\r\n");
+    let head = format!(
+        "POST /api/chat HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {LARGEST}\r\n\r\n"
+    );
     let bodies = (0..40).map(|_| {
         let (address, head) = (address.clone(), head.clone());
         tokio::spawn(async move { unfinished(&address, &head, LARGEST - 64 * 1024).await })
     });
     let bodies: Vec<_> = bodies.collect();
     let heads = (0..600).map(|number| {
-        let (address, head) = (address.clone(), if number % 2 == 0 { "" } else { "POST /api/chat HTTP/1.1\r\nHost: local" });
+        let (address, head) = (
+            address.clone(),
+            if number % 2 == 0 { "" } else { "POST /api/chat HTTP/1.1\r\nHost: local" },
+        );
         tokio::spawn(async move { unfinished(&address, head, 0).await })
     });
     let heads: Vec<_> = heads.collect();
@@ -71,20 +98,30 @@ async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little
     // Everybody else is answered meanwhile, whoever connects for the first time included.
     let mut most = 0;
     while began.elapsed() < Duration::from_secs(5) {
-        let answered = Client::new().get(format!("{}/api/health", server.url)).timeout(Duration::from_secs(5)).send().await.unwrap();
+        let answered = Client::new()
+            .get(format!("{}/api/health", server.url))
+            .timeout(Duration::from_secs(5))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answered.status(), 200);
         most = most.max(server.memory());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(most < MOST, "{most} MiB in between");
 
-    let said = tokio::time::timeout(OVER, async { (join_all(bodies).await, join_all(heads).await) }).await;
-    let (bodies, heads) = said.unwrap_or_else(|_| panic!("connections are still open after {:?}", began.elapsed()));
+    let said =
+        tokio::time::timeout(OVER, async { (join_all(bodies).await, join_all(heads).await) }).await;
+    let (bodies, heads) =
+        said.unwrap_or_else(|_| panic!("connections are still open after {:?}", began.elapsed()));
     assert!(bodies.into_iter().all(|said| said.unwrap().starts_with("HTTP/1.1 408 ")));
     assert!(heads.into_iter().all(|said| said.unwrap().is_empty()));
     assert!(server.memory() < MOST, "{} MiB at the end", server.memory());
 
     // A body that comes to its end is refused for its size.
-    let whole = client.post(format!("{}/api/chat", server.url)).header("content-type", "application/json").body(vec![b' '; LARGEST]);
+    let whole = client
+        .post(format!("{}/api/chat", server.url))
+        .header("content-type", "application/json")
+        .body(vec![b' '; LARGEST]);
     assert_eq!(whole.send().await.unwrap().status(), 413);
 }

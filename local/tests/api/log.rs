@@ -8,11 +8,13 @@ thread_local! {
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Has everything logged from now on, at the level of production: each test runs on a thread of its own, its server with it, so that
-/// each thread keeps its own lines.
+/// Has everything logged from now on, at the level of production: each test runs on a thread of its
+/// own, its server with it, so that each thread keeps its own lines.
 pub fn listen() {
     static LISTENING: OnceLock<()> = OnceLock::new();
-    LISTENING.get_or_init(|| tracing_subscriber::fmt().with_ansi(false).with_writer(|| ThisThread).init());
+    LISTENING.get_or_init(|| {
+        tracing_subscriber::fmt().with_ansi(false).with_writer(|| ThisThread).init()
+    });
 }
 
 /// Forgets what this test has logged so far.

@@ -12,7 +12,9 @@ use crate::forge;
 pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let own = ["x-request-id", "date", "apigw-requestid"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
-    let mut headers: Vec<_> = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    let mut headers: Vec<_> = headers
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
     headers.sort();
     (answer.status.as_u16(), headers, forge::with(&answer.body, "request_id", None))
 }
@@ -21,7 +23,8 @@ pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
 async fn a_name_or_an_address_and_the_password_begin_a_session() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("ann")));
-    let ann = api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
+    let ann =
+        api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
     for login in [
         json!({ "username": name }),
         json!({ "username": name.to_uppercase() }),
@@ -36,7 +39,10 @@ async fn a_name_or_an_address_and_the_password_begin_a_session() {
         login["password"] = json!("secret123");
         let session = api.log_in(login.clone()).await.is(200);
         assert_eq!(session["user"]["id"], json!(ann.id), "{login}");
-        assert_eq!([&session["tokens"], &session["tokens_left"], &session["remaining_tokens"]], [GRANT, GRANT, GRANT]);
+        assert_eq!(
+            [&session["tokens"], &session["tokens_left"], &session["remaining_tokens"]],
+            [GRANT, GRANT, GRANT]
+        );
         for token in ["token", "access"] {
             ann.using(session[token].as_str().unwrap()).profile().await.is(200);
         }
@@ -92,7 +98,9 @@ async fn a_password_counts_to_its_last_byte() {
     let password = "x".repeat(256);
     let ann = api.somebody(json!({ "username": unique("ann"), "password": password })).await;
     let other = format!("{}y", &password[1..]);
-    api.log_in(json!({ "username": ann.name, "password": other })).await.expect(401, "invalid_credentials");
+    api.log_in(json!({ "username": ann.name, "password": other }))
+        .await
+        .expect(401, "invalid_credentials");
     ann.log_in().await.is(200);
 }
 
@@ -101,7 +109,9 @@ async fn it_does_not_matter_how_a_keyboard_composed_a_password() {
     let api = Api::start().await;
     let composed = "caf\u{e9} cr\u{e8}me";
     let ann = api.somebody(json!({ "username": unique("ann"), "password": composed })).await;
-    api.log_in(json!({ "username": ann.name, "password": "cafe\u{301} cre\u{300}me" })).await.is(200);
+    api.log_in(json!({ "username": ann.name, "password": "cafe\u{301} cre\u{300}me" }))
+        .await
+        .is(200);
 }
 
 #[tokio::test]
@@ -117,7 +127,8 @@ async fn a_missing_name_or_password_is_named() {
         (json!({ "username": null, "password": null }), vec!["password", "username"]),
     ] {
         let refused = api.log_in(login).await.expect(400, "invalid_fields");
-        let named: Vec<&str> = refused["errors"].as_object().unwrap().keys().map(String::as_str).collect();
+        let named: Vec<&str> =
+            refused["errors"].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(named, fields, "{refused}");
     }
 }

@@ -11,9 +11,11 @@ use crate::client::{Api, Person};
 use crate::forge::{self, Forge};
 
 impl Person {
-    /// Notes as many revoked sessions on the account, behind the API's back, that end at this second.
+    /// Notes as many revoked sessions on the account, behind the API's back, that end at this
+    /// second.
     async fn has_revoked(&self, sessions: usize, ends: u64) {
-        let revoked = (0..sessions).map(|index| (format!("old-{index}"), AttributeValue::N(ends.to_string())));
+        let revoked = (0..sessions)
+            .map(|index| (format!("old-{index}"), AttributeValue::N(ends.to_string())));
         self.api.set(self, "revoked", AttributeValue::M(revoked.collect())).await;
     }
 }
@@ -26,13 +28,20 @@ const GONE: u64 = 1;
 async fn a_log_out_ends_its_session_at_once_and_no_other() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let (phone, tablet, ben) = (ann.elsewhere("phone").await, ann.elsewhere("tablet").await, api.person("ben").await);
+    let (phone, tablet, ben) =
+        (ann.elsewhere("phone").await, ann.elsewhere("tablet").await, api.person("ben").await);
     assert_eq!(phone.log_out().await.is(200), json!({ "message": "Logged out." }));
     phone.is_out().await;
     for other in [&ann, &tablet, &ben] {
         other.is_in().await;
     }
-    assert_eq!(api.items(&ann.id).await["TokensTable"].iter().filter(|item| item.to_string().contains(&phone.session())).count(), 0);
+    assert_eq!(
+        api.items(&ann.id).await["TokensTable"]
+            .iter()
+            .filter(|item| item.to_string().contains(&phone.session()))
+            .count(),
+        0
+    );
     ann.log_in().await.is(200);
 }
 
@@ -49,7 +58,8 @@ async fn every_token_of_a_session_logs_out_under_either_scheme_with_any_body_or_
             (vec![("content-type", "application/json")], "{\"all\": null, \"refresh\": \"x\"}"),
         ] {
             let here = ann.elsewhere("x").await;
-            let authorization = format!("{scheme} {}", if body.is_empty() { &here.token } else { &here.access });
+            let authorization =
+                format!("{scheme} {}", if body.is_empty() { &here.token } else { &here.access });
             let headers = [vec![("authorization", authorization.as_str())], headers].concat();
             api.raw(Method::POST, "/api/logout", &headers, body.into()).await.is(200);
             here.is_out().await;
@@ -64,16 +74,21 @@ async fn what_is_no_log_out_is_refused_and_ends_nothing() {
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
     for all in [json!("true"), json!(1), json!([]), json!({})] {
-        let refused = ann.post("/api/logout", json!({ "all": all })).await.expect(400, "invalid_fields");
+        let refused =
+            ann.post("/api/logout", json!({ "all": all })).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["all"].is_array(), "{refused}");
     }
     let headers = [("authorization", ann.bearer()), ("content-type", "application/json".into())];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-    for body in [" ", "[]", "true", "{", "{\"all\": true", "\0", "{\"all\": true, \"all\": false}"] {
-        api.raw(Method::POST, "/api/logout", &headers, body.into()).await.expect(400, "malformed_request");
+    for body in [" ", "[]", "true", "{", "{\"all\": true", "\0", "{\"all\": true, \"all\": false}"]
+    {
+        api.raw(Method::POST, "/api/logout", &headers, body.into())
+            .await
+            .expect(400, "malformed_request");
     }
     ann.using(&ann.refresh).log_out().await.expect(401, "invalid_token");
-    let stranger = Forge::of_a_stranger().sign(&forge::header(&ann.access), &forge::claims(&ann.access));
+    let stranger =
+        Forge::of_a_stranger().sign(&forge::header(&ann.access), &forge::claims(&ann.access));
     ann.using(stranger).log_out_everywhere().await.expect(401, "invalid_token");
     assert_eq!(api.items(&ann.id).await, before);
     ann.is_in().await;
@@ -101,7 +116,10 @@ async fn a_log_out_everywhere_ends_every_session_and_the_next_log_in_begins_one(
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (phone, ben) = (ann.elsewhere("phone").await, api.person("ben").await);
-    assert_eq!(phone.log_out_everywhere().await.is(200), json!({ "message": "Logged out everywhere." }));
+    assert_eq!(
+        phone.log_out_everywhere().await.is(200),
+        json!({ "message": "Logged out everywhere." })
+    );
     phone.is_out().await;
     ann.is_out().await;
     ben.is_in().await;
@@ -126,21 +144,31 @@ async fn whoever_holds_a_token_of_an_ended_session_logs_nobody_out() {
 #[tokio::test]
 async fn an_account_that_does_not_stand_logs_nobody_out() {
     let api = Api::start().await;
-    for (attribute, value) in [("active", AttributeValue::Bool(false)), ("id", AttributeValue::S("00000000-0000-7000-8000-000000000000".into()))] {
+    for (attribute, value) in [
+        ("active", AttributeValue::Bool(false)),
+        ("id", AttributeValue::S("00000000-0000-7000-8000-000000000000".into())),
+    ] {
         let ann = api.person("ann").await;
         api.set(&ann, attribute, value).await;
         let before = api.account(&ann).await;
         ann.log_out().await.expect(401, "invalid_token");
         ann.log_out_everywhere().await.expect(401, "invalid_token");
         let after = api.account(&ann).await;
-        assert_eq!((before.auth_epoch, before.revoked), (after.auth_epoch, after.revoked), "{attribute}");
+        assert_eq!(
+            (before.auth_epoch, before.revoked),
+            (after.auth_epoch, after.revoked),
+            "{attribute}"
+        );
     }
     let ann = api.person("ann").await;
     api.forget(&ann).await;
     ann.log_out().await.expect(401, "invalid_token");
     ann.log_out_everywhere().await.expect(401, "invalid_token");
     let users = &api.items(&ann.name).await["UsersTable"];
-    assert!(!users.iter().any(|item| item.to_string().contains(&ann.name)), "nothing was made in its place");
+    assert!(
+        !users.iter().any(|item| item.to_string().contains(&ann.name)),
+        "nothing was made in its place"
+    );
 }
 
 #[tokio::test]
@@ -215,15 +243,20 @@ async fn a_refresh_beside_a_log_out_leaves_nothing_of_the_session() {
     let ann = api.person("ann").await;
     for round in 0..20 {
         let here = ann.elsewhere("x").await;
-        let leave = async { if round % 2 == 0 { here.log_out().await } else { here.log_out_everywhere().await } };
-        let (left, refreshed) = tokio::join!(leave, join_all((0..4).map(|_| api.refresh(&here.refresh))));
+        let leave = async {
+            if round % 2 == 0 { here.log_out().await } else { here.log_out_everywhere().await }
+        };
+        let (left, refreshed) =
+            tokio::join!(leave, join_all((0..4).map(|_| api.refresh(&here.refresh))));
         left.is(200);
         here.is_out().await;
         for reply in refreshed {
             assert!([200, 401].contains(&reply.status.as_u16()), "{reply:?}");
             if reply.status == 200 {
                 let text = |field: &str| reply.body[field].as_str().unwrap().to_owned();
-                Person { access: text("access"), refresh: text("refresh"), ..here.clone() }.is_out().await;
+                Person { access: text("access"), refresh: text("refresh"), ..here.clone() }
+                    .is_out()
+                    .await;
             }
         }
     }

@@ -23,7 +23,8 @@ async fn a_registration_with_an_address_mails_a_link_to_it_and_one_without_mails
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     api.person("ben").await;
     let address = format!("{}@example.com", unique("Ann"));
-    api.somebody(json!({ "username": unique("ann"), "email": address, "password": PASSWORD })).await;
+    api.somebody(json!({ "username": unique("ann"), "email": address, "password": PASSWORD }))
+        .await;
     let mails = api.mails_to(&address, 1).await;
     let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
     assert_eq!(mail.subject, "Confirm your e-mail address");
@@ -35,8 +36,10 @@ async fn a_registration_with_an_address_mails_a_link_to_it_and_one_without_mails
 #[tokio::test]
 async fn no_mail_holds_what_a_stranger_chose() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
-    let (name, address, new) = ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
-    let eve = api.somebody(json!({ "username": name, "email": address, "password": PASSWORD })).await;
+    let (name, address, new) =
+        ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
+    let eve =
+        api.somebody(json!({ "username": name, "email": address, "password": PASSWORD })).await;
     // An address that the account has no more is sent none.
     api.mails_to(address, 1).await;
     eve.change(json!({ "email": new, "first_name": "evil.example" })).await.is(200);
@@ -44,22 +47,42 @@ async fn no_mail_holds_what_a_stranger_chose() {
     let mails = [api.mails_to(address, 2).await, api.mails_to(new, 2).await].concat();
     assert_eq!(mails.len(), 4, "two that verify, a notice and a reset");
     for mail in mails {
-        let own: String = mail.text.lines().filter(|line| !line.starts_with("https://app.example.com/")).collect();
-        assert!(!own.contains("evil") && !own.contains('@') && !own.contains("http") && !own.contains("paypal"), "{}", mail.text);
+        let own: String = mail
+            .text
+            .lines()
+            .filter(|line| !line.starts_with("https://app.example.com/"))
+            .collect();
+        assert!(
+            !own.contains("evil")
+                && !own.contains('@')
+                && !own.contains("http")
+                && !own.contains("paypal"),
+            "{}",
+            mail.text
+        );
     }
 }
 
 #[tokio::test]
 async fn an_account_that_has_gone_or_ended_its_sessions_since_is_mailed_no_link() {
     let api = Api::own(&[]).await;
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD })).await;
+    let ann = api
+        .somebody(
+            json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
+        )
+        .await;
     api.all_mails_went_out().await;
     for (user_id, auth_epoch) in [(ann.id.as_str(), 0), ("somebody-else", 1)] {
-        let letter =
-            json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
+        let letter = json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
         let posted = json!({ "pk": format!("outbox:{user_id}"), "letter": letter, "expires_at": 4_000_000_000_u64 });
         let item = serde_dynamo::to_item(posted).unwrap();
-        dynamo::client(&api.dynamodb).put_item().table_name("TokensTable").set_item(Some(item)).send().await.unwrap();
+        dynamo::client(&api.dynamodb)
+            .put_item()
+            .table_name("TokensTable")
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
     }
     api.all_mails_went_out().await;
     assert_eq!(api.mails_to("ann@example.com", 1).await.len(), 1, "the one of the registration");
@@ -68,7 +91,10 @@ async fn an_account_that_has_gone_or_ended_its_sessions_since_is_mailed_no_link(
 #[tokio::test]
 async fn without_a_page_to_lead_to_a_mail_holds_the_bare_token() {
     let api = Api::own(&[]).await;
-    api.somebody(json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD })).await;
+    api.somebody(
+        json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
+    )
+    .await;
     let mail = &api.mails_to("ann@example.com", 1).await[0];
     let token = token_in(mail);
     assert_eq!(token.len(), 43);
@@ -79,7 +105,11 @@ async fn without_a_page_to_lead_to_a_mail_holds_the_bare_token() {
 async fn no_token_of_a_link_is_in_the_store_or_in_the_log() {
     let api = Api::own(&[]).await;
     log::clear();
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD })).await;
+    let ann = api
+        .somebody(
+            json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
+        )
+        .await;
     let verify = api.token_to("ann@example.com").await;
     let mut stored = format!("{:?}", api.items(&ann.id).await);
     api.post("/api/user/email/verify/", json!({ "token": verify })).await.is(200);
@@ -87,7 +117,9 @@ async fn no_token_of_a_link_is_in_the_store_or_in_the_log() {
     let reset = token_in(&api.mails_to("ann@example.com", 2).await[1]);
     stored += &format!("{:?}", api.items(&ann.id).await);
     assert!(stored.contains("link:") && !stored.contains("outbox:"), "{stored}");
-    api.post("/api/password/reset/confirm/", json!({ "token": reset, "password": "another-one" })).await.is(200);
+    api.post("/api/password/reset/confirm/", json!({ "token": reset, "password": "another-one" }))
+        .await
+        .is(200);
     let after = format!("{:?}", api.items(&ann.id).await);
     let logged = log::text();
     assert!(logged.contains("address verified") && logged.contains("password reset"), "{logged}");
@@ -105,7 +137,8 @@ async fn letter(api: &Api, expires_at: u64) -> String {
 
 async fn posted(dynamodb: &str, key: &str, expires_at: u64) {
     let changes = json!({ "shown": "ann", "address": "ann@example.com", "new": "ann@example.org" });
-    let item = json!({ "pk": key, "expires_at": expires_at, "letter": { "address_changes": changes } });
+    let item =
+        json!({ "pk": key, "expires_at": expires_at, "letter": { "address_changes": changes } });
     let put = local::dynamo::client(dynamodb).put_item().table_name("TokensTable");
     put.set_item(Some(serde_dynamo::to_item(item).unwrap())).send().await.unwrap();
 }
@@ -131,7 +164,10 @@ async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
     work(Carrier::Hand(give.clone())).await.unwrap();
     work(Carrier::Hand(give)).await.unwrap();
     let mail = taken.recv().await.unwrap();
-    assert_eq!((mail.to.as_str(), mail.subject.as_str()), ("ann@example.com", "Your e-mail address changes"));
+    assert_eq!(
+        (mail.to.as_str(), mail.subject.as_str()),
+        ("ann@example.com", "Your e-mail address changes")
+    );
     assert!(taken.recv().await.is_none(), "it was sent once");
     assert!(!stands(&api, &key).await);
 }
@@ -164,8 +200,17 @@ async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Val
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    let config = aws_sdk_sesv2::Config::from(&shared::aws::emulated()).to_builder().endpoint_url(url).build();
-    (Carrier::Ses { client: aws_sdk_sesv2::Client::from_conf(config), from: "no-reply@example.com".into() }, seen)
+    let config = aws_sdk_sesv2::Config::from(&shared::aws::emulated())
+        .to_builder()
+        .endpoint_url(url)
+        .build();
+    (
+        Carrier::Ses {
+            client: aws_sdk_sesv2::Client::from_conf(config),
+            from: "no-reply@example.com".into(),
+        },
+        seen,
+    )
 }
 
 #[tokio::test]
@@ -178,8 +223,14 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
     assert_eq!(sent["FromEmailAddress"], "no-reply@example.com");
     assert_eq!(sent["Destination"], json!({ "ToAddresses": ["ann@example.com"] }));
     let message = &sent["Content"]["Simple"];
-    assert_eq!(message["Subject"], json!({ "Data": "Your e-mail address changes", "Charset": "UTF-8" }));
-    assert!(message["Body"]["Text"]["Data"].as_str().unwrap().contains("another e-mail address"), "{message}");
+    assert_eq!(
+        message["Subject"],
+        json!({ "Data": "Your e-mail address changes", "Charset": "UTF-8" })
+    );
+    assert!(
+        message["Body"]["Text"]["Data"].as_str().unwrap().contains("another e-mail address"),
+        "{message}"
+    );
     assert!(!stands(&api, &key).await);
 }
 
@@ -195,10 +246,15 @@ async fn what_ses_does_not_take_now_comes_again_and_what_it_never_takes_is_dropp
         (400, "MessageRejected", false),
         (400, "BadRequestException", false),
     ] {
-        let (carrier, _seen) = ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
+        let (carrier, _seen) =
+            ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
         let key = letter(&api, FAR).await;
         log::clear();
-        assert_eq!(functions::mail::work(app.clone(), carrier, key.clone()).await.is_err(), comes_again, "{kind}");
+        assert_eq!(
+            functions::mail::work(app.clone(), carrier, key.clone()).await.is_err(),
+            comes_again,
+            "{kind}"
+        );
         assert_eq!(stands(&api, &key).await, comes_again, "{kind}");
         assert!(!log::text().contains("ann@example.com"), "{}", log::text());
     }
@@ -211,8 +267,15 @@ async fn the_real_function_reports_the_letters_that_must_come_again_and_no_other
     let event = json!({ "Records": [record("kept:gone", "6"), record("kept:1", "7")] });
     let key = letter(&api, FAR).await;
     // There is no Amazon SES here.
-    let mut sending = Instance::of("mail", &[("DYNAMODB_ENDPOINT", &api.dynamodb), ("MAIL_FROM", "no-reply@example.com")]).await;
-    assert_eq!(sending.does(event.clone()).await, json!({ "batchItemFailures": [{ "itemIdentifier": "7" }] }));
+    let mut sending = Instance::of(
+        "mail",
+        &[("DYNAMODB_ENDPOINT", &api.dynamodb), ("MAIL_FROM", "no-reply@example.com")],
+    )
+    .await;
+    assert_eq!(
+        sending.does(event.clone()).await,
+        json!({ "batchItemFailures": [{ "itemIdentifier": "7" }] })
+    );
     assert!(stands(&api, &key).await);
     let mut off = Instance::of("mail", &[("DYNAMODB_ENDPOINT", &api.dynamodb)]).await;
     assert_eq!(off.does(event).await, json!({ "batchItemFailures": [] }));
@@ -229,10 +292,19 @@ async fn what_waits_in_the_outbox_of_a_folder_is_sent_by_the_next_run() {
 
     let server = local::server::Server::start(0, &data, |_| None).await.unwrap();
     let mut mails = server.mails.clone().unwrap();
-    let sent = tokio::time::timeout(Duration::from_secs(20), mails.wait_for(|mails| !mails.is_empty())).await.unwrap().unwrap()[0].clone();
-    let files: Vec<_> = std::fs::read_dir(folder.join("mail")).unwrap().map(|file| file.unwrap().path()).collect();
+    let sent =
+        tokio::time::timeout(Duration::from_secs(20), mails.wait_for(|mails| !mails.is_empty()))
+            .await
+            .unwrap()
+            .unwrap()[0]
+            .clone();
+    let files: Vec<_> =
+        std::fs::read_dir(folder.join("mail")).unwrap().map(|file| file.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("{files:?}") };
-    assert_eq!(std::fs::read_to_string(file).unwrap(), format!("To: ann@example.com\nSubject: {}\n\n{}", sent.subject, sent.text));
+    assert_eq!(
+        std::fs::read_to_string(file).unwrap(),
+        format!("To: ann@example.com\nSubject: {}\n\n{}", sent.subject, sent.text)
+    );
     server.stop().await;
     std::fs::remove_dir_all(folder).unwrap();
 }

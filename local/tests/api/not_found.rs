@@ -7,9 +7,14 @@ use crate::client::Api;
 #[tokio::test]
 async fn what_nobody_serves_is_not_found_whatever_the_method() {
     let api = Api::start().await;
-    let paths = ["/api", "/api/", "/api/nothing", "/API/LOGIN/", "/api/tokens/mine", "/api/tokens.json"];
+    let paths =
+        ["/api", "/api/", "/api/nothing", "/API/LOGIN/", "/api/tokens/mine", "/api/tokens.json"];
     // Emulators have ideas of their own about these.
-    let odd: &[&str] = if api.is_own() { &["/api//tokens", "/api/tokens//", "//api/tokens", "/api%2Ftokens"] } else { &[] };
+    let odd: &[&str] = if api.is_own() {
+        &["/api//tokens", "/api/tokens//", "//api/tokens", "/api%2Ftokens"]
+    } else {
+        &[]
+    };
     for path in paths.iter().chain(odd) {
         api.get(path).await.expect(404, "not_found");
     }
@@ -21,10 +26,23 @@ async fn what_nobody_serves_is_not_found_whatever_the_method() {
 #[tokio::test]
 async fn a_refusal_says_nothing_back_that_the_client_made_up() {
     let api = Api::start().await;
-    for path in ["/%3Cscript%3Ealert(1)%3C/script%3E", "/api/%0d%0aSet-Cookie:%20evil=1", "/api/%00", "/api/%ff%fe", "/..%2f..%2fetc%2fpasswd"] {
+    for path in [
+        "/%3Cscript%3Ealert(1)%3C/script%3E",
+        "/api/%0d%0aSet-Cookie:%20evil=1",
+        "/api/%00",
+        "/api/%ff%fe",
+        "/..%2f..%2fetc%2fpasswd",
+    ] {
         let answer = api.get(path).await;
         assert!(answer.headers.get("set-cookie").is_none(), "{answer:?}");
-        let refused = if api.is_own() { answer.expect(404, "not_found").to_string() } else { format!("{answer:?}").replace(path, "") };
-        assert!(!["script", "evil", "passwd"].iter().any(|word| refused.contains(word)), "{refused}");
+        let refused = if api.is_own() {
+            answer.expect(404, "not_found").to_string()
+        } else {
+            format!("{answer:?}").replace(path, "")
+        };
+        assert!(
+            !["script", "evil", "passwd"].iter().any(|word| refused.contains(word)),
+            "{refused}"
+        );
     }
 }

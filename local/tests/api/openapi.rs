@@ -1,4 +1,5 @@
-//! `GET /api/openapi.json`: the document is the routes, and every reply that any test gets is as the document says.
+//! `GET /api/openapi.json`: the document is the routes, and every reply that any test gets is as
+//! the document says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -15,7 +16,8 @@ use crate::client::Api;
 
 const PATH: &str = "/api/openapi.json";
 
-/// The headers that no reply is described with: those of every reply, of the transport, and of browsers.
+/// The headers that no reply is described with: those of every reply, of the transport, and of
+/// browsers.
 const UNDESCRIBED: [&str; 10] = [
     "cache-control",
     "connection",
@@ -29,25 +31,38 @@ const UNDESCRIBED: [&str; 10] = [
     "x-content-type-options",
 ];
 
-/// The endpoints that the document leaves out: pages for browsers, and what answers where nothing is.
+/// The endpoints that the document leaves out: pages for browsers, and what answers where nothing
+/// is.
 const NO_API: [&str; 2] = ["not_found", "site"];
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&config(&[]), "").unwrap());
 
-static OPERATIONS: LazyLock<BTreeMap<(String, String), Operation>> =
-    LazyLock::new(|| operations(&DOCUMENT).map(|(method, path, operation)| ((method, path), Operation::of(operation))).collect());
+static OPERATIONS: LazyLock<BTreeMap<(String, String), Operation>> = LazyLock::new(|| {
+    operations(&DOCUMENT)
+        .map(|(method, path, operation)| ((method, path), Operation::of(operation)))
+        .collect()
+});
 
 fn config(settings: &[(&str, &str)]) -> Config {
     let settings: BTreeMap<&str, &str> = settings.iter().copied().collect();
-    Config::from_lookup(|name| settings.get(name).map(|value| (*value).to_owned()).or_else(|| name.ends_with("_TABLE").then(|| name.to_owned())))
-        .unwrap()
+    Config::from_lookup(|name| {
+        settings
+            .get(name)
+            .map(|value| (*value).to_owned())
+            .or_else(|| name.ends_with("_TABLE").then(|| name.to_owned()))
+    })
+    .unwrap()
 }
 
 /// Every operation with its method and the path of its route.
 fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
         let path = if path == "/" { path } else { path.trim_end_matches('/') };
-        methods.as_object().unwrap().iter().map(move |(method, operation)| (method.to_uppercase(), path.to_owned(), operation))
+        methods
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(move |(method, operation)| (method.to_uppercase(), path.to_owned(), operation))
     })
 }
 
@@ -66,10 +81,18 @@ struct Reply {
 
 impl Operation {
     fn of(operation: &Value) -> Self {
-        let body = operation.pointer("/requestBody/content/application~1json/schema").map(|schema| validator(&inlined(schema)));
-        let reply = |(status, reply): (&String, &Value)| (status.parse().unwrap(), Reply::of(&inlined(reply)));
+        let body = operation
+            .pointer("/requestBody/content/application~1json/schema")
+            .map(|schema| validator(&inlined(schema)));
+        let reply = |(status, reply): (&String, &Value)| {
+            (status.parse().unwrap(), Reply::of(&inlined(reply)))
+        };
         let replies = operation["responses"].as_object().unwrap().iter().map(reply).collect();
-        Self { body, needs_a_body: operation.pointer("/requestBody/required") == Some(&json!(true)), replies }
+        Self {
+            body,
+            needs_a_body: operation.pointer("/requestBody/required") == Some(&json!(true)),
+            replies,
+        }
     }
 }
 
@@ -81,12 +104,23 @@ impl Reply {
             (media_type.clone(), validator(&schema))
         };
         let bodies = reply["content"].as_object().unwrap().iter().map(body).collect();
-        Self { bodies, headers: reply["headers"].as_object().unwrap().keys().map(|name| name.to_lowercase()).collect() }
+        Self {
+            bodies,
+            headers: reply["headers"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|name| name.to_lowercase())
+                .collect(),
+        }
     }
 }
 
 fn validator(schema: &Value) -> Validator {
-    jsonschema::draft202012::options().should_validate_formats(true).build(schema).unwrap_or_else(|error| panic!("{error} in {schema}"))
+    jsonschema::draft202012::options()
+        .should_validate_formats(true)
+        .build(schema)
+        .unwrap_or_else(|error| panic!("{error} in {schema}"))
 }
 
 /// What a part of the document says with everything that it refers to in place.
@@ -95,7 +129,11 @@ fn inlined(part: &Value) -> Value {
         Value::Object(fields) => match fields.get("$ref") {
             Some(reference) => {
                 let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
-                inlined(DOCUMENT.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere")))
+                inlined(
+                    DOCUMENT
+                        .pointer(pointer)
+                        .unwrap_or_else(|| panic!("{reference} leads nowhere")),
+                )
             }
             None => fields.iter().map(|(name, field)| (name.clone(), inlined(field))).collect(),
         },
@@ -110,7 +148,12 @@ fn opened(schema: &Value) -> Value {
         Value::Object(fields) => match fields.get("contentSchema") {
             Some(held) => opened(held),
             None => {
-                let held = fields.get("anyOf").and_then(Value::as_array).into_iter().flatten().any(|one| one.get("contentSchema").is_some());
+                let held = fields
+                    .get("anyOf")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .any(|one| one.get("contentSchema").is_some());
                 let fields = fields.iter().filter(|(name, _)| !held || *name != "type");
                 fields.map(|(name, field)| (name.clone(), opened(field))).collect()
             }
@@ -124,28 +167,51 @@ fn opened(schema: &Value) -> Value {
 fn events(text: &str) -> Vec<Value> {
     let field = |line: &str| {
         let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
-        (name.to_owned(), if name == "data" { serde_json::from_str(value).unwrap_or(json!(value)) } else { json!(value) })
+        (
+            name.to_owned(),
+            if name == "data" {
+                serde_json::from_str(value).unwrap_or(json!(value))
+            } else {
+                json!(value)
+            },
+        )
     };
-    text.split("\n\n").filter(|event| !event.is_empty()).map(|event| event.lines().map(field).collect()).collect()
+    text.split("\n\n")
+        .filter(|event| !event.is_empty())
+        .map(|event| event.lines().map(field).collect())
+        .collect()
 }
 
 const TOGETHER: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
-/// Lets no object of a schema have fields that it doesn't list: clients must put up with new ones, the document mustn't lack any.
+/// Lets no object of a schema have fields that it doesn't list: clients must put up with new ones,
+/// the document mustn't lack any.
 fn close(schema: &mut Value) {
     fn members(schema: &Value) -> impl Iterator<Item = &Value> {
         TOGETHER.iter().filter_map(|name| schema.get(name)?.as_array()).flatten()
     }
     fn is_object(schema: &Value) -> bool {
-        (schema["type"] == "object" && schema.get("properties").is_some()) || members(schema).any(is_object)
+        (schema["type"] == "object" && schema.get("properties").is_some())
+            || members(schema).any(is_object)
     }
     fn go_in(schema: &mut Value) {
-        for field in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten().map(|(_, field)| field) {
+        for field in schema
+            .get_mut("properties")
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten()
+            .map(|(_, field)| field)
+        {
             close(field);
         }
         schema.get_mut("items").into_iter().for_each(close);
         for name in TOGETHER {
-            schema.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten().for_each(go_in);
+            schema
+                .get_mut(name)
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+                .for_each(go_in);
         }
     }
     go_in(schema);
@@ -155,57 +221,115 @@ fn close(schema: &mut Value) {
 }
 
 /// Asserts that a reply is one that the document describes, and that it says what was accepted.
-pub fn describes(method: &Method, path: &str, sent: &[u8], status: StatusCode, headers: &HeaderMap, text: &str) {
+pub fn describes(
+    method: &Method,
+    path: &str,
+    sent: &[u8],
+    status: StatusCode,
+    headers: &HeaderMap,
+    text: &str,
+) {
     let path = path.split('?').next().unwrap();
-    let Some(pattern) = shared::http::pattern(ROUTES.iter().map(|route| route.path), path) else { return };
+    let Some(pattern) = shared::http::pattern(ROUTES.iter().map(|route| route.path), path) else {
+        return;
+    };
     let Some(operation) = OPERATIONS.get(&(method.to_string(), pattern.to_owned())) else { return };
     let asked = format!("{method} {path} -> {status}");
-    let reply = operation.replies.get(&status.as_u16()).unwrap_or_else(|| panic!("{asked} is not in the document: {text}"));
+    let reply = operation
+        .replies
+        .get(&status.as_u16())
+        .unwrap_or_else(|| panic!("{asked} is not in the document: {text}"));
     let media_type = headers["content-type"].to_str().unwrap().split(';').next().unwrap();
-    let body = reply.bodies.get(media_type).unwrap_or_else(|| panic!("{asked} is not described as {media_type}"));
+    let body = reply
+        .bodies
+        .get(media_type)
+        .unwrap_or_else(|| panic!("{asked} is not described as {media_type}"));
     let said = match media_type {
         "text/event-stream" => events(text),
         "text/csv" => vec![json!(text)],
         _ => serde_json::from_str(text).into_iter().collect(),
     };
-    assert!(!said.is_empty() || pattern == "/api/user/export", "{asked} says nothing, or no JSON: {text}");
+    assert!(
+        !said.is_empty() || pattern == "/api/user/export",
+        "{asked} says nothing, or no JSON: {text}"
+    );
     for said in said {
-        let wrong: Vec<String> = body.iter_errors(&said).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let wrong: Vec<String> = body
+            .iter_errors(&said)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
         assert!(wrong.is_empty(), "{asked} is not what the document says: {wrong:?} in {said}");
     }
-    for name in headers.keys().map(|name| name.as_str()).filter(|name| !UNDESCRIBED.contains(name) && !name.starts_with("access-control-")) {
-        assert!(name == "vary" || reply.headers.contains(name), "{asked} has a header that is not described: {name}");
+    for name in headers
+        .keys()
+        .map(|name| name.as_str())
+        .filter(|name| !UNDESCRIBED.contains(name) && !name.starts_with("access-control-"))
+    {
+        assert!(
+            name == "vary" || reply.headers.contains(name),
+            "{asked} has a header that is not described: {name}"
+        );
     }
     let Some(body) = operation.body.as_ref().filter(|_| status.is_success()) else { return };
     assert!(!sent.is_empty() || !operation.needs_a_body, "{asked} took no body");
     if let Ok(sent) = serde_json::from_slice::<Value>(sent) {
-        let wrong: Vec<String> = body.iter_errors(&sent).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let wrong: Vec<String> = body
+            .iter_errors(&sent)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
         assert!(wrong.is_empty(), "{asked} took what the document refuses: {wrong:?} in {sent}");
     }
 }
 
 #[test]
 fn the_document_has_every_route_and_no_other() {
-    let described: BTreeSet<(String, String)> = operations(&DOCUMENT).map(|(method, path, _)| (method, path)).collect();
-    let served = ROUTES.iter().filter(|route| !NO_API.contains(&route.endpoint)).map(|route| (route.method.to_owned(), route.path.to_owned()));
+    let described: BTreeSet<(String, String)> =
+        operations(&DOCUMENT).map(|(method, path, _)| (method, path)).collect();
+    let served = ROUTES
+        .iter()
+        .filter(|route| !NO_API.contains(&route.endpoint))
+        .map(|route| (route.method.to_owned(), route.path.to_owned()));
     assert_eq!(described, served.collect());
 }
 
 #[test]
 fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
-    let tags: BTreeSet<&str> = DOCUMENT["tags"].as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    let tags: BTreeSet<&str> = DOCUMENT["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag["name"].as_str().unwrap())
+        .collect();
     let mut names = BTreeSet::new();
     for (method, path, operation) in operations(&DOCUMENT) {
-        assert!(names.insert(operation["operationId"].as_str()), "{method} {path}: {}", operation["operationId"]);
+        assert!(
+            names.insert(operation["operationId"].as_str()),
+            "{method} {path}: {}",
+            operation["operationId"]
+        );
         for field in ["summary", "description"] {
-            assert!(operation[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {method} {path}");
+            assert!(
+                operation[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{field} of {method} {path}"
+            );
         }
         assert!(tags.contains(operation["tags"][0].as_str().unwrap()), "{method} {path}");
-        let successes = operation["responses"].as_object().unwrap().keys().filter(|status| status.starts_with('2')).count();
+        let successes = operation["responses"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|status| status.starts_with('2'))
+            .count();
         assert_eq!(successes, 1, "{method} {path}");
-        assert!(operation.as_object().unwrap().keys().all(|name| !name.starts_with("x-")), "{method} {path}");
+        assert!(
+            operation.as_object().unwrap().keys().all(|name| !name.starts_with("x-")),
+            "{method} {path}"
+        );
         let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let in_path: BTreeSet<&str> = parameters.filter(|one| one["in"] == "path").map(|one| one["name"].as_str().unwrap()).collect();
+        let in_path: BTreeSet<&str> = parameters
+            .filter(|one| one["in"] == "path")
+            .map(|one| one["name"].as_str().unwrap())
+            .collect();
         let expected = path.split(['{', '}']).skip(1).step_by(2).collect();
         assert_eq!(in_path, expected, "{method} {path}");
     }
@@ -217,7 +341,12 @@ fn every_failure_is_described_somewhere() {
     for (name, failure) in shared::openapi::failures(&config(&[])) {
         // What no operation answers: it is none.
         let nowhere = name == "MethodNotAllowed";
-        assert_eq!(text.contains(&format!("\"{name}\":{{\"value\"")), !nowhere, "{name} ({})", failure.code());
+        assert_eq!(
+            text.contains(&format!("\"{name}\":{{\"value\"")),
+            !nowhere,
+            "{name} ({})",
+            failure.code()
+        );
     }
 }
 
@@ -226,15 +355,22 @@ fn every_reference_leads_somewhere_and_every_example_is_one() {
     fn look_at(part: &Value, count: &mut usize) {
         match part {
             Value::Object(fields) => {
-                for example in fields.get("examples").and_then(Value::as_array).into_iter().flatten() {
+                for example in
+                    fields.get("examples").and_then(Value::as_array).into_iter().flatten()
+                {
                     let schema = validator(&inlined(part));
                     assert!(schema.is_valid(example), "{example} is no example of {part}");
                     *count += 1;
                 }
-                if let (Some(schema), Some(examples)) = (fields.get("schema"), fields.get("examples").and_then(Value::as_object)) {
+                if let (Some(schema), Some(examples)) =
+                    (fields.get("schema"), fields.get("examples").and_then(Value::as_object))
+                {
                     let schema = validator(&inlined(schema));
                     for (name, example) in examples {
-                        assert!(schema.is_valid(&example["value"]), "{name} is no example of {part}");
+                        assert!(
+                            schema.is_valid(&example["value"]),
+                            "{name} is no example of {part}"
+                        );
                         *count += 1;
                     }
                 }
@@ -256,14 +392,21 @@ async fn whoever_asks_is_given_the_document_and_may_keep_it_for_five_minutes() {
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
     let given = answer.is(200);
-    assert_eq!([&given["openapi"], &given["info"]["title"], &given["info"]["version"]], ["3.1.0", "Farebox", env!("CARGO_PKG_VERSION")]);
+    assert_eq!(
+        [&given["openapi"], &given["info"]["title"], &given["info"]["version"]],
+        ["3.1.0", "Farebox", env!("CARGO_PKG_VERSION")]
+    );
     assert_eq!(given["servers"], json!([{ "url": "/" }]));
     assert_eq!(given["paths"], DOCUMENT["paths"]);
 }
 
 #[test]
 fn the_document_knows_its_stage_and_its_settings() {
-    let changed = document(&config(&[("MESSAGE_LIMIT", "12"), ("CHAT_PRICE", "7"), ("BODY_LIMIT", "2048")]), "/live").unwrap();
+    let changed = document(
+        &config(&[("MESSAGE_LIMIT", "12"), ("CHAT_PRICE", "7"), ("BODY_LIMIT", "2048")]),
+        "/live",
+    )
+    .unwrap();
     assert_eq!(changed["servers"], json!([{ "url": "/live" }]));
     assert_eq!(DOCUMENT["components"]["schemas"]["Message"]["maxLength"], 8000);
     assert_eq!(changed["components"]["schemas"]["Message"]["maxLength"], 12);

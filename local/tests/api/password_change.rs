@@ -15,7 +15,9 @@ use crate::proxy::{At, Fault, Plan, Strikes};
 const NEW: &str = "another-one";
 
 async fn change(person: &Person, current: &str, new: &str) -> Answer {
-    person.post("/api/user/password/", json!({ "current_password": current, "new_password": new })).await
+    person
+        .post("/api/user/password/", json!({ "current_password": current, "new_password": new }))
+        .await
 }
 
 #[tokio::test]
@@ -26,7 +28,8 @@ async fn a_new_password_logs_in_the_old_one_does_not_and_only_the_new_session_go
     let changed = change(&ann, &ann.password, NEW).await.is(200);
 
     let token = |of: &Value, name: &str| of[name].as_str().unwrap().to_owned();
-    for dead in [&ann.access, &ann.token, &token(&elsewhere, "access"), &token(&elsewhere, "token")] {
+    for dead in [&ann.access, &ann.token, &token(&elsewhere, "access"), &token(&elsewhere, "token")]
+    {
         ann.using(dead).profile().await.expect(401, "invalid_token");
     }
     for dead in [&ann.refresh, &token(&elsewhere, "refresh")] {
@@ -43,14 +46,25 @@ async fn a_new_password_logs_in_the_old_one_does_not_and_only_the_new_session_go
 #[tokio::test]
 async fn a_wrong_current_password_or_a_new_one_that_may_not_be_changes_nothing() {
     let api = Api::start().await;
-    let ann = api.somebody(json!({ "username": unique("annabella"), "password": "secret123" })).await;
+    let ann =
+        api.somebody(json!({ "username": unique("annabella"), "password": "secret123" })).await;
     let before = api.items(&ann.id).await;
     change(&ann, "secret124", NEW).await.expect(403, "wrong_password");
-    for (new, sentence) in [("short", "8 characters"), (ann.name.as_str(), "the name"), (&"x".repeat(257), "256 bytes")] {
+    for (new, sentence) in [
+        ("short", "8 characters"),
+        (ann.name.as_str(), "the name"),
+        (&"x".repeat(257), "256 bytes"),
+    ] {
         let refused = change(&ann, &ann.password, new).await.expect(400, "invalid_fields");
-        assert!(refused["errors"]["new_password"][0].as_str().unwrap().contains(sentence), "{refused}");
+        assert!(
+            refused["errors"]["new_password"][0].as_str().unwrap().contains(sentence),
+            "{refused}"
+        );
     }
-    let refused = ann.post("/api/user/password/", json!({ "new_password": "", "current_password": null })).await.expect(400, "invalid_fields");
+    let refused = ann
+        .post("/api/user/password/", json!({ "new_password": "", "current_password": null }))
+        .await
+        .expect(400, "invalid_fields");
     assert_eq!(refused["errors"].as_object().unwrap().len(), 2, "{refused}");
     assert_eq!(api.items(&ann.id).await, before);
     ann.profile().await.is(200);
@@ -80,29 +94,59 @@ async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let ((account, caller), store) = (api.caller(&ann).await, api.store());
-    let next = Session::new(&account, "another device".into(), &Clock::default(), Duration::from_secs(3600));
+    let next = Session::new(
+        &account,
+        "another device".into(),
+        &Clock::default(),
+        Duration::from_secs(3600),
+    );
     store.end(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1).await.unwrap();
-    assert_eq!(store.change_password(&caller, &account, "a hash", &next).await, Err(Error::InvalidToken));
+    assert_eq!(
+        store.change_password(&caller, &account, "a hash", &next).await,
+        Err(Error::InvalidToken)
+    );
     assert_eq!(api.account(&ann).await.password, account.password);
 }
 
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
     let stand = Stand::start(None).await;
-    for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done()) {
+    for fault in
+        Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
+    {
         let ann = stand.api.person("ann").await;
         let lane = stand.proxy.lane();
         let app = stand.app("password_change", &lane);
-        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+        lane.strike(Some(Plan {
+            at: At::Operation("TransactWriteItems", 1),
+            fault,
+            strikes: Strikes::Once,
+        }));
         let body = json!({ "current_password": ann.password, "new_password": NEW });
-        let reply = ask(&app, "password_change", "/api/user/password", &[("authorization", &ann.bearer())], body).await;
+        let reply = ask(
+            &app,
+            "password_change",
+            "/api/user/password",
+            &[("authorization", &ann.bearer())],
+            body,
+        )
+        .await;
         assert!(lane.strikes().await, "{fault:?}");
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
-        assert_eq!(reply.status, if fault == Fault::Garbled { 503 } else { 200 }, "{fault:?}: {}", reply.body);
+        assert_eq!(
+            reply.status,
+            if fault == Fault::Garbled { 503 } else { 200 },
+            "{fault:?}: {}",
+            reply.body
+        );
         let account = stand.api.account(&ann).await;
         assert_eq!(account.auth_epoch, 2, "{fault:?}");
         lane.deliver_much_later().await;
-        assert_eq!(format!("{:?}", stand.api.account(&ann).await), format!("{account:?}"), "{fault:?}");
+        assert_eq!(
+            format!("{:?}", stand.api.account(&ann).await),
+            format!("{account:?}"),
+            "{fault:?}"
+        );
         if let Some(access) = reply.body["access"].as_str() {
             ann.using(access).profile().await.is(200);
         }

@@ -16,7 +16,9 @@ const NEW: &str = "another-one";
 /// Somebody with an address, whose first mail has come.
 async fn ann(api: &Api) -> (Person, String) {
     let address = format!("{}@example.com", unique("ann"));
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" })).await;
+    let ann = api
+        .somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" }))
+        .await;
     api.mails_to(&address, 1).await;
     (ann, address)
 }
@@ -60,7 +62,9 @@ async fn a_reset_that_proves_the_address_ends_what_a_squatter_made_before_it() {
 
     squatter.is_out().await;
     squatter.log_in().await.expect(401, "invalid_credentials");
-    api.post("/api/user/email/verify/", json!({ "token": verifies })).await.expect(400, "invalid_link");
+    api.post("/api/user/email/verify/", json!({ "token": verifies }))
+        .await
+        .expect(400, "invalid_link");
     let owner = Person { password: NEW.into(), ..squatter }.elsewhere("the owner's").await;
     let before = owner.balance().await;
     program.completes().await.expect(401, "invalid_token");
@@ -98,10 +102,13 @@ async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mai
     for address in ["nobody@example.com", &known] {
         let lane = stand.proxy.lane();
         let app = stand.app("password_reset", &lane);
-        let mut reply = ask(&app, "password_reset", "/api/password/reset", &[], json!({ "email": address })).await;
+        let mut reply =
+            ask(&app, "password_reset", "/api/password/reset", &[], json!({ "email": address }))
+                .await;
         assert_eq!(reply.status, 202);
         reply.headers.remove("x-request-id");
-        let calls: Vec<_> = lane.calls().into_iter().map(|call| (call.operation, call.attempts)).collect();
+        let calls: Vec<_> =
+            lane.calls().into_iter().map(|call| (call.operation, call.attempts)).collect();
         seen.push((reply.body, format!("{:?}", reply.headers), calls));
     }
     assert_eq!(seen[0], seen[1]);
@@ -123,7 +130,11 @@ async fn an_address_is_mailed_at_most_once_a_minute_and_nobody_is_told() {
     api.mails_to(&address, 3).await;
     reset(&api, "other@example.com").await.is(202);
     api.all_mails_went_out().await;
-    assert_eq!(api.server().mails.as_ref().unwrap().borrow().len(), 3, "one to verify, two to reset");
+    assert_eq!(
+        api.server().mails.as_ref().unwrap().borrow().len(),
+        3,
+        "one to verify, two to reset"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +162,10 @@ async fn a_deactivated_account_is_not_mailed() {
 async fn a_link_works_for_an_hour() {
     let api = Api::own(&[]).await;
     let (person, address) = ann(&api).await;
-    let [late, early] = [api.link(&person, Purpose::Reset, &address).await, api.link(&person, Purpose::Reset, &address).await];
+    let [late, early] = [
+        api.link(&person, Purpose::Reset, &address).await,
+        api.link(&person, Purpose::Reset, &address).await,
+    ];
     api.server().clock.advance(Duration::from_secs(3599));
     confirm(&api, &early, NEW).await.is(200);
     let another = api.link(&person, Purpose::Reset, &address).await;
@@ -169,10 +183,21 @@ async fn a_link_opens_nothing_once_the_password_the_address_or_the_account_is_an
         let (person, address) = ann(&api).await;
         let token = api.link(&person, Purpose::Reset, &address).await;
         match change {
-            "password" => {
-                drop(person.post("/api/user/password/", json!({ "current_password": "secret123", "new_password": "a-second-one" })).await.is(200))
-            }
-            "address" => drop(person.change(json!({ "email": format!("{}@example.org", unique("ann")) })).await.is(200)),
+            "password" => drop(
+                person
+                    .post(
+                        "/api/user/password/",
+                        json!({ "current_password": "secret123", "new_password": "a-second-one" }),
+                    )
+                    .await
+                    .is(200),
+            ),
+            "address" => drop(
+                person
+                    .change(json!({ "email": format!("{}@example.org", unique("ann")) }))
+                    .await
+                    .is(200),
+            ),
             "active" => api.set(&person, "active", AttributeValue::Bool(false)).await,
             _ => api.set(&person, "id", AttributeValue::S("another".into())).await,
         }
@@ -188,15 +213,30 @@ async fn a_link_that_verifies_resets_nothing_and_garbage_is_no_link() {
     let (person, address) = ann(&api).await;
     let verify = api.link(&person, Purpose::Verify, &address).await;
     let before = api.items(&person.id).await;
-    for token in [verify.as_str(), "x", &"x".repeat(5000), &format!("{verify}x"), &"A".repeat(43), "link:1", "../../x"] {
+    for token in [
+        verify.as_str(),
+        "x",
+        &"x".repeat(5000),
+        &format!("{verify}x"),
+        &"A".repeat(43),
+        "link:1",
+        "../../x",
+    ] {
         confirm(&api, token, NEW).await.expect(400, "invalid_link");
     }
-    for (body, fields) in [(json!({}), 2), (json!({ "token": verify, "password": "" }), 1), (json!({ "token": null, "password": NEW }), 1)] {
-        let refused = api.post("/api/password/reset/confirm/", body).await.expect(400, "invalid_fields");
+    for (body, fields) in [
+        (json!({}), 2),
+        (json!({ "token": verify, "password": "" }), 1),
+        (json!({ "token": null, "password": NEW }), 1),
+    ] {
+        let refused =
+            api.post("/api/password/reset/confirm/", body).await.expect(400, "invalid_fields");
         assert_eq!(refused["errors"].as_object().unwrap().len(), fields, "{refused}");
     }
     for email in [json!(null), json!(" "), json!("ann"), json!("ann@example.com\0")] {
-        api.post("/api/password/reset/", json!({ "email": email })).await.expect(400, "invalid_fields");
+        api.post("/api/password/reset/", json!({ "email": email }))
+            .await
+            .expect(400, "invalid_fields");
     }
     assert_eq!(api.items(&person.id).await, before);
 }
@@ -210,7 +250,9 @@ async fn a_password_that_may_not_be_leaves_the_link_as_it_was() {
         let refused = confirm(&api, &token, password).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["password"].is_array(), "{refused}");
     }
-    api.post("/api/password/reset/confirm/", json!({ "token": token, "new_password": NEW })).await.is(200);
+    api.post("/api/password/reset/confirm/", json!({ "token": token, "new_password": NEW }))
+        .await
+        .is(200);
     api.log_in(json!({ "username": person.name, "password": NEW })).await.is(200);
 }
 
@@ -221,37 +263,71 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
     let token = api.link(&person, Purpose::Reset, &address).await;
     let passwords: Vec<String> = (0..8).map(|n| format!("another-one-{n}")).collect();
     let answers = join_all(passwords.iter().map(|new| confirm(&api, &token, new))).await;
-    let winners: Vec<_> = passwords.iter().zip(&answers).filter(|(_, answer)| answer.status == 200).map(|(password, _)| password).collect();
+    let winners: Vec<_> = passwords
+        .iter()
+        .zip(&answers)
+        .filter(|(_, answer)| answer.status == 200)
+        .map(|(password, _)| password)
+        .collect();
     let [winner] = winners.as_slice() else { panic!("{winners:?}") };
     api.log_in(json!({ "username": person.name, "password": winner })).await.is(200);
-    assert_eq!(answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(), 7);
+    assert_eq!(
+        answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(),
+        7
+    );
 }
 
 #[tokio::test]
 async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
     let stand = Stand::start(None).await;
-    // An address that was proven before takes one transaction; the first proof takes two, since the first one is refused.
-    let faults = Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done());
+    // An address that was proven before takes one transaction; the first proof takes two, since the
+    // first one is refused.
+    let faults =
+        Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done());
     for (fault, nth) in faults.flat_map(|fault| [(fault, 1), (fault, 2)]) {
         let (person, address) = ann(&stand.api).await;
         person.makes_a_key("x").await.is(201);
         if nth == 1 {
-            confirm(&stand.api, &stand.api.link(&person, Purpose::Reset, &address).await, NEW).await.is(200);
+            confirm(&stand.api, &stand.api.link(&person, Purpose::Reset, &address).await, NEW)
+                .await
+                .is(200);
         }
         let token = stand.api.link(&person, Purpose::Reset, &address).await;
         let epoch = stand.api.account(&person).await.auth_epoch;
         let lane = stand.proxy.lane();
         let app = stand.app("password_reset_confirm", &lane);
-        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", nth), fault, strikes: Strikes::Once }));
+        lane.strike(Some(Plan {
+            at: At::Operation("TransactWriteItems", nth),
+            fault,
+            strikes: Strikes::Once,
+        }));
         let body: Value = json!({ "token": token, "password": format!("{NEW}-{fault:?}") });
-        let reply = ask(&app, "password_reset_confirm", "/api/password/reset/confirm", &[], body).await;
+        let reply =
+            ask(&app, "password_reset_confirm", "/api/password/reset/confirm", &[], body).await;
         assert!(lane.strikes().await, "{fault:?}");
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
-        assert_eq!(reply.status, if fault == Fault::Garbled { 503 } else { 200 }, "{fault:?}: {}", reply.body);
+        assert_eq!(
+            reply.status,
+            if fault == Fault::Garbled { 503 } else { 200 },
+            "{fault:?}: {}",
+            reply.body
+        );
         let account = stand.api.account(&person).await;
-        assert_eq!((account.auth_epoch, account.email_verified, account.api_keys), (epoch + 1, true, 0), "{fault:?}");
+        assert_eq!(
+            (account.auth_epoch, account.email_verified, account.api_keys),
+            (epoch + 1, true, 0),
+            "{fault:?}"
+        );
         lane.deliver_much_later().await;
-        assert_eq!(format!("{:?}", stand.api.account(&person).await), format!("{account:?}"), "{fault:?}");
-        stand.api.log_in(json!({ "username": person.name, "password": format!("{NEW}-{fault:?}") })).await.is(200);
+        assert_eq!(
+            format!("{:?}", stand.api.account(&person).await),
+            format!("{account:?}"),
+            "{fault:?}"
+        );
+        stand
+            .api
+            .log_in(json!({ "username": person.name, "password": format!("{NEW}-{fault:?}") }))
+            .await
+            .is(200);
     }
 }

@@ -1,4 +1,5 @@
-//! What a function asks of the store, held against what the template lets it: on AWS anything else would be refused.
+//! What a function asks of the store, held against what the template lets it: on AWS anything else
+//! would be refused.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -19,7 +20,11 @@ struct Statement {
 /// The statements of each function, by its binary.
 static POLICIES: LazyLock<HashMap<String, Vec<Statement>>> = LazyLock::new(|| {
     let template: Yaml = serde_norway::from_str(include_str!("../../../template.yaml")).unwrap();
-    let functions = template["Resources"].as_mapping().unwrap().values().filter(|resource| resource["Type"] == "AWS::Serverless::Function");
+    let functions = template["Resources"]
+        .as_mapping()
+        .unwrap()
+        .values()
+        .filter(|resource| resource["Type"] == "AWS::Serverless::Function");
     let policy = |function: &Yaml| {
         let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
         let statements = function["Properties"]["Policies"][0]["Statement"].as_sequence();
@@ -33,9 +38,18 @@ fn statement(yaml: &Yaml) -> Option<Statement> {
     if matches!(yaml, Yaml::Tagged(_)) {
         return None;
     }
-    let texts = |yaml: &Yaml| yaml.as_sequence().map(|all| all.iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>());
+    let texts = |yaml: &Yaml| {
+        yaml.as_sequence()
+            .map(|all| all.iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
     let resource = |yaml: &Yaml| match yaml {
-        Yaml::Tagged(tagged) => tagged.value.as_str().unwrap().replace("${", "").replace(".Arn}", "").replace(".Arn", ""),
+        Yaml::Tagged(tagged) => tagged
+            .value
+            .as_str()
+            .unwrap()
+            .replace("${", "")
+            .replace(".Arn}", "")
+            .replace(".Arn", ""),
         other => other.as_str().unwrap().to_owned(),
     };
     let resources = match yaml["Resource"].as_sequence() {
@@ -67,9 +81,15 @@ pub fn allow(function: &str, operation: &str, body: &Value) {
             };
             statement.actions.contains(&action)
                 && statement.resources.contains(&resource)
-                && statement.kinds.as_ref().is_none_or(|kinds| resource.contains("/index/") || kinds.iter().any(kind))
+                && statement
+                    .kinds
+                    .as_ref()
+                    .is_none_or(|kinds| resource.contains("/index/") || kinds.iter().any(kind))
         };
-        assert!(POLICIES[function].iter().any(allows), "the template does not let {function} do {action} on {resource}, {key:?}");
+        assert!(
+            POLICIES[function].iter().any(allows),
+            "the template does not let {function} do {action} on {resource}, {key:?}"
+        );
     }
 }
 
@@ -89,13 +109,31 @@ fn accesses<'a>(operation: &str, body: &'a Value) -> Vec<Access<'a>> {
     };
     match operation {
         "TransactWriteItems" => {
-            let writes = body["TransactItems"].as_array().unwrap().iter().flat_map(|item| item.as_object().unwrap());
-            let action = |write: &str| if write == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{write}Item") };
+            let writes = body["TransactItems"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|item| item.as_object().unwrap());
+            let action = |write: &str| {
+                if write == "ConditionCheck" {
+                    "ConditionCheckItem".to_owned()
+                } else {
+                    format!("{write}Item")
+                }
+            };
             writes.map(|(write, item)| one(&action(write), item)).collect()
         }
         "BatchGetItem" => {
             let tables = body["RequestItems"].as_object().unwrap().iter();
-            tables.flat_map(|(table, wanted)| wanted["Keys"].as_array().unwrap().iter().map(|key| access(operation, table, key))).collect()
+            tables
+                .flat_map(|(table, wanted)| {
+                    wanted["Keys"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|key| access(operation, table, key))
+                })
+                .collect()
         }
         _ => vec![one(operation, body)],
     }

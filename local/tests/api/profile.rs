@@ -8,7 +8,8 @@ use crate::client::{Api, GRANT, PRICE, unique};
 async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("Ann")));
-    let ann = api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
+    let ann =
+        api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
     ann.chat("hi").await.is(200);
 
     let mut profile = ann.profile().await.is(200);
@@ -19,7 +20,10 @@ async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
         "tokens": left, "tokens_left": left, "remaining_tokens": left,
     });
     assert_eq!(profile, expected);
-    assert!(joined.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{joined}");
+    assert!(
+        joined.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
+        "{joined}"
+    );
 }
 
 #[tokio::test]
@@ -34,6 +38,7 @@ async fn a_user_without_an_address_has_a_profile_that_says_so() {
 async fn everybody_sees_their_own_profile_whatever_they_ask_for() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
-    let asked = ann.get(&format!("/api/user/profile/?id={}&username={}", ben.id, ben.name)).await.is(200);
+    let asked =
+        ann.get(&format!("/api/user/profile/?id={}&username={}", ben.id, ben.name)).await.is(200);
     assert_eq!(asked["username"], json!(ann.name));
 }

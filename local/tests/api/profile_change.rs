@@ -19,7 +19,10 @@ async fn names_change_as_they_are_sent_and_empty_ones_go() {
         let profile = ann.profile().await.is(200);
         assert_eq!((&profile["first_name"], &profile["last_name"]), (&json!(first), &json!(last)));
     };
-    let changed = ann.patch("/api/user/profile/", json!({ "first_name": " Ann-Zoë ", "last_name": "O'Neill" })).await.is(200);
+    let changed = ann
+        .patch("/api/user/profile/", json!({ "first_name": " Ann-Zoë ", "last_name": "O'Neill" }))
+        .await
+        .is(200);
     assert_eq!(changed, ann.profile().await.is(200));
     names("Ann-Zoë", "O'Neill").await;
     ann.patch("/api/user/profile", json!({ "first_name": "安娜" })).await.is(200);
@@ -72,40 +75,68 @@ async fn nobody_changes_their_tokens_role_name_or_id() {
 async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_told() {
     let api = Api::start().await;
     let [old, new] = ["old", "new"].map(|name| format!("{}@example.com", unique(name)));
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": old, "password": PASSWORD })).await;
+    let ann = api
+        .somebody(json!({ "username": unique("ann"), "email": old, "password": PASSWORD }))
+        .await;
     let first = api.token_to(&old).await;
     api.post("/api/user/email/verify/", json!({ "token": first })).await.is(200);
     let ann = ann.elsewhere("a test").await;
 
     let profile = ann.change(json!({ "email": new, "first_name": "Ann" })).await.is(200);
-    assert_eq!((&profile["email"], &profile["email_verified"], &profile["first_name"]), (&json!(new), &json!(false), &json!("Ann")));
+    assert_eq!(
+        (&profile["email"], &profile["email_verified"], &profile["first_name"]),
+        (&json!(new), &json!(false), &json!("Ann"))
+    );
     api.log_in(json!({ "username": new, "password": PASSWORD })).await.is(200);
-    api.log_in(json!({ "username": old, "password": PASSWORD })).await.expect(401, "invalid_credentials");
+    api.log_in(json!({ "username": old, "password": PASSWORD }))
+        .await
+        .expect(401, "invalid_credentials");
     let notice = &api.mails_to(&old, 2).await[1];
-    assert!(notice.subject == "Your e-mail address changes" && !notice.text.contains(&new) && !notice.text.contains(&ann.name), "{}", notice.text);
+    assert!(
+        notice.subject == "Your e-mail address changes"
+            && !notice.text.contains(&new)
+            && !notice.text.contains(&ann.name),
+        "{}",
+        notice.text
+    );
     let token = api.token_to(&new).await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
     assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
 
-    let ben = api.somebody(json!({ "username": unique("ben"), "email": old, "password": PASSWORD })).await;
-    assert_eq!(api.log_in(json!({ "email": old, "password": PASSWORD })).await.is(200)["user"]["id"], json!(ben.id));
+    let ben = api
+        .somebody(json!({ "username": unique("ben"), "email": old, "password": PASSWORD }))
+        .await;
+    assert_eq!(
+        api.log_in(json!({ "email": old, "password": PASSWORD })).await.is(200)["user"]["id"],
+        json!(ben.id)
+    );
 }
 
 #[tokio::test]
 async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
     let api = Api::own(&[]).await;
-    let ann = api.somebody(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD })).await;
+    let ann = api
+        .somebody(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD }))
+        .await;
     let token = api.token_to("ann@example.com").await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
     let ann = ann.elsewhere("a test").await;
-    let profile = ann.patch("/api/user/profile/", json!({ "email": "Ann@Example.com" })).await.is(200);
-    assert_eq!((&profile["email"], &profile["email_verified"]), (&json!("Ann@Example.com"), &json!(true)));
+    let profile =
+        ann.patch("/api/user/profile/", json!({ "email": "Ann@Example.com" })).await.is(200);
+    assert_eq!(
+        (&profile["email"], &profile["email_verified"]),
+        (&json!("Ann@Example.com"), &json!(true))
+    );
     api.log_in(json!({ "username": "ann@example.com", "password": PASSWORD })).await.is(200);
-    assert!(!format!("{:?}", api.items("").await["TokensTable"]).contains(&format!("mailed:{}", ann.id)));
+    assert!(
+        !format!("{:?}", api.items("").await["TokensTable"])
+            .contains(&format!("mailed:{}", ann.id))
+    );
 }
 
 #[tokio::test]
-async fn an_address_that_another_account_has_proven_is_refused_and_one_that_is_only_its_name_waits_for_a_proof() {
+async fn an_address_that_another_account_has_proven_is_refused_and_one_that_is_only_its_name_waits_for_a_proof()
+ {
     let api = Api::start().await;
     let [proven, name] = ["ben", "cleo"].map(|name| format!("{}@example.com", unique(name)));
     api.somebody(json!({ "username": unique("ben"), "email": proven, "password": PASSWORD })).await;
@@ -129,10 +160,18 @@ async fn an_address_changes_at_most_once_a_minute() {
     let ann = api.person("ann").await;
     ann.change(json!({ "email": "one@example.com" })).await.is(200);
     let refused = ann.change(json!({ "email": "two@example.com", "first_name": "Ann" })).await;
-    assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| (1..=60).contains(&seconds)));
+    assert!(
+        refused
+            .header("retry-after")
+            .parse::<u32>()
+            .is_ok_and(|seconds| (1..=60).contains(&seconds))
+    );
     refused.expect(429, "too_many_mails");
     let profile = ann.profile().await.is(200);
-    assert_eq!((&profile["email"], &profile["first_name"]), (&json!("one@example.com"), &json!("")));
+    assert_eq!(
+        (&profile["email"], &profile["first_name"]),
+        (&json!("one@example.com"), &json!(""))
+    );
     api.server().clock.advance(Duration::from_secs(60));
     ann.change(json!({ "email": "two@example.com" })).await.is(200);
 }
@@ -145,17 +184,30 @@ async fn of_many_accounts_that_take_one_free_address_at_once_one_has_it_and_the_
     for _ in 0..5 {
         people.push(api.person("ann").await);
     }
-    let answers = join_all(people.iter().map(|person| person.change(json!({ "email": address })))).await;
+    let answers =
+        join_all(people.iter().map(|person| person.change(json!({ "email": address })))).await;
     let profiles: Vec<_> = answers.into_iter().map(|answer| answer.is(200)).collect();
-    assert_eq!(profiles.iter().filter(|profile| profile["email"] == json!(address)).count(), 1, "{profiles:?}");
-    assert_eq!(profiles.iter().filter(|profile| profile["pending_email"] == json!(address)).count(), 4, "{profiles:?}");
+    assert_eq!(
+        profiles.iter().filter(|profile| profile["email"] == json!(address)).count(),
+        1,
+        "{profiles:?}"
+    );
+    assert_eq!(
+        profiles.iter().filter(|profile| profile["pending_email"] == json!(address)).count(),
+        4,
+        "{profiles:?}"
+    );
 }
 
 #[tokio::test]
 async fn names_and_an_address_at_once_do_not_undo_each_other() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let changes = [json!({ "first_name": "Ann" }), json!({ "last_name": "Smith" }), json!({ "email": format!("{}@example.com", unique("ann")) })];
+    let changes = [
+        json!({ "first_name": "Ann" }),
+        json!({ "last_name": "Smith" }),
+        json!({ "email": format!("{}@example.com", unique("ann")) }),
+    ];
     for answer in join_all(changes.into_iter().map(|change| ann.change(change))).await {
         answer.is(200);
     }
@@ -167,12 +219,20 @@ async fn names_and_an_address_at_once_do_not_undo_each_other() {
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
     let stand = Stand::start(None).await;
-    for (n, fault) in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done()).enumerate() {
+    for (n, fault) in Fault::ALL
+        .into_iter()
+        .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
+        .enumerate()
+    {
         let ann = stand.api.somebody(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
         stand.api.mails_to(&format!("old-{n}@example.com"), 1).await;
         let lane = stand.proxy.lane();
         let app = stand.app("profile_change", &lane);
-        lane.strike(Some(Plan { at: At::Operation("TransactWriteItems", 1), fault, strikes: Strikes::Once }));
+        lane.strike(Some(Plan {
+            at: At::Operation("TransactWriteItems", 1),
+            fault,
+            strikes: Strikes::Once,
+        }));
         let caller = shared::auth::AccessToken::verify(&app, &ann.access).await.unwrap();
         let change = shared::user::ProfileChange {
             first_name: Some(shared::user::GivenName::parse("Ann").unwrap()),
@@ -180,7 +240,8 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
             ..Default::default()
         };
         let account = stand.api.account(&ann).await;
-        let changed = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
+        let changed =
+            app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
@@ -189,6 +250,10 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         let users = stand.api.items("").await["UsersTable"].clone();
         lane.deliver_much_later().await;
         assert_eq!(stand.api.items("").await["UsersTable"], users, "{fault:?}");
-        assert_eq!(ann.profile().await.is(200)["email"], json!(format!("new-{n}@example.com")), "{fault:?}");
+        assert_eq!(
+            ann.profile().await.is(200)["email"],
+            json!(format!("new-{n}@example.com")),
+            "{fault:?}"
+        );
     }
 }

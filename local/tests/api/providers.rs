@@ -1,4 +1,5 @@
-//! The providers over their real wire: a server that speaks OpenAI's chat completions, and Bedrock by its real SDK.
+//! The providers over their real wire: a server that speaks OpenAI's chat completions, and Bedrock
+//! by its real SDK.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -46,7 +47,11 @@ impl Provider {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let provider = Self { url, asked: Arc::default(), does: Arc::new(Mutex::new(Does::Says(500, Value::Null))) };
+        let provider = Self {
+            url,
+            asked: Arc::default(),
+            does: Arc::new(Mutex::new(Does::Says(500, Value::Null))),
+        };
         let router = Router::new().fallback(answer).with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         provider
@@ -86,24 +91,41 @@ impl Provider {
 
 async fn answer(State(provider): State<Provider>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    let authorization = request.headers().get("authorization").map_or("", |value| value.to_str().unwrap()).to_owned();
+    let authorization = request
+        .headers()
+        .get("authorization")
+        .map_or("", |value| value.to_str().unwrap())
+        .to_owned();
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
-    provider.asked.lock().unwrap().push((path, authorization, serde_json::from_slice(&body).unwrap()));
+    provider.asked.lock().unwrap().push((
+        path,
+        authorization,
+        serde_json::from_slice(&body).unwrap(),
+    ));
     let does = provider.does.lock().unwrap().clone();
     let pieces = |pieces: Vec<Bytes>| stream::iter(pieces).map(Ok::<_, Infallible>);
     match does {
         Does::Says(status, body) => {
-            let reply = Response::builder().status(StatusCode::from_u16(status).unwrap()).header("location", "http://127.0.0.1:1/elsewhere");
-            reply.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+            let reply = Response::builder()
+                .status(StatusCode::from_u16(status).unwrap())
+                .header("location", "http://127.0.0.1:1/elsewhere");
+            reply
+                .header("content-type", "application/json")
+                .body(Body::from(body.to_string()))
+                .unwrap()
         }
         Does::Streams(all) => Response::new(Body::from_stream(pieces(all))),
         Does::Waits(all, go_on) => {
             let (first, rest) = (all[0].clone(), all[1..].to_vec());
-            let rest = stream::once(async move { go_on.notified().await }).flat_map(move |()| stream::iter(rest.clone()));
-            Response::new(Body::from_stream(stream::once(async move { first }).chain(rest).map(Ok::<_, Infallible>)))
+            let rest = stream::once(async move { go_on.notified().await })
+                .flat_map(move |()| stream::iter(rest.clone()));
+            Response::new(Body::from_stream(
+                stream::once(async move { first }).chain(rest).map(Ok::<_, Infallible>),
+            ))
         }
         Does::Cuts(all) => {
-            // What was said before is on its way by then: a server that fails at once sends nothing of it.
+            // What was said before is on its way by then: a server that fails at once sends nothing
+            // of it.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("cut"))
@@ -131,7 +153,12 @@ async fn a_server_is_asked_with_its_key_its_model_and_the_whole_conversation() {
     provider.says("Hello, Ann.");
     let first = ann.chat("I am Ann.").await.is(200);
     assert_eq!((&first["response"], &first["model"]), (&json!("Hello, Ann."), &json!("tiny-1")));
-    ann.post("/api/chat/", json!({ "message": "Who am I?", "conversation_id": first["conversation_id"] })).await.is(200);
+    ann.post(
+        "/api/chat/",
+        json!({ "message": "Who am I?", "conversation_id": first["conversation_id"] }),
+    )
+    .await
+    .is(200);
     let (path, authorization, asked) = provider.last_asked();
     assert_eq!((path.as_str(), authorization), ("/v1/chat/completions", format!("Bearer {KEY}")));
     let expected = json!({
@@ -184,13 +211,21 @@ async fn what_a_server_adds_or_counts_in_its_own_way_loses_no_answer() {
     let provider = Provider::start().await;
     let api = provider.api("").await;
     let ann = api.person("ann").await;
-    for usage in [json!({}), json!({ "prompt_tokens": 1 }), json!({ "prompt_tokens": 1.5, "completion_tokens": -1 }), json!("many"), Value::Null] {
+    for usage in [
+        json!({}),
+        json!({ "prompt_tokens": 1 }),
+        json!({ "prompt_tokens": 1.5, "completion_tokens": -1 }),
+        json!("many"),
+        Value::Null,
+    ] {
         let choice = json!({ "message": { "content": "Hello." }, "delta": null, "finish_reason": "stop", "x": 1 });
-        provider.does(Does::Says(200, json!({ "choices": [choice], "usage": usage, "citations": [] })));
+        provider
+            .does(Does::Says(200, json!({ "choices": [choice], "usage": usage, "citations": [] })));
         assert_eq!(ann.chat("hi").await.is(200)["response"], "Hello.");
     }
     let both = json!({ "choices": [{ "delta": { "content": "lo." }, "message": { "content": "Hello." }, "finish_reason": "stop" }] });
-    provider.does(Does::Streams(vec![chunk("Hel", None), Bytes::from(format!("data: {both}\n\n"))]));
+    provider
+        .does(Does::Streams(vec![chunk("Hel", None), Bytes::from(format!("data: {both}\n\n"))]));
     let said = ann.post("/api/chat/stream/", json!({ "message": "hi" })).await;
     assert_eq!(text_of(&events(said.body.as_str().unwrap())), "Hello.");
 }
@@ -205,7 +240,11 @@ async fn where_a_server_fails_or_is_not_there_the_next_provider_answers() {
     provider.says("Hello.");
     assert_eq!(ann.chat("hi").await.is(200)["model"], "tiny-1");
 
-    let settings = [("AI_PROVIDER", "openai,echo"), ("OPENAI_BASE_URL", "http://127.0.0.1:1"), ("OPENAI_MODEL", "tiny")];
+    let settings = [
+        ("AI_PROVIDER", "openai,echo"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:1"),
+        ("OPENAI_MODEL", "tiny"),
+    ];
     let nobody = Api::own(&settings).await;
     assert_eq!(nobody.person("ben").await.chat("hi").await.is(200)["model"], "echo");
 }
@@ -216,14 +255,22 @@ async fn the_first_piece_of_a_server_reaches_the_client_before_the_server_says_a
     let api = provider.api("").await;
     let ann = api.person("ann").await;
     let go_on = Arc::new(Notify::new());
-    provider.does(Does::Waits(vec![chunk("Hel", None), chunk("lo.", None), chunk("", Some("stop")), done()], go_on.clone()));
-    let request = reqwest::Client::new().post(format!("{}/api/chat/stream/", api.url)).bearer_auth(&ann.access);
+    provider.does(Does::Waits(
+        vec![chunk("Hel", None), chunk("lo.", None), chunk("", Some("stop")), done()],
+        go_on.clone(),
+    ));
+    let request = reqwest::Client::new()
+        .post(format!("{}/api/chat/stream/", api.url))
+        .bearer_auth(&ann.access);
     let mut reply = request.json(&json!({ "message": "hi" })).send().await.unwrap();
     let first = reply.chunk().await.unwrap().unwrap();
     assert_eq!(text_of(&events(std::str::from_utf8(&first).unwrap())), "Hel");
     go_on.notify_one();
     let rest = events(&reply.text().await.unwrap());
-    assert_eq!((text_of(&rest).as_str(), &rest.last().unwrap().1["response"]), ("lo.", &json!("Hello.")));
+    assert_eq!(
+        (text_of(&rest).as_str(), &rest.last().unwrap().1["response"]),
+        ("lo.", &json!("Hello."))
+    );
     assert_eq!(provider.last_asked().2["stream_options"], json!({ "include_usage": true }));
 }
 
@@ -232,22 +279,36 @@ async fn a_stream_may_be_split_anywhere_and_one_that_ends_too_soon_has_failed() 
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
-    let all = [Bytes::from(": a comment\n\n"), chunk("Grüße", None), chunk(" 😀", Some("stop")), done()].concat();
+    let all =
+        [Bytes::from(": a comment\n\n"), chunk("Grüße", None), chunk(" 😀", Some("stop")), done()]
+            .concat();
     let bytes = all.iter().map(|byte| Bytes::copy_from_slice(&[*byte])).collect();
     provider.does(Does::Streams(bytes));
     let said = ann.post("/api/chat/stream/", json!({ "message": "hi" })).await;
     assert_eq!(text_of(&events(said.body.as_str().unwrap())), "Grüße 😀");
 
     let error = Bytes::from("data: {\"error\": {\"message\": \"no more\"}}\n\n");
-    for does in [Does::Streams(vec![chunk("Half", None)]), Does::Cuts(vec![chunk("Half", None)]), Does::Streams(vec![chunk("Half", None), error])] {
+    for does in [
+        Does::Streams(vec![chunk("Half", None)]),
+        Does::Cuts(vec![chunk("Half", None)]),
+        Does::Streams(vec![chunk("Half", None), error]),
+    ] {
         provider.does(does);
         let said = ann.post("/api/chat/stream/", json!({ "message": "hi" })).await;
         let said = events(said.body.as_str().unwrap());
-        assert_eq!((text_of(&said).as_str(), &said.last().unwrap().1["code"]), ("Half", &json!("ai_failed")), "{said:?}");
+        assert_eq!(
+            (text_of(&said).as_str(), &said.last().unwrap().1["code"]),
+            ("Half", &json!("ai_failed")),
+            "{said:?}"
+        );
     }
     provider.does(Does::Streams(vec![Bytes::from("data: \n\n")]));
     let said = ann.post("/api/chat/stream/", json!({ "message": "hi" })).await;
-    assert_eq!(text_of(&events(said.body.as_str().unwrap())), "You said: hi", "nobody had heard a word yet");
+    assert_eq!(
+        text_of(&events(said.body.as_str().unwrap())),
+        "You said: hi",
+        "nobody had heard a word yet"
+    );
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
@@ -266,17 +327,25 @@ async fn bedrock(provider: &Provider, others: &str) -> Api {
 
 /// A message of the event stream ([format](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html)).
 fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
-    let header = |name: &'static str, value: &str| Header::new(name, HeaderValue::String(value.to_owned().into()));
+    let header = |name: &'static str, value: &str| {
+        Header::new(name, HeaderValue::String(value.to_owned().into()))
+    };
     let message = Message::new(payload.to_string()).add_header(header(":message-type", kind));
     let named = if kind == "event" { ":event-type" } else { ":exception-type" };
-    let message = message.add_header(header(named, name)).add_header(header(":content-type", "application/json"));
+    let message = message
+        .add_header(header(named, name))
+        .add_header(header(":content-type", "application/json"));
     let mut bytes = Vec::new();
     write_message_to(&message, &mut bytes).unwrap();
     bytes.into()
 }
 
 fn delta(text: &str) -> Bytes {
-    frame("event", "contentBlockDelta", &json!({ "contentBlockIndex": 0, "delta": { "text": text } }))
+    frame(
+        "event",
+        "contentBlockDelta",
+        &json!({ "contentBlockIndex": 0, "delta": { "text": text } }),
+    )
 }
 
 fn stop(reason: &str) -> Bytes {
@@ -294,8 +363,16 @@ async fn bedrock_is_asked_by_converse_and_its_failures_are_told_apart() {
     };
     provider.does(Does::Says(200, says("Hello, Ann.", "end_turn")));
     let first = ann.chat("I am Ann.").await.is(200);
-    assert_eq!((&first["response"], &first["model"]), (&json!("Hello, Ann."), &json!("tiny.model-v1:0")));
-    ann.post("/api/chat/", json!({ "message": "Who am I?", "conversation_id": first["conversation_id"] })).await.is(200);
+    assert_eq!(
+        (&first["response"], &first["model"]),
+        (&json!("Hello, Ann."), &json!("tiny.model-v1:0"))
+    );
+    ann.post(
+        "/api/chat/",
+        json!({ "message": "Who am I?", "conversation_id": first["conversation_id"] }),
+    )
+    .await
+    .is(200);
     let (path, _, asked) = provider.last_asked();
     assert!(path.starts_with("/model/tiny.model-v1") && path.ends_with("/converse"), "{path}");
     let text = |text: &str| json!([{ "text": text }]);
@@ -305,8 +382,13 @@ async fn bedrock_is_asked_by_converse_and_its_failures_are_told_apart() {
         { "role": "assistant", "content": text("Hello, Ann.") },
         { "role": "user", "content": text("Who am I?") },
     ]);
-    assert_eq!((&asked["messages"], &asked["inferenceConfig"]["maxTokens"]), (&messages, &json!(77)));
-    let exception = |status: u16, kind: &str| Does::Says(status, json!({ "__type": kind, "message": "a secret of the model" }));
+    assert_eq!(
+        (&asked["messages"], &asked["inferenceConfig"]["maxTokens"]),
+        (&messages, &json!(77))
+    );
+    let exception = |status: u16, kind: &str| {
+        Does::Says(status, json!({ "__type": kind, "message": "a secret of the model" }))
+    };
     for (does, status, code) in [
         (exception(429, "ThrottlingException"), 503, "ai_overloaded"),
         (exception(408, "ModelTimeoutException"), 504, "ai_timed_out"),
@@ -327,35 +409,54 @@ async fn bedrock_streams_by_converse_stream_and_what_ends_too_soon_has_failed() 
     let ann = api.person("ann").await;
     let start = frame("event", "messageStart", &json!({ "role": "assistant" }));
     provider.does(Does::Streams(vec![start.clone(), delta("Hel"), delta("lo."), stop("end_turn")]));
-    let said = events(ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.body.as_str().unwrap());
+    let said = events(
+        ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.body.as_str().unwrap(),
+    );
     assert_eq!((text_of(&said).as_str(), said.len()), ("Hello.", 3));
     assert!(provider.last_asked().0.ends_with("/converse-stream"), "{:?}", provider.last_asked().0);
 
-    let exception = frame("exception", "modelStreamErrorException", &json!({ "message": "no more" }));
+    let exception =
+        frame("exception", "modelStreamErrorException", &json!({ "message": "no more" }));
     for does in [
         Does::Streams(vec![start.clone(), delta("Half")]),
         Does::Streams(vec![start.clone(), delta("Half"), exception]),
         Does::Cuts(vec![start.clone(), delta("Half")]),
     ] {
         provider.does(does);
-        let said = events(ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.body.as_str().unwrap());
-        assert_eq!((text_of(&said).as_str(), &said.last().unwrap().1["code"]), ("Half", &json!("ai_failed")), "{said:?}");
+        let said = events(
+            ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.body.as_str().unwrap(),
+        );
+        assert_eq!(
+            (text_of(&said).as_str(), &said.last().unwrap().1["code"]),
+            ("Half", &json!("ai_failed")),
+            "{said:?}"
+        );
     }
     provider.does(Does::Streams(vec![start, stop("content_filtered")]));
-    let said = events(ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.body.as_str().unwrap());
+    let said = events(
+        ann.post("/api/chat/stream/", json!({ "message": "hi" })).await.body.as_str().unwrap(),
+    );
     assert_eq!(text_of(&said), "You said: hi");
-    tokio::time::timeout(Duration::from_secs(5), async { while !api.account(&ann).await.reservations.is_empty() {} }).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while !api.account(&ann).await.reservations.is_empty() {}
+    })
+    .await
+    .unwrap();
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
 #[tokio::test]
-async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfinished_one_is_none() {
+async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfinished_one_is_none()
+{
     let provider = Provider::start().await;
     let api = provider.api(",echo").await;
     let ann = api.person("ann").await;
     let usage = json!({ "prompt_tokens": 3, "completion_tokens": 0 });
     let says = |content: Value, finish: Value| {
-        Does::Says(200, json!({ "model": "tiny-1", "usage": usage, "choices": [{ "message": { "content": content }, "finish_reason": finish }] }))
+        Does::Says(
+            200,
+            json!({ "model": "tiny-1", "usage": usage, "choices": [{ "message": { "content": content }, "finish_reason": finish }] }),
+        )
     };
     let ask = |message: &str, streamed: bool| {
         let options = if streamed { json!({ "include_usage": true }) } else { Value::Null };
@@ -365,27 +466,59 @@ async fn a_finished_answer_without_a_word_is_openais_clients_answer_and_an_unfin
         provider.does(says(content, json!(finish)));
         let whole = ann.post("/v1/chat/completions", ask("hi", false)).await.is(200);
         let choice = &whole["choices"][0];
-        assert_eq!((&choice["message"]["content"], &choice["finish_reason"], &whole["model"]), (&json!(""), &json!(finish), &json!("tiny-1")));
+        assert_eq!(
+            (&choice["message"]["content"], &choice["finish_reason"], &whole["model"]),
+            (&json!(""), &json!(finish), &json!("tiny-1"))
+        );
 
-        let counted = Bytes::from(format!("data: {}\n\n", json!({ "model": "tiny-1", "choices": [], "usage": usage })));
-        provider.does(Does::Streams(vec![chunk("", None), chunk("", Some(finish)), counted, done()]));
+        let counted = Bytes::from(format!(
+            "data: {}\n\n",
+            json!({ "model": "tiny-1", "choices": [], "usage": usage })
+        ));
+        provider.does(Does::Streams(vec![
+            chunk("", None),
+            chunk("", Some(finish)),
+            counted,
+            done(),
+        ]));
         let reply = ann.post("/v1/chat/completions", ask("hi", true)).await.is(200);
-        let events: Vec<&str> = reply.as_str().unwrap().split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap()).collect();
-        let chunks: Vec<Value> = events[..3].iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+        let events: Vec<&str> = reply
+            .as_str()
+            .unwrap()
+            .split_terminator("\n\n")
+            .map(|event| event.strip_prefix("data: ").unwrap())
+            .collect();
+        let chunks: Vec<Value> =
+            events[..3].iter().map(|event| serde_json::from_str(event).unwrap()).collect();
         assert_eq!((events.len(), events[3]), (4, "[DONE]"));
         assert_eq!(chunks[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": "" }));
-        assert_eq!((&chunks[1]["choices"][0]["finish_reason"], &chunks[2]["usage"]["prompt_tokens"]), (&json!(finish), &json!(3)));
+        assert_eq!(
+            (&chunks[1]["choices"][0]["finish_reason"], &chunks[2]["usage"]["prompt_tokens"]),
+            (&json!(finish), &json!(3))
+        );
     }
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
 
-    for does in [says(Value::Null, Value::Null), Does::Says(200, json!({ "choices": [] })), Does::Streams(vec![done()]), Does::Streams(vec![])] {
+    for does in [
+        says(Value::Null, Value::Null),
+        Does::Says(200, json!({ "choices": [] })),
+        Does::Streams(vec![done()]),
+        Does::Streams(vec![]),
+    ] {
         let streams = matches!(does, Does::Streams(_));
         provider.does(does);
         let said = ann.post("/v1/chat/completions", ask("hi", streams)).await.is(200);
-        assert!(said.to_string().contains("\"echo\"") || said.to_string().contains("\\\"echo\\\""), "{said}");
+        assert!(
+            said.to_string().contains("\"echo\"") || said.to_string().contains("\\\"echo\\\""),
+            "{said}"
+        );
     }
     provider.does(says(json!(""), json!("stop")));
-    assert_eq!(ann.chat("hi").await.is(200)["model"], "echo", "a person is not shown an empty answer");
+    assert_eq!(
+        ann.chat("hi").await.is(200)["model"],
+        "echo",
+        "a person is not shown an empty answer"
+    );
 }
 
 #[tokio::test]
@@ -393,14 +526,23 @@ async fn bedrock_may_finish_without_a_word_for_openais_clients() {
     let provider = Provider::start().await;
     let api = bedrock(&provider, ",echo").await;
     let ann = api.person("ann").await;
-    let message =
-        json!({ "output": { "message": { "role": "assistant", "content": [] } }, "stopReason": "max_tokens", "metrics": { "latencyMs": 1 } });
+    let message = json!({ "output": { "message": { "role": "assistant", "content": [] } }, "stopReason": "max_tokens", "metrics": { "latencyMs": 1 } });
     provider.does(Does::Says(200, message));
     let ask = |streamed: bool| json!({ "messages": [{ "role": "user", "content": "hi" }], "stream": streamed });
     let whole = ann.post("/v1/chat/completions", ask(false)).await.is(200);
-    assert_eq!((&whole["choices"][0]["message"]["content"], &whole["choices"][0]["finish_reason"]), (&json!(""), &json!("length")));
-    provider.does(Does::Streams(vec![frame("event", "messageStart", &json!({ "role": "assistant" })), stop("stop_sequence")]));
+    assert_eq!(
+        (&whole["choices"][0]["message"]["content"], &whole["choices"][0]["finish_reason"]),
+        (&json!(""), &json!("length"))
+    );
+    provider.does(Does::Streams(vec![
+        frame("event", "messageStart", &json!({ "role": "assistant" })),
+        stop("stop_sequence"),
+    ]));
     let streamed = ann.post("/v1/chat/completions", ask(true)).await.is(200);
-    assert!(!streamed.as_str().unwrap().contains("echo") && streamed.as_str().unwrap().ends_with("data: [DONE]\n\n"), "{streamed}");
+    assert!(
+        !streamed.as_str().unwrap().contains("echo")
+            && streamed.as_str().unwrap().ends_with("data: [DONE]\n\n"),
+        "{streamed}"
+    );
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }

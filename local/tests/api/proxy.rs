@@ -1,5 +1,6 @@
-//! A wire that breaks as asked, between the SDK and any DynamoDB: it knows each call's operation and its attempts, strikes the one that
-//! the plan names, before the store sees it or after, and keeps copies that come late.
+//! A wire that breaks as asked, between the SDK and any DynamoDB: it knows each call's operation
+//! and its attempts, strikes the one that the plan names, before the store sees it or after, and
+//! keeps copies that come late.
 
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -90,7 +91,10 @@ impl Fault {
     pub fn suits(self, operation: &str) -> bool {
         match self {
             // A batch names what was in the way of another call among what it didn't do.
-            Self::Conflict => !matches!(operation, "GetItem" | "Query" | "Scan" | "BatchGetItem" | "BatchWriteItem"),
+            Self::Conflict => !matches!(
+                operation,
+                "GetItem" | "Query" | "Scan" | "BatchGetItem" | "BatchWriteItem"
+            ),
             Self::InProgress | Self::Mismatch => operation == "TransactWriteItems",
             Self::Unprocessed => operation.starts_with("Batch"),
             _ => true,
@@ -102,7 +106,8 @@ impl Fault {
         !matches!(self, Self::Mismatch | Self::Expired)
     }
 
-    /// Whether the SDK or the store sends the call again: not what was turned away for good, or answered with something that can't be read.
+    /// Whether the SDK or the store sends the call again: not what was turned away for good, or
+    /// answered with something that can't be read.
     pub fn is_sent_again(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)
     }
@@ -150,7 +155,8 @@ impl Storm {
         let mut hasher = DefaultHasher::new();
         (self.seed, index, attempt).hash(&mut hasher);
         let random = hasher.finish();
-        let faults: Vec<_> = Fault::ALL.into_iter().filter(|fault| fault.suits(operation)).collect();
+        let faults: Vec<_> =
+            Fault::ALL.into_iter().filter(|fault| fault.suits(operation)).collect();
         let picked = usize::try_from(random / 100).unwrap() % faults.len();
         (random % 100 < self.percent).then(|| faults[picked])
     }
@@ -206,20 +212,30 @@ impl Proxy {
         Self::over(upstream, None).await
     }
 
-    /// Stands before AWS's DynamoDB Local at `upstream`, as an account of its own there: that emulator keeps a store per access key.
+    /// Stands before AWS's DynamoDB Local at `upstream`, as an account of its own there: that
+    /// emulator keeps a store per access key.
     pub async fn account(upstream: &str) -> Self {
         let key = uuid::Uuid::new_v4().simple();
-        let authorization = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0");
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"
+        );
         Self::over(upstream, Some(authorization.try_into().unwrap())).await
     }
 
     async fn over(upstream: &str, authorization: Option<HeaderValue>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Endpoint::parse(upstream).unwrap();
-        // Who asks signs with the same key: on the way the call is signed again, for it has another host and path there.
-        let key = upstream.key.as_ref().map(|(id, secret)| format!("{id}:{secret}@")).unwrap_or_default();
+        // Who asks signs with the same key: on the way the call is signed again, for it has another
+        // host and path there.
+        let key =
+            upstream.key.as_ref().map(|(id, secret)| format!("{id}:{secret}@")).unwrap_or_default();
         let url = format!("http://{key}{}", listener.local_addr().unwrap());
-        let wire = Arc::new(Wire { upstream, authorization, http: reqwest::Client::new(), lanes: Mutex::default() });
+        let wire = Arc::new(Wire {
+            upstream,
+            authorization,
+            http: reqwest::Client::new(),
+            lanes: Mutex::default(),
+        });
         let router = Router::new().fallback(pass).with_state(wire.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, wire, server }
@@ -288,13 +304,14 @@ impl Lane {
         *self.traffic.struck.borrow()
     }
 
-    /// The reads that may have shown an earlier state where they didn't have to: an index is always read so.
+    /// The reads that may have shown an earlier state where they didn't have to: an index is always
+    /// read so.
     pub fn weak_reads(&self) -> Vec<String> {
         self.traffic.state.lock().unwrap().weak_reads.clone()
     }
 
-    /// Whether the plan's fault has struck, or does before long: the call that it strikes may have been sent again meanwhile, since nobody
-    /// waited for its reply any more.
+    /// Whether the plan's fault has struck, or does before long: the call that it strikes may have
+    /// been sent again meanwhile, since nobody waited for its reply any more.
     pub async fn strikes(&self) -> bool {
         tokio::time::timeout(BEFORE_LONG, self.struck()).await.is_ok()
     }
@@ -310,8 +327,9 @@ impl Lane {
         self.send(&kept).await;
     }
 
-    /// Delivers the kept copies, the last first, and then as they were sent. The store takes none for the transaction that it already
-    /// did, as after the ten minutes for which it knows a request token.
+    /// Delivers the kept copies, the last first, and then as they were sent. The store takes none
+    /// for the transaction that it already did, as after the ten minutes for which it knows a
+    /// request token.
     pub async fn deliver_much_later(&self) {
         let mut kept = self.traffic.state.lock().unwrap().kept.clone();
         for (_, body) in &mut kept {
@@ -337,7 +355,12 @@ impl Traffic {
         let known = seen.calls.iter().position(|call| call.invocation == invocation);
         let index = known.unwrap_or_else(|| {
             let nth = seen.calls.iter().filter(|call| call.operation == operation).count() + 1;
-            seen.calls.push(Call { operation: operation.to_owned(), attempts: 0, invocation: invocation.to_owned(), nth });
+            seen.calls.push(Call {
+                operation: operation.to_owned(),
+                attempts: 0,
+                invocation: invocation.to_owned(),
+                nth,
+            });
             seen.calls.len() - 1
         });
         seen.calls[index].attempts += 1;
@@ -347,7 +370,9 @@ impl Traffic {
         let plan = seen.plan?;
         let at = match plan.at {
             At::Call(number) => number - 1,
-            At::Operation(operation, nth) => seen.calls.iter().position(|call| call.operation == operation && call.nth == nth)?,
+            At::Operation(operation, nth) => {
+                seen.calls.iter().position(|call| call.operation == operation && call.nth == nth)?
+            }
         };
         let meant = match plan.strikes {
             Strikes::Once => index == at && seen.calls[index].attempts == 1,
@@ -373,7 +398,12 @@ impl Wire {
             headers.insert("authorization", authorization.clone());
         }
         if let Some((id, secret)) = &self.upstream.key {
-            signed(&mut headers, &body, &self.upstream.url, Credentials::new(id, secret, None, None, "test"));
+            signed(
+                &mut headers,
+                &body,
+                &self.upstream.url,
+                Credentials::new(id, secret, None, None, "test"),
+            );
         }
         let request = self.http.post(&self.upstream.url).headers(headers).body(body);
         let answered = tokio::spawn(async move {
@@ -391,19 +421,26 @@ impl Wire {
 /// Signs a call to DynamoDB at `url`, in the place of the signature that it has.
 pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Credentials) {
     let (identity, settings) = (credentials.into(), SigningSettings::default());
-    let params = v4::SigningParams::builder().identity(&identity).region("us-east-1").name("dynamodb").time(SystemTime::now()).settings(settings);
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("dynamodb")
+        .time(SystemTime::now())
+        .settings(settings);
     for name in ["authorization", "x-amz-date"] {
         headers.remove(name);
     }
     let said = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-    let request = SignableRequest::new("POST", format!("{url}/"), said, SignableBody::Bytes(body)).unwrap();
+    let request =
+        SignableRequest::new("POST", format!("{url}/"), said, SignableBody::Bytes(body)).unwrap();
     let (instructions, _) = sign(request, &params.build().unwrap().into()).unwrap().into_parts();
     for (name, value) in instructions.headers() {
         headers.insert(HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
     }
 }
 
-/// Goes on where the client goes away, which on a busy machine gives up sometimes: what a plan says is done all the same.
+/// Goes on where the client goes away, which on a busy machine gives up sometimes: what a plan says
+/// is done all the same.
 async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     match tokio::spawn(carry(wire, request)).await {
         Ok(response) => response,
@@ -415,19 +452,24 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let lane: usize = parts.uri.path().trim_matches('/').parse().unwrap();
     let traffic = wire.lanes.lock().unwrap()[lane].clone();
-    let mut body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_else(|_| drop_connection());
+    let mut body =
+        axum::body::to_bytes(body, usize::MAX).await.unwrap_or_else(|_| drop_connection());
     if traffic.state.lock().unwrap().forgets_tokens {
         body = under_another_token(&body);
     }
     for name in ["host", "content-length", "connection"] {
         parts.headers.remove(name);
     }
-    let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let header = |name: &str| {
+        parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
     let operation = header("x-amz-target").rsplit('.').next().unwrap().to_owned();
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();
         // A batch says for each table how it is read.
-        let reads: Vec<&Value> = sent["RequestItems"].as_object().map_or(vec![&sent], |tables| tables.values().collect());
+        let reads: Vec<&Value> = sent["RequestItems"]
+            .as_object()
+            .map_or(vec![&sent], |tables| tables.values().collect());
         if reads.iter().any(|read| read["ConsistentRead"] != true && read["IndexName"].is_null()) {
             traffic.state.lock().unwrap().weak_reads.push(format!("{operation} {sent}"));
         }
@@ -437,13 +479,23 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
     // Before the store sees it.
     let refused = match fault {
         Some(Fault::Fail500Before) => Some(internal_error()),
-        Some(Fault::Throttle) => Some(failure(400, "com.amazon.coral.availability#ThrottlingException", json!({}))),
-        Some(Fault::Exceeded) => Some(failure(400, &dynamodb("ProvisionedThroughputExceededException"), json!({}))),
+        Some(Fault::Throttle) => {
+            Some(failure(400, "com.amazon.coral.availability#ThrottlingException", json!({})))
+        }
+        Some(Fault::Exceeded) => {
+            Some(failure(400, &dynamodb("ProvisionedThroughputExceededException"), json!({})))
+        }
         Some(Fault::Conflict) => Some(conflict(&operation, &body)),
-        Some(Fault::InProgress) => Some(failure(400, &dynamodb("TransactionInProgressException"), json!({}))),
+        Some(Fault::InProgress) => {
+            Some(failure(400, &dynamodb("TransactionInProgressException"), json!({})))
+        }
         Some(Fault::Unprocessed) => Some(unprocessed(&body)),
-        Some(Fault::Mismatch) => Some(failure(400, &dynamodb("IdempotentParameterMismatchException"), json!({}))),
-        Some(Fault::Expired) => Some(failure(400, "com.amazon.coral.service#ExpiredTokenException", json!({}))),
+        Some(Fault::Mismatch) => {
+            Some(failure(400, &dynamodb("IdempotentParameterMismatchException"), json!({})))
+        }
+        Some(Fault::Expired) => {
+            Some(failure(400, "com.amazon.coral.service#ExpiredTokenException", json!({})))
+        }
         _ => None,
     };
     if let Some(refused) = refused {
@@ -456,7 +508,11 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
                 traffic.keep(&parts.headers, &body);
             }
             traffic.has_struck();
-            return if fault == Some(Fault::StallBefore) { pending().await } else { drop_connection() };
+            return if fault == Some(Fault::StallBefore) {
+                pending().await
+            } else {
+                drop_connection()
+            };
         }
         Some(Fault::Again) => traffic.keep(&parts.headers, &body),
         _ => {}
@@ -515,9 +571,15 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
         return failure(400, &dynamodb("TransactionConflictException"), json!({}));
     }
     let sent: Value = serde_json::from_slice(body).unwrap();
-    let mut reasons = vec![json!({ "Code": "None" }); sent["TransactItems"].as_array().unwrap().len()];
-    reasons[0] = json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
-    failure(400, &dynamodb("TransactionCanceledException"), json!({ "CancellationReasons": reasons }))
+    let mut reasons =
+        vec![json!({ "Code": "None" }); sent["TransactItems"].as_array().unwrap().len()];
+    reasons[0] =
+        json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
+    failure(
+        400,
+        &dynamodb("TransactionCanceledException"),
+        json!({ "CancellationReasons": reasons }),
+    )
 }
 
 /// A batch of which nothing was done.
@@ -525,7 +587,10 @@ fn unprocessed(body: &Bytes) -> Response {
     let sent: Value = serde_json::from_slice(body).unwrap();
     let requests = &sent["RequestItems"];
     // Of a read, and of a write.
-    Response::new(Body::from(json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests }).to_string()))
+    Response::new(Body::from(
+        json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests })
+            .to_string(),
+    ))
 }
 
 /// A failure in DynamoDB's form.

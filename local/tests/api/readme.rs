@@ -24,14 +24,24 @@ async fn the_walk_in_the_readme_is_what_happens() {
                 }
             }
             ("text", Some(answer)) => {
-                let deltas = |text: &str| text.split("\n\n").filter(|event| event.starts_with("event: delta")).map(str::to_owned).collect::<Vec<_>>();
+                let deltas = |text: &str| {
+                    text.split("\n\n")
+                        .filter(|event| event.starts_with("event: delta"))
+                        .map(str::to_owned)
+                        .collect::<Vec<_>>()
+                };
                 let events = answer.as_str().unwrap();
                 assert_eq!(deltas(block), deltas(events));
-                assert!(!deltas(block).is_empty() && events.contains("event: done\ndata: {\"conversation_id\":"), "{events}");
+                assert!(
+                    !deltas(block).is_empty()
+                        && events.contains("event: done\ndata: {\"conversation_id\":"),
+                    "{events}"
+                );
                 replies += 1;
             }
             ("json", Some(answer)) => {
-                let shown: Value = serde_json::from_str(block).unwrap_or_else(|error| panic!("{error} in {block}"));
+                let shown: Value = serde_json::from_str(block)
+                    .unwrap_or_else(|error| panic!("{error} in {block}"));
                 assert_alike("", &shown, &answer);
                 replies += 1;
             }
@@ -44,7 +54,11 @@ async fn the_walk_in_the_readme_is_what_happens() {
 #[test]
 fn the_walk_visits_every_route() {
     for route in functions::ROUTES.iter().filter(|route| route.method != "ANY") {
-        assert!(README.contains(&format!("{}/", route.path)) || README.contains(route.path), "{} is not in the README", route.path);
+        assert!(
+            README.contains(&format!("{}/", route.path)) || README.contains(route.path),
+            "{} is not in the README",
+            route.path
+        );
     }
 }
 
@@ -53,10 +67,16 @@ fn the_configuration_table_lists_every_variable_of_the_template_and_its_default(
     let rows: Vec<&str> = README.lines().filter(|line| line.starts_with("| `")).collect();
     for function in local::template::Template::load().unwrap().functions {
         for (name, value) in &function.environment {
-            let row = rows.iter().find(|row| row.contains(&format!("`{name}`"))).unwrap_or_else(|| panic!("{name} is not in the table"));
+            let row = rows
+                .iter()
+                .find(|row| row.contains(&format!("`{name}`")))
+                .unwrap_or_else(|| panic!("{name} is not in the table"));
             let made = value.is_empty() || name == "SIGNING_SECRET" || name.ends_with("_TABLE");
             let mut defaults = row.split('|').nth(2).unwrap().trim().split(", streamed ");
-            assert!(made || defaults.any(|default| default == value), "{name} is {value} in the template: {row}");
+            assert!(
+                made || defaults.any(|default| default == value),
+                "{name} is {value} in the template: {row}"
+            );
         }
     }
 }
@@ -69,7 +89,9 @@ fn every_file_that_a_document_links_to_stands() {
         let text = std::fs::read_to_string(&document).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let target = link.split('#').next().unwrap();
-            let stands = target.is_empty() || target.contains("://") || document.parent().unwrap().join(target).exists();
+            let stands = target.is_empty()
+                || target.contains("://")
+                || document.parent().unwrap().join(target).exists();
             assert!(stands, "{} links to {link}", document.display());
         }
     }
@@ -80,15 +102,20 @@ fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap_or((block, "")))
 }
 
-/// Runs a `curl` line, or one that keeps a field of the reply in a variable, of a list that of its last item:
-/// `NAME=$(curl .. | sed 's/.*"field":..')`.
+/// Runs a `curl` line, or one that keeps a field of the reply in a variable, of a list that of its
+/// last item: `NAME=$(curl .. | sed 's/.*"field":..')`.
 async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> Option<Value> {
-    let Some((name, rest)) = line.split_once("=$(") else { return Some(curl(api, line, variables).await.body) };
+    let Some((name, rest)) = line.split_once("=$(") else {
+        return Some(curl(api, line, variables).await.body);
+    };
     let (command, sed) = rest.split_once(" | sed ").unwrap_or_else(|| panic!("{line}"));
     let field = sed.split('"').nth(1).unwrap_or_else(|| panic!("{line}"));
     let body = curl(api, command, variables).await.body;
     let body = body.as_array().and_then(|list| list.last()).unwrap_or(&body);
-    variables.insert(name.to_owned(), body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned());
+    variables.insert(
+        name.to_owned(),
+        body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned(),
+    );
     None
 }
 
@@ -99,7 +126,8 @@ async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> 
         if !command.contains(name) {
             continue;
         }
-        command = command.replace(name, &token_in(&api.mails_to("ann@example.com", mail + 1).await[mail]));
+        command = command
+            .replace(name, &token_in(&api.mails_to("ann@example.com", mail + 1).await[mail]));
     }
     for (name, value) in variables {
         command = command.replace(&format!("${name}"), value);
@@ -111,14 +139,25 @@ async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> 
     while let Some(word) = words.next() {
         match word.as_str() {
             "-s" => {}
-            "-H" => headers.push(words.next().unwrap().split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap()),
+            "-H" => headers.push(
+                words
+                    .next()
+                    .unwrap()
+                    .split_once(": ")
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .unwrap(),
+            ),
             "-X" => method = words.next(),
             "-d" => body = words.next().unwrap().into_bytes(),
             url => path = url.strip_prefix(HOST).unwrap_or_else(|| panic!("{url}")).to_owned(),
         }
     }
-    let method = method.unwrap_or_else(|| if body.is_empty() { "GET".into() } else { "POST".into() }).parse().unwrap();
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let method = method
+        .unwrap_or_else(|| if body.is_empty() { "GET".into() } else { "POST".into() })
+        .parse()
+        .unwrap();
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     api.raw(method, &path, &headers, body).await
 }
 
@@ -127,7 +166,9 @@ fn assert_alike(at: &str, shown: &Value, real: &Value) {
     match (shown, real) {
         (Value::Object(shown), Value::Object(real)) => {
             assert_eq!(shown.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>(), "{at}");
-            shown.iter().for_each(|(name, value)| assert_alike(&format!("{at}.{name}"), value, &real[name]));
+            shown.iter().for_each(|(name, value)| {
+                assert_alike(&format!("{at}.{name}"), value, &real[name])
+            });
         }
         (Value::Array(shown), Value::Array(real)) => {
             assert_eq!(shown.len(), real.len(), "{at}");
@@ -135,9 +176,14 @@ fn assert_alike(at: &str, shown: &Value, real: &Value) {
         }
         (Value::String(shown), Value::String(real)) => {
             let kind = |text| kind(at, text);
-            assert!(shown == real || kind(shown).is_some() && kind(shown) == kind(real), "{at}: {shown} {real}")
+            assert!(
+                shown == real || kind(shown).is_some() && kind(shown) == kind(real),
+                "{at}: {shown} {real}"
+            )
         }
-        (Value::Number(_), Value::Number(seconds)) if at == ".created" => assert!(seconds.as_u64() > Some(1_700_000_000), "{seconds}"),
+        (Value::Number(_), Value::Number(seconds)) if at == ".created" => {
+            assert!(seconds.as_u64() > Some(1_700_000_000), "{seconds}")
+        }
         _ => assert_eq!(shown, real, "{at}"),
     }
 }

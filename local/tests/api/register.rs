@@ -14,28 +14,53 @@ const PASSWORD: &str = "secret123";
 async fn a_new_user_has_an_account_a_grant_and_a_session() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@example.com", unique("ann")));
-    let answer = api.register(json!({ "username": name, "email": email, "password": PASSWORD })).await;
+    let answer =
+        api.register(json!({ "username": name, "email": email, "password": PASSWORD })).await;
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
     assert_eq!(answer.header("cache-control"), "no-store");
     let registered = answer.is(201);
 
     let user = &registered["user"];
-    assert_eq!([&user["username"], &user["email"], &user["role"]], [&json!(name), &json!(email), &json!("user")]);
+    assert_eq!(
+        [&user["username"], &user["email"], &user["role"]],
+        [&json!(name), &json!(email), &json!("user")]
+    );
     for field in ["id", "username", "email", "date_joined"] {
         assert_eq!(registered[field], user[field], "the user's data stands beside `user` too");
     }
     for field in ["tokens", "tokens_left", "remaining_tokens"] {
         assert_eq!(registered[field], GRANT, "{field}");
     }
-    let known = ["message", "user", "id", "username", "email", "role", "is_staff", "date_joined", "token", "access", "refresh"];
-    let known: Vec<_> = known.into_iter().chain(["email_verified", "pending_email", "first_name", "last_name"]).collect();
+    let known = [
+        "message",
+        "user",
+        "id",
+        "username",
+        "email",
+        "role",
+        "is_staff",
+        "date_joined",
+        "token",
+        "access",
+        "refresh",
+    ];
+    let known: Vec<_> = known
+        .into_iter()
+        .chain(["email_verified", "pending_email", "first_name", "last_name"])
+        .collect();
     let balance = ["tokens", "tokens_left", "remaining_tokens"];
-    let unknown: Vec<_> = registered.as_object().unwrap().keys().filter(|field| !known.iter().chain(&balance).any(|known| known == field)).collect();
+    let unknown: Vec<_> = registered
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|field| !known.iter().chain(&balance).any(|known| known == field))
+        .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 
     api.mails_to(&email, 1).await;
     let items = api.items(registered["id"].as_str().unwrap()).await;
-    let tokens = items["TokensTable"].iter().filter(|item| item["user_id"] == registered["id"]).count();
+    let tokens =
+        items["TokensTable"].iter().filter(|item| item["user_id"] == registered["id"]).count();
     assert_eq!(items["UsersTable"].len(), 2, "the account and the claim of its address");
     assert_eq!(tokens, 2, "the session and the mailed link");
     let [grant] = items["LedgerTable"].as_slice() else { panic!("{items:?}") };
@@ -69,7 +94,8 @@ async fn every_field_that_may_not_be_so_is_named_and_nothing_is_kept() {
     let long = |letters: usize| json!("x".repeat(letters));
     let named = |username: Value| json!({ "username": username, "password": PASSWORD });
     let with_password = |password: Value| json!({ "username": name, "password": password });
-    let with_email = |email: Value| json!({ "username": name, "password": PASSWORD, "email": email });
+    let with_email =
+        |email: Value| json!({ "username": name, "password": PASSWORD, "email": email });
     for (registration, fields) in [
         (json!({}), vec!["username", "password"]),
         (json!({ "username": name }), vec!["password"]),
@@ -92,10 +118,19 @@ async fn every_field_that_may_not_be_so_is_named_and_nothing_is_kept() {
         (with_password(json!(name.to_uppercase())), vec!["password"]),
         (with_password(json!("12345678")), vec!["password"]),
         (with_password(json!("PassWord123")), vec!["password"]),
-        (json!({ "username": name, "password": "Ann.Smith", "email": "ann.smith@example.com" }), vec!["password"]),
+        (
+            json!({ "username": name, "password": "Ann.Smith", "email": "ann.smith@example.com" }),
+            vec!["password"],
+        ),
         (json!({ "username": name, "password1": "short" }), vec!["password1"]),
-        (json!({ "username": name, "password": PASSWORD, "password2": "secret124" }), vec!["password2"]),
-        (json!({ "username": name, "password1": PASSWORD, "password2": "secret124" }), vec!["password2"]),
+        (
+            json!({ "username": name, "password": PASSWORD, "password2": "secret124" }),
+            vec!["password2"],
+        ),
+        (
+            json!({ "username": name, "password1": PASSWORD, "password2": "secret124" }),
+            vec!["password2"],
+        ),
         (json!({ "username": name, "password2": PASSWORD }), vec!["password", "password2"]),
         (with_email(json!("nobody")), vec!["email"]),
         (with_email(json!("nobody@localhost")), vec!["email"]),
@@ -104,17 +139,29 @@ async fn every_field_that_may_not_be_so_is_named_and_nothing_is_kept() {
         (with_email(json!("a@evil.example=b")), vec!["email"]),
         (with_email(json!("ann@example.com\r\nBcc: eve@example.com")), vec!["email"]),
         (with_email(long(260)), vec!["email"]),
-        (json!({ "username": name, "password": "ann@example.com", "email": "Ann@Example.com" }), vec!["password"]),
-        (json!({ "username": "a b", "password": "x", "password2": "y", "email": "z" }), vec!["email", "password", "password2", "username"]),
+        (
+            json!({ "username": name, "password": "ann@example.com", "email": "Ann@Example.com" }),
+            vec!["password"],
+        ),
+        (
+            json!({ "username": "a b", "password": "x", "password2": "y", "email": "z" }),
+            vec!["email", "password", "password2", "username"],
+        ),
     ] {
         let refused = api.register(registration.clone()).await.expect(400, "invalid_fields");
-        let mut named: Vec<&str> = refused["errors"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut named: Vec<&str> =
+            refused["errors"].as_object().unwrap().keys().map(String::as_str).collect();
         let mut fields = fields;
         named.sort_unstable();
         fields.sort_unstable();
         assert_eq!(named, fields, "{registration}");
         for sentences in refused["errors"].as_object().unwrap().values() {
-            assert!(sentences[0].as_str().is_some_and(|sentence| sentence.ends_with(|end| ".-_".contains(end))), "{refused}");
+            assert!(
+                sentences[0]
+                    .as_str()
+                    .is_some_and(|sentence| sentence.ends_with(|end| ".-_".contains(end))),
+                "{refused}"
+            );
         }
     }
     assert_eq!(api.items(&name).await, before);
@@ -154,7 +201,9 @@ async fn password1_stands_for_password_and_password2_must_repeat_it() {
         let mut registration = fields;
         registration["username"] = json!(unique("ann"));
         api.register(registration.clone()).await.is(201);
-        api.log_in(json!({ "username": registration["username"], "password": PASSWORD })).await.is(200);
+        api.log_in(json!({ "username": registration["username"], "password": PASSWORD }))
+            .await
+            .is(200);
     }
 }
 
@@ -170,8 +219,14 @@ async fn nobody_grants_themselves_tokens_a_role_or_an_id() {
     let ann = ann.await;
     let account = api.account(&ann).await;
     assert_ne!(account.id, ben.id);
-    assert_eq!([account.tokens.get(), account.granted.get(), account.spent.get()], [GRANT, GRANT, 0]);
-    assert_eq!((account.role, account.active, account.auth_epoch), (shared::user::Role::User, true, 1));
+    assert_eq!(
+        [account.tokens.get(), account.granted.get(), account.spent.get()],
+        [GRANT, GRANT, 0]
+    );
+    assert_eq!(
+        (account.role, account.active, account.auth_epoch),
+        (shared::user::Role::User, true, 1)
+    );
     assert_eq!(ann.profile().await.is(200)["role"], "user");
     assert_eq!(ben.balance().await, GRANT);
 }
@@ -184,7 +239,9 @@ async fn a_name_is_taken_in_every_case_and_unicode_form() {
     let before = api.items(&ann.id).await;
     let full_width = name.replacen('j', "ｊ", 1);
     for same in [name.clone(), name.to_uppercase(), full_width.to_uppercase(), full_width] {
-        api.register(json!({ "username": same, "password": "another-one" })).await.expect(409, "username_taken");
+        api.register(json!({ "username": same, "password": "another-one" }))
+            .await
+            .expect(409, "username_taken");
     }
     assert_eq!(api.items(&ann.id).await, before);
     ann.log_in().await.is(200);
@@ -196,8 +253,13 @@ async fn it_does_not_matter_how_a_keyboard_composed_a_name() {
     let name = unique("josé");
     let ann = api.somebody(json!({ "username": name, "password": PASSWORD })).await;
     let decomposed = name.replace('é', "e\u{301}");
-    assert_eq!(api.log_in(json!({ "username": decomposed, "password": PASSWORD })).await.is(200)["user"]["id"], json!(ann.id));
-    api.register(json!({ "username": decomposed, "password": "another-one" })).await.expect(409, "username_taken");
+    assert_eq!(
+        api.log_in(json!({ "username": decomposed, "password": PASSWORD })).await.is(200)["user"]["id"],
+        json!(ann.id)
+    );
+    api.register(json!({ "username": decomposed, "password": "another-one" }))
+        .await
+        .expect(409, "username_taken");
 }
 
 #[tokio::test]
@@ -210,8 +272,11 @@ async fn a_letter_is_a_letter_though_its_lower_case_is_two_characters() {
 #[tokio::test]
 async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
     let api = Api::start().await;
-    let (as_email, as_name) = (format!("{}@example.com", unique("ann")), format!("{}@example.com", unique("ben")));
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD })).await;
+    let (as_email, as_name) =
+        (format!("{}@example.com", unique("ann")), format!("{}@example.com", unique("ben")));
+    let ann = api
+        .somebody(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD }))
+        .await;
     let ben = api.somebody(json!({ "username": as_name, "password": PASSWORD })).await;
     api.mails_to(&as_email, 1).await;
     api.mails_to(&as_name, 1).await;
@@ -245,25 +310,44 @@ async fn a_name_with_an_at_sign_is_the_accounts_own_unproven_address() {
             "blanks" => json!(" "),
             _ => json!(address.to_lowercase()),
         };
-        let registered = api.register(json!({ "username": address, "email": email, "password": PASSWORD })).await.is(201);
-        assert_eq!((&registered["username"], &registered["email_verified"]), (&json!(address), &json!(false)));
+        let registered = api
+            .register(json!({ "username": address, "email": email, "password": PASSWORD }))
+            .await
+            .is(201);
+        assert_eq!(
+            (&registered["username"], &registered["email_verified"]),
+            (&json!(address), &json!(false))
+        );
         let email = registered["email"].as_str().unwrap();
         assert_eq!(email.to_lowercase(), address.to_lowercase());
         let token = api.token_to(email).await;
         api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
-        api.log_in(json!({ "username": address.to_lowercase(), "password": PASSWORD })).await.is(200);
+        api.log_in(json!({ "username": address.to_lowercase(), "password": PASSWORD }))
+            .await
+            .is(200);
     }
 
     let named = |name: &str, email: Option<&str>| json!({ "username": name, "email": email, "password": PASSWORD });
     let other = format!("{}@example.com", unique("ann"));
     let long = format!("{}@example.com", "x".repeat(100));
-    for registration in
-        [named("@ann", None), named("ann@", None), named("ann@home", None), named("a@b@example.com", None), named(&long, Some(&other))]
-    {
+    for registration in [
+        named("@ann", None),
+        named("ann@", None),
+        named("ann@home", None),
+        named("a@b@example.com", None),
+        named(&long, Some(&other)),
+    ] {
         let refused = api.register(registration.clone()).await.expect(400, "invalid_fields");
-        assert!(refused["errors"]["username"][0].as_str().is_some_and(|sentence| sentence.contains("e-mail address")), "{registration}: {refused}");
+        assert!(
+            refused["errors"]["username"][0]
+                .as_str()
+                .is_some_and(|sentence| sentence.contains("e-mail address")),
+            "{registration}: {refused}"
+        );
     }
-    api.log_in(json!({ "username": other, "password": PASSWORD })).await.expect(401, "invalid_credentials");
+    api.log_in(json!({ "username": other, "password": PASSWORD }))
+        .await
+        .expect(401, "invalid_credentials");
 }
 
 #[tokio::test]
@@ -275,7 +359,8 @@ async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
         (answer.status == 200).then(|| answer.body["user"]["id"].as_str().unwrap().to_owned())
     };
     for from_before in [false, true] {
-        let [address, name] = ["owner", "squatter"].map(unique).map(|name| format!("{name}@example.com"));
+        let [address, name] =
+            ["owner", "squatter"].map(unique).map(|name| format!("{name}@example.com"));
         // Names with an `@` had no claim in earlier versions.
         let squatter = match from_before {
             true => stand.somebody_with(address.clone(), strong_hash(), None).await,
@@ -287,15 +372,27 @@ async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
             api.mails_to(&address, 1).await;
         }
         let owner = match from_before {
-            true => api.somebody(json!({ "username": unique("owner"), "email": address, "password": PASSWORD })).await,
+            true => {
+                api.somebody(
+                    json!({ "username": unique("owner"), "email": address, "password": PASSWORD }),
+                )
+                .await
+            }
             false => {
                 let owner = api.person("owner").await;
                 let profile = owner.change(json!({ "email": address })).await.is(200);
-                assert_eq!((&profile["email"], &profile["pending_email"]), (&json!(null), &json!(address)));
+                assert_eq!(
+                    (&profile["email"], &profile["pending_email"]),
+                    (&json!(null), &json!(address))
+                );
                 owner
             }
         };
-        assert_eq!(logs_in(&address).await.as_ref(), Some(&squatter.id), "until the address is proven");
+        assert_eq!(
+            logs_in(&address).await.as_ref(),
+            Some(&squatter.id),
+            "until the address is proven"
+        );
         let mails = api.mails_to(&address, if from_before { 1 } else { 2 }).await;
         let token = token_in(mails.last().unwrap());
         api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
@@ -306,7 +403,11 @@ async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
         if !from_before {
             squatter.change(json!({ "email": address })).await.expect(409, "email_taken");
             squatter.change(json!({ "email": name })).await.is(200);
-            assert_eq!(logs_in(&name).await.as_ref(), Some(&squatter.id), "the squatter goes on with an address of its own");
+            assert_eq!(
+                logs_in(&name).await.as_ref(),
+                Some(&squatter.id),
+                "the squatter goes on with an address of its own"
+            );
         }
     }
 }
@@ -316,8 +417,19 @@ async fn names_that_no_new_account_may_have_still_log_in() {
     let stand = Stand::start(None).await;
     for name in [format!("@{}", unique("ann")), unique("r\u{43e}\u{43e}t")] {
         let ann = stand.somebody_with(name.clone(), strong_hash(), None).await;
-        assert_eq!(stand.api.log_in(json!({ "username": name.to_uppercase(), "password": PASSWORD })).await.is(200)["user"]["id"], json!(ann.id));
-        stand.api.register(json!({ "username": name, "password": PASSWORD })).await.expect(400, "invalid_fields");
+        assert_eq!(
+            stand
+                .api
+                .log_in(json!({ "username": name.to_uppercase(), "password": PASSWORD }))
+                .await
+                .is(200)["user"]["id"],
+            json!(ann.id)
+        );
+        stand
+            .api
+            .register(json!({ "username": name, "password": PASSWORD }))
+            .await
+            .expect(400, "invalid_fields");
     }
 }
 
@@ -325,7 +437,11 @@ async fn names_that_no_new_account_may_have_still_log_in() {
 async fn of_twenty_registrations_of_one_name_at_once_one_wins() {
     let api = Api::start().await;
     let name = unique("ann");
-    let answers = join_all((0..20).map(|n| api.register(json!({ "username": name, "password": format!("password-{n}") })))).await;
+    let answers =
+        join_all((0..20).map(|n| {
+            api.register(json!({ "username": name, "password": format!("password-{n}") }))
+        }))
+        .await;
     let mut winners = Vec::new();
     for (n, answer) in answers.into_iter().enumerate() {
         match answer.status.as_u16() {
@@ -340,12 +456,14 @@ async fn of_twenty_registrations_of_one_name_at_once_one_wins() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_sent_again_is_a_guess_like_a_log_in_and_its_key_is_forgotten_after_a_day() {
+async fn a_registration_that_is_sent_again_is_a_guess_like_a_log_in_and_its_key_is_forgotten_after_a_day()
+ {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
     let name = unique("ann");
     let under_key = async |password: &str| {
         let body = json!({ "username": name, "password": password });
-        api.send(reqwest::Method::POST, "/api/register/", &[("idempotency-key", "k1")], Some(body)).await
+        api.send(reqwest::Method::POST, "/api/register/", &[("idempotency-key", "k1")], Some(body))
+            .await
     };
     let first = under_key("secret123").await.is(201);
     for _ in 0..4 {
@@ -353,7 +471,9 @@ async fn a_registration_that_is_sent_again_is_a_guess_like_a_log_in_and_its_key_
     }
     for password in ["secret124", "secret123"] {
         under_key(password).await.expect(429, "too_many_attempts");
-        api.log_in(json!({ "username": name, "password": password })).await.expect(429, "too_many_attempts");
+        api.log_in(json!({ "username": name, "password": password }))
+            .await
+            .expect(429, "too_many_attempts");
     }
     api.server().clock.advance(std::time::Duration::from_secs(12 * 3600));
     assert_eq!(under_key("secret123").await.is(201)["id"], first["id"], "a guess after a pause");

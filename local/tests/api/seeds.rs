@@ -1,7 +1,9 @@
-//! Random schedules: clients that chat, refresh and look, functions that die, a store that fails, and time that jumps, all in an order
-//! that a seed decides. After every write the books are looked at, and after every reply whether it told the truth.
+//! Random schedules: clients that chat, refresh and look, functions that die, a store that fails,
+//! and time that jumps, all in an order that a seed decides. After every write the books are looked
+//! at, and after every reply whether it told the truth.
 //!
-//! `SEED=17` runs one seed and prints its schedule, `SEEDS=0..1000000` runs as many. With `--nocapture` a run says how long it took.
+//! `SEED=17` runs one seed and prints its schedule, `SEEDS=0..1000000` runs as many. With
+//! `--nocapture` a run says how long it took.
 
 mod model;
 mod tables;
@@ -38,10 +40,12 @@ use model::{Account, Limits, Person, Writer};
 use tables::Tables;
 use wire::{Broken, Connection, HttpReply, Packet, Sabotage};
 
-/// How many schedules a run makes; over a wire to another emulator, a fifth of them. CI goes on where this ends, to 10,000.
+/// How many schedules a run makes; over a wire to another emulator, a fifth of them. CI goes on
+/// where this ends, to 10,000.
 const SCHEDULES: u64 = 2500;
 
-/// How long a request may be on its way, in seconds: what the protocol's leases and closed ids are made for.
+/// How long a request may be on its way, in seconds: what the protocol's leases and closed ids are
+/// made for.
 const ON_ITS_WAY: u64 = 30;
 
 /// A chat's lease: the time of a call without a limit, and 30 seconds.
@@ -90,7 +94,10 @@ impl Lane {
             "DYNAMODB_ENDPOINT" => Some("http://store".into()),
             "SIGNING_SECRET" => Some("0123456789abcdefghijklmnopqrstuvwxyz".into()),
             "AI_PROVIDER" => Some("scripted".into()),
-            name => template.functions.iter().find_map(|function| function.environment.get(name).cloned()),
+            name => template
+                .functions
+                .iter()
+                .find_map(|function| function.environment.get(name).cloned()),
         })
         .unwrap();
         // An AI that hangs is told from one that fails by nothing but the time.
@@ -100,8 +107,19 @@ impl Lane {
         let store = Store::over(connection.client(), &config);
         let signer = Signer::new(&config, &shared::aws::emulated(), clock.clone()).await.unwrap();
         let ai = Some(Ai::connect(&config).await.unwrap());
-        let failing_over = Some(Ai::connect(&Config { ai_providers: vec![AiProvider::Scripted, AiProvider::Echo], ..config.clone() }).await.unwrap());
-        Self { connection, failing_over, app: App { ai, ..App::over(config, clock, store, Some(signer)) } }
+        let failing_over = Some(
+            Ai::connect(&Config {
+                ai_providers: vec![AiProvider::Scripted, AiProvider::Echo],
+                ..config.clone()
+            })
+            .await
+            .unwrap(),
+        );
+        Self {
+            connection,
+            failing_over,
+            app: App { ai, ..App::over(config, clock, store, Some(signer)) },
+        }
     }
 
     fn tables(&self) -> Arc<Tables> {
@@ -114,7 +132,8 @@ impl Lane {
 enum Way {
     Whole,
     Streamed,
-    /// By a client that names no key, but counts how often it sends the same: for the first time, or once more.
+    /// By a client that names no key, but counts how often it sends the same: for the first time,
+    /// or once more.
     First,
     Again,
 }
@@ -156,7 +175,8 @@ struct Task {
     what: What,
     client: usize,
     started: u64,
-    /// Whether the session's end was known when it started, or a successor of its refresh token taken.
+    /// Whether the session's end was known when it started, or a successor of its refresh token
+    /// taken.
     after_the_end: bool,
     faults: u32,
     /// The id of its chat, once it has tried to take the tokens.
@@ -221,7 +241,8 @@ struct Schedule<'l> {
     tasks: Vec<Task>,
     /// What keys stand for, by person and key.
     keys: HashMap<(usize, String), Remembered>,
-    /// The conversations that each person was told of, and whether somebody has begun to delete them.
+    /// The conversations that each person was told of, and whether somebody has begun to delete
+    /// them.
     conversations: Vec<Vec<(String, bool)>>,
     /// How many chats each person has paid for clients that count.
     calls_paid: Vec<usize>,
@@ -269,7 +290,9 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
-        Err(panic) => Err(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into())),
+        Err(panic) => {
+            Err(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into()))
+        }
     };
     // Whoever is cut off leaves its requests behind.
     for task in &mut schedule.tasks {
@@ -306,7 +329,8 @@ impl<'l> Schedule<'l> {
         let (mut people, mut clients) = (Vec::new(), Vec::new());
         let mut accounts = Vec::new();
         for name in ["ann", "ben"] {
-            let grant = Tokens::new(random.pick(&[50, 100, 150, 200, 300, 300, 400, 600, 2000])).unwrap();
+            let grant =
+                Tokens::new(random.pick(&[50, 100, 150, 200, 300, 300, 400, 600, 2000])).unwrap();
             let new = NewAccount {
                 name: Username::parse(&format!("{name}-{seed}")).unwrap(),
                 email: None,
@@ -323,11 +347,25 @@ impl<'l> Schedule<'l> {
         }
         for index in 0..random.pick(&[2, 2, 3, 4]) {
             let person = if index < 2 { index } else { random.below(2) };
-            let session = Session::new(&accounts[person], "a test".into(), &clock, app.config.session_life);
+            let session =
+                Session::new(&accounts[person], "a test".into(), &clock, app.config.session_life);
             app.store.start_session(&session).await.unwrap();
-            let token = AccessToken::of(&accounts[person], &session, session.ends).sign(&app).await.unwrap();
-            let refresh = vec![RefreshToken::first(&accounts[person], &session).sign(&app).await.unwrap()];
-            clients.push(Client { person, token, refresh, presented: 0, first_presented: BTreeMap::new(), taken: 0, robbed: false, ended: false });
+            let token = AccessToken::of(&accounts[person], &session, session.ends)
+                .sign(&app)
+                .await
+                .unwrap();
+            let refresh =
+                vec![RefreshToken::first(&accounts[person], &session).sign(&app).await.unwrap()];
+            clients.push(Client {
+                person,
+                token,
+                refresh,
+                presented: 0,
+                first_presented: BTreeMap::new(),
+                taken: 0,
+                robbed: false,
+                ended: false,
+            });
         }
         // Whichever schedules ran here before, and for how long: none reads the keys.
         app.keyring.read().await.unwrap();
@@ -340,8 +378,12 @@ impl<'l> Schedule<'l> {
         let talks = random.percent(20);
         let all_count = random.percent(10);
         let mut log = String::new();
-        let grants: Vec<_> = people.iter().map(|person| format!("{} has {}", person.name, person.account.granted)).collect();
-        let (limit, per_minute, refunds) = (app.config.parallel_chats, app.config.chats_per_minute, app.config.refunds_per_minute);
+        let grants: Vec<_> = people
+            .iter()
+            .map(|person| format!("{} has {}", person.name, person.account.granted))
+            .collect();
+        let (limit, per_minute, refunds) =
+            (app.config.parallel_chats, app.config.chats_per_minute, app.config.refunds_per_minute);
         let _ = writeln!(
             log,
             "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}",
@@ -350,7 +392,11 @@ impl<'l> Schedule<'l> {
         );
         let (tasks, keys) = Default::default();
         let calls_paid = vec![0; people.len()];
-        let conversations = people.iter().map(|person| lane.tables().begin_conversation(&person.id)).map(|id| vec![(id, false)]).collect();
+        let conversations = people
+            .iter()
+            .map(|person| lane.tables().begin_conversation(&person.id))
+            .map(|id| vec![(id, false)])
+            .collect();
         Self {
             lane,
             random,
@@ -392,7 +438,8 @@ impl<'l> Schedule<'l> {
         loop {
             self.settle_down().await?;
             let waiting = self.waiting();
-            let running: Vec<_> = (0..self.tasks.len()).filter(|task| self.tasks[*task].running.is_some()).collect();
+            let running: Vec<_> =
+                (0..self.tasks.len()).filter(|task| self.tasks[*task].running.is_some()).collect();
             let adrift = self.arriving();
             if starts == 0 && running.is_empty() {
                 break;
@@ -404,7 +451,9 @@ impl<'l> Schedule<'l> {
                 }
                 30..34 if jumps > 0 => {
                     jumps -= 1;
-                    let by = self.random.pick(&[1, 5, 29, 30, 31, 58, LEASE, 60, 61, 61, 120, 400, 86_341, 86_400]);
+                    let by = self
+                        .random
+                        .pick(&[1, 5, 29, 30, 31, 58, LEASE, 60, 61, 61, 120, 400, 86_341, 86_400]);
                     self.jump(by);
                 }
                 34..37 if !running.is_empty() => {
@@ -426,11 +475,19 @@ impl<'l> Schedule<'l> {
         self.calm().await
     }
 
-    /// The waiting calls: by task, and within one by what they do, since ids are random and joined calls go out in any order.
+    /// The waiting calls: by task, and within one by what they do, since ids are random and joined
+    /// calls go out in any order.
     fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
-        let order = |packet: &Packet| (packet.task, packet.operation.clone(), table_of(&packet.body).to_owned(), owner_of(&packet.body).to_owned());
+        let order = |packet: &Packet| {
+            (
+                packet.task,
+                packet.operation.clone(),
+                table_of(&packet.body).to_owned(),
+                owner_of(&packet.body).to_owned(),
+            )
+        };
         waiting.sort_by_cached_key(|call| (order(&call.packet), call.id));
         waiting.into_iter().map(|call| call.id).collect()
     }
@@ -463,12 +520,19 @@ impl<'l> Schedule<'l> {
                     let key = match self.one_key {
                         _ if self.all_count => None,
                         true => Some("k1".to_owned()),
-                        false => self.random.percent(65).then(|| self.random.pick(&["k1", "k1", "k2"]).to_owned()),
+                        false => self
+                            .random
+                            .percent(65)
+                            .then(|| self.random.pick(&["k1", "k1", "k2"]).to_owned()),
                     };
                     let known = &self.conversations[self.clients[client].person];
                     // Mostly in the first one, so that its deletion meets a chat that is under way.
                     let conversation = (self.talks && self.random.percent(80)).then(|| {
-                        let index = if self.random.percent(80) { 0 } else { self.random.below(known.len()) };
+                        let index = if self.random.percent(80) {
+                            0
+                        } else {
+                            self.random.below(known.len())
+                        };
                         (index, known[index].0.clone())
                     });
                     let message = match (&key, self.random.below(100)) {
@@ -477,7 +541,10 @@ impl<'l> Schedule<'l> {
                         (_, 6..7) => "!hang".into(),
                         (Some(key), 7..17) => format!("{key} other"),
                         // What is asked under a key tells the conversation too.
-                        (Some(key), _) => conversation.as_ref().map_or_else(|| format!("{key} hi"), |(index, _)| format!("{key} in {index}")),
+                        (Some(key), _) => conversation.as_ref().map_or_else(
+                            || format!("{key} hi"),
+                            |(index, _)| format!("{key} in {index}"),
+                        ),
                         (None, _) => format!("hi {}", self.tasks.len()),
                     };
                     let way = match key {
@@ -486,12 +553,15 @@ impl<'l> Schedule<'l> {
                     };
                     let message = if way.counts() { CALL.into() } else { message };
                     // Under one key, one message is always sent to one conversation.
-                    let conversation = conversation.filter(|_| !way.counts() && (key.is_none() || message.contains(" in "))).map(|(_, id)| id);
+                    let conversation = conversation
+                        .filter(|_| !way.counts() && (key.is_none() || message.contains(" in ")))
+                        .map(|(_, id)| id);
                     What::Chat { key, message, way, conversation }
                 }
                 70..84 if self.talks => {
                     let known = &mut self.conversations[self.clients[client].person];
-                    let index = if self.random.percent(80) { 0 } else { self.random.below(known.len()) };
+                    let index =
+                        if self.random.percent(80) { 0 } else { self.random.below(known.len()) };
                     let (id, deleted) = &mut known[index];
                     *deleted = true;
                     What::Delete { conversation: id.clone() }
@@ -505,7 +575,9 @@ impl<'l> Schedule<'l> {
 
     /// A client that counts sends a call of its own again, or begins one.
     fn call_of(&mut self, client: usize) -> Way {
-        let has_called = self.tasks.iter().any(|task| task.client == client && matches!(task.what, What::Chat { way: Way::First, .. }));
+        let has_called = self.tasks.iter().any(|task| {
+            task.client == client && matches!(task.what, What::Chat { way: Way::First, .. })
+        });
         if has_called && self.random.percent(70) { Way::Again } else { Way::First }
     }
 
@@ -517,41 +589,73 @@ impl<'l> Schedule<'l> {
         let app = self.app.clone();
         let ask = |body: Value, key: Option<&str>| {
             let mut request = Request::new(body.to_string().into());
-            request.headers_mut().insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
-            request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+            request
+                .headers_mut()
+                .insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
+            request
+                .headers_mut()
+                .insert("content-type", HeaderValue::from_static("application/json"));
             if let Some(key) = key {
-                request.headers_mut().insert("idempotency-key", HeaderValue::try_from(key).unwrap());
+                request
+                    .headers_mut()
+                    .insert("idempotency-key", HeaderValue::try_from(key).unwrap());
             }
             request
         };
         let (words, running): (String, Pin<Box<dyn Future<Output = Outcome>>>) = match &what {
             What::Chat { key, message, way, conversation } => {
-                let request = ask(json!({ "message": message, "conversation_id": conversation }), key.as_deref());
-                let place = conversation.as_ref().map_or(String::new(), |_| " in a conversation".into());
-                let words = format!("client {client} of {whose} chats {message:?} under {}, {way:?}{place}", key.as_deref().unwrap_or("no key"));
+                let request = ask(
+                    json!({ "message": message, "conversation_id": conversation }),
+                    key.as_deref(),
+                );
+                let place =
+                    conversation.as_ref().map_or(String::new(), |_| " in a conversation".into());
+                let words = format!(
+                    "client {client} of {whose} chats {message:?} under {}, {way:?}{place}",
+                    key.as_deref().unwrap_or("no key")
+                );
                 match way {
-                    Way::Whole => (words, Box::pin(functions::chat::handle(app, request).map(Outcome::Replied))),
+                    Way::Whole => (
+                        words,
+                        Box::pin(functions::chat::handle(app, request).map(Outcome::Replied)),
+                    ),
                     way => (words, Box::pin(in_pieces(app, request, *way).map(Outcome::Replied))),
                 }
             }
             What::Balance => {
                 let request = ask(json!({}), None);
-                (format!("client {client} of {whose} asks for the balance"), Box::pin(functions::balance::handle(app, request).map(Outcome::Replied)))
+                (
+                    format!("client {client} of {whose} asks for the balance"),
+                    Box::pin(functions::balance::handle(app, request).map(Outcome::Replied)),
+                )
             }
             What::Delete { conversation } => {
                 let (request, conversation) = (ask(json!({}), None), conversation.clone());
-                (format!("client {client} of {whose} deletes a conversation"), Box::pin(delete(app, request, conversation).map(Outcome::Replied)))
+                (
+                    format!("client {client} of {whose} deletes a conversation"),
+                    Box::pin(delete(app, request, conversation).map(Outcome::Replied)),
+                )
             }
             What::Refresh { generation } => {
                 let request = ask(json!({ "refresh": refresh[*generation] }), None);
-                let words = format!("client {client} of {whose} presents refresh token {generation}");
-                (words, Box::pin(functions::token_refresh::handle(app, request).map(Outcome::Replied)))
+                let words =
+                    format!("client {client} of {whose} presents refresh token {generation}");
+                (
+                    words,
+                    Box::pin(functions::token_refresh::handle(app, request).map(Outcome::Replied)),
+                )
             }
-            What::Sweep => ("the sweep begins".into(), Box::pin(functions::sweep::work(app).map(Outcome::Swept))),
+            What::Sweep => (
+                "the sweep begins".into(),
+                Box::pin(functions::sweep::work(app).map(Outcome::Swept)),
+            ),
         };
         if let What::Refresh { generation } = what {
             let older = |task: &Task| matches!(task.what, What::Refresh { generation: other } if other < generation);
-            let overtaken = self.tasks.iter().any(|task| task.client == client && task.running.is_some() && older(task));
+            let overtaken = self
+                .tasks
+                .iter()
+                .any(|task| task.client == client && task.running.is_some() && older(task));
             let now = self.now();
             let client = &mut self.clients[client];
             let first = *client.first_presented.entry(generation).or_insert(now);
@@ -563,10 +667,23 @@ impl<'l> Schedule<'l> {
         self.say(format_args!("{id}: {words}"));
         let started = self.now();
         let of = &self.clients[client];
-        let after_the_end = of.ended || matches!(what, What::Refresh { generation } if generation < of.taken);
+        let after_the_end =
+            of.ended || matches!(what, What::Refresh { generation } if generation < of.taken);
         let (owner, settled_at, told) = (None, None, None);
         let (seen, code) = Default::default();
-        self.tasks.push(Task { what, client, started, after_the_end, faults: 0, owner, settled_at, seen, running: Some(running), told, code });
+        self.tasks.push(Task {
+            what,
+            client,
+            started,
+            after_the_end,
+            faults: 0,
+            owner,
+            settled_at,
+            seen,
+            running: Some(running),
+            told,
+            code,
+        });
         id
     }
 
@@ -672,8 +789,13 @@ impl<'l> Schedule<'l> {
     }
 
     /// A fault on the way there: nothing is applied, or not yet.
-    fn before_the_store(&mut self, packet: &Packet) -> (Option<Result<HttpReply, Broken>>, &'static str) {
-        let refused = |status, code: &str| Some(Ok((status, json!({ "__type": code, "message": "a fault" }).to_string())));
+    fn before_the_store(
+        &mut self,
+        packet: &Packet,
+    ) -> (Option<Result<HttpReply, Broken>>, &'static str) {
+        let refused = |status, code: &str| {
+            Some(Ok((status, json!({ "__type": code, "message": "a fault" }).to_string())))
+        };
         let transaction = packet.operation == "TransactWriteItems";
         let writes = writes(packet);
         match self.random.below(8) {
@@ -683,7 +805,8 @@ impl<'l> Schedule<'l> {
             3 => (refused(400, "ProvisionedThroughputExceededException"), "exceeds the throughput"),
             4 => (Some(Err(Broken::Reset)), "is reset before it is applied"),
             5 | 6 if writes && self.pauses < 3 => {
-                // The product sends it again after a pause, which is waited for: else it would depend on the machine what comes first.
+                // The product sends it again after a pause, which is waited for: else it would
+                // depend on the machine what comes first.
                 self.pauses += 1;
                 self.lane.connection.wire().pausing.push((packet.task, packet.operation.clone()));
                 if !transaction {
@@ -706,11 +829,23 @@ impl<'l> Schedule<'l> {
     }
 
     /// A fault on the way back: it was applied.
-    fn after_the_store(&mut self, (status, body): HttpReply) -> (Option<Result<HttpReply, Broken>>, &'static str) {
+    fn after_the_store(
+        &mut self,
+        (status, body): HttpReply,
+    ) -> (Option<Result<HttpReply, Broken>>, &'static str) {
         match self.random.below(6) {
-            0 => (Some(Ok((500, json!({ "__type": "InternalServerError", "message": "a fault" }).to_string()))), "fails after it was applied"),
+            0 => (
+                Some(Ok((
+                    500,
+                    json!({ "__type": "InternalServerError", "message": "a fault" }).to_string(),
+                ))),
+                "fails after it was applied",
+            ),
             1 => (Some(Err(Broken::Reset)), "is reset after it was applied"),
-            2 => (Some(Ok((status, body.get(..body.len() / 2).unwrap_or("{").to_owned()))), "is answered with half a reply"),
+            2 => (
+                Some(Ok((status, body.get(..body.len() / 2).unwrap_or("{").to_owned()))),
+                "is answered with half a reply",
+            ),
             3 if status == 400 => {
                 let mut refusal: Value = serde_json::from_str(&body).unwrap();
                 refusal.as_object_mut().unwrap().remove("Item");
@@ -743,15 +878,25 @@ impl<'l> Schedule<'l> {
         }
         task.sends(packet);
         let reply = self.lane.connection.wire().apply(packet);
-        if reply.0 == 400 && !reply.1.contains("ConditionalCheckFailed") && !reply.1.contains("TransactionCanceled") {
+        if reply.0 == 400
+            && !reply.1.contains("ConditionalCheckFailed")
+            && !reply.1.contains("TransactionCanceled")
+        {
             return Err(format!("the store can't make sense of {}: {}", packet.body, reply.1));
         }
         if packet.body.contains("UsersTable") {
             let tables = self.lane.tables();
             let task = &mut self.tasks[packet.task];
-            let number = |mark: &str| text_after(&packet.body, mark).and_then(|number| number.parse().ok());
-            let (reserves_in, releases_in) = (number(r##""#minute":""##), number(r##""#refunds":"r"##));
-            let writer = Writer { owner: task.owner.as_deref(), settled_at: task.settled_at, reserves_in, releases_in };
+            let number =
+                |mark: &str| text_after(&packet.body, mark).and_then(|number| number.parse().ok());
+            let (reserves_in, releases_in) =
+                (number(r##""#minute":""##), number(r##""#refunds":"r"##));
+            let writer = Writer {
+                owner: task.owner.as_deref(),
+                settled_at: task.settled_at,
+                reserves_in,
+                releases_in,
+            };
             let limits = Limits {
                 chats: i64::from(self.app.config.chats_per_minute),
                 refunds: i64::from(self.app.config.refunds_per_minute),
@@ -775,43 +920,69 @@ impl<'l> Schedule<'l> {
         Ok(reply)
     }
 
-    /// A chat was paid just now: it is durable, its key pays for no other one, and nobody was told that it wouldn't be.
+    /// A chat was paid just now: it is durable, its key pays for no other one, and nobody was told
+    /// that it wouldn't be.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
-        let What::Chat { key, message, way, conversation } = &task.what else { return Err("something other than a chat was paid".into()) };
+        let What::Chat { key, message, way, conversation } = &task.what else {
+            return Err("something other than a chat was paid".into());
+        };
         let (tables, id) = (self.lane.tables(), &self.people[person].id);
         let stored = model::chat(&tables, id, chat_id);
-        let (asked_in, kept_in) = (conversation.as_deref().unwrap_or(chat_id), model::conversation_of(&tables, id, chat_id));
-        // A chat whose conversation was deleted meanwhile is paid all the same, and kept outside of any.
-        let expected = model::conversation_stands(&tables, id, asked_in).then(|| asked_in.to_owned());
+        let (asked_in, kept_in) = (
+            conversation.as_deref().unwrap_or(chat_id),
+            model::conversation_of(&tables, id, chat_id),
+        );
+        // A chat whose conversation was deleted meanwhile is paid all the same, and kept outside of
+        // any.
+        let expected =
+            model::conversation_stands(&tables, id, asked_in).then(|| asked_in.to_owned());
         if kept_in != expected {
-            return Err(format!("a chat in {asked_in} is kept in {kept_in:?}, and not in {expected:?}"));
+            return Err(format!(
+                "a chat in {asked_in} is kept in {kept_in:?}, and not in {expected:?}"
+            ));
         }
-        if stored.is_none_or(|(stored, answer, cost, _)| stored != *message || answer != format!("You said: {message}") || cost != PRICE) {
+        if stored.is_none_or(|(stored, answer, cost, _)| {
+            stored != *message || answer != format!("You said: {message}") || cost != PRICE
+        }) {
             return Err("a chat was paid that isn't stored as it was asked and answered".into());
         }
         if let (Some((status, _)), false) = (task.told, self.ancient)
             && status != 200
             && task.code != "unavailable"
         {
-            return Err(format!("a client was told {status} {}, and charged after that", task.code));
+            return Err(format!(
+                "a client was told {status} {}, and charged after that",
+                task.code
+            ));
         }
         if way.counts() {
             // A request that takes a day finds nothing of its key any more.
             self.calls_paid[person] += usize::from(now < task.started + 86_400);
             let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
-            return if paid <= calls { Ok(()) } else { Err(format!("{} was charged {paid} times for {calls} calls", self.people[person].name)) };
+            return if paid <= calls {
+                Ok(())
+            } else {
+                Err(format!(
+                    "{} was charged {paid} times for {calls} calls",
+                    self.people[person].name
+                ))
+            };
         }
         let Some(key) = key else { return Ok(()) };
         if self.keys.get(&(person, key.clone())).is_some_and(|before| now < before.until) {
             return Err(format!("{} was charged twice for {key}", self.people[person].name));
         }
         let until = task.started + 86_400;
-        self.keys.insert((person, key.clone()), Remembered { chat_id: chat_id.into(), message: message.clone(), until, body: None });
+        self.keys.insert(
+            (person, key.clone()),
+            Remembered { chat_id: chat_id.into(), message: message.clone(), until, body: None },
+        );
         Ok(())
     }
 
-    /// How many calls somebody's clients that count have begun: what is sent again when nothing is known any more is one, too.
+    /// How many calls somebody's clients that count have begun: what is sent again when nothing is
+    /// known any more is one, too.
     fn calls_of(&self, person: usize) -> usize {
         let mut known_until = 0;
         let mut calls = 0;
@@ -840,13 +1011,22 @@ impl<'l> Schedule<'l> {
             }
             Outcome::Replied(Ok(response)) => {
                 let replayed = response.headers().contains_key("idempotent-replayed");
-                let Body::Text(text) = response.body() else { return Err("a reply without a text".into()) };
+                let Body::Text(text) = response.body() else {
+                    return Err("a reply without a text".into());
+                };
                 (response.status().as_u16(), replayed, "", serde_json::from_str(text).unwrap())
             }
-            Outcome::Replied(Err(Error::Internal(cause))) => return Err(format!("{id}: 500: {cause}")),
-            Outcome::Replied(Err(error)) => (error.status().as_u16(), false, error.code(), Value::Null),
+            Outcome::Replied(Err(Error::Internal(cause))) => {
+                return Err(format!("{id}: 500: {cause}"));
+            }
+            Outcome::Replied(Err(error)) => {
+                (error.status().as_u16(), false, error.code(), Value::Null)
+            }
         };
-        self.say(format_args!("{id}: is told {status} {code}{}", if replayed { "as before" } else { "" }));
+        self.say(format_args!(
+            "{id}: is told {status} {code}{}",
+            if replayed { "as before" } else { "" }
+        ));
         let now = self.now();
         let task = &mut self.tasks[id];
         task.told = Some((status, replayed));
@@ -857,13 +1037,17 @@ impl<'l> Schedule<'l> {
             return Err("a session ended that nobody had robbed".into());
         }
         if task.after_the_end && status < 300 {
-            return Err(format!("{status} for a session that had ended, or a refresh token that was dead"));
+            return Err(format!(
+                "{status} for a session that had ended, or a refresh token that was dead"
+            ));
         }
         if code == "unavailable" && task.faults == 0 {
             return Err("the store was unavailable without a fault".into());
         }
         match task.what.clone() {
-            What::Chat { key, message, way, .. } => self.judge_chat(id, key.as_deref(), way.counts(), &message, &body),
+            What::Chat { key, message, way, .. } => {
+                self.judge_chat(id, key.as_deref(), way.counts(), &message, &body)
+            }
             What::Delete { .. } if status == 202 => Ok(()),
             What::Delete { ref conversation } if status == 404 => {
                 let deletes = |task: &&Task| matches!(&task.what, What::Delete { conversation: other } if other == conversation);
@@ -876,7 +1060,11 @@ impl<'l> Schedule<'l> {
             What::Balance if status == 200 => {
                 let told = body["tokens"].as_i64();
                 let read = task.seen.last().map(|account| account.balance(now));
-                if told == read { Ok(()) } else { Err(format!("the balance was {read:?}, and the client was told {told:?}")) }
+                if told == read {
+                    Ok(())
+                } else {
+                    Err(format!("the balance was {read:?}, and the client was told {told:?}"))
+                }
             }
             What::Refresh { generation } if status == 200 => {
                 let client = task.client;
@@ -887,7 +1075,11 @@ impl<'l> Schedule<'l> {
                 self.clients[client].ended = true;
                 Ok(())
             }
-            What::Balance | What::Delete { .. } | What::Refresh { .. } if status == 401 || status == 503 => Ok(()),
+            What::Balance | What::Delete { .. } | What::Refresh { .. }
+                if status == 401 || status == 503 =>
+            {
+                Ok(())
+            }
             other => Err(format!("{status} to {other:?}")),
         }
     }
@@ -906,7 +1098,14 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    fn judge_chat(&mut self, id: usize, key: Option<&str>, counts: bool, message: &str, body: &Value) -> Checked {
+    fn judge_chat(
+        &mut self,
+        id: usize,
+        key: Option<&str>,
+        counts: bool,
+        message: &str,
+        body: &Value,
+    ) -> Checked {
         let now = self.now();
         let task = &self.tasks[id];
         let (status, replayed) = task.told.unwrap();
@@ -915,7 +1114,8 @@ impl<'l> Schedule<'l> {
         let own_is_paid = task.owner.as_deref().is_some_and(|owner| person.paid(owner));
         let mates = |other: &Task| {
             let What::Chat { key: others, way, .. } = &other.what else { return false };
-            let same = if counts { way.counts() } else { key.is_some() && others.as_deref() == key };
+            let same =
+                if counts { way.counts() } else { key.is_some() && others.as_deref() == key };
             same && self.clients[other.client].person == person_index
         };
         match (status, task.code.as_str()) {
@@ -931,9 +1131,13 @@ impl<'l> Schedule<'l> {
                     return Err("200 for a chat that was not charged".into());
                 }
                 let stored = model::chat(&self.lane.tables(), &person.id, chat_id);
-                let told = ["message", "response"].map(|field| body[field].as_str().unwrap_or_default().to_owned());
-                let [cost, left] = ["tokens_deducted", "tokens_left"].map(|field| body[field].as_i64().unwrap_or(-1));
-                if stored != Some((told[0].clone(), told[1].clone(), cost, left)) || told[0] != message {
+                let told = ["message", "response"]
+                    .map(|field| body[field].as_str().unwrap_or_default().to_owned());
+                let [cost, left] = ["tokens_deducted", "tokens_left"]
+                    .map(|field| body[field].as_i64().unwrap_or(-1));
+                if stored != Some((told[0].clone(), told[1].clone(), cost, left))
+                    || told[0] != message
+                {
                     return Err(format!("200 with {body}, but {stored:?} is stored"));
                 }
                 let known = &mut self.conversations[person_index];
@@ -943,11 +1147,19 @@ impl<'l> Schedule<'l> {
                     known.push((conversation.to_owned(), false));
                 }
                 let Some(key) = key else { return Ok(()) };
-                let remembered = self.keys.get_mut(&(person_index, key.to_owned())).ok_or("a key that stands for nothing")?;
-                // A run before the last may still be on its way to its client, and so may a replay that began before the last run did.
+                let remembered = self
+                    .keys
+                    .get_mut(&(person_index, key.to_owned()))
+                    .ok_or("a key that stands for nothing")?;
+                // A run before the last may still be on its way to its client, and so may a replay
+                // that began before the last run did.
                 if remembered.chat_id != chat_id {
                     let began_after = task.started + 86_400 >= remembered.until;
-                    return if replayed && began_after && now < remembered.until { Err("a replay of another chat".into()) } else { Ok(()) };
+                    return if replayed && began_after && now < remembered.until {
+                        Err("a replay of another chat".into())
+                    } else {
+                        Ok(())
+                    };
                 }
                 match &remembered.body {
                     Some(before) if before != body => Err(format!("told {before}, then {body}")),
@@ -957,46 +1169,92 @@ impl<'l> Schedule<'l> {
                     }
                 }
             }
-            _ if own_is_paid && task.code != "unavailable" => Err(format!("{status} {}, but the chat was charged", task.code)),
+            _ if own_is_paid && task.code != "unavailable" => {
+                Err(format!("{status} {}, but the chat was charged", task.code))
+            }
             (401 | 503, _) if task.code != "not_charged" => Ok(()),
             (503, _) if now > task.started || task.faults > 0 => Ok(()),
-            // A settle of the same key that was on its way for longer than an id stays closed came first, and its record stands.
-            (503, _) if key.is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) => Ok(()),
+            // A settle of the same key that was on its way for longer than an id stays closed came
+            // first, and its record stands.
+            (503, _)
+                if key
+                    .is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) =>
+            {
+                Ok(())
+            }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
             // The tokens are held still, or the lease took away the time that the AI was to have.
-            (502, "ai_failed") | (504, "ai_timed_out") if task.faults > 0 || now > task.started => Ok(()),
+            (502, "ai_failed") | (504, "ai_timed_out") if task.faults > 0 || now > task.started => {
+                Ok(())
+            }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
-            // It is found out before tokens are taken: once the AI was asked, a chat is paid though its conversation was deleted.
+            // It is found out before tokens are taken: once the AI was asked, a chat is paid though
+            // its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => {
-                let What::Chat { conversation, .. } = &task.what else { return Err("404 to no chat".into()) };
-                let deleted = self.conversations[person_index].iter().any(|(id, deleted)| *deleted && conversation.as_ref() == Some(id));
-                if deleted { Ok(()) } else { Err("404 for a conversation that nobody has deleted".into()) }
+                let What::Chat { conversation, .. } = &task.what else {
+                    return Err("404 to no chat".into());
+                };
+                let deleted = self.conversations[person_index]
+                    .iter()
+                    .any(|(id, deleted)| *deleted && conversation.as_ref() == Some(id));
+                if deleted {
+                    Ok(())
+                } else {
+                    Err("404 for a conversation that nobody has deleted".into())
+                }
             }
             (429, "too_many_refunds") => {
                 let limit = i64::from(self.app.config.refunds_per_minute);
                 let mut moments = (task.started..now).step_by(60).chain([now]);
-                let closed = moments.any(|at| task.seen.iter().any(|account| account.is_closed_by_refunds(at / 60, limit)));
-                if closed { Ok(()) } else { Err("429, though not too many chats were refunded".into()) }
+                let closed = moments.any(|at| {
+                    task.seen.iter().any(|account| account.is_closed_by_refunds(at / 60, limit))
+                });
+                if closed {
+                    Ok(())
+                } else {
+                    Err("429, though not too many chats were refunded".into())
+                }
             }
             (429, "too_many_chats_this_minute") => {
                 // A call learns who asks, and the key of one that counts, before it takes tokens.
                 let moments: Vec<u64> = (task.started..now).step_by(60).chain([now]).collect();
-                let in_minute = |account: &Account| moments.iter().map(|at| account.chats_in_minute_of(*at)).max();
+                let in_minute = |account: &Account| {
+                    moments.iter().map(|at| account.chats_in_minute_of(*at)).max()
+                };
                 let begun = task.seen.iter().filter_map(in_minute).max().unwrap_or(0);
-                if begun >= i64::from(self.app.config.chats_per_minute) { Ok(()) } else { Err(format!("429, though only {begun} chats began")) }
+                if begun >= i64::from(self.app.config.chats_per_minute) {
+                    Ok(())
+                } else {
+                    Err(format!("429, though only {begun} chats began"))
+                }
             }
-            (429, _) if task.seen.iter().any(|account| account.held.len() >= usize::try_from(self.app.config.parallel_chats).unwrap()) => Ok(()),
-            (409, "idempotency_key_running") if self.tasks.iter().filter(|other| mates(other)).count() > 1 => Ok(()),
+            (429, _)
+                if task.seen.iter().any(|account| {
+                    account.held.len() >= usize::try_from(self.app.config.parallel_chats).unwrap()
+                }) =>
+            {
+                Ok(())
+            }
+            (409, "idempotency_key_running")
+                if self.tasks.iter().filter(|other| mates(other)).count() > 1 =>
+            {
+                Ok(())
+            }
             (422, "idempotency_key_reused") => {
                 let other = |other: &&Task| matches!(&other.what, What::Chat { message: other, .. } if other != message);
                 let used = self.tasks.iter().filter(|task| mates(task)).any(|task| other(&task));
-                if used { Ok(()) } else { Err("422, though the key was used for nothing else".into()) }
+                if used {
+                    Ok(())
+                } else {
+                    Err("422, though the key was used for nothing else".into())
+                }
             }
             (_, code) => Err(format!("{status} {code} without a reason")),
         }
     }
 
-    /// The faults stop: after one jump and one sweep nothing is held, and every client finds out what became of what it asked for.
+    /// The faults stop: after one jump and one sweep nothing is held, and every client finds out
+    /// what became of what it asked for.
     async fn calm(&mut self) -> Checked {
         (self.storm, self.echoes) = (0, 0);
         for index in self.arriving().into_iter().rev() {
@@ -1012,11 +1270,18 @@ impl<'l> Schedule<'l> {
         for person in &self.people {
             let Account { tokens, granted, spent, held, due, .. } = &person.account;
             if !held.is_empty() || *granted != tokens + spent {
-                return Err(format!("{}: tokens are held after the sweep: {:?}", person.name, person.account));
+                return Err(format!(
+                    "{}: tokens are held after the sweep: {:?}",
+                    person.name, person.account
+                ));
             }
-            // The index may name an account at rest once more, where the sweep met a reservation in it.
+            // The index may name an account at rest once more, where the sweep met a reservation in
+            // it.
             if *due && held.is_empty() {
-                return Err(format!("{}: the account is at rest, and the index due still names it", person.name));
+                return Err(format!(
+                    "{}: the account is at rest, and the index due still names it",
+                    person.name
+                ));
             }
         }
         let person = self.random.below(self.people.len());
@@ -1029,14 +1294,21 @@ impl<'l> Schedule<'l> {
 
     /// Somebody sends one of the keys again and looks at the balance: nothing stays unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
-        let clients: Vec<_> = (0..self.clients.len()).filter(|client| self.clients[*client].person == person).collect();
+        let clients: Vec<_> = (0..self.clients.len())
+            .filter(|client| self.clients[*client].person == person)
+            .collect();
         let client = self.random.pick(&clients);
         let key = self.random.pick(&["k1", "k1", "k2"]);
         let (message, now) = (format!("{key} hi"), self.now());
         let known = self.keys.get(&(person, key.to_owned())).filter(|known| now < known.until);
         let known = known.map(|known| known.message == message);
         let before = self.people[person].account.clone();
-        let probe = self.finish(client, What::Chat { key: Some(key.into()), message, way: Way::Whole, conversation: None }).await?;
+        let probe = self
+            .finish(
+                client,
+                What::Chat { key: Some(key.into()), message, way: Way::Whole, conversation: None },
+            )
+            .await?;
         let (status, replayed) = self.tasks[probe].told.unwrap();
         let expected = match known {
             _ if status == 401 => return Ok(()),
@@ -1046,12 +1318,18 @@ impl<'l> Schedule<'l> {
             None => (200, false),
         };
         if (status, replayed) != expected {
-            return Err(format!("after the storm {expected:?} was due for {key}, not {status} {}", self.tasks[probe].code));
+            return Err(format!(
+                "after the storm {expected:?} was due for {key}, not {status} {}",
+                self.tasks[probe].code
+            ));
         }
         let after = &self.people[person].account;
-        let unchanged = (after.tokens, after.spent, &after.held) == (before.tokens, before.spent, &before.held);
+        let unchanged =
+            (after.tokens, after.spent, &after.held) == (before.tokens, before.spent, &before.held);
         if unchanged != (expected != (200, false)) {
-            return Err(format!("{expected:?} for {key}, and the account went from {before:?} to {after:?}"));
+            return Err(format!(
+                "{expected:?} for {key}, and the account went from {before:?} to {after:?}"
+            ));
         }
         self.finish(client, What::Balance).await.map(drop)
     }
@@ -1069,8 +1347,8 @@ impl<'l> Schedule<'l> {
     }
 }
 
-/// What a chat comes to that is heard piece by piece, or counted, as its endpoints do it; but in the task of its request, so that the schedule decides
-/// when it goes on.
+/// What a chat comes to that is heard piece by piece, or counted, as its endpoints do it; but in
+/// the task of its request, so that the schedule decides when it goes on.
 async fn in_pieces(app: App, req: Request, way: Way) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
     if way.counts() {
@@ -1085,7 +1363,11 @@ async fn in_pieces(app: App, req: Request, way: Way) -> Reply {
             while let Some(piece) = pieces.recv().await {
                 heard.push_str(&piece.text);
             }
-            if heard == chat.response { http::ok(&charge::shown(&chat)) } else { Err(Error::Internal(format!("{heard:?} was heard"))) }
+            if heard == chat.response {
+                http::ok(&charge::shown(&chat))
+            } else {
+                Err(Error::Internal(format!("{heard:?} was heard")))
+            }
         }
     }
 }
@@ -1122,7 +1404,8 @@ fn in_words((status, body): &HttpReply) -> &'static str {
     }
 }
 
-/// Runs seeds on two threads, with some lanes in each, since one that pauses should stop no other. Stops at the first failure.
+/// Runs seeds on two threads, with some lanes in each, since one that pauses should stop no other.
+/// Stops at the first failure.
 fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<u64, Failure> {
     let next = AtomicU64::new(seeds.start);
     let ran = AtomicU64::new(0);
@@ -1130,8 +1413,10 @@ fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<u64, Failure
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let _quiet =
+                    tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 let lane = || async {
                     let lane = Lane::open(sabotage).await;
                     while failure.lock().unwrap().is_none() {
@@ -1143,7 +1428,9 @@ fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<u64, Failure
                             Err(failed) => {
                                 failure.lock().unwrap().get_or_insert(failed);
                             }
-                            Ok(log) if seeds.end - seeds.start == 1 => println!("SEED={seed}\n{log}"),
+                            Ok(log) if seeds.end - seeds.start == 1 => {
+                                println!("SEED={seed}\n{log}")
+                            }
                             Ok(_) => {}
                         }
                         ran.fetch_add(1, Ordering::Relaxed);
@@ -1168,7 +1455,10 @@ fn seeds() -> Range<u64> {
     }
     let range = std::env::var("SEEDS").ok();
     let usual = if std::env::var_os("TEST_DYNAMODB").is_some() { SCHEDULES / 5 } else { SCHEDULES };
-    range.as_deref().and_then(|range| range.split_once("..")).map_or(0..usual, |(from, to)| number(from)..number(to))
+    range
+        .as_deref()
+        .and_then(|range| range.split_once(".."))
+        .map_or(0..usual, |(from, to)| number(from)..number(to))
 }
 
 /// Takes a piece out of an operation's conditions.
@@ -1207,7 +1497,9 @@ fn a_store_that_forgets_a_condition_is_found_out() {
     for (condition, sabotage) in SABOTAGES {
         match run_all(0..2000, Some(sabotage)) {
             Ok(_) => unnoticed.push(condition),
-            Err(Failure { seed, violation, .. }) => println!("{condition}: seed {seed}: {violation}"),
+            Err(Failure { seed, violation, .. }) => {
+                println!("{condition}: seed {seed}: {violation}")
+            }
         }
     }
     assert!(unnoticed.is_empty(), "nobody misses {unnoticed:#?}");

@@ -10,11 +10,19 @@ async fn a_session_is_ended_from_another_one_at_once_and_alone() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let (lost, phone) = (ann.elsewhere("lost").await, ann.elsewhere("phone").await);
-    assert_eq!(ann.ends(&lost.session()).await.is(200), json!({ "message": "The session has ended." }));
+    assert_eq!(
+        ann.ends(&lost.session()).await.is(200),
+        json!({ "message": "The session has ended." })
+    );
     lost.is_out().await;
     ann.is_in().await;
     phone.is_in().await;
-    assert!(!api.items(&ann.id).await["TokensTable"].iter().any(|item| item.to_string().contains(&lost.session())), "it is deleted");
+    assert!(
+        !api.items(&ann.id).await["TokensTable"]
+            .iter()
+            .any(|item| item.to_string().contains(&lost.session())),
+        "it is deleted"
+    );
 }
 
 #[tokio::test]
@@ -104,7 +112,10 @@ async fn of_many_ends_of_one_session_each_finds_it_ending_or_gone() {
     let session = lost.session();
     let answers = join_all((0..10).map(|_| ann.ends(&session))).await;
     assert!(answers.iter().any(|answer| answer.status == 200), "{answers:?}");
-    assert!(answers.iter().all(|answer| [200, 404].contains(&answer.status.as_u16())), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| [200, 404].contains(&answer.status.as_u16())),
+        "{answers:?}"
+    );
     lost.is_out().await;
     ann.is_in().await;
 }
@@ -141,7 +152,9 @@ async fn a_refresh_beside_the_end_of_its_session_leaves_nothing_of_it() {
         lost.is_out().await;
         if refreshed.status == 200 {
             let text = |field: &str| refreshed.body[field].as_str().unwrap().to_owned();
-            Person { access: text("access"), refresh: text("refresh"), ..lost.clone() }.is_out().await;
+            Person { access: text("access"), refresh: text("refresh"), ..lost.clone() }
+                .is_out()
+                .await;
         }
     }
 }

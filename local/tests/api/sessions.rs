@@ -11,15 +11,33 @@ use crate::forge;
 
 impl Api {
     /// Changes somebody's session behind the API's back.
-    async fn change_session(&self, person: &Person, expression: &str, value: Option<AttributeValue>) {
+    async fn change_session(
+        &self,
+        person: &Person,
+        expression: &str,
+        value: Option<AttributeValue>,
+    ) {
         let key = AttributeValue::S(format!("session:{}", person.session()));
-        let update = dynamo::client(&self.dynamodb).update_item().table_name("TokensTable").key("pk", key).update_expression(expression);
-        update.set_expression_attribute_values(value.map(|value| [(":value".into(), value)].into())).send().await.unwrap();
+        let update = dynamo::client(&self.dynamodb)
+            .update_item()
+            .table_name("TokensTable")
+            .key("pk", key)
+            .update_expression(expression);
+        update
+            .set_expression_attribute_values(value.map(|value| [(":value".into(), value)].into()))
+            .send()
+            .await
+            .unwrap();
     }
 }
 
 fn ids(page: Answer) -> Vec<String> {
-    page.is(200).as_array().unwrap().iter().map(|session| session["id"].as_str().unwrap().to_owned()).collect()
+    page.is(200)
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| session["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// The ids on all pages, from `query` on, and how many each page held.
@@ -46,7 +64,12 @@ async fn the_list_holds_ones_own_live_sessions_newest_first() {
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
     assert_eq!(answer.next_page(), None);
     let list = answer.is(200);
-    let shown: Vec<_> = list.as_array().unwrap().iter().map(|session| [&session["id"], &session["device"], &session["current"]]).collect();
+    let shown: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| [&session["id"], &session["device"], &session["current"]])
+        .collect();
     let expected = [
         [json!(tablet.session()), json!("Tablet 2"), json!(false)],
         [json!(phone.session()), json!("Phone 1"), json!(true)],
@@ -54,7 +77,8 @@ async fn the_list_holds_ones_own_live_sessions_newest_first() {
     ];
     assert_eq!(shown, expected.iter().map(|row| row.each_ref()).collect::<Vec<_>>());
     for session in list.as_array().unwrap() {
-        let mut fields: Vec<&str> = session.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut fields: Vec<&str> =
+            session.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();
         assert_eq!(fields, ["began", "current", "device", "ends", "id", "last_used"]);
         for time in ["began", "last_used", "ends"] {
@@ -68,7 +92,9 @@ async fn the_list_holds_ones_own_live_sessions_newest_first() {
 async fn the_times_are_those_of_log_in_last_refresh_and_end() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    let shown = |list: Value| ["began", "last_used", "ends"].map(|field| list[0][field].as_str().unwrap().to_owned());
+    let shown = |list: Value| {
+        ["began", "last_used", "ends"].map(|field| list[0][field].as_str().unwrap().to_owned())
+    };
     let [began, used, ends] = shown(ann.sessions("").await.is(200));
     assert_eq!(began, used);
     api.server().clock.advance(Duration::from_secs(1800));
@@ -79,7 +105,10 @@ async fn the_times_are_those_of_log_in_last_refresh_and_end() {
     assert_eq!((&later[0], &later[2]), (&began, &ends));
     let near = [at - 1, at].map(|second| shared::clock::rfc3339(second * 1000));
     assert!(near.contains(&later[1]), "{later:?}");
-    assert_eq!(shared::clock::rfc3339(forge::claims(&ann.refresh)["exp"].as_u64().unwrap() * 1000), ends);
+    assert_eq!(
+        shared::clock::rfc3339(forge::claims(&ann.refresh)["exp"].as_u64().unwrap() * 1000),
+        ends
+    );
 }
 
 #[tokio::test]
@@ -93,12 +122,18 @@ async fn what_has_ended_is_not_in_the_list() {
     out.log_out().await.is(200);
     robbed.is_robbed().await;
     ann.ends(&ended.session()).await.is(200);
-    api.change_session(&late, "SET ends = :value", Some(AttributeValue::N(api.server().clock.seconds().to_string()))).await;
+    api.change_session(
+        &late,
+        "SET ends = :value",
+        Some(AttributeValue::N(api.server().clock.seconds().to_string())),
+    )
+    .await;
     assert_eq!(ids(ann.sessions("").await), [ann.session()]);
 
     // Its item may stand until a log-out has been cleared away; then the account tells.
     let phone = ann.elsewhere("phone").await;
-    let revoked = AttributeValue::M([(phone.session(), AttributeValue::N("9999999999".into()))].into());
+    let revoked =
+        AttributeValue::M([(phone.session(), AttributeValue::N("9999999999".into()))].into());
     api.set(&ann, "revoked", revoked).await;
     assert_eq!(ids(ann.sessions("").await), [ann.session()]);
 
@@ -116,8 +151,14 @@ async fn pages_follow_one_another_without_a_gap_or_a_repetition() {
         began.push(ann.elsewhere("x").await.session());
     }
     began.reverse();
-    for (limit, expected) in [(1, vec![1; 7]), (2, vec![2, 2, 2, 1]), (6, vec![6, 1]), (7, vec![7]), (100, vec![7])] {
-        assert_eq!(pages(&ann, &format!("?limit={limit}")).await, (began.clone(), expected), "{limit}");
+    for (limit, expected) in
+        [(1, vec![1; 7]), (2, vec![2, 2, 2, 1]), (6, vec![6, 1]), (7, vec![7]), (100, vec![7])]
+    {
+        assert_eq!(
+            pages(&ann, &format!("?limit={limit}")).await,
+            (began.clone(), expected),
+            "{limit}"
+        );
     }
     let first = ann.sessions("?limit=2").await.next_page().unwrap();
     ann.elsewhere("a new one moves no page").await;
@@ -131,7 +172,8 @@ async fn a_page_goes_on_behind_more_dead_sessions_than_it_looks_at() {
     let app = &api.server().apps["login"];
     let account = api.account(&ann).await;
     for _ in 0..150 {
-        let session = shared::store::Session::new(&account, "x".into(), &app.clock, Duration::from_secs(1));
+        let session =
+            shared::store::Session::new(&account, "x".into(), &app.clock, Duration::from_secs(1));
         app.store.start_session(&session).await.unwrap();
     }
     api.server().clock.advance(Duration::from_secs(2));
@@ -153,7 +195,9 @@ async fn what_can_be_no_page_is_refused() {
     let chats = ann.history("?limit=1").await.next_page().unwrap();
     ben.sessions(&page).await.expect(400, "invalid_cursor");
     ann.sessions(&chats).await.expect(400, "invalid_cursor");
-    for forged in ["AAAA", "not!base64", "%00", &"A".repeat(2000), &"A".repeat(40), ann.session().as_str()] {
+    for forged in
+        ["AAAA", "not!base64", "%00", &"A".repeat(2000), &"A".repeat(40), ann.session().as_str()]
+    {
         ann.sessions(&format!("?cursor={forged}")).await.expect(400, "invalid_cursor");
     }
 }
@@ -164,7 +208,10 @@ async fn a_session_that_says_neither_device_nor_times_goes_on() {
     let ann = api.person("ann").await;
     api.change_session(&ann, "REMOVE device, began, used", None).await;
     let list = ann.sessions("").await.is(200);
-    assert_eq!([&list[0]["device"], &list[0]["began"], &list[0]["last_used"]], [&json!("unknown"), &Value::Null, &Value::Null]);
+    assert_eq!(
+        [&list[0]["device"], &list[0]["began"], &list[0]["last_used"]],
+        [&json!("unknown"), &Value::Null, &Value::Null]
+    );
     ann.is_in().await;
     assert!(ann.sessions("").await.is(200)[0]["last_used"].is_string());
     ann.ends(&ann.session()).await.is(200);
@@ -175,10 +222,15 @@ async fn a_session_that_says_neither_device_nor_times_goes_on() {
 async fn a_device_is_kept_as_plain_text_of_two_hundred_characters() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    for (sent, shown) in
-        [("Mozilla/5.0 (X11; <b>\"Linux\"</b>) #tokens :cost", None), ("", Some("unknown")), (&"x".repeat(1000), Some(&*"x".repeat(200)))]
-    {
+    for (sent, shown) in [
+        ("Mozilla/5.0 (X11; <b>\"Linux\"</b>) #tokens :cost", None),
+        ("", Some("unknown")),
+        (&"x".repeat(1000), Some(&*"x".repeat(200))),
+    ] {
         let here = ann.elsewhere(sent).await;
-        assert_eq!(here.sessions("?limit=1").await.is(200)[0]["device"], json!(shown.unwrap_or(sent)));
+        assert_eq!(
+            here.sessions("?limit=1").await.is(200)[0]["device"],
+            json!(shown.unwrap_or(sent))
+        );
     }
 }

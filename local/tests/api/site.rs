@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::client::{Answer, Api};
 use crate::lambda::Instance;
 
-const PAGES: [(&str, &str); 3] = [("/", "chat.html"), ("/admin/", "admin.html"), ("/docs/", "docs.html")];
+const PAGES: [(&str, &str); 3] =
+    [("/", "chat.html"), ("/admin/", "admin.html"), ("/docs/", "docs.html")];
 
 fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
@@ -16,10 +17,14 @@ fn text(answer: Answer) -> String {
 
 /// What the attributes of a page lead to that name files, as absolute paths.
 fn files_of(page: &str, path: &str) -> Vec<String> {
-    let values = ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
+    let values =
+        ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
     let values = values.map(|rest| rest.split('"').next().unwrap());
     let base = reqwest::Url::parse("http://x").unwrap().join(path).unwrap();
-    values.map(|value| base.join(value).unwrap().path().to_owned()).filter(|path| path.starts_with("/assets/")).collect()
+    values
+        .map(|value| base.join(value).unwrap().path().to_owned())
+        .filter(|path| path.starts_with("/assets/"))
+        .collect()
 }
 
 #[tokio::test]
@@ -29,20 +34,40 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
         let answer = api.get(path).await;
         assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
         assert_eq!(answer.header("cache-control"), "no-store");
-        assert_eq!((answer.header("cross-origin-opener-policy"), answer.header("cross-origin-resource-policy")), ("same-origin", "same-origin"));
+        assert_eq!(
+            (
+                answer.header("cross-origin-opener-policy"),
+                answer.header("cross-origin-resource-policy")
+            ),
+            ("same-origin", "same-origin")
+        );
         let policy = answer.header("content-security-policy");
-        for rule in
-            ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]
-        {
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ] {
             assert!(policy.split("; ").any(|part| part == rule), "{rule} of {policy}");
         }
         assert_eq!(policy.contains("require-trusted-types-for 'script'"), name != "docs.html");
         assert!(policy.contains("; style-src 'self';") && !policy.contains("unsafe"), "{policy}");
         let page = text(answer);
-        for inline in ["<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"] {
+        for inline in
+            ["<style", " style=", " onclick=", " onload=", "javascript:", "http://", "https://"]
+        {
             assert!(!page.contains(inline), "{inline} in {name}");
         }
-        assert!(page.split("<script").skip(1).all(|script| script.split('>').next().unwrap().contains(" src=\"")), "a script in {name}");
+        assert!(
+            page.split("<script").skip(1).all(|script| script
+                .split('>')
+                .next()
+                .unwrap()
+                .contains(" src=\"")),
+            "a script in {name}"
+        );
         let files = files_of(&page, path);
         assert!(!files.is_empty(), "{page}");
         for file in files {
@@ -105,7 +130,11 @@ async fn what_is_no_file_of_the_site_is_not_found() {
         api.get(&path).await.expect(404, "not_found");
     }
     // Emulators have ideas of their own about these.
-    let odd: &[&str] = if api.is_own() { &["%2e%2e%2fCargo.toml", "vendor%2fswagger-ui%2fswagger-ui.css", "docs.js%00", "%64ocs.js"] } else { &[] };
+    let odd: &[&str] = if api.is_own() {
+        &["%2e%2e%2fCargo.toml", "vendor%2fswagger-ui%2fswagger-ui.css", "docs.js%00", "%64ocs.js"]
+    } else {
+        &[]
+    };
     for name in odd {
         api.get(&format!("/assets/{VERSION}/{name}")).await.expect(404, "not_found");
     }
@@ -129,7 +158,10 @@ async fn a_mailed_link_leads_to_the_chat_with_its_token_behind_the_hash() {
         ("/verify-email?token=a-b_c", "./#/verify-email?token=a-b_c"),
         ("/reset-password/?token=a-b_c&x=1", "../#/reset-password?token=a-b_c"),
         ("/reset-password/", "../#/reset-password?token="),
-        ("/reset-password/?token=%0d%0aSet-Cookie:%20x%3d1%23%26%3c", "../#/reset-password?token=%0D%0ASet-Cookie%3A+x%3D1%23%26%3C"),
+        (
+            "/reset-password/?token=%0d%0aSet-Cookie:%20x%3d1%23%26%3c",
+            "../#/reset-password?token=%0D%0ASet-Cookie%3A+x%3D1%23%26%3C",
+        ),
     ] {
         let answer = api.get(asked).await;
         assert_eq!(answer.header("location"), location);
@@ -149,9 +181,16 @@ async fn a_bare_stage_leads_to_itself_with_a_slash() {
             "requestContext": { "stage": "live", "path": asked, "httpMethod": "GET", "identity": { "sourceIp": "203.0.113.7" } },
             "isBase64Encoded": false,
         });
-        let request = gateway::request(&event.to_string(), "site", app.clock.millis() + 28_000).unwrap();
-        let reply = shared::http::answer(functions::ROUTES, functions::site::handle, app.clone(), request).await;
-        assert_eq!(reply.headers().get("location").map(|location| location.to_str().unwrap()), location, "{asked}");
+        let request =
+            gateway::request(&event.to_string(), "site", app.clock.millis() + 28_000).unwrap();
+        let reply =
+            shared::http::answer(functions::ROUTES, functions::site::handle, app.clone(), request)
+                .await;
+        assert_eq!(
+            reply.headers().get("location").map(|location| location.to_str().unwrap()),
+            location,
+            "{asked}"
+        );
         assert_eq!(reply.status(), if location.is_some() { 308 } else { 200 }, "{asked}");
     }
 }
@@ -160,7 +199,8 @@ async fn a_bare_stage_leads_to_itself_with_a_slash() {
 async fn the_pages_need_no_store_and_tell_nothing_of_it() {
     let (api, ann) = Api::without_a_store().await;
     for (path, _) in PAGES {
-        let page = text(api.send(Method::GET, path, &[("authorization", &ann.bearer())], None).await);
+        let page =
+            text(api.send(Method::GET, path, &[("authorization", &ann.bearer())], None).await);
         assert_eq!(page, text(api.get(path).await));
     }
 }
@@ -180,9 +220,16 @@ async fn the_real_function_starts_without_a_store_or_credentials_and_answers_in_
         let page = PAGES.iter().find(|(_, page)| page == name).map(|(path, _)| (*path).to_owned());
         let path = page.clone().unwrap_or_else(|| format!("/assets/{VERSION}/{name}"));
         let reply = function.does(event(&path)).await;
-        assert_eq!((&reply["statusCode"], &reply["isBase64Encoded"]), (&json!(200), &json!(false)), "{name}");
+        assert_eq!(
+            (&reply["statusCode"], &reply["isBase64Encoded"]),
+            (&json!(200), &json!(false)),
+            "{name}"
+        );
         assert!(page.is_some() || reply["body"].as_str() == Some(*content), "{name}");
     }
     let reply = function.does(event("/admin")).await;
-    assert_eq!((&reply["statusCode"], &reply["multiValueHeaders"]["location"][0]), (&json!(308), &json!("admin/")));
+    assert_eq!(
+        (&reply["statusCode"], &reply["multiValueHeaders"]["location"][0]),
+        (&json!(308), &json!("admin/"))
+    );
 }

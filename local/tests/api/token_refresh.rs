@@ -18,7 +18,10 @@ fn tokens(granted: Answer) -> (String, String) {
 
 /// A refresh token of Ann's session that the API's own key signed, with another claim in it.
 fn claiming(api: &Api, ann: &Person, claim: &str, value: impl Into<serde_json::Value>) -> String {
-    Forge::of(api).sign(&forge::header(&ann.refresh), &forge::with(&forge::claims(&ann.refresh), claim, value.into()))
+    Forge::of(api).sign(
+        &forge::header(&ann.refresh),
+        &forge::with(&forge::claims(&ann.refresh), claim, value.into()),
+    )
 }
 
 #[tokio::test]
@@ -32,14 +35,19 @@ async fn a_refresh_token_gives_a_new_access_token_and_its_own_successor() {
     assert_ne!(refresh, ann.refresh);
     assert_eq!(ann.using(&access).profile().await.is(200)["id"], json!(ann.id));
     let [first, next] = [&ann.refresh, &refresh].map(|token| forge::claims(token));
-    assert_eq!(forge::with(&next, "generation", None), forge::with(&first, "generation", None), "the end of the session stays");
+    assert_eq!(
+        forge::with(&next, "generation", None),
+        forge::with(&first, "generation", None),
+        "the end of the session stays"
+    );
 }
 
 #[tokio::test]
 async fn twenty_refreshes_at_once_give_one_successor() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let refreshed = join_all((0..20).map(|_| api.refresh(&ann.refresh))).await.into_iter().map(tokens);
+    let refreshed =
+        join_all((0..20).map(|_| api.refresh(&ann.refresh))).await.into_iter().map(tokens);
     let (accesses, successors): (Vec<String>, Vec<String>) = refreshed.unzip();
     assert!(successors.iter().all(|successor| *successor == successors[0]), "{successors:?}");
     ann.using(&accesses[19]).profile().await.is(200);
@@ -81,7 +89,8 @@ async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_may_come_again_for_ten_minutes_and_the_first_one_for_as_long_as_it_is_the_only_one() {
+async fn a_refresh_token_may_come_again_for_ten_minutes_and_the_first_one_for_as_long_as_it_is_the_only_one()
+ {
     let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let (_, second) = tokens(api.refresh(&ann.refresh).await);
@@ -110,7 +119,8 @@ async fn the_end_of_one_session_ends_no_other() {
     ann.using(other["access"].as_str().unwrap()).profile().await.is(200);
 }
 
-/// RFC 9700, 4.14.2: whoever holds a stolen refresh token may hold an access token of the same session.
+/// RFC 9700, 4.14.2: whoever holds a stolen refresh token may hold an access token of the same
+/// session.
 #[tokio::test]
 async fn a_session_that_the_alarm_ended_takes_its_access_tokens_with_it() {
     let api = Api::start().await;
@@ -157,12 +167,26 @@ async fn what_is_no_refresh_token_is_refused_and_changes_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
-    for body in [json!({}), json!({ "refresh": null }), json!({ "refresh": "" }), json!({ "token": ann.refresh })] {
+    for body in [
+        json!({}),
+        json!({ "refresh": null }),
+        json!({ "refresh": "" }),
+        json!({ "token": ann.refresh }),
+    ] {
         let refused = api.post("/api/token/refresh/", body).await.expect(400, "invalid_fields");
         assert!(refused["errors"]["refresh"].is_array(), "{refused}");
     }
     let tampered = format!("{}x", ann.refresh);
-    for token in ["nonsense", "..", "a.b.c", ann.access.as_str(), &ann.token, &tampered, &format!("Bearer {}", ann.refresh), &"x".repeat(20_000)] {
+    for token in [
+        "nonsense",
+        "..",
+        "a.b.c",
+        ann.access.as_str(),
+        &ann.token,
+        &tampered,
+        &format!("Bearer {}", ann.refresh),
+        &"x".repeat(20_000),
+    ] {
         api.refresh(token).await.expect(401, "invalid_token");
     }
     assert_eq!(api.items(&ann.id).await, before);

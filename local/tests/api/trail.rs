@@ -1,4 +1,5 @@
-//! The trail: a line for everything that happens to an account, which says when, in which request, whose, from where, and what came of it.
+//! The trail: a line for everything that happens to an account, which says when, in which request,
+//! whose, from where, and what came of it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -25,17 +26,22 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
     here.ends(&there.session()).await.is(200);
     let key = here.makes_a_key("a program").await.is(201);
     here.revokes(key["id"].as_str().unwrap()).await.is(200);
-    let passwords = json!({ "current_password": "wrong-password", "new_password": "another-password" });
+    let passwords =
+        json!({ "current_password": "wrong-password", "new_password": "another-password" });
     here.post("/api/user/password/", passwords).await.expect(403, "wrong_password");
     let passwords = json!({ "current_password": ann.password, "new_password": "another-password" });
     let changed = here.post("/api/user/password/", passwords).await.is(200);
     let here = here.using(changed["access"].as_str().unwrap());
     here.log_out().await.is(200);
     let (root, user) = (api.administrator("root").await, format!("/api/admin/users/{}", ann.id));
-    root.post(&format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" })).await.is(201);
+    root.post(&format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" }))
+        .await
+        .is(201);
     root.patch(&user, json!({ "active": false })).await.is(200);
     root.get("/api/admin/export/users.csv").await.is(200);
-    api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None).await.expect(401, "invalid_token");
+    api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None)
+        .await
+        .expect(401, "invalid_token");
 
     let text = log::text();
     for (what, of_ann) in [
@@ -63,7 +69,10 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         assert!(lines.peek().is_some(), "no line says {what}: {text}");
         let complete = |line: &str| {
             let timed = line.starts_with("20") && line.contains('Z');
-            timed && line.contains("request_id=\"") && line.contains("address=\"127.0.0.1\"") && (!of_ann || line.contains(&ann.id))
+            timed
+                && line.contains("request_id=\"")
+                && line.contains("address=\"127.0.0.1\"")
+                && (!of_ann || line.contains(&ann.id))
         };
         assert!(lines.any(complete), "no line says all of {what}: {text}");
     }

@@ -6,7 +6,8 @@ use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig, retry::RetryConfig};
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::types::{
-    ContentBlock, ConversationRole, ConverseOutput, ConverseStreamOutput, InferenceConfiguration, Message, StopReason, SystemContentBlock, TokenUsage,
+    ContentBlock, ConversationRole, ConverseOutput, ConverseStreamOutput, InferenceConfiguration,
+    Message, StopReason, SystemContentBlock, TokenUsage,
 };
 
 use super::{Cut, Failure, Prompt, Role, Said, Turn, Usage};
@@ -24,7 +25,8 @@ impl Bedrock {
             Some(endpoint) if endpoint.starts_with("http://") => aws::emulated(),
             _ => aws::amazon().await?,
         };
-        // How long an answer may take is decided by who asks, and nobody is asked twice: a reply that was lost is paid for, too.
+        // How long an answer may take is decided by who asks, and nobody is asked twice: a reply
+        // that was lost is paid for, too.
         let mut config = Builder::from(&aws)
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -34,28 +36,57 @@ impl Bedrock {
     }
 
     pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        if said.is_listened_to() { self.listen(prompt, said).await } else { self.read(prompt, said).await }
+        if said.is_listened_to() {
+            self.listen(prompt, said).await
+        } else {
+            self.read(prompt, said).await
+        }
     }
 
     async fn read(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
         let (system, messages) = split(prompt)?;
-        let asked = self.client.converse().model_id(&self.model).set_system(Some(system)).set_messages(Some(messages));
-        let reply = asked.inference_config(inference(prompt)).send().await.map_err(|error| failure(&error))?;
+        let asked = self
+            .client
+            .converse()
+            .model_id(&self.model)
+            .set_system(Some(system))
+            .set_messages(Some(messages));
+        let reply = asked
+            .inference_config(inference(prompt))
+            .send()
+            .await
+            .map_err(|error| failure(&error))?;
         stopped(&reply.stop_reason, said)?;
         said.usage = reply.usage.as_ref().and_then(usage);
-        let Some(ConverseOutput::Message(message)) = reply.output else { return Err(Failure::failed("no message")) };
-        message.content.iter().filter_map(|block| block.as_text().ok()).try_for_each(|text| said.say(text))
+        let Some(ConverseOutput::Message(message)) = reply.output else {
+            return Err(Failure::failed("no message"));
+        };
+        message
+            .content
+            .iter()
+            .filter_map(|block| block.as_text().ok())
+            .try_for_each(|text| said.say(text))
     }
 
     async fn listen(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
         let (system, messages) = split(prompt)?;
-        let asked = self.client.converse_stream().model_id(&self.model).set_system(Some(system)).set_messages(Some(messages));
-        let mut reply = asked.inference_config(inference(prompt)).send().await.map_err(|error| failure(&error))?;
+        let asked = self
+            .client
+            .converse_stream()
+            .model_id(&self.model)
+            .set_system(Some(system))
+            .set_messages(Some(messages));
+        let mut reply = asked
+            .inference_config(inference(prompt))
+            .send()
+            .await
+            .map_err(|error| failure(&error))?;
         let mut finished = false;
         while let Some(event) = reply.stream.recv().await.map_err(|error| failure(&error))? {
             match event {
                 ConverseStreamOutput::ContentBlockDelta(block) => {
-                    if let Some(text) = block.delta.as_ref().and_then(|delta| delta.as_text().ok()) {
+                    if let Some(text) = block.delta.as_ref().and_then(|delta| delta.as_text().ok())
+                    {
                         said.say(text)?;
                     }
                 }
@@ -63,7 +94,9 @@ impl Bedrock {
                     stopped(&stop.stop_reason, said)?;
                     finished = true;
                 }
-                ConverseStreamOutput::Metadata(metadata) => said.usage = metadata.usage.as_ref().and_then(usage),
+                ConverseStreamOutput::Metadata(metadata) => {
+                    said.usage = metadata.usage.as_ref().and_then(usage)
+                }
                 _ => {}
             }
         }
@@ -71,7 +104,8 @@ impl Bedrock {
     }
 }
 
-/// What the AI is told, and the conversation: Bedrock wants the two to take turns, and the user to begin.
+/// What the AI is told, and the conversation: Bedrock wants the two to take turns, and the user to
+/// begin.
 fn split(prompt: &Prompt) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
@@ -79,12 +113,18 @@ fn split(prompt: &Prompt) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Fai
         match (turn.role, turns.last_mut()) {
             (Role::System, _) => system.push(SystemContentBlock::Text(turn.content.clone())),
             (Role::Assistant, None) => {}
-            (role, Some(last)) if last.role == role => last.content = format!("{}\n\n{}", last.content, turn.content),
+            (role, Some(last)) if last.role == role => {
+                last.content = format!("{}\n\n{}", last.content, turn.content)
+            }
             _ => turns.push(turn.clone()),
         }
     }
     let message = |turn: Turn| {
-        let role = if turn.role == Role::Assistant { ConversationRole::Assistant } else { ConversationRole::User };
+        let role = if turn.role == Role::Assistant {
+            ConversationRole::Assistant
+        } else {
+            ConversationRole::User
+        };
         Message::builder().role(role).content(ContentBlock::Text(turn.content)).build()
     };
     let messages: Result<Vec<Message>, _> = turns.into_iter().map(message).collect();
@@ -96,13 +136,16 @@ fn inference(prompt: &Prompt) -> InferenceConfiguration {
     let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
     // Other providers count temperatures up to 2, Bedrock up to 1.
     let temperature = prompt.temperature.map(|temperature| temperature.min(1.0) as f32);
-    let inference = InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);
+    let inference =
+        InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);
     inference.set_top_p(prompt.top_p.map(|top_p| top_p as f32)).set_stop_sequences(stop).build()
 }
 
 fn stopped(reason: &StopReason, said: &mut Said<'_>) -> Result<(), Failure> {
     match reason {
-        StopReason::ContentFiltered | StopReason::GuardrailIntervened => Err(Failure::Cut(Cut::ContentFilter)),
+        StopReason::ContentFiltered | StopReason::GuardrailIntervened => {
+            Err(Failure::Cut(Cut::ContentFilter))
+        }
         reason => {
             said.cut = (*reason == StopReason::MaxTokens).then_some(Cut::Length);
             Ok(())
@@ -111,13 +154,18 @@ fn stopped(reason: &StopReason, said: &mut Said<'_>) -> Result<(), Failure> {
 }
 
 fn usage(usage: &TokenUsage) -> Option<Usage> {
-    Some(Usage { prompt_tokens: usage.input_tokens.try_into().ok()?, completion_tokens: usage.output_tokens.try_into().ok()? })
+    Some(Usage {
+        prompt_tokens: usage.input_tokens.try_into().ok()?,
+        completion_tokens: usage.output_tokens.try_into().ok()?,
+    })
 }
 
 /// Codes and kinds alone: a message may hold what was asked.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Failure {
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
-        Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException") => Failure::Overloaded,
+        Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException") => {
+            Failure::Overloaded
+        }
         Some("ModelTimeoutException") => Failure::TimedOut,
         Some(code) => Failure::failed(code),
         None => Failure::failed(aws::cause(error)),

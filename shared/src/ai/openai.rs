@@ -1,7 +1,8 @@
 //! Any server that speaks OpenAI's chat completions ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself,
 //! Ollama, vLLM, llama.cpp, LiteLLM.
 //!
-//! What such servers add or leave out is ignored, as far as there is an answer. No redirect is followed, no request is sent twice.
+//! What such servers add or leave out is ignored, as far as there is an answer. No redirect is
+//! followed, no request is sent twice.
 
 use std::io;
 
@@ -22,14 +23,16 @@ use super::{Cut, Failure, Prompt, Said, Usage};
 use crate::aws;
 use crate::config::{ConfigError, OpenAiServer};
 
-/// How much of a reply is read for each byte of an answer: a piece of a few letters comes in some hundred bytes of JSON.
+/// How much of a reply is read for each byte of an answer: a piece of a few letters comes in some
+/// hundred bytes of JSON.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {
     model: String,
     completions: Uri,
     authorization: Option<HeaderValue>,
-    /// How the most tokens are called: newer models of OpenAI refuse the name that everybody else knows.
+    /// How the most tokens are called: newer models of OpenAI refuse the name that everybody else
+    /// knows.
     most: &'static str,
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
@@ -60,22 +63,36 @@ impl OpenAi {
     pub async fn connect(server: &OpenAiServer) -> Result<Self, ConfigError> {
         let prefix = server.name.to_ascii_uppercase();
         let url = format!("{}/chat/completions", server.url);
-        let completions: Uri = url.parse().map_err(|error| ConfigError(format!("{prefix}_BASE_URL: {error}")))?;
+        let completions: Uri =
+            url.parse().map_err(|error| ConfigError(format!("{prefix}_BASE_URL: {error}")))?;
         let authorization = match &server.key {
             None => None,
             Some(key) => {
                 let broken = |cause: &str| ConfigError(format!("{prefix}_API_KEY: {cause}"));
-                let key = key.read(&aws::amazon().await?).await.map_err(|error| broken(error.cause().unwrap_or_default()))?;
-                let mut header = HeaderValue::try_from(format!("Bearer {}", key.trim())).map_err(|_| broken("it can't be sent in a header"))?;
+                let key = key
+                    .read(&aws::amazon().await?)
+                    .await
+                    .map_err(|error| broken(error.cause().unwrap_or_default()))?;
+                let mut header = HeaderValue::try_from(format!("Bearer {}", key.trim()))
+                    .map_err(|_| broken("it can't be sent in a header"))?;
                 header.set_sensitive(true);
                 Some(header)
             }
         };
-        let tls = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider());
-        let connector = tls.map_err(|error| ConfigError(format!("TLS: {error}")))?.https_or_http().enable_http1().build();
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider());
+        let connector = tls
+            .map_err(|error| ConfigError(format!("TLS: {error}")))?
+            .https_or_http()
+            .enable_http1()
+            .build();
         Ok(Self {
             model: server.model.clone(),
-            most: if completions.host() == Some("api.openai.com") { "max_completion_tokens" } else { "max_tokens" },
+            most: if completions.host() == Some("api.openai.com") {
+                "max_completion_tokens"
+            } else {
+                "max_tokens"
+            },
             completions,
             authorization,
             http: Client::builder(TokioExecutor::new()).build(connector),
@@ -84,7 +101,8 @@ impl OpenAi {
 
     pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
         let response = self.http.request(self.request(prompt, said.is_listened_to())?).await;
-        let response = response.map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
+        let response = response
+            .map_err(|error| Failure::failed(format!("no connection: {}", cause(&error))))?;
         match response.status().as_u16() {
             200 => {}
             429 | 503 | 529 => return Err(Failure::Overloaded),
@@ -113,11 +131,14 @@ impl OpenAi {
             }
         }
         let mut request = Request::post(&self.completions).header(CONTENT_TYPE, "application/json");
-        request = request.header(ACCEPT, if streamed { "text/event-stream" } else { "application/json" });
+        request =
+            request.header(ACCEPT, if streamed { "text/event-stream" } else { "application/json" });
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request.body(Full::from(body.to_string())).map_err(|error| Failure::failed(error.to_string()))
+        request
+            .body(Full::from(body.to_string()))
+            .map_err(|error| Failure::failed(error.to_string()))
     }
 }
 
@@ -125,7 +146,8 @@ type Reply = Limited<hyper::body::Incoming>;
 
 /// A reply that comes whole.
 async fn read(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
-    let body = body.collect().await.map_err(|_| Failure::failed("cut off, or over the limit"))?.to_bytes();
+    let body =
+        body.collect().await.map_err(|_| Failure::failed("cut off, or over the limit"))?.to_bytes();
     if take(&body, said)? || !said.is_empty() { Ok(()) } else { Err(Failure::failed("no answer")) }
 }
 
@@ -137,7 +159,8 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
         let event = event.map_err(|_| Failure::failed("cut off, or no events"))?;
         match event.data.as_deref().map(str::trim) {
             None | Some("") => {}
-            // Some servers never say why an answer ends. One that says nothing at all has not answered.
+            // Some servers never say why an answer ends. One that says nothing at all has not
+            // answered.
             Some("[DONE]") if finished || !said.is_empty() => return Ok(()),
             Some("[DONE]") => break,
             Some(data) => finished |= take(data.as_bytes(), said)?,
@@ -149,7 +172,8 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
 /// Reads a reply or a piece of one: whether it is the last that is said.
 fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
     // What the JSON holds is nobody's business in a log.
-    let completion: Completion = serde_json::from_slice(json).map_err(|_| Failure::failed("an answer that can't be read"))?;
+    let completion: Completion = serde_json::from_slice(json)
+        .map_err(|_| Failure::failed("an answer that can't be read"))?;
     if completion.error.is_some() {
         return Err(Failure::failed("an error in the middle"));
     }
@@ -173,7 +197,10 @@ fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
 /// What the server counted, where it did so in whole numbers.
 fn usage(counted: &Value) -> Option<Usage> {
     let count = |name: &str| u32::try_from(counted.get(name)?.as_u64()?).ok();
-    Some(Usage { prompt_tokens: count("prompt_tokens")?, completion_tokens: count("completion_tokens")? })
+    Some(Usage {
+        prompt_tokens: count("prompt_tokens")?,
+        completion_tokens: count("completion_tokens")?,
+    })
 }
 
 /// The innermost reason: the outer ones only say that something failed.

@@ -1,6 +1,7 @@
-//! A provider for tests, which does what the message's first word says: `!fail`, `!overloaded`, `!hang`, `!empty`, `!long`, `!slow <ms>`,
-//! `!words [<ms>] <words>` (with a pause after each), `!cut <words>` (ends before the last one), `!recall` (says all that it was asked);
-//! anything else is echoed.
+//! A provider for tests, which does what the message's first word says: `!fail`, `!overloaded`,
+//! `!hang`, `!empty`, `!long`, `!slow <ms>`, `!words [<ms>] <words>` (with a pause after each),
+//! `!cut <words>` (ends before the last one), `!recall` (says all that it was asked); anything else
+//! is echoed.
 
 use std::time::Duration;
 
@@ -23,7 +24,9 @@ pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure>
         }
         "!words" => {
             let pause = milliseconds(rest.split(' ').next());
-            for word in rest.split_inclusive(' ').skip_while(|word| word.trim().parse::<u64>().is_ok()) {
+            for word in
+                rest.split_inclusive(' ').skip_while(|word| word.trim().parse::<u64>().is_ok())
+            {
                 said.say(word)?;
                 tokio::time::sleep(pause).await;
             }
@@ -36,7 +39,9 @@ pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure>
             Err(Failure::failed("cut off, as it was asked to be"))
         }
         "!recall" => {
-            let turns = prompt.turns.iter().map(|turn| format!("{}: {}", format!("{:?}", turn.role).to_lowercase(), turn.content));
+            let turns = prompt.turns.iter().map(|turn| {
+                format!("{}: {}", format!("{:?}", turn.role).to_lowercase(), turn.content)
+            });
             said.say(&turns.collect::<Vec<_>>().join("\n"))
         }
         _ => echo::answer(prompt, said),

@@ -11,8 +11,8 @@ use crate::{App, Error, Result};
 
 const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 
-/// An access token whose signature and times hold. That its account and session still stand, only the store can tell:
-/// [`AccessToken::admits`], or the condition of a reservation.
+/// An access token whose signature and times hold. That its account and session still stand, only
+/// the store can tell: [`AccessToken::admits`], or the condition of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.
@@ -32,8 +32,8 @@ pub struct AccessToken {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct OfSession {
-    /// When the token was issued, its own id, and which client it was issued to: what its type promises
-    /// ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Nothing here reads them, and older tokens lack them.
+    /// When the token was issued, its own id, and which client it was issued to: what its type
+    /// promises ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Nothing here reads them, and older tokens lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,12 +87,21 @@ impl AccessToken {
     /// # Errors
     /// [`Error::InvalidToken`] whatever is wrong with it.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
-        let claims: Claims<OfSession> = super::verify(app, &KIND, &[&app.config.issuer], token).await?;
+        let claims: Claims<OfSession> =
+            super::verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);
         let OfSession { epoch, session_exp, .. } = claims.kind;
         // A token that doesn't say belongs to a session that began before it was signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
-        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, auth_epoch: epoch, of_key: false, session_ends, ends: claims.exp })
+        Ok(Self {
+            user_id: claims.sub,
+            name: claims.name,
+            session: claims.sid,
+            auth_epoch: epoch,
+            of_key: false,
+            session_ends,
+            ends: claims.exp,
+        })
     }
 
     /// What an API key stands for.
@@ -113,8 +122,9 @@ impl AccessToken {
         if self.of_key { 0..=u64::MAX } else { self.auth_epoch..=self.auth_epoch }
     }
 
-    /// The account, if this token still opens it: the same one, active, of the same epoch, the session not ended. An API key need only be of
-    /// an epoch since the account's address was first proven, which holds for every session of today's epoch.
+    /// The account, if this token still opens it: the same one, active, of the same epoch, the
+    /// session not ended. An API key need only be of an epoch since the account's address was
+    /// first proven, which holds for every session of today's epoch.
     pub fn admits(&self, account: Option<Account>) -> Result<Account> {
         account
             .filter(|account| {

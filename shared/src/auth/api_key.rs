@@ -1,5 +1,6 @@
-//! API keys: what a program calls with in the place of a person. `sk-`, the key's id, and 256 random bits, of which the store keeps only a
-//! hash; the whole text is shown once, to whoever makes the key.
+//! API keys: what a program calls with in the place of a person. `sk-`, the key's id, and 256
+//! random bits, of which the store keeps only a hash; the whole text is shown once, to whoever
+//! makes the key.
 
 use std::fmt;
 
@@ -51,9 +52,13 @@ impl ApiKey {
     /// # Errors
     /// [`Error::InvalidToken`] where the text can't be one.
     pub fn parse(text: &str) -> Result<Self> {
-        let (id, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).ok_or(Error::InvalidToken)?;
+        let (id, secret) = text
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('-'))
+            .ok_or(Error::InvalidToken)?;
         let id = Uuid::try_parse(id).ok().filter(|uuid| uuid.simple().to_string() == id);
-        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).ok().and_then(|bytes| bytes.try_into().ok());
+        let secret =
+            BASE64_URL_SAFE_NO_PAD.decode(secret).ok().and_then(|bytes| bytes.try_into().ok());
         id.zip(secret).map(|(id, secret)| Self { id, secret }).ok_or(Error::InvalidToken)
     }
 
@@ -62,7 +67,8 @@ impl ApiKey {
         text.starts_with(PREFIX)
     }
 
-    /// The key as its owner keeps it: `sk-`, the id as 32 hexadecimal digits, `-`, and 43 characters that no URL must escape.
+    /// The key as its owner keeps it: `sk-`, the id as 32 hexadecimal digits, `-`, and 43
+    /// characters that no URL must escape.
     pub fn text(&self) -> String {
         format!("{PREFIX}{}-{}", self.id.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
     }
@@ -72,7 +78,8 @@ impl ApiKey {
         self.id
     }
 
-    /// What the store keeps of the secret. It is random: no salt is needed, and nobody guesses it from its hash.
+    /// What the store keeps of the secret. It is random: no salt is needed, and nobody guesses it
+    /// from its hash.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.secret))
     }
@@ -83,7 +90,8 @@ impl ApiKey {
         text.get(text.len() - HINT..).unwrap_or_default().to_owned()
     }
 
-    /// Whether this is the key that has this hash, in a time that doesn't tell how much of it is right.
+    /// Whether this is the key that has this hash, in a time that doesn't tell how much of it is
+    /// right.
     pub fn matches(&self, hash: &str) -> bool {
         verify_slices_are_equal(self.hash().as_bytes(), hash.as_bytes()).is_ok()
     }
@@ -94,7 +102,8 @@ impl ApiKey {
 pub struct KeyName(String);
 
 impl KeyName {
-    /// 1 to 100 characters, without the blanks around them, none of which controls anything or changes the direction of text.
+    /// 1 to 100 characters, without the blanks around them, none of which controls anything or
+    /// changes the direction of text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if !(1..=NAME_LENGTH).contains(&text.chars().count()) {
@@ -166,19 +175,36 @@ mod tests {
     fn a_key_matches_its_own_hash_alone_and_shows_its_secret_nowhere() {
         let (one, other) = (key(), key());
         assert!(one.matches(&one.hash()));
-        for hash in [other.hash().as_str(), "", &one.hash()[..42], &one.text(), &one.hash().to_uppercase()] {
+        for hash in
+            [other.hash().as_str(), "", &one.hash()[..42], &one.text(), &one.hash().to_uppercase()]
+        {
             assert!(!one.matches(hash), "{hash}");
         }
         assert!(!one.text().contains(&one.hash()));
         let shown = format!("{one:?}");
-        assert!(shown.contains(&one.id().to_string()) && !shown.contains(&one.text()[36..]) && !shown.contains(&one.hint()), "{shown}");
+        assert!(
+            shown.contains(&one.id().to_string())
+                && !shown.contains(&one.text()[36..])
+                && !shown.contains(&one.hint()),
+            "{shown}"
+        );
     }
 
     #[test]
     fn a_key_has_a_name_of_a_hundred_characters_on_one_line() {
         assert_eq!(KeyName::parse(" build server \n").unwrap().text(), "build server");
         assert!(KeyName::parse(&"\u{e9}".repeat(100)).is_ok());
-        for bad in ["", " ", "\t\n", "a\nb", "a\0", "a\u{85}b", "a\u{202e}b", "\u{200f}a", &"x".repeat(101)] {
+        for bad in [
+            "",
+            " ",
+            "\t\n",
+            "a\nb",
+            "a\0",
+            "a\u{85}b",
+            "a\u{202e}b",
+            "\u{200f}a",
+            &"x".repeat(101),
+        ] {
             assert!(KeyName::parse(bad).is_err(), "{bad:?}");
         }
     }

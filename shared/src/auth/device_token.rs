@@ -1,7 +1,8 @@
-//! Device tokens: what a client keeps beyond its sessions, to tell at the next log-in that it has logged in to this account before. A stranger's
-//! guesses can't keep it out then. It opens nothing.
+//! Device tokens: what a client keeps beyond its sessions, to tell at the next log-in that it has
+//! logged in to this account before. A stranger's guesses can't keep it out then. It opens nothing.
 //!
-//! It ends with everything that ends all sessions at once: a changed or reset password, or a log-out of all.
+//! It ends with everything that ends all sessions at once: a changed or reset password, or a
+//! log-out of all.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,13 @@ struct OfDevice {
 impl DeviceToken {
     /// The token of a device that has logged in to this account at `now`.
     pub fn of(account: &Account, id: String, now: u64) -> Self {
-        Self { user_id: account.id.clone(), id, ends: now + LIFE, name: account.label.clone(), auth_epoch: account.auth_epoch }
+        Self {
+            user_id: account.id.clone(),
+            id,
+            ends: now + LIFE,
+            name: account.label.clone(),
+            auth_epoch: account.auth_epoch,
+        }
     }
 
     /// The token as a string.
@@ -59,7 +66,13 @@ impl DeviceToken {
         let token = cookie::device_token(req)?;
         let audience = KIND.audience(&app.config.issuer);
         let claims: Claims<OfDevice> = super::verify(app, &KIND, &[&audience], token).await.ok()?;
-        Some(Self { user_id: claims.sub, id: claims.sid, ends: claims.exp, name: claims.name, auth_epoch: claims.kind.epoch })
+        Some(Self {
+            user_id: claims.sub,
+            id: claims.sid,
+            ends: claims.exp,
+            name: claims.name,
+            auth_epoch: claims.kind.epoch,
+        })
     }
 
     /// Whether it is of this account, which has ended no sessions all at once since.

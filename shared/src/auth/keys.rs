@@ -1,8 +1,10 @@
-//! The Ed25519 keys behind every token: one that signs, in the functions that issue tokens, and the published ones that verify.
+//! The Ed25519 keys behind every token: one that signs, in the functions that issue tokens, and the
+//! published ones that verify.
 //!
-//! The signing key is derived from one random secret. Its public half is published to the table Keys before anything is signed, under
-//! an id that is its thumbprint; every other function reads that table. A new secret makes a new key, without a restart: the
-//! issuing functions look for it every five minutes, publish it, and set the end of the keys before it.
+//! The signing key is derived from one random secret. Its public half is published to the table
+//! Keys before anything is signed, under an id that is its thumbprint; every other function reads
+//! that table. A new secret makes a new key, without a restart: the issuing functions look for it
+//! every five minutes, publish it, and set the end of the keys before it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -81,18 +83,28 @@ impl Keyring {
         Ok(known.published.iter().filter(|key| key.is_valid(now)).cloned().collect())
     }
 
-    /// What a token says, if one of the published keys signed it as this type (`typ`) for one of these audiences.
+    /// What a token says, if one of the published keys signed it as this type (`typ`) for one of
+    /// these audiences.
     ///
     /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): what the token's header says about it, or about
     /// where keys are to be found, changes nothing. The caller checks the times.
-    pub(super) async fn verify<T: DeserializeOwned>(&self, token: &str, typ: &str, issuer: &str, audiences: &[&str]) -> Result<T> {
+    pub(super) async fn verify<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        typ: &str,
+        issuer: &str,
+        audiences: &[&str],
+    ) -> Result<T> {
         if token.len() > TOKEN_LENGTH {
             return Err(Error::InvalidToken);
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::InvalidToken)?;
         let kid = header.kid.ok_or(Error::InvalidToken)?;
         // Whatever `crit` demands ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)) isn't understood here.
-        if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(typ) || header.crit.is_some() {
+        if header.alg != Algorithm::EdDSA
+            || header.typ.as_deref() != Some(typ)
+            || header.crit.is_some()
+        {
             return Err(Error::InvalidToken);
         }
         let key = self.find(&kid).await?.ok_or(Error::InvalidToken)?;
@@ -101,7 +113,9 @@ impl Keyring {
         validation.set_audience(audiences);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_exp = false;
-        jsonwebtoken::decode(token, &key, &validation).map(|token| token.claims).map_err(|_| Error::InvalidToken)
+        jsonwebtoken::decode(token, &key, &validation)
+            .map(|token| token.claims)
+            .map_err(|_| Error::InvalidToken)
     }
 
     async fn find(&self, kid: &str) -> Result<Option<DecodingKey>> {
@@ -158,7 +172,8 @@ struct Current {
     key: Arc<SigningKey>,
     /// When the secret was read.
     read_at: u64,
-    /// Whether the key's public half is known to be in the table: what nobody can verify must not be signed.
+    /// Whether the key's public half is known to be in the table: what nobody can verify must not
+    /// be signed.
     published: bool,
 }
 
@@ -172,12 +187,17 @@ impl Signer {
     /// Reads the secret, where it is kept elsewhere, and derives the key.
     ///
     /// # Errors
-    /// Where there is no secret, or it can't be read or is too short to be random: a function that issues tokens must not start without.
+    /// Where there is no secret, or it can't be read or is too short to be random: a function that
+    /// issues tokens must not start without.
     pub async fn new(config: &Config, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
-        let secret = config.signing_secret.clone().ok_or_else(|| ConfigError("SIGNING_SECRET must be set".into()))?;
+        let secret = config
+            .signing_secret
+            .clone()
+            .ok_or_else(|| ConfigError("SIGNING_SECRET must be set".into()))?;
         let source = Source { secret, aws: aws.clone() };
         let key = Arc::new(source.key().await?);
-        let current = Arc::new(RwLock::new(Current { key, read_at: clock.seconds(), published: false }));
+        let current =
+            Arc::new(RwLock::new(Current { key, read_at: clock.seconds(), published: false }));
         Ok(Self { source, clock, current })
     }
 
@@ -186,14 +206,15 @@ impl Signer {
         self.current().key.kid.clone()
     }
 
-    /// Publishes the public half alone, before anything is signed with it. The first function that signs sets the end of the keys before.
+    /// Publishes the public half alone, before anything is signed with it. The first function that
+    /// signs sets the end of the keys before.
     pub async fn announce(&self, store: &Store) -> Result<()> {
         let key = self.current().key;
         store.publish_key(&key.kid, &key.x, self.clock.seconds()).await
     }
 
-    /// Publishes the public half, and sets an end to the keys before it: when the last token that they signed has ended. Done again, or
-    /// after it was cut off, it comes to the same.
+    /// Publishes the public half, and sets an end to the keys before it: when the last token that
+    /// they signed has ended. Done again, or after it was cut off, it comes to the same.
     pub async fn publish(&self, keyring: &Keyring, config: &Config) -> Result<()> {
         let key = self.current().key;
         let now = self.clock.seconds();
@@ -205,15 +226,25 @@ impl Signer {
         }
         let from = known.iter().find(|known| known.kid == key.kid).map_or(now, |own| own.from);
         let until = now + config.session_life.as_secs() + 2 * KEPT;
-        for before in known.iter().filter(|other| other.kid != key.kid && other.until.is_none() && other.from < from) {
+        for before in known
+            .iter()
+            .filter(|other| other.kid != key.kid && other.until.is_none() && other.from < from)
+        {
             keyring.store.end_key(&before.kid, until).await?;
         }
         self.change(|current| current.published |= current.key.kid == key.kid);
         Ok(())
     }
 
-    /// `claims` as a JWT of the type `typ`. The same claims give the same string: Ed25519 has no randomness.
-    pub(super) async fn sign<T: Serialize>(&self, claims: &T, typ: &str, keyring: &Keyring, config: &Config) -> Result<String> {
+    /// `claims` as a JWT of the type `typ`. The same claims give the same string: Ed25519 has no
+    /// randomness.
+    pub(super) async fn sign<T: Serialize>(
+        &self,
+        claims: &T,
+        typ: &str,
+        keyring: &Keyring,
+        config: &Config,
+    ) -> Result<String> {
         self.renew().await;
         if !self.current().published {
             self.publish(keyring, config).await?;
@@ -222,18 +253,24 @@ impl Signer {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(typ.into());
         header.kid = Some(key.kid.clone());
-        jsonwebtoken::encode(&header, claims, &key.encoding).map_err(|error| Error::Internal(error.to_string()))
+        jsonwebtoken::encode(&header, claims, &key.encoding)
+            .map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Looks for a new secret every five minutes. Where that fails the key at hand goes on signing, and the next look is a minute later.
+    /// Looks for a new secret every five minutes. Where that fails the key at hand goes on signing,
+    /// and the next look is a minute later.
     async fn renew(&self) {
         let now = self.clock.seconds();
         if now < self.current().read_at + KEPT {
             return;
         }
         match self.source.key().await {
-            Ok(key) if key.kid == self.current().key.kid => self.change(|current| current.read_at = now),
-            Ok(key) => self.change(|current| *current = Current { key: Arc::new(key), read_at: now, published: false }),
+            Ok(key) if key.kid == self.current().key.kid => {
+                self.change(|current| current.read_at = now)
+            }
+            Ok(key) => self.change(|current| {
+                *current = Current { key: Arc::new(key), read_at: now, published: false }
+            }),
             Err(error) => {
                 tracing::warn!(cause = error.0, "the signing secret could not be read again");
                 self.change(|current| current.read_at = now.saturating_sub(KEPT - MISS));
@@ -252,7 +289,9 @@ impl Signer {
 
 impl Source {
     async fn key(&self) -> Result<SigningKey, ConfigError> {
-        let broken = |error: Error| ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default()));
+        let broken = |error: Error| {
+            ConfigError(format!("SIGNING_SECRET: {}", error.cause().unwrap_or_default()))
+        };
         let secret = self.secret.read(&self.aws).await.map_err(broken)?;
         SigningKey::derive(&checked_secret("SIGNING_SECRET", secret)?).map_err(broken)
     }
@@ -260,7 +299,10 @@ impl Source {
 
 /// Puts a new secret in the place of the one in Secrets Manager.
 pub async fn put_secret(aws: &SdkConfig, arn: &str, secret: &str) -> Result<()> {
-    let put = aws_sdk_secretsmanager::Client::new(aws).put_secret_value().secret_id(arn).secret_string(secret);
+    let put = aws_sdk_secretsmanager::Client::new(aws)
+        .put_secret_value()
+        .secret_id(arn)
+        .secret_string(secret);
     put.send().await.map(drop).map_err(|error| Error::Internal(aws::cause(&error)))
 }
 
@@ -275,9 +317,13 @@ impl SigningKey {
             .expand(&[b"ed25519 token signing key"], hkdf::HKDF_SHA256)
             .and_then(|okm| okm.fill(&mut seed))
             .map_err(broken)?;
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|error| Error::Internal(error.to_string()))?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
+            .map_err(|error| Error::Internal(error.to_string()))?;
         let x = BASE64_URL_SAFE_NO_PAD.encode(pair.public_key());
-        let thumbprint = digest::digest(&digest::SHA256, format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes());
+        let thumbprint = digest::digest(
+            &digest::SHA256,
+            format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes(),
+        );
         let encoding = EncodingKey::from_ed_der(pair.to_pkcs8v1().map_err(broken)?.as_ref());
         Ok(Self { kid: BASE64_URL_SAFE_NO_PAD.encode(thumbprint), x, encoding })
     }

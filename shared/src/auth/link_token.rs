@@ -1,4 +1,5 @@
-//! What a mailed link carries: 256 random bits, of which the store keeps only a hash. Whoever holds it has read the mail.
+//! What a mailed link carries: 256 random bits, of which the store keeps only a hash. Whoever holds
+//! it has read the mail.
 
 use std::fmt;
 
@@ -35,7 +36,8 @@ impl LinkToken {
     /// # Errors
     /// [`Error::InvalidLink`] where the text can't be one.
     pub fn parse(text: &str) -> Result<Self> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+        let bytes =
+            BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self).ok_or(Error::InvalidLink)
     }
 
@@ -44,7 +46,8 @@ impl LinkToken {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// What the store knows it by. The token is random: no salt is needed, and nobody guesses it from its hash.
+    /// What the store knows it by. The token is random: no salt is needed, and nobody guesses it
+    /// from its hash.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.0))
     }
@@ -62,7 +65,14 @@ mod tests {
         assert_ne!(token.text(), token.hash());
         assert_ne!(token, LinkToken::random().unwrap());
         assert!(!format!("{token:?}").contains(&token.text()));
-        for bad in ["", "x", &"x".repeat(42), &"x".repeat(44), &format!("{}=", token.text()), &"\u{e9}".repeat(43)] {
+        for bad in [
+            "",
+            "x",
+            &"x".repeat(42),
+            &"x".repeat(44),
+            &format!("{}=", token.text()),
+            &"\u{e9}".repeat(43),
+        ] {
             assert_eq!(LinkToken::parse(bad), Err(Error::InvalidLink), "{bad}");
         }
     }

@@ -20,7 +20,8 @@ pub(crate) const LEAST: usize = 8;
 /// The most bytes of a password: longer ones are refused before they cost a hash.
 pub(crate) const MOST: usize = 256;
 
-/// The passwords that are tried first, a line each: [`NewPassword::parse`] alone refers to them, so that only what sets passwords holds them.
+/// The passwords that are tried first, a line each: [`NewPassword::parse`] alone refers to them, so
+/// that only what sets passwords holds them.
 const COMMON: &str = include_str!("common_passwords.txt");
 
 /// Common as they are, these four stand in the documentation of clients that this API serves.
@@ -34,8 +35,9 @@ const WAITING: u32 = 256;
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// At least 8 characters and at most 256 bytes, not one of the most common passwords, and none of `names`, which are the user's own name
-    /// and address, nor what is before the `@` of one. No rule says which characters it must have.
+    /// At least 8 characters and at most 256 bytes, not one of the most common passwords, and none
+    /// of `names`, which are the user's own name and address, nor what is before the `@` of
+    /// one. No rule says which characters it must have.
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, String> {
         let password = composed(text);
         if text.len() > MOST || password.len() > MOST {
@@ -50,16 +52,20 @@ impl NewPassword {
             name == folded || name.rsplit_once('@').is_some_and(|(before, _)| before == folded)
         };
         if names.iter().any(own) {
-            return Err("The password may not be the name or the address, nor what is before its @.".into());
+            return Err(
+                "The password may not be the name or the address, nor what is before its @.".into(),
+            );
         }
-        if !DOCUMENTED.contains(&password.as_str()) && COMMON.lines().any(|common| common == folded) {
+        if !DOCUMENTED.contains(&password.as_str()) && COMMON.lines().any(|common| common == folded)
+        {
             return Err("This password is one of the most common ones, which are tried first. Choose another one.".into());
         }
         Ok(Self(password))
     }
 }
 
-/// The form in which passwords are hashed, so that it doesn't matter which keyboard composed an accent.
+/// The form in which passwords are hashed, so that it doesn't matter which keyboard composed an
+/// accent.
 fn composed(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(text).into_owned()
 }
@@ -93,7 +99,8 @@ impl Passwords {
         self.in_turn(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Checks a password against an account's hash. Where there is no account it costs the same and is wrong.
+    /// Checks a password against an account's hash. Where there is no account it costs the same and
+    /// is wrong.
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         if password.len() > MOST {
             return Ok(Verdict::Wrong);
@@ -103,12 +110,15 @@ impl Passwords {
             let Some(stored) = stored else {
                 return hash(&password, blocks).map(|_| Verdict::Wrong);
             };
-            let parsed = PasswordHash::new(&stored).map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
-            let params = Params::try_from(&parsed).map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
+            let parsed = PasswordHash::new(&stored)
+                .map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
+            let params = Params::try_from(&parsed)
+                .map_err(|error| Error::Internal(format!("a stored hash: {error}")))?;
             if !verify(&password, &parsed, &params, blocks)? {
                 return Ok(Verdict::Wrong);
             }
-            if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST {
+            if params.m_cost() < Params::DEFAULT_M_COST || params.t_cost() < Params::DEFAULT_T_COST
+            {
                 return hash(&password, blocks).map(Verdict::Rehash);
             }
             Ok(Verdict::Right)
@@ -116,8 +126,14 @@ impl Passwords {
         .await?
     }
 
-    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static) -> Result<T> {
-        let _place = self.queue.try_acquire().map_err(|_| Error::Busy(Limit::at_once("passwords", WAITING)))?;
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let _place = self
+            .queue
+            .try_acquire()
+            .map_err(|_| Error::Busy(Limit::at_once("passwords", WAITING)))?;
         let turn = TURNS.acquire().await.map_err(|error| Error::Internal(error.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
             let done = in_kept_memory(work);
@@ -135,10 +151,11 @@ impl Default for Passwords {
 }
 
 /// How many hashes this process makes at a time: one per processor.
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
+static TURNS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 
-/// The memory that hashes are made in, kept for the next ones: one piece per turn. Otherwise the allocator would keep some for each thread that
-/// ever made a hash.
+/// The memory that hashes are made in, kept for the next ones: one piece per turn. Otherwise the
+/// allocator would keep some for each thread that ever made a hash.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
 /// Does `work` in memory that nothing else uses meanwhile. Nothing of a password is left in it.
@@ -154,7 +171,8 @@ fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
 /// argon2id with 19 MiB, two passes and one lane: the least that
 /// [OWASP](https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html) recommends, and the crate's default.
 fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
-    let (algorithm, version, params) = (Algorithm::default(), Version::default(), Params::default());
+    let (algorithm, version, params) =
+        (Algorithm::default(), Version::default(), Params::default());
     let failed = |error: &dyn std::fmt::Display| Error::Internal(format!("argon2: {error}"));
     let mut random = [0; Salt::RECOMMENDED_LENGTH];
     rand::fill(&mut random).map_err(|_| Error::Internal("no randomness".into()))?;
@@ -163,38 +181,69 @@ fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
     fill(&Argon2::new(algorithm, version, params.clone()), password, &salt, &mut output, blocks)?;
     let params = ParamsString::try_from(&params).map_err(|error| failed(&error))?;
     let hash = Some(Output::new(&output).map_err(|error| failed(&error))?);
-    let hash = PasswordHash { algorithm: algorithm.ident(), version: Some(version.into()), params, salt: Some(salt), hash };
+    let hash = PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params,
+        salt: Some(salt),
+        hash,
+    };
     Ok(hash.to_string())
 }
 
 /// Whether `password` is the one that was hashed, compared in the same time wherever it differs.
-fn verify(password: &str, stored: &PasswordHash, params: &Params, blocks: &mut Vec<Block>) -> Result<bool> {
-    let unusable = |error: &dyn std::fmt::Display| Error::Internal(format!("a stored hash: {error}"));
-    let (Some(salt), Some(hash)) = (&stored.salt, &stored.hash) else { return Err(unusable(&"no salt or no hash")) };
-    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).map_err(|error| unusable(&error))?;
-    let version = stored.version.map(Version::try_from).transpose().map_err(|error| unusable(&error))?;
+fn verify(
+    password: &str,
+    stored: &PasswordHash,
+    params: &Params,
+    blocks: &mut Vec<Block>,
+) -> Result<bool> {
+    let unusable =
+        |error: &dyn std::fmt::Display| Error::Internal(format!("a stored hash: {error}"));
+    let (Some(salt), Some(hash)) = (&stored.salt, &stored.hash) else {
+        return Err(unusable(&"no salt or no hash"));
+    };
+    let algorithm =
+        Algorithm::try_from(stored.algorithm.as_str()).map_err(|error| unusable(&error))?;
+    let version =
+        stored.version.map(Version::try_from).transpose().map_err(|error| unusable(&error))?;
     let mut output = [0; Output::MAX_LENGTH];
     let output = output.get_mut(..hash.len()).ok_or_else(|| unusable(&"too long"))?;
-    fill(&Argon2::new(algorithm, version.unwrap_or_default(), params.clone()), password, salt, output, blocks)?;
+    fill(
+        &Argon2::new(algorithm, version.unwrap_or_default(), params.clone()),
+        password,
+        salt,
+        output,
+        blocks,
+    )?;
     Ok(Output::new(output).is_ok_and(|output| output == *hash))
 }
 
-fn fill(argon2: &Argon2<'_>, password: &str, salt: &[u8], output: &mut [u8], blocks: &mut Vec<Block>) -> Result<()> {
+fn fill(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8],
+    output: &mut [u8],
+    blocks: &mut Vec<Block>,
+) -> Result<()> {
     let needed = argon2.params().block_count();
     if blocks.len() < needed {
         blocks.resize(needed, Block::default());
     }
-    let hashed = argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut *blocks);
+    let hashed =
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut *blocks);
     hashed.map_err(|error| Error::Internal(format!("argon2: {error}")))
 }
 
-/// What takes the place of a deleted account's hash: one of today's strength, which costs the same to check, and was made from no password.
+/// What takes the place of a deleted account's hash: one of today's strength, which costs the same
+/// to check, and was made from no password.
 pub fn none() -> Result<String> {
     let mut bytes = [0_u8; 48];
     rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
     let (salt, hash) = bytes.split_at(16);
     let [salt, hash] = [salt, hash].map(|part| BASE64_STANDARD_NO_PAD.encode(part));
-    let (memory, passes, lanes) = (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
+    let (memory, passes, lanes) =
+        (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
     Ok(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"))
 }
 
@@ -218,11 +267,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_weak_hash_is_made_anew_when_its_password_is_right() {
-        let weak = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8192, 1, 1, None).unwrap());
+        let weak = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(8192, 1, 1, None).unwrap(),
+        );
         let weak = weak.hash_password(b"secret123").unwrap().to_string();
         let passwords = Passwords::new();
         assert_eq!(passwords.check("secret124", Some(weak.clone())).await, Ok(Verdict::Wrong));
-        let Ok(Verdict::Rehash(strong)) = passwords.check("secret123", Some(weak)).await else { panic!("not made anew") };
+        let Ok(Verdict::Rehash(strong)) = passwords.check("secret123", Some(weak)).await else {
+            panic!("not made anew")
+        };
         assert_eq!(passwords.check("secret123", Some(strong)).await, Ok(Verdict::Right));
     }
 
@@ -230,22 +285,40 @@ mod tests {
     async fn no_password_opens_what_has_none_and_the_answer_is_only_that() {
         let hash = none().unwrap();
         let parsed = PasswordHash::new(&hash).unwrap();
-        let real = Passwords::new().hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
+        let real =
+            Passwords::new().hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
         let real = PasswordHash::new(&real).unwrap();
-        assert_eq!((parsed.algorithm, parsed.version, &parsed.params), (real.algorithm, real.version, &real.params));
-        let lengths = |hash: &PasswordHash| (hash.salt.as_ref().map(|salt| salt.as_ref().len()), hash.hash.as_ref().map(|hash| hash.len()));
+        assert_eq!(
+            (parsed.algorithm, parsed.version, &parsed.params),
+            (real.algorithm, real.version, &real.params)
+        );
+        let lengths = |hash: &PasswordHash| {
+            (
+                hash.salt.as_ref().map(|salt| salt.as_ref().len()),
+                hash.hash.as_ref().map(|hash| hash.len()),
+            )
+        };
         assert_eq!(lengths(&parsed), lengths(&real));
         assert_ne!(hash, none().unwrap());
         for password in ["", "secret123", &hash] {
-            assert_eq!(Passwords::new().check(password, Some(hash.clone())).await, Ok(Verdict::Wrong));
+            assert_eq!(
+                Passwords::new().check(password, Some(hash.clone())).await,
+                Ok(Verdict::Wrong)
+            );
         }
     }
 
     #[tokio::test]
     async fn it_does_not_matter_how_an_accent_was_typed() {
         let passwords = Passwords::new();
-        let hash = passwords.hash(&NewPassword::parse("caf\u{e9} cr\u{e8}me", &[]).unwrap()).await.unwrap();
-        assert_eq!(passwords.check("cafe\u{301} cre\u{300}me", Some(hash)).await, Ok(Verdict::Right));
+        let hash = passwords
+            .hash(&NewPassword::parse("caf\u{e9} cr\u{e8}me", &[]).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            passwords.check("cafe\u{301} cre\u{300}me", Some(hash)).await,
+            Ok(Verdict::Right)
+        );
     }
 
     #[tokio::test]
@@ -264,11 +337,20 @@ mod tests {
         let passwords = Passwords::new();
         let hash = passwords.hash(&NewPassword::parse("secret123", &[]).unwrap()).await.unwrap();
         let checks = (0..24).map(|_| passwords.check("secret123", Some(hash.clone())));
-        assert!(futures_util::future::join_all(checks).await.iter().all(|verdict| *verdict == Ok(Verdict::Right)));
+        assert!(
+            futures_util::future::join_all(checks)
+                .await
+                .iter()
+                .all(|verdict| *verdict == Ok(Verdict::Right))
+        );
         let processors = std::thread::available_parallelism().unwrap().get();
         let _all = TURNS.acquire_many(processors.try_into().unwrap()).await.unwrap();
         let kept = MEMORY.lock().unwrap();
-        assert!((1..=processors).contains(&kept.len()), "{} for {processors} processors", kept.len());
+        assert!(
+            (1..=processors).contains(&kept.len()),
+            "{} for {processors} processors",
+            kept.len()
+        );
         assert!(kept.iter().all(|blocks| blocks.len() == Params::default().block_count()));
         assert!(kept.iter().flatten().all(|block| block.as_ref().iter().all(|word| *word == 0)));
         // What another implementation makes of it is the same.
@@ -277,17 +359,48 @@ mod tests {
 
     #[test]
     fn a_password_is_long_enough_not_too_long_and_not_the_name() {
-        for good in ["secret123", "strongpassword", "StrongPass123!", "testpass123", "my dog 🐕", &"x".repeat(256)] {
+        for good in [
+            "secret123",
+            "strongpassword",
+            "StrongPass123!",
+            "testpass123",
+            "my dog 🐕",
+            &"x".repeat(256),
+        ] {
             assert!(NewPassword::parse(good, &["ann"]).is_ok(), "{good}");
         }
-        for bad in ["", "1234567", "éééé", &"x".repeat(257), "annabella", "AnnaBella@example.com", "ANNA.BELLA"] {
-            assert!(NewPassword::parse(bad, &["AnnaBella", "annabella@example.com", "anna.bella@example.com"]).is_err(), "{bad}");
+        for bad in [
+            "",
+            "1234567",
+            "éééé",
+            &"x".repeat(257),
+            "annabella",
+            "AnnaBella@example.com",
+            "ANNA.BELLA",
+        ] {
+            assert!(
+                NewPassword::parse(
+                    bad,
+                    &["AnnaBella", "annabella@example.com", "anna.bella@example.com"]
+                )
+                .is_err(),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn a_common_password_is_refused_in_any_case_but_for_four_that_clients_document() {
-        for bad in ["password", "PassWord123", "ｐａｓｓｗｏｒｄ", "12345678", "qwertyuiop", "iloveyou", "SECRET123", "11111111"] {
+        for bad in [
+            "password",
+            "PassWord123",
+            "ｐａｓｓｗｏｒｄ",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou",
+            "SECRET123",
+            "11111111",
+        ] {
             let refused = NewPassword::parse(bad, &[]).map(drop).unwrap_err();
             assert!(refused.contains("most common"), "{bad}: {refused}");
         }
@@ -299,7 +412,11 @@ mod tests {
     #[test]
     fn the_list_holds_each_common_password_once_in_the_form_that_is_compared() {
         let listed: Vec<&str> = COMMON.lines().filter(|line| !line.starts_with("# ")).collect();
-        assert!(listed.len() > 1000 && listed.is_sorted() && listed.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(
+            listed.len() > 1000
+                && listed.is_sorted()
+                && listed.windows(2).all(|pair| pair[0] != pair[1])
+        );
         for common in listed {
             assert!(common.len() >= LEAST && crate::user::key(common) == common, "{common}");
         }

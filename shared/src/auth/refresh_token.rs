@@ -1,9 +1,10 @@
 //! Refresh tokens: JWTs of a type of their own that name a session and a generation of it.
 //!
-//! Presenting generation n gives n+1, which is the same string for every parallel or repeated call, since nothing in it depends
-//! on time or chance; n dies when n+1 is first presented, or ten minutes after n was, and presenting a dead one ends the session
-//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So neither a lost reply nor two tabs log anyone out, and a thief who
-//! refreshes in turn with the owner is noticed. The first token of a session dies with its successor's use alone: some clients never replace it.
+//! Presenting generation n gives n+1, which is the same string for every parallel or repeated call,
+//! since nothing in it depends on time or chance; n dies when n+1 is first presented, or ten
+//! minutes after n was, and presenting a dead one ends the session ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So neither a lost reply nor two tabs log anyone out, and a thief who
+//! refreshes in turn with the owner is noticed. The first token of a session dies with its
+//! successor's use alone: some clients never replace it.
 
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +69,14 @@ impl RefreshToken {
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
         // Those from before refresh tokens had an audience of their own are valid until they end.
         let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
-        let claims: Claims<Generation> = super::verify(app, &KIND, &[&audience, issuer], token).await?;
-        Ok(Self { user_id: claims.sub, name: claims.name, session: claims.sid, generation: claims.kind.generation, ends: claims.exp })
+        let claims: Claims<Generation> =
+            super::verify(app, &KIND, &[&audience, issuer], token).await?;
+        Ok(Self {
+            user_id: claims.sub,
+            name: claims.name,
+            session: claims.sid,
+            generation: claims.kind.generation,
+            ends: claims.exp,
+        })
     }
 }

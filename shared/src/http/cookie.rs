@@ -1,9 +1,11 @@
-//! What a client keeps beside its access token: refresh tokens and device tokens. A page has its browser keep both in cookies, out of reach of
-//! scripts, if it asks for that by `X-Refresh-Token: cookie`. Other clients are given their device token in the header `X-Device-Token`, and send
+//! What a client keeps beside its access token: refresh tokens and device tokens. A page has its
+//! browser keep both in cookies, out of reach of scripts, if it asks for that by `X-Refresh-Token:
+//! cookie`. Other clients are given their device token in the header `X-Device-Token`, and send
 //! it so.
 //!
-//! Without `X-Refresh-Token` no cookie is read. Only a page of this very origin can send it: no preflight allows it. So a request that another
-//! site has a browser send is one without a session, whatever cookies come along.
+//! Without `X-Refresh-Token` no cookie is read. Only a page of this very origin can send it: no
+//! preflight allows it. So a request that another site has a browser send is one without a session,
+//! whatever cookies come along.
 
 use std::net::IpAddr;
 
@@ -20,7 +22,9 @@ pub struct Kept(HeaderName, HeaderValue);
 
 /// Whether the client has its refresh token kept in a cookie.
 pub fn is_wanted(req: &Request) -> bool {
-    req.headers().get("x-refresh-token").is_some_and(|kept| kept.as_bytes().eq_ignore_ascii_case(b"cookie"))
+    req.headers()
+        .get("x-refresh-token")
+        .is_some_and(|kept| kept.as_bytes().eq_ignore_ascii_case(b"cookie"))
 }
 
 /// The refresh token that the browser has kept. For requests that say so ([`is_wanted`]).
@@ -35,9 +39,14 @@ pub fn device_token(req: &Request) -> Option<&str> {
 
 fn cookie<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
     let name = name_at(req, name);
-    let cookies = req.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(known, _)| known.trim() == name).map(|(_, token)| token.trim()).filter(|token| !token.is_empty())
+    let cookies =
+        req.headers().get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs =
+        cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    pairs
+        .find(|(known, _)| known.trim() == name)
+        .map(|(_, token)| token.trim())
+        .filter(|token| !token.is_empty())
 }
 
 /// The cookie that keeps this refresh token for this many seconds.
@@ -45,18 +54,26 @@ pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<Kept> {
     keeping_as(req, "refresh", refresh, seconds)
 }
 
-/// The cookie that keeps this device token for this many seconds, or the header for clients without cookies.
+/// The cookie that keeps this device token for this many seconds, or the header for clients without
+/// cookies.
 pub fn keeping_device(req: &Request, device: &str, seconds: u64) -> Result<Kept> {
     if is_wanted(req) {
         return keeping_as(req, "device", device, seconds);
     }
-    HeaderValue::try_from(device).map(|token| Kept(DEVICE, token)).map_err(|error| Error::Internal(error.to_string()))
+    HeaderValue::try_from(device)
+        .map(|token| Kept(DEVICE, token))
+        .map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<Kept> {
     let secure = if is_loopback(req) { "" } else { "; Secure" };
-    let cookie = format!("{}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", name_at(req, name));
-    HeaderValue::try_from(cookie).map(|cookie| Kept(header::SET_COOKIE, cookie)).map_err(|error| Error::Internal(error.to_string()))
+    let cookie = format!(
+        "{}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}",
+        name_at(req, name)
+    );
+    HeaderValue::try_from(cookie)
+        .map(|cookie| Kept(header::SET_COOKIE, cookie))
+        .map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// `reply` with what the client is to keep.
@@ -73,19 +90,24 @@ pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
     Ok(set(reply, kept.then(|| keeping(req, "", 0)).transpose()?))
 }
 
-/// `__Host-` binds a cookie to this host alone: no neighbour under the same domain can put one of its own in its place
-/// ([RFC 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
+/// `__Host-` binds a cookie to this host alone: no neighbour under the same domain can put one of
+/// its own in its place ([RFC 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
 fn name_at(req: &Request, name: &str) -> String {
     format!("{}farebox_{name}", if is_loopback(req) { "" } else { "__Host-" })
 }
 
-/// Whether the client is on this very machine, where there is no TLS: Safari keeps no `Secure` cookie there.
+/// Whether the client is on this very machine, where there is no TLS: Safari keeps no `Secure`
+/// cookie there.
 fn is_loopback(req: &Request) -> bool {
-    let host = req.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host =
+        req.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -102,10 +124,27 @@ mod tests {
 
     #[test]
     fn only_the_machine_itself_does_without_tls() {
-        for host in ["localhost", "localhost:3000", "farebox.localhost:3000", "127.0.0.1:3000", "127.8.8.8", "[::1]:3000", "[::1]"] {
+        for host in [
+            "localhost",
+            "localhost:3000",
+            "farebox.localhost:3000",
+            "127.0.0.1:3000",
+            "127.8.8.8",
+            "[::1]:3000",
+            "[::1]",
+        ] {
             assert!(is_loopback(&asking(&[("host", host)])), "{host}");
         }
-        for host in ["", "api.example.com", "localhost.example.com", "127.0.0.1.example.com", "10.0.0.1:3000", "xlocalhost", "[::2]:1", "0.0.0.0"] {
+        for host in [
+            "",
+            "api.example.com",
+            "localhost.example.com",
+            "127.0.0.1.example.com",
+            "10.0.0.1:3000",
+            "xlocalhost",
+            "[::2]:1",
+            "0.0.0.0",
+        ] {
             assert!(!is_loopback(&asking(&[("host", host)])), "{host}");
         }
         assert!(!is_loopback(&asking(&[])));
@@ -113,8 +152,12 @@ mod tests {
 
     #[test]
     fn a_cookie_belongs_to_its_host_and_to_no_script() {
-        let Kept(_, cookie) = keeping(&asking(&[("host", "api.example.com")]), "a.b.c", 60).unwrap();
-        assert_eq!(cookie, "__Host-farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure");
+        let Kept(_, cookie) =
+            keeping(&asking(&[("host", "api.example.com")]), "a.b.c", 60).unwrap();
+        assert_eq!(
+            cookie,
+            "__Host-farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
+        );
         let Kept(_, cookie) = keeping(&asking(&[("host", "localhost:3000")]), "a.b.c", 60).unwrap();
         assert_eq!(cookie, "farebox_refresh=a.b.c; Path=/; Max-Age=60; HttpOnly; SameSite=Strict");
     }
@@ -134,7 +177,17 @@ mod tests {
         ] {
             assert_eq!(refresh_token(&asking(&[at, ("cookie", cookies)])), token, "{cookies}");
         }
-        assert_eq!(refresh_token(&asking(&[at, ("cookie", "x=1"), ("cookie", "__Host-farebox_refresh=a")])), Some("a"));
-        assert_eq!(refresh_token(&asking(&[("host", "localhost"), ("cookie", "farebox_refresh=a")])), Some("a"));
+        assert_eq!(
+            refresh_token(&asking(&[
+                at,
+                ("cookie", "x=1"),
+                ("cookie", "__Host-farebox_refresh=a")
+            ])),
+            Some("a")
+        );
+        assert_eq!(
+            refresh_token(&asking(&[("host", "localhost"), ("cookie", "farebox_refresh=a")])),
+            Some("a")
+        );
     }
 }

@@ -44,7 +44,8 @@ impl Failures {
             Self::Problem => (error.status(), PROBLEM),
             Self::OpenAi => (openai_status(error), JSON),
         };
-        let mut response = response(status, content_type, self.document(error, request_id).to_string());
+        let mut response =
+            response(status, content_type, self.document(error, request_id).to_string());
         let headers = response.headers_mut();
         if let Error::MethodNotAllowed { allow } = error
             && let Ok(allow) = HeaderValue::try_from(allow)
@@ -95,9 +96,13 @@ fn openai(error: &Error) -> Value {
         _ => ("invalid_request_error", error.code()),
     };
     let (message, param) = match error {
-        _ if status == StatusCode::UNAUTHORIZED => ("Send an API key of yours that stands: `Authorization: Bearer sk-...`.".into(), None),
+        _ if status == StatusCode::UNAUTHORIZED => {
+            ("Send an API key of yours that stands: `Authorization: Bearer sk-...`.".into(), None)
+        }
         // It has room for one field.
-        Error::Invalid(fields) => fields.first().map_or((error.detail(), None), |(field, sentence)| (sentence, Some(field))),
+        Error::Invalid(fields) => fields
+            .first()
+            .map_or((error.detail(), None), |(field, sentence)| (sentence, Some(field))),
         _ => (error.detail(), None),
     };
     json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
@@ -124,17 +129,33 @@ mod tests {
             (Error::InvalidToken, 401, "invalid_request_error", "invalid_api_key"),
             (Error::NotAuthenticated, 401, "invalid_request_error", "invalid_api_key"),
             (out.clone(), 429, "insufficient_quota", "insufficient_quota"),
-            (Error::TooManyChats(crate::limit::Limit::at_once("chats", 1)), 429, "rate_limit_error", "rate_limit_exceeded"),
-            (Error::KeyRunning { seconds: 1 }, 409, "invalid_request_error", "idempotency_key_running"),
+            (
+                Error::TooManyChats(crate::limit::Limit::at_once("chats", 1)),
+                429,
+                "rate_limit_error",
+                "rate_limit_exceeded",
+            ),
+            (
+                Error::KeyRunning { seconds: 1 },
+                409,
+                "invalid_request_error",
+                "idempotency_key_running",
+            ),
             (Error::field("messages", "None."), 400, "invalid_request_error", "invalid_fields"),
             (Error::AiFailed, 502, "server_error", "ai_failed"),
         ] {
             let document = Failures::OpenAi.document(&error, "r");
             assert_eq!(Failures::OpenAi.reply(&error, "r").status(), status, "{document}");
-            assert_eq!((&document["error"]["type"], &document["error"]["code"]), (&json!(kind), &json!(code)));
+            assert_eq!(
+                (&document["error"]["type"], &document["error"]["code"]),
+                (&json!(kind), &json!(code))
+            );
         }
         let document = Failures::OpenAi.document(&Error::field("messages", "None."), "r");
-        assert_eq!((&document["error"]["param"], &document["error"]["message"]), (&json!("messages"), &json!("messages: None.")));
+        assert_eq!(
+            (&document["error"]["param"], &document["error"]["message"]),
+            (&json!("messages"), &json!("messages: None."))
+        );
         assert_eq!(Failures::OpenAi.reply(&out, "r").headers()["x-should-retry"], "false");
         assert!(!Failures::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
     }

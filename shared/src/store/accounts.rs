@@ -1,8 +1,10 @@
-//! Accounts: reading them, and the only writes that move tokens. `docs/money.md` tells the whole protocol.
+//! Accounts: reading them, and the only writes that move tokens. `docs/money.md` tells the whole
+//! protocol.
 //!
-//! A chat is paid in two steps. [`Store::reserve`] takes the tokens off the balance in one conditional write and keeps them on the
-//! account; [`Store::settle`] turns them into a stored chat, or [`Store::release`] gives them back. At every moment
-//! `granted = tokens + reservations + spent`.
+//! A chat is paid in two steps. [`Store::reserve`] takes the tokens off the balance in one
+//! conditional write and keeps them on the account; [`Store::settle`] turns them into a stored
+//! chat, or [`Store::release`] gives them back. At every moment `granted = tokens + reservations +
+//! spent`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,8 +18,8 @@ use uuid::Uuid;
 use super::Bug;
 use super::administration::ADMINISTERS;
 use super::{
-    Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied, from_item, n, puts, refused_item, s, send, to_item,
-    updates,
+    Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied,
+    from_item, n, puts, refused_item, s, send, to_item, updates,
 };
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Reservation};
@@ -26,26 +28,31 @@ use crate::limit::Limit;
 use crate::user::{Account, Role};
 use crate::{Change, Error, Result, Tokens};
 
-/// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve can still be on its way.
+/// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve
+/// can still be on its way.
 const CLOSED: u64 = 60;
 
 /// How many outdated closed ids one write removes: an expression has 4 KB at most.
 const OUTDATED: usize = 60;
 
-/// How many closed ids an account may have when a chat begins. They take 90 KB of the 400 that an item may have.
+/// How many closed ids an account may have when a chat begins. They take 90 KB of the 400 that an
+/// item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated closed id, too many outdated closed ids, other
-/// dead reservations, an account that counts no minutes yet.
+/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated
+/// closed id, too many outdated closed ids, other dead reservations, an account that counts no
+/// minutes yet.
 const CLEARINGS: u32 = 5;
 
-/// On what condition a reserve takes tokens: the account admits the caller and has enough, this reservation is a new one, and no limit is reached.
+/// On what condition a reserve takes tokens: the account admits the caller and has enough, this
+/// reservation is a new one, and no limit is reached.
 const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
 
-/// On what condition an adjustment is made: the account stands, has what is taken, and isn't granted too much.
+/// On what condition an adjustment is made: the account stands, has what is taken, and isn't
+/// granted too much.
 const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
@@ -69,11 +76,16 @@ pub struct ChatLimits {
 impl ChatLimits {
     /// The limits that the settings name.
     pub fn of(config: &Config) -> Self {
-        Self { parallel: config.parallel_chats, per_minute: config.chats_per_minute, refunds: config.refunds_per_minute }
+        Self {
+            parallel: config.parallel_chats,
+            per_minute: config.chats_per_minute,
+            refunds: config.refunds_per_minute,
+        }
     }
 
-    /// The minutes whose refunds can close the minute `now`, this one first. When the last chat of a minute is admitted, fewer refunds than the
-    /// limit are counted, and at most `parallel` chats are under way.
+    /// The minutes whose refunds can close the minute `now`, this one first. When the last chat of
+    /// a minute is admitted, fewer refunds than the limit are counted, and at most `parallel`
+    /// chats are under way.
     fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
         let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
@@ -85,16 +97,20 @@ impl ChatLimits {
     }
 }
 
-/// How many chats of an account were refunded in which minute, each with what the minutes before had over their limit.
+/// How many chats of an account were refunded in which minute, each with what the minutes before
+/// had over their limit.
 ///
-/// A minute with `c` refunds uses up its own limit and that of the minutes after it until all are covered. On average no more than the limit are
-/// refunded in a minute, although all chats under way when it is reached may still fail.
+/// A minute with `c` refunds uses up its own limit and that of the minutes after it until all are
+/// covered. On average no more than the limit are refunded in a minute, although all chats under
+/// way when it is reached may still fail.
 #[derive(Clone, Debug, Default)]
 struct Refunds(BTreeMap<u64, u32>);
 
 impl Refunds {
     fn of(account: &Account) -> Self {
-        let counted = |(key, count): (&String, &u32)| Some((key.strip_prefix(REFUNDS)?.parse().ok()?, *count));
+        let counted = |(key, count): (&String, &u32)| {
+            Some((key.strip_prefix(REFUNDS)?.parse().ok()?, *count))
+        };
         Self(account.minutes.iter().flatten().filter_map(counted).collect())
     }
 
@@ -104,20 +120,24 @@ impl Refunds {
 
     /// What the minutes before this one have over their limits.
     fn carried_to(&self, minute: u64, limits: ChatLimits) -> u64 {
-        let over = |(of, count): (&u64, &u32)| u64::from(*count).saturating_sub(limits.refunds_in(minute - of));
+        let over = |(of, count): (&u64, &u32)| {
+            u64::from(*count).saturating_sub(limits.refunds_in(minute - of))
+        };
         self.0.range(..minute).map(over).max().unwrap_or(0)
     }
 
     /// The first minute from `now` on in which a chat may begin.
     fn open_from(&self, now: u64, limits: ChatLimits) -> u64 {
-        let relevant =
-            limits.refund_minutes(now).filter_map(|minute| Some(minute + u64::from(self.in_minute(minute)?) / u64::from(limits.refunds.max(1))));
+        let relevant = limits.refund_minutes(now).filter_map(|minute| {
+            Some(minute + u64::from(self.in_minute(minute)?) / u64::from(limits.refunds.max(1)))
+        });
         relevant.max().unwrap_or(now).max(now)
     }
 
     /// The keys of the minutes that no longer count at `now`.
     fn over(&self, now: u64, limits: ChatLimits) -> impl Iterator<Item = String> {
-        let is_over = move |(of, count): &(&u64, &u32)| u64::from(**count) <= limits.refunds_in(now - **of);
+        let is_over =
+            move |(of, count): &(&u64, &u32)| u64::from(**count) <= limits.refunds_in(now - **of);
         self.0.range(..now).filter(is_over).map(|(minute, _)| refunds_key(*minute))
     }
 }
@@ -161,7 +181,12 @@ impl Hold {
             user_id: caller.user_id.clone(),
             name: String::new(),
             rid: Uuid::new_v4().simple().to_string(),
-            reservation: Reservation { cost, owner: chat_id.to_string(), expires_at, fingerprint: String::new() },
+            reservation: Reservation {
+                cost,
+                owner: chat_id.to_string(),
+                expires_at,
+                fingerprint: String::new(),
+            },
             tokens_left: Tokens::ZERO,
             sent_again: false,
             request: chat_id.to_string(),
@@ -173,8 +198,8 @@ impl Hold {
         }
     }
 
-    /// The same under an idempotency key: its id is the reservation's, so that the key can be held once only, and it is remembered
-    /// until the second `until`.
+    /// The same under an idempotency key: its id is the reservation's, so that the key can be held
+    /// once only, and it is remembered until the second `until`.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
         let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
@@ -220,7 +245,8 @@ impl Hold {
 pub enum Reserved {
     /// The tokens are held.
     Held,
-    /// Nothing was taken: a request with the same idempotency key ended a moment ago. Its record tells how, if it was a success.
+    /// Nothing was taken: a request with the same idempotency key ended a moment ago. Its record
+    /// tells how, if it was a success.
     Ended,
 }
 
@@ -248,7 +274,8 @@ pub enum Adjusted {
     TooLittle(Tokens),
     /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
     TooMuch,
-    /// Its idempotency key stands for something already: its record tells what. Nothing was changed.
+    /// Its idempotency key stands for something already: its record tells what. Nothing was
+    /// changed.
     KeyUsed,
 }
 
@@ -312,13 +339,21 @@ impl Store {
         if account.role == Role::Admin { Ok(account) } else { Err(Error::Forbidden) }
     }
 
-    /// Takes the tokens of a chat off the balance, in one conditional write that also checks the caller against the account, limits
-    /// how many chats of an account may wait at a time and begin in a minute, and is safe to be sent twice.
+    /// Takes the tokens of a chat off the balance, in one conditional write that also checks the
+    /// caller against the account, limits how many chats of an account may wait at a time and
+    /// begin in a minute, and is safe to be sent twice.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`], [`Error::TooManyChatsThisMinute`],
-    /// [`Error::TooManyRefunds`], [`Error::KeyRunning`] and [`Error::KeyReused`]; after each of them nothing was taken.
-    pub async fn reserve(&self, caller: &AccessToken, hold: &mut Hold, limits: ChatLimits, now: u64) -> Result<Reserved> {
+    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`],
+    /// [`Error::TooManyChatsThisMinute`], [`Error::TooManyRefunds`], [`Error::KeyRunning`] and
+    /// [`Error::KeyReused`]; after each of them nothing was taken.
+    pub async fn reserve(
+        &self,
+        caller: &AccessToken,
+        hold: &mut Hold,
+        limits: ChatLimits,
+        now: u64,
+    ) -> Result<Reserved> {
         let mut cleared = 0;
         let mut patience = Patience::new();
         loop {
@@ -329,10 +364,20 @@ impl Store {
                 Err(None) => self.account_by_key(&caller.name).await?,
             };
             match refusal(refused.as_ref(), caller, hold, limits, now) {
-                Refusal::Ours => return Ok(hold.taken_from(refused.as_ref().ok_or(Error::InvalidToken)?, limits, now)),
+                Refusal::Ours => {
+                    return Ok(hold.taken_from(
+                        refused.as_ref().ok_or(Error::InvalidToken)?,
+                        limits,
+                        now,
+                    ));
+                }
                 Refusal::Identity => return Err(Error::InvalidToken),
                 Refusal::KeyReused => return Err(Error::KeyReused),
-                Refusal::KeyRunning(seconds) => return Err(Error::KeyRunning { seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5) }),
+                Refusal::KeyRunning(seconds) => {
+                    return Err(Error::KeyRunning {
+                        seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5),
+                    });
+                }
                 Refusal::KeyEnded => return Ok(Reserved::Ended),
                 Refusal::Outdated(until) if cleared < CLEARINGS => {
                     cleared += 1;
@@ -340,26 +385,52 @@ impl Store {
                 }
                 Refusal::Expired(expired) if cleared < CLEARINGS => {
                     cleared += 1;
-                    try_join_all(expired.iter().map(|(rid, reservation)| self.give_back(&hold.account, &hold.user_id, rid, reservation))).await?;
+                    try_join_all(expired.iter().map(|(rid, reservation)| {
+                        self.give_back(&hold.account, &hold.user_id, rid, reservation)
+                    }))
+                    .await?;
                 }
                 Refusal::CrammedWithOutdated if cleared < CLEARINGS => {
                     cleared += 1;
-                    self.keep_closed(hold, refused.as_ref().map(|account| &account.closed), now).await?;
+                    self.keep_closed(hold, refused.as_ref().map(|account| &account.closed), now)
+                        .await?;
                 }
                 Refusal::Uncounted if cleared < CLEARINGS => {
                     cleared += 1;
                     self.begin_counting(hold).await?;
                 }
-                Refusal::Limit => return Err(Error::TooManyChats(Limit::at_once("parallel-chats", limits.parallel))),
-                Refusal::Minute => return Err(Error::TooManyChatsThisMinute(chats_a_minute(limits, limits.per_minute, now))),
+                Refusal::Limit => {
+                    return Err(Error::TooManyChats(Limit::at_once(
+                        "parallel-chats",
+                        limits.parallel,
+                    )));
+                }
+                Refusal::Minute => {
+                    return Err(Error::TooManyChatsThisMinute(chats_a_minute(
+                        limits,
+                        limits.per_minute,
+                        now,
+                    )));
+                }
                 Refusal::Crammed(until) => {
                     let limit = chats_a_minute(limits, limits.per_minute, now);
-                    return Err(Error::TooManyChatsThisMinute(Limit { reset: until.saturating_sub(now).max(1), ..limit }));
+                    return Err(Error::TooManyChatsThisMinute(Limit {
+                        reset: until.saturating_sub(now).max(1),
+                        ..limit
+                    }));
                 }
-                Refusal::Refunds(minute) => return Err(Error::TooManyRefunds(refunds_a_minute(limits, minute, now))),
-                Refusal::Tokens => return Err(Error::InsufficientTokens { cost: hold.reservation.cost }),
+                Refusal::Refunds(minute) => {
+                    return Err(Error::TooManyRefunds(refunds_a_minute(limits, minute, now)));
+                }
+                Refusal::Tokens => {
+                    return Err(Error::InsufficientTokens { cost: hold.reservation.cost });
+                }
                 _ if patience.lasts().await => {}
-                _ => return Err(Error::Unavailable("a reserve was refused without a reason that lasts".into())),
+                _ => {
+                    return Err(Error::Unavailable(
+                        "a reserve was refused without a reason that lasts".into(),
+                    ));
+                }
             }
         }
     }
@@ -380,10 +451,18 @@ impl Store {
     }
 
     /// Replaces the closed ids, which are `closed`, by those that are not over yet.
-    async fn keep_closed(&self, hold: &Hold, closed: Option<&BTreeMap<String, u64>>, now: u64) -> Result<()> {
+    async fn keep_closed(
+        &self,
+        hold: &Hold,
+        closed: Option<&BTreeMap<String, u64>>,
+        now: u64,
+    ) -> Result<()> {
         let Some(closed) = closed else { return Ok(()) };
         let map = |kept: &dyn Fn(u64) -> bool| {
-            let kept = closed.iter().filter(|(_, until)| kept(**until)).map(|(id, until)| (id.clone(), n(until)));
+            let kept = closed
+                .iter()
+                .filter(|(_, until)| kept(**until))
+                .map(|(id, until)| (id.clone(), n(until)));
             AttributeValue::M(kept.collect())
         };
         let update = self
@@ -413,15 +492,26 @@ impl Store {
         applied(send(|| update.clone().send()).await).map(drop)
     }
 
-    /// Sends the reserve: the account after it, or the one that refused it where the reply held one.
-    async fn try_reserve(&self, caller: &AccessToken, hold: &mut Hold, limits: ChatLimits, now: u64) -> Result<Result<Account, Option<Account>>> {
+    /// Sends the reserve: the account after it, or the one that refused it where the reply held
+    /// one.
+    async fn try_reserve(
+        &self,
+        caller: &AccessToken,
+        hold: &mut Hold,
+        limits: ChatLimits,
+        now: u64,
+    ) -> Result<Result<Account, Option<Account>>> {
         let attempts = Attempts::default();
         let mut condition = String::from(RESERVES);
         let mut update = self.client.update_item();
         for (back, of) in (0_u64..).zip(limits.refund_minutes(minute(now))) {
             let (name, most) = (format!("#r{back}"), format!(":r{back}"));
-            condition.push_str(&format!(" AND (attribute_not_exists(minutes.{name}) OR minutes.{name} < {most})"));
-            update = update.expression_attribute_names(name, refunds_key(of)).expression_attribute_values(most, n(limits.refunds_in(back + 1)));
+            condition.push_str(&format!(
+                " AND (attribute_not_exists(minutes.{name}) OR minutes.{name} < {most})"
+            ));
+            update = update
+                .expression_attribute_names(name, refunds_key(of))
+                .expression_attribute_values(most, n(limits.refunds_in(back + 1)));
         }
         let update = update
             .table_name(&self.tables.users)
@@ -463,8 +553,8 @@ impl Store {
         }
     }
 
-    /// Stores the chat, its conversation and its ledger row and spends the tokens that were held for it, in one transaction: all or nothing, and only
-    /// while the lease lasts.
+    /// Stores the chat, its conversation and its ledger row and spends the tokens that were held
+    /// for it, in one transaction: all or nothing, and only while the lease lasts.
     ///
     /// # Errors
     /// [`Error::Unavailable`] where the outcome stays unknown; then the lease decides.
@@ -497,12 +587,22 @@ impl Store {
         }
         match self.transact(writes, &hold.request).await? {
             Transaction::Applied => Ok(Settled::Stored),
-            // The reservation is gone, or its lease is over. If that was a copy of this very settle, its row stands.
-            Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => Ok(Settled::Stored),
-            Transaction::Refused(reasons) if chat.conversation.is_some() && Transaction::refused(&reasons, conversation_at).is_some() => {
+            // The reservation is gone, or its lease is over. If that was a copy of this very
+            // settle, its row stands.
+            Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => {
+                Ok(Settled::Stored)
+            }
+            Transaction::Refused(reasons)
+                if chat.conversation.is_some()
+                    && Transaction::refused(&reasons, conversation_at).is_some() =>
+            {
                 Ok(Settled::NoConversation)
             }
-            Transaction::Refused(reasons) if hold.record.is_some() && Transaction::refused(&reasons, record_at).is_some() => Ok(Settled::KeyUsed),
+            Transaction::Refused(reasons)
+                if hold.record.is_some() && Transaction::refused(&reasons, record_at).is_some() =>
+            {
+                Ok(Settled::KeyUsed)
+            }
             Transaction::Refused(_) => Ok(Settled::TooLate),
         }
     }
@@ -510,13 +610,19 @@ impl Store {
     fn spend(&self, hold: &Hold, now: u64) -> UpdateBuilder {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
-        let mut update = Update::builder().table_name(&self.tables.users).key("pk", s(&hold.account));
-        // A key's id stays closed too: a racing caller may have read its record before it stood, and reserve after this.
+        let mut update =
+            Update::builder().table_name(&self.tables.users).key("pk", s(&hold.account));
+        // A key's id stays closed too: a racing caller may have read its record before it stood,
+        // and reserve after this.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             update = update.expression_attribute_values(":closed", n(now + CLOSED));
         }
-        for (name, key) in also(&mut remove, "closed", &hold.outdated).into_iter().chain(also(&mut remove, "minutes", &hold.minutes_over)) {
+        for (name, key) in also(&mut remove, "closed", &hold.outdated).into_iter().chain(also(
+            &mut remove,
+            "minutes",
+            &hold.minutes_over,
+        )) {
             update = update.expression_attribute_names(name, key);
         }
         let update = update
@@ -538,23 +644,34 @@ impl Store {
         update
     }
 
-    /// The write of what an idempotency key stands for, on condition that it stands for nothing at `now`.
+    /// The write of what an idempotency key stands for, on condition that it stands for nothing at
+    /// `now`.
     fn remember(&self, record: &Record, now: u64) -> Result<TransactWriteItem> {
         let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(record)?));
-        puts(put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now").expression_attribute_values(":now", n(now)))
+        puts(
+            put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+                .expression_attribute_values(":now", n(now)),
+        )
     }
 
     pub(super) async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
-        let get = self.client.get_item().table_name(&self.tables.ledger).key("user_id", s(user_id)).key("entry_id", s(entry_id));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.ledger)
+            .key("user_id", s(user_id))
+            .key("entry_id", s(entry_id));
         Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
     }
 
-    /// Gives back the tokens of a chat that got no answer, and counts that. Released twice, it acts once.
+    /// Gives back the tokens of a chat that got no answer, and counts that. Released twice, it acts
+    /// once.
     pub async fn release(&self, hold: &Hold, limits: ChatLimits, now: u64) -> Result<()> {
         let mut refunds = hold.refunds.clone();
         let mut patience = Patience::new();
         loop {
-            let mut returning = Returning::of(&hold.account, &hold.user_id, &hold.rid, &hold.reservation);
+            let mut returning =
+                Returning::of(&hold.account, &hold.user_id, &hold.rid, &hold.reservation);
             if hold.sent_again {
                 returning.close(now + CLOSED);
             }
@@ -570,20 +687,33 @@ impl Store {
                     None => return Ok(()),
                 },
             };
-            let is_held = refused.id == hold.user_id && refused.reservations.get(&hold.rid).is_some_and(|held| held.owner == hold.reservation.owner);
+            let is_held = refused.id == hold.user_id
+                && refused
+                    .reservations
+                    .get(&hold.rid)
+                    .is_some_and(|held| held.owner == hold.reservation.owner);
             if !is_held {
                 return Ok(());
             }
             // Others were refunded in the minute before since the reserve, which showed fewer.
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
-                return Err(Error::Unavailable("a release was refused without a reason that lasts".into()));
+                return Err(Error::Unavailable(
+                    "a release was refused without a reason that lasts".into(),
+                ));
             }
         }
     }
 
-    /// Gives back the tokens of a reservation whose lease is over. Given back twice, they come back once.
-    pub(super) async fn give_back(&self, account: &str, user_id: &str, rid: &str, reservation: &Reservation) -> Result<()> {
+    /// Gives back the tokens of a reservation whose lease is over. Given back twice, they come back
+    /// once.
+    pub(super) async fn give_back(
+        &self,
+        account: &str,
+        user_id: &str,
+        rid: &str,
+        reservation: &Reservation,
+    ) -> Result<()> {
         self.try_give_back(Returning::of(account, user_id, rid, reservation)).await.map(drop)
     }
 
@@ -617,12 +747,13 @@ impl Store {
         }
     }
 
-    /// Gives or takes tokens and writes the ledger row that says why, in one transaction. The same adjustment sent again acts once.
-    /// Where expired reservations hold what is to be taken, they are released first.
+    /// Gives or takes tokens and writes the ledger row that says why, in one transaction. The same
+    /// adjustment sent again acts once. Where expired reservations hold what is to be taken,
+    /// they are released first.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the outcome stays unknown; [`Error::InvalidToken`] and [`Error::Forbidden`] where whoever does it was an
-    /// administrator a moment ago.
+    /// [`Error::Unavailable`] where the outcome stays unknown; [`Error::InvalidToken`] and
+    /// [`Error::Forbidden`] where whoever does it was an administrator a moment ago.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<Adjusted> {
         let Adjustment { name_key, change, entry, by, record } = adjustment;
         let (given, taken) = match *change {
@@ -644,7 +775,8 @@ impl Store {
         let mut writes = Vec::new();
         match by {
             None => writes.push(updates(update)?),
-            // A transaction writes to an account once: the condition on their own says that they are one.
+            // A transaction writes to an account once: the condition on their own says that they
+            // are one.
             Some(by) if by.user_id == entry.user_id => {
                 let update = update
                     .condition_expression(format!("{ADJUSTS} AND {ADMINISTERS}"))
@@ -665,10 +797,14 @@ impl Store {
         let mut sent_again = false;
         let mut patience = Patience::new();
         loop {
-            if matches!(self.transact_watched(writes.clone(), &entry.entry_id, &mut sent_again).await?, Transaction::Applied) {
+            if matches!(
+                self.transact_watched(writes.clone(), &entry.entry_id, &mut sent_again).await?,
+                Transaction::Applied
+            ) {
                 return Ok(Adjusted::Applied);
             }
-            // If a copy of this very adjustment was applied, its row stands: read last, so that no balance is judged that the copy made.
+            // If a copy of this very adjustment was applied, its row stands: read last, so that no
+            // balance is judged that the copy made.
             let standing = self.account_by_key(name_key).await?;
             if self.has_entry(&entry.user_id, &entry.entry_id).await? {
                 return Ok(Adjusted::Applied);
@@ -681,7 +817,8 @@ impl Store {
             {
                 return Ok(Adjusted::KeyUsed);
             }
-            let standing = standing.filter(|standing| standing.id == entry.user_id && standing.deleted.is_none());
+            let standing = standing
+                .filter(|standing| standing.id == entry.user_id && standing.deleted.is_none());
             let Some(standing) = standing else { return Ok(Adjusted::Gone) };
             let refused = match standing.balance(now) {
                 balance if balance < taken => Some(Adjusted::TooLittle(balance)),
@@ -689,43 +826,69 @@ impl Store {
                 _ => None,
             };
             if let Some(refused) = refused {
-                // No copy that is still on its way may make this untrue. Where none can be, the next write may remove the id.
+                // No copy that is still on its way may make this untrue. Where none can be, the
+                // next write may remove the id.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&standing, &entry.entry_id, until, now).await?;
-                return Ok(if self.has_entry(&entry.user_id, &entry.entry_id).await? { Adjusted::Applied } else { refused });
+                return Ok(if self.has_entry(&entry.user_id, &entry.entry_id).await? {
+                    Adjusted::Applied
+                } else {
+                    refused
+                });
             }
             if standing.tokens < taken && !cleared {
                 cleared = true;
-                let expired = standing.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
-                try_join_all(expired.map(|(rid, reservation)| self.give_back(&account, &entry.user_id, rid, reservation))).await?;
+                let expired = standing
+                    .reservations
+                    .iter()
+                    .filter(|(_, reservation)| reservation.expires_at <= now);
+                try_join_all(expired.map(|(rid, reservation)| {
+                    self.give_back(&account, &entry.user_id, rid, reservation)
+                }))
+                .await?;
             } else if !patience.lasts().await {
-                return Err(Error::Unavailable("an adjustment was refused without a reason that lasts".into()));
+                return Err(Error::Unavailable(
+                    "an adjustment was refused without a reason that lasts".into(),
+                ));
             }
         }
     }
 
-    /// Has the account refuse whatever still comes under this id, until the second `until` has come and another write removes it; removes those
-    /// that were over before.
+    /// Has the account refuse whatever still comes under this id, until the second `until` has come
+    /// and another write removes it; removes those that were over before.
     async fn close(&self, account: &Account, id: &str, until: u64, now: u64) -> Result<()> {
         let mut remove = String::new();
         let mut outdated = outdated(account, now);
         outdated.retain(|other| other != id);
-        let mut update = self.client.update_item().table_name(&self.tables.users).key("pk", s(&account.pk));
+        let mut update =
+            self.client.update_item().table_name(&self.tables.users).key("pk", s(&account.pk));
         for (name, key) in also(&mut remove, "closed", &outdated) {
             update = update.expression_attribute_names(name, key);
         }
-        let remove = if remove.is_empty() { remove } else { format!(" REMOVE {}", remove.trim_start_matches(", ")) };
+        let remove = if remove.is_empty() {
+            remove
+        } else {
+            format!(" REMOVE {}", remove.trim_start_matches(", "))
+        };
         let update = update
             .update_expression(format!("SET closed.#id = :until{remove}"))
-            .condition_expression("id = :user AND (attribute_not_exists(closed.#id) OR closed.#id < :until)")
+            .condition_expression(
+                "id = :user AND (attribute_not_exists(closed.#id) OR closed.#id < :until)",
+            )
             .expression_attribute_names("#id", id)
             .expression_attribute_values(":user", s(&account.id))
             .expression_attribute_values(":until", n(until));
         applied(send(|| update.clone().send()).await).map(drop)
     }
 
-    pub(super) fn put_new(&self, table: &str, condition: &str, item: Item) -> Result<TransactWriteItem> {
-        let put = Put::builder().table_name(table).set_item(Some(item)).condition_expression(condition);
+    pub(super) fn put_new(
+        &self,
+        table: &str,
+        condition: &str,
+        item: Item,
+    ) -> Result<TransactWriteItem> {
+        let put =
+            Put::builder().table_name(table).set_item(Some(item)).condition_expression(condition);
         puts(put.return_values_on_condition_check_failure(AllOld))
     }
 }
@@ -737,14 +900,19 @@ impl Hold {
         self.outdated = outdated(account, now);
         self.refunds = Refunds::of(account);
         self.begun = (minute(now), account.chats_in(minute(now)));
-        let over = account.minutes.iter().flat_map(|minutes| minutes.keys()).filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
-        self.minutes_over = over.cloned().chain(self.refunds.over(minute(now), limits)).take(OUTDATED).collect();
+        let over = account
+            .minutes
+            .iter()
+            .flat_map(|minutes| minutes.keys())
+            .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
+        self.minutes_over =
+            over.cloned().chain(self.refunds.over(minute(now), limits)).take(OUTDATED).collect();
         Reserved::Held
     }
 }
 
-/// On what condition a reservation is its owner's: the id of its chat is compared, so that one that was released and made again under the same id
-/// isn't touched.
+/// On what condition a reservation is its owner's: the id of its chat is compared, so that one that
+/// was released and made again under the same id isn't touched.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
 /// The write that gives a reservation's tokens back, and what it does besides.
@@ -783,22 +951,29 @@ impl<'a> Returning<'a> {
 
     /// Removes these keys of a map of the account.
     fn remove(&mut self, map: &str, keys: &[String]) {
-        self.names.extend(also(&mut self.remove, map, keys).into_iter().map(|(name, key)| (name, key.clone())));
+        self.names.extend(
+            also(&mut self.remove, map, keys).into_iter().map(|(name, key)| (name, key.clone())),
+        );
     }
 
-    /// Counts it as a refund of the minute `now`. The first one of a minute begins with what is left over from those before, which were as in
-    /// `refunds` when the chat began in the minute `begun`: that is a condition.
+    /// Counts it as a refund of the minute `now`. The first one of a minute begins with what is
+    /// left over from those before, which were as in `refunds` when the chat began in the
+    /// minute `begun`: that is a condition.
     fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));
-        self.values.extend([(":carried".into(), n(refunds.carried_to(now, limits))), (":one".into(), n(1))]);
+        self.values.extend([
+            (":carried".into(), n(refunds.carried_to(now, limits))),
+            (":one".into(), n(1)),
+        ]);
         if refunds.in_minute(now).is_some() {
             return;
         }
         self.condition.push_str(" AND (attribute_exists(minutes.#refunds)");
         let mut joint = " OR ";
         // A release of the minute before `begun` may have come late.
-        let since = begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
+        let since =
+            begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
         for (index, before) in (since..now).enumerate() {
             let (name, value) = (format!("#before{index}"), format!(":before{index}"));
             self.condition.push_str(joint);
@@ -818,7 +993,13 @@ impl<'a> Returning<'a> {
 
 /// Closed ids of the account that are over, as many as one write removes.
 fn outdated(account: &Account, now: u64) -> Vec<String> {
-    account.closed.iter().filter(|(_, until)| **until <= now).map(|(id, _)| id.clone()).take(OUTDATED).collect()
+    account
+        .closed
+        .iter()
+        .filter(|(_, until)| **until <= now)
+        .map(|(id, _)| id.clone())
+        .take(OUTDATED)
+        .collect()
 }
 
 /// The key of the account with this key of a name.
@@ -843,7 +1024,13 @@ fn minute(now: u64) -> u64 {
 
 fn chats_a_minute(limits: ChatLimits, begun: u32, now: u64) -> Limit {
     let most = limits.per_minute;
-    Limit { name: "chats", most, window: Some(MINUTE), left: most.saturating_sub(begun), reset: MINUTE - now % MINUTE }
+    Limit {
+        name: "chats",
+        most,
+        window: Some(MINUTE),
+        left: most.saturating_sub(begun),
+        reset: MINUTE - now % MINUTE,
+    }
 }
 
 fn refunds_a_minute(limits: ChatLimits, open_from: u64, now: u64) -> Limit {
@@ -851,9 +1038,16 @@ fn refunds_a_minute(limits: ChatLimits, open_from: u64, now: u64) -> Limit {
     Limit { name: "refunds", most: limits.refunds, window: Some(MINUTE), left: 0, reset }
 }
 
-/// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call learns nothing else, and
-/// "not enough tokens" wins over "too many", of which the one that lasts longer wins.
-fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limits: ChatLimits, now: u64) -> Refusal {
+/// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call
+/// learns nothing else, and "not enough tokens" wins over "too many", of which the one that lasts
+/// longer wins.
+fn refusal(
+    account: Option<&Account>,
+    caller: &AccessToken,
+    hold: &Hold,
+    limits: ChatLimits,
+    now: u64,
+) -> Refusal {
     let Some(account) = account else { return Refusal::Identity };
     let standing = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id);
     if standing.is_some_and(|standing| standing.owner == hold.reservation.owner) {
@@ -863,8 +1057,12 @@ fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limits:
         return Refusal::Identity;
     }
     match standing {
-        Some(dead) if dead.expires_at <= now => return Refusal::Expired(vec![(hold.rid.clone(), dead.clone())]),
-        Some(other) if other.fingerprint != hold.reservation.fingerprint => return Refusal::KeyReused,
+        Some(dead) if dead.expires_at <= now => {
+            return Refusal::Expired(vec![(hold.rid.clone(), dead.clone())]);
+        }
+        Some(other) if other.fingerprint != hold.reservation.fingerprint => {
+            return Refusal::KeyReused;
+        }
         Some(running) => return Refusal::KeyRunning(running.expires_at - now),
         None => {}
     }
@@ -874,7 +1072,8 @@ fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limits:
         None => {}
     }
     let poor = account.tokens < hold.reservation.cost;
-    let crowded = account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
+    let crowded =
+        account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
     if !poor {
         match Refunds::of(account).open_from(minute(now), limits) {
             open if open > minute(now) => return Refusal::Refunds(open),
@@ -883,14 +1082,20 @@ fn refusal(account: Option<&Account>, caller: &AccessToken, hold: &Hold, limits:
         }
         if account.closed.len() >= MOST_CLOSED {
             let first = account.closed.values().min().copied().unwrap_or(now);
-            return if first <= now { Refusal::CrammedWithOutdated } else { Refusal::Crammed(first) };
+            return if first <= now {
+                Refusal::CrammedWithOutdated
+            } else {
+                Refusal::Crammed(first)
+            };
         }
     }
     if !poor && !crowded {
         return if account.minutes.is_some() { Refusal::Changed } else { Refusal::Uncounted };
     }
-    let expired = account.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
-    let expired: Vec<_> = expired.map(|(rid, reservation)| (rid.clone(), reservation.clone())).collect();
+    let expired =
+        account.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
+    let expired: Vec<_> =
+        expired.map(|(rid, reservation)| (rid.clone(), reservation.clone())).collect();
     match (expired.is_empty(), poor) {
         (false, _) => Refusal::Expired(expired),
         (true, true) => Refusal::Tokens,

@@ -1,7 +1,9 @@
-//! E-mail addresses and what else people say of themselves: who claims an address, who has proven that it is theirs, and how it moves.
+//! E-mail addresses and what else people say of themselves: who claims an address, who has proven
+//! that it is theirs, and how it moves.
 //!
-//! An account's `email` and the claim under `email:<address>` are written together, so that each names the other. An address that was
-//! never proven goes to the account that proves it first, even if it is another account's name.
+//! An account's `email` and the claim under `email:<address>` are written together, so that each
+//! names the other. An address that was never proven goes to the account that proves it first, even
+//! if it is another account's name.
 
 use std::collections::HashMap;
 
@@ -48,14 +50,23 @@ impl Claim {
 }
 
 impl Store {
-    /// Changes what somebody says of themselves. A new address is theirs at once, unverified, and the old one free; where another account
-    /// claims it without proof, it stays pending until a mail to it was read. Either way a letter goes to the new address, and a notice to the
-    /// old one. `account` is the caller's, as it was just read. Sent again, it is the success it was.
+    /// Changes what somebody says of themselves. A new address is theirs at once, unverified, and
+    /// the old one free; where another account claims it without proof, it stays pending until
+    /// a mail to it was read. Either way a letter goes to the new address, and a notice to the
+    /// old one. `account` is the caller's, as it was just read. Sent again, it is the success it
+    /// was.
     ///
     /// # Errors
-    /// [`Error::EmailTaken`] where another account has proven the address, and [`Error::TooManyMails`] within a minute of the last mail;
-    /// after either nothing was changed.
-    pub async fn change_profile(&self, caller: &AccessToken, mut account: Account, change: &ProfileChange, now: u64) -> Result<Account> {
+    /// [`Error::EmailTaken`] where another account has proven the address, and
+    /// [`Error::TooManyMails`] within a minute of the last mail; after either nothing was
+    /// changed.
+    pub async fn change_profile(
+        &self,
+        caller: &AccessToken,
+        mut account: Account,
+        change: &ProfileChange,
+        now: u64,
+    ) -> Result<Account> {
         let mut pending = false;
         let mut patience = Patience::new();
         loop {
@@ -85,10 +96,13 @@ impl Store {
                 Transaction::Refused(reasons) => reasons,
             };
             if Transaction::refused(&reasons, 0).is_some() {
-                // The account has changed since it was read, or this was done and only the reply was lost: then nothing is left to change.
+                // The account has changed since it was read, or this was done and only the reply
+                // was lost: then nothing is left to change.
                 account = caller.admits(self.account_by_key(&caller.name).await?)?;
                 if !patience.lasts().await {
-                    return Err(Error::Unavailable("an account kept changing while its profile was to change".into()));
+                    return Err(Error::Unavailable(
+                        "an account kept changing while its profile was to change".into(),
+                    ));
                 }
                 continue;
             }
@@ -105,18 +119,21 @@ impl Store {
         }
     }
 
-    /// Makes the address of a link the account's own, proven one, whoever claimed it without proof: that account has no address any more.
-    /// Of two accounts that prove one address at once, one wins. The first proof of an address ends every session, API key and mailed link of the account.
+    /// Makes the address of a link the account's own, proven one, whoever claimed it without proof:
+    /// that account has no address any more. Of two accounts that prove one address at once,
+    /// one wins. The first proof of an address ends every session, API key and mailed link of the
+    /// account.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] where the link was used or the account wants another address by now, and [`Error::EmailTaken`] where another
-    /// account has proven it.
+    /// [`Error::InvalidLink`] where the link was used or the account wants another address by now,
+    /// and [`Error::EmailTaken`] where another account has proven it.
     pub async fn verify_address(&self, link: &Link, now: u64) -> Result<Account> {
         let request = Uuid::new_v4().to_string();
         let address = key(&link.address);
         let mut patience = Patience::new();
         loop {
-            let (account, claim) = tokio::try_join!(self.account_by_key(&link.name), self.claim(&address))?;
+            let (account, claim) =
+                tokio::try_join!(self.account_by_key(&link.name), self.claim(&address))?;
             let account = link.admits(account)?;
             let after = account.proving(&link.address).ok_or(Error::InvalidLink)?;
             let other = claim.as_ref().filter(|claim| claim.id != account.id);
@@ -124,7 +141,10 @@ impl Store {
                 return Err(Error::EmailTaken);
             }
 
-            let mut writes = vec![self.mark_used(link, &request, now)?, self.update_profile(&account, &after, None)?];
+            let mut writes = vec![
+                self.mark_used(link, &request, now)?,
+                self.update_profile(&account, &after, None)?,
+            ];
             writes.push(self.put_claim(&Claim::of(&account, &address, true), other)?);
             if let Some(other) = other {
                 writes.extend(self.strip_address(other).await?);
@@ -144,13 +164,19 @@ impl Store {
                 return Err(Error::InvalidLink);
             }
             if !patience.lasts().await {
-                return Err(Error::Unavailable("an address kept moving while it was to be verified".into()));
+                return Err(Error::Unavailable(
+                    "an address kept moving while it was to be verified".into(),
+                ));
             }
         }
     }
 
     pub(super) async fn claim(&self, address_key: &str) -> Result<Option<Claim>> {
-        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(claim_key(address_key)));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(claim_key(address_key)));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
@@ -165,9 +191,14 @@ impl Store {
         Ok(self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id))
     }
 
-    /// The write that makes an account's profile what it is in `after`, on condition that it is still what it is in `seen`, and that the
-    /// session, where there is one, has not ended.
-    fn update_profile(&self, seen: &Account, after: &Account, session: Option<&str>) -> Result<TransactWriteItem> {
+    /// The write that makes an account's profile what it is in `after`, on condition that it is
+    /// still what it is in `seen`, and that the session, where there is one, has not ended.
+    fn update_profile(
+        &self,
+        seen: &Account,
+        after: &Account,
+        session: Option<&str>,
+    ) -> Result<TransactWriteItem> {
         let mut condition = String::from(
             "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(email_verified) OR email_verified = :was_verified)",
         );
@@ -193,7 +224,8 @@ impl Store {
             match seen {
                 Some(seen) => {
                     condition.push_str(&format!(" AND {attribute} = :seen_{attribute}"));
-                    update = update.expression_attribute_values(format!(":seen_{attribute}"), s(seen));
+                    update =
+                        update.expression_attribute_values(format!(":seen_{attribute}"), s(seen));
                 }
                 None => condition.push_str(&format!(" AND attribute_not_exists({attribute})")),
             }
@@ -208,14 +240,22 @@ impl Store {
         if !remove.is_empty() {
             set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
-        updates(update.update_expression(set).condition_expression(condition).return_values_on_condition_check_failure(AllOld))
+        updates(
+            update
+                .update_expression(set)
+                .condition_expression(condition)
+                .return_values_on_condition_check_failure(AllOld),
+        )
     }
 
-    /// The write of a claim in the place of none, of the account's own, or of the unproven one of another account that was just read.
+    /// The write of a claim in the place of none, of the account's own, or of the unproven one of
+    /// another account that was just read.
     fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<TransactWriteItem> {
         let put = Put::builder().table_name(&self.tables.users).set_item(Some(to_item(claim)?));
         let put = match other {
-            None => put.condition_expression("attribute_not_exists(pk) OR id = :id").expression_attribute_values(":id", s(&claim.id)),
+            None => put
+                .condition_expression("attribute_not_exists(pk) OR id = :id")
+                .expression_attribute_values(":id", s(&claim.id)),
             Some(other) => put
                 .condition_expression("id = :other AND verified = :false")
                 .expression_attribute_values(":other", s(&other.id))
@@ -227,8 +267,11 @@ impl Store {
     /// The write that gives up the address that an account has, if it has one.
     pub(super) fn free_address(&self, account: &Account) -> Result<Option<TransactWriteItem>> {
         let Some(address) = &account.email else { return Ok(None) };
-        let delete = Delete::builder().table_name(&self.tables.users).key("pk", s(claim_key(&key(address))));
-        let delete = delete.condition_expression("attribute_not_exists(pk) OR id = :id").expression_attribute_values(":id", s(&account.id));
+        let delete =
+            Delete::builder().table_name(&self.tables.users).key("pk", s(claim_key(&key(address))));
+        let delete = delete
+            .condition_expression("attribute_not_exists(pk) OR id = :id")
+            .expression_attribute_values(":id", s(&account.id));
         let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Some(TransactWriteItem::builder().delete(delete).build()))
     }
@@ -247,12 +290,16 @@ impl Store {
     }
 }
 
-/// What the first proof of an address writes to the account: it ends every session, API key and mailed link.
-pub(super) const BEGIN_EPOCH: &str = "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
+/// What the first proof of an address writes to the account: it ends every session, API key and
+/// mailed link.
+pub(super) const BEGIN_EPOCH: &str =
+    "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
 
 /// An update with the values of [`BEGIN_EPOCH`].
 pub(super) fn beginning_epoch(update: UpdateBuilder, next: u64) -> UpdateBuilder {
-    let update = update.expression_attribute_values(":next", n(next)).expression_attribute_values(":no_keys", n(0));
+    let update = update
+        .expression_attribute_values(":next", n(next))
+        .expression_attribute_values(":no_keys", n(0));
     update.expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
 }
 

@@ -1,9 +1,11 @@
-//! What administrators see of accounts, and what they change of them: whether somebody may do anything, and what.
+//! What administrators see of accounts, and what they change of them: whether somebody may do
+//! anything, and what.
 //!
-//! Whoever changes somebody's standing is an active administrator in the transaction that does it, and never that somebody: so two who demote each
-//! other at once leave one of them. Only a deletion of one's own account could leave none; it asks the item `admins`, which holds the ids
-//! of active administrators and is written with every change of who is one. Each id in it is one; one that is from before it was kept
-//! may be missing, until a deletion looks for all of them.
+//! Whoever changes somebody's standing is an active administrator in the transaction that does it,
+//! and never that somebody: so two who demote each other at once leave one of them. Only a deletion
+//! of one's own account could leave none; it asks the item `admins`, which holds the ids
+//! of active administrators and is written with every change of who is one. Each id in it is one;
+//! one that is from before it was kept may be missing, until a deletion looks for all of them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -22,8 +24,8 @@ use super::addresses::Claim;
 use super::ledger::standing_of;
 use super::timeline::Timeline;
 use super::{
-    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, ShownSession, Store, Transaction, USER_SHARDS, applied, from_item, n, s, send,
-    shard, updates,
+    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, ShownSession, Store,
+    Transaction, USER_SHARDS, applied, from_item, n, s, send, shard, updates,
 };
 use crate::Tokens;
 use crate::auth::{AccessToken, Administrator};
@@ -174,45 +176,78 @@ impl Label {
 }
 
 impl Store {
-    /// At most `count` accounts, newest first, from `place` on; and where the next page begins. `now` is in milliseconds.
-    pub async fn users(&self, place: Option<&Place>, now: u64, count: usize) -> Result<(Vec<Listed>, Option<Place>)> {
+    /// At most `count` accounts, newest first, from `place` on; and where the next page begins.
+    /// `now` is in milliseconds.
+    pub async fn users(
+        &self,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<Listed>, Option<Place>)> {
         let (found, next) = self.newest(self.users_by_time(), place, now, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Some accounts that were registered on a day, oldest first, behind the id `after`; and the last id, where there may be more.
-    pub async fn users_of_day(&self, day: Day, after: Option<&str>) -> Result<(Vec<Listed>, Option<String>)> {
+    /// Some accounts that were registered on a day, oldest first, behind the id `after`; and the
+    /// last id, where there may be more.
+    pub async fn users_of_day(
+        &self,
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<Listed>, Option<String>)> {
         let list = self.users_by_time();
         let first = least_id(day.begins());
         let partitions = list.partitions(&day.month());
-        let (found, next) = self.oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins())).await?;
+        let (found, next) = self
+            .oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins()))
+            .await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
     fn users_by_time(&self) -> Timeline<'_> {
-        Timeline { table: &self.tables.users, index: "by_time", partition: "month", id: "id", shards: USER_SHARDS }
+        Timeline {
+            table: &self.tables.users,
+            index: "by_time",
+            partition: "month",
+            id: "id",
+            shards: USER_SHARDS,
+        }
     }
 
-    /// At most `count` names and addresses that begin with `prefix`, in their order, behind the place `after`; and where the next page begins.
+    /// At most `count` names and addresses that begin with `prefix`, in their order, behind the
+    /// place `after`; and where the next page begins.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`] where nothing of this search is at that place.
-    pub async fn labels(&self, prefix: &str, after: Option<&str>, count: usize) -> Result<(Vec<Label>, Option<String>)> {
+    pub async fn labels(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Label>, Option<String>)> {
         let prefix = key(prefix);
         if prefix.len() > LABEL_LENGTH {
             return Ok((Vec::new(), None));
         }
-        let after = after.map(|pk| Label::behind(pk, &prefix).ok_or(Error::InvalidCursor)).transpose()?;
+        let after =
+            after.map(|pk| Label::behind(pk, &prefix).ok_or(Error::InvalidCursor)).transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
         let lanes = (0..USER_SHARDS).map(|shard| {
             let query = self.client.query().table_name(&self.tables.users).index_name("by_label");
-            let query = query.key_condition_expression("#shard = :shard AND label BETWEEN :from AND :to");
-            let query = query.expression_attribute_names("#shard", "shard").expression_attribute_values(":shard", s(shard.to_string()));
-            let query = query.expression_attribute_values(":from", s(from)).expression_attribute_values(":to", s(format!("{prefix}{LAST}")));
-            // One more tells whether there are more, and one may be the place that the page begins behind.
+            let query =
+                query.key_condition_expression("#shard = :shard AND label BETWEEN :from AND :to");
+            let query = query
+                .expression_attribute_names("#shard", "shard")
+                .expression_attribute_values(":shard", s(shard.to_string()));
+            let query = query
+                .expression_attribute_values(":from", s(from))
+                .expression_attribute_values(":to", s(format!("{prefix}{LAST}")));
+            // One more tells whether there are more, and one may be the place that the page begins
+            // behind.
             query.limit(i32::try_from(count + 2).unwrap_or(i32::MAX)).send()
         });
-        let found = try_join_all(lanes).await?.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
+        let found =
+            try_join_all(lanes).await?.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
         let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
         labels.retain(|label| Some(label) > after.as_ref());
         labels.sort();
@@ -222,14 +257,28 @@ impl Store {
         Ok((labels, next))
     }
 
-    /// Whose these names and addresses are, in their order, strongly consistent; somebody who has two of them is there once.
+    /// Whose these names and addresses are, in their order, strongly consistent; somebody who has
+    /// two of them is there once.
     pub async fn users_labelled(&self, labels: Vec<Label>) -> Result<Vec<Listed>> {
-        let mut items = self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
+        let mut items =
+            self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
         let mut claims = HashMap::new();
-        for Label { pk, .. } in labels.iter().filter(|label| !label.pk.starts_with(&account_key(""))) {
-            claims.extend(items.remove(pk).map(from_item::<Claim>).transpose()?.map(|claim| (pk.clone(), claim)));
+        for Label { pk, .. } in
+            labels.iter().filter(|label| !label.pk.starts_with(&account_key("")))
+        {
+            claims.extend(
+                items
+                    .remove(pk)
+                    .map(from_item::<Claim>)
+                    .transpose()?
+                    .map(|claim| (pk.clone(), claim)),
+            );
         }
-        let behind: BTreeSet<String> = claims.values().map(|claim| account_key(&claim.name)).filter(|pk| !items.contains_key(pk)).collect();
+        let behind: BTreeSet<String> = claims
+            .values()
+            .map(|claim| account_key(&claim.name))
+            .filter(|pk| !items.contains_key(pk))
+            .collect();
         items.extend(self.users_with_keys(behind).await?);
 
         let (mut shown, mut seen) = (Vec::new(), HashSet::new());
@@ -238,8 +287,14 @@ impl Store {
                 Some(claim) => (account_key(&claim.name), Some(&claim.id)),
                 None => (pk, None),
             };
-            let Some(account) = items.get(&pk).cloned().map(from_item::<Account>).transpose()? else { continue };
-            if account.deleted.is_none() && id.is_none_or(|id| *id == account.id) && seen.insert(account.id.clone()) {
+            let Some(account) = items.get(&pk).cloned().map(from_item::<Account>).transpose()?
+            else {
+                continue;
+            };
+            if account.deleted.is_none()
+                && id.is_none_or(|id| *id == account.id)
+                && seen.insert(account.id.clone())
+            {
                 shown.push(Listed::of(&account));
             }
         }
@@ -249,8 +304,14 @@ impl Store {
     /// The items of the table Users with these keys that stand, by key.
     async fn users_with_keys(&self, keys: BTreeSet<String>) -> Result<HashMap<String, Item>> {
         let keys = keys.into_iter().map(|pk| Item::from([("pk".to_owned(), s(pk))])).collect();
-        let pk = |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
-        Ok(self.items(&self.tables.users, keys).await?.into_iter().map(|item| (pk(&item), item)).collect())
+        let pk =
+            |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+        Ok(self
+            .items(&self.tables.users, keys)
+            .await?
+            .into_iter()
+            .map(|item| (pk(&item), item))
+            .collect())
     }
 
     /// The account with this id, as an index knows it: a moment later than it was written.
@@ -265,9 +326,15 @@ impl Store {
     async fn listed(&self, id: &str) -> Result<Option<Listed>> {
         let Some(millis) = millis_of(id) else { return Ok(None) };
         let query = self.client.query().table_name(&self.tables.users).index_name("by_time");
-        let query = query.key_condition_expression("#month = :month AND id = :id").expression_attribute_names("#month", "month");
-        let query = query.expression_attribute_values(":month", s(format!("{}#{}", month(millis), shard(id, USER_SHARDS))));
-        let found = query.expression_attribute_values(":id", s(id)).send().await?.items.unwrap_or_default();
+        let query = query
+            .key_condition_expression("#month = :month AND id = :id")
+            .expression_attribute_names("#month", "month");
+        let query = query.expression_attribute_values(
+            ":month",
+            s(format!("{}#{}", month(millis), shard(id, USER_SHARDS))),
+        );
+        let found =
+            query.expression_attribute_values(":id", s(id)).send().await?.items.unwrap_or_default();
         found.into_iter().next().map(from_item).transpose()
     }
 
@@ -276,7 +343,8 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchUser`] where it is gone.
     pub async fn user(&self, listed: &Listed) -> Result<Account> {
-        self.user_again(listed.pk.strip_prefix(&account_key("")).unwrap_or_default(), &listed.id).await
+        self.user_again(listed.pk.strip_prefix(&account_key("")).unwrap_or_default(), &listed.id)
+            .await
     }
 
     /// The account with this key of a name, if it is still the one with this id.
@@ -285,10 +353,13 @@ impl Store {
     /// [`Error::NoSuchUser`].
     pub async fn user_again(&self, name_key: &str, id: &str) -> Result<Account> {
         let account = self.account_by_key(name_key).await?;
-        account.filter(|account| account.id == id && account.deleted.is_none()).ok_or(Error::NoSuchUser)
+        account
+            .filter(|account| account.id == id && account.deleted.is_none())
+            .ok_or(Error::NoSuchUser)
     }
 
-    /// All that administrators see of an account that was just read: with its balance at `now` (seconds) and its newest sessions.
+    /// All that administrators see of an account that was just read: with its balance at `now`
+    /// (seconds) and its newest sessions.
     pub async fn user_details(&self, account: &Account, now: u64) -> Result<Value> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
         let sessions = self.sessions(&ids).await?;
@@ -304,26 +375,45 @@ impl Store {
             granted: account.granted,
             spent: account.spent,
             reservations: account.reservations.iter().map(held).collect(),
-            sessions: sessions.iter().filter(|session| account.active && session.opens(account, now)).map(Session::shown).collect(),
+            sessions: sessions
+                .iter()
+                .filter(|session| account.active && session.opens(account, now))
+                .map(Session::shown)
+                .collect(),
             api_keys: account.api_keys,
         });
         Ok(http::merge([account.data(), balance_fields(account.balance(now)), details]))
     }
 
     /// The names of these accounts, by id, but for those that are gone.
-    pub async fn names(&self, ids: impl IntoIterator<Item = &str>) -> Result<HashMap<String, String>> {
+    pub async fn names(
+        &self,
+        ids: impl IntoIterator<Item = &str>,
+    ) -> Result<HashMap<String, String>> {
         let ids: BTreeSet<String> = ids.into_iter().map(str::to_owned).collect();
-        let found: Vec<Option<Listed>> = iter(ids).map(|id| async move { self.listed(&id).await }).buffer_unordered(AT_A_TIME).try_collect().await?;
+        let found: Vec<Option<Listed>> = iter(ids)
+            .map(|id| async move { self.listed(&id).await })
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
         Ok(found.into_iter().flatten().map(|listed| (listed.id, listed.name)).collect())
     }
 
-    /// Changes what somebody may do, and ends all their sessions; a row of the ledger says who did it and why. `account` is theirs, as it was just
-    /// read. Where nothing is to change nothing is written. Sent again, it is the success it was.
+    /// Changes what somebody may do, and ends all their sessions; a row of the ledger says who did
+    /// it and why. `account` is theirs, as it was just read. Where nothing is to change nothing
+    /// is written. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::OwnStanding`], [`Error::NoSuchUser`] where the account was deleted since, [`Error::InvalidToken`] and [`Error::Forbidden`] where
-    /// whoever does it was an administrator a moment ago.
-    pub async fn change_standing(&self, by: &Administrator, account: &Account, change: &StandingChange, clock: &Clock) -> Result<Account> {
+    /// [`Error::OwnStanding`], [`Error::NoSuchUser`] where the account was deleted since,
+    /// [`Error::InvalidToken`] and [`Error::Forbidden`] where whoever does it was an
+    /// administrator a moment ago.
+    pub async fn change_standing(
+        &self,
+        by: &Administrator,
+        account: &Account,
+        change: &StandingChange,
+        clock: &Clock,
+    ) -> Result<Account> {
         let (rows, time) = ([clock.id(), clock.id()].map(|id| id.to_string()), clock.millis());
         let mut seen = account.clone();
         let mut patience = Patience::new();
@@ -335,7 +425,11 @@ impl Store {
                 ..seen.clone()
             };
             let acts = [
-                (after.active != seen.active).then_some(if after.active { Act::Activation } else { Act::Deactivation }),
+                (after.active != seen.active).then_some(if after.active {
+                    Act::Activation
+                } else {
+                    Act::Deactivation
+                }),
                 (after.role != seen.role).then_some(Act::Role(after.role)),
             ];
             if acts == [None, None] {
@@ -344,7 +438,10 @@ impl Store {
             if seen.id == by.account().id {
                 return Err(Error::OwnStanding);
             }
-            let mut writes = vec![updates(self.set_standing(&seen, &after))?, self.is_administrator(by.caller())?];
+            let mut writes = vec![
+                updates(self.set_standing(&seen, &after))?,
+                self.is_administrator(by.caller())?,
+            ];
             for (act, id) in acts.into_iter().zip(&rows) {
                 let Some(act) = act else { continue };
                 let row = Entry {
@@ -352,7 +449,11 @@ impl Store {
                     entry_id: id.clone(),
                     amount: 0,
                     kind: EntryKind::Standing,
-                    reason: change.reason.as_ref().map(|reason| reason.text().to_owned()).unwrap_or_default(),
+                    reason: change
+                        .reason
+                        .as_ref()
+                        .map(|reason| reason.text().to_owned())
+                        .unwrap_or_default(),
                     actor: by.account().id.clone(),
                     chat_id: None,
                     act: Some(act),
@@ -362,11 +463,17 @@ impl Store {
             }
             writes.extend(self.note_change(&seen, &after)?);
             // A token of its own for each attempt: what it holds depends on what was read.
-            if matches!(self.transact(writes, &Uuid::new_v4().to_string()).await?, Transaction::Applied) {
+            if matches!(
+                self.transact(writes, &Uuid::new_v4().to_string()).await?,
+                Transaction::Applied
+            ) {
                 return Ok(after);
             }
             // If a copy of this very change was applied, its rows stand.
-            let standing = self.account_by_key(&account.label).await?.filter(|standing| standing.id == account.id && standing.deleted.is_none());
+            let standing = self
+                .account_by_key(&account.label)
+                .await?
+                .filter(|standing| standing.id == account.id && standing.deleted.is_none());
             for row in &rows {
                 if self.has_entry(&standing_of(&account.id), row).await? {
                     return standing.ok_or(Error::NoSuchUser);
@@ -375,12 +482,15 @@ impl Store {
             by.still(self).await?;
             seen = standing.ok_or(Error::NoSuchUser)?;
             if !patience.lasts().await {
-                return Err(Error::Unavailable("an account kept changing while its standing was to change".into()));
+                return Err(Error::Unavailable(
+                    "an account kept changing while its standing was to change".into(),
+                ));
             }
         }
     }
 
-    /// The write of another standing, on condition that it is still what it is in `seen`. The epoch rises, so that a late copy changes nothing.
+    /// The write of another standing, on condition that it is still what it is in `seen`. The epoch
+    /// rises, so that a late copy changes nothing.
     fn set_standing(&self, seen: &Account, after: &Account) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.tables.users)
@@ -428,28 +538,43 @@ impl Store {
         updates(self.administrators("ADD ids :id", id))
     }
 
-    /// The write that notes that an administrator is none any more, on condition that another one is left.
+    /// The write that notes that an administrator is none any more, on condition that another one
+    /// is left.
     pub(super) fn leave_administrators(&self, id: &str) -> Result<TransactWriteItem> {
         let update = self.administrators("DELETE ids :id", id);
-        let update = update.condition_expression("attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))");
-        let update = update.expression_attribute_values(":one", n(1)).expression_attribute_values(":leaving", s(id));
+        let update = update.condition_expression(
+            "attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))",
+        );
+        let update = update
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":leaving", s(id));
         updates(update.return_values_on_condition_check_failure(AllOld))
     }
 
     fn administrators(&self, expression: &str, id: &str) -> UpdateBuilder {
-        let update = Update::builder().table_name(&self.tables.users).key("pk", s(ADMINISTRATORS)).update_expression(expression);
+        let update = Update::builder()
+            .table_name(&self.tables.users)
+            .key("pk", s(ADMINISTRATORS))
+            .update_expression(expression);
         update.expression_attribute_values(":id", AttributeValue::Ss(vec![id.to_owned()]))
     }
 
-    /// Looks for every administrator there is, so that the item that refused a deletion knows all of them. Whether it didn't before.
+    /// Looks for every administrator there is, so that the item that refused a deletion knows all
+    /// of them. Whether it didn't before.
     pub(super) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);
         }
         let scan = self.client.scan().table_name(&self.tables.users).index_name("by_time");
-        let scan = scan.filter_expression("#role = :admin AND active = :true").expression_attribute_names("#role", "role");
+        let scan = scan
+            .filter_expression("#role = :admin AND active = :true")
+            .expression_attribute_names("#role", "role");
         let scan = scan.expression_attribute_values(":admin", s(Role::Admin.word()));
-        let mut found = scan.expression_attribute_values(":true", AttributeValue::Bool(true)).into_paginator().items().send();
+        let mut found = scan
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .into_paginator()
+            .items()
+            .send();
         while let Some(item) = found.try_next().await? {
             let Listed { id, pk, .. } = from_item(item)?;
             let check = ConditionCheck::builder()
@@ -461,12 +586,18 @@ impl Store {
                 .expression_attribute_values(":admin", s(Role::Admin.word()))
                 .expression_attribute_values(":true", AttributeValue::Bool(true));
             let check = check.build().map_err(|error| Error::Internal(error.to_string()))?;
-            let writes = vec![TransactWriteItem::builder().condition_check(check).build(), self.note_administrator(&id)?];
+            let writes = vec![
+                TransactWriteItem::builder().condition_check(check).build(),
+                self.note_administrator(&id)?,
+            ];
             // One that is none any more is left out.
             self.transact(writes, &Uuid::new_v4().to_string()).await?;
         }
-        let complete = self.client.update_item().table_name(&self.tables.users).key("pk", s(ADMINISTRATORS));
-        let complete = complete.update_expression("SET #complete = :true").expression_attribute_names("#complete", "complete");
+        let complete =
+            self.client.update_item().table_name(&self.tables.users).key("pk", s(ADMINISTRATORS));
+        let complete = complete
+            .update_expression("SET #complete = :true")
+            .expression_attribute_names("#complete", "complete");
         let complete = complete.expression_attribute_values(":true", AttributeValue::Bool(true));
         applied(send(|| complete.clone().send()).await)
     }

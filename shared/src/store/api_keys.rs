@@ -1,5 +1,6 @@
-//! API keys in the table Tokens, and their number on the account. A key and its count are written together, so that of any number of
-//! requests at once no more keys come to be than an account may have.
+//! API keys in the table Tokens, and their number on the account. A key and its count are written
+//! together, so that of any number of requests at once no more keys come to be than an account may
+//! have.
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -67,7 +68,12 @@ impl StoredKey {
 
     /// The key as its owner sees it later on.
     pub fn data(&self) -> Value {
-        json!(ShownKey { id: self.id(), name: &self.label, hint: &self.hint, created: clock::rfc3339(self.created) })
+        json!(ShownKey {
+            id: self.id(),
+            name: &self.label,
+            hint: &self.hint,
+            created: clock::rfc3339(self.created)
+        })
     }
 }
 
@@ -89,55 +95,76 @@ pub struct ShownKey<'a> {
 }
 
 impl Store {
-    /// Writes a new key of the caller's, if the account admits the caller and has room for one more. Sent again, it is the success it was.
+    /// Writes a new key of the caller's, if the account admits the caller and has room for one
+    /// more. Sent again, it is the success it was.
     ///
     /// # Errors
     /// [`Error::InvalidToken`], and [`Error::TooManyApiKeys`].
     pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredKey) -> Result<()> {
         let put = self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(key)?)?;
-        let count = self.count_keys(caller).update_expression("SET api_keys = if_not_exists(api_keys, :none) + :one");
-        let count = count.condition_expression(format!("{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"));
+        let count = self
+            .count_keys(caller)
+            .update_expression("SET api_keys = if_not_exists(api_keys, :none) + :one");
+        let count = count.condition_expression(format!(
+            "{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"
+        ));
         let count = updates(count.expression_attribute_values(":most", n(API_KEYS)))?;
         let reasons = match self.transact(vec![put, count], key.id()).await? {
             Transaction::Applied => return Ok(()),
             Transaction::Refused(reasons) => reasons,
         };
-        let standing = Transaction::refused(&reasons, 0).filter(|item| !item.is_empty()).map(from_item::<StoredKey>).transpose()?;
+        let standing = Transaction::refused(&reasons, 0)
+            .filter(|item| !item.is_empty())
+            .map(from_item::<StoredKey>)
+            .transpose()?;
         // This very key stands: only the reply was lost.
         if standing.as_ref() == Some(key) {
             return Ok(());
         }
         match refusing_account(&reasons, caller)? {
-            Some(account) if account.api_keys >= API_KEYS => Err(Error::TooManyApiKeys { most: API_KEYS }),
+            Some(account) if account.api_keys >= API_KEYS => {
+                Err(Error::TooManyApiKeys { most: API_KEYS })
+            }
             _ => Err(Error::Internal("an API key was refused without a reason".into())),
         }
     }
 
-    /// Deletes a key of the caller's: from here on it opens nothing. One that opens nothing since the account's address was proven isn't counted, and
-    /// is none of the caller's keys any more.
+    /// Deletes a key of the caller's: from here on it opens nothing. One that opens nothing since
+    /// the account's address was proven isn't counted, and is none of the caller's keys any
+    /// more.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], and [`Error::NoSuchApiKey`] where no key of the caller's has this id.
+    /// [`Error::InvalidToken`], and [`Error::NoSuchApiKey`] where no key of the caller's has this
+    /// id.
     pub async fn revoke_api_key(&self, caller: &AccessToken, id: &str) -> Result<()> {
         if !is_id(id) {
             self.account(caller).await?;
             return Err(Error::NoSuchApiKey);
         }
-        // Most keys are of the caller's epoch. The epoch of an older one the refusal shows; whether it still opens the account, the account then tells.
+        // Most keys are of the caller's epoch. The epoch of an older one the refusal shows; whether
+        // it still opens the account, the account then tells.
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
-            let delete = Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
-            let delete = delete.expression_attribute_values(":user", s(&caller.user_id)).return_values_on_condition_check_failure(AllOld);
+            let delete =
+                Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
+            let delete = delete
+                .expression_attribute_values(":user", s(&caller.user_id))
+                .return_values_on_condition_check_failure(AllOld);
             let delete = match older {
-                None => delete.condition_expression("user_id = :user AND auth_epoch >= :made").expression_attribute_values(":made", n(made)),
+                None => delete
+                    .condition_expression("user_id = :user AND auth_epoch >= :made")
+                    .expression_attribute_values(":made", n(made)),
                 Some(_) => delete.condition_expression("user_id = :user"),
             };
             let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
             let count = self.count_keys(caller).update_expression("SET api_keys = api_keys - :one");
             let count =
                 count.condition_expression(format!("{CALLER} AND api_keys > :none AND (attribute_not_exists(keys_from) OR keys_from <= :made)"));
-            let writes = vec![TransactWriteItem::builder().delete(delete).build(), updates(count.expression_attribute_values(":made", n(made)))?];
+            let writes = vec![
+                TransactWriteItem::builder().delete(delete).build(),
+                updates(count.expression_attribute_values(":made", n(made)))?,
+            ];
             let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(reasons) => reasons,
@@ -145,61 +172,95 @@ impl Store {
             let account = refusing_account(&reasons, caller)?;
             let Some(standing) = Transaction::refused(&reasons, 0) else {
                 let is_dead = account.is_some_and(|account| account.keys_from > Some(made));
-                return Err(if is_dead { Error::NoSuchApiKey } else { Error::Internal("an account has an API key that it doesn't count".into()) });
+                return Err(if is_dead {
+                    Error::NoSuchApiKey
+                } else {
+                    Error::Internal("an account has an API key that it doesn't count".into())
+                });
             };
-            let own = Some(standing).filter(|item| !item.is_empty()).map(from_item::<StoredKey>).transpose()?;
-            let own = own.filter(|key| key.user_id == caller.user_id && older.is_none()).ok_or(Error::NoSuchApiKey)?;
+            let own = Some(standing)
+                .filter(|item| !item.is_empty())
+                .map(from_item::<StoredKey>)
+                .transpose()?;
+            let own = own
+                .filter(|key| key.user_id == caller.user_id && older.is_none())
+                .ok_or(Error::NoSuchApiKey)?;
             older = Some(own.auth_epoch);
         }
     }
 
-    /// Deletes the API keys that ended when the account `seen` became `after`, as far as an index knows them. They open nothing and aren't counted whatever
-    /// becomes of this, so that a failure is only a line of the log.
+    /// Deletes the API keys that ended when the account `seen` became `after`, as far as an index
+    /// knows them. They open nothing and aren't counted whatever becomes of this, so that a
+    /// failure is only a line of the log.
     pub(super) async fn delete_ended_keys(&self, seen: &Account, after: &Account) {
         if seen.api_keys == after.api_keys {
             return;
         }
         let delete = |id: String| async move {
-            let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(&id)));
-            let delete = delete.condition_expression("user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)");
-            let delete = delete.expression_attribute_values(":user", s(&after.id)).expression_attribute_values(":from", n(after.auth_epoch));
+            let delete = self
+                .client
+                .delete_item()
+                .table_name(&self.tables.tokens)
+                .key("pk", s(api_key_key(&id)));
+            let delete = delete.condition_expression(
+                "user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)",
+            );
+            let delete = delete
+                .expression_attribute_values(":user", s(&after.id))
+                .expression_attribute_values(":from", n(after.auth_epoch));
             applied(send(|| delete.clone().send()).await)
         };
-        let deleted = async { try_join_all(self.api_key_ids(&after.id).await?.into_iter().map(delete)).await };
+        let deleted = async {
+            try_join_all(self.api_key_ids(&after.id).await?.into_iter().map(delete)).await
+        };
         if let Err(error) = deleted.await {
-            tracing::warn!(user = after.id, cause = error.cause(), "API keys that had ended could not be deleted");
+            tracing::warn!(
+                user = after.id,
+                cause = error.cause(),
+                "API keys that had ended could not be deleted"
+            );
         }
     }
 
     /// A write to the caller's account, with the numbers `:none` and `:one`.
     fn count_keys(&self, caller: &AccessToken) -> UpdateBuilder {
-        self.update_caller_too(caller).expression_attribute_values(":none", n(0)).expression_attribute_values(":one", n(1))
+        self.update_caller_too(caller)
+            .expression_attribute_values(":none", n(0))
+            .expression_attribute_values(":one", n(1))
     }
 
-    /// The key with this id, strongly consistent. Whether it is the one that a client sent, [`ApiKey::matches`] tells.
+    /// The key with this id, strongly consistent. Whether it is the one that a client sent,
+    /// [`ApiKey::matches`] tells.
     pub async fn api_key(&self, id: &str) -> Result<Option<StoredKey>> {
         if !is_id(id) {
             return Ok(None);
         }
-        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
+        let get =
+            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// The ids of a user's keys, newest first. An index tells, which knows a moment later of a new one, and of one that was revoked.
+    /// The ids of a user's keys, newest first. An index tells, which knows a moment later of a new
+    /// one, and of one that was revoked.
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
         // One page holds more than an account may have.
         self.ids_of_user(PREFIX, user_id, None).await.map(|(ids, _)| ids)
     }
 
-    /// The account's keys with these ids, in their order, strongly consistent. Those that were revoked, or ended when the address was proven, are left out.
+    /// The account's keys with these ids, in their order, strongly consistent. Those that were
+    /// revoked, or ended when the address was proven, are left out.
     pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredKey>> {
         let keys: Vec<StoredKey> = self.with_ids(PREFIX, ids).await?;
         Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
     }
 }
 
-/// The account that refused a transaction's second write, where it did; a failure where it is the caller that it doesn't admit.
-fn refusing_account(reasons: &[CancellationReason], caller: &AccessToken) -> Result<Option<Account>> {
+/// The account that refused a transaction's second write, where it did; a failure where it is the
+/// caller that it doesn't admit.
+fn refusing_account(
+    reasons: &[CancellationReason],
+    caller: &AccessToken,
+) -> Result<Option<Account>> {
     let Some(item) = Transaction::refused(reasons, 1) else { return Ok(None) };
     let account = Some(item).filter(|item| !item.is_empty()).map(from_item).transpose()?;
     caller.admits(account).map(Some)

@@ -1,10 +1,12 @@
-//! Attempts in the table Tokens: how often the password of an account may be guessed, and how often one network may guess or register.
+//! Attempts in the table Tokens: how often the password of an account may be guessed, and how often
+//! one network may guess or register.
 //!
-//! A log-in is counted before its password is checked, in the write that admits it, so that no number of parallel guesses gets past a
-//! limit; one that succeeds is taken back. Slots are taken by random ids: a log-in whose write the SDK sends again counts once.
+//! A log-in is counted before its password is checked, in the write that admits it, so that no
+//! number of parallel guesses gets past a limit; one that succeeds is taken back. Slots are taken
+//! by random ids: a log-in whose write the SDK sends again counts once.
 //!
-//! Clients that logged in before, from this device or from this network, have a count of their own beside the one of all strangers, so that
-//! a stranger who fills that one keeps out strangers alone ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
+//! Clients that logged in before, from this device or from this network, have a count of their own
+//! beside the one of all strangers, so that a stranger who fills that one keeps out strangers alone ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,17 +36,20 @@ const KNOWN_DAYS: u64 = 90;
 /// How many networks are known of one login. Those of the oldest log-ins make room.
 const KNOWN: usize = 20;
 
-/// How many guesses at one login are checked although they come from a network that has failed too often: the right password gets through,
-/// and a network that tries every account has few guesses at each.
+/// How many guesses at one login are checked although they come from a network that has failed too
+/// often: the right password gets through, and a network that tries every account has few guesses
+/// at each.
 const FEW: usize = 3;
 
-/// How many e-mails go to an address that nobody has proven, in an hour: enough for its owner, and no flood from many accounts.
+/// How many e-mails go to an address that nobody has proven, in an hour: enough for its owner, and
+/// no flood from many accounts.
 const MAILS: u32 = 10;
 
 /// How often one count is tried while other log-ins change it.
 const TURNS: u32 = 5;
 
-/// How many attempts are let in: some at once, and then one after the other at a steady pace, until none was made for a day.
+/// How many attempts are let in: some at once, and then one after the other at a steady pace, until
+/// none was made for a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pace {
     /// How many are let in without waiting.
@@ -54,7 +59,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Of strangers to an account, as one login: a name or an e-mail address. Both and [`Pace::owner`] are `most` a day together.
+    /// Of strangers to an account, as one login: a name or an e-mail address. Both and
+    /// [`Pace::owner`] are `most` a day together.
     fn strangers(login: &str, most: u32) -> Self {
         let both = most - Self::owners(most);
         let share = if login.contains('@') { both / 2 } else { both - both / 2 };
@@ -66,7 +72,8 @@ impl Pace {
         Self::within(Self::owners(most))
     }
 
-    /// Of one client that logged in before. Right log-ins are counted too while they are under way, and programs begin many at once.
+    /// Of one client that logged in before. Right log-ins are counted too while they are under way,
+    /// and programs begin many at once.
     fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: most }
     }
@@ -90,7 +97,8 @@ impl Pace {
     }
 }
 
-/// What the table holds under a login or a client: `attempt:login:<hash>` and `attempt:known:<hash>`.
+/// What the table holds under a login or a client: `attempt:login:<hash>` and
+/// `attempt:known:<hash>`.
 #[derive(Debug, Default, Deserialize)]
 struct Count {
     /// The free attempts that failed or are under way.
@@ -165,14 +173,16 @@ enum Slot {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     id: String,
-    /// The strangers' count: of what was typed, and not of the account that it leads to. A client that is refused must not learn which names and
-    /// addresses belong to one account, or to any.
+    /// The strangers' count: of what was typed, and not of the account that it leads to. A client
+    /// that is refused must not learn which names and addresses belong to one account, or to
+    /// any.
     login: String,
     pace: Pace,
     own_pace: Pace,
     /// What this login knows the client's network by.
     network: Option<String>,
-    /// The count of the client's network, and how many failures it may have, where that is limited.
+    /// The count of the client's network, and how many failures it may have, where that is
+    /// limited.
     address: Option<(String, u32)>,
     /// How long that network's limit is used up, in seconds.
     address_full: Option<u64>,
@@ -186,18 +196,29 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// A log-in as `login`, which is the key of a name or an address or anything else that was typed, from the network `network`.
+    /// A log-in as `login`, which is the key of a name or an address or anything else that was
+    /// typed, from the network `network`.
     pub fn new(login: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
         let pace = Pace::strangers(login, config.login_attempts);
-        Self { network: network.map(|network| mark(login, "network", network)), ..Self::counted(login_key(login), pace, network, config, now) }
+        Self {
+            network: network.map(|network| mark(login, "network", network)),
+            ..Self::counted(login_key(login), pace, network, config, now)
+        }
     }
 
-    /// A guess at the current password by a client with a token of the account with this id. No log-in can fill its count.
+    /// A guess at the current password by a client with a token of the account with this id. No
+    /// log-in can fill its count.
     pub fn of_owner(user_id: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
         Self::counted(owner_key(user_id), Pace::owner(config.login_attempts), network, config, now)
     }
 
-    fn counted(login: String, pace: Pace, network: Option<&str>, config: &Config, now: u64) -> Self {
+    fn counted(
+        login: String,
+        pace: Pace,
+        network: Option<&str>,
+        config: &Config,
+        now: u64,
+    ) -> Self {
         let address = network.filter(|_| config.login_failures_per_address > 0);
         Self {
             id: Uuid::new_v4().simple().to_string().split_off(20),
@@ -205,7 +226,12 @@ impl Attempt {
             pace,
             own_pace: Pace::known(config.login_attempts),
             network: None,
-            address: address.map(|network| (format!("attempt:address:{}", this_hour(network, now)), config.login_failures_per_address)),
+            address: address.map(|network| {
+                (
+                    format!("attempt:address:{}", this_hour(network, now)),
+                    config.login_failures_per_address,
+                )
+            }),
             address_full: None,
             held: None,
             known: BTreeSet::new(),
@@ -214,17 +240,25 @@ impl Attempt {
         }
     }
 
-    /// What a wrong password is answered with: `wrong`, unless the client's network has failed too often.
+    /// What a wrong password is answered with: `wrong`, unless the client's network has failed too
+    /// often.
     pub fn refused(&self, wrong: Error) -> Error {
         self.address_full.map_or(wrong, |reset| self.too_many_from_address(reset))
     }
 
     fn too_many_from_address(&self, reset: u64) -> Error {
         let most = self.address.as_ref().map_or(0, |(_, most)| *most);
-        Error::TooManyAttempts(Limit { name: "failed-log-ins", most, window: Some(HOUR), left: 0, reset })
+        Error::TooManyAttempts(Limit {
+            name: "failed-log-ins",
+            most,
+            window: Some(HOUR),
+            left: 0,
+            reset,
+        })
     }
 
-    /// The count of this very client, if it logged in before: by its device where it keeps a token, or else by its network.
+    /// The count of this very client, if it logged in before: by its device where it keeps a token,
+    /// or else by its network.
     fn own_count(&self, device: Option<String>) -> Option<String> {
         let mark = device.or_else(|| self.network.clone().filter(|network| self.knows(network)))?;
         Some(format!("attempt:known:{mark}"))
@@ -232,7 +266,10 @@ impl Attempt {
 
     fn knows(&self, mark: &str) -> bool {
         let since = (self.now / DAY).saturating_sub(KNOWN_DAYS);
-        self.known.iter().filter_map(|entry| parts(entry)).any(|(day, known)| known == mark && day >= since)
+        self.known
+            .iter()
+            .filter_map(|entry| parts(entry))
+            .any(|(day, known)| known == mark && day >= since)
     }
 
     /// When the last network is forgotten.
@@ -243,9 +280,18 @@ impl Attempt {
     /// From which networks this login has succeeded, this one included.
     fn known_from_now_on(&self) -> Vec<String> {
         let (today, since) = (self.now / DAY, (self.now / DAY).saturating_sub(KNOWN_DAYS));
-        let mut days: BTreeMap<&str, u64> = self.known.iter().filter_map(|entry| parts(entry)).map(|(day, mark)| (mark, day)).collect();
+        let mut days: BTreeMap<&str, u64> = self
+            .known
+            .iter()
+            .filter_map(|entry| parts(entry))
+            .map(|(day, mark)| (mark, day))
+            .collect();
         days.extend(self.network.as_deref().map(|network| (network, today)));
-        let mut entries: Vec<(u64, &str)> = days.into_iter().map(|(mark, day)| (day, mark)).filter(|(day, _)| *day >= since).collect();
+        let mut entries: Vec<(u64, &str)> = days
+            .into_iter()
+            .map(|(mark, day)| (day, mark))
+            .filter(|(day, _)| *day >= since)
+            .collect();
         entries.sort_unstable_by(|one, other| other.cmp(one));
         entries.into_iter().take(KNOWN).map(|(day, mark)| format!("{day}:{mark}")).collect()
     }
@@ -289,11 +335,18 @@ const FREE: &str = "attribute_not_exists(forgotten) OR contains(tries, :id) \
     OR (forgotten > :now AND (attribute_not_exists(tries) OR size(tries) < :free))";
 
 fn too_many(pace: Pace, reset: u64) -> Error {
-    Error::TooManyAttempts(Limit { name: "log-ins", most: pace.a_day(), window: Some(DAY), left: 0, reset })
+    Error::TooManyAttempts(Limit {
+        name: "log-ins",
+        most: pace.a_day(),
+        window: Some(DAY),
+        left: 0,
+        reset,
+    })
 }
 
 impl Store {
-    /// Counts a log-in under its login and its network, whatever account it leads to, if any. [`Store::admit`] decides, with the account.
+    /// Counts a log-in under its login and its network, whatever account it leads to, if any.
+    /// [`Store::admit`] decides, with the account.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -304,16 +357,25 @@ impl Store {
                 None => Ok(None),
             }
         };
-        let (by_login, address_full) = tokio::try_join!(self.count(&attempt.login, attempt.pace, attempt), by_address)?;
+        let (by_login, address_full) =
+            tokio::try_join!(self.count(&attempt.login, attempt.pace, attempt), by_address)?;
         Ok(Counts { by_login, address_full })
     }
 
-    /// Lets a counted log-in in, so that its password is checked. Where strangers are kept out, a client that logged in before is counted by
-    /// itself: `device` is the token that it keeps, which counts only if it is of this `account`.
+    /// Lets a counted log-in in, so that its password is checked. Where strangers are kept out, a
+    /// client that logged in before is counted by itself: `device` is the token that it keeps,
+    /// which counts only if it is of this `account`.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] where the password must not be checked: too many were wrong for this login, or from this network.
-    pub async fn admit(&self, attempt: &mut Attempt, counts: Counts, device: Option<&DeviceToken>, account: Option<&Account>) -> Result<()> {
+    /// [`Error::TooManyAttempts`] where the password must not be checked: too many were wrong for
+    /// this login, or from this network.
+    pub async fn admit(
+        &self,
+        attempt: &mut Attempt,
+        counts: Counts,
+        device: Option<&DeviceToken>,
+        account: Option<&Account>,
+    ) -> Result<()> {
         let device = device.filter(|device| account.is_some_and(|account| device.knows(account)));
         let device = device.map(|device| mark(&attempt.login, "device", &device.id));
         let Counts { by_login, address_full } = counts;
@@ -357,7 +419,9 @@ impl Store {
                 Ok(updated) => {
                     let before: Count = from_item(updated.attributes.unwrap_or_default())?;
                     let slot = match turn {
-                        Turn::Free => Slot::Free(before.tries.len() + usize::from(!before.tries.contains(id))),
+                        Turn::Free => {
+                            Slot::Free(before.tries.len() + usize::from(!before.tries.contains(id)))
+                        }
                         Turn::Afresh => Slot::Free(1),
                         Turn::Paced => Slot::Paced,
                     };
@@ -382,7 +446,14 @@ impl Store {
     }
 
     /// The write by which an attempt takes its place, if the count is still as `seen`.
-    fn take(&self, turn: Turn, pk: &str, pace: Pace, attempt: &Attempt, seen: &Count) -> UpdateItemFluentBuilder {
+    fn take(
+        &self,
+        turn: Turn,
+        pk: &str,
+        pace: Pace,
+        attempt: &Attempt,
+        seen: &Count,
+    ) -> UpdateItemFluentBuilder {
         let Attempt { id, now, .. } = attempt;
         let update = self.client.update_item().table_name(&self.tables.tokens).key("pk", s(pk));
         let update = match turn {
@@ -417,7 +488,8 @@ impl Store {
         from_item(get.consistent_read(true).send().await?.item.unwrap_or_default())
     }
 
-    /// Counts an attempt from a network in this hour; the seconds until the next hour where it has had too many.
+    /// Counts an attempt from a network in this hour; the seconds until the next hour where it has
+    /// had too many.
     async fn count_in_hour(&self, pk: &str, most: u32, attempt: &Attempt) -> Result<Option<u64>> {
         let Attempt { id, now, .. } = attempt;
         let reset = HOUR - now % HOUR;
@@ -427,7 +499,9 @@ impl Store {
             .table_name(&self.tables.tokens)
             .key("pk", s(pk))
             .update_expression("SET expires_at = :ends ADD tries :ids")
-            .condition_expression("attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most")
+            .condition_expression(
+                "attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most",
+            )
             .expression_attribute_values(":ids", AttributeValue::Ss(vec![id.clone()]))
             .expression_attribute_values(":id", s(id))
             .expression_attribute_values(":most", n(most))
@@ -435,8 +509,9 @@ impl Store {
         applied(send(|| update.clone().send()).await).map(|counted| (!counted).then_some(reset))
     }
 
-    /// Notes that the password was right: it was no guess, and from now on its network is known. What a client that is counted by itself got
-    /// wrong before is forgotten; the strangers' failures and those of the network stay.
+    /// Notes that the password was right: it was no guess, and from now on its network is known.
+    /// What a client that is counted by itself got wrong before is forgotten; the strangers'
+    /// failures and those of the network stay.
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
@@ -446,11 +521,17 @@ impl Store {
         };
         let by_login = async {
             match &attempt.held {
-                Some((pk, slot)) if *pk == attempt.login => self.leave_strangers(*slot, attempt).await,
+                Some((pk, slot)) if *pk == attempt.login => {
+                    self.leave_strangers(*slot, attempt).await
+                }
                 Some((pk, _)) => {
-                    // Only as long as it is counted itself: a copy that arrives late forgets nothing of what failed since.
-                    let ended = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(pk));
-                    let ended = ended.condition_expression("contains(tries, :id) OR latest = :id").expression_attribute_values(":id", s(&attempt.id));
+                    // Only as long as it is counted itself: a copy that arrives late forgets
+                    // nothing of what failed since.
+                    let ended =
+                        self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(pk));
+                    let ended = ended
+                        .condition_expression("contains(tries, :id) OR latest = :id")
+                        .expression_attribute_values(":id", s(&attempt.id));
                     applied(send(|| ended.clone().send()).await).map(drop)
                 }
                 None => Ok(()),
@@ -465,10 +546,16 @@ impl Store {
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        let update = self.client.update_item().table_name(&self.tables.tokens).key("pk", s(&attempt.login));
+        let update =
+            self.client.update_item().table_name(&self.tables.tokens).key("pk", s(&attempt.login));
         // Other failures are forgotten when they would have been without this log-in.
-        let forgotten = if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
-        let note = if known.is_empty() { "SET forgotten = :forgotten" } else { "SET forgotten = :forgotten, known = :known, expires_at = :ends" };
+        let forgotten =
+            if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
+        let note = if known.is_empty() {
+            "SET forgotten = :forgotten"
+        } else {
+            "SET forgotten = :forgotten, known = :known, expires_at = :ends"
+        };
         let update = match slot {
             Slot::Free(_) => update
                 .update_expression(format!("{note} DELETE tries :ids"))
@@ -479,12 +566,14 @@ impl Store {
                 .condition_expression("latest = :id")
                 .expression_attribute_values(":now", n(attempt.now)),
         };
-        let update = update.expression_attribute_values(":id", s(&attempt.id)).expression_attribute_values(":forgotten", n(forgotten));
+        let update = update
+            .expression_attribute_values(":id", s(&attempt.id))
+            .expression_attribute_values(":forgotten", n(forgotten));
         let update = match known.is_empty() {
             true => update,
-            false => {
-                update.expression_attribute_values(":known", AttributeValue::Ss(known)).expression_attribute_values(":ends", n(attempt.known_until()))
-            }
+            false => update
+                .expression_attribute_values(":known", AttributeValue::Ss(known))
+                .expression_attribute_values(":ends", n(attempt.known_until())),
         };
         applied(send(|| update.clone().send()).await).map(drop)
     }
@@ -493,8 +582,15 @@ impl Store {
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         if known.is_empty() {
-            let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(&attempt.login)).condition_expression(ALONE);
-            let delete = delete.expression_attribute_values(":id", s(&attempt.id)).expression_attribute_values(":one", n(1));
+            let delete = self
+                .client
+                .delete_item()
+                .table_name(&self.tables.tokens)
+                .key("pk", s(&attempt.login))
+                .condition_expression(ALONE);
+            let delete = delete
+                .expression_attribute_values(":id", s(&attempt.id))
+                .expression_attribute_values(":one", n(1));
             return applied(send(|| delete.clone().send()).await);
         }
         let update = self
@@ -502,7 +598,9 @@ impl Store {
             .update_item()
             .table_name(&self.tables.tokens)
             .key("pk", s(&attempt.login))
-            .update_expression("SET known = :known, expires_at = :ends REMOVE tries, forgotten, opens_at, latest")
+            .update_expression(
+                "SET known = :known, expires_at = :ends REMOVE tries, forgotten, opens_at, latest",
+            )
             .condition_expression(ALONE)
             .expression_attribute_values(":id", s(&attempt.id))
             .expression_attribute_values(":one", n(1))
@@ -516,9 +614,14 @@ impl Store {
         match &attempt.held {
             Some((pk, Slot::Free(_))) => self.leave(pk, attempt).await,
             Some((pk, Slot::Paced)) => {
-                let update = self.client.update_item().table_name(&self.tables.tokens).key("pk", s(pk));
-                let update = update.update_expression("SET opens_at = :now REMOVE latest").condition_expression("latest = :id");
-                let update = update.expression_attribute_values(":id", s(&attempt.id)).expression_attribute_values(":now", n(attempt.now));
+                let update =
+                    self.client.update_item().table_name(&self.tables.tokens).key("pk", s(pk));
+                let update = update
+                    .update_expression("SET opens_at = :now REMOVE latest")
+                    .condition_expression("latest = :id");
+                let update = update
+                    .expression_attribute_values(":id", s(&attempt.id))
+                    .expression_attribute_values(":now", n(attempt.now));
                 applied(send(|| update.clone().send()).await).map(drop)
             }
             None => Ok(()),
@@ -527,18 +630,34 @@ impl Store {
 
     /// Takes an attempt out of the tries of a count.
     async fn leave(&self, pk: &str, attempt: &Attempt) -> Result<()> {
-        let update = self.client.update_item().table_name(&self.tables.tokens).key("pk", s(pk)).update_expression("DELETE tries :ids");
-        let update = update.condition_expression("contains(tries, :id)").expression_attribute_values(":id", s(&attempt.id));
-        let update = update.expression_attribute_values(":ids", AttributeValue::Ss(vec![attempt.id.clone()]));
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(pk))
+            .update_expression("DELETE tries :ids");
+        let update = update
+            .condition_expression("contains(tries, :id)")
+            .expression_attribute_values(":id", s(&attempt.id));
+        let update = update
+            .expression_attribute_values(":ids", AttributeValue::Ss(vec![attempt.id.clone()]));
         applied(send(|| update.clone().send()).await).map(drop)
     }
 
-    /// Forgets every failed log-in by strangers to an account, whatever it was found by, the key of its name or its address, and the failures
-    /// of its owner.
-    pub async fn forget_attempts(&self, user_id: &str, name_key: &str, address: Option<&str>) -> Result<()> {
+    /// Forgets every failed log-in by strangers to an account, whatever it was found by, the key of
+    /// its name or its address, and the failures of its owner.
+    pub async fn forget_attempts(
+        &self,
+        user_id: &str,
+        name_key: &str,
+        address: Option<&str>,
+    ) -> Result<()> {
         let address = address.and_then(|address| Email::parse(address).ok());
-        let logins = [Some(name_key), address.as_ref().map(Email::key)].into_iter().flatten().map(login_key);
-        try_join_all(logins.chain([owner_key(user_id)]).map(|pk| self.forget_login(pk))).await.map(drop)
+        let logins =
+            [Some(name_key), address.as_ref().map(Email::key)].into_iter().flatten().map(login_key);
+        try_join_all(logins.chain([owner_key(user_id)]).map(|pk| self.forget_login(pk)))
+            .await
+            .map(drop)
     }
 
     async fn forget_login(&self, pk: String) -> Result<()> {
@@ -547,21 +666,31 @@ impl Store {
         Ok(())
     }
 
-    /// The count of a registration from `network`, as a part of its transaction, which the transaction's token keeps from counting twice.
+    /// The count of a registration from `network`, as a part of its transaction, which the
+    /// transaction's token keeps from counting twice.
     pub(super) fn count_registration(&self, quota: &Quota) -> Result<TransactWriteItem> {
         self.count_in_this_hour("attempt:register:", &quota.network, quota.most, quota.now)
     }
 
-    /// The count of a mail to the address with this key, which anybody may have given for their own, as a part of the transaction that posts it.
+    /// The count of a mail to the address with this key, which anybody may have given for their
+    /// own, as a part of the transaction that posts it.
     pub(super) fn count_mail(&self, address_key: &str, now: u64) -> Result<TransactWriteItem> {
         self.count_in_this_hour("mailed:", &fingerprint(address_key), MAILS, now)
     }
 
-    fn count_in_this_hour(&self, prefix: &str, whose: &str, most: u32, now: u64) -> Result<TransactWriteItem> {
+    fn count_in_this_hour(
+        &self,
+        prefix: &str,
+        whose: &str,
+        most: u32,
+        now: u64,
+    ) -> Result<TransactWriteItem> {
         let update = Update::builder()
             .table_name(&self.tables.tokens)
             .key("pk", s(format!("{prefix}{}", this_hour(whose, now))))
-            .update_expression("SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends")
+            .update_expression(
+                "SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends",
+            )
             .condition_expression("attribute_not_exists(counted) OR counted < :most")
             .expression_attribute_values(":none", n(0))
             .expression_attribute_values(":one", n(1))
@@ -573,7 +702,13 @@ impl Store {
 
 /// What the refusal of a counted mail says.
 pub(super) fn mailed_enough(now: u64) -> Error {
-    Error::TooManyMails(Limit { name: "mails", most: MAILS, window: Some(HOUR), left: 0, reset: HOUR - now % HOUR })
+    Error::TooManyMails(Limit {
+        name: "mails",
+        most: MAILS,
+        window: Some(HOUR),
+        left: 0,
+        reset: HOUR - now % HOUR,
+    })
 }
 
 /// How many accounts one network may open in an hour.
@@ -585,7 +720,8 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The quota of `network`; nothing where registrations are not limited, or the network is not known.
+    /// The quota of `network`; nothing where registrations are not limited, or the network is not
+    /// known.
     pub fn of(network: Option<&str>, config: &Config, now: u64) -> Option<Self> {
         let network = network.filter(|_| config.registrations_per_address > 0)?;
         Some(Self { network: network.to_owned(), most: config.registrations_per_address, now })
@@ -594,7 +730,13 @@ impl Quota {
     /// What a refusal says.
     pub(super) fn exhausted(&self) -> Error {
         let reset = HOUR - self.now % HOUR;
-        Error::TooManyRegistrations(Limit { name: "registrations", most: self.most, window: Some(HOUR), left: 0, reset })
+        Error::TooManyRegistrations(Limit {
+            name: "registrations",
+            most: self.most,
+            window: Some(HOUR),
+            left: 0,
+            reset,
+        })
     }
 }
 
@@ -603,14 +745,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_by_name_and_by_address_and_an_owner_together_never_have_more_than_the_limit_a_day() {
+    fn strangers_by_name_and_by_address_and_an_owner_together_never_have_more_than_the_limit_a_day()
+    {
         for most in 3..=100 {
-            let paces = [Pace::strangers("ann", most), Pace::strangers("ann@example.com", most), Pace::owner(most)];
+            let paces = [
+                Pace::strangers("ann", most),
+                Pace::strangers("ann@example.com", most),
+                Pace::owner(most),
+            ];
             assert_eq!(paces.map(Pace::a_day).iter().sum::<u32>(), most);
-            assert!(paces.iter().all(|pace| pace.free >= 1 && u64::from(pace.more) * pace.pause() >= u64::from(pace.more.min(1)) * DAY), "{paces:?}");
+            assert!(
+                paces.iter().all(|pace| pace.free >= 1
+                    && u64::from(pace.more) * pace.pause() >= u64::from(pace.more.min(1)) * DAY),
+                "{paces:?}"
+            );
         }
         assert_eq!(
-            [Pace::strangers("ann", 100), Pace::owner(100), Pace::known(100)].map(|pace| (pace.free, pace.a_day())),
+            [Pace::strangers("ann", 100), Pace::owner(100), Pace::known(100)]
+                .map(|pace| (pace.free, pace.a_day())),
             [(13, 41), (6, 18), (64, 164)]
         );
         assert_eq!(Pace::strangers("ann", 100).pause(), 3086);
@@ -618,7 +770,8 @@ mod tests {
 
     #[test]
     fn the_twenty_networks_of_the_last_log_ins_are_known_for_ninety_days() {
-        let config = Config::from_lookup(|name| name.ends_with("_TABLE").then(|| name.to_owned())).unwrap();
+        let config =
+            Config::from_lookup(|name| name.ends_with("_TABLE").then(|| name.to_owned())).unwrap();
         let attempt = |network: &str, day: u64, known: &[String]| {
             let attempt = Attempt::new("ann", Some(network), &config, day * DAY);
             Attempt { known: known.iter().cloned().collect(), ..attempt }
@@ -629,9 +782,16 @@ mod tests {
         }
         assert_eq!(known.len(), KNOWN);
         let is_known = |network: &str, day| attempt(network, day, &known).own_count(None).is_some();
-        assert!(is_known("192.0.2.11", 31) && !is_known("192.0.2.10", 31) && !is_known("192.0.2.31", 31));
+        assert!(
+            is_known("192.0.2.11", 31)
+                && !is_known("192.0.2.10", 31)
+                && !is_known("192.0.2.31", 31)
+        );
         assert!(is_known("192.0.2.30", 120) && !is_known("192.0.2.30", 121));
         assert_eq!(attempt("192.0.2.30", 121, &known).known_from_now_on().len(), 1);
-        assert_ne!(attempt("192.0.2.1", 1, &[]).network, Attempt::new("ben", Some("192.0.2.1"), &config, DAY).network);
+        assert_ne!(
+            attempt("192.0.2.1", 1, &[]).network,
+            Attempt::new("ben", Some("192.0.2.1"), &config, DAY).network
+        );
     }
 }

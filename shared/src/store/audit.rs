@@ -1,4 +1,5 @@
-//! The audit: each account recomputed from its ledger, and its chats held against it. It only reads, in bounded memory.
+//! The audit: each account recomputed from its ledger, and its chats held against it. It only
+//! reads, in bounded memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +19,8 @@ const NO_CHAT: &str = "c#";
 /// How often an account is read until it holds still.
 const READINGS: usize = 10;
 
-/// How long to wait before an account is read again: a transaction has reached all its items by then.
+/// How long to wait before an account is read again: a transaction has reached all its items by
+/// then.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the audit of an account saw.
@@ -85,12 +87,26 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Account { granted, accounted } => write!(f, "granted is {granted}, but tokens, reservations and spent make {accounted}"),
-            Self::Granted { account, ledger } => write!(f, "granted is {account}, but the ledger's grants and adjustments make {ledger}"),
-            Self::Spent { account, ledger } => write!(f, "spent is {account}, but the ledger's chats make {ledger}"),
-            Self::Uncharged { chat_id } => write!(f, "the chat {chat_id} is not charged in the ledger"),
-            Self::Cost { chat_id, chat, ledger } => write!(f, "the chat {chat_id} cost {chat}, but the ledger charged {ledger}"),
-            Self::Unnamed { entry_id } => write!(f, "the ledger's row {entry_id} does not name its chat"),
+            Self::Account { granted, accounted } => write!(
+                f,
+                "granted is {granted}, but tokens, reservations and spent make {accounted}"
+            ),
+            Self::Granted { account, ledger } => write!(
+                f,
+                "granted is {account}, but the ledger's grants and adjustments make {ledger}"
+            ),
+            Self::Spent { account, ledger } => {
+                write!(f, "spent is {account}, but the ledger's chats make {ledger}")
+            }
+            Self::Uncharged { chat_id } => {
+                write!(f, "the chat {chat_id} is not charged in the ledger")
+            }
+            Self::Cost { chat_id, chat, ledger } => {
+                write!(f, "the chat {chat_id} cost {chat}, but the ledger charged {ledger}")
+            }
+            Self::Unnamed { entry_id } => {
+                write!(f, "the ledger's row {entry_id} does not name its chat")
+            }
             Self::Unreadable { what } => write!(f, "{what}"),
             Self::Moving => write!(f, "kept moving while it was read; audit it again"),
         }
@@ -117,13 +133,19 @@ impl Store {
             .projection_expression("pk")
             .consistent_read(true);
         let page = scan.send().await?;
-        let keys = page.items.unwrap_or_default().iter().filter_map(|item| text(item, "pk").strip_prefix(&prefix).map(str::to_owned)).collect();
+        let keys = page
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|item| text(item, "pk").strip_prefix(&prefix).map(str::to_owned))
+            .collect();
         Ok((keys, page.last_evaluated_key.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Recomputes the account with this key of a name: reads it, its ledger and its chats, and it again, until it didn't move in
-    /// between. A difference counts only when a second reading sees the same, since a transaction doesn't reach all its items at once.
-    /// An account that is gone agrees with everything.
+    /// Recomputes the account with this key of a name: reads it, its ledger and its chats, and it
+    /// again, until it didn't move in between. A difference counts only when a second reading
+    /// sees the same, since a transaction doesn't reach all its items at once. An account that
+    /// is gone agrees with everything.
     pub async fn audit(&self, name_key: &str) -> Result<Audited> {
         let mut last = None;
         for _ in 0..READINGS {
@@ -134,7 +156,10 @@ impl Store {
             };
             let found = self.compare(&account).await?;
             let numbers = |account: &Account| (account.id.clone(), account.granted, account.spent);
-            let held_still = self.standing(name_key).await?.is_some_and(|again| again.is_ok_and(|again| numbers(&again) == numbers(&account)));
+            let held_still = self
+                .standing(name_key)
+                .await?
+                .is_some_and(|again| again.is_ok_and(|again| numbers(&again) == numbers(&account)));
             if held_still && (found.differences.is_empty() || last.as_ref() == Some(&found)) {
                 return Ok(found);
             }
@@ -145,16 +170,25 @@ impl Store {
     }
 
     async fn standing(&self, name_key: &str) -> Result<Option<Result<Account, Difference>>> {
-        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(account_key(name_key)));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(account_key(name_key)));
         let item = get.consistent_read(true).send().await?.item;
-        Ok(item.map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
+        Ok(item
+            .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
     }
 
-    /// Walks through ledger and chats side by side: both sort by id, and a chat's row has the chat's id.
+    /// Walks through ledger and chats side by side: both sort by id, and a chat's row has the
+    /// chat's id.
     async fn compare(&self, account: &Account) -> Result<Audited> {
-        let mut rows = self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
-        let chats = self.all_of(&self.tables.chats, &account.id).projection_expression("chat_id, #cost");
-        let mut chats = chats.expression_attribute_names("#cost", "cost").into_paginator().items().send();
+        let mut rows =
+            self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
+        let chats =
+            self.all_of(&self.tables.chats, &account.id).projection_expression("chat_id, #cost");
+        let mut chats =
+            chats.expression_attribute_names("#cost", "cost").into_paginator().items().send();
         let mut next_chat = async || -> Result<Option<Item>> {
             loop {
                 match chats.try_next().await? {
@@ -170,7 +204,8 @@ impl Store {
         while let Some(row) = rows.try_next().await? {
             audited.rows += 1;
             let entry_id = text(&row, "entry_id").to_owned();
-            while let Some(earlier) = chat.take_if(|chat| text(chat, "chat_id") < entry_id.as_str()) {
+            while let Some(earlier) = chat.take_if(|chat| text(chat, "chat_id") < entry_id.as_str())
+            {
                 audited.differences.push(uncharged(&earlier));
                 chat = next_chat().await?;
             }
@@ -179,7 +214,9 @@ impl Store {
                 chat = next_chat().await?;
             }
             match from_item::<Entry>(row) {
-                Err(error) => audited.differences.push(unreadable(&format!("the ledger's row {entry_id}"), error.cause())),
+                Err(error) => audited
+                    .differences
+                    .push(unreadable(&format!("the ledger's row {entry_id}"), error.cause())),
                 Ok(entry) if entry.kind == EntryKind::Chat => {
                     spent -= i128::from(entry.amount);
                     audited.differences.extend(charge(&entry, stored));
@@ -199,7 +236,8 @@ impl Store {
     }
 
     fn all_of(&self, table: &str, user_id: &str) -> QueryFluentBuilder {
-        let query = self.client.query().table_name(table).key_condition_expression("user_id = :user");
+        let query =
+            self.client.query().table_name(table).key_condition_expression("user_id = :user");
         query.expression_attribute_values(":user", s(user_id)).consistent_read(true)
     }
 }
@@ -212,20 +250,31 @@ fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
     let (chat_id, ledger) = (entry.entry_id.clone(), -i128::from(entry.amount));
     match from_item::<Cost>(stored?) {
         Err(error) => Some(unreadable(&format!("the chat {chat_id}"), error.cause())),
-        Ok(Cost { cost }) => (i128::from(cost.get()) != ledger).then_some(Difference::Cost { chat_id, chat: cost, ledger }),
+        Ok(Cost { cost }) => (i128::from(cost.get()) != ledger).then_some(Difference::Cost {
+            chat_id,
+            chat: cost,
+            ledger,
+        }),
     }
 }
 
 /// How the account's numbers differ from one another and from the ledger's.
-fn sums(account: &Account, ledger_granted: i128, ledger_spent: i128) -> impl Iterator<Item = Difference> {
+fn sums(
+    account: &Account,
+    ledger_granted: i128,
+    ledger_spent: i128,
+) -> impl Iterator<Item = Difference> {
     let number = |tokens: Tokens| i128::from(tokens.get());
     let (granted, spent) = (number(account.granted), number(account.spent));
-    let held: i128 = account.reservations.values().map(|reservation| number(reservation.cost)).sum();
+    let held: i128 =
+        account.reservations.values().map(|reservation| number(reservation.cost)).sum();
     let accounted = number(account.tokens) + held + spent;
     let differences = [
         (granted != accounted).then_some(Difference::Account { granted, accounted }),
-        (granted != ledger_granted).then_some(Difference::Granted { account: granted, ledger: ledger_granted }),
-        (spent != ledger_spent).then_some(Difference::Spent { account: spent, ledger: ledger_spent }),
+        (granted != ledger_granted)
+            .then_some(Difference::Granted { account: granted, ledger: ledger_granted }),
+        (spent != ledger_spent)
+            .then_some(Difference::Spent { account: spent, ledger: ledger_spent }),
     ];
     differences.into_iter().flatten()
 }

@@ -24,34 +24,66 @@ pub struct ChatKey {
 impl Store {
     /// One chat of a user.
     pub async fn chat(&self, user_id: &str, chat_id: &str) -> Result<Option<Chat>> {
-        let get = self.client.get_item().table_name(&self.tables.chats).key("user_id", s(user_id)).key("chat_id", s(chat_id));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.chats)
+            .key("user_id", s(user_id))
+            .key("chat_id", s(chat_id));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// Deletes one chat, and what its conversation is called after it. What it cost stays in the ledger.
+    /// Deletes one chat, and what its conversation is called after it. What it cost stays in the
+    /// ledger.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
         }
-        let delete = self.client.delete_item().table_name(&self.tables.chats).set_key(Some(chat_key(&chat.user_id, &chat.chat_id)));
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.chats)
+            .set_key(Some(chat_key(&chat.user_id, &chat.chat_id)));
         applied(send(|| delete.clone().send()).await).map(drop)
     }
 
-    /// At most `count` chats of a user, newest first, older than the chat `before`; and whether DynamoDB stopped before the last one,
-    /// which it does at 1 MB too.
-    pub async fn chats(&self, user_id: &str, before: Option<&str>, count: usize) -> Result<(Vec<Chat>, bool)> {
-        self.newest_first(&self.tables.chats, "user_id = :user AND chat_id < :before", user_id, before.unwrap_or(CONVERSATION), count).await
+    /// At most `count` chats of a user, newest first, older than the chat `before`; and whether
+    /// DynamoDB stopped before the last one, which it does at 1 MB too.
+    pub async fn chats(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Chat>, bool)> {
+        self.newest_first(
+            &self.tables.chats,
+            "user_id = :user AND chat_id < :before",
+            user_id,
+            before.unwrap_or(CONVERSATION),
+            count,
+        )
+        .await
     }
 
-    /// The keys of at most `count` chats of all users, newest first, from `place` on; and where the next page begins. `now` is in milliseconds.
-    pub async fn all_chats(&self, place: Option<&Place>, now: u64, count: usize) -> Result<(Vec<ChatKey>, Option<Place>)> {
+    /// The keys of at most `count` chats of all users, newest first, from `place` on; and where the
+    /// next page begins. `now` is in milliseconds.
+    pub async fn all_chats(
+        &self,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<ChatKey>, Option<Place>)> {
         let (found, next) = self.newest(self.chats_by_time(), place, now, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// The chats with these keys, in their order, but no more than make `size` bytes; and where to go on, if they were more. Chats that were deleted a
-    /// moment ago fall out.
-    pub async fn chats_within(&self, keys: &[ChatKey], size: usize) -> Result<(Vec<Chat>, Option<Place>)> {
+    /// The chats with these keys, in their order, but no more than make `size` bytes; and where to
+    /// go on, if they were more. Chats that were deleted a moment ago fall out.
+    pub async fn chats_within(
+        &self,
+        keys: &[ChatKey],
+        size: usize,
+    ) -> Result<(Vec<Chat>, Option<Place>)> {
         let (mut chats, mut taken) = (Vec::new(), 0);
         for some in keys.chunks(CHATS) {
             for chat in self.chats_with(some).await? {
@@ -66,24 +98,41 @@ impl Store {
         Ok((chats, None))
     }
 
-    /// The keys of some chats of a day, oldest first, behind the id `after`; and the last id, where there may be more.
-    pub async fn chats_of_day(&self, day: Day, after: Option<&str>) -> Result<(Vec<ChatKey>, Option<String>)> {
+    /// The keys of some chats of a day, oldest first, behind the id `after`; and the last id, where
+    /// there may be more.
+    pub async fn chats_of_day(
+        &self,
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<ChatKey>, Option<String>)> {
         let list = self.chats_by_time();
         let first = least_id(day.begins());
         let partitions = list.partitions(&day.month());
-        let (found, next) = self.oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins())).await?;
+        let (found, next) = self
+            .oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins()))
+            .await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
     fn chats_by_time(&self) -> Timeline<'_> {
-        Timeline { table: &self.tables.chats, index: "by_time", partition: "month", id: "chat_id", shards: CHAT_SHARDS }
+        Timeline {
+            table: &self.tables.chats,
+            index: "by_time",
+            partition: "month",
+            id: "chat_id",
+            shards: CHAT_SHARDS,
+        }
     }
 
-    /// The chats with these keys that stand, [`CHATS`] at most, in their order, strongly consistent.
+    /// The chats with these keys that stand, [`CHATS`] at most, in their order, strongly
+    /// consistent.
     pub async fn chats_with(&self, keys: &[ChatKey]) -> Result<Vec<Chat>> {
         let wanted = keys.iter().map(|key| chat_key(&key.user_id, &key.chat_id)).collect();
-        let found = self.items(&self.tables.chats, wanted).await?.into_iter().map(from_item::<Chat>);
-        let mut found: HashMap<String, Chat> = found.map(|chat| chat.map(|chat| (chat.chat_id.clone(), chat))).collect::<Result<_>>()?;
+        let found =
+            self.items(&self.tables.chats, wanted).await?.into_iter().map(from_item::<Chat>);
+        let mut found: HashMap<String, Chat> = found
+            .map(|chat| chat.map(|chat| (chat.chat_id.clone(), chat)))
+            .collect::<Result<_>>()?;
         Ok(keys.iter().filter_map(|key| found.remove(&key.chat_id)).collect())
     }
 }

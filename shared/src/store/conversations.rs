@@ -1,7 +1,9 @@
-//! Conversations, in the table Chats beside the chats they hold: what they are called, what was said last, and how they end.
+//! Conversations, in the table Chats beside the chats they hold: what they are called, what was
+//! said last, and how they end.
 //!
-//! A conversation's item stands under `c#<id>`. In the index by_conversation, whose reads are consistent, a chat stands under
-//! `<conversation>#<chat id>`, a conversation under `c#<when it was used last>#<id>`, and one that is to be erased under `d#<id>`.
+//! A conversation's item stands under `c#<id>`. In the index by_conversation, whose reads are
+//! consistent, a chat stands under `<conversation>#<chat id>`, a conversation under `c#<when it was
+//! used last>#<id>`, and one that is to be erased under `d#<id>`.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -15,7 +17,9 @@ use uuid::Uuid;
 
 use super::deletion::BATCH;
 use super::sessions::CALLER;
-use super::{Item, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item, updates};
+use super::{
+    Item, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item, updates,
+};
 use crate::auth::AccessToken;
 use crate::chat::Chat;
 use crate::clock;
@@ -79,7 +83,12 @@ impl Conversation {
 
     /// The conversation as its owner sees it.
     pub fn data(&self) -> Value {
-        json!(ShownConversation { id: self.id(), title: &self.title, created: clock::rfc3339(self.created), last_used: clock::rfc3339(self.used) })
+        json!(ShownConversation {
+            id: self.id(),
+            title: &self.title,
+            created: clock::rfc3339(self.created),
+            last_used: clock::rfc3339(self.used)
+        })
     }
 }
 
@@ -110,27 +119,44 @@ impl Store {
     /// A conversation of a user's that has not been deleted.
     pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
         let get = self.client.get_item().table_name(&self.tables.chats);
-        let get = get.key("user_id", s(user_id)).key("chat_id", s(conversation_key(id))).consistent_read(true);
-        let conversation: Option<Conversation> = get.send().await?.item.map(from_item).transpose()?;
+        let get = get
+            .key("user_id", s(user_id))
+            .key("chat_id", s(conversation_key(id)))
+            .consistent_read(true);
+        let conversation: Option<Conversation> =
+            get.send().await?.item.map(from_item).transpose()?;
         Ok(conversation.filter(|conversation| !conversation.deleted))
     }
 
-    /// The keys of at most `count` conversations of a user, the one that was used last first, from behind the place `before`; and whether
-    /// there are more.
-    pub async fn conversation_keys(&self, user_id: &str, before: Option<&str>, count: usize) -> Result<(Vec<String>, bool)> {
+    /// The keys of at most `count` conversations of a user, the one that was used last first, from
+    /// behind the place `before`; and whether there are more.
+    pub async fn conversation_keys(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<String>, bool)> {
         self.index_keys(user_id, CONVERSATION, before, count).await
     }
 
     /// The conversations with these keys that stand, the one that was used last first.
     pub async fn conversations(&self, user_id: &str, keys: &[String]) -> Result<Vec<Conversation>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, keys)).await?;
-        let mut found: Vec<Conversation> = found.into_iter().map(from_item).collect::<Result<_>>()?;
+        let mut found: Vec<Conversation> =
+            found.into_iter().map(from_item).collect::<Result<_>>()?;
         found.sort_by(|one, other| other.thread.cmp(&one.thread));
         Ok(found)
     }
 
-    /// The ids of at most `count` chats of a conversation, newest first, older than the chat `before`; and whether there are more.
-    pub async fn thread(&self, user_id: &str, id: &str, before: Option<&str>, count: usize) -> Result<(Vec<String>, bool)> {
+    /// The ids of at most `count` chats of a conversation, newest first, older than the chat
+    /// `before`; and whether there are more.
+    pub async fn thread(
+        &self,
+        user_id: &str,
+        id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<String>, bool)> {
         let prefix = format!("{id}#");
         let before = before.map(|before| format!("{prefix}{before}"));
         self.index_keys(user_id, &prefix, before.as_deref(), count).await
@@ -144,12 +170,19 @@ impl Store {
         Ok(found)
     }
 
-    /// Takes away the title that a chat has given the conversation which it began, unless that has another one by now.
+    /// Takes away the title that a chat has given the conversation which it began, unless that has
+    /// another one by now.
     pub(super) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
+        let forget = self
+            .client
+            .update_item()
+            .table_name(&self.tables.chats)
+            .set_key(Some(chat_key(&chat.user_id, &conversation_key(&chat.chat_id))));
         let forget =
-            self.client.update_item().table_name(&self.tables.chats).set_key(Some(chat_key(&chat.user_id, &conversation_key(&chat.chat_id))));
-        let forget = forget.update_expression("SET title = :none").condition_expression("title = :given");
-        let forget = forget.expression_attribute_values(":none", s(UNTITLED)).expression_attribute_values(":given", s(title_of(chat)));
+            forget.update_expression("SET title = :none").condition_expression("title = :given");
+        let forget = forget
+            .expression_attribute_values(":none", s(UNTITLED))
+            .expression_attribute_values(":given", s(title_of(chat)));
         applied(send(|| forget.clone().send()).await).map(drop)
     }
 
@@ -157,7 +190,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NoSuchConversation`] where it doesn't stand.
-    pub async fn rename_conversation(&self, user_id: &str, id: &str, title: &str) -> Result<Conversation> {
+    pub async fn rename_conversation(
+        &self,
+        user_id: &str,
+        id: &str,
+        title: &str,
+    ) -> Result<Conversation> {
         let rename = self
             .client
             .update_item()
@@ -174,31 +212,55 @@ impl Store {
         }
     }
 
-    /// Ends a conversation of the caller's: nothing goes on in it, and it is in no list any more. Its chats are there until
-    /// [`Store::erase_conversation`] has erased them; the account stands in the index of what is to be erased until then.
+    /// Ends a conversation of the caller's: nothing goes on in it, and it is in no list any more.
+    /// Its chats are there until [`Store::erase_conversation`] has erased them; the account
+    /// stands in the index of what is to be erased until then.
     ///
     /// # Errors
     /// [`Error::InvalidToken`], and [`Error::NoSuchConversation`] where it doesn't stand.
-    pub async fn delete_conversation(&self, caller: &AccessToken, id: &str, now: u64) -> Result<()> {
+    pub async fn delete_conversation(
+        &self,
+        caller: &AccessToken,
+        id: &str,
+        now: u64,
+    ) -> Result<()> {
         let end = self.conversation_update(&caller.user_id, id);
-        let end = end.update_expression("SET deleted = :true, thread = :place").condition_expression(STANDS);
-        let end =
-            end.expression_attribute_values(":true", AttributeValue::Bool(true)).expression_attribute_values(":place", s(format!("{DELETED}{id}")));
-        let account = self.update_caller_too(caller).update_expression("SET erasing = :now").condition_expression(CALLER);
+        let end = end
+            .update_expression("SET deleted = :true, thread = :place")
+            .condition_expression(STANDS);
+        let end = end
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":place", s(format!("{DELETED}{id}")));
+        let account = self
+            .update_caller_too(caller)
+            .update_expression("SET erasing = :now")
+            .condition_expression(CALLER);
         let account = account.expression_attribute_values(":now", n(now));
-        match self.transact(vec![updates(account)?, updates(end)?], &Uuid::new_v4().to_string()).await? {
+        match self
+            .transact(vec![updates(account)?, updates(end)?], &Uuid::new_v4().to_string())
+            .await?
+        {
             Transaction::Applied => Ok(()),
-            Transaction::Refused(reasons) if Transaction::refused(&reasons, 0).is_some() => Err(Error::InvalidToken),
+            Transaction::Refused(reasons) if Transaction::refused(&reasons, 0).is_some() => {
+                Err(Error::InvalidToken)
+            }
             Transaction::Refused(_) => Err(Error::NoSuchConversation),
         }
     }
 
-    /// Erases the chats of a deleted conversation, and then the conversation; whether nothing is left when `until` has come. It may be done
-    /// twice, or go on where it was cut off.
-    pub async fn erase_conversation(&self, user_id: &str, id: &str, until: Instant, erased: &mut usize) -> Result<bool> {
+    /// Erases the chats of a deleted conversation, and then the conversation; whether nothing is
+    /// left when `until` has come. It may be done twice, or go on where it was cut off.
+    pub async fn erase_conversation(
+        &self,
+        user_id: &str,
+        id: &str,
+        until: Instant,
+        erased: &mut usize,
+    ) -> Result<bool> {
         loop {
             let (ids, _) = self.thread(user_id, id, None, BATCH).await?;
-            let keys: Vec<(&str, Item)> = ids.iter().map(|id| (self.tables.chats.as_str(), chat_key(user_id, id))).collect();
+            let keys: Vec<(&str, Item)> =
+                ids.iter().map(|id| (self.tables.chats.as_str(), chat_key(user_id, id))).collect();
             if keys.is_empty() {
                 break;
             }
@@ -208,7 +270,8 @@ impl Store {
             self.delete_all(&keys).await?;
             *erased += keys.len();
         }
-        self.delete_all(&[(self.tables.chats.as_str(), chat_key(user_id, &conversation_key(id)))]).await?;
+        self.delete_all(&[(self.tables.chats.as_str(), chat_key(user_id, &conversation_key(id)))])
+            .await?;
         *erased += 1;
         Ok(true)
     }
@@ -216,7 +279,11 @@ impl Store {
     /// The ids of a user's conversations that are to be erased.
     pub(super) async fn deleted_conversations(&self, user_id: &str) -> Result<Vec<String>> {
         let (keys, _) = self.index_keys(user_id, DELETED, None, BATCH).await?;
-        Ok(keys.iter().filter_map(|key| key.strip_prefix(CONVERSATION)).map(str::to_owned).collect())
+        Ok(keys
+            .iter()
+            .filter_map(|key| key.strip_prefix(CONVERSATION))
+            .map(str::to_owned)
+            .collect())
     }
 
     /// The write that stores a chat's conversation: a new one, or that it was used.
@@ -224,18 +291,36 @@ impl Store {
         let Some(id) = &chat.conversation else { return Ok(None) };
         if *id == chat.chat_id {
             let begun = to_item(Conversation::begun_by(chat, id))?;
-            return self.put_new(&self.tables.chats, "attribute_not_exists(chat_id)", begun).map(Some);
+            return self
+                .put_new(&self.tables.chats, "attribute_not_exists(chat_id)", begun)
+                .map(Some);
         }
-        let used = self.conversation_update(&chat.user_id, id).update_expression("SET used = :time, thread = :place").condition_expression(STANDS);
-        updates(used.expression_attribute_values(":time", n(chat.time)).expression_attribute_values(":place", s(place(id, chat.time)))).map(Some)
+        let used = self
+            .conversation_update(&chat.user_id, id)
+            .update_expression("SET used = :time, thread = :place")
+            .condition_expression(STANDS);
+        updates(
+            used.expression_attribute_values(":time", n(chat.time))
+                .expression_attribute_values(":place", s(place(id, chat.time))),
+        )
+        .map(Some)
     }
 
     fn conversation_update(&self, user_id: &str, id: &str) -> UpdateBuilder {
-        Update::builder().table_name(&self.tables.chats).key("user_id", s(user_id)).key("chat_id", s(conversation_key(id)))
+        Update::builder()
+            .table_name(&self.tables.chats)
+            .key("user_id", s(user_id))
+            .key("chat_id", s(conversation_key(id)))
     }
 
     /// The keys of what stands in the index under `prefix`, the last one first, before `before`.
-    async fn index_keys(&self, user_id: &str, prefix: &str, before: Option<&str>, count: usize) -> Result<(Vec<String>, bool)> {
+    async fn index_keys(
+        &self,
+        user_id: &str,
+        prefix: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<String>, bool)> {
         let last = format!("{prefix}{LAST}");
         let query = self
             .client
@@ -248,7 +333,8 @@ impl Store {
             .expression_attribute_values(":last", s(before.unwrap_or(&last)))
             .scan_index_forward(false)
             .consistent_read(true)
-            // One more: the place that the page begins behind is in it, or tells that there are more.
+            // One more: the place that the page begins behind is in it, or tells that there are
+            // more.
             .limit(i32::try_from(count + 1).unwrap_or(i32::MAX));
         let page = query.send().await?;
         let mut keys = Vec::new();

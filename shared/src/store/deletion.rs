@@ -1,13 +1,18 @@
-//! Deletion: an account ends in one transaction, and what hangs on it is erased afterwards, however much it is.
+//! Deletion: an account ends in one transaction, and what hangs on it is erased afterwards, however
+//! much it is.
 //!
-//! What stays is a tombstone in no list of users and in the sparse index `erasing`, at the second at which it is looked at next. [`Store::erase`] reads that index
-//! alone, so that what it costs doesn't grow with the accounts that live. Chats that were under way settle or are released as always;
-//! the tombstone stands until they have, and for a day at least. The ledger stays: it holds amounts under a random id.
+//! What stays is a tombstone in no list of users and in the sparse index `erasing`, at the second
+//! at which it is looked at next. [`Store::erase`] reads that index alone, so that what it costs
+//! doesn't grow with the accounts that live. Chats that were under way settle or are released as
+//! always; the tombstone stands until they have, and for a day at least. The ledger stays: it holds
+//! amounts under a random id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, TransactWriteItem, Update, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, DeleteRequest, TransactWriteItem, Update, WriteRequest,
+};
 use uuid::Uuid;
 
 use super::{Item, Patience, Store, Transaction, applied, from_item, n, s, send, updates};
@@ -21,7 +26,8 @@ const TAKEN: u64 = 24 * 3600;
 /// How many items one `BatchWriteItem` takes.
 pub(super) const BATCH: usize = 25;
 
-/// How long an account that is being looked at is left alone by others, in seconds: longer than a run lasts.
+/// How long an account that is being looked at is left alone by others, in seconds: longer than a
+/// run lasts.
 const RUN: u64 = 600;
 
 /// What the erasing of deleted accounts has done.
@@ -36,12 +42,20 @@ pub struct Erased {
 }
 
 impl Store {
-    /// Ends the caller's account: its tokens open nothing from here on, its address is free, and whatever says whose it was is wiped. `account` is
-    /// the account as it was just read, and `no_password` a hash that no password has. Sent again, it is the success it was.
+    /// Ends the caller's account: its tokens open nothing from here on, its address is free, and
+    /// whatever says whose it was is wiped. `account` is the account as it was just read, and
+    /// `no_password` a hash that no password has. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the account has ended this session since it was read, and [`Error::LastAdministrator`]; then it is not deleted.
-    pub async fn delete_account(&self, caller: &AccessToken, account: &Account, no_password: &str, now: u64) -> Result<()> {
+    /// [`Error::InvalidToken`] where the account has ended this session since it was read, and
+    /// [`Error::LastAdministrator`]; then it is not deleted.
+    pub async fn delete_account(
+        &self,
+        caller: &AccessToken,
+        account: &Account,
+        no_password: &str,
+        now: u64,
+    ) -> Result<()> {
         let mut seen = account.clone();
         let mut patience = Patience::new();
         loop {
@@ -56,7 +70,10 @@ impl Store {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(reasons) => reasons,
             };
-            let standing = self.account_by_key(&account.label).await?.filter(|standing| standing.id == account.id);
+            let standing = self
+                .account_by_key(&account.label)
+                .await?
+                .filter(|standing| standing.id == account.id);
             seen = standing.ok_or(Error::InvalidToken)?;
             if seen.deleted.is_some() {
                 return Ok(());
@@ -69,15 +86,25 @@ impl Store {
             }
             // Its address has changed since, or more administrators are known.
             if !patience.lasts().await {
-                return Err(Error::Unavailable("an account kept changing while it was to be deleted".into()));
+                return Err(Error::Unavailable(
+                    "an account kept changing while it was to be deleted".into(),
+                ));
             }
         }
     }
 
-    /// The write that makes an account a tombstone, on condition that the caller's session has not ended and its address is still what it is in `seen`. Its
-    /// numbers, reservations and closed ids stay as they are.
-    fn end_account(&self, caller: &AccessToken, seen: &Account, no_password: &str, now: u64) -> Result<TransactWriteItem> {
-        let same_address = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
+    /// The write that makes an account a tombstone, on condition that the caller's session has not
+    /// ended and its address is still what it is in `seen`. Its numbers, reservations and
+    /// closed ids stay as they are.
+    fn end_account(
+        &self,
+        caller: &AccessToken,
+        seen: &Account,
+        no_password: &str,
+        now: u64,
+    ) -> Result<TransactWriteItem> {
+        let same_address =
+            if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
         let mut update = Update::builder()
             .table_name(&self.tables.users)
             .key("pk", s(&seen.pk))
@@ -107,8 +134,9 @@ impl Store {
         updates(update)
     }
 
-    /// Erases what hangs on deleted accounts, for as long as `time` lasts; the next one goes on where this one ends. Two at once, or one that
-    /// is cut off, do no harm: every delete can be sent twice, and every other write is conditional. An account that can't be read stops no
+    /// Erases what hangs on deleted accounts, for as long as `time` lasts; the next one goes on
+    /// where this one ends. Two at once, or one that is cut off, do no harm: every delete can
+    /// be sent twice, and every other write is conditional. An account that can't be read stops no
     /// other one; the erasing then fails at its end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<Erased> {
         let until = Instant::now() + time;
@@ -135,11 +163,27 @@ impl Store {
         }
     }
 
-    async fn erase_account(&self, pk: &str, look: u64, now: u64, until: Instant, erased: &mut Erased) -> Result<()> {
+    async fn erase_account(
+        &self,
+        pk: &str,
+        look: u64,
+        now: u64,
+        until: Instant,
+        erased: &mut Erased,
+    ) -> Result<()> {
         // Read before what hangs on it: once nothing is held any more, no chat can come.
-        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk)).consistent_read(true);
-        let Some(account) = get.send().await?.item.map(from_item::<Account>).transpose()? else { return Ok(()) };
-        let Some(deleted) = account.deleted else { return self.erase_conversations(&account, look, now, until, erased).await };
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.users)
+            .key("pk", s(pk))
+            .consistent_read(true);
+        let Some(account) = get.send().await?.item.map(from_item::<Account>).transpose()? else {
+            return Ok(());
+        };
+        let Some(deleted) = account.deleted else {
+            return self.erase_conversations(&account, look, now, until, erased).await;
+        };
         loop {
             let left = self.left_of(&account.id).await?;
             if left.is_empty() {
@@ -164,8 +208,16 @@ impl Store {
         Ok(())
     }
 
-    /// Erases what an account's owner has deleted of it. It leaves the index only if nothing was deleted since this began.
-    async fn erase_conversations(&self, account: &Account, look: u64, now: u64, until: Instant, erased: &mut Erased) -> Result<()> {
+    /// Erases what an account's owner has deleted of it. It leaves the index only if nothing was
+    /// deleted since this began.
+    async fn erase_conversations(
+        &self,
+        account: &Account,
+        look: u64,
+        now: u64,
+        until: Instant,
+        erased: &mut Erased,
+    ) -> Result<()> {
         let mine = now + RUN;
         if !self.look_again(account, look, mine).await? {
             return Ok(());
@@ -193,31 +245,48 @@ impl Store {
         applied(send(|| update.clone().send()).await).map(drop)
     }
 
-    /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left. (Finished idempotency keys, which name nobody, end by
-    /// their time.)
+    /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left.
+    /// (Finished idempotency keys, which name nobody, end by their time.)
     async fn left_of(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
-            let query = self.client.query().table_name(table).key_condition_expression("user_id = :user");
+            let query =
+                self.client.query().table_name(table).key_condition_expression("user_id = :user");
             query.expression_attribute_values(":user", s(user_id))
         };
-        let chats = of_user(&self.tables.chats).consistent_read(true).projection_expression("user_id, chat_id").send();
-        // An index tells late of what has just been written: the day for which the tombstone stands is long enough.
-        let others = of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
+        let chats = of_user(&self.tables.chats)
+            .consistent_read(true)
+            .projection_expression("user_id, chat_id")
+            .send();
+        // An index tells late of what has just been written: the day for which the tombstone stands
+        // is long enough.
+        let others =
+            of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);
-        let keys = |table, items: Option<Vec<Item>>| items.unwrap_or_default().into_iter().map(move |key| (table, key));
-        Ok(keys(self.tables.chats.as_str(), chats?.items).chain(keys(self.tables.tokens.as_str(), others?.items)).collect())
+        let keys = |table, items: Option<Vec<Item>>| {
+            items.unwrap_or_default().into_iter().map(move |key| (table, key))
+        };
+        Ok(keys(self.tables.chats.as_str(), chats?.items)
+            .chain(keys(self.tables.tokens.as_str(), others?.items))
+            .collect())
     }
 
     /// Deletes up to [`BATCH`] items. A busy table does a part, and names the rest.
     pub(super) async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
         let mut requests = HashMap::<String, Vec<WriteRequest>>::new();
         for (table, key) in keys {
-            let delete = DeleteRequest::builder().set_key(Some(key.clone())).build().map_err(|error| Error::Internal(error.to_string()))?;
-            requests.entry((*table).to_owned()).or_default().push(WriteRequest::builder().delete_request(delete).build());
+            let delete = DeleteRequest::builder()
+                .set_key(Some(key.clone()))
+                .build()
+                .map_err(|error| Error::Internal(error.to_string()))?;
+            requests
+                .entry((*table).to_owned())
+                .or_default()
+                .push(WriteRequest::builder().delete_request(delete).build());
         }
         let mut patience = Patience::new();
         loop {
-            let written = self.client.batch_write_item().set_request_items(Some(requests)).send().await?;
+            let written =
+                self.client.batch_write_item().set_request_items(Some(requests)).send().await?;
             requests = written.unprocessed_items.unwrap_or_default();
             if requests.is_empty() {
                 return Ok(());
@@ -250,7 +319,9 @@ impl Store {
             .delete_item()
             .table_name(&self.tables.users)
             .key("pk", s(&account.pk))
-            .condition_expression("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
+            .condition_expression(
+                "id = :id AND attribute_exists(deleted) AND size(reservations) = :none",
+            )
             .expression_attribute_values(":id", s(&account.id))
             .expression_attribute_values(":none", n(0));
         applied(send(|| delete.clone().send()).await)

@@ -1,5 +1,5 @@
-//! Figures of a day, counted in the ledger: it never changes, so that what a closed day comes to is counted once and kept, under `figures:<day>`
-//! in the table Tokens.
+//! Figures of a day, counted in the ledger: it never changes, so that what a closed day comes to is
+//! counted once and kept, under `figures:<day>` in the table Tokens.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -53,7 +53,9 @@ impl Figures {
     fn of(row: &Row) -> Self {
         match row.kind {
             EntryKind::Grant => Self { users: 1, granted: row.amount, ..Self::default() },
-            EntryKind::Chat => Self { chats: 1, spent: row.amount.saturating_neg(), ..Self::default() },
+            EntryKind::Chat => {
+                Self { chats: 1, spent: row.amount.saturating_neg(), ..Self::default() }
+            }
             EntryKind::Adjustment => Self { granted: row.amount, ..Self::default() },
             EntryKind::Standing => Self::default(),
         }
@@ -84,16 +86,29 @@ struct Kept {
 }
 
 impl Store {
-    /// The figures of so many days from `first` on. Closed days that were never counted are, and kept; `now` is in milliseconds.
+    /// The figures of so many days from `first` on. Closed days that were never counted are, and
+    /// kept; `now` is in milliseconds.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where that takes longer than `until`; what has been counted is kept, so that the next call goes on.
-    pub async fn figures(&self, first: Day, days: u64, now: u64, until: Instant) -> Result<BTreeMap<Day, Figures>> {
+    /// [`Error::Unavailable`] where that takes longer than `until`; what has been counted is kept,
+    /// so that the next call goes on.
+    pub async fn figures(
+        &self,
+        first: Day,
+        days: u64,
+        now: u64,
+        until: Instant,
+    ) -> Result<BTreeMap<Day, Figures>> {
         let all: Vec<Day> = (0..days).map(|later| first.after(later)).collect();
         let can_have_some = |day: &Day| (FIRST_DAY..=Day::of(now)).contains(day);
-        let closed: Vec<Day> = all.iter().copied().filter(|day| can_have_some(day) && is_closed(*day, now)).collect();
+        let closed: Vec<Day> =
+            all.iter().copied().filter(|day| can_have_some(day) && is_closed(*day, now)).collect();
         let mut figures = self.kept_figures(&closed).await?;
-        let missing: Vec<Day> = all.iter().copied().filter(|day| can_have_some(day) && !figures.contains_key(day)).collect();
+        let missing: Vec<Day> = all
+            .iter()
+            .copied()
+            .filter(|day| can_have_some(day) && !figures.contains_key(day))
+            .collect();
         let count = |day: Day| async move {
             if Instant::now() >= until {
                 return Err(Error::Unavailable("there was no time to count every day".into()));
@@ -104,7 +119,8 @@ impl Store {
             }
             Ok((day, counted))
         };
-        let counted: Vec<Result<(Day, Figures)>> = iter(missing).map(count).buffer_unordered(AT_A_TIME).collect().await;
+        let counted: Vec<Result<(Day, Figures)>> =
+            iter(missing).map(count).buffer_unordered(AT_A_TIME).collect().await;
         for day in counted {
             figures.extend([day?]);
         }
@@ -116,11 +132,17 @@ impl Store {
         let (first, last) = (least_id(day.begins()), least_id(day.after(1).begins()));
         let counts = self.places_of(day).into_iter().map(|place| {
             let query = self.client.query().table_name(&self.tables.ledger).index_name("trail");
-            let query = query.key_condition_expression("trail = :place AND entry_id BETWEEN :first AND :last");
-            let query = query.expression_attribute_values(":place", s(place)).expression_attribute_values(":first", s(&first));
-            let query = query.expression_attribute_values(":last", s(&last)).projection_expression("kind, amount");
+            let query = query
+                .key_condition_expression("trail = :place AND entry_id BETWEEN :first AND :last");
+            let query = query
+                .expression_attribute_values(":place", s(place))
+                .expression_attribute_values(":first", s(&first));
+            let query = query
+                .expression_attribute_values(":last", s(&last))
+                .projection_expression("kind, amount");
             async move {
-                let (mut figures, mut rows) = (Figures::default(), query.into_paginator().items().send());
+                let (mut figures, mut rows) =
+                    (Figures::default(), query.into_paginator().items().send());
                 while let Some(row) = rows.try_next().await? {
                     figures = figures.and(Figures::of(&from_item(row)?));
                 }
@@ -132,7 +154,10 @@ impl Store {
 
     async fn kept_figures(&self, days: &[Day]) -> Result<BTreeMap<Day, Figures>> {
         let batches = days.chunks(BATCH).map(|some| {
-            let keys = some.iter().map(|day| Item::from([("pk".to_owned(), s(format!("{PREFIX}{day}")))])).collect();
+            let keys = some
+                .iter()
+                .map(|day| Item::from([("pk".to_owned(), s(format!("{PREFIX}{day}")))]))
+                .collect();
             self.items(&self.tables.tokens, keys)
         });
         let mut figures = BTreeMap::new();
@@ -148,7 +173,8 @@ impl Store {
     async fn keep_figures(&self, day: Day, figures: Figures) -> Result<()> {
         let Figures { users, chats, granted, spent } = figures;
         let kept = Kept { pk: format!("{PREFIX}{day}"), users, chats, granted, spent };
-        let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(kept)?));
+        let put =
+            self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(kept)?));
         let put = put.condition_expression("attribute_not_exists(pk)");
         applied(send(|| put.clone().send()).await).map(drop)
     }

@@ -7,7 +7,8 @@ use crate::Result;
 
 const PREFIX: &str = "idem:";
 
-/// A finished key. It points to what was done and holds nothing of the reply, least of all a credential.
+/// A finished key. It points to what was done and holds nothing of the reply, least of all a
+/// credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.
@@ -16,14 +17,20 @@ pub struct Record {
     pub fingerprint: String,
     /// The chat that was charged, or the row of the adjustment that was made.
     pub chat_id: String,
-    /// The second from which the key may be used anew; DynamoDB deletes the record some time after.
+    /// The second from which the key may be used anew; DynamoDB deletes the record some time
+    /// after.
     pub expires_at: u64,
 }
 
 impl Record {
     /// The record of the key with this id.
     pub fn new(key_id: &str, fingerprint: &str, chat_id: &str, expires_at: u64) -> Self {
-        Self { pk: record_key(key_id), fingerprint: fingerprint.to_owned(), chat_id: chat_id.to_owned(), expires_at }
+        Self {
+            pk: record_key(key_id),
+            fingerprint: fingerprint.to_owned(),
+            chat_id: chat_id.to_owned(),
+            expires_at,
+        }
     }
 
     /// The id of its key.
@@ -35,8 +42,10 @@ impl Record {
 impl Store {
     /// The record of a key, if it finished and is still remembered at `now`.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
-        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(record_key(key_id)));
-        let record: Option<Record> = get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        let get =
+            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(record_key(key_id)));
+        let record: Option<Record> =
+            get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
         // DynamoDB deletes within days; the time counts.
         Ok(record.filter(|record| record.expires_at > now))
     }

@@ -29,16 +29,24 @@ impl PublicKey {
 impl Store {
     /// Every published key: a handful at most, since they leave the table when they end.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
-        let scan = self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
+        let scan =
+            self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
         scan.items.unwrap_or_default().into_iter().map(from_item).collect()
     }
 
     /// Publishes a key, without an end. Published again, it keeps its beginning.
     pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
         let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
-        let update = update.update_expression("SET x = :x, #from = if_not_exists(#from, :now) REMOVE #until");
-        let update = update.expression_attribute_names("#from", "from").expression_attribute_names("#until", "until");
-        update.expression_attribute_values(":x", s(x)).expression_attribute_values(":now", n(now)).send().await?;
+        let update = update
+            .update_expression("SET x = :x, #from = if_not_exists(#from, :now) REMOVE #until");
+        let update = update
+            .expression_attribute_names("#from", "from")
+            .expression_attribute_names("#until", "until");
+        update
+            .expression_attribute_values(":x", s(x))
+            .expression_attribute_values(":now", n(now))
+            .send()
+            .await?;
         Ok(())
     }
 
@@ -51,7 +59,16 @@ impl Store {
     /// Sets the second at which a key ends, unless it has one.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
         let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
-        let update = update.update_expression("SET #until = if_not_exists(#until, :until)").condition_expression("attribute_exists(kid)");
-        applied(update.expression_attribute_names("#until", "until").expression_attribute_values(":until", n(until)).send().await).map(drop)
+        let update = update
+            .update_expression("SET #until = if_not_exists(#until, :until)")
+            .condition_expression("attribute_exists(kid)");
+        applied(
+            update
+                .expression_attribute_names("#until", "until")
+                .expression_attribute_values(":until", n(until))
+                .send()
+                .await,
+        )
+        .map(drop)
     }
 }

@@ -13,7 +13,8 @@ use crate::{Change, Result};
 /// Sorts after every entry id.
 const AFTER_ALL: &str = "~";
 
-/// How many partitions of the index `trail` the rows of a day are spread over that are no administrator's acts.
+/// How many partitions of the index `trail` the rows of a day are spread over that are no
+/// administrator's acts.
 const DAY_SHARDS: u8 = 8;
 
 /// The longest reason, in characters.
@@ -29,7 +30,8 @@ pub enum EntryKind {
     Chat,
     /// A correction: tokens that were given or taken by hand.
     Adjustment,
-    /// A change of what somebody may do, which moves nothing. It stands in no user's own partition, and so in no statement.
+    /// A change of what somebody may do, which moves nothing. It stands in no user's own partition,
+    /// and so in no statement.
     Standing,
 }
 
@@ -73,7 +75,8 @@ impl Act {
 pub struct Entry {
     /// The account's id; of a change of somebody's standing [`standing_of`] it.
     pub user_id: String,
-    /// UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after it was deleted.
+    /// UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after it was
+    /// deleted.
     pub entry_id: String,
     /// What was added to the balance; negative where it was taken.
     pub amount: i64,
@@ -99,13 +102,15 @@ impl Entry {
         self.user_id.strip_prefix(STANDING).unwrap_or(&self.user_id)
     }
 
-    /// Where it stands in the index `trail`: administrators' acts by month, everything else by day. The id says when, as it does for whoever looks
-    /// for the rows of a time.
+    /// Where it stands in the index `trail`: administrators' acts by month, everything else by day.
+    /// The id says when, as it does for whoever looks for the rows of a time.
     fn place(&self) -> String {
         let millis = millis_of(&self.entry_id).unwrap_or(self.time);
         match self.kind {
             EntryKind::Adjustment | EntryKind::Standing => month(millis),
-            EntryKind::Grant | EntryKind::Chat => format!("{}#{}", Day::of(millis), shard(&self.user_id, DAY_SHARDS)),
+            EntryKind::Grant | EntryKind::Chat => {
+                format!("{}#{}", Day::of(millis), shard(&self.user_id, DAY_SHARDS))
+            }
         }
     }
 }
@@ -147,7 +152,8 @@ impl Reason {
     }
 }
 
-/// A change of one account's balance by hand, with everything fixed before the first send: sent again, it is the same one.
+/// A change of one account's balance by hand, with everything fixed before the first send: sent
+/// again, it is the same one.
 #[derive(Clone, Debug)]
 pub struct Adjustment {
     /// The key of the account's name.
@@ -162,7 +168,13 @@ pub struct Adjustment {
 
 impl Adjustment {
     /// An adjustment of this account; `actor` is the id of the account that does it.
-    pub fn new(account: &Account, change: Change, reason: Reason, actor: &str, clock: &Clock) -> Self {
+    pub fn new(
+        account: &Account,
+        change: Change,
+        reason: Reason,
+        actor: &str,
+        clock: &Clock,
+    ) -> Self {
         let entry = Entry {
             user_id: account.id.clone(),
             entry_id: clock.id().to_string(),
@@ -206,21 +218,46 @@ impl Store {
 
     /// One row of a user.
     pub async fn entry(&self, user_id: &str, entry_id: &str) -> Result<Option<Entry>> {
-        let get = self.client.get_item().table_name(&self.tables.ledger).key("user_id", s(user_id)).key("entry_id", s(entry_id));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.ledger)
+            .key("user_id", s(user_id))
+            .key("entry_id", s(entry_id));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// At most `count` acts of administrators, newest first, from `place` on; and where the next page begins. `now` is in milliseconds.
-    pub async fn acts(&self, place: Option<&Place>, now: u64, count: usize) -> Result<(Vec<Entry>, Option<Place>)> {
-        let (found, next) = self.newest(Timeline { shards: 1, ..self.trail() }, place, now, count).await?;
+    /// At most `count` acts of administrators, newest first, from `place` on; and where the next
+    /// page begins. `now` is in milliseconds.
+    pub async fn acts(
+        &self,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<Entry>, Option<Place>)> {
+        let (found, next) =
+            self.newest(Timeline { shards: 1, ..self.trail() }, place, now, count).await?;
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Some rows of a day that moved a balance, oldest first, behind the id `after`; and the last id, where there may be more.
-    pub async fn entries_of_day(&self, day: Day, after: Option<&str>) -> Result<(Vec<Entry>, Option<String>)> {
+    /// Some rows of a day that moved a balance, oldest first, behind the id `after`; and the last
+    /// id, where there may be more.
+    pub async fn entries_of_day(
+        &self,
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<Entry>, Option<String>)> {
         let first = clock::least_id(day.begins());
-        let (found, next) = self.oldest(self.trail(), &self.places_of(day), after.unwrap_or(&first), &clock::least_id(day.after(1).begins())).await?;
-        let entries: Vec<Entry> = found.into_iter().map(from_item::<Entry>).collect::<Result<_>>()?;
+        let (found, next) = self
+            .oldest(
+                self.trail(),
+                &self.places_of(day),
+                after.unwrap_or(&first),
+                &clock::least_id(day.after(1).begins()),
+            )
+            .await?;
+        let entries: Vec<Entry> =
+            found.into_iter().map(from_item::<Entry>).collect::<Result<_>>()?;
         Ok((entries.into_iter().filter(|entry| entry.kind != EntryKind::Standing).collect(), next))
     }
 
@@ -232,13 +269,31 @@ impl Store {
     }
 
     fn trail(&self) -> Timeline<'_> {
-        Timeline { table: &self.tables.ledger, index: "trail", partition: "trail", id: "entry_id", shards: DAY_SHARDS }
+        Timeline {
+            table: &self.tables.ledger,
+            index: "trail",
+            partition: "trail",
+            id: "entry_id",
+            shards: DAY_SHARDS,
+        }
     }
 
-    /// At most `count` rows of a user, newest first, older than the row `before`; and whether DynamoDB stopped before the last one,
-    /// which it does at 1 MB too.
-    pub async fn entries(&self, user_id: &str, before: Option<&str>, count: usize) -> Result<(Vec<Entry>, bool)> {
-        self.newest_first(&self.tables.ledger, "user_id = :user AND entry_id < :before", user_id, before.unwrap_or(AFTER_ALL), count).await
+    /// At most `count` rows of a user, newest first, older than the row `before`; and whether
+    /// DynamoDB stopped before the last one, which it does at 1 MB too.
+    pub async fn entries(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Entry>, bool)> {
+        self.newest_first(
+            &self.tables.ledger,
+            "user_id = :user AND entry_id < :before",
+            user_id,
+            before.unwrap_or(AFTER_ALL),
+            count,
+        )
+        .await
     }
 }
 
@@ -267,7 +322,8 @@ mod tests {
 
     #[test]
     fn the_word_of_a_kind_is_the_one_that_is_stored() {
-        for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment, EntryKind::Standing] {
+        for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment, EntryKind::Standing]
+        {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
         }
     }

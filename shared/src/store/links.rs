@@ -1,5 +1,6 @@
-//! Mailed links in the table Tokens: what the hash of a link's token stands for. A link is marked by the transaction that uses it, so
-//! that it works once; the mark says by whom, so that a transaction whose reply was lost knows its own.
+//! Mailed links in the table Tokens: what the hash of a link's token stands for. A link is marked
+//! by the transaction that uses it, so that it works once; the mark says by whom, so that a
+//! transaction whose reply was lost knows its own.
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
@@ -50,7 +51,15 @@ pub struct Link {
 
 impl Link {
     /// A link of this token for the account with this id and key of a name.
-    pub fn new(token: &LinkToken, purpose: Purpose, user_id: &str, name: &str, address: &str, auth_epoch: u64, now: u64) -> Self {
+    pub fn new(
+        token: &LinkToken,
+        purpose: Purpose,
+        user_id: &str,
+        name: &str,
+        address: &str,
+        auth_epoch: u64,
+        now: u64,
+    ) -> Self {
         let life = match purpose {
             Purpose::Verify => VERIFIES,
             Purpose::Reset => RESETS,
@@ -69,7 +78,9 @@ impl Link {
 
     /// The account, if this link still opens it.
     pub(super) fn admits(&self, account: Option<Account>) -> Result<Account> {
-        let same = |account: &Account| account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch;
+        let same = |account: &Account| {
+            account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch
+        };
         account.filter(same).ok_or(Error::InvalidLink)
     }
 }
@@ -77,7 +88,8 @@ impl Link {
 impl Store {
     /// Writes a link, whose token is random.
     pub async fn put_link(&self, link: &Link) -> Result<()> {
-        let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(link)?));
+        let put =
+            self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(link)?));
         let put = put.condition_expression("attribute_not_exists(pk)");
         applied(send(|| put.clone().send()).await).map(drop)
     }
@@ -87,18 +99,28 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidLink`] for every other.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
-        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(link_key(token)));
-        let link: Option<Link> = get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
-        link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now).ok_or(Error::InvalidLink)
+        let get =
+            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(link_key(token)));
+        let link: Option<Link> =
+            get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
+            .ok_or(Error::InvalidLink)
     }
 
     /// The write that uses a link up, which must be a transaction's first.
-    pub(super) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Result<TransactWriteItem> {
+    pub(super) fn mark_used(
+        &self,
+        link: &Link,
+        request: &str,
+        now: u64,
+    ) -> Result<TransactWriteItem> {
         let update = Update::builder()
             .table_name(&self.tables.tokens)
             .key("pk", s(&link.pk))
             .update_expression("SET used = :request")
-            .condition_expression("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
+            .condition_expression(
+                "user_id = :user AND attribute_not_exists(used) AND expires_at > :now",
+            )
             .expression_attribute_values(":user", s(&link.user_id))
             .expression_attribute_values(":now", n(now))
             .expression_attribute_values(":request", s(request));
@@ -108,7 +130,10 @@ impl Store {
 
 /// Whether it was a copy of this very request that used the link: then only the reply was lost.
 pub(super) fn was_used_by(reasons: &[CancellationReason], request: &str) -> Result<bool> {
-    let link = Transaction::refused(reasons, 0).filter(|item| !item.is_empty()).map(from_item::<Link>).transpose()?;
+    let link = Transaction::refused(reasons, 0)
+        .filter(|item| !item.is_empty())
+        .map(from_item::<Link>)
+        .transpose()?;
     Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))
 }
 

@@ -1,8 +1,10 @@
-//! The outbox in the table Tokens: what is to be mailed. A request writes a letter in its own transaction and is done; the function `mail`
-//! hears of it from the table's stream, makes the link, sends the mail and deletes the letter.
+//! The outbox in the table Tokens: what is to be mailed. A request writes a letter in its own
+//! transaction and is done; the function `mail` hears of it from the table's stream, makes the
+//! link, sends the mail and deletes the letter.
 //!
-//! So nobody waits for a mail server, no reply tells by its time whether a mail went out, and no link's token is ever at rest: a
-//! letter says what the mail is for, and the token is made when it is sent.
+//! So nobody waits for a mail server, no reply tells by its time whether a mail went out, and no
+//! link's token is ever at rest: a letter says what the mail is for, and the token is made when it
+//! is sent.
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem};
@@ -40,8 +42,8 @@ pub enum Letter {
         /// The account's epoch.
         auth_epoch: u64,
     },
-    /// To the address with this key, if an account has it: a link that resets its password. Whether there is one, is looked up
-    /// when it is sent.
+    /// To the address with this key, if an account has it: a link that resets its password. Whether
+    /// there is one, is looked up when it is sent.
     Reset {
         /// The key of the address.
         address: String,
@@ -56,7 +58,12 @@ pub enum Letter {
 impl Letter {
     /// The one that asks for a proof of `address`.
     pub fn verify(account: &Account, address: &str) -> Self {
-        Self::Verify { user_id: account.id.clone(), name: account.label.clone(), address: address.to_owned(), auth_epoch: account.auth_epoch }
+        Self::Verify {
+            user_id: account.id.clone(),
+            name: account.label.clone(),
+            address: address.to_owned(),
+            auth_epoch: account.auth_epoch,
+        }
     }
 }
 
@@ -84,7 +91,8 @@ impl Store {
     /// The letter with this key, if it still waits at `now`.
     pub async fn letter(&self, key: &str, now: u64) -> Result<Option<Letter>> {
         let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(key));
-        let posted: Option<Posted> = get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        let posted: Option<Posted> =
+            get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
     }
 
@@ -94,47 +102,73 @@ impl Store {
         applied(send(|| delete.clone().send()).await).map(drop)
     }
 
-    /// Asks for a link that resets the password of whoever has this address; at most one a minute. It is the same write for an address
-    /// that nobody has, so that neither its reply nor its time tells.
+    /// Asks for a link that resets the password of whoever has this address; at most one a minute.
+    /// It is the same write for an address that nobody has, so that neither its reply nor its
+    /// time tells.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let letter = Letter::Reset { address: address.key().to_owned() };
-        let writes = vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
+        let writes =
+            vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
         self.transact(writes, &request).await.map(drop)
     }
 
     /// Asks for another link to the address that this account has not verified yet.
     ///
     /// # Errors
-    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last one, or after too many to one address.
+    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last one, or
+    /// after too many to one address.
     pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
         let address = account.unverified().ok_or(Error::NothingToVerify)?;
         let request = Uuid::new_v4().to_string();
-        let writes =
-            vec![self.pause(&account.id, &request, now)?, self.count_mail(&key(address), now)?, self.post(&Letter::verify(account, address), now)?];
-        let Transaction::Refused(reasons) = self.transact(writes, &request).await? else { return Ok(()) };
+        let writes = vec![
+            self.pause(&account.id, &request, now)?,
+            self.count_mail(&key(address), now)?,
+            self.post(&Letter::verify(account, address), now)?,
+        ];
+        let Transaction::Refused(reasons) = self.transact(writes, &request).await? else {
+            return Ok(());
+        };
         pause_allows(&reasons, 0, &request, now)?;
         if Transaction::refused(&reasons, 1).is_some() { Err(mailed_enough(now)) } else { Ok(()) }
     }
 
     /// The write that puts a letter into the outbox, under a random key.
     pub(super) fn post(&self, letter: &Letter, now: u64) -> Result<TransactWriteItem> {
-        let posted = Posted { pk: format!("{OUTBOX}{}", Uuid::new_v4()), letter: letter.clone(), expires_at: now + WAITS };
+        let posted = Posted {
+            pk: format!("{OUTBOX}{}", Uuid::new_v4()),
+            letter: letter.clone(),
+            expires_at: now + WAITS,
+        };
         self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(&posted)?)
     }
 
     /// The write that lets `whom` be mailed once, and then not for a minute.
     pub(super) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<TransactWriteItem> {
-        let pause = Pause { pk: format!("mailed:{whom}"), request: request.to_owned(), expires_at: now + PAUSE };
+        let pause = Pause {
+            pk: format!("mailed:{whom}"),
+            request: request.to_owned(),
+            expires_at: now + PAUSE,
+        };
         let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(&pause)?));
-        let put = put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now").expression_attribute_values(":now", n(now));
+        let put = put
+            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
+            .expression_attribute_values(":now", n(now));
         puts(put.return_values_on_condition_check_failure(AllOld))
     }
 }
 
-/// Reads why a transaction was refused whose `index`-th write is a pause: its own copy began it (a lost reply), or another request.
-pub(super) fn pause_allows(reasons: &[CancellationReason], index: usize, request: &str, now: u64) -> Result<()> {
-    let Some(item) = Transaction::refused(reasons, index).filter(|item| !item.is_empty()) else { return Ok(()) };
+/// Reads why a transaction was refused whose `index`-th write is a pause: its own copy began it (a
+/// lost reply), or another request.
+pub(super) fn pause_allows(
+    reasons: &[CancellationReason],
+    index: usize,
+    request: &str,
+    now: u64,
+) -> Result<()> {
+    let Some(item) = Transaction::refused(reasons, index).filter(|item| !item.is_empty()) else {
+        return Ok(());
+    };
     let standing: Pause = from_item(item)?;
     if standing.request == request {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Passwords that their owners change. Each change raises the account's epoch, which ends every session and every mailed link, and forgets an
-//! address that is still pending.
+//! Passwords that their owners change. Each change raises the account's epoch, which ends every
+//! session and every mailed link, and forgets an address that is still pending.
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -18,33 +18,53 @@ use crate::{Error, Result};
 const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
 
 impl Store {
-    /// Puts a new password's hash in the place of the account's, and begins `session`, which must be of the next epoch. `account` is the
-    /// caller's, as it was just read. Sent again, it is the success it was.
+    /// Puts a new password's hash in the place of the account's, and begins `session`, which must
+    /// be of the next epoch. `account` is the caller's, as it was just read. Sent again, it is
+    /// the success it was.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the account has changed its password or ended this session since.
-    pub async fn change_password(&self, caller: &AccessToken, account: &Account, hash: &str, session: &Session) -> Result<()> {
+    /// [`Error::InvalidToken`] where the account has changed its password or ended this session
+    /// since.
+    pub async fn change_password(
+        &self,
+        caller: &AccessToken,
+        account: &Account,
+        hash: &str,
+        session: &Session,
+    ) -> Result<()> {
         let update = self.new_password(&account.label, &account.id, account.auth_epoch, hash);
         let update = update
             .condition_expression(format!("{UNCHANGED} AND attribute_not_exists(revoked.#session)"))
             .expression_attribute_names("#session", &caller.session);
-        let update = update.update_expression("SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email");
+        let update = update.update_expression(
+            "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email",
+        );
         let update = updates(update.return_values_on_condition_check_failure(AllOld))?;
-        let begin = self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?;
+        let begin =
+            self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?;
         let reasons = match self.transact(vec![update, begin], &Uuid::new_v4().to_string()).await? {
             Transaction::Applied => return Ok(()),
             Transaction::Refused(reasons) => reasons,
         };
-        let standing = Transaction::refused(&reasons, 0).filter(|item| !item.is_empty()).map(from_item::<Account>).transpose()?;
+        let standing = Transaction::refused(&reasons, 0)
+            .filter(|item| !item.is_empty())
+            .map(from_item::<Account>)
+            .transpose()?;
         // Every hash has a salt of its own: where this one stands, only the reply was lost.
-        if standing.is_some_and(|standing| standing.password == hash) { Ok(()) } else { Err(Error::InvalidToken) }
+        if standing.is_some_and(|standing| standing.password == hash) {
+            Ok(())
+        } else {
+            Err(Error::InvalidToken)
+        }
     }
 
-    /// Sets a new password's hash by a link. Who read the mail has the address, so that it is verified by the same transaction. Sessions and mailed links
-    /// end; API keys go on where the address had been proven before, and end otherwise, since anybody may have made them.
+    /// Sets a new password's hash by a link. Who read the mail has the address, so that it is
+    /// verified by the same transaction. Sessions and mailed links end; API keys go on where
+    /// the address had been proven before, and end otherwise, since anybody may have made them.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] where the link was used, or no longer opens the account that has its address.
+    /// [`Error::InvalidLink`] where the link was used, or no longer opens the account that has its
+    /// address.
     pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let claim = Update::builder()
@@ -68,21 +88,34 @@ impl Store {
             };
             let update = updates(update.return_values_on_condition_check_failure(AllOld))?;
             // A token of its own for each attempt: they differ.
-            let reasons = match self.transact(vec![self.mark_used(link, &request, now)?, update, claim.clone()], &Uuid::new_v4().to_string()).await? {
+            let reasons = match self
+                .transact(
+                    vec![self.mark_used(link, &request, now)?, update, claim.clone()],
+                    &Uuid::new_v4().to_string(),
+                )
+                .await?
+            {
                 Transaction::Refused(reasons) if !was_used_by(&reasons, &request)? => reasons,
                 Transaction::Applied | Transaction::Refused(_) => break,
             };
-            let standing = Transaction::refused(&reasons, 1).filter(|item| !item.is_empty()).map(from_item::<Account>).transpose()?;
+            let standing = Transaction::refused(&reasons, 1)
+                .filter(|item| !item.is_empty())
+                .map(from_item::<Account>)
+                .transpose()?;
             let is_first = unproven.is_none() && Transaction::refused(&reasons, 0).is_none();
-            unproven = Some(link.admits(standing.filter(|account| is_first && !account.email_verified))?);
+            unproven =
+                Some(link.admits(standing.filter(|account| is_first && !account.email_verified))?);
         }
-        if let Some((seen, after)) = unproven.and_then(|seen| seen.proving(&link.address).map(|after| (seen, after))) {
+        if let Some((seen, after)) =
+            unproven.and_then(|seen| seen.proving(&link.address).map(|after| (seen, after)))
+        {
             self.delete_ended_keys(&seen, &after).await;
         }
         Ok(())
     }
 
-    /// What both changes have in common: the condition, and the values of `:hash`, `:next`, `:none` and `:true`.
+    /// What both changes have in common: the condition, and the values of `:hash`, `:next`, `:none`
+    /// and `:true`.
     fn new_password(&self, name_key: &str, user_id: &str, epoch: u64, hash: &str) -> UpdateBuilder {
         Update::builder()
             .table_name(&self.tables.users)

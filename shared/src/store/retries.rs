@@ -1,5 +1,5 @@
-//! Calls that a client sends again without an idempotency key, saying only how often it has: an item in the table Tokens remembers under which
-//! key the last such call with this payload runs.
+//! Calls that a client sends again without an idempotency key, saying only how often it has: an
+//! item in the table Tokens remembers under which key the last such call with this payload runs.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -12,7 +12,8 @@ use super::{Patience, Store, from_item, n, refused_item, s, send};
 use crate::idempotency::fingerprint;
 use crate::{Error, Result};
 
-/// How long after a call it may be sent again, in seconds: OpenAI's SDKs wait ten minutes for a reply, unless they are told otherwise.
+/// How long after a call it may be sent again, in seconds: OpenAI's SDKs wait ten minutes for a
+/// reply, unless they are told otherwise.
 const AGAIN: u64 = 900;
 
 /// A call: who sends it, what, and when.
@@ -28,7 +29,8 @@ pub struct Call<'c> {
     pub came: u64,
 }
 
-/// The last call with a payload, as `idem:call-<hash of user and payload>` holds it, with when it came and when it is forgotten.
+/// The last call with a payload, as `idem:call-<hash of user and payload>` holds it, with when it
+/// came and when it is forgotten.
 #[derive(Deserialize)]
 struct LastCall {
     /// The id of the idempotency key that it runs under.
@@ -46,8 +48,9 @@ enum Noted {
 }
 
 impl Store {
-    /// The id of the key that a call runs under. One that was sent before runs under the key of the last call with its payload, so that it happens
-    /// once. Any other runs under `fresh`, unless its own repetition has overtaken it: then under that one's.
+    /// The id of the key that a call runs under. One that was sent before runs under the key of the
+    /// last call with its payload, so that it happens once. Any other runs under `fresh`,
+    /// unless its own repetition has overtaken it: then under that one's.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; nothing has happened then.
@@ -68,7 +71,9 @@ impl Store {
                 Noted::RefusedBy(None) => self.last_call(&pk).await?,
             };
             match other {
-                Some(other) if !call.again => return Ok(if other.again { other.key } else { fresh.to_owned() }),
+                Some(other) if !call.again => {
+                    return Ok(if other.again { other.key } else { fresh.to_owned() });
+                }
                 // One came, or was forgotten, between the two writes.
                 _ if patience.lasts().await => {}
                 _ => return Err(Error::Unavailable("a call was neither known nor unknown".into())),
@@ -78,7 +83,10 @@ impl Store {
 
     /// Takes note that the last call comes again, if one is known.
     async fn comes_again(&self, pk: &str, call: Call<'_>) -> Result<Noted> {
-        let update = self.call(pk, call).update_expression("SET came = :came, again = :again").condition_expression("expires_at > :now");
+        let update = self
+            .call(pk, call)
+            .update_expression("SET came = :came, again = :again")
+            .condition_expression("expires_at > :now");
         noted(send(|| update.clone().send()).await)
     }
 
@@ -87,8 +95,12 @@ impl Store {
         let replaced = if call.again { "" } else { " OR came < :came" };
         let update = self
             .call(pk, call)
-            .update_expression("SET #key = :key, came = :came, again = :again, expires_at = :forgotten")
-            .condition_expression(format!("attribute_not_exists(pk) OR expires_at <= :now OR #key = :key{replaced}"))
+            .update_expression(
+                "SET #key = :key, came = :came, again = :again, expires_at = :forgotten",
+            )
+            .condition_expression(format!(
+                "attribute_not_exists(pk) OR expires_at <= :now OR #key = :key{replaced}"
+            ))
             .expression_attribute_names("#key", "key")
             .expression_attribute_values(":key", s(fresh))
             .expression_attribute_values(":forgotten", n(call.came / 1000 + AGAIN));

@@ -38,7 +38,8 @@ pub struct Session {
     pub used: Option<u64>,
     /// The highest generation of its refresh tokens that was ever presented.
     generation: u64,
-    /// The second at which that generation was presented for the first time. `None` for the first one of a session.
+    /// The second at which that generation was presented for the first time. `None` for the first
+    /// one of a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rotated: Option<u64>,
     /// The account's epoch when it began.
@@ -81,7 +82,8 @@ pub struct OwnSession<'a> {
 pub enum Rotation {
     /// It is its session's current or next one.
     Current(Session),
-    /// It was dead: a later generation of its session has been used, or it has for too long. Another client has a copy.
+    /// It was dead: a later generation of its session has been used, or it has for too long.
+    /// Another client has a copy.
     Dead(Session),
     /// Its session has ended, or never was.
     Gone,
@@ -103,8 +105,9 @@ pub enum Ending<'s> {
 
 const PREFIX: &str = "session:";
 
-/// How long the current refresh token may be presented again after it was presented for the first time, in seconds: until then nothing tells a
-/// client whose reply was lost, or its second tab, from a thief who shares its tokens.
+/// How long the current refresh token may be presented again after it was presented for the first
+/// time, in seconds: until then nothing tells a client whose reply was lost, or its second tab,
+/// from a thief who shares its tokens.
 const GRACE: u64 = 600;
 
 /// How many revoked sessions an account keeps: each makes every write of the account larger.
@@ -137,7 +140,13 @@ impl Session {
     /// The session as administrators see it.
     pub fn shown(&self) -> ShownSession<'_> {
         let time = |seconds: u64| clock::rfc3339(seconds * 1000);
-        ShownSession { id: self.id(), device: &self.device, began: self.began.map(time), last_used: self.used.map(time), ends: time(self.ends) }
+        ShownSession {
+            id: self.id(),
+            device: &self.device,
+            began: self.began.map(time),
+            last_used: self.used.map(time),
+            ends: time(self.ends),
+        }
     }
 
     /// Its id: sessions sort by it in the order in which they began.
@@ -147,25 +156,37 @@ impl Session {
 
     /// Whether its tokens open this account at the second `now`.
     pub fn opens(&self, account: &Account, now: u64) -> bool {
-        self.user_id == account.id && self.auth_epoch == account.auth_epoch && self.ends > now && !account.revoked.contains_key(self.id())
+        self.user_id == account.id
+            && self.auth_epoch == account.auth_epoch
+            && self.ends > now
+            && !account.revoked.contains_key(self.id())
     }
 }
 
 impl Store {
     /// Writes a new session. Its id is its own, so that one that stands already is this one.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
-        let put = self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(session)?));
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.tables.tokens)
+            .set_item(Some(to_item(session)?));
         let put = put.condition_expression("attribute_not_exists(pk)");
         applied(send(|| put.clone().send()).await).map(drop)
     }
 
-    /// Presents a refresh token: the session's generation becomes this one's, if it was the one before, and `now` its last use. One conditional
-    /// write; sent twice, it acts once.
+    /// Presents a refresh token: the session's generation becomes this one's, if it was the one
+    /// before, and `now` its last use. One conditional write; sent twice, it acts once.
     ///
-    /// The current generation may be presented again for a while, since its reply may have been lost and other tabs have it too. The first one of
-    /// a session may be as long as it is the current one: clients that never replace theirs live on it.
+    /// The current generation may be presented again for a while, since its reply may have been
+    /// lost and other tabs have it too. The first one of a session may be as long as it is the
+    /// current one: clients that never replace theirs live on it.
     pub async fn rotate(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
-        let update = self.client.update_item().table_name(&self.tables.tokens).key("pk", s(session_key(&token.session)));
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(session_key(&token.session)));
         let update = match token.generation.checked_sub(1) {
             None => update
                 .update_expression("SET used = :now")
@@ -196,7 +217,9 @@ impl Store {
             false => update,
         };
         let error = match send(|| update.clone().send()).await {
-            Ok(updated) => return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?)),
+            Ok(updated) => {
+                return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?));
+            }
             Err(error) => error,
         };
         let session = match refused_item(error)? {
@@ -204,8 +227,13 @@ impl Store {
             // Where the refusal came without the item, a read tells.
             None => self.session(&token.session).await?,
         };
-        let Some(session) = session.filter(|session| session.user_id == token.user_id && session.ends > now) else { return Ok(Rotation::Gone) };
-        let again = token.generation == session.generation && session.rotated.is_none_or(|rotated| now <= rotated + GRACE);
+        let Some(session) =
+            session.filter(|session| session.user_id == token.user_id && session.ends > now)
+        else {
+            return Ok(Rotation::Gone);
+        };
+        let again = token.generation == session.generation
+            && session.rotated.is_none_or(|rotated| now <= rotated + GRACE);
         Ok(match token.generation > session.generation {
             true => Rotation::Gone,
             false if again => Rotation::Current(session),
@@ -218,43 +246,58 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
+        let get =
+            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// The ids of some sessions of a user, newest first, that began before the session `before`; and whether there may be more. An index
-    /// tells, which knows a new session a moment later.
-    pub async fn session_ids(&self, user_id: &str, before: Option<&str>) -> Result<(Vec<String>, bool)> {
+    /// The ids of some sessions of a user, newest first, that began before the session `before`;
+    /// and whether there may be more. An index tells, which knows a new session a moment later.
+    pub async fn session_ids(
+        &self,
+        user_id: &str,
+        before: Option<&str>,
+    ) -> Result<(Vec<String>, bool)> {
         self.ids_of_user(PREFIX, user_id, before).await
     }
 
-    /// The sessions with these ids, in their order, strongly consistent. Those that no longer stand are left out.
+    /// The sessions with these ids, in their order, strongly consistent. Those that no longer stand
+    /// are left out.
     pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
         self.with_ids(PREFIX, ids).await
     }
 
     /// Deletes a session of this user: it gets no refresh token any more.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
-        let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
-        let delete = delete.condition_expression("attribute_not_exists(pk) OR user_id = :user").expression_attribute_values(":user", s(user_id));
+        let delete =
+            self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
+        let delete = delete
+            .condition_expression("attribute_not_exists(pk) OR user_id = :user")
+            .expression_attribute_values(":user", s(user_id));
         applied(send(|| delete.clone().send()).await).map(drop)
     }
 
-    /// Ends one session of the caller's account and deletes it last: without it nobody would find the way here again, and what fails in
-    /// between can be sent again.
+    /// Ends one session of the caller's account and deletes it last: without it nobody would find
+    /// the way here again, and what fails in between can be sent again.
     ///
     /// # Errors
     /// Those of [`Store::end`].
-    pub async fn end_session(&self, caller: &AccessToken, session: &Session, now: u64) -> Result<()> {
+    pub async fn end_session(
+        &self,
+        caller: &AccessToken,
+        session: &Session,
+        now: u64,
+    ) -> Result<()> {
         self.end(caller, Ending::One { session: session.id(), ends: session.ends }, now).await?;
         self.delete_session(&caller.user_id, session.id()).await
     }
 
-    /// Ends one session of the caller's account or all of them: from here on none of their tokens opens anything. What has ended already
-    /// stays so, and is a success.
+    /// Ends one session of the caller's account or all of them: from here on none of their tokens
+    /// opens anything. What has ended already stays so, and is a success.
     ///
-    /// One conditional write notes the session among the account's revoked ones. Where as many as may be are noted, those whose time is
-    /// over make room; where none is over, the epoch rises instead, which ends every session of the account.
+    /// One conditional write notes the session among the account's revoked ones. Where as many as
+    /// may be are noted, those whose time is over make room; where none is over, the epoch
+    /// rises instead, which ends every session of the account.
     ///
     /// # Errors
     /// [`Error::InvalidToken`] where the caller's own session no longer opens the account.
@@ -264,7 +307,9 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let update = match ending {
-                Ending::One { session, ends } if !all => self.revoke(caller, session, ends, &outdated),
+                Ending::One { session, ends } if !all => {
+                    self.revoke(caller, session, ends, &outdated)
+                }
                 _ => self.raise_epoch(caller),
             };
             let refused = match send(|| update.clone().send()).await {
@@ -276,26 +321,41 @@ impl Store {
                 // Where the refusal came without the item, a read tells.
                 None => self.account_by_key(&caller.name).await?,
             };
-            let account = account.filter(|account| account.id == caller.user_id && account.active).ok_or(Error::InvalidToken)?;
+            let account = account
+                .filter(|account| account.id == caller.user_id && account.active)
+                .ok_or(Error::InvalidToken)?;
             let noted = matches!(ending, Ending::One { session, .. } if account.revoked.contains_key(session));
             if noted || account.auth_epoch > caller.auth_epoch {
                 return Ok(());
             }
             let account = caller.admits(Some(account))?;
-            let (over, live): (Vec<_>, Vec<_>) = account.revoked.into_iter().partition(|(_, ends)| ends + LEEWAY < now);
+            let (over, live): (Vec<_>, Vec<_>) =
+                account.revoked.into_iter().partition(|(_, ends)| ends + LEEWAY < now);
             outdated = over.into_iter().map(|(session, _)| session).collect();
             all |= live.len() >= REVOKED;
             if !patience.lasts().await {
-                return Err(Error::Unavailable("a log-out was refused without a reason that lasts".into()));
+                return Err(Error::Unavailable(
+                    "a log-out was refused without a reason that lasts".into(),
+                ));
             }
         }
     }
 
-    /// Notes a session among the account's revoked ones, in the place of `outdated` ones where there are any.
-    fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> UpdateItemFluentBuilder {
+    /// Notes a session among the account's revoked ones, in the place of `outdated` ones where
+    /// there are any.
+    fn revoke(
+        &self,
+        caller: &AccessToken,
+        session: &str,
+        ends: u64,
+        outdated: &[String],
+    ) -> UpdateItemFluentBuilder {
         let mut expression = String::from("SET revoked.#session = :ends");
         let (mut update, room) = match outdated {
-            [] => (self.update_caller(caller).expression_attribute_values(":limit", n(REVOKED)), "size(revoked) < :limit"),
+            [] => (
+                self.update_caller(caller).expression_attribute_values(":limit", n(REVOKED)),
+                "size(revoked) < :limit",
+            ),
             _ => (self.update_caller(caller), "attribute_exists(revoked.#old0)"),
         };
         for (index, old) in outdated.iter().enumerate() {
@@ -303,12 +363,19 @@ impl Store {
             expression.push_str(&format!(" revoked.#old{index}"));
             update = update.expression_attribute_names(format!("#old{index}"), old);
         }
-        let update = update.update_expression(expression).condition_expression(format!("{CALLER} AND {room}"));
-        update.expression_attribute_names("#session", session).expression_attribute_values(":ends", n(ends))
+        let update = update
+            .update_expression(expression)
+            .condition_expression(format!("{CALLER} AND {room}"));
+        update
+            .expression_attribute_names("#session", session)
+            .expression_attribute_values(":ends", n(ends))
     }
 
     fn raise_epoch(&self, caller: &AccessToken) -> UpdateItemFluentBuilder {
-        let update = self.update_caller(caller).condition_expression(CALLER).update_expression("SET auth_epoch = :next, revoked = :none");
+        let update = self
+            .update_caller(caller)
+            .condition_expression(CALLER)
+            .update_expression("SET auth_epoch = :next, revoked = :none");
         let update = update.expression_attribute_values(":next", n(caller.auth_epoch + 1));
         update.expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
     }
@@ -340,7 +407,8 @@ impl Store {
 }
 
 /// That the caller's token still opens the account.
-pub(super) const CALLER: &str = "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";
+pub(super) const CALLER: &str =
+    "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";
 
 /// What a client is called that doesn't say.
 pub(crate) fn unknown_device() -> String {

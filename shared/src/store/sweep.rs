@@ -1,7 +1,8 @@
 //! Recovery: giving back the tokens of chats whose function died.
 //!
-//! An account that reserves is written into the sparse index `due`, at the second at which its lease ends. A sweep reads that index
-//! alone, so that what it costs doesn't grow with the accounts at rest.
+//! An account that reserves is written into the sparse index `due`, at the second at which its
+//! lease ends. A sweep reads that index alone, so that what it costs doesn't grow with the accounts
+//! at rest.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -19,8 +20,9 @@ pub struct Swept {
 }
 
 impl Store {
-    /// Releases every reservation whose lease is over at `now`, and takes accounts at rest out of the index. Two sweeps at once, or
-    /// one that is cut off, do no harm: every write is conditional. An account that can't be read stops no other one; the sweep then fails at
+    /// Releases every reservation whose lease is over at `now`, and takes accounts at rest out of
+    /// the index. Two sweeps at once, or one that is cut off, do no harm: every write is
+    /// conditional. An account that can't be read stops no other one; the sweep then fails at
     /// its end.
     pub async fn sweep(&self, now: u64) -> Result<Swept> {
         let mut swept = Swept::default();
@@ -43,17 +45,32 @@ impl Store {
         }
     }
 
-    /// A page of a sparse index whose key is a second, of the index's own name: the accounts whose second has come at `now`, and where the
-    /// next page begins.
-    pub(super) async fn come_due(&self, index: &str, now: u64, start: Option<Item>) -> Result<(Vec<(String, u64)>, Option<Item>)> {
-        let scan = self.client.scan().table_name(&self.tables.users).index_name(index).set_exclusive_start_key(start);
+    /// A page of a sparse index whose key is a second, of the index's own name: the accounts whose
+    /// second has come at `now`, and where the next page begins.
+    pub(super) async fn come_due(
+        &self,
+        index: &str,
+        now: u64,
+        start: Option<Item>,
+    ) -> Result<(Vec<(String, u64)>, Option<Item>)> {
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.tables.users)
+            .index_name(index)
+            .set_exclusive_start_key(start);
         let page = scan.send().await?;
         let mut due = Vec::new();
         for item in page.items.unwrap_or_default() {
-            let second = item.get(index).and_then(|second| second.as_n().ok()).and_then(|second| second.parse::<u64>().ok());
+            let second = item
+                .get(index)
+                .and_then(|second| second.as_n().ok())
+                .and_then(|second| second.parse::<u64>().ok());
             let pk = item.get("pk").and_then(|pk| pk.as_s().ok());
             let (Some(second), Some(pk)) = (second, pk) else {
-                return Err(Error::Internal(format!("an item of the index {index} without its keys")));
+                return Err(Error::Internal(format!(
+                    "an item of the index {index} without its keys"
+                )));
             };
             if second <= now {
                 due.push((pk.clone(), second));
@@ -64,22 +81,29 @@ impl Store {
 
     async fn sweep_account(&self, pk: &str, due: u64, now: u64) -> Result<usize> {
         let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk));
-        let Some(account) = get.consistent_read(true).send().await?.item.map(from_item::<Account>).transpose()? else { return Ok(0) };
-        let (expired, live): (Vec<_>, Vec<_>) = account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
+        let Some(account) =
+            get.consistent_read(true).send().await?.item.map(from_item::<Account>).transpose()?
+        else {
+            return Ok(0);
+        };
+        let (expired, live): (Vec<_>, Vec<_>) =
+            account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
         for (rid, reservation) in &expired {
             self.give_back(pk, &account.id, rid, reservation).await?;
         }
         let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(pk));
         let update = update.expression_attribute_values(":due", n(due));
-        // A reserve that comes in between leaves `due` as it is, and its reservation: then the next sweep looks again.
+        // A reserve that comes in between leaves `due` as it is, and its reservation: then the next
+        // sweep looks again.
         let update = match live.iter().map(|(_, reservation)| reservation.expires_at).min() {
             None => update
                 .update_expression("REMOVE due")
                 .condition_expression("due = :due AND size(reservations) = :none")
                 .expression_attribute_values(":none", AttributeValue::N("0".into())),
-            Some(next) => {
-                update.update_expression("SET due = :next").condition_expression("due = :due").expression_attribute_values(":next", n(next))
-            }
+            Some(next) => update
+                .update_expression("SET due = :next")
+                .condition_expression("due = :due")
+                .expression_attribute_values(":next", n(next)),
         };
         applied(send(|| update.clone().send()).await)?;
         Ok(expired.len())

@@ -1,5 +1,6 @@
-//! Lists of everybody's items by time: an index keeps them by month or day, spread over shards, so that no partition of it is everybody's.
-//! What a page costs depends on how much it shows, and not on how much there is.
+//! Lists of everybody's items by time: an index keeps them by month or day, spread over shards, so
+//! that no partition of it is everybody's. What a page costs depends on how much it shows, and not
+//! on how much there is.
 
 use std::fmt;
 
@@ -75,12 +76,21 @@ impl Timeline<'_> {
 }
 
 impl Store {
-    /// At most `count` items of a list, newest first, from `place` on or from the month of `now` (milliseconds); and where the next page begins,
-    /// if there may be one. Where months are empty it may hold few items, or none.
-    pub(super) async fn newest(&self, list: Timeline<'_>, place: Option<&Place>, now: u64, count: usize) -> Result<(Vec<Item>, Option<Place>)> {
+    /// At most `count` items of a list, newest first, from `place` on or from the month of `now`
+    /// (milliseconds); and where the next page begins, if there may be one. Where months are
+    /// empty it may hold few items, or none.
+    pub(super) async fn newest(
+        &self,
+        list: Timeline<'_>,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<Item>, Option<Place>)> {
         let (mut of, before) = match place {
             None => (month(now), AFTER_ALL),
-            Some(Place::Before(id)) => (month(millis_of(id).ok_or(Error::InvalidCursor)?), id.as_str()),
+            Some(Place::Before(id)) => {
+                (month(millis_of(id).ok_or(Error::InvalidCursor)?), id.as_str())
+            }
             Some(Place::In(month)) => (month.clone(), AFTER_ALL),
         };
         let mut found = Vec::new();
@@ -88,13 +98,19 @@ impl Store {
             let wanted = i32::try_from(count + 1 - found.len()).unwrap_or(i32::MAX);
             let lanes = list.partitions(&of).into_iter().map(|partition| {
                 let query = self.client.query().table_name(list.table).index_name(list.index);
-                let query = query.key_condition_expression("#partition = :partition AND #id < :before");
-                let query = query.expression_attribute_names("#partition", list.partition).expression_attribute_names("#id", list.id);
-                let query = query.expression_attribute_values(":partition", s(partition)).expression_attribute_values(":before", s(before));
+                let query =
+                    query.key_condition_expression("#partition = :partition AND #id < :before");
+                let query = query
+                    .expression_attribute_names("#partition", list.partition)
+                    .expression_attribute_names("#id", list.id);
+                let query = query
+                    .expression_attribute_values(":partition", s(partition))
+                    .expression_attribute_values(":before", s(before));
                 query.scan_index_forward(false).limit(wanted).send()
             });
             let lanes = try_join_all(lanes).await?;
-            let mut of_month: Vec<Item> = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default()).collect();
+            let mut of_month: Vec<Item> =
+                lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default()).collect();
             of_month.sort_by(|one, other| list.id_of(other).cmp(list.id_of(one)));
             found.extend(of_month);
             if found.len() > count {
@@ -110,25 +126,47 @@ impl Store {
         Ok((found, Some(Place::In(of))))
     }
 
-    /// Some of what stands in these partitions of a list, oldest first, behind the id `after` and before `until`; and the last id, where there
-    /// may be more behind it.
-    pub(super) async fn oldest(&self, list: Timeline<'_>, partitions: &[String], after: &str, until: &str) -> Result<(Vec<Item>, Option<String>)> {
+    /// Some of what stands in these partitions of a list, oldest first, behind the id `after` and
+    /// before `until`; and the last id, where there may be more behind it.
+    pub(super) async fn oldest(
+        &self,
+        list: Timeline<'_>,
+        partitions: &[String],
+        after: &str,
+        until: &str,
+    ) -> Result<(Vec<Item>, Option<String>)> {
         let lanes = partitions.iter().map(|partition| {
             let query = self.client.query().table_name(list.table).index_name(list.index);
-            let query = query.key_condition_expression("#partition = :partition AND #id BETWEEN :after AND :until");
-            let query = query.expression_attribute_names("#partition", list.partition).expression_attribute_names("#id", list.id);
+            let query = query.key_condition_expression(
+                "#partition = :partition AND #id BETWEEN :after AND :until",
+            );
+            let query = query
+                .expression_attribute_names("#partition", list.partition)
+                .expression_attribute_names("#id", list.id);
             let query = query.expression_attribute_values(":partition", s(partition));
-            query.expression_attribute_values(":after", s(after)).expression_attribute_values(":until", s(until)).limit(STEP).send()
+            query
+                .expression_attribute_values(":after", s(after))
+                .expression_attribute_values(":until", s(until))
+                .limit(STEP)
+                .send()
         });
         let (mut found, mut ends) = (Vec::new(), Vec::new());
         for lane in try_join_all(lanes).await? {
             let items = lane.items.unwrap_or_default();
-            ends.extend(items.last().filter(|_| lane.last_evaluated_key.is_some()).map(|last| list.id_of(last).to_owned()));
+            ends.extend(
+                items
+                    .last()
+                    .filter(|_| lane.last_evaluated_key.is_some())
+                    .map(|last| list.id_of(last).to_owned()),
+            );
             found.extend(items);
         }
-        // Behind the end of a partition that was cut off there may be something of it that comes before others.
+        // Behind the end of a partition that was cut off there may be something of it that comes
+        // before others.
         let end = ends.into_iter().min();
-        found.retain(|item| list.id_of(item) != after && end.as_deref().is_none_or(|end| list.id_of(item) <= end));
+        found.retain(|item| {
+            list.id_of(item) != after && end.as_deref().is_none_or(|end| list.id_of(item) <= end)
+        });
         found.sort_by(|one, other| list.id_of(one).cmp(list.id_of(other)));
         Ok((found, end))
     }

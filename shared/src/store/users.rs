@@ -5,7 +5,10 @@ use uuid::Uuid;
 use super::accounts::account_key;
 use super::addresses::Claim;
 use super::attempts::mailed_enough;
-use super::{Entry, EntryKind, Letter, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item, s, send, shard, to_item};
+use super::{
+    Entry, EntryKind, Letter, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item,
+    s, send, shard, to_item,
+};
 use crate::clock::{Clock, millis_of, month};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
@@ -79,12 +82,20 @@ impl NewAccount {
 }
 
 impl Store {
-    /// Writes a new account with its first grant, its claim of an address, a letter to it, and its first session, all or nothing: of two registrations
-    /// with one name or address exactly one is written. Sent again, it is the success it was.
+    /// Writes a new account with its first grant, its claim of an address, a letter to it, and its
+    /// first session, all or nothing: of two registrations with one name or address exactly one
+    /// is written. Sent again, it is the success it was.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] where the name is another account's address, [`Error::EmailTaken`], and [`Error::TooManyRegistrations`].
-    pub async fn register(&self, new: &NewAccount, account: &Account, session: Option<&Session>, quota: Option<&Quota>) -> Result<Registered> {
+    /// [`Error::UsernameTaken`] where the name is another account's address, [`Error::EmailTaken`],
+    /// and [`Error::TooManyRegistrations`].
+    pub async fn register(
+        &self,
+        new: &NewAccount,
+        account: &Account,
+        session: Option<&Session>,
+        quota: Option<&Quota>,
+    ) -> Result<Registered> {
         let grant = Entry {
             user_id: account.id.clone(),
             entry_id: account.id.clone(),
@@ -97,13 +108,24 @@ impl Store {
             time: account.created,
         };
         let now = account.created / 1000;
-        let mut writes = vec![self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(account)?)?, self.enter(&grant)?];
+        let mut writes = vec![
+            self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(account)?)?,
+            self.enter(&grant)?,
+        ];
         if let Some(session) = session {
-            writes.push(self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(session)?)?);
+            writes.push(self.put_new(
+                &self.tables.tokens,
+                "attribute_not_exists(pk)",
+                to_item(session)?,
+            )?);
         }
         if let Some(email) = &new.email {
             let claim = Claim::of(account, email.key(), false);
-            writes.push(self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(&claim)?)?);
+            writes.push(self.put_new(
+                &self.tables.users,
+                "attribute_not_exists(pk)",
+                to_item(&claim)?,
+            )?);
             writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
         }
 
@@ -129,24 +151,32 @@ impl Store {
         if standing.as_ref().is_some_and(|standing| standing.nonce == account.nonce) {
             return Ok(Registered::New);
         }
-        // Who may open no more accounts isn't told which names are taken either. A key's own registration is no further one.
-        let same_key = standing.as_ref().is_some_and(|standing| new.key.is_some() && new.key == standing.key);
-        if let Some(quota) = quota.filter(|_| !same_key && Transaction::refused(&reasons, counted).is_some()) {
+        // Who may open no more accounts isn't told which names are taken either. A key's own
+        // registration is no further one.
+        let same_key =
+            standing.as_ref().is_some_and(|standing| new.key.is_some() && new.key == standing.key);
+        if let Some(quota) =
+            quota.filter(|_| !same_key && Transaction::refused(&reasons, counted).is_some())
+        {
             return Err(quota.exhausted());
         }
         if let Some(standing) = standing {
             return Ok(Registered::Taken(Box::new(standing)));
         }
-        let mailed_too_often = new.email.is_some() && Transaction::refused(&reasons, mailed).is_some();
-        if mailed_too_often && (0..mailed).all(|index| Transaction::refused(&reasons, index).is_none()) {
+        let mailed_too_often =
+            new.email.is_some() && Transaction::refused(&reasons, mailed).is_some();
+        if mailed_too_often
+            && (0..mailed).all(|index| Transaction::refused(&reasons, index).is_none())
+        {
             return Err(mailed_enough(now));
         }
         let is_name = new.email.as_ref().is_some_and(|email| email.key() == new.name.key());
         Err(if is_name { Error::UsernameTaken } else { Error::EmailTaken })
     }
 
-    /// The account that logs in as `login`, which is the key of a name or of an address. Both are looked for at once; the account
-    /// behind an address takes one more round trip. A proven address wins over another account's name.
+    /// The account that logs in as `login`, which is the key of a name or of an address. Both are
+    /// looked for at once; the account behind an address takes one more round trip. A proven
+    /// address wins over another account's name.
     pub async fn find(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_by_key(login).await;
@@ -154,20 +184,28 @@ impl Store {
         let (account, claim) = tokio::try_join!(self.account_by_key(login), self.claim(login))?;
         match (account, claim) {
             (account, None) => Ok(account),
-            (Some(account), Some(claim)) if account.deleted.is_none() && (account.id == claim.id || !claim.verified) => Ok(Some(account)),
+            (Some(account), Some(claim))
+                if account.deleted.is_none() && (account.id == claim.id || !claim.verified) =>
+            {
+                Ok(Some(account))
+            }
             (_, Some(claim)) => self.holder(&claim).await,
         }
     }
 
-    /// Every account that `login` may mean, which is the key of a name or of an address: the one with this name, and the one that claims this address.
+    /// Every account that `login` may mean, which is the key of a name or of an address: the one
+    /// with this name, and the one that claims this address.
     pub async fn meant_by(&self, login: &str) -> Result<Vec<Account>> {
-        let (named, claiming) = tokio::try_join!(self.account_by_key(login), self.account_by_address(login))?;
-        let mut meant: Vec<Account> = named.into_iter().chain(claiming).filter(|account| account.deleted.is_none()).collect();
+        let (named, claiming) =
+            tokio::try_join!(self.account_by_key(login), self.account_by_address(login))?;
+        let mut meant: Vec<Account> =
+            named.into_iter().chain(claiming).filter(|account| account.deleted.is_none()).collect();
         meant.dedup_by(|one, other| one.id == other.id);
         Ok(meant)
     }
 
-    /// Puts a stronger hash of the same password in the place of `account`'s, unless the password has changed since it was read.
+    /// Puts a stronger hash of the same password in the place of `account`'s, unless the password
+    /// has changed since it was read.
     pub async fn strengthen(&self, account: &Account, hash: &str) -> Result<()> {
         let update = self
             .client

@@ -25,7 +25,8 @@ fn amount_of(tokens: u64) -> i64 {
 }
 
 impl Adjusting {
-    const ALL: [Self; 5] = [Self::Giving, Self::Taking, Self::TakingAll, Self::TakingExpired, Self::TakingTooMuch];
+    const ALL: [Self; 5] =
+        [Self::Giving, Self::Taking, Self::TakingAll, Self::TakingExpired, Self::TakingTooMuch];
 
     fn amount(self) -> i64 {
         let all = amount_of(GRANT);
@@ -47,8 +48,15 @@ impl Scenario for Adjusting {
         if self == Self::TakingExpired {
             who.holds_everything().await;
         }
-        let (change, reason) = (Change::new(self.amount()).unwrap(), Reason::parse("a correction").unwrap());
-        let adjustment = Adjustment::new(&stand.api.account(&who).await, change, reason, "manage", &stand.api.server().clock);
+        let (change, reason) =
+            (Change::new(self.amount()).unwrap(), Reason::parse("a correction").unwrap());
+        let adjustment = Adjustment::new(
+            &stand.api.account(&who).await,
+            change,
+            reason,
+            "manage",
+            &stand.api.server().clock,
+        );
         let case = Case::new(stand, "register", self, plan, retries, who, adjustment);
         case.lane.strike(plan);
         case
@@ -60,7 +68,12 @@ impl Scenario for Adjusting {
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
         let grant = Tokens::new(GRANT).unwrap();
-        *reply == Ok(if self == Self::TakingTooMuch { Adjusted::TooLittle(grant) } else { Adjusted::Applied })
+        *reply
+            == Ok(if self == Self::TakingTooMuch {
+                Adjusted::TooLittle(grant)
+            } else {
+                Adjusted::Applied
+            })
     }
 }
 
@@ -71,14 +84,18 @@ impl Case<Adjusting> {
         if self.lane.overdrawn() {
             wrong.push("the balance was negative".into());
         }
-        for reply in self.replies.iter().filter(|reply| !self.scenario.is_usual(reply) && !matches!(reply, Err(Error::Unavailable(_)))) {
+        for reply in self.replies.iter().filter(|reply| {
+            !self.scenario.is_usual(reply) && !matches!(reply, Err(Error::Unavailable(_)))
+        }) {
             wrong.push(format!("this outcome may not come: {reply:?}"));
         }
 
         let rows = world.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Adjustment);
-        let (rows, others): (Vec<_>, Vec<_>) = rows.map(|row| row.amount).partition(|row| *row == amount);
+        let (rows, others): (Vec<_>, Vec<_>) =
+            rows.map(|row| row.amount).partition(|row| *row == amount);
         let (stands, applied) = (rows == [amount], self.replies.contains(&Ok(Adjusted::Applied)));
-        let unknown = self.scenario != Adjusting::TakingTooMuch && self.replies.iter().any(Result::is_err);
+        let unknown =
+            self.scenario != Adjusting::TakingTooMuch && self.replies.iter().any(Result::is_err);
         if stands == rows.is_empty() || (applied && !stands) || (stands && !applied && !unknown) {
             wrong.push(format!("the rows {rows:?} stand"));
         }

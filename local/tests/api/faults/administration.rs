@@ -1,4 +1,5 @@
-//! What administrators change: somebody's standing with its row on the trail and the list of who is an administrator, and balances under a key.
+//! What administrators change: somebody's standing with its row on the trail and the list of who is
+//! an administrator, and balances under a key.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -23,7 +24,15 @@ enum Administering {
 }
 
 impl Administering {
-    const ALL: [Self; 7] = [Self::Deactivating, Self::Promoting, Self::Demoting, Self::Expelling, Self::Adjusting, Self::Keyed, Self::TakingAll];
+    const ALL: [Self; 7] = [
+        Self::Deactivating,
+        Self::Promoting,
+        Self::Demoting,
+        Self::Expelling,
+        Self::Adjusting,
+        Self::Keyed,
+        Self::TakingAll,
+    ];
 
     fn body(self) -> Value {
         match self {
@@ -45,7 +54,10 @@ impl Administering {
     }
 
     fn was(self) -> (bool, Role) {
-        (true, if matches!(self, Self::Demoting | Self::Expelling) { Role::Admin } else { Role::User })
+        (
+            true,
+            if matches!(self, Self::Demoting | Self::Expelling) { Role::Admin } else { Role::User },
+        )
     }
 
     fn becomes(self) -> (bool, Role) {
@@ -61,7 +73,9 @@ impl Scenario for Administering {
 
     async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let (who, root) = (stand.somebody().await, stand.somebody().await);
-        for admin in [Some(&root), Some(&who).filter(|_| self.was().1 == Role::Admin)].into_iter().flatten() {
+        for admin in
+            [Some(&root), Some(&who).filter(|_| self.was().1 == Role::Admin)].into_iter().flatten()
+        {
             stand.api.set(admin, "role", AttributeValue::S("admin".into())).await;
         }
         let case = Case::new(stand, "admin_user_change", self, plan, retries, who, root);
@@ -74,8 +88,19 @@ impl Scenario for Administering {
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(case.scenario.has_key().then_some(("idempotency-key", "k1")));
         match case.scenario.adjusts() {
-            true => ask(&case.app, "admin_adjustment", &format!("{user}/adjustments"), &headers, case.scenario.body()).await,
-            false => ask(&case.app, "admin_user_change", &user, &headers, case.scenario.body()).await,
+            true => {
+                ask(
+                    &case.app,
+                    "admin_adjustment",
+                    &format!("{user}/adjustments"),
+                    &headers,
+                    case.scenario.body(),
+                )
+                .await
+            }
+            false => {
+                ask(&case.app, "admin_user_change", &user, &headers, case.scenario.body()).await
+            }
         }
     }
 
@@ -89,27 +114,56 @@ impl Case<Administering> {
         let scenario = self.scenario;
         let mut wrong = world.audit(&self.who.id);
         for reply in &self.replies {
-            wrong.extend(reply.audit(&[(if scenario.adjusts() { 201 } else { 200 }, ""), (503, "unavailable")]));
+            wrong.extend(
+                reply.audit(&[
+                    (if scenario.adjusts() { 201 } else { 200 }, ""),
+                    (503, "unavailable"),
+                ]),
+            );
         }
         let done = self.replies.iter().filter(|reply| scenario.is_usual(reply)).count();
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let account = &world.accounts[&self.who.id];
-        let rows = world.ledger(&self.who.id).iter().filter(|row| row.kind == EntryKind::Adjustment).count();
+        let rows = world
+            .ledger(&self.who.id)
+            .iter()
+            .filter(|row| row.kind == EntryKind::Adjustment)
+            .count();
         let acts = world.ledger(&format!("standing#{}", self.who.id)).len();
-        let stands = (account.active, account.role, account.auth_epoch, acts, world.administrators.contains(&self.who.id));
+        let stands = (
+            account.active,
+            account.role,
+            account.auth_epoch,
+            acts,
+            world.administrators.contains(&self.who.id),
+        );
         if scenario.adjusts() {
-            let (least, most) = if scenario.has_key() { (done.min(1), (done + unknown).min(1)) } else { (done, done + unknown) };
+            let (least, most) = if scenario.has_key() {
+                (done.min(1), (done + unknown).min(1))
+            } else {
+                (done, done + unknown)
+            };
             let amount = if scenario == Administering::TakingAll { -4000 } else { 500 };
             let granted = i64::try_from(GRANT).unwrap() + i64::try_from(rows).unwrap() * amount;
             if rows < least || rows > most || i64::try_from(account.granted.get()) != Ok(granted) {
-                wrong.push(format!("{rows} rows for {done} adjustments, and {unknown} unknown: {account:?}"));
+                wrong.push(format!(
+                    "{rows} rows for {done} adjustments, and {unknown} unknown: {account:?}"
+                ));
             }
         } else {
             let ((was, role), (active, other)) = (scenario.was(), scenario.becomes());
             let before = (was, role, 1, 0, false);
-            let after = (active, other, 2, usize::from(was != active) + usize::from(role != other), scenario == Administering::Promoting);
+            let after = (
+                active,
+                other,
+                2,
+                usize::from(was != active) + usize::from(role != other),
+                scenario == Administering::Promoting,
+            );
             if stands != after && (done > 0 || stands != before) {
-                wrong.push(format!("{stands:?} stands, after {done} changes, and {unknown} unknown"));
+                wrong.push(format!(
+                    "{stands:?} stands, after {done} changes, and {unknown} unknown"
+                ));
             }
         }
         self.notes(moment, wrong);
@@ -117,7 +171,8 @@ impl Case<Administering> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_changed_once_or_not_at_all() {
+async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_changed_once_or_not_at_all()
+ {
     let stand = Stand::start(None).await;
     let mut cases = Matrix::whole(&Administering::ALL).cases(&stand).await;
     disturb(&mut cases).await;

@@ -79,7 +79,11 @@ impl Paying {
 
     /// The status where nothing goes wrong.
     fn succeeds(self) -> u16 {
-        if matches!(self, Self::FailingChat | Self::KeyedFailingChat | Self::StreamThatBreaks) { 502 } else { 200 }
+        if matches!(self, Self::FailingChat | Self::KeyedFailingChat | Self::StreamThatBreaks) {
+            502
+        } else {
+            200
+        }
     }
 }
 
@@ -101,10 +105,14 @@ impl Scenario for Paying {
         match self {
             Self::ChatInConversation => {
                 case.asks().await;
-                case.own.conversation = case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
+                case.own.conversation =
+                    case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
             }
             Self::FailedOver => {
-                let config = Config { ai_providers: vec![AiProvider::Scripted, AiProvider::Echo], ..(*case.app.config).clone() };
+                let config = Config {
+                    ai_providers: vec![AiProvider::Scripted, AiProvider::Echo],
+                    ..(*case.app.config).clone()
+                };
                 case.app.ai = Some(Ai::connect(&config).await.unwrap());
             }
             Self::ChatBehindExpired => case.who.holds_everything().await,
@@ -131,11 +139,16 @@ impl Case<Paying> {
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
         let body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
         async move {
-            let mut headers = vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", &count)];
+            let mut headers =
+                vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", &count)];
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
             let (endpoint, path) = scenario.endpoint();
             let reply = ask(&app, endpoint, path, &headers, body).await;
-            if scenario == Paying::Completion { Reply { body: of_chat(&reply.body, &message), ..reply } } else { reply }
+            if scenario == Paying::Completion {
+                Reply { body: of_chat(&reply.body, &message), ..reply }
+            } else {
+                reply
+            }
         }
     }
 
@@ -158,7 +171,13 @@ impl Case<Paying> {
         if self.lane.overdrawn() {
             wrong.push("the balance was negative".into());
         }
-        let expected: &[(u16, &str)] = &[(200, ""), (409, "idempotency_key_running"), (502, "ai_failed"), (503, "unavailable"), (503, "not_charged")];
+        let expected: &[(u16, &str)] = &[
+            (200, ""),
+            (409, "idempotency_key_running"),
+            (502, "ai_failed"),
+            (503, "unavailable"),
+            (503, "not_charged"),
+        ];
         for reply in &self.replies {
             wrong.extend(reply.audit(expected));
         }
@@ -170,22 +189,34 @@ impl Case<Paying> {
                 wrong.push(format!("an answer was served and no chat is stored: {}", reply.body));
                 continue;
             };
-            let left = if self.scenario == Paying::Completion { Value::Null } else { json!(chat.tokens_left) };
-            if reply.body["response"] != chat.response || reply.body["message"] != chat.message || reply.body["tokens_left"] != left {
+            let left = if self.scenario == Paying::Completion {
+                Value::Null
+            } else {
+                json!(chat.tokens_left)
+            };
+            if reply.body["response"] != chat.response
+                || reply.body["message"] != chat.message
+                || reply.body["tokens_left"] != left
+            {
                 wrong.push(format!("{} is not the chat {chat:?}", reply.body));
             }
             if reply.replayed() && answered.iter().any(|other| other.body != reply.body) {
                 wrong.push(format!("a replay differs: {}", reply.body));
             }
         }
-        let known: HashSet<_> = answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
+        let known: HashSet<_> =
+            answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
         if !self.scenario.is_known_again() && known.len() != answered.len() {
             wrong.push("two chats have one id".into());
         }
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let most = if self.scenario.is_known_again() { 1 } else { known.len() + unknown };
         if chats.len() < known.len() || chats.len() > most || chats.len() > known.len() + unknown {
-            wrong.push(format!("{} chats were charged, {} were answered and {unknown} are unknown", chats.len(), known.len()));
+            wrong.push(format!(
+                "{} chats were charged, {} were answered and {unknown} are unknown",
+                chats.len(),
+                known.len()
+            ));
         }
 
         // What is answered again, refused or running asks no AI.
@@ -195,32 +226,58 @@ impl Case<Paying> {
             wrong.push(format!("the AI was asked {asked} times"));
         }
 
-        let refunds = account.minutes.iter().flatten().filter(|(minute, _)| minute.starts_with('r'));
+        let refunds =
+            account.minutes.iter().flatten().filter(|(minute, _)| minute.starts_with('r'));
         let refunds = usize::try_from(refunds.map(|(_, refunds)| *refunds).sum::<u32>()).unwrap();
-        let of_release = |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens held");
-        let least = if moment == "after the request" { self.replies.iter().filter(of_release).count() } else { 0 };
+        let of_release =
+            |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens held");
+        let least = if moment == "after the request" {
+            self.replies.iter().filter(of_release).count()
+        } else {
+            0
+        };
         // A copy of a reserve and of its release is a refund more.
-        let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) { usize::MAX } else { failed };
+        let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) {
+            usize::MAX
+        } else {
+            failed
+        };
         if !(least..=most).contains(&refunds) {
             wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
         }
 
-        let open = self.replies.iter().filter(|reply| reply.is_unknown() || reply.detail().contains("tokens held")).count();
-        // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes back.
+        let open = self
+            .replies
+            .iter()
+            .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens held"))
+            .count();
+        // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes
+        // back.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
-        let live = account.reservations.values().filter(|reservation| reservation.expires_at > now).count();
+        let live = account
+            .reservations
+            .values()
+            .filter(|reservation| reservation.expires_at > now)
+            .count();
         if live > open + copied {
-            wrong.push(format!("{live} reservations stand and {open} requests have an unknown outcome"));
+            wrong.push(format!(
+                "{live} reservations stand and {open} requests have an unknown outcome"
+            ));
         }
-        let free = account.balance(now).get() + u64::try_from(live).unwrap() * PRICE + account.spent.get();
+        let free =
+            account.balance(now).get() + u64::try_from(live).unwrap() * PRICE + account.spent.get();
         if free != account.granted.get() {
-            wrong.push(format!("the balance that is shown, {}, is not what is free", account.balance(now)));
+            wrong.push(format!(
+                "the balance that is shown, {}, is not what is free",
+                account.balance(now)
+            ));
         }
         self.notes(moment, wrong);
     }
 }
 
-/// What a chat's reply would say of what OpenAI's clients are told; but for the tokens left, of which that API doesn't know.
+/// What a chat's reply would say of what OpenAI's clients are told; but for the tokens left, of
+/// which that API doesn't know.
 fn of_chat(completion: &Value, message: &str) -> Value {
     match (completion["id"].as_str(), &completion["error"]) {
         (Some(id), _) => {
@@ -235,15 +292,23 @@ impl Person {
     /// Has all tokens held by a chat that died long ago.
     pub async fn holds_everything(&self) {
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let fields = [("cost", number(GRANT)), ("owner", AttributeValue::S("a-chat".into())), ("expires_at", number(1))];
-        let reservation = AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into());
+        let fields = [
+            ("cost", number(GRANT)),
+            ("owner", AttributeValue::S("a-chat".into())),
+            ("expires_at", number(1)),
+        ];
+        let reservation =
+            AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into());
         self.api.set(self, "due", number(1)).await;
-        self.api.set(self, "reservations", AttributeValue::M([("dead".to_owned(), reservation)].into())).await;
+        self.api
+            .set(self, "reservations", AttributeValue::M([("dead".to_owned(), reservation)].into()))
+            .await;
         self.has_left(0).await;
     }
 }
 
-/// Runs the matrix, and says what is wrong: nothing, it is to be hoped; and how many cases there were.
+/// Runs the matrix, and says what is wrong: nothing, it is to be hoped; and how many cases there
+/// were.
 pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     let mut cases = matrix.cases(stand).await;
     side_by_side(&mut cases, async |case| {
@@ -262,7 +327,10 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
-        if case.retries && case.scenario.has_a_key() && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty()) {
+        if case.retries
+            && case.scenario.has_a_key()
+            && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty())
+        {
             let other = case.says("something else").await;
             case.notes("another payload", other.audit(&[(422, "idempotency_key_reused")]));
         }
@@ -270,13 +338,21 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
     .await;
     let world = stand.world().await;
     for case in &mut cases {
-        case.notes("another payload", (before.of(&case.who.id) != world.of(&case.who.id)).then(|| "something changed".into()));
+        case.notes(
+            "another payload",
+            (before.of(&case.who.id) != world.of(&case.who.id)).then(|| "something changed".into()),
+        );
     }
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            let running = if case.scenario.is_known_again() { (409, "idempotency_key_running") } else { (200, "") };
-            let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
+            let running = if case.scenario.is_known_again() {
+                (409, "idempotency_key_running")
+            } else {
+                (200, "")
+            };
+            let usual =
+                if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
             case.runs_again(&[usual, running]).await;
         }
     })
@@ -287,7 +363,8 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
     stand.after_the_lease();
     side_by_side(&mut cases, async |case| {
         if case.retries && case.scenario.is_known_again() {
-            let usual = if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
+            let usual =
+                if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
             case.runs_again(&[usual]).await;
         }
     })
@@ -312,14 +389,21 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
     for case in &mut cases {
         case.audit("at the end", &world, stand.now());
         case.notes("at the end", world.at_rest(&case.who.id));
-        let same = |of: &World| (of.accounts[&case.who.id].tokens, of.accounts[&case.who.id].spent, of.chats(&case.who.id).len());
+        let same = |of: &World| {
+            (
+                of.accounts[&case.who.id].tokens,
+                of.accounts[&case.who.id].spent,
+                of.chats(&case.who.id).len(),
+            )
+        };
         let changed = same(&rest) != same(&world);
         case.notes("at the end", changed.then(|| "a late copy changed something for good".into()));
     }
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
 }
 
-/// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give back tokens that came back before.
+/// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give
+/// back tokens that came back before.
 pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
     let [mut swept, mut retaken, mut unswept] = [
         Paying::Chat.begin(stand, None, false).await,
@@ -335,7 +419,9 @@ pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
     // Another run of the same key holds tokens when the first one wakes.
     let second_run = retaken.falls_asleep().await;
 
-    for (case, wakes) in [(&mut swept, swept_wakes), (&mut retaken, retaken_wakes), (&mut unswept, unswept_wakes)] {
+    for (case, wakes) in
+        [(&mut swept, swept_wakes), (&mut retaken, retaken_wakes), (&mut unswept, unswept_wakes)]
+    {
         let woken = wakes.await.unwrap();
         case.notes("the sleeper", woken.audit(&[(503, "not_charged")]));
         case.replies.push(woken);

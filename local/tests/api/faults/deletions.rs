@@ -1,4 +1,5 @@
-//! Deletions: an account ends once and for all, what hung on it is erased, and nothing of anybody else's.
+//! Deletions: an account ends once and for all, what hung on it is erased, and nothing of anybody
+//! else's.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,10 @@ use shared::user::{Account, Email};
 use shared::{App, Error, Tokens};
 
 use super::logins::strong_hash;
-use super::{AT_A_TIME, Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, open, scan, side_by_side};
+use super::{
+    AT_A_TIME, Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, open, scan,
+    side_by_side,
+};
 use crate::account_delete::DAY;
 use crate::client::{PRICE, unique};
 use crate::proxy::{Plan, Proxy, Strikes};
@@ -32,7 +36,8 @@ impl Scenario for Deleting {
 
     async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let name = unique("ann");
-        let address = (self == Self::Address).then(|| Email::parse(&format!("{name}@example.com")).unwrap());
+        let address =
+            (self == Self::Address).then(|| Email::parse(&format!("{name}@example.com")).unwrap());
         let who = stand.somebody_with(name, strong_hash(), address).await;
         let case = Case::new(stand, "account_delete", self, plan, retries, who, ());
         case.lane.strike(plan);
@@ -41,7 +46,14 @@ impl Scenario for Deleting {
 
     async fn ask(case: &Case<Self>) -> Reply {
         let bearer = case.who.bearer();
-        ask(&case.app, "account_delete", "/api/user", &[("authorization", &bearer)], json!({ "password": "secret123" })).await
+        ask(
+            &case.app,
+            "account_delete",
+            "/api/user",
+            &[("authorization", &bearer)],
+            json!({ "password": "secret123" }),
+        )
+        .await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {
@@ -51,7 +63,11 @@ impl Scenario for Deleting {
 
 /// What an account is after it was deleted, once.
 fn is_deleted(account: &Account) -> bool {
-    account.deleted.is_some() && !account.active && account.auth_epoch == 2 && account.email.is_none() && account.password != strong_hash()
+    account.deleted.is_some()
+        && !account.active
+        && account.auth_epoch == 2
+        && account.email.is_none()
+        && account.password != strong_hash()
 }
 
 impl Case<Deleting> {
@@ -64,7 +80,9 @@ impl Case<Deleting> {
         let claimed = world.claims.iter().any(|claim| claim["id"] == self.who.id.as_str());
         let done = self.replies.iter().any(|reply| !reply.is_unknown());
         match account.deleted {
-            Some(_) if !is_deleted(account) || claimed => wrong.push(format!("half deleted: {account:?}, claimed: {claimed}")),
+            Some(_) if !is_deleted(account) || claimed => {
+                wrong.push(format!("half deleted: {account:?}, claimed: {claimed}"))
+            }
             None if done || !account.active || claimed != (self.scenario == Deleting::Address) => {
                 wrong.push(format!("not deleted: {account:?}, claimed: {claimed}"));
             }
@@ -79,11 +97,18 @@ impl Case<Deleting> {
         let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();
         let (other, _) = open(app, &self.who.name, strong_hash(), Some(address)).await;
         self.lane.deliver_much_later().await;
-        let (by_name, by_address) =
-            (app.store.find(&other.label).await.unwrap(), app.store.find(&format!("{}@example.com", other.label)).await.unwrap());
+        let (by_name, by_address) = (
+            app.store.find(&other.label).await.unwrap(),
+            app.store.find(&format!("{}@example.com", other.label)).await.unwrap(),
+        );
         for found in [by_name, by_address] {
-            let same = found.as_ref().is_some_and(|found| found.id == other.id && found.active && found.auth_epoch == 1);
-            self.notes("after somebody else came", (!same).then(|| format!("{other:?} became {found:?}")));
+            let same = found
+                .as_ref()
+                .is_some_and(|found| found.id == other.id && found.active && found.auth_epoch == 1);
+            self.notes(
+                "after somebody else came",
+                (!same).then(|| format!("{other:?} became {found:?}")),
+            );
         }
     }
 }
@@ -144,15 +169,32 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
         let mut hold = Hold::new(&caller, chat_id, cost, LASTS);
         assert_eq!(app.store.reserve(&caller, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
         let text = || "hi".to_owned();
-        let (user_id, chat_id, tokens_left) = (account.id.clone(), chat_id.to_string(), hold.tokens_left());
-        let chat = Chat { user_id, chat_id, message: text(), response: text(), cost, tokens_left, time: 1, month: text(), ..Chat::default() };
+        let (user_id, chat_id, tokens_left) =
+            (account.id.clone(), chat_id.to_string(), hold.tokens_left());
+        let chat = Chat {
+            user_id,
+            chat_id,
+            message: text(),
+            response: text(),
+            cost,
+            tokens_left,
+            time: 1,
+            month: text(),
+            ..Chat::default()
+        };
         assert_eq!(app.store.settle(&hold, &chat, 0).await, Ok(Settled::Stored));
     }
     let title = |title: usize| {
         let put = PutRequest::builder().item("user_id", AttributeValue::S(account.id.clone()));
-        WriteRequest::builder().put_request(put.item("chat_id", AttributeValue::S(format!("c#{title}"))).build().unwrap()).build()
+        WriteRequest::builder()
+            .put_request(
+                put.item("chat_id", AttributeValue::S(format!("c#{title}"))).build().unwrap(),
+            )
+            .build()
     };
-    let titles = dynamo::client(dynamodb).batch_write_item().request_items("ChatsTable", (0..TITLES).map(title).collect());
+    let titles = dynamo::client(dynamodb)
+        .batch_write_item()
+        .request_items("ChatsTable", (0..TITLES).map(title).collect());
     titles.send().await.unwrap();
     (account, caller)
 }
@@ -170,8 +212,12 @@ impl Scenario for Erasing {
         for name in PEOPLE {
             let (account, caller) = lives(&app, &dynamo.url, name).await;
             if name == "busy" {
-                let mut hold = Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
-                assert_eq!(app.store.reserve(&caller, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
+                let mut hold =
+                    Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
+                assert_eq!(
+                    app.store.reserve(&caller, &mut hold, LIMITS, 0).await,
+                    Ok(Reserved::Held)
+                );
             }
             if name != "alive" {
                 let deleted = if name == "old" { now - DAY.as_secs() } else { now };
@@ -179,8 +225,19 @@ impl Scenario for Erasing {
             }
         }
         lane.strike(plan);
-        let (who, own) = (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
-        Case { scenario: self, plan, retries, lane, app, who, own, replies: Vec::new(), wrong: Vec::new() }
+        let (who, own) =
+            (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
+        Case {
+            scenario: self,
+            plan,
+            retries,
+            lane,
+            app,
+            who,
+            own,
+            replies: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     async fn ask(case: &Case<Self>) -> Self::Reply {
@@ -210,12 +267,18 @@ impl Case<Erasing> {
         self.notes("the third erasing", (third != Ok(rest)).then(|| format!("{third:?}")));
         self.lane.deliver_much_later().await;
         let after = self.audit("after late copies", true).await;
-        self.notes("after late copies", (after != before).then(|| format!("{before:?} became {after:?}")));
+        self.notes(
+            "after late copies",
+            (after != before).then(|| format!("{before:?} became {after:?}")),
+        );
 
         // When the last lease is over and the last day too, only who lives is left.
         self.app.store.sweep(LASTS).await.unwrap();
         let end = self.app.store.erase(LASTS, DAY).await;
-        self.notes("the last erasing", (end != Ok(Erased { accounts: 2, items: 0, gone: 2 })).then(|| format!("{end:?}")));
+        self.notes(
+            "the last erasing",
+            (end != Ok(Erased { accounts: 2, items: 0, gone: 2 })).then(|| format!("{end:?}")),
+        );
         self.lane.deliver_much_later().await;
         let left = self.audit("at the end", true).await;
         self.notes("at the end", (left.len() != 1).then(|| format!("{left:?} stand")));
@@ -224,25 +287,46 @@ impl Case<Erasing> {
     /// Notes what is wrong, and tells what is left.
     async fn audit(&mut self, moment: &str, erased: bool) -> Vec<String> {
         let mut wrong = Vec::new();
-        for reply in self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_)))) {
+        for reply in
+            self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_))))
+        {
             wrong.push(format!("this outcome may not come: {reply:?}"));
         }
         let dynamodb = &self.own.dynamo.url;
-        let (items, accounts) = (scan::<Value>(dynamodb, "ChatsTable").await, scan::<Account>(dynamodb, "UsersTable").await);
+        let (items, accounts) = (
+            scan::<Value>(dynamodb, "ChatsTable").await,
+            scan::<Account>(dynamodb, "UsersTable").await,
+        );
         let alive = accounts.iter().find(|account| account.name == "alive").unwrap();
         let others = items.iter().filter(|item| item["user_id"] != alive.id.as_str()).count();
         if items.len() - others != CHATS + TITLES {
-            wrong.push(format!("{} of the {} items of who lives are left", items.len() - others, CHATS + TITLES));
+            wrong.push(format!(
+                "{} of the {} items of who lives are left",
+                items.len() - others,
+                CHATS + TITLES
+            ));
         }
         if erased && others > 0 {
             wrong.push(format!("{others} items of deleted accounts are left"));
         }
         let names: BTreeSet<_> = accounts.iter().map(|account| account.name.as_str()).collect();
-        if moment != "at the end" && (!names.is_superset(&BTreeSet::from(["alive", "fresh", "busy"])) || (erased && names.contains("old"))) {
+        if moment != "at the end"
+            && (!names.is_superset(&BTreeSet::from(["alive", "fresh", "busy"]))
+                || (erased && names.contains("old")))
+        {
             wrong.push(format!("{names:?} stand"));
         }
         for name in &names {
-            wrong.extend(self.app.store.audit(name).await.unwrap().differences.iter().map(|difference| format!("{name}: {difference}")));
+            wrong.extend(
+                self.app
+                    .store
+                    .audit(name)
+                    .await
+                    .unwrap()
+                    .differences
+                    .iter()
+                    .map(|difference| format!("{name}: {difference}")),
+            );
         }
         self.notes(moment, wrong);
         let mut left: Vec<_> = accounts.iter().map(|account| format!("{account:?}")).collect();
@@ -252,10 +336,12 @@ impl Case<Erasing> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living() {
+async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living()
+ {
     let stand = Stand::start(None).await;
     let (mut cases, mut wrong) = (0, Vec::new());
-    let matrix = Matrix { strikes: vec![Strikes::Once, Strikes::FromThenOn], ..Matrix::whole(&[Erasing]) };
+    let matrix =
+        Matrix { strikes: vec![Strikes::Once, Strikes::FromThenOn], ..Matrix::whole(&[Erasing]) };
     for (mut undisturbed, plans) in matrix.plans(&stand).await {
         cases += plans.len() + 1;
         let verdicts = iter(plans).map(async |plan| {

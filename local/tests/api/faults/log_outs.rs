@@ -25,7 +25,8 @@ enum Leaving {
 }
 
 impl Leaving {
-    const ALL: [Self; 5] = [Self::Here, Self::Everywhere, Self::Outdated, Self::Full, Self::FromElsewhere];
+    const ALL: [Self; 5] =
+        [Self::Here, Self::Everywhere, Self::Outdated, Self::Full, Self::FromElsewhere];
 
     fn ends_all(self) -> bool {
         matches!(self, Self::Everywhere | Self::Full)
@@ -41,7 +42,9 @@ impl Scenario for Leaving {
         let who = stand.somebody().await;
         if let Self::Outdated | Self::Full = self {
             let ends = if self == Self::Full { "9999999999" } else { "1" };
-            let revoked = (0..50).map(|index| (format!("old-{index}"), AttributeValue::N(ends.into()))).collect();
+            let revoked = (0..50)
+                .map(|index| (format!("old-{index}"), AttributeValue::N(ends.into())))
+                .collect();
             stand.api.set(&who, "revoked", AttributeValue::M(revoked)).await;
         }
         let other = stand.begins(&who).await;
@@ -56,9 +59,19 @@ impl Scenario for Leaving {
         match case.scenario {
             Self::FromElsewhere => {
                 let path = format!("/api/user/sessions/{}", case.who.session());
-                ask(&case.app, "session_end", &path, &[("authorization", &others)], Value::Null).await
+                ask(&case.app, "session_end", &path, &[("authorization", &others)], Value::Null)
+                    .await
             }
-            scenario => ask(&case.app, "logout", "/api/logout", &[("authorization", &bearer)], json!({ "all": scenario == Self::Everywhere })).await,
+            scenario => {
+                ask(
+                    &case.app,
+                    "logout",
+                    "/api/logout",
+                    &[("authorization", &bearer)],
+                    json!({ "all": scenario == Self::Everywhere }),
+                )
+                .await
+            }
         }
     }
 
@@ -87,7 +100,8 @@ impl Case<Leaving> {
         let wrong: Vec<_> = self.replies.iter().flat_map(|reply| reply.audit(&known)).collect();
         self.notes("the replies", wrong);
         let all = self.scenario.ends_all();
-        let [here, elsewhere, later] = [stand.lives(&self.who).await, stand.lives(&self.own).await, stand.lives(&again).await];
+        let [here, elsewhere, later] =
+            [stand.lives(&self.who).await, stand.lives(&self.own).await, stand.lives(&again).await];
         if left && (here > 0 || (all && elsewhere > 0)) {
             self.notes("afterwards", [format!("a session lives on: {here} {elsewhere}")]);
         }
@@ -95,7 +109,10 @@ impl Case<Leaving> {
             self.notes("afterwards", [format!("another session ended: {elsewhere} {later}")]);
         }
         let remembered = stand.api.account(&self.who).await.revoked.len();
-        self.notes("afterwards", (remembered > 50).then(|| format!("{remembered} sessions are remembered")));
+        self.notes(
+            "afterwards",
+            (remembered > 50).then(|| format!("{remembered} sessions are remembered")),
+        );
     }
 }
 
@@ -106,7 +123,8 @@ impl Stand {
         let account = self.api.account(who).await;
         let session = Session::new(&account, "a test".into(), &app.clock, app.config.session_life);
         app.store.start_session(&session).await.unwrap();
-        let (issued, _) = shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
+        let (issued, _) =
+            shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
         let mut issued = json!(issued);
         issued["id"] = json!(account.id);
         Person::of(&self.api, &json!({ "username": who.name, "password": "none" }), &issued)
@@ -114,7 +132,8 @@ impl Stand {
 
     /// How many of a session's three tokens open something.
     async fn lives(&self, who: &Person) -> usize {
-        let opens = [self.balance(&who.access).await.is_some(), self.balance(&who.token).await.is_some()];
+        let opens =
+            [self.balance(&who.access).await.is_some(), self.balance(&who.token).await.is_some()];
         let refreshed = self.refresh(&json!(who.refresh)).await.status == 200;
         opens.into_iter().chain([refreshed]).filter(|opens| *opens).count()
     }

@@ -63,7 +63,9 @@ impl Scenario for LoggingIn {
     async fn ask(case: &Case<Self>) -> Reply {
         let name = &case.who.name;
         let body = match case.scenario {
-            Self::Address => json!({ "email": format!("{name}@example.com"), "password": PASSWORD }),
+            Self::Address => {
+                json!({ "email": format!("{name}@example.com"), "password": PASSWORD })
+            }
             Self::WeakHash => json!({ "username": name, "password": PASSWORD }),
             Self::WrongPassword => json!({ "username": name, "password": "another-secret" }),
         };
@@ -82,23 +84,34 @@ impl Case<LoggingIn> {
         wrong.extend(world.at_rest(id));
         for reply in &self.replies {
             wrong.extend(reply.audit(&[self.scenario.succeeds(), (503, "unavailable")]));
-            if reply.status == 200 && (&reply.body["user"]["id"], &reply.body["tokens"]) != (&json!(id), &json!(GRANT)) {
+            if reply.status == 200
+                && (&reply.body["user"]["id"], &reply.body["tokens"]) != (&json!(id), &json!(GRANT))
+            {
                 wrong.push(format!("{reply:?} is somebody else's"));
             }
         }
         let account = &world.accounts[id];
-        if (account.tokens.get(), account.granted.get(), world.ledger(id).len()) != (GRANT, GRANT, 1) {
+        if (account.tokens.get(), account.granted.get(), world.ledger(id).len())
+            != (GRANT, GRANT, 1)
+        {
             wrong.push(format!("a log-in moved tokens: {account:?}"));
         }
-        let strengthened = self.scenario == LoggingIn::WeakHash && account.password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$");
+        let strengthened = self.scenario == LoggingIn::WeakHash
+            && account.password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$");
         if account.password != self.scenario.hash() && !strengthened {
             wrong.push(format!("the password became {}", account.password));
         }
-        let unnoticed = self.plan.is_none_or(|plan| plan.strikes == Strikes::Once && plan.fault.is_sent_again());
-        if self.scenario == LoggingIn::WeakHash && (unnoticed || self.replies.len() > 1) && !strengthened {
+        let unnoticed = self
+            .plan
+            .is_none_or(|plan| plan.strikes == Strikes::Once && plan.fault.is_sent_again());
+        if self.scenario == LoggingIn::WeakHash
+            && (unnoticed || self.replies.len() > 1)
+            && !strengthened
+        {
             wrong.push("a weak hash stays".into());
         }
-        // The session that the account began with, one for each log-in, and perhaps one for each unknown outcome.
+        // The session that the account began with, one for each log-in, and perhaps one for each
+        // unknown outcome.
         let given = self.replies.iter().filter(|reply| reply.status == 200).count() + 1;
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let sessions = world.sessions.iter().filter(|user| *user == id).count();
@@ -108,7 +121,8 @@ impl Case<LoggingIn> {
         self.notes(moment, wrong);
     }
 
-    /// Notes where a late copy sets a session back, revives one that a dead token has ended, or takes back a new password.
+    /// Notes where a late copy sets a session back, revives one that a dead token has ended, or
+    /// takes back a new password.
     async fn outlives_late_copies(&mut self, stand: &Stand) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {
@@ -168,5 +182,11 @@ async fn run(stand: &Stand, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_log_in_gives_a_session_that_holds_and_moves_no_token() {
     let stand = Stand::start(None).await;
-    none(run(&stand, Matrix::whole(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword])).await);
+    none(
+        run(
+            &stand,
+            Matrix::whole(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword]),
+        )
+        .await,
+    );
 }

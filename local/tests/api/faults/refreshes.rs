@@ -43,7 +43,14 @@ impl Scenario for Refreshing {
     }
 
     async fn ask(case: &Case<Self>) -> Reply {
-        ask(&case.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": case.who.refresh })).await
+        ask(
+            &case.app,
+            "token_refresh",
+            "/api/token/refresh",
+            &[],
+            json!({ "refresh": case.who.refresh }),
+        )
+        .await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {
@@ -54,7 +61,14 @@ impl Scenario for Refreshing {
 impl Case<Refreshing> {
     /// The successor of a refresh token, where nothing goes wrong.
     async fn next_of(&self, refresh: &str) -> Option<String> {
-        let reply = ask(&self.app, "token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await;
+        let reply = ask(
+            &self.app,
+            "token_refresh",
+            "/api/token/refresh",
+            &[],
+            json!({ "refresh": refresh }),
+        )
+        .await;
         reply.body["refresh"].as_str().map(str::to_owned)
     }
 
@@ -78,18 +92,29 @@ impl Case<Refreshing> {
     /// What is wrong with a session that must go on, until a dead token ends it.
     async fn goes_on(&self, stand: &Stand) -> Vec<String> {
         let mut wrong = Vec::new();
-        let given: HashSet<_> = self.replies.iter().filter_map(|reply| reply.body["refresh"].as_str()).collect();
+        let given: HashSet<_> =
+            self.replies.iter().filter_map(|reply| reply.body["refresh"].as_str()).collect();
         if given.len() > 1 {
             wrong.push(format!("{} different successors", given.len()));
         }
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {
-            wrong.extend(stand.balance(reply.body["access"].as_str().unwrap()).await.is_none().then(|| "an access token that opens nothing".into()));
+            wrong.extend(
+                stand
+                    .balance(reply.body["access"].as_str().unwrap())
+                    .await
+                    .is_none()
+                    .then(|| "an access token that opens nothing".into()),
+            );
         }
-        let Some(next) = self.next_of(&self.who.refresh).await else { return vec!["the session is over".into()] };
+        let Some(next) = self.next_of(&self.who.refresh).await else {
+            return vec!["the session is over".into()];
+        };
         if given.iter().any(|given| *given != next) {
             wrong.push("another successor than before".into());
         }
-        let Some(last) = self.next_of(&next).await else { return vec!["the successor is refused".into()] };
+        let Some(last) = self.next_of(&next).await else {
+            return vec!["the successor is refused".into()];
+        };
         if stand.balance(&self.who.access).await.is_none() {
             wrong.push("the session's first access token opens nothing".into());
         }
@@ -102,7 +127,9 @@ impl Case<Refreshing> {
     /// What is wrong with a session whose dead token was presented.
     async fn is_over(&self, stand: &Stand) -> Vec<String> {
         let mut wrong = Vec::new();
-        if self.replies.iter().all(Reply::is_unknown) && self.next_of(&self.who.refresh).await.is_some() {
+        if self.replies.iter().all(Reply::is_unknown)
+            && self.next_of(&self.who.refresh).await.is_some()
+        {
             wrong.push("a dead token was taken".into());
         }
         if stand.balance(&self.who.access).await.is_some() {
@@ -119,7 +146,11 @@ pub async fn run(stand: &Stand, matrix: Matrix<Refreshing>) -> (usize, Vec<Strin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session() {
+async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session()
+ {
     let stand = Stand::start(None).await;
-    none(run(&stand, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await);
+    none(
+        run(&stand, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead]))
+            .await,
+    );
 }

@@ -22,7 +22,15 @@ impl Scenario for Registering {
 
     async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let key = (self != Self::Once).then(|| "k1".to_owned());
-        let mut case = Case::new(stand, "register", self, plan, retries, stand.nobody(unique("ben"), "secret123"), key);
+        let mut case = Case::new(
+            stand,
+            "register",
+            self,
+            plan,
+            retries,
+            stand.nobody(unique("ben"), "secret123"),
+            key,
+        );
         if self == Self::Again {
             case.asks().await;
         }
@@ -31,7 +39,8 @@ impl Scenario for Registering {
     }
 
     async fn ask(case: &Case<Self>) -> Reply {
-        let headers: Vec<_> = case.own.as_deref().map(|key| ("idempotency-key", key)).into_iter().collect();
+        let headers: Vec<_> =
+            case.own.as_deref().map(|key| ("idempotency-key", key)).into_iter().collect();
         let body = json!({ "username": case.who.name, "password": case.who.password, "email": case.address() });
         ask(&case.app, "register", "/api/register", &headers, body).await
     }
@@ -51,14 +60,21 @@ impl Case<Registering> {
         for reply in &self.replies {
             wrong.extend(reply.audit(&[(201, ""), (409, "username_taken"), (503, "unavailable")]));
         }
-        let accounts: Vec<_> = world.accounts.values().filter(|account| account.name == self.who.name).collect();
-        let claims: Vec<_> = world.claims.iter().filter(|claim| claim["label"] == self.address()).collect();
+        let accounts: Vec<_> =
+            world.accounts.values().filter(|account| account.name == self.who.name).collect();
+        let claims: Vec<_> =
+            world.claims.iter().filter(|claim| claim["label"] == self.address()).collect();
         let done = self.replies.iter().any(|reply| matches!(reply.status, 201 | 409));
         let unknown = self.replies.iter().any(Reply::is_unknown);
-        if accounts.len() > 1 || (done && accounts.is_empty()) || (!done && !unknown && !accounts.is_empty()) {
+        if accounts.len() > 1
+            || (done && accounts.is_empty())
+            || (!done && !unknown && !accounts.is_empty())
+        {
             wrong.push(format!("{} accounts have the name", accounts.len()));
         }
-        if claims.len() != accounts.len() || claims.iter().zip(&accounts).any(|(claim, account)| claim["id"] != account.id) {
+        if claims.len() != accounts.len()
+            || claims.iter().zip(&accounts).any(|(claim, account)| claim["id"] != account.id)
+        {
             wrong.push(format!("the address is claimed by {claims:?}"));
         }
         for account in accounts {
@@ -69,7 +85,10 @@ impl Case<Registering> {
                 wrong.push(format!("not granted once: {account:?} {rows:?}"));
             }
             for reply in self.replies.iter().filter(|reply| reply.status == 201) {
-                if reply.body["id"] != account.id || reply.body["tokens"] != GRANT || reply.body["email"] != self.address() {
+                if reply.body["id"] != account.id
+                    || reply.body["tokens"] != GRANT
+                    || reply.body["email"] != self.address()
+                {
                     wrong.push(format!("{} is not the account {account:?}", reply.body));
                 }
             }
@@ -93,10 +112,17 @@ async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>)
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            let (stood, keyed) = (world.accounts.values().any(|account| account.name == case.who.name), case.own.is_some());
-            case.runs_again(&[if stood && !keyed { (409, "username_taken") } else { (201, "") }]).await;
+            let (stood, keyed) = (
+                world.accounts.values().any(|account| account.name == case.who.name),
+                case.own.is_some(),
+            );
+            case.runs_again(&[if stood && !keyed { (409, "username_taken") } else { (201, "") }])
+                .await;
             let replayed = case.replies.last().unwrap().replayed();
-            case.notes("sent again", (replayed != (stood && keyed)).then(|| format!("replayed: {replayed}")));
+            case.notes(
+                "sent again",
+                (replayed != (stood && keyed)).then(|| format!("replayed: {replayed}")),
+            );
         }
     })
     .await;
@@ -111,7 +137,12 @@ async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>)
     let world = stand.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
     let mut wrong: Vec<_> = cases.iter().flat_map(Case::verdict).collect();
-    for user in world.ledger.keys().chain(&world.sessions).filter(|user| !world.accounts.contains_key(*user)) {
+    for user in world
+        .ledger
+        .keys()
+        .chain(&world.sessions)
+        .filter(|user| !world.accounts.contains_key(*user))
+    {
         wrong.push(format!("{user} has a ledger row or a session, and no account"));
     }
     (cases.len(), wrong)
@@ -120,5 +151,8 @@ async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once() {
     let stand = Stand::start(None).await;
-    none(run(&stand, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again])).await);
+    none(
+        run(&stand, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))
+            .await,
+    );
 }

@@ -12,7 +12,8 @@ use crate::client::{GRANT, PRICE};
 use crate::proxy::{Plan, Proxy};
 
 /// The leases of the reservations that three people have when the sweep comes.
-const PEOPLE: [(&str, &[u64]); 3] = [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
+const PEOPLE: [(&str, &[u64]); 3] =
+    [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
 
 /// The ends of leases.
 const OVER: u64 = 1;
@@ -21,7 +22,8 @@ const LASTS: u64 = u32::MAX as u64;
 #[derive(Clone, Copy, Debug)]
 struct Sweep;
 
-/// A store with nobody else in it, since a sweep goes through all of it; and the wire in front of it.
+/// A store with nobody else in it, since a sweep goes through all of it; and the wire in front of
+/// it.
 struct Ground {
     dynamo: Dynamo,
     _proxy: Proxy,
@@ -41,13 +43,28 @@ impl Scenario for Sweep {
             let (account, session) = open(&app, name, "no hash of any password", None).await;
             let caller = AccessToken::of(&account, &session, session.ends);
             for ends in leases {
-                let mut hold = Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), *ends);
-                assert_eq!(app.store.reserve(&caller, &mut hold, limits, 0).await, Ok(Reserved::Held));
+                let mut hold =
+                    Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), *ends);
+                assert_eq!(
+                    app.store.reserve(&caller, &mut hold, limits, 0).await,
+                    Ok(Reserved::Held)
+                );
             }
         }
         lane.strike(plan);
-        let (who, own) = (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
-        Case { scenario: self, plan, retries, lane, app, who, own, replies: Vec::new(), wrong: Vec::new() }
+        let (who, own) =
+            (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
+        Case {
+            scenario: self,
+            plan,
+            retries,
+            lane,
+            app,
+            who,
+            own,
+            replies: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     async fn ask(case: &Case<Self>) -> Self::Reply {
@@ -72,11 +89,17 @@ impl Case<Sweep> {
         self.notes("the second sweep", failed);
         let before = self.audit("after the second sweep", true).await;
         let third = self.app.store.sweep(self.app.clock.seconds()).await;
-        self.notes("the third sweep", (third != Ok(Swept::default())).then(|| format!("{third:?}")));
+        self.notes(
+            "the third sweep",
+            (third != Ok(Swept::default())).then(|| format!("{third:?}")),
+        );
 
         self.lane.deliver_much_later().await;
         let world = self.audit("after late copies", true).await;
-        self.notes("after late copies", (world != before).then(|| format!("{before:?} became {world:?}")));
+        self.notes(
+            "after late copies",
+            (world != before).then(|| format!("{before:?} became {world:?}")),
+        );
 
         // When the last lease is over too, everything is as it began.
         self.app.store.sweep(LASTS).await.unwrap();
@@ -85,7 +108,10 @@ impl Case<Sweep> {
         for (id, account) in &world.accounts {
             self.notes("at the end", world.audit(id).into_iter().chain(world.at_rest(id)));
             let tokens = account.tokens.get();
-            self.notes("at the end", (tokens != GRANT).then(|| format!("{} has {tokens}", account.name)));
+            self.notes(
+                "at the end",
+                (tokens != GRANT).then(|| format!("{} has {tokens}", account.name)),
+            );
         }
     }
 
@@ -96,20 +122,26 @@ impl Case<Sweep> {
         if self.lane.overdrawn() {
             wrong.push("a balance was negative".into());
         }
-        for reply in self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_)))) {
+        for reply in
+            self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_))))
+        {
             wrong.push(format!("this outcome may not come: {reply:?}"));
         }
         let mut everybody = Vec::new();
         for (name, leases) in PEOPLE {
             let account = world.accounts.values().find(|account| account.name == name).unwrap();
             wrong.extend(world.audit(&account.id));
-            let count = |leases: &[u64], end: u64| leases.iter().filter(|lease| **lease == end).count();
-            let standing: Vec<_> = account.reservations.values().map(|reservation| reservation.expires_at).collect();
+            let count =
+                |leases: &[u64], end: u64| leases.iter().filter(|lease| **lease == end).count();
+            let standing: Vec<_> =
+                account.reservations.values().map(|reservation| reservation.expires_at).collect();
             if count(&standing, LASTS) != count(leases, LASTS) {
                 wrong.push(format!("the lasting reservations of {name} are {standing:?}"));
             }
             if swept && count(&standing, OVER) > 0 {
-                wrong.push(format!("expired reservations of {name} stand after a sweep: {standing:?}"));
+                wrong.push(format!(
+                    "expired reservations of {name} stand after a sweep: {standing:?}"
+                ));
             }
             if swept && world.due.contains(&account.id) == standing.is_empty() {
                 wrong.push(format!("{name} holds {standing:?}, and the index says otherwise"));
@@ -138,7 +170,8 @@ async fn run(stand: &Stand, matrix: Matrix<Sweep>) -> (usize, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_fails_at_whichever_call_a_sweep_gives_back_what_is_expired_once_and_nothing_that_lasts() {
+async fn whatever_fails_at_whichever_call_a_sweep_gives_back_what_is_expired_once_and_nothing_that_lasts()
+ {
     let stand = Stand::start(None).await;
     none(run(&stand, Matrix::whole(&[Sweep])).await);
 }

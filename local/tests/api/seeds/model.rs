@@ -1,4 +1,5 @@
-//! What must hold of an account after every write, and which of its changes are steps that the protocol knows.
+//! What must hold of an account after every write, and which of its changes are steps that the
+//! protocol knows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -61,12 +62,22 @@ impl Account {
             (rid, Held { cost: number(&held, "cost"), owner: text(&held, "owner"), expires_at })
         });
         let minutes = map(&item, "minutes");
-        let counted: Vec<_> = minutes.keys().map(|minute| (minute.clone(), number(&minutes, minute))).collect();
+        let counted: Vec<_> =
+            minutes.keys().map(|minute| (minute.clone(), number(&minutes, minute))).collect();
         Self {
             held: held.collect(),
             closed: map(&item, "closed").into_keys().collect(),
-            minutes: counted.iter().filter(|(minute, _)| !minute.starts_with('r')).cloned().collect(),
-            refunds: counted.iter().filter_map(|(minute, count)| Some((minute.strip_prefix('r')?.parse().unwrap(), *count))).collect(),
+            minutes: counted
+                .iter()
+                .filter(|(minute, _)| !minute.starts_with('r'))
+                .cloned()
+                .collect(),
+            refunds: counted
+                .iter()
+                .filter_map(|(minute, count)| {
+                    Some((minute.strip_prefix('r')?.parse().unwrap(), *count))
+                })
+                .collect(),
             tokens: number(&item, "tokens"),
             granted: number(&item, "granted"),
             spent: number(&item, "spent"),
@@ -81,18 +92,29 @@ impl Account {
 
     /// Whether no chat may begin in a minute, since so many were refunded in it or before.
     pub fn is_closed_by_refunds(&self, minute: u64, limit: i64) -> bool {
-        self.refunds.range(..=minute).any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
+        self.refunds
+            .range(..=minute)
+            .any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
     }
 
     /// What the minutes before this one have over their limits.
     fn carried_to(&self, minute: u64, limit: i64) -> i64 {
-        let over = self.refunds.range(..minute).map(|(of, count)| count - limit * i64::try_from(minute - of).unwrap());
+        let over = self
+            .refunds
+            .range(..minute)
+            .map(|(of, count)| count - limit * i64::try_from(minute - of).unwrap());
         over.max().unwrap_or(0).max(0)
     }
 
     /// What can be spent at `now`.
     pub fn balance(&self, now: u64) -> i64 {
-        self.tokens + self.held.values().filter(|held| held.expires_at <= now).map(|held| held.cost).sum::<i64>()
+        self.tokens
+            + self
+                .held
+                .values()
+                .filter(|held| held.expires_at <= now)
+                .map(|held| held.cost)
+                .sum::<i64>()
     }
 }
 
@@ -110,7 +132,8 @@ pub struct Person {
     pub id: String,
     pub account: Account,
     pub ledger: BTreeMap<String, Row>,
-    /// How often tokens were taken for a chat, and how often they were given back, by the chat's id.
+    /// How often tokens were taken for a chat, and how often they were given back, by the chat's
+    /// id.
     taken: HashMap<String, u32>,
     returned: HashMap<String, u32>,
 }
@@ -133,21 +156,37 @@ pub struct Limits {
     pub chats: i64,
     /// Refunded in a minute.
     pub refunds: i64,
-    /// Whether no request comes later than the protocol expects, so that refunds are carried from minute to minute without a loss.
+    /// Whether no request comes later than the protocol expects, so that refunds are carried from
+    /// minute to minute without a loss.
     pub exact: bool,
 }
 
 impl Person {
     pub fn new(name: &'static str, pk: String, id: String, tables: &Tables) -> Self {
         let account = Account::read(tables, &pk);
-        let mut person = Self { name, pk, id, account, ledger: BTreeMap::new(), taken: HashMap::new(), returned: HashMap::new() };
+        let mut person = Self {
+            name,
+            pk,
+            id,
+            account,
+            ledger: BTreeMap::new(),
+            taken: HashMap::new(),
+            returned: HashMap::new(),
+        };
         person.ledger = person.read_ledger(tables);
         person
     }
 
-    /// Looks at the account after a write, and says what about it can't be: the state, or the way there. Gives the ids of the
-    /// chats that the write paid.
-    pub fn observe(&mut self, tables: &Tables, writer: &Writer<'_>, now: u64, price: i64, limits: &Limits) -> Result<Vec<String>, String> {
+    /// Looks at the account after a write, and says what about it can't be: the state, or the way
+    /// there. Gives the ids of the chats that the write paid.
+    pub fn observe(
+        &mut self,
+        tables: &Tables,
+        writer: &Writer<'_>,
+        now: u64,
+        price: i64,
+        limits: &Limits,
+    ) -> Result<Vec<String>, String> {
         let (before, rows_before) = (self.account.clone(), self.ledger.clone());
         let after = Account::read(tables, &self.pk);
         if after == before {
@@ -172,9 +211,12 @@ impl Person {
             return Err(format!("{name}: a row of the ledger changed"));
         }
 
-        // The way there: every reservation that came or went is a step of the protocol, and nothing else moved.
+        // The way there: every reservation that came or went is a step of the protocol, and nothing
+        // else moved.
         let (mut tokens, mut spent, mut paid) = (before.tokens, before.spent, Vec::new());
-        for (rid, came) in after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held)) {
+        for (rid, came) in
+            after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held))
+        {
             if before.held.contains_key(rid) {
                 return Err(format!("{name}: a reservation took the place of another"));
             }
@@ -184,9 +226,15 @@ impl Person {
             tokens -= came.cost;
             *self.taken.entry(came.owner.clone()).or_default() += 1;
         }
-        for went in before.held.iter().filter(|(rid, _)| !after.held.contains_key(*rid)).map(|(_, held)| held) {
+        for went in before
+            .held
+            .iter()
+            .filter(|(rid, _)| !after.held.contains_key(*rid))
+            .map(|(_, held)| held)
+        {
             let own = writer.owner == Some(went.owner.as_str());
-            let is_paid = self.ledger.contains_key(&went.owner) && !rows_before.contains_key(&went.owner);
+            let is_paid =
+                self.ledger.contains_key(&went.owner) && !rows_before.contains_key(&went.owner);
             if is_paid {
                 if !own {
                     return Err(format!("{name}: somebody settled what another holds"));
@@ -198,36 +246,64 @@ impl Person {
                 paid.push(went.owner.clone());
             } else {
                 if after.spent != before.spent && after.tokens == before.tokens {
-                    return Err(format!("{name}: tokens were spent without a new row of the ledger"));
+                    return Err(format!(
+                        "{name}: tokens were spent without a new row of the ledger"
+                    ));
                 }
                 if !own && went.expires_at > now {
-                    return Err(format!("{name}: somebody released what another holds, before its lease was over"));
+                    return Err(format!(
+                        "{name}: somebody released what another holds, before its lease was over"
+                    ));
                 }
                 tokens += went.cost;
                 *self.returned.entry(went.owner.clone()).or_default() += 1;
             }
-            let [taken, returned] = [&self.taken, &self.returned].map(|counted| counted.get(&went.owner).copied().unwrap_or(0));
+            let [taken, returned] = [&self.taken, &self.returned]
+                .map(|counted| counted.get(&went.owner).copied().unwrap_or(0));
             if taken != returned + u32::from(self.ledger.contains_key(&went.owner)) {
-                return Err(format!("{name}: {taken} deductions and {returned} refunds of one chat"));
+                return Err(format!(
+                    "{name}: {taken} deductions and {returned} refunds of one chat"
+                ));
             }
         }
         // Every chat that began is counted once, in one minute; minutes go only when they are over.
         let began = after.held.keys().filter(|rid| !before.held.contains_key(*rid)).count();
-        let counted: i64 = after.minutes.iter().map(|(minute, chats)| chats - before.minutes.get(minute).copied().unwrap_or(0)).sum();
+        let counted: i64 = after
+            .minutes
+            .iter()
+            .map(|(minute, chats)| chats - before.minutes.get(minute).copied().unwrap_or(0))
+            .sum();
         let gone = |minute: &String| !after.minutes.contains_key(minute);
-        let too_early = before.minutes.keys().filter(|minute| gone(minute)).any(|minute| minute.parse::<u64>().unwrap() >= now / 60);
-        if counted != i64::try_from(began).unwrap() || too_early || after.minutes.values().any(|chats| *chats > limits.chats) {
+        let too_early = before
+            .minutes
+            .keys()
+            .filter(|minute| gone(minute))
+            .any(|minute| minute.parse::<u64>().unwrap() >= now / 60);
+        if counted != i64::try_from(began).unwrap()
+            || too_early
+            || after.minutes.values().any(|chats| *chats > limits.chats)
+        {
             return Err(format!("{name}: chats are counted wrongly: {before:?}, then {after:?}"));
         }
         self.refunds_are_counted(&before, &after, writer, now, limits)?;
         if (after.tokens, after.spent, after.granted) != (tokens, spent, before.granted) {
-            return Err(format!("{name}: tokens moved without a reservation: {before:?}, then {after:?}"));
+            return Err(format!(
+                "{name}: tokens moved without a reservation: {before:?}, then {after:?}"
+            ));
         }
         Ok(paid)
     }
 
-    /// Every chat that its own function gave back is counted once, in one minute; as long as too many are, none begins.
-    fn refunds_are_counted(&self, before: &Account, after: &Account, writer: &Writer<'_>, now: u64, limits: &Limits) -> Result<(), String> {
+    /// Every chat that its own function gave back is counted once, in one minute; as long as too
+    /// many are, none begins.
+    fn refunds_are_counted(
+        &self,
+        before: &Account,
+        after: &Account,
+        writer: &Writer<'_>,
+        now: u64,
+        limits: &Limits,
+    ) -> Result<(), String> {
         let wrong = |what: &str| Err(format!("{}: {what}: {before:?}, then {after:?}", self.name));
         if let Some(minute) = writer.reserves_in
             && after.held.len() > before.held.len()
@@ -245,7 +321,9 @@ impl Person {
             Some(counted) => counted > count,
             None => *count > limits.refunds * (now / 60).saturating_sub(*minute).cast_signed(),
         };
-        if expected.iter().any(lost) || after.refunds.keys().any(|minute| !expected.contains_key(minute)) {
+        if expected.iter().any(lost)
+            || after.refunds.keys().any(|minute| !expected.contains_key(minute))
+        {
             return wrong("refunds are counted wrongly");
         }
         Ok(())
@@ -253,16 +331,30 @@ impl Person {
 
     /// `granted` and `spent` are the ledger's sums, and a chat has one row.
     pub fn matches_its_ledger(&self) -> Result<(), String> {
-        let sum = |chats: bool| self.ledger.values().filter(|row| (row.kind == "chat") == chats).map(|row| row.amount).sum::<i64>();
+        let sum = |chats: bool| {
+            self.ledger
+                .values()
+                .filter(|row| (row.kind == "chat") == chats)
+                .map(|row| row.amount)
+                .sum::<i64>()
+        };
         if (self.account.granted, self.account.spent) == (sum(false), -sum(true)) {
             return Ok(());
         }
-        Err(format!("{}: the ledger's sums are {} and {}, not {:?}", self.name, sum(false), -sum(true), self.account))
+        Err(format!(
+            "{}: the ledger's sums are {} and {}, not {:?}",
+            self.name,
+            sum(false),
+            -sum(true),
+            self.account
+        ))
     }
 
     /// Reads everything anew, and compares.
     pub fn audit(&self, tables: &Tables) -> Result<(), String> {
-        if Account::read(tables, &self.pk) != self.account || self.read_ledger(tables) != self.ledger {
+        if Account::read(tables, &self.pk) != self.account
+            || self.read_ledger(tables) != self.ledger
+        {
             return Err(format!("{}: the store holds what no write was seen to leave", self.name));
         }
         self.matches_its_ledger()
@@ -275,7 +367,14 @@ impl Person {
 
     fn read_ledger(&self, tables: &Tables) -> BTreeMap<String, Row> {
         let rows = tables.ledger(&self.id);
-        rows.into_iter().map(|row| (text(&row, "entry_id"), Row { amount: number(&row, "amount"), kind: text(&row, "kind") })).collect()
+        rows.into_iter()
+            .map(|row| {
+                (
+                    text(&row, "entry_id"),
+                    Row { amount: number(&row, "amount"), kind: text(&row, "kind") },
+                )
+            })
+            .collect()
     }
 }
 
@@ -294,5 +393,10 @@ pub fn conversation_stands(tables: &Tables, user_id: &str, id: &str) -> bool {
 /// What a chat is stored as: message, answer, cost and balance.
 pub fn chat(tables: &Tables, user_id: &str, chat_id: &str) -> Option<(String, String, i64, i64)> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
-    Some((text(&item, "message"), text(&item, "response"), number(&item, "cost"), number(&item, "tokens_left")))
+    Some((
+        text(&item, "message"),
+        text(&item, "response"),
+        number(&item, "cost"),
+        number(&item, "tokens_left"),
+    ))
 }

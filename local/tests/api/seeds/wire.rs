@@ -1,5 +1,6 @@
-//! The wire between the SDK and a DynamoDB. Each call waits until the schedule lets it through, and again
-//! until the schedule lets its reply through; what happens to either is the schedule's decision.
+//! The wire between the SDK and a DynamoDB. Each call waits until the schedule lets it through, and
+//! again until the schedule lets its reply through; what happens to either is the schedule's
+//! decision.
 
 use std::fmt;
 use std::pin::Pin;
@@ -9,11 +10,13 @@ use std::task::{Context, Poll};
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    AsyncSleep, BehaviorVersion, Builder, Config, HttpClient, Region, RuntimeComponents, SharedAsyncSleep, SharedHttpClient, Sleep,
-    StalledStreamProtectionConfig,
+    AsyncSleep, BehaviorVersion, Builder, Config, HttpClient, Region, RuntimeComponents,
+    SharedAsyncSleep, SharedHttpClient, Sleep, StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::error::ConnectorError;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 
 use super::tables::Tables;
@@ -76,24 +79,38 @@ pub struct Connection(Arc<Mutex<Wire>>);
 impl Connection {
     pub fn to(tables: Arc<Tables>, sabotage: Option<Sabotage>) -> Self {
         let (calls, adrift, pausing) = Default::default();
-        Self(Arc::new(Mutex::new(Wire { tables, current: None, now: 0, calls, adrift, pausing, sabotage, next: 0 })))
+        Self(Arc::new(Mutex::new(Wire {
+            tables,
+            current: None,
+            now: 0,
+            calls,
+            adrift,
+            pausing,
+            sabotage,
+            next: 0,
+        })))
     }
 
     pub fn wire(&self) -> MutexGuard<'_, Wire> {
         self.0.lock().unwrap()
     }
 
-    /// A client's configuration: attempts as in production, pauses between them that cost nothing, and no time-outs but the schedule's.
+    /// A client's configuration: attempts as in production, pauses between them that cost nothing,
+    /// and no time-outs but the schedule's.
     pub fn client(&self) -> Builder {
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .allow_no_auth()
-            .auth_scheme_preference([aws_smithy_runtime_api::client::auth::AuthSchemeId::from("noAuth")])
+            .auth_scheme_preference([aws_smithy_runtime_api::client::auth::AuthSchemeId::from(
+                "noAuth",
+            )])
             .http_client(SharedHttpClient::new(self.clone()))
             .sleep_impl(SharedAsyncSleep::new(NoPause))
             .retry_config(RetryConfig::standard())
-            .retry_partition(RetryPartition::custom("seeds").token_bucket(TokenBucket::unlimited()).build())
+            .retry_partition(
+                RetryPartition::custom("seeds").token_bucket(TokenBucket::unlimited()).build(),
+            )
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
     }
@@ -108,7 +125,9 @@ impl Wire {
     /// Whether a task does nothing but wait for the store.
     pub fn waits(&self, task: usize) -> bool {
         let mut own = self.calls.iter().filter(|call| call.packet.task == task).peekable();
-        own.peek().is_some() && own.all(|call| call.answer.is_none()) && !self.pausing.iter().any(|(who, _)| *who == task)
+        own.peek().is_some()
+            && own.all(|call| call.answer.is_none())
+            && !self.pausing.iter().any(|(who, _)| *who == task)
     }
 
     /// Lets a request through to the store.
@@ -135,7 +154,11 @@ impl fmt::Debug for Connection {
 }
 
 impl HttpClient for Connection {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -147,9 +170,13 @@ impl HttpConnector for Connection {
         let body = String::from_utf8(request.body().bytes().unwrap_or_default().to_vec()).unwrap();
         let mut wire = self.wire();
         let Some(task) = wire.current else {
-            return HttpConnectorFuture::ready(Ok(response(wire.tables.execute(&operation, &body))));
+            return HttpConnectorFuture::ready(Ok(response(
+                wire.tables.execute(&operation, &body),
+            )));
         };
-        if let Some(index) = wire.pausing.iter().position(|(who, what)| *who == task && *what == operation) {
+        if let Some(index) =
+            wire.pausing.iter().position(|(who, what)| *who == task && *what == operation)
+        {
             wire.pausing.remove(index);
         }
         let id = wire.next;
@@ -175,8 +202,12 @@ impl Future for Waiting {
         match wire.call(self.id).and_then(|call| call.answer.take()) {
             None => Poll::Pending,
             Some(Ok(reply)) => Poll::Ready(Ok(response(reply))),
-            Some(Err(Broken::Reset)) => Poll::Ready(Err(ConnectorError::io("connection reset".into()))),
-            Some(Err(Broken::TimedOut)) => Poll::Ready(Err(ConnectorError::timeout("no reply in time".into()))),
+            Some(Err(Broken::Reset)) => {
+                Poll::Ready(Err(ConnectorError::io("connection reset".into())))
+            }
+            Some(Err(Broken::TimedOut)) => {
+                Poll::Ready(Err(ConnectorError::timeout("no reply in time".into())))
+            }
         }
     }
 }
