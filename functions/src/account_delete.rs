@@ -5,11 +5,11 @@
 //! and its name is free again after a day. The last administrator can't (409).
 
 use serde::Deserialize;
-use serde_json::json;
 use shared::auth::password;
 use shared::error::required;
 use shared::http::cookie;
-use shared::openapi::{Done, Given};
+use shared::openapi::Given;
+use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -43,5 +43,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
     app.store.delete_account(&caller, &account, &password::none()?, app.clock.seconds()).await?;
     tracing::info!(user = account.id, "account deleted");
     let message = "The account is deleted. Its chats are erased within minutes, and its name is free again after a day.";
-    cookie::cleared(http::accepted(&json!({ "message": message }))?, &req)
+    cookie::cleared(http::accepted(&Done { message })?, &req)
 }

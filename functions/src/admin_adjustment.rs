@@ -12,7 +12,8 @@ use shared::error::{FieldErrors, REQUIRED, required};
 use shared::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::openapi::{IdempotencyKey, PathId};
 use shared::store::{Adjusted, Adjustment, Entry, Reason, Record};
-use shared::user::{Account, Balance, balance_fields};
+use shared::user::Account;
+use shared::view::Balance;
 use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, http};
 use utoipa::ToSchema;
 
@@ -121,19 +122,20 @@ async fn replay(app: &App, account: &Account, key: &Keyed, record: &Record) -> R
 
 async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
     let account = app.store.user_again(&account.label, &account.id).await?;
-    let row = json!(ShownEntry {
-        id: &entry.entry_id,
-        amount: entry.amount,
-        reason: &entry.reason,
-        timestamp: clock::rfc3339(entry.time)
-    });
-    http::created(&http::merge([row, balance_fields(account.balance(app.clock.seconds()))]))
+    http::created(&AdjustedBalance {
+        entry: AdjustmentRow {
+            id: &entry.entry_id,
+            amount: entry.amount,
+            reason: &entry.reason,
+            timestamp: clock::rfc3339(entry.time),
+        },
+        balance: Balance::of(account.balance(app.clock.seconds())),
+    })
 }
 
 /// What moved a balance by hand.
 #[derive(Serialize, ToSchema)]
-#[schema(as = AdjustmentRow)]
-pub struct ShownEntry<'a> {
+struct AdjustmentRow<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: &'a str,
     /// What came, or below zero what went.
@@ -147,14 +149,14 @@ pub struct ShownEntry<'a> {
 }
 
 /// An adjustment, and the balance as it is now.
-#[derive(ToSchema)]
-pub struct AdjustedBalance {
+#[derive(Serialize, ToSchema)]
+struct AdjustedBalance<'a> {
     /// The adjustment.
     #[serde(flatten)]
-    pub entry: ShownEntry<'static>,
+    entry: AdjustmentRow<'a>,
     /// The balance.
     #[serde(flatten)]
-    pub balance: Balance,
+    balance: Balance,
 }
 
 impl Body {

@@ -6,10 +6,10 @@
 //! `Link` header to the next page. A page has about a megabyte at most, so that it may hold few, or
 //! none, and still have a next one.
 
-use serde_json::Value;
-use shared::chat::{Chat, ShownOfUser};
+use shared::chat::Chat;
 use shared::cursor::{self, Unproven};
 use shared::store::{ChatKey, Place};
+use shared::view::ChatOfUser;
 use shared::{App, Error, Reply, Request, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -32,7 +32,7 @@ enum Page {
     description = "Newest first. A page has about a megabyte at most: it may hold few, or none, and still have a next one.",
     security(("access_token" = [])),
     params(openapi::Page, Whose),
-    responses((status = 200, description = "A page of the chats.", body = Vec<ShownOfUser>)),
+    responses((status = 200, description = "A page of the chats.", body = Vec<ChatOfUser>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let user = http::query(&req, "user_id");
@@ -74,7 +74,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         }
         Page::Chats(chats) => (chats, next),
     };
-    let data: Vec<Value> = chats.iter().map(Chat::of_its_user).collect();
+    let data: Vec<_> = chats.iter().map(ChatOfUser::of).collect();
     let mut response = http::ok(&data)?;
     if let Some(next) = next {
         http::link_next(

@@ -10,10 +10,10 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 use shared::auth::Administrator;
-use shared::chat::Chat;
 use shared::clock::{self, Day, FIRST_DAY};
-use shared::store::{CHATS, Entry, Listed};
+use shared::store::{CHATS, Entry};
 use shared::stream::Pieces;
+use shared::view::{ChatOfUser, ListedUser};
 use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -125,17 +125,16 @@ impl List {
             let next = match self {
                 Self::Users => {
                     let (users, next) = app.store.users_of_day(day, after.as_deref()).await?;
-                    self.send(users.iter().map(Listed::data), pieces).await?;
+                    let users = users.iter().map(|user| json!(ListedUser::of(user)));
+                    self.send(users, pieces).await?;
                     next
                 }
                 Self::Chats => {
                     let (keys, next) = app.store.chats_of_day(day, after.as_deref()).await?;
                     for some in keys.chunks(CHATS) {
-                        self.send(
-                            app.store.chats_with(some).await?.iter().map(Chat::of_its_user),
-                            pieces,
-                        )
-                        .await?;
+                        let chats = app.store.chats_with(some).await?;
+                        let chats = chats.iter().map(|chat| json!(ChatOfUser::of(chat)));
+                        self.send(chats, pieces).await?;
                     }
                     next
                 }

@@ -6,10 +6,8 @@
 //! for an id that no account has.
 
 use shared::openapi::PathId;
-use shared::store::Details;
-use shared::user::{Balance, User};
+use shared::view::UserDetails;
 use shared::{App, Reply, Request, auth, http};
-use utoipa::ToSchema;
 
 /// Finds the account while it asks whether an administrator calls.
 #[utoipa::path(
@@ -27,19 +25,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_id(&req);
     let (_, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
     let account = app.store.user(&found).await?;
-    http::ok(&app.store.user_details(&account, app.clock.seconds()).await?)
-}
-
-/// All that administrators see of an account.
-#[derive(ToSchema)]
-pub struct UserDetails {
-    /// What its owner sees of it.
-    #[serde(flatten)]
-    pub user: User<'static>,
-    /// What it can spend.
-    #[serde(flatten)]
-    pub balance: Balance,
-    /// The rest.
-    #[serde(flatten)]
-    pub details: Details<'static>,
+    let now = app.clock.seconds();
+    let sessions = app.store.open_sessions(&account, now).await?;
+    http::ok(&UserDetails::of(&account, &sessions, now))
 }

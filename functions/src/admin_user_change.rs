@@ -10,10 +10,9 @@ use shared::error::FieldErrors;
 use shared::openapi::{PathId, ReasonOrNone};
 use shared::store::{Reason, StandingChange};
 use shared::user::Role;
+use shared::view::UserDetails;
 use shared::{App, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
-
-use crate::admin_user::UserDetails;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StandingChange)]
@@ -55,7 +54,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
         let (by, active, role) = (&administrator.account().id, changed.active, changed.role.word());
         tracing::info!(subject = changed.id, by, active, role, "a user's standing was changed");
     }
-    http::ok(&app.store.user_details(&changed, app.clock.seconds()).await?)
+    let now = app.clock.seconds();
+    let sessions = app.store.open_sessions(&changed, now).await?;
+    http::ok(&UserDetails::of(&changed, &sessions, now))
 }
 
 impl Body {

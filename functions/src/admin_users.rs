@@ -5,9 +5,9 @@
 //! Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and `date_joined` of each, and a
 //! `Link` header to the next page. A page may hold few, or none, and still have a next one.
 
-use serde_json::Value;
 use shared::cursor::{self, Unproven};
-use shared::store::{Label, Listed, Place, ShownUser};
+use shared::store::{Label, Listed, Place};
+use shared::view::ListedUser;
 use shared::{App, Error, Reply, Request, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -31,7 +31,7 @@ enum Page {
     description = "Newest first; with `q` those whose name or address begins with it, by that. A page may hold few, or none, and still have a next one.",
     security(("access_token" = [])),
     params(openapi::Page, Search),
-    responses((status = 200, description = "A page of the users.", body = Vec<ShownUser>)),
+    responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let search = http::query(&req, "q").map(str::trim).filter(|search| !search.is_empty());
@@ -70,7 +70,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Page::Labels(labels) => app.store.users_labelled(labels).await?,
         Page::Users(users) => users,
     };
-    let data: Vec<Value> = users.iter().map(Listed::data).collect();
+    let data: Vec<_> = users.iter().map(ListedUser::of).collect();
     let mut response = http::ok(&data)?;
     if let Some(next) = next {
         http::link_next(

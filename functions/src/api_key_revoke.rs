@@ -3,8 +3,8 @@
 //! Out: a message; 404 for a key that isn't the caller's or was revoked. It opens nothing from here
 //! on.
 
-use serde_json::json;
-use shared::openapi::{Done, PathId};
+use shared::openapi::PathId;
+use shared::view::Done;
 use shared::{App, Reply, Request, auth, http};
 
 /// Deletes the key in the one write that lets the caller in and counts it.
@@ -24,5 +24,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_parameter(&req, "id");
     app.store.revoke_api_key(&caller, id).await?;
     tracing::info!(user = caller.user_id, api_key = id, "an API key was revoked");
-    http::ok(&json!({ "message": "The API key is revoked." }))
+    http::ok(&Done { message: "The API key is revoked." })
 }

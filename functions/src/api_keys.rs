@@ -3,8 +3,7 @@
 //! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each. There are
 //! 50 at most, so there are no pages.
 
-use serde_json::Value;
-use shared::store::{ShownKey, StoredKey};
+use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
 
 /// An index names the keys while the account is read; the keys themselves are then read
@@ -16,13 +15,13 @@ use shared::{App, Reply, Request, auth, http};
     summary = "List API keys",
     description = "All of them, newest first: there are 50 at most.",
     security(("access_token" = [])),
-    responses((status = 200, description = "The keys.", body = Vec<ShownKey>)),
+    responses((status = 200, description = "The keys.", body = Vec<ApiKey>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let (account, ids) =
         tokio::join!(app.store.account(&caller), app.store.api_key_ids(&caller.user_id));
     let keys = app.store.api_keys(&account?, &ids?).await?;
-    let data: Vec<Value> = keys.iter().map(StoredKey::data).collect();
+    let data: Vec<_> = keys.iter().map(ApiKey::of).collect();
     http::ok(&data)
 }

@@ -3,7 +3,7 @@
 //!
 //! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are one number.
 
-use shared::user::{Balance, balance_fields};
+use shared::view::Balance;
 use shared::{App, Reply, Request, auth, http};
 
 /// Reads the account, strongly consistent.
@@ -19,5 +19,5 @@ use shared::{App, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account(&caller).await?;
-    http::ok(&balance_fields(account.balance(app.clock.seconds())))
+    http::ok(&Balance::of(account.balance(app.clock.seconds())))
 }

@@ -5,8 +5,9 @@
 //! begins here where none was named, what was deducted and the balance. Nothing is charged unless
 //! the chat is stored.
 
-use shared::charge::{self, Begun, Charge, PaidChat, read, shown};
+use shared::charge::{self, Begun, Charge, read};
 use shared::openapi::IdempotencyKey;
+use shared::view::PaidChat;
 use shared::{App, Reply, Request, http};
 
 /// Takes the tokens, asks the AI, and stores the chat or gives the tokens back.
@@ -30,10 +31,10 @@ use shared::{App, Reply, Request, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;
     match Charge::begin(&app, &req, &caller, asked).await? {
-        Begun::Replayed(chat) => http::ok(&shown(&chat)).map(http::replayed),
+        Begun::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
         Begun::Charge(charge) => {
             let paid = charge.answer(None).await?;
-            Ok(http::limited(http::ok(&shown(&paid.chat))?, &paid.this_minute))
+            Ok(http::limited(http::ok(&PaidChat::of(&paid.chat))?, &paid.this_minute))
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Out: a message; 404 for what is not the caller's or was deleted. What it cost stays in the
 //! statement; a conversation that is called after it is untitled from then on.
 
-use serde_json::json;
-use shared::openapi::{Done, PathId};
+use shared::openapi::PathId;
+use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
 /// Deletes what was just seen to be the caller's, so that a delete that is sent again is the
@@ -30,5 +30,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let chat = chat?.ok_or(Error::NoSuchChat)?;
     app.store.delete_chat(&chat).await?;
     tracing::info!(user = caller.user_id, chat = chat.chat_id, "chat deleted");
-    http::ok(&json!({ "message": "The chat is deleted." }))
+    http::ok(&Done { message: "The chat is deleted." })
 }

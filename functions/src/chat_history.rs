@@ -6,8 +6,9 @@
 //! chats per call, so that a page may hold few matches, or none, and still have a next one.
 
 use shared::charge::conversation_id;
-use shared::chat::{Chat, Shown};
+use shared::chat::Chat;
 use shared::openapi::IdOrNone;
+use shared::view;
 use shared::{App, Error, Reply, Request, auth, cursor, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -35,7 +36,7 @@ enum Page {
     description = "Newest first. A search looks through a bounded number of chats per call: a page of one may hold few matches, or none, and still have a next page.",
     security(("access_token" = [])),
     params(openapi::Page, Search),
-    responses((status = 200, description = "A page of the chats.", body = Vec<Shown>)),
+    responses((status = 200, description = "A page of the chats.", body = Vec<view::Chat>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
@@ -74,7 +75,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     };
 
     let (shown, position) = cut(chats, more, limit, search.as_deref());
-    let data: Vec<_> = shown.iter().map(Chat::data).collect();
+    let data: Vec<_> = shown.iter().map(view::Chat::of).collect();
     let mut response = http::ok(&data)?;
     if let Some(position) = position {
         http::link_next(

@@ -2,8 +2,8 @@
 //!
 //! Out: what the history shows of it; 404 for what is not the caller's or was deleted.
 
-use shared::chat::Shown;
 use shared::openapi::PathId;
+use shared::view::Chat;
 use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads both at the same time; the chat is shown only to whom the account admits.
@@ -15,7 +15,7 @@ use shared::{App, Error, Reply, Request, auth, http};
     description = "What the history shows of it.",
     security(("access_token" = [])),
     params(PathId),
-    responses((status = 200, description = "The chat.", body = Shown)),
+    responses((status = 200, description = "The chat.", body = Chat)),
     extensions(("x-fails" = json!(["NoSuchChat"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -25,5 +25,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
         app.store.chat(&caller.user_id, &id?).await
     });
     account?;
-    http::ok(&chat?.ok_or(Error::NoSuchChat)?.data())
+    http::ok(&Chat::of(&chat?.ok_or(Error::NoSuchChat)?))
 }

@@ -4,10 +4,11 @@
 //! `text` each, then `done` with what a chat answers. A failure before the first piece is an
 //! ordinary one; after it comes an `error`, whose data says whether the tokens were given back.
 
-use serde_json::json;
-use shared::charge::{Answering, Begun, Charge, read, shown};
+use serde::Serialize;
+use shared::charge::{Answering, Begun, Charge, read};
 use shared::http::Failures;
 use shared::openapi::{self, IdempotencyKey};
+use shared::view::PaidChat;
 use shared::{App, Reply, Request, charge, http};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
@@ -37,8 +38,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     match Charge::begin(&app, &req, &caller, asked).await? {
         Begun::Replayed(chat) => {
             let said = http::events(&req, Failures::Problem, async move |events| {
-                events.send("delta", &json!({ "text": chat.response })).await?;
-                events.send("done", &shown(&chat)).await
+                events.send("delta", &Delta { text: &chat.response }).await?;
+                events.send("done", &PaidChat::of(&chat)).await
             });
             said.map(http::replayed)
         }
@@ -46,10 +47,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
             let mut answering = Answering::begin(charge).await?;
             http::events(&req, Failures::Problem, async move |events| {
                 while let Some(piece) = answering.next().await {
-                    events.send("delta", &json!({ "text": piece.text })).await?;
+                    events.send("delta", &Delta { text: &piece.text }).await?;
                 }
                 match answering.end().await {
-                    Ok(paid) => events.send("done", &shown(&paid.chat)).await,
+                    Ok(paid) => events.send("done", &PaidChat::of(&paid.chat)).await,
                     Err(error) => events.fail(&error).await,
                 }
             })
@@ -65,7 +66,7 @@ impl PartialSchema for ChatEvent {
     fn schema() -> RefOr<Schema> {
         let kinds = [("delta", "Delta"), ("done", "PaidChat"), ("error", "StreamProblem")];
         let events = kinds.into_iter().fold(OneOf::builder(), |events, (name, schema)| {
-            events.item(openapi::event(Some(name), schema, None))
+            events.item(openapi::event(Some(name), &[schema], None))
         });
         events.into()
     }
@@ -74,9 +75,9 @@ impl PartialSchema for ChatEvent {
 impl ToSchema for ChatEvent {}
 
 /// A piece of an answer.
-#[derive(Debug, ToSchema)]
-pub struct Delta {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Delta<'a> {
     /// What comes next.
     #[schema(examples("Hello!"))]
-    pub text: String,
+    text: &'a str,
 }

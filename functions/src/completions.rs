@@ -7,14 +7,14 @@
 //! chunks. It costs what a chat costs. Who says that the same is sent again
 //! (`x-stainless-retry-count`) gets the completion that is paid for.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::ai::{Cut, Prompt, Role, Turn};
 use shared::charge::{self, Answering, Asked, Begun, Charge, Context, Keyed};
 use shared::chat::{Chat, Message};
 use shared::error::{FieldErrors, REQUIRED};
 use shared::http::{Events, Failures};
-use shared::openapi::{self, IdempotencyKey, OpenAiFailure};
+use shared::openapi::{self, IdempotencyKey};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, Schema, Type};
@@ -75,7 +75,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
             });
             said.map(http::replayed)
         }
-        Begun::Replayed(chat) => http::ok(&completion(&chat)).map(http::replayed),
+        Begun::Replayed(chat) => http::ok(&Completion::of(&chat)).map(http::replayed),
         Begun::Charge(charge) if streamed => {
             let mut answering = Answering::begin(charge).await?;
             http::events(&req, Failures::OpenAi, async move |events| {
@@ -91,7 +91,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         }
         Begun::Charge(charge) => {
             let paid = charge.answer(None).await?;
-            Ok(http::limited(http::ok(&completion(&paid.chat))?, &paid.this_minute))
+            Ok(http::limited(http::ok(&Completion::of(&paid.chat))?, &paid.this_minute))
         }
     }
 }
@@ -320,72 +320,70 @@ impl Content {
 }
 
 /// A chat as a completion.
-#[derive(ToSchema)]
-pub struct Completion {
+#[derive(Serialize, ToSchema)]
+struct Completion<'a> {
     /// `chatcmpl-` and the chat's id.
     #[schema(examples("chatcmpl-01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
-    pub id: String,
+    id: String,
     /// Always `chat.completion`.
     #[schema(pattern = "^chat\\.completion$", examples("chat.completion"))]
-    pub object: String,
+    object: &'static str,
     /// When it began, in seconds since 1970.
     #[schema(examples(1_795_132_800))]
-    pub created: u64,
+    created: u64,
     /// The model that answered.
     #[schema(examples("echo"))]
-    pub model: String,
-    /// Always one.
+    model: &'a str,
+    /// One.
     #[schema(min_items = 1, max_items = 1)]
-    pub choices: Vec<Choice>,
+    choices: [Choice<'a>; 1],
     /// What the provider counted, where it did.
     #[schema(required)]
-    pub usage: Option<Counted>,
+    usage: Option<Usage>,
 }
 
 /// An answer.
-#[derive(ToSchema)]
-pub struct Choice {
+#[derive(Serialize, ToSchema)]
+struct Choice<'a> {
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
-    pub index: u32,
+    index: u32,
     /// The answer.
-    pub message: Answer,
+    message: Answer<'a>,
     /// Always null.
     #[schema(schema_with = null)]
-    pub logprobs: (),
+    logprobs: (),
     /// Why it ends.
     #[schema(pattern = "^(stop|length|content_filter)$", examples("stop"))]
-    pub finish_reason: String,
+    finish_reason: &'static str,
 }
 
 /// What the AI says.
-#[derive(ToSchema)]
-#[schema(as = Answer)]
-pub struct Answer {
+#[derive(Serialize, ToSchema)]
+struct Answer<'a> {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
-    pub role: String,
+    role: &'static str,
     /// The answer. Empty where the AI finished without a word, which costs the same.
     #[schema(examples("You said: Hello!"))]
-    pub content: String,
+    content: &'a str,
     /// Always null.
     #[schema(schema_with = null)]
-    pub refusal: (),
+    refusal: (),
 }
 
 /// What a provider counted, in the model's own tokens.
-#[derive(ToSchema)]
-#[schema(as = Usage)]
-pub struct Counted {
+#[derive(Serialize, ToSchema)]
+struct Usage {
     /// What it read.
     #[schema(examples(9))]
-    pub prompt_tokens: u32,
+    prompt_tokens: u32,
     /// What it wrote.
     #[schema(examples(12))]
-    pub completion_tokens: u32,
+    completion_tokens: u32,
     /// Both.
     #[schema(examples(21))]
-    pub total_tokens: u64,
+    total_tokens: u64,
 }
 
 /// An event of a streamed completion.
@@ -394,91 +392,93 @@ pub struct ChunkEvent;
 
 impl PartialSchema for ChunkEvent {
     fn schema() -> RefOr<Schema> {
-        openapi::event(None, "ChunkOrFailure", Some("[DONE]")).into()
+        openapi::event(None, &["CompletionChunk", "OpenAiFailure"], Some("[DONE]")).into()
     }
 }
 
-impl ToSchema for ChunkEvent {}
-
-/// What the data of such an event say.
-#[derive(ToSchema)]
-#[serde(untagged)]
-pub enum ChunkOrFailure {
-    /// A part of the completion.
-    Chunk(Chunk),
-    /// What failed in its middle.
-    Failure(OpenAiFailure),
+impl ToSchema for ChunkEvent {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Chunk::name().into(), Chunk::schema()));
+        <Chunk as ToSchema>::schemas(schemas);
+    }
 }
 
 /// A part of a completion.
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = CompletionChunk)]
-pub struct Chunk {
+struct Chunk<'a> {
     /// `chatcmpl-` and the chat's id.
     #[schema(examples("chatcmpl-01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
-    pub id: String,
+    id: &'a str,
     /// Always `chat.completion.chunk`.
     #[schema(pattern = "^chat\\.completion\\.chunk$", examples("chat.completion.chunk"))]
-    pub object: String,
+    object: &'static str,
     /// When it began, in seconds since 1970.
     #[schema(examples(1_795_132_800))]
-    pub created: u64,
+    created: u64,
     /// The model that answers.
     #[schema(examples("echo"))]
-    pub model: String,
+    model: &'a str,
     /// One, or none where only the usage is told.
     #[schema(max_items = 1)]
-    pub choices: Vec<ChunkChoice>,
+    choices: Vec<ChunkChoice<'a>>,
     /// In the last one, where it was asked for and the provider counted.
     #[schema(required)]
-    pub usage: Option<Counted>,
+    usage: Option<Usage>,
 }
 
 /// A part of an answer.
-#[derive(ToSchema)]
-pub struct ChunkChoice {
+#[derive(Serialize, ToSchema)]
+struct ChunkChoice<'a> {
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
-    pub index: u32,
+    index: u32,
     /// What comes next.
-    pub delta: AnswerDelta,
+    delta: AnswerDelta<'a>,
     /// Always null.
     #[schema(schema_with = null)]
-    pub logprobs: (),
+    logprobs: (),
     /// Why it ends, in the last one.
     #[schema(required, pattern = "^(stop|length|content_filter)$", examples("stop"))]
-    pub finish_reason: Option<String>,
+    finish_reason: Option<&'static str>,
+}
+
+impl<'a> ChunkChoice<'a> {
+    fn of(delta: AnswerDelta<'a>, finish_reason: Option<&'static str>) -> Vec<Self> {
+        vec![Self { index: 0, delta, logprobs: (), finish_reason }]
+    }
 }
 
 /// A piece of what the AI says; nothing at the end.
-#[derive(ToSchema)]
-pub struct AnswerDelta {
+#[derive(Default, Serialize, ToSchema)]
+struct AnswerDelta<'a> {
     /// `assistant`, in the first one.
-    #[schema(required = false, pattern = "^assistant$", examples("assistant"))]
-    pub role: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^assistant$", examples("assistant"))]
+    role: Option<&'static str>,
     /// What comes next.
-    #[schema(required = false, examples("You "))]
-    pub content: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("You "))]
+    content: Option<&'a str>,
 }
 
 fn null() -> Object {
     Object::with_type(Type::Null)
 }
 
-fn completion(chat: &Chat) -> Value {
-    json!({
-        "id": id(&chat.chat_id),
-        "object": "chat.completion",
-        "created": chat.time / 1000,
-        "model": chat.model,
-        "choices": [{
-            "index": 0,
-            "message": { "role": "assistant", "content": chat.response, "refusal": null },
-            "logprobs": null,
-            "finish_reason": finish_reason(chat),
-        }],
-        "usage": usage_of(chat),
-    })
+impl<'a> Completion<'a> {
+    fn of(chat: &'a Chat) -> Self {
+        let message = Answer { role: "assistant", content: &chat.response, refusal: () };
+        let finish_reason = finish_reason(chat);
+        Self {
+            id: id(&chat.chat_id),
+            object: "chat.completion",
+            created: chat.time / 1000,
+            model: &chat.model,
+            choices: [Choice { index: 0, message, logprobs: (), finish_reason }],
+            usage: Usage::of(chat),
+        }
+    }
 }
 
 fn id(chat_id: &str) -> String {
@@ -493,13 +493,15 @@ fn finish_reason(chat: &Chat) -> &'static str {
     }
 }
 
-/// What the provider counted, where it did.
-fn usage_of(chat: &Chat) -> Value {
-    let usage = chat.usage.map(|usage| {
-        let total = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
-        json!({ "prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total })
-    });
-    usage.unwrap_or_default()
+impl Usage {
+    /// What the provider counted, where it did.
+    fn of(chat: &Chat) -> Option<Self> {
+        chat.usage.map(|usage| Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
+        })
+    }
 }
 
 /// A completion on its way, chunk by chunk ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
@@ -516,18 +518,10 @@ impl Chunks {
     }
 
     async fn say(&mut self, model: &str, text: &str) -> Result<()> {
-        let delta = if self.begun {
-            json!({ "content": text })
-        } else {
-            json!({ "role": "assistant", "content": text })
-        };
+        let role = (!self.begun).then_some("assistant");
         self.begun = true;
-        self.send(
-            model,
-            json!([{ "index": 0, "delta": delta, "logprobs": null, "finish_reason": null }]),
-            Value::Null,
-        )
-        .await
+        let delta = AnswerDelta { role, content: Some(text) };
+        self.send(model, ChunkChoice::of(delta, None), None).await
     }
 
     async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
@@ -535,17 +529,22 @@ impl Chunks {
             // Clients expect the role, though nothing was said.
             self.say(&chat.model, "").await?;
         }
-        let end = json!([{ "index": 0, "delta": {}, "logprobs": null, "finish_reason": finish_reason(chat) }]);
-        self.send(&chat.model, end, Value::Null).await?;
+        let end = ChunkChoice::of(AnswerDelta::default(), Some(finish_reason(chat)));
+        self.send(&chat.model, end, None).await?;
         if with_usage {
-            self.send(&chat.model, json!([]), usage_of(chat)).await?;
+            self.send(&chat.model, Vec::new(), Usage::of(chat)).await?;
         }
         self.events.send_data("[DONE]").await
     }
 
-    async fn send(&self, model: &str, choices: Value, usage: Value) -> Result<()> {
+    async fn send(
+        &self,
+        model: &str,
+        choices: Vec<ChunkChoice<'_>>,
+        usage: Option<Usage>,
+    ) -> Result<()> {
         let Self { id, created, .. } = self;
-        let chunk = json!({ "id": id, "object": "chat.completion.chunk", "created": created, "model": model, "choices": choices, "usage": usage });
-        self.events.send_data(chunk).await
+        let object = "chat.completion.chunk";
+        self.events.send_json(&Chunk { id, object, created: *created, model, choices, usage }).await
     }
 }

@@ -4,7 +4,7 @@
 //! Out: `id`, `title`, `created` and `last_used`; 404 for what is not the caller's or was deleted.
 
 use shared::openapi::PathId;
-use shared::store::ShownConversation;
+use shared::view::Conversation;
 use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads both at the same time; the conversation is shown only to whom the account admits.
@@ -16,7 +16,7 @@ use shared::{App, Error, Reply, Request, auth, http};
     description = "Its chats are a page of the history: `GET /api/chat/?conversation_id={id}`.",
     security(("access_token" = [])),
     params(PathId),
-    responses((status = 200, description = "The conversation.", body = ShownConversation)),
+    responses((status = 200, description = "The conversation.", body = Conversation)),
     extensions(("x-fails" = json!(["NoSuchConversation"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -26,5 +26,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
         app.store.conversation(&caller.user_id, &id?).await
     });
     account?;
-    http::ok(&conversation?.ok_or(Error::NoSuchConversation)?.data())
+    http::ok(&Conversation::of(&conversation?.ok_or(Error::NoSuchConversation)?))
 }

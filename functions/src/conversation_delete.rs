@@ -4,8 +4,8 @@
 //! charged, and kept outside of any conversation. Its chats are erased within minutes; what they
 //! cost stays in the statement.
 
-use serde_json::json;
-use shared::openapi::{Done, PathId};
+use shared::openapi::PathId;
+use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
 /// One transaction ends it and puts the account where the function `erase` finds it.
@@ -28,7 +28,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     };
     app.store.delete_conversation(&caller, &id, app.clock.seconds()).await?;
     tracing::info!(user = caller.user_id, conversation = id, "conversation deleted");
-    http::accepted(
-        &json!({ "message": "The conversation is deleted. Its chats are erased within minutes." }),
-    )
+    http::accepted(&Done {
+        message: "The conversation is deleted. Its chats are erased within minutes.",
+    })
 }

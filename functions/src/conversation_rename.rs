@@ -7,7 +7,7 @@ use serde::Deserialize;
 use shared::chat::Title;
 use shared::error::required;
 use shared::openapi::PathId;
-use shared::store::ShownConversation;
+use shared::view::Conversation;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -28,7 +28,7 @@ struct Body {
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,
-    responses((status = 200, description = "The conversation under its new title.", body = ShownConversation)),
+    responses((status = 200, description = "The conversation under its new title.", body = Conversation)),
     extensions(("x-fails" = json!(["NoSuchConversation"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -39,5 +39,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
         .map_err(|sentence| Error::field("title", sentence))?;
     app.store.account(&caller).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation)?;
-    http::ok(&app.store.rename_conversation(&caller.user_id, &id, title.text()).await?.data())
+    let renamed = app.store.rename_conversation(&caller.user_id, &id, title.text()).await?;
+    http::ok(&Conversation::of(&renamed))
 }

@@ -3,9 +3,8 @@
 //! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`. Out: `id`, `title`,
 //! `created` and `last_used` of each, as a bare list, and a `Link` header to the next page.
 
-use serde_json::Value;
 use shared::openapi::Page;
-use shared::store::{Conversation, ShownConversation};
+use shared::view::Conversation;
 use shared::{App, Reply, Request, auth, cursor, http};
 
 /// What the cursors of this list are sealed for.
@@ -20,7 +19,7 @@ const SCOPE: &str = "conversations";
     description = "The one that was used last comes first.",
     security(("access_token" = [])),
     params(Page),
-    responses((status = 200, description = "A page of the conversations.", body = Vec<ShownConversation>)),
+    responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
@@ -38,7 +37,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
     let (keys, more) = keys?;
     let conversations = app.store.conversations(&caller.user_id, &keys).await?;
-    let data: Vec<Value> = conversations.iter().map(Conversation::data).collect();
+    let data: Vec<_> = conversations.iter().map(Conversation::of).collect();
     let mut response = http::ok(&data)?;
     if let Some(last) = conversations.last().filter(|_| more) {
         http::link_next(

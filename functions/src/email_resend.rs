@@ -1,7 +1,7 @@
 //! `POST /api/user/email` - have the mail that verifies the caller's address sent again. Reads no
 //! body.
 
-use serde_json::json;
+use serde::Serialize;
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -20,16 +20,16 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account(&caller).await?;
     app.store.post_again(&account, app.clock.seconds()).await?;
-    http::accepted(&json!({ "message": "A mail is on its way.", "email": account.unverified() }))
+    http::accepted(&Resent { message: "A mail is on its way.", email: account.unverified() })
 }
 
 /// Where a mail goes.
-#[derive(ToSchema)]
-pub struct Resent {
+#[derive(Serialize, ToSchema)]
+struct Resent<'a> {
     /// A sentence for people.
     #[schema(examples("A mail is on its way."))]
-    pub message: String,
+    message: &'static str,
     /// The address that waits to be verified.
-    #[schema(examples("ann@example.com"))]
-    pub email: String,
+    #[schema(required, nullable = false, examples("ann@example.com"))]
+    email: Option<&'a str>,
 }

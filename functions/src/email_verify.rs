@@ -4,8 +4,7 @@
 //! own from now on. The first proof of an address ends every session, API key and mailed link of
 //! the account.
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use shared::auth::LinkToken;
 use shared::error::required;
 use shared::openapi::Given;
@@ -43,21 +42,23 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let link = app.store.link(&token, Purpose::Verify, now).await?;
     let account = app.store.verify_address(&link, now).await?;
     tracing::info!(user = account.id, "address verified");
-    http::ok(
-        &json!({ "message": "E-mail address verified. Log in again.", "email": account.email, "email_verified": true }),
-    )
+    http::ok(&Verified {
+        message: "E-mail address verified. Log in again.",
+        email: account.email.as_deref(),
+        email_verified: true,
+    })
 }
 
 /// An address that is verified.
-#[derive(ToSchema)]
-pub struct Verified {
+#[derive(Serialize, ToSchema)]
+struct Verified<'a> {
     /// A sentence for people.
     #[schema(examples("E-mail address verified. Log in again."))]
-    pub message: String,
+    message: &'static str,
     /// The address.
-    #[schema(examples("ann@example.com"))]
-    pub email: String,
+    #[schema(required, nullable = false, examples("ann@example.com"))]
+    email: Option<&'a str>,
     /// Always true.
     #[schema(examples(true))]
-    pub email_verified: bool,
+    email_verified: bool,
 }

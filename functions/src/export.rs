@@ -5,16 +5,16 @@
 //! limits its size (200 MB). Where something fails in the middle, the document ends there and is no
 //! JSON.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use shared::auth::AccessToken;
-use shared::chat::{Chat, Shown};
-use shared::store::{
-    Conversation, Entry, EntryKind, OwnSession, ShownConversation, ShownKey, StoredKey,
-};
+use shared::store::{Entry, EntryKind};
 use shared::stream::Pieces;
-use shared::user::{Account, Balance, User, balance_fields};
-use shared::{App, Reply, Request, Result, Tokens, auth, clock, http};
-use utoipa::ToSchema;
+use shared::user::Account;
+use shared::view::{ApiKey, Balance, Chat, Conversation, OwnSession, User};
+use shared::{App, Error, Reply, Request, Result, Tokens, auth, clock, http};
+use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 /// How many chats or rows are read at a time; DynamoDB gives up to 1 MB.
 const PAGE: usize = 100;
@@ -41,60 +41,87 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::download("farebox-export.json", |pieces| write(app, caller, account, pieces))
 }
 
-/// All that is kept of an account; the lists are newest first.
-#[derive(ToSchema)]
-pub struct Export {
+/// All that is kept of an account: what [`Head`] has, and the lists after it, newest first.
+#[derive(Debug)]
+pub struct Export;
+
+impl PartialSchema for Export {
+    fn schema() -> RefOr<Schema> {
+        let lists = LISTS.into_iter().fold(Object::builder(), |document, (name, list)| {
+            let items = Ref::from_schema_name(list.schema());
+            document.property(name, Array::builder().items(items)).required(name)
+        });
+        AllOf::builder().item(Head::schema()).item(lists).into()
+    }
+}
+
+impl ToSchema for Export {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((LedgerRow::name().into(), LedgerRow::schema()));
+        <Head as ToSchema>::schemas(schemas);
+        <LedgerRow as ToSchema>::schemas(schemas);
+    }
+}
+
+/// What the document begins with.
+#[derive(Serialize, ToSchema)]
+struct Head<'a> {
     /// When it was made.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.998Z"))]
-    pub exported: String,
+    exported: String,
     /// The account.
-    pub profile: User<'static>,
+    profile: User<'a>,
     /// Its tokens.
-    pub balance: ExportedBalance,
-    /// Where it is logged in.
-    pub sessions: Vec<OwnSession<'static>>,
-    /// Its API keys.
-    pub api_keys: Vec<ShownKey<'static>>,
-    /// Its conversations.
-    pub conversations: Vec<ShownConversation<'static>>,
-    /// Its chats.
-    pub chats: Vec<Shown<'static>>,
-    /// Everything that ever moved its balance.
-    pub ledger: Vec<ExportedRow>,
+    balance: ExportedBalance,
 }
 
 /// The tokens of an account.
-#[derive(ToSchema)]
-pub struct ExportedBalance {
+#[derive(Serialize, ToSchema)]
+struct ExportedBalance {
     /// What it can spend.
     #[serde(flatten)]
-    pub balance: Balance,
+    balance: Balance,
     /// Everything that it was ever given.
-    pub granted: Tokens,
+    granted: Tokens,
     /// Everything that it ever spent.
-    pub spent: Tokens,
+    spent: Tokens,
 }
 
 /// What moved a balance.
-#[derive(ToSchema)]
-pub struct ExportedRow {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExportedRow)]
+struct LedgerRow<'a> {
     /// Its id.
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    pub id: String,
+    id: &'a str,
     /// When.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
-    pub timestamp: String,
+    timestamp: String,
     /// What it was.
-    pub kind: EntryKind,
+    #[schema(value_type = EntryKind)]
+    kind: &'static str,
     /// What came, or below zero what went.
     #[schema(examples(-100))]
-    pub amount: i64,
+    amount: i64,
     /// Why.
     #[schema(examples("chat"))]
-    pub reason: String,
+    reason: &'a str,
     /// The chat that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    pub chat_id: Option<String>,
+    chat_id: Option<&'a str>,
+}
+
+impl<'a> LedgerRow<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        Self {
+            id: &entry.entry_id,
+            timestamp: clock::rfc3339(entry.time),
+            kind: entry.kind.word(),
+            amount: entry.amount,
+            reason: &entry.reason,
+            chat_id: entry.chat_id.as_deref(),
+        }
+    }
 }
 
 /// A list of the document.
@@ -118,20 +145,27 @@ const LISTS: [(&str, List); 5] = [
 
 /// The pages are read one after the other, so that no more than two are kept.
 async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) -> Result<()> {
-    let balance = balance_fields(account.balance(app.clock.seconds()));
-    let balance =
-        http::merge([balance, json!({ "granted": account.granted, "spent": account.spent })]);
-    let (exported, profile) = (json!(clock::rfc3339(app.clock.millis())), account.data());
-    let mut head = format!("{{\"exported\":{exported},\"profile\":{profile},\"balance\":{balance}");
+    let head = serde_json::to_string(&Head {
+        exported: clock::rfc3339(app.clock.millis()),
+        profile: User::of(&account),
+        balance: ExportedBalance {
+            balance: Balance::of(account.balance(app.clock.seconds())),
+            granted: account.granted,
+            spent: account.spent,
+        },
+    });
+    let head = head.map_err(|error| Error::Internal(error.to_string()))?;
+    // The lists follow in the same object.
+    let mut before_list = head.strip_suffix('}').unwrap_or(&head).to_owned();
     for (name, list) in LISTS {
-        pieces.send(format!("{head},\"{name}\":[")).await?;
+        pieces.send(format!("{before_list},\"{name}\":[")).await?;
         let (mut comma, mut before) = ("", None);
         loop {
             let (items, last, more) = list.page(&app, &caller, &account, before.as_deref()).await?;
             let mut text = String::new();
             for item in items {
                 text.push_str(comma);
-                text.push_str(&item.to_string());
+                text.push_str(&item);
                 comma = ",";
             }
             pieces.send(text).await?;
@@ -140,7 +174,7 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
                 break;
             }
         }
-        head = "]".into();
+        before_list = "]".into();
     }
     // An account that was deleted meanwhile has lost chats that this document would seem not to
     // miss.
@@ -149,6 +183,17 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
 }
 
 impl List {
+    /// What the API's document calls an item of it.
+    fn schema(self) -> &'static str {
+        match self {
+            Self::Sessions => "OwnSession",
+            Self::ApiKeys => "ApiKey",
+            Self::Conversations => "Conversation",
+            Self::Chats => "Chat",
+            Self::Ledger => "ExportedRow",
+        }
+    }
+
     /// A page from behind the place `before`: its items, the place of the last one that was looked
     /// at, and whether there may be more.
     async fn page(
@@ -157,32 +202,30 @@ impl List {
         caller: &AccessToken,
         account: &Account,
         before: Option<&str>,
-    ) -> Result<(Vec<Value>, Option<String>, bool)> {
+    ) -> Result<(Vec<String>, Option<String>, bool)> {
         let (store, id) = (&app.store, account.id.as_str());
         Ok(match self {
             Self::Sessions => {
                 let (ids, more) = store.session_ids(id, before).await?;
                 let (live, now) = (store.sessions(&ids).await?, app.clock.seconds());
-                let live = live
-                    .iter()
-                    .filter(|session| session.opens(account, now))
-                    .map(|session| session.data(&caller.session));
-                (live.collect(), ids.into_iter().next_back(), more)
+                let live = live.iter().filter(|session| session.opens(account, now));
+                let live = live.map(|session| OwnSession::of(session, &caller.session));
+                (texts(live)?, ids.into_iter().next_back(), more)
             }
             Self::ApiKeys => {
                 let keys = store.api_keys(account, &store.api_key_ids(id).await?).await?;
-                (keys.iter().map(StoredKey::data).collect(), None, false)
+                (texts(keys.iter().map(ApiKey::of))?, None, false)
             }
             Self::Conversations => {
                 let (keys, more) = store.conversation_keys(id, before, PAGE).await?;
                 let conversations = store.conversations(id, &keys).await?;
                 let last = conversations.last().map(|last| last.place().to_owned());
-                (conversations.iter().map(Conversation::data).collect(), last, more)
+                (texts(conversations.iter().map(Conversation::of))?, last, more)
             }
             Self::Chats => {
                 let (chats, more) = store.chats(id, before, PAGE).await?;
                 (
-                    chats.iter().map(Chat::data).collect(),
+                    texts(chats.iter().map(Chat::of))?,
                     chats.into_iter().next_back().map(|chat| chat.chat_id),
                     more,
                 )
@@ -190,7 +233,7 @@ impl List {
             Self::Ledger => {
                 let (entries, more) = store.entries(id, before, PAGE).await?;
                 (
-                    entries.iter().map(row).collect(),
+                    texts(entries.iter().map(LedgerRow::of))?,
                     entries.into_iter().next_back().map(|entry| entry.entry_id),
                     more,
                 )
@@ -199,13 +242,7 @@ impl List {
     }
 }
 
-fn row(entry: &Entry) -> Value {
-    json!({
-        "id": entry.entry_id,
-        "timestamp": clock::rfc3339(entry.time),
-        "kind": entry.kind.word(),
-        "amount": entry.amount,
-        "reason": entry.reason,
-        "chat_id": entry.chat_id,
-    })
+fn texts(items: impl Iterator<Item = impl Serialize>) -> Result<Vec<String>> {
+    let text = |item| serde_json::to_string(&item);
+    items.map(text).collect::<Result<_, _>>().map_err(|error| Error::Internal(error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! `GET /.well-known/jwks.json` - the public keys that access tokens can be checked with ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use shared::http::HeaderValue;
 use shared::store::PublicKey;
 use shared::{App, Reply, Request, http};
@@ -14,51 +14,51 @@ use utoipa::ToSchema;
     tag = "Service",
     summary = "Read the public keys",
     description = "Other services check access tokens with them ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).",
-    responses((status = 200, description = "The keys that tokens may be signed with today.", body = Keys, headers(("Cache-Control" = String)))),
+    responses((status = 200, description = "The keys that tokens may be signed with today.", body = PublicKeys, headers(("Cache-Control" = String)))),
 )]
 pub async fn handle(app: App, _req: Request) -> Reply {
-    let keys: Vec<Value> = app.keyring.published().await?.iter().map(jwk).collect();
-    let mut response = http::ok(&json!({ "keys": keys }))?;
+    let keys = app.keyring.published().await?;
+    let mut response = http::ok(&PublicKeys { keys: keys.iter().map(Jwk::of).collect() })?;
     response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
     Ok(response)
 }
 
 /// Public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
-#[derive(ToSchema)]
-#[schema(as = PublicKeys)]
-pub struct Keys {
+#[derive(Serialize, ToSchema)]
+struct PublicKeys<'a> {
     /// The keys.
-    pub keys: Vec<Jwk>,
+    keys: Vec<Jwk<'a>>,
 }
 
 /// A public key of Ed25519 ([RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
-#[derive(ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = PublicKey)]
-pub struct Jwk {
+struct Jwk<'a> {
     /// Always `OKP`.
     #[schema(pattern = "^OKP$", examples("OKP"))]
-    pub kty: String,
+    kty: &'static str,
     /// Always `Ed25519`.
     #[schema(pattern = "^Ed25519$", examples("Ed25519"))]
-    pub crv: String,
+    crv: &'static str,
     /// Always `sig`.
     #[schema(pattern = "^sig$", examples("sig"))]
-    pub r#use: String,
+    r#use: &'static str,
     /// Always `EdDSA`.
     #[schema(pattern = "^EdDSA$", examples("EdDSA"))]
-    pub alg: String,
+    alg: &'static str,
     /// The key's id, which tokens name in their header.
     #[schema(examples("K5ao2DU16VQ_OGSvkLEKEgtn6gbQ9VXIb0tLY8DOTdg"))]
-    pub kid: String,
+    kid: &'a str,
     /// The key itself.
     #[schema(
         pattern = "^[A-Za-z0-9_-]{43}$",
         examples("-w2sLTD4YYmfRFxqkRDc7I06NsOQrtq_N6WCCYcycGY")
     )]
-    pub x: String,
+    x: &'a str,
 }
 
-/// A key in the form of [RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2).
-fn jwk(key: &PublicKey) -> Value {
-    json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.kid, "x": key.x })
+impl<'a> Jwk<'a> {
+    fn of(key: &'a PublicKey) -> Self {
+        Self { kty: "OKP", crv: "Ed25519", r#use: "sig", alg: "EdDSA", kid: &key.kid, x: &key.x }
+    }
 }

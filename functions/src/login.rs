@@ -5,15 +5,15 @@
 //! Out: `token`, `access`, `refresh` and the balance (`X-Refresh-Token: cookie`: the refresh token
 //! in a cookie, and no `token`).
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use shared::auth::password::Verdict;
 use shared::auth::{DeviceToken, SessionTokens};
 use shared::error::{FieldErrors, required};
 use shared::http::cookie;
 use shared::openapi::{Given, KeptInCookie};
 use shared::store::{Attempt, Session};
-use shared::user::{Account, Balance, User, balance_fields, login_key};
+use shared::user::{Account, login_key};
+use shared::view::{Balance, User};
 use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::ToSchema;
 
@@ -80,29 +80,29 @@ pub async fn handle(app: App, req: Request) -> Reply {
     tracing::info!(user = account.id, session = session.id(), "logged in");
 
     let (tokens, kept) = auth::issue(&app, &req, &account, &session).await?;
-    let balance = balance_fields(account.balance(app.clock.seconds()));
-    let reply = http::ok(&http::merge([
-        json!({ "message": "Login successful.", "user": account.data() }),
-        balance,
-        json!(tokens),
-    ]))?;
+    let reply = http::ok(&LoggedIn {
+        message: "Login successful.",
+        user: User::of(&account),
+        balance: Balance::of(account.balance(app.clock.seconds())),
+        session: tokens,
+    })?;
     Ok(cookie::set(reply, kept))
 }
 
 /// An account, its balance, and the tokens of a new session.
-#[derive(ToSchema)]
-pub struct LoggedIn {
+#[derive(Serialize, ToSchema)]
+struct LoggedIn<'a> {
     /// A sentence for people.
     #[schema(examples("Login successful."))]
-    pub message: String,
+    message: &'static str,
     /// The account.
-    pub user: User<'static>,
+    user: User<'a>,
     /// What it can spend.
     #[serde(flatten)]
-    pub balance: Balance,
+    balance: Balance,
     /// The session.
     #[serde(flatten)]
-    pub session: SessionTokens,
+    session: SessionTokens,
 }
 
 async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {

@@ -4,10 +4,9 @@
 //! token, the long-lived `token` and the refresh tokens open nothing from here on.
 
 use serde::Deserialize;
-use serde_json::json;
 use shared::http::cookie;
-use shared::openapi::Done;
 use shared::store::Ending;
+use shared::view::Done;
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -43,8 +42,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let ended = app.store.end(&caller, ending, app.clock.seconds());
     tokio::try_join!(ended, app.store.delete_session(&caller.user_id, &caller.session))?;
     tracing::info!(user = caller.user_id, session = caller.session, all, "logged out");
-    let reply = http::ok(
-        &json!({ "message": if all { "Logged out everywhere." } else { "Logged out." } }),
-    )?;
+    let reply =
+        http::ok(&Done { message: if all { "Logged out everywhere." } else { "Logged out." } })?;
     cookie::cleared(reply, &req)
 }

@@ -3,7 +3,7 @@
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
 //! owned_by}]}`, in the order in which they are asked, or one of them.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -22,7 +22,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     app.store.account(&caller).await?;
     let models = app.config.ai_providers.iter().map(|provider| provider.model());
     match http::path_parameter(&req, "id") {
-        "" => http::ok(&json!({ "object": "list", "data": models.map(model).collect::<Vec<_>>() })),
+        "" => http::ok(&Models { object: "list", data: models.map(Model::of).collect() }),
         id => one(models, id),
     }
 }
@@ -43,36 +43,38 @@ pub(crate) fn one<'m>(mut models: impl Iterator<Item = &'m str>, id: &str) -> Re
     let named = models
         .find(|model| *model == id || http::escaped(model) == id)
         .ok_or(Error::NoSuchModel)?;
-    http::ok(&model(named))
-}
-
-fn model(id: &str) -> Value {
-    json!({ "id": id, "object": "model", "created": 0, "owned_by": "system" })
+    http::ok(&Model::of(named))
 }
 
 /// The models that may answer.
-#[derive(ToSchema)]
-pub struct Models {
+#[derive(Serialize, ToSchema)]
+struct Models<'a> {
     /// Always `list`.
     #[schema(pattern = "^list$", examples("list"))]
-    pub object: String,
+    object: &'static str,
     /// The models.
-    pub data: Vec<Model>,
+    data: Vec<Model<'a>>,
 }
 
 /// A model that may answer.
-#[derive(ToSchema)]
-pub struct Model {
+#[derive(Serialize, ToSchema)]
+struct Model<'a> {
     /// Its name.
     #[schema(examples("echo"))]
-    pub id: String,
+    id: &'a str,
     /// Always `model`.
     #[schema(pattern = "^model$", examples("model"))]
-    pub object: String,
+    object: &'static str,
     /// Always 0.
     #[schema(examples(0))]
-    pub created: u64,
+    created: u64,
     /// Always `system`.
     #[schema(pattern = "^system$", examples("system"))]
-    pub owned_by: String,
+    owned_by: &'static str,
+}
+
+impl<'a> Model<'a> {
+    fn of(id: &'a str) -> Self {
+        Self { id, object: "model", created: 0, owned_by: "system" }
+    }
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use shared::config::Config;
 use shared::http::{Failures, HeaderMap, HeaderValue, Route};
-use shared::openapi::{OpenAiFailure, Problem, StreamProblem, failures};
+use shared::http::{OpenAiFailure, Problem, StreamProblem};
+use shared::openapi::failures;
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;
 
@@ -76,7 +77,7 @@ use crate::ROUTES;
         crate::token_refresh::handle,
         self::handle,
     ),
-    components(schemas(OpenAiFailure, Problem, StreamProblem, crate::chat_stream::Delta, crate::completions::ChunkOrFailure)),
+    components(schemas(OpenAiFailure, Problem, StreamProblem, crate::chat_stream::Delta)),
 )]
 struct Document;
 
@@ -276,6 +277,7 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     for (name, error) in failures {
         let reply = shape.reply(error, "");
         let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df");
+        let example: Value = serde_json::from_str(&example).unwrap_or_default();
         let said = |pointer: &str| {
             example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };

@@ -4,8 +4,7 @@
 //! every other one has ended (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no
 //! `token`).
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use shared::auth::{NewPassword, SessionTokens};
 use shared::error::{FieldErrors, required};
 use shared::http::cookie;
@@ -54,19 +53,19 @@ pub async fn handle(app: App, req: Request) -> Reply {
     app.store.change_password(&caller, &account, &hash, &session).await?;
     tracing::info!(user = account.id, session = session.id(), "password changed");
     let (tokens, kept) = auth::issue(&app, &req, &changed, &session).await?;
-    let reply = http::ok(&http::merge([json!({ "message": "Password changed." }), json!(tokens)]))?;
+    let reply = http::ok(&PasswordChanged { message: "Password changed.", session: tokens })?;
     Ok(cookie::set(reply, kept))
 }
 
 /// The tokens of the one session that the account has now.
-#[derive(ToSchema)]
-pub struct PasswordChanged {
+#[derive(Serialize, ToSchema)]
+struct PasswordChanged {
     /// A sentence for people.
     #[schema(examples("Password changed."))]
-    pub message: String,
+    message: &'static str,
     /// The session.
     #[serde(flatten)]
-    pub session: SessionTokens,
+    session: SessionTokens,
 }
 
 impl Body {

@@ -3,10 +3,9 @@
 //! In: `{email}`. Out: 202, the same whether or not an account has the address.
 
 use serde::Deserialize;
-use serde_json::json;
 use shared::error::required;
-use shared::openapi::Done;
 use shared::user::Email;
+use shared::view::Done;
 use shared::{App, Error, Reply, Request, http};
 use utoipa::ToSchema;
 
@@ -36,5 +35,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
         .map_err(|sentence| Error::field("email", sentence))?;
 
     app.store.post_reset(&address, app.clock.seconds()).await?;
-    http::accepted(&json!({ "message": "If an account has this address, a mail is on its way." }))
+    http::accepted(&Done { message: "If an account has this address, a mail is on its way." })
 }

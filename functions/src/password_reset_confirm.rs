@@ -4,12 +4,12 @@
 //! ended, and the new password logs in.
 
 use serde::Deserialize;
-use serde_json::json;
 use shared::auth::{LinkToken, NewPassword};
 use shared::error::{FieldErrors, required};
 use shared::http::cookie;
-use shared::openapi::{Done, Given};
+use shared::openapi::Given;
 use shared::store::Purpose;
+use shared::view::Done;
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
@@ -61,7 +61,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         );
     }
     tracing::info!(user = link.user_id, "password reset");
-    cookie::cleared(http::ok(&json!({ "message": "Password changed. Log in with it." }))?, &req)
+    cookie::cleared(http::ok(&Done { message: "Password changed. Log in with it." })?, &req)
 }
 
 impl Body {

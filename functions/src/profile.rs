@@ -1,6 +1,8 @@
 //! `GET /api/user/profile` - the caller's own data and balance.
 
-use shared::user::{Balance, User, balance_fields};
+use serde::Serialize;
+use shared::user::Account;
+use shared::view::{Balance, User};
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -17,16 +19,23 @@ use utoipa::ToSchema;
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account(&caller).await?;
-    http::ok(&http::merge([account.data(), balance_fields(account.balance(app.clock.seconds()))]))
+    http::ok(&Profile::of(&account, app.clock.seconds()))
 }
 
 /// An account and its balance.
-#[derive(ToSchema)]
-pub struct Profile {
+#[derive(Serialize, ToSchema)]
+pub struct Profile<'a> {
     /// The account.
     #[serde(flatten)]
-    pub user: User<'static>,
+    user: User<'a>,
     /// What it can spend.
     #[serde(flatten)]
-    pub balance: Balance,
+    balance: Balance,
+}
+
+impl<'a> Profile<'a> {
+    /// The view of this account at the second `now`.
+    pub fn of(account: &'a Account, now: u64) -> Self {
+        Self { user: User::of(account), balance: Balance::of(account.balance(now)) }
+    }
 }

@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use serde::Deserialize;
 use shared::error::FieldErrors;
 use shared::openapi::EmailOrNone;
-use shared::user::{Email, GivenName, ProfileChange, balance_fields};
+use shared::user::{Email, GivenName, ProfileChange};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
@@ -54,7 +54,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let account = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await?;
     tracing::info!(user = account.id, address = change.email.is_some(), "profile changed");
-    http::ok(&http::merge([account.data(), balance_fields(account.balance(app.clock.seconds()))]))
+    http::ok(&Profile::of(&account, app.clock.seconds()))
 }
 
 impl Body {

@@ -5,8 +5,7 @@
 //! be sent again. Out: 201 with the user's data, the balance and the session's tokens
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use shared::auth::password::Verdict;
 use shared::auth::{self, DeviceToken, NewPassword, SessionTokens};
 use shared::error::{FieldErrors, REQUIRED};
@@ -14,7 +13,8 @@ use shared::http::cookie;
 use shared::idempotency::{Kind, REMEMBERED};
 use shared::openapi::{EmailOrNone, IdempotencyKey, KeptInCookie};
 use shared::store::{Attempt, NewAccount, Quota, Registered, Session};
-use shared::user::{Account, Balance, Email, Role, User, Username, balance_fields};
+use shared::user::{Account, Email, Role, Username};
+use shared::view::{Balance, User};
 use shared::{App, Error, Reply, Request, Result, http, openapi};
 use utoipa::ToSchema;
 
@@ -89,22 +89,22 @@ pub async fn handle(app: App, req: Request) -> Reply {
 }
 
 /// A new account, its balance, and the tokens of its first session.
-#[derive(ToSchema)]
-pub struct OpenedAccount {
+#[derive(Serialize, ToSchema)]
+struct OpenedAccount<'a> {
     /// A sentence for people.
     #[schema(examples("User registered successfully."))]
-    pub message: String,
+    message: &'static str,
     /// The account.
-    pub user: User<'static>,
-    /// The account once more.
+    user: User<'a>,
+    /// The same account, for clients that read it here.
     #[serde(flatten)]
-    pub data: User<'static>,
+    same: User<'a>,
     /// The grant.
     #[serde(flatten)]
-    pub balance: Balance,
+    balance: Balance,
     /// The session.
     #[serde(flatten)]
-    pub session: SessionTokens,
+    session: SessionTokens,
 }
 
 /// The name is taken: by this very registration, where key and password are the same. The password
@@ -140,15 +140,14 @@ async fn again(
 }
 
 async fn welcome(app: &App, req: &Request, account: &Account, session: &Session) -> Reply {
-    let data = account.data();
     let (tokens, kept) = auth::issue(app, req, account, session).await?;
-    let greeting = json!({ "message": "User registered successfully.", "user": data });
-    let reply = http::created(&http::merge([
-        greeting,
-        data,
-        balance_fields(account.granted),
-        json!(tokens),
-    ]))?;
+    let reply = http::created(&OpenedAccount {
+        message: "User registered successfully.",
+        user: User::of(account),
+        same: User::of(account),
+        balance: Balance::of(account.granted),
+        session: tokens,
+    })?;
     Ok(cookie::set(reply, kept))
 }
 

@@ -4,8 +4,8 @@
 //! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens open nothing
 //! from here on.
 
-use serde_json::json;
-use shared::openapi::{Done, PathId};
+use shared::openapi::PathId;
+use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
 /// Reads the session beside the account, and ends it.
@@ -33,5 +33,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     app.store.end_session(&caller, &session, now).await?;
     tracing::info!(user = account.id, session = session.id(), "a session was ended");
-    http::ok(&json!({ "message": "The session has ended." }))
+    http::ok(&Done { message: "The session has ended." })
 }

@@ -6,10 +6,9 @@
 //! the next page. A page looks at a bounded number of sessions, so that it may hold few, or none,
 //! and still have a next one.
 
-use serde_json::Value;
 use shared::cursor::{self, Unproven};
 use shared::openapi::Page;
-use shared::store::OwnSession;
+use shared::view::OwnSession;
 use shared::{App, Reply, Request, auth, http};
 
 /// What the cursors of this list are sealed for.
@@ -48,8 +47,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Some(last) if live.len() > limit => Some(last.id()),
         _ => ids.last().filter(|_| more).map(String::as_str),
     };
-    let data: Vec<Value> =
-        live.iter().take(limit).map(|session| session.data(&caller.session)).collect();
+    let shown = live.iter().take(limit);
+    let data: Vec<_> = shown.map(|session| OwnSession::of(session, &caller.session)).collect();
     let mut response = http::ok(&data)?;
     if let Some(position) = last {
         let cursor = cursor::seal(&account, SCOPE, position);

@@ -6,7 +6,7 @@
 //! `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
-use shared::auth::{self, AccessToken, RefreshToken};
+use shared::auth::{self, AccessToken, RefreshToken, TokenPair};
 use shared::error::required;
 use shared::http::cookie;
 use shared::openapi::KeptInCookie;
@@ -33,7 +33,7 @@ struct Body {
     description = "The new `refresh` takes the old one's place. Asked again with the same one before the new one is used, the reply has the same `refresh`. One that is older still ends its session: somebody has an old copy.",
     params(KeptInCookie),
     request_body = Option<Body>,
-    responses((status = 200, description = "A new access token, and the next refresh token.", body = Refreshed)),
+    responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),
     extensions(("x-fails" = json!(["InvalidToken", "NotAuthenticated"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -78,15 +78,4 @@ fn presented(req: &Request) -> Result<String> {
         }
         refresh => refresh.map_err(|sentence| Error::field("refresh", sentence)),
     }
-}
-
-/// The next tokens of a session.
-#[derive(ToSchema)]
-pub struct Refreshed {
-    /// An access token that lives for an hour.
-    #[schema(examples("eyJ0eXAiOi..."))]
-    pub access: String,
-    /// What gets the next one. With `X-Refresh-Token: cookie` it is in a cookie instead.
-    #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
-    pub refresh: Option<String>,
 }

@@ -140,7 +140,7 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
     // A task of its own: a client that goes away doesn't stop a Lambda function either.
     let (app, handle) = (function.app.clone(), function.endpoint.handle);
     let answer = tokio::spawn(tokio::time::timeout(function.timeout, async move {
-        shared::http::answer(functions::ROUTES, handle, app, req).await
+        shared::edge::answer(functions::ROUTES, handle, app, req).await
     }));
     match answer.await {
         Ok(Ok(reply)) => {

@@ -324,7 +324,9 @@ pub async fn rotate_key(data: &Path) -> Result<String, String> {
 
 async fn rotate_in(app: &App) -> Result<String, String> {
     let secret = dynamo::new_secret();
-    let aws = aws::connect(&app.config).await.map_err(|error| format!("{error}."))?;
+    let aws = aws::connect(app.config.dynamodb_endpoint.as_ref())
+        .await
+        .map_err(|error| format!("{error}."))?;
     match &app.config.signing_secret {
         Some(Secret::File(path)) => dynamo::write_private(path, &secret)?,
         Some(Secret::Arn(arn)) => keys::put_secret(&aws, arn, &secret).await.map_err(sentence)?,

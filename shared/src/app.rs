@@ -52,7 +52,7 @@ impl App {
     /// # Errors
     /// Also where there is no secret, or one that isn't random: such a function must not start.
     pub async fn start_issuing(config: Config, clock: Clock) -> Result<Self, ConfigError> {
-        let aws = aws::connect(&config).await?;
+        let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let signer = Signer::new(&config, &aws, clock.clone()).await?;
         let store = Store::connect(&aws, &config);
         let app = Self::over(config, clock, store, Some(signer.clone()));
@@ -79,7 +79,8 @@ impl App {
     /// # Errors
     /// Where the connection can't be set up.
     pub async fn start_cold(config: Config, clock: Clock) -> Result<Self, ConfigError> {
-        let store = Store::connect(&aws::connect(&config).await?, &config);
+        let store =
+            Store::connect(&aws::connect(config.dynamodb_endpoint.as_ref()).await?, &config);
         Ok(Self::over(config, clock, store, None))
     }
 

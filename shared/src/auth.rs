@@ -186,12 +186,13 @@ pub async fn issue(
 ) -> Result<(SessionTokens, Vec<Kept>)> {
     let now = app.clock.seconds();
     let access = AccessToken::of(account, session, now + app.config.access_token_life.as_secs());
-    let (mut tokens, cookie) =
+    let (pair, cookie) =
         hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
     // The long-lived one would be as good as what no script is to see.
-    if cookie.is_none() {
-        tokens.token = Some(AccessToken::of(account, session, session.ends).sign(app).await?);
-    }
+    let token = match cookie {
+        None => Some(AccessToken::of(account, session, session.ends).sign(app).await?),
+        Some(_) => None,
+    };
     let device = DeviceToken::at(app, req).await.filter(|device| device.user_id == account.id);
     let device = DeviceToken::of(
         account,
@@ -200,7 +201,7 @@ pub async fn issue(
     );
     let kept =
         cookie::keeping_device(req, &device.sign(app).await?, device.ends.saturating_sub(now))?;
-    Ok((tokens, cookie.into_iter().chain([kept]).collect()))
+    Ok((SessionTokens { token, pair }, cookie.into_iter().chain([kept]).collect()))
 }
 
 /// An access token and a refresh token as the client takes them: both in the body, or the second in
@@ -210,31 +211,35 @@ pub async fn hand_out(
     req: &Request,
     access: &AccessToken,
     refresh: &RefreshToken,
-) -> Result<(SessionTokens, Option<Kept>)> {
+) -> Result<(TokenPair, Option<Kept>)> {
     let (access, signed) = (access.sign(app).await?, refresh.sign(app).await?);
     if !cookie::is_wanted(req) {
-        return Ok((SessionTokens { token: None, access, refresh: Some(signed) }, None));
+        return Ok((TokenPair { access, refresh: Some(signed) }, None));
     }
     let seconds = refresh.ends.saturating_sub(app.clock.seconds());
-    Ok((
-        SessionTokens { token: None, access, refresh: None },
-        Some(cookie::keeping(req, &signed, seconds)?),
-    ))
+    Ok((TokenPair { access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
 }
 
-/// The tokens of a session. With `X-Refresh-Token: cookie` there is `access` alone; the refresh
-/// token is in a cookie.
+/// The tokens of a session that has just begun. With `X-Refresh-Token: cookie` there is `access`
+/// alone; the refresh token is in a cookie.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
-    /// An access token for clients that know no refresh, where a session begins: it lives as long
-    /// as that.
+    /// An access token for clients that know no refresh: it lives as long as the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     token: Option<String>,
+    /// What is refreshed.
+    #[serde(flatten)]
+    pair: TokenPair,
+}
+
+/// The current tokens of a session.
+#[derive(Serialize, ToSchema)]
+pub struct TokenPair {
     /// An access token that lives for an hour.
     #[schema(examples("eyJ0eXAiOi..."))]
     access: String,
-    /// What gets the next access token.
+    /// What gets the next one. With `X-Refresh-Token: cookie` it is in a cookie instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,

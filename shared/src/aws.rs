@@ -5,6 +5,7 @@
 //! certificates would take longer than everything else that a function does before its first
 //! request.
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::environment::{
@@ -19,16 +20,64 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-use crate::config::{Config, ConfigError, Endpoint};
+/// TLS can't be set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsError(String);
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS: {}", self.0)
+    }
+}
+
+impl std::error::Error for TlsError {}
 
 const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
+
+/// A URL, and the access key that an emulator behind it asks for: `http://ID:SECRET@127.0.0.1:8000`. The secret is never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The URL without the access key.
+    pub url: String,
+    /// The id and the secret of the access key.
+    pub key: Option<(String, String)>,
+}
+
+impl Endpoint {
+    /// `None` for what is no `http://` or `https://` URL. AWS's own services take their credentials from the environment, so only an `http://` URL
+    /// may have an access key.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some(rest) = text.strip_prefix("http://") else {
+            return (text.starts_with("https://") && !text.contains('@'))
+                .then(|| Self { url: text.to_owned(), key: None });
+        };
+        let Some((key, host)) = rest.split_once('@') else {
+            return Some(Self { url: text.to_owned(), key: None });
+        };
+        let (id, secret) = key
+            .split_once(':')
+            .filter(|(id, secret)| !id.is_empty() && !secret.is_empty() && !key.contains('/'))?;
+        Some(Self { url: format!("http://{host}"), key: Some((id.to_owned(), secret.to_owned())) })
+    }
+
+    /// Whether an emulator answers there: without TLS it is no service of AWS.
+    pub fn is_emulator(&self) -> bool {
+        self.url.starts_with("http://")
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.url).finish()
+    }
+}
 
 /// What every client of AWS is made from.
 ///
 /// # Errors
 /// Where TLS can't be set up.
-pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
-    match &config.dynamodb_endpoint {
+pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError> {
+    match dynamodb {
         Some(endpoint) if endpoint.is_emulator() => Ok(emulated()),
         _ => amazon().await,
     }
@@ -38,12 +87,12 @@ pub async fn connect(config: &Config) -> Result<SdkConfig, ConfigError> {
 ///
 /// # Errors
 /// Where TLS can't be set up.
-pub async fn amazon() -> Result<SdkConfig, ConfigError> {
+pub async fn amazon() -> Result<SdkConfig, TlsError> {
     let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
     let tls = TlsContext::builder()
         .with_trust_store(roots)
         .build()
-        .map_err(|error| ConfigError(format!("TLS: {error}")))?;
+        .map_err(|error| TlsError(error.to_string()))?;
     let https = Builder::new()
         .tls_provider(Provider::rustls(CryptoMode::AwsLc))
         .tls_context(tls)
@@ -130,11 +179,8 @@ mod tests {
             Some("http://id:secret@127.0.0.1:8000"),
             Some("https://dynamodb.eu-central-1.amazonaws.com"),
         ] {
-            let config = Config::from_lookup(|name| match name {
-                "DYNAMODB_ENDPOINT" => endpoint.map(str::to_owned),
-                _ => name.ends_with("_TABLE").then(|| name.to_owned()),
-            });
-            let aws = connect(&config.unwrap()).await.unwrap();
+            let parsed = endpoint.map(|endpoint| Endpoint::parse(endpoint).unwrap());
+            let aws = connect(parsed.as_ref()).await.unwrap();
             let emulated = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
             assert_eq!(
                 aws.region().is_some_and(|region| region.as_ref() == "us-east-1"),

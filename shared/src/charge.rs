@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinError;
 use tracing::Instrument;
@@ -15,13 +15,12 @@ use uuid::Uuid;
 
 use crate::ai::{Listener, Piece, Prompt, Turn};
 use crate::auth::AccessToken;
-use crate::chat::{Chat, Message, Shown};
+use crate::chat::{Chat, Message};
 use crate::error::REQUIRED;
 use crate::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use crate::limit::Limit;
 use crate::openapi::IdOrNone;
 use crate::store::{Call, ChatLimits, Hold, Reserved, Settled, chat_month};
-use crate::user::{Balance, balance_fields};
 use crate::{App, Error, Request, Result, http};
 
 /// What is kept of the function's time for storing the answer, or giving the tokens back.
@@ -190,22 +189,6 @@ pub struct Charge {
     limits: ChatLimits,
     started: u64,
     patience: Duration,
-}
-
-/// A chat as its reply shows it: with the balance after it.
-pub fn shown(chat: &Chat) -> Value {
-    http::merge([chat.data(), balance_fields(chat.tokens_left)])
-}
-
-/// A chat, and the balance after it.
-#[derive(Serialize, ToSchema)]
-pub struct PaidChat<'a> {
-    /// The chat.
-    #[serde(flatten)]
-    pub chat: Shown<'a>,
-    /// What can be spent after it.
-    #[serde(flatten)]
-    pub balance: Balance,
 }
 
 /// A chat that is answered, stored and paid.

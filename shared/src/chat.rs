@@ -1,12 +1,9 @@
 //! A chat: the message, the reservation that pays for it, and the record of what was said.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use utoipa::ToSchema;
 
 use crate::Tokens;
 use crate::ai::{Cut, Role, Turn, Usage};
-use crate::clock;
 use crate::user::turns_text;
 
 /// A message that may be sent to the AI.
@@ -63,22 +60,6 @@ impl Title {
     }
 }
 
-/// Tokens taken from a balance for a chat whose answer is awaited, as the account holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// How many were taken.
-    pub cost: Tokens,
-    /// The id of the chat they were taken for: only who knows it may settle or release.
-    pub owner: String,
-    /// The second at which the lease ends: from then on it can't be settled, and anybody may
-    /// release it.
-    pub expires_at: u64,
-    /// What was asked, as a hash: an idempotency key with another payload is refused. Empty where
-    /// there is no key.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub fingerprint: String,
-}
-
 /// A chat as the table Chats holds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
@@ -133,65 +114,6 @@ impl Chat {
             Turn { role: Role::Assistant, content: self.response.clone() },
         ]
     }
-
-    /// The chat as the history shows it.
-    pub fn data(&self) -> Value {
-        json!(self.shown())
-    }
-
-    /// The chat as administrators see it among those of others.
-    pub fn of_its_user(&self) -> Value {
-        json!(ShownOfUser { chat: self.shown(), user_id: &self.user_id, username: &self.name })
-    }
-
-    fn shown(&self) -> Shown<'_> {
-        Shown {
-            id: &self.chat_id,
-            conversation_id: self.conversation.as_deref(),
-            message: &self.message,
-            response: &self.response,
-            model: &self.model,
-            tokens_deducted: self.cost,
-            timestamp: clock::rfc3339(self.time),
-        }
-    }
-}
-
-/// A chat: a message, and what the AI answered.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Chat)]
-pub struct Shown<'a> {
-    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    id: &'a str,
-    /// The conversation that it belongs to. Those of OpenAI's clients belong to none.
-    #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    conversation_id: Option<&'a str>,
-    #[schema(examples("Hello!"))]
-    message: &'a str,
-    /// What the AI answered.
-    #[schema(examples("You said: Hello!"))]
-    response: &'a str,
-    /// The model that answered.
-    #[schema(examples("echo"))]
-    model: &'a str,
-    /// What it cost.
-    tokens_deducted: Tokens,
-    /// When it began.
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
-    timestamp: String,
-}
-
-/// A chat, and whose it is.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ChatOfUser)]
-pub struct ShownOfUser<'a> {
-    #[serde(flatten)]
-    chat: Shown<'a>,
-    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
-    user_id: &'a str,
-    /// What the user was called then.
-    #[schema(examples("ann"))]
-    username: &'a str,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Tokens;
+use crate::aws::{self, Endpoint};
 use crate::secret::Secret;
 use crate::user::Email;
 
@@ -78,44 +79,6 @@ pub struct Config {
     pub mail_url: Option<String>,
     /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function, which passes no streams on.
     pub sam_local: bool,
-}
-
-/// A URL, and the access key that an emulator behind it asks for: `http://ID:SECRET@127.0.0.1:8000`. The secret is never shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The URL without the access key.
-    pub url: String,
-    /// The id and the secret of the access key.
-    pub key: Option<(String, String)>,
-}
-
-impl Endpoint {
-    /// `None` for what is no `http://` or `https://` URL. AWS's own services take their credentials from the environment, so only an `http://` URL
-    /// may have an access key.
-    pub fn parse(text: &str) -> Option<Self> {
-        let Some(rest) = text.strip_prefix("http://") else {
-            return (text.starts_with("https://") && !text.contains('@'))
-                .then(|| Self { url: text.to_owned(), key: None });
-        };
-        let Some((key, host)) = rest.split_once('@') else {
-            return Some(Self { url: text.to_owned(), key: None });
-        };
-        let (id, secret) = key
-            .split_once(':')
-            .filter(|(id, secret)| !id.is_empty() && !secret.is_empty() && !key.contains('/'))?;
-        Some(Self { url: format!("http://{host}"), key: Some((id.to_owned(), secret.to_owned())) })
-    }
-
-    /// Whether an emulator answers there: without TLS it is no service of AWS.
-    pub fn is_emulator(&self) -> bool {
-        self.url.starts_with("http://")
-    }
-}
-
-impl fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Endpoint").field(&self.url).finish()
-    }
 }
 
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
@@ -198,6 +161,12 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+impl From<aws::TlsError> for ConfigError {
+    fn from(error: aws::TlsError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// The longest that a session may be set to live.
 pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
 use serde::Serialize;
 
 use crate::Tokens;
-use crate::http::StatusCode;
 use crate::limit::Limit;
 
 /// What a fallible step of a handler gives.
@@ -376,6 +376,13 @@ impl Error {
             | Self::TooManyMails(limit)
             | Self::Busy(limit) => Some(limit),
             _ => None,
+        }
+    }
+
+    /// Writes the cause to the log, where there is one.
+    pub fn log(&self) {
+        if let Some(cause) = self.cause() {
+            tracing::error!(code = self.code(), cause, "request failed");
         }
     }
 

@@ -12,7 +12,8 @@ use tracing::Level;
 use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::http::{self, Body, Reply, Request, Response, Route};
+use crate::edge;
+use crate::http::{Body, Reply, Request, Response, Route};
 use crate::mail::Carrier;
 use crate::{App, Result};
 
@@ -36,7 +37,7 @@ where
     start(async { Config::from_env().map(Arc::new) }, async move |config: Arc<Config>| {
         let answer = move |req| {
             let config = config.clone();
-            async move { http::answer_cold(routes, |req| handle((), req), &config, req).await }
+            async move { edge::answer_cold(routes, |req| handle((), req), &config, req).await }
         };
         serve_whole(answer).await
     })
@@ -116,7 +117,8 @@ where
 {
     let connect = async {
         let config = Config::from_env()?;
-        let carrier = Carrier::new(&aws::connect(&config).await?, &config);
+        let carrier =
+            Carrier::new(&aws::connect(config.dynamodb_endpoint.as_ref()).await?, &config);
         Ok((App::start_cold(config, Clock::default()).await?, carrier))
     };
     start(connect, async move |(app, carrier): (App, Carrier)| {
@@ -196,7 +198,7 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     start(connect, async move |app: App| {
-        serve_whole(move |req| http::answer(routes, handle, app.clone(), req)).await
+        serve_whole(move |req| edge::answer(routes, handle, app.clone(), req)).await
     })
 }
 
@@ -210,11 +212,11 @@ where
 {
     start(connect, async move |app: App| {
         if app.config.sam_local {
-            return serve_whole(move |req| http::answer(routes, handle, app.clone(), req)).await;
+            return serve_whole(move |req| edge::answer(routes, handle, app.clone(), req)).await;
         }
         let answer = service_fn(move |req| {
             let app = app.clone();
-            async move { Ok::<_, Infallible>(http::answer(routes, handle, app, req).await) }
+            async move { Ok::<_, Infallible>(edge::answer(routes, handle, app, req).await) }
         });
         lambda_http::run_with_streaming_response(answer).await
     })

@@ -13,6 +13,7 @@ pub mod app;
 pub mod aws;
 pub mod clock;
 pub mod config;
+pub mod edge;
 pub mod error;
 pub mod http;
 pub mod lambda;
@@ -27,6 +28,7 @@ pub mod limit;
 pub mod statement;
 pub mod tokens;
 pub mod user;
+pub mod view;
 
 pub mod ai;
 pub mod auth;
@@ -34,7 +36,7 @@ pub mod charge;
 pub mod mail;
 pub mod store;
 
+pub use crate::http::{Reply, Request};
 pub use app::App;
 pub use error::{Error, Result};
-pub use http::{Reply, Request};
 pub use tokens::{Change, Tokens};

@@ -1,7 +1,7 @@
 //! Limits against abuse, as replies show them
 //! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)).
 
-use crate::http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 
 /// A limit, and what is left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

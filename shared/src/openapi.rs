@@ -3,8 +3,7 @@
 //!
 //! Nothing of this runs but in the function `openapi`; in the others it is not even built in.
 
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaFormat, Type};
@@ -17,7 +16,8 @@ use crate::auth::password;
 use crate::chat::{Message, TITLE_LENGTH, Title};
 use crate::clock::Day;
 use crate::config::Config;
-use crate::http::{HEADER_LIMIT, LARGEST_PAGE, PAGE};
+use crate::edge::HEADER_LIMIT;
+use crate::http::{LARGEST_PAGE, PAGE};
 use crate::limit::Limit;
 use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
 use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
@@ -334,10 +334,18 @@ pub fn parameter(
     parameter.schema(Some(schema)).extensions(empty).build()
 }
 
-/// An event of a stream: its name, where it has one, and what its data say as JSON, which is the
-/// schema with this name. Beside `or`, which is none.
-pub fn event(name: Option<&str>, schema: &str, or: Option<&str>) -> Object {
-    let json = json!({ "contentMediaType": "application/json", "contentSchema": { "$ref": format!("#/components/schemas/{schema}") } });
+/// An event of a stream: its name, where it has one, and its data, which are JSON of one of these
+/// schemas, or the text `or`.
+pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
+    let schemas: Vec<Value> = schemas
+        .iter()
+        .map(|schema| json!({ "$ref": format!("#/components/schemas/{schema}") }))
+        .collect();
+    let schema = match schemas.as_slice() {
+        [one] => one.clone(),
+        _ => json!({ "anyOf": schemas }),
+    };
+    let json = json!({ "contentMediaType": "application/json", "contentSchema": schema });
     let data = match or {
         Some(or) => json!({ "anyOf": [json, { "const": or }] }),
         None => json,
@@ -355,65 +363,6 @@ pub fn event(name: Option<&str>, schema: &str, or: Option<&str>) -> Object {
             .build(),
         None => event.build(),
     }
-}
-
-/// What was done, in a sentence for people.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Done {
-    /// A sentence for people.
-    pub message: String,
-}
-
-/// What failed ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
-    /// Always `about:blank`: the status says what kind of problem it is.
-    pub r#type: String,
-    /// The status in words.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What happened, and what to do: for people.
-    pub detail: String,
-    /// What happened: for programs. It never changes.
-    pub code: String,
-    /// What finds the line of this request in the log.
-    pub request_id: String,
-    /// Sentences per field that say what to change. Only with the code `invalid_fields`.
-    #[schema(required = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
-    pub errors: Option<crate::error::FieldErrors>,
-}
-
-/// What failed in the middle of a stream.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct StreamProblem {
-    /// What failed.
-    #[serde(flatten)]
-    pub problem: Problem,
-    /// The seconds after which trying again makes sense, where it does.
-    #[schema(required)]
-    pub retry_after: Option<u32>,
-}
-
-/// What failed, as OpenAI's API says it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct OpenAiFailure {
-    /// What failed.
-    pub error: OpenAiError,
-}
-
-/// What failed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct OpenAiError {
-    /// What happened, and what to do: for people.
-    pub message: String,
-    /// What kind of failure it is.
-    pub r#type: String,
-    /// The field that holds what it may not.
-    #[schema(required)]
-    pub param: Option<String>,
-    /// What happened: for programs.
-    pub code: String,
 }
 
 /// One of every failure that a client can meet, for whoever describes them. Which one it is says

@@ -10,12 +10,9 @@ use icu_properties::props::{
 use icu_properties::script::ScriptWithExtensions;
 use icu_properties::{CodePointMapData, CodePointSetData};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::Tokens;
-use crate::chat::Reservation;
-use crate::clock;
 
 /// The most characters of a name, as Django's clients know it.
 pub(crate) const NAME_LENGTH: usize = 150;
@@ -259,6 +256,22 @@ impl Role {
     }
 }
 
+/// Tokens taken from a balance for a chat whose answer is awaited, as the account holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// How many were taken.
+    pub cost: Tokens,
+    /// The id of the chat they were taken for: only who knows it may settle or release.
+    pub owner: String,
+    /// The second at which the lease ends: from then on it can't be settled, and anybody may
+    /// release it.
+    pub expires_at: u64,
+    /// What was asked, as a hash: an idempotency key with another payload is refused. Empty where
+    /// there is no key.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fingerprint: String,
+}
+
 /// An account as the table Users holds it, under `user:<key of its name>`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
@@ -413,54 +426,6 @@ impl Account {
         }
         Some(after)
     }
-
-    /// The user's data, as registration and profile show it.
-    pub fn data(&self) -> Value {
-        json!(User {
-            id: &self.id,
-            username: &self.name,
-            email: self.email.as_deref(),
-            email_verified: self.email_verified,
-            pending_email: self.pending_email.as_deref(),
-            first_name: self.first_name.as_deref().unwrap_or_default(),
-            last_name: self.last_name.as_deref().unwrap_or_default(),
-            role: self.role,
-            is_staff: self.role == Role::Admin,
-            date_joined: clock::rfc3339(self.created),
-        })
-    }
-}
-
-/// An account as its owner sees it.
-#[derive(Serialize, ToSchema)]
-pub struct User<'a> {
-    /// Chats, sessions and the statement hang on it. A name that is used again is another account.
-    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
-    id: &'a str,
-    /// The name as it was typed.
-    #[schema(value_type = Username)]
-    username: &'a str,
-    /// The e-mail address as it was typed.
-    #[schema(required, examples("ann@example.com"))]
-    email: Option<&'a str>,
-    /// Whether somebody has read a mail to that address.
-    email_verified: bool,
-    /// An address that takes its place once it is verified, since another account claims it
-    /// without proof.
-    #[schema(required)]
-    pending_email: Option<&'a str>,
-    /// Empty where there is none.
-    #[schema(value_type = GivenName)]
-    first_name: &'a str,
-    /// Empty where there is none.
-    #[schema(value_type = GivenName)]
-    last_name: &'a str,
-    role: Role,
-    /// Whether the role is `admin`.
-    is_staff: bool,
-    /// When it was registered.
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
-    date_joined: String,
 }
 
 /// What the owner of an account wants changed. Nothing stays as it is; an empty name is none.
@@ -524,22 +489,6 @@ impl ProfileChange {
         }
         after
     }
-}
-
-/// The balance under the three names that clients read it by.
-pub fn balance_fields(balance: Tokens) -> Value {
-    json!(Balance { tokens: balance, tokens_left: balance, remaining_tokens: balance })
-}
-
-/// What can be spent: one number under the three names that clients read it by.
-#[derive(Serialize, ToSchema)]
-pub struct Balance {
-    /// What can be spent.
-    tokens: Tokens,
-    /// The same.
-    tokens_left: Tokens,
-    /// The same.
-    remaining_tokens: Tokens,
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use futures_util::future::join_all;
 use local::dynamo;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::aws::Endpoint;
 use shared::chat::Chat;
 use shared::clock::{Clock, Day};
-use shared::config::Endpoint;
 use shared::store::{Adjustment, NewAccount, Reason, Registered, Store, chat_month};
 use shared::stream::Body;
 use shared::user::{Role, Username};
-use shared::{App, Change, Error, Tokens, auth, http};
+use shared::{App, Change, Error, Tokens, auth, edge};
 use uuid::Uuid;
 
 use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
@@ -133,7 +133,7 @@ async fn answer(
     let request =
         local::gateway::request(&event.to_string(), function, app.clock.millis() + millis).unwrap();
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == function).unwrap().handle;
-    let (parts, body) = http::answer(ROUTES, handle, app.clone(), request).await.into_parts();
+    let (parts, body) = edge::answer(ROUTES, handle, app.clone(), request).await.into_parts();
     (parts.status.as_u16(), body)
 }
 

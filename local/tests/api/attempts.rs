@@ -61,7 +61,7 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
     let request =
         local::gateway::request(&event.to_string(), name, app.clock.millis() + 28_000).unwrap();
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
-    let response = shared::http::answer(ROUTES, handle, app, request).await;
+    let response = shared::edge::answer(ROUTES, handle, app, request).await;
     let (parts, body) = response.into_parts();
     (parts.status.as_u16(), serde_json::from_str(&body.text().await).unwrap())
 }

@@ -171,7 +171,7 @@ impl Counted {
     ) -> (Reading, u16, Value) {
         let warm = &self.api.server().apps[endpoint];
         let config: Config = (*warm.config).clone();
-        let aws = shared::aws::connect(&config).await.unwrap();
+        let aws = shared::aws::connect(config.dynamodb_endpoint.as_ref()).await.unwrap();
         let client =
             aws_sdk_dynamodb::Config::from(&aws).to_builder().interceptor(self.meter.clone());
         let store = Store::over(client, &config);
@@ -200,7 +200,7 @@ impl Counted {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
         let handle = ENDPOINTS.iter().find(|known| known.name == endpoint).unwrap().handle;
-        let response = shared::http::answer(ROUTES, handle, app, request).await;
+        let response = shared::edge::answer(ROUTES, handle, app, request).await;
         let (parts, body) = response.into_parts();
         let text = body.text().await;
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());

@@ -254,8 +254,12 @@ impl Api {
     /// Somebody's account, and what a token of theirs says that is of no session in the store.
     pub async fn caller(&self, person: &Person) -> (shared::user::Account, AccessToken) {
         let account = self.account(person).await;
-        let session =
-            Session::new(&account, "a device".into(), &Clock::default(), Duration::from_secs(3600));
+        let session = Session::new(
+            &account,
+            Some("a device".into()),
+            &Clock::default(),
+            Duration::from_secs(3600),
+        );
         let caller = AccessToken::of(&account, &session, session.ends);
         (account, caller)
     }

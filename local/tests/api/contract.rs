@@ -503,7 +503,7 @@ async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
     let app = api.server().apps[name].clone();
     let request = local::gateway::request(event, name, app.clock.millis() + 28_000).unwrap();
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
-    let response = shared::http::answer(ROUTES, handle, app, request).await;
+    let response = shared::edge::answer(ROUTES, handle, app, request).await;
     let (parts, body) = response.into_parts();
     let text = body.text().await;
     (parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))

@@ -7,7 +7,7 @@ use local::dynamo;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use shared::config::Endpoint;
+use shared::aws::Endpoint;
 
 use crate::cli::Folder;
 use crate::client::Api;

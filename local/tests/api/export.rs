@@ -7,11 +7,11 @@ use functions::{ENDPOINTS, ROUTES};
 use futures_util::StreamExt;
 use local::dynamo;
 use serde_json::{Value, json};
+use shared::aws::Endpoint;
 use shared::chat::Chat;
-use shared::config::Endpoint;
 use shared::store::{Entry, EntryKind, Store};
 use shared::stream::{Body, Pieces};
-use shared::{App, Tokens, http};
+use shared::{App, Tokens, edge, http};
 use uuid::Uuid;
 
 use crate::client::{Api, GRANT, PRICE, Person, unique};
@@ -104,7 +104,7 @@ async fn answer(app: &App, person: &Person) -> (u16, Body) {
     let event = event(PATH, &[("authorization", &person.bearer())], &Value::Null);
     let request = local::gateway::request(&event, "export", app.clock.millis() + 300_000).unwrap();
     let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == "export").unwrap().handle;
-    let (parts, body) = http::answer(ROUTES, handle, app.clone(), request).await.into_parts();
+    let (parts, body) = edge::answer(ROUTES, handle, app.clone(), request).await.into_parts();
     (parts.status.as_u16(), body)
 }
 
@@ -325,7 +325,7 @@ async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
         })
     };
     let request = local::gateway::request(&event(PATH, &[], &Value::Null), "export", 0).unwrap();
-    let response = http::answer(ROUTES, handle, api.server().apps["export"].clone(), request).await;
+    let response = edge::answer(ROUTES, handle, api.server().apps["export"].clone(), request).await;
     assert_eq!(response.into_body().text().await, "[1,");
     assert!(log::text().contains("the writer panicked"), "{}", log::text());
 }

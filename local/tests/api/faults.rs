@@ -29,8 +29,8 @@ use lambda_http::http::HeaderMap;
 use lambda_http::http::header::RETRY_AFTER;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use shared::aws::Endpoint;
 use shared::chat::Chat;
-use shared::config::Endpoint;
 use shared::http::{self, Route};
 use shared::store::{Bug, Entry, EntryKind, NewAccount, Registered, Session, Store};
 use shared::user::{Account, Email, Role, Username};
@@ -243,7 +243,8 @@ async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Accou
         reason: "registration",
     };
     let account = new.open(&app.clock);
-    let session = Session::new(&account, "a test".into(), &app.clock, app.config.session_life);
+    let session =
+        Session::new(&account, Some("a test".into()), &app.clock, app.config.session_life);
     assert!(matches!(
         app.store.register(&new, &account, Some(&session), None).await,
         Ok(Registered::New)
@@ -287,7 +288,7 @@ pub async fn ask(
     )
     .unwrap();
     let handle = ENDPOINTS.iter().find(|known| known.name == function).unwrap().handle;
-    match tokio::time::timeout(TIME, shared::http::answer(ROUTES, handle, app.clone(), request))
+    match tokio::time::timeout(TIME, shared::edge::answer(ROUTES, handle, app.clone(), request))
         .await
     {
         Ok(response) => {

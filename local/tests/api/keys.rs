@@ -226,7 +226,8 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     let warm = &api.server().apps["login"];
     let ann = api.person("ann").await;
     let account = api.account(&ann).await;
-    let session = Session::new(&account, "x".into(), &warm.clock, Duration::from_secs(86_400));
+    let session =
+        Session::new(&account, Some("x".into()), &warm.clock, Duration::from_secs(86_400));
     let secret = Arc::new(Mutex::new(None));
     let aws = shared::aws::emulated()
         .to_builder()

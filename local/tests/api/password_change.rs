@@ -96,7 +96,7 @@ async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
     let ((account, caller), store) = (api.caller(&ann).await, api.store());
     let next = Session::new(
         &account,
-        "another device".into(),
+        Some("another device".into()),
         &Clock::default(),
         Duration::from_secs(3600),
     );

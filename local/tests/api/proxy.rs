@@ -17,7 +17,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
-use shared::config::Endpoint;
+use shared::aws::Endpoint;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

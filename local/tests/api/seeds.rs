@@ -32,6 +32,7 @@ use shared::config::{AiProvider, Config};
 use shared::http::{self, Body};
 use shared::store::{NewAccount, Session, Store};
 use shared::user::{Role, Username};
+use shared::view::PaidChat;
 use shared::{App, Error, Reply, Request, Tokens};
 
 use tokio::sync::mpsc::unbounded_channel;
@@ -347,8 +348,12 @@ impl<'l> Schedule<'l> {
         }
         for index in 0..random.pick(&[2, 2, 3, 4]) {
             let person = if index < 2 { index } else { random.below(2) };
-            let session =
-                Session::new(&accounts[person], "a test".into(), &clock, app.config.session_life);
+            let session = Session::new(
+                &accounts[person],
+                Some("a test".into()),
+                &clock,
+                app.config.session_life,
+            );
             app.store.start_session(&session).await.unwrap();
             let token = AccessToken::of(&accounts[person], &session, session.ends)
                 .sign(&app)
@@ -1355,7 +1360,7 @@ async fn in_pieces(app: App, req: Request, way: Way) -> Reply {
         asked.key = Some(Keyed::of_call(&app, &req, &caller, way == Way::Again).await?);
     }
     match Charge::begin(&app, &req, &caller, asked).await? {
-        Begun::Replayed(chat) => http::ok(&charge::shown(&chat)).map(http::replayed),
+        Begun::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),
         Begun::Charge(charge) => {
             let (listener, mut pieces) = unbounded_channel();
             let chat = charge.answer(Some(listener)).await?.chat;
@@ -1364,7 +1369,7 @@ async fn in_pieces(app: App, req: Request, way: Way) -> Reply {
                 heard.push_str(&piece.text);
             }
             if heard == chat.response {
-                http::ok(&charge::shown(&chat))
+                http::ok(&PaidChat::of(&chat))
             } else {
                 Err(Error::Internal(format!("{heard:?} was heard")))
             }

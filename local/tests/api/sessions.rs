@@ -172,8 +172,12 @@ async fn a_page_goes_on_behind_more_dead_sessions_than_it_looks_at() {
     let app = &api.server().apps["login"];
     let account = api.account(&ann).await;
     for _ in 0..150 {
-        let session =
-            shared::store::Session::new(&account, "x".into(), &app.clock, Duration::from_secs(1));
+        let session = shared::store::Session::new(
+            &account,
+            Some("x".into()),
+            &app.clock,
+            Duration::from_secs(1),
+        );
         app.store.start_session(&session).await.unwrap();
     }
     api.server().clock.advance(Duration::from_secs(2));

@@ -184,7 +184,7 @@ async fn a_bare_stage_leads_to_itself_with_a_slash() {
         let request =
             gateway::request(&event.to_string(), "site", app.clock.millis() + 28_000).unwrap();
         let reply =
-            shared::http::answer(functions::ROUTES, functions::site::handle, app.clone(), request)
+            shared::edge::answer(functions::ROUTES, functions::site::handle, app.clone(), request)
                 .await;
         assert_eq!(
             reply.headers().get("location").map(|location| location.to_str().unwrap()),

@@ -1,10 +1,13 @@
 //! How a failure is written: in the shape that the clients of its route read.
 
 use lambda_http::http::header::{self, HeaderValue};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{Body, JSON, Response, StatusCode, response};
+use super::reply::{JSON, response};
+use super::{Body, Response, StatusCode};
 use crate::Error;
+use crate::error::FieldErrors;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
@@ -20,7 +23,7 @@ pub enum Failures {
 
 impl Failures {
     /// With which headers web pages may ask: OpenAI's SDK in a browser sends its own.
-    pub(super) fn asked_with(self) -> HeaderValue {
+    pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Problem => "authorization, content-type, idempotency-key, x-device-token",
             Self::OpenAi => {
@@ -31,11 +34,13 @@ impl Failures {
     }
 
     /// The body that tells of a failure.
-    pub fn document(self, error: &Error, request_id: &str) -> Value {
-        match self {
-            Self::Problem => problem(error, request_id),
-            Self::OpenAi => openai(error),
-        }
+    pub fn document(self, error: &Error, request_id: &str) -> String {
+        let document = match self {
+            Self::Problem => serde_json::to_string(&Problem::of(error, request_id)),
+            Self::OpenAi => serde_json::to_string(&OpenAiFailure::of(error)),
+        };
+        // Neither has anything that JSON can't hold.
+        document.unwrap_or_default()
     }
 
     /// The reply that is a failure.
@@ -44,8 +49,7 @@ impl Failures {
             Self::Problem => (error.status(), PROBLEM),
             Self::OpenAi => (openai_status(error), JSON),
         };
-        let mut response =
-            response(status, content_type, self.document(error, request_id).to_string());
+        let mut response = response(status, content_type, self.document(error, request_id));
         let headers = response.headers_mut();
         if let Error::MethodNotAllowed { allow } = error
             && let Ok(allow) = HeaderValue::try_from(allow)
@@ -69,43 +73,109 @@ impl Failures {
     }
 }
 
-fn problem(error: &Error, request_id: &str) -> Value {
-    let status = error.status();
-    let mut body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "detail": error.detail(),
-        "code": error.code(),
-        "request_id": request_id,
-    });
-    if let (Error::Invalid(fields), Some(body)) = (error, body.as_object_mut()) {
-        body.insert("errors".into(), json!(fields));
-    }
-    body
+/// What failed ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem<'a> {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened, and what to do: for people.
+    detail: String,
+    /// What happened: for programs. It never changes.
+    code: &'static str,
+    /// What finds the line of this request in the log.
+    request_id: &'a str,
+    /// Sentences per field that say what to change. Only with the code `invalid_fields`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
+    errors: Option<&'a FieldErrors>,
 }
 
-/// Where that API has a word of its own for a failure, that is its `code`; elsewhere it is ours.
-fn openai(error: &Error) -> Value {
-    let status = openai_status(error);
-    let (kind, code) = match status {
-        StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
-        _ if is_out_of_tokens(error) => ("insufficient_quota", "insufficient_quota"),
-        StatusCode::TOO_MANY_REQUESTS => ("rate_limit_error", "rate_limit_exceeded"),
-        status if status.is_server_error() => ("server_error", error.code()),
-        _ => ("invalid_request_error", error.code()),
-    };
-    let (message, param) = match error {
-        _ if status == StatusCode::UNAUTHORIZED => {
-            ("Send an API key of yours that stands: `Authorization: Bearer sk-...`.".into(), None)
+impl<'a> Problem<'a> {
+    fn of(error: &'a Error, request_id: &'a str) -> Self {
+        let status = error.status();
+        Self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: error.detail(),
+            code: error.code(),
+            request_id,
+            errors: match error {
+                Error::Invalid(fields) => Some(fields),
+                _ => None,
+            },
         }
-        // It has room for one field.
-        Error::Invalid(fields) => fields
-            .first()
-            .map_or((error.detail(), None), |(field, sentence)| (sentence, Some(field))),
-        _ => (error.detail(), None),
-    };
-    json!({ "error": { "message": message, "type": kind, "param": param, "code": code } })
+    }
+}
+
+/// What failed in the middle of a stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamProblem<'a> {
+    /// What failed.
+    #[serde(flatten)]
+    problem: Problem<'a>,
+    /// The seconds after which trying again makes sense, where it does. An event has no headers.
+    #[schema(required)]
+    retry_after: Option<u32>,
+}
+
+impl<'a> StreamProblem<'a> {
+    pub(super) fn of(error: &'a Error, request_id: &'a str) -> Self {
+        Self { problem: Problem::of(error, request_id), retry_after: error.retry_after() }
+    }
+}
+
+/// What failed, as OpenAI's API says it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OpenAiFailure {
+    /// What failed.
+    error: OpenAiError,
+}
+
+/// What failed.
+#[derive(Debug, Serialize, ToSchema)]
+struct OpenAiError {
+    /// What happened, and what to do: for people.
+    message: String,
+    /// What kind of failure it is.
+    r#type: &'static str,
+    /// The field that holds what it may not.
+    #[schema(required)]
+    param: Option<String>,
+    /// What happened: for programs.
+    code: &'static str,
+}
+
+impl OpenAiFailure {
+    /// Where that API has a word of its own for a failure, that is its `code`; elsewhere it is
+    /// ours.
+    fn of(error: &Error) -> Self {
+        let status = openai_status(error);
+        let (r#type, code) = match status {
+            StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
+            _ if is_out_of_tokens(error) => ("insufficient_quota", "insufficient_quota"),
+            StatusCode::TOO_MANY_REQUESTS => ("rate_limit_error", "rate_limit_exceeded"),
+            status if status.is_server_error() => ("server_error", error.code()),
+            _ => ("invalid_request_error", error.code()),
+        };
+        let (message, param) = match error {
+            _ if status == StatusCode::UNAUTHORIZED => (
+                "Send an API key of yours that stands: `Authorization: Bearer sk-...`.".into(),
+                None,
+            ),
+            // It has room for one field.
+            Error::Invalid(fields) => fields.first().map_or_else(
+                || (error.detail(), None),
+                |(field, sentence)| (sentence, Some(field.to_owned())),
+            ),
+            _ => (error.detail(), None),
+        };
+        Self { error: OpenAiError { message, r#type, param, code } }
+    }
 }
 
 /// That API knows no 402: whose quota is used up has made too many requests.
@@ -144,18 +214,13 @@ mod tests {
             (Error::field("messages", "None."), 400, "invalid_request_error", "invalid_fields"),
             (Error::AiFailed, 502, "server_error", "ai_failed"),
         ] {
-            let document = Failures::OpenAi.document(&error, "r");
-            assert_eq!(Failures::OpenAi.reply(&error, "r").status(), status, "{document}");
-            assert_eq!(
-                (&document["error"]["type"], &document["error"]["code"]),
-                (&json!(kind), &json!(code))
-            );
+            assert_eq!(Failures::OpenAi.reply(&error, "r").status(), status, "{error:?}");
+            let failure = OpenAiFailure::of(&error).error;
+            assert_eq!((failure.r#type, failure.code), (kind, code));
         }
-        let document = Failures::OpenAi.document(&Error::field("messages", "None."), "r");
-        assert_eq!(
-            (&document["error"]["param"], &document["error"]["message"]),
-            (&json!("messages"), &json!("messages: None."))
-        );
+        let failure = OpenAiFailure::of(&Error::field("messages", "None.")).error;
+        assert_eq!(failure.param.as_deref(), Some("messages"));
+        assert_eq!(failure.message, "messages: None.");
         assert_eq!(Failures::OpenAi.reply(&out, "r").headers()["x-should-retry"], "false");
         assert!(!Failures::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
     }

@@ -22,10 +22,10 @@ use super::{
     from_item, n, puts, refused_item, s, send, to_item, updates,
 };
 use crate::auth::AccessToken;
-use crate::chat::{Chat, Reservation};
+use crate::chat::Chat;
 use crate::config::Config;
 use crate::limit::Limit;
-use crate::user::{Account, Role};
+use crate::user::{Account, Reservation, Role};
 use crate::{Change, Error, Result, Tokens};
 
 /// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve

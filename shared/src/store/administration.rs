@@ -15,8 +15,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem,
 use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::accounts::account_key;
@@ -24,15 +22,13 @@ use super::addresses::Claim;
 use super::ledger::standing_of;
 use super::timeline::Timeline;
 use super::{
-    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, ShownSession, Store,
-    Transaction, USER_SHARDS, applied, from_item, n, s, send, shard, updates,
+    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, Store, Transaction, USER_SHARDS,
+    applied, from_item, n, s, send, shard, updates,
 };
-use crate::Tokens;
 use crate::auth::{AccessToken, Administrator};
-use crate::chat::Reservation;
 use crate::clock::{self, Clock, Day, least_id, millis_of, month};
-use crate::user::{Account, Role, Username, balance_fields, key};
-use crate::{Error, Result, http};
+use crate::user::{Account, Role, key};
+use crate::{Error, Result};
 
 /// The key of the item that holds who is an administrator.
 const ADMINISTRATORS: &str = "admins";
@@ -75,78 +71,6 @@ impl Listed {
     pub fn joined(&self) -> String {
         clock::rfc3339(millis_of(&self.id).unwrap_or_default())
     }
-
-    /// The account as lists show it.
-    pub fn data(&self) -> Value {
-        json!(ShownUser {
-            id: &self.id,
-            username: &self.name,
-            email: self.email.as_deref(),
-            role: self.role,
-            is_staff: self.role == Role::Admin,
-            active: self.active,
-            date_joined: self.joined(),
-        })
-    }
-}
-
-/// An account in a list.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ListedUser)]
-pub struct ShownUser<'a> {
-    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
-    id: &'a str,
-    /// The name as it was typed.
-    #[schema(value_type = Username)]
-    username: &'a str,
-    /// The e-mail address as it was typed.
-    #[schema(required, examples("ann@example.com"))]
-    email: Option<&'a str>,
-    role: Role,
-    /// Whether the role is `admin`.
-    is_staff: bool,
-    /// A deactivated account can do nothing.
-    active: bool,
-    /// When it was registered.
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
-    date_joined: String,
-}
-
-/// What administrators see of an account beside what its owner does.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DetailsOfUser)]
-pub struct Details<'a> {
-    /// A deactivated account can do nothing.
-    active: bool,
-    /// Everything ever granted, adjustments included.
-    granted: Tokens,
-    /// Everything ever spent.
-    spent: Tokens,
-    /// Tokens that are held for chats whose answer is awaited.
-    reservations: Vec<Held>,
-    /// The newest sessions, newest first, at most 100.
-    sessions: Vec<ShownSession<'a>>,
-    /// How many API keys there are.
-    #[schema(examples(1))]
-    api_keys: u32,
-}
-
-/// Tokens that are held for a chat.
-#[derive(Serialize, ToSchema)]
-#[schema(as = HeldTokens)]
-struct Held {
-    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    id: String,
-    /// How many.
-    cost: Tokens,
-    /// The chat that they are held for.
-    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    chat_id: String,
-    /// When the chat is given up.
-    #[schema(format = "date-time", examples("2026-11-20T07:19:09.000Z"))]
-    expires: String,
-    /// Whether it was: the tokens can be spent again.
-    expired: bool,
 }
 
 /// What is to become of somebody's standing, and why. Nothing stays as it is.
@@ -358,31 +282,13 @@ impl Store {
             .ok_or(Error::NoSuchUser)
     }
 
-    /// All that administrators see of an account that was just read: with its balance at `now`
-    /// (seconds) and its newest sessions.
-    pub async fn user_details(&self, account: &Account, now: u64) -> Result<Value> {
+    /// The newest sessions of an account whose tokens open it at the second `now`, newest first, at
+    /// most 100.
+    pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
-        let sessions = self.sessions(&ids).await?;
-        let held = |(id, held): (&String, &Reservation)| Held {
-            id: id.clone(),
-            cost: held.cost,
-            chat_id: held.owner.clone(),
-            expires: clock::rfc3339(held.expires_at * 1000),
-            expired: held.expires_at <= now,
-        };
-        let details = json!(Details {
-            active: account.active,
-            granted: account.granted,
-            spent: account.spent,
-            reservations: account.reservations.iter().map(held).collect(),
-            sessions: sessions
-                .iter()
-                .filter(|session| account.active && session.opens(account, now))
-                .map(Session::shown)
-                .collect(),
-            api_keys: account.api_keys,
-        });
-        Ok(http::merge([account.data(), balance_fields(account.balance(now)), details]))
+        let mut sessions = self.sessions(&ids).await?;
+        sessions.retain(|session| account.active && session.opens(account, now));
+        Ok(sessions)
     }
 
     /// The names of these accounts, by id, but for those that are gone.

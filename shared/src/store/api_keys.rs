@@ -7,15 +7,12 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{CancellationReason, Delete, TransactWriteItem};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::sessions::CALLER;
 use super::{Store, Transaction, applied, from_item, is_id, n, s, send, to_item, updates};
 use crate::auth::api_key::KeyName;
 use crate::auth::{AccessToken, ApiKey};
-use crate::clock;
 use crate::user::Account;
 use crate::{Error, Result};
 
@@ -65,33 +62,6 @@ impl StoredKey {
     pub fn id(&self) -> &str {
         self.pk.strip_prefix(PREFIX).unwrap_or_default()
     }
-
-    /// The key as its owner sees it later on.
-    pub fn data(&self) -> Value {
-        json!(ShownKey {
-            id: self.id(),
-            name: &self.label,
-            hint: &self.hint,
-            created: clock::rfc3339(self.created)
-        })
-    }
-}
-
-/// An API key, without its secret.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ApiKey)]
-pub struct ShownKey<'a> {
-    #[schema(format = "uuid", examples("01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
-    id: &'a str,
-    /// What its owner calls it.
-    #[schema(value_type = KeyName)]
-    name: &'a str,
-    /// The last four characters of the key.
-    #[schema(min_length = 4, max_length = 4, examples("9xQk"))]
-    hint: &'a str,
-    /// When it was made.
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.978Z"))]
-    created: String,
 }
 
 impl Store {

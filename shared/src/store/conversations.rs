@@ -11,8 +11,6 @@ use std::time::Instant;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::deletion::BATCH;
@@ -22,7 +20,6 @@ use super::{
 };
 use crate::auth::AccessToken;
 use crate::chat::Chat;
-use crate::clock;
 use crate::{Error, Result};
 
 /// How the key of a conversation begins; it sorts after every chat id.
@@ -80,33 +77,6 @@ impl Conversation {
     pub fn place(&self) -> &str {
         &self.thread
     }
-
-    /// The conversation as its owner sees it.
-    pub fn data(&self) -> Value {
-        json!(ShownConversation {
-            id: self.id(),
-            title: &self.title,
-            created: clock::rfc3339(self.created),
-            last_used: clock::rfc3339(self.used)
-        })
-    }
-}
-
-/// Chats that go on from one another.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Conversation)]
-pub struct ShownConversation<'a> {
-    /// The id of the chat that it began with.
-    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    id: &'a str,
-    /// What it is called: at first the beginning of its first message.
-    #[schema(examples("Hello!"))]
-    title: &'a str,
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
-    created: String,
-    /// When the last chat of it began.
-    #[schema(format = "date-time", examples("2026-11-20T07:17:40.102Z"))]
-    last_used: String,
 }
 
 /// What the index holds of each item.

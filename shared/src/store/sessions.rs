@@ -8,15 +8,13 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use utoipa::ToSchema;
 
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
 use super::accounts::account_key;
 use super::{Patience, Store, applied, from_item, is_id, n, refused_item, s, send, to_item};
 use crate::auth::{AccessToken, LEEWAY, RefreshToken};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::user::Account;
 use crate::{Error, Result};
 
@@ -48,33 +46,6 @@ pub struct Session {
     pub ends: u64,
     /// DynamoDB deletes it some time after this second.
     expires_at: u64,
-}
-
-/// A session as administrators see it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Session)]
-pub struct ShownSession<'a> {
-    #[schema(format = "uuid", examples("01a1f7d1-6dfc-7191-b0f2-0a2b0c4a3c55"))]
-    id: &'a str,
-    /// What the client that began it calls itself in `User-Agent`.
-    #[schema(examples("curl/8.5.0"))]
-    device: &'a str,
-    #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
-    began: Option<String>,
-    /// When it was last logged in or refreshed.
-    #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
-    last_used: Option<String>,
-    #[schema(format = "date-time", examples("2026-12-20T07:17:39.000Z"))]
-    ends: String,
-}
-
-/// A session as its owner sees it.
-#[derive(Serialize, ToSchema)]
-pub struct OwnSession<'a> {
-    #[serde(flatten)]
-    session: ShownSession<'a>,
-    /// Whether it is the one that asks.
-    current: bool,
 }
 
 /// What became of a refresh token.
@@ -115,13 +86,13 @@ const REVOKED: usize = 50;
 
 impl Session {
     /// A session of this account that begins now and lives as long as `life`.
-    pub fn new(account: &Account, device: String, clock: &Clock, life: Duration) -> Self {
+    pub fn new(account: &Account, device: Option<String>, clock: &Clock, life: Duration) -> Self {
         let now = clock.seconds();
         let ends = now + life.as_secs();
         Self {
             pk: session_key(&clock.id().to_string()),
             user_id: account.id.clone(),
-            device,
+            device: device.unwrap_or_else(unknown_device),
             began: Some(now),
             used: Some(now),
             generation: 0,
@@ -129,23 +100,6 @@ impl Session {
             auth_epoch: account.auth_epoch,
             ends,
             expires_at: ends,
-        }
-    }
-
-    /// The session as its owner sees it; `current` is the id of the one that asks.
-    pub fn data(&self, current: &str) -> Value {
-        json!(OwnSession { session: self.shown(), current: self.id() == current })
-    }
-
-    /// The session as administrators see it.
-    pub fn shown(&self) -> ShownSession<'_> {
-        let time = |seconds: u64| clock::rfc3339(seconds * 1000);
-        ShownSession {
-            id: self.id(),
-            device: &self.device,
-            began: self.began.map(time),
-            last_used: self.used.map(time),
-            ends: time(self.ends),
         }
     }
 
@@ -411,7 +365,7 @@ pub(super) const CALLER: &str =
     "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";
 
 /// What a client is called that doesn't say.
-pub(crate) fn unknown_device() -> String {
+fn unknown_device() -> String {
     "unknown".into()
 }
 

@@ -121,7 +121,8 @@ impl Stand {
     async fn begins(&self, who: &Person) -> Person {
         let app = &self.api.server().apps["login"];
         let account = self.api.account(who).await;
-        let session = Session::new(&account, "a test".into(), &app.clock, app.config.session_life);
+        let session =
+            Session::new(&account, Some("a test".into()), &app.clock, app.config.session_life);
         app.store.start_session(&session).await.unwrap();
         let (issued, _) =
             shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();

@@ -1,0 +1,194 @@
+//! The edge that every request passes: method, size, panics, failures, headers, log.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use lambda_http::RequestExt;
+use lambda_http::http::header::{self, HeaderName};
+use tracing::Instrument;
+
+use crate::config::Config;
+use crate::http::{
+    Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
+    parameters, pattern, request_id, source_address,
+};
+use crate::{App, Error, Result};
+
+/// Answers one request: the same code on Lambda and in the local server.
+pub async fn answer<F>(
+    routes: &'static [Route],
+    handle: impl FnOnce(App, Request) -> F,
+    app: App,
+    req: Request,
+) -> Response<Body>
+where
+    F: Future<Output = Reply>,
+{
+    let config = app.config.clone();
+    answer_cold(routes, |req| handle(app, req), &config, req).await
+}
+
+/// The same for an endpoint that needs no [`App`].
+pub async fn answer_cold<F>(
+    routes: &'static [Route],
+    handle: impl FnOnce(Request) -> F,
+    config: &Config,
+    req: Request,
+) -> Response<Body>
+where
+    F: Future<Output = Reply>,
+{
+    let started = Instant::now();
+    let request_id = request_id(&req);
+    let origin = allowed_origin(config, &req);
+    let method = req.method().clone();
+    let path = req.raw_http_path().to_owned();
+    let address = source_address(&req);
+
+    // On every line that is logged meanwhile; the account joins it when its token is read.
+    let span = tracing::info_span!(
+        "request",
+        request_id,
+        address,
+        user = tracing::field::Empty,
+        api_key = tracing::field::Empty
+    );
+
+    let pattern = pattern(routes.iter().map(|route| route.path), &path);
+    let failures = failures(routes, pattern, &path);
+    let reply = match gate(routes, pattern, config, &req) {
+        Ok(None) => AssertUnwindSafe(
+            async { handle(with_parameters(req, pattern, &path)).await }.instrument(span.clone()),
+        )
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
+        Ok(Some(preflight)) => Ok(preflight),
+        Err(error) => Err(error),
+    };
+
+    let _entered = span.enter();
+    let (mut response, code) = match reply {
+        Ok(response) => (response.map(|body| body.watched(&request_id)), ""),
+        Err(error) => {
+            error.log();
+            (failures.reply(&error, &request_id), error.code())
+        }
+    };
+    dress(response.headers_mut(), &request_id, origin);
+    let status = response.status().as_u16();
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(%method, ?path, status, code, ms, "request");
+    response
+}
+
+/// How the failures of a path are written; one that nothing serves is like its neighbours.
+fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
+    let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
+    let near = |route: &&Route| match pattern {
+        Some(pattern) => route.path == pattern,
+        None => first(route.path) == first(path),
+    };
+    routes.iter().find(near).map_or(Failures::Problem, |route| route.failures)
+}
+
+/// The most bytes of a header; API Gateway takes 10 KB of them in all
+/// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
+pub(crate) const HEADER_LIMIT: usize = 8192;
+
+/// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, headers and
+/// bodies over the limit.
+fn gate(
+    routes: &[Route],
+    pattern: Option<&str>,
+    config: &Config,
+    req: &Request,
+) -> Result<Option<Response<Body>>> {
+    let of_path =
+        routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
+    let taken: Vec<&str> = of_path.map(|route| route.method).collect();
+    if !taken.is_empty() && !taken.contains(&req.method().as_str()) {
+        let allow = format!("{}, OPTIONS", taken.join(", "));
+        if req.method() == Method::OPTIONS {
+            return preflight(&allow, failures(routes, pattern, req.raw_http_path())).map(Some);
+        }
+        return Err(Error::MethodNotAllowed { allow });
+    }
+    if req.headers().values().any(|value| value.len() > HEADER_LIMIT) {
+        return Err(Error::HeaderTooLarge { limit: HEADER_LIMIT });
+    }
+    let limit = config.body_limit;
+    if req.body().len() > limit {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    Ok(None)
+}
+
+/// The request with the parameters of its path, which not every front door fills in.
+fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
+    let found = pattern.and_then(|pattern| parameters(pattern, path)).unwrap_or_default();
+    let found: HashMap<String, String> =
+        found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    req.with_path_parameters(found)
+}
+
+/// 204 to an `OPTIONS` request, a browser's CORS preflight included; [`dress`] adds the origin
+/// where it is allowed.
+fn preflight(allow: &str, failures: Failures) -> Reply {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allow = HeaderValue::try_from(allow).map_err(|error| Error::Internal(error.to_string()))?;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow.clone());
+    headers.insert(header::ALLOW, allow);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, failures.asked_with());
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    Ok(response)
+}
+
+fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>) {
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        headers.insert("x-request-id", id);
+    }
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    match origin {
+        Some(origin) => {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+        }
+        None => {
+            headers.remove(header::ACCESS_CONTROL_ALLOW_METHODS);
+            headers.remove(header::ACCESS_CONTROL_ALLOW_HEADERS);
+            headers.remove(header::ACCESS_CONTROL_MAX_AGE);
+        }
+    }
+}
+
+/// What web pages may read of a reply, beside what they always may.
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
+);
+
+/// On every reply, the failed ones included.
+const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// The request's `Origin`, where it is one of the configured ones, letter for letter.
+fn allowed_origin(config: &Config, req: &Request) -> Option<HeaderValue> {
+    let origin = req.headers().get(header::ORIGIN)?;
+    config
+        .allowed_origins
+        .iter()
+        .any(|allowed| allowed.as_bytes() == origin.as_bytes())
+        .then(|| origin.clone())
+}

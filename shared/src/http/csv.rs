@@ -1,0 +1,150 @@
+//! CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)): when a client wants it, and how rows are written.
+
+use std::borrow::Cow;
+
+use lambda_http::http::header;
+
+use super::reply::{attachment, response};
+use super::{HeaderValue, Reply, Request, StatusCode};
+use crate::Result;
+use crate::stream::Pieces;
+
+const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
+
+/// 200 with rows of cells as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)), the first of which names the columns.
+pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
+    let line = |cells: Vec<Cow<'_, str>>| csv_row(&cells) + "\r\n";
+    Ok(response(StatusCode::OK, CSV, rows.into_iter().map(line).collect()))
+}
+
+/// A row of CSV, without the end of its line.
+pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
+    cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",")
+}
+
+/// A quoted cell in which a spreadsheet finds no formula ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)): an apostrophe precedes what would
+/// begin one, at the start and after what separates cells for some readers of the file. Numbers
+/// stay numbers.
+fn csv_cell(text: &str) -> String {
+    let number = text.parse::<i64>().is_ok();
+    let mut cell = String::from('"');
+    let mut begins = !number;
+    for c in text.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
+            cell.push('\'');
+        }
+        begins = !number
+            && (matches!(c, ';' | '\t' | '\r' | '\n') || begins && (c.is_whitespace() || c == '"'));
+        cell.extend(std::iter::repeat_n(c, if c == '"' { 2 } else { 1 }));
+    }
+    cell.push('"');
+    cell
+}
+
+/// The same with CSV. A line's end is written before the next one, so that a file that was cut off
+/// doesn't end with one.
+pub fn csv_download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    attachment(file, CSV, write)
+}
+
+/// Whether the `Accept` header asks for CSV rather than JSON. Where it asks for neither, JSON it
+/// is.
+pub fn wants_csv(req: &Request) -> bool {
+    let headers =
+        req.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges: Vec<&str> = headers.flat_map(|value| value.split(',')).collect();
+    let weight = |media_type: &str| {
+        ranges.iter().filter_map(|range| quality(range, media_type)).fold(0.0, f32::max)
+    };
+    let csv = weight("text/csv");
+    csv > 0.0 && csv > weight("application/json")
+}
+
+/// How much a range of an `Accept` header wants this type, if it names it. A weight that can't be
+/// read is none.
+fn quality(range: &str, media_type: &str) -> Option<f32> {
+    let mut parts = range.split(';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case(media_type) {
+        return None;
+    }
+    let weight = parts.find_map(|part| {
+        part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+    });
+    let Some((_, weight)) = weight else { return Some(1.0) };
+    weight.trim().parse().ok().filter(|weight| (0.0..=1.0).contains(weight))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_is_for_whoever_prefers_it_to_json() {
+        for accept in [
+            "text/csv",
+            "TEXT/CSV;charset=utf-8",
+            "text/csv, */*",
+            "text/csv, application/json;q=0.9",
+            "a/b, text/csv ; Q=0.1",
+            "text/csv;q=1",
+        ] {
+            assert!(wants_csv(&accepting(&[accept])), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "text/*",
+            "application/json",
+            "text/csv;q=0",
+            "text/csv;q=0.000",
+            "text/csv, application/json",
+            "text/csv;q=x",
+            "text/csvx",
+            ",;=,",
+        ] {
+            assert!(!wants_csv(&accepting(&[accept])), "{accept}");
+        }
+        assert!(wants_csv(&accepting(&["application/json;q=0.5", "text/csv"])));
+        assert!(!wants_csv(&Request::default()));
+    }
+
+    fn accepting(values: &[&'static str]) -> Request {
+        let mut request = Request::default();
+        for value in values {
+            request.headers_mut().append(header::ACCEPT, HeaderValue::from_static(value));
+        }
+        request
+    }
+
+    #[test]
+    fn a_cell_is_quoted_where_it_must_be_and_never_a_formula() {
+        for (text, cell) in [
+            ("", ""),
+            ("", ""),
+            ("plain text", "plain text"),
+            ("-100", "-100"),
+            ("a,b", "a,b"),
+            ("say \"hi\"", "say \"\"hi\"\""),
+            ("two\nlines", "two\nlines"),
+            ("=1+1", "'=1+1"),
+            ("+x", "'+x"),
+            ("-1+1", "'-1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            (" ＝1", " '＝1"),
+            ("\t=1", "\t'=1"),
+            ("\r=1", "\r'=1"),
+            ("0;=cmd|' /C calc'!A0", "0;'=cmd|' /C calc'!A0"),
+            ("0\t\t＠a", "0\t\t'＠a"),
+            ("0\r\n-a;+b", "0\r\n'-a;'+b"),
+            ("0; =a", "0; '=a"),
+            ("0;\"=a\"", "0;\"\"'=a\"\""),
+            ("=HYPERLINK(\"x\",1)", "'=HYPERLINK(\"\"x\"\",1)"),
+            ("a=1, b-2; c@d", "a=1, b-2; c@d"),
+        ] {
+            assert_eq!(csv_cell(text), format!("\"{cell}\""));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Server-sent events ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)).
+
+use std::fmt::Display;
+
+use lambda_http::http::header;
+use serde::Serialize;
+
+use super::failure::StreamProblem;
+use super::read::request_id;
+use super::{Body, Failures, HeaderValue, Reply, Request, Response};
+use crate::stream::Pieces;
+use crate::{Error, Result};
+
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// 200 with the server-sent events that `write` sends, as fast as the client takes them. What goes
+/// wrong meanwhile is told as `failures` say.
+pub fn events<F>(req: &Request, failures: Failures, write: impl FnOnce(Events) -> F) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let request_id = request_id(req);
+    let mut response =
+        Response::new(Body::written_by(|pieces| write(Events { pieces, failures, request_id })));
+    response.headers_mut().insert(header::CONTENT_TYPE, EVENTS);
+    Ok(response)
+}
+
+/// Where a reply's events are sent by whoever writes them.
+pub struct Events {
+    pieces: Pieces,
+    failures: Failures,
+    request_id: String,
+}
+
+impl Events {
+    /// Sends an event.
+    ///
+    /// # Errors
+    /// Where the client has gone away.
+    pub async fn send(&self, name: &str, data: &impl Serialize) -> Result<()> {
+        let data = json(data)?;
+        self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
+    }
+
+    /// Sends an event without a name, whose data are on one line.
+    ///
+    /// # Errors
+    /// Where the client has gone away.
+    pub async fn send_data(&self, data: impl Display) -> Result<()> {
+        self.pieces.send(format!("data: {data}\n\n")).await
+    }
+
+    /// The same with JSON.
+    ///
+    /// # Errors
+    /// Where the client has gone away.
+    pub async fn send_json(&self, data: &impl Serialize) -> Result<()> {
+        self.send_data(json(data)?).await
+    }
+
+    /// Sends what went wrong, as the body that a failed reply would have, and logs it.
+    ///
+    /// # Errors
+    /// Where the client has gone away.
+    pub async fn fail(&self, error: &Error) -> Result<()> {
+        tracing::info_span!("request", request_id = self.request_id).in_scope(|| error.log());
+        match self.failures {
+            Failures::Problem => {
+                self.send("error", &StreamProblem::of(error, &self.request_id)).await
+            }
+            Failures::OpenAi => {
+                self.send_data(self.failures.document(error, &self.request_id)).await
+            }
+        }
+    }
+}
+
+fn json(data: &impl Serialize) -> Result<String> {
+    serde_json::to_string(data).map_err(|error| Error::Internal(error.to_string()))
+}

@@ -1,0 +1,314 @@
+//! What a request says: its body, headers, path and origin.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use lambda_http::RequestExt;
+use lambda_http::http::header;
+use lambda_http::request::RequestContext;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::{HeaderValue, Request};
+use crate::clock::Day;
+use crate::idempotency::Key;
+use crate::{Error, Result};
+
+/// The body, read as JSON. A field of the wrong type is named in the failure.
+pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
+    let content_type =
+        req.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    // Browsers send a body of no type, or of a few others, for any page without asking first.
+    let is_json = |value: &str| {
+        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        essence == "application/json"
+            || (essence.starts_with("application/") && essence.ends_with("+json"))
+    };
+    if !content_type.map_or(req.body().is_empty(), is_json) {
+        return Err(Error::UnsupportedMediaType);
+    }
+    let body: &[u8] = req.body();
+    let text =
+        std::str::from_utf8(body).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))?;
+    if !text.trim_start().starts_with('{') {
+        return Err(Error::Malformed("The body is not a JSON object.".into()));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let sentence: String = error.inner().to_string().chars().take(200).collect();
+        if error.inner().is_data() && field != "." {
+            Error::field(field, sentence)
+        } else {
+            Error::Malformed(format!("The body is not valid JSON: {sentence}."))
+        }
+    })?;
+    json.end().map_err(|_| Error::Malformed("The body goes on after its JSON object.".into()))?;
+    Ok(value)
+}
+
+/// The same for an endpoint that needs no body: none, of whatever type, is `T`'s default.
+pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T> {
+    if req.body().is_empty() { Ok(T::default()) } else { json(req) }
+}
+
+/// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case.
+/// Nothing where there is no such header; a failure where there is another scheme or no token in
+/// it.
+pub fn authorization(req: &Request) -> Result<Option<&str>> {
+    let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().split_once(' '))
+        .ok_or(Error::InvalidToken)?;
+    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+    if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
+}
+
+/// The `Idempotency-Key` header, where there is one.
+pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
+    let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().and_then(Key::parse);
+    key.map(Some).ok_or_else(|| {
+        Error::Malformed("An Idempotency-Key has 1 to 255 visible ASCII characters.".into())
+    })
+}
+
+/// When the request came to the gateway, in milliseconds since 1970; where that doesn't say, or not
+/// in milliseconds, `now` is when.
+pub fn came(req: &Request, now: u64) -> u64 {
+    let said = match req.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
+        Some(RequestContext::ApiGatewayV2(context)) => context.time_epoch,
+        _ => 0,
+    };
+    u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
+}
+
+/// How often a client of OpenAI's says that it has sent this request before: the header
+/// `x-stainless-retry-count` ([the SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). Nothing where it doesn't say.
+pub fn retry_count(req: &Request) -> Option<u32> {
+    req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
+}
+
+/// What the client calls itself in `User-Agent`, on one line of at most 200 characters. `None`
+/// where that says nothing.
+pub fn device(req: &Request) -> Option<String> {
+    let header =
+        req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let text: String = String::from_utf8_lossy(header)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(DEVICE_LENGTH)
+        .collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The most characters that are kept of what a client calls itself.
+const DEVICE_LENGTH: usize = 200;
+
+/// The path as it was sent, without the stage.
+pub fn path(req: &Request) -> &str {
+    req.raw_http_path()
+}
+
+/// The stage, where its bare name is what was asked for: `/live`, which the gateway takes for
+/// `/live/`, though a browser does not.
+pub fn bare_stage(req: &Request) -> Option<&str> {
+    let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else {
+        return None;
+    };
+    let (stage, path) = (context.stage.as_deref()?, context.path.as_deref()?);
+    (path.strip_prefix('/') == Some(stage)).then_some(stage)
+}
+
+/// A parameter of the path, as it was sent.
+pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
+    req.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
+}
+
+/// A text as it stands in a URL.
+pub fn escaped(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// The parameter `id` of the path, where it is a UUID, in its usual form.
+pub fn path_id(req: &Request) -> Option<String> {
+    id(path_parameter(req, "id"))
+}
+
+/// A UUID in its usual form, however it was written.
+pub fn id(text: &str) -> Option<String> {
+    Uuid::try_parse(text).ok().map(|id| id.to_string())
+}
+
+/// What stands before this API's own paths where the request came in: the stage under AWS's own
+/// host name, nothing under a domain.
+pub fn base_path(req: &Request) -> &str {
+    let whole = match req.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
+        _ => None,
+    };
+    whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
+}
+
+/// The query parameter `name`, decoded. An empty one counts as none.
+pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
+    req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
+}
+
+/// The query parameter `name` as a day in UTC, such as `2026-11-20`.
+pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
+    let day = |text: &str| {
+        Day::parse(text).ok_or_else(|| Error::field(name, "A day is written as 2026-11-20."))
+    };
+    query(req, name).map(day).transpose()
+}
+
+/// How long this call may still run, as the Lambda context says. An emulator's context may name a
+/// moment long gone; it sets no limit.
+pub fn time_left(req: &Request, now_ms: u64) -> Duration {
+    let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
+    deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
+}
+
+/// The time of a call without a limit: API Gateway's, which nobody waits beyond
+/// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
+const UNLIMITED: Duration = Duration::from_secs(29);
+
+pub(crate) fn request_id(req: &Request) -> String {
+    req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
+}
+
+/// The address that API Gateway saw. Headers such as `X-Forwarded-For` are the client's own words
+/// and aren't read.
+pub(crate) fn source_address(req: &Request) -> String {
+    match req.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
+        _ => None,
+    }
+    .unwrap_or_default()
+}
+
+/// The network that a request comes from, as far as one customer has it: an IPv4 address, or the
+/// first 64 bits of an IPv6 address.
+pub fn source_network(req: &Request) -> Option<String> {
+    network(&source_address(req))
+}
+
+fn network(address: &str) -> Option<String> {
+    match address.parse::<IpAddr>().ok()?.to_canonical() {
+        IpAddr::V4(address) => Some(address.to_string()),
+        IpAddr::V6(address) => {
+            Some(format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::StatusCode;
+
+    fn with_body(content_type: &str, body: &str) -> Request {
+        let mut request = Request::new(body.into());
+        request
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        request
+    }
+
+    #[derive(serde::Deserialize, Debug)]
+    struct Body1 {
+        #[allow(dead_code)]
+        message: Option<String>,
+    }
+
+    #[test]
+    fn a_field_of_the_wrong_type_is_named() {
+        let error = json::<Body1>(&with_body("application/json", r#"{"message": 5}"#)).unwrap_err();
+        assert_eq!(error.code(), "invalid_fields");
+        assert!(
+            error.detail().starts_with("message: invalid type: integer `5`, expected a string"),
+            "{}",
+            error.detail()
+        );
+    }
+
+    #[test]
+    fn only_json_objects_are_read() {
+        for body in ["", " ", "{", "[1]", "null", "\"x\"", "{} {}", r#"{"message": 1e400}"#] {
+            let error = json::<Body1>(&with_body("application/json", body)).unwrap_err();
+            assert_eq!(error.status(), StatusCode::BAD_REQUEST, "{body}");
+        }
+        for content_type in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonx",
+            "multipart/form-data",
+        ] {
+            assert_eq!(
+                json::<Body1>(&with_body(content_type, "{}")).unwrap_err(),
+                Error::UnsupportedMediaType
+            );
+        }
+        for content_type in
+            ["application/json", "Application/JSON; charset=utf-8", "application/vnd.api+json"]
+        {
+            json::<Body1>(&with_body(content_type, "{}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_bearer_or_token_in_any_case() {
+        let mut request = Request::default();
+        assert_eq!(authorization(&request), Ok(None));
+        for (value, token) in [
+            ("Bearer x", Ok(Some("x"))),
+            ("tOKEN  x ", Ok(Some("x"))),
+            ("Basic x", Err(Error::InvalidToken)),
+            ("x", Err(Error::InvalidToken)),
+        ] {
+            request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            assert_eq!(authorization(&request), token, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_one_line_of_two_hundred_characters() {
+        let mut request = Request::new(().into());
+        assert_eq!(device(&request), None);
+        for (header, shown) in [
+            (&b""[..], None),
+            (b" \t ", None),
+            (b" curl/8.5.0 ", Some("curl/8.5.0")),
+            (b"a\tb", Some("ab")),
+            ("Gerät 1\u{85}".as_bytes(), Some("Gerät 1")),
+            (b"\xff", Some("\u{fffd}")),
+            (&[b'x'; 5000], Some("x".repeat(200).as_str())),
+        ] {
+            request
+                .headers_mut()
+                .insert(header::USER_AGENT, HeaderValue::from_bytes(header).unwrap());
+            assert_eq!(device(&request).as_deref(), shown);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_network_has_sixty_four_bits() {
+        for (address, expected) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("::ffff:203.0.113.7", Some("203.0.113.7")),
+            ("2001:db8:1:2:3:4:5:6", Some("2001:db8:1:2::/64")),
+            ("2001:db8:1:2::1", Some("2001:db8:1:2::/64")),
+            ("2001:db8:1:3::1", Some("2001:db8:1:3::/64")),
+            ("", None),
+            ("test-invoke-source-ip", None),
+        ] {
+            assert_eq!(network(address).as_deref(), expected, "{address}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Replies: their status, content type and body.
+
+use lambda_http::http::header;
+use serde::Serialize;
+
+use super::{Body, HeaderValue, Response, StatusCode};
+use crate::limit::Limit;
+use crate::stream::Pieces;
+use crate::{Error, Result};
+
+/// What a handler gives: a reply, or the failure that the edge renders.
+pub type Reply = Result<Response<Body>>;
+
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// 200 with `body` as JSON.
+pub fn ok(body: &impl Serialize) -> Reply {
+    reply(StatusCode::OK, body)
+}
+
+/// 201 with `body` as JSON.
+pub fn created(body: &impl Serialize) -> Reply {
+    reply(StatusCode::CREATED, body)
+}
+
+/// 202 with `body` as JSON: what was asked for happens later, if at all.
+pub fn accepted(body: &impl Serialize) -> Reply {
+    reply(StatusCode::ACCEPTED, body)
+}
+
+/// 200 with a text of this type.
+pub fn text(content_type: &'static str, text: String) -> Response<Body> {
+    response(StatusCode::OK, HeaderValue::from_static(content_type), text)
+}
+
+/// 308: what was asked for is, and stays, elsewhere.
+pub fn moved(location: &str) -> Reply {
+    redirect(StatusCode::PERMANENT_REDIRECT, location)
+}
+
+/// 303: what was asked for is shown elsewhere.
+pub fn see_other(location: &str) -> Reply {
+    redirect(StatusCode::SEE_OTHER, location)
+}
+
+fn redirect(status: StatusCode, location: &str) -> Reply {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = status;
+    let location =
+        HeaderValue::try_from(location).map_err(|error| Error::Internal(error.to_string()))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// 200 with JSON that `write` puts together piece by piece, for the client to keep as a file of
+/// this name. It goes on as fast as the client takes it. What can be refused must be refused
+/// before: where `write` fails, the reply only ends in the middle.
+pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    attachment(file, JSON, write)
+}
+
+pub(super) fn attachment<F>(
+    file: &'static str,
+    content_type: HeaderValue,
+    write: impl FnOnce(Pieces) -> F,
+) -> Reply
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let mut response = Response::new(Body::written_by(write));
+    let named = HeaderValue::try_from(format!("attachment; filename=\"{file}\""))
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
+    Ok(response)
+}
+
+fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
+    let body = serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(response(status, JSON, body))
+}
+
+pub(super) fn response(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: String,
+) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// Marks a reply as one that was given before: nothing was done this time.
+pub fn replayed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+/// Shows a limit, and what is left of it, on a reply.
+pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
+    limit.show(response.headers_mut());
+    response
+}

@@ -1,0 +1,73 @@
+//! Which endpoint serves a method and a path.
+
+use super::Failures;
+
+/// A method and a path, and the endpoint that serves them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `GET`, `POST` and so on, or `ANY`.
+    pub method: &'static str,
+    /// The path without a trailing slash, in API Gateway's spelling: `{id}` stands for one
+    /// segment, `/{proxy+}` for any path.
+    pub path: &'static str,
+    /// The endpoint's name, which is its file's and its binary's.
+    pub endpoint: &'static str,
+    /// How its failures are written.
+    pub failures: Failures,
+}
+
+/// The one of `patterns` that serves `path`, with or without its trailing slash: one of the same
+/// letters before one with parameters.
+pub fn pattern<'p>(patterns: impl Iterator<Item = &'p str>, path: &str) -> Option<&'p str> {
+    patterns
+        .filter(|pattern| parameters(pattern, path).is_some())
+        .min_by_key(|pattern| pattern.contains('{'))
+}
+
+/// What the parameters of `pattern` are in `path`, as they were sent, by name. Nothing where the
+/// path doesn't fit. A parameter is one whole segment that isn't empty.
+pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
+    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+    if pattern.split('/').count() != path.split('/').count() {
+        return None;
+    }
+    let mut found = Vec::new();
+    for (expected, segment) in pattern.split('/').zip(path.split('/')) {
+        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(name) if !segment.is_empty() && !name.ends_with('+') => {
+                found.push((name, segment))
+            }
+            None if expected == segment => {}
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_one_whole_segment() {
+        let patterns = ["/", "/a", "/a/{id}", "/a/b", "/a/{id}/c", "/{proxy+}"];
+        for (path, served) in [
+            ("/", Some("/")),
+            ("/a", Some("/a")),
+            ("/a/", Some("/a")),
+            ("/a/x", Some("/a/{id}")),
+            ("/a/x/", Some("/a/{id}")),
+            ("/a/b/", Some("/a/b")),
+            ("/a/b%2Fc", Some("/a/{id}")),
+            ("/a/x/c", Some("/a/{id}/c")),
+            ("/a//", None),
+            ("/a//c", None),
+            ("/x", None),
+            ("", None),
+            ("/a/x/y/z", None),
+        ] {
+            assert_eq!(pattern(patterns.into_iter(), path), served, "{path}");
+        }
+        assert_eq!(parameters("/a/{id}", "/a/%2e%2e/"), Some(vec![("id", "%2e%2e")]));
+    }
+}

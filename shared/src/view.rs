@@ -1,0 +1,370 @@
+//! What replies show of accounts, sessions, API keys, conversations and chats, where several
+//! endpoints show the same.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Tokens;
+use crate::auth::api_key::KeyName;
+use crate::user::{Account, GivenName, Role, Username};
+use crate::{chat, clock, store};
+
+/// What was done, in a sentence for people.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// A sentence for people.
+    pub message: &'static str,
+}
+
+/// An account as its owner sees it.
+#[derive(Serialize, ToSchema)]
+pub struct User<'a> {
+    /// Chats, sessions and the statement hang on it. A name that is used again is another account.
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    id: &'a str,
+    /// The name as it was typed.
+    #[schema(value_type = Username)]
+    username: &'a str,
+    /// The e-mail address as it was typed.
+    #[schema(required, examples("ann@example.com"))]
+    email: Option<&'a str>,
+    /// Whether somebody has read a mail to that address.
+    email_verified: bool,
+    /// An address that takes its place once it is verified, since another account claims it
+    /// without proof.
+    #[schema(required)]
+    pending_email: Option<&'a str>,
+    /// Empty where there is none.
+    #[schema(value_type = GivenName)]
+    first_name: &'a str,
+    /// Empty where there is none.
+    #[schema(value_type = GivenName)]
+    last_name: &'a str,
+    role: Role,
+    /// Whether the role is `admin`.
+    is_staff: bool,
+    /// When it was registered.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
+    date_joined: String,
+}
+
+impl<'a> User<'a> {
+    /// The view of this account.
+    pub fn of(account: &'a Account) -> Self {
+        Self {
+            id: &account.id,
+            username: &account.name,
+            email: account.email.as_deref(),
+            email_verified: account.email_verified,
+            pending_email: account.pending_email.as_deref(),
+            first_name: account.first_name.as_deref().unwrap_or_default(),
+            last_name: account.last_name.as_deref().unwrap_or_default(),
+            role: account.role,
+            is_staff: account.role == Role::Admin,
+            date_joined: clock::rfc3339(account.created),
+        }
+    }
+}
+
+/// What can be spent: one number under the three names that clients read it by.
+#[derive(Serialize, ToSchema)]
+pub struct Balance {
+    /// What can be spent.
+    tokens: Tokens,
+    /// The same.
+    tokens_left: Tokens,
+    /// The same.
+    remaining_tokens: Tokens,
+}
+
+impl Balance {
+    /// The view of this balance.
+    pub fn of(balance: Tokens) -> Self {
+        Self { tokens: balance, tokens_left: balance, remaining_tokens: balance }
+    }
+}
+
+/// An account in a list.
+#[derive(Serialize, ToSchema)]
+pub struct ListedUser<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    id: &'a str,
+    /// The name as it was typed.
+    #[schema(value_type = Username)]
+    username: &'a str,
+    /// The e-mail address as it was typed.
+    #[schema(required, examples("ann@example.com"))]
+    email: Option<&'a str>,
+    role: Role,
+    /// Whether the role is `admin`.
+    is_staff: bool,
+    /// A deactivated account can do nothing.
+    active: bool,
+    /// When it was registered.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
+    date_joined: String,
+}
+
+impl<'a> ListedUser<'a> {
+    /// The view of this account.
+    pub fn of(listed: &'a store::Listed) -> Self {
+        Self {
+            id: &listed.id,
+            username: &listed.name,
+            email: listed.email.as_deref(),
+            role: listed.role,
+            is_staff: listed.role == Role::Admin,
+            active: listed.active,
+            date_joined: listed.joined(),
+        }
+    }
+}
+
+/// All that administrators see of an account.
+#[derive(Serialize, ToSchema)]
+pub struct UserDetails<'a> {
+    /// What its owner sees of it.
+    #[serde(flatten)]
+    user: User<'a>,
+    /// What it can spend.
+    #[serde(flatten)]
+    balance: Balance,
+    /// The rest.
+    #[serde(flatten)]
+    details: DetailsOfUser<'a>,
+}
+
+/// What administrators see of an account beside what its owner does.
+#[derive(Serialize, ToSchema)]
+struct DetailsOfUser<'a> {
+    /// A deactivated account can do nothing.
+    active: bool,
+    /// Everything ever granted, adjustments included.
+    granted: Tokens,
+    /// Everything ever spent.
+    spent: Tokens,
+    /// Tokens that are held for chats whose answer is awaited.
+    reservations: Vec<HeldTokens<'a>>,
+    /// The newest sessions, newest first, at most 100.
+    sessions: Vec<Session<'a>>,
+    /// How many API keys there are.
+    #[schema(examples(1))]
+    api_keys: u32,
+}
+
+/// Tokens that are held for a chat.
+#[derive(Serialize, ToSchema)]
+struct HeldTokens<'a> {
+    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    id: &'a str,
+    /// How many.
+    cost: Tokens,
+    /// The chat that they are held for.
+    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    chat_id: &'a str,
+    /// When the chat is given up.
+    #[schema(format = "date-time", examples("2026-11-20T07:19:09.000Z"))]
+    expires: String,
+    /// Whether it was: the tokens can be spent again.
+    expired: bool,
+}
+
+impl<'a> UserDetails<'a> {
+    /// The view of this account at the second `now`, with these sessions of it.
+    pub fn of(account: &'a Account, sessions: &'a [store::Session], now: u64) -> Self {
+        let held = account.reservations.iter().map(|(id, held)| HeldTokens {
+            id,
+            cost: held.cost,
+            chat_id: &held.owner,
+            expires: clock::rfc3339(held.expires_at * 1000),
+            expired: held.expires_at <= now,
+        });
+        let details = DetailsOfUser {
+            active: account.active,
+            granted: account.granted,
+            spent: account.spent,
+            reservations: held.collect(),
+            sessions: sessions.iter().map(Session::of).collect(),
+            api_keys: account.api_keys,
+        };
+        Self { user: User::of(account), balance: Balance::of(account.balance(now)), details }
+    }
+}
+
+/// A session as administrators see it.
+#[derive(Serialize, ToSchema)]
+pub struct Session<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6dfc-7191-b0f2-0a2b0c4a3c55"))]
+    id: &'a str,
+    /// What the client that began it calls itself in `User-Agent`.
+    #[schema(examples("curl/8.5.0"))]
+    device: &'a str,
+    #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
+    began: Option<String>,
+    /// When it was last logged in or refreshed.
+    #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
+    last_used: Option<String>,
+    #[schema(format = "date-time", examples("2026-12-20T07:17:39.000Z"))]
+    ends: String,
+}
+
+impl<'a> Session<'a> {
+    /// The view of this session.
+    pub fn of(session: &'a store::Session) -> Self {
+        let time = |seconds: u64| clock::rfc3339(seconds * 1000);
+        Self {
+            id: session.id(),
+            device: &session.device,
+            began: session.began.map(time),
+            last_used: session.used.map(time),
+            ends: time(session.ends),
+        }
+    }
+}
+
+/// A session as its owner sees it.
+#[derive(Serialize, ToSchema)]
+pub struct OwnSession<'a> {
+    #[serde(flatten)]
+    session: Session<'a>,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+impl<'a> OwnSession<'a> {
+    /// The view of this session for the caller whose session has the id `current`.
+    pub fn of(session: &'a store::Session, current: &str) -> Self {
+        Self { session: Session::of(session), current: session.id() == current }
+    }
+}
+
+/// An API key, without its secret.
+#[derive(Serialize, ToSchema)]
+pub struct ApiKey<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
+    id: &'a str,
+    /// What its owner calls it.
+    #[schema(value_type = KeyName)]
+    name: &'a str,
+    /// The last four characters of the key.
+    #[schema(min_length = 4, max_length = 4, examples("9xQk"))]
+    hint: &'a str,
+    /// When it was made.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.978Z"))]
+    created: String,
+}
+
+impl<'a> ApiKey<'a> {
+    /// The view of this key.
+    pub fn of(key: &'a store::StoredKey) -> Self {
+        Self {
+            id: key.id(),
+            name: &key.label,
+            hint: &key.hint,
+            created: clock::rfc3339(key.created),
+        }
+    }
+}
+
+/// Chats that go on from one another.
+#[derive(Serialize, ToSchema)]
+pub struct Conversation<'a> {
+    /// The id of the chat that it began with.
+    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    id: &'a str,
+    /// What it is called: at first the beginning of its first message.
+    #[schema(examples("Hello!"))]
+    title: &'a str,
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
+    created: String,
+    /// When the last chat of it began.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:40.102Z"))]
+    last_used: String,
+}
+
+impl<'a> Conversation<'a> {
+    /// The view of this conversation.
+    pub fn of(conversation: &'a store::Conversation) -> Self {
+        Self {
+            id: conversation.id(),
+            title: &conversation.title,
+            created: clock::rfc3339(conversation.created),
+            last_used: clock::rfc3339(conversation.used),
+        }
+    }
+}
+
+/// A chat: a message, and what the AI answered.
+#[derive(Serialize, ToSchema)]
+pub struct Chat<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    id: &'a str,
+    /// The conversation that it belongs to. Those of OpenAI's clients belong to none.
+    #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    conversation_id: Option<&'a str>,
+    #[schema(examples("Hello!"))]
+    message: &'a str,
+    /// What the AI answered.
+    #[schema(examples("You said: Hello!"))]
+    response: &'a str,
+    /// The model that answered.
+    #[schema(examples("echo"))]
+    model: &'a str,
+    /// What it cost.
+    tokens_deducted: Tokens,
+    /// When it began.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
+    timestamp: String,
+}
+
+impl<'a> Chat<'a> {
+    /// The view of this chat.
+    pub fn of(chat: &'a chat::Chat) -> Self {
+        Self {
+            id: &chat.chat_id,
+            conversation_id: chat.conversation.as_deref(),
+            message: &chat.message,
+            response: &chat.response,
+            model: &chat.model,
+            tokens_deducted: chat.cost,
+            timestamp: clock::rfc3339(chat.time),
+        }
+    }
+}
+
+/// A chat, and the balance after it.
+#[derive(Serialize, ToSchema)]
+pub struct PaidChat<'a> {
+    /// The chat.
+    #[serde(flatten)]
+    chat: Chat<'a>,
+    /// What can be spent after it.
+    #[serde(flatten)]
+    balance: Balance,
+}
+
+impl<'a> PaidChat<'a> {
+    /// The view of this chat, with the balance right after its tokens were taken.
+    pub fn of(chat: &'a chat::Chat) -> Self {
+        Self { chat: Chat::of(chat), balance: Balance::of(chat.tokens_left) }
+    }
+}
+
+/// A chat, and whose it is.
+#[derive(Serialize, ToSchema)]
+pub struct ChatOfUser<'a> {
+    #[serde(flatten)]
+    chat: Chat<'a>,
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    user_id: &'a str,
+    /// What the user was called then.
+    #[schema(examples("ann"))]
+    username: &'a str,
+}
+
+impl<'a> ChatOfUser<'a> {
+    /// The view of this chat.
+    pub fn of(chat: &'a chat::Chat) -> Self {
+        Self { chat: Chat::of(chat), user_id: &chat.user_id, username: &chat.name }
+    }
+}
