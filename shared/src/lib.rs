@@ -1,40 +1,35 @@
 //! How the endpoints do what they do: everything that two of them need. Knows no route.
 //!
-//! In reading order: [`app`] is what a handler is given, [`config`] where its settings come from,
-//! [`aws`] and [`clock`] what it stands on, [`http`] and [`error`] what goes in and out, [`stream`]
-//! what goes out piece by piece, [`cursor`] and [`idempotency`] how pages and repeated requests are
-//! told, [`limit`] how limits are shown, [`statement`] what a ledger comes to, [`secret`] where
-//! secrets are read, [`lambda`] the start of a function, [`openapi`] what its document says of what
-//! several endpoints have; [`user`], [`tokens`] and [`chat`] are the product's nouns;
-//! [`auth`] makes and checks passwords and tokens, [`ai`] answers messages, [`charge`] takes what
-//! that costs, [`mail`] carries mails, [`store`] is the only door to DynamoDB.
+//! ARCHITECTURE.md has the floors of these modules: each imports only from those below it. At the
+//! bottom are amounts, time and limits, above them names and failures, then settings and HTTP, then
+//! [`app`], [`auth`] and [`store`], and on top what the product does with them: [`charge`], what
+//! replies show ([`view`]), the [`edge`] that every request passes, and the start of a function
+//! ([`lambda`]).
 
+pub mod ai;
 pub mod app;
+pub mod auth;
 pub mod aws;
+pub mod charge;
+pub mod chat;
 pub mod clock;
 pub mod config;
+pub mod cursor;
 pub mod edge;
 pub mod error;
 pub mod http;
+pub mod idempotency;
 pub mod lambda;
+pub mod limit;
+pub mod mail;
 pub mod openapi;
 pub mod secret;
-pub mod stream;
-
-pub mod chat;
-pub mod cursor;
-pub mod idempotency;
-pub mod limit;
 pub mod statement;
+pub mod store;
+pub mod stream;
 pub mod tokens;
 pub mod user;
 pub mod view;
-
-pub mod ai;
-pub mod auth;
-pub mod charge;
-pub mod mail;
-pub mod store;
 
 pub use crate::http::{Reply, Request};
 pub use app::App;

@@ -21,6 +21,7 @@ mod links;
 mod outbox;
 mod passwords;
 mod retries;
+mod schema;
 mod sessions;
 mod sweep;
 mod timeline;
@@ -40,8 +41,9 @@ pub use keys::PublicKey;
 pub(crate) use ledger::REASON_LENGTH;
 pub use ledger::{Act, Adjustment, Entry, EntryKind, Reason};
 pub use links::{Link, Purpose};
-pub use outbox::{Letter, OUTBOX};
+pub use outbox::Letter;
 pub use retries::Call;
+pub use schema::{OUTBOX, chat_month};
 pub use sessions::{Ending, Rotation, Session};
 pub use sweep::Swept;
 pub use timeline::Place;
@@ -67,7 +69,6 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::aws::{self, OPERATION};
-use crate::clock::{millis_of, month};
 use crate::config::{Config, Tables};
 use crate::{Error, Result};
 
@@ -433,25 +434,8 @@ fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
 }
 
-/// Which of `shards` partitions of an index this account's items go to.
-fn shard(user_id: &str, shards: u8) -> u8 {
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, user_id.as_bytes());
-    hash.as_ref().first().map_or(0, |byte| byte % shards)
-}
-
-/// The partition of the index by_time that a user's chat of this id goes to: `<yyyy-mm>#<shard>`.
-pub fn chat_month(user_id: &str, chat_id: &str) -> String {
-    format!("{}#{}", month(millis_of(chat_id).unwrap_or_default()), shard(user_id, CHAT_SHARDS))
-}
-
 /// How many ids one page of them holds: as many as one `BatchGetItem` takes.
 const LOOKED_AT: i32 = 100;
-
-/// How many partitions the administrators' list of users is spread over.
-const USER_SHARDS: u8 = 4;
-
-/// How many partitions the administrators' list of chats is spread over.
-const CHAT_SHARDS: u8 = 16;
 
 /// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried
 /// again (503). So may one whose caller AWS doesn't know, since credentials grow old and the next

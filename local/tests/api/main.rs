@@ -14,6 +14,7 @@ mod account_delete;
 mod adjust;
 mod admin;
 mod api_keys;
+mod architecture;
 mod attempts;
 mod audit;
 mod balance;

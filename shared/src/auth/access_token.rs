@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claims, Kind};
+use super::token::{Claims, Kind, Subject, sign, verify};
 use crate::store::{Session, StoredKey};
 use crate::user::Account;
 use crate::{App, Error, Result};
@@ -62,24 +62,18 @@ impl AccessToken {
 
     /// The token as a string.
     pub async fn sign(&self, app: &App) -> Result<String> {
-        let claims = Claims {
-            iss: app.config.issuer.clone(),
-            aud: KIND.audience(&app.config.issuer),
-            sub: self.user_id.clone(),
-            name: self.name.clone(),
-            sid: self.session.clone(),
-            exp: self.ends,
-            nbf: None,
-            kind: OfSession {
-                iat: Some(app.clock.seconds()),
-                jti: Some(app.clock.id().to_string()),
-                // No clients are registered here: all of them are the issuer's own.
-                client_id: Some(app.config.issuer.clone()),
-                epoch: self.auth_epoch,
-                session_exp: Some(self.session_ends),
-            },
+        let (user_id, name) = (&self.user_id, &self.name);
+        let of = Subject { user_id, name, session: &self.session };
+        let more = OfSession {
+            iat: Some(app.clock.seconds()),
+            jti: Some(app.clock.id().to_string()),
+            // No clients are registered here: all of them are the issuer's own.
+            client_id: Some(app.config.issuer.clone()),
+            epoch: self.auth_epoch,
+            session_exp: Some(self.session_ends),
         };
-        super::sign(app, &KIND, &claims).await
+        let claims = Claims::new(app, &KIND, of, self.ends, more);
+        sign(app, &KIND, &claims).await
     }
 
     /// Reads a token that a client sent.
@@ -87,8 +81,7 @@ impl AccessToken {
     /// # Errors
     /// [`Error::InvalidToken`] whatever is wrong with it.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
-        let claims: Claims<OfSession> =
-            super::verify(app, &KIND, &[&app.config.issuer], token).await?;
+        let claims: Claims<OfSession> = verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);
         let OfSession { epoch, session_exp, .. } = claims.kind;
         // A token that doesn't say belongs to a session that began before it was signed.

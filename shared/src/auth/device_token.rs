@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claims, Kind};
+use super::token::{Claims, Kind, Subject, sign, verify};
 use crate::http::cookie;
 use crate::user::Account;
 use crate::{App, Request, Result};
@@ -48,24 +48,18 @@ impl DeviceToken {
 
     /// The token as a string.
     pub async fn sign(&self, app: &App) -> Result<String> {
-        let claims = Claims {
-            iss: app.config.issuer.clone(),
-            aud: KIND.audience(&app.config.issuer),
-            sub: self.user_id.clone(),
-            name: self.name.clone(),
-            sid: self.id.clone(),
-            exp: self.ends,
-            nbf: None,
-            kind: OfDevice { epoch: self.auth_epoch },
-        };
-        super::sign(app, &KIND, &claims).await
+        let (user_id, name) = (&self.user_id, &self.name);
+        let of = Subject { user_id, name, session: &self.id };
+        let more = OfDevice { epoch: self.auth_epoch };
+        let claims = Claims::new(app, &KIND, of, self.ends, more);
+        sign(app, &KIND, &claims).await
     }
 
     /// The token that a request carries. One that isn't valid is as none: the client is a stranger.
     pub async fn at(app: &App, req: &Request) -> Option<Self> {
         let token = cookie::device_token(req)?;
         let audience = KIND.audience(&app.config.issuer);
-        let claims: Claims<OfDevice> = super::verify(app, &KIND, &[&audience], token).await.ok()?;
+        let claims: Claims<OfDevice> = verify(app, &KIND, &[&audience], token).await.ok()?;
         Some(Self {
             user_id: claims.sub,
             id: claims.sid,

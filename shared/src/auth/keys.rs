@@ -19,13 +19,15 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::TOKEN_LENGTH;
 use crate::aws;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, checked_secret};
 use crate::secret::Secret;
 use crate::store::{PublicKey, Store};
 use crate::{Error, Result};
+
+/// The longest token that is looked at, in bytes; ours have less than a thousand.
+const TOKEN_LENGTH: usize = 4096;
 
 /// How long public keys and the secret are kept before they are read again, in seconds.
 const KEPT: u64 = 300;

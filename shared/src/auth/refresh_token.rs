@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claims, Kind};
+use super::token::{Claims, Kind, Subject, sign, verify};
 use crate::store::Session;
 use crate::user::Account;
 use crate::{App, Result};
@@ -49,28 +49,21 @@ impl RefreshToken {
 
     /// The token as a string: the same for the same token.
     pub async fn sign(&self, app: &App) -> Result<String> {
-        let claims = Claims {
-            iss: app.config.issuer.clone(),
-            aud: KIND.audience(&app.config.issuer),
-            sub: self.user_id.clone(),
-            name: self.name.clone(),
-            sid: self.session.clone(),
-            exp: self.ends,
-            nbf: None,
-            kind: Generation { generation: self.generation },
-        };
-        super::sign(app, &KIND, &claims).await
+        let (user_id, name) = (&self.user_id, &self.name);
+        let of = Subject { user_id, name, session: &self.session };
+        let more = Generation { generation: self.generation };
+        let claims = Claims::new(app, &KIND, of, self.ends, more);
+        sign(app, &KIND, &claims).await
     }
 
     /// Reads a token that a client sent.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] whatever is wrong with it.
+    /// [`InvalidToken`](crate::Error::InvalidToken) whatever is wrong with it.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
         // Those from before refresh tokens had an audience of their own are valid until they end.
         let (issuer, audience) = (&app.config.issuer, KIND.audience(&app.config.issuer));
-        let claims: Claims<Generation> =
-            super::verify(app, &KIND, &[&audience, issuer], token).await?;
+        let claims: Claims<Generation> = verify(app, &KIND, &[&audience, issuer], token).await?;
         Ok(Self {
             user_id: claims.sub,
             name: claims.name,

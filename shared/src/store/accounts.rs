@@ -17,6 +17,7 @@ use uuid::Uuid;
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
 use super::administration::ADMINISTERS;
+use super::schema::account_key;
 use super::{
     Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied,
     from_item, n, puts, refused_item, s, send, to_item, updates,
@@ -1000,11 +1001,6 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
         .map(|(id, _)| id.clone())
         .take(OUTDATED)
         .collect()
-}
-
-/// The key of the account with this key of a name.
-pub(super) fn account_key(name_key: &str) -> String {
-    format!("user:{name_key}")
 }
 
 /// Removes these keys of a map of the account too: the names that the expression has for them.

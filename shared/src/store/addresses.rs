@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::attempts::mailed_enough;
 use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
+use super::schema::claim_key;
 use super::{Patience, Store, Transaction, from_item, n, puts, s, to_item, updates};
 use crate::auth::AccessToken;
 use crate::user::{Account, ProfileChange, key};
@@ -301,8 +302,4 @@ pub(super) fn beginning_epoch(update: UpdateBuilder, next: u64) -> UpdateBuilder
         .expression_attribute_values(":next", n(next))
         .expression_attribute_values(":no_keys", n(0));
     update.expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
-}
-
-pub(super) fn claim_key(address_key: &str) -> String {
-    format!("email:{address_key}")
 }

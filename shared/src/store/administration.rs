@@ -17,21 +17,17 @@ use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::accounts::account_key;
 use super::addresses::Claim;
-use super::ledger::standing_of;
+use super::schema::{ACCOUNT, ADMINISTRATORS, USER_SHARDS, account_key, standing_of, user_month};
 use super::timeline::Timeline;
 use super::{
-    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, Store, Transaction, USER_SHARDS,
-    applied, from_item, n, s, send, shard, updates,
+    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, Store, Transaction, applied,
+    from_item, n, s, send, updates,
 };
 use crate::auth::{AccessToken, Administrator};
-use crate::clock::{self, Clock, Day, least_id, millis_of, month};
+use crate::clock::{self, Clock, Day, least_id, millis_of};
 use crate::user::{Account, Role, key};
 use crate::{Error, Result};
-
-/// The key of the item that holds who is an administrator.
-const ADMINISTRATORS: &str = "admins";
 
 /// Sorts after everything that begins like a text which it is added to.
 const LAST: char = '\u{10ffff}';
@@ -187,9 +183,7 @@ impl Store {
         let mut items =
             self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
         let mut claims = HashMap::new();
-        for Label { pk, .. } in
-            labels.iter().filter(|label| !label.pk.starts_with(&account_key("")))
-        {
+        for Label { pk, .. } in labels.iter().filter(|label| !label.pk.starts_with(ACCOUNT)) {
             claims.extend(
                 items
                     .remove(pk)
@@ -253,10 +247,7 @@ impl Store {
         let query = query
             .key_condition_expression("#month = :month AND id = :id")
             .expression_attribute_names("#month", "month");
-        let query = query.expression_attribute_values(
-            ":month",
-            s(format!("{}#{}", month(millis), shard(id, USER_SHARDS))),
-        );
+        let query = query.expression_attribute_values(":month", s(user_month(id, millis)));
         let found =
             query.expression_attribute_values(":id", s(id)).send().await?.items.unwrap_or_default();
         found.into_iter().next().map(from_item).transpose()
@@ -267,8 +258,7 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchUser`] where it is gone.
     pub async fn user(&self, listed: &Listed) -> Result<Account> {
-        self.user_again(listed.pk.strip_prefix(&account_key("")).unwrap_or_default(), &listed.id)
-            .await
+        self.user_again(listed.pk.strip_prefix(ACCOUNT).unwrap_or_default(), &listed.id).await
     }
 
     /// The account with this key of a name, if it is still the one with this id.

@@ -9,6 +9,7 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::schema::API_KEY;
 use super::sessions::CALLER;
 use super::{Store, Transaction, applied, from_item, is_id, n, s, send, to_item, updates};
 use crate::auth::api_key::KeyName;
@@ -18,8 +19,6 @@ use crate::{Error, Result};
 
 /// How many API keys an account may have.
 pub const API_KEYS: u32 = 50;
-
-const PREFIX: &str = "apikey:";
 
 /// An API key as the store knows it: without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +46,7 @@ impl StoredKey {
     /// What is kept of a key of the caller's that is made at `created`.
     pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
         Self {
-            pk: api_key_key(&key.id().to_string()),
+            pk: format!("{API_KEY}{}", key.id()),
             user_id: caller.user_id.clone(),
             name: caller.name.clone(),
             label: label.text().to_owned(),
@@ -60,7 +59,7 @@ impl StoredKey {
 
     /// Its id: keys sort by it in the order in which they were made.
     pub fn id(&self) -> &str {
-        self.pk.strip_prefix(PREFIX).unwrap_or_default()
+        self.pk.strip_prefix(API_KEY).unwrap_or_default()
     }
 }
 
@@ -116,8 +115,9 @@ impl Store {
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
-            let delete =
-                Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
+            let delete = Delete::builder()
+                .table_name(&self.tables.tokens)
+                .key("pk", s(format!("{API_KEY}{id}")));
             let delete = delete
                 .expression_attribute_values(":user", s(&caller.user_id))
                 .return_values_on_condition_check_failure(AllOld);
@@ -171,7 +171,7 @@ impl Store {
                 .client
                 .delete_item()
                 .table_name(&self.tables.tokens)
-                .key("pk", s(api_key_key(&id)));
+                .key("pk", s(format!("{API_KEY}{id}")));
             let delete = delete.condition_expression(
                 "user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)",
             );
@@ -205,8 +205,11 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let get =
-            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(format!("{API_KEY}{id}")));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
@@ -214,13 +217,13 @@ impl Store {
     /// one, and of one that was revoked.
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
         // One page holds more than an account may have.
-        self.ids_of_user(PREFIX, user_id, None).await.map(|(ids, _)| ids)
+        self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
     }
 
     /// The account's keys with these ids, in their order, strongly consistent. Those that were
     /// revoked, or ended when the address was proven, are left out.
     pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredKey>> {
-        let keys: Vec<StoredKey> = self.with_ids(PREFIX, ids).await?;
+        let keys: Vec<StoredKey> = self.with_ids(API_KEY, ids).await?;
         Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
     }
 }
@@ -234,8 +237,4 @@ fn refusing_account(
     let Some(item) = Transaction::refused(reasons, 1) else { return Ok(None) };
     let account = Some(item).filter(|item| !item.is_empty()).map(from_item).transpose()?;
     caller.admits(account).map(Some)
-}
-
-fn api_key_key(id: &str) -> String {
-    format!("{PREFIX}{id}")
 }

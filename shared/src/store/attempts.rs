@@ -17,6 +17,10 @@ use futures_util::future::try_join_all;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::schema::{
+    known_attempts_key, login_attempts_key, mails_key, network_attempts_key, owner_attempts_key,
+    registrations_key,
+};
 use super::{Store, applied, from_item, n, refused_item, s, send, updates};
 use crate::auth::DeviceToken;
 use crate::config::Config;
@@ -209,7 +213,13 @@ impl Attempt {
     /// A guess at the current password by a client with a token of the account with this id. No
     /// log-in can fill its count.
     pub fn of_owner(user_id: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
-        Self::counted(owner_key(user_id), Pace::owner(config.login_attempts), network, config, now)
+        Self::counted(
+            owner_attempts_key(user_id),
+            Pace::owner(config.login_attempts),
+            network,
+            config,
+            now,
+        )
     }
 
     fn counted(
@@ -227,10 +237,7 @@ impl Attempt {
             own_pace: Pace::known(config.login_attempts),
             network: None,
             address: address.map(|network| {
-                (
-                    format!("attempt:address:{}", this_hour(network, now)),
-                    config.login_failures_per_address,
-                )
+                (network_attempts_key(network, now / HOUR), config.login_failures_per_address)
             }),
             address_full: None,
             held: None,
@@ -261,7 +268,7 @@ impl Attempt {
     /// or else by its network.
     fn own_count(&self, device: Option<String>) -> Option<String> {
         let mark = device.or_else(|| self.network.clone().filter(|network| self.knows(network)))?;
-        Some(format!("attempt:known:{mark}"))
+        Some(known_attempts_key(&mark))
     }
 
     fn knows(&self, mark: &str) -> bool {
@@ -310,17 +317,9 @@ fn mark(login: &str, kind: &str, id: &str) -> String {
     mark
 }
 
-fn owner_key(user_id: &str) -> String {
-    format!("attempt:login:owner:{user_id}")
-}
-
 /// Hashed: what strangers type may be long, and may be a password in the wrong field.
 fn login_key(login: &str) -> String {
-    format!("attempt:login:{}", fingerprint(login))
-}
-
-fn this_hour(network: &str, now: u64) -> String {
-    format!("{network}#{}", now / HOUR)
+    login_attempts_key(&fingerprint(login))
 }
 
 /// What counting an attempt came to, before its account is known.
@@ -655,7 +654,7 @@ impl Store {
         let address = address.and_then(|address| Email::parse(address).ok());
         let logins =
             [Some(name_key), address.as_ref().map(Email::key)].into_iter().flatten().map(login_key);
-        try_join_all(logins.chain([owner_key(user_id)]).map(|pk| self.forget_login(pk)))
+        try_join_all(logins.chain([owner_attempts_key(user_id)]).map(|pk| self.forget_login(pk)))
             .await
             .map(drop)
     }
@@ -669,25 +668,21 @@ impl Store {
     /// The count of a registration from `network`, as a part of its transaction, which the
     /// transaction's token keeps from counting twice.
     pub(super) fn count_registration(&self, quota: &Quota) -> Result<TransactWriteItem> {
-        self.count_in_this_hour("attempt:register:", &quota.network, quota.most, quota.now)
+        let key = registrations_key(&quota.network, quota.now / HOUR);
+        self.count_in_this_hour(key, quota.most, quota.now)
     }
 
     /// The count of a mail to the address with this key, which anybody may have given for their
     /// own, as a part of the transaction that posts it.
     pub(super) fn count_mail(&self, address_key: &str, now: u64) -> Result<TransactWriteItem> {
-        self.count_in_this_hour("mailed:", &fingerprint(address_key), MAILS, now)
+        let key = mails_key(&fingerprint(address_key), now / HOUR);
+        self.count_in_this_hour(key, MAILS, now)
     }
 
-    fn count_in_this_hour(
-        &self,
-        prefix: &str,
-        whose: &str,
-        most: u32,
-        now: u64,
-    ) -> Result<TransactWriteItem> {
+    fn count_in_this_hour(&self, key: String, most: u32, now: u64) -> Result<TransactWriteItem> {
         let update = Update::builder()
             .table_name(&self.tables.tokens)
-            .key("pk", s(format!("{prefix}{}", this_hour(whose, now))))
+            .key("pk", s(key))
             .update_expression(
                 "SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends",
             )

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
-use super::accounts::account_key;
+use super::schema::{ACCOUNT, account_key};
 use super::{Entry, EntryKind, Item, Store, from_item, s};
 use crate::user::Account;
 use crate::{Result, Tokens};
@@ -122,14 +122,13 @@ struct Cost {
 impl Store {
     /// The keys of the names of some accounts, and where the next ones begin.
     pub async fn account_keys(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
-        let prefix = account_key("");
         let scan = self
             .client
             .scan()
             .table_name(&self.tables.users)
             .set_exclusive_start_key(after.map(|pk| Item::from([("pk".into(), s(pk))])))
             .filter_expression("begins_with(pk, :accounts)")
-            .expression_attribute_values(":accounts", s(&prefix))
+            .expression_attribute_values(":accounts", s(ACCOUNT))
             .projection_expression("pk")
             .consistent_read(true);
         let page = scan.send().await?;
@@ -137,7 +136,7 @@ impl Store {
             .items
             .unwrap_or_default()
             .iter()
-            .filter_map(|item| text(item, "pk").strip_prefix(&prefix).map(str::to_owned))
+            .filter_map(|item| text(item, "pk").strip_prefix(ACCOUNT).map(str::to_owned))
             .collect();
         Ok((keys, page.last_evaluated_key.map(|key| text(&key, "pk").to_owned())))
     }

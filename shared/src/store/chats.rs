@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::conversations::{CONVERSATION, chat_key};
+use super::schema::{CHAT_SHARDS, CONVERSATION, chat_key};
 use super::timeline::Timeline;
-use super::{CHAT_SHARDS, Place, Store, applied, from_item, s, send};
+use super::{Place, Store, applied, from_item, s, send};
 use crate::Result;
 use crate::chat::Chat;
 use crate::clock::{Day, least_id};

@@ -5,7 +5,6 @@
 //! consistent, a chat stands under `<conversation>#<chat id>`, a conversation under `c#<when it was
 //! used last>#<id>`, and one that is to be erased under `d#<id>`.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -14,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::deletion::BATCH;
+use super::schema::{
+    CONVERSATION, DELETED_CONVERSATION, chat_key, conversation_key, conversation_place,
+    deleted_place,
+};
 use super::sessions::CALLER;
 use super::{
     Item, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item, updates,
@@ -21,12 +24,6 @@ use super::{
 use crate::auth::AccessToken;
 use crate::chat::Chat;
 use crate::{Error, Result};
-
-/// How the key of a conversation begins; it sorts after every chat id.
-pub(super) const CONVERSATION: &str = "c#";
-
-/// How the place of one that is to be erased begins.
-const DELETED: &str = "d#";
 
 /// Sorts after everything that begins like it.
 const LAST: char = '~';
@@ -60,7 +57,7 @@ impl Conversation {
         Self {
             user_id: chat.user_id.clone(),
             chat_id: conversation_key(id),
-            thread: place(id, chat.time),
+            thread: conversation_place(id, chat.time),
             title: title_of(chat),
             created: chat.time,
             used: chat.time,
@@ -200,7 +197,7 @@ impl Store {
             .condition_expression(STANDS);
         let end = end
             .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":place", s(format!("{DELETED}{id}")));
+            .expression_attribute_values(":place", s(deleted_place(id)));
         let account = self
             .update_caller_too(caller)
             .update_expression("SET erasing = :now")
@@ -248,7 +245,7 @@ impl Store {
 
     /// The ids of a user's conversations that are to be erased.
     pub(super) async fn deleted_conversations(&self, user_id: &str) -> Result<Vec<String>> {
-        let (keys, _) = self.index_keys(user_id, DELETED, None, BATCH).await?;
+        let (keys, _) = self.index_keys(user_id, DELETED_CONVERSATION, None, BATCH).await?;
         Ok(keys
             .iter()
             .filter_map(|key| key.strip_prefix(CONVERSATION))
@@ -271,7 +268,7 @@ impl Store {
             .condition_expression(STANDS);
         updates(
             used.expression_attribute_values(":time", n(chat.time))
-                .expression_attribute_values(":place", s(place(id, chat.time))),
+                .expression_attribute_values(":place", s(conversation_place(id, chat.time))),
         )
         .map(Some)
     }
@@ -323,15 +320,6 @@ impl Store {
 /// On what condition a conversation goes on.
 const STANDS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
 
-fn conversation_key(id: &str) -> String {
-    format!("{CONVERSATION}{id}")
-}
-
-/// Where a conversation stands in the index; the time has as many digits for the next 250 years.
-fn place(id: &str, used: u64) -> String {
-    format!("{CONVERSATION}{used:013}#{id}")
-}
-
 /// What a conversation is called whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
@@ -342,8 +330,4 @@ fn title_of(chat: &Chat) -> String {
 
 fn keys_of(user_id: &str, keys: &[String]) -> Vec<Item> {
     keys.iter().map(|key| chat_key(user_id, key)).collect()
-}
-
-pub(super) fn chat_key(user_id: &str, chat_id: &str) -> Item {
-    HashMap::from([("user_id".to_owned(), s(user_id)), ("chat_id".to_owned(), s(chat_id))])
 }

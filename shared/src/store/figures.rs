@@ -9,6 +9,7 @@ use futures_util::stream::{StreamExt, iter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::schema::FIGURES;
 use super::{EntryKind, Item, Store, applied, from_item, s, send, to_item};
 use crate::clock::{Day, FIRST_DAY, least_id};
 use crate::{Error, Result};
@@ -21,8 +22,6 @@ const AT_A_TIME: usize = 4;
 
 /// How many items one `BatchGetItem` takes.
 const BATCH: usize = 100;
-
-const PREFIX: &str = "figures:";
 
 /// What happened on a day, or on several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -156,14 +155,14 @@ impl Store {
         let batches = days.chunks(BATCH).map(|some| {
             let keys = some
                 .iter()
-                .map(|day| Item::from([("pk".to_owned(), s(format!("{PREFIX}{day}")))]))
+                .map(|day| Item::from([("pk".to_owned(), s(format!("{FIGURES}{day}")))]))
                 .collect();
             self.items(&self.tables.tokens, keys)
         });
         let mut figures = BTreeMap::new();
         for item in try_join_all(batches).await?.into_iter().flatten() {
             let Kept { pk, users, chats, granted, spent } = from_item(item)?;
-            let day = pk.strip_prefix(PREFIX).and_then(Day::parse);
+            let day = pk.strip_prefix(FIGURES).and_then(Day::parse);
             figures.extend(day.map(|day| (day, Figures { users, chats, granted, spent })));
         }
         Ok(figures)
@@ -172,7 +171,7 @@ impl Store {
     /// Keeps what a closed day comes to. Kept twice, it is what it was.
     async fn keep_figures(&self, day: Day, figures: Figures) -> Result<()> {
         let Figures { users, chats, granted, spent } = figures;
-        let kept = Kept { pk: format!("{PREFIX}{day}"), users, chats, granted, spent };
+        let kept = Kept { pk: format!("{FIGURES}{day}"), users, chats, granted, spent };
         let put =
             self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(kept)?));
         let put = put.condition_expression("attribute_not_exists(pk)");

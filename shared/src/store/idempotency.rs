@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::schema::{IDEMPOTENCY, record_key};
 use super::{Store, from_item, s};
 use crate::Result;
-
-const PREFIX: &str = "idem:";
 
 /// A finished key. It points to what was done and holds nothing of the reply, least of all a
 /// credential.
@@ -35,7 +34,7 @@ impl Record {
 
     /// The id of its key.
     pub(super) fn key_id(&self) -> &str {
-        self.pk.strip_prefix(PREFIX).unwrap_or_default()
+        self.pk.strip_prefix(IDEMPOTENCY).unwrap_or_default()
     }
 }
 
@@ -49,8 +48,4 @@ impl Store {
         // DynamoDB deletes within days; the time counts.
         Ok(record.filter(|record| record.expires_at > now))
     }
-}
-
-fn record_key(key_id: &str) -> String {
-    format!("{PREFIX}{key_id}")
 }

@@ -3,8 +3,9 @@
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use serde::{Deserialize, Serialize};
 
+use super::schema::{DAY_SHARDS, STANDING, day_partition};
 use super::timeline::Timeline;
-use super::{Place, Record, Store, from_item, s, shard, to_item};
+use super::{Place, Record, Store, from_item, s, to_item};
 use crate::auth::{AccessToken, Administrator};
 use crate::clock::{self, Clock, Day, millis_of, month};
 use crate::user::{Account, Role, is_blank, turns_text};
@@ -12,10 +13,6 @@ use crate::{Change, Result};
 
 /// Sorts after every entry id.
 const AFTER_ALL: &str = "~";
-
-/// How many partitions of the index `trail` the rows of a day are spread over that are no
-/// administrator's acts.
-const DAY_SHARDS: u8 = 8;
 
 /// The longest reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
@@ -73,7 +70,7 @@ impl Act {
 /// A row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The account's id; of a change of somebody's standing [`standing_of`] it.
+    /// The account's id; of a change of somebody's standing `standing#` and it.
     pub user_id: String,
     /// UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after it was
     /// deleted.
@@ -108,19 +105,9 @@ impl Entry {
         let millis = millis_of(&self.entry_id).unwrap_or(self.time);
         match self.kind {
             EntryKind::Adjustment | EntryKind::Standing => month(millis),
-            EntryKind::Grant | EntryKind::Chat => {
-                format!("{}#{}", Day::of(millis), shard(&self.user_id, DAY_SHARDS))
-            }
+            EntryKind::Grant | EntryKind::Chat => day_partition(Day::of(millis), &self.user_id),
         }
     }
-}
-
-/// How the partition begins in which the changes of somebody's standing are.
-const STANDING: &str = "standing#";
-
-/// The partition of the changes of this account's standing.
-pub(super) fn standing_of(user_id: &str) -> String {
-    format!("{STANDING}{user_id}")
 }
 
 /// Why a balance is adjusted, for people.

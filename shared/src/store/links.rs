@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
+use super::schema::link_key;
 use super::{Store, Transaction, applied, from_item, n, s, send, to_item, updates};
 use crate::auth::LinkToken;
 use crate::user::Account;
@@ -65,7 +66,7 @@ impl Link {
             Purpose::Reset => RESETS,
         };
         Self {
-            pk: link_key(token),
+            pk: link_key(&token.hash()),
             purpose,
             user_id: user_id.to_owned(),
             name: name.to_owned(),
@@ -99,8 +100,11 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidLink`] for every other.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
-        let get =
-            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(link_key(token)));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(link_key(&token.hash())));
         let link: Option<Link> =
             get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
@@ -135,8 +139,4 @@ pub(super) fn was_used_by(reasons: &[CancellationReason], request: &str) -> Resu
         .map(from_item::<Link>)
         .transpose()?;
     Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))
-}
-
-fn link_key(token: &LinkToken) -> String {
-    format!("link:{}", token.hash())
 }

@@ -12,14 +12,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attempts::mailed_enough;
+use super::schema::{OUTBOX, pause_key};
 use super::{Store, Transaction, applied, from_item, n, puts, s, send, to_item};
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 use crate::user::{Account, Email, key};
 use crate::{Error, Result};
-
-/// How the key of a letter begins: what the table's stream is filtered by.
-pub const OUTBOX: &str = "outbox:";
 
 /// How long a letter waits to be sent, in seconds: a day.
 const WAITS: u64 = 24 * 3600;
@@ -145,11 +143,8 @@ impl Store {
 
     /// The write that lets `whom` be mailed once, and then not for a minute.
     pub(super) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<TransactWriteItem> {
-        let pause = Pause {
-            pk: format!("mailed:{whom}"),
-            request: request.to_owned(),
-            expires_at: now + PAUSE,
-        };
+        let pause =
+            Pause { pk: pause_key(whom), request: request.to_owned(), expires_at: now + PAUSE };
         let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(&pause)?));
         let put = put
             .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")

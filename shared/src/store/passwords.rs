@@ -6,9 +6,9 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use uuid::Uuid;
 
-use super::accounts::account_key;
-use super::addresses::{BEGIN_EPOCH, beginning_epoch, claim_key};
+use super::addresses::{BEGIN_EPOCH, beginning_epoch};
 use super::links::{Link, was_used_by};
+use super::schema::{account_key, claim_key};
 use super::{Session, Store, Transaction, from_item, n, s, to_item, updates};
 use crate::auth::AccessToken;
 use crate::user::{self, Account};

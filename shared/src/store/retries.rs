@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use serde::Deserialize;
 
+use super::schema::call_key;
 use super::{Patience, Store, from_item, n, refused_item, s, send};
 use crate::idempotency::fingerprint;
 use crate::{Error, Result};
@@ -56,7 +57,7 @@ impl Store {
     /// [`Error::Unavailable`]; nothing has happened then.
     pub async fn key_of(&self, call: Call<'_>, fresh: &str) -> Result<String> {
         // It names nobody: it may outlive the account for a while.
-        let pk = format!("idem:call-{}", fingerprint(format!("{} {}", call.user_id, call.payload)));
+        let pk = call_key(&fingerprint(format!("{} {}", call.user_id, call.payload)));
         let mut patience = Patience::new();
         loop {
             if call.again

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "seeded-bugs")]
 use super::Bug;
-use super::accounts::account_key;
+use super::schema::{SESSION, account_key};
 use super::{Patience, Store, applied, from_item, is_id, n, refused_item, s, send, to_item};
 use crate::auth::{AccessToken, LEEWAY, RefreshToken};
 use crate::clock::Clock;
@@ -74,8 +74,6 @@ pub enum Ending<'s> {
     All,
 }
 
-const PREFIX: &str = "session:";
-
 /// How long the current refresh token may be presented again after it was presented for the first
 /// time, in seconds: until then nothing tells a client whose reply was lost, or its second tab,
 /// from a thief who shares its tokens.
@@ -90,7 +88,7 @@ impl Session {
         let now = clock.seconds();
         let ends = now + life.as_secs();
         Self {
-            pk: session_key(&clock.id().to_string()),
+            pk: format!("{SESSION}{}", clock.id()),
             user_id: account.id.clone(),
             device: device.unwrap_or_else(unknown_device),
             began: Some(now),
@@ -105,7 +103,7 @@ impl Session {
 
     /// Its id: sessions sort by it in the order in which they began.
     pub fn id(&self) -> &str {
-        self.pk.strip_prefix(PREFIX).unwrap_or_default()
+        self.pk.strip_prefix(SESSION).unwrap_or_default()
     }
 
     /// Whether its tokens open this account at the second `now`.
@@ -140,7 +138,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.tables.tokens)
-            .key("pk", s(session_key(&token.session)));
+            .key("pk", s(format!("{SESSION}{}", token.session)));
         let update = match token.generation.checked_sub(1) {
             None => update
                 .update_expression("SET used = :now")
@@ -200,8 +198,11 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let get =
-            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(format!("{SESSION}{id}")));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
@@ -212,19 +213,22 @@ impl Store {
         user_id: &str,
         before: Option<&str>,
     ) -> Result<(Vec<String>, bool)> {
-        self.ids_of_user(PREFIX, user_id, before).await
+        self.ids_of_user(SESSION, user_id, before).await
     }
 
     /// The sessions with these ids, in their order, strongly consistent. Those that no longer stand
     /// are left out.
     pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
-        self.with_ids(PREFIX, ids).await
+        self.with_ids(SESSION, ids).await
     }
 
     /// Deletes a session of this user: it gets no refresh token any more.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
-        let delete =
-            self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.tokens)
+            .key("pk", s(format!("{SESSION}{id}")));
         let delete = delete
             .condition_expression("attribute_not_exists(pk) OR user_id = :user")
             .expression_attribute_values(":user", s(user_id));
@@ -367,8 +371,4 @@ pub(super) const CALLER: &str =
 /// What a client is called that doesn't say.
 fn unknown_device() -> String {
     "unknown".into()
-}
-
-fn session_key(id: &str) -> String {
-    format!("{PREFIX}{id}")
 }

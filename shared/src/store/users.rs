@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use super::accounts::account_key;
 use super::addresses::Claim;
 use super::attempts::mailed_enough;
+use super::schema::{account_key, user_month, user_shard};
 use super::{
-    Entry, EntryKind, Letter, Quota, Session, Store, Transaction, USER_SHARDS, applied, from_item,
-    s, send, shard, to_item,
+    Entry, EntryKind, Letter, Quota, Session, Store, Transaction, applied, from_item, s, send,
+    to_item,
 };
-use crate::clock::{Clock, millis_of, month};
+use crate::clock::{Clock, millis_of};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
 
@@ -47,7 +47,6 @@ impl NewAccount {
         let id = clock.id().to_string();
         // Of the very moment that the id tells, by which lists find it.
         let created = millis_of(&id).unwrap_or_else(|| clock.millis());
-        let shard = shard(&id, USER_SHARDS);
         Account {
             pk: account_key(self.name.key()),
             name: self.name.shown().to_owned(),
@@ -73,8 +72,8 @@ impl NewAccount {
             created,
             deleted: None,
             nonce: Uuid::new_v4().to_string(),
-            month: format!("{}#{shard}", month(created)),
-            shard: shard.to_string(),
+            month: user_month(&id, created),
+            shard: user_shard(&id).to_string(),
             label: self.name.key().to_owned(),
             id,
         }

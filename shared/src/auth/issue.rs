@@ -1,0 +1,80 @@
+//! The tokens of a session, as a client takes them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{AccessToken, DeviceToken, RefreshToken};
+use crate::http::cookie::{self, Kept};
+use crate::store::Session;
+use crate::user::Account;
+use crate::{App, Request, Result};
+
+/// The tokens of a session that has just begun, as the client takes them: those of [`hand_out`],
+/// and in the body the long-lived `token` of clients that know no refresh. Beside them a device
+/// token, which tells at the next log-in that this client is no stranger.
+pub async fn issue(
+    app: &App,
+    req: &Request,
+    account: &Account,
+    session: &Session,
+) -> Result<(SessionTokens, Vec<Kept>)> {
+    let now = app.clock.seconds();
+    let access = AccessToken::of(account, session, now + app.config.access_token_life.as_secs());
+    let (pair, cookie) =
+        hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
+    // The long-lived one would be as good as what no script is to see.
+    let token = match cookie {
+        None => Some(AccessToken::of(account, session, session.ends).sign(app).await?),
+        Some(_) => None,
+    };
+    let device = DeviceToken::at(app, req).await.filter(|device| device.user_id == account.id);
+    let device = DeviceToken::of(
+        account,
+        device.map_or_else(|| app.clock.id().to_string(), |device| device.id),
+        now,
+    );
+    let kept =
+        cookie::keeping_device(req, &device.sign(app).await?, device.ends.saturating_sub(now))?;
+    Ok((SessionTokens { token, pair }, cookie.into_iter().chain([kept]).collect()))
+}
+
+/// An access token and a refresh token as the client takes them: both in the body, or the second in
+/// a cookie where it asks for that.
+pub async fn hand_out(
+    app: &App,
+    req: &Request,
+    access: &AccessToken,
+    refresh: &RefreshToken,
+) -> Result<(TokenPair, Option<Kept>)> {
+    let (access, signed) = (access.sign(app).await?, refresh.sign(app).await?);
+    if !cookie::is_wanted(req) {
+        return Ok((TokenPair { access, refresh: Some(signed) }, None));
+    }
+    let seconds = refresh.ends.saturating_sub(app.clock.seconds());
+    Ok((TokenPair { access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
+}
+
+/// The tokens of a session that has just begun. With `X-Refresh-Token: cookie` there is `access`
+/// alone; the refresh token is in a cookie.
+#[derive(Serialize, ToSchema)]
+pub struct SessionTokens {
+    /// An access token for clients that know no refresh: it lives as long as the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
+    token: Option<String>,
+    /// What is refreshed.
+    #[serde(flatten)]
+    pair: TokenPair,
+}
+
+/// The current tokens of a session.
+#[derive(Serialize, ToSchema)]
+pub struct TokenPair {
+    /// An access token that lives for an hour.
+    #[schema(examples("eyJ0eXAiOi..."))]
+    access: String,
+    /// What gets the next one. With `X-Refresh-Token: cookie` it is in a cookie instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
+    refresh: Option<String>,
+}
