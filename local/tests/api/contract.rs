@@ -60,6 +60,11 @@ fn yaml() -> Yaml {
     serde_norway::from_str(&read("template.yaml")).unwrap()
 }
 
+/// Whether a value is `!Ref name`.
+fn is_ref(value: &Yaml, name: &str) -> bool {
+    matches!(value, Yaml::Tagged(tagged) if tagged.tag == "!Ref" && tagged.value == name)
+}
+
 #[test]
 fn template_files_binaries_and_events_are_the_endpoints() {
     let template: BTreeSet<String> =
@@ -355,6 +360,25 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn every_function_logs_to_the_one_group() {
+    let yaml = yaml();
+    let resources = yaml["Resources"].as_mapping().unwrap();
+    let groups: Vec<_> = resources
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::Logs::LogGroup")
+        .collect();
+    let [(name, group)] = groups[..] else { panic!("{groups:?}") };
+    assert!(is_ref(&group["Properties"]["RetentionInDays"], "LogRetentionDays"));
+    assert!(is_ref(
+        &yaml["Globals"]["Function"]["LoggingConfig"]["LogGroup"],
+        name.as_str().unwrap()
+    ));
+    for (name, resource) in resources {
+        assert!(resource["Properties"]["LoggingConfig"].is_null(), "{name:?} has its own");
     }
 }
 
