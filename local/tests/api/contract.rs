@@ -383,6 +383,30 @@ fn every_function_logs_to_the_one_group() {
 }
 
 #[test]
+fn no_function_may_write_to_another_log_group() {
+    let yaml = yaml();
+    let bounded = &yaml["Globals"]["Function"]["PermissionsBoundary"];
+    assert!(is_ref(bounded, "FunctionBoundary"), "{bounded:?}");
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        let properties = &resource["Properties"];
+        let own = &properties["PermissionsBoundary"];
+        assert!(own.is_null(), "{name:?} has a boundary of its own");
+        // SAM would pass the boundary over.
+        assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
+    }
+    let boundary = &yaml["Resources"]["FunctionBoundary"]["Properties"]["PolicyDocument"];
+    let [others, logs] = boundary["Statement"].as_sequence().unwrap().as_slice() else {
+        panic!("{boundary:?}")
+    };
+    assert_eq!(others["NotAction"], Yaml::from(vec!["logs:*"]));
+    assert!(others["Action"].is_null());
+    assert_eq!(logs["Action"], Yaml::from(vec!["logs:CreateLogStream", "logs:PutLogEvents"]));
+    let Yaml::Tagged(group) = &logs["Resource"] else { panic!("{logs:?}") };
+    let arn = group.value.as_str().unwrap();
+    assert!(group.tag == "!Sub" && arn.ends_with(":log-group:${LogGroup}:*"), "{arn}");
+}
+
+#[test]
 fn the_transformed_template_stays_far_from_cloudformations_limit() {
     let template = Template::load().unwrap();
     let written = yaml()["Resources"].as_mapping().unwrap().len();
