@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_norway::Value as Yaml;
 
 use crate::client::{Api, token_in};
+use crate::permissions;
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
@@ -309,14 +310,24 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
         let issues = function.environment.contains_key("SIGNING_SECRET");
         assert_eq!(issues, ISSUERS.contains(&function.name.as_str()), "{}", function.name);
     }
-    for (_, resource) in yaml["Resources"].as_mapping().unwrap() {
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
+            // A policy that attached itself to roles would be in no function's list.
+            assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
+            let properties = resource["Properties"].as_mapping().unwrap();
+            let known = ["Description", "PolicyDocument"];
+            assert!(
+                properties.keys().all(|key| known.iter().any(|known| key == known)),
+                "{name:?}"
+            );
+        }
         if resource["Type"] != "AWS::Serverless::Function" {
             continue;
         }
         let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
-        let statements = resource["Properties"]["Policies"][0]["Statement"].as_sequence();
-        assert_eq!(statements.is_none(), COLD.contains(&binary), "{binary}");
-        for statement in statements.into_iter().flatten() {
+        let statements = permissions::statements(&yaml, resource);
+        assert_eq!(statements.is_empty(), COLD.contains(&binary), "{binary}");
+        for statement in statements {
             // What is only given where a parameter asks for it: `!If [condition, statement,
             // nothing]`.
             let statement =

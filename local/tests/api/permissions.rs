@@ -27,11 +27,34 @@ static POLICIES: LazyLock<HashMap<String, Vec<Statement>>> = LazyLock::new(|| {
         .filter(|resource| resource["Type"] == "AWS::Serverless::Function");
     let policy = |function: &Yaml| {
         let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
-        let statements = function["Properties"]["Policies"][0]["Statement"].as_sequence();
-        (binary, statements.into_iter().flatten().filter_map(statement).collect())
+        (binary, statements(&template, function).into_iter().filter_map(statement).collect())
     };
     functions.map(policy).collect()
 });
+
+/// All statements that hold for a function of the template: those of its own policies, and those of
+/// the managed policies that it refers to.
+pub fn statements<'t>(template: &'t Yaml, function: &'t Yaml) -> Vec<&'t Yaml> {
+    let document = |policy: &'t Yaml| {
+        let Yaml::Tagged(reference) = policy else { return policy };
+        assert_eq!(reference.tag, "!Ref", "{policy:?}");
+        let managed = &template["Resources"][&reference.value];
+        assert_eq!(managed["Type"], "AWS::IAM::ManagedPolicy", "{policy:?}");
+        &managed["Properties"]["PolicyDocument"]
+    };
+    let policies = match &function["Properties"]["Policies"] {
+        Yaml::Null => &[],
+        policies => policies.as_sequence().unwrap().as_slice(),
+    };
+    policies
+        .iter()
+        .map(document)
+        .flat_map(|document| {
+            assert_eq!(document["Version"], "2012-10-17", "{document:?}");
+            document["Statement"].as_sequence().unwrap_or_else(|| panic!("{document:?}"))
+        })
+        .collect()
+}
 
 /// A statement that is always there: nothing of the store hangs on a parameter.
 fn statement(yaml: &Yaml) -> Option<Statement> {
@@ -56,6 +79,7 @@ fn statement(yaml: &Yaml) -> Option<Statement> {
         Some(several) => several.iter().map(resource).collect(),
         None => vec![resource(&yaml["Resource"])],
     };
+    assert_eq!(yaml["Effect"], "Allow", "{yaml:?}");
     Some(Statement {
         actions: texts(&yaml["Action"]).unwrap(),
         resources,
