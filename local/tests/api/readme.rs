@@ -34,7 +34,7 @@ async fn the_walk_in_the_readme_is_what_happens() {
                 assert_eq!(deltas(block), deltas(events));
                 assert!(
                     !deltas(block).is_empty()
-                        && events.contains("event: done\ndata: {\"conversation_id\":"),
+                        && events.contains("event: done\ndata: {\"id\":"),
                     "{events}"
                 );
                 replies += 1;
