@@ -15,7 +15,7 @@ use shared::openapi::failures;
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;
 
-use crate::ROUTES;
+use crate::{PAGES, ROUTES};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,52 +30,6 @@ use crate::ROUTES;
         (name = "OpenAI", description = "What OpenAI's clients call: their base URL is `/v1`."),
         (name = "Administration", description = "What administrators see and do. It takes an access token of theirs; API keys don't open it."),
         (name = "Service", description = "What belongs to nobody."),
-    ),
-    paths(
-        crate::account_delete::handle,
-        crate::admin_adjustment::handle,
-        crate::admin_chats::handle,
-        crate::admin_export::handle,
-        crate::admin_figures::handle,
-        crate::admin_ledger::handle,
-        crate::admin_trail::handle,
-        crate::admin_user::handle,
-        crate::admin_user_change::handle,
-        crate::admin_users::handle,
-        crate::api_key_create::handle,
-        crate::api_key_revoke::handle,
-        crate::api_keys::handle,
-        crate::balance::handle,
-        crate::chat::handle,
-        crate::chat_delete::handle,
-        crate::chat_history::handle,
-        crate::chat_read::handle,
-        crate::chat_stream::handle,
-        crate::completions::handle,
-        crate::conversation::handle,
-        crate::conversation_delete::handle,
-        crate::conversation_rename::handle,
-        crate::conversations::handle,
-        crate::email_resend::handle,
-        crate::email_verify::handle,
-        crate::export::handle,
-        crate::health::handle,
-        crate::jwks::handle,
-        crate::ledger::handle,
-        crate::login::handle,
-        crate::logout::handle,
-        crate::models::handle,
-        crate::models::one,
-        crate::password_change::handle,
-        crate::password_reset::handle,
-        crate::password_reset_confirm::handle,
-        crate::profile::handle,
-        crate::profile_change::handle,
-        crate::register::handle,
-        crate::session_end::handle,
-        crate::sessions::handle,
-        crate::token_refresh::handle,
-        self::handle,
     ),
     components(schemas(OpenAiFailure, Problem, StreamProblem, crate::chat_stream::Delta)),
 )]
@@ -96,17 +50,13 @@ pub async fn handle(app: App, req: Request) -> Reply {
     Ok(response)
 }
 
-/// The endpoints that are no part of the API: pages for browsers, and what answers where nothing
-/// is.
-const PAGES: [&str; 2] = ["not_found", "site"];
-
 /// What every operation may fail with: the front door throttles, and reads no request that is none.
 const EVERYWHERE: [&str; 6] =
     ["Malformed", "BodyTooLarge", "HeaderTooLarge", "Busy", "Internal", "Unavailable"];
 
 /// The document of an API with these settings, whose paths come after `base`.
 pub fn document(config: &Config, base: &str) -> Result<Value> {
-    let described = serde_json::to_value(Document::openapi())
+    let described = serde_json::to_value(Document::openapi().merge_from(crate::Paths::openapi()))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let mut document = described.clone();
     let failures = failures(config).into_iter().collect();

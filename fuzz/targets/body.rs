@@ -22,7 +22,9 @@ struct Body {
 
 fuzz_target!(|data: &[u8]| {
     let mut request = shared::Request::new(lambda_http::Body::Binary(data.to_vec()));
-    request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+    request
+        .headers_mut()
+        .insert("content-type", http::HeaderValue::from_static("application/json"));
     if let Err(error) = http::json::<Body>(&request) {
         assert!(error.status().is_client_error());
     }

@@ -58,19 +58,35 @@ fuzz_target!(|input: Input| {
     let endpoints = functions::ENDPOINTS;
     let endpoint = endpoints[usize::from(input.endpoint) % endpoints.len()].name;
     let route = functions::ROUTES.iter().find(|route| route.endpoint == endpoint).expect("a route");
-    let mut headers: Vec<_> = input.headers.into_iter().map(|(header, value)| (header.name(), value)).collect();
+    let mut headers: Vec<_> =
+        input.headers.into_iter().map(|(header, value)| (header.name(), value)).collect();
     if input.as_ann {
-        headers.push(("authorization".into(), format!("Bearer {}", ANN.registered["access"].as_str().expect("a token"))));
+        headers.push((
+            "authorization".into(),
+            format!("Bearer {}", ANN.registered["access"].as_str().expect("a token")),
+        ));
     }
-    let query: Vec<_> = input.query.into_iter().map(|(parameter, value)| (parameter.name(), value)).collect();
+    let query: Vec<_> =
+        input.query.into_iter().map(|(parameter, value)| (parameter.name(), value)).collect();
     let (body, base64) = input.body.on_the_wire();
-    let event = event(input.method.as_deref().unwrap_or(route.method), input.path.as_deref().unwrap_or(route.path), &headers, &query, &body, base64);
+    let event = event(
+        input.method.as_deref().unwrap_or(route.method),
+        input.path.as_deref().unwrap_or(route.path),
+        &headers,
+        &query,
+        &body,
+        base64,
+    );
     let Some(reply) = answer(endpoint, &event) else { return };
     let (parts, body) = reply.into_parts();
     let text = RUNTIME.block_on(body.text());
     assert!(parts.status.as_u16() != 500, "{event}: {text}");
     assert!(parts.headers.contains_key("x-content-type-options"));
-    if parts.headers.get("content-type").is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.contains("json"))) {
+    if parts
+        .headers
+        .get("content-type")
+        .is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.contains("json")))
+    {
         serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
     }
 });
@@ -104,10 +120,13 @@ impl Content {
     fn on_the_wire(self) -> (String, bool) {
         match self {
             Self::Text(text) => (text, false),
-            Self::Bytes(bytes) => (base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes), true),
+            Self::Bytes(bytes) => {
+                (base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes), true)
+            }
             // No password: hashing one takes longer than everything else.
             Self::Fields(fields) => {
-                let fields = fields.into_iter().map(|(field, value)| (field.name(), value.into())).collect();
+                let fields =
+                    fields.into_iter().map(|(field, value)| (field.name(), value.into())).collect();
                 (serde_json::Value::Object(fields).to_string(), false)
             }
         }

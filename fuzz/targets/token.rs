@@ -23,7 +23,10 @@ fuzz_target!(|input: (Vec<(u16, u8)>, &str)| {
         let Ok(forged) = String::from_utf8(forged) else { continue };
         RUNTIME.block_on(async {
             let as_access = AccessToken::verify(app("chat"), &forged).await;
-            assert!(as_access == Err(Error::InvalidToken) || forged == access || forged == token, "{index}: {forged}");
+            assert!(
+                as_access == Err(Error::InvalidToken) || forged == access || forged == token,
+                "{index}: {forged}"
+            );
             let as_refresh = RefreshToken::verify(app("token_refresh"), &forged).await;
             assert!(as_refresh.is_err() || forged == refresh, "{index}: {forged}");
         });

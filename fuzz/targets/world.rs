@@ -31,12 +31,24 @@ pub struct Person {
 
 /// Ann.
 pub static ANN: LazyLock<Person> = LazyLock::new(|| {
-    let body = json!({ "username": "ann", "email": "ann@example.com", "password": "correct horse" }).to_string();
-    let event = event("POST", "/api/register", &[("content-type".into(), "application/json".into())], &[], &body, false);
+    let body =
+        json!({ "username": "ann", "email": "ann@example.com", "password": "correct horse" })
+            .to_string();
+    let event = event(
+        "POST",
+        "/api/register",
+        &[("content-type".into(), "application/json".into())],
+        &[],
+        &body,
+        false,
+    );
     let reply = answer("register", &event).expect("an event");
     let text = RUNTIME.block_on(reply.into_body().text());
     let account = RUNTIME.block_on(app("register").store.account_by_key("ann"));
-    Person { registered: serde_json::from_str(&text).expect("JSON"), account: account.expect("a store").expect("an account") }
+    Person {
+        registered: serde_json::from_str(&text).expect("JSON"),
+        account: account.expect("a store").expect("an account"),
+    }
 });
 
 /// The instance of a function.
@@ -45,9 +57,20 @@ pub fn app(function: &str) -> &'static App {
 }
 
 /// A REST API's event.
-pub fn event(method: &str, path: &str, headers: &[(String, String)], query: &[(String, String)], body: &str, base64: bool) -> String {
-    let map = |pairs: &[(String, String)]| Value::Object(pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect());
-    let lists = |pairs: &[(String, String)]| Value::Object(pairs.iter().map(|(name, value)| (name.clone(), json!([value]))).collect());
+pub fn event(
+    method: &str,
+    path: &str,
+    headers: &[(String, String)],
+    query: &[(String, String)],
+    body: &str,
+    base64: bool,
+) -> String {
+    let map = |pairs: &[(String, String)]| {
+        Value::Object(pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect())
+    };
+    let lists = |pairs: &[(String, String)]| {
+        Value::Object(pairs.iter().map(|(name, value)| (name.clone(), json!([value]))).collect())
+    };
     let event = json!({
         "resource": path, "path": path, "httpMethod": method,
         "headers": map(headers), "multiValueHeaders": lists(headers),
@@ -64,5 +87,5 @@ pub fn answer(function: &str, event: &str) -> Option<Response<Body>> {
     let app = app(function).clone();
     let handle = functions::ENDPOINTS.iter().find(|endpoint| endpoint.name == function)?.handle;
     let request: Request = local::gateway::request(event, function, app.clock.millis() + 28_000)?;
-    Some(RUNTIME.block_on(shared::http::answer(functions::ROUTES, handle, app, request)))
+    Some(RUNTIME.block_on(shared::edge::answer(functions::ROUTES, handle, app, request)))
 }

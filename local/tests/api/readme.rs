@@ -33,8 +33,7 @@ async fn the_walk_in_the_readme_is_what_happens() {
                 let events = answer.as_str().unwrap();
                 assert_eq!(deltas(block), deltas(events));
                 assert!(
-                    !deltas(block).is_empty()
-                        && events.contains("event: done\ndata: {\"id\":"),
+                    !deltas(block).is_empty() && events.contains("event: done\ndata: {\"id\":"),
                     "{events}"
                 );
                 replies += 1;
