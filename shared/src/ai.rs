@@ -9,9 +9,6 @@ mod echo;
 mod openai;
 mod scripted;
 
-#[cfg(feature = "seeded-bugs")]
-pub use scripted::asked;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::store::Attempt;
 
 use crate::client::{Answer, Api, Person, token_in, unique};
+use crate::counting_ai::CountingAi;
 use crate::login::looks;
 use crate::proxy::{At, Fault, Plan, Proxy, Strikes};
 
@@ -827,7 +828,12 @@ async fn an_account_from_before_minutes_were_counted_chats_as_ever() {
 
 /// Somebody for whom a minute begins in which so many chats may be given back.
 async fn with_refunds_a_minute(most: &str) -> Person {
-    let api = Api::own(&[("REFUNDS_PER_MINUTE", most)]).await;
+    with_refunds_a_minute_and(most, &[]).await
+}
+
+/// The same at a server with these settings.
+async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Person {
+    let api = Api::own(&[&[("REFUNDS_PER_MINUTE", most)], settings].concat()).await;
     let clock = &api.server().clock;
     clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
     api.person("ann").await
@@ -895,14 +901,15 @@ async fn refunds_beyond_a_minutes_limit_use_up_the_minutes_after_it() {
 #[tokio::test]
 async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_limit_a_minute_reach_the_ai()
  {
-    let ann = with_refunds_a_minute("20").await;
+    let ai = CountingAi::start().await;
+    let ann = with_refunds_a_minute_and("20", &ai.settings()).await;
     let clock = &ann.api.server().clock;
     let message = format!("!fail {}", ann.name);
     for _ in 0..10 {
         join_all((0..100).map(|_| ann.chat(&message))).await;
         clock.advance(Duration::from_secs(60));
     }
-    let asked = shared::ai::asked::times(&message);
+    let asked = ai.times(&message);
     assert!(
         (150..=200 + 83).contains(&asked),
         "{asked}: a minute's worth each, and the last burst"

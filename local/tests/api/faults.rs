@@ -39,6 +39,7 @@ use shared::{App, Request, Tokens};
 use self::chats::Paying;
 use self::refreshes::Refreshing;
 use crate::client::{Api, GRANT, Person, unique};
+use crate::counting_ai::CountingAi;
 use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
 /// The time of a function: the chat's. (Others have less, but here a hundred wait for each other's
@@ -143,9 +144,11 @@ impl<S: Scenario> Matrix<S> {
     }
 }
 
-/// A server, the wire in front of its store, and the mistake that its functions make, if any.
+/// A server, the AI that it asks, the wire in front of its store, and the mistake that its functions
+/// make, if any.
 pub struct Stand {
     pub api: Api,
+    ai: CountingAi,
     pub proxy: Proxy,
     bug: Option<Bug>,
 }
@@ -181,8 +184,10 @@ pub struct World {
 
 impl Stand {
     pub async fn start(bug: Option<Bug>) -> Self {
-        let api = Api::own(&[("AI_TIMEOUT_SECONDS", "5")]).await;
-        Self { proxy: Proxy::start(&api.dynamodb).await, api, bug }
+        let ai = CountingAi::start().await;
+        let settings = [&[("AI_TIMEOUT_SECONDS", "5")], ai.settings().as_slice()].concat();
+        let api = Api::own(&settings).await;
+        Self { proxy: Proxy::start(&api.dynamodb).await, api, ai, bug }
     }
 
     /// An instance of a function behind a lane of its own, with the SDK's allowance of repeats to

@@ -30,6 +30,7 @@ mod completions;
 mod contract;
 mod conversations;
 mod cookie;
+mod counting_ai;
 mod dialects;
 mod door;
 mod email_verify;

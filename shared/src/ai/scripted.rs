@@ -9,8 +9,6 @@ use super::{Failure, Prompt, Said, echo};
 
 pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
     let message = prompt.last();
-    #[cfg(feature = "seeded-bugs")]
-    asked::count(message);
     let (command, rest) = message.split_once(' ').unwrap_or((message, ""));
     match command {
         "!fail" => Err(Failure::failed("as it was asked to")),
@@ -50,24 +48,4 @@ pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure>
 
 fn milliseconds(word: Option<&str>) -> Duration {
     Duration::from_millis(word.and_then(|word| word.parse().ok()).unwrap_or(0))
-}
-
-/// How often each message was asked in this process, so that tests see who asked and who did not.
-#[cfg(feature = "seeded-bugs")]
-pub mod asked {
-    use std::collections::HashMap;
-    use std::sync::{Mutex, PoisonError};
-
-    static ASKED: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
-
-    pub(super) fn count(message: &str) {
-        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-        *asked.get_or_insert_default().entry(message.to_owned()).or_default() += 1;
-    }
-
-    /// The number for this message.
-    pub fn times(message: &str) -> usize {
-        let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.as_ref().and_then(|asked| asked.get(message).copied()).unwrap_or(0)
-    }
 }

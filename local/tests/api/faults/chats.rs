@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::ai::{Ai, asked};
-use shared::config::{AiProvider, Config};
+use shared::ai::Ai;
+use shared::config::AiProvider;
 use tokio::task::JoinHandle;
 
 use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, none, side_by_side};
 use crate::client::{GRANT, PRICE, Person};
+use crate::counting_ai::CountingAi;
 use crate::proxy::{Fault, Plan};
 
 /// What is charged.
@@ -87,9 +88,10 @@ impl Paying {
     }
 }
 
-/// What a case is asked with besides.
-#[derive(Clone, Default)]
+/// What a case is asked with besides, and the AI that its function asks.
+#[derive(Clone)]
 pub struct Own {
+    ai: CountingAi,
     key: Option<String>,
     conversation: Option<String>,
 }
@@ -100,7 +102,8 @@ impl Scenario for Paying {
 
     async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let who = stand.somebody().await;
-        let own = Own { key: self.has_a_key().then(|| "k1".to_owned()), conversation: None };
+        let key = self.has_a_key().then(|| "k1".to_owned());
+        let own = Own { ai: stand.ai.clone(), key, conversation: None };
         let mut case = Case::new(stand, self.endpoint().0, self, plan, retries, who, own);
         match self {
             Self::ChatInConversation => {
@@ -109,10 +112,8 @@ impl Scenario for Paying {
                     case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
             }
             Self::FailedOver => {
-                let config = Config {
-                    ai_providers: vec![AiProvider::Scripted, AiProvider::Echo],
-                    ..(*case.app.config).clone()
-                };
+                let mut config = (*case.app.config).clone();
+                config.ai_providers.push(AiProvider::Echo);
                 case.app.ai = Some(Ai::connect(&config).await.unwrap());
             }
             Self::ChatBehindExpired => case.who.holds_everything().await,
@@ -135,7 +136,7 @@ impl Scenario for Paying {
 impl Case<Paying> {
     fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
         let (app, bearer, scenario) = (self.app.clone(), self.who.bearer(), self.scenario);
-        let Own { key, conversation } = self.own.clone();
+        let Own { key, conversation, .. } = self.own.clone();
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
         let body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
         async move {
@@ -154,10 +155,10 @@ impl Case<Paying> {
 
     /// Begins a chat whose AI takes its time, and comes back when it was asked.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
-        let message = format!("!slow 2500 {}", self.who.name);
-        let before = asked::times(&message);
+        let message = slow_message(&self.who);
+        let before = self.own.ai.times(&message);
         let asleep = tokio::spawn(self.says(&message));
-        while asked::times(&message) == before {
+        while self.own.ai.times(&message) == before {
             assert!(!asleep.is_finished(), "a chat did not wait");
             tokio::task::yield_now().await;
         }
@@ -219,10 +220,11 @@ impl Case<Paying> {
             ));
         }
 
-        // What is answered again, refused or running asks no AI.
+        // An answered chat has asked the AI once. A replay or a refusal asks it nothing.
         let failed = self.replies.iter().filter(|reply| matches!(reply.status, 502 | 503)).count();
-        let asked = asked::times(&self.scenario.message(&self.who));
-        if asked > known.len() + failed {
+        let messages = [self.scenario.message(&self.who), slow_message(&self.who)];
+        let asked = messages.iter().map(|message| self.own.ai.times(message)).sum();
+        if !(known.len()..=known.len() + failed).contains(&asked) {
             wrong.push(format!("the AI was asked {asked} times"));
         }
 
@@ -274,6 +276,11 @@ impl Case<Paying> {
         }
         self.notes(moment, wrong);
     }
+}
+
+/// A message for whose answer the AI takes its time.
+fn slow_message(who: &Person) -> String {
+    format!("!slow 2500 {}", who.name)
 }
 
 /// What a chat's reply would say of what OpenAI's clients are told; but for the tokens left, of

@@ -1,0 +1,92 @@
+//! A provider that counts: the scripted AI behind a server that speaks OpenAI's chat completions.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+use shared::ai::{Ai, Prompt, Turn};
+use shared::config::Config;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::unbounded_channel;
+
+/// Longer than the product waits for any answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A handle to the server. Cloning it is cheap.
+#[derive(Clone)]
+pub struct CountingAi {
+    url: String,
+    scripted: Ai,
+    /// How often, by message.
+    asked: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// A request, as far as it is read.
+#[derive(Deserialize)]
+struct Asked {
+    messages: Vec<Turn>,
+    stream: bool,
+}
+
+impl CountingAi {
+    pub async fn start() -> Self {
+        let config = Config::from_lookup(|name| match name {
+            "AI_PROVIDER" => Some("scripted".to_owned()),
+            _ => name.ends_with("_TABLE").then(|| name.to_owned()),
+        });
+        let scripted = Ai::connect(&config.unwrap()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let provider = Self { url, scripted, asked: Arc::default() };
+        let router = Router::new().fallback(answer).with_state(provider.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        provider
+    }
+
+    /// The settings of a product that asks it.
+    pub fn settings(&self) -> [(&'static str, &str); 3] {
+        [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", &self.url), ("OPENAI_MODEL", "scripted")]
+    }
+
+    /// How often it was asked this message.
+    pub fn times(&self, message: &str) -> usize {
+        self.asked.lock().unwrap().get(message).copied().unwrap_or(0)
+    }
+}
+
+/// Answers as the scripted AI does. A stream is sent as a whole when its answer is complete; where
+/// the AI fails after a part, it ends without its last event.
+async fn answer(State(provider): State<CountingAi>, body: Bytes) -> Response {
+    let Asked { messages, stream } = serde_json::from_slice(&body).unwrap();
+    let message = messages.last().unwrap().content.clone();
+    *provider.asked.lock().unwrap().entry(message).or_default() += 1;
+
+    let prompt = Prompt { turns: messages, ..Prompt::default() };
+    let (listener, mut pieces) = unbounded_channel();
+    let outcome = provider.scripted.answer(prompt, PATIENCE, stream.then_some(&listener)).await;
+    drop(listener);
+    let mut events = String::new();
+    while let Some(piece) = pieces.recv().await {
+        let said = json!({ "choices": [{ "delta": { "content": piece.text } }] });
+        events.push_str(&format!("data: {said}\n\n"));
+    }
+    match outcome {
+        Ok(_) if stream => {
+            let end = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
+            Response::new(Body::from(format!("{events}data: {end}\n\ndata: [DONE]\n\n")))
+        }
+        Ok(answer) => {
+            let said = json!({ "message": { "content": answer.text }, "finish_reason": "stop" });
+            Response::new(Body::from(json!({ "choices": [said] }).to_string()))
+        }
+        Err(_) if !events.is_empty() => Response::new(Body::from(events)),
+        // The product tells the AI's failures apart by these statuses.
+        Err(error) => Response::builder().status(error.status()).body(Body::empty()).unwrap(),
+    }
+}
