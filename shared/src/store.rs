@@ -77,36 +77,6 @@ use crate::{Error, Result};
 pub struct Store {
     client: Client,
     tables: Arc<Tables>,
-    #[cfg(feature = "seeded-bugs")]
-    bug: Option<Bug>,
-}
-
-/// A mistake in the protocol, which tests put into one store to see that they find it.
-#[cfg(feature = "seeded-bugs")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
-    /// A reserve doesn't ask whether it was applied before.
-    DeductWithoutGuard,
-    /// A release doesn't ask whether its reservation stands.
-    RefundUnconditionally,
-    /// A chat is called stored before it is.
-    ReplyBeforeSettling,
-    /// A refresh token dies when it is presented, and not when its successor is.
-    RotateStrictly,
-    /// A settle takes whatever reservation stands, for as long as it stands.
-    SettleWithoutOwner,
-}
-
-#[cfg(feature = "seeded-bugs")]
-impl Store {
-    /// The same store with a mistake in it.
-    pub fn with(self, bug: Bug) -> Self {
-        Self { bug: Some(bug), ..self }
-    }
-
-    fn has(&self, bug: Bug) -> bool {
-        self.bug == Some(bug)
-    }
 }
 
 /// An item as the SDK knows it.
@@ -126,12 +96,7 @@ impl Store {
                 client.set_credentials_provider(Some(credentials));
             }
         }
-        Self {
-            client: Client::from_conf(client.build()),
-            tables: Arc::new(config.tables.clone()),
-            #[cfg(feature = "seeded-bugs")]
-            bug: None,
-        }
+        Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
     }
 
     /// At most `count` items of a user's partition that sort before `before`, newest first, and

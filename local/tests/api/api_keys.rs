@@ -388,7 +388,7 @@ async fn a_session_that_has_ended_makes_and_revokes_nothing() {
 
 #[tokio::test]
 async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes_no_other() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
         for forgets in [false, true] {
             let ann = stand.somebody().await;
@@ -434,7 +434,7 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
 
 #[tokio::test]
 async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let ann = stand.somebody().await;
     stand.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
     let lane = stand.proxy.lane();
@@ -462,7 +462,7 @@ async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
 
 #[tokio::test]
 async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_brings_the_key_back() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
         let ann = stand.somebody().await;
         let bearer = ann.bearer();

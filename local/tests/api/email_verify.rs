@@ -228,7 +228,7 @@ async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_addre
 #[tokio::test]
 async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing()
 {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let address = |n: usize| format!("ann-{n}@example.com");
     for (n, fault) in Fault::ALL
         .into_iter()

@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use shared::aws::Endpoint;
 use shared::chat::Chat;
 use shared::http::{self, Route};
-use shared::store::{Bug, Entry, EntryKind, NewAccount, Registered, Session, Store};
+use shared::store::{Entry, EntryKind, NewAccount, Registered, Session, Store};
 use shared::user::{Account, Email, Role, Username};
 use shared::{App, Request, Tokens};
 
@@ -40,6 +40,7 @@ use self::chats::Paying;
 use self::refreshes::Refreshing;
 use crate::client::{Api, GRANT, Person, unique};
 use crate::counting_ai::CountingAi;
+use crate::mistakes::Mistake;
 use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
 /// The time of a function: the chat's. (Others have less, but here a hundred wait for each other's
@@ -144,13 +145,11 @@ impl<S: Scenario> Matrix<S> {
     }
 }
 
-/// A server, the AI that it asks, the wire in front of its store, and the mistake that its functions
-/// make, if any.
+/// A server, the AI that it asks, and the wire in front of its store.
 pub struct Stand {
     pub api: Api,
     ai: CountingAi,
     pub proxy: Proxy,
-    bug: Option<Bug>,
 }
 
 /// A reply to one request.
@@ -183,11 +182,17 @@ pub struct World {
 }
 
 impl Stand {
-    pub async fn start(bug: Option<Bug>) -> Self {
+    pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// One whose wire makes a mistake.
+    async fn with(mistake: Option<Mistake>) -> Self {
         let ai = CountingAi::start().await;
         let settings = [&[("AI_TIMEOUT_SECONDS", "5")], ai.settings().as_slice()].concat();
         let api = Api::own(&settings).await;
-        Self { proxy: Proxy::start(&api.dynamodb).await, api, ai, bug }
+        let sabotage = mistake.map(Mistake::sabotage);
+        Self { proxy: Proxy::sabotaged(&api.dynamodb, sabotage).await, api, ai }
     }
 
     /// An instance of a function behind a lane of its own, with the SDK's allowance of repeats to
@@ -199,10 +204,6 @@ impl Stand {
         let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder();
         let store =
             Store::over(client.retry_partition(RetryPartition::custom("case").build()), &config);
-        let store = match self.bug {
-            Some(bug) => store.with(bug),
-            None => store,
-        };
         App { store, config: Arc::new(config), ..warm.clone() }
     }
 
@@ -750,7 +751,7 @@ fn none((cases, wrong): (usize, Vec<String>)) {
 
 #[tokio::test]
 async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let (ann, lane) = (stand.somebody().await, stand.proxy.lane());
     let bearer = ann.bearer();
     let pages = [
@@ -788,45 +789,45 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
 }
 
 /// What a mistake does is seen by the part of the matrix that is run with it.
-async fn finds(bug: Bug, sentence: &str) {
-    let stand = Stand::start(Some(bug)).await;
-    let (cases, wrong) = match bug {
-        Bug::DeductWithoutGuard => {
+async fn finds(mistake: Mistake, sentence: &str) {
+    let stand = Stand::with(Some(mistake)).await;
+    let (cases, wrong) = match mistake {
+        Mistake::DeductWithoutGuard => {
             chats::run(&stand, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await
         }
-        Bug::RefundUnconditionally => {
+        Mistake::RefundUnconditionally => {
             chats::run(&stand, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once))
                 .await
         }
-        Bug::ReplyBeforeSettling => {
+        Mistake::ReplyBeforeSettling => {
             let matrix = Matrix::one(Paying::Chat, Fault::ResetBefore, Strikes::EachAttempt);
             chats::run(&stand, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix })
                 .await
         }
-        Bug::RotateStrictly => {
+        Mistake::RotateStrictly => {
             refreshes::run(
                 &stand,
                 Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once),
             )
             .await
         }
-        Bug::SettleWithoutOwner => chats::sleepers(&stand).await,
+        Mistake::SettleWithoutOwner => chats::sleepers(&stand).await,
     };
     assert!(
         wrong.iter().any(|found| found.contains(sentence)),
-        "{bug:?} in {cases} cases: {wrong:#?}"
+        "{mistake:?} in {cases} cases: {wrong:#?}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_mistake_that_is_put_into_the_protocol_is_found() {
     // Five large futures would not have room on a test's stack.
-    let finds = |bug, sentence| Box::pin(finds(bug, sentence));
+    let finds = |mistake, sentence| Box::pin(finds(mistake, sentence));
     tokio::join!(
-        finds(Bug::DeductWithoutGuard, "is not tokens"),
-        finds(Bug::RefundUnconditionally, "is not tokens"),
-        finds(Bug::ReplyBeforeSettling, "an answer was served and no chat is stored"),
-        finds(Bug::RotateStrictly, "the session is over"),
-        finds(Bug::SettleWithoutOwner, "the sleeper: this reply may not come: 200"),
+        finds(Mistake::DeductWithoutGuard, "is not tokens"),
+        finds(Mistake::RefundUnconditionally, "is not tokens"),
+        finds(Mistake::ReplyBeforeSettling, "an answer was served and no chat is stored"),
+        finds(Mistake::RotateStrictly, "the session is over"),
+        finds(Mistake::SettleWithoutOwner, "the sleeper: this reply may not come: 200"),
     );
 }

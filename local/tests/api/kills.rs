@@ -175,7 +175,7 @@ async fn killed_everywhere(stand: &Stand) -> Vec<Case> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
     binary("chat");
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let cases = killed_everywhere(&stand).await;
     let replies = join_all(cases.iter().map(Case::is_sent_again)).await;
     let world = stand.world().await;
@@ -246,7 +246,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no_more() {
     binary("chat");
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let cases = killed_everywhere(&stand).await;
     stand.sweep().await;
     let world = stand.world().await;

@@ -53,6 +53,7 @@ mod log;
 mod login;
 mod logout;
 mod mail;
+mod mistakes;
 mod not_found;
 mod openapi;
 mod password_change;

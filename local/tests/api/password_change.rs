@@ -110,7 +110,7 @@ async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
 
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     for fault in
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
     {

@@ -96,7 +96,7 @@ async fn a_reset_by_an_owner_who_had_proven_the_address_keeps_the_api_keys() {
 
 #[tokio::test]
 async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mail() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let (_, known) = ann(&stand.api).await;
     let mut seen = Vec::new();
     for address in ["nobody@example.com", &known] {
@@ -279,7 +279,7 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
 
 #[tokio::test]
 async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     // An address that was proven before takes one transaction; the first proof takes two, since the
     // first one is refused.
     let faults =

@@ -218,7 +218,7 @@ async fn names_and_an_address_at_once_do_not_undo_each_other() {
 
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     for (n, fault) in Fault::ALL
         .into_iter()
         .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())

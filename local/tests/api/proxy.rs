@@ -22,11 +22,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::mistakes::Sabotage;
+
 /// Longer than one attempt of a call may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 
 /// Longer than a store takes for a call that nobody waits for any more.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
+
+/// How often the SDK sends a call.
+const ATTEMPTS: usize = 3;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,8 +188,20 @@ struct Wire {
     upstream: Endpoint,
     /// In whose name calls reach the store, where it isn't their own.
     authorization: Option<HeaderValue>,
+    sabotage: Option<Sabotage>,
     http: reqwest::Client,
     lanes: Mutex<Vec<Arc<Traffic>>>,
+}
+
+/// One attempt of a call, on its way to the store.
+#[derive(Clone)]
+struct Attempt {
+    wire: Arc<Wire>,
+    traffic: Arc<Traffic>,
+    operation: String,
+    invocation: String,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 #[derive(Default)]
@@ -209,7 +226,12 @@ struct Seen {
 impl Proxy {
     /// Stands before the DynamoDB at `upstream`.
     pub async fn start(upstream: &str) -> Self {
-        Self::over(upstream, None).await
+        Self::sabotaged(upstream, None).await
+    }
+
+    /// The same with a sabotage of every call.
+    pub async fn sabotaged(upstream: &str, sabotage: Option<Sabotage>) -> Self {
+        Self::over(upstream, None, sabotage).await
     }
 
     /// Stands before AWS's DynamoDB Local at `upstream`, as an account of its own there: that
@@ -219,10 +241,14 @@ impl Proxy {
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"
         );
-        Self::over(upstream, Some(authorization.try_into().unwrap())).await
+        Self::over(upstream, Some(authorization.try_into().unwrap()), None).await
     }
 
-    async fn over(upstream: &str, authorization: Option<HeaderValue>) -> Self {
+    async fn over(
+        upstream: &str,
+        authorization: Option<HeaderValue>,
+        sabotage: Option<Sabotage>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Endpoint::parse(upstream).unwrap();
         // Who asks signs with the same key: on the way the call is signed again, for it has another
@@ -233,6 +259,7 @@ impl Proxy {
         let wire = Arc::new(Wire {
             upstream,
             authorization,
+            sabotage,
             http: reqwest::Client::new(),
             lanes: Mutex::default(),
         });
@@ -449,6 +476,20 @@ async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
 }
 
 async fn carry(wire: Arc<Wire>, request: Request) -> Response {
+    let attempt = receive(wire, request).await;
+    match attempt.wire.sabotage {
+        Some(Sabotage::Confirms(too_soon))
+            if too_soon(&attempt.operation, str::from_utf8(&attempt.body).unwrap()) =>
+        {
+            tokio::spawn(deliver_unawaited(attempt));
+            Response::new(Body::from("{}"))
+        }
+        _ => deliver(attempt).await,
+    }
+}
+
+/// The attempt that was received, rewritten by the sabotage.
+async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     let (mut parts, body) = request.into_parts();
     let lane: usize = parts.uri.path().trim_matches('/').parse().unwrap();
     let traffic = wire.lanes.lock().unwrap()[lane].clone();
@@ -464,6 +505,12 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
         parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
     };
     let operation = header("x-amz-target").rsplit('.').next().unwrap().to_owned();
+    let invocation = header("amz-sdk-invocation-id");
+    if let Some(Sabotage::Sends(rewrite)) = wire.sabotage {
+        let mut sent = String::from_utf8(body.into()).unwrap();
+        rewrite(&operation, &mut sent);
+        body = sent.into();
+    }
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();
         // A batch says for each table how it is read.
@@ -474,7 +521,24 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
             traffic.state.lock().unwrap().weak_reads.push(format!("{operation} {sent}"));
         }
     }
-    let fault = traffic.arrives(&operation, &header("amz-sdk-invocation-id"));
+    Attempt { wire, traffic, operation, invocation, headers: parts.headers, body }
+}
+
+/// Sends a call on that the product doesn't wait for. As the SDK would, it tries again where that
+/// fails.
+async fn deliver_unawaited(attempt: Attempt) {
+    for _ in 0..ATTEMPTS {
+        let delivered = tokio::spawn(deliver(attempt.clone())).await;
+        if delivered.is_ok_and(|reply| reply.status().is_success()) {
+            break;
+        }
+    }
+}
+
+/// The reply to an attempt, or what the plan says in its place.
+async fn deliver(attempt: Attempt) -> Response {
+    let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
+    let fault = traffic.arrives(&operation, &invocation);
 
     // Before the store sees it.
     let refused = match fault {
@@ -505,7 +569,7 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
     match fault {
         Some(Fault::ResetBefore | Fault::StallBefore | Fault::Late) => {
             if fault == Some(Fault::Late) {
-                traffic.keep(&parts.headers, &body);
+                traffic.keep(&headers, &body);
             }
             traffic.has_struck();
             return if fault == Some(Fault::StallBefore) {
@@ -514,11 +578,11 @@ async fn carry(wire: Arc<Wire>, request: Request) -> Response {
                 drop_connection()
             };
         }
-        Some(Fault::Again) => traffic.keep(&parts.headers, &body),
+        Some(Fault::Again) => traffic.keep(&headers, &body),
         _ => {}
     }
 
-    let (status, headers, reply) = wire.forward(parts.headers, body).await;
+    let (status, headers, reply) = wire.forward(headers, body).await;
     if reply.windows(OVERDRAWN.len()).any(|bytes| bytes == OVERDRAWN) {
         traffic.state.lock().unwrap().overdrawn = true;
     }

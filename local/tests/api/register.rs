@@ -352,7 +352,7 @@ async fn a_name_with_an_at_sign_is_the_accounts_own_unproven_address() {
 
 #[tokio::test]
 async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let api = &stand.api;
     let logs_in = async |login: &str| {
         let answer = api.log_in(json!({ "username": login, "password": PASSWORD })).await;
@@ -414,7 +414,7 @@ async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
 
 #[tokio::test]
 async fn names_that_no_new_account_may_have_still_log_in() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     for name in [format!("@{}", unique("ann")), unique("r\u{43e}\u{43e}t")] {
         let ann = stand.somebody_with(name.clone(), strong_hash(), None).await;
         assert_eq!(

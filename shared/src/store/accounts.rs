@@ -14,8 +14,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-#[cfg(feature = "seeded-bugs")]
-use super::Bug;
 use super::administration::ADMINISTERS;
 use super::schema::account_key;
 use super::{
@@ -540,12 +538,6 @@ impl Store {
             .expression_attribute_values(":per_minute", n(limits.per_minute))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(AllOld);
-        #[cfg(feature = "seeded-bugs")]
-        let update = match self.has(Bug::DeductWithoutGuard) {
-            true => update
-                .condition_expression(condition.replace(" AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid)", "")),
-            false => update,
-        };
         let sent = send(|| update.clone().customize().interceptor(attempts.clone()).send()).await;
         hold.sent_again |= attempts.more_than_one();
         match sent {
@@ -580,12 +572,6 @@ impl Store {
         writes.extend(self.converse(chat)?);
         let record_at = writes.len();
         writes.extend(hold.record.as_ref().map(|record| self.remember(record, now)).transpose()?);
-        #[cfg(feature = "seeded-bugs")]
-        if self.has(Bug::ReplyBeforeSettling) {
-            let (store, request) = (self.clone(), hold.request.clone());
-            tokio::spawn(async move { store.transact(writes, &request).await.map(drop) });
-            return Ok(Settled::Stored);
-        }
         match self.transact(writes, &hold.request).await? {
             Transaction::Applied => Ok(Settled::Stored),
             // The reservation is gone, or its lease is over. If that was a copy of this very
@@ -626,7 +612,7 @@ impl Store {
         )) {
             update = update.expression_attribute_names(name, key);
         }
-        let update = update
+        update
             .update_expression(set + &remove)
             .condition_expression("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
             .expression_attribute_names("#rid", &hold.rid)
@@ -634,15 +620,7 @@ impl Store {
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":id", s(&hold.user_id))
             .expression_attribute_values(":owner", s(&hold.reservation.owner))
-            .expression_attribute_values(":now", n(now));
-        #[cfg(feature = "seeded-bugs")]
-        let update = match self.has(Bug::SettleWithoutOwner) {
-            true => update.condition_expression(
-                "id = :id AND attribute_exists(reservations.#rid) AND (reservations.#rid.#owner = :owner OR reservations.#rid.expires_at <> :now)",
-            ),
-            false => update,
-        };
-        update
+            .expression_attribute_values(":now", n(now))
     }
 
     /// The write of what an idempotency key stands for, on condition that it stands for nothing at
@@ -720,18 +698,7 @@ impl Store {
 
     /// Sends it: where it is refused, the account that refused it, where the reply held one.
     async fn try_give_back(&self, returning: Returning<'_>) -> Result<Result<(), Option<Account>>> {
-        #[cfg(feature = "seeded-bugs")]
-        let cost = returning.cost;
-        let Returning { account, set, remove, condition, names, values, .. } = returning;
-        #[cfg(feature = "seeded-bugs")]
-        let (set, condition, values) = match self.has(Bug::RefundUnconditionally) {
-            true => (
-                set.replace("reservations.#rid.#cost", ":cost"),
-                condition.replace(HELD, "(attribute_not_exists(reservations.#rid.#owner) OR reservations.#rid.#cost <> :owner)"),
-                values.into_iter().chain([(":cost".to_owned(), n(cost))]).collect(),
-            ),
-            false => (set, condition, values),
-        };
+        let Returning { account, set, remove, condition, names, values } = returning;
         let update = self
             .client
             .update_item()
@@ -919,8 +886,6 @@ const HELD: &str = "reservations.#rid.#owner = :owner";
 /// The write that gives a reservation's tokens back, and what it does besides.
 struct Returning<'a> {
     account: &'a str,
-    #[cfg(feature = "seeded-bugs")]
-    cost: Tokens,
     set: String,
     remove: String,
     condition: String,
@@ -934,8 +899,6 @@ impl<'a> Returning<'a> {
         let values = [(":id", s(user_id)), (":owner", s(&reservation.owner))];
         Self {
             account,
-            #[cfg(feature = "seeded-bugs")]
-            cost: reservation.cost,
             set: "SET tokens = tokens + reservations.#rid.#cost".into(),
             remove: " REMOVE reservations.#rid".into(),
             condition: format!("id = :id AND {HELD}"),

@@ -9,8 +9,6 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "seeded-bugs")]
-use super::Bug;
 use super::schema::{SESSION, account_key};
 use super::{Patience, Store, applied, from_item, is_id, n, refused_item, s, send, to_item};
 use crate::auth::{AccessToken, LEEWAY, RefreshToken};
@@ -155,19 +153,6 @@ impl Store {
             .expression_attribute_values(":now", n(now))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
             .return_values_on_condition_check_failure(AllOld);
-        #[cfg(feature = "seeded-bugs")]
-        let update = match self.has(Bug::RotateStrictly) {
-            true => update
-                .update_expression("SET generation = :next, used = :now")
-                .condition_expression("user_id = :user AND ends > :now AND generation = :presented")
-                .set_expression_attribute_values(Some(HashMap::from([
-                    (":user".to_owned(), s(&token.user_id)),
-                    (":now".to_owned(), n(now)),
-                    (":presented".to_owned(), n(token.generation)),
-                    (":next".to_owned(), n(token.generation.saturating_add(1))),
-                ]))),
-            false => update,
-        };
         let error = match send(|| update.clone().send()).await {
             Ok(updated) => {
                 return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?));

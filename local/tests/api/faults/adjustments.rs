@@ -156,6 +156,6 @@ async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_an_adjustment_is_applied_once_or_not_at_all() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     none(run(&stand, Matrix::whole(&Adjusting::ALL)).await);
 }

@@ -173,7 +173,7 @@ impl Case<Administering> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_changed_once_or_not_at_all()
  {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let mut cases = Matrix::whole(&Administering::ALL).cases(&stand).await;
     disturb(&mut cases).await;
     let world = stand.world().await;

@@ -451,12 +451,12 @@ pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     none(run(&stand, Matrix::whole(&Paying::ALL)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     none(sleepers(&stand).await);
 }

@@ -115,7 +115,7 @@ impl Case<Deleting> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_stays() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&stand).await;
     disturb(&mut cases).await;
     let world = stand.world().await;
@@ -338,7 +338,7 @@ impl Case<Erasing> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living()
  {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let (mut cases, mut wrong) = (0, Vec::new());
     let matrix =
         Matrix { strikes: vec![Strikes::Once, Strikes::FromThenOn], ..Matrix::whole(&[Erasing]) };

@@ -142,7 +142,7 @@ impl Stand {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_log_out_ends_its_session_and_no_other() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     let mut cases = Matrix::whole(&Leaving::ALL).cases(&stand).await;
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some() {

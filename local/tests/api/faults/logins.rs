@@ -181,7 +181,7 @@ async fn run(stand: &Stand, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_log_in_gives_a_session_that_holds_and_moves_no_token() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     none(
         run(
             &stand,

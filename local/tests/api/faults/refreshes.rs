@@ -148,7 +148,7 @@ pub async fn run(stand: &Stand, matrix: Matrix<Refreshing>) -> (usize, Vec<Strin
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session()
  {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     none(
         run(&stand, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead]))
             .await,

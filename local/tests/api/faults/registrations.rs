@@ -150,7 +150,7 @@ async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once() {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     none(
         run(&stand, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))
             .await,

@@ -172,6 +172,6 @@ async fn run(stand: &Stand, matrix: Matrix<Sweep>) -> (usize, Vec<String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_sweep_gives_back_what_is_expired_once_and_nothing_that_lasts()
  {
-    let stand = Stand::start(None).await;
+    let stand = Stand::start().await;
     none(run(&stand, Matrix::whole(&[Sweep])).await);
 }

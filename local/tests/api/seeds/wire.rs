@@ -20,6 +20,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 
 use super::tables::Tables;
+use crate::mistakes::Sabotage;
 
 /// A request as it is sent, by whom and when.
 #[derive(Clone, Debug)]
@@ -54,9 +55,6 @@ pub struct Call {
     answer: Option<Result<HttpReply, Broken>>,
 }
 
-/// What turns a request into what it should not be, so that the checker has something to find.
-pub type Sabotage = fn(operation: &str, body: &mut String);
-
 /// Everything that is on its way.
 pub struct Wire {
     pub tables: Arc<Tables>,
@@ -68,7 +66,8 @@ pub struct Wire {
     pub adrift: Vec<Packet>,
     /// Tasks that pause before they send an operation again.
     pub pausing: Vec<(usize, String)>,
-    pub sabotage: Option<Sabotage>,
+    /// What is done to calls, so that the schedules have something to find.
+    sabotage: Option<Sabotage>,
     next: u64,
 }
 
@@ -133,8 +132,8 @@ impl Wire {
     /// Lets a request through to the store.
     pub fn apply(&mut self, packet: &Packet) -> HttpReply {
         let mut body = packet.body.clone();
-        if let Some(sabotage) = self.sabotage {
-            sabotage(&packet.operation, &mut body);
+        if let Some(Sabotage::Sends(rewrite)) = self.sabotage {
+            rewrite(&packet.operation, &mut body);
         }
         self.tables.execute(&packet.operation, &body)
     }
@@ -182,6 +181,12 @@ impl HttpConnector for Connection {
         let id = wire.next;
         wire.next += 1;
         let packet = Packet { task, operation, body, sent: wire.now };
+        if let Some(Sabotage::Confirms(too_soon)) = wire.sabotage
+            && too_soon(&packet.operation, &packet.body)
+        {
+            wire.adrift.push(packet);
+            return HttpConnectorFuture::ready(Ok(response((200, "{}".into()))));
+        }
         wire.calls.push(Call { id, packet, reply: None, answer: None });
         HttpConnectorFuture::new(Waiting { connection: self.clone(), id })
     }
