@@ -18,7 +18,7 @@ mod sweeps;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Debug};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -35,6 +35,7 @@ use shared::http::{self, Route};
 use shared::store::{Entry, EntryKind, NewAccount, Registered, Session, Store};
 use shared::user::{Account, Email, Role, Username};
 use shared::{App, Request, Tokens};
+use tokio::sync::Mutex;
 
 use self::chats::Paying;
 use self::refreshes::Refreshing;
@@ -52,6 +53,25 @@ const LEASE: Duration = Duration::from_secs(59);
 
 /// How many cases run at a time.
 const AT_A_TIME: usize = 96;
+
+/// How late a timer may be where the machine keeps up with the cases that run.
+const LATE: Duration = Duration::from_millis(20);
+
+/// How long it is believed that the machine keeps up.
+const BELIEVED: Duration = Duration::from_millis(10);
+
+/// Lets one case after the other begin, and none while the machine is behind: the functions under
+/// test give each call to the store a second and a half, which a busy machine exceeds by itself.
+async fn keeping_up() {
+    static KEPT_UP: Mutex<Option<Instant>> = Mutex::const_new(None);
+    let mut kept_up = KEPT_UP.lock().await;
+    while kept_up.is_none_or(|at| at.elapsed() > BELIEVED) {
+        let tick = Duration::from_millis(1);
+        let began = Instant::now();
+        tokio::time::sleep(tick).await;
+        *kept_up = (began.elapsed() < tick + LATE).then(Instant::now);
+    }
+}
 
 /// Of which share of the plans a whole matrix is made over another emulator, where a call takes
 /// many times as long: one in so many. It has no factor in common with the strikes of a fault or
@@ -136,7 +156,10 @@ impl<S: Scenario> Matrix<S> {
         for (undisturbed, plans) in self.plans(stand).await {
             let scenario = undisturbed.scenario;
             let begun = plans.into_iter().flat_map(|plan| {
-                [true, false].map(|retries| scenario.begin(stand, Some(plan), retries))
+                [true, false].map(|retries| async move {
+                    keeping_up().await;
+                    scenario.begin(stand, Some(plan), retries).await
+                })
             });
             cases.extend(iter(begun).buffered(AT_A_TIME).collect::<Vec<_>>().await);
             cases.push(undisturbed);
@@ -730,7 +753,13 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
 }
 
 async fn side_by_side<C>(cases: &mut [C], each: impl AsyncFn(&mut C)) {
-    iter(cases).for_each_concurrent(AT_A_TIME, |case| each(case)).await;
+    let each = &each;
+    iter(cases)
+        .for_each_concurrent(AT_A_TIME, |case| async move {
+            keeping_up().await;
+            each(case).await;
+        })
+        .await;
 }
 
 /// Runs each case that has a fault, and lets its wire be as it should from then on.
