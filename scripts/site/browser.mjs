@@ -102,11 +102,16 @@ export async function ask(method, path, body, token) {
   return { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
 }
 
-/** Holds accessibility and width against what is shown, and keeps a picture of it. */
-export async function looksRight(page, name) {
+/** Keeps a picture of what is shown, once all of it is there. */
+export async function picture(page, name) {
   // Messages that go by themselves are looked at where they come.
   await page.waitForFunction(() => !document.querySelector(".skeletons"));
   await page.screenshot({ path: `${SCREENS}/${name}.png` });
+}
+
+/** Holds accessibility and width against what is shown, and keeps a picture of it. */
+export async function looksRight(page, name) {
+  await picture(page, name);
   await page.evaluate(axe);
   // Preloaded, a sheet that another one imports would be written into the page, which the policy refuses. No rule that runs reads it.
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], preload: false }));

@@ -31,6 +31,16 @@ for way in ways:
 <img src=x onerror=alert(1)><script>alert(2)</script>
 `;
 
+/** The answer in the README's picture. */
+const GUIDE = `Two ways lead to the **harbour** from the old town:
+
+| Way | Minutes | Fare |
+|-----|--------:|-----:|
+| Bus 12, every 10 minutes | 25 | 2.40 |
+| Bicycle, along the river | 30 | 0.00 |
+
+Buy the ticket before you get on: the driver sells none.`;
+
 /** How often each message was asked. */
 const asked = new Map();
 
@@ -65,7 +75,8 @@ http
       return;
     }
     if (manner === "Finish") gate(message.slice("Finish ".length)).open();
-    const text = manner === "Markdown" ? MARKDOWN : `You said: ${message}`;
+    const said = message === "How do I get to the harbour?" ? GUIDE : `You said: ${message}`;
+    const text = manner === "Markdown" ? MARKDOWN : said;
     if (!stream) {
       response.writeHead(200, { "Content-Type": "application/json" });
       response.end(JSON.stringify({ model: "parrot", choices: [{ message: { content: text }, finish_reason: "stop" }] }));

@@ -1,4 +1,5 @@
-//! The README's walk, run as it stands there: each command, and the reply under it.
+//! What the documents show: the requests of the README and of the tour are run as they are, and the
+//! reply under each is compared.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,15 +9,31 @@ use serde_json::Value;
 use crate::client::{Answer, Api, token_in};
 
 const README: &str = include_str!("../../../README.md");
+const TOUR: &str = include_str!("../../../docs/api-tour.md");
+const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
 const HOST: &str = "http://127.0.0.1:3000";
 
 #[tokio::test]
-async fn the_walk_in_the_readme_is_what_happens() {
+async fn the_requests_of_the_readme_get_the_replies_that_it_shows() {
+    assert_eq!(walk(README).await, 3);
+    assert_eq!(README.lines().filter(|line| line.contains("curl -s ")).count(), 5);
+    assert!(README.lines().count() <= 160);
+}
+
+#[tokio::test]
+async fn the_requests_of_the_tour_get_the_replies_that_it_shows() {
+    let replies = walk(TOUR).await;
+    assert!(replies >= 30, "only {replies} replies were compared");
+}
+
+/// Runs the requests of a document against a server of its own, and compares the replies that it
+/// shows: how many there are.
+async fn walk(document: &str) -> usize {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut variables = HashMap::new();
     let mut replies = 0;
     let mut last = None;
-    for (language, block) in blocks(README) {
+    for (language, block) in blocks(document) {
         match (language, last.take()) {
             ("sh", _) => {
                 for command in block.lines().filter(|line| line.contains("curl ")) {
@@ -33,7 +50,8 @@ async fn the_walk_in_the_readme_is_what_happens() {
                 let events = answer.as_str().unwrap();
                 assert_eq!(deltas(block), deltas(events));
                 assert!(
-                    !deltas(block).is_empty() && events.contains("event: done\ndata: {\"id\":"),
+                    !deltas(block).is_empty()
+                        && events.contains("event: done\ndata: {\"id\":"),
                     "{events}"
                 );
                 replies += 1;
@@ -47,23 +65,19 @@ async fn the_walk_in_the_readme_is_what_happens() {
             _ => {}
         }
     }
-    assert!(replies >= 12, "only {replies} replies were compared");
+    replies
 }
 
 #[test]
-fn the_walk_visits_every_route() {
+fn the_tour_visits_every_route() {
     for route in functions::ROUTES.iter().filter(|route| route.method != "ANY") {
-        assert!(
-            README.contains(&format!("{}/", route.path)) || README.contains(route.path),
-            "{} is not in the README",
-            route.path
-        );
+        assert!(TOUR.contains(route.path), "{} is not in docs/api-tour.md", route.path);
     }
 }
 
 #[test]
 fn the_configuration_table_lists_every_variable_of_the_template_and_its_default() {
-    let rows: Vec<&str> = README.lines().filter(|line| line.starts_with("| `")).collect();
+    let rows: Vec<&str> = CONFIGURATION.lines().filter(|line| line.starts_with("| `")).collect();
     for function in local::template::Template::load().unwrap().functions {
         for (name, value) in &function.environment {
             let row = rows
@@ -81,7 +95,7 @@ fn the_configuration_table_lists_every_variable_of_the_template_and_its_default(
 }
 
 #[test]
-fn every_file_that_a_document_links_to_stands() {
+fn every_file_that_a_document_links_to_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|file| file.unwrap().path());
     for document in docs.chain([root.join("README.md"), root.join("ARCHITECTURE.md")]) {
