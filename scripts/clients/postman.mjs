@@ -202,9 +202,14 @@ function collection(document) {
       operations.set(methods[method].operationId, { ...methods[method], method, path });
     }
   }
+  const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
+  // What needs no value of an earlier reply has its place by itself: at the end of the folder of its tag.
+  const plain = ({ operationId, requestBody, parameters = [] }) =>
+    !named.has(operationId) && !requestBody && parameters.every((parameter) => resolved(document, parameter).in !== "path");
   const unsent = new Set(operations.keys());
   const folders = ORDER.map(([name, steps, token, needed]) => {
-    const items = steps.map((step) => {
+    const more = [...operations.values()].filter((operation) => operation.tags.includes(name) && plain(operation));
+    const items = [...steps, ...more.map(({ operationId }) => operationId)].map((step) => {
       const asked = typeof step === "string" ? { operation: step } : step;
       const operation = operations.get(asked.operation);
       if (!operation) throw new Error(`postman.mjs sends ${asked.operation}, which the document doesn't have`);

@@ -12,6 +12,7 @@ use serde_json::json;
 use shared::http::Route;
 
 use crate::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::openapi;
 
 /// The endpoints that ask nobody for a token.
 const OPEN: [&str; 11] = [
@@ -30,9 +31,6 @@ const OPEN: [&str; 11] = [
 
 /// The endpoints that ask the store for nothing.
 const COLD: [&str; 2] = ["openapi", "site"];
-
-/// The endpoints that read no body, whatever comes.
-const WITHOUT_A_BODY: [&str; 1] = ["email_resend"];
 
 fn known() -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(|route| route.method != "ANY")
@@ -334,7 +332,7 @@ async fn a_body_may_have_sixty_four_kilobytes_and_not_a_byte_more() {
 #[tokio::test]
 async fn only_a_body_that_is_declared_as_json_is_read() {
     let api = Api::start().await;
-    for route in posted().filter(|route| !WITHOUT_A_BODY.contains(&route.endpoint)) {
+    for route in posted().filter(|route| openapi::takes_a_body(route)) {
         let send = async |content_type: Option<&str>| {
             let headers = content_type.map(|value| ("content-type", value));
             api.raw(Method::POST, route.path, headers.as_slice(), b"{}".to_vec()).await

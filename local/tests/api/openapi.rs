@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use functions::ROUTES;
 use functions::openapi::document;
+use functions::{PAGES, ROUTES};
 use jsonschema::Validator;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::config::Config;
+use shared::http::Route;
 
 use crate::client::Api;
 
@@ -31,10 +32,6 @@ const UNDESCRIBED: [&str; 10] = [
     "x-content-type-options",
 ];
 
-/// The endpoints that the document leaves out: pages for browsers, and what answers where nothing
-/// is.
-const NO_API: [&str; 2] = ["not_found", "site"];
-
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&config(&[]), "").unwrap());
 
 static OPERATIONS: LazyLock<BTreeMap<(String, String), Operation>> = LazyLock::new(|| {
@@ -52,6 +49,11 @@ fn config(settings: &[(&str, &str)]) -> Config {
             .or_else(|| name.ends_with("_TABLE").then(|| name.to_owned()))
     })
     .unwrap()
+}
+
+/// Whether the document knows a body of this route's requests.
+pub fn takes_a_body(route: &Route) -> bool {
+    OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].body.is_some()
 }
 
 /// Every operation with its method and the path of its route.
@@ -287,7 +289,7 @@ fn the_document_has_every_route_and_no_other() {
         operations(&DOCUMENT).map(|(method, path, _)| (method, path)).collect();
     let served = ROUTES
         .iter()
-        .filter(|route| !NO_API.contains(&route.endpoint))
+        .filter(|route| !PAGES.contains(&route.endpoint))
         .map(|route| (route.method.to_owned(), route.path.to_owned()));
     assert_eq!(described, served.collect());
 }
