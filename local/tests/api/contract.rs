@@ -487,15 +487,11 @@ async fn every_event_gets_its_endpoints_answer() {
         "admin_trail",
         "admin_figures",
         "admin_export",
-        "account_delete",
-        "health",
-        "jwks",
-        "site",
-        "openapi",
-        "not_found",
     ];
-    assert_eq!(order.map(str::to_owned).into_iter().collect::<BTreeSet<_>>(), endpoints());
-    for name in order {
+    // What needs nothing of those before it, and the end.
+    let is_other = |name: &&str| !order.contains(name) && *name != "account_delete";
+    let others = ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(is_other);
+    for name in order.into_iter().chain(others).chain(["account_delete"]) {
         if name == "admin_users" {
             tokens.insert("ADMIN_TOKEN", api.administrator("root").await.access);
             tokens.insert("USER_ID", api.person("ben").await.id);
