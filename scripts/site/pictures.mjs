@@ -34,7 +34,7 @@ await journeys({
     const administration = await newPage({ viewport: { width: 1000, height: 640 } });
     await administration.goto(`${SITE}admin/`);
     await signIn(administration, process.env.ADMIN, process.env.ADMIN_PASSWORD);
-    await administration.getByRole("link", { name: "carla" }).waitFor();
+    await administration.getByRole("link", { name: "carla", exact: true }).waitFor();
     await picture(administration, "readme-administration");
   },
 });
