@@ -5,10 +5,11 @@
 //! begins here where none was named, what was deducted and the balance. Nothing is charged unless
 //! the chat is stored.
 
+use shared::app::Asking;
 use shared::charge::{self, Begun, Charge, read};
 use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
-use shared::{App, Reply, Request, http};
+use shared::{Reply, Request, http};
 
 /// Takes the tokens, asks the AI, and stores the chat or gives the tokens back.
 #[utoipa::path(
@@ -28,7 +29,7 @@ use shared::{App, Reply, Request, http};
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &["NoSuchConversation"]].concat()))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Asking, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;
     match Charge::begin(&app, &req, &caller, asked).await? {
         Begun::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),

@@ -5,11 +5,12 @@
 //! ordinary one; after it comes an `error`, whose data says whether the tokens were given back.
 
 use serde::Serialize;
+use shared::app::Asking;
 use shared::charge::{Answering, Begun, Charge, read};
 use shared::http::Failures;
 use shared::openapi::{self, IdempotencyKey};
 use shared::view::PaidChat;
-use shared::{App, Reply, Request, charge, http};
+use shared::{Reply, Request, charge, http};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -33,7 +34,7 @@ use utoipa::{PartialSchema, ToSchema};
     )),
     extensions(("x-fails" = json!([charge::FAILURES, &["NoSuchConversation"]].concat()))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Asking, req: Request) -> Reply {
     let (caller, asked) = read(&app, &req).await?;
     match Charge::begin(&app, &req, &caller, asked).await? {
         Begun::Replayed(chat) => {

@@ -9,13 +9,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use shared::app::Asking;
 use shared::ai::{Cut, Prompt, Role, Turn};
 use shared::charge::{self, Answering, Asked, Begun, Charge, Context, Keyed};
 use shared::chat::{Chat, Message};
 use shared::error::{FieldErrors, REQUIRED};
 use shared::http::{Events, Failures};
 use shared::openapi::{self, IdempotencyKey};
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::{Error, Reply, Request, Result, auth, http};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -50,7 +51,7 @@ const STOPS: usize = 4;
     )),
     extensions(("x-fails" = json!(charge::FAILURES)), ("x-narrow" = json!(limits()))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Asking, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let caller = auth::program(&app, &req).await?;

@@ -5,22 +5,11 @@
 //! come from them. A test holds them against the template, the binaries, the events and the first
 //! line of each file.
 
-use std::pin::Pin;
+mod endpoint;
 
 use shared::http::{Failures, Route};
-use shared::{App, Reply, Request};
 
-/// What an endpoint does, as a table can hold it.
-pub type Handler = fn(App, Request) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
-
-/// An endpoint: the name of its file and binary, and what it does.
-#[derive(Clone, Copy)]
-pub struct Endpoint {
-    /// The name of the file, the binary, and the event.
-    pub name: &'static str,
-    /// The handler.
-    pub handle: Handler,
-}
+pub use endpoint::{Endpoint, Function};
 
 macro_rules! endpoints {
     (
@@ -61,7 +50,9 @@ macro_rules! endpoints {
 
 macro_rules! endpoint {
     ($name:ident) => {
-        Endpoint { name: stringify!($name), handle: |app, req| Box::pin($name::handle(app, req)) }
+        endpoint::row(stringify!($name), $name::handle, |settings, clock| {
+            endpoint::start($name::handle, settings, clock)
+        })
     };
 }
 

@@ -6,6 +6,7 @@
 //! in a cookie, and no `token`).
 
 use serde::{Deserialize, Serialize};
+use shared::app::Issuing;
 use shared::auth::password::Verdict;
 use shared::auth::{DeviceToken, SessionTokens};
 use shared::error::{FieldErrors, required};
@@ -46,7 +47,7 @@ struct Body {
         { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
     ] }))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Issuing, req: Request) -> Reply {
     let (login, password) = http::json::<Body>(&req)?.credentials()?;
     let (key, now) = (login_key(&login), app.clock.seconds());
     let mut attempt = Attempt::new(

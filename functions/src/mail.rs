@@ -4,24 +4,25 @@
 //! between, the mail is sent twice, each time with a link of its own. No mail holds a name or
 //! anything else that a stranger chose: it could look like a link.
 
+use shared::Result;
+use shared::app::Mailing;
 use shared::auth::LinkToken;
-use shared::mail::{Carrier, Mail};
+use shared::mail::Mail;
 use shared::store::{Letter, Link, Purpose};
 use shared::user::Account;
-use shared::{App, Result};
 
 /// Sends the mail of the letter with this key. One that is gone was sent before.
-pub async fn work(app: App, carrier: Carrier, key: String) -> Result<()> {
+pub async fn work(app: Mailing, key: String) -> Result<()> {
     let Some(letter) = app.store.letter(&key, app.clock.seconds()).await? else { return Ok(()) };
     if let Some(mail) = write(&app, letter).await? {
-        carrier.carry(mail).await?;
+        app.carrier.carry(mail).await?;
     }
     app.store.take_letter(&key).await
 }
 
 /// The mail of a letter, whose link is stored before anybody can follow it. Nothing where nobody is
 /// to have one.
-async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
+async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     match letter {
         Letter::Verify { user_id, name, address, auth_epoch } => {
@@ -91,8 +92,8 @@ async fn write(app: &App, letter: Letter) -> Result<Option<Mail>> {
 
 /// What a reader follows: a page of the operator's, which posts the token back; or the token
 /// itself, where there is no such page.
-fn link(app: &App, page: &str, token: &LinkToken) -> String {
-    match &app.config.mail_url {
+fn link(app: &Mailing, page: &str, token: &LinkToken) -> String {
+    match &app.url {
         Some(url) => format!("{url}/{page}/?token={}", token.text()),
         None => token.text(),
     }

@@ -3,7 +3,12 @@
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
 //! owned_by}]}`, in the order in which they are asked, or one of them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
+use shared::app::Start;
+use shared::clock::Clock;
+use shared::config::{AiConfig, ConfigError, Settings};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
@@ -17,10 +22,10 @@ use utoipa::ToSchema;
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = Models)),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(Catalog { app, models }: Catalog, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;
     app.store.account(&caller).await?;
-    let models = app.config.ai_providers.iter().map(|provider| provider.model());
+    let models = models.iter().map(String::as_str);
     match http::path_parameter(&req, "id") {
         "" => http::ok(&Models { object: "list", data: models.map(Model::of).collect() }),
         id => one(models, id),
@@ -44,6 +49,25 @@ pub(crate) fn one<'m>(mut models: impl Iterator<Item = &'m str>, id: &str) -> Re
         .find(|model| *model == id || http::escaped(model) == id)
         .ok_or(Error::NoSuchModel)?;
     http::ok(&Model::of(named))
+}
+
+/// An [`App`], and the names of the models. It never asks them.
+#[derive(Clone)]
+pub struct Catalog {
+    app: App,
+    models: Arc<[String]>,
+}
+
+impl Start for Catalog {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let providers = AiConfig::read(settings)?.providers;
+        let models = providers.iter().map(|provider| provider.model().to_owned()).collect();
+        Ok(Self { app: App::start(settings, clock).await?, models })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
 }
 
 /// The models that may answer.

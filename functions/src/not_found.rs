@@ -2,7 +2,7 @@
 
 use shared::{Error, Reply, Request};
 
-/// Always a 404. Needs nothing that it may be given.
-pub async fn handle(_: impl Sized, _req: Request) -> Reply {
+/// Always a 404.
+pub async fn handle((): (), _req: Request) -> Reply {
     Err(Error::NotFound)
 }

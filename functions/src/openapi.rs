@@ -6,9 +6,12 @@
 //! what its body must be beyond what its fields say: neither goes out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use shared::config::Config;
+use shared::app::Start;
+use shared::clock::Clock;
+use shared::config::{Config, ConfigError, EdgeConfig, Settings};
 use shared::http::{Failures, HeaderMap, HeaderValue, Route};
 use shared::http::{OpenAiFailure, Problem, StreamProblem};
 use shared::openapi::failures;
@@ -44,8 +47,8 @@ struct Document;
     description = "This API as OpenAPI 3.1 has it.",
     responses((status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String)))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
-    let mut response = http::ok(&document(&app.config, http::base_path(&req))?)?;
+pub async fn handle(stated: Stated, req: Request) -> Reply {
+    let mut response = http::ok(&document(&stated, http::base_path(&req))?)?;
     response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
     Ok(response)
 }
@@ -54,12 +57,43 @@ pub async fn handle(app: App, req: Request) -> Reply {
 const EVERYWHERE: [&str; 6] =
     ["Malformed", "BodyTooLarge", "HeaderTooLarge", "Busy", "Internal", "Unavailable"];
 
+/// The settings that the document states. The endpoint needs no store.
+#[derive(Clone)]
+pub struct Stated {
+    config: Arc<Config>,
+    edge: Arc<EdgeConfig>,
+}
+
+impl Stated {
+    /// # Errors
+    /// A setting that is missing or can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        let (config, edge) = (Config::read(settings)?, EdgeConfig::read(settings)?);
+        Ok(Self { config: config.into(), edge: edge.into() })
+    }
+
+    /// A sample of every failure, by name.
+    pub fn failures(&self) -> Vec<(String, Error)> {
+        failures(&self.config, &self.edge)
+    }
+}
+
+impl Start for Stated {
+    async fn start(settings: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
+        Self::read(settings)
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        None
+    }
+}
+
 /// The document of an API with these settings, whose paths come after `base`.
-pub fn document(config: &Config, base: &str) -> Result<Value> {
+pub fn document(stated: &Stated, base: &str) -> Result<Value> {
     let described = serde_json::to_value(Document::openapi().merge_from(crate::Paths::openapi()))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let mut document = described.clone();
-    let failures = failures(config).into_iter().collect();
+    let failures = stated.failures().into_iter().collect();
     let mut paths = Map::new();
     let mut shared = Map::new();
     for route in ROUTES.iter().filter(|route| !PAGES.contains(&route.endpoint)) {
@@ -87,7 +121,7 @@ pub fn document(config: &Config, base: &str) -> Result<Value> {
         "servers": [{ "url": server }],
         "components": {
             "responses": shared,
-            "schemas": { "Message": { "maxLength": config.message_limit } },
+            "schemas": { "Message": { "maxLength": stated.config.message_limit } },
             "securitySchemes": {
                 "access_token": {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",

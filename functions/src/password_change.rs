@@ -5,13 +5,14 @@
 //! `token`).
 
 use serde::{Deserialize, Serialize};
+use shared::app::Issuing;
 use shared::auth::{NewPassword, SessionTokens};
 use shared::error::{FieldErrors, required};
 use shared::http::cookie;
 use shared::openapi::{Given, KeptInCookie};
 use shared::store::Session;
 use shared::user::Account;
-use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
+use shared::{Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -37,7 +38,7 @@ struct Body {
     responses((status = 200, description = "The password is changed, and a new session has begun.", body = PasswordChanged)),
     extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts"]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Issuing, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
     let (current, new) = body.parts()?;

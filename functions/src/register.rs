@@ -6,6 +6,7 @@
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::{Deserialize, Serialize};
+use shared::app::Issuing;
 use shared::auth::password::Verdict;
 use shared::auth::{self, DeviceToken, NewPassword, SessionTokens};
 use shared::error::{FieldErrors, REQUIRED};
@@ -15,7 +16,7 @@ use shared::openapi::{EmailOrNone, IdempotencyKey, KeptInCookie};
 use shared::store::{Attempt, NewAccount, Quota, Registered, Session};
 use shared::user::{Account, Email, Role, Username};
 use shared::view::{Balance, User};
-use shared::{App, Error, Reply, Request, Result, http, openapi};
+use shared::{Error, Reply, Request, Result, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -57,7 +58,7 @@ struct Registration {
         { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
     ] }))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Issuing, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let plain = body.password.clone().or_else(|| body.password1.clone()).unwrap_or_default();
@@ -110,7 +111,7 @@ struct OpenedAccount<'a> {
 /// The name is taken: by this very registration, where key and password are the same. The password
 /// is a guess like one at the log-in.
 async fn again(
-    app: &App,
+    app: &Issuing,
     req: &Request,
     new: &NewAccount,
     standing: &Account,
@@ -139,7 +140,7 @@ async fn again(
     welcome(app, req, standing, &session).await
 }
 
-async fn welcome(app: &App, req: &Request, account: &Account, session: &Session) -> Reply {
+async fn welcome(app: &Issuing, req: &Request, account: &Account, session: &Session) -> Reply {
     let (tokens, kept) = auth::issue(app, req, account, session).await?;
     let reply = http::created(&OpenedAccount {
         message: "User registered successfully.",

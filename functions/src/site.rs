@@ -23,8 +23,7 @@ const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const FOR_A_YEAR: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// A page's name without its last slash leads to the one with it, which its links are relative to.
-/// Needs nothing that it may be given.
-pub async fn handle(_: impl Sized, req: Request) -> Reply {
+pub async fn handle((): (), req: Request) -> Reply {
     let path = http::path(&req);
     match (path.trim_matches('/'), path.ends_with('/')) {
         ("", _) => match http::bare_stage(&req) {

@@ -6,12 +6,13 @@
 //! `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
+use shared::app::Issuing;
 use shared::auth::{self, AccessToken, RefreshToken, TokenPair};
 use shared::error::required;
 use shared::http::cookie;
 use shared::openapi::KeptInCookie;
 use shared::store::Rotation;
-use shared::{App, Error, Reply, Request, Result, http};
+use shared::{Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -36,7 +37,7 @@ struct Body {
     responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),
     extensions(("x-fails" = json!(["InvalidToken", "NotAuthenticated"]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Issuing, req: Request) -> Reply {
     let presented = RefreshToken::verify(&app, &presented(&req)?).await?;
     let now = app.clock.seconds();
 

@@ -84,8 +84,7 @@ pub fn event(
 
 /// What a function answers to an event; nothing where lambda_http can't read it.
 pub fn answer(function: &str, event: &str) -> Option<Response<Body>> {
-    let app = app(function).clone();
-    let handle = functions::ENDPOINTS.iter().find(|endpoint| endpoint.name == function)?.handle;
-    let request: Request = local::gateway::request(event, function, app.clock.millis() + 28_000)?;
-    Some(RUNTIME.block_on(shared::edge::answer(functions::ROUTES, handle, app, request)))
+    let ends = SERVER.clock.millis() + 28_000;
+    let request: Request = local::gateway::request(event, function, ends)?;
+    Some(RUNTIME.block_on(SERVER.functions[function].answer(request)))
 }

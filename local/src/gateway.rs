@@ -10,13 +10,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use functions::{ENDPOINTS, Endpoint};
+use functions::Function;
 use futures_util::StreamExt;
 use lambda_http::RequestExt;
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
 use serde_json::{Value, json};
-use shared::App;
+use shared::clock::Clock;
 use shared::stream::Body as Streamed;
 use url::Url;
 use uuid::Uuid;
@@ -31,45 +31,39 @@ const PAYLOAD_LIMIT: usize = 10 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Gateway {
     /// By path, then by method or `ANY`.
-    routes: Arc<BTreeMap<String, BTreeMap<String, Arc<Function>>>>,
+    routes: Arc<BTreeMap<String, BTreeMap<String, Target>>>,
+    clock: Clock,
 }
 
-struct Function {
-    endpoint: Endpoint,
-    app: App,
+/// The function behind a route.
+#[derive(Clone)]
+struct Target {
+    name: Arc<str>,
+    function: Function,
     timeout: Duration,
 }
 
 impl Gateway {
-    /// A gateway to the template's functions, each with its own `App`, by name.
-    ///
-    /// # Errors
-    /// Where the template names a function that isn't there.
-    pub fn new(template: &Template, apps: &HashMap<String, App>) -> Result<Self, String> {
-        let mut routes: BTreeMap<String, BTreeMap<String, Arc<Function>>> = BTreeMap::new();
-        for described in template.functions.iter().filter(|function| !function.routes.is_empty()) {
-            let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.name == described.name);
-            let (Some(endpoint), Some(app)) = (endpoint, apps.get(&described.name)) else {
-                return Err(format!(
-                    "template.yaml names the function {}, which isn't in functions/",
-                    described.name
-                ));
-            };
-            let function = Arc::new(Function {
-                endpoint: *endpoint,
-                app: app.clone(),
+    /// A gateway to the template's functions, by name, at this time.
+    pub fn new(template: &Template, functions: &HashMap<String, Function>, clock: Clock) -> Self {
+        let mut routes: BTreeMap<String, BTreeMap<String, Target>> = BTreeMap::new();
+        for described in &template.functions {
+            let Some(function) = functions.get(&described.name) else { continue };
+            let target = Target {
+                name: described.name.as_str().into(),
+                function: function.clone(),
                 timeout: Duration::from_secs(described.timeout),
-            });
+            };
             for (method, path) in &described.routes {
-                routes.entry(path.clone()).or_default().insert(method.clone(), function.clone());
+                routes.entry(path.clone()).or_default().insert(method.clone(), target.clone());
             }
         }
-        Ok(Self { routes: Arc::new(routes) })
+        Self { routes: Arc::new(routes), clock }
     }
 
     /// The resource and function for a request: those of its path, or the one that takes all
     /// others.
-    fn find(&self, method: &str, path: &str) -> Option<(&str, &Arc<Function>)> {
+    fn find(&self, method: &str, path: &str) -> Option<(&str, &Target)> {
         let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path)
             .unwrap_or("/{proxy+}");
         let (resource, methods) = self.routes.get_key_value(resource)?;
@@ -94,10 +88,12 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
             "The gateway could not read this request.",
         );
     }
-    let Some((resource, function)) = gateway.find(parts.method.as_str(), parts.uri.path()) else {
+    let Some((resource, Target { name, function, timeout })) =
+        gateway.find(parts.method.as_str(), parts.uri.path())
+    else {
         return refuse(StatusCode::NOT_FOUND, "not_found", "Nothing is served under this path.");
     };
-    let config = &function.app.config;
+    let config = &function.edge;
     if !changes_nothing(&parts.method) && !may_change(&parts.headers, &config.allowed_origins) {
         return refuse(
             StatusCode::FORBIDDEN,
@@ -123,12 +119,8 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
             );
         }
     };
-    let event = event(resource, &parts, &body, address, function.app.clock.millis()).to_string();
-    let Some(req) = request(
-        &event,
-        function.endpoint.name,
-        function.app.clock.millis() + millis(function.timeout),
-    ) else {
+    let event = event(resource, &parts, &body, address, gateway.clock.millis()).to_string();
+    let Some(req) = request(&event, name, gateway.clock.millis() + millis(*timeout)) else {
         return refuse(
             StatusCode::BAD_REQUEST,
             "malformed_request",
@@ -136,12 +128,11 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
         );
     };
 
-    let ends = tokio::time::Instant::now() + function.timeout;
+    let ends = tokio::time::Instant::now() + *timeout;
     // A task of its own: a client that goes away doesn't stop a Lambda function either.
-    let (app, handle) = (function.app.clone(), function.endpoint.handle);
-    let answer = tokio::spawn(tokio::time::timeout(function.timeout, async move {
-        shared::edge::answer(functions::ROUTES, handle, app, req).await
-    }));
+    let (function, timeout) = (function.clone(), *timeout);
+    let answer =
+        tokio::spawn(tokio::time::timeout(timeout, async move { function.answer(req).await }));
     match answer.await {
         Ok(Ok(reply)) => {
             reply.map(|body| match body {

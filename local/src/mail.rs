@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use functions::mail;
-use shared::App;
+use shared::app::Mailing;
 use shared::aws::Endpoint;
 use shared::aws::emulated_at;
 use shared::clock::rfc3339;
@@ -31,9 +31,8 @@ pub type Sent = watch::Receiver<Vec<Mail>>;
 
 /// Somebody who carries the mails of a store.
 pub struct Postman {
-    app: App,
+    mailing: Mailing,
     endpoint: Endpoint,
-    carrier: Carrier,
     hand: UnboundedReceiver<Mail>,
     folder: Option<PathBuf>,
     sent: watch::Sender<Vec<Mail>>,
@@ -42,17 +41,16 @@ pub struct Postman {
 impl Postman {
     /// For the store of this function `mail`, whose data is kept here. Nobody where that store is
     /// AWS's own, which has Lambda.
-    pub fn new(app: App, data: &Data) -> Option<Self> {
-        let endpoint = app.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
+    pub fn new(mailing: Mailing, data: &Data) -> Option<Self> {
+        let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
         let folder = match data {
             Data::Folder(folder) => Some(folder.join(MAILS)),
             Data::Memory => None,
         };
         Some(Self {
-            app,
+            mailing: Mailing { carrier: Carrier::Hand(give), ..mailing },
             endpoint,
-            carrier: Carrier::Hand(give),
             hand,
             folder,
             sent: watch::Sender::default(),
@@ -119,7 +117,7 @@ impl Postman {
         let table = self
             .dynamodb()
             .describe_table()
-            .table_name(&self.app.config.tables.tokens)
+            .table_name(&self.mailing.config.tables.tokens)
             .send()
             .await;
         let table = table.map_err(|error| cause(&error))?.table;
@@ -148,8 +146,11 @@ impl Postman {
 
     /// The letters that stand in the outbox.
     async fn waiting(&self) -> Result<Vec<String>, String> {
-        let scan =
-            self.dynamodb().scan().table_name(&self.app.config.tables.tokens).consistent_read(true);
+        let scan = self
+            .dynamodb()
+            .scan()
+            .table_name(&self.mailing.config.tables.tokens)
+            .consistent_read(true);
         let scan = scan
             .filter_expression("begins_with(pk, :outbox)")
             .expression_attribute_values(":outbox", AttributeValue::S(OUTBOX.into()));
@@ -166,7 +167,7 @@ impl Postman {
 
     /// A letter's mail, shown once the letter is out of the outbox.
     async fn carry(&mut self, key: String) {
-        if let Err(error) = mail::work(self.app.clone(), self.carrier.clone(), key).await {
+        if let Err(error) = mail::work(self.mailing.clone(), key).await {
             tracing::error!(code = error.code(), cause = error.cause(), "a mail could not be sent");
         }
         while let Ok(mail) = self.hand.try_recv() {
@@ -186,8 +187,8 @@ impl Postman {
         let Some(folder) = &self.folder else { return };
         let file = folder.join(format!(
             "{}-{}.txt",
-            rfc3339(self.app.clock.millis()).replace(':', "-"),
-            self.app.clock.id().simple()
+            rfc3339(self.mailing.clock.millis()).replace(':', "-"),
+            self.mailing.clock.id().simple()
         ));
         let text = format!("To: {}\nSubject: {}\n\n{}", mail.to, mail.subject, mail.text);
         let written = make_private_folder(folder)

@@ -13,9 +13,9 @@ use local::manage;
 use local::server::{Server, environment_of};
 use local::template::Template;
 use serde_json::{Map, json};
-use shared::App;
+use shared::app::Mailing;
 use shared::clock::Clock;
-use shared::config::Config;
+use shared::config::Settings;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -275,16 +275,15 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
         .iter()
         .find(|function| function.name == "mail")
         .ok_or("template.yaml names no function mail")?;
-    let config = Config::from_lookup(|name| match name {
+    let settings = Settings::new(|name| match name {
         "DYNAMODB_ENDPOINT" => Some(dynamo.url.clone()),
         name => std::env::var(name)
             .ok()
             .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.secret)),
     });
-    let config = config.map_err(|error| format!("{error}."))?;
-    let app =
-        App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?;
-    Postman::new(app, data).ok_or_else(|| "The embedded DynamoDB has no URL.".into())
+    let mailing = Mailing::connect(&settings, Clock::default()).await;
+    Postman::new(mailing.map_err(|error| format!("{error}."))?, data)
+        .ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }
 
 /// The environment of all functions, for the two emulators of Lambda: every variable of the

@@ -12,7 +12,7 @@ use shared::App;
 use shared::auth::{NewPassword, Signer, keys};
 use shared::aws;
 use shared::clock::{self, Clock};
-use shared::config::Config;
+use shared::config::Settings;
 use shared::secret::Secret;
 use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Reason, Registered};
 use shared::user::{Account, Email, Role, Username, login_key};
@@ -316,27 +316,27 @@ pub async fn keys(data: &Path) -> Result<String, String> {
 /// # Errors
 /// One sentence for people.
 pub async fn rotate_key(data: &Path) -> Result<String, String> {
-    let (app, embedded) = open(data).await?;
-    let rotated = rotate_in(&app).await;
+    let (settings, embedded) = settings(data).await?;
+    let rotated = rotate_in(&settings).await;
     close(embedded).await;
     rotated
 }
 
-async fn rotate_in(app: &App) -> Result<String, String> {
+async fn rotate_in(settings: &Settings<'_>) -> Result<String, String> {
+    let app = connect(settings).await?;
     let secret = dynamo::new_secret();
     let aws = aws::connect(app.config.dynamodb_endpoint.as_ref())
         .await
         .map_err(|error| format!("{error}."))?;
-    match &app.config.signing_secret {
-        Some(Secret::File(path)) => dynamo::write_private(path, &secret)?,
-        Some(Secret::Arn(arn)) => keys::put_secret(&aws, arn, &secret).await.map_err(sentence)?,
-        Some(Secret::Value(_)) | None => {
+    match settings.signing_secret() {
+        Ok(Secret::File(path)) => dynamo::write_private(&path, &secret)?,
+        Ok(Secret::Arn(arn)) => keys::put_secret(&aws, &arn, &secret).await.map_err(sentence)?,
+        Ok(Secret::Value(_)) | Err(_) => {
             return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
         }
     }
-    let config = Config { signing_secret: Some(Secret::Value(secret)), ..(*app.config).clone() };
-    let signer =
-        Signer::new(&config, &aws, app.clock.clone()).await.map_err(|error| format!("{error}."))?;
+    let signer = Signer::new(Secret::Value(secret), &aws, app.clock.clone()).await;
+    let signer = signer.map_err(|error| format!("{error}."))?;
     signer.announce(&app.store).await.map_err(sentence)?;
     Ok(format!("The key {} signs every token within five minutes.", signer.kid()))
 }
@@ -387,15 +387,21 @@ pub async fn erase(data: &Path) -> Result<String, String> {
     Ok(format!("{items} of {accounts} erased, {gone} free again"))
 }
 
-/// The store that the environment names (`USERS_TABLE` and the others), or the one of the data
-/// folder: through the process that runs it, or by opening it.
+/// The store of [`settings`].
 async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
+    let (settings, embedded) = settings(data).await?;
+    Ok((connect(&settings).await?, embedded))
+}
+
+async fn connect(settings: &Settings<'_>) -> Result<App, String> {
+    App::connect(settings, Clock::default()).await.map_err(|error| format!("{error}."))
+}
+
+/// The environment, if it names a store (`USERS_TABLE` and the others). Otherwise the settings of
+/// the data folder's store, which is opened here unless another process has it open.
+async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), String> {
     if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
-        let config = Config::from_env().map_err(|error| format!("{error}."))?;
-        return Ok((
-            App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?,
-            None,
-        ));
+        return Ok((Settings::from_env(), None));
     }
     let (url, signing_secret, embedded) = match dynamo::running(data) {
         Some((url, signing_secret)) => (url, signing_secret, None),
@@ -405,16 +411,10 @@ async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
             (embedded.url.clone(), embedded.signing_secret.clone(), Some(embedded))
         }
     };
-    let template = Template::load()?;
-    let register = template
-        .functions
-        .iter()
+    let mut functions = Template::load()?.functions.into_iter();
+    let register = functions
         .find(|function| function.name == "register")
         .ok_or("template.yaml has no function register")?;
-    let lookup = |name: &str| environment_of(register, name, &url, &signing_secret);
-    let config = Config::from_lookup(lookup).map_err(|error| format!("{error}."))?;
-    Ok((
-        App::start_cold(config, Clock::default()).await.map_err(|error| format!("{error}."))?,
-        embedded,
-    ))
+    let lookup = move |name: &str| environment_of(&register, name, &url, &signing_secret);
+    Ok((Settings::new(lookup), embedded))
 }

@@ -1,14 +1,16 @@
-//! The local server: embedded DynamoDB, one `App` per function with that function's environment,
-//! the gateway in front, and the postman behind.
+//! The local server: an embedded DynamoDB, every function with its own environment, the gateway in
+//! front of them, and the postman behind.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use functions::{ENDPOINTS, Function};
 use futures_util::future::try_join_all;
 use shared::App;
+use shared::app::Mailing;
 use shared::clock::Clock;
-use shared::config::Config;
+use shared::config::{ConfigError, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -17,7 +19,7 @@ use crate::door;
 use crate::dynamo::{Data, Dynamo, port_sentence};
 use crate::gateway::{self, Gateway};
 use crate::mail::{Postman, Sent};
-use crate::template::{Function, Template};
+use crate::template::{self, Template};
 
 /// How often what runs by the clock does so, as the template says.
 const OFTEN: Duration = Duration::from_secs(300);
@@ -30,7 +32,9 @@ pub struct Server {
     pub dynamo: Dynamo,
     /// The time that all its functions see.
     pub clock: Clock,
-    /// The functions' settings and doors, by name.
+    /// The functions behind routes, by name.
+    pub functions: HashMap<String, Function>,
+    /// The [`App`] of every function that has one, by name.
     pub apps: HashMap<String, App>,
     /// The mails that its store's outbox led to.
     pub mails: Option<Sent>,
@@ -47,7 +51,7 @@ impl Server {
     pub async fn start(
         port: u16,
         data: &Data,
-        environment: impl Fn(&str) -> Option<String>,
+        environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener =
@@ -57,14 +61,24 @@ impl Server {
 
         let template = Template::load()?;
         let clock = Clock::default();
-        let apps = apps(&template, &clock, |function, name| {
+        let environment = |function: &template::Function, name: &str| {
             environment(name)
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
-        });
-        let apps = apps.await?;
-        let gateway = Gateway::new(&template, &apps)?;
+        };
+        let functions = functions(&template, &clock, environment).await?;
+        let gateway = Gateway::new(&template, &functions, clock.clone());
+        let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
+        let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
+        let settings = |name: &'static str| settings(&template, name, environment);
+        for name in ["sweep", "erase"] {
+            let app = App::connect(&settings(name)?, clock.clone()).await.map_err(sentence)?;
+            apps.insert(name.into(), app);
+        }
+        let mailing =
+            Mailing::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
+        apps.insert("mail".into(), mailing.app.clone());
         let (stop, stopped) = oneshot::channel();
-        let postman = apps.get("mail").and_then(|app| Postman::new(app.clone(), data));
+        let postman = Postman::new(mailing, data);
         let mails = postman.as_ref().map(Postman::sent);
         let carrying = tokio::spawn(async move {
             if let Some(postman) = postman {
@@ -85,7 +99,7 @@ impl Server {
             carrying.abort();
             scheduled.iter().for_each(JoinHandle::abort);
         });
-        Ok(Self { url, dynamo, clock, apps, mails, stop, server })
+        Ok(Self { url, dynamo, clock, functions, apps, mails, stop, server })
     }
 
     /// Lets running requests finish, and stops.
@@ -110,7 +124,7 @@ async fn often<F: Future<Output = shared::Result<()>>>(app: Option<App>, work: f
 /// A variable of a function as the template says it, with the emulator and the secret in the place
 /// of AWS's, and no limits per address.
 pub fn environment_of(
-    function: &Function,
+    function: &template::Function,
     name: &str,
     dynamodb: &str,
     secret: &str,
@@ -125,33 +139,37 @@ pub fn environment_of(
     })
 }
 
-/// One `App` per function. The issuing ones come first: they publish the key that the others read
-/// at their start.
-async fn apps(
+/// Every function behind routes. Those that publish the public key start before those that read it.
+async fn functions(
     template: &Template,
     clock: &Clock,
-    environment: impl Fn(&Function, &str) -> Option<String>,
-) -> Result<HashMap<String, App>, String> {
-    let mut apps = HashMap::new();
-    for issuing in [true, false] {
-        let some = template
-            .functions
-            .iter()
-            .filter(|function| function.environment.contains_key("SIGNING_SECRET") == issuing);
-        let started = some.map(|function| async {
-            let config = Config::from_lookup(|name| environment(function, name))
-                .map_err(|error| format!("{error}."))?;
-            let app = match issuing {
-                true => App::start_issuing(config, clock.clone()).await,
-                false if function.environment.contains_key("OPENAI_API_KEY") => {
-                    App::start_asking(config, clock.clone()).await
-                }
-                false => App::start(config, clock.clone()).await,
-            };
-            let app = app.map_err(|error| format!("{error}."))?;
-            Ok::<_, String>((function.name.clone(), app))
+    environment: impl Fn(&template::Function, &str) -> Option<String> + Copy + Send + Sync,
+) -> Result<HashMap<String, Function>, String> {
+    let mut functions = HashMap::new();
+    for publishes in [true, false] {
+        let some = ENDPOINTS.iter().filter(|endpoint| endpoint.publishes == publishes);
+        let started = some.map(|endpoint| async move {
+            let settings = settings(template, endpoint.name, environment)?;
+            let function = endpoint.start(&settings, clock.clone()).await.map_err(sentence)?;
+            Ok::<_, String>((endpoint.name.to_owned(), function))
         });
-        apps.extend(try_join_all(started).await?);
+        functions.extend(try_join_all(started).await?);
     }
-    Ok(apps)
+    Ok(functions)
+}
+
+/// The settings of a function of the template.
+fn settings<'t>(
+    template: &'t Template,
+    name: &str,
+    environment: impl Fn(&template::Function, &str) -> Option<String> + Send + Sync + 't,
+) -> Result<Settings<'t>, String> {
+    let function = template.functions.iter().find(|function| function.name == name);
+    let function = function
+        .ok_or_else(|| format!("template.yaml has no function for functions/src/{name}.rs."))?;
+    Ok(Settings::new(move |name| environment(function, name)))
+}
+
+fn sentence(error: ConfigError) -> String {
+    format!("{error}.")
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::config::{AiProvider, Config, ConfigError};
+use crate::config::{AiConfig, AiProvider, ConfigError};
 use crate::{Error, Result};
 
 use bedrock::Bedrock;
@@ -27,10 +27,8 @@ use openai::OpenAi;
 #[derive(Clone)]
 pub struct Ai {
     providers: Arc<[Provider]>,
-    system_prompt: Option<Arc<str>>,
-    temperature: Option<f64>,
-    max_tokens: u32,
-    answer_limit: usize,
+    /// The settings.
+    pub config: Arc<AiConfig>,
 }
 
 struct Provider {
@@ -259,9 +257,9 @@ impl Ai {
     ///
     /// # Errors
     /// Where a key can't be read, or an address isn't one.
-    pub async fn connect(config: &Config) -> Result<Self, ConfigError> {
+    pub async fn connect(config: AiConfig) -> Result<Self, ConfigError> {
         let mut providers = Vec::new();
-        for provider in &config.ai_providers {
+        for provider in &config.providers {
             let wire = match provider {
                 AiProvider::Echo => Wire::Echo,
                 AiProvider::Scripted => Wire::Scripted,
@@ -278,13 +276,7 @@ impl Ai {
                 wire,
             });
         }
-        Ok(Self {
-            providers: providers.into(),
-            system_prompt: config.ai_system_prompt.as_deref().map(Arc::from),
-            temperature: config.ai_temperature,
-            max_tokens: config.ai_max_tokens,
-            answer_limit: config.answer_limit,
-        })
+        Ok(Self { providers: providers.into(), config: Arc::new(config) })
     }
 
     /// Asks for an answer, and waits for it at most `patience`, of which each provider has an equal
@@ -299,15 +291,13 @@ impl Ai {
         patience: Duration,
         listener: Option<&Listener>,
     ) -> Result<Answer> {
-        if let Some(system_prompt) = &self.system_prompt {
-            prompt
-                .turns
-                .insert(0, Turn { role: Role::System, content: system_prompt.as_ref().to_owned() });
+        if let Some(content) = self.config.system_prompt.clone() {
+            prompt.turns.insert(0, Turn { role: Role::System, content });
         }
         // Some models refuse to be told both.
         prompt.temperature =
-            prompt.temperature.or(self.temperature.filter(|_| prompt.top_p.is_none()));
-        prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.max_tokens));
+            prompt.temperature.or(self.config.temperature.filter(|_| prompt.top_p.is_none()));
+        prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.config.max_tokens));
 
         let until = Instant::now() + patience;
         let mut waiting = u32::try_from(self.providers.len()).unwrap_or(u32::MAX);
@@ -344,7 +334,8 @@ impl Ai {
         listener: Option<&Listener>,
     ) -> (Result<Answer, Failure>, bool) {
         let heard = AtomicBool::new(false);
-        let (text, model, limit) = (String::new(), provider.model.clone(), self.answer_limit);
+        let (text, model, limit) =
+            (String::new(), provider.model.clone(), self.config.answer_limit);
         let mut said =
             Said { text, limit, listener, told: 0, heard: &heard, model, cut: None, usage: None };
         let outcome = {
@@ -378,15 +369,16 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
+    use crate::config::Settings;
 
     async fn ai(providers: &'static str) -> Ai {
-        let config = Config::from_lookup(|name| match name {
+        let settings = Settings::new(|name| match name {
             "AI_PROVIDER" => Some(providers.to_owned()),
             "AI_SYSTEM_PROMPT" => Some("Be kind.".to_owned()),
             "ANSWER_LIMIT" => Some("1000".to_owned()),
-            _ => name.ends_with("_TABLE").then(|| name.to_owned()),
+            _ => None,
         });
-        Ai::connect(&config.unwrap()).await.unwrap()
+        Ai::connect(AiConfig::read(&settings).unwrap()).await.unwrap()
     }
 
     async fn answer(providers: &'static str, message: &str) -> Result<Answer> {

@@ -1,16 +1,49 @@
-//! What every handler is given.
+//! What a handler gets as its first parameter, made once before the first request: `()`, [`App`],
+//! [`Issuing`] or [`Asking`], by what the endpoint needs.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::ai::Ai;
 use crate::auth::{Keyring, Passwords, Signer};
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{AiConfig, Config, ConfigError, MailConfig, Settings};
+use crate::mail::Carrier;
 use crate::store::Store;
 
-/// A function's settings and its doors to the outside. Cloning it is cheap: everything inside is
-/// shared.
+/// What an endpoint needs. Cloning it is cheap.
+pub trait Start: Clone + Send + Sync + 'static {
+    /// Whether starting it publishes the key that the other functions verify tokens with.
+    const PUBLISHES: bool = false;
+
+    /// Reads the settings that it needs, connects, and does what takes time, before the first
+    /// request.
+    ///
+    /// # Errors
+    /// A setting that can't be used, or a connection that can't be set up. A store that doesn't
+    /// answer is none: the first request tries again.
+    fn start(
+        settings: &Settings<'_>,
+        clock: Clock,
+    ) -> impl Future<Output = Result<Self, ConfigError>> + Send;
+
+    /// The [`App`] that it contains. `None` for an endpoint without a store.
+    fn app_mut(&mut self) -> Option<&mut App>;
+}
+
+/// An endpoint that needs nothing: its binary contains nothing of the way to AWS.
+impl Start for () {
+    async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
+        Ok(())
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        None
+    }
+}
+
+/// Settings, time and store, and what verifies tokens. Cloning it is cheap.
 #[derive(Clone)]
 pub struct App {
     /// The settings.
@@ -19,25 +52,35 @@ pub struct App {
     pub clock: Clock,
     /// DynamoDB.
     pub store: Store,
-    /// The public keys that access and refresh tokens are checked with.
+    /// The public keys that verify tokens.
     pub keyring: Keyring,
-    /// The key that signs them, where this function issues tokens.
-    pub signer: Option<Signer>,
     /// The hashing of passwords.
     pub passwords: Passwords,
-    /// Who answers messages, where this function asks.
-    pub ai: Option<Ai>,
 }
 
 impl App {
-    /// Connects to the services that the settings name, and does what costs time before the first
-    /// request comes: the public keys are read, which opens the connection to DynamoDB too. A
-    /// store that doesn't answer stops nobody.
+    /// Connects, and reads nothing yet: for work that verifies no tokens.
     ///
     /// # Errors
-    /// Where the connection can't be set up.
-    pub async fn start(config: Config, clock: Clock) -> Result<Self, ConfigError> {
-        let app = Self::start_cold(config, clock).await?;
+    /// A setting that can't be used, or TLS that can't be set up.
+    pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let config = Config::read(settings)?;
+        let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
+        let store = Store::connect(&aws, &config);
+        Ok(Self::over(config, clock, store))
+    }
+
+    /// An `App` of these parts, which has read nothing yet.
+    pub fn over(config: Config, clock: Clock, store: Store) -> Self {
+        let keyring = Keyring::new(store.clone(), clock.clone());
+        Self { config: Arc::new(config), clock, store, keyring, passwords: Passwords::new() }
+    }
+}
+
+impl Start for App {
+    /// Reads the public keys too, which opens the connection to DynamoDB.
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let app = Self::connect(settings, clock).await?;
         if let Err(error) = app.keyring.read().await {
             tracing::warn!(
                 cause = error.cause(),
@@ -47,54 +90,114 @@ impl App {
         Ok(app)
     }
 
-    /// The same for a function that issues tokens: it reads its secret and publishes its key too.
-    ///
-    /// # Errors
-    /// Also where there is no secret, or one that isn't random: such a function must not start.
-    pub async fn start_issuing(config: Config, clock: Clock) -> Result<Self, ConfigError> {
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(self)
+    }
+}
+
+/// An [`App`] that issues tokens. Only the binaries of such endpoints contain what reads the signing
+/// secret.
+#[derive(Clone)]
+pub struct Issuing {
+    /// What it has in common with other endpoints.
+    pub app: App,
+    /// The key that signs tokens.
+    pub signer: Signer,
+}
+
+impl Start for Issuing {
+    const PUBLISHES: bool = true;
+
+    /// Fails without a secret, or with one that isn't random. Publishes the public key.
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let config = Config::read(settings)?;
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
-        let signer = Signer::new(&config, &aws, clock.clone()).await?;
+        let signer = Signer::new(settings.signing_secret()?, &aws, clock.clone()).await?;
         let store = Store::connect(&aws, &config);
-        let app = Self::over(config, clock, store, Some(signer.clone()));
-        if let Err(error) = signer.publish(&app.keyring, &app.config).await {
+        let issuing = Self { app: App::over(config, clock, store), signer };
+        if let Err(error) = issuing.signer.publish(&issuing.app).await {
             tracing::warn!(
                 cause = error.cause(),
                 "the public key could not be published at start; the first request publishes it"
             );
         }
-        Ok(app)
+        Ok(issuing)
     }
 
-    /// The same for a function that asks the AI.
-    ///
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+impl Deref for Issuing {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+/// An [`App`] that asks the AI. Only the binaries of such endpoints contain the providers.
+#[derive(Clone)]
+pub struct Asking {
+    /// What it has in common with other endpoints.
+    pub app: App,
+    /// The providers.
+    pub ai: Ai,
+}
+
+impl Start for Asking {
+    /// Fails if a provider's settings can't be used, or its key can't be read.
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let ai = Ai::connect(AiConfig::read(settings)?).await?;
+        Ok(Self { app: App::start(settings, clock).await?, ai })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+impl Deref for Asking {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+/// An [`App`] that sends e-mail: the function `mail`.
+#[derive(Clone)]
+pub struct Mailing {
+    /// What it has in common with other functions.
+    pub app: App,
+    /// What sends the e-mails.
+    pub carrier: Carrier,
+    /// The web page that links lead to. Without one, e-mails contain the bare token.
+    pub url: Option<String>,
+}
+
+impl Mailing {
     /// # Errors
-    /// Also where a provider's settings can't be used.
-    pub async fn start_asking(config: Config, clock: Clock) -> Result<Self, ConfigError> {
-        let ai = Ai::connect(&config).await?;
-        Ok(Self { ai: Some(ai), ..Self::start(config, clock).await? })
+    /// A setting that can't be used, or TLS that can't be set up.
+    pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let MailConfig { from, url } = MailConfig::read(settings)?;
+        let app = App::connect(settings, clock).await?;
+        let carrier = match from {
+            None => Carrier::Nobody,
+            Some(from) => {
+                let aws = aws::connect(app.config.dynamodb_endpoint.as_ref()).await?;
+                Carrier::ses(&aws, from)
+            }
+        };
+        Ok(Self { app, carrier, url })
     }
+}
 
-    /// The same for a function that verifies no tokens: it reads nothing before its first event.
-    ///
-    /// # Errors
-    /// Where the connection can't be set up.
-    pub async fn start_cold(config: Config, clock: Clock) -> Result<Self, ConfigError> {
-        let store =
-            Store::connect(&aws::connect(config.dynamodb_endpoint.as_ref()).await?, &config);
-        Ok(Self::over(config, clock, store, None))
-    }
+impl Deref for Mailing {
+    type Target = App;
 
-    /// An `App` of these parts, which has read nothing yet.
-    pub fn over(config: Config, clock: Clock, store: Store, signer: Option<Signer>) -> Self {
-        let keyring = Keyring::new(store.clone(), clock.clone());
-        Self {
-            ai: None,
-            passwords: Passwords::new(),
-            config: Arc::new(config),
-            clock,
-            store,
-            keyring,
-            signer,
-        }
+    fn deref(&self) -> &App {
+        &self.app
     }
 }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::ai::{Listener, Piece, Prompt, Turn};
+use crate::app::Asking;
 use crate::auth::AccessToken;
 use crate::chat::{Chat, Message};
 use crate::error::REQUIRED;
@@ -180,7 +181,7 @@ pub enum Begun {
 
 /// A chat whose tokens are held. It must be answered, or else they stay held until its lease ends.
 pub struct Charge {
-    app: App,
+    app: Asking,
     chat_id: Uuid,
     message: Message,
     conversation: Option<String>,
@@ -209,7 +210,7 @@ impl Charge {
     /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]; after each of them nothing was
     /// taken.
     pub async fn begin(
-        app: &App,
+        app: &Asking,
         req: &Request,
         caller: &AccessToken,
         asked: Asked,
@@ -257,13 +258,13 @@ impl Charge {
             Context::New => (Some(chat_id.to_string()), Prompt::after(vec![], message.text())),
             Context::Conversation(id) => (
                 Some(id),
-                Prompt::after(remembered(chats, app.config.context_bytes), message.text()),
+                Prompt::after(remembered(chats, app.ai.config.context_bytes), message.text()),
             ),
             Context::Given(prompt) => (None, prompt),
         };
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
         let patience =
-            app.config.ai_timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
+            app.ai.config.timeout.min(time_left.saturating_sub(time_taken + TIME_TO_SETTLE));
         Ok(Begun::Charge(Box::new(Self {
             app: app.clone(),
             chat_id,
@@ -297,9 +298,7 @@ impl Charge {
             started,
             patience,
         } = self;
-        let ai =
-            app.ai.as_ref().ok_or_else(|| Error::Internal("this function asks no AI".into()))?;
-        let answer = match ai.answer(prompt, patience, listener.as_ref()).await {
+        let answer = match app.ai.answer(prompt, patience, listener.as_ref()).await {
             Ok(answer) => answer,
             Err(error) => return Err(refund(&app, &hold, error).await),
         };
@@ -405,9 +404,9 @@ fn broken<T>(_: JoinError) -> Result<T> {
 }
 
 /// The ids of the chats that were before a message, in a conversation that stands.
-async fn earlier(app: &App, caller: &AccessToken, context: &Context) -> Result<Vec<String>> {
+async fn earlier(app: &Asking, caller: &AccessToken, context: &Context) -> Result<Vec<String>> {
     let Context::Conversation(id) = context else { return Ok(Vec::new()) };
-    let chats = app.store.thread(&caller.user_id, id, None, app.config.context_chats);
+    let chats = app.store.thread(&caller.user_id, id, None, app.ai.config.context_chats);
     let (conversation, chats) =
         tokio::try_join!(app.store.conversation(&caller.user_id, id), chats)?;
     if conversation.is_none() {

@@ -1,84 +1,96 @@
 //! Every setting, read once at start from a lookup that is passed in. No other file names an
-//! environment variable.
+//! environment variable. What an endpoint doesn't need, it doesn't read.
+
+mod settings;
 
 use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Tokens;
 use crate::aws::{self, Endpoint};
 use crate::secret::Secret;
-use crate::user::Email;
 
-/// All settings of a function. `template.yaml` sets them on AWS, and gives the local server its
-/// defaults.
+pub use settings::Settings;
+pub(crate) use settings::checked_secret;
+
+/// What the edge of every function checks requests against.
+#[derive(Clone, Debug)]
+pub struct EdgeConfig {
+    /// `BODY_LIMIT`: the most bytes of a request's body.
+    pub body_limit: usize,
+    /// `ALLOWED_ORIGINS`: the web origins that browsers may call from, separated by commas.
+    pub allowed_origins: Vec<String>,
+}
+
+/// The settings of accounts, tokens and charges. `template.yaml` sets them on AWS, and gives the
+/// local server its defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The five tables' names.
     pub tables: Tables,
-    /// `DYNAMODB_ENDPOINT`: where DynamoDB answers, when it isn't AWS's.
+    /// `DYNAMODB_ENDPOINT`: the URL of DynamoDB. `None` for AWS's own.
     pub dynamodb_endpoint: Option<Endpoint>,
-    /// `SIGNING_SECRET`: what the signing key is derived from. Only functions that issue tokens
-    /// are given it.
-    pub signing_secret: Option<Secret>,
     /// `TOKEN_ISSUER`: the `iss` and `aud` of every token.
     pub issuer: String,
-    /// `ACCESS_TOKEN_SECONDS`: how long an access token lives.
+    /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
     pub access_token_life: Duration,
-    /// `SESSION_SECONDS`: how long a session lives, with its refresh tokens and the long-lived
+    /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and the long-lived
     /// `token`.
     pub session_life: Duration,
-    /// `CHAT_PRICE`: what a chat costs.
+    /// `CHAT_PRICE`: the price of a message.
     pub chat_price: Tokens,
-    /// `FIRST_GRANT`: what a new account is given.
+    /// `FIRST_GRANT`: the balance of a new account.
     pub first_grant: Tokens,
-    /// `PARALLEL_CHATS`: how many chats of one account may be waiting for the AI at a time.
+    /// `PARALLEL_CHATS`: how many messages of one account may wait for the AI at a time.
     pub parallel_chats: u32,
-    /// `CHATS_PER_MINUTE`: how many chats of one account may begin in a minute.
+    /// `CHATS_PER_MINUTE`: how many messages one account may send in a minute.
     pub chats_per_minute: u32,
-    /// `REFUNDS_PER_MINUTE`: how many chats of one account that fail may be refunded in a minute,
-    /// on average.
+    /// `REFUNDS_PER_MINUTE`: how many failed messages of one account are refunded in a minute, on
+    /// average.
     pub refunds_per_minute: u32,
-    /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account may be tried with by strangers,
+    /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account accepts from unknown clients,
     /// and beside its tokens.
     pub login_attempts: u32,
     /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour;
     /// 0 is any number.
     pub login_failures_per_address: u32,
-    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may open in an hour; 0 is
-    /// any number.
+    /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may create in an hour; 0
+    /// is any number.
     pub registrations_per_address: u32,
-    /// `AI_PROVIDER`: who answers; where one fails, the next one is asked.
-    pub ai_providers: Vec<AiProvider>,
-    /// `AI_SYSTEM_PROMPT`: what the AI is told before every conversation.
-    pub ai_system_prompt: Option<String>,
-    /// `AI_TEMPERATURE`: how freely the AI chooses its words, where it isn't the provider's
-    /// default.
-    pub ai_temperature: Option<f64>,
-    /// `AI_MAX_TOKENS`: how many of the model's tokens an answer may have.
-    pub ai_max_tokens: u32,
-    /// `AI_TIMEOUT_SECONDS`: how long the AI may take, whoever answers in the end.
-    pub ai_timeout: Duration,
-    /// `ANSWER_LIMIT`: how many bytes an answer may have; a longer one is none.
-    pub answer_limit: usize,
-    /// `CONTEXT_CHATS`: how many earlier chats of a conversation go along with a message.
-    pub context_chats: usize,
-    /// `CONTEXT_BYTES`: how many bytes those may have.
-    pub context_bytes: usize,
-    /// `MESSAGE_LIMIT`: how many characters a message may have.
+    /// `MESSAGE_LIMIT`: the most characters of a message.
     pub message_limit: usize,
-    /// `BODY_LIMIT`: how many bytes a request's body may have.
-    pub body_limit: usize,
-    /// `ALLOWED_ORIGINS`: the web origins that browsers may call from, separated by commas.
-    pub allowed_origins: Vec<String>,
-    /// `MAIL_FROM`: the address that mails come from. Without one, none are sent. Only the
-    /// function `mail` is given it.
-    pub mail_from: Option<String>,
-    /// `MAIL_URL`: the web page that mailed links lead to. Without one, mails hold the bare token.
-    pub mail_url: Option<String>,
-    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function, which passes no streams on.
+    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function.
     pub sam_local: bool,
+}
+
+/// The settings of the functions that ask the AI.
+#[derive(Clone, Debug)]
+pub struct AiConfig {
+    /// `AI_PROVIDER`: the providers; if one fails, the next one is asked.
+    pub providers: Vec<AiProvider>,
+    /// `AI_SYSTEM_PROMPT`: the system prompt of every conversation.
+    pub system_prompt: Option<String>,
+    /// `AI_TEMPERATURE`: the temperature, from 0 to 2. `None` for the provider's default.
+    pub temperature: Option<f64>,
+    /// `AI_MAX_TOKENS`: the most tokens of the model that an answer may have.
+    pub max_tokens: u32,
+    /// `AI_TIMEOUT_SECONDS`: how long the providers may take together.
+    pub timeout: Duration,
+    /// `ANSWER_LIMIT`: the most bytes of an answer; a longer one is a failure.
+    pub answer_limit: usize,
+    /// `CONTEXT_CHATS`: how many earlier messages of a conversation are sent along.
+    pub context_chats: usize,
+    /// `CONTEXT_BYTES`: the most bytes of these.
+    pub context_bytes: usize,
+}
+
+/// The settings of the function that sends e-mail.
+#[derive(Clone, Debug)]
+pub struct MailConfig {
+    /// `MAIL_FROM`: the sender's address. Without one, nothing is sent.
+    pub from: Option<String>,
+    /// `MAIL_URL`: the web page that links lead to. Without one, e-mails contain the bare token.
+    pub url: Option<String>,
 }
 
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
@@ -171,30 +183,36 @@ impl From<aws::TlsError> for ConfigError {
 /// The longest that a session may be set to live.
 pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
 
-/// The fewest characters of a signing secret; the template makes one of 64.
-const SECRET_LENGTH: usize = 32;
+impl EdgeConfig {
+    /// # Errors
+    /// The first setting that can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
+            allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
+        })
+    }
+}
 
 impl Config {
-    /// The settings of this process's environment.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_lookup(|name| std::env::var(name).ok())
-    }
-
-    /// The settings that `lookup` knows. An empty value counts as none.
+    /// # Errors
+    /// The first setting that is missing or can't be used.
     ///
     /// ```
+    /// use shared::config::{Config, Settings};
+    ///
     /// let table = |name: &str| name.ends_with("_TABLE").then(|| name.to_owned());
-    /// let config = shared::config::Config::from_lookup(table).unwrap();
+    /// let config = Config::read(&Settings::new(table)).unwrap();
     /// assert_eq!(config.chat_price.get(), 100);
     ///
-    /// let error = shared::config::Config::from_lookup(|name| match name {
+    /// let free = Settings::new(|name| match name {
     ///     "CHAT_PRICE" => Some("-1".to_owned()),
     ///     _ => table(name),
     /// });
-    /// assert_eq!(error.unwrap_err().to_string(), r#"CHAT_PRICE must be a whole number from 1 to 1000000 (got "-1")"#);
+    /// let error = Config::read(&free).unwrap_err();
+    /// assert_eq!(error.to_string(), r#"CHAT_PRICE must be a whole number from 1 to 1000000 (got "-1")"#);
     /// ```
-    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let settings = Settings(|name: &str| lookup(name).filter(|value| !value.is_empty()));
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             tables: Tables {
                 users: settings.required("USERS_TABLE")?,
@@ -204,7 +222,6 @@ impl Config {
                 ledger: settings.required("LEDGER_TABLE")?,
             },
             dynamodb_endpoint: settings.endpoint("DYNAMODB_ENDPOINT")?,
-            signing_secret: settings.signing_secret("SIGNING_SECRET")?,
             issuer: settings.text("TOKEN_ISSUER", "farebox"),
             access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
             session_life: settings.seconds(
@@ -217,8 +234,8 @@ impl Config {
             first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // With fewer, what the minutes before have over is more conditions than an expression
-            // has room for.
+            // With fewer, the allowance carried over from earlier minutes needs more conditions than
+            // an expression has room for.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
             login_failures_per_address: settings.number(
@@ -233,206 +250,69 @@ impl Config {
                 0,
                 10_000,
             )?,
-            ai_providers: settings.ai_providers("AI_PROVIDER")?,
-            ai_system_prompt: (settings.0)("AI_SYSTEM_PROMPT"),
-            ai_temperature: settings.temperature("AI_TEMPERATURE")?,
-            ai_max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
-            ai_timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
+            message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
+            sam_local: settings.sam_local(),
+        })
+    }
+}
+
+impl AiConfig {
+    /// # Errors
+    /// The first setting that is missing or can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            providers: settings.ai_providers("AI_PROVIDER")?,
+            system_prompt: settings.optional("AI_SYSTEM_PROMPT"),
+            temperature: settings.temperature("AI_TEMPERATURE")?,
+            max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
+            timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
             context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
             context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
-            message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
-            body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
-            allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
-            mail_from: settings.address("MAIL_FROM")?,
-            mail_url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
-            sam_local: settings.text("AWS_SAM_LOCAL", "false") == "true",
         })
     }
 }
 
-struct Settings<F>(F);
-
-impl<F: Fn(&str) -> Option<String>> Settings<F> {
-    fn required(&self, name: &str) -> Result<String, ConfigError> {
-        self.0(name).ok_or_else(|| ConfigError(format!("{name} must be set")))
-    }
-
-    fn text(&self, name: &str, default: &str) -> String {
-        self.0(name).unwrap_or_else(|| default.to_owned())
-    }
-
-    fn number<N: FromStr + PartialOrd + fmt::Display>(
-        &self,
-        name: &str,
-        default: N,
-        least: N,
-        most: N,
-    ) -> Result<N, ConfigError> {
-        let Some(text) = self.0(name) else { return Ok(default) };
-        match text.parse::<N>() {
-            Ok(number) if number >= least && number <= most => Ok(number),
-            _ => Err(ConfigError(format!(
-                "{name} must be a whole number from {least} to {most} (got {text:?})"
-            ))),
-        }
-    }
-
-    fn seconds(
-        &self,
-        name: &str,
-        default: u64,
-        least: u64,
-        most: u64,
-    ) -> Result<Duration, ConfigError> {
-        self.number(name, default, least, most).map(Duration::from_secs)
-    }
-
-    fn tokens(&self, name: &str, default: u64, least: u64) -> Result<Tokens, ConfigError> {
-        let number = self.number(name, default, least, 1_000_000)?;
-        Tokens::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
-    }
-
-    fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let url = self.0(name);
-        match &url {
-            Some(text) if !text.starts_with("http://") && !text.starts_with("https://") => Err(
-                ConfigError(format!("{name} must begin with http:// or https:// (got {text:?})")),
-            ),
-            _ => Ok(url),
-        }
-    }
-
-    /// A complaint doesn't show the value, which may hold a secret.
-    fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
-        let Some(text) = self.0(name) else { return Ok(None) };
-        let wrong = || {
-            ConfigError(format!(
-                "{name} must begin with http:// or https://; an access key is written as http://ID:SECRET@host"
-            ))
-        };
-        Endpoint::parse(&text).map(Some).ok_or_else(wrong)
-    }
-
-    fn address(&self, name: &str) -> Result<Option<String>, ConfigError> {
-        let Some(text) = self.0(name) else { return Ok(None) };
-        let address = Email::parse(&text)
-            .map_err(|_| ConfigError(format!("{name} must be an e-mail address (got {text:?})")))?;
-        Ok(Some(address.shown().to_owned()))
-    }
-
-    fn secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
-        match self.0(name) {
-            None => Ok(None),
-            Some(text) if text.starts_with("arn:") => Ok(Some(Secret::Arn(text))),
-            Some(text) => match text.strip_prefix("file://").map(PathBuf::from) {
-                Some(path) if path.is_absolute() => Ok(Some(Secret::File(path))),
-                Some(_) => Err(ConfigError(format!(
-                    "{name} must name its file by an absolute path, as file:///path"
-                ))),
-                None => Ok(Some(Secret::Value(text))),
-            },
-        }
-    }
-
-    /// Fails closed: a secret that is too short to be random isn't one.
-    fn signing_secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
-        match self.secret(name)? {
-            Some(Secret::Value(text)) => checked_secret(name, text).map(Secret::Value).map(Some),
-            elsewhere => Ok(elsewhere),
-        }
-    }
-
-    fn ai_providers(&self, name: &str) -> Result<Vec<AiProvider>, ConfigError> {
-        let names = self.text(name, "echo");
-        names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
-    }
-
-    fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
-        match provider {
-            "echo" => Ok(AiProvider::Echo),
-            "scripted" => Ok(AiProvider::Scripted),
-            "openai" => {
-                self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
-            }
-            // A forgotten address must not send another server's key to OpenAI.
-            "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
-            "bedrock" => Ok(AiProvider::Bedrock {
-                model: self.required("BEDROCK_MODEL")?,
-                endpoint: self.url("BEDROCK_ENDPOINT")?,
-            }),
-            other => Err(ConfigError(format!(
-                "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
-            ))),
-        }
-    }
-
-    fn openai(&self, prefix: &str, usual: Option<&str>) -> Result<OpenAiServer, ConfigError> {
-        let name = format!("{prefix}_BASE_URL");
-        let url = self
-            .url(&name)?
-            .or(usual.map(str::to_owned))
-            .ok_or_else(|| ConfigError(format!("{name} must be set")))?;
-        Ok(OpenAiServer {
-            name: prefix.to_ascii_lowercase(),
-            url: url.trim_end_matches('/').to_owned(),
-            key: self.secret(&format!("{prefix}_API_KEY"))?,
-            model: self.required(&format!("{prefix}_MODEL"))?,
+impl MailConfig {
+    /// # Errors
+    /// The first setting that can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            from: settings.address("MAIL_FROM")?,
+            url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
-
-    fn temperature(&self, name: &str) -> Result<Option<f64>, ConfigError> {
-        let Some(text) = self.0(name) else { return Ok(None) };
-        match text.parse::<f64>() {
-            Ok(number) if (0.0..=2.0).contains(&number) => Ok(Some(number)),
-            _ => Err(ConfigError(format!("{name} must be a number from 0 to 2 (got {text:?})"))),
-        }
-    }
-
-    fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
-        let text = self.text(name, "");
-        let origins: Vec<String> = text
-            .split(',')
-            .map(|origin| origin.trim().to_owned())
-            .filter(|origin| !origin.is_empty())
-            .collect();
-        match origins.iter().find(|origin| !is_origin(origin)) {
-            Some(bad) => Err(ConfigError(format!(
-                "{name} must list origins such as https://app.example.com (got {bad:?})"
-            ))),
-            None => Ok(origins),
-        }
-    }
-}
-
-/// `secret`, where it is long enough to be random and no sample; `name` is what to complain about.
-pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, ConfigError> {
-    let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
-    if secret.len() < SECRET_LENGTH || distinct < 10 {
-        return Err(ConfigError(format!(
-            "{name} must be at least {SECRET_LENGTH} random characters"
-        )));
-    }
-    Ok(secret)
-}
-
-fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ', '?', '#', '@']))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn with(name: &'static str, value: &'static str) -> Result<Config, ConfigError> {
-        Config::from_lookup(move |asked| {
+    fn with(name: &'static str, value: &'static str) -> Settings<'static> {
+        Settings::new(move |asked| {
             if asked == name {
                 return Some(value.to_owned());
             }
             asked.ends_with("_TABLE").then(|| asked.to_owned())
         })
     }
+
+    /// The complaint of the one reader that reads this setting.
+    fn complaint(settings: &Settings<'_>) -> ConfigError {
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 5] = [
+            |settings| EdgeConfig::read(settings).err(),
+            |settings| Config::read(settings).err(),
+            |settings| AiConfig::read(settings).err(),
+            |settings| MailConfig::read(settings).err(),
+            |settings| settings.signing_secret().err().filter(|error| error.0 != NO_SECRET),
+        ];
+        let mut complaints = read.into_iter().filter_map(|read| read(settings));
+        let complaint = complaints.next().expect("a complaint");
+        assert_eq!(complaints.next(), None);
+        complaint
+    }
+
+    const NO_SECRET: &str = "SIGNING_SECRET must be set";
 
     #[test]
     fn every_setting_that_cant_be_used_is_named() {
@@ -465,36 +345,40 @@ mod tests {
             ("ALLOWED_ORIGINS", "*"),
             ("ALLOWED_ORIGINS", "https://app.example.com/"),
         ] {
-            let error = with(name, value).unwrap_err();
+            let error = complaint(&with(name, value));
             assert!(error.0.starts_with(name), "{error}");
         }
     }
 
     #[test]
     fn a_secret_never_shows_itself() {
-        let config = with("SIGNING_SECRET", "0123456789abcdefghijklmnopqrstuvwxyz").unwrap();
-        assert!(!format!("{config:?}").contains("abcdef"));
-        let config = with("DYNAMODB_ENDPOINT", "http://id:abcdef@127.0.0.1:8000/0").unwrap();
+        let secret =
+            with("SIGNING_SECRET", "0123456789abcdefghijklmnopqrstuvwxyz").signing_secret();
+        assert!(!format!("{secret:?}").contains("abcdef"));
+        let endpoint = "http://id:abcdef@127.0.0.1:8000/0";
+        let config = Config::read(&with("DYNAMODB_ENDPOINT", endpoint)).unwrap();
         assert!(!format!("{config:?}").contains("abcdef"));
         let key = Some(("id".to_owned(), "abcdef".to_owned()));
         assert_eq!(
             config.dynamodb_endpoint,
             Some(Endpoint { url: "http://127.0.0.1:8000/0".into(), key })
         );
-        let refused = with("DYNAMODB_ENDPOINT", "ftp://id:abcdef@127.0.0.1:8000").unwrap_err();
+        let refused = complaint(&with("DYNAMODB_ENDPOINT", "ftp://id:abcdef@127.0.0.1:8000"));
         assert!(!refused.0.contains("abcdef"), "{refused}");
     }
 
     #[test]
     fn an_arn_or_a_file_is_where_the_secret_is_read() {
-        let file = with("SIGNING_SECRET", "file:///var/lib/farebox/signing-secret")
-            .unwrap()
-            .signing_secret;
-        assert_eq!(file, Some(Secret::File("/var/lib/farebox/signing-secret".into())));
+        let secret = |value| with("SIGNING_SECRET", value).signing_secret();
+        let file = "/var/lib/farebox/signing-secret";
+        assert_eq!(secret("file:///var/lib/farebox/signing-secret"), Ok(Secret::File(file.into())));
         let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x";
-        assert_eq!(
-            with("SIGNING_SECRET", arn).unwrap().signing_secret,
-            Some(Secret::Arn(arn.into()))
-        );
+        assert_eq!(secret(arn), Ok(Secret::Arn(arn.into())));
+    }
+
+    #[test]
+    fn a_function_that_issues_tokens_needs_a_secret() {
+        let refused = with("SIGNING_SECRET", "").signing_secret();
+        assert_eq!(refused, Err(ConfigError(NO_SECRET.into())));
     }
 }

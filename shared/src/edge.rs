@@ -9,32 +9,18 @@ use lambda_http::RequestExt;
 use lambda_http::http::header::{self, HeaderName};
 use tracing::Instrument;
 
-use crate::config::Config;
+use crate::config::EdgeConfig;
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
     parameters, pattern, request_id, source_address,
 };
-use crate::{App, Error, Result};
+use crate::{Error, Result};
 
 /// Answers one request: the same code on Lambda and in the local server.
 pub async fn answer<F>(
     routes: &'static [Route],
-    handle: impl FnOnce(App, Request) -> F,
-    app: App,
-    req: Request,
-) -> Response<Body>
-where
-    F: Future<Output = Reply>,
-{
-    let config = app.config.clone();
-    answer_cold(routes, |req| handle(app, req), &config, req).await
-}
-
-/// The same for an endpoint that needs no [`App`].
-pub async fn answer_cold<F>(
-    routes: &'static [Route],
     handle: impl FnOnce(Request) -> F,
-    config: &Config,
+    config: &EdgeConfig,
     req: Request,
 ) -> Response<Body>
 where
@@ -103,7 +89,7 @@ pub(crate) const HEADER_LIMIT: usize = 8192;
 fn gate(
     routes: &[Route],
     pattern: Option<&str>,
-    config: &Config,
+    config: &EdgeConfig,
     req: &Request,
 ) -> Result<Option<Response<Body>>> {
     let of_path =
@@ -184,7 +170,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// The request's `Origin`, where it is one of the configured ones, letter for letter.
-fn allowed_origin(config: &Config, req: &Request) -> Option<HeaderValue> {
+fn allowed_origin(config: &EdgeConfig, req: &Request) -> Option<HeaderValue> {
     let origin = req.headers().get(header::ORIGIN)?;
     config
         .allowed_origins

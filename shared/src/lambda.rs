@@ -9,78 +9,85 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tracing::Level;
 
-use crate::aws;
+use crate::Result;
+use crate::app::{App, Mailing, Start};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{ConfigError, EdgeConfig, Settings};
 use crate::edge;
 use crate::http::{Body, Reply, Request, Response, Route};
-use crate::mail::Carrier;
-use crate::{App, Result};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a
-/// function.
+/// function: the first parameter of `handle` decides what is started.
 ///
-/// The exit code is a failure where a setting can't be used; the log names it.
-pub fn serve<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
+/// The exit code is a failure if a setting can't be used; the log names it.
+pub fn serve<A: Start, F>(routes: &'static [Route], handle: fn(A, Request) -> F) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    run(routes, handle, async { App::start(Config::from_env()?, Clock::default()).await })
-}
-
-/// The same for an endpoint that needs no [`App`]: it asks the store for nothing, and its binary
-/// holds nothing of the way to AWS.
-pub fn serve_cold<F>(routes: &'static [Route], handle: fn((), Request) -> F) -> ExitCode
-where
-    F: Future<Output = Reply> + Send + 'static,
-{
-    start(async { Config::from_env().map(Arc::new) }, async move |config: Arc<Config>| {
-        let answer = move |req| {
-            let config = config.clone();
-            async move { edge::answer_cold(routes, |req| handle((), req), &config, req).await }
-        };
-        serve_whole(answer).await
-    })
-}
-
-/// The same for an endpoint that issues tokens. Only their binaries hold what reads the signing
-/// secret.
-pub fn serve_issuing<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
-where
-    F: Future<Output = Reply> + Send + 'static,
-{
-    run(routes, handle, async { App::start_issuing(Config::from_env()?, Clock::default()).await })
-}
-
-/// The same for an endpoint that asks the AI. Only their binaries hold what does.
-pub fn serve_asking<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
-where
-    F: Future<Output = Reply> + Send + 'static,
-{
-    run(routes, handle, async { App::start_asking(Config::from_env()?, Clock::default()).await })
+    start(Served::start(routes, handle), async |served| served.whole().await)
 }
 
 /// The same for an endpoint whose replies may be streams: the template gives its events
 /// `ResponseTransferMode: RESPONSE_STREAM`. SAM CLI can't pass streams on, and gets each reply
 /// whole.
-pub fn serve_streaming<F>(routes: &'static [Route], handle: fn(App, Request) -> F) -> ExitCode
-where
-    F: Future<Output = Reply> + Send + 'static,
-{
-    run_streaming(routes, handle, async { App::start(Config::from_env()?, Clock::default()).await })
-}
-
-/// The same for an endpoint that asks the AI and passes on what it says.
-pub fn serve_asking_streaming<F>(
+pub fn serve_streaming<A: Start, F>(
     routes: &'static [Route],
-    handle: fn(App, Request) -> F,
+    handle: fn(A, Request) -> F,
 ) -> ExitCode
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    run_streaming(routes, handle, async {
-        App::start_asking(Config::from_env()?, Clock::default()).await
+    start(Served::start(routes, handle), async |served| {
+        if Settings::from_env().sam_local() {
+            return served.whole().await;
+        }
+        let answer = service_fn(move |req| {
+            let served = served.clone();
+            async move { Ok::<_, Infallible>(served.answer(req).await) }
+        });
+        lambda_http::run_with_streaming_response(answer).await
     })
+}
+
+/// An endpoint that has started.
+struct Served<A, F> {
+    routes: &'static [Route],
+    handle: fn(A, Request) -> F,
+    edge: Arc<EdgeConfig>,
+    needs: A,
+}
+
+impl<A: Clone, F> Clone for Served<A, F> {
+    fn clone(&self) -> Self {
+        Self { edge: self.edge.clone(), needs: self.needs.clone(), ..*self }
+    }
+}
+
+impl<A: Start, F: Future<Output = Reply> + Send + 'static> Served<A, F> {
+    async fn start(
+        routes: &'static [Route],
+        handle: fn(A, Request) -> F,
+    ) -> Result<Self, ConfigError> {
+        let settings = Settings::from_env();
+        let edge = Arc::new(EdgeConfig::read(&settings)?);
+        Ok(Self { routes, handle, edge, needs: A::start(&settings, Clock::default()).await? })
+    }
+
+    async fn answer(self, req: Request) -> Response<Body> {
+        let Self { routes, handle, edge, needs } = self;
+        edge::answer(routes, |req| handle(needs, req), &edge, req).await
+    }
+
+    async fn whole(self) -> Result<(), lambda_runtime::Error> {
+        let answer = service_fn(move |req| {
+            let reply = self.clone().answer(req);
+            async move {
+                let (parts, body) = reply.await.into_parts();
+                Ok::<_, Infallible>(Response::from_parts(parts, body.text().await))
+            }
+        });
+        lambda_http::run(answer).await
+    }
 }
 
 /// Does `work` at each event of a schedule. A failure is logged; the next event tries again.
@@ -88,47 +95,38 @@ pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    start(
-        async { App::start_cold(Config::from_env()?, Clock::default()).await },
-        async move |app| {
-            let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
-                let app = app.clone();
-                async move {
-                    if let Err(error) = work(app).await {
-                        tracing::error!(
-                            code = error.code(),
-                            cause = error.cause(),
-                            "the scheduled work failed"
-                        );
-                    }
-                    Ok::<_, Infallible>(())
+    start(async { App::connect(&Settings::from_env(), Clock::default()).await }, async move |app| {
+        let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
+            let app = app.clone();
+            async move {
+                if let Err(error) = work(app).await {
+                    tracing::error!(
+                        code = error.code(),
+                        cause = error.cause(),
+                        "the scheduled work failed"
+                    );
                 }
-            });
-            lambda_runtime::run(run).await
-        },
-    )
+                Ok::<_, Infallible>(())
+            }
+        });
+        lambda_runtime::run(run).await
+    })
 }
 
 /// Does `work` for each new letter of the outbox, which the stream of the table Tokens tells of by
 /// its key. Those that failed are reported, and come again.
-pub fn serve_outbox<F>(work: fn(App, Carrier, String) -> F) -> ExitCode
+pub fn serve_outbox<F>(work: fn(Mailing, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let connect = async {
-        let config = Config::from_env()?;
-        let carrier =
-            Carrier::new(&aws::connect(config.dynamodb_endpoint.as_ref()).await?, &config);
-        Ok((App::start_cold(config, Clock::default()).await?, carrier))
-    };
-    start(connect, async move |(app, carrier): (App, Carrier)| {
+    let connect = async { Mailing::connect(&Settings::from_env(), Clock::default()).await };
+    start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<Stream>| {
-            let (app, carrier) = (app.clone(), carrier.clone());
+            let mailing = mailing.clone();
             async move {
                 let mut failed = Vec::new();
                 for Record { dynamodb } in event.payload.records {
-                    if let Err(error) = work(app.clone(), carrier.clone(), dynamodb.keys.pk.s).await
-                    {
+                    if let Err(error) = work(mailing.clone(), dynamodb.keys.pk.s).await {
                         tracing::error!(
                             code = error.code(),
                             cause = error.cause(),
@@ -187,53 +185,6 @@ struct Failures {
 #[serde(rename_all = "camelCase")]
 struct Failure {
     item_identifier: String,
-}
-
-fn run<F>(
-    routes: &'static [Route],
-    handle: fn(App, Request) -> F,
-    connect: impl Future<Output = Result<App, ConfigError>>,
-) -> ExitCode
-where
-    F: Future<Output = Reply> + Send + 'static,
-{
-    start(connect, async move |app: App| {
-        serve_whole(move |req| edge::answer(routes, handle, app.clone(), req)).await
-    })
-}
-
-fn run_streaming<F>(
-    routes: &'static [Route],
-    handle: fn(App, Request) -> F,
-    connect: impl Future<Output = Result<App, ConfigError>>,
-) -> ExitCode
-where
-    F: Future<Output = Reply> + Send + 'static,
-{
-    start(connect, async move |app: App| {
-        if app.config.sam_local {
-            return serve_whole(move |req| edge::answer(routes, handle, app.clone(), req)).await;
-        }
-        let answer = service_fn(move |req| {
-            let app = app.clone();
-            async move { Ok::<_, Infallible>(edge::answer(routes, handle, app, req).await) }
-        });
-        lambda_http::run_with_streaming_response(answer).await
-    })
-}
-
-async fn serve_whole<F>(answer: impl Fn(Request) -> F) -> Result<(), lambda_runtime::Error>
-where
-    F: Future<Output = Response<Body>> + Send,
-{
-    let answer = service_fn(move |req| {
-        let reply = answer(req);
-        async move {
-            let (parts, body) = reply.await.into_parts();
-            Ok::<_, Infallible>(Response::from_parts(parts, body.text().await))
-        }
-    });
-    lambda_http::run(answer).await
 }
 
 fn start<A>(

@@ -6,7 +6,6 @@ use aws_sdk_sesv2::types::{Body, Content, Destination, EmailContent, Message};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::aws;
-use crate::config::Config;
 use crate::{Error, Result};
 
 /// A mail of plain text.
@@ -37,12 +36,9 @@ pub enum Carrier {
 }
 
 impl Carrier {
-    /// The carrier that the settings name.
-    pub fn new(aws: &aws_config::SdkConfig, config: &Config) -> Self {
-        match &config.mail_from {
-            None => Self::Nobody,
-            Some(from) => Self::Ses { client: aws_sdk_sesv2::Client::new(aws), from: from.clone() },
-        }
+    /// Amazon SES, with this sender's address.
+    pub fn ses(aws: &aws_config::SdkConfig, from: String) -> Self {
+        Self::Ses { client: aws_sdk_sesv2::Client::new(aws), from }
     }
 
     /// Hands a mail over. One that can never be carried is dropped with a line in the log, which

@@ -15,7 +15,7 @@ use crate::auth::api_key::{self, KeyName};
 use crate::auth::password;
 use crate::chat::{Message, TITLE_LENGTH, Title};
 use crate::clock::Day;
-use crate::config::Config;
+use crate::config::{Config, EdgeConfig};
 use crate::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::limit::Limit;
@@ -367,7 +367,7 @@ pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
 
 /// One of every failure that a client can meet, for whoever describes them. Which one it is says
 /// the name of its variant.
-pub fn failures(config: &Config) -> Vec<(String, Error)> {
+pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
     let limit =
         |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
     let failures = [
@@ -400,7 +400,7 @@ pub fn failures(config: &Config) -> Vec<(String, Error)> {
         Error::KeyRunning { seconds: 5 },
         Error::KeyReused,
         Error::ChatDeleted,
-        Error::BodyTooLarge { limit: config.body_limit },
+        Error::BodyTooLarge { limit: edge.body_limit },
         Error::HeaderTooLarge { limit: HEADER_LIMIT },
         Error::UnsupportedMediaType,
         Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),

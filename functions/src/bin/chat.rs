@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::chat`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_asking(functions::ROUTES, functions::chat::handle)
+    shared::lambda::serve(functions::ROUTES, functions::chat::handle)
 }

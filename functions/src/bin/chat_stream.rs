@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::chat_stream`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_asking_streaming(functions::ROUTES, functions::chat_stream::handle)
+    shared::lambda::serve_streaming(functions::ROUTES, functions::chat_stream::handle)
 }

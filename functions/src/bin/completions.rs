@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::completions`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_asking_streaming(functions::ROUTES, functions::completions::handle)
+    shared::lambda::serve_streaming(functions::ROUTES, functions::completions::handle)
 }

@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::login`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_issuing(functions::ROUTES, functions::login::handle)
+    shared::lambda::serve(functions::ROUTES, functions::login::handle)
 }

@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::not_found`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_cold(functions::ROUTES, functions::not_found::handle)
+    shared::lambda::serve(functions::ROUTES, functions::not_found::handle)
 }

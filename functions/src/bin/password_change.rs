@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::password_change`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_issuing(functions::ROUTES, functions::password_change::handle)
+    shared::lambda::serve(functions::ROUTES, functions::password_change::handle)
 }

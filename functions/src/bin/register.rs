@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::register`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_issuing(functions::ROUTES, functions::register::handle)
+    shared::lambda::serve(functions::ROUTES, functions::register::handle)
 }

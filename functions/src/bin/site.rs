@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::site`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_cold(functions::ROUTES, functions::site::handle)
+    shared::lambda::serve(functions::ROUTES, functions::site::handle)
 }

@@ -1,5 +1,5 @@
 //! The Lambda binary of [`functions::token_refresh`].
 
 fn main() -> std::process::ExitCode {
-    shared::lambda::serve_issuing(functions::ROUTES, functions::token_refresh::handle)
+    shared::lambda::serve(functions::ROUTES, functions::token_refresh::handle)
 }

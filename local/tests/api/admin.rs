@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use functions::{ENDPOINTS, ROUTES};
+use functions::Function;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use local::dynamo;
@@ -16,7 +16,7 @@ use shared::clock::{Clock, Day};
 use shared::store::{Adjustment, NewAccount, Reason, Registered, Store, chat_month};
 use shared::stream::Body;
 use shared::user::{Role, Username};
-use shared::{App, Change, Error, Tokens, auth, edge};
+use shared::{App, Change, Error, Tokens, auth};
 use uuid::Uuid;
 
 use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
@@ -106,19 +106,19 @@ fn texts(list: &[Value], field: &str) -> Vec<String> {
 }
 
 /// A function of a server over a lane of the wire.
-fn over(api: &Api, function: &str, lane: &Lane) -> App {
+fn over(api: &Api, function: &str, lane: &Lane) -> Function {
     let warm = &api.server().apps[function];
     let mut config = (*warm.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(&lane.url);
     let store =
         Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
-    App { store, ..warm.clone() }
+    api.server().functions[function].over(App { store, ..warm.clone() })
 }
 
 /// What a function answers that has so many milliseconds.
 async fn answer(
-    app: &App,
-    function: &str,
+    function: &Function,
+    name: &str,
     path: &str,
     person: &Person,
     millis: u64,
@@ -130,10 +130,9 @@ async fn answer(
     for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         event["queryStringParameters"][name] = value.into();
     }
-    let request =
-        local::gateway::request(&event.to_string(), function, app.clock.millis() + millis).unwrap();
-    let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == function).unwrap().handle;
-    let (parts, body) = edge::answer(ROUTES, handle, app.clone(), request).await.into_parts();
+    let ends = function.app().unwrap().clock.millis() + millis;
+    let request = local::gateway::request(&event.to_string(), name, ends).unwrap();
+    let (parts, body) = function.answer(request).await.into_parts();
     (parts.status.as_u16(), body)
 }
 
@@ -1019,9 +1018,9 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
     let root = api.administrator("root").await;
     api.server().clock.advance(Duration::from_secs(3 * 24 * 3600));
     let root = root.elsewhere("a test").await;
-    let app = &api.server().apps["admin_figures"];
+    let function = &api.server().functions["admin_figures"];
     let path = "/api/admin/figures";
-    let (status, body) = answer(app, "admin_figures", path, &root, 4000).await;
+    let (status, body) = answer(function, "admin_figures", path, &root, 4000).await;
     let refused: Value = serde_json::from_str(&body.text().await).unwrap();
     assert_eq!((status, &refused["code"]), (503, &json!("unavailable")));
     let proxy = Proxy::start(&api.dynamodb).await;
@@ -1041,7 +1040,7 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
         .filter(|item| item["pk"].as_str().unwrap().starts_with("figures:"))
         .count();
     assert!(kept >= 2, "{kept}");
-    assert_eq!(answer(app, "admin_figures", path, &root, 28_000).await.0, 200);
+    assert_eq!(answer(function, "admin_figures", path, &root, 28_000).await.0, 200);
 }
 
 #[tokio::test]

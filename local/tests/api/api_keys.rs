@@ -393,7 +393,7 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
         for forgets in [false, true] {
             let ann = stand.somebody().await;
             let lane = stand.proxy.lane();
-            let app = stand.app("api_key_create", &lane);
+            let app = stand.function("api_key_create", &lane);
             if forgets {
                 lane.forgets_tokens();
             }
@@ -445,7 +445,7 @@ async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
         strikes: Strikes::Once,
     };
     lane.strike(Some(plan));
-    let app = stand.app("api_key_create", &lane);
+    let app = stand.function("api_key_create", &lane);
     let ask = async || {
         ask(
             &app,
@@ -474,7 +474,7 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
             strikes: Strikes::Once,
         }));
         let made = ask(
-            &stand.app("api_key_create", &making),
+            &stand.function("api_key_create", &making),
             "api_key_create",
             PATH,
             &headers,
@@ -484,7 +484,7 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
         let kept = ann.makes_a_key("kept").await.is(201);
 
         let lane = stand.proxy.lane();
-        let app = stand.app("api_key_revoke", &lane);
+        let app = stand.function("api_key_revoke", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault,

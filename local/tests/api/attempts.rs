@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use functions::{ENDPOINTS, ROUTES};
 use futures_util::future::join_all;
 use local::dynamo;
 use serde_json::{Value, json};
@@ -58,12 +57,9 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
         "requestContext": { "stage": "live", "httpMethod": "POST", "identity": { "sourceIp": address } },
         "body": body.to_string(), "isBase64Encoded": false,
     });
-    let app = api.server().apps[name].clone();
-    let request =
-        local::gateway::request(&event.to_string(), name, app.clock.millis() + 28_000).unwrap();
-    let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
-    let response = shared::edge::answer(ROUTES, handle, app, request).await;
-    let (parts, body) = response.into_parts();
+    let ends = api.server().clock.millis() + 28_000;
+    let request = local::gateway::request(&event.to_string(), name, ends).unwrap();
+    let (parts, body) = api.server().functions[name].answer(request).await.into_parts();
     (parts.status.as_u16(), serde_json::from_str(&body.text().await).unwrap())
 }
 

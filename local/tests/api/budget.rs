@@ -24,11 +24,10 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::types::{Item, item_size, write_capacity_units};
-use functions::{ENDPOINTS, ROUTES};
+use functions::ROUTES;
 use serde_json::{Value, json};
 use shared::App;
 use shared::clock::Day;
-use shared::config::Config;
 use shared::store::{Purpose, Store};
 use uuid::Uuid;
 
@@ -169,13 +168,15 @@ impl Counted {
         token: &str,
         body: Value,
     ) -> (Reading, u16, Value) {
-        let warm = &self.api.server().apps[endpoint];
-        let config: Config = (*warm.config).clone();
-        let aws = shared::aws::connect(config.dynamodb_endpoint.as_ref()).await.unwrap();
-        let client =
-            aws_sdk_dynamodb::Config::from(&aws).to_builder().interceptor(self.meter.clone());
-        let store = Store::over(client, &config);
-        let app = App { store, ..warm.clone() };
+        let server = self.api.server();
+        let mut function = server.functions[endpoint].clone();
+        if let Some(warm) = function.app() {
+            let aws = shared::aws::connect(warm.config.dynamodb_endpoint.as_ref()).await.unwrap();
+            let client =
+                aws_sdk_dynamodb::Config::from(&aws).to_builder().interceptor(self.meter.clone());
+            let store = Store::over(client, &warm.config);
+            function = function.over(App { store, ..warm });
+        }
 
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let query: serde_json::Map<String, Value> = query
@@ -190,18 +191,15 @@ impl Counted {
             "requestContext": { "stage": "live", "httpMethod": method, "identity": { "sourceIp": "203.0.113.7" } },
             "body": if body.is_null() { Value::Null } else { body.to_string().into() }, "isBase64Encoded": false,
         });
-        let mut request =
-            local::gateway::request(&event.to_string(), endpoint, app.clock.millis() + 28_000)
-                .unwrap();
+        let ends = server.clock.millis() + 28_000;
+        let mut request = local::gateway::request(&event.to_string(), endpoint, ends).unwrap();
         if token.is_empty() {
             request.headers_mut().remove("authorization");
         }
         if let Some((name, value)) = self.header {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
-        let handle = ENDPOINTS.iter().find(|known| known.name == endpoint).unwrap().handle;
-        let response = shared::edge::answer(ROUTES, handle, app, request).await;
-        let (parts, body) = response.into_parts();
+        let (parts, body) = function.answer(request).await.into_parts();
         let text = body.text().await;
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
         reading

@@ -12,9 +12,10 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::Change;
+use shared::app::Issuing;
 use shared::auth::{AccessToken, LinkToken};
 use shared::clock::Clock;
-use shared::config::Config;
+use shared::config::{Config, Settings};
 use shared::mail::Mail;
 use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Session, Store};
 use tokio::sync::Semaphore;
@@ -266,13 +267,18 @@ impl Api {
 
     /// The store behind the front door, through a client of one's own.
     pub fn store_over(&self, client: aws_sdk_dynamodb::config::Builder) -> Store {
-        let config = Config::from_lookup(|name| match name {
+        let settings = Settings::new(|name| match name {
             "DYNAMODB_ENDPOINT" => Some(self.dynamodb.clone()),
             name => name
                 .strip_suffix("_TABLE")
                 .map(|table| format!("{}{}Table", &table[..1], table[1..].to_lowercase())),
         });
-        Store::over(client, &config.unwrap())
+        Store::over(client, &Config::read(&settings).unwrap())
+    }
+
+    /// What an endpoint of the server issues tokens with.
+    pub fn issuing(&self, endpoint: &str) -> &Issuing {
+        self.server().functions[endpoint].needs().expect("it issues tokens")
     }
 
     /// The store behind the front door.

@@ -470,9 +470,7 @@ async fn which_of_two_requests_came_first_the_gateway_knows() {
         let request =
             local::gateway::request(&event.to_string(), "completions", app.clock.millis() + 28_000)
                 .unwrap();
-        let reply =
-            shared::edge::answer(ROUTES, functions::completions::handle, app.clone(), request)
-                .await;
+        let reply = api.server().functions["completions"].answer(request).await;
         (reply.status().as_u16(), reply.headers().contains_key("idempotent-replayed"))
     };
     let now = app.clock.millis();

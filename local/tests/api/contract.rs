@@ -16,17 +16,33 @@ use crate::permissions;
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
-/// The endpoints that sign tokens.
-const ISSUERS: [&str; 4] = ["register", "login", "token_refresh", "password_change"];
+/// What an endpoint needs: the type of the first parameter of its `handle`.
+fn needs(endpoint: &str) -> String {
+    let source = read(&format!("functions/src/{endpoint}.rs"));
+    let parameters = source.split_once("pub async fn handle(").expect(endpoint).1;
+    let first = parameters.split_once(": ").expect(endpoint).1;
+    first.split([',', ' ']).next().expect(endpoint).to_owned()
+}
 
-/// The endpoints that ask the AI.
-const ASKING: [&str; 3] = ["chat", "chat_stream", "completions"];
+/// Whether an endpoint signs tokens.
+fn issues(endpoint: &str) -> bool {
+    endpoints().contains(endpoint) && needs(endpoint) == "Issuing"
+}
 
-/// The endpoints that ask the store for nothing, and can do so without it.
-const COLD: [&str; 2] = ["not_found", "site"];
+/// Whether an endpoint asks the AI.
+fn asks(endpoint: &str) -> bool {
+    endpoints().contains(endpoint) && needs(endpoint) == "Asking"
+}
 
-/// The endpoints whose replies are streams.
-const STREAMING: [&str; 4] = ["admin_export", "chat_stream", "completions", "export"];
+/// Whether an endpoint needs no store.
+fn is_cold(endpoint: &str) -> bool {
+    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "Stated")
+}
+
+/// Whether the replies of an endpoint are streams: how its binary serves it.
+fn streams(endpoint: &str) -> bool {
+    read(&format!("functions/src/bin/{endpoint}.rs")).contains("shared::lambda::serve_streaming(")
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -73,7 +89,9 @@ fn template_files_binaries_and_events_are_the_endpoints() {
     let with_scheduled: BTreeSet<String> =
         endpoints().into_iter().chain(SCHEDULED.iter().map(|name| (*name).to_owned())).collect();
     let mut files = names("functions/src", "rs");
-    files.remove("lib");
+    for not_an_endpoint in ["lib", "endpoint"] {
+        files.remove(not_an_endpoint);
+    }
     let manifest = read("functions/Cargo.toml");
     let listed: BTreeSet<String> = manifest
         .lines()
@@ -88,14 +106,7 @@ fn template_files_binaries_and_events_are_the_endpoints() {
     assert_eq!(listed, with_scheduled, "functions/Cargo.toml");
     for name in endpoints() {
         let main = read(&format!("functions/src/bin/{name}.rs"));
-        let serve = match name.as_str() {
-            name if ISSUERS.contains(&name) => "serve_issuing",
-            name if ASKING.contains(&name) && STREAMING.contains(&name) => "serve_asking_streaming",
-            name if ASKING.contains(&name) => "serve_asking",
-            name if STREAMING.contains(&name) => "serve_streaming",
-            name if COLD.contains(&name) => "serve_cold",
-            _ => "serve",
-        };
+        let serve = if streams(&name) { "serve_streaming" } else { "serve" };
         assert!(
             main.contains(&format!(
                 "shared::lambda::{serve}(functions::ROUTES, functions::{name}::handle)"
@@ -274,8 +285,7 @@ fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_no
                 event["Properties"]["ResponseTransferMode"].as_str(),
                 event["Properties"]["TimeoutInMillis"].as_u64(),
             );
-            let expected = STREAMING
-                .contains(&binary)
+            let expected = streams(binary)
                 .then(|| ("RESPONSE_STREAM", properties["Timeout"].as_u64().unwrap() * 1000));
             assert_eq!((mode, time), expected.unzip(), "{binary}");
         }
@@ -304,7 +314,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
     let yaml = yaml();
     for function in Template::load().unwrap().functions {
         let issues = function.environment.contains_key("SIGNING_SECRET");
-        assert_eq!(issues, ISSUERS.contains(&function.name.as_str()), "{}", function.name);
+        assert_eq!(issues, self::issues(&function.name), "{}", function.name);
     }
     for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
@@ -322,7 +332,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
         }
         let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
         let statements = permissions::statements(&yaml, resource);
-        assert_eq!(statements.is_empty(), COLD.contains(&binary), "{binary}");
+        assert_eq!(statements.is_empty(), is_cold(binary), "{binary}");
         for statement in statements {
             // What is only given where a parameter asks for it: `!If [condition, statement,
             // nothing]`.
@@ -338,20 +348,15 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
                 let writes_keys = matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem")
                     && format!("{:?}", statement["Resource"]).contains("KeysTable");
-                assert!(ISSUERS.contains(&binary) || !writes_keys, "{binary}: {action}");
+                assert!(issues(binary) || !writes_keys, "{binary}: {action}");
                 let reads_secret = action.starts_with("secretsmanager");
                 let of_ai =
                     reads_secret && format!("{:?}", statement["Resource"]).contains("OpenAi");
                 assert!(
-                    !reads_secret
-                        || ISSUERS.contains(&binary) != of_ai
-                            && (!of_ai || ASKING.contains(&binary)),
+                    !reads_secret || issues(binary) != of_ai && (!of_ai || asks(binary)),
                     "{binary}: {action}"
                 );
-                assert!(
-                    ASKING.contains(&binary) || !action.starts_with("bedrock"),
-                    "{binary}: {action}"
-                );
+                assert!(asks(binary) || !action.starts_with("bedrock"), "{binary}: {action}");
             }
             assert!(!format!("{:?}", statement["Resource"]).contains("\"*\""), "{binary}");
             if format!("{:?}", statement["Resource"]).contains("TokensTable.Arn\"") {
@@ -554,11 +559,9 @@ async fn every_event_gets_its_endpoints_answer() {
 
 /// What the endpoint `name` answers to an event, as its Lambda function would.
 async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
-    let app = api.server().apps[name].clone();
-    let request = local::gateway::request(event, name, app.clock.millis() + 28_000).unwrap();
-    let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == name).unwrap().handle;
-    let response = shared::edge::answer(ROUTES, handle, app, request).await;
-    let (parts, body) = response.into_parts();
+    let ends = api.server().clock.millis() + 28_000;
+    let request = local::gateway::request(event, name, ends).unwrap();
+    let (parts, body) = api.server().functions[name].answer(request).await.into_parts();
     let text = body.text().await;
     (parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }

@@ -345,13 +345,13 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     // As API Gateway passes it on: the local server answers to no such host.
-    let app = api.server().apps["token_refresh"].clone();
+    let function = api.server().functions["token_refresh"].clone();
     let ask = |host: &'static str, cookie: String| {
-        let app = app.clone();
+        let function = function.clone();
         async move {
             let headers = [("host", host), ("x-refresh-token", "cookie"), ("cookie", &cookie)];
             let reply = crate::faults::ask(
-                &app,
+                &function,
                 "token_refresh",
                 "/api/token/refresh/",
                 &headers,

@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use shared::ai::{Ai, Prompt, Turn};
-use shared::config::Config;
+use shared::config::{AiConfig, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -36,11 +36,8 @@ struct Asked {
 
 impl CountingAi {
     pub async fn start() -> Self {
-        let config = Config::from_lookup(|name| match name {
-            "AI_PROVIDER" => Some("scripted".to_owned()),
-            _ => name.ends_with("_TABLE").then(|| name.to_owned()),
-        });
-        let scripted = Ai::connect(&config.unwrap()).await.unwrap();
+        let settings = Settings::new(|name| (name == "AI_PROVIDER").then(|| "scripted".to_owned()));
+        let scripted = Ai::connect(AiConfig::read(&settings).unwrap()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let provider = Self { url, scripted, asked: Arc::default() };

@@ -247,7 +247,7 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         let token = token_in(&stand.api.mails_to(&address(n), 2).await[1]);
 
         let lane = stand.proxy.lane();
-        let app = stand.app("email_verify", &lane);
+        let app = stand.function("email_verify", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault,

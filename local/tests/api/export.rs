@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
-use functions::{ENDPOINTS, ROUTES};
+use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use local::dynamo;
 use serde_json::{Value, json};
@@ -90,21 +90,21 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 /// The function of a server over a lane of the wire.
-fn over(api: &Api, lane: &Lane) -> App {
+fn over(api: &Api, lane: &Lane) -> Function {
     let warm = &api.server().apps["export"];
     let mut config = (*warm.config).clone();
     config.dynamodb_endpoint = Endpoint::parse(&lane.url);
     let store =
         Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
-    App { store, ..warm.clone() }
+    api.server().functions["export"].over(App { store, ..warm.clone() })
 }
 
 /// What the function itself answers: the status, and the body as the client would take it.
-async fn answer(app: &App, person: &Person) -> (u16, Body) {
+async fn answer(function: &Function, person: &Person) -> (u16, Body) {
     let event = event(PATH, &[("authorization", &person.bearer())], &Value::Null);
-    let request = local::gateway::request(&event, "export", app.clock.millis() + 300_000).unwrap();
-    let handle = ENDPOINTS.iter().find(|endpoint| endpoint.name == "export").unwrap().handle;
-    let (parts, body) = edge::answer(ROUTES, handle, app.clone(), request).await.into_parts();
+    let ends = function.app().unwrap().clock.millis() + 300_000;
+    let request = local::gateway::request(&event, "export", ends).unwrap();
+    let (parts, body) = function.answer(request).await.into_parts();
     (parts.status.as_u16(), body)
 }
 
@@ -300,7 +300,7 @@ async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
-    let (_, body) = answer(&api.server().apps["export"], &ann).await;
+    let (_, body) = answer(&api.server().functions["export"], &ann).await;
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };
     let first = pieces.next().await.unwrap().unwrap();
     let (account, caller) = api.caller(&ann).await;
@@ -317,7 +317,7 @@ async fn an_export_whose_account_is_deleted_meanwhile_has_no_end() {
 async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
     log::clear();
     let api = Api::own(&[]).await;
-    let handle = async |_: App, _: shared::Request| {
+    let handle = async |_: shared::Request| {
         http::download("x.json", async |pieces: Pieces| {
             pieces.send("[1,").await?;
             tokio::task::yield_now().await;
@@ -325,7 +325,8 @@ async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
         })
     };
     let request = local::gateway::request(&event(PATH, &[], &Value::Null), "export", 0).unwrap();
-    let response = edge::answer(ROUTES, handle, api.server().apps["export"].clone(), request).await;
+    let config = &api.server().functions["export"].edge;
+    let response = edge::answer(ROUTES, handle, config, request).await;
     assert_eq!(response.into_body().text().await, "[1,");
     assert!(log::text().contains("the writer panicked"), "{}", log::text());
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::types::AttributeValue;
-use functions::{ENDPOINTS, ROUTES};
+use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use lambda_http::http::HeaderMap;
@@ -230,13 +230,18 @@ impl Stand {
         App { store, config: Arc::new(config), ..warm.clone() }
     }
 
+    /// The same for an endpoint, ready to answer.
+    pub fn function(&self, name: &str, lane: &Lane) -> Function {
+        self.api.server().functions[name].over(self.app(name, lane))
+    }
+
     /// Somebody with an account and a session, without the cost of a password.
     pub async fn somebody(&self) -> Person {
         self.somebody_with(unique("ann"), "no hash of any password", None).await
     }
 
     pub async fn somebody_with(&self, name: String, hash: &str, email: Option<Email>) -> Person {
-        let app = &self.api.server().apps["register"];
+        let app = self.api.issuing("register");
         let (account, session) = open(app, &name, hash, email).await;
         let (registered, _) =
             shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
@@ -303,23 +308,16 @@ pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
 
 /// One request to an instance of a function.
 pub async fn ask(
-    app: &App,
-    function: &str,
+    function: &Function,
+    name: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: Value,
 ) -> Reply {
     let event = event(path, headers, &body);
-    let request = local::gateway::request(
-        &event,
-        function,
-        app.clock.millis() + u64::try_from(TIME.as_millis()).unwrap(),
-    )
-    .unwrap();
-    let handle = ENDPOINTS.iter().find(|known| known.name == function).unwrap().handle;
-    match tokio::time::timeout(TIME, shared::edge::answer(ROUTES, handle, app.clone(), request))
-        .await
-    {
+    let ends = function.app().unwrap().clock.millis() + u64::try_from(TIME.as_millis()).unwrap();
+    let request = local::gateway::request(&event, name, ends).unwrap();
+    match tokio::time::timeout(TIME, function.answer(request)).await {
         Ok(response) => {
             let (parts, body) = response.into_parts();
             let (mut reply, text) = (
@@ -354,7 +352,7 @@ impl Stand {
         headers: &[(&str, &str)],
         body: Value,
     ) -> Reply {
-        ask(&self.api.server().apps[function], function, path, headers, body).await
+        ask(&self.api.server().functions[function], function, path, headers, body).await
     }
 
     pub async fn sweep(&self) {
@@ -598,6 +596,8 @@ struct Case<S: Scenario> {
     retries: bool,
     lane: Lane,
     app: App,
+    /// The endpoint over `app`. `None` for work that no request begins.
+    function: Option<Function>,
     who: Person,
     own: S::Own,
     replies: Vec<S::Reply>,
@@ -615,17 +615,24 @@ impl<S: Scenario> Case<S> {
         own: S::Own,
     ) -> Self {
         let lane = stand.proxy.lane();
+        let app = stand.app(function, &lane);
+        let of_endpoint = stand.api.server().functions.get(function);
         Self {
             scenario,
             plan,
             retries,
-            app: stand.app(function, &lane),
+            function: of_endpoint.map(|function| function.over(app.clone())),
+            app,
             lane,
             who,
             own,
             replies: Vec::new(),
             wrong: Vec::new(),
         }
+    }
+
+    fn function(&self) -> &Function {
+        self.function.as_ref().expect("an endpoint")
     }
 
     async fn asks(&mut self) {
@@ -800,7 +807,7 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
     for (function, path) in pages {
         lane.strike(None);
         let reply = ask(
-            &stand.app(function, &lane),
+            &stand.function(function, &lane),
             function,
             path,
             &[("authorization", &bearer)],

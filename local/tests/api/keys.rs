@@ -8,9 +8,9 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use shared::App;
+use shared::app::Issuing;
 use shared::auth::{AccessToken, Signer, keys};
 use shared::clock::Clock;
-use shared::config::Config;
 use shared::secret::Secret;
 use shared::store::Session;
 
@@ -233,20 +233,19 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
         .to_builder()
         .endpoint_url(secrets_manager(secret.clone()).await)
         .build();
-    let config = Config { signing_secret: Some(Secret::Arn(ARN.into())), ..(*warm.config).clone() };
+    let signer = || Signer::new(Secret::Arn(ARN.into()), &aws, warm.clock.clone());
 
-    let refused = Signer::new(&config, &aws, warm.clock.clone()).await.err().unwrap();
+    let refused = signer().await.err().unwrap();
     assert_eq!(refused.0, "SIGNING_SECRET: AccessDeniedException: no");
     *secret.lock().unwrap() = Some("too short".into());
-    assert!(
-        Signer::new(&config, &aws, warm.clock.clone()).await.is_err(),
-        "no function starts with such a secret"
-    );
+    assert!(signer().await.is_err(), "no function starts with such a secret");
 
     keys::put_secret(&aws, ARN, "0123456789abcdefghijklmnopqrstuvwxyz").await.unwrap();
-    let signer = Signer::new(&config, &aws, warm.clock.clone()).await.unwrap();
-    let app = App::over(config, warm.clock.clone(), warm.store.clone(), Some(signer.clone()));
-    let sign = async || AccessToken::of(&account, &session, session.ends).sign(&app).await.unwrap();
+    let signer = signer().await.unwrap();
+    let app = App::over((*warm.config).clone(), warm.clock.clone(), warm.store.clone());
+    let issuing = Issuing { app: app.clone(), signer: signer.clone() };
+    let token = AccessToken::of(&account, &session, session.ends);
+    let sign = async || token.sign(&issuing).await.unwrap();
     let first = sign().await;
     keys::put_secret(&aws, ARN, "zyxwvutsrqponmlkjihgfedcba9876543210").await.unwrap();
     app.clock.advance(KEPT - Duration::from_secs(2));

@@ -8,6 +8,8 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use local::dynamo;
 use serde_json::{Value, json};
+use shared::App;
+use shared::app::Mailing;
 use shared::mail::Carrier;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, unbounded_channel};
@@ -149,12 +151,17 @@ async fn stands(api: &Api, key: &str) -> bool {
 
 const FAR: u64 = 9_999_999_999;
 
+/// The function `mail` with this carrier.
+fn mailing(app: &App, carrier: Carrier) -> Mailing {
+    Mailing { app: app.clone(), carrier, url: None }
+}
+
 #[tokio::test]
 async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
     let api = Api::own(&[]).await;
     let key = letter(&api, FAR).await;
     let app = api.server().apps["mail"].clone();
-    let work = |carrier| functions::mail::work(app.clone(), carrier, key.clone());
+    let work = |carrier| functions::mail::work(mailing(&app, carrier), key.clone());
     let (away, nobody) = unbounded_channel();
     drop(nobody);
     work(Carrier::Hand(away)).await.unwrap_err();
@@ -178,12 +185,12 @@ async fn a_letter_of_yesterday_is_sent_no_more_and_one_without_a_carrier_is_drop
     let app = api.server().apps["mail"].clone();
     let (give, mut taken) = unbounded_channel();
     let key = letter(&api, app.clock.seconds()).await;
-    functions::mail::work(app.clone(), Carrier::Hand(give), key).await.unwrap();
+    functions::mail::work(mailing(&app, Carrier::Hand(give)), key).await.unwrap();
     assert!(taken.try_recv().is_err());
 
     let key = letter(&api, FAR).await;
     log::clear();
-    functions::mail::work(app, Carrier::Nobody, key.clone()).await.unwrap();
+    functions::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
     assert!(log::text().contains("MAIL_FROM is not set"), "{}", log::text());
     assert!(!stands(&api, &key).await, "it doesn't come again");
 }
@@ -218,7 +225,7 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
     let api = Api::own(&[]).await;
     let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
     let key = letter(&api, FAR).await;
-    functions::mail::work(api.server().apps["mail"].clone(), carrier, key.clone()).await.unwrap();
+    functions::mail::work(mailing(&api.server().apps["mail"], carrier), key.clone()).await.unwrap();
     let sent = seen.recv().await.unwrap();
     assert_eq!(sent["FromEmailAddress"], "no-reply@example.com");
     assert_eq!(sent["Destination"], json!({ "ToAddresses": ["ann@example.com"] }));
@@ -251,7 +258,7 @@ async fn what_ses_does_not_take_now_comes_again_and_what_it_never_takes_is_dropp
         let key = letter(&api, FAR).await;
         log::clear();
         assert_eq!(
-            functions::mail::work(app.clone(), carrier, key.clone()).await.is_err(),
+            functions::mail::work(mailing(&app, carrier), key.clone()).await.is_err(),
             comes_again,
             "{kind}"
         );

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use functions::openapi::document;
+use functions::openapi::{Stated, document};
 use functions::{PAGES, ROUTES};
 use jsonschema::Validator;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::config::Config;
+use shared::config::Settings;
 use shared::http::Route;
 
 use crate::client::Api;
@@ -32,7 +32,7 @@ const UNDESCRIBED: [&str; 10] = [
     "x-content-type-options",
 ];
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&config(&[]), "").unwrap());
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&stated(&[]), "").unwrap());
 
 static OPERATIONS: LazyLock<BTreeMap<(String, String), Operation>> = LazyLock::new(|| {
     operations(&DOCUMENT)
@@ -40,15 +40,15 @@ static OPERATIONS: LazyLock<BTreeMap<(String, String), Operation>> = LazyLock::n
         .collect()
 });
 
-fn config(settings: &[(&str, &str)]) -> Config {
+fn stated(settings: &[(&str, &str)]) -> Stated {
     let settings: BTreeMap<&str, &str> = settings.iter().copied().collect();
-    Config::from_lookup(|name| {
+    let settings = Settings::new(|name| {
         settings
             .get(name)
             .map(|value| (*value).to_owned())
             .or_else(|| name.ends_with("_TABLE").then(|| name.to_owned()))
-    })
-    .unwrap()
+    });
+    Stated::read(&settings).unwrap()
 }
 
 /// Whether the document knows a body of this route's requests.
@@ -340,7 +340,7 @@ fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
 #[test]
 fn every_failure_is_described_somewhere() {
     let text = DOCUMENT["components"]["responses"].to_string();
-    for (name, failure) in shared::openapi::failures(&config(&[])) {
+    for (name, failure) in stated(&[]).failures() {
         // What no operation answers: it is none.
         let nowhere = name == "MethodNotAllowed";
         assert_eq!(
@@ -405,7 +405,7 @@ async fn whoever_asks_is_given_the_document_and_may_keep_it_for_five_minutes() {
 #[test]
 fn the_document_knows_its_stage_and_its_settings() {
     let changed = document(
-        &config(&[("MESSAGE_LIMIT", "12"), ("CHAT_PRICE", "7"), ("BODY_LIMIT", "2048")]),
+        &stated(&[("MESSAGE_LIMIT", "12"), ("CHAT_PRICE", "7"), ("BODY_LIMIT", "2048")]),
         "/live",
     )
     .unwrap();

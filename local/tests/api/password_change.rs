@@ -116,7 +116,7 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
     {
         let ann = stand.api.person("ann").await;
         let lane = stand.proxy.lane();
-        let app = stand.app("password_change", &lane);
+        let app = stand.function("password_change", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault,

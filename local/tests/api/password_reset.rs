@@ -101,7 +101,7 @@ async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mai
     let mut seen = Vec::new();
     for address in ["nobody@example.com", &known] {
         let lane = stand.proxy.lane();
-        let app = stand.app("password_reset", &lane);
+        let app = stand.function("password_reset", &lane);
         let mut reply =
             ask(&app, "password_reset", "/api/password/reset", &[], json!({ "email": address }))
                 .await;
@@ -295,7 +295,7 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
         let token = stand.api.link(&person, Purpose::Reset, &address).await;
         let epoch = stand.api.account(&person).await.auth_epoch;
         let lane = stand.proxy.lane();
-        let app = stand.app("password_reset_confirm", &lane);
+        let app = stand.function("password_reset_confirm", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", nth),
             fault,

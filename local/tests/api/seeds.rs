@@ -25,10 +25,11 @@ use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
 use local::template::Template;
 use serde_json::{Value, json};
 use shared::ai::Ai;
+use shared::app::{Asking, Issuing};
 use shared::auth::{self, AccessToken, RefreshToken, Signer};
 use shared::charge::{self, Begun, Charge, Keyed};
 use shared::clock::Clock;
-use shared::config::{AiProvider, Config};
+use shared::config::{AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
 use shared::store::{NewAccount, Session, Store};
 use shared::user::{Role, Username};
@@ -89,14 +90,16 @@ impl Random {
 struct Lane {
     connection: Connection,
     app: App,
+    signer: Signer,
+    ai: Ai,
     /// Another AI: one that answers where the first provider fails.
-    failing_over: Option<Ai>,
+    failing_over: Ai,
 }
 
 impl Lane {
     async fn open(sabotage: Option<Sabotage>) -> Self {
         let template = Template::load().unwrap();
-        let mut config = Config::from_lookup(|name| match name {
+        let settings = Settings::new(|name| match name {
             "DYNAMODB_ENDPOINT" => Some("http://store".into()),
             "SIGNING_SECRET" => Some("0123456789abcdefghijklmnopqrstuvwxyz".into()),
             "AI_PROVIDER" => Some("scripted".into()),
@@ -104,28 +107,20 @@ impl Lane {
                 .functions
                 .iter()
                 .find_map(|function| function.environment.get(name).cloned()),
-        })
-        .unwrap();
+        });
+        let config = Config::read(&settings).unwrap();
+        let mut ai = AiConfig::read(&settings).unwrap();
         // An AI that hangs is told from one that fails by nothing but the time.
-        config.ai_timeout = Duration::from_millis(1);
+        ai.timeout = Duration::from_millis(1);
         let connection = Connection::to(Arc::new(Tables::open().await), sabotage);
         let clock = Clock::default();
         let store = Store::over(connection.client(), &config);
-        let signer = Signer::new(&config, &shared::aws::emulated(), clock.clone()).await.unwrap();
-        let ai = Some(Ai::connect(&config).await.unwrap());
-        let failing_over = Some(
-            Ai::connect(&Config {
-                ai_providers: vec![AiProvider::Scripted, AiProvider::Echo],
-                ..config.clone()
-            })
-            .await
-            .unwrap(),
-        );
-        Self {
-            connection,
-            failing_over,
-            app: App { ai, ..App::over(config, clock, store, Some(signer)) },
-        }
+        let secret = settings.signing_secret().unwrap();
+        let signer = Signer::new(secret, &shared::aws::emulated(), clock.clone()).await.unwrap();
+        let providers = vec![AiProvider::Scripted, AiProvider::Echo];
+        let failing_over = Ai::connect(AiConfig { providers, ..ai.clone() }).await.unwrap();
+        let ai = Ai::connect(ai).await.unwrap();
+        Self { connection, signer, ai, failing_over, app: App::over(config, clock, store) }
     }
 
     fn tables(&self) -> Arc<Tables> {
@@ -242,6 +237,7 @@ struct Schedule<'l> {
     random: Random,
     clock: Clock,
     app: App,
+    ai: Ai,
     people: Vec<Person>,
     clients: Vec<Client>,
     tasks: Vec<Task>,
@@ -330,8 +326,9 @@ impl<'l> Schedule<'l> {
         config.parallel_chats = random.pick(&[1, 2, 3, 64]);
         config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
         config.refunds_per_minute = random.pick(&[2, 2, 3, 20, 20]);
-        let ai = random.pick(&[lane.app.ai.clone(), lane.failing_over.clone()]);
-        let app = App { config: Arc::new(config), clock: clock.clone(), ai, ..lane.app.clone() };
+        let ai = random.pick(&[lane.ai.clone(), lane.failing_over.clone()]);
+        let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };
+        let issuing = Issuing { app: app.clone(), signer: lane.signer.clone() };
         let (mut people, mut clients) = (Vec::new(), Vec::new());
         let mut accounts = Vec::new();
         for name in ["ann", "ben"] {
@@ -361,11 +358,12 @@ impl<'l> Schedule<'l> {
             );
             app.store.start_session(&session).await.unwrap();
             let token = AccessToken::of(&accounts[person], &session, session.ends)
-                .sign(&app)
+                .sign(&issuing)
                 .await
                 .unwrap();
-            let refresh =
-                vec![RefreshToken::first(&accounts[person], &session).sign(&app).await.unwrap()];
+            let refresh = vec![
+                RefreshToken::first(&accounts[person], &session).sign(&issuing).await.unwrap(),
+            ];
             clients.push(Client {
                 person,
                 token,
@@ -412,6 +410,7 @@ impl<'l> Schedule<'l> {
             random,
             clock,
             app,
+            ai,
             people,
             clients,
             tasks,
@@ -597,6 +596,7 @@ impl<'l> Schedule<'l> {
         let Client { person, token, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
         let app = self.app.clone();
+        let asking = Asking { app: app.clone(), ai: self.ai.clone() };
         let ask = |body: Value, key: Option<&str>| {
             let mut request = Request::new(body.to_string().into());
             request
@@ -627,9 +627,11 @@ impl<'l> Schedule<'l> {
                 match way {
                     Way::Whole => (
                         words,
-                        Box::pin(functions::chat::handle(app, request).map(Outcome::Replied)),
+                        Box::pin(functions::chat::handle(asking, request).map(Outcome::Replied)),
                     ),
-                    way => (words, Box::pin(in_pieces(app, request, *way).map(Outcome::Replied))),
+                    way => {
+                        (words, Box::pin(in_pieces(asking, request, *way).map(Outcome::Replied)))
+                    }
                 }
             }
             What::Balance => {
@@ -650,10 +652,9 @@ impl<'l> Schedule<'l> {
                 let request = ask(json!({ "refresh": refresh[*generation] }), None);
                 let words =
                     format!("client {client} of {whose} presents refresh token {generation}");
-                (
-                    words,
-                    Box::pin(functions::token_refresh::handle(app, request).map(Outcome::Replied)),
-                )
+                let issuing = Issuing { app, signer: self.lane.signer.clone() };
+                let reply = functions::token_refresh::handle(issuing, request);
+                (words, Box::pin(reply.map(Outcome::Replied)))
             }
             What::Sweep => (
                 "the sweep begins".into(),
@@ -1359,7 +1360,7 @@ impl<'l> Schedule<'l> {
 
 /// What a chat comes to that is heard piece by piece, or counted, as its endpoints do it; but in
 /// the task of its request, so that the schedule decides when it goes on.
-async fn in_pieces(app: App, req: Request, way: Way) -> Reply {
+async fn in_pieces(app: Asking, req: Request, way: Way) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
     if way.counts() {
         asked.key = Some(Keyed::of_call(&app, &req, &caller, way == Way::Again).await?);

@@ -174,7 +174,7 @@ async fn a_mailed_link_leads_to_the_chat_with_its_token_behind_the_hash() {
 #[tokio::test]
 async fn a_bare_stage_leads_to_itself_with_a_slash() {
     let api = Api::own(&[]).await;
-    let app = &api.server().apps["site"];
+    let server = api.server();
     for (asked, location) in [("/live", Some("live/")), ("/live/", None), ("/", None), ("", None)] {
         let event = json!({
             "resource": "/", "path": "/", "httpMethod": "GET", "headers": { "host": "x.execute-api.eu-central-1.amazonaws.com" },
@@ -182,10 +182,8 @@ async fn a_bare_stage_leads_to_itself_with_a_slash() {
             "isBase64Encoded": false,
         });
         let request =
-            gateway::request(&event.to_string(), "site", app.clock.millis() + 28_000).unwrap();
-        let reply =
-            shared::edge::answer(functions::ROUTES, functions::site::handle, app.clone(), request)
-                .await;
+            gateway::request(&event.to_string(), "site", server.clock.millis() + 28_000).unwrap();
+        let reply = server.functions["site"].answer(request).await;
         assert_eq!(
             reply.headers().get("location").map(|location| location.to_str().unwrap()),
             location,

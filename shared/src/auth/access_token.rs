@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::token::{Claims, Kind, Subject, sign, verify};
+use crate::app::Issuing;
 use crate::store::{Session, StoredKey};
 use crate::user::Account;
 use crate::{App, Error, Result};
@@ -61,19 +62,18 @@ impl AccessToken {
     }
 
     /// The token as a string.
-    pub async fn sign(&self, app: &App) -> Result<String> {
+    pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.session };
-        let more = OfSession {
-            iat: Some(app.clock.seconds()),
-            jti: Some(app.clock.id().to_string()),
+        let own = OfSession {
+            iat: Some(issuing.clock.seconds()),
+            jti: Some(issuing.clock.id().to_string()),
             // No clients are registered here: all of them are the issuer's own.
-            client_id: Some(app.config.issuer.clone()),
+            client_id: Some(issuing.config.issuer.clone()),
             epoch: self.auth_epoch,
             session_exp: Some(self.session_ends),
         };
-        let claims = Claims::new(app, &KIND, of, self.ends, more);
-        sign(app, &KIND, &claims).await
+        sign(issuing, &KIND, of, self.ends, own).await
     }
 
     /// Reads a token that a client sent.

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::token::{Claims, Kind, Subject, sign, verify};
+use crate::app::Issuing;
 use crate::http::cookie;
 use crate::user::Account;
 use crate::{App, Request, Result};
@@ -47,12 +48,11 @@ impl DeviceToken {
     }
 
     /// The token as a string.
-    pub async fn sign(&self, app: &App) -> Result<String> {
+    pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.id };
-        let more = OfDevice { epoch: self.auth_epoch };
-        let claims = Claims::new(app, &KIND, of, self.ends, more);
-        sign(app, &KIND, &claims).await
+        let own = OfDevice { epoch: self.auth_epoch };
+        sign(issuing, &KIND, of, self.ends, own).await
     }
 
     /// The token that a request carries. One that isn't valid is as none: the client is a stranger.

@@ -4,16 +4,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{AccessToken, DeviceToken, RefreshToken};
+use crate::app::Issuing;
 use crate::http::cookie::{self, Kept};
 use crate::store::Session;
 use crate::user::Account;
-use crate::{App, Request, Result};
+use crate::{Request, Result};
 
 /// The tokens of a session that has just begun, as the client takes them: those of [`hand_out`],
 /// and in the body the long-lived `token` of clients that know no refresh. Beside them a device
 /// token, which tells at the next log-in that this client is no stranger.
 pub async fn issue(
-    app: &App,
+    app: &Issuing,
     req: &Request,
     account: &Account,
     session: &Session,
@@ -41,7 +42,7 @@ pub async fn issue(
 /// An access token and a refresh token as the client takes them: both in the body, or the second in
 /// a cookie where it asks for that.
 pub async fn hand_out(
-    app: &App,
+    app: &Issuing,
     req: &Request,
     access: &AccessToken,
     refresh: &RefreshToken,

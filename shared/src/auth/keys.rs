@@ -21,10 +21,10 @@ use serde::de::DeserializeOwned;
 
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, checked_secret};
+use crate::config::{ConfigError, checked_secret};
 use crate::secret::Secret;
 use crate::store::{PublicKey, Store};
-use crate::{Error, Result};
+use crate::{App, Error, Result};
 
 /// The longest token that is looked at, in bytes; ours have less than a thousand.
 const TOKEN_LENGTH: usize = 4096;
@@ -189,13 +189,9 @@ impl Signer {
     /// Reads the secret, where it is kept elsewhere, and derives the key.
     ///
     /// # Errors
-    /// Where there is no secret, or it can't be read or is too short to be random: a function that
-    /// issues tokens must not start without.
-    pub async fn new(config: &Config, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
-        let secret = config
-            .signing_secret
-            .clone()
-            .ok_or_else(|| ConfigError("SIGNING_SECRET must be set".into()))?;
+    /// If the secret can't be read or is too short to be random: a function that issues tokens must
+    /// not start without one.
+    pub async fn new(secret: Secret, aws: &SdkConfig, clock: Clock) -> Result<Self, ConfigError> {
         let source = Source { secret, aws: aws.clone() };
         let key = Arc::new(source.key().await?);
         let current =
@@ -217,7 +213,8 @@ impl Signer {
 
     /// Publishes the public half, and sets an end to the keys before it: when the last token that
     /// they signed has ended. Done again, or after it was cut off, it comes to the same.
-    pub async fn publish(&self, keyring: &Keyring, config: &Config) -> Result<()> {
+    pub async fn publish(&self, app: &App) -> Result<()> {
+        let keyring = &app.keyring;
         let key = self.current().key;
         let now = self.clock.seconds();
         let stands = |known: &PublicKey| known.kid == key.kid && known.until.is_none();
@@ -227,7 +224,7 @@ impl Signer {
             known = keyring.read().await?;
         }
         let from = known.iter().find(|known| known.kid == key.kid).map_or(now, |own| own.from);
-        let until = now + config.session_life.as_secs() + 2 * KEPT;
+        let until = now + app.config.session_life.as_secs() + 2 * KEPT;
         for before in known
             .iter()
             .filter(|other| other.kid != key.kid && other.until.is_none() && other.from < from)
@@ -244,12 +241,11 @@ impl Signer {
         &self,
         claims: &T,
         typ: &str,
-        keyring: &Keyring,
-        config: &Config,
+        app: &App,
     ) -> Result<String> {
         self.renew().await;
         if !self.current().published {
-            self.publish(keyring, config).await?;
+            self.publish(app).await?;
         }
         let key = self.current().key;
         let mut header = Header::new(Algorithm::EdDSA);

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::token::{Claims, Kind, Subject, sign, verify};
+use crate::app::Issuing;
 use crate::store::Session;
 use crate::user::Account;
 use crate::{App, Result};
@@ -48,12 +49,11 @@ impl RefreshToken {
     }
 
     /// The token as a string: the same for the same token.
-    pub async fn sign(&self, app: &App) -> Result<String> {
+    pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.session };
-        let more = Generation { generation: self.generation };
-        let claims = Claims::new(app, &KIND, of, self.ends, more);
-        sign(app, &KIND, &claims).await
+        let own = Generation { generation: self.generation };
+        sign(issuing, &KIND, of, self.ends, own).await
     }
 
     /// Reads a token that a client sent.

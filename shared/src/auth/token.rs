@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::app::Issuing;
 use crate::config::LONGEST_SESSION;
 use crate::{App, Error, Result};
 
@@ -44,22 +45,6 @@ impl Kind {
     }
 }
 
-impl<T> Claims<T> {
-    /// The claims of a token of this kind, whose issuer and audience are this API's.
-    pub(super) fn new(app: &App, kind: &Kind, of: Subject<'_>, exp: u64, more: T) -> Self {
-        Self {
-            iss: app.config.issuer.clone(),
-            aud: kind.audience(&app.config.issuer),
-            sub: of.user_id.to_owned(),
-            name: of.name.to_owned(),
-            sid: of.session.to_owned(),
-            exp,
-            nbf: None,
-            kind: more,
-        }
-    }
-}
-
 /// Whom a token names.
 pub(super) struct Subject<'a> {
     /// The account's id.
@@ -70,16 +55,26 @@ pub(super) struct Subject<'a> {
     pub(super) session: &'a str,
 }
 
+/// A token of this kind that ends at `exp`, with the claims that are the kind's own.
 pub(super) async fn sign<T: Serialize>(
-    app: &App,
+    issuing: &Issuing,
     kind: &Kind,
-    claims: &Claims<T>,
+    of: Subject<'_>,
+    exp: u64,
+    own: T,
 ) -> Result<String> {
-    let signer = app
-        .signer
-        .as_ref()
-        .ok_or_else(|| Error::Internal("this function has no signing secret".into()))?;
-    signer.sign(claims, kind.typ, &app.keyring, &app.config).await
+    let issuer = &issuing.config.issuer;
+    let claims = Claims {
+        iss: issuer.clone(),
+        aud: kind.audience(issuer),
+        sub: of.user_id.to_owned(),
+        name: of.name.to_owned(),
+        sid: of.session.to_owned(),
+        exp,
+        nbf: None,
+        kind: own,
+    };
+    issuing.signer.sign(&claims, kind.typ, &issuing.app).await
 }
 
 /// The claims of a token for one of these audiences, if its signature and times hold.

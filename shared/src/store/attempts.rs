@@ -738,6 +738,7 @@ impl Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     #[test]
     fn strangers_by_name_and_by_address_and_an_owner_together_never_have_more_than_the_limit_a_day()
@@ -765,8 +766,8 @@ mod tests {
 
     #[test]
     fn the_twenty_networks_of_the_last_log_ins_are_known_for_ninety_days() {
-        let config =
-            Config::from_lookup(|name| name.ends_with("_TABLE").then(|| name.to_owned())).unwrap();
+        let tables = Settings::new(|name| name.ends_with("_TABLE").then(|| name.to_owned()));
+        let config = Config::read(&tables).unwrap();
         let attempt = |network: &str, day: u64, known: &[String]| {
             let attempt = Attempt::new("ann", Some(network), &config, day * DAY);
             Attempt { known: known.iter().cloned().collect(), ..attempt }

@@ -60,6 +60,10 @@ impl Administering {
         )
     }
 
+    fn endpoint(self) -> &'static str {
+        if self.adjusts() { "admin_adjustment" } else { "admin_user_change" }
+    }
+
     fn becomes(self) -> (bool, Role) {
         let active = !matches!(self, Self::Deactivating | Self::Expelling);
         (active, if self == Self::Promoting { Role::Admin } else { Role::User })
@@ -78,7 +82,7 @@ impl Scenario for Administering {
         {
             stand.api.set(admin, "role", AttributeValue::S("admin".into())).await;
         }
-        let case = Case::new(stand, "admin_user_change", self, plan, retries, who, root);
+        let case = Case::new(stand, self.endpoint(), self, plan, retries, who, root);
         case.lane.strike(plan);
         case
     }
@@ -87,21 +91,9 @@ impl Scenario for Administering {
         let (bearer, user) = (case.own.bearer(), format!("/api/admin/users/{}", case.who.id));
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(case.scenario.has_key().then_some(("idempotency-key", "k1")));
-        match case.scenario.adjusts() {
-            true => {
-                ask(
-                    &case.app,
-                    "admin_adjustment",
-                    &format!("{user}/adjustments"),
-                    &headers,
-                    case.scenario.body(),
-                )
-                .await
-            }
-            false => {
-                ask(&case.app, "admin_user_change", &user, &headers, case.scenario.body()).await
-            }
-        }
+        let path = if case.scenario.adjusts() { format!("{user}/adjustments") } else { user };
+        let (endpoint, body) = (case.scenario.endpoint(), case.scenario.body());
+        ask(case.function(), endpoint, &path, &headers, body).await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {

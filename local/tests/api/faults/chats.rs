@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use functions::Function;
 use serde_json::{Value, json};
 use shared::ai::Ai;
+use shared::app::Asking;
 use shared::config::AiProvider;
 use tokio::task::JoinHandle;
 
@@ -112,9 +114,13 @@ impl Scenario for Paying {
                     case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
             }
             Self::FailedOver => {
-                let mut config = (*case.app.config).clone();
-                config.ai_providers.push(AiProvider::Echo);
-                case.app.ai = Some(Ai::connect(&config).await.unwrap());
+                let function = case.function();
+                let mut asking = function.needs::<Asking>().unwrap().clone();
+                let mut config = (*asking.ai.config).clone();
+                config.providers.push(AiProvider::Echo);
+                asking.ai = Ai::connect(config).await.unwrap();
+                let edge = function.edge.clone();
+                case.function = Some(Function::new(edge, asking, functions::chat::handle));
             }
             Self::ChatBehindExpired => case.who.holds_everything().await,
             Self::Replay => case.asks().await,
@@ -135,7 +141,8 @@ impl Scenario for Paying {
 
 impl Case<Paying> {
     fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
-        let (app, bearer, scenario) = (self.app.clone(), self.who.bearer(), self.scenario);
+        let (function, bearer, scenario) =
+            (self.function().clone(), self.who.bearer(), self.scenario);
         let Own { key, conversation, .. } = self.own.clone();
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
         let body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
@@ -144,7 +151,7 @@ impl Case<Paying> {
                 vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", &count)];
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
             let (endpoint, path) = scenario.endpoint();
-            let reply = ask(&app, endpoint, path, &headers, body).await;
+            let reply = ask(&function, endpoint, path, &headers, body).await;
             if scenario == Paying::Completion {
                 Reply { body: of_chat(&reply.body, &message), ..reply }
             } else {

@@ -47,7 +47,7 @@ impl Scenario for Deleting {
     async fn ask(case: &Case<Self>) -> Reply {
         let bearer = case.who.bearer();
         ask(
-            &case.app,
+            case.function(),
             "account_delete",
             "/api/user",
             &[("authorization", &bearer)],
@@ -233,6 +233,7 @@ impl Scenario for Erasing {
             retries,
             lane,
             app,
+            function: None,
             who,
             own,
             replies: Vec::new(),

@@ -59,12 +59,18 @@ impl Scenario for Leaving {
         match case.scenario {
             Self::FromElsewhere => {
                 let path = format!("/api/user/sessions/{}", case.who.session());
-                ask(&case.app, "session_end", &path, &[("authorization", &others)], Value::Null)
-                    .await
+                ask(
+                    case.function(),
+                    "session_end",
+                    &path,
+                    &[("authorization", &others)],
+                    Value::Null,
+                )
+                .await
             }
             scenario => {
                 ask(
-                    &case.app,
+                    case.function(),
                     "logout",
                     "/api/logout",
                     &[("authorization", &bearer)],
@@ -119,7 +125,7 @@ impl Case<Leaving> {
 impl Stand {
     /// Another session of somebody.
     async fn begins(&self, who: &Person) -> Person {
-        let app = &self.api.server().apps["login"];
+        let app = self.api.issuing("login");
         let account = self.api.account(who).await;
         let session =
             Session::new(&account, Some("a test".into()), &app.clock, app.config.session_life);

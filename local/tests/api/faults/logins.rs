@@ -69,7 +69,7 @@ impl Scenario for LoggingIn {
             Self::WeakHash => json!({ "username": name, "password": PASSWORD }),
             Self::WrongPassword => json!({ "username": name, "password": "another-secret" }),
         };
-        ask(&case.app, "login", "/api/login", &[], body).await
+        ask(case.function(), "login", "/api/login", &[], body).await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {

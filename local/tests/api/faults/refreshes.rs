@@ -44,7 +44,7 @@ impl Scenario for Refreshing {
 
     async fn ask(case: &Case<Self>) -> Reply {
         ask(
-            &case.app,
+            case.function(),
             "token_refresh",
             "/api/token/refresh",
             &[],
@@ -62,7 +62,7 @@ impl Case<Refreshing> {
     /// The successor of a refresh token, where nothing goes wrong.
     async fn next_of(&self, refresh: &str) -> Option<String> {
         let reply = ask(
-            &self.app,
+            self.function(),
             "token_refresh",
             "/api/token/refresh",
             &[],

@@ -42,7 +42,7 @@ impl Scenario for Registering {
         let headers: Vec<_> =
             case.own.as_deref().map(|key| ("idempotency-key", key)).into_iter().collect();
         let body = json!({ "username": case.who.name, "password": case.who.password, "email": case.address() });
-        ask(&case.app, "register", "/api/register", &headers, body).await
+        ask(case.function(), "register", "/api/register", &headers, body).await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {

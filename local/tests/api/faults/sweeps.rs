@@ -60,6 +60,7 @@ impl Scenario for Sweep {
             retries,
             lane,
             app,
+            function: None,
             who,
             own,
             replies: Vec::new(),

@@ -1,0 +1,135 @@
+//! Endpoints as a table can hold them, whatever each of them needs: for a server of all of them in
+//! one process.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use shared::app::Start;
+use shared::clock::Clock;
+use shared::config::{ConfigError, EdgeConfig, Settings};
+use shared::http::{Body, Response};
+use shared::{App, Reply, Request, edge};
+
+use crate::ROUTES;
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An endpoint, before it is started.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// The name of its file, binary and event.
+    pub name: &'static str,
+    /// Whether it publishes the key that others verify tokens with, and so starts before them.
+    pub publishes: bool,
+    start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
+}
+
+impl Endpoint {
+    /// # Errors
+    /// A setting that can't be used, or a connection that can't be set up.
+    pub async fn start(
+        &self,
+        settings: &Settings<'_>,
+        clock: Clock,
+    ) -> Result<Function, ConfigError> {
+        (self.start)(settings, clock).await
+    }
+}
+
+/// An endpoint that has started. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Function {
+    /// The settings of its edge.
+    pub edge: Arc<EdgeConfig>,
+    handler: Arc<dyn Handler>,
+}
+
+impl Function {
+    /// An endpoint with what it needs.
+    pub fn new<A: Start, F>(edge: Arc<EdgeConfig>, needs: A, handle: fn(A, Request) -> F) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        Self { edge, handler: Arc::new(Bound { needs, handle }) }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, req: Request) -> Response<Body> {
+        edge::answer(ROUTES, |req| self.handler.call(req), &self.edge, req).await
+    }
+
+    /// What it needs, if that is an `A`.
+    pub fn needs<A: 'static>(&self) -> Option<&A> {
+        self.handler.needs().downcast_ref()
+    }
+
+    /// A copy of the [`App`] within what it needs, if there is one.
+    pub fn app(&self) -> Option<App> {
+        self.handler.app()
+    }
+
+    /// The same function over another `App`.
+    pub fn over(&self, app: App) -> Self {
+        Self { edge: self.edge.clone(), handler: self.handler.over(app) }
+    }
+}
+
+/// A handler with its first parameter.
+trait Handler: Send + Sync {
+    fn call(&self, req: Request) -> Boxed<'static, Reply>;
+    fn needs(&self) -> &dyn Any;
+    fn app(&self) -> Option<App>;
+    fn over(&self, app: App) -> Arc<dyn Handler>;
+}
+
+struct Bound<A, F> {
+    needs: A,
+    handle: fn(A, Request) -> F,
+}
+
+impl<A: Start, F: Future<Output = Reply> + Send + 'static> Handler for Bound<A, F> {
+    fn call(&self, req: Request) -> Boxed<'static, Reply> {
+        Box::pin((self.handle)(self.needs.clone(), req))
+    }
+
+    fn needs(&self) -> &dyn Any {
+        &self.needs
+    }
+
+    fn app(&self) -> Option<App> {
+        self.needs.clone().app_mut().cloned()
+    }
+
+    fn over(&self, app: App) -> Arc<dyn Handler> {
+        let mut needs = self.needs.clone();
+        if let Some(place) = needs.app_mut() {
+            *place = app;
+        }
+        Arc::new(Self { needs, handle: self.handle })
+    }
+}
+
+/// The row of an endpoint: what it needs is the first parameter of its `handle`.
+pub(crate) const fn row<A: Start, F>(
+    name: &'static str,
+    _: fn(A, Request) -> F,
+    start: for<'s> fn(&'s Settings<'s>, Clock) -> Boxed<'s, Result<Function, ConfigError>>,
+) -> Endpoint {
+    Endpoint { name, publishes: A::PUBLISHES, start }
+}
+
+/// Starts what this handler needs.
+pub(crate) fn start<'s, A: Start, F>(
+    handle: fn(A, Request) -> F,
+    settings: &'s Settings<'s>,
+    clock: Clock,
+) -> Boxed<'s, Result<Function, ConfigError>>
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    Box::pin(async move {
+        let edge = Arc::new(EdgeConfig::read(settings)?);
+        Ok(Function::new(edge, A::start(settings, clock).await?, handle))
+    })
+}

@@ -1,0 +1,217 @@
+//! Reads settings one by one, and says by name which can't be used.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{AiProvider, ConfigError, OpenAiServer};
+use crate::Tokens;
+use crate::aws::Endpoint;
+use crate::secret::Secret;
+use crate::user::Email;
+
+/// The fewest characters of a signing secret; the template makes one of 64.
+const SECRET_LENGTH: usize = 32;
+
+/// Where settings are looked up by name. An empty value counts as none.
+pub struct Settings<'a>(Box<Lookup<'a>>);
+
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + Send + Sync + 'a;
+
+impl Settings<'static> {
+    /// The environment of this process.
+    pub fn from_env() -> Self {
+        Self::new(|name| std::env::var(name).ok())
+    }
+}
+
+impl<'a> Settings<'a> {
+    /// Those that `lookup` knows.
+    pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'a) -> Self {
+        Self(Box::new(lookup))
+    }
+
+    /// `SIGNING_SECRET`: what the signing key is derived from. Fails closed: a secret that is too
+    /// short to be random isn't one.
+    pub fn signing_secret(&self) -> Result<Secret, ConfigError> {
+        match self.secret("SIGNING_SECRET")? {
+            None => Err(ConfigError("SIGNING_SECRET must be set".into())),
+            Some(Secret::Value(text)) => checked_secret("SIGNING_SECRET", text).map(Secret::Value),
+            Some(elsewhere) => Ok(elsewhere),
+        }
+    }
+
+    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function. It passes no streams on, and gives every
+    /// request the time of its own start.
+    pub fn sam_local(&self) -> bool {
+        self.text("AWS_SAM_LOCAL", "false") == "true"
+    }
+
+    pub(super) fn optional(&self, name: &str) -> Option<String> {
+        self.0(name).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn required(&self, name: &str) -> Result<String, ConfigError> {
+        self.optional(name).ok_or_else(|| ConfigError(format!("{name} must be set")))
+    }
+
+    pub(super) fn text(&self, name: &str, default: &str) -> String {
+        self.optional(name).unwrap_or_else(|| default.to_owned())
+    }
+
+    pub(super) fn number<N: FromStr + PartialOrd + fmt::Display>(
+        &self,
+        name: &str,
+        default: N,
+        least: N,
+        most: N,
+    ) -> Result<N, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(default) };
+        match text.parse::<N>() {
+            Ok(number) if number >= least && number <= most => Ok(number),
+            _ => Err(ConfigError(format!(
+                "{name} must be a whole number from {least} to {most} (got {text:?})"
+            ))),
+        }
+    }
+
+    pub(super) fn seconds(
+        &self,
+        name: &str,
+        default: u64,
+        least: u64,
+        most: u64,
+    ) -> Result<Duration, ConfigError> {
+        self.number(name, default, least, most).map(Duration::from_secs)
+    }
+
+    pub(super) fn tokens(
+        &self,
+        name: &str,
+        default: u64,
+        least: u64,
+    ) -> Result<Tokens, ConfigError> {
+        let number = self.number(name, default, least, 1_000_000)?;
+        Tokens::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
+    }
+
+    pub(super) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let url = self.optional(name);
+        match &url {
+            Some(text) if !text.starts_with("http://") && !text.starts_with("https://") => Err(
+                ConfigError(format!("{name} must begin with http:// or https:// (got {text:?})")),
+            ),
+            _ => Ok(url),
+        }
+    }
+
+    /// A complaint doesn't show the value, which may hold a secret.
+    pub(super) fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        let wrong = || {
+            ConfigError(format!(
+                "{name} must begin with http:// or https://; an access key is written as http://ID:SECRET@host"
+            ))
+        };
+        Endpoint::parse(&text).map(Some).ok_or_else(wrong)
+    }
+
+    pub(super) fn address(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        let address = Email::parse(&text)
+            .map_err(|_| ConfigError(format!("{name} must be an e-mail address (got {text:?})")))?;
+        Ok(Some(address.shown().to_owned()))
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<Secret>, ConfigError> {
+        match self.optional(name) {
+            None => Ok(None),
+            Some(text) if text.starts_with("arn:") => Ok(Some(Secret::Arn(text))),
+            Some(text) => match text.strip_prefix("file://").map(PathBuf::from) {
+                Some(path) if path.is_absolute() => Ok(Some(Secret::File(path))),
+                Some(_) => Err(ConfigError(format!(
+                    "{name} must name its file by an absolute path, as file:///path"
+                ))),
+                None => Ok(Some(Secret::Value(text))),
+            },
+        }
+    }
+
+    pub(super) fn ai_providers(&self, name: &str) -> Result<Vec<AiProvider>, ConfigError> {
+        let names = self.text(name, "echo");
+        names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
+    }
+
+    fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
+        match provider {
+            "echo" => Ok(AiProvider::Echo),
+            "scripted" => Ok(AiProvider::Scripted),
+            "openai" => {
+                self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
+            }
+            // A forgotten address must not send another server's key to OpenAI.
+            "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
+            "bedrock" => Ok(AiProvider::Bedrock {
+                model: self.required("BEDROCK_MODEL")?,
+                endpoint: self.url("BEDROCK_ENDPOINT")?,
+            }),
+            other => Err(ConfigError(format!(
+                "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
+            ))),
+        }
+    }
+
+    fn openai(&self, prefix: &str, usual: Option<&str>) -> Result<OpenAiServer, ConfigError> {
+        let name = format!("{prefix}_BASE_URL");
+        let url = self
+            .url(&name)?
+            .or(usual.map(str::to_owned))
+            .ok_or_else(|| ConfigError(format!("{name} must be set")))?;
+        Ok(OpenAiServer {
+            name: prefix.to_ascii_lowercase(),
+            url: url.trim_end_matches('/').to_owned(),
+            key: self.secret(&format!("{prefix}_API_KEY"))?,
+            model: self.required(&format!("{prefix}_MODEL"))?,
+        })
+    }
+
+    pub(super) fn temperature(&self, name: &str) -> Result<Option<f64>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        match text.parse::<f64>() {
+            Ok(number) if (0.0..=2.0).contains(&number) => Ok(Some(number)),
+            _ => Err(ConfigError(format!("{name} must be a number from 0 to 2 (got {text:?})"))),
+        }
+    }
+
+    pub(super) fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let text = self.text(name, "");
+        let origins: Vec<String> = text
+            .split(',')
+            .map(|origin| origin.trim().to_owned())
+            .filter(|origin| !origin.is_empty())
+            .collect();
+        match origins.iter().find(|origin| !is_origin(origin)) {
+            Some(bad) => Err(ConfigError(format!(
+                "{name} must list origins such as https://app.example.com (got {bad:?})"
+            ))),
+            None => Ok(origins),
+        }
+    }
+}
+
+/// `secret`, where it is long enough to be random and no sample; `name` is what to complain about.
+pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, ConfigError> {
+    let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
+    if secret.len() < SECRET_LENGTH || distinct < 10 {
+        return Err(ConfigError(format!(
+            "{name} must be at least {SECRET_LENGTH} random characters"
+        )));
+    }
+    Ok(secret)
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', ' ', '?', '#', '@']))
+}
