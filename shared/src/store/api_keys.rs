@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::schema::API_KEY;
+use super::schema::{API_KEY, api_key_key};
 use super::sessions::CALLER;
 use super::{Store, Transaction, applied, from_item, is_id, n, s, send, to_item, updates};
 use crate::auth::api_key::KeyName;
@@ -46,7 +46,7 @@ impl StoredKey {
     /// What is kept of a key of the caller's that is made at `created`.
     pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
         Self {
-            pk: format!("{API_KEY}{}", key.id()),
+            pk: api_key_key(&key.id().to_string()),
             user_id: caller.user_id.clone(),
             name: caller.name.clone(),
             label: label.text().to_owned(),
@@ -115,9 +115,8 @@ impl Store {
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
-            let delete = Delete::builder()
-                .table_name(&self.tables.tokens)
-                .key("pk", s(format!("{API_KEY}{id}")));
+            let delete =
+                Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
             let delete = delete
                 .expression_attribute_values(":user", s(&caller.user_id))
                 .return_values_on_condition_check_failure(AllOld);
@@ -171,7 +170,7 @@ impl Store {
                 .client
                 .delete_item()
                 .table_name(&self.tables.tokens)
-                .key("pk", s(format!("{API_KEY}{id}")));
+                .key("pk", s(api_key_key(&id)));
             let delete = delete.condition_expression(
                 "user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)",
             );
@@ -205,11 +204,8 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(format!("{API_KEY}{id}")));
+        let get =
+            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 

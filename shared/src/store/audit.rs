@@ -8,13 +8,10 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
-use super::schema::{ACCOUNT, account_key};
+use super::schema::{ACCOUNT, CONVERSATION, account_key};
 use super::{Entry, EntryKind, Item, Store, from_item, s};
 use crate::user::Account;
 use crate::{Result, Tokens};
-
-/// What the ids of items in the table Chats begin with that are no chats.
-const NO_CHAT: &str = "c#";
 
 /// How often an account is read until it holds still.
 const READINGS: usize = 10;
@@ -191,7 +188,7 @@ impl Store {
         let mut next_chat = async || -> Result<Option<Item>> {
             loop {
                 match chats.try_next().await? {
-                    Some(item) if text(&item, "chat_id").starts_with(NO_CHAT) => {}
+                    Some(item) if text(&item, "chat_id").starts_with(CONVERSATION) => {}
                     next => return Ok(next),
                 }
             }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::deletion::BATCH;
 use super::schema::{
     CONVERSATION, DELETED_CONVERSATION, chat_key, conversation_key, conversation_place,
-    deleted_place,
+    deleted_place, places_of_chats,
 };
 use super::sessions::CALLER;
 use super::{
@@ -124,7 +124,7 @@ impl Store {
         before: Option<&str>,
         count: usize,
     ) -> Result<(Vec<String>, bool)> {
-        let prefix = format!("{id}#");
+        let prefix = places_of_chats(id);
         let before = before.map(|before| format!("{prefix}{before}"));
         self.index_keys(user_id, &prefix, before.as_deref(), count).await
     }

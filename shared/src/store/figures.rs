@@ -9,7 +9,7 @@ use futures_util::stream::{StreamExt, iter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::schema::FIGURES;
+use super::schema::{FIGURES, figures_key};
 use super::{EntryKind, Item, Store, applied, from_item, s, send, to_item};
 use crate::clock::{Day, FIRST_DAY, least_id};
 use crate::{Error, Result};
@@ -155,7 +155,7 @@ impl Store {
         let batches = days.chunks(BATCH).map(|some| {
             let keys = some
                 .iter()
-                .map(|day| Item::from([("pk".to_owned(), s(format!("{FIGURES}{day}")))]))
+                .map(|day| Item::from([("pk".to_owned(), s(figures_key(*day)))]))
                 .collect();
             self.items(&self.tables.tokens, keys)
         });
@@ -171,7 +171,7 @@ impl Store {
     /// Keeps what a closed day comes to. Kept twice, it is what it was.
     async fn keep_figures(&self, day: Day, figures: Figures) -> Result<()> {
         let Figures { users, chats, granted, spent } = figures;
-        let kept = Kept { pk: format!("{FIGURES}{day}"), users, chats, granted, spent };
+        let kept = Kept { pk: figures_key(day), users, chats, granted, spent };
         let put =
             self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(kept)?));
         let put = put.condition_expression("attribute_not_exists(pk)");

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attempts::mailed_enough;
-use super::schema::{OUTBOX, pause_key};
+use super::schema::{letter_key, pause_key};
 use super::{Store, Transaction, applied, from_item, n, puts, s, send, to_item};
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
@@ -134,7 +134,7 @@ impl Store {
     /// The write that puts a letter into the outbox, under a random key.
     pub(super) fn post(&self, letter: &Letter, now: u64) -> Result<TransactWriteItem> {
         let posted = Posted {
-            pk: format!("{OUTBOX}{}", Uuid::new_v4()),
+            pk: letter_key(&Uuid::new_v4().to_string()),
             letter: letter.clone(),
             expires_at: now + WAITS,
         };

@@ -56,6 +56,26 @@ pub const OUTBOX: &str = "outbox:";
 /// What the key of every closed day's figures begins with.
 pub(super) const FIGURES: &str = "figures:";
 
+/// The session with this id.
+pub(super) fn session_key(id: &str) -> String {
+    format!("{SESSION}{id}")
+}
+
+/// The API key with this id.
+pub(super) fn api_key_key(id: &str) -> String {
+    format!("{API_KEY}{id}")
+}
+
+/// The letter with this id.
+pub(super) fn letter_key(id: &str) -> String {
+    format!("{OUTBOX}{id}")
+}
+
+/// The figures of this day.
+pub(super) fn figures_key(day: Day) -> String {
+    format!("{FIGURES}{day}")
+}
+
 /// The item of an idempotency key with this id.
 pub(super) fn record_key(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
@@ -129,6 +149,11 @@ pub(super) fn conversation_key(id: &str) -> String {
 /// (milliseconds); the time has as many digits for the next 250 years.
 pub(super) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
+}
+
+/// What the places in that index begin with of a conversation's chats; the chat's id follows.
+pub(super) fn places_of_chats(conversation_id: &str) -> String {
+    format!("{conversation_id}#")
 }
 
 /// The place in that index of a conversation that is to be erased.

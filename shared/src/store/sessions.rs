@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{SESSION, account_key};
+use super::schema::{SESSION, account_key, session_key};
 use super::{Patience, Store, applied, from_item, is_id, n, refused_item, s, send, to_item};
 use crate::auth::{AccessToken, LEEWAY, RefreshToken};
 use crate::clock::Clock;
@@ -86,7 +86,7 @@ impl Session {
         let now = clock.seconds();
         let ends = now + life.as_secs();
         Self {
-            pk: format!("{SESSION}{}", clock.id()),
+            pk: session_key(&clock.id().to_string()),
             user_id: account.id.clone(),
             device: device.unwrap_or_else(unknown_device),
             began: Some(now),
@@ -136,7 +136,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.tables.tokens)
-            .key("pk", s(format!("{SESSION}{}", token.session)));
+            .key("pk", s(session_key(&token.session)));
         let update = match token.generation.checked_sub(1) {
             None => update
                 .update_expression("SET used = :now")
@@ -183,11 +183,8 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(format!("{SESSION}{id}")));
+        let get =
+            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
@@ -209,11 +206,8 @@ impl Store {
 
     /// Deletes a session of this user: it gets no refresh token any more.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(format!("{SESSION}{id}")));
+        let delete =
+            self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
         let delete = delete
             .condition_expression("attribute_not_exists(pk) OR user_id = :user")
             .expression_attribute_values(":user", s(user_id));
