@@ -8,17 +8,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
-use super::administration::ADMINISTERS;
-use super::schema::account_key;
+use super::administration::{ADMINISTERS, administers};
+use super::chats::NEW_CHAT;
+use super::schema::{self, account_key, entry_key, pk};
 use super::{
-    Adjustment, Attempts, Entry, EntryKind, Item, Patience, Record, Store, Transaction, applied,
-    from_item, n, puts, refused_item, s, send, to_item, updates,
+    Adjustment, Entry, EntryKind, Item, Outcome, Patience, Record, Store, Transaction, Write, flag,
+    from_item, n, no_entries, s, to_item,
 };
 use crate::auth::AccessToken;
 use crate::chat::Chat;
@@ -42,6 +41,11 @@ const MOST_CLOSED: usize = 2000;
 /// closed id, too many outdated closed ids, other dead reservations, an account that counts no
 /// minutes yet.
 const CLEARINGS: u32 = 5;
+
+/// What a reserve writes: the tokens go from the balance into the reservation, the account comes
+/// into the index `due`, and the chat is counted in its minute.
+const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
+                 minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
 /// On what condition a reserve takes tokens: the account admits the caller and has enough, this
 /// reservation is a new one, and no limit is reached.
@@ -324,9 +328,8 @@ impl Store {
         self.account_at(&account_key(name_key)).await
     }
 
-    async fn account_at(&self, pk: &str) -> Result<Option<Account>> {
-        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk));
-        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    pub(super) async fn account_at(&self, pk: &str) -> Result<Option<Account>> {
+        self.get(&self.tables.users, schema::pk(pk)).await
     }
 
     /// The caller's account, if the token still opens it and it is an administrator's.
@@ -356,12 +359,14 @@ impl Store {
         let mut cleared = 0;
         let mut patience = Patience::new();
         loop {
-            let refused = match self.try_reserve(caller, hold, limits, now).await? {
-                Ok(account) => return Ok(hold.taken_from(&account, limits, now)),
-                Err(Some(account)) => Some(account),
-                // Where the refusal came without the item, a read tells.
-                Err(None) => self.account_by_key(&caller.name).await?,
-            };
+            let take = self.take_tokens(caller, hold, limits, now)?;
+            let refused: Option<Account> =
+                match self.send_watched(&take, &mut hold.sent_again).await? {
+                    Outcome::Applied(account) => {
+                        return Ok(hold.taken_from(&from_item(account)?, limits, now));
+                    }
+                    Outcome::Refused(account) => self.refused_by(&take, account).await?,
+                };
             match refusal(refused.as_ref(), caller, hold, limits, now) {
                 Refusal::Ours => {
                     return Ok(hold.taken_from(
@@ -436,17 +441,12 @@ impl Store {
 
     /// Removes a closed id whose minute is over.
     async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(&hold.account))
-            .update_expression("REMOVE closed.#rid")
-            .condition_expression("id = :id AND closed.#rid = :until")
-            .expression_attribute_names("#rid", &hold.rid)
-            .expression_attribute_values(":id", s(&hold.user_id))
-            .expression_attribute_values(":until", n(until));
-        applied(send(|| update.clone().send()).await).map(drop)
+        let forget = self
+            .update_holder(hold, "REMOVE closed.#rid")
+            .when("id = :id AND closed.#rid = :until")
+            .names([("#rid", &hold.rid)])
+            .values([(":until", n(until))]);
+        self.send(&forget).await.map(drop)
     }
 
     /// Replaces the closed ids, which are `closed`, by those that are not over yet.
@@ -464,86 +464,72 @@ impl Store {
                 .map(|(id, until)| (id.clone(), n(until)));
             AttributeValue::M(kept.collect())
         };
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(&hold.account))
-            .update_expression("SET closed = :kept")
-            .condition_expression("id = :id AND closed = :closed")
-            .expression_attribute_values(":id", s(&hold.user_id))
-            .expression_attribute_values(":closed", map(&|_| true))
-            .expression_attribute_values(":kept", map(&|until| until > now));
-        applied(send(|| update.clone().send()).await).map(drop)
+        let keep = self
+            .update_holder(hold, "SET closed = :kept")
+            .when("id = :id AND closed = :closed")
+            .values([(":closed", map(&|_| true)), (":kept", map(&|until| until > now))]);
+        self.send(&keep).await.map(drop)
     }
 
     /// Gives an account from before minutes were counted the map that they are counted in.
     async fn begin_counting(&self, hold: &Hold) -> Result<()> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(&hold.account))
-            .update_expression("SET minutes = :none")
-            .condition_expression("id = :id AND attribute_not_exists(minutes)")
-            .expression_attribute_values(":id", s(&hold.user_id))
-            .expression_attribute_values(":none", AttributeValue::M(Item::new()));
-        applied(send(|| update.clone().send()).await).map(drop)
+        let begin = self
+            .update_holder(hold, "SET minutes = :none")
+            .when("id = :id AND attribute_not_exists(minutes)")
+            .values([(":none", no_entries())]);
+        self.send(&begin).await.map(drop)
     }
 
-    /// Sends the reserve: the account after it, or the one that refused it where the reply held
-    /// one.
-    async fn try_reserve(
+    /// A write to the account that a reservation is of, with the value `:id`.
+    fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
+        Write::update(&self.tables.users, pk(&hold.account), expression)
+            .values([(":id", s(&hold.user_id))])
+    }
+
+    /// The write that reserves, and returns the account after it or the one that refused it.
+    fn take_tokens(
         &self,
         caller: &AccessToken,
-        hold: &mut Hold,
+        hold: &Hold,
         limits: ChatLimits,
         now: u64,
-    ) -> Result<Result<Account, Option<Account>>> {
-        let attempts = Attempts::default();
+    ) -> Result<Write> {
         let mut condition = String::from(RESERVES);
-        let mut update = self.client.update_item();
+        let (mut names, mut values) = (Vec::new(), Vec::new());
         for (back, of) in (0_u64..).zip(limits.refund_minutes(minute(now))) {
             let (name, most) = (format!("#r{back}"), format!(":r{back}"));
             condition.push_str(&format!(
                 " AND (attribute_not_exists(minutes.{name}) OR minutes.{name} < {most})"
             ));
-            update = update
-                .expression_attribute_names(name, refunds_key(of))
-                .expression_attribute_values(most, n(limits.refunds_in(back + 1)));
+            names.push((name, refunds_key(of)));
+            values.push((most, n(limits.refunds_in(back + 1))));
         }
-        let update = update
-            .table_name(&self.tables.users)
-            .key("pk", s(&hold.account))
-            .update_expression(
-                "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
-                 minutes.#minute = if_not_exists(minutes.#minute, :none) + :one",
-            )
-            .condition_expression(&condition)
-            .expression_attribute_names("#rid", &hold.rid)
-            .expression_attribute_names("#session", &caller.session)
-            .expression_attribute_values(":most_closed", n(MOST_CLOSED))
-            .expression_attribute_values(":cost", n(hold.reservation.cost))
-            .expression_attribute_values(":reservation", AttributeValue::M(to_item(&hold.reservation)?))
-            .expression_attribute_values(":expires", n(hold.reservation.expires_at))
-            .expression_attribute_values(":id", s(&caller.user_id))
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":least", n(caller.epochs().start()))
-            .expression_attribute_values(":epoch", n(caller.epochs().end()))
-            .expression_attribute_values(":made", n(caller.auth_epoch))
-            .expression_attribute_values(":limit", n(limits.parallel))
-            .expression_attribute_names("#minute", minute(now).to_string())
-            .expression_attribute_values(":none", n(0))
-            .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":per_minute", n(limits.per_minute))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(AllOld);
-        let sent = send(|| update.clone().customize().interceptor(attempts.clone()).send()).await;
-        hold.sent_again |= attempts.more_than_one();
-        match sent {
-            Ok(updated) => Ok(Ok(from_item(updated.attributes.unwrap_or_default())?)),
-            Err(error) => Ok(Err(refused_item(error)?.map(from_item).transpose()?)),
-        }
+        Ok(Write::update(&self.tables.users, pk(&hold.account), TAKES)
+            .when(condition)
+            .names(names)
+            .names([
+                ("#rid", &hold.rid),
+                ("#session", &caller.session),
+                ("#minute", &minute(now).to_string()),
+            ])
+            .values(values)
+            .values([
+                (":most_closed", n(MOST_CLOSED)),
+                (":cost", n(hold.reservation.cost)),
+                (":reservation", AttributeValue::M(to_item(&hold.reservation)?)),
+                (":expires", n(hold.reservation.expires_at)),
+                (":id", s(&caller.user_id)),
+                (":true", flag(true)),
+                (":least", n(caller.epochs().start())),
+                (":epoch", n(caller.epochs().end())),
+                (":made", n(caller.auth_epoch)),
+                (":limit", n(limits.parallel)),
+                (":none", n(0)),
+                (":one", n(1)),
+                (":per_minute", n(limits.per_minute)),
+            ])
+            .returns(ReturnValue::AllNew)
+            .shows_item())
     }
 
     /// Stores the chat, its conversation and its ledger row and spends the tokens that were held
@@ -564,14 +550,16 @@ impl Store {
             time: chat.time,
         };
         let mut writes = vec![
-            updates(self.spend(hold, now))?,
-            self.put_new(&self.tables.chats, "attribute_not_exists(chat_id)", to_item(chat)?)?,
+            self.spend(hold, now),
+            Write::put(&self.tables.chats, to_item(chat)?).when(NEW_CHAT).shows_item(),
             self.enter(&entry)?,
         ];
         let conversation_at = writes.len();
         writes.extend(self.converse(chat)?);
         let record_at = writes.len();
-        writes.extend(hold.record.as_ref().map(|record| self.remember(record, now)).transpose()?);
+        if let Some(record) = &hold.record {
+            writes.push(self.remember(record, now)?);
+        }
         match self.transact(writes, &hold.request).await? {
             Transaction::Applied => Ok(Settled::Stored),
             // The reservation is gone, or its lease is over. If that was a copy of this very
@@ -579,58 +567,48 @@ impl Store {
             Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => {
                 Ok(Settled::Stored)
             }
-            Transaction::Refused(reasons)
-                if chat.conversation.is_some()
-                    && Transaction::refused(&reasons, conversation_at).is_some() =>
+            Transaction::Refused(refusals)
+                if chat.conversation.is_some() && refusals.has(conversation_at) =>
             {
                 Ok(Settled::NoConversation)
             }
-            Transaction::Refused(reasons)
-                if hold.record.is_some() && Transaction::refused(&reasons, record_at).is_some() =>
-            {
+            Transaction::Refused(refusals) if hold.record.is_some() && refusals.has(record_at) => {
                 Ok(Settled::KeyUsed)
             }
             Transaction::Refused(_) => Ok(Settled::TooLate),
         }
     }
 
-    fn spend(&self, hold: &Hold, now: u64) -> UpdateBuilder {
+    fn spend(&self, hold: &Hold, now: u64) -> Write {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
-        let mut update =
-            Update::builder().table_name(&self.tables.users).key("pk", s(&hold.account));
+        let mut values = Vec::new();
         // A key's id stays closed too: a racing caller may have read its record before it stood,
         // and reserve after this.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
-            update = update.expression_attribute_values(":closed", n(now + CLOSED));
+            values.push((":closed", n(now + CLOSED)));
         }
-        for (name, key) in also(&mut remove, "closed", &hold.outdated).into_iter().chain(also(
-            &mut remove,
-            "minutes",
-            &hold.minutes_over,
-        )) {
-            update = update.expression_attribute_names(name, key);
-        }
-        update
-            .update_expression(set + &remove)
-            .condition_expression("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
-            .expression_attribute_names("#rid", &hold.rid)
-            .expression_attribute_names("#cost", "cost")
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":id", s(&hold.user_id))
-            .expression_attribute_values(":owner", s(&hold.reservation.owner))
-            .expression_attribute_values(":now", n(now))
+        let mut names = also(&mut remove, "closed", &hold.outdated);
+        names.extend(also(&mut remove, "minutes", &hold.minutes_over));
+        Write::update(&self.tables.users, pk(&hold.account), set + &remove)
+            .when("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
+            .names(names)
+            .names([("#rid", hold.rid.as_str()), ("#cost", "cost"), ("#owner", "owner")])
+            .values(values)
+            .values([
+                (":id", s(&hold.user_id)),
+                (":owner", s(&hold.reservation.owner)),
+                (":now", n(now)),
+            ])
     }
 
     /// The write of what an idempotency key stands for, on condition that it stands for nothing at
     /// `now`.
-    fn remember(&self, record: &Record, now: u64) -> Result<TransactWriteItem> {
-        let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(record)?));
-        puts(
-            put.condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-                .expression_attribute_values(":now", n(now)),
-        )
+    fn remember(&self, record: &Record, now: u64) -> Result<Write> {
+        Ok(Write::put(&self.tables.tokens, to_item(record)?)
+            .when("attribute_not_exists(pk) OR expires_at <= :now")
+            .values([(":now", n(now))]))
     }
 
     pub(super) async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
@@ -638,8 +616,7 @@ impl Store {
             .client
             .get_item()
             .table_name(&self.tables.ledger)
-            .key("user_id", s(user_id))
-            .key("entry_id", s(entry_id));
+            .set_key(Some(entry_key(user_id, entry_id)));
         Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
     }
 
@@ -657,15 +634,10 @@ impl Store {
             returning.remove("closed", &hold.outdated);
             returning.remove("minutes", &hold.minutes_over);
             returning.count(&refunds, hold.begun.0, limits, minute(now));
-            let refused = match self.try_give_back(returning).await? {
-                Ok(()) => return Ok(()),
-                Err(Some(account)) => account,
-                // Where the refusal came without the item, a read tells.
-                Err(None) => match self.account_at(&hold.account).await? {
-                    Some(account) => account,
-                    None => return Ok(()),
-                },
-            };
+            let give_back = self.return_tokens(returning);
+            let Outcome::Refused(account) = self.send(&give_back).await? else { return Ok(()) };
+            let refused: Option<Account> = self.refused_by(&give_back, account).await?;
+            let Some(refused) = refused else { return Ok(()) };
             let is_held = refused.id == hold.user_id
                 && refused
                     .reservations
@@ -693,26 +665,17 @@ impl Store {
         rid: &str,
         reservation: &Reservation,
     ) -> Result<()> {
-        self.try_give_back(Returning::of(account, user_id, rid, reservation)).await.map(drop)
+        let returning = Returning::of(account, user_id, rid, reservation);
+        self.send(&self.return_tokens(returning)).await.map(drop)
     }
 
-    /// Sends it: where it is refused, the account that refused it, where the reply held one.
-    async fn try_give_back(&self, returning: Returning<'_>) -> Result<Result<(), Option<Account>>> {
+    fn return_tokens(&self, returning: Returning<'_>) -> Write {
         let Returning { account, set, remove, condition, names, values } = returning;
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(account))
-            .update_expression(set + &remove)
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(Some(values))
-            .return_values_on_condition_check_failure(AllOld);
-        match send(|| update.clone().send()).await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) => Ok(Err(refused_item(error)?.map(from_item).transpose()?)),
-        }
+        Write::update(&self.tables.users, pk(account), set + &remove)
+            .when(condition)
+            .names(names)
+            .values(values)
+            .shows_item()
     }
 
     /// Gives or takes tokens and writes the ledger row that says why, in one transaction. The same
@@ -730,36 +693,32 @@ impl Store {
         };
         let room = Tokens::MAX.checked_sub(given).unwrap_or(Tokens::ZERO);
         let account = account_key(name_key);
-        let update = Update::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(&account))
-            .update_expression("SET tokens = tokens + :amount, granted = granted + :amount")
-            .condition_expression(ADJUSTS)
-            .expression_attribute_names("#entry", &entry.entry_id)
-            .expression_attribute_values(":id", s(&entry.user_id))
-            .expression_attribute_values(":amount", n(change.amount()))
-            .expression_attribute_values(":taken", n(taken))
-            .expression_attribute_values(":room", n(room));
-        let mut writes = Vec::new();
-        match by {
-            None => writes.push(updates(update)?),
+        let move_tokens = Write::update(
+            &self.tables.users,
+            pk(&account),
+            "SET tokens = tokens + :amount, granted = granted + :amount",
+        )
+        .when(ADJUSTS)
+        .names([("#entry", &entry.entry_id)])
+        .values([
+            (":id", s(&entry.user_id)),
+            (":amount", n(change.amount())),
+            (":taken", n(taken)),
+            (":room", n(room)),
+        ]);
+        let mut writes = match by {
+            None => vec![move_tokens],
             // A transaction writes to an account once: the condition on their own says that they
             // are one.
             Some(by) if by.user_id == entry.user_id => {
-                let update = update
-                    .condition_expression(format!("{ADJUSTS} AND {ADMINISTERS}"))
-                    .expression_attribute_names("#by_role", "role")
-                    .expression_attribute_names("#by_session", &by.session)
-                    .expression_attribute_values(":by", s(&by.user_id))
-                    .expression_attribute_values(":by_active", AttributeValue::Bool(true))
-                    .expression_attribute_values(":by_admin", s(Role::Admin.word()))
-                    .expression_attribute_values(":by_epoch", n(by.auth_epoch));
-                writes.push(updates(update)?);
+                vec![administers(move_tokens, by).when(format!("{ADJUSTS} AND {ADMINISTERS}"))]
             }
-            Some(by) => writes.extend([updates(update)?, self.is_administrator(by)?]),
-        }
+            Some(by) => vec![move_tokens, self.is_administrator(by)],
+        };
         writes.push(self.enter(entry)?);
-        writes.extend(record.as_ref().map(|record| self.remember(record, now)).transpose()?);
+        if let Some(record) = record {
+            writes.push(self.remember(record, now)?);
+        }
 
         let mut cleared = false;
         let mut sent_again = false;
@@ -828,36 +787,22 @@ impl Store {
         let mut remove = String::new();
         let mut outdated = outdated(account, now);
         outdated.retain(|other| other != id);
-        let mut update =
-            self.client.update_item().table_name(&self.tables.users).key("pk", s(&account.pk));
-        for (name, key) in also(&mut remove, "closed", &outdated) {
-            update = update.expression_attribute_names(name, key);
-        }
+        let names = also(&mut remove, "closed", &outdated);
         let remove = if remove.is_empty() {
             remove
         } else {
             format!(" REMOVE {}", remove.trim_start_matches(", "))
         };
-        let update = update
-            .update_expression(format!("SET closed.#id = :until{remove}"))
-            .condition_expression(
-                "id = :user AND (attribute_not_exists(closed.#id) OR closed.#id < :until)",
-            )
-            .expression_attribute_names("#id", id)
-            .expression_attribute_values(":user", s(&account.id))
-            .expression_attribute_values(":until", n(until));
-        applied(send(|| update.clone().send()).await).map(drop)
-    }
-
-    pub(super) fn put_new(
-        &self,
-        table: &str,
-        condition: &str,
-        item: Item,
-    ) -> Result<TransactWriteItem> {
-        let put =
-            Put::builder().table_name(table).set_item(Some(item)).condition_expression(condition);
-        puts(put.return_values_on_condition_check_failure(AllOld))
+        let close = Write::update(
+            &self.tables.users,
+            pk(&account.pk),
+            format!("SET closed.#id = :until{remove}"),
+        )
+        .when("id = :user AND (attribute_not_exists(closed.#id) OR closed.#id < :until)")
+        .names(names)
+        .names([("#id", id)])
+        .values([(":user", s(&account.id)), (":until", n(until))]);
+        self.send(&close).await.map(drop)
     }
 }
 
@@ -915,9 +860,7 @@ impl<'a> Returning<'a> {
 
     /// Removes these keys of a map of the account.
     fn remove(&mut self, map: &str, keys: &[String]) {
-        self.names.extend(
-            also(&mut self.remove, map, keys).into_iter().map(|(name, key)| (name, key.clone())),
-        );
+        self.names.extend(also(&mut self.remove, map, keys));
     }
 
     /// Counts it as a refund of the minute `now`. The first one of a minute begins with what is
@@ -967,11 +910,11 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
 }
 
 /// Removes these keys of a map of the account too: the names that the expression has for them.
-fn also<'k>(remove: &mut String, map: &str, keys: &'k [String]) -> Vec<(String, &'k String)> {
-    let named = |(index, key)| {
+fn also(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
+    let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");
         remove.push_str(&format!(", {map}.{name}"));
-        (name, key)
+        (name, key.clone())
     };
     keys.iter().enumerate().map(named).collect()
 }

@@ -5,19 +5,14 @@
 //! names the other. An address that was never proven goes to the account that proves it first, even
 //! if it is another account's name.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attempts::mailed_enough;
 use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
-use super::schema::claim_key;
-use super::{Patience, Store, Transaction, from_item, n, puts, s, to_item, updates};
+use super::schema::{claim_key, pk};
+use super::{Patience, Store, Transaction, Write, flag, from_item, n, no_entries, s, to_item};
 use crate::auth::AccessToken;
 use crate::user::{Account, ProfileChange, key};
 use crate::{Error, Result};
@@ -76,27 +71,27 @@ impl Store {
                 return Ok(after);
             }
             let request = Uuid::new_v4().to_string();
-            let mut writes = vec![self.update_profile(&account, &after, Some(&caller.session))?];
+            let mut writes = vec![self.update_profile(&account, &after, Some(&caller.session))];
             let mut claim_at = None;
             let new = change.address_for(&account);
             if let Some(new) = new {
                 writes.push(self.pause(&account.id, &request, now)?);
-                writes.push(self.count_mail(new.key(), now)?);
+                writes.push(self.count_mail(new.key(), now));
                 if !pending {
                     claim_at = Some(writes.len());
                     writes.push(self.put_claim(&Claim::of(&account, new.key(), false), None)?);
-                    writes.extend(self.free_address(&account)?);
+                    writes.extend(self.free_address(&account));
                 }
                 writes.push(self.post(&Letter::verify(&account, new.shown()), now)?);
                 if let Some(old) = &account.email {
                     writes.push(self.post(&Letter::AddressChanges { address: old.clone() }, now)?);
                 }
             }
-            let reasons = match self.transact(writes, &request).await? {
+            let refusals = match self.transact(writes, &request).await? {
                 Transaction::Applied => return Ok(after),
-                Transaction::Refused(reasons) => reasons,
+                Transaction::Refused(refusals) => refusals,
             };
-            if Transaction::refused(&reasons, 0).is_some() {
+            if refusals.has(0) {
                 // The account has changed since it was read, or this was done and only the reply
                 // was lost: then nothing is left to change.
                 account = caller.admits(self.account_by_key(&caller.name).await?)?;
@@ -108,13 +103,14 @@ impl Store {
                 continue;
             }
             if new.is_some() {
-                pause_allows(&reasons, 1, &request, now)?;
-                if Transaction::refused(&reasons, 2).is_some() {
+                pause_allows(&refusals, 1, &request, now)?;
+                if refusals.has(2) {
                     return Err(mailed_enough(now));
                 }
             }
-            match claim_at.and_then(|index| Transaction::refused(&reasons, index)) {
-                Some(standing) if !from_item::<Claim>(standing.clone())?.verified => pending = true,
+            let refused_claim = claim_at.and_then(|index| refusals.item(index));
+            match refused_claim.map(from_item::<Claim>).transpose()? {
+                Some(claim) if !claim.verified => pending = true,
                 _ => return Err(Error::EmailTaken),
             }
         }
@@ -143,25 +139,25 @@ impl Store {
             }
 
             let mut writes = vec![
-                self.mark_used(link, &request, now)?,
-                self.update_profile(&account, &after, None)?,
+                self.mark_used(link, &request, now),
+                self.update_profile(&account, &after, None),
             ];
             writes.push(self.put_claim(&Claim::of(&account, &address, true), other)?);
             if let Some(other) = other {
                 writes.extend(self.strip_address(other).await?);
             }
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
-                writes.extend(self.free_address(&account)?);
+                writes.extend(self.free_address(&account));
             }
             // A token of its own for each attempt: what it holds depends on what was read.
-            let refused = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
-                Transaction::Refused(reasons) if !was_used_by(&reasons, &request)? => reasons,
+            let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+                Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {
                     self.delete_ended_keys(&account, &after).await;
                     return Ok(after);
                 }
             };
-            if Transaction::refused(&refused, 0).is_some() {
+            if refusals.has(0) {
                 return Err(Error::InvalidLink);
             }
             if !patience.lasts().await {
@@ -173,12 +169,7 @@ impl Store {
     }
 
     pub(super) async fn claim(&self, address_key: &str) -> Result<Option<Claim>> {
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(claim_key(address_key)));
-        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+        self.get(&self.tables.users, pk(claim_key(address_key))).await
     }
 
     /// The account whose claim of the address with this key stands.
@@ -194,46 +185,32 @@ impl Store {
 
     /// The write that makes an account's profile what it is in `after`, on condition that it is
     /// still what it is in `seen`, and that the session, where there is one, has not ended.
-    fn update_profile(
-        &self,
-        seen: &Account,
-        after: &Account,
-        session: Option<&str>,
-    ) -> Result<TransactWriteItem> {
+    fn update_profile(&self, seen: &Account, after: &Account, session: Option<&str>) -> Write {
         let mut condition = String::from(
             "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(email_verified) OR email_verified = :was_verified)",
         );
         let mut set = String::from("SET email_verified = :verified");
         let mut remove = Vec::new();
-        let mut update = Update::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(&seen.pk))
-            .expression_attribute_values(":id", s(&seen.id))
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":epoch", n(seen.auth_epoch))
-            .expression_attribute_values(":was_verified", AttributeValue::Bool(seen.email_verified))
-            .expression_attribute_values(":verified", AttributeValue::Bool(after.email_verified));
-        if after.auth_epoch > seen.auth_epoch {
-            set.push_str(&format!(", {BEGIN_EPOCH}"));
-            update = beginning_epoch(update, after.auth_epoch);
-        }
-        if let Some(session) = session {
+        let mut values = Vec::new();
+        if session.is_some() {
             condition.push_str(" AND attribute_not_exists(revoked.#session)");
-            update = update.expression_attribute_names("#session", session);
+        }
+        let begins_epoch = after.auth_epoch > seen.auth_epoch;
+        if begins_epoch {
+            set.push_str(&format!(", {BEGIN_EPOCH}"));
         }
         for ((attribute, seen), (_, after)) in seen.profile().into_iter().zip(after.profile()) {
             match seen {
                 Some(seen) => {
                     condition.push_str(&format!(" AND {attribute} = :seen_{attribute}"));
-                    update =
-                        update.expression_attribute_values(format!(":seen_{attribute}"), s(seen));
+                    values.push((format!(":seen_{attribute}"), s(seen)));
                 }
                 None => condition.push_str(&format!(" AND attribute_not_exists({attribute})")),
             }
             match after {
                 Some(after) => {
                     set.push_str(&format!(", {attribute} = :{attribute}"));
-                    update = update.expression_attribute_values(format!(":{attribute}"), s(after));
+                    values.push((format!(":{attribute}"), s(after)));
                 }
                 None => remove.push(attribute),
             }
@@ -241,55 +218,60 @@ impl Store {
         if !remove.is_empty() {
             set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
-        updates(
-            update
-                .update_expression(set)
-                .condition_expression(condition)
-                .return_values_on_condition_check_failure(AllOld),
-        )
+        let update = Write::update(&self.tables.users, pk(&seen.pk), set)
+            .when(condition)
+            .names(session.map(|session| ("#session", session)))
+            .values(values)
+            .values([
+                (":id", s(&seen.id)),
+                (":true", flag(true)),
+                (":epoch", n(seen.auth_epoch)),
+                (":was_verified", flag(seen.email_verified)),
+                (":verified", flag(after.email_verified)),
+            ])
+            .shows_item();
+        if begins_epoch { beginning_epoch(update, after.auth_epoch) } else { update }
     }
 
     /// The write of a claim in the place of none, of the account's own, or of the unproven one of
     /// another account that was just read.
-    fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<TransactWriteItem> {
-        let put = Put::builder().table_name(&self.tables.users).set_item(Some(to_item(claim)?));
-        let put = match other {
-            None => put
-                .condition_expression("attribute_not_exists(pk) OR id = :id")
-                .expression_attribute_values(":id", s(&claim.id)),
+    fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<Write> {
+        let put = Write::put(&self.tables.users, to_item(claim)?).shows_item();
+        Ok(match other {
+            None => put.when(FREE_OR_OWN).values([(":id", s(&claim.id))]),
             Some(other) => put
-                .condition_expression("id = :other AND verified = :false")
-                .expression_attribute_values(":other", s(&other.id))
-                .expression_attribute_values(":false", AttributeValue::Bool(false)),
-        };
-        puts(put.return_values_on_condition_check_failure(AllOld))
+                .when("id = :other AND verified = :false")
+                .values([(":other", s(&other.id)), (":false", flag(false))]),
+        })
     }
 
     /// The write that gives up the address that an account has, if it has one.
-    pub(super) fn free_address(&self, account: &Account) -> Result<Option<TransactWriteItem>> {
-        let Some(address) = &account.email else { return Ok(None) };
-        let delete =
-            Delete::builder().table_name(&self.tables.users).key("pk", s(claim_key(&key(address))));
-        let delete = delete
-            .condition_expression("attribute_not_exists(pk) OR id = :id")
-            .expression_attribute_values(":id", s(&account.id));
-        let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(Some(TransactWriteItem::builder().delete(delete).build()))
+    pub(super) fn free_address(&self, account: &Account) -> Option<Write> {
+        let address = account.email.as_ref()?;
+        Some(
+            Write::delete(&self.tables.users, pk(claim_key(&key(address))))
+                .when(FREE_OR_OWN)
+                .values([(":id", s(&account.id))]),
+        )
     }
 
     /// The write that takes its address from the account behind a claim, if that account stands.
-    async fn strip_address(&self, claim: &Claim) -> Result<Option<TransactWriteItem>> {
+    async fn strip_address(&self, claim: &Claim) -> Result<Option<Write>> {
         let Some(holder) = self.holder(claim).await? else { return Ok(None) };
-        let update = Update::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(&holder.pk))
-            .update_expression("SET email_verified = :false REMOVE email")
-            .condition_expression("id = :id")
-            .expression_attribute_values(":false", AttributeValue::Bool(false))
-            .expression_attribute_values(":id", s(&holder.id));
-        updates(update).map(Some)
+        Ok(Some(
+            Write::update(
+                &self.tables.users,
+                pk(&holder.pk),
+                "SET email_verified = :false REMOVE email",
+            )
+            .when("id = :id")
+            .values([(":false", flag(false)), (":id", s(&holder.id))]),
+        ))
     }
 }
+
+/// On what condition a claim is free for an account, or its own.
+const FREE_OR_OWN: &str = "attribute_not_exists(pk) OR id = :id";
 
 /// What the first proof of an address writes to the account: it ends every session, API key and
 /// mailed link.
@@ -297,9 +279,6 @@ pub(super) const BEGIN_EPOCH: &str =
     "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
 
 /// An update with the values of [`BEGIN_EPOCH`].
-pub(super) fn beginning_epoch(update: UpdateBuilder, next: u64) -> UpdateBuilder {
-    let update = update
-        .expression_attribute_values(":next", n(next))
-        .expression_attribute_values(":no_keys", n(0));
-    update.expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
+pub(super) fn beginning_epoch(update: Write, next: u64) -> Write {
+    update.values([(":next", n(next)), (":no_keys", n(0)), (":none", no_entries())])
 }

@@ -9,20 +9,21 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::addresses::Claim;
-use super::schema::{ACCOUNT, ADMINISTRATORS, USER_SHARDS, account_key, standing_of, user_month};
+use super::read::{names, values};
+use super::schema::{
+    ACCOUNT, ADMINISTRATORS, USER_SHARDS, account_key, pk, standing_of, user_month,
+};
 use super::timeline::Timeline;
 use super::{
-    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, Store, Transaction, applied,
-    from_item, n, s, send, updates,
+    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, Store, Transaction, Write, flag,
+    from_item, n, no_entries, s,
 };
 use crate::auth::{AccessToken, Administrator};
 use crate::clock::{self, Clock, Day, least_id, millis_of};
@@ -153,15 +154,18 @@ impl Store {
             after.map(|pk| Label::behind(pk, &prefix).ok_or(Error::InvalidCursor)).transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
         let lanes = (0..USER_SHARDS).map(|shard| {
-            let query = self.client.query().table_name(&self.tables.users).index_name("by_label");
-            let query =
-                query.key_condition_expression("#shard = :shard AND label BETWEEN :from AND :to");
-            let query = query
-                .expression_attribute_names("#shard", "shard")
-                .expression_attribute_values(":shard", s(shard.to_string()));
-            let query = query
-                .expression_attribute_values(":from", s(from))
-                .expression_attribute_values(":to", s(format!("{prefix}{LAST}")));
+            let query = self
+                .client
+                .query()
+                .table_name(&self.tables.users)
+                .index_name("by_label")
+                .key_condition_expression("#shard = :shard AND label BETWEEN :from AND :to")
+                .set_expression_attribute_names(names([("#shard", "shard")]))
+                .set_expression_attribute_values(values([
+                    (":shard", s(shard.to_string())),
+                    (":from", s(from)),
+                    (":to", s(format!("{prefix}{LAST}"))),
+                ]));
             // One more tells whether there are more, and one may be the place that the page begins
             // behind.
             query.limit(i32::try_from(count + 2).unwrap_or(i32::MAX)).send()
@@ -221,14 +225,14 @@ impl Store {
 
     /// The items of the table Users with these keys that stand, by key.
     async fn users_with_keys(&self, keys: BTreeSet<String>) -> Result<HashMap<String, Item>> {
-        let keys = keys.into_iter().map(|pk| Item::from([("pk".to_owned(), s(pk))])).collect();
-        let pk =
+        let keys = keys.into_iter().map(pk).collect();
+        let key =
             |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
         Ok(self
             .items(&self.tables.users, keys)
             .await?
             .into_iter()
-            .map(|item| (pk(&item), item))
+            .map(|item| (key(&item), item))
             .collect())
     }
 
@@ -243,13 +247,18 @@ impl Store {
 
     async fn listed(&self, id: &str) -> Result<Option<Listed>> {
         let Some(millis) = millis_of(id) else { return Ok(None) };
-        let query = self.client.query().table_name(&self.tables.users).index_name("by_time");
-        let query = query
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.users)
+            .index_name("by_time")
             .key_condition_expression("#month = :month AND id = :id")
-            .expression_attribute_names("#month", "month");
-        let query = query.expression_attribute_values(":month", s(user_month(id, millis)));
-        let found =
-            query.expression_attribute_values(":id", s(id)).send().await?.items.unwrap_or_default();
+            .set_expression_attribute_names(names([("#month", "month")]))
+            .set_expression_attribute_values(values([
+                (":month", s(user_month(id, millis))),
+                (":id", s(id)),
+            ]));
+        let found = query.send().await?.items.unwrap_or_default();
         found.into_iter().next().map(from_item).transpose()
     }
 
@@ -334,10 +343,8 @@ impl Store {
             if seen.id == by.account().id {
                 return Err(Error::OwnStanding);
             }
-            let mut writes = vec![
-                updates(self.set_standing(&seen, &after))?,
-                self.is_administrator(by.caller())?,
-            ];
+            let mut writes =
+                vec![self.set_standing(&seen, &after), self.is_administrator(by.caller())];
             for (act, id) in acts.into_iter().zip(&rows) {
                 let Some(act) = act else { continue };
                 let row = Entry {
@@ -357,7 +364,7 @@ impl Store {
                 };
                 writes.push(self.enter(&row)?);
             }
-            writes.extend(self.note_change(&seen, &after)?);
+            writes.extend(self.note_change(&seen, &after));
             // A token of its own for each attempt: what it holds depends on what was read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
@@ -387,72 +394,58 @@ impl Store {
 
     /// The write of another standing, on condition that it is still what it is in `seen`. The epoch
     /// rises, so that a late copy changes nothing.
-    fn set_standing(&self, seen: &Account, after: &Account) -> UpdateBuilder {
-        Update::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(&seen.pk))
-            .update_expression("SET active = :active, #role = :role, auth_epoch = :next, revoked = :none")
-            .condition_expression("id = :id AND attribute_not_exists(deleted) AND active = :was_active AND #role = :was_role AND auth_epoch = :seen")
-            .expression_attribute_names("#role", "role")
-            .expression_attribute_values(":id", s(&seen.id))
-            .expression_attribute_values(":active", AttributeValue::Bool(after.active))
-            .expression_attribute_values(":was_active", AttributeValue::Bool(seen.active))
-            .expression_attribute_values(":role", s(after.role.word()))
-            .expression_attribute_values(":was_role", s(seen.role.word()))
-            .expression_attribute_values(":seen", n(seen.auth_epoch))
-            .expression_attribute_values(":next", n(after.auth_epoch))
-            .expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
+    fn set_standing(&self, seen: &Account, after: &Account) -> Write {
+        Write::update(
+            &self.tables.users,
+            pk(&seen.pk),
+            "SET active = :active, #role = :role, auth_epoch = :next, revoked = :none",
+        )
+        .when("id = :id AND attribute_not_exists(deleted) AND active = :was_active AND #role = :was_role AND auth_epoch = :seen")
+        .names([("#role", "role")])
+        .values([
+            (":id", s(&seen.id)),
+            (":active", flag(after.active)),
+            (":was_active", flag(seen.active)),
+            (":role", s(after.role.word())),
+            (":was_role", s(seen.role.word())),
+            (":seen", n(seen.auth_epoch)),
+            (":next", n(after.auth_epoch)),
+            (":none", no_entries()),
+        ])
     }
 
     /// The check that a caller is an active administrator still.
-    pub(super) fn is_administrator(&self, caller: &AccessToken) -> Result<TransactWriteItem> {
-        let check = ConditionCheck::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(account_key(&caller.name)))
-            .condition_expression(ADMINISTERS)
-            .expression_attribute_names("#by_role", "role")
-            .expression_attribute_names("#by_session", &caller.session)
-            .expression_attribute_values(":by", s(&caller.user_id))
-            .expression_attribute_values(":by_active", AttributeValue::Bool(true))
-            .expression_attribute_values(":by_admin", s(Role::Admin.word()))
-            .expression_attribute_values(":by_epoch", n(caller.auth_epoch));
-        let check = check.build().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
+    pub(super) fn is_administrator(&self, caller: &AccessToken) -> Write {
+        let check = Write::check(&self.tables.users, pk(account_key(&caller.name)));
+        administers(check, caller).when(ADMINISTERS)
     }
 
     /// The write that notes who is an administrator now, where that changes.
-    fn note_change(&self, seen: &Account, after: &Account) -> Result<Option<TransactWriteItem>> {
+    fn note_change(&self, seen: &Account, after: &Account) -> Option<Write> {
         match (seen.administers(), after.administers()) {
-            (false, true) => self.note_administrator(&after.id).map(Some),
-            (true, false) => updates(self.administrators("DELETE ids :id", &seen.id)).map(Some),
-            _ => Ok(None),
+            (false, true) => Some(self.note_administrator(&after.id)),
+            (true, false) => Some(self.administrators("DELETE ids :id", &seen.id)),
+            _ => None,
         }
     }
 
     /// The write that notes that an account is an administrator's.
-    pub(super) fn note_administrator(&self, id: &str) -> Result<TransactWriteItem> {
-        updates(self.administrators("ADD ids :id", id))
+    pub(super) fn note_administrator(&self, id: &str) -> Write {
+        self.administrators("ADD ids :id", id)
     }
 
     /// The write that notes that an administrator is none any more, on condition that another one
     /// is left.
-    pub(super) fn leave_administrators(&self, id: &str) -> Result<TransactWriteItem> {
-        let update = self.administrators("DELETE ids :id", id);
-        let update = update.condition_expression(
-            "attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))",
-        );
-        let update = update
-            .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":leaving", s(id));
-        updates(update.return_values_on_condition_check_failure(AllOld))
+    pub(super) fn leave_administrators(&self, id: &str) -> Write {
+        self.administrators("DELETE ids :id", id)
+            .when("attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))")
+            .values([(":one", n(1)), (":leaving", s(id))])
+            .shows_item()
     }
 
-    fn administrators(&self, expression: &str, id: &str) -> UpdateBuilder {
-        let update = Update::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(ADMINISTRATORS))
-            .update_expression(expression);
-        update.expression_attribute_values(":id", AttributeValue::Ss(vec![id.to_owned()]))
+    fn administrators(&self, expression: &str, id: &str) -> Write {
+        Write::update(&self.tables.users, pk(ADMINISTRATORS), expression)
+            .values([(":id", AttributeValue::Ss(vec![id.to_owned()]))])
     }
 
     /// Looks for every administrator there is, so that the item that refused a deletion knows all
@@ -461,44 +454,45 @@ impl Store {
         if refused.contains_key("complete") {
             return Ok(false);
         }
-        let scan = self.client.scan().table_name(&self.tables.users).index_name("by_time");
-        let scan = scan
+        let active_admin = [(":admin", s(Role::Admin.word())), (":true", flag(true))];
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.tables.users)
+            .index_name("by_time")
             .filter_expression("#role = :admin AND active = :true")
-            .expression_attribute_names("#role", "role");
-        let scan = scan.expression_attribute_values(":admin", s(Role::Admin.word()));
-        let mut found = scan
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .into_paginator()
-            .items()
-            .send();
+            .set_expression_attribute_names(names([("#role", "role")]))
+            .set_expression_attribute_values(values(active_admin.clone()));
+        let mut found = scan.into_paginator().items().send();
         while let Some(item) = found.try_next().await? {
-            let Listed { id, pk, .. } = from_item(item)?;
-            let check = ConditionCheck::builder()
-                .table_name(&self.tables.users)
-                .key("pk", s(pk))
-                .condition_expression("id = :id AND #role = :admin AND active = :true")
-                .expression_attribute_names("#role", "role")
-                .expression_attribute_values(":id", s(&id))
-                .expression_attribute_values(":admin", s(Role::Admin.word()))
-                .expression_attribute_values(":true", AttributeValue::Bool(true));
-            let check = check.build().map_err(|error| Error::Internal(error.to_string()))?;
-            let writes = vec![
-                TransactWriteItem::builder().condition_check(check).build(),
-                self.note_administrator(&id)?,
-            ];
+            let Listed { id, pk: key, .. } = from_item(item)?;
+            let check = Write::check(&self.tables.users, pk(key))
+                .when("id = :id AND #role = :admin AND active = :true")
+                .names([("#role", "role")])
+                .values([(":id", s(&id))])
+                .values(active_admin.clone());
+            let writes = vec![check, self.note_administrator(&id)];
             // One that is none any more is left out.
             self.transact(writes, &Uuid::new_v4().to_string()).await?;
         }
         let complete =
-            self.client.update_item().table_name(&self.tables.users).key("pk", s(ADMINISTRATORS));
-        let complete = complete
-            .update_expression("SET #complete = :true")
-            .expression_attribute_names("#complete", "complete");
-        let complete = complete.expression_attribute_values(":true", AttributeValue::Bool(true));
-        applied(send(|| complete.clone().send()).await)
+            Write::update(&self.tables.users, pk(ADMINISTRATORS), "SET #complete = :true")
+                .names([("#complete", "complete")])
+                .values([(":true", flag(true))]);
+        Ok(self.send(&complete).await?.is_applied())
     }
 }
 
 /// That a caller is an active administrator.
 pub(super) const ADMINISTERS: &str = "id = :by AND active = :by_active AND #by_role = :by_admin AND auth_epoch = :by_epoch \
      AND attribute_not_exists(revoked.#by_session)";
+
+/// A write with the names and values of [`ADMINISTERS`].
+pub(super) fn administers(write: Write, caller: &AccessToken) -> Write {
+    write.names([("#by_role", "role"), ("#by_session", caller.session.as_str())]).values([
+        (":by", s(&caller.user_id)),
+        (":by_active", flag(true)),
+        (":by_admin", s(Role::Admin.word())),
+        (":by_epoch", n(caller.auth_epoch)),
+    ])
+}

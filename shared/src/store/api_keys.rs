@@ -2,16 +2,13 @@
 //! together, so that of any number of requests at once no more keys come to be than an account may
 //! have.
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{CancellationReason, Delete, TransactWriteItem};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::schema::{API_KEY, api_key_key};
+use super::schema::{API_KEY, api_key_key, pk};
 use super::sessions::CALLER;
-use super::{Store, Transaction, applied, from_item, is_id, n, s, send, to_item, updates};
+use super::{NEW, Refusals, Store, Transaction, Write, is_id, n, s, to_item};
 use crate::auth::api_key::KeyName;
 use crate::auth::{AccessToken, ApiKey};
 use crate::user::Account;
@@ -70,27 +67,20 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidToken`], and [`Error::TooManyApiKeys`].
     pub async fn create_api_key(&self, caller: &AccessToken, key: &StoredKey) -> Result<()> {
-        let put = self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(key)?)?;
+        let put = Write::put(&self.tables.tokens, to_item(key)?).when(NEW).shows_item();
         let count = self
-            .count_keys(caller)
-            .update_expression("SET api_keys = if_not_exists(api_keys, :none) + :one");
-        let count = count.condition_expression(format!(
-            "{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"
-        ));
-        let count = updates(count.expression_attribute_values(":most", n(API_KEYS)))?;
-        let reasons = match self.transact(vec![put, count], key.id()).await? {
+            .count_keys(caller, "SET api_keys = if_not_exists(api_keys, :none) + :one")
+            .when(format!("{CALLER} AND (attribute_not_exists(api_keys) OR api_keys < :most)"))
+            .values([(":most", n(API_KEYS))]);
+        let refusals = match self.transact(vec![put, count], key.id()).await? {
             Transaction::Applied => return Ok(()),
-            Transaction::Refused(reasons) => reasons,
+            Transaction::Refused(refusals) => refusals,
         };
-        let standing = Transaction::refused(&reasons, 0)
-            .filter(|item| !item.is_empty())
-            .map(from_item::<StoredKey>)
-            .transpose()?;
         // This very key stands: only the reply was lost.
-        if standing.as_ref() == Some(key) {
+        if refusals.read::<StoredKey>(0)?.as_ref() == Some(key) {
             return Ok(());
         }
-        match refusing_account(&reasons, caller)? {
+        match refusing_account(&refusals, caller)? {
             Some(account) if account.api_keys >= API_KEYS => {
                 Err(Error::TooManyApiKeys { most: API_KEYS })
             }
@@ -115,43 +105,35 @@ impl Store {
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
-            let delete =
-                Delete::builder().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
-            let delete = delete
-                .expression_attribute_values(":user", s(&caller.user_id))
-                .return_values_on_condition_check_failure(AllOld);
+            let delete = Write::delete(&self.tables.tokens, pk(api_key_key(id)))
+                .values([(":user", s(&caller.user_id))])
+                .shows_item();
             let delete = match older {
                 None => delete
-                    .condition_expression("user_id = :user AND auth_epoch >= :made")
-                    .expression_attribute_values(":made", n(made)),
-                Some(_) => delete.condition_expression("user_id = :user"),
+                    .when("user_id = :user AND auth_epoch >= :made")
+                    .values([(":made", n(made))]),
+                Some(_) => delete.when("user_id = :user"),
             };
-            let delete = delete.build().map_err(|error| Error::Internal(error.to_string()))?;
-            let count = self.count_keys(caller).update_expression("SET api_keys = api_keys - :one");
-            let count =
-                count.condition_expression(format!("{CALLER} AND api_keys > :none AND (attribute_not_exists(keys_from) OR keys_from <= :made)"));
-            let writes = vec![
-                TransactWriteItem::builder().delete(delete).build(),
-                updates(count.expression_attribute_values(":made", n(made)))?,
-            ];
-            let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+            let count = self
+                .count_keys(caller, "SET api_keys = api_keys - :one")
+                .when(format!("{CALLER} AND api_keys > :none AND (attribute_not_exists(keys_from) OR keys_from <= :made)"))
+                .values([(":made", n(made))]);
+            let writes = vec![delete, count];
+            let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
-                Transaction::Refused(reasons) => reasons,
+                Transaction::Refused(refusals) => refusals,
             };
-            let account = refusing_account(&reasons, caller)?;
-            let Some(standing) = Transaction::refused(&reasons, 0) else {
+            let account = refusing_account(&refusals, caller)?;
+            if !refusals.has(0) {
                 let is_dead = account.is_some_and(|account| account.keys_from > Some(made));
                 return Err(if is_dead {
                     Error::NoSuchApiKey
                 } else {
                     Error::Internal("an account has an API key that it doesn't count".into())
                 });
-            };
-            let own = Some(standing)
-                .filter(|item| !item.is_empty())
-                .map(from_item::<StoredKey>)
-                .transpose()?;
-            let own = own
+            }
+            let own = refusals
+                .read::<StoredKey>(0)?
                 .filter(|key| key.user_id == caller.user_id && older.is_none())
                 .ok_or(Error::NoSuchApiKey)?;
             older = Some(own.auth_epoch);
@@ -166,18 +148,12 @@ impl Store {
             return;
         }
         let delete = |id: String| async move {
-            let delete = self
-                .client
-                .delete_item()
-                .table_name(&self.tables.tokens)
-                .key("pk", s(api_key_key(&id)));
-            let delete = delete.condition_expression(
-                "user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)",
-            );
-            let delete = delete
-                .expression_attribute_values(":user", s(&after.id))
-                .expression_attribute_values(":from", n(after.auth_epoch));
-            applied(send(|| delete.clone().send()).await)
+            let delete = Write::delete(&self.tables.tokens, pk(api_key_key(&id)))
+                .when(
+                    "user_id = :user AND (attribute_not_exists(auth_epoch) OR auth_epoch < :from)",
+                )
+                .values([(":user", s(&after.id)), (":from", n(after.auth_epoch))]);
+            self.send(&delete).await
         };
         let deleted = async {
             try_join_all(self.api_key_ids(&after.id).await?.into_iter().map(delete)).await
@@ -192,10 +168,8 @@ impl Store {
     }
 
     /// A write to the caller's account, with the numbers `:none` and `:one`.
-    fn count_keys(&self, caller: &AccessToken) -> UpdateBuilder {
-        self.update_caller_too(caller)
-            .expression_attribute_values(":none", n(0))
-            .expression_attribute_values(":one", n(1))
+    fn count_keys(&self, caller: &AccessToken, expression: &str) -> Write {
+        self.update_caller(caller, expression).values([(":none", n(0)), (":one", n(1))])
     }
 
     /// The key with this id, strongly consistent. Whether it is the one that a client sent,
@@ -204,9 +178,7 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let get =
-            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(api_key_key(id)));
-        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+        self.get(&self.tables.tokens, pk(api_key_key(id))).await
     }
 
     /// The ids of a user's keys, newest first. An index tells, which knows a moment later of a new
@@ -226,11 +198,6 @@ impl Store {
 
 /// The account that refused a transaction's second write, where it did; a failure where it is the
 /// caller that it doesn't admit.
-fn refusing_account(
-    reasons: &[CancellationReason],
-    caller: &AccessToken,
-) -> Result<Option<Account>> {
-    let Some(item) = Transaction::refused(reasons, 1) else { return Ok(None) };
-    let account = Some(item).filter(|item| !item.is_empty()).map(from_item).transpose()?;
-    caller.admits(account).map(Some)
+fn refusing_account(refusals: &Refusals, caller: &AccessToken) -> Result<Option<Account>> {
+    if refusals.has(1) { caller.admits(refusals.read(1)?).map(Some) } else { Ok(None) }
 }

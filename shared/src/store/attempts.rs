@@ -10,18 +10,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::schema::{
     known_attempts_key, login_attempts_key, mails_key, network_attempts_key, owner_attempts_key,
-    registrations_key,
+    pk, registrations_key,
 };
-use super::{Store, applied, from_item, n, refused_item, s, send, updates};
+use super::{Outcome, Store, Write, from_item, n, s};
 use crate::auth::DeviceToken;
 use crate::config::Config;
 use crate::idempotency::fingerprint;
@@ -352,7 +350,7 @@ impl Store {
     pub async fn begin_attempt(&self, attempt: &Attempt) -> Result<Counts> {
         let by_address = async {
             match &attempt.address {
-                Some((pk, most)) => self.count_in_hour(pk, *most, attempt).await,
+                Some((key, most)) => self.count_in_hour(key, *most, attempt).await,
                 None => Ok(None),
             }
         };
@@ -407,16 +405,16 @@ impl Store {
         }
     }
 
-    /// Counts an attempt under `pk`.
-    async fn count(&self, pk: &str, pace: Pace, attempt: &Attempt) -> Result<Counted> {
+    /// Counts an attempt under this key.
+    async fn count(&self, key: &str, pace: Pace, attempt: &Attempt) -> Result<Counted> {
         let (id, now) = (&attempt.id, attempt.now);
         let mut turn = Turn::Free;
         let mut seen = Count::default();
         for _ in 0..TURNS {
-            let update = self.take(turn, pk, pace, attempt, &seen);
-            seen = match send(|| update.clone().send()).await {
-                Ok(updated) => {
-                    let before: Count = from_item(updated.attributes.unwrap_or_default())?;
+            let take = self.take(turn, key, pace, attempt, &seen);
+            seen = match self.send(&take).await? {
+                Outcome::Applied(before) => {
+                    let before: Count = from_item(before)?;
                     let slot = match turn {
                         Turn::Free => {
                             Slot::Free(before.tries.len() + usize::from(!before.tries.contains(id)))
@@ -426,11 +424,7 @@ impl Store {
                     };
                     return Ok(Counted::In { slot, before });
                 }
-                Err(error) => match refused_item(error)? {
-                    Some(item) => from_item(item)?,
-                    // Where the refusal came without the item, a read tells.
-                    None => self.counted(pk).await?,
-                },
+                Outcome::Refused(count) => self.refused_by(&take, count).await?.unwrap_or_default(),
             };
             // It was counted, and only the reply was lost.
             if let Some(slot) = seen.slot_of(id) {
@@ -445,67 +439,50 @@ impl Store {
     }
 
     /// The write by which an attempt takes its place, if the count is still as `seen`.
-    fn take(
-        &self,
-        turn: Turn,
-        pk: &str,
-        pace: Pace,
-        attempt: &Attempt,
-        seen: &Count,
-    ) -> UpdateItemFluentBuilder {
+    fn take(&self, turn: Turn, key: &str, pace: Pace, attempt: &Attempt, seen: &Count) -> Write {
         let Attempt { id, now, .. } = attempt;
-        let update = self.client.update_item().table_name(&self.tables.tokens).key("pk", s(pk));
+        let update = |expression: &str| Write::update(&self.tables.tokens, pk(key), expression);
         let update = match turn {
-            Turn::Free => update
-                .update_expression("SET forgotten = :forgotten, opens_at = :opens, expires_at = if_not_exists(expires_at, :ends) ADD tries :ids")
-                .condition_expression(FREE)
-                .expression_attribute_values(":ids", AttributeValue::Ss(vec![id.clone()]))
-                .expression_attribute_values(":id", s(id))
-                .expression_attribute_values(":now", n(now))
-                .expression_attribute_values(":free", n(pace.free)),
-            Turn::Afresh => update
-                .update_expression("SET tries = :ids, forgotten = :forgotten, opens_at = :opens, expires_at = :ends REMOVE latest")
-                .condition_expression("attribute_not_exists(forgotten) OR forgotten = :seen")
-                .expression_attribute_values(":ids", AttributeValue::Ss(vec![id.clone()]))
-                .expression_attribute_values(":seen", n(seen.forgotten)),
-            Turn::Paced => update
-                .update_expression("SET latest = :id, opens_at = :opens, forgotten = :forgotten, expires_at = :ends")
-                .condition_expression("forgotten > :now AND opens_at <= :now")
-                .expression_attribute_values(":id", s(id))
-                .expression_attribute_values(":now", n(now)),
+            Turn::Free => update("SET forgotten = :forgotten, opens_at = :opens, expires_at = if_not_exists(expires_at, :ends) ADD tries :ids")
+                .when(FREE)
+                .values([
+                    (":ids", ids(id)),
+                    (":id", s(id)),
+                    (":now", n(now)),
+                    (":free", n(pace.free)),
+                ]),
+            Turn::Afresh => update("SET tries = :ids, forgotten = :forgotten, opens_at = :opens, expires_at = :ends REMOVE latest")
+                .when("attribute_not_exists(forgotten) OR forgotten = :seen")
+                .values([(":ids", ids(id)), (":seen", n(seen.forgotten))]),
+            Turn::Paced => update("SET latest = :id, opens_at = :opens, forgotten = :forgotten, expires_at = :ends")
+                .when("forgotten > :now AND opens_at <= :now")
+                .values([(":id", s(id)), (":now", n(now))]),
         };
         update
-            .expression_attribute_values(":opens", n(now + pace.pause()))
-            .expression_attribute_values(":forgotten", n(now + DAY))
-            .expression_attribute_values(":ends", n(seen.expires_at.max(now + 2 * DAY)))
-            .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(AllOld)
-    }
-
-    async fn counted(&self, pk: &str) -> Result<Count> {
-        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(pk));
-        from_item(get.consistent_read(true).send().await?.item.unwrap_or_default())
+            .values([
+                (":opens", n(now + pace.pause())),
+                (":forgotten", n(now + DAY)),
+                (":ends", n(seen.expires_at.max(now + 2 * DAY))),
+            ])
+            .returns(ReturnValue::AllOld)
+            .shows_item()
     }
 
     /// Counts an attempt from a network in this hour; the seconds until the next hour where it has
     /// had too many.
-    async fn count_in_hour(&self, pk: &str, most: u32, attempt: &Attempt) -> Result<Option<u64>> {
+    async fn count_in_hour(&self, key: &str, most: u32, attempt: &Attempt) -> Result<Option<u64>> {
         let Attempt { id, now, .. } = attempt;
         let reset = HOUR - now % HOUR;
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(pk))
-            .update_expression("SET expires_at = :ends ADD tries :ids")
-            .condition_expression(
-                "attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most",
-            )
-            .expression_attribute_values(":ids", AttributeValue::Ss(vec![id.clone()]))
-            .expression_attribute_values(":id", s(id))
-            .expression_attribute_values(":most", n(most))
-            .expression_attribute_values(":ends", n(now + reset));
-        applied(send(|| update.clone().send()).await).map(|counted| (!counted).then_some(reset))
+        let count =
+            Write::update(&self.tables.tokens, pk(key), "SET expires_at = :ends ADD tries :ids")
+                .when("attribute_not_exists(tries) OR contains(tries, :id) OR size(tries) < :most")
+                .values([
+                    (":ids", ids(id)),
+                    (":id", s(id)),
+                    (":most", n(most)),
+                    (":ends", n(now + reset)),
+                ]);
+        Ok((!self.send(&count).await?.is_applied()).then_some(reset))
     }
 
     /// Notes that the password was right: it was no guess, and from now on its network is known.
@@ -514,24 +491,22 @@ impl Store {
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
-                Some((pk, _)) if attempt.address_full.is_none() => self.leave(pk, attempt).await,
+                Some((key, _)) if attempt.address_full.is_none() => self.leave(key, attempt).await,
                 _ => Ok(()),
             }
         };
         let by_login = async {
             match &attempt.held {
-                Some((pk, slot)) if *pk == attempt.login => {
+                Some((key, slot)) if *key == attempt.login => {
                     self.leave_strangers(*slot, attempt).await
                 }
-                Some((pk, _)) => {
+                Some((key, _)) => {
                     // Only as long as it is counted itself: a copy that arrives late forgets
                     // nothing of what failed since.
-                    let ended =
-                        self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(pk));
-                    let ended = ended
-                        .condition_expression("contains(tries, :id) OR latest = :id")
-                        .expression_attribute_values(":id", s(&attempt.id));
-                    applied(send(|| ended.clone().send()).await).map(drop)
+                    let end = Write::delete(&self.tables.tokens, pk(key))
+                        .when("contains(tries, :id) OR latest = :id")
+                        .values([(":id", s(&attempt.id))]);
+                    self.send(&end).await.map(drop)
                 }
                 None => Ok(()),
             }
@@ -545,8 +520,6 @@ impl Store {
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        let update =
-            self.client.update_item().table_name(&self.tables.tokens).key("pk", s(&attempt.login));
         // Other failures are forgotten when they would have been without this log-in.
         let forgotten =
             if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
@@ -555,92 +528,72 @@ impl Store {
         } else {
             "SET forgotten = :forgotten, known = :known, expires_at = :ends"
         };
+        let update =
+            |expression: String| Write::update(&self.tables.tokens, pk(&attempt.login), expression);
         let update = match slot {
-            Slot::Free(_) => update
-                .update_expression(format!("{note} DELETE tries :ids"))
-                .condition_expression("contains(tries, :id)")
-                .expression_attribute_values(":ids", AttributeValue::Ss(vec![attempt.id.clone()])),
-            Slot::Paced => update
-                .update_expression(format!("{note}, opens_at = :now REMOVE latest"))
-                .condition_expression("latest = :id")
-                .expression_attribute_values(":now", n(attempt.now)),
+            Slot::Free(_) => update(format!("{note} DELETE tries :ids"))
+                .when("contains(tries, :id)")
+                .values([(":ids", ids(&attempt.id))]),
+            Slot::Paced => update(format!("{note}, opens_at = :now REMOVE latest"))
+                .when("latest = :id")
+                .values([(":now", n(attempt.now))]),
         };
-        let update = update
-            .expression_attribute_values(":id", s(&attempt.id))
-            .expression_attribute_values(":forgotten", n(forgotten));
+        let update = update.values([(":id", s(&attempt.id)), (":forgotten", n(forgotten))]);
         let update = match known.is_empty() {
             true => update,
-            false => update
-                .expression_attribute_values(":known", AttributeValue::Ss(known))
-                .expression_attribute_values(":ends", n(attempt.known_until())),
+            false => update.values([
+                (":known", AttributeValue::Ss(known)),
+                (":ends", n(attempt.known_until())),
+            ]),
         };
-        applied(send(|| update.clone().send()).await).map(drop)
+        self.send(&update).await.map(drop)
     }
 
     /// The same where no other attempt is counted; `false` where one is by now.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
-        if known.is_empty() {
-            let delete = self
-                .client
-                .delete_item()
-                .table_name(&self.tables.tokens)
-                .key("pk", s(&attempt.login))
-                .condition_expression(ALONE);
-            let delete = delete
-                .expression_attribute_values(":id", s(&attempt.id))
-                .expression_attribute_values(":one", n(1));
-            return applied(send(|| delete.clone().send()).await);
-        }
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(&attempt.login))
-            .update_expression(
+        let key = pk(&attempt.login);
+        let write = if known.is_empty() {
+            Write::delete(&self.tables.tokens, key)
+        } else {
+            Write::update(
+                &self.tables.tokens,
+                key,
                 "SET known = :known, expires_at = :ends REMOVE tries, forgotten, opens_at, latest",
             )
-            .condition_expression(ALONE)
-            .expression_attribute_values(":id", s(&attempt.id))
-            .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":known", AttributeValue::Ss(known.to_vec()))
-            .expression_attribute_values(":ends", n(attempt.known_until()));
-        applied(send(|| update.clone().send()).await)
+            .values([
+                (":known", AttributeValue::Ss(known.to_vec())),
+                (":ends", n(attempt.known_until())),
+            ])
+        };
+        let write = write.when(ALONE).values([(":id", s(&attempt.id)), (":one", n(1))]);
+        Ok(self.send(&write).await?.is_applied())
     }
 
     /// Takes an attempt back that is not let in after all.
     async fn take_back(&self, attempt: &Attempt) -> Result<()> {
         match &attempt.held {
-            Some((pk, Slot::Free(_))) => self.leave(pk, attempt).await,
-            Some((pk, Slot::Paced)) => {
-                let update =
-                    self.client.update_item().table_name(&self.tables.tokens).key("pk", s(pk));
-                let update = update
-                    .update_expression("SET opens_at = :now REMOVE latest")
-                    .condition_expression("latest = :id");
-                let update = update
-                    .expression_attribute_values(":id", s(&attempt.id))
-                    .expression_attribute_values(":now", n(attempt.now));
-                applied(send(|| update.clone().send()).await).map(drop)
+            Some((key, Slot::Free(_))) => self.leave(key, attempt).await,
+            Some((key, Slot::Paced)) => {
+                let take_back = Write::update(
+                    &self.tables.tokens,
+                    pk(key),
+                    "SET opens_at = :now REMOVE latest",
+                )
+                .when("latest = :id")
+                .values([(":id", s(&attempt.id)), (":now", n(attempt.now))]);
+                self.send(&take_back).await.map(drop)
             }
             None => Ok(()),
         }
     }
 
     /// Takes an attempt out of the tries of a count.
-    async fn leave(&self, pk: &str, attempt: &Attempt) -> Result<()> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(pk))
-            .update_expression("DELETE tries :ids");
-        let update = update
-            .condition_expression("contains(tries, :id)")
-            .expression_attribute_values(":id", s(&attempt.id));
-        let update = update
-            .expression_attribute_values(":ids", AttributeValue::Ss(vec![attempt.id.clone()]));
-        applied(send(|| update.clone().send()).await).map(drop)
+    async fn leave(&self, key: &str, attempt: &Attempt) -> Result<()> {
+        let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
+            .when("contains(tries, :id)")
+            .values([(":id", s(&attempt.id)), (":ids", ids(&attempt.id))]);
+        self.send(&leave).await.map(drop)
     }
 
     /// Forgets every failed log-in by strangers to an account, whatever it was found by, the key of
@@ -654,45 +607,48 @@ impl Store {
         let address = address.and_then(|address| Email::parse(address).ok());
         let logins =
             [Some(name_key), address.as_ref().map(Email::key)].into_iter().flatten().map(login_key);
-        try_join_all(logins.chain([owner_attempts_key(user_id)]).map(|pk| self.forget_login(pk)))
+        try_join_all(logins.chain([owner_attempts_key(user_id)]).map(|key| self.forget_login(key)))
             .await
             .map(drop)
     }
 
-    async fn forget_login(&self, pk: String) -> Result<()> {
-        let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(pk));
-        send(|| delete.clone().send()).await?;
-        Ok(())
+    async fn forget_login(&self, key: String) -> Result<()> {
+        self.send(&Write::delete(&self.tables.tokens, pk(key))).await.map(drop)
     }
 
     /// The count of a registration from `network`, as a part of its transaction, which the
     /// transaction's token keeps from counting twice.
-    pub(super) fn count_registration(&self, quota: &Quota) -> Result<TransactWriteItem> {
+    pub(super) fn count_registration(&self, quota: &Quota) -> Write {
         let key = registrations_key(&quota.network, quota.now / HOUR);
         self.count_in_this_hour(key, quota.most, quota.now)
     }
 
     /// The count of a mail to the address with this key, which anybody may have given for their
     /// own, as a part of the transaction that posts it.
-    pub(super) fn count_mail(&self, address_key: &str, now: u64) -> Result<TransactWriteItem> {
+    pub(super) fn count_mail(&self, address_key: &str, now: u64) -> Write {
         let key = mails_key(&fingerprint(address_key), now / HOUR);
         self.count_in_this_hour(key, MAILS, now)
     }
 
-    fn count_in_this_hour(&self, key: String, most: u32, now: u64) -> Result<TransactWriteItem> {
-        let update = Update::builder()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(key))
-            .update_expression(
-                "SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends",
-            )
-            .condition_expression("attribute_not_exists(counted) OR counted < :most")
-            .expression_attribute_values(":none", n(0))
-            .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":most", n(most))
-            .expression_attribute_values(":ends", n((now / HOUR + 1) * HOUR));
-        updates(update)
+    fn count_in_this_hour(&self, key: String, most: u32, now: u64) -> Write {
+        Write::update(
+            &self.tables.tokens,
+            pk(key),
+            "SET counted = if_not_exists(counted, :none) + :one, expires_at = :ends",
+        )
+        .when("attribute_not_exists(counted) OR counted < :most")
+        .values([
+            (":none", n(0)),
+            (":one", n(1)),
+            (":most", n(most)),
+            (":ends", n((now / HOUR + 1) * HOUR)),
+        ])
     }
+}
+
+/// A set of this one id.
+fn ids(id: &str) -> AttributeValue {
+    AttributeValue::Ss(vec![id.to_owned()])
 }
 
 /// What the refusal of a counted mail says.

@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 
-use super::schema::{ACCOUNT, CONVERSATION, account_key};
+use super::read::{names, values};
+use super::schema::{ACCOUNT, CONVERSATION, account_key, pk};
 use super::{Entry, EntryKind, Item, Store, from_item, s};
 use crate::user::Account;
 use crate::{Result, Tokens};
@@ -123,9 +124,9 @@ impl Store {
             .client
             .scan()
             .table_name(&self.tables.users)
-            .set_exclusive_start_key(after.map(|pk| Item::from([("pk".into(), s(pk))])))
+            .set_exclusive_start_key(after.map(pk))
             .filter_expression("begins_with(pk, :accounts)")
-            .expression_attribute_values(":accounts", s(ACCOUNT))
+            .set_expression_attribute_values(values([(":accounts", s(ACCOUNT))]))
             .projection_expression("pk")
             .consistent_read(true);
         let page = scan.send().await?;
@@ -170,7 +171,7 @@ impl Store {
             .client
             .get_item()
             .table_name(&self.tables.users)
-            .key("pk", s(account_key(name_key)));
+            .set_key(Some(pk(account_key(name_key))));
         let item = get.consistent_read(true).send().await?.item;
         Ok(item
             .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
@@ -181,10 +182,11 @@ impl Store {
     async fn compare(&self, account: &Account) -> Result<Audited> {
         let mut rows =
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
-        let chats =
-            self.all_of(&self.tables.chats, &account.id).projection_expression("chat_id, #cost");
-        let mut chats =
-            chats.expression_attribute_names("#cost", "cost").into_paginator().items().send();
+        let chats = self
+            .all_of(&self.tables.chats, &account.id)
+            .projection_expression("chat_id, #cost")
+            .set_expression_attribute_names(names([("#cost", "cost")]));
+        let mut chats = chats.into_paginator().items().send();
         let mut next_chat = async || -> Result<Option<Item>> {
             loop {
                 match chats.try_next().await? {
@@ -232,9 +234,12 @@ impl Store {
     }
 
     fn all_of(&self, table: &str, user_id: &str) -> QueryFluentBuilder {
-        let query =
-            self.client.query().table_name(table).key_condition_expression("user_id = :user");
-        query.expression_attribute_values(":user", s(user_id)).consistent_read(true)
+        self.client
+            .query()
+            .table_name(table)
+            .key_condition_expression("user_id = :user")
+            .set_expression_attribute_values(values([(":user", s(user_id))]))
+            .consistent_read(true)
     }
 }
 

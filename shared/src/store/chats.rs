@@ -6,13 +6,16 @@ use serde::Deserialize;
 
 use super::schema::{CHAT_SHARDS, CONVERSATION, chat_key};
 use super::timeline::Timeline;
-use super::{Place, Store, applied, from_item, s, send};
+use super::{Place, Store, Write, from_item};
 use crate::Result;
 use crate::chat::Chat;
 use crate::clock::{Day, least_id};
 
 /// How many chats of all users are read at a time: of the largest ones so many are a few megabytes.
 pub const CHATS: usize = 25;
+
+/// The condition of a put that must not replace a chat or conversation.
+pub(super) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
 /// Where a chat stands, as the index by_time says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -24,13 +27,7 @@ pub struct ChatKey {
 impl Store {
     /// One chat of a user.
     pub async fn chat(&self, user_id: &str, chat_id: &str) -> Result<Option<Chat>> {
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.tables.chats)
-            .key("user_id", s(user_id))
-            .key("chat_id", s(chat_id));
-        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+        self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
     /// Deletes one chat, and what its conversation is called after it. What it cost stays in the
@@ -39,12 +36,8 @@ impl Store {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
         }
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.tables.chats)
-            .set_key(Some(chat_key(&chat.user_id, &chat.chat_id)));
-        applied(send(|| delete.clone().send()).await).map(drop)
+        let key = chat_key(&chat.user_id, &chat.chat_id);
+        self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
     }
 
     /// At most `count` chats of a user, newest first, older than the chat `before`; and whether

@@ -7,20 +7,18 @@
 
 use std::time::Instant;
 
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::chats::NEW_CHAT;
 use super::deletion::BATCH;
+use super::read::values;
 use super::schema::{
     CONVERSATION, DELETED_CONVERSATION, chat_key, conversation_key, conversation_place,
     deleted_place, places_of_chats,
 };
-use super::sessions::CALLER;
-use super::{
-    Item, Store, Transaction, applied, from_item, n, refused_item, s, send, to_item, updates,
-};
+use super::{Item, Outcome, Store, Transaction, Write, flag, from_item, n, s, to_item};
 use crate::auth::AccessToken;
 use crate::chat::Chat;
 use crate::{Error, Result};
@@ -85,13 +83,8 @@ struct Entry {
 impl Store {
     /// A conversation of a user's that has not been deleted.
     pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
-        let get = self.client.get_item().table_name(&self.tables.chats);
-        let get = get
-            .key("user_id", s(user_id))
-            .key("chat_id", s(conversation_key(id)))
-            .consistent_read(true);
-        let conversation: Option<Conversation> =
-            get.send().await?.item.map(from_item).transpose()?;
+        let key = chat_key(user_id, &conversation_key(id));
+        let conversation: Option<Conversation> = self.get(&self.tables.chats, key).await?;
         Ok(conversation.filter(|conversation| !conversation.deleted))
     }
 
@@ -141,16 +134,10 @@ impl Store {
     /// another one by now.
     pub(super) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
-            .client
-            .update_item()
-            .table_name(&self.tables.chats)
-            .set_key(Some(chat_key(&chat.user_id, &conversation_key(&chat.chat_id))));
-        let forget =
-            forget.update_expression("SET title = :none").condition_expression("title = :given");
-        let forget = forget
-            .expression_attribute_values(":none", s(UNTITLED))
-            .expression_attribute_values(":given", s(title_of(chat)));
-        applied(send(|| forget.clone().send()).await).map(drop)
+            .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
+            .when("title = :given")
+            .values([(":none", s(UNTITLED)), (":given", s(title_of(chat)))]);
+        self.send(&forget).await.map(drop)
     }
 
     /// Gives a conversation another title.
@@ -164,18 +151,13 @@ impl Store {
         title: &str,
     ) -> Result<Conversation> {
         let rename = self
-            .client
-            .update_item()
-            .table_name(&self.tables.chats)
-            .key("user_id", s(user_id))
-            .key("chat_id", s(conversation_key(id)))
-            .update_expression("SET title = :title")
-            .condition_expression(STANDS)
-            .expression_attribute_values(":title", s(title))
-            .return_values(ReturnValue::AllNew);
-        match send(|| rename.clone().send()).await {
-            Ok(renamed) => from_item(renamed.attributes.unwrap_or_default()),
-            Err(error) => refused_item(error).and(Err(Error::NoSuchConversation)),
+            .update_conversation(user_id, id, "SET title = :title")
+            .when(STANDS)
+            .values([(":title", s(title))])
+            .returns(ReturnValue::AllNew);
+        match self.send(&rename).await? {
+            Outcome::Applied(renamed) => from_item(renamed),
+            Outcome::Refused(_) => Err(Error::NoSuchConversation),
         }
     }
 
@@ -191,26 +173,14 @@ impl Store {
         id: &str,
         now: u64,
     ) -> Result<()> {
-        let end = self.conversation_update(&caller.user_id, id);
-        let end = end
-            .update_expression("SET deleted = :true, thread = :place")
-            .condition_expression(STANDS);
-        let end = end
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":place", s(deleted_place(id)));
-        let account = self
-            .update_caller_too(caller)
-            .update_expression("SET erasing = :now")
-            .condition_expression(CALLER);
-        let account = account.expression_attribute_values(":now", n(now));
-        match self
-            .transact(vec![updates(account)?, updates(end)?], &Uuid::new_v4().to_string())
-            .await?
-        {
+        let end = self
+            .update_conversation(&caller.user_id, id, "SET deleted = :true, thread = :place")
+            .when(STANDS)
+            .values([(":true", flag(true)), (":place", s(deleted_place(id)))]);
+        let account = self.update_caller(caller, "SET erasing = :now").values([(":now", n(now))]);
+        match self.transact(vec![account, end], &Uuid::new_v4().to_string()).await? {
             Transaction::Applied => Ok(()),
-            Transaction::Refused(reasons) if Transaction::refused(&reasons, 0).is_some() => {
-                Err(Error::InvalidToken)
-            }
+            Transaction::Refused(refusals) if refusals.has(0) => Err(Error::InvalidToken),
             Transaction::Refused(_) => Err(Error::NoSuchConversation),
         }
     }
@@ -254,30 +224,21 @@ impl Store {
     }
 
     /// The write that stores a chat's conversation: a new one, or that it was used.
-    pub(super) fn converse(&self, chat: &Chat) -> Result<Option<TransactWriteItem>> {
+    pub(super) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
         let Some(id) = &chat.conversation else { return Ok(None) };
         if *id == chat.chat_id {
             let begun = to_item(Conversation::begun_by(chat, id))?;
-            return self
-                .put_new(&self.tables.chats, "attribute_not_exists(chat_id)", begun)
-                .map(Some);
+            return Ok(Some(Write::put(&self.tables.chats, begun).when(NEW_CHAT).shows_item()));
         }
         let used = self
-            .conversation_update(&chat.user_id, id)
-            .update_expression("SET used = :time, thread = :place")
-            .condition_expression(STANDS);
-        updates(
-            used.expression_attribute_values(":time", n(chat.time))
-                .expression_attribute_values(":place", s(conversation_place(id, chat.time))),
-        )
-        .map(Some)
+            .update_conversation(&chat.user_id, id, "SET used = :time, thread = :place")
+            .when(STANDS)
+            .values([(":time", n(chat.time)), (":place", s(conversation_place(id, chat.time)))]);
+        Ok(Some(used))
     }
 
-    fn conversation_update(&self, user_id: &str, id: &str) -> UpdateBuilder {
-        Update::builder()
-            .table_name(&self.tables.chats)
-            .key("user_id", s(user_id))
-            .key("chat_id", s(conversation_key(id)))
+    fn update_conversation(&self, user_id: &str, id: &str, expression: &str) -> Write {
+        Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
     }
 
     /// The keys of what stands in the index under `prefix`, the last one first, before `before`.
@@ -295,9 +256,11 @@ impl Store {
             .table_name(&self.tables.chats)
             .index_name("by_conversation")
             .key_condition_expression("user_id = :user AND thread BETWEEN :first AND :last")
-            .expression_attribute_values(":user", s(user_id))
-            .expression_attribute_values(":first", s(prefix))
-            .expression_attribute_values(":last", s(before.unwrap_or(&last)))
+            .set_expression_attribute_values(values([
+                (":user", s(user_id)),
+                (":first", s(prefix)),
+                (":last", s(before.unwrap_or(&last))),
+            ]))
             .scan_index_forward(false)
             .consistent_read(true)
             // One more: the place that the page begins behind is in it, or tells that there are

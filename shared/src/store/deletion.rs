@@ -10,12 +10,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, DeleteRequest, TransactWriteItem, Update, WriteRequest,
-};
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use uuid::Uuid;
 
-use super::{Item, Patience, Store, Transaction, applied, from_item, n, s, send, updates};
+use super::read::values;
+use super::schema::pk;
+use super::{Item, Patience, Store, Transaction, Write, flag, n, no_entries, s};
 use crate::auth::AccessToken;
 use crate::user::Account;
 use crate::{Error, Result};
@@ -59,16 +59,16 @@ impl Store {
         let mut seen = account.clone();
         let mut patience = Patience::new();
         loop {
-            let mut writes = vec![self.end_account(caller, &seen, no_password, now)?];
-            writes.extend(self.free_address(&seen)?);
+            let mut writes = vec![self.end_account(caller, &seen, no_password, now)];
+            writes.extend(self.free_address(&seen));
             let leaving = writes.len();
             if seen.administers() {
-                writes.push(self.leave_administrators(&seen.id)?);
+                writes.push(self.leave_administrators(&seen.id));
             }
             // A token of its own for each attempt: what it holds depends on what was read.
-            let reasons = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
+            let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
-                Transaction::Refused(reasons) => reasons,
+                Transaction::Refused(refusals) => refusals,
             };
             let standing = self
                 .account_by_key(&account.label)
@@ -79,7 +79,7 @@ impl Store {
                 return Ok(());
             }
             seen = caller.admits(Some(seen))?;
-            if let Some(known) = Transaction::refused(&reasons, leaving)
+            if let Some(known) = refusals.item(leaving)
                 && !self.find_administrators(&known).await?
             {
                 return Err(Error::LastAdministrator);
@@ -102,36 +102,36 @@ impl Store {
         seen: &Account,
         no_password: &str,
         now: u64,
-    ) -> Result<TransactWriteItem> {
+    ) -> Write {
         let same_address =
             if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
-        let mut update = Update::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(&seen.pk))
-            .update_expression(
-                "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
-                 REMOVE email, email_verified, pending_email, first_name, last_name, #key, #month, #shard",
-            )
-            .condition_expression(format!(
-                "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session) AND {same_address}"
-            ))
-            .expression_attribute_names("#session", &caller.session)
-            .expression_attribute_names("#password", "password")
-            .expression_attribute_names("#key", "key")
-            .expression_attribute_names("#month", "month")
-            .expression_attribute_names("#shard", "shard")
-            .expression_attribute_values(":id", s(&seen.id))
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":false", AttributeValue::Bool(false))
-            .expression_attribute_values(":seen", n(seen.auth_epoch))
-            .expression_attribute_values(":next", n(seen.auth_epoch + 1))
-            .expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
-            .expression_attribute_values(":now", n(now))
-            .expression_attribute_values(":no_password", s(no_password));
-        if let Some(email) = &seen.email {
-            update = update.expression_attribute_values(":email", s(email));
-        }
-        updates(update)
+        Write::update(
+            &self.tables.users,
+            pk(&seen.pk),
+            "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
+             REMOVE email, email_verified, pending_email, first_name, last_name, #key, #month, #shard",
+        )
+        .when(format!(
+            "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session) AND {same_address}"
+        ))
+        .names([
+            ("#session", caller.session.as_str()),
+            ("#password", "password"),
+            ("#key", "key"),
+            ("#month", "month"),
+            ("#shard", "shard"),
+        ])
+        .values([
+            (":id", s(&seen.id)),
+            (":true", flag(true)),
+            (":false", flag(false)),
+            (":seen", n(seen.auth_epoch)),
+            (":next", n(seen.auth_epoch + 1)),
+            (":none", no_entries()),
+            (":now", n(now)),
+            (":no_password", s(no_password)),
+        ])
+        .values(seen.email.as_ref().map(|email| (":email", s(email))))
     }
 
     /// Erases what hangs on deleted accounts, for as long as `time` lasts; the next one goes on
@@ -172,15 +172,7 @@ impl Store {
         erased: &mut Erased,
     ) -> Result<()> {
         // Read before what hangs on it: once nothing is held any more, no chat can come.
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(pk))
-            .consistent_read(true);
-        let Some(account) = get.send().await?.item.map(from_item::<Account>).transpose()? else {
-            return Ok(());
-        };
+        let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
         };
@@ -233,25 +225,21 @@ impl Store {
                 }
             }
         }
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(&account.pk))
-            .update_expression("REMOVE erasing")
-            .condition_expression("id = :id AND erasing = :mine AND attribute_not_exists(deleted)")
-            .expression_attribute_values(":id", s(&account.id))
-            .expression_attribute_values(":mine", n(mine));
-        applied(send(|| update.clone().send()).await).map(drop)
+        let done = Write::update(&self.tables.users, pk(&account.pk), "REMOVE erasing")
+            .when("id = :id AND erasing = :mine AND attribute_not_exists(deleted)")
+            .values([(":id", s(&account.id)), (":mine", n(mine))]);
+        self.send(&done).await.map(drop)
     }
 
     /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left.
     /// (Finished idempotency keys, which name nobody, end by their time.)
     async fn left_of(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
-            let query =
-                self.client.query().table_name(table).key_condition_expression("user_id = :user");
-            query.expression_attribute_values(":user", s(user_id))
+            self.client
+                .query()
+                .table_name(table)
+                .key_condition_expression("user_id = :user")
+                .set_expression_attribute_values(values([(":user", s(user_id))]))
         };
         let chats = of_user(&self.tables.chats)
             .consistent_read(true)
@@ -299,31 +287,17 @@ impl Store {
 
     /// Sets when an account is looked at next, unless that has changed since.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(&account.pk))
-            .update_expression("SET erasing = :at")
-            .condition_expression("id = :id AND erasing = :look")
-            .expression_attribute_values(":id", s(&account.id))
-            .expression_attribute_values(":look", n(look))
-            .expression_attribute_values(":at", n(at));
-        applied(send(|| update.clone().send()).await)
+        let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
+            .when("id = :id AND erasing = :look")
+            .values([(":id", s(&account.id)), (":look", n(look)), (":at", n(at))]);
+        Ok(self.send(&again).await?.is_applied())
     }
 
     /// Deletes a tombstone, and says whether this was it that did.
     async fn free_name(&self, account: &Account) -> Result<bool> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(&account.pk))
-            .condition_expression(
-                "id = :id AND attribute_exists(deleted) AND size(reservations) = :none",
-            )
-            .expression_attribute_values(":id", s(&account.id))
-            .expression_attribute_values(":none", n(0));
-        applied(send(|| delete.clone().send()).await)
+        let free = Write::delete(&self.tables.users, pk(&account.pk))
+            .when("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")
+            .values([(":id", s(&account.id)), (":none", n(0))]);
+        Ok(self.send(&free).await?.is_applied())
     }
 }

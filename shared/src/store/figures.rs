@@ -9,8 +9,9 @@ use futures_util::stream::{StreamExt, iter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::schema::{FIGURES, figures_key};
-use super::{EntryKind, Item, Store, applied, from_item, s, send, to_item};
+use super::read::values;
+use super::schema::{FIGURES, figures_key, pk};
+use super::{EntryKind, NEW, Store, Write, from_item, s, to_item};
 use crate::clock::{Day, FIRST_DAY, least_id};
 use crate::{Error, Result};
 
@@ -130,14 +131,17 @@ impl Store {
     async fn count_day(&self, day: Day) -> Result<Figures> {
         let (first, last) = (least_id(day.begins()), least_id(day.after(1).begins()));
         let counts = self.places_of(day).into_iter().map(|place| {
-            let query = self.client.query().table_name(&self.tables.ledger).index_name("trail");
-            let query = query
-                .key_condition_expression("trail = :place AND entry_id BETWEEN :first AND :last");
-            let query = query
-                .expression_attribute_values(":place", s(place))
-                .expression_attribute_values(":first", s(&first));
-            let query = query
-                .expression_attribute_values(":last", s(&last))
+            let query = self
+                .client
+                .query()
+                .table_name(&self.tables.ledger)
+                .index_name("trail")
+                .key_condition_expression("trail = :place AND entry_id BETWEEN :first AND :last")
+                .set_expression_attribute_values(values([
+                    (":place", s(place)),
+                    (":first", s(&first)),
+                    (":last", s(&last)),
+                ]))
                 .projection_expression("kind, amount");
             async move {
                 let (mut figures, mut rows) =
@@ -153,10 +157,7 @@ impl Store {
 
     async fn kept_figures(&self, days: &[Day]) -> Result<BTreeMap<Day, Figures>> {
         let batches = days.chunks(BATCH).map(|some| {
-            let keys = some
-                .iter()
-                .map(|day| Item::from([("pk".to_owned(), s(figures_key(*day)))]))
-                .collect();
+            let keys = some.iter().map(|day| pk(figures_key(*day))).collect();
             self.items(&self.tables.tokens, keys)
         });
         let mut figures = BTreeMap::new();
@@ -172,9 +173,7 @@ impl Store {
     async fn keep_figures(&self, day: Day, figures: Figures) -> Result<()> {
         let Figures { users, chats, granted, spent } = figures;
         let kept = Kept { pk: figures_key(day), users, chats, granted, spent };
-        let put =
-            self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(kept)?));
-        let put = put.condition_expression("attribute_not_exists(pk)");
-        applied(send(|| put.clone().send()).await).map(drop)
+        let put = Write::put(&self.tables.tokens, to_item(kept)?).when(NEW);
+        self.send(&put).await.map(drop)
     }
 }

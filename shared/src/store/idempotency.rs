@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{IDEMPOTENCY, record_key};
-use super::{Store, from_item, s};
+use super::Store;
+use super::schema::{IDEMPOTENCY, pk, record_key};
 use crate::Result;
 
 /// A finished key. It points to what was done and holds nothing of the reply, least of all a
@@ -41,10 +41,7 @@ impl Record {
 impl Store {
     /// The record of a key, if it finished and is still remembered at `now`.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
-        let get =
-            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(record_key(key_id)));
-        let record: Option<Record> =
-            get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        let record: Option<Record> = self.get(&self.tables.tokens, pk(record_key(key_id))).await?;
         // DynamoDB deletes within days; the time counts.
         Ok(record.filter(|record| record.expires_at > now))
     }

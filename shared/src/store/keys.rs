@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, applied, from_item, n, s};
+use super::schema::signing_key;
+use super::{Store, Write, from_item, n, s};
 use crate::Result;
 
 /// A public key that tokens may be signed with.
@@ -36,39 +37,31 @@ impl Store {
 
     /// Publishes a key, without an end. Published again, it keeps its beginning.
     pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
-        let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
-        let update = update
-            .update_expression("SET x = :x, #from = if_not_exists(#from, :now) REMOVE #until");
-        let update = update
-            .expression_attribute_names("#from", "from")
-            .expression_attribute_names("#until", "until");
-        update
-            .expression_attribute_values(":x", s(x))
-            .expression_attribute_values(":now", n(now))
-            .send()
-            .await?;
-        Ok(())
+        let publish = Write::update(
+            &self.tables.keys,
+            signing_key(kid),
+            "SET x = :x, #from = if_not_exists(#from, :now) REMOVE #until",
+        )
+        .names([("#from", "from"), ("#until", "until")])
+        .values([(":x", s(x)), (":now", n(now))]);
+        self.send(&publish).await.map(drop)
     }
 
     /// Takes a key back: what it signed opens nothing once everybody has read the table again.
     pub async fn withdraw_key(&self, kid: &str) -> Result<()> {
-        self.client.delete_item().table_name(&self.tables.keys).key("kid", s(kid)).send().await?;
-        Ok(())
+        self.send(&Write::delete(&self.tables.keys, signing_key(kid))).await.map(drop)
     }
 
     /// Sets the second at which a key ends, unless it has one.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
-        let update = self.client.update_item().table_name(&self.tables.keys).key("kid", s(kid));
-        let update = update
-            .update_expression("SET #until = if_not_exists(#until, :until)")
-            .condition_expression("attribute_exists(kid)");
-        applied(
-            update
-                .expression_attribute_names("#until", "until")
-                .expression_attribute_values(":until", n(until))
-                .send()
-                .await,
+        let end = Write::update(
+            &self.tables.keys,
+            signing_key(kid),
+            "SET #until = if_not_exists(#until, :until)",
         )
-        .map(drop)
+        .when("attribute_exists(kid)")
+        .names([("#until", "until")])
+        .values([(":until", n(until))]);
+        self.send(&end).await.map(drop)
     }
 }

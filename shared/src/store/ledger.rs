@@ -1,11 +1,10 @@
 //! The table Ledger: an immutable row behind everything that ever moved a balance.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{DAY_SHARDS, STANDING, day_partition};
+use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use super::timeline::Timeline;
-use super::{Place, Record, Store, from_item, s, to_item};
+use super::{Place, Record, Store, Write, from_item, s, to_item};
 use crate::auth::{AccessToken, Administrator};
 use crate::clock::{self, Clock, Day, millis_of, month};
 use crate::user::{Account, Role, is_blank, turns_text};
@@ -197,21 +196,15 @@ impl Adjustment {
 
 impl Store {
     /// The write of a row, with its place in the index `trail`.
-    pub(super) fn enter(&self, entry: &Entry) -> Result<TransactWriteItem> {
+    pub(super) fn enter(&self, entry: &Entry) -> Result<Write> {
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(entry.place()));
-        self.put_new(&self.tables.ledger, "attribute_not_exists(entry_id)", row)
+        Ok(Write::put(&self.tables.ledger, row).when("attribute_not_exists(entry_id)").shows_item())
     }
 
     /// One row of a user.
     pub async fn entry(&self, user_id: &str, entry_id: &str) -> Result<Option<Entry>> {
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.tables.ledger)
-            .key("user_id", s(user_id))
-            .key("entry_id", s(entry_id));
-        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+        self.get(&self.tables.ledger, entry_key(user_id, entry_id)).await
     }
 
     /// At most `count` acts of administrators, newest first, from `place` on; and where the next

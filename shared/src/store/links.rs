@@ -2,12 +2,10 @@
 //! by the transaction that uses it, so that it works once; the mark says by whom, so that a
 //! transaction whose reply was lost knows its own.
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
 use serde::{Deserialize, Serialize};
 
-use super::schema::link_key;
-use super::{Store, Transaction, applied, from_item, n, s, send, to_item, updates};
+use super::schema::{link_key, pk};
+use super::{NEW, Refusals, Store, Write, n, s, to_item};
 use crate::auth::LinkToken;
 use crate::user::Account;
 use crate::{Error, Result};
@@ -89,10 +87,8 @@ impl Link {
 impl Store {
     /// Writes a link, whose token is random.
     pub async fn put_link(&self, link: &Link) -> Result<()> {
-        let put =
-            self.client.put_item().table_name(&self.tables.tokens).set_item(Some(to_item(link)?));
-        let put = put.condition_expression("attribute_not_exists(pk)");
-        applied(send(|| put.clone().send()).await).map(drop)
+        let put = Write::put(&self.tables.tokens, to_item(link)?).when(NEW);
+        self.send(&put).await.map(drop)
     }
 
     /// The link of a token, if it is for this purpose, unused, and not too old at `now`.
@@ -100,43 +96,22 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidLink`] for every other.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(link_key(&token.hash())));
-        let link: Option<Link> =
-            get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        let link: Option<Link> = self.get(&self.tables.tokens, pk(link_key(&token.hash()))).await?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
             .ok_or(Error::InvalidLink)
     }
 
     /// The write that uses a link up, which must be a transaction's first.
-    pub(super) fn mark_used(
-        &self,
-        link: &Link,
-        request: &str,
-        now: u64,
-    ) -> Result<TransactWriteItem> {
-        let update = Update::builder()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(&link.pk))
-            .update_expression("SET used = :request")
-            .condition_expression(
-                "user_id = :user AND attribute_not_exists(used) AND expires_at > :now",
-            )
-            .expression_attribute_values(":user", s(&link.user_id))
-            .expression_attribute_values(":now", n(now))
-            .expression_attribute_values(":request", s(request));
-        updates(update.return_values_on_condition_check_failure(AllOld))
+    pub(super) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Write {
+        Write::update(&self.tables.tokens, pk(&link.pk), "SET used = :request")
+            .when("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
+            .values([(":user", s(&link.user_id)), (":now", n(now)), (":request", s(request))])
+            .shows_item()
     }
 }
 
 /// Whether it was a copy of this very request that used the link: then only the reply was lost.
-pub(super) fn was_used_by(reasons: &[CancellationReason], request: &str) -> Result<bool> {
-    let link = Transaction::refused(reasons, 0)
-        .filter(|item| !item.is_empty())
-        .map(from_item::<Link>)
-        .transpose()?;
+pub(super) fn was_used_by(refusals: &Refusals, request: &str) -> Result<bool> {
+    let link: Option<Link> = refusals.read(0)?;
     Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))
 }

@@ -6,14 +6,12 @@
 //! link's token is ever at rest: a letter says what the mail is for, and the token is made when it
 //! is sent.
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::{CancellationReason, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::attempts::mailed_enough;
-use super::schema::{letter_key, pause_key};
-use super::{Store, Transaction, applied, from_item, n, puts, s, send, to_item};
+use super::schema::{letter_key, pause_key, pk};
+use super::{NEW, Refusals, Store, Transaction, Write, n, to_item};
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 use crate::user::{Account, Email, key};
@@ -88,16 +86,13 @@ struct Pause {
 impl Store {
     /// The letter with this key, if it still waits at `now`.
     pub async fn letter(&self, key: &str, now: u64) -> Result<Option<Letter>> {
-        let get = self.client.get_item().table_name(&self.tables.tokens).key("pk", s(key));
-        let posted: Option<Posted> =
-            get.consistent_read(true).send().await?.item.map(from_item).transpose()?;
+        let posted: Option<Posted> = self.get(&self.tables.tokens, pk(key)).await?;
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
     }
 
     /// Takes a letter out of the outbox: it was sent. Taken twice, it is gone all the same.
     pub async fn take_letter(&self, key: &str) -> Result<()> {
-        let delete = self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(key));
-        applied(send(|| delete.clone().send()).await).map(drop)
+        self.send(&Write::delete(&self.tables.tokens, pk(key))).await.map(drop)
     }
 
     /// Asks for a link that resets the password of whoever has this address; at most one a minute.
@@ -121,50 +116,46 @@ impl Store {
         let request = Uuid::new_v4().to_string();
         let writes = vec![
             self.pause(&account.id, &request, now)?,
-            self.count_mail(&key(address), now)?,
+            self.count_mail(&key(address), now),
             self.post(&Letter::verify(account, address), now)?,
         ];
-        let Transaction::Refused(reasons) = self.transact(writes, &request).await? else {
+        let Transaction::Refused(refusals) = self.transact(writes, &request).await? else {
             return Ok(());
         };
-        pause_allows(&reasons, 0, &request, now)?;
-        if Transaction::refused(&reasons, 1).is_some() { Err(mailed_enough(now)) } else { Ok(()) }
+        pause_allows(&refusals, 0, &request, now)?;
+        if refusals.has(1) { Err(mailed_enough(now)) } else { Ok(()) }
     }
 
     /// The write that puts a letter into the outbox, under a random key.
-    pub(super) fn post(&self, letter: &Letter, now: u64) -> Result<TransactWriteItem> {
+    pub(super) fn post(&self, letter: &Letter, now: u64) -> Result<Write> {
         let posted = Posted {
             pk: letter_key(&Uuid::new_v4().to_string()),
             letter: letter.clone(),
             expires_at: now + WAITS,
         };
-        self.put_new(&self.tables.tokens, "attribute_not_exists(pk)", to_item(&posted)?)
+        Ok(Write::put(&self.tables.tokens, to_item(&posted)?).when(NEW).shows_item())
     }
 
     /// The write that lets `whom` be mailed once, and then not for a minute.
-    pub(super) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<TransactWriteItem> {
+    pub(super) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
             Pause { pk: pause_key(whom), request: request.to_owned(), expires_at: now + PAUSE };
-        let put = Put::builder().table_name(&self.tables.tokens).set_item(Some(to_item(&pause)?));
-        let put = put
-            .condition_expression("attribute_not_exists(pk) OR expires_at <= :now")
-            .expression_attribute_values(":now", n(now));
-        puts(put.return_values_on_condition_check_failure(AllOld))
+        Ok(Write::put(&self.tables.tokens, to_item(&pause)?)
+            .when("attribute_not_exists(pk) OR expires_at <= :now")
+            .values([(":now", n(now))])
+            .shows_item())
     }
 }
 
 /// Reads why a transaction was refused whose `index`-th write is a pause: its own copy began it (a
 /// lost reply), or another request.
 pub(super) fn pause_allows(
-    reasons: &[CancellationReason],
+    refusals: &Refusals,
     index: usize,
     request: &str,
     now: u64,
 ) -> Result<()> {
-    let Some(item) = Transaction::refused(reasons, index).filter(|item| !item.is_empty()) else {
-        return Ok(());
-    };
-    let standing: Pause = from_item(item)?;
+    let Some(standing) = refusals.read::<Pause>(index)? else { return Ok(()) };
     if standing.request == request {
         return Ok(());
     }

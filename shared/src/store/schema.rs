@@ -6,6 +6,11 @@ use std::collections::HashMap;
 use super::{Item, s};
 use crate::clock::{Day, millis_of, month};
 
+/// The whole key of an item in the tables Users and Tokens.
+pub(super) fn pk(key: impl Into<String>) -> Item {
+    HashMap::from([("pk".to_owned(), s(key))])
+}
+
 // The table Users, by `pk`.
 
 /// What the key of every account begins with.
@@ -126,6 +131,13 @@ pub(super) fn mails_key(address_hash: &str, hour: u64) -> String {
     pause_key(&format!("{address_hash}#{hour}"))
 }
 
+// The table Keys, by `kid`.
+
+/// The whole key of a public signing key.
+pub(super) fn signing_key(kid: &str) -> Item {
+    HashMap::from([("kid".to_owned(), s(kid))])
+}
+
 // The table Chats, by `user_id` and `chat_id`: a chat's id, or a conversation's key.
 
 /// What the key of every conversation begins with, and its place in the index `by_conversation`; it
@@ -170,6 +182,11 @@ pub fn chat_month(user_id: &str, chat_id: &str) -> String {
 }
 
 // The table Ledger, by `user_id` and `entry_id`.
+
+/// The whole key of a row.
+pub(super) fn entry_key(user_id: &str, entry_id: &str) -> Item {
+    HashMap::from([("user_id".to_owned(), s(user_id)), ("entry_id".to_owned(), s(entry_id))])
+}
 
 /// What the partition begins with that holds the changes of an account's standing.
 pub(super) const STANDING: &str = "standing#";

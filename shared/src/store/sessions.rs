@@ -1,16 +1,14 @@
 //! Sessions in the table Tokens: what refresh tokens hang on.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
-use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, Update};
+use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{SESSION, account_key, session_key};
-use super::{Patience, Store, applied, from_item, is_id, n, refused_item, s, send, to_item};
+use super::schema::{SESSION, account_key, pk, session_key};
+use super::{
+    NEW, Outcome, Patience, Store, Write, flag, from_item, is_id, n, no_entries, s, to_item,
+};
 use crate::auth::{AccessToken, LEEWAY, RefreshToken};
 use crate::clock::Clock;
 use crate::user::Account;
@@ -116,13 +114,8 @@ impl Session {
 impl Store {
     /// Writes a new session. Its id is its own, so that one that stands already is this one.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.tables.tokens)
-            .set_item(Some(to_item(session)?));
-        let put = put.condition_expression("attribute_not_exists(pk)");
-        applied(send(|| put.clone().send()).await).map(drop)
+        let put = Write::put(&self.tables.tokens, to_item(session)?).when(NEW);
+        self.send(&put).await.map(drop)
     }
 
     /// Presents a refresh token: the session's generation becomes this one's, if it was the one
@@ -132,37 +125,31 @@ impl Store {
     /// lost and other tabs have it too. The first one of a session may be as long as it is the
     /// current one: clients that never replace theirs live on it.
     pub async fn rotate(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.tokens)
-            .key("pk", s(session_key(&token.session)));
-        let update = match token.generation.checked_sub(1) {
-            None => update
-                .update_expression("SET used = :now")
-                .condition_expression("user_id = :user AND ends > :now AND generation = :presented")
-                .expression_attribute_values(":presented", n(token.generation)),
-            Some(before) => update
-                .update_expression("SET generation = :presented, rotated = :now, used = :now")
-                .condition_expression("user_id = :user AND ends > :now AND generation = :before")
-                .expression_attribute_values(":presented", n(token.generation))
-                .expression_attribute_values(":before", n(before)),
+        let present = |expression: &str, condition: &str| {
+            Write::update(&self.tables.tokens, pk(session_key(&token.session)), expression)
+                .when(condition)
+                .values([
+                    (":presented", n(token.generation)),
+                    (":user", s(&token.user_id)),
+                    (":now", n(now)),
+                ])
+                .returns(ReturnValue::AllNew)
+                .shows_item()
         };
-        let update = update
-            .expression_attribute_values(":user", s(&token.user_id))
-            .expression_attribute_values(":now", n(now))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(AllOld);
-        let error = match send(|| update.clone().send()).await {
-            Ok(updated) => {
-                return Ok(Rotation::Current(from_item(updated.attributes.unwrap_or_default())?));
-            }
-            Err(error) => error,
+        let rotate = match token.generation.checked_sub(1) {
+            None => present(
+                "SET used = :now",
+                "user_id = :user AND ends > :now AND generation = :presented",
+            ),
+            Some(before) => present(
+                "SET generation = :presented, rotated = :now, used = :now",
+                "user_id = :user AND ends > :now AND generation = :before",
+            )
+            .values([(":before", n(before))]),
         };
-        let session = match refused_item(error)? {
-            Some(item) => Some(from_item(item)?),
-            // Where the refusal came without the item, a read tells.
-            None => self.session(&token.session).await?,
+        let session: Option<Session> = match self.send(&rotate).await? {
+            Outcome::Applied(session) => return from_item(session).map(Rotation::Current),
+            Outcome::Refused(session) => self.refused_by(&rotate, session).await?,
         };
         let Some(session) =
             session.filter(|session| session.user_id == token.user_id && session.ends > now)
@@ -183,9 +170,7 @@ impl Store {
         if !is_id(id) {
             return Ok(None);
         }
-        let get =
-            self.client.get_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
-        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+        self.get(&self.tables.tokens, pk(session_key(id))).await
     }
 
     /// The ids of some sessions of a user, newest first, that began before the session `before`;
@@ -206,12 +191,10 @@ impl Store {
 
     /// Deletes a session of this user: it gets no refresh token any more.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
-        let delete =
-            self.client.delete_item().table_name(&self.tables.tokens).key("pk", s(session_key(id)));
-        let delete = delete
-            .condition_expression("attribute_not_exists(pk) OR user_id = :user")
-            .expression_attribute_values(":user", s(user_id));
-        applied(send(|| delete.clone().send()).await).map(drop)
+        let delete = Write::delete(&self.tables.tokens, pk(session_key(id)))
+            .when("attribute_not_exists(pk) OR user_id = :user")
+            .values([(":user", s(user_id))]);
+        self.send(&delete).await.map(drop)
     }
 
     /// Ends one session of the caller's account and deletes it last: without it nobody would find
@@ -249,14 +232,9 @@ impl Store {
                 }
                 _ => self.raise_epoch(caller),
             };
-            let refused = match send(|| update.clone().send()).await {
-                Ok(_) => return Ok(()),
-                Err(error) => refused_item(error)?.map(from_item).transpose()?,
-            };
-            let account: Option<Account> = match refused {
-                Some(account) => Some(account),
-                // Where the refusal came without the item, a read tells.
-                None => self.account_by_key(&caller.name).await?,
+            let account: Option<Account> = match self.send(&update).await? {
+                Outcome::Applied(_) => return Ok(()),
+                Outcome::Refused(account) => self.refused_by(&update, account).await?,
             };
             let account = account
                 .filter(|account| account.id == caller.user_id && account.active)
@@ -280,66 +258,42 @@ impl Store {
 
     /// Notes a session among the account's revoked ones, in the place of `outdated` ones where
     /// there are any.
-    fn revoke(
-        &self,
-        caller: &AccessToken,
-        session: &str,
-        ends: u64,
-        outdated: &[String],
-    ) -> UpdateItemFluentBuilder {
+    fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> Write {
         let mut expression = String::from("SET revoked.#session = :ends");
-        let (mut update, room) = match outdated {
-            [] => (
-                self.update_caller(caller).expression_attribute_values(":limit", n(REVOKED)),
-                "size(revoked) < :limit",
-            ),
-            _ => (self.update_caller(caller), "attribute_exists(revoked.#old0)"),
+        let (room, limit) = match outdated {
+            [] => ("size(revoked) < :limit", Some((":limit", n(REVOKED)))),
+            _ => ("attribute_exists(revoked.#old0)", None),
         };
+        let mut names = Vec::new();
         for (index, old) in outdated.iter().enumerate() {
             expression.push_str(if index == 0 { " REMOVE" } else { "," });
             expression.push_str(&format!(" revoked.#old{index}"));
-            update = update.expression_attribute_names(format!("#old{index}"), old);
+            names.push((format!("#old{index}"), old));
         }
-        let update = update
-            .update_expression(expression)
-            .condition_expression(format!("{CALLER} AND {room}"));
-        update
-            .expression_attribute_names("#session", session)
-            .expression_attribute_values(":ends", n(ends))
+        self.update_caller(caller, &expression)
+            .when(format!("{CALLER} AND {room}"))
+            .names(names)
+            .names([("#session", session)])
+            .values(limit)
+            .values([(":ends", n(ends))])
     }
 
-    fn raise_epoch(&self, caller: &AccessToken) -> UpdateItemFluentBuilder {
-        let update = self
-            .update_caller(caller)
-            .condition_expression(CALLER)
-            .update_expression("SET auth_epoch = :next, revoked = :none");
-        let update = update.expression_attribute_values(":next", n(caller.auth_epoch + 1));
-        update.expression_attribute_values(":none", AttributeValue::M(HashMap::new()))
+    fn raise_epoch(&self, caller: &AccessToken) -> Write {
+        self.update_caller(caller, "SET auth_epoch = :next, revoked = :none")
+            .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
     }
 
-    /// A write to the caller's account, with what [`CALLER`] compares.
-    fn update_caller(&self, caller: &AccessToken) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(account_key(&caller.name)))
-            .expression_attribute_names("#caller", &caller.session)
-            .expression_attribute_values(":id", s(&caller.user_id))
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":seen", n(caller.auth_epoch))
-            .return_values_on_condition_check_failure(AllOld)
-    }
-
-    /// The same as a part of a transaction.
-    pub(super) fn update_caller_too(&self, caller: &AccessToken) -> UpdateBuilder {
-        Update::builder()
-            .table_name(&self.tables.users)
-            .key("pk", s(account_key(&caller.name)))
-            .expression_attribute_names("#caller", &caller.session)
-            .expression_attribute_values(":id", s(&caller.user_id))
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":seen", n(caller.auth_epoch))
-            .return_values_on_condition_check_failure(AllOld)
+    /// A write to the caller's account, on condition that [`CALLER`] holds.
+    pub(super) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
+        Write::update(&self.tables.users, pk(account_key(&caller.name)), expression)
+            .when(CALLER)
+            .names([("#caller", &caller.session)])
+            .values([
+                (":id", s(&caller.user_id)),
+                (":true", flag(true)),
+                (":seen", n(caller.auth_epoch)),
+            ])
+            .shows_item()
     }
 }
 

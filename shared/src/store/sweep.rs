@@ -4,10 +4,8 @@
 //! lease ends. A sweep reads that index alone, so that what it costs doesn't grow with the accounts
 //! at rest.
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
-use super::{Item, Store, applied, from_item, n, s, send};
-use crate::user::Account;
+use super::schema::pk;
+use super::{Item, Store, Write, n};
 use crate::{Error, Result};
 
 /// What a sweep has done.
@@ -79,33 +77,23 @@ impl Store {
         Ok((due, page.last_evaluated_key))
     }
 
-    async fn sweep_account(&self, pk: &str, due: u64, now: u64) -> Result<usize> {
-        let get = self.client.get_item().table_name(&self.tables.users).key("pk", s(pk));
-        let Some(account) =
-            get.consistent_read(true).send().await?.item.map(from_item::<Account>).transpose()?
-        else {
-            return Ok(0);
-        };
+    async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<usize> {
+        let Some(account) = self.account_at(key).await? else { return Ok(0) };
         let (expired, live): (Vec<_>, Vec<_>) =
             account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
         for (rid, reservation) in &expired {
-            self.give_back(pk, &account.id, rid, reservation).await?;
+            self.give_back(key, &account.id, rid, reservation).await?;
         }
-        let update = self.client.update_item().table_name(&self.tables.users).key("pk", s(pk));
-        let update = update.expression_attribute_values(":due", n(due));
+        let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
         // A reserve that comes in between leaves `due` as it is, and its reservation: then the next
         // sweep looks again.
         let update = match live.iter().map(|(_, reservation)| reservation.expires_at).min() {
-            None => update
-                .update_expression("REMOVE due")
-                .condition_expression("due = :due AND size(reservations) = :none")
-                .expression_attribute_values(":none", AttributeValue::N("0".into())),
-            Some(next) => update
-                .update_expression("SET due = :next")
-                .condition_expression("due = :due")
-                .expression_attribute_values(":next", n(next)),
+            None => update("REMOVE due")
+                .when("due = :due AND size(reservations) = :none")
+                .values([(":none", n(0))]),
+            Some(next) => update("SET due = :next").when("due = :due").values([(":next", n(next))]),
         };
-        applied(send(|| update.clone().send()).await)?;
+        self.send(&update.values([(":due", n(due))])).await?;
         Ok(expired.len())
     }
 }

@@ -2,10 +2,12 @@
 //! that no partition of it is everybody's. What a page costs depends on how much it shows, and not
 //! on how much there is.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use futures_util::future::try_join_all;
 
+use super::read::{names, values};
 use super::{Item, Store, is_id, s};
 use crate::clock::{Day, FIRST_DAY, millis_of, month, neighbour};
 use crate::{Error, Result};
@@ -70,6 +72,10 @@ impl Timeline<'_> {
         }
     }
 
+    fn names(&self) -> Option<HashMap<String, String>> {
+        names([("#partition", self.partition), ("#id", self.id)])
+    }
+
     fn id_of<'i>(&self, item: &'i Item) -> &'i str {
         item.get(self.id).and_then(|id| id.as_s().ok()).map_or("", String::as_str)
     }
@@ -97,16 +103,19 @@ impl Store {
         for _ in 0..(QUERIES / usize::from(list.shards)).max(1) {
             let wanted = i32::try_from(count + 1 - found.len()).unwrap_or(i32::MAX);
             let lanes = list.partitions(&of).into_iter().map(|partition| {
-                let query = self.client.query().table_name(list.table).index_name(list.index);
-                let query =
-                    query.key_condition_expression("#partition = :partition AND #id < :before");
-                let query = query
-                    .expression_attribute_names("#partition", list.partition)
-                    .expression_attribute_names("#id", list.id);
-                let query = query
-                    .expression_attribute_values(":partition", s(partition))
-                    .expression_attribute_values(":before", s(before));
-                query.scan_index_forward(false).limit(wanted).send()
+                self.client
+                    .query()
+                    .table_name(list.table)
+                    .index_name(list.index)
+                    .key_condition_expression("#partition = :partition AND #id < :before")
+                    .set_expression_attribute_names(list.names())
+                    .set_expression_attribute_values(values([
+                        (":partition", s(partition)),
+                        (":before", s(before)),
+                    ]))
+                    .scan_index_forward(false)
+                    .limit(wanted)
+                    .send()
             });
             let lanes = try_join_all(lanes).await?;
             let mut of_month: Vec<Item> =
@@ -136,17 +145,19 @@ impl Store {
         until: &str,
     ) -> Result<(Vec<Item>, Option<String>)> {
         let lanes = partitions.iter().map(|partition| {
-            let query = self.client.query().table_name(list.table).index_name(list.index);
-            let query = query.key_condition_expression(
-                "#partition = :partition AND #id BETWEEN :after AND :until",
-            );
-            let query = query
-                .expression_attribute_names("#partition", list.partition)
-                .expression_attribute_names("#id", list.id);
-            let query = query.expression_attribute_values(":partition", s(partition));
-            query
-                .expression_attribute_values(":after", s(after))
-                .expression_attribute_values(":until", s(until))
+            self.client
+                .query()
+                .table_name(list.table)
+                .index_name(list.index)
+                .key_condition_expression(
+                    "#partition = :partition AND #id BETWEEN :after AND :until",
+                )
+                .set_expression_attribute_names(list.names())
+                .set_expression_attribute_values(values([
+                    (":partition", s(partition)),
+                    (":after", s(after)),
+                    (":until", s(until)),
+                ]))
                 .limit(STEP)
                 .send()
         });

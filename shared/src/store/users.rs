@@ -4,10 +4,9 @@ use uuid::Uuid;
 
 use super::addresses::Claim;
 use super::attempts::mailed_enough;
-use super::schema::{account_key, user_month, user_shard};
+use super::schema::{account_key, pk, user_month, user_shard};
 use super::{
-    Entry, EntryKind, Letter, Quota, Session, Store, Transaction, applied, from_item, s, send,
-    to_item,
+    Entry, EntryKind, Letter, NEW, Quota, Session, Store, Transaction, Write, from_item, s, to_item,
 };
 use crate::clock::{Clock, millis_of};
 use crate::user::{Account, Email, Role, Username};
@@ -108,44 +107,38 @@ impl Store {
         };
         let now = account.created / 1000;
         let mut writes = vec![
-            self.put_new(&self.tables.users, "attribute_not_exists(pk)", to_item(account)?)?,
+            Write::put(&self.tables.users, to_item(account)?).when(NEW).shows_item(),
             self.enter(&grant)?,
         ];
         if let Some(session) = session {
-            writes.push(self.put_new(
-                &self.tables.tokens,
-                "attribute_not_exists(pk)",
-                to_item(session)?,
-            )?);
+            let begin = Write::put(&self.tables.tokens, to_item(session)?);
+            writes.push(begin.when(NEW).shows_item());
         }
         if let Some(email) = &new.email {
             let claim = Claim::of(account, email.key(), false);
-            writes.push(self.put_new(
-                &self.tables.users,
-                "attribute_not_exists(pk)",
-                to_item(&claim)?,
-            )?);
+            let claim = Write::put(&self.tables.users, to_item(&claim)?);
+            writes.push(claim.when(NEW).shows_item());
             writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
         }
 
         let mailed = writes.len();
         if let Some(email) = &new.email {
-            writes.push(self.count_mail(email.key(), now)?);
+            writes.push(self.count_mail(email.key(), now));
         }
 
         let counted = writes.len();
         if let Some(quota) = quota {
-            writes.push(self.count_registration(quota)?);
+            writes.push(self.count_registration(quota));
         }
         if account.administers() {
-            writes.push(self.note_administrator(&account.id)?);
+            writes.push(self.note_administrator(&account.id));
         }
 
-        let reasons = match self.transact(writes, &account.nonce).await? {
+        let refusals = match self.transact(writes, &account.nonce).await? {
             Transaction::Applied => return Ok(Registered::New),
-            Transaction::Refused(reasons) => reasons,
+            Transaction::Refused(refusals) => refusals,
         };
-        let standing = Transaction::refused(&reasons, 0).map(from_item::<Account>).transpose()?;
+        let standing = refusals.item(0).map(from_item::<Account>).transpose()?;
         // This very account stands: only the reply was lost.
         if standing.as_ref().is_some_and(|standing| standing.nonce == account.nonce) {
             return Ok(Registered::New);
@@ -154,19 +147,14 @@ impl Store {
         // registration is no further one.
         let same_key =
             standing.as_ref().is_some_and(|standing| new.key.is_some() && new.key == standing.key);
-        if let Some(quota) =
-            quota.filter(|_| !same_key && Transaction::refused(&reasons, counted).is_some())
-        {
+        if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {
             return Err(quota.exhausted());
         }
         if let Some(standing) = standing {
             return Ok(Registered::Taken(Box::new(standing)));
         }
-        let mailed_too_often =
-            new.email.is_some() && Transaction::refused(&reasons, mailed).is_some();
-        if mailed_too_often
-            && (0..mailed).all(|index| Transaction::refused(&reasons, index).is_none())
-        {
+        let mailed_too_often = new.email.is_some() && refusals.has(mailed);
+        if mailed_too_often && !(0..mailed).any(|index| refusals.has(index)) {
             return Err(mailed_enough(now));
         }
         let is_name = new.email.as_ref().is_some_and(|email| email.key() == new.name.key());
@@ -206,17 +194,15 @@ impl Store {
     /// Puts a stronger hash of the same password in the place of `account`'s, unless the password
     /// has changed since it was read.
     pub async fn strengthen(&self, account: &Account, hash: &str) -> Result<()> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.tables.users)
-            .key("pk", s(&account.pk))
-            .update_expression("SET #password = :strong")
-            .condition_expression("id = :id AND #password = :weak")
-            .expression_attribute_names("#password", "password")
-            .expression_attribute_values(":id", s(&account.id))
-            .expression_attribute_values(":weak", s(&account.password))
-            .expression_attribute_values(":strong", s(hash));
-        applied(send(|| update.clone().send()).await).map(drop)
+        let strengthen =
+            Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
+                .when("id = :id AND #password = :weak")
+                .names([("#password", "password")])
+                .values([
+                    (":id", s(&account.id)),
+                    (":weak", s(&account.password)),
+                    (":strong", s(hash)),
+                ]);
+        self.send(&strengthen).await.map(drop)
     }
 }

@@ -1,0 +1,143 @@
+//! Reads that several kinds of items share.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use serde::de::DeserializeOwned;
+
+use super::schema::pk;
+use super::write::Patience;
+use super::{Item, Store, from_item, s};
+use crate::{Error, Result};
+
+/// How many ids one page of them holds: as many as one `BatchGetItem` takes.
+const LOOKED_AT: i32 = 100;
+
+impl Store {
+    /// The item with this key, strongly consistent.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        key: Item,
+    ) -> Result<Option<T>> {
+        let get = self.client.get_item().table_name(table).set_key(Some(key));
+        get.consistent_read(true).send().await?.item.map(from_item).transpose()
+    }
+
+    /// At most `count` items of a user's partition that sort before `before`, newest first, and
+    /// whether DynamoDB stopped before the last. `keys` is the key condition over `:user` and
+    /// `:before`.
+    pub(super) async fn newest_first<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        keys: &'static str,
+        user_id: &str,
+        before: &str,
+        count: usize,
+    ) -> Result<(Vec<T>, bool)> {
+        let query = self
+            .client
+            .query()
+            .table_name(table)
+            .key_condition_expression(keys)
+            .set_expression_attribute_values(values([
+                (":user", s(user_id)),
+                (":before", s(before)),
+            ]))
+            .scan_index_forward(false)
+            .consistent_read(true)
+            .limit(i32::try_from(count).unwrap_or(i32::MAX));
+        let page = query.send().await?;
+        let more = page.last_evaluated_key.is_some();
+        let items =
+            page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
+        Ok((items, more))
+    }
+
+    /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest
+    /// first, that are older than the one with the id `before`; and whether there may be more.
+    /// An index tells, which knows a new one a moment later.
+    pub(super) async fn ids_of_user(
+        &self,
+        kind: &str,
+        user_id: &str,
+        before: Option<&str>,
+    ) -> Result<(Vec<String>, bool)> {
+        let start = before.map(|id| {
+            let mut key = pk(format!("{kind}{id}"));
+            key.insert("user_id".to_owned(), s(user_id));
+            key
+        });
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.tokens)
+            .index_name("by_user")
+            .key_condition_expression("user_id = :user AND begins_with(pk, :kind)")
+            .set_expression_attribute_values(values([(":user", s(user_id)), (":kind", s(kind))]))
+            .scan_index_forward(false)
+            .limit(LOOKED_AT)
+            .set_exclusive_start_key(start);
+        let page = query.send().await?;
+        let more = page.last_evaluated_key.is_some();
+        let id = |item: Item| Some(item.get("pk")?.as_s().ok()?.strip_prefix(kind)?.to_owned());
+        Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
+    }
+
+    /// The items of a kind with these ids, in their order, strongly consistent. Those that no
+    /// longer stand are left out.
+    pub(super) async fn with_ids<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        ids: &[String],
+    ) -> Result<Vec<T>> {
+        let keys = ids.iter().map(|id| pk(format!("{kind}{id}"))).collect();
+        let id = |item: &Item| {
+            item.get("pk")
+                .and_then(|pk| pk.as_s().ok())
+                .and_then(|pk| pk.strip_prefix(kind))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let found = self.items(&self.tables.tokens, keys).await?;
+        let mut found: HashMap<String, Item> =
+            found.into_iter().map(|item| (id(&item), item)).collect();
+        ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
+    }
+
+    /// The items with these keys that stand, a hundred at most, in any order, strongly consistent.
+    pub(super) async fn items(&self, table: &str, mut wanted: Vec<Item>) -> Result<Vec<Item>> {
+        let mut found = Vec::new();
+        let mut patience = Patience::new();
+        while !wanted.is_empty() {
+            let (asked, before) = (wanted.len(), found.len());
+            let keys =
+                KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+            let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
+            let read = self.client.batch_get_item().request_items(table, keys).send().await?;
+            found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
+            // A busy table gives a part, and so does one of large items: it names the rest.
+            wanted = read
+                .unprocessed_keys
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, rest)| rest.keys)
+                .collect();
+            let goes_on = found.len() > before || wanted.len() < asked;
+            if !wanted.is_empty() && !goes_on && !patience.lasts().await {
+                return Err(Error::Unavailable("a batch of items was not read in time".into()));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Names for a query.
+pub(super) fn names<const N: usize>(names: [(&str, &str); N]) -> Option<HashMap<String, String>> {
+    Some(names.map(|(name, of)| (name.to_owned(), of.to_owned())).into())
+}
+
+/// Values for a query.
+pub(super) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> Option<Item> {
+    Some(values.map(|(name, value)| (name.to_owned(), value)).into())
+}

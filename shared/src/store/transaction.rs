@@ -1,0 +1,90 @@
+//! Several writes that are applied together or not at all.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::CancellationReason;
+use serde::de::DeserializeOwned;
+
+use super::write::{Patience, Sends, Write};
+use super::{Item, Store, from_item};
+use crate::Result;
+
+/// What became of a transaction.
+pub(super) enum Transaction {
+    Applied,
+    /// A condition didn't hold, and nothing was applied.
+    Refused(Refusals),
+}
+
+/// Which of a transaction's writes were refused.
+pub(super) struct Refusals(Vec<CancellationReason>);
+
+impl Refusals {
+    /// Whether the condition of the `index`-th write didn't hold.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(is_refusal)
+    }
+
+    /// The item that refused the `index`-th write, as far as the reply held it: empty where there
+    /// is no item, or the write doesn't show it. `None` where that write wasn't refused.
+    pub(super) fn item(&self, index: usize) -> Option<Item> {
+        let reason = self.0.get(index).filter(|reason| is_refusal(reason))?;
+        Some(reason.item().cloned().unwrap_or_default())
+    }
+
+    /// The item that refused the `index`-th write, where the reply held one.
+    pub(super) fn read<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
+        self.item(index).filter(|item| !item.is_empty()).map(from_item).transpose()
+    }
+}
+
+impl Store {
+    /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and
+    /// "still in progress" mean that nothing was applied yet, so the same bytes go out again
+    /// under the same token, after a pause of random length.
+    pub(super) async fn transact(&self, writes: Vec<Write>, token: &str) -> Result<Transaction> {
+        self.transact_watched(writes, token, &mut false).await
+    }
+
+    /// The same. `sent_again` becomes true where the SDK sent a request more than once, so that an
+    /// earlier one may still be on its way.
+    pub(super) async fn transact_watched(
+        &self,
+        writes: Vec<Write>,
+        token: &str,
+        sent_again: &mut bool,
+    ) -> Result<Transaction> {
+        let items: Vec<_> = writes.into_iter().map(Write::in_transaction).collect::<Result<_>>()?;
+        let mut patience = Patience::new();
+        loop {
+            let sends = Sends::default();
+            let request = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()))
+                .client_request_token(token);
+            let sent = request.customize().interceptor(sends.clone()).send().await;
+            *sent_again |= sends.more_than_one();
+            let error = match sent {
+                Ok(_) => return Ok(Transaction::Applied),
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    let reasons = cancelled.cancellation_reasons();
+                    if reasons.iter().any(is_refusal) {
+                        return Ok(Transaction::Refused(Refusals(reasons.to_vec())));
+                    }
+                }
+                Some(TransactWriteItemsError::TransactionInProgressException(_)) => {}
+                _ => return Err(error.into()),
+            }
+            if !patience.lasts().await {
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+fn is_refusal(reason: &CancellationReason) -> bool {
+    reason.code() == Some("ConditionalCheckFailed")
+}

@@ -1,0 +1,393 @@
+//! A write of one item as a value: sent alone, or as one of a transaction's writes. The SDK has
+//! separate builders for the two, so that each write would be spelled twice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, ReturnValue, TransactWriteItem, Update,
+};
+use serde::de::DeserializeOwned;
+
+use super::{Item, Store, from_item};
+use crate::aws::OPERATION;
+use crate::{Error, Result};
+
+/// The condition of a put that must not replace an item of the tables Users and Tokens.
+pub(super) const NEW: &str = "attribute_not_exists(pk)";
+
+/// A write of one item, or a check of one.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    table: String,
+    kind: Kind,
+    condition: Option<String>,
+    names: HashMap<String, String>,
+    values: Item,
+    shows_item: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Put { item: Item },
+    Update { key: Item, expression: String, returns: Option<ReturnValue> },
+    Delete { key: Item },
+    Check { key: Item },
+}
+
+impl Write {
+    /// Replaces the whole item.
+    pub(super) fn put(table: &str, item: Item) -> Self {
+        Self::of(table, Kind::Put { item })
+    }
+
+    /// Changes the item by an update expression, which creates it where it is missing.
+    pub(super) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
+        Self::of(table, Kind::Update { key, expression: expression.into(), returns: None })
+    }
+
+    /// Deletes the item. Idempotent.
+    pub(super) fn delete(table: &str, key: Item) -> Self {
+        Self::of(table, Kind::Delete { key })
+    }
+
+    /// Changes nothing, but refuses a transaction as other writes do. It can't be sent alone.
+    pub(super) fn check(table: &str, key: Item) -> Self {
+        Self::of(table, Kind::Check { key })
+    }
+
+    fn of(table: &str, kind: Kind) -> Self {
+        Self {
+            table: table.to_owned(),
+            kind,
+            condition: None,
+            names: HashMap::new(),
+            values: Item::new(),
+            shows_item: false,
+        }
+    }
+
+    /// The condition without which the write is refused, in place of an earlier one.
+    pub(super) fn when(mut self, condition: impl Into<String>) -> Self {
+        self.condition = Some(condition.into());
+        self
+    }
+
+    /// The names that the expressions have for attributes and keys of maps.
+    pub(super) fn names<N: Into<String>, A: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = (N, A)>,
+    ) -> Self {
+        self.names.extend(names.into_iter().map(|(name, of)| (name.into(), of.into())));
+        self
+    }
+
+    /// The values that the expressions name.
+    pub(super) fn values<N: Into<String>>(
+        mut self,
+        values: impl IntoIterator<Item = (N, AttributeValue)>,
+    ) -> Self {
+        self.values.extend(values.into_iter().map(|(name, value)| (name.into(), value)));
+        self
+    }
+
+    /// Has a refusal show the item that failed the condition.
+    pub(super) fn shows_item(mut self) -> Self {
+        self.shows_item = true;
+        self
+    }
+
+    /// Has an update that is sent alone return the item as it was before or is after it.
+    pub(super) fn returns(mut self, value: ReturnValue) -> Self {
+        if let Kind::Update { returns, .. } = &mut self.kind {
+            *returns = Some(value);
+        }
+        self
+    }
+
+    /// This write as one of a transaction's.
+    pub(super) fn in_transaction(self) -> Result<TransactWriteItem> {
+        let Self { table, kind, condition, names, values, shows_item } = self;
+        let (names, values) = (or_none(names), or_none(values));
+        let shown = shows_item.then_some(AllOld);
+        let write = TransactWriteItem::builder();
+        let write = match kind {
+            Kind::Put { item } => write.put(
+                Put::builder()
+                    .table_name(table)
+                    .set_item(Some(item))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(shown)
+                    .build()
+                    .map_err(incomplete)?,
+            ),
+            Kind::Update { key, expression, .. } => write.update(
+                Update::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .update_expression(expression)
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(shown)
+                    .build()
+                    .map_err(incomplete)?,
+            ),
+            Kind::Delete { key } => write.delete(
+                Delete::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(shown)
+                    .build()
+                    .map_err(incomplete)?,
+            ),
+            Kind::Check { key } => write.condition_check(
+                ConditionCheck::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(shown)
+                    .build()
+                    .map_err(incomplete)?,
+            ),
+        };
+        Ok(write.build())
+    }
+}
+
+/// What became of a write that was sent alone.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was applied. The attributes are those that [`Write::returns`] asks for.
+    Applied(Item),
+    /// Its condition didn't hold. The item is the one that [`Write::shows_item`] asks for, if there
+    /// is one and the reply held it.
+    Refused(Option<Item>),
+}
+
+impl Outcome {
+    pub(super) fn is_applied(&self) -> bool {
+        matches!(self, Self::Applied(_))
+    }
+}
+
+impl Store {
+    /// Sends a write until no transaction on the same item is in its way: the SDK doesn't repeat
+    /// such conflicts, and nothing was applied.
+    pub(super) async fn send(&self, write: &Write) -> Result<Outcome> {
+        self.send_watched(write, &mut false).await
+    }
+
+    /// The same. `sent_again` becomes true if the write was sent more than once, so that an earlier
+    /// copy may still be on its way.
+    pub(super) async fn send_watched(
+        &self,
+        write: &Write,
+        sent_again: &mut bool,
+    ) -> Result<Outcome> {
+        let Write { table, kind, condition, names, values, shows_item } = write.clone();
+        let (names, values) = (or_none(names), or_none(values));
+        let shown = shows_item.then_some(AllOld);
+        let sends = Sends::default();
+        let outcome = match kind {
+            Kind::Put { item } => {
+                let put = self
+                    .client
+                    .put_item()
+                    .table_name(table)
+                    .set_item(Some(item))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(shown);
+                let send = || put.clone().customize().interceptor(sends.clone()).send();
+                outcome(
+                    repeat(send).await,
+                    |_| None,
+                    |refusal| match refusal {
+                        PutItemError::ConditionalCheckFailedException(refused) => {
+                            refused.item.clone()
+                        }
+                        _ => None,
+                    },
+                )
+            }
+            Kind::Update { key, expression, returns } => {
+                let update = self
+                    .client
+                    .update_item()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .update_expression(expression)
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values(returns)
+                    .set_return_values_on_condition_check_failure(shown);
+                let send = || update.clone().customize().interceptor(sends.clone()).send();
+                outcome(
+                    repeat(send).await,
+                    |done| done.attributes,
+                    |refusal| match refusal {
+                        UpdateItemError::ConditionalCheckFailedException(refused) => {
+                            refused.item.clone()
+                        }
+                        _ => None,
+                    },
+                )
+            }
+            Kind::Delete { key } => {
+                let delete = self
+                    .client
+                    .delete_item()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .set_return_values_on_condition_check_failure(shown);
+                let send = || delete.clone().customize().interceptor(sends.clone()).send();
+                outcome(
+                    repeat(send).await,
+                    |_| None,
+                    |refusal| match refusal {
+                        DeleteItemError::ConditionalCheckFailedException(refused) => {
+                            refused.item.clone()
+                        }
+                        _ => None,
+                    },
+                )
+            }
+            Kind::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
+        };
+        *sent_again |= sends.more_than_one();
+        outcome
+    }
+
+    /// The item that refused a write: `shown`, or read where the reply didn't hold it.
+    pub(super) async fn refused_by<T: DeserializeOwned>(
+        &self,
+        write: &Write,
+        shown: Option<Item>,
+    ) -> Result<Option<T>> {
+        match (shown, &write.kind) {
+            (Some(item), _) => from_item(item).map(Some),
+            (None, Kind::Update { key, .. } | Kind::Delete { key } | Kind::Check { key }) => {
+                self.get(&write.table, key.clone()).await
+            }
+            (None, Kind::Put { .. }) => Ok(None),
+        }
+    }
+}
+
+/// Pauses of growing, random length between repeated writes, within the time that one call may
+/// take.
+pub(super) struct Patience {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
+    }
+
+    /// Waits; or says at once that there is no time left.
+    pub(super) async fn lasts(&mut self) -> bool {
+        let mut random = [0_u8; 1];
+        // Without randomness the pauses are longer than they had to be, and all the same.
+        let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
+        let pause = self.pause.mul_f64(0.5 + f64::from(random) / 255.0);
+        if Instant::now() + pause > self.until {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        self.pause = (self.pause * 2).min(Duration::from_millis(500));
+        true
+    }
+}
+
+/// Counts how often the SDK really sent a request: after a second time, a first one may still be on
+/// its way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sends(Arc<AtomicU32>);
+
+impl Sends {
+    pub(super) fn more_than_one(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 1
+    }
+}
+
+impl Intercept for Sends {
+    fn name(&self) -> &'static str {
+        "Sends"
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+async fn repeat<T, E, R, F>(send: impl Fn() -> F) -> Result<T, SdkError<E, R>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E, R>>>,
+{
+    let mut patience = Patience::new();
+    loop {
+        match send().await {
+            Err(error)
+                if has_code(&error, "TransactionConflictException") && patience.lasts().await => {}
+            sent => return sent,
+        }
+    }
+}
+
+fn outcome<T, E: ProvideErrorMetadata, R>(
+    sent: Result<T, SdkError<E, R>>,
+    attributes: impl FnOnce(T) -> Option<Item>,
+    shown: impl FnOnce(&E) -> Option<Item>,
+) -> Result<Outcome> {
+    match sent {
+        Ok(done) => Ok(Outcome::Applied(attributes(done).unwrap_or_default())),
+        Err(error) if has_code(&error, "ConditionalCheckFailedException") => {
+            Ok(Outcome::Refused(error.as_service_error().and_then(shown)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn has_code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
+    error.as_service_error().is_some_and(|service| service.code() == Some(code))
+}
+
+/// DynamoDB refuses empty maps of names and values.
+fn or_none<V>(map: HashMap<String, V>) -> Option<HashMap<String, V>> {
+    (!map.is_empty()).then_some(map)
+}
+
+fn incomplete(error: BuildError) -> Error {
+    Error::Internal(error.to_string())
+}
