@@ -1,8 +1,8 @@
-//! The only door to DynamoDB. Each file holds what is done to one kind of item; `accounts` is the
-//! only one that moves tokens.
+//! The only door to DynamoDB. Each file has what is done to one kind of item; only `balance` moves
+//! tokens.
 //!
-//! Every write can be sent twice and acts once, since the SDK sends again by itself whenever a
-//! reply is lost: a condition tells the second from the first, or the bytes are the same.
+//! Every write can be sent twice and acts once, since the SDK sends again by itself
+//! whenever a reply is lost: a condition tells the second from the first, or the bytes are the same.
 
 mod accounts;
 mod addresses;
@@ -10,6 +10,7 @@ mod administration;
 mod api_keys;
 mod attempts;
 mod audit;
+mod balance;
 mod chats;
 mod conversations;
 mod deletion;
@@ -20,7 +21,9 @@ mod ledger;
 mod links;
 mod outbox;
 mod passwords;
+mod quotas;
 mod read;
+mod registration;
 mod retries;
 mod schema;
 mod sessions;
@@ -30,11 +33,11 @@ mod transaction;
 mod users;
 mod write;
 
-pub use accounts::{Adjusted, ChatLimits, Hold, Reserved, Settled};
-pub use administration::{Label, Listed, StandingChange};
+pub use administration::StandingChange;
 pub use api_keys::{API_KEYS, StoredKey};
-pub use attempts::{Attempt, Quota};
+pub use attempts::Attempt;
 pub use audit::{Audited, Difference};
+pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Reserved, Settled};
 pub use chats::{CHATS, ChatKey};
 pub use conversations::Conversation;
 pub use deletion::Erased;
@@ -42,15 +45,17 @@ pub use figures::{Figures, is_closed};
 pub use idempotency::Record;
 pub use keys::PublicKey;
 pub(crate) use ledger::REASON_LENGTH;
-pub use ledger::{Act, Adjustment, Entry, EntryKind, Reason};
+pub use ledger::{Act, Entry, EntryKind, Reason};
 pub use links::{Link, Purpose};
 pub use outbox::Letter;
+pub use quotas::Quota;
+pub use registration::{NewAccount, Registered};
 pub use retries::Call;
 pub use schema::{OUTBOX, chat_month};
 pub use sessions::{Ending, Rotation, Session};
 pub use sweep::Swept;
 pub use timeline::Place;
-pub use users::{NewAccount, Registered};
+pub use users::{Label, Listed};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,9 +8,9 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::attempts::mailed_enough;
 use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
+use super::quotas::mailed_enough;
 use super::schema::{claim_key, pk};
 use super::{Patience, Store, Transaction, Write, flag, from_item, n, no_entries, s, to_item};
 use crate::auth::AccessToken;
@@ -170,17 +170,6 @@ impl Store {
 
     pub(super) async fn claim(&self, address_key: &str) -> Result<Option<Claim>> {
         self.get(&self.tables.users, pk(claim_key(address_key))).await
-    }
-
-    /// The account whose claim of the address with this key stands.
-    pub async fn account_by_address(&self, address_key: &str) -> Result<Option<Account>> {
-        let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
-        self.holder(&claim).await
-    }
-
-    /// The account behind a claim, if it stands.
-    pub(super) async fn holder(&self, claim: &Claim) -> Result<Option<Account>> {
-        Ok(self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id))
     }
 
     /// The write that makes an account's profile what it is in `after`, on condition that it is

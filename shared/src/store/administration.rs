@@ -1,5 +1,4 @@
-//! What administrators see of accounts, and what they change of them: whether somebody may do
-//! anything, and what.
+//! Roles and states of accounts, which administrators change.
 //!
 //! Whoever changes somebody's standing is an active administrator in the transaction that does it,
 //! and never that somebody: so two who demote each other at once leave one of them. Only a deletion
@@ -7,68 +6,19 @@
 //! of active administrators and is written with every change of who is one. Each id in it is one;
 //! one that is from before it was kept may be missing, until a deletion looks for all of them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures_util::future::try_join_all;
-use futures_util::stream::{StreamExt, TryStreamExt, iter};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::addresses::Claim;
 use super::read::{names, values};
-use super::schema::{
-    ACCOUNT, ADMINISTRATORS, USER_SHARDS, account_key, pk, standing_of, user_month,
-};
-use super::timeline::Timeline;
+use super::schema::{ADMINISTRATORS, account_key, pk, standing_of};
 use super::{
-    Act, Entry, EntryKind, Item, Patience, Place, Reason, Session, Store, Transaction, Write, flag,
-    from_item, n, no_entries, s,
+    Act, Entry, EntryKind, Item, Listed, Patience, Reason, Session, Store, Transaction, Write,
+    flag, from_item, n, no_entries, s,
 };
 use crate::auth::{AccessToken, Administrator};
-use crate::clock::{self, Clock, Day, least_id, millis_of};
-use crate::user::{Account, Role, key};
+use crate::clock::Clock;
+use crate::user::{Account, Role};
 use crate::{Error, Result};
-
-/// Sorts after everything that begins like a text which it is added to.
-const LAST: char = '\u{10ffff}';
-
-/// The longest text that a label can begin with, in bytes: a sort key has 1024.
-const LABEL_LENGTH: usize = 1020;
-
-/// How many names are looked for at a time.
-const AT_A_TIME: usize = 16;
-
-/// An account as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    /// The account's id.
-    pub id: String,
-    /// Its name as it was typed.
-    pub name: String,
-    /// Its address, where it has one.
-    #[serde(default)]
-    pub email: Option<String>,
-    /// What it may do.
-    pub role: Role,
-    /// Whether it may do anything.
-    pub active: bool,
-    /// `user:<key of the name>`.
-    pk: String,
-}
-
-impl Listed {
-    /// This account.
-    pub fn of(account: &Account) -> Self {
-        let Account { id, name, email, role, active, pk, .. } = account.clone();
-        Self { id, name, email, role, active, pk }
-    }
-
-    /// When it was registered, as replies show it.
-    pub fn joined(&self) -> String {
-        clock::rfc3339(millis_of(&self.id).unwrap_or_default())
-    }
-}
 
 /// What is to become of somebody's standing, and why. Nothing stays as it is.
 #[derive(Clone, Debug)]
@@ -81,206 +31,7 @@ pub struct StandingChange {
     pub reason: Option<Reason>,
 }
 
-/// Where something stands in the index by_label.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct Label {
-    label: String,
-    pk: String,
-}
-
-impl Label {
-    /// The place that a page of such a search begins behind.
-    fn behind(pk: &str, prefix: &str) -> Option<Self> {
-        let (_, label) = pk.split_once(':')?;
-        label.starts_with(prefix).then(|| Self { label: label.to_owned(), pk: pk.to_owned() })
-    }
-}
-
 impl Store {
-    /// At most `count` accounts, newest first, from `place` on; and where the next page begins.
-    /// `now` is in milliseconds.
-    pub async fn users(
-        &self,
-        place: Option<&Place>,
-        now: u64,
-        count: usize,
-    ) -> Result<(Vec<Listed>, Option<Place>)> {
-        let (found, next) = self.newest(self.users_by_time(), place, now, count).await?;
-        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
-    }
-
-    /// Some accounts that were registered on a day, oldest first, behind the id `after`; and the
-    /// last id, where there may be more.
-    pub async fn users_of_day(
-        &self,
-        day: Day,
-        after: Option<&str>,
-    ) -> Result<(Vec<Listed>, Option<String>)> {
-        let list = self.users_by_time();
-        let first = least_id(day.begins());
-        let partitions = list.partitions(&day.month());
-        let (found, next) = self
-            .oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins()))
-            .await?;
-        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
-    }
-
-    fn users_by_time(&self) -> Timeline<'_> {
-        Timeline {
-            table: &self.tables.users,
-            index: "by_time",
-            partition: "month",
-            id: "id",
-            shards: USER_SHARDS,
-        }
-    }
-
-    /// At most `count` names and addresses that begin with `prefix`, in their order, behind the
-    /// place `after`; and where the next page begins.
-    ///
-    /// # Errors
-    /// [`Error::InvalidCursor`] where nothing of this search is at that place.
-    pub async fn labels(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        count: usize,
-    ) -> Result<(Vec<Label>, Option<String>)> {
-        let prefix = key(prefix);
-        if prefix.len() > LABEL_LENGTH {
-            return Ok((Vec::new(), None));
-        }
-        let after =
-            after.map(|pk| Label::behind(pk, &prefix).ok_or(Error::InvalidCursor)).transpose()?;
-        let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
-        let lanes = (0..USER_SHARDS).map(|shard| {
-            let query = self
-                .client
-                .query()
-                .table_name(&self.tables.users)
-                .index_name("by_label")
-                .key_condition_expression("#shard = :shard AND label BETWEEN :from AND :to")
-                .set_expression_attribute_names(names([("#shard", "shard")]))
-                .set_expression_attribute_values(values([
-                    (":shard", s(shard.to_string())),
-                    (":from", s(from)),
-                    (":to", s(format!("{prefix}{LAST}"))),
-                ]));
-            // One more tells whether there are more, and one may be the place that the page begins
-            // behind.
-            query.limit(i32::try_from(count + 2).unwrap_or(i32::MAX)).send()
-        });
-        let found =
-            try_join_all(lanes).await?.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
-        let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
-        labels.retain(|label| Some(label) > after.as_ref());
-        labels.sort();
-        let more = labels.len() > count;
-        labels.truncate(count);
-        let next = labels.last().filter(|_| more).map(|last| last.pk.clone());
-        Ok((labels, next))
-    }
-
-    /// Whose these names and addresses are, in their order, strongly consistent; somebody who has
-    /// two of them is there once.
-    pub async fn users_labelled(&self, labels: Vec<Label>) -> Result<Vec<Listed>> {
-        let mut items =
-            self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
-        let mut claims = HashMap::new();
-        for Label { pk, .. } in labels.iter().filter(|label| !label.pk.starts_with(ACCOUNT)) {
-            claims.extend(
-                items
-                    .remove(pk)
-                    .map(from_item::<Claim>)
-                    .transpose()?
-                    .map(|claim| (pk.clone(), claim)),
-            );
-        }
-        let behind: BTreeSet<String> = claims
-            .values()
-            .map(|claim| account_key(&claim.name))
-            .filter(|pk| !items.contains_key(pk))
-            .collect();
-        items.extend(self.users_with_keys(behind).await?);
-
-        let (mut shown, mut seen) = (Vec::new(), HashSet::new());
-        for Label { pk, .. } in labels {
-            let (pk, id) = match claims.get(&pk) {
-                Some(claim) => (account_key(&claim.name), Some(&claim.id)),
-                None => (pk, None),
-            };
-            let Some(account) = items.get(&pk).cloned().map(from_item::<Account>).transpose()?
-            else {
-                continue;
-            };
-            if account.deleted.is_none()
-                && id.is_none_or(|id| *id == account.id)
-                && seen.insert(account.id.clone())
-            {
-                shown.push(Listed::of(&account));
-            }
-        }
-        Ok(shown)
-    }
-
-    /// The items of the table Users with these keys that stand, by key.
-    async fn users_with_keys(&self, keys: BTreeSet<String>) -> Result<HashMap<String, Item>> {
-        let keys = keys.into_iter().map(pk).collect();
-        let key =
-            |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
-        Ok(self
-            .items(&self.tables.users, keys)
-            .await?
-            .into_iter()
-            .map(|item| (key(&item), item))
-            .collect())
-    }
-
-    /// The account with this id, as an index knows it: a moment later than it was written.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchUser`].
-    pub async fn find_user(&self, id: Option<&str>) -> Result<Listed> {
-        let Some(id) = id else { return Err(Error::NoSuchUser) };
-        self.listed(id).await?.ok_or(Error::NoSuchUser)
-    }
-
-    async fn listed(&self, id: &str) -> Result<Option<Listed>> {
-        let Some(millis) = millis_of(id) else { return Ok(None) };
-        let query = self
-            .client
-            .query()
-            .table_name(&self.tables.users)
-            .index_name("by_time")
-            .key_condition_expression("#month = :month AND id = :id")
-            .set_expression_attribute_names(names([("#month", "month")]))
-            .set_expression_attribute_values(values([
-                (":month", s(user_month(id, millis))),
-                (":id", s(id)),
-            ]));
-        let found = query.send().await?.items.unwrap_or_default();
-        found.into_iter().next().map(from_item).transpose()
-    }
-
-    /// The account that an index knew, strongly consistent.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchUser`] where it is gone.
-    pub async fn user(&self, listed: &Listed) -> Result<Account> {
-        self.user_again(listed.pk.strip_prefix(ACCOUNT).unwrap_or_default(), &listed.id).await
-    }
-
-    /// The account with this key of a name, if it is still the one with this id.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchUser`].
-    pub async fn user_again(&self, name_key: &str, id: &str) -> Result<Account> {
-        let account = self.account_by_key(name_key).await?;
-        account
-            .filter(|account| account.id == id && account.deleted.is_none())
-            .ok_or(Error::NoSuchUser)
-    }
-
     /// The newest sessions of an account whose tokens open it at the second `now`, newest first, at
     /// most 100.
     pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
@@ -288,20 +39,6 @@ impl Store {
         let mut sessions = self.sessions(&ids).await?;
         sessions.retain(|session| account.active && session.opens(account, now));
         Ok(sessions)
-    }
-
-    /// The names of these accounts, by id, but for those that are gone.
-    pub async fn names(
-        &self,
-        ids: impl IntoIterator<Item = &str>,
-    ) -> Result<HashMap<String, String>> {
-        let ids: BTreeSet<String> = ids.into_iter().map(str::to_owned).collect();
-        let found: Vec<Option<Listed>> = iter(ids)
-            .map(|id| async move { self.listed(&id).await })
-            .buffer_unordered(AT_A_TIME)
-            .try_collect()
-            .await?;
-        Ok(found.into_iter().flatten().map(|listed| (listed.id, listed.name)).collect())
     }
 
     /// Changes what somebody may do, and ends all their sessions; a row of the ledger says who did

@@ -1,4 +1,4 @@
-//! The table Chats: reading it. Chats are written when they are settled, in `accounts`.
+//! The table Chats: reading it. Chats are written when they are settled, in `balance`.
 
 use std::collections::HashMap;
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Store;
 use super::schema::{IDEMPOTENCY, pk, record_key};
+use super::{Store, Write, n, to_item};
 use crate::Result;
 
 /// A finished key. It points to what was done and holds nothing of the reply, least of all a
@@ -44,5 +44,12 @@ impl Store {
         let record: Option<Record> = self.get(&self.tables.tokens, pk(record_key(key_id))).await?;
         // DynamoDB deletes within days; the time counts.
         Ok(record.filter(|record| record.expires_at > now))
+    }
+    /// The write of what an idempotency key stands for, on condition that it stands for nothing at
+    /// `now`.
+    pub(super) fn remember(&self, record: &Record, now: u64) -> Result<Write> {
+        Ok(Write::put(&self.tables.tokens, to_item(record)?)
+            .when("attribute_not_exists(pk) OR expires_at <= :now")
+            .values([(":now", n(now))]))
     }
 }

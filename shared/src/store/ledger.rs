@@ -4,11 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use super::timeline::Timeline;
-use super::{Place, Record, Store, Write, from_item, s, to_item};
-use crate::auth::{AccessToken, Administrator};
-use crate::clock::{self, Clock, Day, millis_of, month};
-use crate::user::{Account, Role, is_blank, turns_text};
-use crate::{Change, Result};
+use super::{Place, Store, Write, from_item, s, to_item};
+use crate::Result;
+use crate::clock::{self, Day, millis_of, month};
+use crate::user::{Role, is_blank, turns_text};
 
 /// Sorts after every entry id.
 const AFTER_ALL: &str = "~";
@@ -138,68 +137,22 @@ impl Reason {
     }
 }
 
-/// A change of one account's balance by hand, with everything fixed before the first send: sent
-/// again, it is the same one.
-#[derive(Clone, Debug)]
-pub struct Adjustment {
-    /// The key of the account's name.
-    pub(super) name_key: String,
-    pub(super) change: Change,
-    pub(super) entry: Entry,
-    /// The administrator on whose being one it depends.
-    pub(super) by: Option<AccessToken>,
-    /// What an idempotency key comes to stand for.
-    pub(super) record: Option<Record>,
-}
-
-impl Adjustment {
-    /// An adjustment of this account; `actor` is the id of the account that does it.
-    pub fn new(
-        account: &Account,
-        change: Change,
-        reason: Reason,
-        actor: &str,
-        clock: &Clock,
-    ) -> Self {
-        let entry = Entry {
-            user_id: account.id.clone(),
-            entry_id: clock.id().to_string(),
-            amount: change.amount(),
-            kind: EntryKind::Adjustment,
-            reason: reason.0,
-            actor: actor.to_owned(),
-            chat_id: None,
-            act: None,
-            time: clock.millis(),
-        };
-        Self { name_key: account.label.clone(), change, entry, by: None, record: None }
-    }
-
-    /// The same by this administrator, who must be one when it is done.
-    #[must_use]
-    pub fn by(mut self, administrator: &Administrator) -> Self {
-        self.entry.actor.clone_from(&administrator.account().id);
-        Self { by: Some(administrator.caller().clone()), ..self }
-    }
-
-    /// The same under an idempotency key, which is remembered until the second `until`.
-    #[must_use]
-    pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
-        Self { record: Some(Record::new(key_id, fingerprint, &self.entry.entry_id, until)), ..self }
-    }
-
-    /// Its row.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
-    }
-}
-
 impl Store {
     /// The write of a row, with its place in the index `trail`.
     pub(super) fn enter(&self, entry: &Entry) -> Result<Write> {
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(entry.place()));
         Ok(Write::put(&self.tables.ledger, row).when("attribute_not_exists(entry_id)").shows_item())
+    }
+
+    /// Whether a user has this row.
+    pub(super) async fn has_entry(&self, user_id: &str, entry_id: &str) -> Result<bool> {
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.tables.ledger)
+            .set_key(Some(entry_key(user_id, entry_id)));
+        Ok(get.projection_expression("entry_id").consistent_read(true).send().await?.item.is_some())
     }
 
     /// One row of a user.

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::attempts::mailed_enough;
+use super::quotas::mailed_enough;
 use super::schema::{letter_key, pause_key, pk};
 use super::{NEW, Refusals, Store, Transaction, Write, n, to_item};
 use crate::idempotency::fingerprint;

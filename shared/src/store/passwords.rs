@@ -102,6 +102,21 @@ impl Store {
         Ok(())
     }
 
+    /// Puts a stronger hash of the same password in the place of `account`'s, unless the password
+    /// has changed since it was read.
+    pub async fn strengthen(&self, account: &Account, hash: &str) -> Result<()> {
+        let strengthen =
+            Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
+                .when("id = :id AND #password = :weak")
+                .names([("#password", "password")])
+                .values([
+                    (":id", s(&account.id)),
+                    (":weak", s(&account.password)),
+                    (":strong", s(hash)),
+                ]);
+        self.send(&strengthen).await.map(drop)
+    }
+
     /// What both changes have in common: the condition, and the values of `:hash`, `:next`, `:none`
     /// and `:true`.
     fn new_password(

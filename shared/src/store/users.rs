@@ -1,208 +1,257 @@
-//! Registration, and finding who logs in.
+//! Lists of users, for administrators: by time, and by what a name or address begins with.
 
-use uuid::Uuid;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use futures_util::future::try_join_all;
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use serde::{Deserialize, Serialize};
 
 use super::addresses::Claim;
-use super::attempts::mailed_enough;
-use super::schema::{account_key, pk, user_month, user_shard};
-use super::{
-    Entry, EntryKind, Letter, NEW, Quota, Session, Store, Transaction, Write, from_item, s, to_item,
-};
-use crate::clock::{Clock, millis_of};
-use crate::user::{Account, Email, Role, Username};
-use crate::{Error, Result, Tokens};
+use super::read::{names, values};
+use super::schema::{ACCOUNT, USER_SHARDS, account_key, pk, user_month};
+use super::timeline::Timeline;
+use super::{Item, Place, Store, from_item, s};
+use crate::clock::{self, Day, least_id, millis_of};
+use crate::user::{Account, Role, key};
+use crate::{Error, Result};
 
-/// What a new account is made of.
-#[derive(Clone, Debug)]
-pub struct NewAccount {
-    /// Its name.
-    pub name: Username,
-    /// Its address, which becomes its own too.
-    pub email: Option<Email>,
-    /// The hash of its password.
-    pub password: String,
-    /// The id of the idempotency key that it was registered under.
-    pub key: Option<String>,
+/// Sorts after everything that begins like a text which it is added to.
+const LAST: char = '\u{10ffff}';
+
+/// The longest text that a label can begin with, in bytes: a sort key has 1024.
+const LABEL_LENGTH: usize = 1020;
+
+/// How many names are looked for at a time.
+const AT_A_TIME: usize = 16;
+
+/// An account as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The account's id.
+    pub id: String,
+    /// Its name as it was typed.
+    pub name: String,
+    /// Its address, where it has one.
+    #[serde(default)]
+    pub email: Option<String>,
     /// What it may do.
     pub role: Role,
-    /// What it is given.
-    pub grant: Tokens,
-    /// Why, for the ledger.
-    pub reason: &'static str,
+    /// Whether it may do anything.
+    pub active: bool,
+    /// `user:<key of the name>`.
+    pub(super) pk: String,
 }
 
-/// What became of a registration.
-#[derive(Clone, Debug)]
-pub enum Registered {
-    /// The account is written.
-    New,
-    /// Another account has the name: this one.
-    Taken(Box<Account>),
+impl Listed {
+    /// This account.
+    pub fn of(account: &Account) -> Self {
+        let Account { id, name, email, role, active, pk, .. } = account.clone();
+        Self { id, name, email, role, active, pk }
+    }
+
+    /// The key of its name.
+    pub(super) fn name_key(&self) -> &str {
+        self.pk.strip_prefix(ACCOUNT).unwrap_or_default()
+    }
+
+    /// When it was registered, as replies show it.
+    pub fn joined(&self) -> String {
+        clock::rfc3339(millis_of(&self.id).unwrap_or_default())
+    }
 }
 
-impl NewAccount {
-    /// The account, with an id of its own.
-    pub fn open(&self, clock: &Clock) -> Account {
-        let id = clock.id().to_string();
-        // Of the very moment that the id tells, by which lists find it.
-        let created = millis_of(&id).unwrap_or_else(|| clock.millis());
-        Account {
-            pk: account_key(self.name.key()),
-            name: self.name.shown().to_owned(),
-            email: self.email.as_ref().map(|email| email.shown().to_owned()),
-            email_verified: false,
-            pending_email: None,
-            first_name: None,
-            last_name: None,
-            password: self.password.clone(),
-            key: self.key.clone(),
-            role: self.role,
-            active: true,
-            tokens: self.grant,
-            granted: self.grant,
-            spent: Tokens::ZERO,
-            reservations: Default::default(),
-            closed: Default::default(),
-            minutes: Some(Default::default()),
-            auth_epoch: 1,
-            revoked: Default::default(),
-            api_keys: 0,
-            keys_from: None,
-            created,
-            deleted: None,
-            nonce: Uuid::new_v4().to_string(),
-            month: user_month(&id, created),
-            shard: user_shard(&id).to_string(),
-            label: self.name.key().to_owned(),
-            id,
-        }
+/// Where something stands in the index by_label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Label {
+    label: String,
+    pk: String,
+}
+
+impl Label {
+    /// The place that a page of such a search begins behind.
+    fn behind(pk: &str, prefix: &str) -> Option<Self> {
+        let (_, label) = pk.split_once(':')?;
+        label.starts_with(prefix).then(|| Self { label: label.to_owned(), pk: pk.to_owned() })
     }
 }
 
 impl Store {
-    /// Writes a new account with its first grant, its claim of an address, a letter to it, and its
-    /// first session, all or nothing: of two registrations with one name or address exactly one
-    /// is written. Sent again, it is the success it was.
+    /// At most `count` accounts, newest first, from `place` on; and where the next page begins.
+    /// `now` is in milliseconds.
+    pub async fn users(
+        &self,
+        place: Option<&Place>,
+        now: u64,
+        count: usize,
+    ) -> Result<(Vec<Listed>, Option<Place>)> {
+        let (found, next) = self.newest(self.users_by_time(), place, now, count).await?;
+        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+    }
+
+    /// Some accounts that were registered on a day, oldest first, behind the id `after`; and the
+    /// last id, where there may be more.
+    pub async fn users_of_day(
+        &self,
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<Listed>, Option<String>)> {
+        let list = self.users_by_time();
+        let first = least_id(day.begins());
+        let partitions = list.partitions(&day.month());
+        let (found, next) = self
+            .oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins()))
+            .await?;
+        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+    }
+
+    fn users_by_time(&self) -> Timeline<'_> {
+        Timeline {
+            table: &self.tables.users,
+            index: "by_time",
+            partition: "month",
+            id: "id",
+            shards: USER_SHARDS,
+        }
+    }
+
+    /// At most `count` names and addresses that begin with `prefix`, in their order, behind the
+    /// place `after`; and where the next page begins.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] where the name is another account's address, [`Error::EmailTaken`],
-    /// and [`Error::TooManyRegistrations`].
-    pub async fn register(
+    /// [`Error::InvalidCursor`] where nothing of this search is at that place.
+    pub async fn labels(
         &self,
-        new: &NewAccount,
-        account: &Account,
-        session: Option<&Session>,
-        quota: Option<&Quota>,
-    ) -> Result<Registered> {
-        let grant = Entry {
-            user_id: account.id.clone(),
-            entry_id: account.id.clone(),
-            amount: account.granted.signed(),
-            kind: EntryKind::Grant,
-            reason: new.reason.into(),
-            actor: account.id.clone(),
-            chat_id: None,
-            act: None,
-            time: account.created,
-        };
-        let now = account.created / 1000;
-        let mut writes = vec![
-            Write::put(&self.tables.users, to_item(account)?).when(NEW).shows_item(),
-            self.enter(&grant)?,
-        ];
-        if let Some(session) = session {
-            let begin = Write::put(&self.tables.tokens, to_item(session)?);
-            writes.push(begin.when(NEW).shows_item());
+        prefix: &str,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Label>, Option<String>)> {
+        let prefix = key(prefix);
+        if prefix.len() > LABEL_LENGTH {
+            return Ok((Vec::new(), None));
         }
-        if let Some(email) = &new.email {
-            let claim = Claim::of(account, email.key(), false);
-            let claim = Write::put(&self.tables.users, to_item(&claim)?);
-            writes.push(claim.when(NEW).shows_item());
-            writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
-        }
-
-        let mailed = writes.len();
-        if let Some(email) = &new.email {
-            writes.push(self.count_mail(email.key(), now));
-        }
-
-        let counted = writes.len();
-        if let Some(quota) = quota {
-            writes.push(self.count_registration(quota));
-        }
-        if account.administers() {
-            writes.push(self.note_administrator(&account.id));
-        }
-
-        let refusals = match self.transact(writes, &account.nonce).await? {
-            Transaction::Applied => return Ok(Registered::New),
-            Transaction::Refused(refusals) => refusals,
-        };
-        let standing = refusals.item(0).map(from_item::<Account>).transpose()?;
-        // This very account stands: only the reply was lost.
-        if standing.as_ref().is_some_and(|standing| standing.nonce == account.nonce) {
-            return Ok(Registered::New);
-        }
-        // Who may open no more accounts isn't told which names are taken either. A key's own
-        // registration is no further one.
-        let same_key =
-            standing.as_ref().is_some_and(|standing| new.key.is_some() && new.key == standing.key);
-        if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {
-            return Err(quota.exhausted());
-        }
-        if let Some(standing) = standing {
-            return Ok(Registered::Taken(Box::new(standing)));
-        }
-        let mailed_too_often = new.email.is_some() && refusals.has(mailed);
-        if mailed_too_often && !(0..mailed).any(|index| refusals.has(index)) {
-            return Err(mailed_enough(now));
-        }
-        let is_name = new.email.as_ref().is_some_and(|email| email.key() == new.name.key());
-        Err(if is_name { Error::UsernameTaken } else { Error::EmailTaken })
+        let after =
+            after.map(|pk| Label::behind(pk, &prefix).ok_or(Error::InvalidCursor)).transpose()?;
+        let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
+        let lanes = (0..USER_SHARDS).map(|shard| {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.tables.users)
+                .index_name("by_label")
+                .key_condition_expression("#shard = :shard AND label BETWEEN :from AND :to")
+                .set_expression_attribute_names(names([("#shard", "shard")]))
+                .set_expression_attribute_values(values([
+                    (":shard", s(shard.to_string())),
+                    (":from", s(from)),
+                    (":to", s(format!("{prefix}{LAST}"))),
+                ]));
+            // One more tells whether there are more, and one may be the place that the page begins
+            // behind.
+            query.limit(i32::try_from(count + 2).unwrap_or(i32::MAX)).send()
+        });
+        let found =
+            try_join_all(lanes).await?.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
+        let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
+        labels.retain(|label| Some(label) > after.as_ref());
+        labels.sort();
+        let more = labels.len() > count;
+        labels.truncate(count);
+        let next = labels.last().filter(|_| more).map(|last| last.pk.clone());
+        Ok((labels, next))
     }
 
-    /// The account that logs in as `login`, which is the key of a name or of an address. Both are
-    /// looked for at once; the account behind an address takes one more round trip. A proven
-    /// address wins over another account's name.
-    pub async fn find(&self, login: &str) -> Result<Option<Account>> {
-        if !login.contains('@') {
-            return self.account_by_key(login).await;
+    /// Whose these names and addresses are, in their order, strongly consistent; somebody who has
+    /// two of them is there once.
+    pub async fn users_labelled(&self, labels: Vec<Label>) -> Result<Vec<Listed>> {
+        let mut items =
+            self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
+        let mut claims = HashMap::new();
+        for Label { pk, .. } in labels.iter().filter(|label| !label.pk.starts_with(ACCOUNT)) {
+            claims.extend(
+                items
+                    .remove(pk)
+                    .map(from_item::<Claim>)
+                    .transpose()?
+                    .map(|claim| (pk.clone(), claim)),
+            );
         }
-        let (account, claim) = tokio::try_join!(self.account_by_key(login), self.claim(login))?;
-        match (account, claim) {
-            (account, None) => Ok(account),
-            (Some(account), Some(claim))
-                if account.deleted.is_none() && (account.id == claim.id || !claim.verified) =>
+        let behind: BTreeSet<String> = claims
+            .values()
+            .map(|claim| account_key(&claim.name))
+            .filter(|pk| !items.contains_key(pk))
+            .collect();
+        items.extend(self.users_with_keys(behind).await?);
+
+        let (mut shown, mut seen) = (Vec::new(), HashSet::new());
+        for Label { pk, .. } in labels {
+            let (pk, id) = match claims.get(&pk) {
+                Some(claim) => (account_key(&claim.name), Some(&claim.id)),
+                None => (pk, None),
+            };
+            let Some(account) = items.get(&pk).cloned().map(from_item::<Account>).transpose()?
+            else {
+                continue;
+            };
+            if account.deleted.is_none()
+                && id.is_none_or(|id| *id == account.id)
+                && seen.insert(account.id.clone())
             {
-                Ok(Some(account))
+                shown.push(Listed::of(&account));
             }
-            (_, Some(claim)) => self.holder(&claim).await,
         }
+        Ok(shown)
     }
 
-    /// Every account that `login` may mean, which is the key of a name or of an address: the one
-    /// with this name, and the one that claims this address.
-    pub async fn meant_by(&self, login: &str) -> Result<Vec<Account>> {
-        let (named, claiming) =
-            tokio::try_join!(self.account_by_key(login), self.account_by_address(login))?;
-        let mut meant: Vec<Account> =
-            named.into_iter().chain(claiming).filter(|account| account.deleted.is_none()).collect();
-        meant.dedup_by(|one, other| one.id == other.id);
-        Ok(meant)
+    /// The items of the table Users with these keys that stand, by key.
+    async fn users_with_keys(&self, keys: BTreeSet<String>) -> Result<HashMap<String, Item>> {
+        let keys = keys.into_iter().map(pk).collect();
+        let key =
+            |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+        Ok(self
+            .items(&self.tables.users, keys)
+            .await?
+            .into_iter()
+            .map(|item| (key(&item), item))
+            .collect())
     }
 
-    /// Puts a stronger hash of the same password in the place of `account`'s, unless the password
-    /// has changed since it was read.
-    pub async fn strengthen(&self, account: &Account, hash: &str) -> Result<()> {
-        let strengthen =
-            Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
-                .when("id = :id AND #password = :weak")
-                .names([("#password", "password")])
-                .values([
-                    (":id", s(&account.id)),
-                    (":weak", s(&account.password)),
-                    (":strong", s(hash)),
-                ]);
-        self.send(&strengthen).await.map(drop)
+    /// The account with this id, as an index knows it: a moment later than it was written.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchUser`].
+    pub async fn find_user(&self, id: Option<&str>) -> Result<Listed> {
+        let Some(id) = id else { return Err(Error::NoSuchUser) };
+        self.listed(id).await?.ok_or(Error::NoSuchUser)
+    }
+
+    async fn listed(&self, id: &str) -> Result<Option<Listed>> {
+        let Some(millis) = millis_of(id) else { return Ok(None) };
+        let query = self
+            .client
+            .query()
+            .table_name(&self.tables.users)
+            .index_name("by_time")
+            .key_condition_expression("#month = :month AND id = :id")
+            .set_expression_attribute_names(names([("#month", "month")]))
+            .set_expression_attribute_values(values([
+                (":month", s(user_month(id, millis))),
+                (":id", s(id)),
+            ]));
+        let found = query.send().await?.items.unwrap_or_default();
+        found.into_iter().next().map(from_item).transpose()
+    }
+
+    /// The names of these accounts, by id, but for those that are gone.
+    pub async fn names(
+        &self,
+        ids: impl IntoIterator<Item = &str>,
+    ) -> Result<HashMap<String, String>> {
+        let ids: BTreeSet<String> = ids.into_iter().map(str::to_owned).collect();
+        let found: Vec<Option<Listed>> = iter(ids)
+            .map(|id| async move { self.listed(&id).await })
+            .buffer_unordered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().map(|listed| (listed.id, listed.name)).collect())
     }
 }

@@ -1,0 +1,49 @@
+//! The only writes that move tokens. `docs/money.md` tells the whole protocol.
+//!
+//! A chat is paid in two steps. [`Store::reserve`] takes the tokens off the balance in one
+//! conditional write and keeps them on the account; [`Store::settle`] turns them into a stored
+//! chat, or [`Store::release`] gives them back. At every moment `granted = tokens + reservations +
+//! spent`.
+
+mod adjust;
+mod hold;
+mod limits;
+mod release;
+mod reserve;
+mod settle;
+
+pub use adjust::{Adjusted, Adjustment};
+pub use hold::Hold;
+pub use limits::ChatLimits;
+pub use reserve::Reserved;
+pub use settle::Settled;
+
+use crate::user::Account;
+
+/// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve
+/// can still be on its way.
+const CLOSED: u64 = 60;
+
+/// How many outdated closed ids one write removes: an expression has 4 KB at most.
+const OUTDATED: usize = 60;
+
+/// Closed ids of the account that are over, as many as one write removes.
+fn outdated(account: &Account, now: u64) -> Vec<String> {
+    account
+        .closed
+        .iter()
+        .filter(|(_, until)| **until <= now)
+        .map(|(id, _)| id.clone())
+        .take(OUTDATED)
+        .collect()
+}
+
+/// Removes these keys of a map of the account too: the names that the expression has for them.
+fn also(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
+    let named = |(index, key): (usize, &String)| {
+        let name = format!("#{map}{index}");
+        remove.push_str(&format!(", {map}.{name}"));
+        (name, key.clone())
+    };
+    keys.iter().enumerate().map(named).collect()
+}

@@ -1,0 +1,125 @@
+//! A reservation and its chat's way to its settlement.
+
+use uuid::Uuid;
+
+use super::limits::{ChatLimits, Refunds, chats_a_minute, minute};
+use super::reserve::Reserved;
+use super::{OUTDATED, outdated};
+use crate::Tokens;
+use crate::auth::AccessToken;
+use crate::limit::Limit;
+use crate::store::Record;
+use crate::store::schema::account_key;
+use crate::user::{Account, Reservation};
+
+/// Everything that a reservation is, fixed before the first send.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    pub(super) account: String,
+    pub(super) user_id: String,
+    pub(super) name: String,
+    pub(super) rid: String,
+    pub(super) reservation: Reservation,
+    pub(super) tokens_left: Tokens,
+    pub(super) sent_again: bool,
+    /// What a settle is known by that is sent again: a settle of other bytes has another one.
+    pub(super) request: String,
+    /// What the idempotency key comes to stand for, where there is one.
+    pub(super) record: Option<Record>,
+    /// Closed ids whose time is over: whoever settles next removes them.
+    pub(super) outdated: Vec<String>,
+    /// The minute in which it began, and how many chats had then, itself included.
+    pub(super) begun: (u64, u32),
+    /// Minutes that are over: whoever settles or releases next removes them.
+    pub(super) minutes_over: Vec<String>,
+    /// The refunds before it.
+    pub(super) refunds: Refunds,
+}
+
+impl Hold {
+    /// A reservation of `cost` for the chat `chat_id`, whose lease ends at the second `expires_at`.
+    pub fn new(caller: &AccessToken, chat_id: Uuid, cost: Tokens, expires_at: u64) -> Self {
+        Self {
+            account: account_key(&caller.name),
+            user_id: caller.user_id.clone(),
+            name: String::new(),
+            rid: Uuid::new_v4().simple().to_string(),
+            reservation: Reservation {
+                cost,
+                owner: chat_id.to_string(),
+                expires_at,
+                fingerprint: String::new(),
+            },
+            tokens_left: Tokens::ZERO,
+            sent_again: false,
+            request: chat_id.to_string(),
+            record: None,
+            outdated: Vec::new(),
+            begun: (0, 0),
+            minutes_over: Vec::new(),
+            refunds: Refunds::default(),
+        }
+    }
+
+    /// The same under an idempotency key: its id is the reservation's, so that the key can be held
+    /// once only, and it is remembered until the second `until`.
+    pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
+        let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
+        let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
+        Self { rid: key_id.to_owned(), reservation, record: Some(record), ..self }
+    }
+
+    /// The same, but the idempotency key is not recorded.
+    #[must_use]
+    pub fn unrecorded(self) -> Self {
+        Self { record: None, ..self }
+    }
+
+    /// The same for a settle that differs from the one before, which was refused.
+    #[must_use]
+    pub fn once_more(&self) -> Self {
+        Self { request: Uuid::new_v4().to_string(), ..self.clone() }
+    }
+
+    /// The balance right after the tokens were taken.
+    pub fn tokens_left(&self) -> Tokens {
+        self.tokens_left
+    }
+
+    /// What is left of this minute's chats.
+    pub fn left_this_minute(&self, limits: ChatLimits, now: u64) -> Limit {
+        let (began_in, begun) = self.begun;
+        chats_a_minute(limits, if began_in == minute(now) { begun } else { 0 }, now)
+    }
+
+    /// The account's name as it was typed.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The account's id.
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    pub(super) fn taken_from(
+        &mut self,
+        account: &Account,
+        limits: ChatLimits,
+        now: u64,
+    ) -> Reserved {
+        self.tokens_left = account.balance(now);
+        self.name.clone_from(&account.name);
+        self.outdated = outdated(account, now);
+        self.refunds = Refunds::of(account);
+        self.begun = (minute(now), account.chats_in(minute(now)));
+        let over = account
+            .minutes
+            .iter()
+            .flat_map(|minutes| minutes.keys())
+            .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
+        self.minutes_over =
+            over.cloned().chain(self.refunds.over(minute(now), limits)).take(OUTDATED).collect();
+        Reserved::Held
+    }
+}

@@ -1,0 +1,121 @@
+//! How many chats of an account may wait, begin and be refunded.
+
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::limit::Limit;
+use crate::user::Account;
+
+/// The seconds in which the chats of an account are counted together.
+pub(super) const MINUTE: u64 = 60;
+
+/// The most minutes that a function takes.
+pub(super) const LONGEST: u64 = 15;
+
+/// How many chats an account may have.
+#[derive(Clone, Copy, Debug)]
+pub struct ChatLimits {
+    /// Waiting for the AI at a time.
+    pub parallel: u32,
+    /// Begun in one minute.
+    pub per_minute: u32,
+    /// Refunded in one minute.
+    pub refunds: u32,
+}
+
+impl ChatLimits {
+    /// The limits that the settings name.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            parallel: config.parallel_chats,
+            per_minute: config.chats_per_minute,
+            refunds: config.refunds_per_minute,
+        }
+    }
+
+    /// The minutes whose refunds can close the minute `now`, this one first. When the last chat of
+    /// a minute is admitted, fewer refunds than the limit are counted, and at most `parallel`
+    /// chats are under way.
+    pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
+        let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
+        (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
+    }
+
+    /// How many refunds these minutes may have together.
+    pub(super) fn refunds_in(self, minutes: u64) -> u64 {
+        minutes.saturating_mul(self.refunds.into())
+    }
+}
+
+/// How many chats of an account were refunded in which minute, each with what the minutes before
+/// had over their limit.
+///
+/// A minute with `c` refunds uses up its own limit and that of the minutes after it until all are
+/// covered. On average no more than the limit are refunded in a minute, although all chats under
+/// way when it is reached may still fail.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refunds(BTreeMap<u64, u32>);
+
+impl Refunds {
+    pub(super) fn of(account: &Account) -> Self {
+        let counted = |(key, count): (&String, &u32)| {
+            Some((key.strip_prefix(REFUNDS)?.parse().ok()?, *count))
+        };
+        Self(account.minutes.iter().flatten().filter_map(counted).collect())
+    }
+
+    pub(super) fn in_minute(&self, minute: u64) -> Option<u32> {
+        self.0.get(&minute).copied()
+    }
+
+    /// What the minutes before this one have over their limits.
+    pub(super) fn carried_to(&self, minute: u64, limits: ChatLimits) -> u64 {
+        let over = |(of, count): (&u64, &u32)| {
+            u64::from(*count).saturating_sub(limits.refunds_in(minute - of))
+        };
+        self.0.range(..minute).map(over).max().unwrap_or(0)
+    }
+
+    /// The first minute from `now` on in which a chat may begin.
+    pub(super) fn open_from(&self, now: u64, limits: ChatLimits) -> u64 {
+        let relevant = limits.refund_minutes(now).filter_map(|minute| {
+            Some(minute + u64::from(self.in_minute(minute)?) / u64::from(limits.refunds.max(1)))
+        });
+        relevant.max().unwrap_or(now).max(now)
+    }
+
+    /// The keys of the minutes that no longer count at `now`.
+    pub(super) fn over(&self, now: u64, limits: ChatLimits) -> impl Iterator<Item = String> {
+        let is_over =
+            move |(of, count): &(&u64, &u32)| u64::from(**count) <= limits.refunds_in(now - **of);
+        self.0.range(..now).filter(is_over).map(|(minute, _)| refunds_key(*minute))
+    }
+}
+
+/// How the keys of refunds begin among the minutes of an account.
+const REFUNDS: &str = "r";
+
+pub(super) fn refunds_key(minute: u64) -> String {
+    format!("{REFUNDS}{minute}")
+}
+
+/// The minute that the second `now` is in.
+pub(super) fn minute(now: u64) -> u64 {
+    now / MINUTE
+}
+
+pub(super) fn chats_a_minute(limits: ChatLimits, begun: u32, now: u64) -> Limit {
+    let most = limits.per_minute;
+    Limit {
+        name: "chats",
+        most,
+        window: Some(MINUTE),
+        left: most.saturating_sub(begun),
+        reset: MINUTE - now % MINUTE,
+    }
+}
+
+pub(super) fn refunds_a_minute(limits: ChatLimits, open_from: u64, now: u64) -> Limit {
+    let reset = (open_from * MINUTE).saturating_sub(now).max(1);
+    Limit { name: "refunds", most: limits.refunds, window: Some(MINUTE), left: 0, reset }
+}

@@ -1,0 +1,339 @@
+//! Reserving the tokens of a chat.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use futures_util::future::try_join_all;
+
+use super::hold::Hold;
+use super::limits::{ChatLimits, Refunds, chats_a_minute, minute, refunds_a_minute, refunds_key};
+use crate::auth::AccessToken;
+use crate::limit::Limit;
+use crate::store::schema::pk;
+use crate::store::{Outcome, Patience, Store, Write, flag, from_item, n, no_entries, s, to_item};
+use crate::user::{Account, Reservation};
+use crate::{Error, Result};
+
+/// How many closed ids an account may have when a chat begins. They take 90 KB of the 400 that an
+/// item may have.
+const MOST_CLOSED: usize = 2000;
+
+/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated
+/// closed id, too many outdated closed ids, other dead reservations, an account that counts no
+/// minutes yet.
+const CLEARINGS: u32 = 5;
+
+/// What a reserve writes: the tokens go from the balance into the reservation, the account comes
+/// into the index `due`, and the chat is counted in its minute.
+const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
+                 minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
+
+/// On what condition a reserve takes tokens: the account admits the caller and has enough, this
+/// reservation is a new one, and no limit is reached.
+const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
+    AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
+    AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
+    AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
+
+/// What became of a reserve that nobody refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// The tokens are held.
+    Held,
+    /// Nothing was taken: a request with the same idempotency key ended a moment ago. Its record
+    /// tells how, if it was a success.
+    Ended,
+}
+
+/// Why a reserve was refused.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It wasn't: this very reservation stands, only the reply was lost.
+    Ours,
+    /// The token no longer opens the account.
+    Identity,
+    /// The idempotency key was used with another payload.
+    KeyReused,
+    /// A request with the same idempotency key holds its tokens, for so many seconds at most.
+    KeyRunning(u64),
+    /// A request with the same idempotency key ended a moment ago.
+    KeyEnded,
+    /// It ended longer ago than that: its closed id, kept until this second, is in the way.
+    Outdated(u64),
+    /// Reservations whose lease is over are in the way.
+    Expired(Vec<(String, Reservation)>),
+    /// The balance is less than the cost.
+    Tokens,
+    /// As many reservations stand as may.
+    Limit,
+    /// As many chats have begun in this minute as may.
+    Minute,
+    /// As many chats have been refunded as may. The next one may begin in this minute.
+    Refunds(u64),
+    /// As many ids are closed as may be, until this second or later.
+    Crammed(u64),
+    /// As many ids are closed as may be, and some are over.
+    CrammedWithOutdated,
+    /// The account is from before minutes were counted.
+    Uncounted,
+    /// Nothing of this holds any more: the account has changed since.
+    Changed,
+}
+
+impl Store {
+    /// Takes the tokens of a chat off the balance, in one conditional write that also checks the
+    /// caller against the account, limits how many chats of an account may wait at a time and
+    /// begin in a minute, and is safe to be sent twice.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`],
+    /// [`Error::TooManyChatsThisMinute`], [`Error::TooManyRefunds`], [`Error::KeyRunning`] and
+    /// [`Error::KeyReused`]; after each of them nothing was taken.
+    pub async fn reserve(
+        &self,
+        caller: &AccessToken,
+        hold: &mut Hold,
+        limits: ChatLimits,
+        now: u64,
+    ) -> Result<Reserved> {
+        let mut cleared = 0;
+        let mut patience = Patience::new();
+        loop {
+            let take = self.take_tokens(caller, hold, limits, now)?;
+            let refused: Option<Account> =
+                match self.send_watched(&take, &mut hold.sent_again).await? {
+                    Outcome::Applied(account) => {
+                        return Ok(hold.taken_from(&from_item(account)?, limits, now));
+                    }
+                    Outcome::Refused(account) => self.refused_by(&take, account).await?,
+                };
+            match refusal(refused.as_ref(), caller, hold, limits, now) {
+                Refusal::Ours => {
+                    return Ok(hold.taken_from(
+                        refused.as_ref().ok_or(Error::InvalidToken)?,
+                        limits,
+                        now,
+                    ));
+                }
+                Refusal::Identity => return Err(Error::InvalidToken),
+                Refusal::KeyReused => return Err(Error::KeyReused),
+                Refusal::KeyRunning(seconds) => {
+                    return Err(Error::KeyRunning {
+                        seconds: u32::try_from(seconds.clamp(1, 5)).unwrap_or(5),
+                    });
+                }
+                Refusal::KeyEnded => return Ok(Reserved::Ended),
+                Refusal::Outdated(until) if cleared < CLEARINGS => {
+                    cleared += 1;
+                    self.forget_closed(hold, until).await?;
+                }
+                Refusal::Expired(expired) if cleared < CLEARINGS => {
+                    cleared += 1;
+                    try_join_all(expired.iter().map(|(rid, reservation)| {
+                        self.give_back(&hold.account, &hold.user_id, rid, reservation)
+                    }))
+                    .await?;
+                }
+                Refusal::CrammedWithOutdated if cleared < CLEARINGS => {
+                    cleared += 1;
+                    self.keep_closed(hold, refused.as_ref().map(|account| &account.closed), now)
+                        .await?;
+                }
+                Refusal::Uncounted if cleared < CLEARINGS => {
+                    cleared += 1;
+                    self.begin_counting(hold).await?;
+                }
+                Refusal::Limit => {
+                    return Err(Error::TooManyChats(Limit::at_once(
+                        "parallel-chats",
+                        limits.parallel,
+                    )));
+                }
+                Refusal::Minute => {
+                    return Err(Error::TooManyChatsThisMinute(chats_a_minute(
+                        limits,
+                        limits.per_minute,
+                        now,
+                    )));
+                }
+                Refusal::Crammed(until) => {
+                    let limit = chats_a_minute(limits, limits.per_minute, now);
+                    return Err(Error::TooManyChatsThisMinute(Limit {
+                        reset: until.saturating_sub(now).max(1),
+                        ..limit
+                    }));
+                }
+                Refusal::Refunds(minute) => {
+                    return Err(Error::TooManyRefunds(refunds_a_minute(limits, minute, now)));
+                }
+                Refusal::Tokens => {
+                    return Err(Error::InsufficientTokens { cost: hold.reservation.cost });
+                }
+                _ if patience.lasts().await => {}
+                _ => {
+                    return Err(Error::Unavailable(
+                        "a reserve was refused without a reason that lasts".into(),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Removes a closed id whose minute is over.
+    async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
+        let forget = self
+            .update_holder(hold, "REMOVE closed.#rid")
+            .when("id = :id AND closed.#rid = :until")
+            .names([("#rid", &hold.rid)])
+            .values([(":until", n(until))]);
+        self.send(&forget).await.map(drop)
+    }
+
+    /// Replaces the closed ids, which are `closed`, by those that are not over yet.
+    async fn keep_closed(
+        &self,
+        hold: &Hold,
+        closed: Option<&BTreeMap<String, u64>>,
+        now: u64,
+    ) -> Result<()> {
+        let Some(closed) = closed else { return Ok(()) };
+        let map = |kept: &dyn Fn(u64) -> bool| {
+            let kept = closed
+                .iter()
+                .filter(|(_, until)| kept(**until))
+                .map(|(id, until)| (id.clone(), n(until)));
+            AttributeValue::M(kept.collect())
+        };
+        let keep = self
+            .update_holder(hold, "SET closed = :kept")
+            .when("id = :id AND closed = :closed")
+            .values([(":closed", map(&|_| true)), (":kept", map(&|until| until > now))]);
+        self.send(&keep).await.map(drop)
+    }
+
+    /// Gives an account from before minutes were counted the map that they are counted in.
+    async fn begin_counting(&self, hold: &Hold) -> Result<()> {
+        let begin = self
+            .update_holder(hold, "SET minutes = :none")
+            .when("id = :id AND attribute_not_exists(minutes)")
+            .values([(":none", no_entries())]);
+        self.send(&begin).await.map(drop)
+    }
+
+    /// A write to the account that a reservation is of, with the value `:id`.
+    fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
+        Write::update(&self.tables.users, pk(&hold.account), expression)
+            .values([(":id", s(&hold.user_id))])
+    }
+
+    /// The write that reserves, and returns the account after it or the one that refused it.
+    fn take_tokens(
+        &self,
+        caller: &AccessToken,
+        hold: &Hold,
+        limits: ChatLimits,
+        now: u64,
+    ) -> Result<Write> {
+        let mut condition = String::from(RESERVES);
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (back, of) in (0_u64..).zip(limits.refund_minutes(minute(now))) {
+            let (name, most) = (format!("#r{back}"), format!(":r{back}"));
+            condition.push_str(&format!(
+                " AND (attribute_not_exists(minutes.{name}) OR minutes.{name} < {most})"
+            ));
+            names.push((name, refunds_key(of)));
+            values.push((most, n(limits.refunds_in(back + 1))));
+        }
+        Ok(Write::update(&self.tables.users, pk(&hold.account), TAKES)
+            .when(condition)
+            .names(names)
+            .names([
+                ("#rid", &hold.rid),
+                ("#session", &caller.session),
+                ("#minute", &minute(now).to_string()),
+            ])
+            .values(values)
+            .values([
+                (":most_closed", n(MOST_CLOSED)),
+                (":cost", n(hold.reservation.cost)),
+                (":reservation", AttributeValue::M(to_item(&hold.reservation)?)),
+                (":expires", n(hold.reservation.expires_at)),
+                (":id", s(&caller.user_id)),
+                (":true", flag(true)),
+                (":least", n(caller.epochs().start())),
+                (":epoch", n(caller.epochs().end())),
+                (":made", n(caller.auth_epoch)),
+                (":limit", n(limits.parallel)),
+                (":none", n(0)),
+                (":one", n(1)),
+                (":per_minute", n(limits.per_minute)),
+            ])
+            .returns(ReturnValue::AllNew)
+            .shows_item())
+    }
+}
+
+/// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call
+/// learns nothing else, and "not enough tokens" wins over "too many", of which the one that lasts
+/// longer wins.
+fn refusal(
+    account: Option<&Account>,
+    caller: &AccessToken,
+    hold: &Hold,
+    limits: ChatLimits,
+    now: u64,
+) -> Refusal {
+    let Some(account) = account else { return Refusal::Identity };
+    let standing = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id);
+    if standing.is_some_and(|standing| standing.owner == hold.reservation.owner) {
+        return Refusal::Ours;
+    }
+    if caller.admits(Some(account.clone())).is_err() {
+        return Refusal::Identity;
+    }
+    match standing {
+        Some(dead) if dead.expires_at <= now => {
+            return Refusal::Expired(vec![(hold.rid.clone(), dead.clone())]);
+        }
+        Some(other) if other.fingerprint != hold.reservation.fingerprint => {
+            return Refusal::KeyReused;
+        }
+        Some(running) => return Refusal::KeyRunning(running.expires_at - now),
+        None => {}
+    }
+    match account.closed.get(&hold.rid) {
+        Some(until) if *until > now => return Refusal::KeyEnded,
+        Some(until) => return Refusal::Outdated(*until),
+        None => {}
+    }
+    let poor = account.tokens < hold.reservation.cost;
+    let crowded =
+        account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
+    if !poor {
+        match Refunds::of(account).open_from(minute(now), limits) {
+            open if open > minute(now) => return Refusal::Refunds(open),
+            _ if account.chats_in(minute(now)) >= limits.per_minute => return Refusal::Minute,
+            _ => {}
+        }
+        if account.closed.len() >= MOST_CLOSED {
+            let first = account.closed.values().min().copied().unwrap_or(now);
+            return if first <= now {
+                Refusal::CrammedWithOutdated
+            } else {
+                Refusal::Crammed(first)
+            };
+        }
+    }
+    if !poor && !crowded {
+        return if account.minutes.is_some() { Refusal::Changed } else { Refusal::Uncounted };
+    }
+    let expired =
+        account.reservations.iter().filter(|(_, reservation)| reservation.expires_at <= now);
+    let expired: Vec<_> =
+        expired.map(|(rid, reservation)| (rid.clone(), reservation.clone())).collect();
+    match (expired.is_empty(), poor) {
+        (false, _) => Refusal::Expired(expired),
+        (true, true) => Refusal::Tokens,
+        (true, false) => Refusal::Limit,
+    }
+}

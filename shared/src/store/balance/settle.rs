@@ -1,0 +1,95 @@
+//! Settling a chat: its tokens are spent, and it is stored.
+
+use super::hold::Hold;
+use super::{CLOSED, also};
+use crate::Result;
+use crate::chat::Chat;
+use crate::store::chats::NEW_CHAT;
+use crate::store::schema::pk;
+use crate::store::{Entry, EntryKind, Store, Transaction, Write, n, s, to_item};
+
+/// What became of a chat whose answer is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is stored and paid.
+    Stored,
+    /// Its lease had ended: it is not stored, and the tokens are or will be given back.
+    TooLate,
+    /// Its conversation was deleted meanwhile: it is not stored, and the tokens are still held.
+    NoConversation,
+    /// Its idempotency key has a record already: it is not stored, and the tokens are still held.
+    KeyUsed,
+}
+
+impl Store {
+    /// Stores the chat, its conversation and its ledger row and spends the tokens that were held
+    /// for it, in one transaction: all or nothing, and only while the lease lasts.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the outcome stays unknown; then the lease decides.
+    pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<Settled> {
+        let entry = Entry {
+            user_id: hold.user_id.clone(),
+            entry_id: chat.chat_id.clone(),
+            amount: -hold.reservation.cost.signed(),
+            kind: EntryKind::Chat,
+            reason: "chat".into(),
+            actor: hold.user_id.clone(),
+            chat_id: Some(chat.chat_id.clone()),
+            act: None,
+            time: chat.time,
+        };
+        let mut writes = vec![
+            self.spend(hold, now),
+            Write::put(&self.tables.chats, to_item(chat)?).when(NEW_CHAT).shows_item(),
+            self.enter(&entry)?,
+        ];
+        let conversation_at = writes.len();
+        writes.extend(self.converse(chat)?);
+        let record_at = writes.len();
+        if let Some(record) = &hold.record {
+            writes.push(self.remember(record, now)?);
+        }
+        match self.transact(writes, &hold.request).await? {
+            Transaction::Applied => Ok(Settled::Stored),
+            // The reservation is gone, or its lease is over. If that was a copy of this very
+            // settle, its row stands.
+            Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => {
+                Ok(Settled::Stored)
+            }
+            Transaction::Refused(refusals)
+                if chat.conversation.is_some() && refusals.has(conversation_at) =>
+            {
+                Ok(Settled::NoConversation)
+            }
+            Transaction::Refused(refusals) if hold.record.is_some() && refusals.has(record_at) => {
+                Ok(Settled::KeyUsed)
+            }
+            Transaction::Refused(_) => Ok(Settled::TooLate),
+        }
+    }
+
+    fn spend(&self, hold: &Hold, now: u64) -> Write {
+        let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
+        let mut remove = String::from(" REMOVE reservations.#rid");
+        let mut values = Vec::new();
+        // A key's id stays closed too: a racing caller may have read its record before it stood,
+        // and reserve after this.
+        if hold.sent_again || hold.record.is_some() {
+            set.push_str(", closed.#rid = :closed");
+            values.push((":closed", n(now + CLOSED)));
+        }
+        let mut names = also(&mut remove, "closed", &hold.outdated);
+        names.extend(also(&mut remove, "minutes", &hold.minutes_over));
+        Write::update(&self.tables.users, pk(&hold.account), set + &remove)
+            .when("id = :id AND reservations.#rid.#owner = :owner AND reservations.#rid.expires_at > :now")
+            .names(names)
+            .names([("#rid", hold.rid.as_str()), ("#cost", "cost"), ("#owner", "owner")])
+            .values(values)
+            .values([
+                (":id", s(&hold.user_id)),
+                (":owner", s(&hold.reservation.owner)),
+                (":now", n(now)),
+            ])
+    }
+}
