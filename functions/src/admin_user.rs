@@ -6,6 +6,7 @@
 //! for an id that no account has.
 
 use shared::openapi::PathId;
+use shared::user::Account;
 use shared::view::UserDetails;
 use shared::{App, Reply, Request, auth, http};
 
@@ -25,7 +26,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_id(&req);
     let (_, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
     let account = app.store.user(&found).await?;
+    details(&app, &account).await
+}
+
+/// The reply that shows an account to an administrator.
+pub(crate) async fn details(app: &App, account: &Account) -> Reply {
     let now = app.clock.seconds();
-    let sessions = app.store.open_sessions(&account, now).await?;
-    http::ok(&UserDetails::of(&account, &sessions, now))
+    let sessions = app.store.open_sessions(account, now).await?;
+    http::ok(&UserDetails::of(account, &sessions, now))
 }

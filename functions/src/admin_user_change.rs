@@ -14,6 +14,8 @@ use shared::view::UserDetails;
 use shared::{App, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
+use crate::admin_user;
+
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StandingChange)]
 struct Body {
@@ -54,9 +56,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         let (by, active, role) = (&administrator.account().id, changed.active, changed.role.word());
         tracing::info!(subject = changed.id, by, active, role, "a user's standing was changed");
     }
-    let now = app.clock.seconds();
-    let sessions = app.store.open_sessions(&changed, now).await?;
-    http::ok(&UserDetails::of(&changed, &sessions, now))
+    admin_user::details(&app, &changed).await
 }
 
 impl Body {

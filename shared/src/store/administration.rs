@@ -12,8 +12,8 @@ use uuid::Uuid;
 use super::read::{names, values};
 use super::schema::{ADMINISTRATORS, account_key, pk, standing_of};
 use super::{
-    Act, Entry, EntryKind, Item, Listed, Patience, Reason, Session, Store, Transaction, Write,
-    flag, from_item, n, no_entries, s,
+    Act, Entry, EntryKind, Item, Listed, Patience, Reason, Store, Transaction, Write, flag,
+    from_item, n, no_entries, s,
 };
 use crate::auth::{AccessToken, Administrator};
 use crate::clock::Clock;
@@ -32,15 +32,6 @@ pub struct StandingChange {
 }
 
 impl Store {
-    /// The newest sessions of an account whose tokens open it at the second `now`, newest first, at
-    /// most 100.
-    pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
-        let (ids, _) = self.session_ids(&account.id, None).await?;
-        let mut sessions = self.sessions(&ids).await?;
-        sessions.retain(|session| account.active && session.opens(account, now));
-        Ok(sessions)
-    }
-
     /// Changes what somebody may do, and ends all their sessions; a row of the ledger says who did
     /// it and why. `account` is theirs, as it was just read. Where nothing is to change nothing
     /// is written. Sent again, it is the success it was.

@@ -189,6 +189,15 @@ impl Store {
         self.with_ids(SESSION, ids).await
     }
 
+    /// The newest sessions of an account whose tokens open it at the second `now`, newest first, at
+    /// most 100.
+    pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
+        let (ids, _) = self.session_ids(&account.id, None).await?;
+        let mut sessions = self.sessions(&ids).await?;
+        sessions.retain(|session| account.active && session.opens(account, now));
+        Ok(sessions)
+    }
+
     /// Deletes a session of this user: it gets no refresh token any more.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
         let delete = Write::delete(&self.tables.tokens, pk(session_key(id)))
