@@ -37,7 +37,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let Body { password } = http::json(&req)?;
     let password = required(password).map_err(|sentence| Error::field("password", sentence))?;
-    let account = app.store.account(&caller).await?;
+    let account = app.store.account_of(&caller).await?;
     auth::confirm(&app, &req, &account, &password).await?;
 
     app.store.delete_account(&caller, &account, &password::none()?, app.clock.seconds()).await?;

@@ -48,12 +48,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let id = http::path_id(&req);
     let (administrator, found) =
-        auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
-    let account = app.store.user(&found).await?;
+        auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
+    let account = app.store.account_of_user(&found).await?;
     let (change, reason) = body.validate()?;
 
     let now = app.clock.seconds();
-    let key = key.map(|key| Keyed::new(&key, &administrator, &account, change, &reason));
+    let key = key.map(|key| AdjustmentKey::new(&key, &administrator, &account, change, &reason));
     let mut adjustment =
         Adjustment::new(&account, change, reason, "", &app.clock).by(&administrator);
     if let Some(key) = &key {
@@ -88,12 +88,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
 }
 
 /// An idempotency key, and what is asked under it.
-struct Keyed {
+struct AdjustmentKey {
     id: String,
     fingerprint: String,
 }
 
-impl Keyed {
+impl AdjustmentKey {
     fn new(
         key: &Key,
         administrator: &Administrator,
@@ -110,18 +110,18 @@ impl Keyed {
 }
 
 /// The adjustment that a key has made. Nothing is written.
-async fn replay(app: &App, account: &Account, key: &Keyed, record: &Record) -> Reply {
+async fn replay(app: &App, account: &Account, key: &AdjustmentKey, record: &Record) -> Reply {
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused);
     }
-    let entry = app.store.entry(&account.id, &record.chat_id).await?;
+    let entry = app.store.entry(&account.id, &record.result_id).await?;
     let entry = entry
         .ok_or_else(|| Error::Internal("a key stands for an adjustment that has no row".into()))?;
     shown(app, account, &entry).await.map(http::replayed)
 }
 
 async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
-    let account = app.store.user_again(&account.label, &account.id).await?;
+    let account = app.store.reread(account).await?;
     http::created(&AdjustedBalance {
         entry: AdjustmentRow {
             id: &entry.entry_id,

@@ -28,8 +28,8 @@ use shared::{App, Reply, Request, auth, http, openapi};
 pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_id(&req);
     let (administrator, found) =
-        auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
-    let account = app.store.user(&found).await?;
+        auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
+    let account = app.store.account_of_user(&found).await?;
     let limit = http::page_limit(&req)?;
     let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
 

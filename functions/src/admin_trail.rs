@@ -43,7 +43,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         cursor.prove(administrator.account(), SCOPE)?;
     }
 
-    let names = app.store.names(acts.iter().flat_map(|act| [act.subject(), &act.actor])).await?;
+    let names = app.store.usernames(acts.iter().flat_map(|act| [act.subject(), &act.actor])).await?;
     let data: Vec<Shown> = acts.iter().map(|act| shown(act, &names)).collect();
     let mut response = http::ok(&data)?;
     if let Some(next) = next {

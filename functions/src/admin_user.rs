@@ -24,8 +24,8 @@ use shared::{App, Reply, Request, auth, http};
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_id(&req);
-    let (_, found) = auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
-    let account = app.store.user(&found).await?;
+    let (_, found) = auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
+    let account = app.store.account_of_user(&found).await?;
     details(&app, &account).await
 }
 

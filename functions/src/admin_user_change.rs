@@ -47,8 +47,8 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let id = http::path_id(&req);
     let (administrator, found) =
-        auth::administrator(&app, &req, app.store.find_user(id.as_deref())).await?;
-    let account = app.store.user(&found).await?;
+        auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
+    let account = app.store.account_of_user(&found).await?;
     let change = http::json::<Body>(&req)?.validate()?;
 
     let changed = app.store.change_standing(&administrator, &account, &change, &app.clock).await?;

@@ -20,7 +20,7 @@ use shared::{App, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let (account, ids) =
-        tokio::join!(app.store.account(&caller), app.store.api_key_ids(&caller.user_id));
+        tokio::join!(app.store.account_of(&caller), app.store.api_key_ids(&caller.user_id));
     let keys = app.store.api_keys(&account?, &ids?).await?;
     let data: Vec<_> = keys.iter().map(ApiKey::of).collect();
     http::ok(&data)

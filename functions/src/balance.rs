@@ -18,6 +18,6 @@ use shared::{App, Reply, Request, auth, http};
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let account = app.store.account(&caller).await?;
+    let account = app.store.account_of(&caller).await?;
     http::ok(&Balance::of(account.balance(app.clock.seconds())))
 }

@@ -64,7 +64,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
             }
         }
     };
-    let (account, page) = tokio::join!(app.store.account(&caller), page);
+    let (account, page) = tokio::join!(app.store.account_of(&caller), page);
     let account = account?;
     if let Some(cursor) = &cursor {
         cursor.prove(&account, &scope)?;

@@ -21,7 +21,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchChat);
-    let (account, chat) = tokio::join!(app.store.account(&caller), async {
+    let (account, chat) = tokio::join!(app.store.account_of(&caller), async {
         app.store.chat(&caller.user_id, &id?).await
     });
     account?;

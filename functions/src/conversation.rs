@@ -22,7 +22,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation);
-    let (account, conversation) = tokio::join!(app.store.account(&caller), async {
+    let (account, conversation) = tokio::join!(app.store.account_of(&caller), async {
         app.store.conversation(&caller.user_id, &id?).await
     });
     account?;

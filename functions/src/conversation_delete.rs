@@ -23,7 +23,7 @@ use shared::{App, Error, Reply, Request, auth, http};
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let Some(id) = http::path_id(&req) else {
-        app.store.account(&caller).await?;
+        app.store.account_of(&caller).await?;
         return Err(Error::NoSuchConversation);
     };
     app.store.delete_conversation(&caller, &id, app.clock.seconds()).await?;

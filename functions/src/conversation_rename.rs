@@ -37,7 +37,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let title = required(title)
         .and_then(|text| Title::parse(&text))
         .map_err(|sentence| Error::field("title", sentence))?;
-    app.store.account(&caller).await?;
+    app.store.account_of(&caller).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation)?;
     let renamed = app.store.rename_conversation(&caller.user_id, &id, title.text()).await?;
     http::ok(&Conversation::of(&renamed))

@@ -28,7 +28,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let before = cursor.as_ref().map(cursor::Unproven::position);
     let (account, keys) = tokio::join!(
-        app.store.account(&caller),
+        app.store.account_of(&caller),
         app.store.conversation_keys(&caller.user_id, before, limit)
     );
     let account = account?;

@@ -36,7 +36,7 @@ const PAGE: usize = 100;
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let account = app.store.account(&caller).await?;
+    let account = app.store.account_of(&caller).await?;
     tracing::info!(user = account.id, "exporting");
     http::download("farebox-export.json", |pieces| write(app, caller, account, pieces))
 }
@@ -178,7 +178,7 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
     }
     // An account that was deleted meanwhile has lost chats that this document would seem not to
     // miss.
-    app.store.account(&caller).await?;
+    app.store.account_of(&caller).await?;
     pieces.send("]}\n").await
 }
 

@@ -59,7 +59,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let (found, counts) =
         tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&attempt))?;
     app.store
-        .admit(&mut attempt, counts, DeviceToken::at(&app, &req).await.as_ref(), found.as_ref())
+        .admit_attempt(&mut attempt, counts, DeviceToken::at(&app, &req).await.as_ref(), found.as_ref())
         .await?;
     let verdict = app
         .passwords
@@ -108,7 +108,7 @@ struct LoggedIn<'a> {
 
 async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {
     match key {
-        Some(key) => app.store.find(key).await,
+        Some(key) => app.store.account_with_login(key).await,
         None => Ok(None),
     }
 }
@@ -128,7 +128,7 @@ async fn pass(app: &App, account: &Account, attempt: &Attempt) {
 /// nobody is kept out for it.
 async fn strengthen(app: &App, account: &Account, verdict: &Verdict) {
     if let Verdict::Rehash(strong) = verdict
-        && let Err(error) = app.store.strengthen(account, strong).await
+        && let Err(error) = app.store.strengthen_password(account, strong).await
     {
         tracing::warn!(
             user = account.id,

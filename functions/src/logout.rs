@@ -39,7 +39,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         Ending::One { session: &caller.session, ends: caller.session_ends }
     };
 
-    let ended = app.store.end(&caller, ending, app.clock.seconds());
+    let ended = app.store.end_sessions(&caller, ending, app.clock.seconds());
     tokio::try_join!(ended, app.store.delete_session(&caller.user_id, &caller.session))?;
     tracing::info!(user = caller.user_id, session = caller.session, all, "logged out");
     let reply =

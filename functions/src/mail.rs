@@ -29,7 +29,7 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
             let wanted = |account: &Account| {
                 account.id == user_id && account.active && account.auth_epoch == auth_epoch
             };
-            if !app.store.account_by_key(&name).await?.as_ref().is_some_and(wanted) {
+            if !app.store.account_named(&name).await?.as_ref().is_some_and(wanted) {
                 return Ok(None);
             }
             let token = LinkToken::random()?;
@@ -53,7 +53,7 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
         }
         Letter::Reset { address } => {
             let account =
-                app.store.account_by_address(&address).await?.filter(|account| account.active);
+                app.store.account_with_address(&address).await?.filter(|account| account.active);
             let Some((account, address)) =
                 account.and_then(|account| account.email.clone().map(|address| (account, address)))
             else {

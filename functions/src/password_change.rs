@@ -42,7 +42,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
     let (current, new) = body.parts()?;
-    let account = app.store.account(&caller).await?;
+    let account = app.store.account_of(&caller).await?;
     let own = [account.name.as_str(), account.email.as_deref().unwrap_or(&account.name)];
     let new = NewPassword::parse(&new, &own)
         .map_err(|sentence| Error::field("new_password", sentence))?;

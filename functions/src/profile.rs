@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let account = app.store.account(&caller).await?;
+    let account = app.store.account_of(&caller).await?;
     http::ok(&Profile::of(&account, app.clock.seconds()))
 }
 

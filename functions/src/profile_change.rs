@@ -43,7 +43,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
     let change = body.validate()?;
-    let account = app.store.account(&caller).await?;
+    let account = app.store.account_of(&caller).await?;
     if change.address_for(&account).is_some() {
         let password = body.current_password.as_deref().filter(|password| !password.is_empty());
         let password = password.ok_or_else(|| {

@@ -24,7 +24,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let now = app.clock.seconds();
     let (account, session) = tokio::join!(
-        app.store.account(&caller),
+        app.store.account_of(&caller),
         app.store.session(http::path_parameter(&req, "id"))
     );
     let account = account?;

@@ -33,7 +33,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let before = cursor.as_ref().map(Unproven::position);
     let (account, ids) =
-        tokio::join!(app.store.account(&caller), app.store.session_ids(&caller.user_id, before));
+        tokio::join!(app.store.account_of(&caller), app.store.session_ids(&caller.user_id, before));
     let account = account?;
     if let Some(cursor) = &cursor {
         cursor.prove(&account, SCOPE)?;

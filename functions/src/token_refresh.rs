@@ -42,8 +42,8 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let now = app.clock.seconds();
 
     let (rotation, account) = tokio::try_join!(
-        app.store.rotate(&presented, now),
-        app.store.account_by_key(&presented.name)
+        app.store.rotate_session(&presented, now),
+        app.store.account_named(&presented.name)
     )?;
     let account =
         account.filter(|account| account.id == presented.user_id).ok_or(Error::InvalidToken)?;

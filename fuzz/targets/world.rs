@@ -44,7 +44,7 @@ pub static ANN: LazyLock<Person> = LazyLock::new(|| {
     );
     let reply = answer("register", &event).expect("an event");
     let text = RUNTIME.block_on(reply.into_body().text());
-    let account = RUNTIME.block_on(app("register").store.account_by_key("ann"));
+    let account = RUNTIME.block_on(app("register").store.account_named("ann"));
     Person {
         registered: serde_json::from_str(&text).expect("JSON"),
         account: account.expect("a store").expect("an account"),

@@ -103,12 +103,8 @@ async fn adjust_in(
     let adjustment = Adjustment::new(&account, change, reason, "manage", &app.clock);
     match app.store.adjust(&adjustment, app.clock.seconds()).await.map_err(sentence)? {
         Adjusted::Applied => {
-            let account = app
-                .store
-                .account_by_key(&account.label)
-                .await
-                .map_err(sentence)?
-                .unwrap_or(account);
+            let account =
+                app.store.account_named(&account.label).await.map_err(sentence)?.unwrap_or(account);
             Ok(format!("{} has {} tokens now.", account.name, account.balance(app.clock.seconds())))
         }
         Adjusted::TooLittle(balance) => {
@@ -238,13 +234,14 @@ fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
 /// be meant for another one: then the id is asked for.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
-        let found = async { app.store.user(&app.store.find_user(Some(name)).await?).await };
+        let found =
+            async { app.store.account_of_user(&app.store.user_with_id(Some(name)).await?).await };
         return found.await.map_err(|error| {
             if error == Error::NoSuchUser { nobody(name) } else { sentence(error) }
         });
     }
     let key = login_key(name).ok_or_else(|| nobody(name))?;
-    let mut meant = app.store.meant_by(&key).await.map_err(sentence)?;
+    let mut meant = app.store.accounts_meant_by(&key).await.map_err(sentence)?;
     match (meant.pop(), meant.pop()) {
         (None, _) => Err(nobody(name)),
         (Some(account), None) if !key.contains('@') || account.has_proven(&key) => Ok(account),

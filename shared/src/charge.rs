@@ -411,7 +411,7 @@ async fn earlier(app: &Asking, caller: &AccessToken, context: &Context) -> Resul
         tokio::try_join!(app.store.conversation(&caller.user_id, id), chats)?;
     if conversation.is_none() {
         // Whom the account doesn't admit learns nothing else.
-        app.store.account(caller).await?;
+        app.store.account_of(caller).await?;
         return Err(Error::NoSuchConversation);
     }
     Ok(chats.0)
@@ -435,8 +435,10 @@ async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
     };
-    let (account, chat) =
-        tokio::join!(app.store.account(caller), app.store.chat(&caller.user_id, &record.chat_id));
+    let (account, chat) = tokio::join!(
+        app.store.account_of(caller),
+        app.store.chat(&caller.user_id, &record.result_id)
+    );
     account?;
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused);

@@ -65,8 +65,8 @@ pub struct Page {
 impl Of<'_> {
     async fn read(self, app: &App) -> Result<Account> {
         match self {
-            Self::Caller(caller) => app.store.account(caller).await,
-            Self::Account(account) => app.store.user_again(&account.label, &account.id).await,
+            Self::Caller(caller) => app.store.account_of(caller).await,
+            Self::Account(account) => app.store.reread(account).await,
         }
     }
 

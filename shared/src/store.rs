@@ -3,6 +3,9 @@
 //!
 //! Every write can be sent twice and acts once, since the SDK sends again by itself
 //! whenever a reply is lost: a condition tells the second from the first, or the bytes are the same.
+//!
+//! `account_..` reads a whole account, strongly consistent; `user_..` reads what an index shows of
+//! it, which may be a moment old. Two-step lists are `.._ids` or `.._keys`, and the read of those.
 
 mod accounts;
 mod addresses;

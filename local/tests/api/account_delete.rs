@@ -388,7 +388,10 @@ async fn who_changes_the_address_meanwhile_is_deleted_with_the_new_one_and_who_e
         Err(Error::InvalidToken)
     );
     let (_, ended) = api.caller(&ann).await;
-    store.end(&ended, Ending::One { session: &ended.session, ends: u64::MAX }, 1).await.unwrap();
+    store
+        .end_sessions(&ended, Ending::One { session: &ended.session, ends: u64::MAX }, 1)
+        .await
+        .unwrap();
     assert_eq!(
         store.delete_account(&ended, &seen, &hash, 1).await,
         Err(Error::InvalidToken),

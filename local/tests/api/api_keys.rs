@@ -372,7 +372,7 @@ async fn a_session_that_has_ended_makes_and_revokes_nothing() {
     let name = shared::auth::api_key::KeyName::parse("x").unwrap();
     let stored = shared::store::StoredKey::new(&stranger, &caller, &name, 1);
     api.store()
-        .end(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1)
+        .end_sessions(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1)
         .await
         .unwrap();
     assert_eq!(

@@ -251,7 +251,10 @@ async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usiz
         let address = format!("10.{}.{}.{}", network >> 16, network >> 8 & 255, network & 255);
         let mut attempt = Attempt::new(login, Some(&address), config, now);
         let counts = store.begin_attempt(&attempt).await.unwrap();
-        store.admit(&mut attempt, counts, None, None).await.map_err(|error| *error.limit().unwrap())
+        store
+            .admit_attempt(&mut attempt, counts, None, None)
+            .await
+            .map_err(|error| *error.limit().unwrap())
     };
     let begins = 1_795_132_800;
     let (mut checked, mut network) = (0, 0);

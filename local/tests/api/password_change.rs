@@ -100,7 +100,10 @@ async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
         &Clock::default(),
         Duration::from_secs(3600),
     );
-    store.end(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1).await.unwrap();
+    store
+        .end_sessions(&caller, Ending::One { session: &caller.session, ends: u64::MAX }, 1)
+        .await
+        .unwrap();
     assert_eq!(
         store.change_password(&caller, &account, "a hash", &next).await,
         Err(Error::InvalidToken)

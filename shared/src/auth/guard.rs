@@ -50,7 +50,7 @@ impl Administrator {
     /// # Errors
     /// [`Error::InvalidToken`] and [`Error::Forbidden`] where it is no administrator's any more.
     pub async fn still(&self, store: &Store) -> Result<()> {
-        store.administrator(&self.caller).await.map(drop)
+        store.account_of_administrator(&self.caller).await.map(drop)
     }
 }
 
@@ -65,7 +65,7 @@ pub async fn administrator<T>(
     read: impl Future<Output = Result<T>>,
 ) -> Result<(Administrator, T)> {
     let caller = caller(app, req).await?;
-    let (account, read) = tokio::join!(app.store.administrator(&caller), read);
+    let (account, read) = tokio::join!(app.store.account_of_administrator(&caller), read);
     Ok((Administrator { account: account?, caller }, read?))
 }
 
@@ -80,7 +80,7 @@ pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str
     let mut attempt =
         Attempt::of_owner(&account.id, http::source_network(req).as_deref(), &app.config, now);
     let counts = app.store.begin_attempt(&attempt).await?;
-    app.store.admit(&mut attempt, counts, None, None).await?;
+    app.store.admit_attempt(&mut attempt, counts, None, None).await?;
     if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {
         tracing::info!(user = account.id, "a current password was wrong");
         return Err(attempt.refused(Error::WrongPassword));

@@ -9,21 +9,21 @@ use crate::{Error, Result};
 
 impl Store {
     /// The caller's account, if the token still opens it.
-    pub async fn account(&self, caller: &AccessToken) -> Result<Account> {
-        caller.admits(self.account_by_key(&caller.name).await?)
+    pub async fn account_of(&self, caller: &AccessToken) -> Result<Account> {
+        caller.admits(self.account_named(&caller.name).await?)
     }
 
     /// The caller's account, if the token still opens it and it is an administrator's.
     ///
     /// # Errors
     /// [`Error::InvalidToken`], and [`Error::Forbidden`].
-    pub(crate) async fn administrator(&self, caller: &AccessToken) -> Result<Account> {
-        let account = self.account(caller).await?;
+    pub(crate) async fn account_of_administrator(&self, caller: &AccessToken) -> Result<Account> {
+        let account = self.account_of(caller).await?;
         if account.role == Role::Admin { Ok(account) } else { Err(Error::Forbidden) }
     }
 
     /// The account with this key of a name, strongly consistent.
-    pub async fn account_by_key(&self, name_key: &str) -> Result<Option<Account>> {
+    pub async fn account_named(&self, name_key: &str) -> Result<Option<Account>> {
         self.account_at(&account_key(name_key)).await
     }
 
@@ -32,19 +32,19 @@ impl Store {
     }
 
     /// The account whose claim of the address with this key stands.
-    pub async fn account_by_address(&self, address_key: &str) -> Result<Option<Account>> {
+    pub async fn account_with_address(&self, address_key: &str) -> Result<Option<Account>> {
         let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
-        self.holder(&claim).await
+        self.account_of_claim(&claim).await
     }
 
     /// The account that logs in as `login`, which is the key of a name or of an address. Both are
     /// looked for at once; the account behind an address takes one more round trip. A proven
     /// address wins over another account's name.
-    pub async fn find(&self, login: &str) -> Result<Option<Account>> {
+    pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
-            return self.account_by_key(login).await;
+            return self.account_named(login).await;
         }
-        let (account, claim) = tokio::try_join!(self.account_by_key(login), self.claim(login))?;
+        let (account, claim) = tokio::try_join!(self.account_named(login), self.claim(login))?;
         match (account, claim) {
             (account, None) => Ok(account),
             (Some(account), Some(claim))
@@ -52,15 +52,15 @@ impl Store {
             {
                 Ok(Some(account))
             }
-            (_, Some(claim)) => self.holder(&claim).await,
+            (_, Some(claim)) => self.account_of_claim(&claim).await,
         }
     }
 
     /// Every account that `login` may mean, which is the key of a name or of an address: the one
     /// with this name, and the one that claims this address.
-    pub async fn meant_by(&self, login: &str) -> Result<Vec<Account>> {
+    pub async fn accounts_meant_by(&self, login: &str) -> Result<Vec<Account>> {
         let (named, claiming) =
-            tokio::try_join!(self.account_by_key(login), self.account_by_address(login))?;
+            tokio::try_join!(self.account_named(login), self.account_with_address(login))?;
         let mut meant: Vec<Account> =
             named.into_iter().chain(claiming).filter(|account| account.deleted.is_none()).collect();
         meant.dedup_by(|one, other| one.id == other.id);
@@ -68,24 +68,28 @@ impl Store {
     }
 
     /// The account behind a claim, if it stands.
-    pub(super) async fn holder(&self, claim: &Claim) -> Result<Option<Account>> {
-        Ok(self.account_by_key(&claim.name).await?.filter(|account| account.id == claim.id))
+    pub(super) async fn account_of_claim(&self, claim: &Claim) -> Result<Option<Account>> {
+        Ok(self.account_named(&claim.name).await?.filter(|account| account.id == claim.id))
     }
 
     /// The account that an index knew, strongly consistent.
     ///
     /// # Errors
-    /// [`Error::NoSuchUser`] where it is gone.
-    pub async fn user(&self, listed: &Listed) -> Result<Account> {
-        self.user_again(listed.name_key(), &listed.id).await
+    /// [`Error::NoSuchUser`] if it was deleted.
+    pub async fn account_of_user(&self, listed: &Listed) -> Result<Account> {
+        self.account_that_is(&listed.id, listed.name_key()).await
     }
 
-    /// The account with this key of a name, if it is still the one with this id.
+    /// This account as it is now.
     ///
     /// # Errors
-    /// [`Error::NoSuchUser`].
-    pub async fn user_again(&self, name_key: &str, id: &str) -> Result<Account> {
-        let account = self.account_by_key(name_key).await?;
+    /// [`Error::NoSuchUser`] if it was deleted.
+    pub async fn reread(&self, account: &Account) -> Result<Account> {
+        self.account_that_is(&account.id, &account.label).await
+    }
+
+    async fn account_that_is(&self, id: &str, name_key: &str) -> Result<Account> {
+        let account = self.account_named(name_key).await?;
         account
             .filter(|account| account.id == id && account.deleted.is_none())
             .ok_or(Error::NoSuchUser)

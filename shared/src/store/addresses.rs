@@ -94,7 +94,7 @@ impl Store {
             if refusals.has(0) {
                 // The account has changed since it was read, or this was done and only the reply
                 // was lost: then nothing is left to change.
-                account = caller.admits(self.account_by_key(&caller.name).await?)?;
+                account = caller.admits(self.account_named(&caller.name).await?)?;
                 if !patience.lasts().await {
                     return Err(Error::Unavailable(
                         "an account kept changing while its profile was to change".into(),
@@ -130,7 +130,7 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let (account, claim) =
-                tokio::try_join!(self.account_by_key(&link.name), self.claim(&address))?;
+                tokio::try_join!(self.account_named(&link.name), self.claim(&address))?;
             let account = link.admits(account)?;
             let after = account.proving(&link.address).ok_or(Error::InvalidLink)?;
             let other = claim.as_ref().filter(|claim| claim.id != account.id);
@@ -246,7 +246,7 @@ impl Store {
 
     /// The write that takes its address from the account behind a claim, if that account stands.
     async fn strip_address(&self, claim: &Claim) -> Result<Option<Write>> {
-        let Some(holder) = self.holder(claim).await? else { return Ok(None) };
+        let Some(holder) = self.account_of_claim(claim).await? else { return Ok(None) };
         Ok(Some(
             Write::update(
                 &self.tables.users,

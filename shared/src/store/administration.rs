@@ -102,7 +102,7 @@ impl Store {
             }
             // If a copy of this very change was applied, its rows stand.
             let standing = self
-                .account_by_key(&account.label)
+                .account_named(&account.label)
                 .await?
                 .filter(|standing| standing.id == account.id && standing.deleted.is_none());
             for row in &rows {

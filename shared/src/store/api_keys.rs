@@ -97,7 +97,7 @@ impl Store {
     /// id.
     pub async fn revoke_api_key(&self, caller: &AccessToken, id: &str) -> Result<()> {
         if !is_id(id) {
-            self.account(caller).await?;
+            self.account_of(caller).await?;
             return Err(Error::NoSuchApiKey);
         }
         // Most keys are of the caller's epoch. The epoch of an older one the refusal shows; whether

@@ -234,7 +234,7 @@ impl Store {
     /// # Errors
     /// [`Error::TooManyAttempts`] where the password must not be checked: too many were wrong for
     /// this login, or from this network.
-    pub async fn admit(
+    pub async fn admit_attempt(
         &self,
         attempt: &mut Attempt,
         counts: Counts,

@@ -76,7 +76,7 @@ impl Conversation {
 
 /// What the index holds of each item.
 #[derive(Deserialize)]
-struct Entry {
+struct IndexedKey {
     chat_id: String,
 }
 
@@ -271,7 +271,7 @@ impl Store {
         for item in page.items.unwrap_or_default() {
             let at = item.get("thread").and_then(|thread| thread.as_s().ok()).cloned();
             if at.as_deref() != before {
-                keys.push(from_item::<Entry>(item)?.chat_id);
+                keys.push(from_item::<IndexedKey>(item)?.chat_id);
             }
         }
         let more = page.last_evaluated_key.is_some() || keys.len() > count;

@@ -71,7 +71,7 @@ impl Store {
                 Transaction::Refused(refusals) => refusals,
             };
             let standing = self
-                .account_by_key(&account.label)
+                .account_named(&account.label)
                 .await?
                 .filter(|standing| standing.id == account.id);
             seen = standing.ok_or(Error::InvalidToken)?;

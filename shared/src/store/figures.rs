@@ -50,7 +50,7 @@ impl Figures {
     }
 
     /// What a row of the ledger adds.
-    fn of(row: &Row) -> Self {
+    fn of(row: &CountedRow) -> Self {
         match row.kind {
             EntryKind::Grant => Self { users: 1, granted: row.amount, ..Self::default() },
             EntryKind::Chat => {
@@ -69,14 +69,14 @@ pub fn is_closed(day: Day, now: u64) -> bool {
 
 /// What is read of a row.
 #[derive(Deserialize)]
-struct Row {
+struct CountedRow {
     kind: EntryKind,
     amount: i64,
 }
 
 /// A closed day as the table holds it. It doesn't end.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct KeptDay {
     /// `figures:<day>`.
     pk: String,
     users: u64,
@@ -162,17 +162,17 @@ impl Store {
         });
         let mut figures = BTreeMap::new();
         for item in try_join_all(batches).await?.into_iter().flatten() {
-            let Kept { pk, users, chats, granted, spent } = from_item(item)?;
+            let KeptDay { pk, users, chats, granted, spent } = from_item(item)?;
             let day = pk.strip_prefix(FIGURES).and_then(Day::parse);
             figures.extend(day.map(|day| (day, Figures { users, chats, granted, spent })));
         }
         Ok(figures)
     }
 
-    /// Keeps what a closed day comes to. Kept twice, it is what it was.
+    /// Keeps what a closed day comes to. KeptDay twice, it is what it was.
     async fn keep_figures(&self, day: Day, figures: Figures) -> Result<()> {
         let Figures { users, chats, granted, spent } = figures;
-        let kept = Kept { pk: figures_key(day), users, chats, granted, spent };
+        let kept = KeptDay { pk: figures_key(day), users, chats, granted, spent };
         let put = Write::put(&self.tables.tokens, to_item(kept)?).when(NEW);
         self.send(&put).await.map(drop)
     }

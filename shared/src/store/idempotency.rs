@@ -15,7 +15,8 @@ pub struct Record {
     /// What was asked, as a hash.
     pub fingerprint: String,
     /// The chat that was charged, or the row of the adjustment that was made.
-    pub chat_id: String,
+    #[serde(rename = "chat_id")]
+    pub result_id: String,
     /// The second from which the key may be used anew; DynamoDB deletes the record some time
     /// after.
     pub expires_at: u64,
@@ -23,11 +24,11 @@ pub struct Record {
 
 impl Record {
     /// The record of the key with this id.
-    pub fn new(key_id: &str, fingerprint: &str, chat_id: &str, expires_at: u64) -> Self {
+    pub fn new(key_id: &str, fingerprint: &str, result_id: &str, expires_at: u64) -> Self {
         Self {
             pk: record_key(key_id),
             fingerprint: fingerprint.to_owned(),
-            chat_id: chat_id.to_owned(),
+            result_id: result_id.to_owned(),
             expires_at,
         }
     }

@@ -104,7 +104,7 @@ impl Store {
 
     /// Puts a stronger hash of the same password in the place of `account`'s, unless the password
     /// has changed since it was read.
-    pub async fn strengthen(&self, account: &Account, hash: &str) -> Result<()> {
+    pub async fn strengthen_password(&self, account: &Account, hash: &str) -> Result<()> {
         let strengthen =
             Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
                 .when("id = :id AND #password = :weak")

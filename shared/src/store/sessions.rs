@@ -124,7 +124,7 @@ impl Store {
     /// The current generation may be presented again for a while, since its reply may have been
     /// lost and other tabs have it too. The first one of a session may be as long as it is the
     /// current one: clients that never replace theirs live on it.
-    pub async fn rotate(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
+    pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
             Write::update(&self.tables.tokens, pk(session_key(&token.session)), expression)
                 .when(condition)
@@ -217,7 +217,8 @@ impl Store {
         session: &Session,
         now: u64,
     ) -> Result<()> {
-        self.end(caller, Ending::One { session: session.id(), ends: session.ends }, now).await?;
+        self.end_sessions(caller, Ending::One { session: session.id(), ends: session.ends }, now)
+            .await?;
         self.delete_session(&caller.user_id, session.id()).await
     }
 
@@ -230,7 +231,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::InvalidToken`] where the caller's own session no longer opens the account.
-    pub async fn end(&self, caller: &AccessToken, ending: Ending<'_>, now: u64) -> Result<()> {
+    pub async fn end_sessions(
+        &self,
+        caller: &AccessToken,
+        ending: Ending<'_>,
+        now: u64,
+    ) -> Result<()> {
         let mut outdated = Vec::new();
         let mut all = ending == Ending::All;
         let mut patience = Patience::new();

@@ -219,7 +219,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NoSuchUser`].
-    pub async fn find_user(&self, id: Option<&str>) -> Result<Listed> {
+    pub async fn user_with_id(&self, id: Option<&str>) -> Result<Listed> {
         let Some(id) = id else { return Err(Error::NoSuchUser) };
         self.listed(id).await?.ok_or(Error::NoSuchUser)
     }
@@ -242,7 +242,7 @@ impl Store {
     }
 
     /// The names of these accounts, by id, but for those that are gone.
-    pub async fn names(
+    pub async fn usernames(
         &self,
         ids: impl IntoIterator<Item = &str>,
     ) -> Result<HashMap<String, String>> {

@@ -29,7 +29,7 @@ pub(super) const NEW: &str = "attribute_not_exists(pk)";
 #[derive(Clone, Debug)]
 pub(super) struct Write {
     table: String,
-    kind: Kind,
+    operation: Operation,
     condition: Option<String>,
     names: HashMap<String, String>,
     values: Item,
@@ -37,7 +37,7 @@ pub(super) struct Write {
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum Operation {
     Put { item: Item },
     Update { key: Item, expression: String, returns: Option<ReturnValue> },
     Delete { key: Item },
@@ -47,28 +47,28 @@ enum Kind {
 impl Write {
     /// Replaces the whole item.
     pub(super) fn put(table: &str, item: Item) -> Self {
-        Self::of(table, Kind::Put { item })
+        Self::of(table, Operation::Put { item })
     }
 
     /// Changes the item by an update expression, which creates it where it is missing.
     pub(super) fn update(table: &str, key: Item, expression: impl Into<String>) -> Self {
-        Self::of(table, Kind::Update { key, expression: expression.into(), returns: None })
+        Self::of(table, Operation::Update { key, expression: expression.into(), returns: None })
     }
 
     /// Deletes the item. Idempotent.
     pub(super) fn delete(table: &str, key: Item) -> Self {
-        Self::of(table, Kind::Delete { key })
+        Self::of(table, Operation::Delete { key })
     }
 
     /// Changes nothing, but refuses a transaction as other writes do. It can't be sent alone.
     pub(super) fn check(table: &str, key: Item) -> Self {
-        Self::of(table, Kind::Check { key })
+        Self::of(table, Operation::Check { key })
     }
 
-    fn of(table: &str, kind: Kind) -> Self {
+    fn of(table: &str, operation: Operation) -> Self {
         Self {
             table: table.to_owned(),
-            kind,
+            operation,
             condition: None,
             names: HashMap::new(),
             values: Item::new(),
@@ -108,7 +108,7 @@ impl Write {
 
     /// Has an update that is sent alone return the item as it was before or is after it.
     pub(super) fn returns(mut self, value: ReturnValue) -> Self {
-        if let Kind::Update { returns, .. } = &mut self.kind {
+        if let Operation::Update { returns, .. } = &mut self.operation {
             *returns = Some(value);
         }
         self
@@ -116,12 +116,12 @@ impl Write {
 
     /// This write as one of a transaction's.
     pub(super) fn in_transaction(self) -> Result<TransactWriteItem> {
-        let Self { table, kind, condition, names, values, shows_item } = self;
+        let Self { table, operation, condition, names, values, shows_item } = self;
         let (names, values) = (or_none(names), or_none(values));
         let shown = shows_item.then_some(AllOld);
         let write = TransactWriteItem::builder();
-        let write = match kind {
-            Kind::Put { item } => write.put(
+        let write = match operation {
+            Operation::Put { item } => write.put(
                 Put::builder()
                     .table_name(table)
                     .set_item(Some(item))
@@ -132,7 +132,7 @@ impl Write {
                     .build()
                     .map_err(incomplete)?,
             ),
-            Kind::Update { key, expression, .. } => write.update(
+            Operation::Update { key, expression, .. } => write.update(
                 Update::builder()
                     .table_name(table)
                     .set_key(Some(key))
@@ -144,7 +144,7 @@ impl Write {
                     .build()
                     .map_err(incomplete)?,
             ),
-            Kind::Delete { key } => write.delete(
+            Operation::Delete { key } => write.delete(
                 Delete::builder()
                     .table_name(table)
                     .set_key(Some(key))
@@ -155,7 +155,7 @@ impl Write {
                     .build()
                     .map_err(incomplete)?,
             ),
-            Kind::Check { key } => write.condition_check(
+            Operation::Check { key } => write.condition_check(
                 ConditionCheck::builder()
                     .table_name(table)
                     .set_key(Some(key))
@@ -201,12 +201,12 @@ impl Store {
         write: &Write,
         sent_again: &mut bool,
     ) -> Result<Outcome> {
-        let Write { table, kind, condition, names, values, shows_item } = write.clone();
+        let Write { table, operation, condition, names, values, shows_item } = write.clone();
         let (names, values) = (or_none(names), or_none(values));
         let shown = shows_item.then_some(AllOld);
         let sends = Sends::default();
-        let outcome = match kind {
-            Kind::Put { item } => {
+        let outcome = match operation {
+            Operation::Put { item } => {
                 let put = self
                     .client
                     .put_item()
@@ -228,7 +228,7 @@ impl Store {
                     },
                 )
             }
-            Kind::Update { key, expression, returns } => {
+            Operation::Update { key, expression, returns } => {
                 let update = self
                     .client
                     .update_item()
@@ -252,7 +252,7 @@ impl Store {
                     },
                 )
             }
-            Kind::Delete { key } => {
+            Operation::Delete { key } => {
                 let delete = self
                     .client
                     .delete_item()
@@ -274,7 +274,7 @@ impl Store {
                     },
                 )
             }
-            Kind::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
+            Operation::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
         };
         *sent_again |= sends.more_than_one();
         outcome
@@ -286,12 +286,15 @@ impl Store {
         write: &Write,
         shown: Option<Item>,
     ) -> Result<Option<T>> {
-        match (shown, &write.kind) {
+        match (shown, &write.operation) {
             (Some(item), _) => from_item(item).map(Some),
-            (None, Kind::Update { key, .. } | Kind::Delete { key } | Kind::Check { key }) => {
-                self.get(&write.table, key.clone()).await
-            }
-            (None, Kind::Put { .. }) => Ok(None),
+            (
+                None,
+                Operation::Update { key, .. }
+                | Operation::Delete { key }
+                | Operation::Check { key },
+            ) => self.get(&write.table, key.clone()).await,
+            (None, Operation::Put { .. }) => Ok(None),
         }
     }
 }

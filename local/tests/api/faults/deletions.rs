@@ -98,8 +98,8 @@ impl Case<Deleting> {
         let (other, _) = open(app, &self.who.name, strong_hash(), Some(address)).await;
         self.lane.deliver_much_later().await;
         let (by_name, by_address) = (
-            app.store.find(&other.label).await.unwrap(),
-            app.store.find(&format!("{}@example.com", other.label)).await.unwrap(),
+            app.store.account_with_login(&other.label).await.unwrap(),
+            app.store.account_with_login(&format!("{}@example.com", other.label)).await.unwrap(),
         );
         for found in [by_name, by_address] {
             let same = found

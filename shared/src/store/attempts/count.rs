@@ -98,7 +98,7 @@ pub(super) enum Counted {
 
 /// How an attempt may take its place in a count that is as it was just read.
 #[derive(Clone, Copy, Debug)]
-enum Turn {
+enum Admission {
     /// Among the free ones.
     Free,
     /// As the first one, since all others are forgotten.
@@ -109,13 +109,13 @@ enum Turn {
 
 impl Count {
     /// How the next attempt is let in; `None` as long as none is.
-    fn turn(&self, pace: Pace, now: u64) -> Option<Turn> {
+    fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
-            Some(Turn::Afresh)
+            Some(Admission::Afresh)
         } else if u32::try_from(self.tries.len()).is_ok_and(|tries| tries < pace.free) {
-            Some(Turn::Free)
+            Some(Admission::Free)
         } else {
-            (self.opens_at <= now).then_some(Turn::Paced)
+            (self.opens_at <= now).then_some(Admission::Paced)
         }
     }
 
@@ -143,19 +143,19 @@ impl Store {
     /// Counts an attempt under this key.
     pub(super) async fn count(&self, key: &str, pace: Pace, attempt: &Attempt) -> Result<Counted> {
         let (id, now) = (&attempt.id, attempt.now);
-        let mut turn = Turn::Free;
+        let mut admission = Admission::Free;
         let mut seen = Count::default();
         for _ in 0..TURNS {
-            let take = self.take(turn, key, pace, attempt, &seen);
+            let take = self.take(admission, key, pace, attempt, &seen);
             seen = match self.send(&take).await? {
                 Outcome::Applied(before) => {
                     let before: Count = from_item(before)?;
-                    let slot = match turn {
-                        Turn::Free => {
+                    let slot = match admission {
+                        Admission::Free => {
                             Slot::Free(before.tries.len() + usize::from(!before.tries.contains(id)))
                         }
-                        Turn::Afresh => Slot::Free(1),
-                        Turn::Paced => Slot::Paced,
+                        Admission::Afresh => Slot::Free(1),
+                        Admission::Paced => Slot::Paced,
                     };
                     return Ok(Counted::In { slot, before });
                 }
@@ -165,8 +165,8 @@ impl Store {
             if let Some(slot) = seen.slot_of(id) {
                 return Ok(Counted::In { slot, before: seen });
             }
-            match seen.turn(pace, now) {
-                Some(next) => turn = next,
+            match seen.admission(pace, now) {
+                Some(next) => admission = next,
                 None => return Ok(Counted::Full { reset: seen.opens_at - now, known: seen.known }),
             }
         }
@@ -174,11 +174,18 @@ impl Store {
     }
 
     /// The write by which an attempt takes its place, if the count is still as `seen`.
-    fn take(&self, turn: Turn, key: &str, pace: Pace, attempt: &Attempt, seen: &Count) -> Write {
+    fn take(
+        &self,
+        admission: Admission,
+        key: &str,
+        pace: Pace,
+        attempt: &Attempt,
+        seen: &Count,
+    ) -> Write {
         let Attempt { id, now, .. } = attempt;
         let update = |expression: &str| Write::update(&self.tables.tokens, pk(key), expression);
-        let update = match turn {
-            Turn::Free => update("SET forgotten = :forgotten, opens_at = :opens, expires_at = if_not_exists(expires_at, :ends) ADD tries :ids")
+        let update = match admission {
+            Admission::Free => update("SET forgotten = :forgotten, opens_at = :opens, expires_at = if_not_exists(expires_at, :ends) ADD tries :ids")
                 .when(FREE)
                 .values([
                     (":ids", ids(id)),
@@ -186,10 +193,10 @@ impl Store {
                     (":now", n(now)),
                     (":free", n(pace.free)),
                 ]),
-            Turn::Afresh => update("SET tries = :ids, forgotten = :forgotten, opens_at = :opens, expires_at = :ends REMOVE latest")
+            Admission::Afresh => update("SET tries = :ids, forgotten = :forgotten, opens_at = :opens, expires_at = :ends REMOVE latest")
                 .when("attribute_not_exists(forgotten) OR forgotten = :seen")
                 .values([(":ids", ids(id)), (":seen", n(seen.forgotten))]),
-            Turn::Paced => update("SET latest = :id, opens_at = :opens, forgotten = :forgotten, expires_at = :ends")
+            Admission::Paced => update("SET latest = :id, opens_at = :opens, forgotten = :forgotten, expires_at = :ends")
                 .when("forgotten > :now AND opens_at <= :now")
                 .values([(":id", s(id)), (":now", n(now))]),
         };

@@ -143,12 +143,12 @@ impl Store {
             }
             // If a copy of this very adjustment was applied, its row stands: read last, so that no
             // balance is judged that the copy made.
-            let standing = self.account_by_key(name_key).await?;
+            let standing = self.account_named(name_key).await?;
             if self.has_entry(&entry.user_id, &entry.entry_id).await? {
                 return Ok(Adjusted::Applied);
             }
             if let Some(by) = by {
-                self.administrator(by).await?;
+                self.account_of_administrator(by).await?;
             }
             if let Some(record) = record
                 && self.record(record.key_id(), now).await?.is_some()
