@@ -1,11 +1,11 @@
 //! The only door to DynamoDB. Each file has what is done to one kind of item; only `balance` moves
 //! tokens.
 //!
-//! Every write can be sent twice and acts once, since the SDK sends again by itself
-//! whenever a reply is lost: a condition tells the second from the first, or the bytes are the same.
+//! Every write can be sent twice and acts once, because the SDK repeats a request whose reply was
+//! lost: a condition tells the second copy from the first, or the bytes are the same.
 //!
 //! `account_..` reads a whole account, strongly consistent; `user_..` reads what an index shows of
-//! it, which may be a moment old. Two-step lists are `.._ids` or `.._keys`, and the read of those.
+//! it, which may be a moment old.
 
 mod accounts;
 mod addresses;
@@ -86,12 +86,12 @@ pub struct Store {
 type Item = HashMap<String, AttributeValue>;
 
 impl Store {
-    /// A client for the endpoint of the settings or AWS's own.
+    /// Connects to the endpoint of the settings, or to AWS.
     pub fn connect(aws: &aws_config::SdkConfig, config: &Config) -> Self {
         Self::over(aws_sdk_dynamodb::Config::from(aws).to_builder(), config)
     }
 
-    /// The same, over a client configuration that the caller has begun.
+    /// The same with a client configuration that the caller has begun.
     pub fn over(mut client: aws_sdk_dynamodb::config::Builder, config: &Config) -> Self {
         if let Some(endpoint) = &config.dynamodb_endpoint {
             client.set_endpoint_url(Some(endpoint.url.clone()));
@@ -127,20 +127,20 @@ fn flag(value: bool) -> AttributeValue {
     AttributeValue::Bool(value)
 }
 
-/// A map that is empty.
+/// An empty map.
 fn no_entries() -> AttributeValue {
     AttributeValue::M(Item::new())
 }
 
-/// Whether this is an id as ours are written. What is none names nothing, however long it is.
+/// True for a canonical UUID; nothing else can name an item.
 fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
 }
 
-/// A call that AWS refused for good is our mistake (500); one without a known outcome may be tried
-/// again (503). So may one whose caller AWS doesn't know, since credentials grow old and the next
-/// instance has others; and one whose request token has stood for something else, since that may
-/// have been done.
+/// A call that AWS refuses for good is our mistake (500); one without a known outcome can be
+/// repeated (503). So can one whose credentials AWS rejects, since credentials expire and the next
+/// instance has others; and one whose request token was used for other bytes, since that write may
+/// have been applied.
 impl<E: ProvideErrorMetadata, R> From<SdkError<E, R>> for Error {
     fn from(error: SdkError<E, R>) -> Self {
         let transient = match error.as_service_error() {

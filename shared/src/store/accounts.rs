@@ -8,21 +8,21 @@ use crate::user::{Account, Role};
 use crate::{Error, Result};
 
 impl Store {
-    /// The caller's account, if the token still opens it.
+    /// # Errors
+    /// [`Error::InvalidToken`] if the account doesn't accept the token.
     pub async fn account_of(&self, caller: &AccessToken) -> Result<Account> {
         caller.admits(self.account_named(&caller.name).await?)
     }
 
-    /// The caller's account, if the token still opens it and it is an administrator's.
-    ///
     /// # Errors
-    /// [`Error::InvalidToken`], and [`Error::Forbidden`].
+    /// [`Error::InvalidToken`], and [`Error::Forbidden`] if the account isn't an administrator's.
     pub(crate) async fn account_of_administrator(&self, caller: &AccessToken) -> Result<Account> {
         let account = self.account_of(caller).await?;
         if account.role == Role::Admin { Ok(account) } else { Err(Error::Forbidden) }
     }
 
-    /// The account with this key of a name, strongly consistent.
+    /// The account with this username, which is given in its key form. Strongly consistent, as
+    /// every read of a whole account.
     pub async fn account_named(&self, name_key: &str) -> Result<Option<Account>> {
         self.account_at(&account_key(name_key)).await
     }
@@ -31,15 +31,15 @@ impl Store {
         self.get(&self.tables.users, pk(key)).await
     }
 
-    /// The account whose claim of the address with this key stands.
+    /// The account that claims the address with this key.
     pub async fn account_with_address(&self, address_key: &str) -> Result<Option<Account>> {
         let Some(claim) = self.claim(address_key).await? else { return Ok(None) };
         self.account_of_claim(&claim).await
     }
 
-    /// The account that logs in as `login`, which is the key of a name or of an address. Both are
-    /// looked for at once; the account behind an address takes one more round trip. A proven
-    /// address wins over another account's name.
+    /// The account that logs in as `login`, the key of a username or of an address. Both are looked
+    /// up at once; the account behind an address takes one more round trip. A verified address wins
+    /// over another account's username.
     pub async fn account_with_login(&self, login: &str) -> Result<Option<Account>> {
         if !login.contains('@') {
             return self.account_named(login).await;
@@ -56,8 +56,8 @@ impl Store {
         }
     }
 
-    /// Every account that `login` may mean, which is the key of a name or of an address: the one
-    /// with this name, and the one that claims this address.
+    /// Every account that `login` may mean, the key of a username or of an address: the one with
+    /// this username, and the one that claims this address.
     pub async fn accounts_meant_by(&self, login: &str) -> Result<Vec<Account>> {
         let (named, claiming) =
             tokio::try_join!(self.account_named(login), self.account_with_address(login))?;
@@ -67,12 +67,12 @@ impl Store {
         Ok(meant)
     }
 
-    /// The account behind a claim, if it stands.
+    /// `None` if the account that made the claim is gone.
     pub(super) async fn account_of_claim(&self, claim: &Claim) -> Result<Option<Account>> {
         Ok(self.account_named(&claim.name).await?.filter(|account| account.id == claim.id))
     }
 
-    /// The account that an index knew, strongly consistent.
+    /// The whole account behind a row of a list.
     ///
     /// # Errors
     /// [`Error::NoSuchUser`] if it was deleted.

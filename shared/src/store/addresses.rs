@@ -1,9 +1,9 @@
-//! E-mail addresses and what else people say of themselves: who claims an address, who has proven
-//! that it is theirs, and how it moves.
+//! Profiles and e-mail addresses: which account claims an address, which has verified it, and how
+//! an address moves between accounts.
 //!
 //! An account's `email` and the claim under `email:<address>` are written together, so that each
-//! names the other. An address that was never proven goes to the account that proves it first, even
-//! if it is another account's name.
+//! names the other. An address that was never verified goes to the account that verifies it first,
+//! even if it is another account's username.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub(super) struct Claim {
     pub(super) id: String,
     /// The key of the account's name.
     pub(super) name: String,
-    /// Whether somebody has read a mail to it.
+    /// Whether the account has proven that it reads the address's e-mails.
     pub(super) verified: bool,
     shard: String,
     label: String,
@@ -46,16 +46,15 @@ impl Claim {
 }
 
 impl Store {
-    /// Changes what somebody says of themselves. A new address is theirs at once, unverified, and
-    /// the old one free; where another account claims it without proof, it stays pending until
-    /// a mail to it was read. Either way a letter goes to the new address, and a notice to the
-    /// old one. `account` is the caller's, as it was just read. Sent again, it is the success it
-    /// was.
+    /// Changes the profile of the caller's account. A new address replaces the old one at once,
+    /// unverified, and frees it; if another account claims the new address without having verified
+    /// it, the address stays pending until a link in an e-mail to it is opened. Either way the new
+    /// address gets an e-mail with a link, and the old one a notice. `account` is the caller's, as
+    /// it was just read. Idempotent.
     ///
     /// # Errors
-    /// [`Error::EmailTaken`] where another account has proven the address, and
-    /// [`Error::TooManyMails`] within a minute of the last mail; after either nothing was
-    /// changed.
+    /// [`Error::EmailTaken`] if another account has verified the address, and
+    /// [`Error::TooManyMails`] within a minute of the last e-mail; either way nothing has changed.
     pub async fn change_profile(
         &self,
         caller: &AccessToken,
@@ -92,8 +91,8 @@ impl Store {
                 Transaction::Refused(refusals) => refusals,
             };
             if refusals.has(0) {
-                // The account has changed since it was read, or this was done and only the reply
-                // was lost: then nothing is left to change.
+                // The account has changed since it was read, or this change was applied and only
+                // the reply was lost: then nothing is left to change.
                 account = caller.admits(self.account_named(&caller.name).await?)?;
                 if !patience.lasts().await {
                     return Err(Error::Unavailable(
@@ -116,14 +115,13 @@ impl Store {
         }
     }
 
-    /// Makes the address of a link the account's own, proven one, whoever claimed it without proof:
-    /// that account has no address any more. Of two accounts that prove one address at once,
-    /// one wins. The first proof of an address ends every session, API key and mailed link of the
-    /// account.
+    /// Makes the address of a link the account's verified address. An account that claimed it
+    /// without verifying it loses it. Of two accounts that verify one address at once, one wins.
+    /// The first verification of an address ends every session, API key and link of the account.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] where the link was used or the account wants another address by now,
-    /// and [`Error::EmailTaken`] where another account has proven it.
+    /// [`Error::InvalidLink`] if the link was used or the account has chosen another address since,
+    /// and [`Error::EmailTaken`] if another account has verified it.
     pub async fn verify_address(&self, link: &Link, now: u64) -> Result<Account> {
         let request = Uuid::new_v4().to_string();
         let address = key(&link.address);
@@ -149,7 +147,7 @@ impl Store {
             if account.email.as_deref().map(key).as_deref() != Some(&address) {
                 writes.extend(self.free_address(&account));
             }
-            // A token of its own for each attempt: what it holds depends on what was read.
+            // A new token for each attempt: its bytes depend on what was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => {
@@ -172,8 +170,8 @@ impl Store {
         self.get(&self.tables.users, pk(claim_key(address_key))).await
     }
 
-    /// The write that makes an account's profile what it is in `after`, on condition that it is
-    /// still what it is in `seen`, and that the session, where there is one, has not ended.
+    /// Replaces the profile `seen` by the one of `after`, if the account hasn't changed since it
+    /// was read and the session, if there is one, hasn't ended.
     fn update_profile(&self, seen: &Account, after: &Account, session: Option<&str>) -> Write {
         let mut condition = String::from(
             "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(email_verified) OR email_verified = :was_verified)",
@@ -222,8 +220,8 @@ impl Store {
         if begins_epoch { beginning_epoch(update, after.auth_epoch) } else { update }
     }
 
-    /// The write of a claim in the place of none, of the account's own, or of the unproven one of
-    /// another account that was just read.
+    /// Claims an address that is free or the account's own, or takes it from `other`, which has
+    /// claimed it without verifying it.
     fn put_claim(&self, claim: &Claim, other: Option<&Claim>) -> Result<Write> {
         let put = Write::put(&self.tables.users, to_item(claim)?).shows_item();
         Ok(match other {
@@ -234,7 +232,7 @@ impl Store {
         })
     }
 
-    /// The write that gives up the address that an account has, if it has one.
+    /// Frees the account's address; `None` if it has no address.
     pub(super) fn free_address(&self, account: &Account) -> Option<Write> {
         let address = account.email.as_ref()?;
         Some(
@@ -244,7 +242,7 @@ impl Store {
         )
     }
 
-    /// The write that takes its address from the account behind a claim, if that account stands.
+    /// Removes the address from the account that made this claim; `None` if that account is gone.
     async fn strip_address(&self, claim: &Claim) -> Result<Option<Write>> {
         let Some(holder) = self.account_of_claim(claim).await? else { return Ok(None) };
         Ok(Some(
@@ -259,11 +257,11 @@ impl Store {
     }
 }
 
-/// On what condition a claim is free for an account, or its own.
+/// The address is unclaimed, or claimed by the account itself.
 const FREE_OR_OWN: &str = "attribute_not_exists(pk) OR id = :id";
 
-/// What the first proof of an address writes to the account: it ends every session, API key and
-/// mailed link.
+/// What the first verification of an address writes to the account: it ends every session, API key
+/// and link.
 pub(super) const BEGIN_EPOCH: &str =
     "auth_epoch = :next, revoked = :none, keys_from = :next, api_keys = :no_keys";
 

@@ -1,10 +1,11 @@
 //! Roles and states of accounts, which administrators change.
 //!
-//! Whoever changes somebody's standing is an active administrator in the transaction that does it,
-//! and never that somebody: so two who demote each other at once leave one of them. Only a deletion
-//! of one's own account could leave none; it asks the item `admins`, which holds the ids
-//! of active administrators and is written with every change of who is one. Each id in it is one;
-//! one that is from before it was kept may be missing, until a deletion looks for all of them.
+//! The transaction that changes an account checks that another account, which makes the change, is
+//! an active administrator. So if two administrators demote each other at once, one of them
+//! remains. Only the deletion of one's own account could leave none; it asks the item `admins`,
+//! which holds the ids of active administrators and is written with every change of them. Every id
+//! in it is an active administrator's. Administrators from before the item existed may be missing,
+//! until a deletion looks for all of them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
@@ -20,26 +21,26 @@ use crate::clock::Clock;
 use crate::user::{Account, Role};
 use crate::{Error, Result};
 
-/// What is to become of somebody's standing, and why. Nothing stays as it is.
+/// A change of a role or state; `None` keeps what there is.
 #[derive(Clone, Debug)]
 pub struct StandingChange {
-    /// Whether the account may do anything.
+    /// A deactivated account can do nothing.
     pub active: Option<bool>,
-    /// What it may do.
+    /// The account's new role.
     pub role: Option<Role>,
-    /// Why, if somebody says.
+    /// The reason, for the trail.
     pub reason: Option<Reason>,
 }
 
 impl Store {
-    /// Changes what somebody may do, and ends all their sessions; a row of the ledger says who did
-    /// it and why. `account` is theirs, as it was just read. Where nothing is to change nothing
-    /// is written. Sent again, it is the success it was.
+    /// Changes an account's role or state and ends all its sessions; a row of the ledger records
+    /// who changed it and why. `account` is the changed one, as it was just read. Writes nothing if
+    /// nothing changes. Idempotent.
     ///
     /// # Errors
-    /// [`Error::OwnStanding`], [`Error::NoSuchUser`] where the account was deleted since,
-    /// [`Error::InvalidToken`] and [`Error::Forbidden`] where whoever does it was an
-    /// administrator a moment ago.
+    /// [`Error::OwnStanding`], [`Error::NoSuchUser`] if the account was deleted since,
+    /// [`Error::InvalidToken`] and [`Error::Forbidden`] if the caller is no longer an
+    /// administrator.
     pub async fn change_standing(
         &self,
         by: &Administrator,
@@ -93,25 +94,25 @@ impl Store {
                 writes.push(self.enter(&row)?);
             }
             writes.extend(self.note_change(&seen, &after));
-            // A token of its own for each attempt: what it holds depends on what was read.
+            // A new token for each attempt: its bytes depend on what was read.
             if matches!(
                 self.transact(writes, &Uuid::new_v4().to_string()).await?,
                 Transaction::Applied
             ) {
                 return Ok(after);
             }
-            // If a copy of this very change was applied, its rows stand.
-            let standing = self
+            // If a copy of this change was applied, its rows exist.
+            let current = self
                 .account_named(&account.label)
                 .await?
-                .filter(|standing| standing.id == account.id && standing.deleted.is_none());
+                .filter(|current| current.id == account.id && current.deleted.is_none());
             for row in &rows {
                 if self.has_entry(&standing_of(&account.id), row).await? {
-                    return standing.ok_or(Error::NoSuchUser);
+                    return current.ok_or(Error::NoSuchUser);
                 }
             }
             by.still(self).await?;
-            seen = standing.ok_or(Error::NoSuchUser)?;
+            seen = current.ok_or(Error::NoSuchUser)?;
             if !patience.lasts().await {
                 return Err(Error::Unavailable(
                     "an account kept changing while its standing was to change".into(),
@@ -120,8 +121,8 @@ impl Store {
         }
     }
 
-    /// The write of another standing, on condition that it is still what it is in `seen`. The epoch
-    /// rises, so that a late copy changes nothing.
+    /// Changes role and state if they are still those of `seen`. The epoch rises, so that a late
+    /// copy changes nothing.
     fn set_standing(&self, seen: &Account, after: &Account) -> Write {
         Write::update(
             &self.tables.users,
@@ -142,13 +143,13 @@ impl Store {
         ])
     }
 
-    /// The check that a caller is an active administrator still.
+    /// Refuses a transaction whose caller is no longer an active administrator.
     pub(super) fn is_administrator(&self, caller: &AccessToken) -> Write {
         let check = Write::check(&self.tables.users, pk(account_key(&caller.name)));
         administers(check, caller).when(ADMINISTERS)
     }
 
-    /// The write that notes who is an administrator now, where that changes.
+    /// Records that an account becomes an administrator's or stops being one; `None` if neither.
     fn note_change(&self, seen: &Account, after: &Account) -> Option<Write> {
         match (seen.administers(), after.administers()) {
             (false, true) => Some(self.note_administrator(&after.id)),
@@ -157,13 +158,13 @@ impl Store {
         }
     }
 
-    /// The write that notes that an account is an administrator's.
+    /// Records an administrator in the item `admins`.
     pub(super) fn note_administrator(&self, id: &str) -> Write {
         self.administrators("ADD ids :id", id)
     }
 
-    /// The write that notes that an administrator is none any more, on condition that another one
-    /// is left.
+    /// Removes an administrator from the item `admins`, if another one is left. A refusal shows the
+    /// item.
     pub(super) fn leave_administrators(&self, id: &str) -> Write {
         self.administrators("DELETE ids :id", id)
             .when("attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))")
@@ -176,8 +177,8 @@ impl Store {
             .values([(":id", AttributeValue::Ss(vec![id.to_owned()]))])
     }
 
-    /// Looks for every administrator there is, so that the item that refused a deletion knows all
-    /// of them. Whether it didn't before.
+    /// Adds every administrator to the item `admins`, which refused a deletion. `false` if it was
+    /// complete already, so that the refusal stands.
     pub(super) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);
@@ -200,7 +201,7 @@ impl Store {
                 .values([(":id", s(&id))])
                 .values(active_admin.clone());
             let writes = vec![check, self.note_administrator(&id)];
-            // One that is none any more is left out.
+            // A refusal means that the account is no longer an administrator's.
             self.transact(writes, &Uuid::new_v4().to_string()).await?;
         }
         let complete =
@@ -211,11 +212,11 @@ impl Store {
     }
 }
 
-/// That a caller is an active administrator.
+/// The condition that a caller is an active administrator.
 pub(super) const ADMINISTERS: &str = "id = :by AND active = :by_active AND #by_role = :by_admin AND auth_epoch = :by_epoch \
      AND attribute_not_exists(revoked.#by_session)";
 
-/// A write with the names and values of [`ADMINISTERS`].
+/// Adds the names and values of [`ADMINISTERS`].
 pub(super) fn administers(write: Write, caller: &AccessToken) -> Write {
     write.names([("#by_role", "role"), ("#by_session", caller.session.as_str())]).values([
         (":by", s(&caller.user_id)),

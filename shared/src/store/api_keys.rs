@@ -1,6 +1,5 @@
 //! API keys in the table Tokens, and their number on the account. A key and its count are written
-//! together, so that of any number of requests at once no more keys come to be than an account may
-//! have.
+//! together, so that parallel requests can't create more keys than an account may have.
 
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -26,13 +25,13 @@ pub struct StoredKey {
     pub user_id: String,
     /// The key of the account's name, which the account is found by.
     pub name: String,
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub label: String,
     /// SHA-256 of its secret.
     pub hash: String,
     /// The last characters of its text.
     pub hint: String,
-    /// When it was made, in milliseconds since 1970.
+    /// When it was created, in milliseconds since 1970.
     pub created: u64,
     /// The account's epoch at that time.
     #[serde(default)]
@@ -40,7 +39,7 @@ pub struct StoredKey {
 }
 
 impl StoredKey {
-    /// What is kept of a key of the caller's that is made at `created`.
+    /// The record of a new key of the caller.
     pub fn new(key: &ApiKey, caller: &AccessToken, label: &KeyName, created: u64) -> Self {
         Self {
             pk: api_key_key(&key.id().to_string()),
@@ -54,15 +53,15 @@ impl StoredKey {
         }
     }
 
-    /// Its id: keys sort by it in the order in which they were made.
+    /// Ids sort by creation.
     pub fn id(&self) -> &str {
         self.pk.strip_prefix(API_KEY).unwrap_or_default()
     }
 }
 
 impl Store {
-    /// Writes a new key of the caller's, if the account admits the caller and has room for one
-    /// more. Sent again, it is the success it was.
+    /// Stores a new key, if the account accepts the caller and has room for another key.
+    /// Idempotent.
     ///
     /// # Errors
     /// [`Error::InvalidToken`], and [`Error::TooManyApiKeys`].
@@ -76,7 +75,7 @@ impl Store {
             Transaction::Applied => return Ok(()),
             Transaction::Refused(refusals) => refusals,
         };
-        // This very key stands: only the reply was lost.
+        // The key was written, and only the reply was lost.
         if refusals.read::<StoredKey>(0)?.as_ref() == Some(key) {
             return Ok(());
         }
@@ -88,20 +87,18 @@ impl Store {
         }
     }
 
-    /// Deletes a key of the caller's: from here on it opens nothing. One that opens nothing since
-    /// the account's address was proven isn't counted, and is none of the caller's keys any
-    /// more.
+    /// Deletes a key of the caller, which is invalid from then on. A key that became invalid when
+    /// the account's address was verified isn't counted and no longer belongs to the account.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], and [`Error::NoSuchApiKey`] where no key of the caller's has this
-    /// id.
+    /// [`Error::InvalidToken`], and [`Error::NoSuchApiKey`] if the caller has no key with this id.
     pub async fn revoke_api_key(&self, caller: &AccessToken, id: &str) -> Result<()> {
         if !is_id(id) {
             self.account_of(caller).await?;
             return Err(Error::NoSuchApiKey);
         }
-        // Most keys are of the caller's epoch. The epoch of an older one the refusal shows; whether
-        // it still opens the account, the account then tells.
+        // Most keys are from the caller's epoch. A refusal shows the epoch of an older one, and the
+        // account then decides whether that key is still valid.
         let mut older = None;
         loop {
             let made = older.unwrap_or(caller.auth_epoch);
@@ -140,9 +137,9 @@ impl Store {
         }
     }
 
-    /// Deletes the API keys that ended when the account `seen` became `after`, as far as an index
-    /// knows them. They open nothing and aren't counted whatever becomes of this, so that a
-    /// failure is only a line of the log.
+    /// Deletes the API keys that became invalid when the account `seen` became `after`, as far as
+    /// an index knows them. They are neither valid nor counted even if this fails, so a failure is
+    /// only logged.
     pub(super) async fn delete_ended_keys(&self, seen: &Account, after: &Account) {
         if seen.api_keys == after.api_keys {
             return;
@@ -167,13 +164,12 @@ impl Store {
         }
     }
 
-    /// A write to the caller's account, with the numbers `:none` and `:one`.
+    /// Changes the caller's account, with the values `:none` and `:one`.
     fn count_keys(&self, caller: &AccessToken, expression: &str) -> Write {
         self.update_caller(caller, expression).values([(":none", n(0)), (":one", n(1))])
     }
 
-    /// The key with this id, strongly consistent. Whether it is the one that a client sent,
-    /// [`ApiKey::matches`] tells.
+    /// [`ApiKey::matches`] tells whether it is the key that a client sent.
     pub async fn api_key(&self, id: &str) -> Result<Option<StoredKey>> {
         if !is_id(id) {
             return Ok(None);
@@ -181,23 +177,23 @@ impl Store {
         self.get(&self.tables.tokens, pk(api_key_key(id))).await
     }
 
-    /// The ids of a user's keys, newest first. An index tells, which knows a moment later of a new
-    /// one, and of one that was revoked.
+    /// Newest first. Read from an index, which learns of new and deleted keys a moment later.
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
         // One page holds more than an account may have.
         self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
     }
 
-    /// The account's keys with these ids, in their order, strongly consistent. Those that were
-    /// revoked, or ended when the address was proven, are left out.
+    /// The account's valid keys with these ids, in their order, strongly consistent.
     pub async fn api_keys(&self, account: &Account, ids: &[String]) -> Result<Vec<StoredKey>> {
         let keys: Vec<StoredKey> = self.with_ids(API_KEY, ids).await?;
         Ok(keys.into_iter().filter(|key| account.keys_from <= Some(key.auth_epoch)).collect())
     }
 }
 
-/// The account that refused a transaction's second write, where it did; a failure where it is the
-/// caller that it doesn't admit.
+/// The account that refused the transaction's second write; `None` if that write wasn't refused.
+///
+/// # Errors
+/// If the account doesn't accept the caller.
 fn refusing_account(refusals: &Refusals, caller: &AccessToken) -> Result<Option<Account>> {
     if refusals.has(1) { caller.admits(refusals.read(1)?).map(Some) } else { Ok(None) }
 }

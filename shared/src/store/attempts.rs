@@ -1,12 +1,13 @@
 //! Attempts in the table Tokens: how often the password of an account may be guessed, and how often
-//! one network may guess or register.
+//! one network may guess.
 //!
-//! A log-in is counted before its password is checked, in the write that admits it, so that no
-//! number of parallel guesses gets past a limit; one that succeeds is taken back. Slots are taken
-//! by random ids: a log-in whose write the SDK sends again counts once.
+//! A log-in is counted before its password is checked, in the write that admits it, so that
+//! parallel guesses can't exceed a limit. A log-in that succeeds is taken out of the count.
+//! Attempts are counted by random ids, so that an attempt whose write the SDK repeats counts once.
 //!
-//! Clients that logged in before, from this device or from this network, have a count of their own
-//! beside the one of all strangers, so that a stranger who fills that one keeps out strangers alone ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
+//! Clients that logged in before, from this device or this network, have a count of their own. An
+//! attacker who uses up the count of unknown clients locks out unknown clients only
+//! ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
 
 mod count;
 
@@ -29,49 +30,46 @@ use crate::{Error, Result};
 
 const DAY: u64 = 24 * 3600;
 
-/// The window of what is counted per network, in seconds.
+/// The window of the counts per network, in seconds.
 const HOUR: u64 = 3600;
 
-/// How long after its last log-in a network is known, in days.
+/// How many days a network stays known after its last log-in.
 const KNOWN_DAYS: u64 = 90;
 
-/// How many networks are known of one login. Those of the oldest log-ins make room.
+/// How many networks are known per login; the most recent ones are kept.
 const KNOWN: usize = 20;
 
-/// How many guesses at one login are checked although they come from a network that has failed too
-/// often: the right password gets through, and a network that tries every account has few guesses
+/// How many guesses at one login are checked although they come from a network with too many
+/// failures: the right password is accepted, and a network that tries every account has few guesses
 /// at each.
 const FEW: usize = 3;
 
-/// A log-in under way, and the counts that it is in.
+/// A log-in in progress, and the counts that it is in.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     id: String,
-    /// The strangers' count: of what was typed, and not of the account that it leads to. A client
-    /// that is refused must not learn which names and addresses belong to one account, or to
-    /// any.
+    /// The count of unknown clients, by what was typed and not by the account. A refused client
+    /// must not learn which names and addresses belong to one account, or to any.
     login: String,
     pace: Pace,
     own_pace: Pace,
-    /// What this login knows the client's network by.
+    /// The mark of the client's network under this login.
     network: Option<String>,
-    /// The count of the client's network, and how many failures it may have, where that is
-    /// limited.
+    /// The count of the client's network and its limit, if it is limited.
     address: Option<(String, u32)>,
-    /// How long that network's limit is used up, in seconds.
+    /// For how many more seconds that network is over its limit.
     address_full: Option<u64>,
-    /// Which count has let it in, and how.
+    /// The count that admitted it, and its place there.
     held: Option<(String, Slot)>,
-    /// From where this login succeeded before.
+    /// The networks that this login succeeded from.
     known: BTreeSet<String>,
-    /// When the strangers' count would have been forgotten without this attempt.
+    /// When the count of unknown clients would have been reset without this attempt.
     forgotten: u64,
     now: u64,
 }
 
 impl Attempt {
-    /// A log-in as `login`, which is the key of a name or an address or anything else that was
-    /// typed, from the network `network`.
+    /// A log-in as `login`: the key of a username or an address, or any other text that was typed.
     pub fn new(login: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
         let pace = Pace::strangers(login, config.login_attempts);
         Self {
@@ -80,8 +78,8 @@ impl Attempt {
         }
     }
 
-    /// A guess at the current password by a client with a token of the account with this id. No
-    /// log-in can fill its count.
+    /// A check of the current password for a client that has a token of this account. Log-ins can't
+    /// use up its count.
     pub fn of_owner(user_id: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
         Self::counted(
             owner_attempts_key(user_id),
@@ -117,8 +115,7 @@ impl Attempt {
         }
     }
 
-    /// What a wrong password is answered with: `wrong`, unless the client's network has failed too
-    /// often.
+    /// The answer to a wrong password: `wrong`, unless the client's network has failed too often.
     pub fn refused(&self, wrong: Error) -> Error {
         self.address_full.map_or(wrong, |reset| self.too_many_from_address(reset))
     }
@@ -134,8 +131,8 @@ impl Attempt {
         })
     }
 
-    /// The count of this very client, if it logged in before: by its device where it keeps a token,
-    /// or else by its network.
+    /// The count of this client if it logged in before: by its device token, otherwise by its
+    /// network.
     fn own_count(&self, device: Option<String>) -> Option<String> {
         let mark = device.or_else(|| self.network.clone().filter(|network| self.knows(network)))?;
         Some(known_attempts_key(&mark))
@@ -149,12 +146,12 @@ impl Attempt {
             .any(|(day, known)| known == mark && day >= since)
     }
 
-    /// When the last network is forgotten.
+    /// When the most recent network is no longer known.
     fn known_until(&self) -> u64 {
         self.now + (KNOWN_DAYS + 1) * DAY
     }
 
-    /// From which networks this login has succeeded, this one included.
+    /// The networks that this login has succeeded from, including this one.
     fn known_from_now_on(&self) -> Vec<String> {
         let (today, since) = (self.now / DAY, (self.now / DAY).saturating_sub(KNOWN_DAYS));
         let mut days: BTreeMap<&str, u64> = self
@@ -174,25 +171,25 @@ impl Attempt {
     }
 }
 
-/// The day and the mark of an entry of [`Count::known`].
+/// The day and the mark of a known network.
 fn parts(entry: &str) -> Option<(u64, &str)> {
     let (day, mark) = entry.split_once(':')?;
     Some((day.parse().ok()?, mark))
 }
 
-/// What a login knows a network or a device by: short, and of no use to find it.
+/// Identifies a network or a device under one login. Short, and useless for finding it.
 fn mark(login: &str, kind: &str, id: &str) -> String {
     let mut mark = fingerprint(format!("{kind} {id} {login}"));
     mark.truncate(16);
     mark
 }
 
-/// Hashed: what strangers type may be long, and may be a password in the wrong field.
+/// Hashed, since the typed text may be long, or a password in the wrong field.
 fn login_key(login: &str) -> String {
     login_attempts_key(&fingerprint(login))
 }
 
-/// What counting an attempt came to, before its account is known.
+/// The result of counting an attempt, before its account is known.
 #[derive(Debug)]
 pub struct Counts {
     by_login: Counted,
@@ -210,8 +207,8 @@ fn too_many(pace: Pace, reset: u64) -> Error {
 }
 
 impl Store {
-    /// Counts a log-in under its login and its network, whatever account it leads to, if any.
-    /// [`Store::admit`] decides, with the account.
+    /// Counts a log-in under its login and its network, whether an account exists or not.
+    /// [`Store::admit_attempt`] decides, with the account.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -227,13 +224,13 @@ impl Store {
         Ok(Counts { by_login, address_full })
     }
 
-    /// Lets a counted log-in in, so that its password is checked. Where strangers are kept out, a
-    /// client that logged in before is counted by itself: `device` is the token that it keeps,
-    /// which counts only if it is of this `account`.
+    /// Decides whether a counted log-in's password may be checked. If unknown clients are locked
+    /// out, a client that logged in before has its own count: `device` is the token that it keeps,
+    /// which counts only if it belongs to this `account`.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] where the password must not be checked: too many were wrong for
-    /// this login, or from this network.
+    /// [`Error::TooManyAttempts`] if the password must not be checked, after too many failures for
+    /// this login or from this network.
     pub async fn admit_attempt(
         &self,
         attempt: &mut Attempt,
@@ -255,7 +252,8 @@ impl Store {
                 if few || attempt.own_count(device).is_some() {
                     return Ok(());
                 }
-                // A network that is stopped must not stop the logins of other people.
+                // A network that is over its limit must not use up the counts of other people's
+                // logins.
                 self.take_back(attempt).await?;
                 Err(attempt.too_many_from_address(reset))
             }
@@ -273,9 +271,9 @@ impl Store {
         }
     }
 
-    /// Notes that the password was right: it was no guess, and from now on its network is known.
-    /// What a client that is counted by itself got wrong before is forgotten; the strangers'
-    /// failures and those of the network stay.
+    /// Records that the password was right: the attempt no longer counts, and its network is known
+    /// from now on. A known client's earlier failures are forgotten; those of unknown clients and
+    /// of the network stay.
     pub async fn pass_attempt(&self, attempt: &Attempt) -> Result<()> {
         let by_address = async {
             match &attempt.address {
@@ -289,8 +287,8 @@ impl Store {
                     self.leave_strangers(*slot, attempt).await
                 }
                 Some((key, _)) => {
-                    // Only as long as it is counted itself: a copy that arrives late forgets
-                    // nothing of what failed since.
+                    // Only while this attempt is counted: a late copy must not forget failures that
+                    // came after it.
                     let end = Write::delete(&self.tables.tokens, pk(key))
                         .when("contains(tries, :id) OR latest = :id")
                         .values([(":id", s(&attempt.id))]);
@@ -302,8 +300,8 @@ impl Store {
         tokio::try_join!(by_login, by_address).map(drop)
     }
 
-    /// Forgets every failed log-in by strangers to an account, whatever it was found by, the key of
-    /// its name or its address, and the failures of its owner.
+    /// Resets the counts of unknown clients for the account's username and address, and the count
+    /// of its owner.
     pub async fn forget_attempts(
         &self,
         user_id: &str,

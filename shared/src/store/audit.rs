@@ -1,5 +1,5 @@
-//! The audit: each account recomputed from its ledger, and its chats held against it. It only
-//! reads, in bounded memory.
+//! The audit: each account is recomputed from its ledger, and its chats are compared with it.
+//! Read-only, in bounded memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,47 +14,46 @@ use super::{Entry, EntryKind, Item, Store, from_item, s};
 use crate::user::Account;
 use crate::{Result, Tokens};
 
-/// How often an account is read until it holds still.
+/// How often an account is read until it doesn't change meanwhile.
 const READINGS: usize = 10;
 
-/// How long to wait before an account is read again: a transaction has reached all its items by
-/// then.
+/// The pause before an account is read again: a transaction has reached all its items by then.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the audit of an account saw.
+/// The result for one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audited {
-    /// How many rows its ledger has.
+    /// The number of its ledger rows.
     pub rows: u64,
-    /// Everything that doesn't agree.
+    /// Everything that doesn't match.
     pub differences: Vec<Difference>,
 }
 
-/// Two things that should agree and don't. Shown, it is a sentence.
+/// Two things that should match and don't. `Display` makes a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
     /// The account's own numbers don't add up.
     Account {
-        /// What it was granted, as it says.
+        /// What it was granted.
         granted: i128,
-        /// What it has, what it holds and what it has spent.
+        /// Balance, reservations and spent tokens together.
         accounted: i128,
     },
-    /// The account was granted something else than the ledger says.
+    /// The account was granted another amount than the ledger says.
     Granted {
         /// The account's number.
         account: i128,
         /// The sum of the ledger's grants and adjustments.
         ledger: i128,
     },
-    /// The account has spent something else than the ledger says.
+    /// The account has spent another amount than the ledger says.
     Spent {
         /// The account's number.
         account: i128,
         /// The sum of the ledger's chats.
         ledger: i128,
     },
-    /// A chat is stored that no row of the ledger charges.
+    /// No ledger row charges a stored chat.
     Uncharged {
         /// The chat's id.
         chat_id: String,
@@ -63,22 +62,22 @@ pub enum Difference {
     Cost {
         /// The chat's id.
         chat_id: String,
-        /// What the chat says.
+        /// The cost in the chat.
         chat: Tokens,
-        /// What the row of the ledger charged.
+        /// The charge in the ledger.
         ledger: i128,
     },
-    /// A row of the ledger charges a chat that it doesn't name.
+    /// The row of a chat doesn't name it.
     Unnamed {
         /// The row's id.
         entry_id: String,
     },
     /// The account, a row or a chat can't be read.
     Unreadable {
-        /// Which, and why.
+        /// Which one, and why.
         what: String,
     },
-    /// The account was in such use that it never held still.
+    /// The account changed during every reading.
     Moving,
 }
 
@@ -111,14 +110,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What the audit reads of a chat.
+/// The attributes of a chat that the audit reads.
 #[derive(Deserialize)]
 struct Cost {
     cost: Tokens,
 }
 
 impl Store {
-    /// The keys of the names of some accounts, and where the next ones begin.
+    /// The keys of some usernames, and where the next page begins.
     pub async fn account_keys(&self, after: Option<&str>) -> Result<(Vec<String>, Option<String>)> {
         let scan = self
             .client
@@ -139,14 +138,14 @@ impl Store {
         Ok((keys, page.last_evaluated_key.map(|key| text(&key, "pk").to_owned())))
     }
 
-    /// Recomputes the account with this key of a name: reads it, its ledger and its chats, and it
-    /// again, until it didn't move in between. A difference counts only when a second reading
-    /// sees the same, since a transaction doesn't reach all its items at once. An account that
-    /// is gone agrees with everything.
+    /// Recomputes the account with this username: reads it, its ledger and its chats, and the
+    /// account again, until it hasn't changed meanwhile. A difference counts only if a second
+    /// reading shows the same, since a transaction doesn't reach all its items at once. A deleted
+    /// account has no differences.
     pub async fn audit(&self, name_key: &str) -> Result<Audited> {
         let mut last = None;
         for _ in 0..READINGS {
-            let account = match self.standing(name_key).await? {
+            let account = match self.account_or_difference(name_key).await? {
                 None => return Ok(Audited::default()),
                 Some(Ok(account)) => account,
                 Some(Err(what)) => return Ok(Audited { rows: 0, differences: vec![what] }),
@@ -154,7 +153,7 @@ impl Store {
             let found = self.compare(&account).await?;
             let numbers = |account: &Account| (account.id.clone(), account.granted, account.spent);
             let held_still = self
-                .standing(name_key)
+                .account_or_difference(name_key)
                 .await?
                 .is_some_and(|again| again.is_ok_and(|again| numbers(&again) == numbers(&account)));
             if held_still && (found.differences.is_empty() || last.as_ref() == Some(&found)) {
@@ -166,7 +165,10 @@ impl Store {
         Ok(Audited { rows: 0, differences: vec![Difference::Moving] })
     }
 
-    async fn standing(&self, name_key: &str) -> Result<Option<Result<Account, Difference>>> {
+    async fn account_or_difference(
+        &self,
+        name_key: &str,
+    ) -> Result<Option<Result<Account, Difference>>> {
         let get = self
             .client
             .get_item()
@@ -177,8 +179,7 @@ impl Store {
             .map(|item| from_item(item).map_err(|error| unreadable("the account", error.cause()))))
     }
 
-    /// Walks through ledger and chats side by side: both sort by id, and a chat's row has the
-    /// chat's id.
+    /// Reads ledger and chats side by side: both sort by id, and a chat's row has the chat's id.
     async fn compare(&self, account: &Account) -> Result<Audited> {
         let mut rows =
             self.all_of(&self.tables.ledger, &account.id).into_paginator().items().send();
@@ -243,7 +244,7 @@ impl Store {
     }
 }
 
-/// How a chat's row and the stored chat differ. A chat that was deleted leaves its row.
+/// Compares a chat's row with the stored chat, if it wasn't deleted.
 fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
     if entry.chat_id.as_ref() != Some(&entry.entry_id) {
         return Some(Difference::Unnamed { entry_id: entry.entry_id.clone() });
@@ -259,7 +260,7 @@ fn charge(entry: &Entry, stored: Option<Item>) -> Option<Difference> {
     }
 }
 
-/// How the account's numbers differ from one another and from the ledger's.
+/// Compares the account's numbers with one another and with the ledger's.
 fn sums(
     account: &Account,
     ledger_granted: i128,

@@ -1,9 +1,10 @@
-//! The only writes that move tokens. `docs/money.md` tells the whole protocol.
+//! The only writes that move tokens. `docs/money.md` has the whole protocol.
 //!
-//! A chat is paid in two steps. [`Store::reserve`] takes the tokens off the balance in one
-//! conditional write and keeps them on the account; [`Store::settle`] turns them into a stored
-//! chat, or [`Store::release`] gives them back. At every moment `granted = tokens + reservations +
-//! spent`.
+//! A chat is paid in two steps. [`Store::reserve`](super::Store::reserve) takes the tokens from the
+//! balance in one conditional write and keeps them on the account;
+//! [`Store::settle`](super::Store::settle) turns them into a stored chat, or
+//! [`Store::release`](super::Store::release) returns them. At every moment `granted = tokens +
+//! reservations + spent`.
 
 mod adjust;
 mod hold;
@@ -20,14 +21,14 @@ pub use settle::Settled;
 
 use crate::user::Account;
 
-/// How long a reservation id stays closed after its chat, in seconds: until no copy of its reserve
-/// can still be on its way.
+/// How long a reservation's id stays closed after its chat, in seconds: until no copy of the
+/// reserve can still arrive.
 const CLOSED: u64 = 60;
 
 /// How many outdated closed ids one write removes: an expression has 4 KB at most.
 const OUTDATED: usize = 60;
 
-/// Closed ids of the account that are over, as many as one write removes.
+/// The account's outdated closed ids, at most as many as one write removes.
 fn outdated(account: &Account, now: u64) -> Vec<String> {
     account
         .closed
@@ -38,7 +39,7 @@ fn outdated(account: &Account, now: u64) -> Vec<String> {
         .collect()
 }
 
-/// Removes these keys of a map of the account too: the names that the expression has for them.
+/// Appends the removal of these keys of a map to `remove`. Returns the names that it uses.
 fn also(remove: &mut String, map: &str, keys: &[String]) -> Vec<(String, String)> {
     let named = |(index, key): (usize, &String)| {
         let name = format!("#{map}{index}");

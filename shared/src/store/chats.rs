@@ -1,4 +1,4 @@
-//! The table Chats: reading it. Chats are written when they are settled, in `balance`.
+//! The table Chats: reading and deleting. `balance` stores chats when it settles them.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use crate::Result;
 use crate::chat::Chat;
 use crate::clock::{Day, least_id};
 
-/// How many chats of all users are read at a time: of the largest ones so many are a few megabytes.
+/// How many chats of all users are read at a time: 25 of the largest size are a few megabytes.
 pub const CHATS: usize = 25;
 
 /// The condition of a put that must not replace a chat or conversation.
 pub(super) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
-/// Where a chat stands, as the index by_time says.
+/// The key of a chat, as the index by_time has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct ChatKey {
     user_id: String,
@@ -30,8 +30,7 @@ impl Store {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
-    /// Deletes one chat, and what its conversation is called after it. What it cost stays in the
-    /// ledger.
+    /// Deletes one chat, and the title that it gave to its conversation. The ledger keeps its cost.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
@@ -41,7 +40,7 @@ impl Store {
     }
 
     /// At most `count` chats of a user, newest first, older than the chat `before`; and whether
-    /// DynamoDB stopped before the last one, which it does at 1 MB too.
+    /// there may be more. DynamoDB stops at 1 MB too.
     pub async fn chats(
         &self,
         user_id: &str,
@@ -58,7 +57,7 @@ impl Store {
         .await
     }
 
-    /// The keys of at most `count` chats of all users, newest first, from `place` on; and where the
+    /// The keys of at most `count` chats of all users, newest first, from `place`; and where the
     /// next page begins. `now` is in milliseconds.
     pub async fn all_chats(
         &self,
@@ -70,8 +69,8 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// The chats with these keys, in their order, but no more than make `size` bytes; and where to
-    /// go on, if they were more. Chats that were deleted a moment ago fall out.
+    /// The chats with these keys, in their order, up to `size` bytes; and where the next page
+    /// begins, if there are more. Deleted chats are left out.
     pub async fn chats_within(
         &self,
         keys: &[ChatKey],
@@ -91,7 +90,7 @@ impl Store {
         Ok((chats, None))
     }
 
-    /// The keys of some chats of a day, oldest first, behind the id `after`; and the last id, where
+    /// The keys of some chats of a day, oldest first, after the id `after`; and the last id, if
     /// there may be more.
     pub async fn chats_of_day(
         &self,
@@ -117,8 +116,8 @@ impl Store {
         }
     }
 
-    /// The chats with these keys that stand, [`CHATS`] at most, in their order, strongly
-    /// consistent.
+    /// The chats with these keys, [`CHATS`] at most, in their order, strongly consistent. Deleted
+    /// chats are left out.
     pub async fn chats_with(&self, keys: &[ChatKey]) -> Result<Vec<Chat>> {
         let wanted = keys.iter().map(|key| chat_key(&key.user_id, &key.chat_id)).collect();
         let found =

@@ -1,9 +1,9 @@
-//! Conversations, in the table Chats beside the chats they hold: what they are called, what was
-//! said last, and how they end.
+//! Conversations, in the table Chats beside their chats: titles, the order by last use, and
+//! deletion.
 //!
-//! A conversation's item stands under `c#<id>`. In the index by_conversation, whose reads are
-//! consistent, a chat stands under `<conversation>#<chat id>`, a conversation under `c#<when it was
-//! used last>#<id>`, and one that is to be erased under `d#<id>`.
+//! A conversation's key is `c#<id>`. In the index by_conversation, whose reads are consistent, a
+//! chat is under `<conversation>#<chat id>`, a conversation under `c#<time of last use>#<id>`, and
+//! one that is to be erased under `d#<id>`.
 
 use std::time::Instant;
 
@@ -23,10 +23,10 @@ use crate::auth::AccessToken;
 use crate::chat::Chat;
 use crate::{Error, Result};
 
-/// Sorts after everything that begins like it.
+/// Sorts after every text with the same beginning.
 const LAST: char = '~';
 
-/// The most characters of a title that is taken from a message.
+/// The longest title that is taken from a message, in characters.
 const TITLE: usize = 80;
 
 /// A conversation as the table holds it.
@@ -38,19 +38,19 @@ pub struct Conversation {
     chat_id: String,
     /// Its place in the index.
     thread: String,
-    /// What it is called.
+    /// Its title.
     pub title: String,
     /// When it began, in milliseconds since 1970.
     pub created: u64,
-    /// When the last chat of it began that is stored.
+    /// When its newest stored chat began.
     pub used: u64,
-    /// Whether it is to be erased: nothing goes on in it.
+    /// Deleted, and to be erased: no chat can be added.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
 }
 
 impl Conversation {
-    /// The conversation that this chat begins; its id is the chat's.
+    /// A conversation has the id of the chat that begins it.
     fn begun_by(chat: &Chat, id: &str) -> Self {
         Self {
             user_id: chat.user_id.clone(),
@@ -63,33 +63,33 @@ impl Conversation {
         }
     }
 
-    /// Its id.
+    /// The id without the prefix of the key.
     pub fn id(&self) -> &str {
         self.chat_id.strip_prefix(CONVERSATION).unwrap_or_default()
     }
 
-    /// Where it stands among the others, by when it was used last.
+    /// Its place in the list by last use.
     pub fn place(&self) -> &str {
         &self.thread
     }
 }
 
-/// What the index holds of each item.
+/// The attribute that is read of the index's items.
 #[derive(Deserialize)]
 struct IndexedKey {
     chat_id: String,
 }
 
 impl Store {
-    /// A conversation of a user's that has not been deleted.
+    /// `None` if it was deleted.
     pub async fn conversation(&self, user_id: &str, id: &str) -> Result<Option<Conversation>> {
         let key = chat_key(user_id, &conversation_key(id));
         let conversation: Option<Conversation> = self.get(&self.tables.chats, key).await?;
         Ok(conversation.filter(|conversation| !conversation.deleted))
     }
 
-    /// The keys of at most `count` conversations of a user, the one that was used last first, from
-    /// behind the place `before`; and whether there are more.
+    /// The keys of at most `count` conversations of a user, most recently used first, after the
+    /// place `before`; and whether there are more.
     pub async fn conversation_keys(
         &self,
         user_id: &str,
@@ -99,7 +99,7 @@ impl Store {
         self.index_keys(user_id, CONVERSATION, before, count).await
     }
 
-    /// The conversations with these keys that stand, the one that was used last first.
+    /// The conversations with these keys, most recently used first. Erased ones are left out.
     pub async fn conversations(&self, user_id: &str, keys: &[String]) -> Result<Vec<Conversation>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, keys)).await?;
         let mut found: Vec<Conversation> =
@@ -122,7 +122,7 @@ impl Store {
         self.index_keys(user_id, &prefix, before.as_deref(), count).await
     }
 
-    /// The chats with these ids that stand, newest first.
+    /// The chats with these ids, newest first. Deleted chats are left out.
     pub async fn chats_by_id(&self, user_id: &str, ids: &[String]) -> Result<Vec<Chat>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, ids)).await?;
         let mut found: Vec<Chat> = found.into_iter().map(from_item).collect::<Result<_>>()?;
@@ -130,8 +130,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Takes away the title that a chat has given the conversation which it began, unless that has
-    /// another one by now.
+    /// Removes the title that a chat gave to the conversation that it began, unless the
+    /// conversation has another title now.
     pub(super) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
             .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
@@ -140,10 +140,8 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Gives a conversation another title.
-    ///
     /// # Errors
-    /// [`Error::NoSuchConversation`] where it doesn't stand.
+    /// [`Error::NoSuchConversation`] if it doesn't exist.
     pub async fn rename_conversation(
         &self,
         user_id: &str,
@@ -152,7 +150,7 @@ impl Store {
     ) -> Result<Conversation> {
         let rename = self
             .update_conversation(user_id, id, "SET title = :title")
-            .when(STANDS)
+            .when(EXISTS)
             .values([(":title", s(title))])
             .returns(ReturnValue::AllNew);
         match self.send(&rename).await? {
@@ -161,12 +159,12 @@ impl Store {
         }
     }
 
-    /// Ends a conversation of the caller's: nothing goes on in it, and it is in no list any more.
-    /// Its chats are there until [`Store::erase_conversation`] has erased them; the account
-    /// stands in the index of what is to be erased until then.
+    /// Deletes a conversation of the caller: no chat can be added, and no list has it.
+    /// [`Store::erase_conversation`] erases its chats; until then the account is in the index of
+    /// what is to be erased.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`], and [`Error::NoSuchConversation`] where it doesn't stand.
+    /// [`Error::InvalidToken`], and [`Error::NoSuchConversation`] if it doesn't exist.
     pub async fn delete_conversation(
         &self,
         caller: &AccessToken,
@@ -175,7 +173,7 @@ impl Store {
     ) -> Result<()> {
         let end = self
             .update_conversation(&caller.user_id, id, "SET deleted = :true, thread = :place")
-            .when(STANDS)
+            .when(EXISTS)
             .values([(":true", flag(true)), (":place", s(deleted_place(id)))]);
         let account = self.update_caller(caller, "SET erasing = :now").values([(":now", n(now))]);
         match self.transact(vec![account, end], &Uuid::new_v4().to_string()).await? {
@@ -185,8 +183,8 @@ impl Store {
         }
     }
 
-    /// Erases the chats of a deleted conversation, and then the conversation; whether nothing is
-    /// left when `until` has come. It may be done twice, or go on where it was cut off.
+    /// Erases the chats of a deleted conversation, and then the conversation. `false` if something
+    /// is left at `until`; the next call continues. Idempotent.
     pub async fn erase_conversation(
         &self,
         user_id: &str,
@@ -223,7 +221,7 @@ impl Store {
             .collect())
     }
 
-    /// The write that stores a chat's conversation: a new one, or that it was used.
+    /// Stores a new conversation, or that the conversation was used; `None` for a chat without one.
     pub(super) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
         let Some(id) = &chat.conversation else { return Ok(None) };
         if *id == chat.chat_id {
@@ -232,7 +230,7 @@ impl Store {
         }
         let used = self
             .update_conversation(&chat.user_id, id, "SET used = :time, thread = :place")
-            .when(STANDS)
+            .when(EXISTS)
             .values([(":time", n(chat.time)), (":place", s(conversation_place(id, chat.time)))]);
         Ok(Some(used))
     }
@@ -241,7 +239,8 @@ impl Store {
         Write::update(&self.tables.chats, chat_key(user_id, &conversation_key(id)), expression)
     }
 
-    /// The keys of what stands in the index under `prefix`, the last one first, before `before`.
+    /// The keys of the index's items under `prefix`, in descending order, before `before`; and
+    /// whether there are more.
     async fn index_keys(
         &self,
         user_id: &str,
@@ -263,8 +262,8 @@ impl Store {
             ]))
             .scan_index_forward(false)
             .consistent_read(true)
-            // One more: the place that the page begins behind is in it, or tells that there are
-            // more.
+            // One more item: the place that the page begins after is in it, or it tells that there
+            // are more.
             .limit(i32::try_from(count + 1).unwrap_or(i32::MAX));
         let page = query.send().await?;
         let mut keys = Vec::new();
@@ -280,13 +279,13 @@ impl Store {
     }
 }
 
-/// On what condition a conversation goes on.
-const STANDS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
+/// The conversation exists and wasn't deleted.
+const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted)";
 
-/// What a conversation is called whose first chat was deleted.
+/// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// The beginning of what a conversation began with.
+/// The beginning of the first message.
 fn title_of(chat: &Chat) -> String {
     chat.message.trim().lines().next().unwrap_or_default().chars().take(TITLE).collect()
 }

@@ -1,11 +1,11 @@
-//! Deletion: an account ends in one transaction, and what hangs on it is erased afterwards, however
-//! much it is.
+//! Deletion: one transaction ends an account, and its data is erased afterwards, however much there
+//! is.
 //!
-//! What stays is a tombstone in no list of users and in the sparse index `erasing`, at the second
-//! at which it is looked at next. [`Store::erase`] reads that index alone, so that what it costs
-//! doesn't grow with the accounts that live. Chats that were under way settle or are released as
-//! always; the tombstone stands until they have, and for a day at least. The ledger stays: it holds
-//! amounts under a random id.
+//! What remains is a tombstone, in no list of users and in the sparse index `erasing`, at the
+//! second of its next inspection. [`Store::erase`] reads that index alone, so that its cost doesn't
+//! grow with the number of active accounts. Chats in progress settle or are released as always; the
+//! tombstone remains until they have, and for at least a day. The ledger remains: it has amounts
+//! under a random id.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -20,35 +20,34 @@ use crate::auth::AccessToken;
 use crate::user::Account;
 use crate::{Error, Result};
 
-/// How long a name stays taken after its account was deleted, in seconds.
+/// How long a username stays taken after its account was deleted, in seconds.
 const TAKEN: u64 = 24 * 3600;
 
 /// How many items one `BatchWriteItem` takes.
 pub(super) const BATCH: usize = 25;
 
-/// How long an account that is being looked at is left alone by others, in seconds: longer than a
-/// run lasts.
+/// How long other runs skip an account that one run is working on, in seconds: longer than a run.
 const RUN: u64 = 600;
 
-/// What the erasing of deleted accounts has done.
+/// What an erasure has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Erased {
-    /// Accounts that were deleted, or have deleted something, and were looked at.
+    /// Accounts that were deleted, or of which something was deleted.
     pub accounts: usize,
-    /// Items of theirs that were erased.
+    /// Erased items of theirs.
     pub items: usize,
-    /// Accounts of which nothing is left: their names are free again.
+    /// Accounts that are erased completely: their usernames are free again.
     pub gone: usize,
 }
 
 impl Store {
-    /// Ends the caller's account: its tokens open nothing from here on, its address is free, and
-    /// whatever says whose it was is wiped. `account` is the account as it was just read, and
-    /// `no_password` a hash that no password has. Sent again, it is the success it was.
+    /// Deletes the caller's account: its tokens become invalid, its address free, and its personal
+    /// data is erased. `account` is the account as it was just read, and `no_password` a hash that
+    /// no password has. Idempotent.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the account has ended this session since it was read, and
-    /// [`Error::LastAdministrator`]; then it is not deleted.
+    /// [`Error::InvalidToken`] if the account has ended this session since it was read, and
+    /// [`Error::LastAdministrator`]; either way it isn't deleted.
     pub async fn delete_account(
         &self,
         caller: &AccessToken,
@@ -65,16 +64,16 @@ impl Store {
             if seen.administers() {
                 writes.push(self.leave_administrators(&seen.id));
             }
-            // A token of its own for each attempt: what it holds depends on what was read.
+            // A new token for each attempt: its bytes depend on what was read.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Applied => return Ok(()),
                 Transaction::Refused(refusals) => refusals,
             };
-            let standing = self
+            let current = self
                 .account_named(&account.label)
                 .await?
-                .filter(|standing| standing.id == account.id);
-            seen = standing.ok_or(Error::InvalidToken)?;
+                .filter(|current| current.id == account.id);
+            seen = current.ok_or(Error::InvalidToken)?;
             if seen.deleted.is_some() {
                 return Ok(());
             }
@@ -84,7 +83,7 @@ impl Store {
             {
                 return Err(Error::LastAdministrator);
             }
-            // Its address has changed since, or more administrators are known.
+            // The address has changed since, or more administrators are known now.
             if !patience.lasts().await {
                 return Err(Error::Unavailable(
                     "an account kept changing while it was to be deleted".into(),
@@ -93,9 +92,8 @@ impl Store {
         }
     }
 
-    /// The write that makes an account a tombstone, on condition that the caller's session has not
-    /// ended and its address is still what it is in `seen`. Its numbers, reservations and
-    /// closed ids stay as they are.
+    /// Makes the account a tombstone, if the caller's session hasn't ended and the address is still
+    /// the one of `seen`. Numbers, reservations and closed ids stay.
     fn end_account(
         &self,
         caller: &AccessToken,
@@ -134,10 +132,9 @@ impl Store {
         .values(seen.email.as_ref().map(|email| (":email", s(email))))
     }
 
-    /// Erases what hangs on deleted accounts, for as long as `time` lasts; the next one goes on
-    /// where this one ends. Two at once, or one that is cut off, do no harm: every delete can
-    /// be sent twice, and every other write is conditional. An account that can't be read stops no
-    /// other one; the erasing then fails at its end.
+    /// Erases the data of deleted accounts, for as long as `time`; the next call continues.
+    /// Parallel and interrupted calls do no harm: every delete is idempotent, and every other write
+    /// conditional. An account that can't be read is skipped, and the call fails at its end.
     pub async fn erase(&self, now: u64, time: Duration) -> Result<Erased> {
         let until = Instant::now() + time;
         let mut erased = Erased::default();
@@ -171,7 +168,7 @@ impl Store {
         until: Instant,
         erased: &mut Erased,
     ) -> Result<()> {
-        // Read before what hangs on it: once nothing is held any more, no chat can come.
+        // Read before its data: once it has no reservations, no chat can be added.
         let Some(account) = self.account_at(pk).await? else { return Ok(()) };
         let Some(deleted) = account.deleted else {
             return self.erase_conversations(&account, look, now, until, erased).await;
@@ -200,8 +197,8 @@ impl Store {
         Ok(())
     }
 
-    /// Erases what an account's owner has deleted of it. It leaves the index only if nothing was
-    /// deleted since this began.
+    /// Erases the conversations that the account's owner has deleted. The account leaves the index
+    /// only if nothing was deleted meanwhile.
     async fn erase_conversations(
         &self,
         account: &Account,
@@ -231,8 +228,8 @@ impl Store {
         self.send(&done).await.map(drop)
     }
 
-    /// Some of what hangs on a user, as tables and keys; nothing only where nothing is left.
-    /// (Finished idempotency keys, which name nobody, end by their time.)
+    /// Tables and keys of some of the user's items; empty only if nothing is left. Idempotency
+    /// records contain no personal data and end by themselves.
     async fn left_of(&self, user_id: &str) -> Result<Vec<(&str, Item)>> {
         let of_user = |table: &str| {
             self.client
@@ -245,8 +242,8 @@ impl Store {
             .consistent_read(true)
             .projection_expression("user_id, chat_id")
             .send();
-        // An index tells late of what has just been written: the day for which the tombstone stands
-        // is long enough.
+        // The index learns of new items a moment later: the day for which the tombstone remains is
+        // long enough.
         let others =
             of_user(&self.tables.tokens).index_name("by_user").projection_expression("pk").send();
         let (chats, others) = tokio::join!(chats, others);
@@ -258,7 +255,7 @@ impl Store {
             .collect())
     }
 
-    /// Deletes up to [`BATCH`] items. A busy table does a part, and names the rest.
+    /// Deletes up to [`BATCH`] items. A busy table deletes some of them and names the rest.
     pub(super) async fn delete_all(&self, keys: &[(&str, Item)]) -> Result<()> {
         let mut requests = HashMap::<String, Vec<WriteRequest>>::new();
         for (table, key) in keys {
@@ -285,7 +282,7 @@ impl Store {
         }
     }
 
-    /// Sets when an account is looked at next, unless that has changed since.
+    /// Sets the second of the next inspection; `false` if it has changed since.
     async fn look_again(&self, account: &Account, look: u64, at: u64) -> Result<bool> {
         let again = Write::update(&self.tables.users, pk(&account.pk), "SET erasing = :at")
             .when("id = :id AND erasing = :look")
@@ -293,7 +290,7 @@ impl Store {
         Ok(self.send(&again).await?.is_applied())
     }
 
-    /// Deletes a tombstone, and says whether this was it that did.
+    /// Deletes a tombstone; `false` if it was deleted before.
     async fn free_name(&self, account: &Account) -> Result<bool> {
         let free = Write::delete(&self.tables.users, pk(&account.pk))
             .when("id = :id AND attribute_exists(deleted) AND size(reservations) = :none")

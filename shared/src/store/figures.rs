@@ -1,5 +1,5 @@
-//! Figures of a day, counted in the ledger: it never changes, so that what a closed day comes to is
-//! counted once and kept, under `figures:<day>` in the table Tokens.
+//! Figures per day, counted in the ledger. The ledger never changes, so the figures of a closed day
+//! are counted once and stored under `figures:<day>` in the table Tokens.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,7 +15,8 @@ use super::{EntryKind, NEW, Store, Write, from_item, s, to_item};
 use crate::clock::{Day, FIRST_DAY, least_id};
 use crate::{Error, Result};
 
-/// How long after its end a day is closed, in milliseconds: no chat takes so long, and no index.
+/// How long after its end a day is closed, in milliseconds: neither a chat nor an index takes so
+/// long.
 const CLOSED_AFTER: u64 = 15 * 60 * 1000;
 
 /// How many days are counted at a time.
@@ -38,7 +39,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -49,7 +50,7 @@ impl Figures {
         }
     }
 
-    /// What a row of the ledger adds.
+    /// The figures of one ledger row.
     fn of(row: &CountedRow) -> Self {
         match row.kind {
             EntryKind::Grant => Self { users: 1, granted: row.amount, ..Self::default() },
@@ -62,19 +63,19 @@ impl Figures {
     }
 }
 
-/// Whether nothing can happen on a day any more; `now` is in milliseconds.
+/// Whether the figures of a day are final; `now` is in milliseconds.
 pub fn is_closed(day: Day, now: u64) -> bool {
     day.after(1).begins() + CLOSED_AFTER <= now
 }
 
-/// What is read of a row.
+/// The attributes of a row that are read.
 #[derive(Deserialize)]
 struct CountedRow {
     kind: EntryKind,
     amount: i64,
 }
 
-/// A closed day as the table holds it. It doesn't end.
+/// A closed day's item.
 #[derive(Serialize, Deserialize)]
 struct KeptDay {
     /// `figures:<day>`.
@@ -86,12 +87,12 @@ struct KeptDay {
 }
 
 impl Store {
-    /// The figures of so many days from `first` on. Closed days that were never counted are, and
-    /// kept; `now` is in milliseconds.
+    /// The figures of `days` days from `first`. Closed days that were never counted are counted and
+    /// stored; `now` is in milliseconds.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where that takes longer than `until`; what has been counted is kept,
-    /// so that the next call goes on.
+    /// [`Error::Unavailable`] if that takes longer than `until`; counted days are stored, so that
+    /// the next call continues.
     pub async fn figures(
         &self,
         first: Day,
@@ -127,7 +128,7 @@ impl Store {
         Ok(all.into_iter().map(|day| (day, figures.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// Counts the rows of a day.
+    /// Counts the ledger rows of a day.
     async fn count_day(&self, day: Day) -> Result<Figures> {
         let (first, last) = (least_id(day.begins()), least_id(day.after(1).begins()));
         let counts = self.places_of(day).into_iter().map(|place| {
@@ -169,7 +170,7 @@ impl Store {
         Ok(figures)
     }
 
-    /// Keeps what a closed day comes to. KeptDay twice, it is what it was.
+    /// Stores the figures of a closed day. Idempotent.
     async fn keep_figures(&self, day: Day, figures: Figures) -> Result<()> {
         let Figures { users, chats, granted, spent } = figures;
         let kept = KeptDay { pk: figures_key(day), users, chats, granted, spent };

@@ -1,4 +1,4 @@
-//! Idempotency records in the table Tokens: which chat or adjustment a finished key stands for.
+//! Idempotency records in the table Tokens: the chat or adjustment that a finished key made.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,19 @@ use super::schema::{IDEMPOTENCY, pk, record_key};
 use super::{Store, Write, n, to_item};
 use crate::Result;
 
-/// A finished key. It points to what was done and holds nothing of the reply, least of all a
+/// A finished key. It points to the result and contains nothing of the reply, least of all a
 /// credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `idem:<id of the key>`.
     pk: String,
-    /// What was asked, as a hash.
+    /// A hash of the request.
     pub fingerprint: String,
-    /// The chat that was charged, or the row of the adjustment that was made.
+    /// The id of the chat, or of the ledger row of the adjustment.
     #[serde(rename = "chat_id")]
     pub result_id: String,
-    /// The second from which the key may be used anew; DynamoDB deletes the record some time
-    /// after.
+    /// The second from which the key can be used again; DynamoDB deletes the record some time
+    /// later.
     pub expires_at: u64,
 }
 
@@ -40,14 +40,13 @@ impl Record {
 }
 
 impl Store {
-    /// The record of a key, if it finished and is still remembered at `now`.
+    /// The record of a key; `None` if it hasn't finished, or is forgotten at `now`.
     pub async fn record(&self, key_id: &str, now: u64) -> Result<Option<Record>> {
         let record: Option<Record> = self.get(&self.tables.tokens, pk(record_key(key_id))).await?;
-        // DynamoDB deletes within days; the time counts.
+        // DynamoDB deletes it up to days later.
         Ok(record.filter(|record| record.expires_at > now))
     }
-    /// The write of what an idempotency key stands for, on condition that it stands for nothing at
-    /// `now`.
+    /// Stores the record of a key, unless the key has one at `now`.
     pub(super) fn remember(&self, record: &Record, now: u64) -> Result<Write> {
         Ok(Write::put(&self.tables.tokens, to_item(record)?)
             .when("attribute_not_exists(pk) OR expires_at <= :now")

@@ -6,36 +6,37 @@ use super::schema::signing_key;
 use super::{Store, Write, from_item, n, s};
 use crate::Result;
 
-/// A public key that tokens may be signed with.
+/// A public key that verifies tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicKey {
-    /// Its id, which tokens name in their header.
+    /// Its id, which is in the header of tokens.
     pub kid: String,
-    /// The key: 32 bytes in base64url, as a JWK has it ([RFC 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
+    /// 32 bytes in base64url, as in a JWK ([RFC
+    /// 8037](https://www.rfc-editor.org/rfc/rfc8037#section-2)).
     pub x: String,
     /// The second at which it was published.
     pub from: u64,
-    /// The second from which it no longer holds. The key that signs today has none.
+    /// The second at which it expires; `None` for the key that signs now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
 }
 
 impl PublicKey {
-    /// Whether tokens may be signed with it at `now`.
+    /// Whether its tokens are valid at `now`.
     pub fn is_valid(&self, now: u64) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
 
 impl Store {
-    /// Every published key: a handful at most, since they leave the table when they end.
+    /// A handful at most, since expired keys leave the table.
     pub async fn public_keys(&self) -> Result<Vec<PublicKey>> {
         let scan =
             self.client.scan().table_name(&self.tables.keys).consistent_read(true).send().await?;
         scan.items.unwrap_or_default().into_iter().map(from_item).collect()
     }
 
-    /// Publishes a key, without an end. Published again, it keeps its beginning.
+    /// Publishes a key without an expiry. Idempotent: `from` stays.
     pub async fn publish_key(&self, kid: &str, x: &str, now: u64) -> Result<()> {
         let publish = Write::update(
             &self.tables.keys,
@@ -47,12 +48,12 @@ impl Store {
         self.send(&publish).await.map(drop)
     }
 
-    /// Takes a key back: what it signed opens nothing once everybody has read the table again.
+    /// Deletes a key: its tokens are invalid once every function has read the table again.
     pub async fn withdraw_key(&self, kid: &str) -> Result<()> {
         self.send(&Write::delete(&self.tables.keys, signing_key(kid))).await.map(drop)
     }
 
-    /// Sets the second at which a key ends, unless it has one.
+    /// Sets the second at which a key expires, unless it is set.
     pub async fn end_key(&self, kid: &str, until: u64) -> Result<()> {
         let end = Write::update(
             &self.tables.keys,

@@ -1,4 +1,4 @@
-//! The table Ledger: an immutable row behind everything that ever moved a balance.
+//! The table Ledger: an immutable row for every change of a balance.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,23 +15,23 @@ const AFTER_ALL: &str = "~";
 /// The longest reason, in characters.
 pub(crate) const REASON_LENGTH: usize = 200;
 
-/// Why a balance moved.
+/// What changed a balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
-    /// Tokens that a new account was given.
+    /// The first tokens of a new account.
     Grant,
     /// A settled chat.
     Chat,
-    /// A correction: tokens that were given or taken by hand.
+    /// A correction by an administrator.
     Adjustment,
-    /// A change of what somebody may do, which moves nothing. It stands in no user's own partition,
-    /// and so in no statement.
+    /// A change of a role or state, which moves no tokens. Its row isn't in the user's own
+    /// partition, and so in no statement.
     Standing,
 }
 
 impl EntryKind {
-    /// The kind in one word, as it is stored and shown.
+    /// The stored and displayed word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Grant => "grant",
@@ -42,20 +42,20 @@ impl EntryKind {
     }
 }
 
-/// What somebody's standing was changed to.
+/// A change of a role or state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Act {
-    /// The account may do something again.
+    /// The account is active again.
     Activation,
-    /// It may do nothing any more.
+    /// The account is deactivated.
     Deactivation,
-    /// It is of this role.
+    /// The account has this role now.
     Role(Role),
 }
 
 impl Act {
-    /// The act in one word, as it is shown.
+    /// The displayed word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Activation => "activation",
@@ -68,37 +68,37 @@ impl Act {
 /// A row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The account's id; of a change of somebody's standing `standing#` and it.
+    /// The account's id; with the prefix `standing#` for a change of its role or state.
     pub user_id: String,
-    /// UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after it was
-    /// deleted.
+    /// A UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after its
+    /// deletion.
     pub entry_id: String,
-    /// What was added to the balance; negative where it was taken.
+    /// The change of the balance; negative if tokens were taken.
     pub amount: i64,
-    /// Why.
+    /// What changed the balance.
     pub kind: EntryKind,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
-    /// The id of the account that did it, or `manage` for a terminal.
+    /// The id of the account that made the change, or `manage` for the command line.
     pub actor: String,
     /// The chat that was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// What became of somebody's standing.
+    /// The change of a role or state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
-    /// When, in milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub time: u64,
 }
 
 impl Entry {
-    /// The id of the account that it is about.
+    /// The id of the account that the row is about.
     pub fn subject(&self) -> &str {
         self.user_id.strip_prefix(STANDING).unwrap_or(&self.user_id)
     }
 
-    /// Where it stands in the index `trail`: administrators' acts by month, everything else by day.
-    /// The id says when, as it does for whoever looks for the rows of a time.
+    /// Its partition in the index `trail`: administrators' acts by month, everything else by day.
+    /// The time is the id's, which readers search by.
     fn place(&self) -> String {
         let millis = millis_of(&self.entry_id).unwrap_or(self.time);
         match self.kind {
@@ -108,12 +108,12 @@ impl Entry {
     }
 }
 
-/// Why a balance is adjusted, for people.
+/// The reason of an adjustment or a change of a role or state, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
-    /// Something, on one line of at most 200 characters.
+    /// One line of 1 to 200 characters.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if is_blank(text) {
@@ -138,7 +138,7 @@ impl Reason {
 }
 
 impl Store {
-    /// The write of a row, with its place in the index `trail`.
+    /// Writes a row, with its partition in the index `trail`.
     pub(super) fn enter(&self, entry: &Entry) -> Result<Write> {
         let mut row = to_item(entry)?;
         row.insert("trail".into(), s(entry.place()));
@@ -160,8 +160,8 @@ impl Store {
         self.get(&self.tables.ledger, entry_key(user_id, entry_id)).await
     }
 
-    /// At most `count` acts of administrators, newest first, from `place` on; and where the next
-    /// page begins. `now` is in milliseconds.
+    /// At most `count` acts of administrators, newest first, from `place`; and where the next page
+    /// begins. `now` is in milliseconds.
     pub async fn acts(
         &self,
         place: Option<&Place>,
@@ -173,8 +173,8 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Some rows of a day that moved a balance, oldest first, behind the id `after`; and the last
-    /// id, where there may be more.
+    /// Some rows of a day that changed a balance, oldest first, after the id `after`; and the last
+    /// id, if there may be more.
     pub async fn entries_of_day(
         &self,
         day: Day,
@@ -211,8 +211,8 @@ impl Store {
         }
     }
 
-    /// At most `count` rows of a user, newest first, older than the row `before`; and whether
-    /// DynamoDB stopped before the last one, which it does at 1 MB too.
+    /// At most `count` rows of a user, newest first, older than the row `before`; and whether there
+    /// may be more. DynamoDB stops at 1 MB too.
     pub async fn entries(
         &self,
         user_id: &str,

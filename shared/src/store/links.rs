@@ -1,6 +1,6 @@
-//! Mailed links in the table Tokens: what the hash of a link's token stands for. A link is marked
-//! by the transaction that uses it, so that it works once; the mark says by whom, so that a
-//! transaction whose reply was lost knows its own.
+//! E-mailed links in the table Tokens, by a hash of their tokens. The transaction that uses a link
+//! marks it, so that it works once; the mark names the request, so that a request whose reply was
+//! lost recognises its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,30 +26,30 @@ pub enum Purpose {
     Reset,
 }
 
-/// A link that was mailed.
+/// An e-mailed link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// `link:<hash of the token>`.
     pk: String,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// The account's id.
     pub user_id: String,
     /// The key of the account's name.
     pub name: String,
-    /// The address that it was mailed to.
+    /// The address that it was sent to.
     pub address: String,
-    /// The account's epoch at that time: a change of the password ends every link.
+    /// The account's epoch when it was made: a change of the password ends every link.
     pub auth_epoch: u64,
-    /// The second from which it no longer works; DynamoDB deletes it some time after.
+    /// The second at which it expires; DynamoDB deletes it some time later.
     expires_at: u64,
-    /// Which request has used it.
+    /// The request that has used it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     used: Option<String>,
 }
 
 impl Link {
-    /// A link of this token for the account with this id and key of a name.
+    /// `name` is the key of the account's username.
     pub fn new(
         token: &LinkToken,
         purpose: Purpose,
@@ -75,7 +75,8 @@ impl Link {
         }
     }
 
-    /// The account, if this link still opens it.
+    /// # Errors
+    /// [`Error::InvalidLink`] if the account doesn't accept the link.
     pub(super) fn admits(&self, account: Option<Account>) -> Result<Account> {
         let same = |account: &Account| {
             account.id == self.user_id && account.active && account.auth_epoch == self.auth_epoch
@@ -85,23 +86,21 @@ impl Link {
 }
 
 impl Store {
-    /// Writes a link, whose token is random.
+    /// Stores a link. Its random token makes its key new.
     pub async fn put_link(&self, link: &Link) -> Result<()> {
         let put = Write::put(&self.tables.tokens, to_item(link)?).when(NEW);
         self.send(&put).await.map(drop)
     }
 
-    /// The link of a token, if it is for this purpose, unused, and not too old at `now`.
-    ///
     /// # Errors
-    /// [`Error::InvalidLink`] for every other.
+    /// [`Error::InvalidLink`] if there is none for this purpose that is unused and valid at `now`.
     pub async fn link(&self, token: &LinkToken, purpose: Purpose, now: u64) -> Result<Link> {
         let link: Option<Link> = self.get(&self.tables.tokens, pk(link_key(&token.hash()))).await?;
         link.filter(|link| link.purpose == purpose && link.used.is_none() && link.expires_at > now)
             .ok_or(Error::InvalidLink)
     }
 
-    /// The write that uses a link up, which must be a transaction's first.
+    /// Marks a link as used. It must be the first write of its transaction.
     pub(super) fn mark_used(&self, link: &Link, request: &str, now: u64) -> Write {
         Write::update(&self.tables.tokens, pk(&link.pk), "SET used = :request")
             .when("user_id = :user AND attribute_not_exists(used) AND expires_at > :now")
@@ -110,7 +109,7 @@ impl Store {
     }
 }
 
-/// Whether it was a copy of this very request that used the link: then only the reply was lost.
+/// Whether a copy of this request has used the link: then only the reply was lost.
 pub(super) fn was_used_by(refusals: &Refusals, request: &str) -> Result<bool> {
     let link: Option<Link> = refusals.read(0)?;
     Ok(link.is_some_and(|link| link.used.as_deref() == Some(request)))

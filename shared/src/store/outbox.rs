@@ -1,10 +1,10 @@
-//! The outbox in the table Tokens: what is to be mailed. A request writes a letter in its own
-//! transaction and is done; the function `mail` hears of it from the table's stream, makes the
-//! link, sends the mail and deletes the letter.
+//! The outbox in the table Tokens: e-mails to send. A request writes a letter in its own
+//! transaction; the function `mail` reads it from the table's stream, makes the link, sends the
+//! e-mail and deletes the letter.
 //!
-//! So nobody waits for a mail server, no reply tells by its time whether a mail went out, and no
-//! link's token is ever at rest: a letter says what the mail is for, and the token is made when it
-//! is sent.
+//! So no request waits for a mail server, no reply reveals by its timing whether an e-mail was
+//! sent, and no link's token is ever stored: a letter has the purpose of the e-mail, and the token
+//! is made when it is sent.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -17,17 +17,17 @@ use crate::limit::Limit;
 use crate::user::{Account, Email, key};
 use crate::{Error, Result};
 
-/// How long a letter waits to be sent, in seconds: a day.
+/// How long a letter can wait to be sent, in seconds: a day.
 const WAITS: u64 = 24 * 3600;
 
-/// How long somebody is sent no further mail, in seconds.
+/// The pause between two e-mails to one recipient, in seconds.
 const PAUSE: u64 = 60;
 
-/// What is to be mailed, and to whom.
+/// An e-mail to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Letter {
-    /// To an address that an account gave for its own: a link that verifies it.
+    /// To an address that an account has given: a link that verifies it.
     Verify {
         /// The account's id.
         user_id: String,
@@ -38,21 +38,21 @@ pub enum Letter {
         /// The account's epoch.
         auth_epoch: u64,
     },
-    /// To the address with this key, if an account has it: a link that resets its password. Whether
-    /// there is one, is looked up when it is sent.
+    /// To the address with this key: a link that resets the password of the account that has it.
+    /// The account is looked up when the e-mail is sent.
     Reset {
         /// The key of the address.
         address: String,
     },
-    /// To an account's address: that it is to be another one.
+    /// To the address that an account has replaced: a notice.
     AddressChanges {
-        /// The address that it was.
+        /// The replaced address.
         address: String,
     },
 }
 
 impl Letter {
-    /// The one that asks for a proof of `address`.
+    /// The e-mail with the link that verifies `address`.
     pub fn verify(account: &Account, address: &str) -> Self {
         Self::Verify {
             user_id: account.id.clone(),
@@ -68,36 +68,36 @@ struct Posted {
     /// `outbox:<random id>`.
     pk: String,
     letter: Letter,
-    /// The second from which it isn't sent any more; DynamoDB deletes it some time after.
+    /// The second from which it isn't sent any more; DynamoDB deletes it some time later.
     expires_at: u64,
 }
 
-/// When somebody was last sent a mail, so that nobody is flooded.
+/// The pause after an e-mail, so that no recipient is flooded.
 #[derive(Debug, Serialize, Deserialize)]
 struct Pause {
     /// `mailed:<account's id, or hash of an address>`.
     pk: String,
     /// The request that began it.
     request: String,
-    /// The second at which it is over.
+    /// The second at which it ends.
     expires_at: u64,
 }
 
 impl Store {
-    /// The letter with this key, if it still waits at `now`.
+    /// `None` if it was sent, or is too old at `now`.
     pub async fn letter(&self, key: &str, now: u64) -> Result<Option<Letter>> {
         let posted: Option<Posted> = self.get(&self.tables.tokens, pk(key)).await?;
         Ok(posted.filter(|posted| posted.expires_at > now).map(|posted| posted.letter))
     }
 
-    /// Takes a letter out of the outbox: it was sent. Taken twice, it is gone all the same.
+    /// Deletes a letter that was sent. Idempotent.
     pub async fn take_letter(&self, key: &str) -> Result<()> {
         self.send(&Write::delete(&self.tables.tokens, pk(key))).await.map(drop)
     }
 
-    /// Asks for a link that resets the password of whoever has this address; at most one a minute.
-    /// It is the same write for an address that nobody has, so that neither its reply nor its
-    /// time tells.
+    /// Writes a letter with a link that resets the password of the account with this address; at
+    /// most one a minute. The same write for an address without an account, so that neither the
+    /// reply nor its timing reveals whether there is one.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let letter = Letter::Reset { address: address.key().to_owned() };
@@ -106,11 +106,11 @@ impl Store {
         self.transact(writes, &request).await.map(drop)
     }
 
-    /// Asks for another link to the address that this account has not verified yet.
+    /// Writes another letter with a link that verifies the account's unverified address.
     ///
     /// # Errors
-    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last one, or
-    /// after too many to one address.
+    /// [`Error::NothingToVerify`], and [`Error::TooManyMails`] within a minute of the last e-mail,
+    /// or after too many to one address.
     pub async fn post_again(&self, account: &Account, now: u64) -> Result<()> {
         let address = account.unverified().ok_or(Error::NothingToVerify)?;
         let request = Uuid::new_v4().to_string();
@@ -126,7 +126,7 @@ impl Store {
         if refusals.has(1) { Err(mailed_enough(now)) } else { Ok(()) }
     }
 
-    /// The write that puts a letter into the outbox, under a random key.
+    /// Adds a letter under a random key.
     pub(super) fn post(&self, letter: &Letter, now: u64) -> Result<Write> {
         let posted = Posted {
             pk: letter_key(&Uuid::new_v4().to_string()),
@@ -136,7 +136,8 @@ impl Store {
         Ok(Write::put(&self.tables.tokens, to_item(&posted)?).when(NEW).shows_item())
     }
 
-    /// The write that lets `whom` be mailed once, and then not for a minute.
+    /// Allows one e-mail to `whom`, an account's id or the hash of an address, and then none for a
+    /// minute.
     pub(super) fn pause(&self, whom: &str, request: &str, now: u64) -> Result<Write> {
         let pause =
             Pause { pk: pause_key(whom), request: request.to_owned(), expires_at: now + PAUSE };
@@ -147,18 +148,20 @@ impl Store {
     }
 }
 
-/// Reads why a transaction was refused whose `index`-th write is a pause: its own copy began it (a
-/// lost reply), or another request.
+/// Reads why a transaction was refused whose `index`-th write is a pause.
+///
+/// # Errors
+/// [`Error::TooManyMails`], unless a copy of this request began the pause (a lost reply).
 pub(super) fn pause_allows(
     refusals: &Refusals,
     index: usize,
     request: &str,
     now: u64,
 ) -> Result<()> {
-    let Some(standing) = refusals.read::<Pause>(index)? else { return Ok(()) };
-    if standing.request == request {
+    let Some(pause) = refusals.read::<Pause>(index)? else { return Ok(()) };
+    if pause.request == request {
         return Ok(());
     }
-    let reset = standing.expires_at.saturating_sub(now).clamp(1, PAUSE);
+    let reset = pause.expires_at.saturating_sub(now).clamp(1, PAUSE);
     Err(Error::TooManyMails(Limit { name: "mails", most: 1, window: Some(PAUSE), left: 0, reset }))
 }

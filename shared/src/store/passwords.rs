@@ -1,5 +1,5 @@
-//! Passwords that their owners change. Each change raises the account's epoch, which ends every
-//! session and every mailed link, and forgets an address that is still pending.
+//! Changes of passwords. Each raises the account's epoch, which ends every session and link, and
+//! forgets a pending address.
 
 use uuid::Uuid;
 
@@ -11,21 +11,19 @@ use crate::auth::AccessToken;
 use crate::user::{self, Account};
 use crate::{Error, Result};
 
-/// The account whose password is to change is still what it was when it was read.
+/// The account is active and has the epoch that was read.
 const UNCHANGED: &str = "id = :id AND active = :true AND auth_epoch = :seen";
 
-/// What a new password writes to an account whose API keys go on.
+/// A new password, for an account that keeps its API keys.
 const KEEPS_KEYS: &str =
     "SET #password = :hash, auth_epoch = :next, revoked = :none REMOVE pending_email";
 
 impl Store {
-    /// Puts a new password's hash in the place of the account's, and begins `session`, which must
-    /// be of the next epoch. `account` is the caller's, as it was just read. Sent again, it is
-    /// the success it was.
+    /// Replaces the password's hash and begins `session`, which must have the next epoch. `account`
+    /// is the caller's, as it was just read. Idempotent.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the account has changed its password or ended this session
-    /// since.
+    /// [`Error::InvalidToken`] if the account has changed its password or ended this session since.
     pub async fn change_password(
         &self,
         caller: &AccessToken,
@@ -43,29 +41,29 @@ impl Store {
             Transaction::Applied => return Ok(()),
             Transaction::Refused(refusals) => refusals,
         };
-        let standing: Option<Account> = refusals.read(0)?;
-        // Every hash has a salt of its own: where this one stands, only the reply was lost.
-        if standing.is_some_and(|standing| standing.password == hash) {
+        let current: Option<Account> = refusals.read(0)?;
+        // Every hash has its own salt: if the account has this one, only the reply was lost.
+        if current.is_some_and(|current| current.password == hash) {
             Ok(())
         } else {
             Err(Error::InvalidToken)
         }
     }
 
-    /// Sets a new password's hash by a link. Who read the mail has the address, so that it is
-    /// verified by the same transaction. Sessions and mailed links end; API keys go on where
-    /// the address had been proven before, and end otherwise, since anybody may have made them.
+    /// Replaces the password's hash by a link. The client has read the e-mail, so the same
+    /// transaction verifies the address. Sessions and links end. API keys stay valid if the address
+    /// was verified before, and end otherwise, since anyone could have made them.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] where the link was used, or no longer opens the account that has its
-    /// address.
+    /// [`Error::InvalidLink`] if the link was used, or the account with its address doesn't accept
+    /// it.
     pub async fn reset_password(&self, link: &Link, hash: &str, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let address = pk(claim_key(&user::key(&link.address)));
         let claim = Write::update(&self.tables.users, address, "SET verified = :true")
             .when("id = :id")
             .values([(":true", flag(true)), (":id", s(&link.user_id))]);
-        // Usually the address was proven before. Otherwise the account, which refuses, is shown.
+        // Usually the address was verified before. Otherwise the refusal shows the account.
         let mut unproven: Option<Account> = None;
         loop {
             let new_password = |expression: &str| {
@@ -84,15 +82,15 @@ impl Store {
                 ),
             };
             let writes = vec![self.mark_used(link, &request, now), update, claim.clone()];
-            // A token of its own for each attempt: they differ.
+            // A new token for each attempt: their bytes differ.
             let refusals = match self.transact(writes, &Uuid::new_v4().to_string()).await? {
                 Transaction::Refused(refusals) if !was_used_by(&refusals, &request)? => refusals,
                 Transaction::Applied | Transaction::Refused(_) => break,
             };
-            let standing: Option<Account> = refusals.read(1)?;
+            let current: Option<Account> = refusals.read(1)?;
             let is_first = unproven.is_none() && !refusals.has(0);
             unproven =
-                Some(link.admits(standing.filter(|account| is_first && !account.email_verified))?);
+                Some(link.admits(current.filter(|account| is_first && !account.email_verified))?);
         }
         if let Some((seen, after)) =
             unproven.and_then(|seen| seen.proving(&link.address).map(|after| (seen, after)))
@@ -102,8 +100,8 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a stronger hash of the same password in the place of `account`'s, unless the password
-    /// has changed since it was read.
+    /// Replaces the hash by a stronger one of the same password, unless the password has changed
+    /// since it was read.
     pub async fn strengthen_password(&self, account: &Account, hash: &str) -> Result<()> {
         let strengthen =
             Write::update(&self.tables.users, pk(&account.pk), "SET #password = :strong")
@@ -117,8 +115,8 @@ impl Store {
         self.send(&strengthen).await.map(drop)
     }
 
-    /// What both changes have in common: the condition, and the values of `:hash`, `:next`, `:none`
-    /// and `:true`.
+    /// Changes the password of an account that is still as it was read, with the values `:hash`,
+    /// `:next`, `:none` and `:true`.
     fn new_password(
         &self,
         name_key: &str,

@@ -1,4 +1,4 @@
-//! What is counted per hour in the transaction that it limits: registrations from a network, and
+//! Limits per hour, counted in the transactions that they limit: registrations from a network, and
 //! e-mails to an address.
 
 use super::schema::{mails_key, pk, registrations_key};
@@ -11,11 +11,11 @@ use crate::limit::Limit;
 /// The window of these counts, in seconds.
 const HOUR: u64 = 3600;
 
-/// How many e-mails go to an address that nobody has proven, in an hour: enough for its owner, and
-/// no flood from many accounts.
+/// How many e-mails are sent to an unverified address in an hour: enough for its owner, and no
+/// flood from many accounts.
 const MAILS: u32 = 10;
 
-/// How many accounts one network may open in an hour.
+/// How many accounts one network may create in an hour.
 #[derive(Clone, Debug)]
 pub struct Quota {
     network: String,
@@ -24,14 +24,13 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The quota of `network`; nothing where registrations are not limited, or the network is not
-    /// known.
+    /// `None` if registrations aren't limited, or the network is unknown.
     pub fn of(network: Option<&str>, config: &Config, now: u64) -> Option<Self> {
         let network = network.filter(|_| config.registrations_per_address > 0)?;
         Some(Self { network: network.to_owned(), most: config.registrations_per_address, now })
     }
 
-    /// What a refusal says.
+    /// The error of a refused registration.
     pub(super) fn exhausted(&self) -> Error {
         let reset = HOUR - self.now % HOUR;
         Error::TooManyRegistrations(Limit {
@@ -45,15 +44,13 @@ impl Quota {
 }
 
 impl Store {
-    /// The count of a registration from `network`, as a part of its transaction, which the
-    /// transaction's token keeps from counting twice.
+    /// Counts a registration. The request token of its transaction prevents counting it twice.
     pub(super) fn count_registration(&self, quota: &Quota) -> Write {
         let key = registrations_key(&quota.network, quota.now / HOUR);
         self.count_in_this_hour(key, quota.most, quota.now)
     }
 
-    /// The count of a mail to the address with this key, which anybody may have given for their
-    /// own, as a part of the transaction that posts it.
+    /// Counts an e-mail to the address with this key, which any account may have given as its own.
     pub(super) fn count_mail(&self, address_key: &str, now: u64) -> Write {
         let key = mails_key(&fingerprint(address_key), now / HOUR);
         self.count_in_this_hour(key, MAILS, now)
@@ -75,7 +72,7 @@ impl Store {
     }
 }
 
-/// What the refusal of a counted mail says.
+/// The error of a refused e-mail.
 pub(super) fn mailed_enough(now: u64) -> Error {
     Error::TooManyMails(Limit {
         name: "mails",

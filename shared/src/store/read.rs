@@ -10,11 +10,11 @@ use super::write::Patience;
 use super::{Item, Store, from_item, s};
 use crate::{Error, Result};
 
-/// How many ids one page of them holds: as many as one `BatchGetItem` takes.
+/// How many ids a page has: as many as one `BatchGetItem` takes.
 const LOOKED_AT: i32 = 100;
 
 impl Store {
-    /// The item with this key, strongly consistent.
+    /// Strongly consistent.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         table: &str,
@@ -24,9 +24,8 @@ impl Store {
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// At most `count` items of a user's partition that sort before `before`, newest first, and
-    /// whether DynamoDB stopped before the last. `keys` is the key condition over `:user` and
-    /// `:before`.
+    /// At most `count` items of a user's partition that sort before `before`, newest first; and
+    /// whether there may be more. `keys` is the key condition over `:user` and `:before`.
     pub(super) async fn newest_first<T: DeserializeOwned>(
         &self,
         table: &str,
@@ -55,8 +54,8 @@ impl Store {
     }
 
     /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest
-    /// first, that are older than the one with the id `before`; and whether there may be more.
-    /// An index tells, which knows a new one a moment later.
+    /// first, older than the item with the id `before`; and whether there may be more. Read from an
+    /// index, which learns of new items a moment later.
     pub(super) async fn ids_of_user(
         &self,
         kind: &str,
@@ -84,8 +83,8 @@ impl Store {
         Ok((page.items.unwrap_or_default().into_iter().filter_map(id).collect(), more))
     }
 
-    /// The items of a kind with these ids, in their order, strongly consistent. Those that no
-    /// longer stand are left out.
+    /// The items with these ids, in their order, strongly consistent. `kind` is the prefix of their
+    /// keys. Deleted items are left out.
     pub(super) async fn with_ids<T: DeserializeOwned>(
         &self,
         kind: &str,
@@ -105,7 +104,7 @@ impl Store {
         ids.iter().filter_map(|id| found.remove(id)).map(from_item).collect()
     }
 
-    /// The items with these keys that stand, a hundred at most, in any order, strongly consistent.
+    /// At most 100 items, in any order, strongly consistent. Deleted items are left out.
     pub(super) async fn items(&self, table: &str, mut wanted: Vec<Item>) -> Result<Vec<Item>> {
         let mut found = Vec::new();
         let mut patience = Patience::new();
@@ -116,7 +115,7 @@ impl Store {
             let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));
-            // A busy table gives a part, and so does one of large items: it names the rest.
+            // A reply with some of the items, from a busy table or of large items, names the rest.
             wanted = read
                 .unprocessed_keys
                 .into_iter()

@@ -1,4 +1,4 @@
-//! Registration.
+//! Creating accounts.
 
 use uuid::Uuid;
 
@@ -12,39 +12,39 @@ use crate::clock::{Clock, millis_of};
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
 
-/// What a new account is made of.
+/// The data of a new account.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
-    /// Its name.
+    /// The username.
     pub name: Username,
-    /// Its address, which becomes its own too.
+    /// The e-mail address, which the account claims.
     pub email: Option<Email>,
-    /// The hash of its password.
+    /// The hash of the password.
     pub password: String,
-    /// The id of the idempotency key that it was registered under.
+    /// The id of the registration's idempotency key.
     pub key: Option<String>,
-    /// What it may do.
+    /// The role.
     pub role: Role,
-    /// What it is given.
+    /// The first tokens.
     pub grant: Tokens,
-    /// Why, for the ledger.
+    /// The reason of the grant, for the ledger.
     pub reason: &'static str,
 }
 
-/// What became of a registration.
+/// The outcome of a registration.
 #[derive(Clone, Debug)]
 pub enum Registered {
-    /// The account is written.
+    /// The account was created.
     New,
-    /// Another account has the name: this one.
+    /// This account has the username already.
     Taken(Box<Account>),
 }
 
 impl NewAccount {
-    /// The account, with an id of its own.
+    /// The account, with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
         let id = clock.id().to_string();
-        // Of the very moment that the id tells, by which lists find it.
+        // The time in the id, which lists search by.
         let created = millis_of(&id).unwrap_or_else(|| clock.millis());
         Account {
             pk: account_key(self.name.key()),
@@ -80,13 +80,13 @@ impl NewAccount {
 }
 
 impl Store {
-    /// Writes a new account with its first grant, its claim of an address, a letter to it, and its
-    /// first session, all or nothing: of two registrations with one name or address exactly one
-    /// is written. Sent again, it is the success it was.
+    /// Creates an account with its first grant, its claim of an address, an e-mail to it, and its
+    /// first session, in one transaction: of two registrations with one username or address, one
+    /// succeeds. Idempotent.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] where the name is another account's address, [`Error::EmailTaken`],
-    /// and [`Error::TooManyRegistrations`].
+    /// [`Error::UsernameTaken`] if the username is another account's address,
+    /// [`Error::EmailTaken`], and [`Error::TooManyRegistrations`].
     pub async fn register(
         &self,
         new: &NewAccount,
@@ -138,20 +138,20 @@ impl Store {
             Transaction::Applied => return Ok(Registered::New),
             Transaction::Refused(refusals) => refusals,
         };
-        let standing = refusals.item(0).map(from_item::<Account>).transpose()?;
-        // This very account stands: only the reply was lost.
-        if standing.as_ref().is_some_and(|standing| standing.nonce == account.nonce) {
+        let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
+        // The account was created before, and only the reply was lost.
+        if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
             return Ok(Registered::New);
         }
-        // Who may open no more accounts isn't told which names are taken either. A key's own
-        // registration is no further one.
+        // A network over its limit must not learn which usernames are taken either. A repeated
+        // registration under its key isn't another one.
         let same_key =
-            standing.as_ref().is_some_and(|standing| new.key.is_some() && new.key == standing.key);
+            existing.as_ref().is_some_and(|existing| new.key.is_some() && new.key == existing.key);
         if let Some(quota) = quota.filter(|_| !same_key && refusals.has(counted)) {
             return Err(quota.exhausted());
         }
-        if let Some(standing) = standing {
-            return Ok(Registered::Taken(Box::new(standing)));
+        if let Some(existing) = existing {
+            return Ok(Registered::Taken(Box::new(existing)));
         }
         let mailed_too_often = new.email.is_some() && refusals.has(mailed);
         if mailed_too_often && !(0..mailed).any(|index| refusals.has(index)) {

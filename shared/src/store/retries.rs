@@ -1,5 +1,5 @@
-//! Calls that a client sends again without an idempotency key, saying only how often it has: an
-//! item in the table Tokens remembers under which key the last such call with this payload runs.
+//! Calls that a client repeats without an idempotency key, saying only that they are repeated: an
+//! item in the table Tokens has the key of the last call with the same payload.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use serde::Deserialize;
@@ -9,42 +9,41 @@ use super::{Outcome, Patience, Store, Write, flag, from_item, n, s};
 use crate::idempotency::fingerprint;
 use crate::{Error, Result};
 
-/// How long after a call it may be sent again, in seconds: OpenAI's SDKs wait ten minutes for a
-/// reply, unless they are told otherwise.
+/// How long a call can be repeated, in seconds: OpenAI's SDKs wait ten minutes for a reply by
+/// default.
 const AGAIN: u64 = 900;
 
-/// A call: who sends it, what, and when.
+/// A call of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'c> {
     /// The account's id.
     pub user_id: &'c str,
-    /// What is asked, as a hash.
+    /// A hash of the request.
     pub payload: &'c str,
-    /// Whether the client says that it was sent before.
+    /// Whether the client says that it is repeated.
     pub again: bool,
-    /// When this one came to the gateway, in milliseconds since 1970.
+    /// When this request arrived at the gateway, in milliseconds since 1970.
     pub came: u64,
 }
 
-/// The last call with a payload, as `idem:call-<hash of user and payload>` holds it, with when it
-/// came and when it is forgotten.
+/// The last call with a payload: `idem:call-<hash of user and payload>`.
 #[derive(Deserialize)]
 struct LastCall {
-    /// The id of the idempotency key that it runs under.
+    /// The id of its idempotency key.
     key: String,
-    /// Whether its last request was one that was sent again.
+    /// Whether its last request was a repetition.
     again: bool,
 }
 
 impl Store {
-    /// The id of the key that a call runs under. One that was sent before runs under the key of the
-    /// last call with its payload, so that it happens once. Any other runs under `fresh`,
-    /// unless its own repetition has overtaken it: then under that one's.
+    /// The id of the idempotency key of a call. A repeated call gets the key of the last call with
+    /// its payload, so that it acts once. A first one gets `fresh`, unless its own repetition has
+    /// overtaken it: then it gets that one's key.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; nothing has happened then.
     pub async fn key_of(&self, call: Call<'_>, fresh: &str) -> Result<String> {
-        // It names nobody: it may outlive the account for a while.
+        // A hash, since it may outlive the account for a while.
         let key = call_key(&fingerprint(format!("{} {}", call.user_id, call.payload)));
         let mut patience = Patience::new();
         loop {
@@ -62,19 +61,19 @@ impl Store {
                 Some(other) if !call.again => {
                     return Ok(if other.again { other.key } else { fresh.to_owned() });
                 }
-                // One came, or was forgotten, between the two writes.
+                // Another call arrived, or was forgotten, between the two writes.
                 _ if patience.lasts().await => {}
                 _ => return Err(Error::Unavailable("a call was neither known nor unknown".into())),
             }
         }
     }
 
-    /// Takes note that the last call comes again, if one is known.
+    /// Records that the last call is repeated, if there is one.
     fn comes_again(&self, key: &str, call: Call<'_>) -> Write {
         self.update_call(key, call, "SET came = :came, again = :again").when("expires_at > :now")
     }
 
-    /// Takes note of a call that begins, in the place of an earlier one or of none.
+    /// Records a first call, in place of an earlier one.
     fn begins(&self, key: &str, call: Call<'_>, fresh: &str) -> Write {
         let replaced = if call.again { "" } else { " OR came < :came" };
         self.update_call(

@@ -1,5 +1,5 @@
-//! The keys of all items and the partitions of all indexes, table by table. Nothing else spells
-//! one; template.yaml has the tables and indexes themselves, ARCHITECTURE.md what they hold.
+//! The keys of all items and the partitions of all indexes, table by table. No other file spells
+//! one. `template.yaml` has the tables and indexes, ARCHITECTURE.md their contents.
 
 use std::collections::HashMap;
 
@@ -13,24 +13,23 @@ pub(super) fn pk(key: impl Into<String>) -> Item {
 
 // The table Users, by `pk`.
 
-/// What the key of every account begins with.
+/// The prefix of accounts.
 pub(super) const ACCOUNT: &str = "user:";
 
 /// The item that holds the ids of active administrators.
 pub(super) const ADMINISTRATORS: &str = "admins";
 
-/// The account with this key of a name.
+/// An account, by the key of its username.
 pub(super) fn account_key(name_key: &str) -> String {
     format!("{ACCOUNT}{name_key}")
 }
 
-/// The claim of the address with this key.
+/// The claim of an address, by the address's key.
 pub(super) fn claim_key(address_key: &str) -> String {
     format!("email:{address_key}")
 }
 
-/// How many partitions the indexes `by_time` and `by_label` have for a month's accounts, or for all
-/// of them.
+/// The number of partitions of the index `by_time` per month, and of the index `by_label`.
 pub(super) const USER_SHARDS: u8 = 4;
 
 /// The shard of an account in both indexes.
@@ -38,7 +37,7 @@ pub(super) fn user_shard(user_id: &str) -> u8 {
     shard(user_id, USER_SHARDS)
 }
 
-/// The partition of the index `by_time` that holds an account that was registered then:
+/// The partition of the index `by_time` for an account that was created then (milliseconds):
 /// `<yyyy-mm>#<shard>`.
 pub(super) fn user_month(user_id: &str, registered: u64) -> String {
     format!("{}#{}", month(registered), user_shard(user_id))
@@ -46,87 +45,87 @@ pub(super) fn user_month(user_id: &str, registered: u64) -> String {
 
 // The table Tokens, by `pk`; the index `by_user` has those that belong to a user.
 
-/// What the key of every session begins with.
+/// The prefix of sessions.
 pub(super) const SESSION: &str = "session:";
 
-/// What the key of every API key begins with.
+/// The prefix of API keys.
 pub(super) const API_KEY: &str = "apikey:";
 
-/// What the key of every finished idempotency key begins with.
+/// The prefix of finished idempotency keys.
 pub(super) const IDEMPOTENCY: &str = "idem:";
 
-/// What the key of every letter begins with.
+/// The prefix of letters.
 pub const OUTBOX: &str = "outbox:";
 
-/// What the key of every closed day's figures begins with.
+/// The prefix of closed days' figures.
 pub(super) const FIGURES: &str = "figures:";
 
-/// The session with this id.
+/// A session.
 pub(super) fn session_key(id: &str) -> String {
     format!("{SESSION}{id}")
 }
 
-/// The API key with this id.
+/// An API key.
 pub(super) fn api_key_key(id: &str) -> String {
     format!("{API_KEY}{id}")
 }
 
-/// The letter with this id.
+/// A letter.
 pub(super) fn letter_key(id: &str) -> String {
     format!("{OUTBOX}{id}")
 }
 
-/// The figures of this day.
+/// The figures of a day.
 pub(super) fn figures_key(day: Day) -> String {
     format!("{FIGURES}{day}")
 }
 
-/// The item of an idempotency key with this id.
+/// The record of an idempotency key.
 pub(super) fn record_key(key_id: &str) -> String {
     format!("{IDEMPOTENCY}{key_id}")
 }
 
-/// The random idempotency key of a call that its client doesn't name, by a hash of who asks what.
+/// The idempotency key of a client's call without one, by a hash of the user and the request.
 pub(super) fn call_key(hash: &str) -> String {
     format!("{IDEMPOTENCY}call-{hash}")
 }
 
-/// A mailed link, by the hash of its token.
+/// An e-mailed link, by the hash of its token.
 pub(super) fn link_key(hash: &str) -> String {
     format!("link:{hash}")
 }
 
-/// The pause after a mail to this address or account.
+/// The pause after an e-mail to this address or account.
 pub(super) fn pause_key(whom: &str) -> String {
     format!("mailed:{whom}")
 }
 
-/// Attempts at a login by strangers, by its hash.
+/// Attempts of unknown clients, by the hash of the login.
 pub(super) fn login_attempts_key(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
 
-/// Attempts at the password of an account by a holder of its token.
+/// Checks of the current password for holders of a token.
 pub(super) fn owner_attempts_key(user_id: &str) -> String {
     format!("attempt:login:owner:{user_id}")
 }
 
-/// Attempts by a client that has logged in before.
+/// Attempts of a client that logged in before.
 pub(super) fn known_attempts_key(mark: &str) -> String {
     format!("attempt:known:{mark}")
 }
 
-/// Failed attempts from a network in an hour since 1970.
+/// Failed attempts from a network in an hour (since 1970).
 pub(super) fn network_attempts_key(network: &str, hour: u64) -> String {
     format!("attempt:address:{network}#{hour}")
 }
 
-/// Registrations from a network in an hour since 1970.
+/// Registrations from a network in an hour (since 1970).
 pub(super) fn registrations_key(network: &str, hour: u64) -> String {
     format!("attempt:register:{network}#{hour}")
 }
 
-/// Mails to an address in an hour since 1970.
+/// E-mails to an address in an hour (since 1970).
 pub(super) fn mails_key(address_hash: &str, hour: u64) -> String {
     pause_key(&format!("{address_hash}#{hour}"))
 }
@@ -140,11 +139,11 @@ pub(super) fn signing_key(kid: &str) -> Item {
 
 // The table Chats, by `user_id` and `chat_id`: a chat's id, or a conversation's key.
 
-/// What the key of every conversation begins with, and its place in the index `by_conversation`; it
-/// sorts after every chat id.
+/// The prefix of conversations, in keys and in the index `by_conversation`; it sorts after every
+/// chat id.
 pub(super) const CONVERSATION: &str = "c#";
 
-/// What the place of a conversation begins with that is to be erased.
+/// The prefix of conversations that are to be erased, in that index.
 pub(super) const DELETED_CONVERSATION: &str = "d#";
 
 /// The whole key of a chat, or of a conversation by [`conversation_key`].
@@ -157,13 +156,13 @@ pub(super) fn conversation_key(id: &str) -> String {
     format!("{CONVERSATION}{id}")
 }
 
-/// The place of a conversation in the index `by_conversation`, by when it was used last
-/// (milliseconds); the time has as many digits for the next 250 years.
+/// The place of a conversation in the index `by_conversation`, by its last use in milliseconds,
+/// which has 13 digits for the next 250 years.
 pub(super) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
 
-/// What the places in that index begin with of a conversation's chats; the chat's id follows.
+/// The prefix of a conversation's chats in that index; the chat's id follows.
 pub(super) fn places_of_chats(conversation_id: &str) -> String {
     format!("{conversation_id}#")
 }
@@ -173,10 +172,10 @@ pub(super) fn deleted_place(id: &str) -> String {
     format!("{DELETED_CONVERSATION}{id}")
 }
 
-/// How many partitions the index `by_time` has for a month's chats.
+/// The number of partitions of the index `by_time` per month.
 pub(super) const CHAT_SHARDS: u8 = 16;
 
-/// The partition of the index `by_time` that holds a user's chat of this id: `<yyyy-mm>#<shard>`.
+/// The partition of the index `by_time` for a chat: `<yyyy-mm>#<shard>`.
 pub fn chat_month(user_id: &str, chat_id: &str) -> String {
     format!("{}#{}", month(millis_of(chat_id).unwrap_or_default()), shard(user_id, CHAT_SHARDS))
 }
@@ -188,24 +187,24 @@ pub(super) fn entry_key(user_id: &str, entry_id: &str) -> Item {
     HashMap::from([("user_id".to_owned(), s(user_id)), ("entry_id".to_owned(), s(entry_id))])
 }
 
-/// What the partition begins with that holds the changes of an account's standing.
+/// The prefix of partitions with the changes of an account's role and state.
 pub(super) const STANDING: &str = "standing#";
 
-/// The partition of the changes of this account's standing.
+/// The partition with the changes of an account's role and state.
 pub(super) fn standing_of(user_id: &str) -> String {
     format!("{STANDING}{user_id}")
 }
 
-/// How many partitions of the index `trail` hold the rows of a day that are no administrator's
+/// The number of partitions of the index `trail` per day, for rows that aren't administrators'
 /// acts.
 pub(super) const DAY_SHARDS: u8 = 8;
 
-/// The partition of the index `trail` that holds such a row.
+/// The partition of such a row.
 pub(super) fn day_partition(day: Day, user_id: &str) -> String {
     format!("{day}#{}", shard(user_id, DAY_SHARDS))
 }
 
-/// Which of `shards` partitions of an index this account's items go to.
+/// The partition of an index, of `shards`, that an account's items are in.
 fn shard(user_id: &str, shards: u8) -> u8 {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, user_id.as_bytes());
     hash.as_ref().first().map_or(0, |byte| byte % shards)

@@ -1,4 +1,4 @@
-//! Sessions in the table Tokens: what refresh tokens hang on.
+//! Sessions in the table Tokens, which refresh tokens belong to.
 
 use std::time::Duration;
 
@@ -14,45 +14,44 @@ use crate::clock::Clock;
 use crate::user::Account;
 use crate::{Error, Result};
 
-/// A session: begun by a log-in, ended by its time, a log-out or the alarm of a dead refresh token.
+/// A session. A log-in begins it; its time, a log-out or a stolen refresh token ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// `session:<id>`.
     pk: String,
     /// The account's id.
     pub user_id: String,
-    /// What the client that began it calls itself.
+    /// The `User-Agent` of the client that began it.
     #[serde(default = "unknown_device")]
     pub device: String,
-    /// The second at which it began, where the item says.
+    /// The second at which it began; `None` for items from before it was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began: Option<u64>,
-    /// The second of its log-in or last refresh, where the item says.
+    /// The second of its log-in or last refresh; `None` for items from before it was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
-    /// The highest generation of its refresh tokens that was ever presented.
+    /// The highest generation of its refresh tokens that was presented.
     generation: u64,
-    /// The second at which that generation was presented for the first time. `None` for the first
-    /// one of a session.
+    /// The second at which that generation was first presented; `None` for the first generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rotated: Option<u64>,
     /// The account's epoch when it began.
     pub auth_epoch: u64,
-    /// The second at which it ends, however often it is refreshed.
+    /// The second at which it ends, whether it is refreshed or not.
     pub ends: u64,
     /// DynamoDB deletes it some time after this second.
     expires_at: u64,
 }
 
-/// What became of a refresh token.
+/// The outcome of presenting a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// It is its session's current or next one.
+    /// It is the session's current or next token.
     Current(Session),
-    /// It was dead: a later generation of its session has been used, or it has for too long.
-    /// Another client has a copy.
+    /// It is dead: a later one of its session was presented, or it was itself too long ago. Another
+    /// client has a copy.
     Dead(Session),
-    /// Its session has ended, or never was.
+    /// Its session has ended, or never existed.
     Gone,
 }
 
@@ -70,16 +69,16 @@ pub enum Ending<'s> {
     All,
 }
 
-/// How long the current refresh token may be presented again after it was presented for the first
-/// time, in seconds: until then nothing tells a client whose reply was lost, or its second tab,
-/// from a thief who shares its tokens.
+/// How long the current refresh token can be presented again, in seconds after the first time:
+/// until then a client whose reply was lost, or its second tab, can't be told from a thief with a
+/// copy.
 const GRACE: u64 = 600;
 
-/// How many revoked sessions an account keeps: each makes every write of the account larger.
+/// How many revoked sessions an account stores: each makes every write of the account larger.
 const REVOKED: usize = 50;
 
 impl Session {
-    /// A session of this account that begins now and lives as long as `life`.
+    /// A session that begins now.
     pub fn new(account: &Account, device: Option<String>, clock: &Clock, life: Duration) -> Self {
         let now = clock.seconds();
         let ends = now + life.as_secs();
@@ -97,12 +96,12 @@ impl Session {
         }
     }
 
-    /// Its id: sessions sort by it in the order in which they began.
+    /// Ids sort by the beginning of the session.
     pub fn id(&self) -> &str {
         self.pk.strip_prefix(SESSION).unwrap_or_default()
     }
 
-    /// Whether its tokens open this account at the second `now`.
+    /// Whether the account accepts its tokens at the second `now`.
     pub fn opens(&self, account: &Account, now: u64) -> bool {
         self.user_id == account.id
             && self.auth_epoch == account.auth_epoch
@@ -112,18 +111,18 @@ impl Session {
 }
 
 impl Store {
-    /// Writes a new session. Its id is its own, so that one that stands already is this one.
+    /// Stores a new session. Idempotent, since its id is unique.
     pub async fn start_session(&self, session: &Session) -> Result<()> {
         let put = Write::put(&self.tables.tokens, to_item(session)?).when(NEW);
         self.send(&put).await.map(drop)
     }
 
-    /// Presents a refresh token: the session's generation becomes this one's, if it was the one
-    /// before, and `now` its last use. One conditional write; sent twice, it acts once.
+    /// Presents a refresh token: if its generation follows the session's, the session's becomes
+    /// this one, and `now` its last use. One conditional write. Idempotent.
     ///
-    /// The current generation may be presented again for a while, since its reply may have been
-    /// lost and other tabs have it too. The first one of a session may be as long as it is the
-    /// current one: clients that never replace theirs live on it.
+    /// The current generation can be presented again for a while, since its reply may have been
+    /// lost, and other tabs have it too. The first generation can be presented as long as it is
+    /// current: clients that never replace their token live on it.
     pub async fn rotate_session(&self, token: &RefreshToken, now: u64) -> Result<Rotation> {
         let present = |expression: &str, condition: &str| {
             Write::update(&self.tables.tokens, pk(session_key(&token.session)), expression)
@@ -165,7 +164,7 @@ impl Store {
         })
     }
 
-    /// The session with this id.
+    /// `None` if it has ended, or the id is malformed.
     pub async fn session(&self, id: &str) -> Result<Option<Session>> {
         if !is_id(id) {
             return Ok(None);
@@ -173,8 +172,8 @@ impl Store {
         self.get(&self.tables.tokens, pk(session_key(id))).await
     }
 
-    /// The ids of some sessions of a user, newest first, that began before the session `before`;
-    /// and whether there may be more. An index tells, which knows a new session a moment later.
+    /// The ids of some sessions of a user, newest first, older than the session `before`; and
+    /// whether there may be more. Read from an index, which learns of new sessions a moment later.
     pub async fn session_ids(
         &self,
         user_id: &str,
@@ -183,13 +182,12 @@ impl Store {
         self.ids_of_user(SESSION, user_id, before).await
     }
 
-    /// The sessions with these ids, in their order, strongly consistent. Those that no longer stand
-    /// are left out.
+    /// The sessions with these ids, in their order, strongly consistent. Ended ones are left out.
     pub async fn sessions(&self, ids: &[String]) -> Result<Vec<Session>> {
         self.with_ids(SESSION, ids).await
     }
 
-    /// The newest sessions of an account whose tokens open it at the second `now`, newest first, at
+    /// The newest sessions whose tokens the account accepts at the second `now`, newest first, at
     /// most 100.
     pub async fn open_sessions(&self, account: &Account, now: u64) -> Result<Vec<Session>> {
         let (ids, _) = self.session_ids(&account.id, None).await?;
@@ -198,7 +196,7 @@ impl Store {
         Ok(sessions)
     }
 
-    /// Deletes a session of this user: it gets no refresh token any more.
+    /// Deletes a session of this user: it can't be refreshed any more.
     pub async fn delete_session(&self, user_id: &str, id: &str) -> Result<()> {
         let delete = Write::delete(&self.tables.tokens, pk(session_key(id)))
             .when("attribute_not_exists(pk) OR user_id = :user")
@@ -206,11 +204,11 @@ impl Store {
         self.send(&delete).await.map(drop)
     }
 
-    /// Ends one session of the caller's account and deletes it last: without it nobody would find
-    /// the way here again, and what fails in between can be sent again.
+    /// Ends one session of the caller's account. Deletes it last: it is needed to find this place
+    /// again if a step in between fails.
     ///
     /// # Errors
-    /// Those of [`Store::end`].
+    /// Those of [`Store::end_sessions`].
     pub async fn end_session(
         &self,
         caller: &AccessToken,
@@ -222,15 +220,15 @@ impl Store {
         self.delete_session(&caller.user_id, session.id()).await
     }
 
-    /// Ends one session of the caller's account or all of them: from here on none of their tokens
-    /// opens anything. What has ended already stays so, and is a success.
+    /// Ends one session of the caller's account, or all of them: their tokens are invalid from then
+    /// on. Idempotent.
     ///
-    /// One conditional write notes the session among the account's revoked ones. Where as many as
-    /// may be are noted, those whose time is over make room; where none is over, the epoch
-    /// rises instead, which ends every session of the account.
+    /// One conditional write adds the session to the account's revoked ones. If there are too many,
+    /// those whose time is over make room; if none is over, the epoch rises instead, which ends
+    /// every session of the account.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the caller's own session no longer opens the account.
+    /// [`Error::InvalidToken`] if the account no longer accepts the caller's own token.
     pub async fn end_sessions(
         &self,
         caller: &AccessToken,
@@ -271,8 +269,7 @@ impl Store {
         }
     }
 
-    /// Notes a session among the account's revoked ones, in the place of `outdated` ones where
-    /// there are any.
+    /// Adds a session to the account's revoked ones, in place of `outdated` ones if there are any.
     fn revoke(&self, caller: &AccessToken, session: &str, ends: u64, outdated: &[String]) -> Write {
         let mut expression = String::from("SET revoked.#session = :ends");
         let (room, limit) = match outdated {
@@ -298,7 +295,7 @@ impl Store {
             .values([(":next", n(caller.auth_epoch + 1)), (":none", no_entries())])
     }
 
-    /// A write to the caller's account, on condition that [`CALLER`] holds.
+    /// Changes the caller's account on condition of [`CALLER`].
     pub(super) fn update_caller(&self, caller: &AccessToken, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(account_key(&caller.name)), expression)
             .when(CALLER)
@@ -312,11 +309,11 @@ impl Store {
     }
 }
 
-/// That the caller's token still opens the account.
+/// The condition that the account accepts the caller's token.
 pub(super) const CALLER: &str =
     "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#caller)";
 
-/// What a client is called that doesn't say.
+/// The name of a client without a `User-Agent`.
 fn unknown_device() -> String {
     "unknown".into()
 }

@@ -1,8 +1,7 @@
-//! Recovery: giving back the tokens of chats whose function died.
+//! Recovery: returning the tokens of chats whose function died.
 //!
-//! An account that reserves is written into the sparse index `due`, at the second at which its
-//! lease ends. A sweep reads that index alone, so that what it costs doesn't grow with the accounts
-//! at rest.
+//! A reserve writes the account into the sparse index `due`, at the second at which its lease ends.
+//! A sweep reads that index alone, so that its cost doesn't grow with the number of idle accounts.
 
 use super::schema::pk;
 use super::{Item, Store, Write, n};
@@ -11,17 +10,16 @@ use crate::{Error, Result};
 /// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Accounts that were looked at.
+    /// Accounts that were inspected.
     pub accounts: usize,
     /// Reservations that were released.
     pub released: usize,
 }
 
 impl Store {
-    /// Releases every reservation whose lease is over at `now`, and takes accounts at rest out of
-    /// the index. Two sweeps at once, or one that is cut off, do no harm: every write is
-    /// conditional. An account that can't be read stops no other one; the sweep then fails at
-    /// its end.
+    /// Releases every expired reservation, and takes idle accounts out of the index. Parallel and
+    /// interrupted sweeps do no harm: every write is conditional. An account that can't be read is
+    /// skipped, and the sweep fails at its end.
     pub async fn sweep(&self, now: u64) -> Result<Swept> {
         let mut swept = Swept::default();
         let mut unreadable = None;
@@ -43,8 +41,8 @@ impl Store {
         }
     }
 
-    /// A page of a sparse index whose key is a second, of the index's own name: the accounts whose
-    /// second has come at `now`, and where the next page begins.
+    /// A page of a sparse index of accounts by a second, which is the attribute of the index's
+    /// name: the accounts whose second has come at `now`, and where the next page begins.
     pub(super) async fn come_due(
         &self,
         index: &str,
@@ -85,8 +83,8 @@ impl Store {
             self.give_back(key, &account.id, rid, reservation).await?;
         }
         let update = |expression: &str| Write::update(&self.tables.users, pk(key), expression);
-        // A reserve that comes in between leaves `due` as it is, and its reservation: then the next
-        // sweep looks again.
+        // A reserve in between leaves `due` as it is, and adds its reservation: then the next sweep
+        // inspects the account again.
         let update = match live.iter().map(|(_, reservation)| reservation.expires_at).min() {
             None => update("REMOVE due")
                 .when("due = :due AND size(reservations) = :none")

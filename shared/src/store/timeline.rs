@@ -1,6 +1,6 @@
-//! Lists of everybody's items by time: an index keeps them by month or day, spread over shards, so
-//! that no partition of it is everybody's. What a page costs depends on how much it shows, and not
-//! on how much there is.
+//! Lists of all users' items by time. An index has them by month or day, spread over shards, so
+//! that no partition has them all. The cost of a page depends on what it shows, and not on how much
+//! there is.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,21 +12,21 @@ use super::{Item, Store, is_id, s};
 use crate::clock::{Day, FIRST_DAY, millis_of, month, neighbour};
 use crate::{Error, Result};
 
-/// How many queries one page may cost: months in which nothing stands cost as much as others.
+/// How many queries one page may cost: empty months cost as much as others.
 const QUERIES: usize = 48;
 
-/// How many items a walk through a list reads of each partition at a time.
+/// How many items of each partition are read at a time.
 const STEP: i32 = 100;
 
 /// Sorts after every id.
 const AFTER_ALL: &str = "~";
 
-/// An index that holds items by time.
+/// An index of items by time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeline<'t> {
     pub(super) table: &'t str,
     pub(super) index: &'static str,
-    /// The index's partition key: `<yyyy-mm>#<shard>`, or without a shard where there is one.
+    /// The index's partition key: `<yyyy-mm>#<shard>`, or without the shard if there is only one.
     pub(super) partition: &'static str,
     /// Its sort key, a UUIDv7.
     pub(super) id: &'static str,
@@ -36,14 +36,14 @@ pub(super) struct Timeline<'t> {
 /// Where a page of such a list begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Behind this id, which is older.
+    /// After this id, with older ones.
     Before(String),
-    /// With the last id of this month: nothing stands after it.
+    /// At the newest item of this month.
     In(String),
 }
 
 impl Place {
-    /// Reads what a cursor holds.
+    /// Reads the text of a cursor.
     ///
     /// # Errors
     /// [`Error::InvalidCursor`].
@@ -82,9 +82,9 @@ impl Timeline<'_> {
 }
 
 impl Store {
-    /// At most `count` items of a list, newest first, from `place` on or from the month of `now`
-    /// (milliseconds); and where the next page begins, if there may be one. Where months are
-    /// empty it may hold few items, or none.
+    /// At most `count` items of a list, newest first, from `place` or from the month of `now`
+    /// (milliseconds); and where the next page begins, if there may be one. It may have few items
+    /// or none where months are empty.
     pub(super) async fn newest(
         &self,
         list: Timeline<'_>,
@@ -135,8 +135,8 @@ impl Store {
         Ok((found, Some(Place::In(of))))
     }
 
-    /// Some of what stands in these partitions of a list, oldest first, behind the id `after` and
-    /// before `until`; and the last id, where there may be more behind it.
+    /// Some items of these partitions, oldest first, after the id `after` and before `until`; and
+    /// the last id, if there may be more.
     pub(super) async fn oldest(
         &self,
         list: Timeline<'_>,
@@ -172,8 +172,7 @@ impl Store {
             );
             found.extend(items);
         }
-        // Behind the end of a partition that was cut off there may be something of it that comes
-        // before others.
+        // A partition that was cut off may have further items that come before those of others.
         let end = ends.into_iter().min();
         found.retain(|item| {
             list.id_of(item) != after && end.as_deref().is_none_or(|end| list.id_of(item) <= end)

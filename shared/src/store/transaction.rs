@@ -8,7 +8,7 @@ use super::write::{Patience, Sends, Write};
 use super::{Item, Store, from_item};
 use crate::Result;
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 pub(super) enum Transaction {
     Applied,
     /// A condition didn't hold, and nothing was applied.
@@ -24,29 +24,29 @@ impl Refusals {
         self.0.get(index).is_some_and(is_refusal)
     }
 
-    /// The item that refused the `index`-th write, as far as the reply held it: empty where there
-    /// is no item, or the write doesn't show it. `None` where that write wasn't refused.
+    /// The item that refused the `index`-th write; empty if there is no item, or the write doesn't
+    /// show it. `None` if that write wasn't refused.
     pub(super) fn item(&self, index: usize) -> Option<Item> {
         let reason = self.0.get(index).filter(|reason| is_refusal(reason))?;
         Some(reason.item().cloned().unwrap_or_default())
     }
 
-    /// The item that refused the `index`-th write, where the reply held one.
+    /// The item that refused the `index`-th write; `None` if the reply had none.
     pub(super) fn read<T: DeserializeOwned>(&self, index: usize) -> Result<Option<T>> {
         self.item(index).filter(|item| !item.is_empty()).map(from_item).transpose()
     }
 }
 
 impl Store {
-    /// Sends a transaction until its outcome is known: conflicts with other writers, throttling and
-    /// "still in progress" mean that nothing was applied yet, so the same bytes go out again
+    /// Sends a transaction until its outcome is known: after a conflict with another writer,
+    /// throttling or "still in progress" nothing was applied yet, so the same bytes are sent again
     /// under the same token, after a pause of random length.
     pub(super) async fn transact(&self, writes: Vec<Write>, token: &str) -> Result<Transaction> {
         self.transact_watched(writes, token, &mut false).await
     }
 
-    /// The same. `sent_again` becomes true where the SDK sent a request more than once, so that an
-    /// earlier one may still be on its way.
+    /// The same. `sent_again` becomes true if the SDK sent a request more than once, so that an
+    /// earlier copy may still arrive.
     pub(super) async fn transact_watched(
         &self,
         writes: Vec<Write>,

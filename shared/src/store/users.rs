@@ -15,52 +15,52 @@ use crate::clock::{self, Day, least_id, millis_of};
 use crate::user::{Account, Role, key};
 use crate::{Error, Result};
 
-/// Sorts after everything that begins like a text which it is added to.
+/// Appended to a text, sorts after everything that begins like it.
 const LAST: char = '\u{10ffff}';
 
-/// The longest text that a label can begin with, in bytes: a sort key has 1024.
+/// The longest prefix that is searched for, in bytes: a sort key has at most 1024.
 const LABEL_LENGTH: usize = 1020;
 
-/// How many names are looked for at a time.
+/// How many usernames are read at a time.
 const AT_A_TIME: usize = 16;
 
-/// An account as lists show it.
+/// An account as lists show it, read from an index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// The account's id.
     pub id: String,
-    /// Its name as it was typed.
+    /// The username as it was typed.
     pub name: String,
-    /// Its address, where it has one.
+    /// The e-mail address as it was typed.
     #[serde(default)]
     pub email: Option<String>,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
-    /// Whether it may do anything.
+    /// A deactivated account can do nothing.
     pub active: bool,
     /// `user:<key of the name>`.
     pub(super) pk: String,
 }
 
 impl Listed {
-    /// This account.
+    /// The row of this account.
     pub fn of(account: &Account) -> Self {
         let Account { id, name, email, role, active, pk, .. } = account.clone();
         Self { id, name, email, role, active, pk }
     }
 
-    /// The key of its name.
+    /// The key of its username.
     pub(super) fn name_key(&self) -> &str {
         self.pk.strip_prefix(ACCOUNT).unwrap_or_default()
     }
 
-    /// When it was registered, as replies show it.
+    /// When it was created, as replies show it.
     pub fn joined(&self) -> String {
         clock::rfc3339(millis_of(&self.id).unwrap_or_default())
     }
 }
 
-/// Where something stands in the index by_label.
+/// The place of a username or address in the index by_label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub struct Label {
     label: String,
@@ -68,7 +68,7 @@ pub struct Label {
 }
 
 impl Label {
-    /// The place that a page of such a search begins behind.
+    /// The place of a cursor; `None` if it isn't one of this search.
     fn behind(pk: &str, prefix: &str) -> Option<Self> {
         let (_, label) = pk.split_once(':')?;
         label.starts_with(prefix).then(|| Self { label: label.to_owned(), pk: pk.to_owned() })
@@ -76,8 +76,8 @@ impl Label {
 }
 
 impl Store {
-    /// At most `count` accounts, newest first, from `place` on; and where the next page begins.
-    /// `now` is in milliseconds.
+    /// At most `count` accounts, newest first, from `place`; and where the next page begins. `now`
+    /// is in milliseconds.
     pub async fn users(
         &self,
         place: Option<&Place>,
@@ -88,8 +88,8 @@ impl Store {
         Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
     }
 
-    /// Some accounts that were registered on a day, oldest first, behind the id `after`; and the
-    /// last id, where there may be more.
+    /// Some accounts that were created on a day, oldest first, after the id `after`; and the last
+    /// id, if there may be more.
     pub async fn users_of_day(
         &self,
         day: Day,
@@ -114,11 +114,11 @@ impl Store {
         }
     }
 
-    /// At most `count` names and addresses that begin with `prefix`, in their order, behind the
+    /// At most `count` usernames and addresses that begin with `prefix`, in their order, after the
     /// place `after`; and where the next page begins.
     ///
     /// # Errors
-    /// [`Error::InvalidCursor`] where nothing of this search is at that place.
+    /// [`Error::InvalidCursor`] if `after` isn't a place of this search.
     pub async fn labels(
         &self,
         prefix: &str,
@@ -145,8 +145,8 @@ impl Store {
                     (":from", s(from)),
                     (":to", s(format!("{prefix}{LAST}"))),
                 ]));
-            // One more tells whether there are more, and one may be the place that the page begins
-            // behind.
+            // One more item tells whether there are more, and one may be the place that the page
+            // begins after.
             query.limit(i32::try_from(count + 2).unwrap_or(i32::MAX)).send()
         });
         let found =
@@ -160,8 +160,8 @@ impl Store {
         Ok((labels, next))
     }
 
-    /// Whose these names and addresses are, in their order, strongly consistent; somebody who has
-    /// two of them is there once.
+    /// The accounts with these usernames and addresses, in their order, strongly consistent. An
+    /// account with two of them is there once.
     pub async fn users_labelled(&self, labels: Vec<Label>) -> Result<Vec<Listed>> {
         let mut items =
             self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
@@ -202,7 +202,7 @@ impl Store {
         Ok(shown)
     }
 
-    /// The items of the table Users with these keys that stand, by key.
+    /// The items of the table Users with these keys, by key. Deleted ones are left out.
     async fn users_with_keys(&self, keys: BTreeSet<String>) -> Result<HashMap<String, Item>> {
         let keys = keys.into_iter().map(pk).collect();
         let key =
@@ -215,7 +215,7 @@ impl Store {
             .collect())
     }
 
-    /// The account with this id, as an index knows it: a moment later than it was written.
+    /// The account with this id, read from an index, which learns of new accounts a moment later.
     ///
     /// # Errors
     /// [`Error::NoSuchUser`].
@@ -241,7 +241,7 @@ impl Store {
         found.into_iter().next().map(from_item).transpose()
     }
 
-    /// The names of these accounts, by id, but for those that are gone.
+    /// The usernames of these accounts, by id. Deleted accounts are left out.
     pub async fn usernames(
         &self,
         ids: impl IntoIterator<Item = &str>,

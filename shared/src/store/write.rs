@@ -1,5 +1,5 @@
 //! A write of one item as a value: sent alone, or as one of a transaction's writes. The SDK has
-//! separate builders for the two, so that each write would be spelled twice.
+//! separate builders for the two, so that each write would have to be spelled twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::{Item, Store, from_item};
 use crate::aws::OPERATION;
 use crate::{Error, Result};
 
-/// The condition of a put that must not replace an item of the tables Users and Tokens.
+/// The condition of a put that must not replace an item of the tables Users or Tokens.
 pub(super) const NEW: &str = "attribute_not_exists(pk)";
 
 /// A write of one item, or a check of one.
@@ -82,7 +82,7 @@ impl Write {
         self
     }
 
-    /// The names that the expressions have for attributes and keys of maps.
+    /// Names of attributes and of keys of maps, for the expressions.
     pub(super) fn names<N: Into<String>, A: Into<String>>(
         mut self,
         names: impl IntoIterator<Item = (N, A)>,
@@ -91,7 +91,7 @@ impl Write {
         self
     }
 
-    /// The values that the expressions name.
+    /// Values for the expressions.
     pub(super) fn values<N: Into<String>>(
         mut self,
         values: impl IntoIterator<Item = (N, AttributeValue)>,
@@ -114,7 +114,7 @@ impl Write {
         self
     }
 
-    /// This write as one of a transaction's.
+    /// The same write for a transaction.
     pub(super) fn in_transaction(self) -> Result<TransactWriteItem> {
         let Self { table, operation, condition, names, values, shows_item } = self;
         let (names, values) = (or_none(names), or_none(values));
@@ -171,13 +171,13 @@ impl Write {
     }
 }
 
-/// What became of a write that was sent alone.
+/// The outcome of a write that was sent alone.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// It was applied. The attributes are those that [`Write::returns`] asks for.
     Applied(Item),
-    /// Its condition didn't hold. The item is the one that [`Write::shows_item`] asks for, if there
-    /// is one and the reply held it.
+    /// Its condition didn't hold. The item is the one that [`Write::shows_item`] asks for; `None`
+    /// if there is none, or the reply didn't have it.
     Refused(Option<Item>),
 }
 
@@ -188,8 +188,8 @@ impl Outcome {
 }
 
 impl Store {
-    /// Sends a write until no transaction on the same item is in its way: the SDK doesn't repeat
-    /// such conflicts, and nothing was applied.
+    /// Sends a write, again as long as a transaction on the same item is in progress: the SDK
+    /// doesn't repeat such conflicts, and nothing was applied.
     pub(super) async fn send(&self, write: &Write) -> Result<Outcome> {
         self.send_watched(write, &mut false).await
     }
@@ -280,7 +280,7 @@ impl Store {
         outcome
     }
 
-    /// The item that refused a write: `shown`, or read where the reply didn't hold it.
+    /// The item that refused a write: `shown`, or read if the reply didn't have it.
     pub(super) async fn refused_by<T: DeserializeOwned>(
         &self,
         write: &Write,
@@ -299,8 +299,7 @@ impl Store {
     }
 }
 
-/// Pauses of growing, random length between repeated writes, within the time that one call may
-/// take.
+/// Pauses of growing, random length between retries, within the time that one call may take.
 pub(super) struct Patience {
     until: Instant,
     pause: Duration,
@@ -311,10 +310,10 @@ impl Patience {
         Self { until: Instant::now() + OPERATION, pause: Duration::from_millis(10) }
     }
 
-    /// Waits; or says at once that there is no time left.
+    /// Waits; `false` at once if there is no time left.
     pub(super) async fn lasts(&mut self) -> bool {
         let mut random = [0_u8; 1];
-        // Without randomness the pauses are longer than they had to be, and all the same.
+        // Without randomness the pauses are only longer than necessary.
         let random = aws_lc_rs::rand::fill(&mut random).map_or(u8::MAX, |()| random[0]);
         let pause = self.pause.mul_f64(0.5 + f64::from(random) / 255.0);
         if Instant::now() + pause > self.until {
@@ -326,8 +325,7 @@ impl Patience {
     }
 }
 
-/// Counts how often the SDK really sent a request: after a second time, a first one may still be on
-/// its way.
+/// Counts how often the SDK sent a request: after a second time, the first may still arrive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sends(Arc<AtomicU32>);
 

@@ -1,5 +1,4 @@
-//! The count of the attempts at one login or from one client: `attempt:login:<hash>` and
-//! `attempt:known:<mark>`.
+//! The count of attempts at one login, or by one known client.
 
 use std::collections::BTreeSet;
 
@@ -11,35 +10,35 @@ use crate::store::schema::pk;
 use crate::store::{Outcome, Store, Write, from_item, n, s};
 use crate::{Error, Result};
 
-/// How often one count is tried while other log-ins change it.
+/// How often a count is retried while other log-ins change it.
 const TURNS: u32 = 5;
 
-/// How many attempts are let in: some at once, and then one after the other at a steady pace, until
-/// none was made for a day.
+/// How many attempts are admitted: some at once, and then one after the other at a steady pace,
+/// until a day passes without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pace {
-    /// How many are let in without waiting.
+    /// How many are admitted without a pause.
     free: u32,
-    /// How many more are let in, evenly over a day.
+    /// How many more are admitted, evenly over a day.
     more: u32,
 }
 
 impl Pace {
-    /// Of strangers to an account, as one login: a name or an e-mail address. Both and
-    /// [`Pace::owner`] are `most` a day together.
+    /// For unknown clients of one login, a username or an address. The two and [`Pace::owner`] add
+    /// up to `most` a day.
     pub(super) fn strangers(login: &str, most: u32) -> Self {
         let both = most - Self::owners(most);
         let share = if login.contains('@') { both / 2 } else { both - both / 2 };
         Self::within(share)
     }
 
-    /// Of the account's owner, who is asked for the password beside a token.
+    /// For the account's owner, who enters the password beside a token.
     pub(super) fn owner(most: u32) -> Self {
         Self::within(Self::owners(most))
     }
 
-    /// Of one client that logged in before. Right log-ins are counted too while they are under way,
-    /// and programs begin many at once.
+    /// For one client that logged in before. Successful log-ins are counted too while they are in
+    /// progress, and programs start many at once.
     pub(super) fn known(most: u32) -> Self {
         Self { free: (most * 64 / 100).max(1), more: most }
     }
@@ -57,29 +56,28 @@ impl Pace {
         self.free + self.more
     }
 
-    /// The seconds between two that are let in after the free ones.
+    /// The seconds between two attempts after the free ones.
     fn pause(self) -> u64 {
         DAY.div_ceil(u64::from(self.more.max(1)))
     }
 }
 
-/// What the table holds under a login or a client: `attempt:login:<hash>` and
-/// `attempt:known:<hash>`.
+/// The item `attempt:login:<hash>` or `attempt:known:<hash>`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Count {
-    /// The free attempts that failed or are under way.
+    /// The free attempts that failed or are in progress.
     #[serde(default)]
     pub(super) tries: BTreeSet<String>,
-    /// The last attempt after the free ones.
+    /// The id of the last attempt after the free ones.
     #[serde(default)]
     pub(super) latest: String,
-    /// The second from which the next attempt is let in that is none of the free ones.
+    /// The second from which another attempt is admitted after the free ones.
     #[serde(default)]
     pub(super) opens_at: u64,
-    /// The second at which all of this is forgotten, unless there is another attempt before.
+    /// The second at which the count is reset, unless there is another attempt before.
     #[serde(default)]
     pub(super) forgotten: u64,
-    /// From which networks this login succeeded: `<day since 1970>:<mark of the network>`.
+    /// The networks that this login succeeded from: `<day since 1970>:<mark of the network>`.
     #[serde(default)]
     pub(super) known: BTreeSet<String>,
     /// DynamoDB deletes the item some time after this second.
@@ -87,28 +85,28 @@ pub(super) struct Count {
     pub(super) expires_at: u64,
 }
 
-/// What became of counting an attempt.
+/// The outcome of counting an attempt.
 #[derive(Debug)]
 pub(super) enum Counted {
-    /// It is let in; the count was this before.
+    /// It is admitted. `before` is the count without it.
     In { slot: Slot, before: Count },
-    /// It is not; the next one is let in after this many seconds.
+    /// It is refused; the next one is admitted after `reset` seconds.
     Full { reset: u64, known: BTreeSet<String> },
 }
 
-/// How an attempt may take its place in a count that is as it was just read.
+/// How an attempt can be added to a count that was just read.
 #[derive(Clone, Copy, Debug)]
 enum Admission {
-    /// Among the free ones.
+    /// As one of the free attempts.
     Free,
-    /// As the first one, since all others are forgotten.
+    /// As the first attempt after a reset.
     Afresh,
-    /// After a pause, alone.
+    /// After a pause.
     Paced,
 }
 
 impl Count {
-    /// How the next attempt is let in; `None` as long as none is.
+    /// `None` if the next attempt is refused.
     fn admission(&self, pace: Pace, now: u64) -> Option<Admission> {
         if self.forgotten <= now {
             Some(Admission::Afresh)
@@ -119,23 +117,23 @@ impl Count {
         }
     }
 
-    /// The slot that a copy of this attempt has taken already.
+    /// The place of a copy of this attempt that was counted already.
     fn slot_of(&self, id: &str) -> Option<Slot> {
         let free = self.tries.contains(id).then_some(Slot::Free(self.tries.len()));
         if self.latest == id { Some(Slot::Paced) } else { free }
     }
 }
 
-/// What an attempt holds of a count.
+/// The place of an attempt in a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// A free one, the nth.
+    /// The nth of the free attempts, from 1.
     Free(usize),
-    /// The one that a pause lets in.
+    /// After a pause.
     Paced,
 }
 
-/// On what condition an attempt takes a free slot.
+/// The condition of a free attempt.
 const FREE: &str = "attribute_not_exists(forgotten) OR contains(tries, :id) \
     OR (forgotten > :now AND (attribute_not_exists(tries) OR size(tries) < :free))";
 
@@ -161,7 +159,7 @@ impl Store {
                 }
                 Outcome::Refused(count) => self.refused_by(&take, count).await?.unwrap_or_default(),
             };
-            // It was counted, and only the reply was lost.
+            // It was counted before, and only the reply was lost.
             if let Some(slot) = seen.slot_of(id) {
                 return Ok(Counted::In { slot, before: seen });
             }
@@ -173,7 +171,7 @@ impl Store {
         Err(Error::Unavailable("a count of attempts kept changing".into()))
     }
 
-    /// The write by which an attempt takes its place, if the count is still as `seen`.
+    /// Adds an attempt to a count that is still as `seen`.
     fn take(
         &self,
         admission: Admission,
@@ -210,8 +208,8 @@ impl Store {
             .shows_item()
     }
 
-    /// Counts an attempt from a network in this hour; the seconds until the next hour where it has
-    /// had too many.
+    /// Counts an attempt from a network in this hour. If it has had too many, the seconds until the
+    /// next hour.
     pub(super) async fn count_in_hour(
         &self,
         key: &str,
@@ -232,13 +230,13 @@ impl Store {
         Ok((!self.send(&count).await?.is_applied()).then_some(reset))
     }
 
-    /// Takes an attempt that was no guess out of the strangers' count, and notes its network.
+    /// Takes a successful attempt out of the count of unknown clients, and records its network.
     pub(super) async fn leave_strangers(&self, slot: Slot, attempt: &Attempt) -> Result<()> {
         let known = attempt.known_from_now_on();
         if slot == Slot::Free(1) && self.leave_alone(&known, attempt).await? {
             return Ok(());
         }
-        // Other failures are forgotten when they would have been without this log-in.
+        // Other failures are forgotten when they would have been without this attempt.
         let forgotten =
             if attempt.forgotten > attempt.now { attempt.forgotten } else { attempt.now + DAY };
         let note = if known.is_empty() {
@@ -267,7 +265,7 @@ impl Store {
         self.send(&update).await.map(drop)
     }
 
-    /// The same where no other attempt is counted; `false` where one is by now.
+    /// The same in one write if no other attempt is counted; `false` if one is.
     async fn leave_alone(&self, known: &[String], attempt: &Attempt) -> Result<bool> {
         const ALONE: &str = "contains(tries, :id) AND size(tries) = :one";
         let key = pk(&attempt.login);
@@ -288,7 +286,7 @@ impl Store {
         Ok(self.send(&write).await?.is_applied())
     }
 
-    /// Takes an attempt back that is not let in after all.
+    /// Takes back an attempt that is refused after all.
     pub(super) async fn take_back(&self, attempt: &Attempt) -> Result<()> {
         match &attempt.held {
             Some((key, Slot::Free(_))) => self.leave(key, attempt).await,
@@ -306,7 +304,7 @@ impl Store {
         }
     }
 
-    /// Takes an attempt out of the tries of a count.
+    /// Removes an attempt from the tries of a count.
     pub(super) async fn leave(&self, key: &str, attempt: &Attempt) -> Result<()> {
         let leave = Write::update(&self.tables.tokens, pk(key), "DELETE tries :ids")
             .when("contains(tries, :id)")
@@ -315,7 +313,7 @@ impl Store {
     }
 }
 
-/// A set of this one id.
+/// A set of one id.
 fn ids(id: &str) -> AttributeValue {
     AttributeValue::Ss(vec![id.to_owned()])
 }

@@ -11,22 +11,22 @@ use crate::store::{Entry, EntryKind, Patience, Reason, Record, Store, Transactio
 use crate::user::Account;
 use crate::{Change, Error, Result, Tokens};
 
-/// A change of one account's balance by hand, with everything fixed before the first send: sent
-/// again, it is the same one.
+/// A correction of one account's balance. Everything is fixed before the first send, so that a
+/// repeated one is the same.
 #[derive(Clone, Debug)]
 pub struct Adjustment {
     /// The key of the account's name.
     name_key: String,
     change: Change,
     entry: Entry,
-    /// The administrator on whose being one it depends.
+    /// The transaction checks that this caller is an administrator.
     by: Option<AccessToken>,
-    /// What an idempotency key comes to stand for.
+    /// The record of its idempotency key.
     record: Option<Record>,
 }
 
 impl Adjustment {
-    /// An adjustment of this account; `actor` is the id of the account that does it.
+    /// `actor` is the id of the account that makes it.
     pub fn new(
         account: &Account,
         change: Change,
@@ -48,54 +48,51 @@ impl Adjustment {
         Self { name_key: account.label.clone(), change, entry, by: None, record: None }
     }
 
-    /// The same by this administrator, who must be one when it is done.
+    /// Sets the administrator, who must still be one when it is applied.
     #[must_use]
     pub fn by(mut self, administrator: &Administrator) -> Self {
         self.entry.actor.clone_from(&administrator.account().id);
         Self { by: Some(administrator.caller().clone()), ..self }
     }
 
-    /// The same under an idempotency key, which is remembered until the second `until`.
+    /// Sets the idempotency key, which is remembered until the second `until`.
     #[must_use]
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         Self { record: Some(Record::new(key_id, fingerprint, &self.entry.entry_id, until)), ..self }
     }
 
-    /// Its row.
+    /// Its ledger row.
     pub fn entry(&self) -> &Entry {
         &self.entry
     }
 }
 
-/// What became of an adjustment.
+/// The outcome of an adjustment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adjusted {
-    /// It is in the balance and in the ledger.
+    /// The balance has changed and the ledger has its row.
     Applied,
-    /// The account no longer stands; nothing was changed.
+    /// The account was deleted; nothing was changed.
     Gone,
-    /// The balance, which this is, is less than was to be taken; nothing was changed.
+    /// This balance is less than the adjustment takes; nothing was changed.
     TooLittle(Tokens),
     /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
     TooMuch,
-    /// Its idempotency key stands for something already: its record tells what. Nothing was
-    /// changed.
+    /// Its idempotency key has a record already; nothing was changed.
     KeyUsed,
 }
 
-/// On what condition an adjustment is made: the account stands, has what is taken, and isn't
-/// granted too much.
+/// The account exists, has the tokens that are taken, and isn't granted too much.
 const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
 impl Store {
-    /// Gives or takes tokens and writes the ledger row that says why, in one transaction. The same
-    /// adjustment sent again acts once. Where expired reservations hold what is to be taken,
-    /// they are released first.
+    /// Adds or takes tokens and writes the ledger row, in one transaction. Releases expired
+    /// reservations first if they hold tokens that are to be taken. Idempotent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the outcome stays unknown; [`Error::InvalidToken`] and
-    /// [`Error::Forbidden`] where whoever does it was an administrator a moment ago.
+    /// [`Error::Unavailable`] if the outcome stays unknown; [`Error::InvalidToken`] and
+    /// [`Error::Forbidden`] if the caller is no longer an administrator.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<Adjusted> {
         let Adjustment { name_key, change, entry, by, record } = adjustment;
         let (given, taken) = match *change {
@@ -119,8 +116,8 @@ impl Store {
         ]);
         let mut writes = match by {
             None => vec![move_tokens],
-            // A transaction writes to an account once: the condition on their own says that they
-            // are one.
+            // A transaction can write to an account only once, so this write has the check of the
+            // administrator too.
             Some(by) if by.user_id == entry.user_id => {
                 vec![administers(move_tokens, by).when(format!("{ADJUSTS} AND {ADMINISTERS}"))]
             }
@@ -141,9 +138,9 @@ impl Store {
             ) {
                 return Ok(Adjusted::Applied);
             }
-            // If a copy of this very adjustment was applied, its row stands: read last, so that no
-            // balance is judged that the copy made.
-            let standing = self.account_named(name_key).await?;
+            // If a copy of this adjustment was applied, its row exists. It is read after the
+            // account, so that the balance that the copy made isn't judged.
+            let current = self.account_named(name_key).await?;
             if self.has_entry(&entry.user_id, &entry.entry_id).await? {
                 return Ok(Adjusted::Applied);
             }
@@ -155,28 +152,28 @@ impl Store {
             {
                 return Ok(Adjusted::KeyUsed);
             }
-            let standing = standing
-                .filter(|standing| standing.id == entry.user_id && standing.deleted.is_none());
-            let Some(standing) = standing else { return Ok(Adjusted::Gone) };
-            let refused = match standing.balance(now) {
+            let current =
+                current.filter(|current| current.id == entry.user_id && current.deleted.is_none());
+            let Some(current) = current else { return Ok(Adjusted::Gone) };
+            let refused = match current.balance(now) {
                 balance if balance < taken => Some(Adjusted::TooLittle(balance)),
-                _ if standing.granted > room => Some(Adjusted::TooMuch),
+                _ if current.granted > room => Some(Adjusted::TooMuch),
                 _ => None,
             };
             if let Some(refused) = refused {
-                // No copy that is still on its way may make this untrue. Where none can be, the
+                // No copy that still arrives may make this refusal untrue. If none can arrive, the
                 // next write may remove the id.
                 let until = if sent_again { now + CLOSED } else { now };
-                self.close(&standing, &entry.entry_id, until, now).await?;
+                self.close(&current, &entry.entry_id, until, now).await?;
                 return Ok(if self.has_entry(&entry.user_id, &entry.entry_id).await? {
                     Adjusted::Applied
                 } else {
                     refused
                 });
             }
-            if standing.tokens < taken && !cleared {
+            if current.tokens < taken && !cleared {
                 cleared = true;
-                let expired = standing
+                let expired = current
                     .reservations
                     .iter()
                     .filter(|(_, reservation)| reservation.expires_at <= now);
@@ -192,8 +189,8 @@ impl Store {
         }
     }
 
-    /// Has the account refuse whatever still comes under this id, until the second `until` has come
-    /// and another write removes it; removes those that were over before.
+    /// Closes the id: the account refuses its adjustments until the second `until` has passed and
+    /// another write removes it. Removes outdated closed ids too.
     async fn close(&self, account: &Account, id: &str, until: u64, now: u64) -> Result<()> {
         let mut remove = String::new();
         let mut outdated = outdated(account, now);

@@ -1,4 +1,4 @@
-//! A reservation and its chat's way to its settlement.
+//! A reservation, from the reserve to the settlement.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::store::Record;
 use crate::store::schema::account_key;
 use crate::user::{Account, Reservation};
 
-/// Everything that a reservation is, fixed before the first send.
+/// A reservation. Everything that is sent is fixed before the first send.
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) account: String,
@@ -22,22 +22,22 @@ pub struct Hold {
     pub(super) reservation: Reservation,
     pub(super) tokens_left: Tokens,
     pub(super) sent_again: bool,
-    /// What a settle is known by that is sent again: a settle of other bytes has another one.
+    /// The request token of the settle; a settle with other bytes has another one.
     pub(super) request: String,
-    /// What the idempotency key comes to stand for, where there is one.
+    /// The record of its idempotency key.
     pub(super) record: Option<Record>,
-    /// Closed ids whose time is over: whoever settles next removes them.
+    /// Outdated closed ids, which the settle removes.
     pub(super) outdated: Vec<String>,
-    /// The minute in which it began, and how many chats had then, itself included.
+    /// The minute in which it began, and how many chats had begun in it, including this one.
     pub(super) begun: (u64, u32),
-    /// Minutes that are over: whoever settles or releases next removes them.
+    /// Past minutes, which the settle or release removes.
     pub(super) minutes_over: Vec<String>,
-    /// The refunds before it.
+    /// The refunds when it began.
     pub(super) refunds: Refunds,
 }
 
 impl Hold {
-    /// A reservation of `cost` for the chat `chat_id`, whose lease ends at the second `expires_at`.
+    /// Reserves `cost` for the chat `chat_id` until the second `expires_at`, the end of its lease.
     pub fn new(caller: &AccessToken, chat_id: Uuid, cost: Tokens, expires_at: u64) -> Self {
         Self {
             account: account_key(&caller.name),
@@ -61,21 +61,22 @@ impl Hold {
         }
     }
 
-    /// The same under an idempotency key: its id is the reservation's, so that the key can be held
-    /// once only, and it is remembered until the second `until`.
+    /// Sets the idempotency key: the reservation gets its id, so that a key is held only once, and
+    /// the key is remembered until the second `until`.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
         let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
         Self { rid: key_id.to_owned(), reservation, record: Some(record), ..self }
     }
 
-    /// The same, but the idempotency key is not recorded.
+    /// Leaves the idempotency key without a record.
     #[must_use]
     pub fn unrecorded(self) -> Self {
         Self { record: None, ..self }
     }
 
-    /// The same for a settle that differs from the one before, which was refused.
+    /// The same with another request token, for a settle whose bytes differ from the one that was
+    /// refused.
     #[must_use]
     pub fn once_more(&self) -> Self {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }
@@ -86,13 +87,13 @@ impl Hold {
         self.tokens_left
     }
 
-    /// What is left of this minute's chats.
+    /// How many chats may still begin in this minute.
     pub fn left_this_minute(&self, limits: ChatLimits, now: u64) -> Limit {
         let (began_in, begun) = self.begun;
         chats_a_minute(limits, if began_in == minute(now) { begun } else { 0 }, now)
     }
 
-    /// The account's name as it was typed.
+    /// The username as it was typed.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,4 +1,4 @@
-//! How many chats of an account may wait, begin and be refunded.
+//! How many chats of an account may wait for the AI, begin and be refunded.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use crate::config::Config;
 use crate::limit::Limit;
 use crate::user::Account;
 
-/// The seconds in which the chats of an account are counted together.
+/// The window in which an account's chats are counted, in seconds.
 pub(super) const MINUTE: u64 = 60;
 
-/// The most minutes that a function takes.
+/// The longest run of a function, in minutes.
 pub(super) const LONGEST: u64 = 15;
 
-/// How many chats an account may have.
+/// An account's limits for chats.
 #[derive(Clone, Copy, Debug)]
 pub struct ChatLimits {
     /// Waiting for the AI at a time.
@@ -24,7 +24,7 @@ pub struct ChatLimits {
 }
 
 impl ChatLimits {
-    /// The limits that the settings name.
+    /// The limits of the settings.
     pub fn of(config: &Config) -> Self {
         Self {
             parallel: config.parallel_chats,
@@ -33,26 +33,26 @@ impl ChatLimits {
         }
     }
 
-    /// The minutes whose refunds can close the minute `now`, this one first. When the last chat of
-    /// a minute is admitted, fewer refunds than the limit are counted, and at most `parallel`
-    /// chats are under way.
+    /// The minutes whose refunds can prevent chats in the minute `now`, this one first. When the
+    /// last chat of a minute is admitted, fewer refunds than the limit are counted, and at most
+    /// `parallel` chats are in progress.
     pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
         let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))
     }
 
-    /// How many refunds these minutes may have together.
+    /// The limit of refunds for this many minutes together.
     pub(super) fn refunds_in(self, minutes: u64) -> u64 {
         minutes.saturating_mul(self.refunds.into())
     }
 }
 
-/// How many chats of an account were refunded in which minute, each with what the minutes before
-/// had over their limit.
+/// The refunds of an account per minute; each count includes what the minutes before had over their
+/// limit.
 ///
 /// A minute with `c` refunds uses up its own limit and that of the minutes after it until all are
-/// covered. On average no more than the limit are refunded in a minute, although all chats under
-/// way when it is reached may still fail.
+/// covered. On average no more refunds than the limit happen in a minute, although all chats in
+/// progress when it is reached may still fail.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refunds(BTreeMap<u64, u32>);
 
@@ -68,7 +68,7 @@ impl Refunds {
         self.0.get(&minute).copied()
     }
 
-    /// What the minutes before this one have over their limits.
+    /// The refunds of earlier minutes that exceed their limits.
     pub(super) fn carried_to(&self, minute: u64, limits: ChatLimits) -> u64 {
         let over = |(of, count): (&u64, &u32)| {
             u64::from(*count).saturating_sub(limits.refunds_in(minute - of))
@@ -84,7 +84,7 @@ impl Refunds {
         relevant.max().unwrap_or(now).max(now)
     }
 
-    /// The keys of the minutes that no longer count at `now`.
+    /// The keys of past minutes that no longer count at `now`.
     pub(super) fn over(&self, now: u64, limits: ChatLimits) -> impl Iterator<Item = String> {
         let is_over =
             move |(of, count): &(&u64, &u32)| u64::from(**count) <= limits.refunds_in(now - **of);
@@ -92,14 +92,14 @@ impl Refunds {
     }
 }
 
-/// How the keys of refunds begin among the minutes of an account.
+/// The prefix of refunds in the account's map of minutes.
 const REFUNDS: &str = "r";
 
 pub(super) fn refunds_key(minute: u64) -> String {
     format!("{REFUNDS}{minute}")
 }
 
-/// The minute that the second `now` is in.
+/// The minute of the second `now`.
 pub(super) fn minute(now: u64) -> u64 {
     now / MINUTE
 }

@@ -1,4 +1,4 @@
-//! Giving the tokens of a reservation back.
+//! Returning the tokens of a reservation.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,7 @@ use crate::user::{Account, Reservation};
 use crate::{Error, Result};
 
 impl Store {
-    /// Gives back the tokens of a chat that got no answer, and counts that. Released twice, it acts
-    /// once.
+    /// Returns the tokens of a chat that got no answer, and counts the refund. Idempotent.
     pub async fn release(&self, hold: &Hold, limits: ChatLimits, now: u64) -> Result<()> {
         let mut refunds = hold.refunds.clone();
         let mut patience = Patience::new();
@@ -37,7 +36,7 @@ impl Store {
             if !is_held {
                 return Ok(());
             }
-            // Others were refunded in the minute before since the reserve, which showed fewer.
+            // More chats were refunded in earlier minutes than the reserve showed.
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
                 return Err(Error::Unavailable(
@@ -47,8 +46,7 @@ impl Store {
         }
     }
 
-    /// Gives back the tokens of a reservation whose lease is over. Given back twice, they come back
-    /// once.
+    /// Returns the tokens of a reservation whose lease has ended. Idempotent.
     pub(in crate::store) async fn give_back(
         &self,
         account: &str,
@@ -70,11 +68,11 @@ impl Store {
     }
 }
 
-/// On what condition a reservation is its owner's: the id of its chat is compared, so that one that
-/// was released and made again under the same id isn't touched.
+/// The reservation belongs to this chat. The chat's id is compared, so that a later reservation
+/// with the same id isn't touched.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
-/// The write that gives a reservation's tokens back, and what it does besides.
+/// The write that returns a reservation's tokens, and what else it changes.
 struct Returning<'a> {
     account: &'a str,
     set: String,
@@ -98,7 +96,7 @@ impl<'a> Returning<'a> {
         }
     }
 
-    /// Leaves the reservation's id closed.
+    /// Closes the reservation's id.
     fn close(&mut self, until: u64) {
         self.set.push_str(", closed.#rid = :closed");
         self.values.insert(":closed".into(), n(until));
@@ -109,9 +107,9 @@ impl<'a> Returning<'a> {
         self.names.extend(also(&mut self.remove, map, keys));
     }
 
-    /// Counts it as a refund of the minute `now`. The first one of a minute begins with what is
-    /// left over from those before, which were as in `refunds` when the chat began in the
-    /// minute `begun`: that is a condition.
+    /// Counts it as a refund of the minute `now`. The first refund of a minute adds what earlier
+    /// minutes have over their limits, on condition that those are still as in `refunds`. The chat
+    /// began in the minute `begun`.
     fn count(&mut self, refunds: &Refunds, begun: u64, limits: ChatLimits, now: u64) {
         self.set.push_str(", minutes.#refunds = if_not_exists(minutes.#refunds, :carried) + :one");
         self.names.insert("#refunds".into(), refunds_key(now));
@@ -124,7 +122,7 @@ impl<'a> Returning<'a> {
         }
         self.condition.push_str(" AND (attribute_exists(minutes.#refunds)");
         let mut joint = " OR ";
-        // A release of the minute before `begun` may have come late.
+        // A release of the minute before `begun` may have arrived late.
         let since =
             begun.saturating_sub(1).clamp(now.saturating_sub(LONGEST), now.saturating_sub(1));
         for (index, before) in (since..now).enumerate() {

@@ -14,81 +14,81 @@ use crate::store::{Outcome, Patience, Store, Write, flag, from_item, n, no_entri
 use crate::user::{Account, Reservation};
 use crate::{Error, Result};
 
-/// How many closed ids an account may have when a chat begins. They take 90 KB of the 400 that an
+/// How many closed ids an account may have when a chat begins. They take 90 of the 400 KB that an
 /// item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// How often one reserve clears what is in its way: its key's dead reservation, its key's outdated
-/// closed id, too many outdated closed ids, other dead reservations, an account that counts no
-/// minutes yet.
+/// How often one reserve removes an obstacle: an expired reservation or an outdated closed id of
+/// its key, too many outdated closed ids, other expired reservations, an account without a map of
+/// minutes.
 const CLEARINGS: u32 = 5;
 
-/// What a reserve writes: the tokens go from the balance into the reservation, the account comes
-/// into the index `due`, and the chat is counted in its minute.
+/// The tokens go from the balance into the reservation, the account enters the index `due`, and the
+/// chat is counted in its minute.
 const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservation, due = if_not_exists(due, :expires), \
                  minutes.#minute = if_not_exists(minutes.#minute, :none) + :one";
 
-/// On what condition a reserve takes tokens: the account admits the caller and has enough, this
-/// reservation is a new one, and no limit is reached.
+/// The account accepts the caller and has enough tokens, the reservation is new, and no limit is
+/// reached.
 const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
     AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
 
-/// What became of a reserve that nobody refused.
+/// The outcome of a reserve that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reserved {
     /// The tokens are held.
     Held,
-    /// Nothing was taken: a request with the same idempotency key ended a moment ago. Its record
-    /// tells how, if it was a success.
+    /// Nothing was taken: a request with the same idempotency key ended a moment ago. If it
+    /// succeeded, the key has a record.
     Ended,
 }
 
 /// Why a reserve was refused.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
-    /// It wasn't: this very reservation stands, only the reply was lost.
+    /// It was applied before, and only the reply was lost.
     Ours,
-    /// The token no longer opens the account.
+    /// The account doesn't accept the token.
     Identity,
     /// The idempotency key was used with another payload.
     KeyReused,
-    /// A request with the same idempotency key holds its tokens, for so many seconds at most.
+    /// A request with the same idempotency key is in progress, for at most this many seconds.
     KeyRunning(u64),
     /// A request with the same idempotency key ended a moment ago.
     KeyEnded,
-    /// It ended longer ago than that: its closed id, kept until this second, is in the way.
+    /// It ended earlier, and its outdated closed id, kept until this second, blocks the reserve.
     Outdated(u64),
-    /// Reservations whose lease is over are in the way.
+    /// Expired reservations block the reserve.
     Expired(Vec<(String, Reservation)>),
     /// The balance is less than the cost.
     Tokens,
-    /// As many reservations stand as may.
+    /// The limit of parallel chats is reached.
     Limit,
-    /// As many chats have begun in this minute as may.
+    /// The limit of chats in this minute is reached.
     Minute,
-    /// As many chats have been refunded as may. The next one may begin in this minute.
+    /// The limit of refunds is reached. The next chat may begin in this minute.
     Refunds(u64),
-    /// As many ids are closed as may be, until this second or later.
+    /// The limit of closed ids is reached, at least until this second.
     Crammed(u64),
-    /// As many ids are closed as may be, and some are over.
+    /// The limit of closed ids is reached, and some are outdated.
     CrammedWithOutdated,
-    /// The account is from before minutes were counted.
+    /// The account has no map of minutes: it was created before they were counted.
     Uncounted,
-    /// Nothing of this holds any more: the account has changed since.
+    /// None of these: the account has changed since.
     Changed,
 }
 
 impl Store {
-    /// Takes the tokens of a chat off the balance, in one conditional write that also checks the
-    /// caller against the account, limits how many chats of an account may wait at a time and
-    /// begin in a minute, and is safe to be sent twice.
+    /// Takes the tokens of a chat from the balance in one conditional write, which also checks the
+    /// caller and limits how many chats of an account wait at a time and begin in a minute.
+    /// Idempotent.
     ///
     /// # Errors
     /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`],
     /// [`Error::TooManyChatsThisMinute`], [`Error::TooManyRefunds`], [`Error::KeyRunning`] and
-    /// [`Error::KeyReused`]; after each of them nothing was taken.
+    /// [`Error::KeyReused`]; nothing was taken then.
     pub async fn reserve(
         &self,
         caller: &AccessToken,
@@ -179,7 +179,7 @@ impl Store {
         }
     }
 
-    /// Removes a closed id whose minute is over.
+    /// Removes an outdated closed id.
     async fn forget_closed(&self, hold: &Hold, until: u64) -> Result<()> {
         let forget = self
             .update_holder(hold, "REMOVE closed.#rid")
@@ -189,7 +189,7 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
-    /// Replaces the closed ids, which are `closed`, by those that are not over yet.
+    /// Replaces the closed ids, which must still be `closed`, by those that aren't outdated.
     async fn keep_closed(
         &self,
         hold: &Hold,
@@ -211,7 +211,7 @@ impl Store {
         self.send(&keep).await.map(drop)
     }
 
-    /// Gives an account from before minutes were counted the map that they are counted in.
+    /// Adds the map of minutes to an account that was created without it.
     async fn begin_counting(&self, hold: &Hold) -> Result<()> {
         let begin = self
             .update_holder(hold, "SET minutes = :none")
@@ -220,13 +220,13 @@ impl Store {
         self.send(&begin).await.map(drop)
     }
 
-    /// A write to the account that a reservation is of, with the value `:id`.
+    /// Changes the account that the reservation belongs to, with the value `:id`.
     fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&hold.account), expression)
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// The write that reserves, and returns the account after it or the one that refused it.
+    /// Returns the account after the reserve, or shows the one that refused it.
     fn take_tokens(
         &self,
         caller: &AccessToken,
@@ -273,9 +273,9 @@ impl Store {
     }
 }
 
-/// Reads a refusal in the order that clients are owed: a lost reply is no failure, who may not call
-/// learns nothing else, and "not enough tokens" wins over "too many", of which the one that lasts
-/// longer wins.
+/// Finds the reason to report, by precedence: a lost reply is no failure, an invalid caller learns
+/// nothing else, and "not enough tokens" wins over the limits, of which the one that lasts longest
+/// wins.
 fn refusal(
     account: Option<&Account>,
     caller: &AccessToken,
@@ -284,14 +284,14 @@ fn refusal(
     now: u64,
 ) -> Refusal {
     let Some(account) = account else { return Refusal::Identity };
-    let standing = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id);
-    if standing.is_some_and(|standing| standing.owner == hold.reservation.owner) {
+    let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id);
+    if held.is_some_and(|held| held.owner == hold.reservation.owner) {
         return Refusal::Ours;
     }
     if caller.admits(Some(account.clone())).is_err() {
         return Refusal::Identity;
     }
-    match standing {
+    match held {
         Some(dead) if dead.expires_at <= now => {
             return Refusal::Expired(vec![(hold.rid.clone(), dead.clone())]);
         }

@@ -8,25 +8,26 @@ use crate::store::chats::NEW_CHAT;
 use crate::store::schema::pk;
 use crate::store::{Entry, EntryKind, Store, Transaction, Write, n, s, to_item};
 
-/// What became of a chat whose answer is there.
+/// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
     /// It is stored and paid.
     Stored,
-    /// Its lease had ended: it is not stored, and the tokens are or will be given back.
+    /// Its lease has ended: it isn't stored, and the tokens are or will be returned.
     TooLate,
-    /// Its conversation was deleted meanwhile: it is not stored, and the tokens are still held.
+    /// Its conversation was deleted meanwhile: it isn't stored, and the tokens are still held.
     NoConversation,
-    /// Its idempotency key has a record already: it is not stored, and the tokens are still held.
+    /// Its idempotency key has a record already: it isn't stored, and the tokens are still held.
     KeyUsed,
 }
 
 impl Store {
-    /// Stores the chat, its conversation and its ledger row and spends the tokens that were held
-    /// for it, in one transaction: all or nothing, and only while the lease lasts.
+    /// Spends the held tokens and stores the chat, its conversation and its ledger row, in one
+    /// transaction, if the lease hasn't ended. Idempotent.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the outcome stays unknown; then the lease decides.
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the outcome stays unknown; then the lease
+    /// decides.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<Settled> {
         let entry = Entry {
             user_id: hold.user_id.clone(),
@@ -52,8 +53,8 @@ impl Store {
         }
         match self.transact(writes, &hold.request).await? {
             Transaction::Applied => Ok(Settled::Stored),
-            // The reservation is gone, or its lease is over. If that was a copy of this very
-            // settle, its row stands.
+            // The reservation is gone, or its lease has ended. If a copy of this settle was
+            // applied, its row exists.
             Transaction::Refused(_) if self.has_entry(&hold.user_id, &entry.entry_id).await? => {
                 Ok(Settled::Stored)
             }
@@ -73,8 +74,8 @@ impl Store {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut values = Vec::new();
-        // A key's id stays closed too: a racing caller may have read its record before it stood,
-        // and reserve after this.
+        // The id of a key stays closed too: another request may have looked for the key's record
+        // before it was written, and reserve after this.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             values.push((":closed", n(now + CLOSED)));
