@@ -11,7 +11,7 @@ use shared::store::{Entry, EntryKind};
 use shared::stream::Pieces;
 use shared::user::Account;
 use shared::view::{ApiKey, Balance, Chat, Conversation, OwnSession, User};
-use shared::{App, Error, Reply, Request, Result, Tokens, auth, clock, http};
+use shared::{App, Reply, Request, Result, Tokens, auth, clock, http};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -145,7 +145,7 @@ const LISTS: [(&str, List); 5] = [
 
 /// The pages are read one after the other, so that no more than two are kept.
 async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) -> Result<()> {
-    let head = serde_json::to_string(&Head {
+    let head = http::to_json(&Head {
         exported: clock::rfc3339(app.clock.millis()),
         profile: User::of(&account),
         balance: ExportedBalance {
@@ -153,8 +153,7 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
             granted: account.granted,
             spent: account.spent,
         },
-    });
-    let head = head.map_err(|error| Error::Internal(error.to_string()))?;
+    })?;
     // The lists follow in the same object.
     let mut before_list = head.strip_suffix('}').unwrap_or(&head).to_owned();
     for (name, list) in LISTS {
@@ -243,6 +242,5 @@ impl List {
 }
 
 fn texts(items: impl Iterator<Item = impl Serialize>) -> Result<Vec<String>> {
-    let text = |item| serde_json::to_string(&item);
-    items.map(text).collect::<Result<_, _>>().map_err(|error| Error::Internal(error.to_string()))
+    items.map(|item| http::to_json(&item)).collect()
 }

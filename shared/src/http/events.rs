@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::failure::StreamProblem;
 use super::read::request_id;
+use super::reply::to_json;
 use super::{Body, Failures, HeaderValue, Reply, Request, Response};
 use crate::stream::Pieces;
 use crate::{Error, Result};
@@ -39,7 +40,7 @@ impl Events {
     /// # Errors
     /// Where the client has gone away.
     pub async fn send(&self, name: &str, data: &impl Serialize) -> Result<()> {
-        let data = json(data)?;
+        let data = to_json(data)?;
         self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
     }
 
@@ -56,7 +57,7 @@ impl Events {
     /// # Errors
     /// Where the client has gone away.
     pub async fn send_json(&self, data: &impl Serialize) -> Result<()> {
-        self.send_data(json(data)?).await
+        self.send_data(to_json(data)?).await
     }
 
     /// Sends what went wrong, as the body that a failed reply would have, and logs it.
@@ -74,8 +75,4 @@ impl Events {
             }
         }
     }
-}
-
-fn json(data: &impl Serialize) -> Result<String> {
-    serde_json::to_string(data).map_err(|error| Error::Internal(error.to_string()))
 }

@@ -4,7 +4,7 @@ use lambda_http::http::header::{self, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::reply::{JSON, response};
+use super::reply::{JSON, response, to_json};
 use super::{Body, Response, StatusCode};
 use crate::Error;
 use crate::error::FieldErrors;
@@ -36,8 +36,8 @@ impl Failures {
     /// The body that tells of a failure.
     pub fn document(self, error: &Error, request_id: &str) -> String {
         let document = match self {
-            Self::Problem => serde_json::to_string(&Problem::of(error, request_id)),
-            Self::OpenAi => serde_json::to_string(&OpenAiFailure::of(error)),
+            Self::Problem => to_json(&Problem::of(error, request_id)),
+            Self::OpenAi => to_json(&OpenAiFailure::of(error)),
         };
         // Neither has anything that JSON can't hold.
         document.unwrap_or_default()

@@ -79,8 +79,15 @@ where
 }
 
 fn reply(status: StatusCode, body: &impl Serialize) -> Reply {
-    let body = serde_json::to_string(body).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(response(status, JSON, body))
+    Ok(response(status, JSON, to_json(body)?))
+}
+
+/// A value as JSON text, as every reply renders it.
+///
+/// # Errors
+/// [`Error::Internal`] if the value has no form in JSON.
+pub fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
 pub(super) fn response(
