@@ -4,10 +4,10 @@
 //! for CSV. Out: what the user sees of it, and of each row the `actor`, who is an account's id or
 //! `manage`.
 
-use shared::cursor::Unproven;
-use shared::openapi::PathId;
-use shared::statement::{Of, Page, Row};
-use shared::{App, Reply, Request, auth, http, openapi};
+use shared::http::Paging;
+use shared::openapi::{PageQuery, PathId};
+use shared::statement::{Of, Row, Statement};
+use shared::{App, Reply, Request, auth, http};
 
 /// Finds the account while it asks whether an administrator calls, and reads the page.
 #[utoipa::path(
@@ -17,7 +17,7 @@ use shared::{App, Reply, Request, auth, http, openapi};
     summary = "Read a user's statement",
     description = "What the user sees of it, and of each row who did it. `Accept: text/csv` gets a file for spreadsheets.",
     security(("access_token" = [])),
-    params(PathId, openapi::Page),
+    params(PathId, PageQuery),
     responses((
         status = 200,
         description = "A page of the statement.",
@@ -30,13 +30,9 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, found) =
         auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
     let account = app.store.account_of_user(&found).await?;
-    let limit = http::page_limit(&req)?;
-    let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
+    let paging = Paging::of(&req, &[])?;
 
     let scope = format!("admin/ledger?of={}", account.id);
-    if let Some(cursor) = &cursor {
-        cursor.prove(administrator.account(), &scope)?;
-    }
-    let page = Page::read(&app, Of::Account(&account), cursor.as_ref(), limit).await?;
-    page.reply(&req, limit, true, administrator.account(), &scope)
+    let page = paging.prove(administrator.account(), &scope)?;
+    Statement::read(&app, Of::Account(&account), &paging).await?.reply(&req, &page, true)
 }

@@ -10,10 +10,11 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use shared::cursor::{self, Unproven};
+use shared::http::Paging;
+use shared::openapi::PageQuery;
 use shared::store::{Act, Entry, EntryKind, Place};
 use shared::user::Role;
-use shared::{App, Reply, Request, auth, clock, http, openapi};
+use shared::{App, Reply, Request, auth, clock};
 use utoipa::ToSchema;
 
 /// What the cursors of this list are sealed for.
@@ -27,34 +28,23 @@ const SCOPE: &str = "admin/trail";
     summary = "List what administrators have done",
     description = "Adjustments of balances and changes of standing, newest first. A page may hold few, or none, and still have a next one.",
     security(("access_token" = [])),
-    params(openapi::Page),
+    params(PageQuery),
     responses((status = 200, description = "A page of the trail.", body = Vec<Shown>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
-        let limit = http::page_limit(&req)?;
-        let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
-        let place = cursor.as_ref().map(|cursor| Place::parse(cursor.position())).transpose()?;
-        let (acts, next) = app.store.acts(place.as_ref(), app.clock.millis(), limit).await?;
-        Ok((cursor, acts, next))
+        let paging = Paging::of(&req, &[])?;
+        let place = paging.position().map(Place::parse).transpose()?;
+        let (acts, next) =
+            app.store.acts(place.as_ref(), app.clock.millis(), paging.limit()).await?;
+        Ok((paging, acts, next))
     };
-    let (administrator, (cursor, acts, next)) = auth::administrator(&app, &req, read).await?;
-    if let Some(cursor) = &cursor {
-        cursor.prove(administrator.account(), SCOPE)?;
-    }
+    let (administrator, (paging, acts, next)) = auth::administrator(&app, &req, read).await?;
+    let page = paging.prove(administrator.account(), SCOPE)?;
 
     let names = app.store.usernames(acts.iter().flat_map(|act| [act.subject(), &act.actor])).await?;
     let data: Vec<Shown> = acts.iter().map(|act| shown(act, &names)).collect();
-    let mut response = http::ok(&data)?;
-    if let Some(next) = next {
-        http::link_next(
-            &mut response,
-            &req,
-            &["limit"],
-            &cursor::seal(administrator.account(), SCOPE, &next.to_string()),
-        )?;
-    }
-    Ok(response)
+    page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }
 
 /// What an administrator has done.

@@ -5,7 +5,8 @@
 //! Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and `date_joined` of each, and a
 //! `Link` header to the next page. A page may hold few, or none, and still have a next one.
 
-use shared::cursor::{self, Unproven};
+use shared::http::Paging;
+use shared::openapi::PageQuery;
 use shared::store::{Label, Listed, Place};
 use shared::view::ListedUser;
 use shared::{App, Error, Reply, Request, auth, http, openapi};
@@ -16,10 +17,10 @@ use utoipa::openapi::schema::{Object, Type};
 /// The longest text that is searched for, in characters.
 const SEARCH_LENGTH: usize = 254;
 
-/// What is read beside the account: users, or names and addresses of some.
-enum Page {
-    Labels(Vec<Label>),
-    Users(Vec<Listed>),
+/// What is read together with the account: users, or the names and addresses that a search found.
+enum Users {
+    Found(Vec<Label>),
+    Listed(Vec<Listed>),
 }
 
 /// Reads the page while it asks whether an administrator calls.
@@ -30,57 +31,44 @@ enum Page {
     summary = "List users",
     description = "Newest first; with `q` those whose name or address begins with it, by that. A page may hold few, or none, and still have a next one.",
     security(("access_token" = [])),
-    params(openapi::Page, Search),
+    params(PageQuery, Search),
     responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let search = http::query(&req, "q").map(str::trim).filter(|search| !search.is_empty());
     let read = async {
-        let limit = http::page_limit(&req)?;
         if search.is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
             return Err(Error::field(
                 "q",
                 format!("A search has at most {SEARCH_LENGTH} characters."),
             ));
         }
-        let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
-        let place = cursor.as_ref().map(Unproven::position);
-        let (page, next) = match search {
+        let paging = Paging::of(&req, &["q"])?;
+        let (users, next) = match search {
             Some(search) => {
-                let (labels, next) = app.store.labels(search, place, limit).await?;
-                (Page::Labels(labels), next)
+                let (labels, next) =
+                    app.store.labels(search, paging.position(), paging.limit()).await?;
+                (Users::Found(labels), next)
             }
             None => {
-                let (users, next) = app
-                    .store
-                    .users(place.map(Place::parse).transpose()?.as_ref(), app.clock.millis(), limit)
-                    .await?;
-                (Page::Users(users), next.map(|next| next.to_string()))
+                let place = paging.position().map(Place::parse).transpose()?;
+                let (users, next) =
+                    app.store.users(place.as_ref(), app.clock.millis(), paging.limit()).await?;
+                (Users::Listed(users), next.map(|next| next.to_string()))
             }
         };
-        Ok((cursor, page, next))
+        Ok((paging, users, next))
     };
-    let (administrator, (cursor, page, next)) = auth::administrator(&app, &req, read).await?;
+    let (administrator, (paging, users, next)) = auth::administrator(&app, &req, read).await?;
 
     let scope = format!("admin/users?q={}", search.unwrap_or_default());
-    if let Some(cursor) = &cursor {
-        cursor.prove(administrator.account(), &scope)?;
-    }
-    let users = match page {
-        Page::Labels(labels) => app.store.users_labelled(labels).await?,
-        Page::Users(users) => users,
+    let page = paging.prove(administrator.account(), &scope)?;
+    let users = match users {
+        Users::Found(labels) => app.store.users_labelled(labels).await?,
+        Users::Listed(users) => users,
     };
     let data: Vec<_> = users.iter().map(ListedUser::of).collect();
-    let mut response = http::ok(&data)?;
-    if let Some(next) = next {
-        http::link_next(
-            &mut response,
-            &req,
-            &["limit", "q"],
-            &cursor::seal(administrator.account(), &scope, &next),
-        )?;
-    }
-    Ok(response)
+    page.reply(&data, next.as_deref())
 }
 
 /// What users may be searched for.

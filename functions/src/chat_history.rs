@@ -7,9 +7,10 @@
 
 use shared::charge::conversation_id;
 use shared::chat::Chat;
-use shared::openapi::IdOrNone;
+use shared::http::Paging;
+use shared::openapi::{IdOrNone, PageQuery};
 use shared::view;
-use shared::{App, Error, Reply, Request, auth, cursor, http, openapi};
+use shared::{App, Error, Reply, Request, auth, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
@@ -20,8 +21,9 @@ const SEARCHED: usize = 200;
 /// The longest search, in characters.
 const SEARCH_LENGTH: usize = 200;
 
-/// What is read beside the account: chats, or the ids of those of one conversation.
-enum Page {
+/// What is read together with the account: chats, or the ids of those of one conversation. With
+/// either, whether there are more.
+enum History {
     Chats((Vec<Chat>, bool)),
     Ids((Vec<String>, bool)),
 }
@@ -35,12 +37,11 @@ enum Page {
     summary = "List chats",
     description = "Newest first. A search looks through a bounded number of chats per call: a page of one may hold few matches, or none, and still have a next page.",
     security(("access_token" = [])),
-    params(openapi::Page, Search),
+    params(PageQuery, Search),
     responses((status = 200, description = "A page of the chats.", body = Vec<view::Chat>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let limit = http::page_limit(&req)?;
     let search = http::query(&req, "q").map(str::to_lowercase);
     if search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
         return Err(Error::field("q", format!("A search has at most {SEARCH_LENGTH} characters.")));
@@ -51,41 +52,31 @@ pub async fn handle(app: App, req: Request) -> Reply {
         search.as_deref().unwrap_or_default(),
         conversation.as_deref().unwrap_or_default()
     );
-    let cursor = http::query(&req, "cursor").map(cursor::Unproven::parse).transpose()?;
+    let paging = Paging::of(&req, &["q", "conversation_id"])?;
 
-    let before = cursor.as_ref().map(cursor::Unproven::position);
+    let (before, limit) = (paging.position(), paging.limit());
     let count = if search.is_some() { SEARCHED } else { limit + 1 };
-    let page = async {
+    let read = async {
         match &conversation {
-            None => app.store.chats(&caller.user_id, before, count).await.map(Page::Chats),
+            None => app.store.chats(&caller.user_id, before, count).await.map(History::Chats),
             // One call reads a hundred at most.
             Some(id) => {
-                app.store.thread(&caller.user_id, id, before, count.min(100)).await.map(Page::Ids)
+                let count = count.min(100);
+                app.store.thread(&caller.user_id, id, before, count).await.map(History::Ids)
             }
         }
     };
-    let (account, page) = tokio::join!(app.store.account_of(&caller), page);
+    let (account, read) = tokio::join!(app.store.account_of(&caller), read);
     let account = account?;
-    if let Some(cursor) = &cursor {
-        cursor.prove(&account, &scope)?;
-    }
-    let (chats, more) = match page? {
-        Page::Chats(page) => page,
-        Page::Ids((ids, more)) => (app.store.chats_by_id(&caller.user_id, &ids).await?, more),
+    let page = paging.prove(&account, &scope)?;
+    let (chats, more) = match read? {
+        History::Chats(read) => read,
+        History::Ids((ids, more)) => (app.store.chats_by_id(&caller.user_id, &ids).await?, more),
     };
 
-    let (shown, position) = cut(chats, more, limit, search.as_deref());
+    let (shown, next) = cut(chats, more, limit, search.as_deref());
     let data: Vec<_> = shown.iter().map(view::Chat::of).collect();
-    let mut response = http::ok(&data)?;
-    if let Some(position) = position {
-        http::link_next(
-            &mut response,
-            &req,
-            &["limit", "q", "conversation_id"],
-            &cursor::seal(&account, &scope, &position),
-        )?;
-    }
-    Ok(response)
+    page.reply(&data, next.as_deref())
 }
 
 /// What a page may be searched for.

@@ -3,9 +3,10 @@
 //! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`. Out: `id`, `title`,
 //! `created` and `last_used` of each, as a bare list, and a `Link` header to the next page.
 
-use shared::openapi::Page;
+use shared::http::Paging;
+use shared::openapi::PageQuery;
 use shared::view::Conversation;
-use shared::{App, Reply, Request, auth, cursor, http};
+use shared::{App, Reply, Request, auth};
 
 /// What the cursors of this list are sealed for.
 const SCOPE: &str = "conversations";
@@ -18,34 +19,21 @@ const SCOPE: &str = "conversations";
     summary = "List conversations",
     description = "The one that was used last comes first.",
     security(("access_token" = [])),
-    params(Page),
+    params(PageQuery),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let limit = http::page_limit(&req)?;
-    let cursor = http::query(&req, "cursor").map(cursor::Unproven::parse).transpose()?;
+    let paging = Paging::of(&req, &[])?;
 
-    let before = cursor.as_ref().map(cursor::Unproven::position);
     let (account, keys) = tokio::join!(
         app.store.account_of(&caller),
-        app.store.conversation_keys(&caller.user_id, before, limit)
+        app.store.conversation_keys(&caller.user_id, paging.position(), paging.limit())
     );
     let account = account?;
-    if let Some(cursor) = &cursor {
-        cursor.prove(&account, SCOPE)?;
-    }
+    let page = paging.prove(&account, SCOPE)?;
     let (keys, more) = keys?;
     let conversations = app.store.conversations(&caller.user_id, &keys).await?;
     let data: Vec<_> = conversations.iter().map(Conversation::of).collect();
-    let mut response = http::ok(&data)?;
-    if let Some(last) = conversations.last().filter(|_| more) {
-        http::link_next(
-            &mut response,
-            &req,
-            &["limit"],
-            &cursor::seal(&account, SCOPE, last.place()),
-        )?;
-    }
-    Ok(response)
+    page.reply(&data, conversations.last().filter(|_| more).map(|last| last.place()))
 }

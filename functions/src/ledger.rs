@@ -6,9 +6,10 @@
 //! and a `Link` header to the next page. Tokens that are held for a running chat count as still
 //! there: they have no row yet.
 
-use shared::cursor::Unproven;
-use shared::statement::{Of, Page, Row};
-use shared::{App, Reply, Request, auth, http, openapi};
+use shared::http::Paging;
+use shared::openapi::PageQuery;
+use shared::statement::{Of, Row, Statement};
+use shared::{App, Reply, Request, auth};
 
 /// What the cursors of this list are sealed for.
 const SCOPE: &str = "ledger";
@@ -21,7 +22,7 @@ const SCOPE: &str = "ledger";
     summary = "Read the statement",
     description = "Everything that ever moved the balance, newest first, and the balance after it. Tokens that are held for a running chat count as still there: they have no row yet. `Accept: text/csv` gets a file for spreadsheets.",
     security(("access_token" = [])),
-    params(openapi::Page),
+    params(PageQuery),
     responses((
         status = 200,
         description = "A page of the statement.",
@@ -30,12 +31,8 @@ const SCOPE: &str = "ledger";
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let limit = http::page_limit(&req)?;
-    let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
-    let page = Page::read(&app, Of::Caller(&caller), cursor.as_ref(), limit).await?;
-    if let Some(cursor) = &cursor {
-        cursor.prove(&page.account, SCOPE)?;
-    }
-    let account = page.account.clone();
-    page.reply(&req, limit, false, &account, SCOPE)
+    let paging = Paging::of(&req, &[])?;
+    let statement = Statement::read(&app, Of::Caller(&caller), &paging).await?;
+    let page = paging.prove(&statement.account, SCOPE)?;
+    statement.reply(&req, &page, false)
 }

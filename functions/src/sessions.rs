@@ -6,10 +6,10 @@
 //! the next page. A page looks at a bounded number of sessions, so that it may hold few, or none,
 //! and still have a next one.
 
-use shared::cursor::{self, Unproven};
-use shared::openapi::Page;
+use shared::http::Paging;
+use shared::openapi::PageQuery;
 use shared::view::OwnSession;
-use shared::{App, Reply, Request, auth, http};
+use shared::{App, Reply, Request, auth};
 
 /// What the cursors of this list are sealed for.
 const SCOPE: &str = "sessions";
@@ -23,36 +23,30 @@ const SCOPE: &str = "sessions";
     summary = "List sessions",
     description = "Where somebody is logged in, newest first. A page looks at a bounded number of sessions: it may hold few, or none, and still have a next one.",
     security(("access_token" = [])),
-    params(Page),
+    params(PageQuery),
     responses((status = 200, description = "A page of the sessions.", body = Vec<OwnSession>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let limit = http::page_limit(&req)?;
-    let cursor = http::query(&req, "cursor").map(Unproven::parse).transpose()?;
+    let paging = Paging::of(&req, &[])?;
 
-    let before = cursor.as_ref().map(Unproven::position);
-    let (account, ids) =
-        tokio::join!(app.store.account_of(&caller), app.store.session_ids(&caller.user_id, before));
+    let (account, ids) = tokio::join!(
+        app.store.account_of(&caller),
+        app.store.session_ids(&caller.user_id, paging.position())
+    );
     let account = account?;
-    if let Some(cursor) = &cursor {
-        cursor.prove(&account, SCOPE)?;
-    }
+    let page = paging.prove(&account, SCOPE)?;
     let (ids, more) = ids?;
     let now = app.clock.seconds();
     let mut live = app.store.sessions(&ids).await?;
     live.retain(|session| session.opens(&account, now));
 
-    let last = match live.get(limit - 1) {
-        Some(last) if live.len() > limit => Some(last.id()),
+    let (shown, cut) = paging.cut(live, false);
+    let next = match shown.last() {
+        Some(last) if cut => Some(last.id()),
         _ => ids.last().filter(|_| more).map(String::as_str),
     };
-    let shown = live.iter().take(limit);
-    let data: Vec<_> = shown.map(|session| OwnSession::of(session, &caller.session)).collect();
-    let mut response = http::ok(&data)?;
-    if let Some(position) = last {
-        let cursor = cursor::seal(&account, SCOPE, position);
-        http::link_next(&mut response, &req, &["limit"], &cursor)?;
-    }
-    Ok(response)
+    let data: Vec<_> =
+        shown.iter().map(|session| OwnSession::of(session, &caller.session)).collect();
+    page.reply(&data, next)
 }

@@ -16,7 +16,7 @@ pub use self::csv::{csv, csv_download, csv_row, wants_csv};
 pub use self::events::{Events, events};
 pub use self::failure::{Failures, OpenAiFailure, Problem, StreamProblem};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
-pub use self::page::{link_next, page_limit};
+pub use self::page::{Paging, ProvenPage};
 pub use self::read::{
     authorization, bare_stage, base_path, came, device, escaped, id, idempotency_key, json,
     json_or_nothing, path, path_id, path_parameter, query, query_day, retry_count, source_network,

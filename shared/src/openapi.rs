@@ -207,9 +207,9 @@ text!(Given, Object::builder().min_length(Some(1)));
 
 /// The query of a list that has pages.
 #[derive(Debug)]
-pub struct Page;
+pub struct PageQuery;
 
-impl IntoParams for Page {
+impl IntoParams for PageQuery {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let limit = Object::builder()
             .schema_type(Type::Integer)

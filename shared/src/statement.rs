@@ -7,11 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::AccessToken;
-use crate::cursor::Unproven;
-use crate::http::{self, Reply, Request};
+use crate::http::{self, Paging, ProvenPage, Reply, Request};
 use crate::store::{Entry, EntryKind};
 use crate::user::Account;
-use crate::{App, Error, Result, clock, cursor};
+use crate::{App, Error, Result, clock};
 
 /// How often the first page is read until the account didn't move meanwhile.
 const READINGS: usize = 10;
@@ -19,9 +18,9 @@ const READINGS: usize = 10;
 /// A row of a statement.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StatementRow)]
-pub struct Row {
+pub struct Row<'a> {
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    id: String,
+    id: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     timestamp: String,
     #[schema(value_type = EntryKind)]
@@ -31,17 +30,17 @@ pub struct Row {
     amount: i64,
     /// Why.
     #[schema(examples("chat"))]
-    reason: String,
+    reason: &'a str,
     /// The chat that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    chat_id: Option<String>,
+    chat_id: Option<&'a str>,
     /// The balance after it.
     #[schema(examples(3900))]
     balance: i64,
     /// Who did it, where an administrator asks: the id of an account, or `manage`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("manage"))]
-    actor: Option<String>,
+    actor: Option<&'a str>,
 }
 
 /// Whose statement it is, and how it is known that they may be read.
@@ -53,8 +52,8 @@ pub enum Of<'a> {
     Account(&'a Account),
 }
 
-/// Some rows of a ledger, and the balance after the first of them.
-pub struct Page {
+/// A page of a statement: some entries of a ledger, and the balance after the first of them.
+pub struct Statement {
     /// The account, as it was read with them.
     pub account: Account,
     balance: i64,
@@ -86,23 +85,20 @@ impl Of<'_> {
     }
 }
 
-impl Page {
-    /// At most `limit` rows, from the place on that a cursor carries, of which the caller of this
-    /// has yet to prove that it was made here.
+impl Statement {
+    /// The page of the statement that `paging` asks for, whose cursor may still be forged.
     ///
     /// # Errors
-    /// Those of reading the account; [`Error::InvalidCursor`], and [`Error::Unavailable`] where the
-    /// account never held still.
-    pub async fn read(
-        app: &App,
-        of: Of<'_>,
-        cursor: Option<&Unproven>,
-        limit: usize,
-    ) -> Result<Self> {
-        match cursor {
-            None => Self::first(app, of, limit + 1).await,
-            Some(cursor) => Self::later(app, of, cursor, limit + 1).await,
-        }
+    /// Those of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
+    /// account kept changing while it was read.
+    pub async fn read(app: &App, of: Of<'_>, paging: &Paging<'_>) -> Result<Self> {
+        let count = paging.limit() + 1;
+        let mut statement = match paging.position() {
+            None => Self::first(app, of, count).await?,
+            Some(position) => Self::later(app, of, position, count).await?,
+        };
+        (statement.entries, statement.more) = paging.cut(statement.entries, statement.more);
+        Ok(statement)
     }
 
     /// The newest rows, and the balance that the account had when they were all: it is read before
@@ -120,11 +116,10 @@ impl Page {
         Err(Error::Unavailable("the account kept moving while its statement was read".into()))
     }
 
-    /// The rows after a cursor, which carries their balance. They are read at the same time as the
-    /// account.
-    async fn later(app: &App, of: Of<'_>, cursor: &Unproven, count: usize) -> Result<Self> {
-        let (before, balance) = cursor
-            .position()
+    /// The rows after a position, which carries their balance. They are read at the same time as
+    /// the account.
+    async fn later(app: &App, of: Of<'_>, position: &str, count: usize) -> Result<Self> {
+        let (before, balance) = position
             .split_once(' ')
             .filter(|(before, _)| !before.is_empty())
             .ok_or(Error::InvalidCursor)?;
@@ -136,72 +131,60 @@ impl Page {
         Ok(Self { account, balance, entries, more })
     }
 
-    /// The page in the form that was asked for, with `actors` or without, and a link to the next
-    /// one, whose cursor is sealed for `reader` and `scope`.
+    /// The page as JSON or CSV, as the request asks, with `actors` or without.
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub fn reply(
-        self,
-        req: &Request,
-        limit: usize,
-        actors: bool,
-        reader: &Account,
-        scope: &str,
-    ) -> Reply {
-        let more = self.more || self.entries.len() > limit;
-        let (rows, balance) = rows(self.entries.into_iter().take(limit), self.balance, actors);
-        let last = rows.last().filter(|_| more).map(|row| format!("{} {balance}", row.id));
-        let mut response = if http::wants_csv(req) { csv(rows, actors)? } else { http::ok(&rows)? };
-        if let Some(position) = last {
-            http::link_next(
-                &mut response,
-                req,
-                &["limit"],
-                &cursor::seal(reader, scope, &position),
-            )?;
-        }
-        Ok(response)
+    pub fn reply(&self, req: &Request, page: &ProvenPage<'_>, actors: bool) -> Reply {
+        let (rows, balance) = self.rows(actors);
+        let next = rows.last().filter(|_| self.more).map(|last| format!("{} {balance}", last.id));
+        let response = if http::wants_csv(req) { csv(&rows, actors)? } else { http::ok(&rows)? };
+        page.linked(response, next.as_deref())
+    }
+
+    /// The rows, newest first, and the balance before the last one.
+    fn rows(&self, actors: bool) -> (Vec<Row<'_>>, i64) {
+        let mut balance = self.balance;
+        let rows = self.entries.iter().map(|entry| {
+            let after = balance;
+            balance = balance.saturating_sub(entry.amount);
+            Row::of(entry, after, actors)
+        });
+        (rows.collect(), balance)
     }
 }
 
-/// The rows of these entries, newest first, where `balance` is the one after the first; and the
-/// balance before the last.
-fn rows(entries: impl Iterator<Item = Entry>, mut balance: i64, actors: bool) -> (Vec<Row>, i64) {
-    let row = |entry: Entry| {
-        let after = balance;
-        balance = balance.saturating_sub(entry.amount);
-        Row {
-            id: entry.entry_id,
+impl<'a> Row<'a> {
+    fn of(entry: &'a Entry, balance: i64, actors: bool) -> Self {
+        Self {
+            id: &entry.entry_id,
             timestamp: clock::rfc3339(entry.time),
             kind: entry.kind.word(),
             amount: entry.amount,
-            reason: entry.reason,
-            chat_id: entry.chat_id,
-            balance: after,
-            actor: actors.then_some(entry.actor),
+            reason: &entry.reason,
+            chat_id: entry.chat_id.as_deref(),
+            balance,
+            actor: actors.then_some(entry.actor.as_str()),
         }
-    };
-    let rows = entries.map(row).collect();
-    (rows, balance)
+    }
 }
 
-fn csv(rows: Vec<Row>, actors: bool) -> Reply {
+fn csv(rows: &[Row<'_>], actors: bool) -> Reply {
     let header = ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"]
         .into_iter()
         .chain(actors.then_some("actor"));
-    let cells = |row: Row| -> Vec<Cow<'static, str>> {
-        let (amount, balance) = (row.amount.to_string(), row.balance.to_string());
-        let cells = [
-            row.id.into(),
-            row.timestamp.into(),
-            row.kind.into(),
-            amount.into(),
-            row.reason.into(),
-            row.chat_id.unwrap_or_default().into(),
-            balance.into(),
-        ];
-        cells.into_iter().chain(row.actor.map(Cow::from)).collect()
-    };
-    http::csv([header.map(Cow::from).collect()].into_iter().chain(rows.into_iter().map(cells)))
+    http::csv([header.map(Cow::from).collect()].into_iter().chain(rows.iter().map(cells)))
+}
+
+fn cells<'r>(row: &'r Row<'_>) -> Vec<Cow<'r, str>> {
+    let cells = [
+        row.id.into(),
+        row.timestamp.as_str().into(),
+        row.kind.into(),
+        row.amount.to_string().into(),
+        row.reason.into(),
+        row.chat_id.unwrap_or_default().into(),
+        row.balance.to_string().into(),
+    ];
+    cells.into_iter().chain(row.actor.map(Cow::from)).collect()
 }

@@ -1,37 +1,111 @@
 //! Lists that are read page by page.
 
 use lambda_http::http::header;
+use serde::Serialize;
 
-use super::{Body, HeaderValue, Request, Response, query};
+use super::reply::ok;
+use super::{Body, HeaderValue, Reply, Request, Response, query};
+use crate::cursor::{Unproven, seal};
+use crate::user::Account;
 use crate::{Error, Result};
 
-/// How many items a page has where nobody says how many.
+/// How many items a page has if the request doesn't say.
 pub(crate) const PAGE: usize = 20;
 
 /// The most items of a page.
 pub(crate) const LARGEST_PAGE: usize = 100;
 
-/// How many items a page may have: the query parameter `limit`, 1 to 100, normally 20.
-pub fn page_limit(req: &Request) -> Result<usize> {
-    match query(req, "limit").map(str::parse::<usize>) {
-        None => Ok(PAGE),
-        Some(Ok(limit @ 1..=LARGEST_PAGE)) => Ok(limit),
-        Some(_) => Err(Error::field("limit", format!("A page has 1 to {LARGEST_PAGE} items."))),
+/// The page of a list that a request asks for.
+///
+/// Its cursor may be forged until [`Paging::prove`] accepts it. An endpoint may read the page
+/// before that, together with the account: a position only moves within what the caller may see.
+pub struct Paging<'r> {
+    req: &'r Request,
+    /// The query parameters that the link to the next page keeps, beside `limit`.
+    kept: &'static [&'static str],
+    limit: usize,
+    cursor: Option<Unproven>,
+}
+
+impl<'r> Paging<'r> {
+    /// Reads the query parameters `limit` (1 to 100, by default 20) and `cursor`. The link to the
+    /// next page keeps `limit` and the parameters `kept`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] and [`Error::InvalidCursor`].
+    pub fn of(req: &'r Request, kept: &'static [&'static str]) -> Result<Self> {
+        let limit = match query(req, "limit").map(str::parse) {
+            None => PAGE,
+            Some(Ok(limit @ 1..=LARGEST_PAGE)) => limit,
+            Some(_) => {
+                return Err(Error::field(
+                    "limit",
+                    format!("A page has 1 to {LARGEST_PAGE} items."),
+                ));
+            }
+        };
+        let cursor = query(req, "cursor").map(Unproven::parse).transpose()?;
+        Ok(Self { req, kept, limit, cursor })
+    }
+
+    /// How many items the page may have.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Where the page begins, if the cursor is right. `None` for the first page.
+    pub fn position(&self) -> Option<&str> {
+        self.cursor.as_ref().map(Unproven::position)
+    }
+
+    /// As many of the items that were read as the page may have, and whether others follow them:
+    /// in what was read, or by `more` in the store.
+    pub fn cut<T>(&self, mut items: Vec<T>, more: bool) -> (Vec<T>, bool) {
+        let more = more || items.len() > self.limit;
+        items.truncate(self.limit);
+        (items, more)
+    }
+
+    /// The page, if its cursor was made for this account and the list `scope`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCursor`].
+    pub fn prove<'p>(&'p self, account: &'p Account, scope: &'p str) -> Result<ProvenPage<'p>> {
+        if let Some(cursor) = &self.cursor {
+            cursor.prove(account, scope)?;
+        }
+        Ok(ProvenPage { paging: self, account, scope })
     }
 }
 
-/// Links to the page that begins at `cursor` ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)), with those query parameters of the
-/// request that are `kept`: relative, so that it holds under a stage, a custom domain and the local
-/// server alike.
-pub fn link_next(
-    response: &mut Response<Body>,
-    req: &Request,
-    kept: &[&str],
-    cursor: &str,
-) -> Result<()> {
-    let kept = kept.iter().filter_map(|name| query(req, name).map(|value| (*name, value)));
-    response.headers_mut().insert(header::LINK, next_page(kept.chain([("cursor", cursor)]))?);
-    Ok(())
+/// A page whose cursor is proven: it may be shown.
+pub struct ProvenPage<'p> {
+    paging: &'p Paging<'p>,
+    account: &'p Account,
+    scope: &'p str,
+}
+
+impl ProvenPage<'_> {
+    /// 200 with `items` as a bare list, and a link to the page that begins at `next`, if there is
+    /// one.
+    pub fn reply(&self, items: &[impl Serialize], next: Option<&str>) -> Reply {
+        self.linked(ok(&items)?, next)
+    }
+
+    /// `response` with a link to the page that begins at `next`, if there is one
+    /// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is relative, so that it works under a stage, under a domain
+    /// and on the local server.
+    pub fn linked(&self, mut response: Response<Body>, next: Option<&str>) -> Reply {
+        if let Some(position) = next {
+            let cursor = seal(self.account, self.scope, position);
+            let Paging { req, kept, .. } = self.paging;
+            let kept = ["limit"].iter().chain(*kept);
+            let kept = kept.filter_map(|name| query(req, name).map(|value| (*name, value)));
+            let link = next_page(kept.chain([("cursor", cursor.as_str())]))?;
+            response.headers_mut().insert(header::LINK, link);
+        }
+        Ok(response)
+    }
 }
 
 fn next_page<'q>(query: impl Iterator<Item = (&'q str, &'q str)>) -> Result<HeaderValue> {
