@@ -3,6 +3,7 @@
 //!
 //! A handler names a failure where it happens; [`crate::http`] renders and logs it, once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::StatusCode;
@@ -195,162 +196,117 @@ impl Error {
 
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed(_) | Self::Invalid(_) | Self::InvalidCursor | Self::InvalidLink => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::InvalidCredentials | Self::NotAuthenticated | Self::InvalidToken => {
-                StatusCode::UNAUTHORIZED
-            }
-            Self::InsufficientTokens { .. } => StatusCode::PAYMENT_REQUIRED,
-            Self::WrongPassword | Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound
-            | Self::NoSuchUser
-            | Self::NoSuchModel
-            | Self::NoSuchSession
-            | Self::NoSuchApiKey
-            | Self::NoSuchConversation
-            | Self::NoSuchChat => StatusCode::NOT_FOUND,
-            Self::ChatDeleted => StatusCode::GONE,
-            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UsernameTaken
-            | Self::EmailTaken
-            | Self::NothingToVerify
-            | Self::TooManyApiKeys { .. }
-            | Self::OwnStanding
-            | Self::LastAdministrator
-            | Self::BalanceTooLow { .. }
-            | Self::GrantTooLarge
-            | Self::KeyRunning { .. } => StatusCode::CONFLICT,
-            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::HeaderTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooManyChats(_)
-            | Self::TooManyChatsThisMinute(_)
-            | Self::TooManyRefunds(_)
-            | Self::TooManyAttempts(_)
-            | Self::TooManyRegistrations(_)
-            | Self::TooManyMails(_)
-            | Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::AiFailed | Self::AiFailedTokensHeld => StatusCode::BAD_GATEWAY,
-            Self::NotCharged | Self::AiOverloaded | Self::Unavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::AiTimedOut => StatusCode::GATEWAY_TIMEOUT,
-        }
+        self.told().0
     }
 
     /// The word that programs branch on. It never changes.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed_request",
-            Self::Invalid(_) => "invalid_fields",
-            Self::InvalidCursor => "invalid_cursor",
-            Self::InvalidLink => "invalid_link",
-            Self::InvalidCredentials => "invalid_credentials",
-            Self::NotAuthenticated => "not_authenticated",
-            Self::InvalidToken => "invalid_token",
-            Self::InsufficientTokens { .. } => "insufficient_tokens",
-            Self::WrongPassword => "wrong_password",
-            Self::NoSuchModel => "model_not_found",
-            Self::Forbidden => "forbidden",
-            Self::NotFound
-            | Self::NoSuchUser
-            | Self::NoSuchSession
-            | Self::NoSuchApiKey
-            | Self::NoSuchConversation
-            | Self::NoSuchChat => "not_found",
-            Self::ChatDeleted => "chat_deleted",
-            Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::UsernameTaken => "username_taken",
-            Self::EmailTaken => "email_taken",
-            Self::NothingToVerify => "nothing_to_verify",
-            Self::TooManyApiKeys { .. } => "too_many_api_keys",
-            Self::OwnStanding => "own_standing",
-            Self::LastAdministrator => "last_administrator",
-            Self::BalanceTooLow { .. } => "balance_too_low",
-            Self::GrantTooLarge => "grant_too_large",
-            Self::KeyRunning { .. } => "idempotency_key_running",
-            Self::KeyReused => "idempotency_key_reused",
-            Self::BodyTooLarge { .. } => "body_too_large",
-            Self::HeaderTooLarge { .. } => "header_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::TooManyChats(_) => "too_many_chats",
-            Self::TooManyChatsThisMinute(_) => "too_many_chats_this_minute",
-            Self::TooManyRefunds(_) => "too_many_refunds",
-            Self::TooManyAttempts(_) => "too_many_attempts",
-            Self::TooManyRegistrations(_) => "too_many_registrations",
-            Self::TooManyMails(_) => "too_many_mails",
-            Self::Busy(_) => "busy",
-            Self::Internal(_) => "internal_error",
-            Self::AiFailed | Self::AiFailedTokensHeld => "ai_failed",
-            Self::AiOverloaded => "ai_overloaded",
-            Self::AiTimedOut => "ai_timed_out",
-            Self::NotCharged => "not_charged",
-            Self::Unavailable(_) => "unavailable",
-        }
+        self.told().1
     }
 
     /// The sentence for people: what happened, and what to do.
     pub fn detail(&self) -> String {
+        self.told().2.into_owned()
+    }
+
+    /// What the client is told: the status, the code and the sentence of each failure. A sample of
+    /// each is in [`crate::openapi::failures`], which knows the settings; a test compares the two.
+    // One failure, one row.
+    #[rustfmt::skip]
+    fn told(&self) -> (StatusCode, &'static str, Cow<'static, str>) {
         match self {
-            Self::Malformed(why) => why.clone(),
-            Self::Invalid(fields) => fields.summary(),
-            Self::InvalidCursor => "This cursor is not one of yours. Follow the Link header, or start without a cursor.".into(),
-            Self::InvalidLink => "This link was used, is too old, or was never mailed. Ask for a new one.".into(),
-            Self::InvalidCredentials => "No account has this name and password.".into(),
-            Self::NotAuthenticated => "Send a token: `Authorization: Bearer <token>`.".into(),
-            Self::InvalidToken => "This token is not valid or no longer is. Log in again.".into(),
-            Self::InsufficientTokens { cost } => format!("A chat costs {cost} tokens and the balance is less. Nothing was charged."),
-            Self::WrongPassword => "This is not the account's current password. Nothing was changed.".into(),
-            Self::Forbidden => "This is for administrators.".into(),
-            Self::NotFound => "Nothing is served under this path.".into(),
-            Self::NoSuchUser => "No account has this id.".into(),
-            Self::NoSuchModel => "There is no such model here; /models lists them. A completion is answered whatever model it names.".into(),
-            Self::NoSuchSession => "No session of yours has this id, or it has ended already.".into(),
-            Self::NoSuchApiKey => "No API key of yours has this id, or it was revoked already.".into(),
-            Self::NoSuchConversation => "No conversation of yours has this id, or it was deleted.".into(),
-            Self::NoSuchChat => "No chat of yours has this id, or it was deleted.".into(),
-            Self::ChatDeleted => "This Idempotency-Key made a chat that was deleted since. Nothing was charged; choose a new key.".into(),
-            Self::MethodNotAllowed { allow } => format!("This path takes {allow}."),
-            Self::UsernameTaken => "Another account has this name. Choose another one.".into(),
-            Self::EmailTaken => "Another account has this e-mail address.".into(),
-            Self::NothingToVerify => "This account has no e-mail address that waits to be verified.".into(),
-            Self::TooManyApiKeys { most } => format!("An account has at most {most} API keys. Revoke one that nothing uses any more."),
-            Self::OwnStanding => "Administrators neither deactivate nor demote themselves. Another one can.".into(),
-            Self::LastAdministrator => "This is the last administrator, without whom nobody could manage users. Nothing was changed.".into(),
-            Self::BalanceTooLow { balance } => format!("The balance is {balance} tokens, which is less than is to be taken. Nothing was changed."),
-            Self::GrantTooLarge => format!("An account is granted at most {} tokens in all. Nothing was changed.", Tokens::MAX),
-            Self::KeyRunning { .. } => "This request was sent before and is still running. Send it again in a moment, as it was.".into(),
-            Self::KeyReused => "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into(),
-            Self::BodyTooLarge { limit } => format!("The body may have at most {limit} bytes."),
-            Self::HeaderTooLarge { limit } => format!("A header may have at most {limit} bytes."),
-            Self::UnsupportedMediaType => {
-                "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into()
-            }
-            Self::TooManyChats(_) => "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into(),
-            Self::TooManyChatsThisMinute(limit) => {
-                format!("An account may begin {} chats a minute. Nothing was charged; try again {}.", limit.most, limit.when())
-            }
-            Self::TooManyRefunds(limit) => {
-                let Limit { most, .. } = limit;
-                format!("An account is given back at most {most} failed chats a minute. Nothing was charged; try again {}.", limit.when())
-            }
-            Self::TooManyAttempts(limit) => format!("Too many log-ins have failed. Try again {}.", limit.when()),
-            Self::TooManyRegistrations(limit) => format!("Too many accounts were opened from your address. Try again {}.", limit.when()),
-            Self::TooManyMails(limit) => format!("A mail is on its way already. Nothing was changed; try again {}.", limit.when()),
-            Self::Busy(_) => "Too many people are logging in right now. Try again in a moment.".into(),
-            Self::Internal(_) => "Something went wrong here. It was logged with the request_id.".into(),
-            Self::AiFailed => "The AI did not answer. Nothing was charged; try again.".into(),
-            Self::AiOverloaded => "The AI has too much to do right now. Nothing was charged; try again in a moment.".into(),
-            Self::AiTimedOut => "The AI did not answer in time. Nothing was charged; try again, or ask for less.".into(),
-            Self::AiFailedTokensHeld => "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into(),
-            Self::NotCharged => "The answer came too late to be stored. Nothing was charged; try again.".into(),
-            Self::Unavailable(_) => {
-                "The store did not confirm in time, so this may have happened or not. Send it again with the same Idempotency-Key, or look at what you have first.".into()
-            }
+            Self::Malformed(why) => (StatusCode::BAD_REQUEST, "malformed_request",
+                why.clone().into()),
+            Self::Invalid(fields) => (StatusCode::BAD_REQUEST, "invalid_fields",
+                fields.summary().into()),
+            Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor",
+                "This cursor is not one of yours. Follow the Link header, or start without a cursor.".into()),
+            Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link",
+                "This link was used, is too old, or was never mailed. Ask for a new one.".into()),
+            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials",
+                "No account has this name and password.".into()),
+            Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated",
+                "Send a token: `Authorization: Bearer <token>`.".into()),
+            Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token",
+                "This token is not valid or no longer is. Log in again.".into()),
+            Self::InsufficientTokens { cost } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
+                format!("A chat costs {cost} tokens and the balance is less. Nothing was charged.").into()),
+            Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password",
+                "This is not the account's current password. Nothing was changed.".into()),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden",
+                "This is for administrators.".into()),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found",
+                "Nothing is served under this path.".into()),
+            Self::NoSuchUser => (StatusCode::NOT_FOUND, "not_found",
+                "No account has this id.".into()),
+            Self::NoSuchModel => (StatusCode::NOT_FOUND, "model_not_found",
+                "There is no such model here; /models lists them. A completion is answered whatever model it names.".into()),
+            Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found",
+                "No session of yours has this id, or it has ended already.".into()),
+            Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found",
+                "No API key of yours has this id, or it was revoked already.".into()),
+            Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found",
+                "No conversation of yours has this id, or it was deleted.".into()),
+            Self::NoSuchChat => (StatusCode::NOT_FOUND, "not_found",
+                "No chat of yours has this id, or it was deleted.".into()),
+            Self::ChatDeleted => (StatusCode::GONE, "chat_deleted",
+                "This Idempotency-Key made a chat that was deleted since. Nothing was charged; choose a new key.".into()),
+            Self::MethodNotAllowed { allow } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed",
+                format!("This path takes {allow}.").into()),
+            Self::UsernameTaken => (StatusCode::CONFLICT, "username_taken",
+                "Another account has this name. Choose another one.".into()),
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken",
+                "Another account has this e-mail address.".into()),
+            Self::NothingToVerify => (StatusCode::CONFLICT, "nothing_to_verify",
+                "This account has no e-mail address that waits to be verified.".into()),
+            Self::TooManyApiKeys { most } => (StatusCode::CONFLICT, "too_many_api_keys",
+                format!("An account has at most {most} API keys. Revoke one that nothing uses any more.").into()),
+            Self::OwnStanding => (StatusCode::CONFLICT, "own_standing",
+                "Administrators neither deactivate nor demote themselves. Another one can.".into()),
+            Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator",
+                "This is the last administrator, without whom nobody could manage users. Nothing was changed.".into()),
+            Self::BalanceTooLow { balance } => (StatusCode::CONFLICT, "balance_too_low",
+                format!("The balance is {balance} tokens, which is less than is to be taken. Nothing was changed.").into()),
+            Self::GrantTooLarge => (StatusCode::CONFLICT, "grant_too_large",
+                format!("An account is granted at most {} tokens in all. Nothing was changed.", Tokens::MAX).into()),
+            Self::KeyRunning { .. } => (StatusCode::CONFLICT, "idempotency_key_running",
+                "This request was sent before and is still running. Send it again in a moment, as it was.".into()),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused",
+                "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into()),
+            Self::BodyTooLarge { limit } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large",
+                format!("The body may have at most {limit} bytes.").into()),
+            Self::HeaderTooLarge { limit } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header_too_large",
+                format!("A header may have at most {limit} bytes.").into()),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
+                "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into()),
+            Self::TooManyChats(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats",
+                "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into()),
+            Self::TooManyChatsThisMinute(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats_this_minute",
+                format!("An account may begin {} chats a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
+            Self::TooManyRefunds(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_refunds",
+                format!("An account is given back at most {} failed chats a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
+            Self::TooManyAttempts(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts",
+                format!("Too many log-ins have failed. Try again {}.", limit.when()).into()),
+            Self::TooManyRegistrations(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations",
+                format!("Too many accounts were opened from your address. Try again {}.", limit.when()).into()),
+            Self::TooManyMails(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_mails",
+                format!("A mail is on its way already. Nothing was changed; try again {}.", limit.when()).into()),
+            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy",
+                "Too many people are logging in right now. Try again in a moment.".into()),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error",
+                "Something went wrong here. It was logged with the request_id.".into()),
+            Self::AiFailed => (StatusCode::BAD_GATEWAY, "ai_failed",
+                "The AI did not answer. Nothing was charged; try again.".into()),
+            Self::AiOverloaded => (StatusCode::SERVICE_UNAVAILABLE, "ai_overloaded",
+                "The AI has too much to do right now. Nothing was charged; try again in a moment.".into()),
+            Self::AiTimedOut => (StatusCode::GATEWAY_TIMEOUT, "ai_timed_out",
+                "The AI did not answer in time. Nothing was charged; try again, or ask for less.".into()),
+            Self::AiFailedTokensHeld => (StatusCode::BAD_GATEWAY, "ai_failed",
+                "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into()),
+            Self::NotCharged => (StatusCode::SERVICE_UNAVAILABLE, "not_charged",
+                "The answer came too late to be stored. Nothing was charged; try again.".into()),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable",
+                "The store did not confirm in time, so this may have happened or not. Send it again with the same Idempotency-Key, or look at what you have first.".into()),
         }
     }
 

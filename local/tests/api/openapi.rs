@@ -2,6 +2,8 @@
 //! the document says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use functions::openapi::{Stated, document};
@@ -335,6 +337,20 @@ fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
         let expected = path.split(['{', '}']).skip(1).step_by(2).collect();
         assert_eq!(in_path, expected, "{method} {path}");
     }
+}
+
+#[test]
+fn every_failure_has_a_sample() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/error.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let (_, table) = source.split_once("fn told(&self)").unwrap();
+    let rows = table.lines().filter(|line| line.contains("=> (StatusCode::"));
+    let told: BTreeSet<String> = rows
+        .filter_map(|row| row.trim().strip_prefix("Self::")?.split([' ', '(']).next())
+        .map(str::to_owned)
+        .collect();
+    let samples = shared::openapi::failures(&config(&[])).into_iter().map(|(name, _)| name);
+    assert_eq!(told, samples.collect());
 }
 
 #[test]
