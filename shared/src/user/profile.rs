@@ -1,0 +1,68 @@
+//! What the owner of an account says of themselves.
+
+use super::name::NAME_LENGTH;
+use super::text::{key, turns_text};
+use super::{Account, Email};
+
+/// What the owner of an account wants changed. Nothing stays as it is; an empty name is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// The first name.
+    pub first_name: Option<GivenName>,
+    /// The last name.
+    pub last_name: Option<GivenName>,
+    /// The address.
+    pub email: Option<Email>,
+}
+
+impl ProfileChange {
+    /// The new address, where it is really another one than the account's.
+    pub fn address_for(&self, account: &Account) -> Option<&Email> {
+        self.email
+            .as_ref()
+            .filter(|new| account.email.as_deref().map(key).as_deref() != Some(new.key()))
+    }
+
+    /// The account after this change, where a new address stays `pending` or becomes its own.
+    pub(crate) fn applied_to(&self, account: &Account, pending: bool) -> Account {
+        let mut after = account.clone();
+        if let Some(GivenName(name)) = &self.first_name {
+            after.first_name.clone_from(name);
+        }
+        if let Some(GivenName(name)) = &self.last_name {
+            after.last_name.clone_from(name);
+        }
+        let Some(email) = &self.email else { return after };
+        let shown = Some(email.shown().to_owned());
+        if pending {
+            after.pending_email = shown;
+        } else {
+            after.email_verified &= self.address_for(account).is_none();
+            after.email = shown;
+            after.pending_email = None;
+        }
+        after
+    }
+}
+
+/// A name as people call each other, which need not be unique.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenName(Option<String>);
+
+impl GivenName {
+    /// At most 150 characters, none that controls anything or changes the direction of text. Empty
+    /// is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.chars().count() > NAME_LENGTH {
+            return Err(format!("A name has at most {NAME_LENGTH} characters."));
+        }
+        if text.chars().any(char::is_control) {
+            return Err("A name has no control characters.".into());
+        }
+        if text.chars().any(turns_text) {
+            return Err("A name has no characters that change the direction of text.".into());
+        }
+        Ok(Self(Some(text.to_owned()).filter(|text| !text.is_empty())))
+    }
+}
