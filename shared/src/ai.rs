@@ -7,6 +7,7 @@
 mod bedrock;
 mod echo;
 mod openai;
+mod said;
 mod scripted;
 
 use std::sync::Arc;
@@ -14,14 +15,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{AiConfig, AiProvider, ConfigError};
 use crate::{Error, Result};
 
-use bedrock::Bedrock;
-use openai::OpenAi;
+pub use self::said::{Listener, Piece};
+
+use self::bedrock::Bedrock;
+use self::openai::OpenAi;
+use self::said::Said;
 
 /// Who answers messages. Cloning it is cheap.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ enum Wire {
 /// Who says something in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum Speaker {
     /// What the AI is told about how to answer.
     System,
     /// Who asks.
@@ -61,7 +64,7 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// Who says it.
-    pub role: Role,
+    pub role: Speaker,
     /// What is said.
     pub content: String,
 }
@@ -89,7 +92,7 @@ pub struct Prompt {
 impl Prompt {
     /// A message after what was said before.
     pub fn after(mut turns: Vec<Turn>, message: &str) -> Self {
-        turns.push(Turn { role: Role::User, content: message.to_owned() });
+        turns.push(Turn { role: Speaker::User, content: message.to_owned() });
         Self { turns, ..Self::default() }
     }
 
@@ -170,88 +173,6 @@ impl From<Failure> for Error {
     }
 }
 
-/// A piece of an answer, as it comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// What is said.
-    pub text: String,
-    /// The model that says it.
-    pub model: String,
-}
-
-/// Who is told the pieces of an answer as they come.
-pub type Listener = UnboundedSender<Piece>;
-
-/// What a provider has said so far, and who listens.
-struct Said<'l> {
-    text: String,
-    limit: usize,
-    listener: Option<&'l Listener>,
-    /// How many bytes the listener was told. None, as long as there are nothing but spaces: an
-    /// answer of these is none, or told at its end.
-    told: usize,
-    heard: &'l AtomicBool,
-    model: String,
-    cut: Option<Cut>,
-    usage: Option<Usage>,
-}
-
-impl Said<'_> {
-    /// Whether pieces are wanted as they come.
-    fn is_listened_to(&self) -> bool {
-        self.listener.is_some()
-    }
-
-    /// Adds a piece, as far as there is room for it.
-    fn say(&mut self, piece: &str) -> Result<(), Failure> {
-        self.text.push_str(piece);
-        let is_over = self.text.len() > self.limit;
-        self.text.truncate(self.text.floor_char_boundary(self.limit));
-        self.tell();
-        if is_over { Err(Failure::Cut(Cut::Length)) } else { Ok(()) }
-    }
-
-    /// Whether there is nothing but spaces so far.
-    fn is_empty(&self) -> bool {
-        self.text.trim().is_empty()
-    }
-
-    /// Tells a listener what it hasn't heard, as soon as that is more than spaces.
-    fn tell(&mut self) {
-        if !self.is_empty() {
-            self.tell_the_rest();
-        }
-    }
-
-    fn tell_the_rest(&mut self) {
-        let Some(listener) = self.listener else { return };
-        if let Some(news) = self.text.get(self.told..).filter(|news| !news.is_empty()) {
-            // Who has gone away misses it; the answer goes on.
-            let _ = listener.send(Piece { text: news.to_owned(), model: self.model.clone() });
-            self.told = self.text.len();
-            self.heard.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// What it comes to. Whoever has heard an answer pays for it, though it be cut: else they could
-    /// have it cut, and for nothing.
-    fn answer(mut self, outcome: Result<(), Failure>, prompt: &Prompt) -> Result<Answer, Failure> {
-        let cut = match outcome {
-            Ok(()) => self.cut,
-            Err(Failure::Cut(cut)) if self.told > 0 => Some(cut),
-            Err(failure) => return Err(failure),
-        };
-        if self.is_empty() {
-            if !prompt.empty_is_an_answer {
-                return Err(Failure::failed("an empty answer"));
-            }
-            self.tell_the_rest();
-        }
-        let Self { text, model, usage, .. } = self;
-        Ok(Answer { text, model, cut, usage })
-    }
-}
-
 impl Ai {
     /// The providers that the settings name. Reads their keys, where those are kept elsewhere.
     ///
@@ -292,7 +213,7 @@ impl Ai {
         listener: Option<&Listener>,
     ) -> Result<Answer> {
         if let Some(content) = self.config.system_prompt.clone() {
-            prompt.turns.insert(0, Turn { role: Role::System, content });
+            prompt.turns.insert(0, Turn { role: Speaker::System, content });
         }
         // Some models refuse to be told both.
         prompt.temperature =
@@ -334,10 +255,7 @@ impl Ai {
         listener: Option<&Listener>,
     ) -> (Result<Answer, Failure>, bool) {
         let heard = AtomicBool::new(false);
-        let (text, model, limit) =
-            (String::new(), provider.model.clone(), self.config.answer_limit);
-        let mut said =
-            Said { text, limit, listener, told: 0, heard: &heard, model, cut: None, usage: None };
+        let mut said = Said::new(&provider.model, self.config.answer_limit, listener, &heard);
         let outcome = {
             let mut answering = std::pin::pin!(provider.answer(prompt, &mut said));
             match timeout(share, &mut answering).await {
@@ -415,8 +333,8 @@ mod tests {
     #[tokio::test]
     async fn the_whole_conversation_is_asked_after_the_system_prompt() {
         let earlier = vec![
-            Turn { role: Role::User, content: "I am Ann.".into() },
-            Turn { role: Role::Assistant, content: "Hello, Ann.".into() },
+            Turn { role: Speaker::User, content: "I am Ann.".into() },
+            Turn { role: Speaker::Assistant, content: "Hello, Ann.".into() },
         ];
         let answer = ai("scripted")
             .await

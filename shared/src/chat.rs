@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Tokens;
-use crate::ai::{Cut, Role, Turn, Usage};
+use crate::ai::{Cut, Speaker, Turn, Usage};
 use crate::user::turns_text;
 
 /// A message that may be sent to the AI.
@@ -110,8 +110,8 @@ impl Chat {
     /// What was said in it.
     pub fn turns(&self) -> [Turn; 2] {
         [
-            Turn { role: Role::User, content: self.message.clone() },
-            Turn { role: Role::Assistant, content: self.response.clone() },
+            Turn { role: Speaker::User, content: self.message.clone() },
+            Turn { role: Speaker::Assistant, content: self.response.clone() },
         ]
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_bedrockruntime::types::{
     Message, StopReason, SystemContentBlock, TokenUsage,
 };
 
-use super::{Cut, Failure, Prompt, Role, Said, Turn, Usage};
+use super::{Cut, Failure, Prompt, Said, Speaker, Turn, Usage};
 use crate::aws;
 use crate::config::ConfigError;
 
@@ -111,8 +111,8 @@ fn split(prompt: &Prompt) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Fai
     let mut turns: Vec<Turn> = Vec::new();
     for turn in &prompt.turns {
         match (turn.role, turns.last_mut()) {
-            (Role::System, _) => system.push(SystemContentBlock::Text(turn.content.clone())),
-            (Role::Assistant, None) => {}
+            (Speaker::System, _) => system.push(SystemContentBlock::Text(turn.content.clone())),
+            (Speaker::Assistant, None) => {}
             (role, Some(last)) if last.role == role => {
                 last.content = format!("{}\n\n{}", last.content, turn.content)
             }
@@ -120,7 +120,7 @@ fn split(prompt: &Prompt) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Fai
         }
     }
     let message = |turn: Turn| {
-        let role = if turn.role == Role::Assistant {
+        let role = if turn.role == Speaker::Assistant {
             ConversationRole::Assistant
         } else {
             ConversationRole::User
