@@ -10,10 +10,10 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 use shared::auth::Administrator;
-use shared::clock::{self, Day, FIRST_DAY};
-use shared::store::{CHATS, Entry};
+use shared::clock::{Day, FIRST_DAY};
+use shared::store::CHATS;
 use shared::stream::Pieces;
-use shared::view::{ChatOfUser, ListedUser};
+use shared::view::{ChatOfUser, LedgerRowOfUser, ListedUser};
 use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -140,7 +140,8 @@ impl List {
                 }
                 Self::Ledger => {
                     let (entries, next) = app.store.entries_of_day(day, after.as_deref()).await?;
-                    self.send(entries.iter().map(row), pieces).await?;
+                    let rows = entries.iter().map(|entry| json!(LedgerRowOfUser::of(entry)));
+                    self.send(rows, pieces).await?;
                     next
                 }
             };
@@ -165,19 +166,6 @@ impl List {
         let lines: String = items.map(line).collect();
         if lines.is_empty() { Ok(()) } else { pieces.send(lines).await }
     }
-}
-
-fn row(entry: &Entry) -> Value {
-    json!({
-        "id": entry.entry_id,
-        "timestamp": clock::rfc3339(entry.time),
-        "user_id": entry.user_id,
-        "kind": entry.kind.word(),
-        "amount": entry.amount,
-        "reason": entry.reason,
-        "chat_id": entry.chat_id,
-        "actor": entry.actor,
-    })
 }
 
 /// The name of a list.

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use shared::app::Asking;
 use shared::charge::{Answering, Begun, Charge, read};
-use shared::http::Failures;
+use shared::http::{Failures, StreamProblem};
 use shared::openapi::{self, IdempotencyKey};
 use shared::view::PaidChat;
 use shared::{Reply, Request, charge, http};
@@ -65,9 +65,13 @@ pub struct ChatEvent;
 
 impl PartialSchema for ChatEvent {
     fn schema() -> RefOr<Schema> {
-        let kinds = [("delta", "Delta"), ("done", "PaidChat"), ("error", "StreamProblem")];
+        let kinds = [
+            ("delta", Delta::name()),
+            ("done", PaidChat::name()),
+            ("error", StreamProblem::name()),
+        ];
         let events = kinds.into_iter().fold(OneOf::builder(), |events, (name, schema)| {
-            events.item(openapi::event(Some(name), &[schema], None))
+            events.item(openapi::event(Some(name), &[&schema], None))
         });
         events.into()
     }

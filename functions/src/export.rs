@@ -5,12 +5,13 @@
 //! limits its size (200 MB). Where something fails in the middle, the document ends there and is no
 //! JSON.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use shared::auth::AccessToken;
-use shared::store::{Entry, EntryKind};
 use shared::stream::Pieces;
 use shared::user::Account;
-use shared::view::{ApiKey, Balance, Chat, Conversation, OwnSession, User};
+use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, User};
 use shared::{App, Reply, Request, Result, Tokens, auth, clock, http};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
@@ -57,9 +58,7 @@ impl PartialSchema for Export {
 
 impl ToSchema for Export {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((LedgerRow::name().into(), LedgerRow::schema()));
         <Head as ToSchema>::schemas(schemas);
-        <LedgerRow as ToSchema>::schemas(schemas);
     }
 }
 
@@ -85,43 +84,6 @@ struct ExportedBalance {
     granted: Tokens,
     /// Everything that it ever spent.
     spent: Tokens,
-}
-
-/// What moved a balance.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ExportedRow)]
-struct LedgerRow<'a> {
-    /// Its id.
-    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    id: &'a str,
-    /// When.
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
-    timestamp: String,
-    /// What it was.
-    #[schema(value_type = EntryKind)]
-    kind: &'static str,
-    /// What came, or below zero what went.
-    #[schema(examples(-100))]
-    amount: i64,
-    /// Why.
-    #[schema(examples("chat"))]
-    reason: &'a str,
-    /// The chat that was paid for.
-    #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    chat_id: Option<&'a str>,
-}
-
-impl<'a> LedgerRow<'a> {
-    fn of(entry: &'a Entry) -> Self {
-        Self {
-            id: &entry.entry_id,
-            timestamp: clock::rfc3339(entry.time),
-            kind: entry.kind.word(),
-            amount: entry.amount,
-            reason: &entry.reason,
-            chat_id: entry.chat_id.as_deref(),
-        }
-    }
 }
 
 /// A list of the document.
@@ -183,13 +145,13 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
 
 impl List {
     /// What the API's document calls an item of it.
-    fn schema(self) -> &'static str {
+    fn schema(self) -> Cow<'static, str> {
         match self {
-            Self::Sessions => "OwnSession",
-            Self::ApiKeys => "ApiKey",
-            Self::Conversations => "Conversation",
-            Self::Chats => "Chat",
-            Self::Ledger => "ExportedRow",
+            Self::Sessions => OwnSession::name(),
+            Self::ApiKeys => ApiKey::name(),
+            Self::Conversations => Conversation::name(),
+            Self::Chats => Chat::name(),
+            Self::Ledger => LedgerRow::name(),
         }
     }
 

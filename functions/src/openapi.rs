@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{Config, ConfigError, EdgeConfig, Settings};
-use shared::http::{Failures, HeaderMap, HeaderValue, Route};
-use shared::http::{OpenAiFailure, Problem, StreamProblem};
+use shared::http::{
+    Failures, HeaderMap, HeaderValue, OpenAiFailure, Problem, Route, StreamProblem,
+};
 use shared::openapi::failures;
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;

@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 
 use crate::auth::AccessToken;
 use crate::http::{self, Paging, ProvenPage, Reply, Request};
-use crate::store::{Entry, EntryKind};
+use crate::store::Entry;
 use crate::user::Account;
-use crate::{App, Error, Result, clock};
+use crate::view::LedgerRow;
+use crate::{App, Error, Result};
 
 /// How often the first page is read until the account didn't move meanwhile.
 const READINGS: usize = 10;
@@ -19,21 +20,9 @@ const READINGS: usize = 10;
 #[derive(Serialize, ToSchema)]
 #[schema(as = StatementRow)]
 pub struct Row<'a> {
-    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    id: &'a str,
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
-    timestamp: String,
-    #[schema(value_type = EntryKind)]
-    kind: &'static str,
-    /// What came, or below zero what went.
-    #[schema(examples(-100))]
-    amount: i64,
-    /// Why.
-    #[schema(examples("chat"))]
-    reason: &'a str,
-    /// The chat that was paid for.
-    #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
-    chat_id: Option<&'a str>,
+    /// What moved the balance.
+    #[serde(flatten)]
+    row: LedgerRow<'a>,
     /// The balance after it.
     #[schema(examples(3900))]
     balance: i64,
@@ -137,7 +126,8 @@ impl Statement {
     /// [`Error::Internal`].
     pub fn reply(&self, req: &Request, page: &ProvenPage<'_>, actors: bool) -> Reply {
         let (rows, balance) = self.rows(actors);
-        let next = rows.last().filter(|_| self.more).map(|last| format!("{} {balance}", last.id));
+        let next =
+            rows.last().filter(|_| self.more).map(|last| format!("{} {balance}", last.row.id));
         let response = if http::wants_csv(req) { csv(&rows, actors)? } else { http::ok(&rows)? };
         page.linked(response, next.as_deref())
     }
@@ -148,24 +138,10 @@ impl Statement {
         let rows = self.entries.iter().map(|entry| {
             let after = balance;
             balance = balance.saturating_sub(entry.amount);
-            Row::of(entry, after, actors)
+            let actor = actors.then_some(entry.actor.as_str());
+            Row { row: LedgerRow::of(entry), balance: after, actor }
         });
         (rows.collect(), balance)
-    }
-}
-
-impl<'a> Row<'a> {
-    fn of(entry: &'a Entry, balance: i64, actors: bool) -> Self {
-        Self {
-            id: &entry.entry_id,
-            timestamp: clock::rfc3339(entry.time),
-            kind: entry.kind.word(),
-            amount: entry.amount,
-            reason: &entry.reason,
-            chat_id: entry.chat_id.as_deref(),
-            balance,
-            actor: actors.then_some(entry.actor.as_str()),
-        }
     }
 }
 
@@ -176,7 +152,7 @@ fn csv(rows: &[Row<'_>], actors: bool) -> Reply {
     http::csv([header.map(Cow::from).collect()].into_iter().chain(rows.iter().map(cells)))
 }
 
-fn cells<'r>(row: &'r Row<'_>) -> Vec<Cow<'r, str>> {
+fn cells<'r>(Row { row, balance, actor }: &'r Row<'_>) -> Vec<Cow<'r, str>> {
     let cells = [
         row.id.into(),
         row.timestamp.as_str().into(),
@@ -184,7 +160,7 @@ fn cells<'r>(row: &'r Row<'_>) -> Vec<Cow<'r, str>> {
         row.amount.to_string().into(),
         row.reason.into(),
         row.chat_id.unwrap_or_default().into(),
-        row.balance.to_string().into(),
+        balance.to_string().into(),
     ];
-    cells.into_iter().chain(row.actor.map(Cow::from)).collect()
+    cells.into_iter().chain(actor.map(Cow::from)).collect()
 }

@@ -85,6 +85,8 @@ impl Balance {
 }
 
 /// An account in a list.
+// It has no part in common with [`User`], though they share six fields: it is made from an index,
+// which has less than the account, and a flattened part would change the order of User's fields.
 #[derive(Serialize, ToSchema)]
 pub struct ListedUser<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -366,5 +368,55 @@ impl<'a> ChatOfUser<'a> {
     /// The view of this chat.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self { chat: Chat::of(chat), user_id: &chat.user_id, username: &chat.name }
+    }
+}
+
+/// What moved a balance.
+#[derive(Serialize, ToSchema)]
+pub struct LedgerRow<'a> {
+    #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    pub(crate) id: &'a str,
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
+    pub(crate) timestamp: String,
+    #[schema(value_type = store::EntryKind)]
+    pub(crate) kind: &'static str,
+    /// What came, or below zero what went.
+    #[schema(examples(-100))]
+    pub(crate) amount: i64,
+    /// Why.
+    #[schema(examples("chat"))]
+    pub(crate) reason: &'a str,
+    /// The chat that was paid for.
+    #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    pub(crate) chat_id: Option<&'a str>,
+}
+
+impl<'a> LedgerRow<'a> {
+    /// The view of this entry.
+    pub fn of(entry: &'a store::Entry) -> Self {
+        Self {
+            id: &entry.entry_id,
+            timestamp: clock::rfc3339(entry.time),
+            kind: entry.kind.word(),
+            amount: entry.amount,
+            reason: &entry.reason,
+            chat_id: entry.chat_id.as_deref(),
+        }
+    }
+}
+
+/// A row of the ledger, whose it is, and who made it.
+#[derive(Serialize)]
+pub struct LedgerRowOfUser<'a> {
+    #[serde(flatten)]
+    row: LedgerRow<'a>,
+    user_id: &'a str,
+    actor: &'a str,
+}
+
+impl<'a> LedgerRowOfUser<'a> {
+    /// The view of this entry.
+    pub fn of(entry: &'a store::Entry) -> Self {
+        Self { row: LedgerRow::of(entry), user_id: &entry.user_id, actor: &entry.actor }
     }
 }

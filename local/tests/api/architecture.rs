@@ -67,35 +67,28 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// The names that the code reaches through `crate::`, the first segment of each path.
 fn of_the_crate(code: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (start, _) in code.match_indices("crate::") {
-        let rest = &code[start + "crate::".len()..];
-        let mut depth = 0;
-        let mut name = String::new();
-        let mut is_first = true;
-        for c in rest.chars() {
-            match c {
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                _ => {}
-            }
-            // Within `crate::{a::{b, c}, d}` the first segments are a and d.
-            if c.is_alphanumeric() || c == '_' {
-                if is_first && depth <= 1 {
-                    name.push(c);
-                }
-                continue;
-            }
-            if !name.is_empty() {
-                names.insert(std::mem::take(&mut name));
-            }
-            is_first = depth == 1 && (c == '{' || c == ',' || c.is_whitespace() && is_first);
-            if depth == 0 || c == ';' {
-                break;
-            }
+    code.split("crate::").skip(1).flat_map(first_segments).collect()
+}
+
+/// The first segment of the path that the code begins with, or of each path of its `{..}`.
+fn first_segments(code: &str) -> Vec<String> {
+    let first = |path: &str| {
+        let end = |c: char| !c.is_alphanumeric() && c != '_';
+        path.trim().split(end).next().unwrap().to_owned()
+    };
+    let Some(group) = code.strip_prefix('{') else { return vec![first(code)] };
+    // Without what its own groups hold: of `c::{self, d}, E` it is `c::, E`.
+    let (mut depth, mut outer) = (1, String::new());
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 1 => break,
+            '}' => depth -= 1,
+            _ if depth == 1 => outer.push(c),
+            _ => {}
         }
     }
-    names
+    outer.split(',').map(first).filter(|name| !name.is_empty()).collect()
 }
 
 #[test]
