@@ -76,7 +76,7 @@ await journeys({
     await page.getByLabel("E-mail address").fill("");
     await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
     await page.getByRole("button", { name: "Open account" }).click();
-    await page.getByText("Another account has this name. Choose another one.").waitFor();
+    await page.getByText("Another account has this username. Choose another one.").waitFor();
     assert.equal(await focused(page), "Name");
 
     await page.getByRole("link", { name: "Sign in" }).click();
@@ -308,7 +308,7 @@ await journeys({
     await said(page, "First").waitFor();
     await ann.api("DELETE", `api/conversations/${chat.conversation_id}/`);
     await say(page, "Second");
-    await page.getByText("No conversation of yours has this id, or it was deleted.").waitFor();
+    await page.getByText("You have no conversation with this id, or it was deleted.").waitFor();
     await page.getByRole("button", { name: "Ask in a new chat" }).click();
     await heading(page, "What would you like to know?");
     assert.equal(await page.getByLabel("Your message").inputValue(), "Second");
@@ -393,7 +393,7 @@ await journeys({
     const page = await chatPage(ann, { place: "#/account" });
     await page.getByText("not verified").waitFor();
     await page.getByRole("button", { name: "Send the mail again" }).click();
-    await page.getByText(/A mail is on its way to|A mail is on its way already/).waitFor();
+    await page.getByText(/on its way to|sent less than a minute ago/).waitFor();
     const elsewhere = await newPage();
     await elsewhere.goto(`${SITE}#/sign-in`);
     await signIn(elsewhere, ann);

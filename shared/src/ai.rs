@@ -1,8 +1,7 @@
-//! The one seam to the outside world: a conversation goes in, an answer comes out, whole or piece
-//! by piece, or a failure does.
+//! The AI: a conversation goes in, and an answer comes out, whole or piece by piece, or a failure.
 //!
-//! Providers are asked in the order of the settings, until one answers. Once somebody has heard a
-//! piece of an answer no other one is asked.
+//! Providers are called in the order of the settings, until one answers. After a listener has got a
+//! piece of an answer, no other provider is called.
 
 mod bedrock;
 mod echo;
@@ -26,7 +25,7 @@ use self::bedrock::Bedrock;
 use self::openai::OpenAi;
 use self::said::Said;
 
-/// Who answers messages. Cloning it is cheap.
+/// The configured providers. Cheap to clone.
 #[derive(Clone)]
 pub struct Ai {
     providers: Arc<[Provider]>,
@@ -40,7 +39,7 @@ struct Provider {
     wire: Wire,
 }
 
-/// The way to a provider.
+/// The protocol of a provider.
 enum Wire {
     Echo,
     Scripted,
@@ -48,102 +47,100 @@ enum Wire {
     Bedrock(Bedrock),
 }
 
-/// Who says something in a conversation.
+/// The speaker of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
-    /// What the AI is told about how to answer.
+    /// The instructions for the AI.
     System,
-    /// Who asks.
+    /// The user.
     User,
     /// The AI.
     Assistant,
 }
 
-/// What one of them says, as chat completions write it.
+/// A turn of a conversation, as OpenAI's API writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
-    /// Who says it.
+    /// The speaker.
     pub role: Speaker,
-    /// What is said.
+    /// The text.
     pub content: String,
 }
 
-/// What an AI is asked.
+/// The input of the AI.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
-    /// The conversation so far; the last turn is what is to be answered.
+    /// The conversation; the last turn is the message to answer.
     pub turns: Vec<Turn>,
-    /// How freely the AI is to choose its words, where it isn't what the settings say.
+    /// The sampling temperature. `None` for that of the settings.
     pub temperature: Option<f64>,
-    /// From how many of the likeliest words the AI is to choose: those that make up this part of
-    /// all likelihood.
+    /// The probability mass for nucleus sampling.
     pub top_p: Option<f64>,
-    /// How many of the model's tokens the answer may have, where that is less than the settings
-    /// say.
+    /// The most tokens of the model in the answer, if that is less than the settings allow.
     pub max_tokens: Option<u32>,
-    /// Before which words the answer is to end.
+    /// The texts before which the answer ends.
     pub stop: Vec<String>,
-    /// Whether an answer that is finished and empty is an answer. Set where the caller chooses
-    /// what ends it: a refund would be theirs for the asking.
+    /// Whether a finished but empty answer counts as an answer. Set if the caller chooses what ends
+    /// it: otherwise they could get a refund at will.
     pub empty_is_an_answer: bool,
 }
 
 impl Prompt {
-    /// A message after what was said before.
+    /// A message after the turns before it.
     pub fn after(mut turns: Vec<Turn>, message: &str) -> Self {
         turns.push(Turn { role: Speaker::User, content: message.to_owned() });
         Self { turns, ..Self::default() }
     }
 
-    /// What is to be answered.
+    /// The message to answer.
     fn last(&self) -> &str {
         self.turns.last().map_or("", |turn| &turn.content)
     }
 }
 
-/// How many of the model's tokens were read and written, as the provider says.
+/// The model's token counts, as the provider reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Of the conversation.
+    /// Tokens of the conversation.
     pub prompt_tokens: u32,
-    /// Of the answer.
+    /// Tokens of the answer.
     pub completion_tokens: u32,
 }
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What the AI said.
+    /// The text.
     pub text: String,
-    /// The model that said it.
+    /// The model that wrote it.
     pub model: String,
-    /// Why it ends before its end, where it does.
+    /// Why it is cut off, if it is.
     pub cut: Option<Cut>,
-    /// What the provider counted.
+    /// The token counts, if the provider reports them.
     pub usage: Option<Usage>,
 }
 
-/// Why an answer ends before its end.
+/// Why an answer is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
-    /// It has reached the most that it may have, or the time is over.
+    /// It has reached its maximum length, or the time is over.
     Length,
-    /// The provider's filter.
+    /// The provider's content filter.
     ContentFilter,
 }
 
-/// Why a provider has not answered.
+/// Why a provider didn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Failure {
-    /// It refused, or its answer can't be read, ended too soon, or was none.
+    /// It refused, or its answer is invalid, incomplete or empty.
     Failed(String),
-    /// It has too much to do.
+    /// It is overloaded.
     Overloaded,
     /// It was too slow.
     TimedOut,
-    /// It has said all that may be heard, for this reason.
+    /// Its answer is cut off here, for this reason.
     Cut(Cut),
 }
 
@@ -174,10 +171,10 @@ impl From<Failure> for Error {
 }
 
 impl Ai {
-    /// The providers that the settings name. Reads their keys, where those are kept elsewhere.
+    /// The providers of the settings. Reads their keys from files and Secrets Manager.
     ///
     /// # Errors
-    /// Where a key can't be read, or an address isn't one.
+    /// If a key can't be read, or a URL is invalid.
     pub async fn connect(config: AiConfig) -> Result<Self, ConfigError> {
         let mut providers = Vec::new();
         for provider in &config.providers {
@@ -200,12 +197,13 @@ impl Ai {
         Ok(Self { providers: providers.into(), config: Arc::new(config) })
     }
 
-    /// Asks for an answer, and waits for it at most `patience`, of which each provider has an equal
-    /// share until it begins to answer. A listener is told each piece as it comes; what it has
-    /// heard when the time or the room is over is the answer, [cut](Cut).
+    /// Waits for an answer at most `patience`, of which each provider has an equal share until it
+    /// begins to answer. A listener gets each piece at once. If the time or the maximum length is
+    /// reached, the delivered text is the answer, [cut off](Cut).
     ///
     /// # Errors
-    /// [`Error::AiFailed`], [`Error::AiOverloaded`] and [`Error::AiTimedOut`]: that of the last provider that was asked.
+    /// [`Error::AiFailed`], [`Error::AiOverloaded`] and [`Error::AiTimedOut`]: that of the last
+    /// provider that was called.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -215,7 +213,7 @@ impl Ai {
         if let Some(content) = self.config.system_prompt.clone() {
             prompt.turns.insert(0, Turn { role: Speaker::System, content });
         }
-        // Some models refuse to be told both.
+        // Some models refuse requests with both.
         prompt.temperature =
             prompt.temperature.or(self.config.temperature.filter(|_| prompt.top_p.is_none()));
         prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.config.max_tokens));
@@ -245,7 +243,7 @@ impl Ai {
         Err(last.into())
     }
 
-    /// What a provider answers, and whether anything of it was heard.
+    /// The answer of a provider, and whether the listener got any of it.
     async fn ask(
         &self,
         provider: &Provider,
@@ -275,7 +273,7 @@ impl Provider {
         match &self.wire {
             Wire::Echo => echo::answer(prompt, said),
             Wire::Scripted => scripted::answer(prompt, said).await,
-            // Large ones, which every future around them would have to have room for.
+            // These futures are large, and every future around them would contain them.
             Wire::OpenAi(server) => Box::pin(server.answer(prompt, said)).await,
             Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, said)).await,
         }
@@ -370,7 +368,7 @@ mod tests {
             .await;
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((cut, hear()), (Err(Error::AiFailed), Ok("one ".into())));
-        assert!(hear().is_err(), "who has heard a part of one answer hears no other one");
+        assert!(hear().is_err(), "after a part of an answer no other answer is delivered");
         let empty = ai("scripted,echo")
             .await
             .answer(Prompt::after(vec![], "!empty"), long, Some(&sender))
@@ -379,7 +377,7 @@ mod tests {
         assert_eq!(
             (empty.model, hear()),
             ("echo".into(), Ok("You ".into())),
-            "spaces are nothing that was heard"
+            "white space is not delivered alone"
         );
     }
 
@@ -417,12 +415,12 @@ mod tests {
             cut.cut == Some(Cut::Length)
                 && cut.text.starts_with("one ")
                 && !cut.text.contains("eight"),
-            "what was heard is the answer: {cut:?}"
+            "the delivered text is the answer: {cut:?}"
         );
         assert_eq!(
             answer("scripted", slow).await,
             Err(Error::AiTimedOut),
-            "nobody has heard a word"
+            "no piece was delivered"
         );
     }
 }

@@ -1,9 +1,10 @@
-//! The way to AWS: region and credentials from the environment, as Lambda gives them, and TLS.
+//! Connections to AWS: region and credentials from Lambda's environment, and TLS.
 //!
-//! Nothing here looks around at start: no profile files, no metadata service, and no certificates
-//! but the roots under which [Amazon Trust Services](https://www.amazontrust.com/repository/) signs every endpoint. Reading a system's hundreds of
-//! certificates would take longer than everything else that a function does before its first
-//! request.
+//! For a fast start, nothing reads profile files or calls the metadata service, and the only
+//! certificates are the roots under which [Amazon Trust
+//! Services](https://www.amazontrust.com/repository/) signs every endpoint. Reading the hundreds of
+//! certificates of a system would take longer than everything else that a function does before its
+//! first request.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-/// TLS can't be set up.
+/// TLS couldn't be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError(String);
 
@@ -34,7 +35,8 @@ impl std::error::Error for TlsError {}
 
 const AMAZON_ROOTS: &[u8] = include_bytes!("aws/amazon_roots.pem");
 
-/// A URL, and the access key that an emulator behind it asks for: `http://ID:SECRET@127.0.0.1:8000`. The secret is never shown by `Debug`.
+/// A URL, and the access key that an emulator at this URL requires:
+/// `http://ID:SECRET@127.0.0.1:8000`. `Debug` doesn't show the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The URL without the access key.
@@ -44,8 +46,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `None` for what is no `http://` or `https://` URL. AWS's own services take their credentials from the environment, so only an `http://` URL
-    /// may have an access key.
+    /// `None` unless it is an `http://` or `https://` URL. Clients of AWS's own services get their
+    /// credentials from the environment, so only an `http://` URL may have an access key.
     pub fn parse(text: &str) -> Option<Self> {
         let Some(rest) = text.strip_prefix("http://") else {
             return (text.starts_with("https://") && !text.contains('@'))
@@ -60,7 +62,7 @@ impl Endpoint {
         Some(Self { url: format!("http://{host}"), key: Some((id.to_owned(), secret.to_owned())) })
     }
 
-    /// Whether an emulator answers there: without TLS it is no service of AWS.
+    /// Whether it is an emulator: AWS's services have TLS.
     pub fn is_emulator(&self) -> bool {
         self.url.starts_with("http://")
     }
@@ -72,10 +74,10 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// What every client of AWS is made from.
+/// The configuration of every AWS client.
 ///
 /// # Errors
-/// Where TLS can't be set up.
+/// If TLS can't be configured.
 pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError> {
     match dynamodb {
         Some(endpoint) if endpoint.is_emulator() => Ok(emulated()),
@@ -83,10 +85,10 @@ pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError>
     }
 }
 
-/// The same for AWS itself, whatever takes DynamoDB's place.
+/// The same for AWS itself, even if an emulator replaces DynamoDB.
 ///
 /// # Errors
-/// Where TLS can't be set up.
+/// If TLS can't be configured.
 pub async fn amazon() -> Result<SdkConfig, TlsError> {
     let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
     let tls = TlsContext::builder()
@@ -104,7 +106,7 @@ pub async fn amazon() -> Result<SdkConfig, TlsError> {
     Ok(builder.region(region).http_client(https).credentials_provider(credentials).build())
 }
 
-/// The same for an emulator, which takes any region and credentials.
+/// The same for an emulator, which accepts any region and credentials.
 pub fn emulated() -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "emulator");
     SdkConfig::builder()
@@ -116,14 +118,14 @@ pub fn emulated() -> SdkConfig {
         .build()
 }
 
-/// The credentials that the endpoint itself names.
+/// The credentials in the endpoint's URL.
 pub(crate) fn credentials(endpoint: &Endpoint) -> Option<SharedCredentialsProvider> {
     let (id, secret) = endpoint.key.as_ref()?;
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
-/// What clients of the emulator at `endpoint` are made from that make its tables and look into it:
-/// they wait longer than a function would.
+/// The configuration of clients that create and inspect the tables of the emulator at `endpoint`.
+/// They wait longer than a function would.
 pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
     let patient = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
     let at = emulated().into_builder().timeout_config(patient).endpoint_url(&endpoint.url);
@@ -133,19 +135,18 @@ pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
     }
 }
 
-/// How long one attempt of a call may take: a call that normally takes milliseconds is lost by
-/// then.
+/// The time-out of one attempt of a call. Calls normally take milliseconds.
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
-/// How long a call may take with everything that the SDK repeats.
+/// The time-out of a call with all its retries by the SDK.
 pub const OPERATION: Duration = Duration::from_secs(5);
 
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
 }
 
-/// Why a call failed, for the log: codes and kinds, and never a body, which may hold what no log
-/// should.
+/// Why a call failed, for the log: error codes and kinds, but no body, which may contain private
+/// data.
 pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => {

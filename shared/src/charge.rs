@@ -1,5 +1,5 @@
-//! Charging a chat: its tokens are taken before the AI is asked, and spent with the answer, or
-//! given back. docs/money.md tells why that is right whatever breaks.
+//! Charging a message: its tokens are reserved before the AI is called, and spent with the answer
+//! or returned. docs/money.md explains why this is correct whatever fails.
 
 mod asked;
 
@@ -23,15 +23,15 @@ use crate::{App, Error, Request, Result, http};
 
 pub use self::asked::{Asked, Body, Context, Keyed, conversation_id, read};
 
-/// What is kept of the function's time for storing the answer, or giving the tokens back.
+/// The part of the function's time that is kept for storing the answer, or returning the tokens.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 
-/// How long after the function's time a lease lasts, in seconds: its last write may be on its way
+/// How long a lease lasts beyond the function's time, in seconds: its last write may be in flight
 /// that long.
 const LEASE_AFTER: u64 = 30;
 
-/// What a chat fails with beside what everything fails with, by the names that
-/// [`crate::openapi::failures`] has for them.
+/// The failures of a message beside those of every request, with their names in
+/// [`crate::openapi::failures`].
 pub const FAILURES: &[&str] = &[
     "InsufficientTokens",
     "KeyRunning",
@@ -47,15 +47,16 @@ pub const FAILURES: &[&str] = &[
     "NotCharged",
 ];
 
-/// What a request for a chat comes to.
+/// What a request for an answer begins with.
 pub enum Begun {
-    /// The tokens are held; the AI is to be asked.
+    /// The tokens are reserved; the AI is called next.
     Charge(Box<Charge>),
-    /// Its key has finished before: this is the chat that it made. Nothing was taken.
+    /// An earlier request with the same key has finished: this is its result. Nothing was taken.
     Replayed(Box<Chat>),
 }
 
-/// A chat whose tokens are held. It must be answered, or else they stay held until its lease ends.
+/// A message whose tokens are reserved. Unless it is answered, they stay reserved until the lease
+/// ends.
 pub struct Charge {
     app: Asking,
     chat_id: Uuid,
@@ -68,22 +69,22 @@ pub struct Charge {
     patience: Duration,
 }
 
-/// A chat that is answered, stored and paid.
+/// A message that is answered, stored and paid.
 #[derive(Clone, Debug)]
 pub struct Paid {
-    /// The chat.
+    /// The message and its answer.
     pub chat: Chat,
-    /// What is left of this minute's chats.
+    /// The remaining quota of messages in this minute.
     pub this_minute: Limit,
 }
 
 impl Charge {
-    /// Takes the tokens of a chat, and reads what was said before. Everything else that can be
-    /// refused must have been before.
+    /// Reserves the tokens of a message, and reads the conversation before it. All other checks
+    /// must come first.
     ///
     /// # Errors
     /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
-    /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]; after each of them nothing was
+    /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]. After any of them nothing was
     /// taken.
     pub async fn begin(
         app: &Asking,
@@ -154,14 +155,14 @@ impl Charge {
         })))
     }
 
-    /// Asks the AI, and stores the chat or gives the tokens back. The chat is stored outside of any
-    /// conversation where its own was deleted meanwhile. A listener is told each piece of the
-    /// answer as it comes; whether it is still there changes nothing.
+    /// Calls the AI, and stores the answer or returns the tokens. If the conversation was deleted
+    /// meanwhile, the message is stored without one. A listener gets each piece of the answer at
+    /// once; if it disconnects, nothing changes.
     ///
     /// # Errors
-    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] where the
-    /// tokens could not be given back yet, [`Error::NotCharged`] and [`Error::Unavailable`]
-    /// where the answer could not be stored.
+    /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the tokens
+    /// could not be returned yet, [`Error::NotCharged`] and [`Error::Unavailable`] if the answer
+    /// could not be stored.
     pub async fn answer(self, listener: Option<Listener>) -> Result<Paid> {
         let Self {
             app,
@@ -203,7 +204,7 @@ impl Charge {
                         this_minute: hold.left_this_minute(limits, app.clock.seconds()),
                     });
                 }
-                // The AI has answered: deleting the conversation must not make that free.
+                // The AI has answered: deleting the conversation must not make the answer free.
                 Settled::NoConversation => (hold, chat) = (hold.once_more(), chat.of(None)),
                 // A client that has received the answer pays for it.
                 Settled::KeyUsed if listener.is_some() => hold = hold.once_more().unrecorded(),
@@ -215,8 +216,8 @@ impl Charge {
     }
 }
 
-/// An answer that comes piece by piece. It goes on to its end in a task of its own: whoever goes
-/// away in the middle has been answered all the same, and pays once for what is stored.
+/// An answer that arrives piece by piece. A task of its own completes it: a client that disconnects
+/// in the middle has been answered all the same, and pays once for what is stored.
 pub struct Answering {
     chat_id: String,
     began: u64,
@@ -226,10 +227,10 @@ pub struct Answering {
 }
 
 impl Answering {
-    /// Asks the AI, and waits for the first piece, or for the end of an empty answer.
+    /// Calls the AI, and waits for the first piece, or for the end of an empty answer.
     ///
     /// # Errors
-    /// Those of [`Charge::answer`], where there is no first piece.
+    /// Those of [`Charge::answer`], if there is no first piece.
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let (listener, mut pieces) = unbounded_channel();
@@ -243,17 +244,17 @@ impl Answering {
         Ok(Self { chat_id, began, first, pieces, outcome })
     }
 
-    /// The id of the chat.
+    /// The id of the message.
     pub fn chat_id(&self) -> &str {
         &self.chat_id
     }
 
-    /// When it began, in milliseconds since 1970.
+    /// When it was sent, in milliseconds since 1970.
     pub fn began(&self) -> u64 {
         self.began
     }
 
-    /// The next piece, until there are no more.
+    /// The next piece. `None` after the last one.
     pub async fn next(&mut self) -> Option<Piece> {
         match self.first.take() {
             Some(first) => Some(first),
@@ -261,7 +262,7 @@ impl Answering {
         }
     }
 
-    /// What it came to.
+    /// The result.
     ///
     /// # Errors
     /// Those of [`Charge::answer`].
@@ -271,24 +272,24 @@ impl Answering {
 }
 
 fn broken<T>(_: JoinError) -> Result<T> {
-    Err(Error::Internal("the answering panicked; the lease decides".into()))
+    Err(Error::Internal("answering panicked; the tokens return when the lease ends".into()))
 }
 
-/// The ids of the chats that were before a message, in a conversation that stands.
+/// The ids of the messages before a new one, if its conversation exists.
 async fn earlier(app: &Asking, caller: &AccessToken, context: &Context) -> Result<Vec<String>> {
     let Context::Conversation(id) = context else { return Ok(Vec::new()) };
     let chats = app.store.thread(&caller.user_id, id, None, app.ai.config.context_chats);
     let (conversation, chats) =
         tokio::try_join!(app.store.conversation(&caller.user_id, id), chats)?;
     if conversation.is_none() {
-        // Whom the account doesn't admit learns nothing else.
+        // If the account doesn't accept the token, the caller learns nothing else.
         app.store.account_of(caller).await?;
         return Err(Error::NoSuchConversation);
     }
     Ok(chats.0)
 }
 
-/// As many of the last turns as have room, in the order in which they were said.
+/// As many of the last turns as fit, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {
@@ -301,7 +302,7 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     last.iter().flat_map(Chat::turns).collect()
 }
 
-/// The chat that a finished key stands for. Writes nothing, and asks no AI.
+/// The result of a finished key. Writes nothing, and doesn't call the AI.
 async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
@@ -317,7 +318,7 @@ async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// Gives the tokens back, and says so in the failure only if they are.
+/// Returns the tokens. If that isn't confirmed, the failure says so.
 async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
     let released: Result<()> =
         app.store.release(hold, ChatLimits::of(&app.config), app.clock.seconds()).await;
@@ -329,7 +330,7 @@ async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
         Err(unknown) => {
             tracing::error!(
                 cause = unknown.cause(),
-                "a release was not confirmed; the lease decides"
+                "a release was not confirmed; the tokens return when the lease ends"
             );
             Error::AiFailedTokensHeld
         }

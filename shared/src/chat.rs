@@ -1,4 +1,4 @@
-//! A chat: the message, the reservation that pays for it, and the record of what was said.
+//! Messages, titles of conversations, and a message with its answer as it is stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ use crate::user::turns_text;
 pub struct Message(String);
 
 impl Message {
-    /// Anything but nothing, at most `limit` characters, without NUL.
+    /// At most `limit` characters, not only white space, and no NUL.
     pub fn parse(text: String, limit: usize) -> Result<Self, String> {
         if text.trim().is_empty() {
-            return Err("A message may not be empty.".into());
+            return Err("A message must not be empty.".into());
         }
         if text.contains('\0') {
-            return Err("A message may not hold NUL characters.".into());
+            return Err("A message must not contain NUL characters.".into());
         }
         if text.chars().count() > limit {
             return Err(format!("A message has at most {limit} characters."));
@@ -34,7 +34,7 @@ impl Message {
 /// The most characters of a title.
 pub(crate) const TITLE_LENGTH: usize = 100;
 
-/// What a conversation may be called.
+/// The title of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Title(String);
 
@@ -60,46 +60,45 @@ impl Title {
     }
 }
 
-/// A chat as the table Chats holds it.
+/// A message and its answer, as the table Chats stores them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// The account's id.
     pub user_id: String,
-    /// UUIDv7: chats sort by the time at which they began.
+    /// UUIDv7: messages sort by the time at which they were sent.
     pub chat_id: String,
-    /// The id of its conversation, if it belongs to one; the first chat's id is the
-    /// conversation's.
+    /// The id of its conversation, if it belongs to one: the id of the first message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
     /// Its place in the index by_conversation: `<conversation>#<chat id>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
-    /// What was asked.
+    /// The message.
     pub message: String,
-    /// What the AI answered.
+    /// The answer.
     pub response: String,
     /// The model that answered.
     pub model: String,
-    /// Why the answer ends before its end, where it does.
+    /// Why the answer is cut off, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
-    /// What the provider counted, where it did.
+    /// The model's token counts, if the provider reports them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What it cost.
+    /// Its price.
     pub cost: Tokens,
-    /// The balance right after the tokens were taken.
+    /// The balance right after the tokens were reserved.
     pub tokens_left: Tokens,
-    /// When it began, in milliseconds since 1970.
+    /// When it was sent, in milliseconds since 1970.
     pub time: u64,
-    /// The user's name, for the administrators' list.
+    /// The username, for the administrators' list.
     pub name: String,
     /// Partition of the index by_time: `<yyyy-mm>#<shard>`.
     pub month: String,
 }
 
 impl Chat {
-    /// The chat as a part of this conversation.
+    /// The same chat in this conversation.
     #[must_use]
     pub fn of(self, conversation: Option<String>) -> Self {
         let thread =
@@ -107,7 +106,7 @@ impl Chat {
         Self { conversation, thread, ..self }
     }
 
-    /// What was said in it.
+    /// The message and the answer as turns.
     pub fn turns(&self) -> [Turn; 2] {
         [
             Turn { role: Speaker::User, content: self.message.clone() },

@@ -1,5 +1,5 @@
-//! The time, and ids that sort by it. A clock can be moved, so that tests see leases and tokens end
-//! without waiting.
+//! The time, and ids that sort by it. Tests can move a clock forward to see leases and tokens
+//! expire.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,17 +18,16 @@ const RFC3339: &[BorrowedFormatItem<'_>] =
 /// The system's clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// The milliseconds since 1970 at which it stands still, if it does.
+    /// The fixed time in milliseconds since 1970, if the clock doesn't run.
     stands_at: Option<u64>,
     offset_ms: Arc<AtomicI64>,
-    /// Keeps the ids of one process in the order in which they were made, within a millisecond
-    /// too.
+    /// Orders the ids that one process creates within the same millisecond.
     order: Arc<Mutex<ContextV7>>,
 }
 
 impl Clock {
-    /// A clock that stands still, at so many milliseconds since 1970, but for [`Clock::advance`]:
-    /// for tests that must come out the same.
+    /// A clock at a fixed time in milliseconds since 1970, which only [`Clock::advance`] moves: for
+    /// reproducible tests.
     pub fn standing(millis: u64) -> Self {
         Self { stands_at: Some(millis), ..Self::default() }
     }
@@ -55,14 +54,14 @@ impl Clock {
         Uuid::new_v7(Timestamp::from_unix(&*order, millis / 1000, nanos))
     }
 
-    /// Moves this clock and its clones: for tests of what time does.
+    /// Moves this clock and its clones forward. For tests.
     pub fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.offset_ms.fetch_add(ms, Ordering::Relaxed);
     }
 }
 
-/// `2026-11-20T06:44:40.123Z`, the form of every time in a reply.
+/// `2026-11-20T06:44:40.123Z`, the format of every time in a reply.
 pub fn rfc3339(millis: u64) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
         .ok()
@@ -75,25 +74,25 @@ pub fn month(millis: u64) -> String {
     rfc3339(millis).get(..7).unwrap_or_default().to_owned()
 }
 
-/// The month before one, or after it: `2026-12` and `2027-01`. What is no month has itself for its
-/// neighbour.
+/// The previous or the next month, as in `2026-12` and `2027-01`. Returns a text that isn't a month
+/// unchanged.
 pub fn neighbour(month: &str, after: bool) -> String {
     let Some(first) = Day::parse(&format!("{month}-01")) else { return month.to_owned() };
     Day(if after { first.0 + 31 } else { first.0.saturating_sub(1) }).month()
 }
 
-/// When an id of [`Clock::id`] was made, in milliseconds since 1970. Nothing where it is none.
+/// When [`Clock::id`] created this id, in milliseconds since 1970. `None` if it isn't such an id.
 pub fn millis_of(id: &str) -> Option<u64> {
     let id = Uuid::try_parse(id).ok().filter(|id| id.get_version_num() == 7)?;
     u64::try_from(id.as_u128() >> 80).ok()
 }
 
-/// What sorts before every id of this millisecond, and after every one before it.
+/// An id that sorts before every id of this millisecond, and after every earlier one.
 pub fn least_id(millis: u64) -> String {
     Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62).to_string()
 }
 
-/// The first day that anything can be of: no list looks behind it.
+/// The first day with data: no list looks further back.
 pub const FIRST_DAY: Day = Day(20_758);
 
 const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;
@@ -103,12 +102,12 @@ const MILLIS_OF_A_DAY: u64 = 24 * 3600 * 1000;
 pub struct Day(u64);
 
 impl Day {
-    /// The day of a moment.
+    /// The day of a time in milliseconds since 1970.
     pub fn of(millis: u64) -> Self {
         Self(millis / MILLIS_OF_A_DAY)
     }
 
-    /// Reads `2026-11-20`. Nothing where that is no day, or one before 1970.
+    /// Parses `2026-11-20`. `None` for texts that aren't a day, and for days before 1970.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = |text: &str, count: usize| {
             text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -128,25 +127,24 @@ impl Day {
         self.0 * MILLIS_OF_A_DAY
     }
 
-    /// So many days later.
+    /// The day this many days later.
     #[must_use]
     pub fn after(self, days: u64) -> Self {
         Self(self.0.saturating_add(days))
     }
 
-    /// So many days earlier.
+    /// The day this many days earlier.
     #[must_use]
     pub fn before(self, days: u64) -> Self {
         Self(self.0.saturating_sub(days))
     }
 
-    /// How many days there are from this one to `last`, both included; none where `last` is an
-    /// earlier one.
+    /// How many days there are from this one to `last`, both included. 0 if `last` is earlier.
     pub fn days_to(self, last: Self) -> u64 {
         (last.0 + 1).saturating_sub(self.0)
     }
 
-    /// Its month, as [`month`] has it.
+    /// Its month, as [`month`] writes it.
     pub fn month(self) -> String {
         month(self.begins())
     }

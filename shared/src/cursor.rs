@@ -1,9 +1,9 @@
-//! Page cursors: opaque, bound to one user and one list, and proof against tampering without
-//! another secret to hand out.
+//! Page cursors: opaque, bound to one user and one list, and impossible to forge without another
+//! secret to manage.
 //!
 //! A cursor is a position and a MAC under the account's random nonce, which never leaves the store.
-//! An endpoint that pages reads the account anyway; it may read the page at the same time, since a
-//! position only ever moves within what the caller may see.
+//! A list endpoint reads the account anyway; it may read the page at the same time, since a
+//! position only moves within what the caller may see.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -17,7 +17,7 @@ const MAC_LENGTH: usize = 16;
 /// The longest position that a list needs, in bytes: the key of an e-mail address.
 const POSITION_LENGTH: usize = 1024;
 
-/// A cursor that a client sent, of which nobody has yet proved that it was made here.
+/// A cursor that a client sent, before [`Unproven::prove`] has verified that [`seal`] made it.
 #[derive(Debug)]
 pub struct Unproven {
     position: String,
@@ -34,7 +34,7 @@ pub fn seal(account: &Account, scope: &str, position: &str) -> String {
 }
 
 impl Unproven {
-    /// Takes a cursor apart.
+    /// Splits a cursor into position and MAC.
     pub fn parse(text: &str) -> Result<Self> {
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::InvalidCursor)?;
         if bytes.len() <= MAC_LENGTH || bytes.len() > MAC_LENGTH + POSITION_LENGTH {
@@ -45,7 +45,7 @@ impl Unproven {
         Ok(Self { position, mac })
     }
 
-    /// Where the page begins, if the cursor is right.
+    /// Where the page begins, if the cursor is genuine.
     pub fn position(&self) -> &str {
         &self.position
     }

@@ -1,7 +1,8 @@
-//! Every failure that a client can meet: its status, its code for programs and its sentence for
+//! Every failure that a client can get: its status, its code for programs and its sentence for
 //! people.
 //!
-//! A handler names a failure where it happens; [`crate::http`] renders and logs it, once.
+//! A handler returns the failure where it happens. [`crate::edge`] logs it and [`crate::http`]
+//! renders it, once.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,16 +13,16 @@ use serde::Serialize;
 use crate::Tokens;
 use crate::limit::Limit;
 
-/// What a fallible step of a handler gives.
+/// The result of a step that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Sentences per field that say what to change.
+/// Sentences per field that say what to change in the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct FieldErrors(BTreeMap<String, Vec<String>>);
 
 impl FieldErrors {
-    /// The value, or a note of what is wrong with its field.
+    /// The value. If it is invalid, notes why for its field and returns `None`.
     pub fn check<T>(&mut self, field: &str, value: Result<T, String>) -> Option<T> {
         value.map_err(|sentence| self.note(field, sentence)).ok()
     }
@@ -31,7 +32,7 @@ impl FieldErrors {
         self.0.entry(field.to_owned()).or_default().push(sentence.into());
     }
 
-    /// Everything noted so far, as the failure to answer with.
+    /// Everything noted so far, as a failure.
     pub fn into_error(self) -> Error {
         Error::Invalid(self)
     }
@@ -41,7 +42,7 @@ impl FieldErrors {
         self.0.is_empty()
     }
 
-    /// The first field that something was noted of, and what to change there.
+    /// The first invalid field, and what to change in it.
     pub fn first(&self) -> Option<(&str, String)> {
         self.0
             .iter()
@@ -52,144 +53,141 @@ impl FieldErrors {
     fn summary(&self) -> String {
         match self.first() {
             Some((_, sentence)) if self.0.len() == 1 => sentence,
-            _ => "Some fields are not valid; see errors.".into(),
+            _ => "Some fields are invalid; see errors.".into(),
         }
     }
 }
 
-/// What a required field is told that isn't there.
+/// The sentence for a required field that is missing.
 pub const REQUIRED: &str = "This field is required.";
 
-/// What a required field holds: some text.
+/// The text of a required field. A missing field and an empty one are refused.
 pub fn required(value: Option<String>) -> Result<String, String> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
 }
 
-/// A failure, as the client meets it.
+/// A failure, as the client gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// 400: the request can't be read at all; the sentence says why.
+    /// 400: the request can't be parsed; the sentence says why.
     Malformed(String),
-    /// 400: fields hold what they may not.
+    /// 400: fields are invalid.
     Invalid(FieldErrors),
-    /// 400: the `cursor` wasn't made by this API for this user and this search.
+    /// 400: this API didn't issue the `cursor` for this user and this list.
     InvalidCursor,
-    /// 400: a mailed link is unknown, used, or too old.
+    /// 400: the token of an e-mailed link is unknown, used or expired.
     InvalidLink,
-    /// 401: nobody has this name with this password. Says the same of an unknown user and a
-    /// deactivated one.
+    /// 401: no active account has this username and password. The same for unknown and deactivated
+    /// users.
     InvalidCredentials,
-    /// 401: no token came with the request.
+    /// 401: the request has no token.
     NotAuthenticated,
     /// 401: the token is malformed, expired, revoked, of another type or signed by another key.
     InvalidToken,
-    /// 402: the balance is less than a chat costs.
+    /// 402: the balance is less than the price of a message.
     InsufficientTokens {
-        /// What the chat costs.
+        /// The price of a message.
         cost: Tokens,
     },
-    /// 403: the token is good, but the current password that came with it is not.
+    /// 403: the token is valid, but the current password in the request is wrong.
     WrongPassword,
-    /// 403: the token is good, but its account is no administrator's.
+    /// 403: the token is valid, but its account isn't an administrator.
     Forbidden,
-    /// 404: nothing is served under this path.
+    /// 404: no endpoint has this path.
     NotFound,
     /// 404: no account has this id.
     NoSuchUser,
-    /// 404: no provider of the settings has this model.
+    /// 404: no configured provider has this model.
     NoSuchModel,
-    /// 404: no session of the caller's has this id, or it has ended.
+    /// 404: the caller has no session with this id, or it has ended.
     NoSuchSession,
-    /// 404: no API key of the caller's has this id.
+    /// 404: the caller has no API key with this id.
     NoSuchApiKey,
-    /// 404: no conversation of the caller's has this id, or it was deleted. Nothing was charged.
+    /// 404: the caller has no conversation with this id, or it was deleted. Nothing was charged.
     NoSuchConversation,
-    /// 404: no chat of the caller's has this id, or it was deleted.
+    /// 404: the caller has no message with this id, or it was deleted.
     NoSuchChat,
-    /// 405: the path is served, but not with this method.
+    /// 405: the path exists, but not with this method.
     MethodNotAllowed {
-        /// The methods that are, as the `Allow` header lists them.
+        /// The allowed methods, as the `Allow` header lists them.
         allow: String,
     },
-    /// 409: another account has this name.
+    /// 409: another account has this username.
     UsernameTaken,
     /// 409: another account has this e-mail address.
     EmailTaken,
-    /// 409: the account has no address that waits to be verified.
+    /// 409: the account has no unverified e-mail address.
     NothingToVerify,
-    /// 409: the account has as many API keys as it may.
+    /// 409: the account has the maximum number of API keys.
     TooManyApiKeys {
-        /// How many that are.
+        /// The maximum.
         most: u32,
     },
-    /// 409: administrators neither deactivate nor demote themselves.
+    /// 409: administrators can't deactivate or demote themselves.
     OwnStanding,
-    /// 409: without this account nobody would be an administrator any more.
+    /// 409: this account is the last administrator.
     LastAdministrator,
-    /// 409: the balance is less than was to be taken.
+    /// 409: the balance is less than the amount to take.
     BalanceTooLow {
-        /// What can be spent.
+        /// The balance.
         balance: Tokens,
     },
-    /// 409: the account would have been granted more than may be.
+    /// 409: the account would have been granted more than [`Tokens::MAX`] in total.
     GrantTooLarge,
-    /// 409: a request with the same idempotency key is still running, or ended a moment ago without
-    /// success.
+    /// 409: a request with the same idempotency key is running, or has just failed.
     KeyRunning {
-        /// When to try again, in seconds.
+        /// The seconds after which to retry.
         seconds: u32,
     },
-    /// 422: the idempotency key was used with another payload.
+    /// 422: the idempotency key was used for a different request.
     KeyReused,
-    /// 410: the chat that this idempotency key made was deleted since.
+    /// 410: the message that was sent under this idempotency key was deleted.
     ChatDeleted,
-    /// 413: the body is over the limit.
+    /// 413: the body is too large.
     BodyTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// 431: a header is over the limit.
+    /// 431: a header is too large.
     HeaderTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// 415: the body isn't declared as JSON.
     UnsupportedMediaType,
-    /// 429: as many chats of this account as may are waiting for the AI.
+    /// 429: the maximum number of this account's messages wait for the AI.
     TooManyChats(Limit),
-    /// 429: as many chats of this account as may have begun in this minute.
+    /// 429: the account has sent the maximum number of messages in this minute.
     TooManyChatsThisMinute(Limit),
-    /// 429: as many chats of this account as may have failed and were refunded.
+    /// 429: the account got the maximum number of refunds in this minute.
     TooManyRefunds(Limit),
-    /// 429: too many log-ins under this name or from this address have failed. Says the same
-    /// whoever has the name, and of the right password.
+    /// 429: too many log-ins with this username or from this IP address have failed. The same
+    /// whether or not the account exists and the password is right.
     TooManyAttempts(Limit),
-    /// 429: as many accounts as may were opened from this address in this hour.
+    /// 429: the maximum number of accounts was created from this IP address in this hour.
     TooManyRegistrations(Limit),
-    /// 429: a mail was asked for a moment ago.
+    /// 429: an e-mail was requested less than a minute ago.
     TooManyMails(Limit),
-    /// 429: too many passwords are being checked at once.
+    /// 429: too many passwords are being hashed at once.
     Busy(Limit),
-    /// 500: something broke that the client can't mend. The cause is in the log, never in the
-    /// reply.
+    /// 500: an error that the client can't fix. Its cause is in the log, never in the reply.
     Internal(String),
     /// 502: the AI failed; nothing was charged.
     AiFailed,
-    /// 503: the AI has too much to do; nothing was charged.
+    /// 503: the AI is overloaded; nothing was charged.
     AiOverloaded,
     /// 504: the AI was too slow; nothing was charged.
     AiTimedOut,
-    /// 502: the AI failed, and the tokens it was to cost are still held; they come back by
-    /// themselves.
+    /// 502: the AI failed and the tokens are still reserved; the sweep returns them.
     AiFailedTokensHeld,
-    /// 503: the chat's lease ended before its answer could be stored; nothing was charged.
+    /// 503: the lease ended before the answer could be stored; nothing was charged.
     NotCharged,
-    /// 503: the store doesn't answer. What was asked for may have happened or not.
+    /// 503: the store didn't answer. The request may have taken effect or not.
     Unavailable(String),
 }
 
 impl Error {
-    /// A single field that holds what it may not.
+    /// A single invalid field.
     pub fn field(name: impl Into<String>, sentence: impl Into<String>) -> Self {
         Self::Invalid(FieldErrors(BTreeMap::from([(name.into(), vec![sentence.into()])])))
     }
@@ -199,19 +197,19 @@ impl Error {
         self.told().0
     }
 
-    /// The word that programs branch on. It never changes.
+    /// The code for programs. Codes never change.
     pub fn code(&self) -> &'static str {
         self.told().1
     }
 
-    /// The sentence for people: what happened, and what to do.
+    /// The sentence for people: what happened and what to do.
     pub fn detail(&self) -> String {
         self.told().2.into_owned()
     }
 
-    /// What the client is told: the status, the code and the sentence of each failure. A sample of
-    /// each is in [`crate::openapi::failures`], which knows the settings; a test compares the two.
-    // One failure, one row.
+    /// The status, the code and the sentence of each failure. [`crate::openapi::failures`] has a
+    /// sample of each, since it knows the settings; a test compares the two.
+    // One row per failure.
     #[rustfmt::skip]
     fn told(&self) -> (StatusCode, &'static str, Cow<'static, str>) {
         match self {
@@ -220,57 +218,57 @@ impl Error {
             Self::Invalid(fields) => (StatusCode::BAD_REQUEST, "invalid_fields",
                 fields.summary().into()),
             Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor",
-                "This cursor is not one of yours. Follow the Link header, or start without a cursor.".into()),
+                "This cursor is invalid for this list. Follow the Link header, or start without a cursor.".into()),
             Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link",
-                "This link was used, is too old, or was never mailed. Ask for a new one.".into()),
+                "This link is unknown, was used or has expired. Request a new one.".into()),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials",
                 "No account has this name and password.".into()),
             Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated",
                 "Send a token: `Authorization: Bearer <token>`.".into()),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token",
-                "This token is not valid or no longer is. Log in again.".into()),
+                "This token is invalid or has expired. Log in again.".into()),
             Self::InsufficientTokens { cost } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
-                format!("A chat costs {cost} tokens and the balance is less. Nothing was charged.").into()),
+                format!("A message costs {cost} tokens and the balance is less. Nothing was charged.").into()),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password",
                 "This is not the account's current password. Nothing was changed.".into()),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden",
-                "This is for administrators.".into()),
+                "Only administrators may do this.".into()),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found",
                 "Nothing is served under this path.".into()),
             Self::NoSuchUser => (StatusCode::NOT_FOUND, "not_found",
                 "No account has this id.".into()),
             Self::NoSuchModel => (StatusCode::NOT_FOUND, "model_not_found",
-                "There is no such model here; /models lists them. A completion is answered whatever model it names.".into()),
+                "No model has this name; /v1/models lists them. Completions ignore the model that a request names.".into()),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found",
-                "No session of yours has this id, or it has ended already.".into()),
+                "You have no session with this id, or it has ended.".into()),
             Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found",
-                "No API key of yours has this id, or it was revoked already.".into()),
+                "You have no API key with this id, or it was revoked.".into()),
             Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found",
-                "No conversation of yours has this id, or it was deleted.".into()),
+                "You have no conversation with this id, or it was deleted.".into()),
             Self::NoSuchChat => (StatusCode::NOT_FOUND, "not_found",
-                "No chat of yours has this id, or it was deleted.".into()),
+                "You have no message with this id, or it was deleted.".into()),
             Self::ChatDeleted => (StatusCode::GONE, "chat_deleted",
-                "This Idempotency-Key made a chat that was deleted since. Nothing was charged; choose a new key.".into()),
+                "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; choose a new key.".into()),
             Self::MethodNotAllowed { allow } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed",
-                format!("This path takes {allow}.").into()),
+                format!("This path allows {allow}.").into()),
             Self::UsernameTaken => (StatusCode::CONFLICT, "username_taken",
-                "Another account has this name. Choose another one.".into()),
+                "Another account has this username. Choose another one.".into()),
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken",
                 "Another account has this e-mail address.".into()),
             Self::NothingToVerify => (StatusCode::CONFLICT, "nothing_to_verify",
-                "This account has no e-mail address that waits to be verified.".into()),
+                "This account has no unverified e-mail address.".into()),
             Self::TooManyApiKeys { most } => (StatusCode::CONFLICT, "too_many_api_keys",
                 format!("An account has at most {most} API keys. Revoke one that nothing uses any more.").into()),
             Self::OwnStanding => (StatusCode::CONFLICT, "own_standing",
-                "Administrators neither deactivate nor demote themselves. Another one can.".into()),
+                "Administrators can't deactivate or demote themselves. Another administrator can.".into()),
             Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator",
-                "This is the last administrator, without whom nobody could manage users. Nothing was changed.".into()),
+                "This account is the last administrator. Nothing was changed.".into()),
             Self::BalanceTooLow { balance } => (StatusCode::CONFLICT, "balance_too_low",
-                format!("The balance is {balance} tokens, which is less than is to be taken. Nothing was changed.").into()),
+                format!("The balance is {balance} tokens, which is less than the amount to take. Nothing was changed.").into()),
             Self::GrantTooLarge => (StatusCode::CONFLICT, "grant_too_large",
-                format!("An account is granted at most {} tokens in all. Nothing was changed.", Tokens::MAX).into()),
+                format!("An account can be granted at most {} tokens in total. Nothing was changed.", Tokens::MAX).into()),
             Self::KeyRunning { .. } => (StatusCode::CONFLICT, "idempotency_key_running",
-                "This request was sent before and is still running. Send it again in a moment, as it was.".into()),
+                "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.".into()),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused",
                 "This Idempotency-Key was used for another request. Nothing was done; choose a new key.".into()),
             Self::BodyTooLarge { limit } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large",
@@ -280,37 +278,38 @@ impl Error {
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type",
                 "A body must be JSON and declared as such. Send the header `Content-Type: application/json`; with curl, add -H 'Content-Type: application/json'.".into()),
             Self::TooManyChats(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats",
-                "Too many chats of this account are waiting for an answer. Nothing was charged; try again when one is done.".into()),
+                "Too many messages of this account are waiting for an answer. Nothing was charged; try again when one is answered.".into()),
             Self::TooManyChatsThisMinute(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats_this_minute",
-                format!("An account may begin {} chats a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
+                format!("An account may send {} messages a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
             Self::TooManyRefunds(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_refunds",
-                format!("An account is given back at most {} failed chats a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
+                format!("An account gets at most {} refunds a minute for failed messages. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
             Self::TooManyAttempts(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts",
                 format!("Too many log-ins have failed. Try again {}.", limit.when()).into()),
             Self::TooManyRegistrations(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations",
-                format!("Too many accounts were opened from your address. Try again {}.", limit.when()).into()),
+                format!("Too many accounts were created from your IP address. Try again {}.", limit.when()).into()),
             Self::TooManyMails(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_mails",
-                format!("A mail is on its way already. Nothing was changed; try again {}.", limit.when()).into()),
+                format!("An e-mail was sent less than a minute ago. Nothing was changed; try again {}.", limit.when()).into()),
             Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "busy",
-                "Too many people are logging in right now. Try again in a moment.".into()),
+                "Too many log-ins are in progress. Try again in a moment.".into()),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error",
-                "Something went wrong here. It was logged with the request_id.".into()),
+                "An internal error occurred. It was logged with the request_id.".into()),
             Self::AiFailed => (StatusCode::BAD_GATEWAY, "ai_failed",
                 "The AI did not answer. Nothing was charged; try again.".into()),
             Self::AiOverloaded => (StatusCode::SERVICE_UNAVAILABLE, "ai_overloaded",
-                "The AI has too much to do right now. Nothing was charged; try again in a moment.".into()),
+                "The AI is overloaded. Nothing was charged; try again in a moment.".into()),
             Self::AiTimedOut => (StatusCode::GATEWAY_TIMEOUT, "ai_timed_out",
-                "The AI did not answer in time. Nothing was charged; try again, or ask for less.".into()),
+                "The AI did not answer in time. Nothing was charged; try again, or ask for a shorter answer.".into()),
             Self::AiFailedTokensHeld => (StatusCode::BAD_GATEWAY, "ai_failed",
-                "The AI did not answer. The tokens held for this chat come back by themselves within minutes.".into()),
+                "The AI did not answer. The tokens reserved for this message are returned within minutes.".into()),
             Self::NotCharged => (StatusCode::SERVICE_UNAVAILABLE, "not_charged",
                 "The answer came too late to be stored. Nothing was charged; try again.".into()),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable",
-                "The store did not confirm in time, so this may have happened or not. Send it again with the same Idempotency-Key, or look at what you have first.".into()),
+                "The store did not confirm in time, so this request may have taken effect or not. Retry it with the same Idempotency-Key, or check its effect first.
+".into()),
         }
     }
 
-    /// Seconds after which trying again makes sense, where it does.
+    /// The seconds after which to retry. `None` if a retry wouldn't help.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::NotCharged => Some(1),
@@ -321,7 +320,7 @@ impl Error {
         }
     }
 
-    /// The limit that was reached, where one was.
+    /// The limit that the request exceeded, if it did.
     pub fn limit(&self) -> Option<&Limit> {
         match self {
             Self::TooManyChats(limit)
@@ -335,14 +334,14 @@ impl Error {
         }
     }
 
-    /// Writes the cause to the log, where there is one.
+    /// Logs the cause, if there is one.
     pub fn log(&self) {
         if let Some(cause) = self.cause() {
             tracing::error!(code = self.code(), cause, "request failed");
         }
     }
 
-    /// What only the log may know.
+    /// The cause, which only the log may contain.
     pub fn cause(&self) -> Option<&str> {
         match self {
             Self::Internal(cause) | Self::Unavailable(cause) => Some(cause),

@@ -1,4 +1,4 @@
-//! Requests and replies as handlers meet them.
+//! Requests and replies, as handlers see them.
 
 pub mod cookie;
 mod csv;

@@ -1,4 +1,4 @@
-//! Idempotency keys: a request that a client sends again under the same key happens once
+//! Idempotency keys: a request that a client repeats with the same key happens once
 //! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
@@ -11,11 +11,12 @@ pub const REMEMBERED: u64 = 24 * 3600;
 /// The most characters of a key.
 pub(crate) const LENGTH: usize = 255;
 
-/// A client's word for one request, as the `Idempotency-Key` header holds it.
+/// The key of one request, from the `Idempotency-Key` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(String);
 
-/// The kinds of requests that take a key. All endpoints that send a message to the AI are one kind.
+/// The kinds of requests that accept a key. All endpoints that send a message to the AI are one
+/// kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A message to the AI.
@@ -58,8 +59,8 @@ impl Key {
     }
 }
 
-/// Bytes as a hash. Of what was asked, so that another payload under the same key is refused; of
-/// what may be long or nobody's business.
+/// SHA-256 in base64url. For payloads, so that a key with another payload is refused, and for
+/// values that may be long or private.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }

@@ -1,10 +1,9 @@
-//! How the endpoints do what they do: everything that two of them need. Knows no route.
+//! Everything that several endpoints need. Knows no route.
 //!
 //! ARCHITECTURE.md has the floors of these modules: each imports only from those below it. At the
-//! bottom are amounts, time and limits, above them names and failures, then settings and HTTP, then
-//! [`app`], [`auth`] and [`store`], and on top what the product does with them: [`charge`], what
-//! replies show ([`view`]), the [`edge`] that every request passes, and the start of a function
-//! ([`lambda`]).
+//! bottom are amounts, time and limits; above them users and failures, then settings and HTTP, then
+//! [`app`], [`auth`] and [`store`]. At the top are [`charge`], the replies ([`view`]), the [`edge`]
+//! that every request passes, and the start of a function ([`lambda`]).
 
 pub mod ai;
 pub mod app;

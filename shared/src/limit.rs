@@ -1,30 +1,30 @@
-//! Limits against abuse, as replies show them
+//! Limits against abuse, and how replies show them
 //! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/)).
 
 use http::{HeaderMap, HeaderValue};
 
-/// A limit, and what is left of it.
+/// A limit and its remaining quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What is limited, in a word.
+    /// The policy's name in the headers.
     pub name: &'static str,
-    /// How often it may happen.
+    /// The quota.
     pub most: u32,
-    /// In how many seconds; nothing where only so many may happen at a time.
+    /// The window in seconds. `None` for a limit of concurrent requests.
     pub window: Option<u64>,
-    /// How often it still may.
+    /// The remaining quota.
     pub left: u32,
-    /// The seconds after which it may happen again, or as often as at first.
+    /// The seconds until the quota grows again.
     pub reset: u64,
 }
 
 impl Limit {
-    /// A limit for what happens at the same time, of which nothing is left for a moment.
+    /// A limit of concurrent requests that is reached.
     pub fn at_once(name: &'static str, most: u32) -> Self {
         Self { name, most, window: None, left: 0, reset: 1 }
     }
 
-    /// When to come again, in words.
+    /// When to retry, in words: `in 2 minutes`.
     pub fn when(&self) -> String {
         let (number, unit) = match self.reset {
             ..120 => (self.reset, "second"),

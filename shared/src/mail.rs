@@ -1,4 +1,4 @@
-//! Who carries mails: the one seam to the outside that only the function `mail` has.
+//! Sends e-mail. Only the function `mail` does that.
 
 use aws_sdk_sesv2::error::ProvideErrorMetadata;
 use aws_sdk_sesv2::operation::send_email::SendEmailError;
@@ -8,10 +8,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::aws;
 use crate::{Error, Result};
 
-/// A mail of plain text.
+/// An e-mail of plain text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mail {
-    /// The address that it goes to.
+    /// The recipient's address.
     pub to: String,
     /// The subject.
     pub subject: String,
@@ -19,19 +19,19 @@ pub struct Mail {
     pub text: String,
 }
 
-/// Who carries a mail.
+/// How e-mails are sent.
 #[derive(Clone)]
 pub enum Carrier {
-    /// Nobody: `MAIL_FROM` is not set.
+    /// Not at all: `MAIL_FROM` is not set.
     Nobody,
     /// Amazon SES.
     Ses {
         /// The client.
         client: aws_sdk_sesv2::Client,
-        /// The address that mails come from.
+        /// The sender's address.
         from: String,
     },
-    /// Whoever holds the other end: the local server, which shows mails instead of sending them.
+    /// Through a channel: the local server shows e-mails instead of sending them.
     Hand(UnboundedSender<Mail>),
 }
 
@@ -41,20 +41,23 @@ impl Carrier {
         Self::Ses { client: aws_sdk_sesv2::Client::new(aws), from }
     }
 
-    /// Hands a mail over. One that can never be carried is dropped with a line in the log, which
-    /// names no address.
+    /// Sends an e-mail. One that can never be sent is dropped with a log line, which has no
+    /// address.
     ///
     /// # Errors
-    /// Where it may be carried later.
+    /// If sending may succeed later.
     pub async fn carry(&self, mail: Mail) -> Result<()> {
         match self {
             Self::Nobody => {
-                tracing::warn!(subject = mail.subject, "a mail was dropped: MAIL_FROM is not set")
+                tracing::warn!(
+                    subject = mail.subject,
+                    "an e-mail was dropped: MAIL_FROM is not set"
+                )
             }
             Self::Ses { client, from } => return send(client, from, &mail).await,
-            Self::Hand(hand) => {
-                hand.send(mail).map_err(|_| Error::Unavailable("nobody takes mails".into()))?
-            }
+            Self::Hand(hand) => hand
+                .send(mail)
+                .map_err(|_| Error::Unavailable("no one receives the e-mails".into()))?,
         }
         Ok(())
     }
@@ -75,8 +78,8 @@ async fn send(client: &aws_sdk_sesv2::Client, from: &str, mail: &Mail) -> Result
         .content(EmailContent::builder().simple(message).build());
     match email.send().await {
         Ok(_) => Ok(()),
-        // An address that no mail can go to, such as one with letters beyond ASCII before its `@`,
-        // stays one.
+        // A retry doesn't help if the address can't receive e-mail, such as one with letters beyond
+        // ASCII before its `@`.
         Err(error)
             if matches!(
                 error.as_service_error(),
@@ -87,7 +90,7 @@ async fn send(client: &aws_sdk_sesv2::Client, from: &str, mail: &Mail) -> Result
             tracing::error!(
                 subject = mail.subject,
                 code,
-                "a mail was refused for good, and dropped"
+                "an e-mail was refused permanently and dropped"
             );
             Ok(())
         }

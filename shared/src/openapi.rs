@@ -1,7 +1,7 @@
-//! What the OpenAPI document says of what several endpoints have: texts with their limits,
+//! The parts of the OpenAPI document that several endpoints share: texts with their limits,
 //! parameters, failures. The limits are the code's own.
 //!
-//! Nothing of this runs but in the function `openapi`; in the others it is not even built in.
+//! Only the function `openapi` runs this; the linker removes it from the others.
 
 use serde_json::{Value, json};
 use utoipa::openapi::extensions::Extensions;
@@ -23,14 +23,13 @@ use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
 use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
 use crate::{Change, Error, Tokens, idempotency};
 
-/// What Unicode calls white space, for the inside of a class of characters: engines differ over
-/// `\s`.
+/// Unicode's white space, for a character class: regex engines disagree about `\s`.
 const BLANK: &str = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
-/// Control characters, likewise.
+/// Control characters, for a character class.
 const CONTROL: &str = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069";
 
-/// A type that the document describes by a text's limits.
+/// Describes a type as a text with limits.
 macro_rules! text {
     ($type:ty, $schema:expr) => {
         impl PartialSchema for $type {
@@ -48,15 +47,15 @@ fn text(about: &str, example: &str) -> ObjectBuilder {
     Object::builder().description(Some(about)).examples([example])
 }
 
-/// One line of so many characters. Blanks around it don't count, which is why the pattern has the
-/// limit.
+/// One line of `least` to `most` characters. White space around it doesn't count, which is why the
+/// pattern has the limit.
 fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder {
     let inner = most - 2;
     let line = format!("[^{CONTROL}{BLANK}]([^{CONTROL}]{{0,{inner}}}[^{CONTROL}{BLANK}])?");
     let line = if least == 0 { format!("({line})?") } else { line };
     text(
         &format!(
-            "{about} {least} to {most} characters on one line; blanks around them don't count."
+            "{about} {least} to {most} characters on one line; white space around them doesn't count."
         ),
         example,
     )
@@ -66,8 +65,7 @@ fn line(about: &str, example: &str, least: usize, most: usize) -> ObjectBuilder 
 
 text!(Username, {
     let about = "Letters and digits of any script, with their accents, and `@ . + - _`. Names that differ only in case or in their Unicode form are one name.";
-    // Of ASCII exactly what is a name, of all else anything: not every engine knows Unicode's
-    // classes.
+    // Exact for ASCII, and any other character: not every regex engine has Unicode's classes.
     let pattern = r"^[^\x00-\x2a,/\x3a-\x3f\x5b-\x5e\x60\x7b-\xa9]+$";
     text(about, "ann").min_length(Some(1)).max_length(Some(NAME_LENGTH)).pattern(Some(pattern))
 });
@@ -79,20 +77,23 @@ text!(Email, {
         .pattern(Some(pattern))
 });
 
-/// An e-mail address, or none.
+/// An e-mail address, or no address.
 #[derive(Debug)]
 pub struct EmailOrNone;
 
 text!(EmailOrNone, {
     let pattern = format!("^[{BLANK}]*({})?[{BLANK}]*$", address());
-    text("An e-mail address. Case makes no difference. Blanks are none.", "ann@example.com")
-        .max_length(Some(EMAIL_LENGTH))
-        .pattern(Some(pattern))
+    text(
+        "An e-mail address. Case makes no difference. White space is no address.",
+        "ann@example.com",
+    )
+    .max_length(Some(EMAIL_LENGTH))
+    .pattern(Some(pattern))
 });
 
 fn address() -> String {
     let plain = format!(r#"{BLANK}{CONTROL}<>()\[\],;:\\""#);
-    // Of ASCII exactly what a domain has, of all else anything.
+    // Exact for ASCII, and any other character.
     let apart = r"\x00-,./\x3a-@\x5b-`\x7b-\x9f\xa0";
     let label = format!("[^{BLANK}{apart}-]([^{BLANK}{apart}]*[^{BLANK}{apart}-])?");
     format!(r"[^{plain}@]+@{label}(\.{label})+")
@@ -100,7 +101,7 @@ fn address() -> String {
 
 text!(NewPassword, {
     let about = format!(
-        "At least {} characters and at most {} bytes, none of the most common passwords, and not the name or the address. No rule says which characters it must have.",
+        "At least {} characters and at most {} bytes. Not one of the most common passwords, the username or the e-mail address. There are no composition rules.",
         password::LEAST,
         password::MOST
     );
@@ -111,27 +112,27 @@ text!(NewPassword, {
         .format(Some(format))
 });
 
-text!(GivenName, line("A name as people call each other; empty is none.", "Ann", 0, NAME_LENGTH));
+text!(GivenName, line("A first or last name; empty if there is none.", "Ann", 0, NAME_LENGTH));
 
-text!(Title, line("What a conversation is called.", "Fares", 1, TITLE_LENGTH));
+text!(Title, line("The title of a conversation.", "Fares", 1, TITLE_LENGTH));
 
 text!(
     KeyName,
     line(
-        "What the owner of an API key calls it, such as the program that has it.",
+        "The owner's name for an API key, such as the program that uses it.",
         "build server",
         1,
         api_key::NAME_LENGTH
     )
 );
 
-text!(Reason, line("Why.", "a mistake", 1, REASON_LENGTH));
+text!(Reason, line("The reason.", "a mistake", 1, REASON_LENGTH));
 
-/// A reason, or none.
+/// A reason, or no reason.
 #[derive(Debug)]
 pub struct ReasonOrNone;
 
-text!(ReasonOrNone, line("Why.", "spam", 0, REASON_LENGTH));
+text!(ReasonOrNone, line("The reason.", "spam", 0, REASON_LENGTH));
 
 text!(Day, day());
 
@@ -139,22 +140,22 @@ fn day() -> ObjectBuilder {
     text("A day in UTC.", "2026-11-20").format(Some(SchemaFormat::Custom("date".into())))
 }
 
-// A change of standing is in no statement.
+// Changes of roles and states are in no statement.
 text!(EntryKind, {
     let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment].map(EntryKind::word);
-    text("Why a balance moved.", EntryKind::Chat.word()).enum_values(Some(kinds))
+    text("Why a balance changed.", EntryKind::Chat.word()).enum_values(Some(kinds))
 });
 
 text!(Act, {
     let acts = [Act::Activation, Act::Deactivation, Act::Role(Role::Admin)].map(Act::word);
     let acts = [EntryKind::Adjustment.word()].into_iter().chain(acts);
-    text("What an administrator did.", EntryKind::Adjustment.word()).enum_values(Some(acts))
+    text("An administrator's action.", EntryKind::Adjustment.word()).enum_values(Some(acts))
 });
 
-// How long it may be is a setting: whoever serves the document fills it in.
+// The maximum length is a setting: the function `openapi` adds it.
 text!(Message, {
     let pattern = format!(r"^[^\x00]*[^\x00{BLANK}][^\x00]*$");
-    text("What the AI is to answer: not only blanks, and no NUL.", "Hello!")
+    text("A message for the AI: not only white space, and no NUL.", "Hello!")
         .min_length(Some(1))
         .pattern(Some(pattern))
 });
@@ -167,11 +168,15 @@ impl PartialSchema for Tokens {
 
 impl ToSchema for Tokens {}
 
-// That it is not zero says whoever takes it.
+// The endpoint that accepts it excludes zero.
 impl PartialSchema for Change {
     fn schema() -> RefOr<Schema> {
-        amount("How many tokens come, or below zero go. Not none.", -Tokens::MAX.signed(), -50)
-            .into()
+        amount(
+            "How many tokens are added, or taken if negative. Not zero.",
+            -Tokens::MAX.signed(),
+            -50,
+        )
+        .into()
     }
 }
 
@@ -190,22 +195,23 @@ fn amount(about: &str, least: i64, example: i64) -> ObjectBuilder {
         .examples([example])
 }
 
-/// An id, or none.
+/// An id, or no id.
 #[derive(Debug)]
 pub struct IdOrNone;
 
 text!(IdOrNone, {
     let pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$";
-    text("A UUID. Nothing is none.", "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342").pattern(Some(pattern))
+    text("A UUID. An empty text is no id.", "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342")
+        .pattern(Some(pattern))
 });
 
-/// A text that must not be empty, of which nothing else is asked until it is compared.
+/// A text that must not be empty, and that is otherwise only compared.
 #[derive(Debug)]
 pub struct Given;
 
 text!(Given, Object::builder().min_length(Some(1)));
 
-/// The query of a list that has pages.
+/// The query parameters of a list with pages.
 #[derive(Debug)]
 pub struct PageQuery;
 
@@ -218,11 +224,11 @@ impl IntoParams for PageQuery {
             .default(Some(PAGE.into()));
         let cursor = Object::builder().schema_type(Type::String);
         vec![
-            parameter("limit", ParameterIn::Query, "How many items the page may have.", limit),
+            parameter("limit", ParameterIn::Query, "The most items of the page.", limit),
             parameter(
                 "cursor",
                 ParameterIn::Query,
-                "Where the page begins: what the `Link` header of the page before says.",
+                "Where the page begins: from the `Link` header of the previous page.",
                 cursor,
             ),
         ]
@@ -240,8 +246,8 @@ impl IntoParams for IdempotencyKey {
             .min_length(Some(1))
             .max_length(Some(idempotency::LENGTH))
             .pattern(Some("^[ -~]*$"));
-        let about = "A word of your choice for this request, such as a UUID, remembered for a day. Sent again under it, the request happens once, \
-                     and the reply says `Idempotent-Replayed`.";
+        let about = "A key of your choice for this request, such as a UUID, remembered for a day. A request that is repeated with the same key happens once; \
+                     the reply to the repetition has the header `Idempotent-Replayed`.";
         vec![parameter(
             "Idempotency-Key",
             ParameterIn::Header,
@@ -258,26 +264,26 @@ pub struct KeptInCookie;
 impl IntoParams for KeptInCookie {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let kept = Object::builder().schema_type(Type::String).examples(["cookie"]);
-        let about = "`cookie` is for pages of this origin: the browser keeps the refresh token in a cookie that no script can read, and the reply has neither \
-                     `refresh` nor `token`. Anything else is as if it were not there.";
+        let about = "`cookie` is for pages of this origin: the browser gets the refresh token in a cookie that no script can read, and the reply has neither \
+                     `refresh` nor `token`. Other values are ignored.";
         vec![parameter("X-Refresh-Token", ParameterIn::Header, about, kept)]
     }
 }
 
-/// The header `X-Device-Token` of clients that keep one.
+/// The header `X-Device-Token` of clients that store it.
 #[derive(Debug)]
 pub struct DeviceToken;
 
 impl IntoParams for DeviceToken {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let token = Object::builder().schema_type(Type::String).examples(["eyJ0eXAiOi..."]);
-        let about = "What the reply to an earlier log-in said in this header: this client is then counted by itself when many log-ins fail, so that guesses \
-                     by others can't keep it out. With `X-Refresh-Token: cookie` it is kept in a cookie instead. One that isn't valid is as if it were not there.";
+        let about = "The value of this header in the reply to an earlier log-in. Failed log-ins of this client are then counted apart, so that others can't lock it out \
+                     by guessing passwords. With `X-Refresh-Token: cookie` it is in a cookie instead. Invalid values are ignored.";
         vec![parameter("X-Device-Token", ParameterIn::Header, about, token)]
     }
 }
 
-/// The query of a range of days.
+/// The query parameters of a range of days.
 #[derive(Debug)]
 pub struct Days;
 
@@ -286,7 +292,7 @@ impl IntoParams for Days {
         let day = || day().schema_type(Type::String);
         vec![
             parameter("from", ParameterIn::Query, "The first day.", day()),
-            parameter("to", ParameterIn::Query, "The last day, included. Normally today.", day()),
+            parameter("to", ParameterIn::Query, "The last day, included. By default today.", day()),
         ]
     }
 }
@@ -299,7 +305,7 @@ impl IntoParams for PathId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![of_path(
             "id",
-            "The id, as a list shows it.",
+            "The id, as lists show it.",
             id().examples(["01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"]),
         )]
     }
@@ -310,14 +316,14 @@ pub fn id() -> ObjectBuilder {
     Object::builder().schema_type(Type::String).format(Some(SchemaFormat::Custom("uuid".into())))
 }
 
-/// A parameter of the path.
+/// A path parameter.
 pub fn of_path(name: &str, about: &str, schema: ObjectBuilder) -> Parameter {
     let mut parameter = parameter(name, ParameterIn::Path, about, schema);
     parameter.required = Required::True;
     parameter
 }
 
-/// A parameter that may be left out, and in a query be empty.
+/// An optional parameter. In a query it may be empty.
 pub fn parameter(
     name: &str,
     place: ParameterIn,
@@ -334,7 +340,7 @@ pub fn parameter(
     parameter.schema(Some(schema)).extensions(empty).build()
 }
 
-/// An event of a stream: its name, where it has one, and its data, which are JSON of one of these
+/// An event of a stream: its name, if it has one, and its data, which is JSON of one of these
 /// schemas, or the text `or`.
 pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     let schemas: Vec<Value> = schemas
@@ -365,8 +371,7 @@ pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
     }
 }
 
-/// One of every failure that a client can meet, for whoever describes them. Which one it is says
-/// the name of its variant.
+/// A sample of every failure that a client can get, with the name of its variant.
 pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
     let limit =
         |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };

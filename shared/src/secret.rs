@@ -1,4 +1,4 @@
-//! Secrets that settings name: the value itself, or where it is kept.
+//! Secrets of the settings: the value itself, or where to read it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,22 +8,22 @@ use aws_config::SdkConfig;
 use crate::aws;
 use crate::{Error, Result};
 
-/// A secret, or where it is read.
+/// A secret, or where to read it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// The secret itself.
     Value(String),
-    /// The file that holds it, an absolute path.
+    /// The file that contains it, an absolute path.
     File(PathBuf),
-    /// The ARN of a Secrets Manager secret that holds it.
+    /// The ARN of a Secrets Manager secret that contains it.
     Arn(String),
 }
 
 impl Secret {
-    /// The secret's text, as it is kept right now.
+    /// The secret's current text.
     ///
     /// # Errors
-    /// [`Error::Internal`] where it can't be read; the cause names no secret.
+    /// [`Error::Internal`] if it can't be read. The cause doesn't contain the secret.
     pub async fn read(&self, aws: &SdkConfig) -> Result<String> {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
@@ -40,7 +40,7 @@ impl Secret {
                     get.send().await.map_err(|error| Error::Internal(aws::cause(&error)))?;
                 secret
                     .secret_string
-                    .ok_or_else(|| Error::Internal("the secret holds no text".into()))
+                    .ok_or_else(|| Error::Internal("the secret contains no text".into()))
             }
         }
     }

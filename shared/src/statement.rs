@@ -1,5 +1,5 @@
-//! A statement: the rows of an account's ledger, newest first, with the balance after each, which
-//! is computed backwards. Its owner and administrators see the same; these see who did it, too.
+//! Statements: the rows of an account's ledger, newest first, each with the balance after it, which
+//! is computed backwards. Administrators also see the actor of each row.
 
 use std::borrow::Cow;
 
@@ -13,37 +13,37 @@ use crate::user::Account;
 use crate::view::LedgerRow;
 use crate::{App, Error, Result};
 
-/// How often the first page is read until the account didn't move meanwhile.
+/// How often the first page is read until the account doesn't change meanwhile.
 const READINGS: usize = 10;
 
 /// A row of a statement.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StatementRow)]
 pub struct Row<'a> {
-    /// What moved the balance.
+    /// The row.
     #[serde(flatten)]
     row: LedgerRow<'a>,
     /// The balance after it.
     #[schema(examples(3900))]
     balance: i64,
-    /// Who did it, where an administrator asks: the id of an account, or `manage`.
+    /// Who did it: the id of an account, or `manage`. Only for administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("manage"))]
     actor: Option<&'a str>,
 }
 
-/// Whose statement it is, and how it is known that they may be read.
+/// Whose statement it is.
 #[derive(Clone, Copy, Debug)]
 pub enum Of<'a> {
-    /// The caller's own, whom the account must admit.
+    /// The caller's, if the account accepts the token.
     Caller(&'a AccessToken),
-    /// This account's, which was just read, and an administrator looks at.
+    /// This account's, which was just read for an administrator.
     Account(&'a Account),
 }
 
 /// A page of a statement: some entries of a ledger, and the balance after the first of them.
 pub struct Statement {
-    /// The account, as it was read with them.
+    /// The account, as it was read with the entries.
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
@@ -58,7 +58,7 @@ impl Of<'_> {
         }
     }
 
-    /// The account as it is known, or read where nobody has yet.
+    /// The account, read unless it is known.
     async fn known(self, app: &App) -> Result<Account> {
         match self {
             Self::Account(account) => Ok(account.clone()),
@@ -90,8 +90,8 @@ impl Statement {
         Ok(statement)
     }
 
-    /// The newest rows, and the balance that the account had when they were all: it is read before
-    /// and after them, and they are read again where it moved.
+    /// The newest rows, and the balance after the newest one. The account is read before and after
+    /// the rows; if it changed, both are read again.
     async fn first(app: &App, of: Of<'_>, count: usize) -> Result<Self> {
         let mut before = of.known(app).await?;
         for _ in 0..READINGS {
@@ -102,10 +102,10 @@ impl Statement {
             }
             before = account;
         }
-        Err(Error::Unavailable("the account kept moving while its statement was read".into()))
+        Err(Error::Unavailable("the account kept changing while its statement was read".into()))
     }
 
-    /// The rows after a position, which carries their balance. They are read at the same time as
+    /// The rows after a position, which contains their balance. They are read at the same time as
     /// the account.
     async fn later(app: &App, of: Of<'_>, position: &str, count: usize) -> Result<Self> {
         let (before, balance) = position

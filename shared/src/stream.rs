@@ -1,4 +1,4 @@
-//! The body of a reply, which is whole or made piece by piece as the client takes it.
+//! The body of a reply: whole, or written piece by piece while the client reads it.
 
 use std::convert::Infallible;
 use std::mem;
@@ -16,31 +16,32 @@ use crate::{Error, Result};
 
 /// The body of a reply.
 pub enum Body {
-    /// Nothing.
+    /// No body.
     Empty,
-    /// All of it.
+    /// A whole text.
     Text(String),
-    /// Piece after piece. A failure ends the body where it is: status and headers are gone by then,
-    /// and no platform lets a function say more.
+    /// A stream of pieces. A failure cuts the body off: status and headers were sent before, and no
+    /// platform lets a function report more.
     Pieces(Pin<Box<dyn Stream<Item = Result<String>> + Send>>),
 }
 
-/// Where a reply's pieces are put by whoever writes them.
+/// Receives the pieces of a reply from its writer.
 pub struct Pieces(mpsc::Sender<String>);
 
 impl Pieces {
-    /// Adds a piece. Waits until the one before was taken, so that no more than two are ever kept.
+    /// Adds a piece. Waits until the client has taken the previous one, so that at most two are in
+    /// memory.
     pub async fn send(&self, piece: impl Into<String>) -> Result<()> {
         self.0
             .send(piece.into())
             .await
-            .map_err(|_| Error::Internal("nobody takes the reply any more".into()))
+            .map_err(|_| Error::Internal("the client has disconnected".into()))
     }
 }
 
 impl Body {
-    /// What `write` puts together. It runs only while somebody takes what it wrote, and ends with
-    /// them.
+    /// A body of the pieces that `write` sends. It runs only while the client reads, and is dropped
+    /// with the body.
     pub fn written_by<F>(write: impl FnOnce(Pieces) -> F) -> Self
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -52,7 +53,7 @@ impl Body {
             if let Poll::Ready(written) = writer.poll_unpin(context) {
                 failure = written.err();
             }
-            // What was written before a failure comes before it.
+            // Pieces that were sent before a failure come before it.
             Poll::Ready(match ready!(receiver.poll_recv(context)) {
                 Some(piece) => Some(Ok(piece)),
                 None => failure.take().map(Err),
@@ -60,7 +61,7 @@ impl Body {
         })))
     }
 
-    /// The same, where panics are failures, and failures are logged under this request.
+    /// The same body. Panics become failures, and failures are logged with this request id.
     pub(crate) fn watched(self, request_id: &str) -> Self {
         let Self::Pieces(pieces) = self else { return self };
         let request_id = request_id.to_owned();
@@ -80,7 +81,7 @@ impl Body {
         Self::Pieces(Box::pin(pieces.inspect(log)))
     }
 
-    /// All of it, as far as it comes.
+    /// The whole text, up to a failure.
     pub async fn text(self) -> String {
         match self {
             Self::Empty => String::new(),
@@ -148,7 +149,7 @@ mod tests {
             Ok(())
         });
         let Body::Pieces(mut pieces) = body else { panic!("no stream") };
-        assert_eq!(written.load(Ordering::Relaxed), 0, "nobody asked yet");
+        assert_eq!(written.load(Ordering::Relaxed), 0, "the client has not read yet");
         for number in 0..100 {
             assert_eq!(pieces.next().await, Some(Ok(number.to_string())));
             assert!(written.load(Ordering::Relaxed) <= number + 3);

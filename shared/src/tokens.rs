@@ -1,24 +1,24 @@
-//! The money of this product: an amount of tokens.
+//! The currency of this product: amounts of tokens.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An amount of tokens, never negative. (Access tokens and refresh tokens are always called by
+/// An amount of tokens, never negative. (The code always calls access tokens and refresh tokens by
 /// their full names.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tokens(u64);
 
 impl Tokens {
-    /// Nothing.
+    /// No tokens.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount that any setting or account may name. Far below 2^53, so that every JSON
-    /// client reads it exactly.
+    /// The largest amount of any setting or account. Far below 2^53, so that every JSON client
+    /// reads it exactly.
     pub const MAX: Self = Self(1_000_000_000_000);
 
-    /// `amount` tokens, or nothing where that is more than [`Tokens::MAX`].
+    /// `None` above [`Tokens::MAX`].
     pub const fn new(amount: u64) -> Option<Self> {
         if amount <= Self::MAX.0 { Some(Self(amount)) } else { None }
     }
@@ -28,34 +28,34 @@ impl Tokens {
         self.0
     }
 
-    /// The same number where others are negative, as in the ledger.
+    /// The same number as a signed one, as the ledger needs it.
     pub fn signed(self) -> i64 {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
-    /// The sum, or nothing where it would be over [`Tokens::MAX`].
+    /// `None` if the sum would be above [`Tokens::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(Self::new)
     }
 
-    /// What is left, or nothing where `other` is more than there is.
+    /// `None` if `other` is the larger amount.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
 }
 
-/// A change of a balance that no chat made: tokens that come, or go. Never none.
+/// A change of a balance that isn't the price of a message. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// So many come.
+    /// Adds tokens.
     Give(Tokens),
-    /// So many go.
+    /// Takes tokens.
     Take(Tokens),
 }
 
 impl Change {
-    /// The change by a signed amount, or nothing where it is zero or more than [`Tokens::MAX`]
-    /// either way.
+    /// The change by a signed amount. `None` for zero, and beyond [`Tokens::MAX`] in either
+    /// direction.
     pub fn new(amount: i64) -> Option<Self> {
         let tokens = Tokens::new(amount.unsigned_abs())?;
         match amount {
@@ -65,7 +65,7 @@ impl Change {
         }
     }
 
-    /// The amount, negative where tokens go.
+    /// The amount, negative if it takes tokens.
     pub fn amount(self) -> i64 {
         match self {
             Self::Give(tokens) => tokens.signed(),

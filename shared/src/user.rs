@@ -1,4 +1,4 @@
-//! People: their names, addresses, roles and accounts.
+//! Users: their names, e-mail addresses, profiles and accounts.
 
 mod account;
 mod email;
@@ -14,7 +14,8 @@ pub use self::name::Username;
 pub use self::profile::{GivenName, ProfileChange};
 pub(crate) use self::text::{is_blank, key, turns_text};
 
-/// What an account may be found by, if `login` can be a name or an address at all.
+/// The key that finds the account of `login`, a username or an e-mail address. `None` if it can be
+/// neither.
 pub fn login_key(login: &str) -> Option<String> {
     let name = Username::parse(login).map(|name| name.key().to_owned());
     name.or_else(|_| Email::parse(login).map(|email| email.key().to_owned())).ok()

@@ -1,5 +1,5 @@
-//! What replies show of accounts, sessions, API keys, conversations and chats, where several
-//! endpoints show the same.
+//! Replies that several endpoints share: accounts, sessions, API keys, conversations, messages and
+//! rows of the ledger.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use crate::auth::api_key::KeyName;
 use crate::user::{Account, GivenName, Role, Username};
 use crate::{chat, clock, store};
 
-/// What was done, in a sentence for people.
+/// A confirmation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Done {
     /// A sentence for people.
@@ -19,7 +19,8 @@ pub struct Done {
 /// An account as its owner sees it.
 #[derive(Serialize, ToSchema)]
 pub struct User<'a> {
-    /// Chats, sessions and the statement hang on it. A name that is used again is another account.
+    /// Messages, sessions and the statement refer to it. An account that reuses a name has another
+    /// id.
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     id: &'a str,
     /// The name as it was typed.
@@ -28,22 +29,22 @@ pub struct User<'a> {
     /// The e-mail address as it was typed.
     #[schema(required, examples("ann@example.com"))]
     email: Option<&'a str>,
-    /// Whether somebody has read a mail to that address.
+    /// Whether the owner has proven that they read e-mail to this address.
     email_verified: bool,
-    /// An address that takes its place once it is verified, since another account claims it
-    /// without proof.
+    /// An address that replaces it once it is verified, since another account claims it without
+    /// proof.
     #[schema(required)]
     pending_email: Option<&'a str>,
-    /// Empty where there is none.
+    /// Empty if there is none.
     #[schema(value_type = GivenName)]
     first_name: &'a str,
-    /// Empty where there is none.
+    /// Empty if there is none.
     #[schema(value_type = GivenName)]
     last_name: &'a str,
     role: Role,
     /// Whether the role is `admin`.
     is_staff: bool,
-    /// When it was registered.
+    /// When the account was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
     date_joined: String,
 }
@@ -66,14 +67,14 @@ impl<'a> User<'a> {
     }
 }
 
-/// What can be spent: one number under the three names that clients read it by.
+/// The balance: one number under the three names that clients read.
 #[derive(Serialize, ToSchema)]
 pub struct Balance {
-    /// What can be spent.
+    /// The balance.
     tokens: Tokens,
-    /// The same.
+    /// The same number.
     tokens_left: Tokens,
-    /// The same.
+    /// The same number.
     remaining_tokens: Tokens,
 }
 
@@ -85,8 +86,8 @@ impl Balance {
 }
 
 /// An account in a list.
-// It has no part in common with [`User`], though they share six fields: it is made from an index,
-// which has less than the account, and a flattened part would change the order of User's fields.
+// It shares six fields with [`User`], but no type: it comes from an index, which has less than the
+// account, and a flattened part would change the order of User's fields in replies.
 #[derive(Serialize, ToSchema)]
 pub struct ListedUser<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
@@ -100,9 +101,9 @@ pub struct ListedUser<'a> {
     role: Role,
     /// Whether the role is `admin`.
     is_staff: bool,
-    /// A deactivated account can do nothing.
+    /// Whether the account can do anything.
     active: bool,
-    /// When it was registered.
+    /// When the account was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
     date_joined: String,
 }
@@ -122,52 +123,52 @@ impl<'a> ListedUser<'a> {
     }
 }
 
-/// All that administrators see of an account.
+/// An account as administrators see it.
 #[derive(Serialize, ToSchema)]
 pub struct UserDetails<'a> {
-    /// What its owner sees of it.
+    /// The owner's view.
     #[serde(flatten)]
     user: User<'a>,
-    /// What it can spend.
+    /// The balance.
     #[serde(flatten)]
     balance: Balance,
-    /// The rest.
+    /// The other fields.
     #[serde(flatten)]
     details: DetailsOfUser<'a>,
 }
 
-/// What administrators see of an account beside what its owner does.
+/// What only administrators see of an account.
 #[derive(Serialize, ToSchema)]
 struct DetailsOfUser<'a> {
-    /// A deactivated account can do nothing.
+    /// Whether the account can do anything.
     active: bool,
-    /// Everything ever granted, adjustments included.
+    /// All tokens ever granted, including adjustments.
     granted: Tokens,
-    /// Everything ever spent.
+    /// All tokens ever spent.
     spent: Tokens,
-    /// Tokens that are held for chats whose answer is awaited.
+    /// Tokens that are reserved for messages that wait for an answer.
     reservations: Vec<HeldTokens<'a>>,
     /// The newest sessions, newest first, at most 100.
     sessions: Vec<Session<'a>>,
-    /// How many API keys there are.
+    /// How many API keys the account has.
     #[schema(examples(1))]
     api_keys: u32,
 }
 
-/// Tokens that are held for a chat.
+/// Tokens that are reserved for a message.
 #[derive(Serialize, ToSchema)]
 struct HeldTokens<'a> {
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
     /// How many.
     cost: Tokens,
-    /// The chat that they are held for.
+    /// The id of the message.
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: &'a str,
-    /// When the chat is given up.
+    /// When the reservation expires.
     #[schema(format = "date-time", examples("2026-11-20T07:19:09.000Z"))]
     expires: String,
-    /// Whether it was: the tokens can be spent again.
+    /// Whether it has expired: the tokens can be spent again.
     expired: bool,
 }
 
@@ -198,12 +199,12 @@ impl<'a> UserDetails<'a> {
 pub struct Session<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dfc-7191-b0f2-0a2b0c4a3c55"))]
     id: &'a str,
-    /// What the client that began it calls itself in `User-Agent`.
+    /// The `User-Agent` of the log-in.
     #[schema(examples("curl/8.5.0"))]
     device: &'a str,
     #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
     began: Option<String>,
-    /// When it was last logged in or refreshed.
+    /// When it was last refreshed, or else begun.
     #[schema(required, format = "date-time", examples("2026-11-20T07:17:39.000Z"))]
     last_used: Option<String>,
     #[schema(format = "date-time", examples("2026-12-20T07:17:39.000Z"))]
@@ -229,7 +230,7 @@ impl<'a> Session<'a> {
 pub struct OwnSession<'a> {
     #[serde(flatten)]
     session: Session<'a>,
-    /// Whether it is the one that asks.
+    /// Whether it is the session of this request.
     current: bool,
 }
 
@@ -245,13 +246,13 @@ impl<'a> OwnSession<'a> {
 pub struct ApiKey<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     id: &'a str,
-    /// What its owner calls it.
+    /// The name that its owner chose.
     #[schema(value_type = KeyName)]
     name: &'a str,
     /// The last four characters of the key.
     #[schema(min_length = 4, max_length = 4, examples("9xQk"))]
     hint: &'a str,
-    /// When it was made.
+    /// When it was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.978Z"))]
     created: String,
 }
@@ -268,18 +269,18 @@ impl<'a> ApiKey<'a> {
     }
 }
 
-/// Chats that go on from one another.
+/// A conversation.
 #[derive(Serialize, ToSchema)]
 pub struct Conversation<'a> {
-    /// The id of the chat that it began with.
+    /// The id of its first message.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
-    /// What it is called: at first the beginning of its first message.
+    /// The title: at first the beginning of the first message.
     #[schema(examples("Hello!"))]
     title: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     created: String,
-    /// When the last chat of it began.
+    /// When its last message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:40.102Z"))]
     last_used: String,
 }
@@ -296,31 +297,31 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// A chat: a message, and what the AI answered.
+/// A message and its answer.
 #[derive(Serialize, ToSchema)]
 pub struct Chat<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     id: &'a str,
-    /// The conversation that it belongs to. Those of OpenAI's clients belong to none.
+    /// Its conversation. Messages of OpenAI's clients belong to none.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     conversation_id: Option<&'a str>,
     #[schema(examples("Hello!"))]
     message: &'a str,
-    /// What the AI answered.
+    /// The answer.
     #[schema(examples("You said: Hello!"))]
     response: &'a str,
     /// The model that answered.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// What it cost.
+    /// The price.
     tokens_deducted: Tokens,
-    /// When it began.
+    /// When the message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     timestamp: String,
 }
 
 impl<'a> Chat<'a> {
-    /// The view of this chat.
+    /// The view of this message.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self {
             id: &chat.chat_id,
@@ -334,44 +335,44 @@ impl<'a> Chat<'a> {
     }
 }
 
-/// A chat, and the balance after it.
+/// A message, its answer, and the balance after it.
 #[derive(Serialize, ToSchema)]
 pub struct PaidChat<'a> {
-    /// The chat.
+    /// The message and its answer.
     #[serde(flatten)]
     chat: Chat<'a>,
-    /// What can be spent after it.
+    /// The balance after it.
     #[serde(flatten)]
     balance: Balance,
 }
 
 impl<'a> PaidChat<'a> {
-    /// The view of this chat, with the balance right after its tokens were taken.
+    /// The view of this message, with the balance right after its tokens were taken.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self { chat: Chat::of(chat), balance: Balance::of(chat.tokens_left) }
     }
 }
 
-/// A chat, and whose it is.
+/// A message, its answer and its user.
 #[derive(Serialize, ToSchema)]
 pub struct ChatOfUser<'a> {
     #[serde(flatten)]
     chat: Chat<'a>,
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: &'a str,
-    /// What the user was called then.
+    /// The username at that time.
     #[schema(examples("ann"))]
     username: &'a str,
 }
 
 impl<'a> ChatOfUser<'a> {
-    /// The view of this chat.
+    /// The view of this message.
     pub fn of(chat: &'a chat::Chat) -> Self {
         Self { chat: Chat::of(chat), user_id: &chat.user_id, username: &chat.name }
     }
 }
 
-/// What moved a balance.
+/// A row of the ledger.
 #[derive(Serialize, ToSchema)]
 pub struct LedgerRow<'a> {
     #[schema(examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
@@ -380,13 +381,13 @@ pub struct LedgerRow<'a> {
     pub(crate) timestamp: String,
     #[schema(value_type = store::EntryKind)]
     pub(crate) kind: &'static str,
-    /// What came, or below zero what went.
+    /// How many tokens were added, or taken if negative.
     #[schema(examples(-100))]
     pub(crate) amount: i64,
     /// Why.
     #[schema(examples("chat"))]
     pub(crate) reason: &'a str,
-    /// The chat that was paid for.
+    /// The id of the message that was paid for.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     pub(crate) chat_id: Option<&'a str>,
 }
@@ -405,7 +406,7 @@ impl<'a> LedgerRow<'a> {
     }
 }
 
-/// A row of the ledger, whose it is, and who made it.
+/// A row of the ledger, its user and its actor.
 #[derive(Serialize)]
 pub struct LedgerRowOfUser<'a> {
     #[serde(flatten)]

@@ -429,5 +429,5 @@ fn the_document_knows_its_stage_and_its_settings() {
     assert_eq!(DOCUMENT["components"]["schemas"]["Message"]["maxLength"], 8000);
     assert_eq!(changed["components"]["schemas"]["Message"]["maxLength"], 12);
     let text = changed.to_string();
-    assert!(text.contains("A chat costs 7 tokens") && text.contains("at most 2048 bytes"));
+    assert!(text.contains("A message costs 7 tokens") && text.contains("at most 2048 bytes"));
 }

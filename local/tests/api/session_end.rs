@@ -41,7 +41,7 @@ async fn a_session_that_is_not_ones_own_or_is_over_is_not_found() {
     let lost = ann.elsewhere("lost").await;
     let before = api.items(&ben.id).await;
     let refused = ann.ends(&ben.session()).await.expect(404, "not_found");
-    assert_eq!(refused["detail"], "No session of yours has this id, or it has ended already.");
+    assert_eq!(refused["detail"], "You have no session with this id, or it has ended.");
     assert_eq!(api.items(&ben.id).await, before);
     ben.is_in().await;
 

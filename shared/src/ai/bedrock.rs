@@ -1,5 +1,6 @@
-//! Amazon Bedrock, by its Converse API ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)), which is
-//! the same for every model there.
+//! Amazon Bedrock, through its Converse API
+//! ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)),
+//! which is the same for all its models.
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
@@ -25,8 +26,8 @@ impl Bedrock {
             Some(endpoint) if endpoint.starts_with("http://") => aws::emulated(),
             _ => aws::amazon().await?,
         };
-        // How long an answer may take is decided by who asks, and nobody is asked twice: a reply
-        // that was lost is paid for, too.
+        // The caller limits how long an answer may take. No request is retried: a lost reply is
+        // billed, too.
         let mut config = Builder::from(&aws)
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -104,8 +105,8 @@ impl Bedrock {
     }
 }
 
-/// What the AI is told, and the conversation: Bedrock wants the two to take turns, and the user to
-/// begin.
+/// The instructions and the conversation. Bedrock requires that the user begins and that speakers
+/// alternate.
 fn split(prompt: &Prompt) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
@@ -134,7 +135,7 @@ fn split(prompt: &Prompt) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Fai
 fn inference(prompt: &Prompt) -> InferenceConfiguration {
     let most = prompt.max_tokens.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
-    // Other providers count temperatures up to 2, Bedrock up to 1.
+    // Other providers accept temperatures up to 2, Bedrock up to 1.
     let temperature = prompt.temperature.map(|temperature| temperature.min(1.0) as f32);
     let inference =
         InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);
@@ -160,7 +161,7 @@ fn usage(usage: &TokenUsage) -> Option<Usage> {
     })
 }
 
-/// Codes and kinds alone: a message may hold what was asked.
+/// Only codes and kinds: an error message may contain the prompt.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Failure {
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
         Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException") => {

@@ -1,4 +1,4 @@
-//! The offline default: says the message back, so that everything can be tried without a provider.
+//! The offline default: repeats the message, so that Farebox can be tried without a provider.
 
 use super::{Failure, Prompt, Said};
 

@@ -1,8 +1,9 @@
-//! Any server that speaks OpenAI's chat completions ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself,
-//! Ollama, vLLM, llama.cpp, LiteLLM.
+//! Any server with OpenAI's chat completions
+//! ([reference](https://platform.openai.com/docs/api-reference/chat)): OpenAI itself, Ollama, vLLM,
+//! llama.cpp, LiteLLM.
 //!
-//! What such servers add or leave out is ignored, as far as there is an answer. No redirect is
-//! followed, no request is sent twice.
+//! Fields that such servers add or omit are ignored as long as there is an answer. No redirect is
+//! followed, and no request is retried.
 
 use std::io;
 
@@ -23,21 +24,21 @@ use super::{Cut, Failure, Prompt, Said, Usage};
 use crate::aws;
 use crate::config::{ConfigError, OpenAiServer};
 
-/// How much of a reply is read for each byte of an answer: a piece of a few letters comes in some
-/// hundred bytes of JSON.
+/// How many bytes of a reply are read for each byte of the answer: the JSON around a piece of a few
+/// letters has some hundred bytes.
 const WRAPPING: usize = 400;
 
 pub struct OpenAi {
     model: String,
     completions: Uri,
     authorization: Option<HeaderValue>,
-    /// How the most tokens are called: newer models of OpenAI refuse the name that everybody else
-    /// knows.
+    /// The field for the maximum of tokens: newer models of OpenAI refuse the name that other
+    /// servers use.
     most: &'static str,
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// What is read of a reply, or of a piece of one.
+/// The fields that are read of a reply, or of a chunk.
 #[derive(Deserialize)]
 struct Completion {
     #[serde(default)]
@@ -144,14 +145,14 @@ impl OpenAi {
 
 type Reply = Limited<hyper::body::Incoming>;
 
-/// A reply that comes whole.
+/// Reads a whole reply.
 async fn read(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
     let body =
         body.collect().await.map_err(|_| Failure::failed("cut off, or over the limit"))?.to_bytes();
     if take(&body, said)? || !said.is_empty() { Ok(()) } else { Err(Failure::failed("no answer")) }
 }
 
-/// A reply that comes in pieces, whose last one says so.
+/// Reads a reply in chunks, the last of which says that it is the last.
 async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
     let mut events = SseStream::new(body.map_err(io::Error::other));
     let mut finished = false;
@@ -159,7 +160,7 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
         let event = event.map_err(|_| Failure::failed("cut off, or no events"))?;
         match event.data.as_deref().map(str::trim) {
             None | Some("") => {}
-            // Some servers never say why an answer ends. One that says nothing at all has not
+            // Some servers never send a finish reason. One that sends no text either has not
             // answered.
             Some("[DONE]") if finished || !said.is_empty() => return Ok(()),
             Some("[DONE]") => break,
@@ -169,9 +170,9 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
     if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
 }
 
-/// Reads a reply or a piece of one: whether it is the last that is said.
+/// Reads a reply or a chunk. Returns whether it is the last one.
 fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
-    // What the JSON holds is nobody's business in a log.
+    // The log must not contain the JSON's content.
     let completion: Completion = serde_json::from_slice(json)
         .map_err(|_| Failure::failed("an answer that can't be read"))?;
     if completion.error.is_some() {
@@ -187,14 +188,14 @@ fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
         Some("content_filter") => return Err(Failure::Cut(Cut::ContentFilter)),
         _ => {}
     }
-    // Some servers send both: what is new, and all of it so far.
+    // Some servers send both the new text and the whole text so far.
     if let Some(text) = choice.delta.or(choice.message).and_then(|message| message.content) {
         said.say(&text)?;
     }
     Ok(choice.finish_reason.is_some())
 }
 
-/// What the server counted, where it did so in whole numbers.
+/// The server's token counts, if they are whole numbers.
 fn usage(counted: &Value) -> Option<Usage> {
     let count = |name: &str| u32::try_from(counted.get(name)?.as_u64()?).ok();
     Some(Usage {
@@ -203,7 +204,7 @@ fn usage(counted: &Value) -> Option<Usage> {
     })
 }
 
-/// The innermost reason: the outer ones only say that something failed.
+/// The innermost cause: the outer ones only say that something failed.
 fn cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), cause)
 }

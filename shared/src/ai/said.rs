@@ -1,4 +1,4 @@
-//! What a provider has said so far, and how a listener hears of it.
+//! The text that a provider has sent so far, and its delivery to a listener.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,25 +6,25 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Answer, Cut, Failure, Prompt, Usage};
 
-/// A piece of an answer, as it comes.
+/// A piece of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// What is said.
+    /// The text.
     pub text: String,
-    /// The model that says it.
+    /// The model that writes it.
     pub model: String,
 }
 
-/// Who is told the pieces of an answer as they come.
+/// Receives the pieces of an answer at once.
 pub type Listener = UnboundedSender<Piece>;
 
-/// What a provider has said so far, and who listens.
+/// The text that a provider has sent so far, and its listener.
 pub(super) struct Said<'l> {
     text: String,
     pub(super) limit: usize,
     listener: Option<&'l Listener>,
-    /// How many bytes the listener was told. None, as long as there are nothing but spaces: an
-    /// answer of these is none, or told at its end.
+    /// How many bytes were delivered. Leading white space waits for the first visible text: an
+    /// answer of white space is empty, or delivered at its end.
     told: usize,
     heard: &'l AtomicBool,
     pub(super) model: String,
@@ -33,8 +33,8 @@ pub(super) struct Said<'l> {
 }
 
 impl<'l> Said<'l> {
-    /// Nothing yet, by this model, and at most `limit` bytes. `heard` tells whether the listener was
-    /// told anything.
+    /// No text yet by this model, and at most `limit` bytes. `heard` becomes true with the first
+    /// delivery.
     pub(super) fn new(
         model: &str,
         limit: usize,
@@ -45,12 +45,12 @@ impl<'l> Said<'l> {
         Self { text, limit, listener, told: 0, heard, model, cut: None, usage: None }
     }
 
-    /// Whether pieces are wanted as they come.
+    /// Whether there is a listener for pieces.
     pub(super) fn is_listened_to(&self) -> bool {
         self.listener.is_some()
     }
 
-    /// Adds a piece, as far as there is room for it.
+    /// Adds a piece, up to the limit.
     pub(super) fn say(&mut self, piece: &str) -> Result<(), Failure> {
         self.text.push_str(piece);
         let is_over = self.text.len() > self.limit;
@@ -59,12 +59,12 @@ impl<'l> Said<'l> {
         if is_over { Err(Failure::Cut(Cut::Length)) } else { Ok(()) }
     }
 
-    /// Whether there is nothing but spaces so far.
+    /// Whether the text so far is only white space.
     pub(super) fn is_empty(&self) -> bool {
         self.text.trim().is_empty()
     }
 
-    /// Tells a listener what it hasn't heard, as soon as that is more than spaces.
+    /// Delivers new text, once it is more than white space.
     fn tell(&mut self) {
         if !self.is_empty() {
             self.tell_the_rest();
@@ -74,15 +74,15 @@ impl<'l> Said<'l> {
     fn tell_the_rest(&mut self) {
         let Some(listener) = self.listener else { return };
         if let Some(news) = self.text.get(self.told..).filter(|news| !news.is_empty()) {
-            // Who has gone away misses it; the answer goes on.
+            // A listener that disconnected misses it; the answer goes on.
             let _ = listener.send(Piece { text: news.to_owned(), model: self.model.clone() });
             self.told = self.text.len();
             self.heard.store(true, Ordering::Relaxed);
         }
     }
 
-    /// What it comes to. Whoever has heard an answer pays for it, though it be cut: else they could
-    /// have it cut, and for nothing.
+    /// The result. A partial answer is charged once any of it was delivered: otherwise clients
+    /// could have answers cut off and pay nothing.
     pub(super) fn answer(
         mut self,
         outcome: Result<(), Failure>,

@@ -1,7 +1,7 @@
-//! A provider for tests, which does what the message's first word says: `!fail`, `!overloaded`,
+//! A provider for tests, which obeys the first word of the message: `!fail`, `!overloaded`,
 //! `!hang`, `!empty`, `!long`, `!slow <ms>`, `!words [<ms>] <words>` (with a pause after each),
-//! `!cut <words>` (ends before the last one), `!recall` (says all that it was asked); anything else
-//! is echoed.
+//! `!cut <words>` (fails before the last one), `!recall` (repeats the whole prompt); other messages
+//! are echoed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a request for a chat asks, and under which idempotency key.
+//! What a request asks the AI, and under which idempotency key.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,41 +14,41 @@ use crate::openapi::IdOrNone;
 use crate::store::Call;
 use crate::{App, Error, Request, Result, http};
 
-/// What is asked, and under which key.
+/// What a request asks.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// What is to be answered.
+    /// The message to answer.
     pub message: Message,
-    /// After what.
+    /// The conversation before it.
     pub context: Context,
-    /// Under which idempotency key, where there is one.
+    /// The idempotency key, if there is one.
     pub key: Option<Keyed>,
 }
 
-/// What was said before a message.
+/// The conversation before a message.
 #[derive(Clone, Debug)]
 pub enum Context {
-    /// Nothing: it begins a conversation.
+    /// None: the message begins a conversation.
     New,
     /// The conversation with this id.
     Conversation(String),
-    /// What the caller says; the chat belongs to no conversation.
+    /// The turns in the request; the message belongs to no conversation.
     Given(Prompt),
 }
 
-/// An idempotency key, and what is asked under it.
+/// An idempotency key and its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyed {
     /// The key's id.
     pub id: String,
-    /// What is asked, as a hash.
+    /// The hash of the payload.
     pub fingerprint: String,
-    /// Whether it was made for this request, so that nobody can have used it before.
+    /// Whether it was generated for this request, so that no earlier request can have used it.
     pub fresh: bool,
 }
 
 impl Keyed {
-    /// The key that a client sent with a completion's body.
+    /// The key that a client sent with a request for a completion.
     pub fn of_completion(key: &Key, caller: &AccessToken, req: &Request) -> Self {
         Self::sent(key, caller, completion(req))
     }
@@ -57,7 +57,7 @@ impl Keyed {
         Self { id: key.id(Kind::Chat, &caller.user_id), fingerprint, fresh: false }
     }
 
-    /// The key of a call whose client names none, but says whether it sends the same `again`.
+    /// A key for a request without one, whose client says whether it is sent `again`.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -69,7 +69,7 @@ impl Keyed {
     ) -> Result<Self> {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), completion(req));
         let now = app.clock.millis();
-        // SAM CLI says of every request that it came when SAM CLI was started.
+        // SAM CLI reports the time of its own start for every request.
         let came = if app.config.sam_local { now } else { http::came(req, now) };
         let call = Call { user_id: &caller.user_id, payload: &fingerprint, again, came };
         let id = app.store.key_of(call, &fresh).await?;
@@ -77,28 +77,28 @@ impl Keyed {
     }
 }
 
-/// A completion that is asked for, as a hash that no other kind of request has.
+/// The hash of a request for a completion. No other kind of request has the same one.
 fn completion(req: &Request) -> String {
     fingerprint(json!(["completion", fingerprint(req.body())]).to_string())
 }
 
-/// The body of a request for a chat.
+/// A message for the AI.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ChatRequest)]
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
-    /// The conversation that it goes on in. Without one it begins a new one.
+    /// The conversation that it continues. Without one it begins a new one.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
-    /// An access token, for clients that send none in the header `Authorization`.
+    /// An access token, for clients that don't send the header `Authorization`.
     token: Option<String>,
 }
 
-/// Who asks, and what: a message in a conversation of theirs, or at the beginning of one.
+/// The caller and the message, in one of the caller's conversations or at the beginning of one.
 ///
 /// # Errors
-/// What of the request is missing or may not be so.
+/// Those of an invalid request or token.
 pub async fn read(app: &App, req: &Request) -> Result<(AccessToken, Asked)> {
     let key = http::idempotency_key(req)?;
     let Body { message, conversation_id, token } = http::json(req)?;
@@ -114,10 +114,10 @@ pub async fn read(app: &App, req: &Request) -> Result<(AccessToken, Asked)> {
     Ok((caller, asked))
 }
 
-/// The id of a conversation in its usual form.
+/// The id of a conversation as a hyphenated lower-case UUID.
 ///
 /// # Errors
-/// [`Error::Invalid`] for what is no id.
+/// [`Error::Invalid`] if it isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
         .map_err(|_| Error::field("conversation_id", "This is not the id of a conversation."))?;

@@ -1,11 +1,10 @@
-//! What a client keeps beside its access token: refresh tokens and device tokens. A page has its
-//! browser keep both in cookies, out of reach of scripts, if it asks for that by `X-Refresh-Token:
-//! cookie`. Other clients are given their device token in the header `X-Device-Token`, and send
-//! it so.
+//! What a client stores beside its access token: a refresh token and a device token. A page that
+//! sends `X-Refresh-Token: cookie` gets both in cookies that scripts can't read. Other clients get
+//! their device token in the header `X-Device-Token`, and send it in that header.
 //!
-//! Without `X-Refresh-Token` no cookie is read. Only a page of this very origin can send it: no
-//! preflight allows it. So a request that another site has a browser send is one without a session,
-//! whatever cookies come along.
+//! Without `X-Refresh-Token` no cookie is read. Only a page of the same origin can send this
+//! header, since no preflight allows it. A request that another site makes a browser send therefore
+//! has no session, whatever cookies the browser adds.
 
 use std::net::IpAddr;
 
@@ -14,25 +13,25 @@ use lambda_http::http::header::{self, HeaderName};
 use super::{Body, HeaderValue, Request, Response};
 use crate::{Error, Result};
 
-/// The header by which clients without cookies keep their device token.
+/// The header of the device token, for clients without cookies.
 const DEVICE: HeaderName = HeaderName::from_static("x-device-token");
 
-/// A header of a reply for the client to keep: a cookie, or its device token.
+/// A reply's header that the client stores: a cookie, or the device token.
 pub struct Kept(HeaderName, HeaderValue);
 
-/// Whether the client has its refresh token kept in a cookie.
+/// Whether the client wants its refresh token in a cookie.
 pub fn is_wanted(req: &Request) -> bool {
     req.headers()
         .get("x-refresh-token")
         .is_some_and(|kept| kept.as_bytes().eq_ignore_ascii_case(b"cookie"))
 }
 
-/// The refresh token that the browser has kept. For requests that say so ([`is_wanted`]).
+/// The refresh token in the cookie. Only for requests that want it there ([`is_wanted`]).
 pub fn refresh_token(req: &Request) -> Option<&str> {
     cookie(req, "refresh")
 }
 
-/// The device token that the client has kept.
+/// The device token that the client stored.
 pub fn device_token(req: &Request) -> Option<&str> {
     if is_wanted(req) { cookie(req, "device") } else { req.headers().get(DEVICE)?.to_str().ok() }
 }
@@ -49,12 +48,12 @@ fn cookie<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
         .filter(|token| !token.is_empty())
 }
 
-/// The cookie that keeps this refresh token for this many seconds.
+/// A cookie that stores this refresh token for this many seconds.
 pub fn keeping(req: &Request, refresh: &str, seconds: u64) -> Result<Kept> {
     keeping_as(req, "refresh", refresh, seconds)
 }
 
-/// The cookie that keeps this device token for this many seconds, or the header for clients without
+/// A cookie that stores this device token for this many seconds, or the header for clients without
 /// cookies.
 pub fn keeping_device(req: &Request, device: &str, seconds: u64) -> Result<Kept> {
     if is_wanted(req) {
@@ -76,7 +75,7 @@ fn keeping_as(req: &Request, name: &str, token: &str, seconds: u64) -> Result<Ke
         .map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// `reply` with what the client is to keep.
+/// `reply` with the headers that the client stores.
 pub fn set(mut reply: Response<Body>, kept: impl IntoIterator<Item = Kept>) -> Response<Body> {
     for Kept(name, value) in kept {
         reply.headers_mut().append(name, value);
@@ -84,20 +83,19 @@ pub fn set(mut reply: Response<Body>, kept: impl IntoIterator<Item = Kept>) -> R
     reply
 }
 
-/// `reply` that has the browser forget what it kept, where it may have kept something.
+/// `reply` that deletes the refresh token's cookie, if the browser may have one.
 pub fn cleared(reply: Response<Body>, req: &Request) -> Result<Response<Body>> {
     let kept = is_wanted(req) || refresh_token(req).is_some();
     Ok(set(reply, kept.then(|| keeping(req, "", 0)).transpose()?))
 }
 
-/// `__Host-` binds a cookie to this host alone: no neighbour under the same domain can put one of
-/// its own in its place ([RFC 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
+/// `__Host-` binds a cookie to this host: no other host under the same domain can replace it ([RFC
+/// 6265bis](https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix)).
 fn name_at(req: &Request, name: &str) -> String {
     format!("{}farebox_{name}", if is_loopback(req) { "" } else { "__Host-" })
 }
 
-/// Whether the client is on this very machine, where there is no TLS: Safari keeps no `Secure`
-/// cookie there.
+/// Whether the client is on the same machine, without TLS: Safari stores no `Secure` cookie there.
 fn is_loopback(req: &Request) -> bool {
     let host =
         req.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

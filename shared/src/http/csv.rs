@@ -1,4 +1,5 @@
-//! CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)): when a client wants it, and how rows are written.
+//! CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)): when a client wants it, and how to
+//! write rows.
 
 use std::borrow::Cow;
 
@@ -11,20 +12,21 @@ use crate::stream::Pieces;
 
 const CSV: HeaderValue = HeaderValue::from_static("text/csv; charset=utf-8");
 
-/// 200 with rows of cells as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)), the first of which names the columns.
+/// 200 with rows of cells as CSV. The first row has the names of the columns.
 pub fn csv<'c>(rows: impl IntoIterator<Item = Vec<Cow<'c, str>>>) -> Reply {
     let line = |cells: Vec<Cow<'_, str>>| csv_row(&cells) + "\r\n";
     Ok(response(StatusCode::OK, CSV, rows.into_iter().map(line).collect()))
 }
 
-/// A row of CSV, without the end of its line.
+/// A row of CSV, without its line break.
 pub fn csv_row(cells: &[Cow<'_, str>]) -> String {
     cells.iter().map(|cell| csv_cell(cell)).collect::<Vec<_>>().join(",")
 }
 
-/// A quoted cell in which a spreadsheet finds no formula ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)): an apostrophe precedes what would
-/// begin one, at the start and after what separates cells for some readers of the file. Numbers
-/// stay numbers.
+/// A quoted cell that no spreadsheet reads as a formula
+/// ([OWASP](https://owasp.org/www-community/attacks/CSV_Injection)): an apostrophe precedes each
+/// character that could begin one, at the start of the cell and after characters that separate
+/// cells in some programs. Numbers stay numbers.
 fn csv_cell(text: &str) -> String {
     let number = text.parse::<i64>().is_ok();
     let mut cell = String::from('"');
@@ -41,8 +43,8 @@ fn csv_cell(text: &str) -> String {
     cell
 }
 
-/// The same with CSV. A line's end is written before the next one, so that a file that was cut off
-/// doesn't end with one.
+/// Like [`download`](super::download), for CSV. `write` sends a line break before each following
+/// row, so that a file that was cut off doesn't end with one.
 pub fn csv_download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -50,8 +52,7 @@ where
     attachment(file, CSV, write)
 }
 
-/// Whether the `Accept` header asks for CSV rather than JSON. Where it asks for neither, JSON it
-/// is.
+/// Whether the `Accept` header prefers CSV to JSON. JSON is the default.
 pub fn wants_csv(req: &Request) -> bool {
     let headers =
         req.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -63,8 +64,8 @@ pub fn wants_csv(req: &Request) -> bool {
     csv > 0.0 && csv > weight("application/json")
 }
 
-/// How much a range of an `Accept` header wants this type, if it names it. A weight that can't be
-/// read is none.
+/// The weight of this type in a range of an `Accept` header. `None` if the range doesn't name the
+/// type or the weight is invalid.
 fn quality(range: &str, media_type: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(media_type) {

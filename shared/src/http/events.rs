@@ -14,8 +14,8 @@ use crate::{Error, Result};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
-/// 200 with the server-sent events that `write` sends, as fast as the client takes them. What goes
-/// wrong meanwhile is told as `failures` say.
+/// 200 with the server-sent events that `write` sends, as fast as the client reads them.
+/// [`Events::fail`] writes failures in the form of `failures`.
 pub fn events<F>(req: &Request, failures: Failures, write: impl FnOnce(Events) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -27,7 +27,7 @@ where
     Ok(response)
 }
 
-/// Where a reply's events are sent by whoever writes them.
+/// Receives the events of a reply from its writer.
 pub struct Events {
     pieces: Pieces,
     failures: Failures,
@@ -38,16 +38,16 @@ impl Events {
     /// Sends an event.
     ///
     /// # Errors
-    /// Where the client has gone away.
+    /// If the client has disconnected.
     pub async fn send(&self, name: &str, data: &impl Serialize) -> Result<()> {
         let data = to_json(data)?;
         self.pieces.send(format!("event: {name}\ndata: {data}\n\n")).await
     }
 
-    /// Sends an event without a name, whose data are on one line.
+    /// Sends an event without a name. Its data must be on one line.
     ///
     /// # Errors
-    /// Where the client has gone away.
+    /// If the client has disconnected.
     pub async fn send_data(&self, data: impl Display) -> Result<()> {
         self.pieces.send(format!("data: {data}\n\n")).await
     }
@@ -55,15 +55,15 @@ impl Events {
     /// The same with JSON.
     ///
     /// # Errors
-    /// Where the client has gone away.
+    /// If the client has disconnected.
     pub async fn send_json(&self, data: &impl Serialize) -> Result<()> {
         self.send_data(to_json(data)?).await
     }
 
-    /// Sends what went wrong, as the body that a failed reply would have, and logs it.
+    /// Sends a failure, as the body of a failed reply would have it, and logs it.
     ///
     /// # Errors
-    /// Where the client has gone away.
+    /// If the client has disconnected.
     pub async fn fail(&self, error: &Error) -> Result<()> {
         tracing::info_span!("request", request_id = self.request_id).in_scope(|| error.log());
         match self.failures {

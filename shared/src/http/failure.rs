@@ -1,4 +1,4 @@
-//! How a failure is written: in the shape that the clients of its route read.
+//! Renders failures in the form that the clients of a route read.
 
 use lambda_http::http::header::{self, HeaderValue};
 use serde::Serialize;
@@ -11,18 +11,19 @@ use crate::error::FieldErrors;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
-/// The shape of a route's failures.
+/// The form of a route's failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Failures {
     /// Problem documents ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
     #[default]
     Problem,
-    /// As OpenAI's API has them ([error codes](https://platform.openai.com/docs/guides/error-codes)).
+    /// OpenAI's form ([error codes](https://platform.openai.com/docs/guides/error-codes)).
     OpenAi,
 }
 
 impl Failures {
-    /// With which headers web pages may ask: OpenAI's SDK in a browser sends its own.
+    /// The request headers that web pages of other origins may send. OpenAI's SDK in a browser
+    /// sends its own.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Problem => "authorization, content-type, idempotency-key, x-device-token",
@@ -33,17 +34,17 @@ impl Failures {
         })
     }
 
-    /// The body that tells of a failure.
+    /// The body of the reply.
     pub fn document(self, error: &Error, request_id: &str) -> String {
         let document = match self {
             Self::Problem => to_json(&Problem::of(error, request_id)),
             Self::OpenAi => to_json(&OpenAiFailure::of(error)),
         };
-        // Neither has anything that JSON can't hold.
+        // Both always have a form in JSON.
         document.unwrap_or_default()
     }
 
-    /// The reply that is a failure.
+    /// The reply.
     pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
         let (status, content_type) = match self {
             Self::Problem => (error.status(), PROBLEM),
@@ -66,29 +67,30 @@ impl Failures {
             limit.show(headers);
         }
         if self == Self::OpenAi && is_out_of_tokens(error) {
-            // OpenAI's clients send a 429 again unless they are told not to.
+            // OpenAI's clients retry a 429 unless this header forbids it.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
     }
 }
 
-/// What failed ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
+/// A failure ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem<'a> {
-    /// Always `about:blank`: the status says what kind of problem it is.
+    /// Always `about:blank`: the status is the kind of the problem.
     r#type: &'static str,
     /// The status in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What happened, and what to do: for people.
+    /// What happened and what to do, for people.
     detail: String,
-    /// What happened: for programs. It never changes.
+    /// What happened, for programs. Codes never change.
     code: &'static str,
-    /// What finds the line of this request in the log.
+    /// The id of this request in the log.
     request_id: &'a str,
-    /// Sentences per field that say what to change. Only with the code `invalid_fields`.
+    /// Sentences per field that say what to change in the request. Only with the code
+    /// `invalid_fields`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
     errors: Option<&'a FieldErrors>,
@@ -112,13 +114,13 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// What failed in the middle of a stream.
+/// A failure in the middle of a stream.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamProblem<'a> {
-    /// What failed.
+    /// The failure.
     #[serde(flatten)]
     problem: Problem<'a>,
-    /// The seconds after which trying again makes sense, where it does. An event has no headers.
+    /// The seconds after which to retry, if a retry may help. Events have no headers.
     #[schema(required)]
     retry_after: Option<u32>,
 }
@@ -129,30 +131,29 @@ impl<'a> StreamProblem<'a> {
     }
 }
 
-/// What failed, as OpenAI's API says it.
+/// A failure in OpenAI's form.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OpenAiFailure {
-    /// What failed.
+    /// The failure.
     error: OpenAiError,
 }
 
-/// What failed.
+/// The failure.
 #[derive(Debug, Serialize, ToSchema)]
 struct OpenAiError {
-    /// What happened, and what to do: for people.
+    /// What happened and what to do, for people.
     message: String,
-    /// What kind of failure it is.
+    /// The kind of failure.
     r#type: &'static str,
-    /// The field that holds what it may not.
+    /// The invalid field.
     #[schema(required)]
     param: Option<String>,
-    /// What happened: for programs.
+    /// What happened, for programs.
     code: &'static str,
 }
 
 impl OpenAiFailure {
-    /// Where that API has a word of its own for a failure, that is its `code`; elsewhere it is
-    /// ours.
+    /// The `code` is OpenAI's where it has one for the failure, and otherwise Farebox's.
     fn of(error: &Error) -> Self {
         let status = openai_status(error);
         let (r#type, code) = match status {
@@ -163,11 +164,10 @@ impl OpenAiFailure {
             _ => ("invalid_request_error", error.code()),
         };
         let (message, param) = match error {
-            _ if status == StatusCode::UNAUTHORIZED => (
-                "Send an API key of yours that stands: `Authorization: Bearer sk-...`.".into(),
-                None,
-            ),
-            // It has room for one field.
+            _ if status == StatusCode::UNAUTHORIZED => {
+                ("Send a valid API key: `Authorization: Bearer sk-...`.".into(), None)
+            }
+            // OpenAI's form has only one field.
             Error::Invalid(fields) => fields.first().map_or_else(
                 || (error.detail(), None),
                 |(field, sentence)| (sentence, Some(field.to_owned())),
@@ -178,7 +178,7 @@ impl OpenAiFailure {
     }
 }
 
-/// That API knows no 402: whose quota is used up has made too many requests.
+/// OpenAI's API has no 402: clients expect 429 for a used-up quota.
 fn openai_status(error: &Error) -> StatusCode {
     if is_out_of_tokens(error) { StatusCode::TOO_MANY_REQUESTS } else { error.status() }
 }

@@ -1,4 +1,4 @@
-//! What a request says: its body, headers, path and origin.
+//! Reads requests: body, headers, path and source.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -14,11 +14,12 @@ use crate::clock::Day;
 use crate::idempotency::Key;
 use crate::{Error, Result};
 
-/// The body, read as JSON. A field of the wrong type is named in the failure.
+/// The body, parsed as JSON. The failure names a field of the wrong type.
 pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     let content_type =
         req.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    // Browsers send a body of no type, or of a few others, for any page without asking first.
+    // Without a preflight, pages of other origins can send bodies without a type or with one of a
+    // few types.
     let is_json = |value: &str| {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         essence == "application/json"
@@ -47,14 +48,13 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
-/// The same for an endpoint that needs no body: none, of whatever type, is `T`'s default.
+/// The same for an endpoint with an optional body: an empty one of any type is `T`'s default.
 pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T> {
     if req.body().is_empty() { Ok(T::default()) } else { json(req) }
 }
 
-/// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case.
-/// Nothing where there is no such header; a failure where there is another scheme or no token in
-/// it.
+/// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case. `None`
+/// without the header. Another scheme and a missing token are failures.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let (scheme, token) = value
@@ -66,7 +66,7 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
 }
 
-/// The `Idempotency-Key` header, where there is one.
+/// The `Idempotency-Key` header, if there is one.
 pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(Key::parse);
@@ -75,8 +75,8 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     })
 }
 
-/// When the request came to the gateway, in milliseconds since 1970; where that doesn't say, or not
-/// in milliseconds, `now` is when.
+/// When the gateway received the request, in milliseconds since 1970. `now` if the gateway doesn't
+/// report it, or not in milliseconds.
 pub fn came(req: &Request, now: u64) -> u64 {
     let said = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.request_time_epoch,
@@ -86,14 +86,16 @@ pub fn came(req: &Request, now: u64) -> u64 {
     u64::try_from(said).ok().filter(|said| said.abs_diff(now) < 24 * 3_600_000).unwrap_or(now)
 }
 
-/// How often a client of OpenAI's says that it has sent this request before: the header
-/// `x-stainless-retry-count` ([the SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). Nothing where it doesn't say.
+/// How often an OpenAI client has sent this request before, according to the header
+/// `x-stainless-retry-count` ([the
+/// SDK](https://github.com/openai/openai-python/blob/main/src/openai/_base_client.py)). `None`
+/// without the header.
 pub fn retry_count(req: &Request) -> Option<u32> {
     req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
 }
 
-/// What the client calls itself in `User-Agent`, on one line of at most 200 characters. `None`
-/// where that says nothing.
+/// The client's `User-Agent`, on one line of at most 200 characters. `None` if it is missing or
+/// blank.
 pub fn device(req: &Request) -> Option<String> {
     let header =
         req.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -106,7 +108,7 @@ pub fn device(req: &Request) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The most characters that are kept of what a client calls itself.
+/// The most characters that are stored of a `User-Agent`.
 const DEVICE_LENGTH: usize = 200;
 
 /// The path as it was sent, without the stage.
@@ -114,8 +116,8 @@ pub fn path(req: &Request) -> &str {
     req.raw_http_path()
 }
 
-/// The stage, where its bare name is what was asked for: `/live`, which the gateway takes for
-/// `/live/`, though a browser does not.
+/// The stage, if the path is only its name: `/live`. The gateway treats it like `/live/`, but
+/// browsers don't.
 pub fn bare_stage(req: &Request) -> Option<&str> {
     let Some(RequestContext::ApiGatewayV1(context)) = req.request_context_ref() else {
         return None;
@@ -129,23 +131,23 @@ pub fn path_parameter<'r>(req: &'r Request, name: &str) -> &'r str {
     req.path_parameters_ref().and_then(|parameters| parameters.first(name)).unwrap_or_default()
 }
 
-/// A text as it stands in a URL.
+/// A text in URL encoding.
 pub fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The parameter `id` of the path, where it is a UUID, in its usual form.
+/// The path parameter `id` as a hyphenated lower-case UUID. `None` if it isn't a UUID.
 pub fn path_id(req: &Request) -> Option<String> {
     id(path_parameter(req, "id"))
 }
 
-/// A UUID in its usual form, however it was written.
+/// A UUID of any notation as a hyphenated lower-case one. `None` if it isn't a UUID.
 pub fn id(text: &str) -> Option<String> {
     Uuid::try_parse(text).ok().map(|id| id.to_string())
 }
 
-/// What stands before this API's own paths where the request came in: the stage under AWS's own
-/// host name, nothing under a domain.
+/// The prefix of this API's paths at the host of the request: the stage under AWS's host name,
+/// empty under a custom domain.
 pub fn base_path(req: &Request) -> &str {
     let whole = match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.path.as_deref(),
@@ -154,7 +156,7 @@ pub fn base_path(req: &Request) -> &str {
     whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
 }
 
-/// The query parameter `name`, decoded. An empty one counts as none.
+/// The query parameter `name`, decoded. An empty one counts as missing.
 pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
     req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
 }
@@ -167,14 +169,14 @@ pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     query(req, name).map(day).transpose()
 }
 
-/// How long this call may still run, as the Lambda context says. An emulator's context may name a
-/// moment long gone; it sets no limit.
+/// The remaining time of this invocation, according to the Lambda context. The deadline of an
+/// emulator may be long past; it counts as none.
 pub fn time_left(req: &Request, now_ms: u64) -> Duration {
     let deadline = req.lambda_context_ref().map_or(0, |context| context.deadline);
     deadline.checked_sub(now_ms).map_or(UNLIMITED, Duration::from_millis)
 }
 
-/// The time of a call without a limit: API Gateway's, which nobody waits beyond
+/// The time of an invocation without a deadline: API Gateway waits no longer
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const UNLIMITED: Duration = Duration::from_secs(29);
 
@@ -182,8 +184,8 @@ pub(crate) fn request_id(req: &Request) -> String {
     req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
-/// The address that API Gateway saw. Headers such as `X-Forwarded-For` are the client's own words
-/// and aren't read.
+/// The IP address that API Gateway saw. Clients can forge headers such as `X-Forwarded-For`, so
+/// these aren't read.
 pub(crate) fn source_address(req: &Request) -> String {
     match req.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.clone(),
@@ -193,8 +195,8 @@ pub(crate) fn source_address(req: &Request) -> String {
     .unwrap_or_default()
 }
 
-/// The network that a request comes from, as far as one customer has it: an IPv4 address, or the
-/// first 64 bits of an IPv6 address.
+/// The network of the request that one customer usually has: an IPv4 address, or the first 64 bits
+/// of an IPv6 address.
 pub fn source_network(req: &Request) -> Option<String> {
     network(&source_address(req))
 }

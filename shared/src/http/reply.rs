@@ -8,7 +8,7 @@ use crate::limit::Limit;
 use crate::stream::Pieces;
 use crate::{Error, Result};
 
-/// What a handler gives: a reply, or the failure that the edge renders.
+/// What a handler returns: a reply, or a failure that the edge renders.
 pub type Reply = Result<Response<Body>>;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -23,7 +23,7 @@ pub fn created(body: &impl Serialize) -> Reply {
     reply(StatusCode::CREATED, body)
 }
 
-/// 202 with `body` as JSON: what was asked for happens later, if at all.
+/// 202 with `body` as JSON: the request is accepted, and takes effect later.
 pub fn accepted(body: &impl Serialize) -> Reply {
     reply(StatusCode::ACCEPTED, body)
 }
@@ -33,12 +33,12 @@ pub fn text(content_type: &'static str, text: String) -> Response<Body> {
     response(StatusCode::OK, HeaderValue::from_static(content_type), text)
 }
 
-/// 308: what was asked for is, and stays, elsewhere.
+/// 308: the resource is permanently at `location`.
 pub fn moved(location: &str) -> Reply {
     redirect(StatusCode::PERMANENT_REDIRECT, location)
 }
 
-/// 303: what was asked for is shown elsewhere.
+/// 303: the client reads the result at `location`.
 pub fn see_other(location: &str) -> Reply {
     redirect(StatusCode::SEE_OTHER, location)
 }
@@ -52,9 +52,8 @@ fn redirect(status: StatusCode, location: &str) -> Reply {
     Ok(response)
 }
 
-/// 200 with JSON that `write` puts together piece by piece, for the client to keep as a file of
-/// this name. It goes on as fast as the client takes it. What can be refused must be refused
-/// before: where `write` fails, the reply only ends in the middle.
+/// 200 with JSON that `write` sends piece by piece, as a file with this name. It runs as fast as
+/// the client reads. All checks must come before: if `write` fails, the reply is cut off.
 pub fn download<F>(file: &'static str, write: impl FnOnce(Pieces) -> F) -> Reply
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -101,13 +100,13 @@ pub(super) fn response(
     response
 }
 
-/// Marks a reply as one that was given before: nothing was done this time.
+/// Marks a reply as the repetition of an earlier one: the request had no effect this time.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
 }
 
-/// Shows a limit, and what is left of it, on a reply.
+/// Adds a limit and its remaining quota to a reply.
 pub fn limited(mut response: Response<Body>, limit: &Limit) -> Response<Body> {
     limit.show(response.headers_mut());
     response

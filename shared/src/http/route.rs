@@ -1,31 +1,31 @@
-//! Which endpoint serves a method and a path.
+//! Which endpoint serves which method and path.
 
 use super::Failures;
 
-/// A method and a path, and the endpoint that serves them.
+/// A method and a path, and their endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `GET`, `POST` and so on, or `ANY`.
     pub method: &'static str,
-    /// The path without a trailing slash, in API Gateway's spelling: `{id}` stands for one
-    /// segment, `/{proxy+}` for any path.
+    /// The path without a trailing slash, in API Gateway's notation: `{id}` matches one segment,
+    /// `/{proxy+}` any path.
     pub path: &'static str,
-    /// The endpoint's name, which is its file's and its binary's.
+    /// The name of the endpoint, its file and its binary.
     pub endpoint: &'static str,
-    /// How its failures are written.
+    /// The form of its failures.
     pub failures: Failures,
 }
 
-/// The one of `patterns` that serves `path`, with or without its trailing slash: one of the same
-/// letters before one with parameters.
+/// The pattern that matches `path`, with or without its trailing slash. Literal patterns come
+/// before patterns with parameters.
 pub fn pattern<'p>(patterns: impl Iterator<Item = &'p str>, path: &str) -> Option<&'p str> {
     patterns
         .filter(|pattern| parameters(pattern, path).is_some())
         .min_by_key(|pattern| pattern.contains('{'))
 }
 
-/// What the parameters of `pattern` are in `path`, as they were sent, by name. Nothing where the
-/// path doesn't fit. A parameter is one whole segment that isn't empty.
+/// The parameters of `pattern` in `path` by name, as they were sent. `None` if the path doesn't
+/// match. A parameter is one whole segment that isn't empty.
 pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
     let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     if pattern.split('/').count() != path.split('/').count() {

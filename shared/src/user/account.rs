@@ -1,4 +1,4 @@
-//! Accounts: their roles, and the tokens that are held for their chats.
+//! Accounts: their roles, and the tokens that are reserved for their messages.
 
 use std::collections::BTreeMap;
 
@@ -8,79 +8,78 @@ use utoipa::ToSchema;
 use super::text::key;
 use crate::Tokens;
 
-/// An account as the table Users holds it, under `user:<key of its name>`.
+/// An account as the table Users stores it, under `user:<key of its name>`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// `user:<key of the name>`.
     pub pk: String,
-    /// UUIDv7: what chats, the ledger and tokens hang on. A name that is used again is another
-    /// account.
+    /// UUIDv7. Messages, the ledger and tokens refer to it: an account that reuses a name has
+    /// another id.
     pub id: String,
     /// The name as it was typed.
     pub name: String,
-    /// The e-mail address as it was typed, which the account's claim stands for.
+    /// The e-mail address as it was typed. The account has the claim of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether somebody has read a mail to that address.
+    /// Whether the owner has proven that they read e-mail to this address.
     #[serde(default)]
     pub email_verified: bool,
-    /// An address that is to take its place once it is verified: another account claims it without
-    /// proof.
+    /// An address that replaces it once it is verified: another account claims it without proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
-    /// What the owner is called; shown to the owner alone.
+    /// The first name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
-    /// The family name.
+    /// The last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
     /// The password's hash, a PHC string.
     pub password: String,
-    /// The id of the idempotency key that it was registered under.
+    /// The id of the idempotency key of its registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What it may do.
+    /// The role.
     pub role: Role,
     /// A deactivated account can do nothing.
     pub active: bool,
-    /// What can be spent: `granted = tokens + reservations + spent` at every moment.
+    /// The balance without reservations: `granted = tokens + reservations + spent` at every moment.
     pub tokens: Tokens,
-    /// Everything ever granted, adjustments included.
+    /// All tokens ever granted, including adjustments.
     pub granted: Tokens,
-    /// Everything ever spent on settled chats.
+    /// All tokens ever spent on settled messages.
     pub spent: Tokens,
-    /// Tokens that are held for chats whose answer is awaited, by reservation id.
+    /// The reservations for messages that wait for an answer, by reservation id.
     pub reservations: BTreeMap<String, Reservation>,
-    /// Reservation ids that may not be used again, with the second until which that holds.
+    /// Reservation ids that must not be used again, each with the second until which this holds.
     pub closed: BTreeMap<String, u64>,
-    /// How many chats began in which minute since 1970. Nothing where the account is from before
-    /// they were counted.
+    /// How many messages were sent in which minute since 1970. `None` for accounts from before they
+    /// were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<BTreeMap<String, u32>>,
-    /// Raised by everything that ends all tokens of the account.
+    /// Incremented by everything that invalidates all tokens of the account.
     pub auth_epoch: u64,
-    /// Sessions that were ended before their time, with the second at which that would have come.
+    /// Sessions that were ended early, each with the second at which it would have expired.
     pub revoked: BTreeMap<String, u64>,
-    /// How many API keys it has.
+    /// How many API keys the account has.
     #[serde(default)]
     pub api_keys: u32,
-    /// API keys of earlier epochs open nothing: they were made before the address was proven.
-    /// `None` where it never was.
+    /// API keys of earlier epochs are invalid: they were created before the address was proven.
+    /// `None` if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys_from: Option<u64>,
     /// When it was registered, in milliseconds since 1970.
     pub created: u64,
-    /// The second at which it was deleted: what stands since then is a tombstone, which keeps the
+    /// The second at which it was deleted. From then on the item is a tombstone, which keeps the
     /// name taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<u64>,
-    /// Random: tells a retried registration from another one, and seals this account's page
+    /// Random: distinguishes a retried registration from another one, and seals this account's page
     /// cursors.
     pub nonce: String,
-    /// Partition of the index by_time: `<yyyy-mm>#<shard>`. A tombstone has none.
+    /// Partition of the index by_time: `<yyyy-mm>#<shard>`. Missing in a tombstone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub month: String,
-    /// Partition of the index by_label. A tombstone has none.
+    /// Partition of the index by_label. Missing in a tombstone.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shard: String,
     /// Sort key of the index by_label: the name's key.
@@ -88,19 +87,19 @@ pub struct Account {
 }
 
 impl Account {
-    /// What can be spent at `now` (seconds): reservations whose lease is over count as free, though
-    /// nobody released them yet.
+    /// The balance at the second `now`. Reservations whose lease has ended count as free even
+    /// before a release.
     pub fn balance(&self, now: u64) -> Tokens {
         let free = self.reservations.values().filter(|reservation| reservation.expires_at <= now);
         free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
     }
 
-    /// Whether it is an active administrator's.
+    /// Whether it is an active administrator.
     pub fn administers(&self) -> bool {
         self.active && self.role == Role::Admin
     }
 
-    /// How many chats began in this minute since 1970.
+    /// How many messages were sent in this minute since 1970.
     pub fn chats_in(&self, minute: u64) -> u32 {
         self.minutes
             .as_ref()
@@ -109,13 +108,13 @@ impl Account {
             .unwrap_or(0)
     }
 
-    /// What the ledger sums to: the balance with everything that is held. Below zero only where the
-    /// account was tampered with.
+    /// The sum of the ledger: the balance with all reservations. Below zero only if the account was
+    /// tampered with.
     pub fn booked(&self) -> i64 {
         self.granted.signed().saturating_sub(self.spent.signed())
     }
 
-    /// What the owner says of themselves, by attribute.
+    /// What the owner can change, by attribute.
     pub(crate) fn profile(&self) -> [(&'static str, Option<&str>); 4] {
         [
             ("first_name", self.first_name.as_deref()),
@@ -125,20 +124,20 @@ impl Account {
         ]
     }
 
-    /// The address that waits to be verified, if one does.
+    /// The unverified address, if there is one.
     pub fn unverified(&self) -> Option<&str> {
         let own = self.email.as_deref().filter(|_| !self.email_verified);
         self.pending_email.as_deref().or(own)
     }
 
-    /// Whether it has proven this address, which is compared by its key.
+    /// Whether the account has proven this address, which is compared by its key.
     pub fn has_proven(&self, address_key: &str) -> bool {
         self.email_verified && self.email.as_deref().map(key).as_deref() == Some(address_key)
     }
 
-    /// The same account with `address` as its own, proven one. Nothing where it wants another one.
-    /// A first proof begins an epoch: until then anybody may have registered the address, so
-    /// that nothing made before opens the account.
+    /// The same account with `address` as its own, proven one. `None` if the account wants another
+    /// address. The first proof begins a new epoch: until then a stranger may have registered the
+    /// address, so everything created before becomes invalid.
     pub(crate) fn proving(&self, address: &str) -> Option<Self> {
         let is_it = |wanted: &Option<String>| {
             wanted.as_deref().is_some_and(|wanted| key(wanted) == key(address))
@@ -164,18 +163,18 @@ impl Account {
     }
 }
 
-/// What an account may do.
+/// The role of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Chats, and sees what is its own.
+    /// Sends messages, and sees its own data.
     User,
-    /// Manages users, chats and balances too.
+    /// Also manages users, messages and balances.
     Admin,
 }
 
 impl Role {
-    /// The role in one word, as it is stored and shown.
+    /// The role as it is stored and shown.
     pub fn word(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -183,25 +182,26 @@ impl Role {
         }
     }
 
-    /// The role that this word stands for.
+    /// The role with this name.
     pub fn parse(word: &str) -> Result<Self, String> {
         let role = [Self::User, Self::Admin].into_iter().find(|role| role.word() == word);
         role.ok_or_else(|| "A role is user or admin.".into())
     }
 }
 
-/// Tokens taken from a balance for a chat whose answer is awaited, as the account holds it.
+/// Tokens that are taken from a balance for a message that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
-    /// How many were taken.
+    /// How many.
     pub cost: Tokens,
-    /// The id of the chat they were taken for: only who knows it may settle or release.
+    /// The id of the message. Only its request may settle or release the reservation before it
+    /// expires.
     pub owner: String,
-    /// The second at which the lease ends: from then on it can't be settled, and anybody may
-    /// release it.
+    /// The second at which the lease ends. From then on the reservation can't be settled, and any
+    /// request may release it.
     pub expires_at: u64,
-    /// What was asked, as a hash: an idempotency key with another payload is refused. Empty where
-    /// there is no key.
+    /// The hash of the request, with which an idempotency key refuses another payload. Empty
+    /// without a key.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
 }

@@ -13,12 +13,12 @@ pub struct Email {
 }
 
 impl Email {
-    /// Something before an `@` and a domain after it; whether anybody reads it, only a mail can
-    /// tell.
+    /// A text before an `@` and a domain after it. Only an e-mail can prove that the address
+    /// exists.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let key = key(text);
-        // What looks like one may be none in the form that is compared, and the other way round.
+        // A text can be an address and its compared form not, and the reverse.
         if [text, &key].iter().all(|form| is_address(form)) {
             Ok(Self { shown: text.to_owned(), key })
         } else {
@@ -26,8 +26,8 @@ impl Email {
         }
     }
 
-    /// An address that an account may take: as [`Self::parse`], and its domain has only letters and
-    /// digits of any script, with their marks, hyphens and dots.
+    /// An address that an account may have: like [`Self::parse`], but the domain has only letters
+    /// and digits of any script, with their marks, hyphens and dots.
     ///
     /// ```
     /// use shared::user::Email;
@@ -47,7 +47,7 @@ impl Email {
         };
         match [&email.shown, &email.key].iter().all(|form| domain(form)) {
             true => Ok(email),
-            false => Err("This is not an e-mail address: after the @ come only letters, digits, hyphens and dots.".into()),
+            false => Err("This is not an e-mail address: a domain has only letters, digits, hyphens and dots.".into()),
         }
     }
 
@@ -56,7 +56,7 @@ impl Email {
         &self.shown
     }
 
-    /// What the claim of the address is found by.
+    /// The key of the address's claim in the store.
     pub fn key(&self) -> &str {
         &self.key
     }

@@ -1,4 +1,4 @@
-//! Names of accounts.
+//! Usernames.
 
 use icu_normalizer::ComposingNormalizer;
 use icu_properties::props::Script;
@@ -7,10 +7,10 @@ use icu_properties::script::ScriptWithExtensions;
 use super::Email;
 use super::text::{is_invisible, is_mark, key};
 
-/// The most characters of a name, as Django's clients know it.
+/// The most characters of a name: Django's limit, which clients know.
 pub(crate) const NAME_LENGTH: usize = 150;
 
-/// A name that an account can have, as it was typed.
+/// A username, as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username {
     shown: String,
@@ -19,7 +19,7 @@ pub struct Username {
 
 impl Username {
     /// Letters and digits of any script, with their accents, and `@ . + - _`; at most 150
-    /// characters. Names that differ only in case or in their Unicode form have one key, and
+    /// characters. Names that differ only in case or in their Unicode form have the same key, and
     /// are one name.
     ///
     /// ```
@@ -30,7 +30,7 @@ impl Username {
     /// ```
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
-            return Err("This field may not be empty.".into());
+            return Err("This field must not be empty.".into());
         }
         let (key, composed) = (key(text), ComposingNormalizer::new_nfkc().normalize(text));
         if [text, &key].iter().any(|form| form.chars().count() > NAME_LENGTH) {
@@ -46,10 +46,11 @@ impl Username {
         Ok(Self { shown: text.to_owned(), key })
     }
 
-    /// A name that a new account may have. One with an `@` must be an e-mail address, for it
-    /// becomes the account's address too. The letters of a name, or of each part of an address,
-    /// are of one script, or of those that Chinese, Japanese or Korean are written in ([UTS 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive), so that no name looks like another one by letters of
-    /// different scripts.
+    /// A name that a new account may have. One with an `@` must be an e-mail address, since it
+    /// becomes the account's address. The letters of a name, or of each part of an address, belong
+    /// to one script, or to those that Chinese, Japanese or Korean are written in ([UTS
+    /// 39](https://www.unicode.org/reports/tr39/#Restriction_Level_Detection), highly restrictive),
+    /// so that no name imitates another one with letters of other scripts.
     ///
     /// ```
     /// use shared::user::Username;
@@ -74,7 +75,7 @@ impl Username {
         Ok(name)
     }
 
-    /// The e-mail address that the name is, if it is one.
+    /// The name as an e-mail address, if it is one.
     pub fn address(&self) -> Option<Email> {
         Email::choose(&self.shown).ok()
     }
@@ -84,21 +85,21 @@ impl Username {
         &self.shown
     }
 
-    /// What the account is found by.
+    /// The key of the account in the store.
     pub fn key(&self) -> &str {
         &self.key
     }
 }
 
-/// The scripts that are written together.
+/// The scripts that one language uses together.
 const TOGETHER: [&[Script]; 3] = [
     &[Script::Latin, Script::Han, Script::Hiragana, Script::Katakana],
     &[Script::Latin, Script::Han, Script::Bopomofo],
     &[Script::Latin, Script::Han, Script::Hangul],
 ];
 
-/// Whether all letters are of one script, or of those that are written together. Digits and signs
-/// are of every script.
+/// Whether all letters belong to one script, or to scripts that one language uses together. Digits
+/// and signs belong to every script.
 fn is_of_one_script(text: &str) -> bool {
     let scripts = ScriptWithExtensions::new();
     let is_common =

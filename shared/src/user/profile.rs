@@ -1,10 +1,10 @@
-//! What the owner of an account says of themselves.
+//! What the owner of an account can change of it: names and the e-mail address.
 
 use super::name::NAME_LENGTH;
 use super::text::{key, turns_text};
 use super::{Account, Email};
 
-/// What the owner of an account wants changed. Nothing stays as it is; an empty name is none.
+/// A change by the owner of an account. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
     /// The first name.
@@ -16,14 +16,14 @@ pub struct ProfileChange {
 }
 
 impl ProfileChange {
-    /// The new address, where it is really another one than the account's.
+    /// The new address, if it differs from the account's.
     pub fn address_for(&self, account: &Account) -> Option<&Email> {
         self.email
             .as_ref()
             .filter(|new| account.email.as_deref().map(key).as_deref() != Some(new.key()))
     }
 
-    /// The account after this change, where a new address stays `pending` or becomes its own.
+    /// The account after this change. A new address stays `pending`, or becomes the account's own.
     pub(crate) fn applied_to(&self, account: &Account, pending: bool) -> Account {
         let mut after = account.clone();
         if let Some(GivenName(name)) = &self.first_name {
@@ -45,13 +45,13 @@ impl ProfileChange {
     }
 }
 
-/// A name as people call each other, which need not be unique.
+/// A first or last name, which need not be unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenName(Option<String>);
 
 impl GivenName {
-    /// At most 150 characters, none that controls anything or changes the direction of text. Empty
-    /// is none.
+    /// At most 150 characters, without control characters and those that change the direction of
+    /// text. An empty text is no name.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {
