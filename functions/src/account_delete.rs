@@ -1,8 +1,8 @@
-//! `DELETE /api/user` - delete one's own account.
+//! `DELETE /api/user` - delete the caller's account.
 //!
-//! In: `{password}`, beside the token. Out: 202. Every token of the account is dead at once, and
-//! its address free (where it is its name too, with the name); its chats are erased within minutes,
-//! and its name is free again after a day. The last administrator can't (409).
+//! In: `{password}`. Out: 202. All tokens of the account are invalid at once. Its e-mail address is
+//! free at once, and so is its username if that is the address; other usernames are free after a
+//! day. Its messages are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
 use shared::auth::password;
@@ -20,14 +20,14 @@ struct Body {
     password: Option<String>,
 }
 
-/// Checks the password once more, since what follows can't be undone, and ends the account in one
+/// Checks the password, since a deletion can't be undone, and deletes the account in one
 /// transaction.
 #[utoipa::path(
     delete,
     path = "/api/user",
     tag = "Accounts",
     summary = "Delete the account",
-    description = "Its tokens are dead and its address is free at once (where it is the name too, with the name); its chats are erased within minutes, and its name is free again after a day. The last administrator can't.",
+    description = "All its tokens are invalid at once. Its e-mail address is free at once, and so is its username if that is the address; other usernames are free after a day. Its messages are erased within minutes. The last administrator can't be deleted.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),
@@ -42,6 +42,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     app.store.delete_account(&caller, &account, &password::none()?, app.clock.seconds()).await?;
     tracing::info!(user = account.id, "account deleted");
-    let message = "The account is deleted. Its chats are erased within minutes, and its name is free again after a day.";
+    let message = "The account is deleted. Its messages are erased within minutes, and its username is free again after a day.";
     cookie::cleared(http::accepted(&Done { message })?, &req)
 }

@@ -1,9 +1,10 @@
-//! `POST /api/admin/users/{id}/adjustments` - give a user tokens, or take some. For administrators.
+//! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some. For
+//! administrators.
 //!
-//! In: `{amount, reason}`; a negative amount takes. `Idempotency-Key` makes it safe to be sent
-//! again. Out: 201 with `id`, `amount`, `reason`, `timestamp` and the balance as it is now under
-//! its three names; 409 where the balance is less than is to be taken, or more would be granted
-//! than may be.
+//! In: `{amount, reason}`; a negative amount takes tokens. `Idempotency-Key` makes retries safe.
+//! Out: 201 with `id`, `amount`, `reason`, `timestamp` and the current balance under its three
+//! names; 409 if the balance is less than the amount to take, or the total of grants would be too
+//! large.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,18 +27,18 @@ struct Body {
     reason: Option<String>,
 }
 
-/// Makes the adjustment in one transaction, in which whoever makes it is an administrator still.
-/// Under a key that has made one before it shows that one.
+/// Makes the adjustment in one transaction, which checks that the caller is still an administrator.
+/// With a key that was used before, the reply shows the earlier adjustment.
 #[utoipa::path(
     post,
     path = "/api/admin/users/{id}/adjustments",
     tag = "Administration",
     summary = "Adjust a balance",
-    description = "Gives a user tokens, or takes some, never below zero. It stands in the user's statement and on the trail.",
+    description = "Grants a user tokens, or takes some, never below zero. The user's statement and the trail list it.",
     security(("access_token" = [])),
     params(PathId, IdempotencyKey),
     request_body = Body,
-    responses((status = 201, description = "The adjustment, and the balance as it is now.", body = AdjustedBalance)),
+    responses((status = 201, description = "The adjustment, and the current balance.", body = AdjustedBalance)),
     extensions(
         ("x-fails" = json!(["NoSuchUser", "BalanceTooLow", "GrantTooLarge", "KeyReused"])),
         ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } } })),
@@ -79,7 +80,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         (Adjusted::Gone, _) => Err(Error::NoSuchUser),
         (Adjusted::KeyUsed, Some(key)) => match app.store.record(&key.id, now).await? {
             Some(record) => replay(&app, &account, key, &record).await,
-            None => Err(Error::Unavailable("a key's record came and went".into())),
+            None => Err(Error::Unavailable("the record of a key appeared and disappeared".into())),
         },
         (Adjusted::KeyUsed, None) => {
             Err(Error::Internal("an adjustment without a key was refused by one".into()))
@@ -87,7 +88,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
 }
 
-/// An idempotency key, and what is asked under it.
+/// An idempotency key and its payload.
 struct AdjustmentKey {
     id: String,
     fingerprint: String,
@@ -109,14 +110,14 @@ impl AdjustmentKey {
     }
 }
 
-/// The adjustment that a key has made. Nothing is written.
+/// The adjustment that was made with a key. Writes nothing.
 async fn replay(app: &App, account: &Account, key: &AdjustmentKey, record: &Record) -> Reply {
     if record.fingerprint != key.fingerprint {
         return Err(Error::KeyReused);
     }
     let entry = app.store.entry(&account.id, &record.result_id).await?;
     let entry = entry
-        .ok_or_else(|| Error::Internal("a key stands for an adjustment that has no row".into()))?;
+        .ok_or_else(|| Error::Internal("the adjustment of a key has no row".into()))?;
     shown(app, account, &entry).await.map(http::replayed)
 }
 
@@ -133,22 +134,22 @@ async fn shown(app: &App, account: &Account, entry: &Entry) -> Reply {
     })
 }
 
-/// What moved a balance by hand.
+/// An adjustment of a balance.
 #[derive(Serialize, ToSchema)]
 struct AdjustmentRow<'a> {
     #[schema(format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     id: &'a str,
-    /// What came, or below zero what went.
+    /// How many tokens were added, or taken if negative.
     #[schema(examples(-50))]
     amount: i64,
-    /// Why.
+    /// The reason.
     #[schema(examples("a mistake"))]
     reason: &'a str,
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
     timestamp: String,
 }
 
-/// An adjustment, and the balance as it is now.
+/// An adjustment, and the current balance.
 #[derive(Serialize, ToSchema)]
 struct AdjustedBalance<'a> {
     /// The adjustment.
@@ -160,7 +161,7 @@ struct AdjustedBalance<'a> {
 }
 
 impl Body {
-    /// All that is wrong is said at once.
+    /// The failure names all invalid fields.
     fn validate(self) -> Result<(Change, Reason)> {
         let mut invalid = FieldErrors::default();
         let bounds =
@@ -176,7 +177,7 @@ impl Body {
     }
 }
 
-/// The change by an amount of JSON, which may write whole numbers as 5.0.
+/// The change by an amount of JSON, where whole numbers may be written as 5.0.
 fn change(amount: f64) -> Option<Change> {
     if amount.fract() == 0.0 { Change::new(amount as i64) } else { None }
 }

@@ -1,10 +1,10 @@
-//! `GET /api/admin/chats` - the chats of all users, or of one, newest first, as a bare list. For
+//! `GET /api/admin/chats` - the messages of all users, or of one, newest first, as a bare list. For
 //! administrators.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `user_id` for those
-//! of one user. Out: the chats as the history shows them, with `user_id` and `username`, and a
-//! `Link` header to the next page. A page has about a megabyte at most, so that it may hold few, or
-//! none, and still have a next one.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
+//! for those of one user. Out: the messages and answers as the history shows them, with `user_id`
+//! and `username`, and a `Link` header to the next page. A page has at most about a megabyte, so it
+//! may have few items, or none, and still have a next page.
 
 use shared::chat::Chat;
 use shared::http::Paging;
@@ -18,22 +18,23 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 /// How many bytes of text a page has.
 const SIZE: usize = 1_000_000;
 
-/// What is read together with the account: the keys of all users' chats, or the chats of one user.
+/// What is read together with the account: keys of the messages of all users, or the messages of
+/// one user.
 enum Chats {
     OfAll(Vec<ChatKey>),
     OfOne(Vec<Chat>),
 }
 
-/// Reads the page while it asks whether an administrator calls.
+/// Reads the page at the same time as the administrator's account.
 #[utoipa::path(
     get,
     path = "/api/admin/chats",
     tag = "Administration",
-    summary = "List everybody's chats",
-    description = "Newest first. A page has about a megabyte at most: it may hold few, or none, and still have a next one.",
+    summary = "List all messages",
+    description = "The messages and answers of all users, newest first. A page has at most about a megabyte: it may have few items, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Whose),
-    responses((status = 200, description = "A page of the chats.", body = Vec<ChatOfUser>)),
+    responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let user = http::query(&req, "user_id");
@@ -75,7 +76,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }
 
-/// Whose chats are asked for.
+/// The query parameter `user_id`.
 #[derive(Debug)]
 pub struct Whose;
 
@@ -84,7 +85,7 @@ impl IntoParams for Whose {
         vec![openapi::parameter(
             "user_id",
             ParameterIn::Query,
-            "Only the chats of this user.",
+            "Only the messages of this user.",
             openapi::id(),
         )]
     }

@@ -1,10 +1,10 @@
-//! `GET /api/admin/export/{list}` - all users, all chats or the whole ledger as a CSV file, oldest
-//! first. For administrators.
+//! `GET /api/admin/export/{list}` - all users, all messages or the whole ledger as a CSV file,
+//! oldest first. For administrators.
 //!
 //! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC
-//! (`2026-11-20`), both included; normally everything. Out: the file, with a line that names the
-//! columns. It is read page by page as the client takes it. Where something fails in the middle, it
-//! ends there, and the last line has no end.
+//! (`2026-11-20`), both included; by default all days. Out: the file, whose first line names the
+//! columns. The function reads the list page by page while the client reads the reply. If it fails
+//! in the middle, the file is cut off, and its last line has no line break.
 
 use std::borrow::Cow;
 
@@ -27,25 +27,25 @@ enum List {
     Ledger,
 }
 
-/// The lists by their names, and what their files are called.
+/// The lists by their names, and the names of their files.
 const LISTS: [(&str, List, &str); 3] = [
     ("users.csv", List::Users, "farebox-users.csv"),
     ("chats.csv", List::Chats, "farebox-chats.csv"),
     ("ledger.csv", List::Ledger, "farebox-ledger.csv"),
 ];
 
-/// Refuses whom it isn't for before the first byte.
+/// Refuses callers that aren't administrators before the first byte.
 #[utoipa::path(
     get,
     path = "/api/admin/export/{list}",
     tag = "Administration",
     summary = "Export a list",
-    description = "All users, all chats or the whole ledger as a CSV file, oldest first, normally of all days. It is read page by page as the client takes it. A file whose last line has no end was cut off: ask again.",
+    description = "All users, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",
     security(("access_token" = [])),
     params(Name, openapi::Days),
     responses((
         status = 200,
-        description = "The file, with a line that names the columns.",
+        description = "The file. Its first line names the columns.",
         content((String = "text/csv", example = json!("\"id\",\"timestamp\",\"user_id\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"actor\"\r\n"))),
         headers(("Content-Disposition" = String)),
     )),
@@ -59,7 +59,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         let to = http::query_day(&req, "to")?.unwrap_or(today);
         let from = http::query_day(&req, "from")?.unwrap_or(FIRST_DAY.min(to));
         if from.days_to(to) == 0 {
-            return Err(Error::field("to", "The last day may not be before the first."));
+            return Err(Error::field("to", "The last day must not be before the first."));
         }
         Ok((list, file, from.max(FIRST_DAY), to.min(today)))
     };
@@ -68,7 +68,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::csv_download(file, |pieces| write(app, administrator, list, from, to, pieces))
 }
 
-/// Writes each line's end before the next line, and the last one when all is there.
+/// Writes each line break before the next line, and the last one when the file is complete.
 async fn write(
     app: App,
     administrator: Administrator,
@@ -85,13 +85,13 @@ async fn write(
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
         list.write(&app, day, &pieces).await?;
     }
-    // Whoever is no administrator any more gets no whole file.
+    // A caller that is no longer an administrator gets no complete file.
     administrator.still(&app.store).await?;
     pieces.send("\r\n").await
 }
 
 impl List {
-    /// The list with this name, and what its file is called.
+    /// The list with this name, and the name of its file.
     fn named(name: &str) -> Option<(Self, &'static str)> {
         LISTS.into_iter().find(|(own, ..)| *own == name).map(|(_, list, file)| (list, file))
     }
@@ -152,7 +152,7 @@ impl List {
         }
     }
 
-    /// Sends lines with the fields that the columns name.
+    /// Sends lines with the fields of the columns.
     async fn send(self, items: impl Iterator<Item = Value>, pieces: &Pieces) -> Result<()> {
         let cell = |item: &Value, column: &str| match item.get(column) {
             None | Some(Value::Null) => Cow::from(""),

@@ -1,10 +1,10 @@
-//! `GET /api/admin/figures` - what happened day by day. For administrators.
+//! `GET /api/admin/figures` - figures by day. For administrators.
 //!
-//! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366; normally the last 30.
-//! Out: `days`, oldest first, with `users` (registered), `chats` (paid), `granted` and `spent`
+//! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366; by default the last 30. Out:
+//! `days`, oldest first, with `users` (registered), `chats` (paid messages), `granted` and `spent`
 //! (tokens) of each and whether it is `closed`, and `totals`. A closed day is counted once and
-//! kept. Where many have to be counted for the first time, 503 asks to come again: what was counted
-//! is kept.
+//! stored. If many days must be counted first, the reply is 503; a retry continues with the stored
+//! counts.
 
 use std::time::{Duration, Instant};
 
@@ -15,28 +15,28 @@ use shared::store::{Figures, is_closed};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
-/// How many days can be asked for.
+/// The most days of a request.
 const DAYS: u64 = 366;
 
-/// How many days are shown where nobody says.
+/// How many days are shown by default.
 const USUAL: u64 = 30;
 
-/// How long it may count.
+/// The most time for counting.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is kept of the function's time for the reply.
+/// The part of the function's time that is kept for the reply.
 const TIME_TO_REPLY: Duration = Duration::from_secs(4);
 
-/// Reads what is kept, and counts the rest.
+/// Reads the stored figures, and counts the others.
 #[utoipa::path(
     get,
     path = "/api/admin/figures",
     tag = "Administration",
     summary = "Read figures by day",
-    description = "What happened on each day, in UTC, and on all of them: of at most 366, normally the last 30. A closed day is counted once and kept. Where many have to be counted for the first time, 503 asks to come again.",
+    description = "Figures of each day in UTC, and of all of them together: at most 366 days, by default the last 30. If many days must be counted for the first time, the reply is 503: retry it.",
     security(("access_token" = [])),
     params(Days),
-    responses((status = 200, description = "Every day of the range, oldest first, and all of them together.", body = Range)),
+    responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),
     extensions(("x-fails" = json!(["Invalid"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -59,7 +59,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 pub struct Range {
     /// Each day.
     pub days: Vec<OfDay>,
-    /// All of them together.
+    /// The totals.
     pub totals: Figures,
 }
 
@@ -69,21 +69,21 @@ pub struct Range {
 pub struct OfDay {
     /// The day.
     pub day: Day,
-    /// What happened.
+    /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Whether nothing can happen any more.
+    /// Whether the figures are final.
     pub closed: bool,
 }
 
-/// The first day that is asked for, and how many there are.
+/// The first day of the request, and the number of days.
 fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     let to = http::query_day(req, "to")?.unwrap_or_else(|| Day::of(app.clock.millis()));
     let from = http::query_day(req, "from")?.unwrap_or_else(|| to.before(USUAL - 1));
     match from.days_to(to) {
-        0 => Err(Error::field("to", "The last day may not be before the first.")),
+        0 => Err(Error::field("to", "The last day must not be before the first.")),
         days if days > DAYS => {
-            Err(Error::field("from", format!("At most {DAYS} days can be asked for.")))
+            Err(Error::field("from", format!("A request can have at most {DAYS} days.")))
         }
         days => Ok((from, days)),
     }

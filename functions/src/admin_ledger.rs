@@ -1,21 +1,21 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`; `Accept: text/csv`
-//! for CSV. Out: what the user sees of it, and of each row the `actor`, who is an account's id or
-//! `manage`.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `Accept:
+//! text/csv` for CSV. Out: the user's view of it, and the `actor` of each row, which is an
+//! account's id or `manage`.
 
 use shared::http::Paging;
 use shared::openapi::{PageQuery, PathId};
 use shared::statement::{Of, Row, Statement};
 use shared::{App, Reply, Request, auth, http};
 
-/// Finds the account while it asks whether an administrator calls, and reads the page.
+/// Finds the account at the same time as the administrator's, and then reads the page.
 #[utoipa::path(
     get,
     path = "/api/admin/users/{id}/ledger",
     tag = "Administration",
     summary = "Read a user's statement",
-    description = "What the user sees of it, and of each row who did it. `Accept: text/csv` gets a file for spreadsheets.",
+    description = "The user's view of it, and the actor of each row. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PathId, PageQuery),
     responses((

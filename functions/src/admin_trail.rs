@@ -1,11 +1,11 @@
-//! `GET /api/admin/trail` - what administrators have done, newest first, as a bare list. For
+//! `GET /api/admin/trail` - the actions of administrators, newest first, as a bare list. For
 //! administrators.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`.
-//! Out: of each act `id`, `timestamp`, `act` (`adjustment`, `activation`, `deactivation` or
-//! `role`), whom it is about (`user_id`, `username`), who did it (`actor`, `actor_name`), the
-//! `amount` or the `role`, and the `reason`; and a `Link` header to the next page. Accounts that
-//! are gone have no name.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: of
+//! each action `id`, `timestamp`, `act` (`adjustment`, `activation`, `deactivation` or `role`), the
+//! affected user (`user_id`, `username`), the administrator (`actor`, `actor_name`), the `amount`
+//! or the `role`, and the `reason`; and a `Link` header to the next page. Deleted accounts have no
+//! name.
 
 use std::collections::HashMap;
 
@@ -17,16 +17,16 @@ use shared::user::Role;
 use shared::{App, Reply, Request, auth, clock};
 use utoipa::ToSchema;
 
-/// What the cursors of this list are sealed for.
+/// The scope of this list's cursors.
 const SCOPE: &str = "admin/trail";
 
-/// Reads the page while it asks whether an administrator calls, and then who all these are.
+/// Reads the page at the same time as the administrator's account, and then the names.
 #[utoipa::path(
     get,
     path = "/api/admin/trail",
     tag = "Administration",
-    summary = "List what administrators have done",
-    description = "Adjustments of balances and changes of standing, newest first. A page may hold few, or none, and still have a next one.",
+    summary = "List the actions of administrators",
+    description = "Adjustments of balances and changes of roles and states, newest first. A page may have few items, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the trail.", body = Vec<Shown>)),
@@ -47,7 +47,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }
 
-/// What an administrator has done.
+/// An administrator's action.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TrailEntry)]
 pub struct Shown<'a> {
@@ -57,25 +57,25 @@ pub struct Shown<'a> {
     timestamp: String,
     #[schema(value_type = Act)]
     act: &'static str,
-    /// Whom it is about.
+    /// The affected user.
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     user_id: &'a str,
-    /// Their name. None where the account is gone.
+    /// The user's name. Null if the account was deleted.
     #[schema(required, examples("ann"))]
     username: Option<&'a str>,
-    /// Who did it: the id of an account, or `manage` for a terminal.
+    /// The administrator: the id of an account, or `manage` for the command line.
     #[schema(examples("manage"))]
     actor: &'a str,
-    /// Their name. None where that is no account, or one that is gone.
+    /// The administrator's name. Null for `manage`, and if the account was deleted.
     #[schema(required, examples("root"))]
     actor_name: Option<&'a str>,
-    /// Of an adjustment: what came, or below zero what went.
+    /// Of an adjustment: how many tokens were added, or taken if negative.
     #[schema(required, examples(-50))]
     amount: Option<i64>,
-    /// The new role, where it was changed.
+    /// The new role, if it was changed.
     #[schema(required)]
     role: Option<Role>,
-    /// Why. May be empty where it isn't an adjustment.
+    /// The reason. Adjustments always have one.
     #[schema(examples("a mistake"))]
     reason: &'a str,
 }

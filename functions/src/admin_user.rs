@@ -1,22 +1,22 @@
-//! `GET /api/admin/users/{id}` - one user with balance, reservations and sessions. For
+//! `GET /api/admin/users/{id}` - a user with balance, reservations and sessions. For
 //! administrators.
 //!
 //! Out: the user's data, the balance under its three names, `granted` and `spent`, `reservations`
-//! (tokens that are held for chats), the newest `sessions`, and how many `api_keys` there are; 404
-//! for an id that no account has.
+//! (tokens that are reserved for messages), the newest `sessions`, and the number of `api_keys`;
+//! 404 for an id that no account has.
 
 use shared::openapi::PathId;
 use shared::user::Account;
 use shared::view::UserDetails;
 use shared::{App, Reply, Request, auth, http};
 
-/// Finds the account while it asks whether an administrator calls.
+/// Finds the account at the same time as the administrator's.
 #[utoipa::path(
     get,
     path = "/api/admin/users/{id}",
     tag = "Administration",
     summary = "Read a user",
-    description = "With balance, held tokens and sessions.",
+    description = "The user's data with balance, reserved tokens and sessions.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The user.", body = UserDetails)),

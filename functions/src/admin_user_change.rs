@@ -1,9 +1,9 @@
-//! `PATCH /api/admin/users/{id}` - deactivate a user or let them in again, make them an
-//! administrator or a user again. For administrators.
+//! `PATCH /api/admin/users/{id}` - activate or deactivate a user, or change the role. For
+//! administrators.
 //!
 //! In: `{active, role, reason}`, at least one of the first two; `role` is `user` or `admin`,
-//! `reason` a line for the trail. Out: the user, as `GET` shows them. Every change ends all
-//! sessions of the user at once. Administrators neither deactivate nor demote themselves (409).
+//! `reason` a line for the trail. Out: the user, as `GET` shows it. Every change ends all sessions
+//! of the user at once. Administrators can't deactivate or demote themselves (409).
 
 use serde::Deserialize;
 use shared::error::FieldErrors;
@@ -19,7 +19,7 @@ use crate::admin_user;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StandingChange)]
 struct Body {
-    /// Whether the account may do anything.
+    /// Whether the account can do anything.
     active: Option<bool>,
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
@@ -27,18 +27,18 @@ struct Body {
     reason: Option<String>,
 }
 
-/// Changes it in one transaction, in which whoever does it is an administrator still. Where nothing
-/// is to change, nothing is written.
+/// Changes the account in one transaction, which checks that the caller is still an administrator.
+/// Without a difference nothing is written.
 #[utoipa::path(
     patch,
     path = "/api/admin/users/{id}",
     tag = "Administration",
-    summary = "Change a user's standing",
-    description = "Deactivates a user or lets them in again, makes them an administrator or a user again: `active`, `role`, or both. Every change ends all their sessions at once and stands on the trail. Administrators neither deactivate nor demote themselves.",
+    summary = "Change a user's state or role",
+    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Every change ends all sessions of the user at once, and the trail lists it. Administrators can't deactivate or demote themselves.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,
-    responses((status = 200, description = "The user, as they are now.", body = UserDetails)),
+    responses((status = 200, description = "The user after the change.", body = UserDetails)),
     extensions(("x-fails" = json!(["NoSuchUser", "OwnStanding"])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["active"], "properties": { "active": { "type": "boolean" } } },
         { "required": ["role"], "properties": { "role": { "type": "string" } } },
@@ -63,7 +63,7 @@ impl Body {
     fn validate(self) -> Result<StandingChange> {
         let mut invalid = FieldErrors::default();
         if self.active.is_none() && self.role.is_none() {
-            invalid.note("active", "Say what is to change: active, role, or both.");
+            invalid.note("active", "Send active, role, or both.");
         }
         let role = self.role.and_then(|role| invalid.check("role", Role::parse(&role)));
         let reason = self

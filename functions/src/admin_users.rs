@@ -1,9 +1,10 @@
-//! `GET /api/admin/users` - every user, newest first, or those whose name or address begins with a
+//! `GET /api/admin/users` - all users, newest first, or those whose name or address begins with a
 //! text, as a bare list. For administrators.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `q` to search for.
-//! Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and `date_joined` of each, and a
-//! `Link` header to the next page. A page may hold few, or none, and still have a next one.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
+//! search. Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and `date_joined` of each,
+//! and a `Link` header to the next page. A page may have few items, or none, and still have a next
+//! page.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
@@ -14,7 +15,7 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 
-/// The longest text that is searched for, in characters.
+/// The longest search text, in characters.
 const SEARCH_LENGTH: usize = 254;
 
 /// What is read together with the account: users, or the names and addresses that a search found.
@@ -23,13 +24,13 @@ enum Users {
     Listed(Vec<Listed>),
 }
 
-/// Reads the page while it asks whether an administrator calls.
+/// Reads the page at the same time as the administrator's account.
 #[utoipa::path(
     get,
     path = "/api/admin/users",
     tag = "Administration",
     summary = "List users",
-    description = "Newest first; with `q` those whose name or address begins with it, by that. A page may hold few, or none, and still have a next one.",
+    description = "Newest first. With `q`, the users whose name or address begins with it, in alphabetical order. A page may have few items, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Search),
     responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),
@@ -71,7 +72,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.reply(&data, next.as_deref())
 }
 
-/// What users may be searched for.
+/// The query parameter `q`.
 #[derive(Debug)]
 pub struct Search;
 
@@ -81,7 +82,7 @@ impl IntoParams for Search {
         vec![openapi::parameter(
             "q",
             ParameterIn::Query,
-            "What names or addresses must begin with, in any case.",
+            "The beginning of names or addresses, in any case.",
             text,
         )]
     }

@@ -1,7 +1,7 @@
-//! `POST /api/user/api-keys` - make an API key for a program.
+//! `POST /api/user/api-keys` - create an API key for a program.
 //!
-//! In: `{name}`, 1 to 100 characters. Out: 201 with `id`, `name`, `key`, `hint` and `created`. The
-//! key is shown this once: the store has no more than a hash of it.
+//! In: `{name}`, 1 to 100 characters. Out: 201 with `id`, `name`, `key`, `hint` and `created`. Only
+//! this reply has the key: the store has its hash.
 
 use serde::{Deserialize, Serialize};
 use shared::auth;
@@ -19,16 +19,16 @@ struct Body {
     name: Option<String>,
 }
 
-/// Makes the key in the one write that lets the caller in and counts it.
+/// Creates the key in one transaction, which also checks the account and counts the key.
 #[utoipa::path(
     post,
     path = "/api/user/api-keys",
     tag = "API keys",
-    summary = "Make an API key",
-    description = "It opens `/v1`, and lasts until it is revoked or the account ends. An account has 50 at most.",
+    summary = "Create an API key",
+    description = "A key is accepted under `/v1` only. It is valid until it is revoked or the account is deleted. An account has at most 50 keys.",
     security(("access_token" = [])),
     request_body = Body,
-    responses((status = 201, description = "The key, which is shown this once.", body = NewApiKey)),
+    responses((status = 201, description = "The key. Only this reply has it.", body = NewApiKey)),
     extensions(("x-fails" = json!(["TooManyApiKeys"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -48,10 +48,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
 /// An API key with its secret.
 #[derive(Serialize, ToSchema)]
 struct NewApiKey<'a> {
-    /// What is shown of it later on.
+    /// The fields that lists show.
     #[serde(flatten)]
     shown: ApiKey<'a>,
-    /// The key: what programs send as `Authorization: Bearer`.
+    /// The key, which programs send as `Authorization: Bearer`.
     #[schema(
         pattern = "^sk-[0-9a-f]{32}-[A-Za-z0-9_-]{43}$",
         example = "sk-01a1f7d16e2a7b0e9c410d5b8c1f7a36-qz4Jm1c8pT0V7yW3nH5sK9aX2bR6dE_fGuLiOtPv-QM"

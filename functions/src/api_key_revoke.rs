@@ -1,22 +1,22 @@
 //! `DELETE /api/user/api-keys/{id}` - revoke one of the caller's API keys.
 //!
-//! Out: a message; 404 for a key that isn't the caller's or was revoked. It opens nothing from here
-//! on.
+//! Out: a message; 404 for a key that isn't the caller's or was revoked. The key is invalid at
+//! once.
 
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Reply, Request, auth, http};
 
-/// Deletes the key in the one write that lets the caller in and counts it.
+/// Deletes the key in one transaction, which also checks the account and counts its keys.
 #[utoipa::path(
     delete,
     path = "/api/user/api-keys/{id}",
     tag = "API keys",
     summary = "Revoke an API key",
-    description = "It opens nothing from here on.",
+    description = "The key is invalid at once.",
     security(("access_token" = [])),
     params(PathId),
-    responses((status = 200, description = "It is revoked.", body = Done)),
+    responses((status = 200, description = "The key is revoked.", body = Done)),
     extensions(("x-fails" = json!(["NoSuchApiKey"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

@@ -1,19 +1,19 @@
 //! `GET /api/user/api-keys` - the caller's API keys, newest first, as a bare list of all of them.
 //!
-//! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each. There are
-//! 50 at most, so there are no pages.
+//! Out: `id`, `name`, `hint` (the last four characters of the key) and `created` of each. An
+//! account has at most 50 keys, so the list has no pages.
 
 use shared::view::ApiKey;
 use shared::{App, Reply, Request, auth, http};
 
-/// An index names the keys while the account is read; the keys themselves are then read
-/// consistently.
+/// Reads the ids from an index at the same time as the account, and then the keys, strongly
+/// consistent.
 #[utoipa::path(
     get,
     path = "/api/user/api-keys",
     tag = "API keys",
     summary = "List API keys",
-    description = "All of them, newest first: there are 50 at most.",
+    description = "All keys of the account, newest first: at most 50.",
     security(("access_token" = [])),
     responses((status = 200, description = "The keys.", body = Vec<ApiKey>)),
 )]

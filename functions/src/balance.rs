@@ -1,12 +1,12 @@
 //! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance` -
-//! how many tokens the caller has.
+//! the caller's balance.
 //!
-//! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are one number.
+//! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number.
 
 use shared::view::Balance;
 use shared::{App, Reply, Request, auth, http};
 
-/// Reads the account, strongly consistent.
+/// Strongly consistent.
 #[utoipa::path(
     get,
     path = "/api/tokens",
@@ -14,7 +14,7 @@ use shared::{App, Reply, Request, auth, http};
     summary = "Read the balance",
     description = "One number under three names.",
     security(("access_token" = [])),
-    responses((status = 200, description = "What can be spent.", body = Balance)),
+    responses((status = 200, description = "The balance.", body = Balance)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;

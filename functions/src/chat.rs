@@ -1,9 +1,8 @@
-//! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message for the price of a chat.
+//! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message, and pay for its answer.
 //!
-//! In: `{message, conversation_id?}` with an `Authorization` header, or with a `token` beside them.
-//! `Idempotency-Key` makes it safe to be sent again. Out: the answer, its conversation, which
-//! begins here where none was named, what was deducted and the balance. Nothing is charged unless
-//! the chat is stored.
+//! In: `{message, conversation_id?}` with an `Authorization` header, or with a `token` in the body.
+//! `Idempotency-Key` makes retries safe. Out: the answer, its conversation, the price and the
+//! balance. Without a `conversation_id` a new conversation begins. Only a stored answer is charged.
 
 use shared::app::Asking;
 use shared::charge::{self, Begun, Charge, read};
@@ -11,13 +10,13 @@ use shared::openapi::IdempotencyKey;
 use shared::view::PaidChat;
 use shared::{Reply, Request, http};
 
-/// Takes the tokens, asks the AI, and stores the chat or gives the tokens back.
+/// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = "/api/chat",
     tag = "Chat",
     summary = "Send the AI a message",
-    description = "It costs the price of a chat. The tokens are taken before the AI is asked, and given back where it fails.",
+    description = "The tokens are taken before the AI is called, and returned if it fails.",
     security(("access_token" = []), ()),
     params(IdempotencyKey),
     request_body = charge::Body,

@@ -1,23 +1,22 @@
-//! `DELETE /api/chat/{id}` - delete one chat of the caller's.
+//! `DELETE /api/chat/{id}` - delete one of the caller's messages with its answer.
 //!
-//! Out: a message; 404 for what is not the caller's or was deleted. What it cost stays in the
-//! statement; a conversation that is called after it is untitled from then on.
+//! Out: a message; 404 if it isn't the caller's or was deleted. The statement keeps its price. A
+//! conversation whose title it was becomes untitled.
 
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Deletes what was just seen to be the caller's, so that a delete that is sent again is the
-/// success it was.
+/// Checks the owner before the delete, so that the SDK can retry the delete.
 #[utoipa::path(
     delete,
     path = "/api/chat/{id}",
     tag = "Chat",
-    summary = "Delete a chat",
-    description = "What it cost stays in the statement. A conversation that is called after it is untitled from then on.",
+    summary = "Delete a message",
+    description = "Deletes the message and its answer. The statement keeps its price. A conversation whose title it was becomes untitled.",
     security(("access_token" = [])),
     params(PathId),
-    responses((status = 200, description = "It is deleted.", body = Done)),
+    responses((status = 200, description = "The message is deleted.", body = Done)),
     extensions(("x-fails" = json!(["NoSuchChat"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -30,5 +29,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let chat = chat?.ok_or(Error::NoSuchChat)?;
     app.store.delete_chat(&chat).await?;
     tracing::info!(user = caller.user_id, chat = chat.chat_id, "chat deleted");
-    http::ok(&Done { message: "The chat is deleted." })
+    http::ok(&Done { message: "The message is deleted." })
 }

@@ -1,9 +1,9 @@
-//! `GET /api/chat` - the caller's chats, newest first, as a bare list.
+//! `GET /api/chat` - the caller's messages and answers, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`, `q` to search
-//! messages and answers for, `conversation_id` for those of one conversation.
-//! Out: the list, and a `Link` header to the next page. A search looks through a bounded number of
-//! chats per call, so that a page may hold few matches, or none, and still have a next one.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
+//! search in messages and answers, `conversation_id` for those of one conversation. Out: the list,
+//! and a `Link` header to the next page. A search reads a limited number of messages per request,
+//! so a page may have few matches, or none, and still have a next page.
 
 use shared::charge::conversation_id;
 use shared::chat::Chat;
@@ -15,30 +15,30 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
-/// How many chats a search looks through per call.
+/// How many messages a search reads per request.
 const SEARCHED: usize = 200;
 
 /// The longest search, in characters.
 const SEARCH_LENGTH: usize = 200;
 
-/// What is read together with the account: chats, or the ids of those of one conversation. With
+/// What is read together with the account: messages, or the ids of those of one conversation. With
 /// either, whether there are more.
 enum History {
     Chats((Vec<Chat>, bool)),
     Ids((Vec<String>, bool)),
 }
 
-/// Reads the page and the account at the same time; the page is shown only to whom the account
-/// admits.
+/// Reads the page and the account at the same time, and shows the page only if the account accepts
+/// the token.
 #[utoipa::path(
     get,
     path = "/api/chat",
     tag = "Chat",
-    summary = "List chats",
-    description = "Newest first. A search looks through a bounded number of chats per call: a page of one may hold few matches, or none, and still have a next page.",
+    summary = "List messages",
+    description = "The messages and answers of the account, newest first. A search reads a limited number of them per request: a page may have few matches, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Search),
-    responses((status = 200, description = "A page of the chats.", body = Vec<view::Chat>)),
+    responses((status = 200, description = "A page of messages and answers.", body = Vec<view::Chat>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
@@ -59,7 +59,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
         match &conversation {
             None => app.store.chats(&caller.user_id, before, count).await.map(History::Chats),
-            // One call reads a hundred at most.
+            // One call reads at most a hundred.
             Some(id) => {
                 let count = count.min(100);
                 app.store.thread(&caller.user_id, id, before, count).await.map(History::Ids)
@@ -79,7 +79,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     page.reply(&data, next.as_deref())
 }
 
-/// What a page may be searched for.
+/// The query parameters `q` and `conversation_id`.
 #[derive(Debug)]
 pub struct Search;
 
@@ -90,21 +90,21 @@ impl IntoParams for Search {
             openapi::parameter(
                 "q",
                 ParameterIn::Query,
-                "What messages or answers must hold, in any case.",
+                "The text that messages or answers must contain, in any case.",
                 text,
             ),
             openapi::parameter(
                 "conversation_id",
                 ParameterIn::Query,
-                "Only the chats of this conversation.",
+                "Only the messages of this conversation.",
                 IdOrNone::schema(),
             ),
         ]
     }
 }
 
-/// The first `limit` chats that match, and the id of the last one that was looked at, where there
-/// is more to look at.
+/// The first `limit` messages that match, and the id of the last one that was compared, if more
+/// follow.
 fn cut(
     chats: Vec<Chat>,
     more: bool,

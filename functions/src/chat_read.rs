@@ -1,21 +1,22 @@
-//! `GET /api/chat/{id}` - one chat of the caller's.
+//! `GET /api/chat/{id}` - one of the caller's messages with its answer.
 //!
-//! Out: what the history shows of it; 404 for what is not the caller's or was deleted.
+//! Out: the item of the history; 404 if it isn't the caller's or was deleted.
 
 use shared::openapi::PathId;
 use shared::view::Chat;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Reads both at the same time; the chat is shown only to whom the account admits.
+/// Reads message and account at the same time, and shows the message only if the account accepts
+/// the token.
 #[utoipa::path(
     get,
     path = "/api/chat/{id}",
     tag = "Chat",
-    summary = "Read a chat",
-    description = "What the history shows of it.",
+    summary = "Read a message",
+    description = "The message and its answer, as the history shows them.",
     security(("access_token" = [])),
     params(PathId),
-    responses((status = 200, description = "The chat.", body = Chat)),
+    responses((status = 200, description = "The message and its answer.", body = Chat)),
     extensions(("x-fails" = json!(["NoSuchChat"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

@@ -1,8 +1,10 @@
-//! `POST /api/chat/stream` - the same as a chat, where the answer comes piece by piece.
+//! `POST /api/chat/stream` - like `POST /api/chat`, but the answer arrives piece by piece.
 //!
-//! In: what a chat takes. Out: server-sent events ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` with a
-//! `text` each, then `done` with what a chat answers. A failure before the first piece is an
-//! ordinary one; after it comes an `error`, whose data says whether the tokens were given back.
+//! In: the same. Out: server-sent events
+//! ([format](https://html.spec.whatwg.org/multipage/server-sent-events.html)): `delta` events with
+//! a `text`, then `done` with the reply of `POST /api/chat`. A failure before the first piece is an
+//! ordinary reply; after it, it is an `error` event, whose data says whether the tokens were
+//! returned.
 
 use serde::Serialize;
 use shared::app::Asking;
@@ -15,14 +17,14 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{OneOf, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Takes the tokens, and passes on what the AI says while it is stored or the tokens are given
-/// back.
+/// Reserves the tokens, and passes the pieces on. The answer is stored, or the tokens are returned,
+/// even if the client disconnects.
 #[utoipa::path(
     post,
     path = "/api/chat/stream",
     tag = "Chat",
-    summary = "Send the AI a message, and read its answer as it comes",
-    description = "Server-sent events: `delta` with a piece of the answer in `text`, again and again, then `done` with what a chat answers. What fails before the first piece is an ordinary failure; after it comes an `error`, whose data are a problem document with `retry_after`.",
+    summary = "Send the AI a message, and read its answer piece by piece",
+    description = "The reply has server-sent events: `delta` events with a piece of the answer in `text`, then `done` with the reply of `POST /api/chat/`. A failure before the first piece is an ordinary reply; after it, it is an `error` event, whose data is a problem document with `retry_after`.",
     security(("access_token" = []), ()),
     params(IdempotencyKey),
     request_body = charge::Body,
@@ -82,7 +84,7 @@ impl ToSchema for ChatEvent {}
 /// A piece of an answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Delta<'a> {
-    /// What comes next.
+    /// The next text.
     #[schema(examples("Hello!"))]
     text: &'a str,
 }

@@ -1,11 +1,12 @@
-//! `POST /v1/chat/completions` - a chat, as OpenAI's API has it ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
+//! `POST /v1/chat/completions` - a message in the format of OpenAI's API
+//! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 //!
-//! In: an API key or an access token, and `messages`; the last one by the user is what the history
-//! shows. `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`, `max_completion_tokens`
-//! and `stop` are heeded, and whatever `model` is named, the settings say who answers. What would
-//! change the form of the answer is refused, everything else ignored. Out: a completion, or its
-//! chunks. It costs what a chat costs. Who says that the same is sent again
-//! (`x-stainless-retry-count`) gets the completion that is paid for.
+//! In: an API key or an access token, and `messages`; the history shows the user's last one.
+//! `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`, `max_completion_tokens` and
+//! `stop` take effect. The settings choose the model, whatever `model` says. Fields that would
+//! change the form of the answer are refused, others are ignored. Out: a completion, or its chunks.
+//! The price is that of a message. A retry that says so (`x-stainless-retry-count`) gets the
+//! completion that was paid for.
 
 mod reply;
 mod request;
@@ -19,23 +20,23 @@ use shared::{Error, Reply, Request, auth, http};
 use self::reply::{ChunkEvent, Chunks, Completion};
 use self::request::{Body, limits};
 
-/// After how many seconds a call that is sent again while the first one runs may come once more.
-/// OpenAI's SDKs come twice at most, so that it is longer than most answers take.
+/// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
+/// most twice, so this is longer than most answers take.
 const COME_AGAIN: u32 = 10;
 
-/// Takes the tokens, asks the AI, and stores the chat or gives the tokens back.
+/// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
     post,
     path = "/v1/chat/completions",
     tag = "OpenAI",
-    summary = "Send the AI a message, as OpenAI's API has it",
-    description = "It costs what a chat costs, and whatever `model` is named, the settings say who answers. `stream`, `stream_options`, `temperature`, \
-                   `top_p`, `max_tokens`, `max_completion_tokens` and `stop` are heeded. What would change the form of the answer is refused, everything \
-                   else ignored. With `x-stainless-retry-count`, as OpenAI's SDKs send it, a call that is sent again costs nothing more.",
+    summary = "Send the AI a message in OpenAI's format",
+    description = "The price is that of a message. The settings choose the model, whatever `model` says. `stream`, `stream_options`, `temperature`, \
+                   `top_p`, `max_tokens`, `max_completion_tokens` and `stop` take effect. Fields that would change the form of the answer are refused, others \
+                   are ignored. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,
-        ("x-stainless-retry-count" = Option<String>, Header, description = "How often the same was sent before; what is no number says nothing.", example = "0"),
+        ("x-stainless-retry-count" = Option<String>, Header, description = "How often this request was sent before. Values that aren't numbers are ignored.", example = "0"),
     ),
     request_body = Body,
     responses((

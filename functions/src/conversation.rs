@@ -1,19 +1,20 @@
-//! `GET /api/conversations/{id}` - one conversation of the caller's. Its chats are a page of the
-//! history: `GET /api/chat?conversation_id={id}`.
+//! `GET /api/conversations/{id}` - one of the caller's conversations. The history has its messages:
+//! `GET /api/chat?conversation_id={id}`.
 //!
-//! Out: `id`, `title`, `created` and `last_used`; 404 for what is not the caller's or was deleted.
+//! Out: `id`, `title`, `created` and `last_used`; 404 if it isn't the caller's or was deleted.
 
 use shared::openapi::PathId;
 use shared::view::Conversation;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Reads both at the same time; the conversation is shown only to whom the account admits.
+/// Reads conversation and account at the same time, and shows the conversation only if the account
+/// accepts the token.
 #[utoipa::path(
     get,
     path = "/api/conversations/{id}",
     tag = "Conversations",
     summary = "Read a conversation",
-    description = "Its chats are a page of the history: `GET /api/chat/?conversation_id={id}`.",
+    description = "The history has its messages: `GET /api/chat/?conversation_id={id}`.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The conversation.", body = Conversation)),

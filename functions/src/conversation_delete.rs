@@ -1,23 +1,24 @@
-//! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all its chats.
+//! `DELETE /api/conversations/{id}` - delete one of the caller's conversations with all its
+//! messages.
 //!
-//! Out: 202. It is in no list at once, and nothing goes on in it: a chat under way there is
-//! charged, and kept outside of any conversation. Its chats are erased within minutes; what they
-//! cost stays in the statement.
+//! Out: 202. Lists no longer show it, and messages to it are refused. A message that is being
+//! answered is charged and stored without a conversation. Its other messages are erased within
+//! minutes; the statement keeps their prices.
 
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// One transaction ends it and puts the account where the function `erase` finds it.
+/// One transaction deletes it and marks the account for the function `erase`.
 #[utoipa::path(
     delete,
     path = "/api/conversations/{id}",
     tag = "Conversations",
-    summary = "Delete a conversation with all its chats",
-    description = "It is in no list at once, and nothing goes on in it: a chat under way there is not charged. What its chats cost stays in the statement.",
+    summary = "Delete a conversation with all its messages",
+    description = "Lists no longer show it, and messages to it are refused. A message that is being answered is charged and stored without a conversation. The statement keeps the prices.",
     security(("access_token" = [])),
     params(PathId),
-    responses((status = 202, description = "It is deleted. Its chats are erased within minutes.", body = Done)),
+    responses((status = 202, description = "The conversation is deleted. Its messages are erased within minutes.", body = Done)),
     extensions(("x-fails" = json!(["NoSuchConversation"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -29,6 +30,6 @@ pub async fn handle(app: App, req: Request) -> Reply {
     app.store.delete_conversation(&caller, &id, app.clock.seconds()).await?;
     tracing::info!(user = caller.user_id, conversation = id, "conversation deleted");
     http::accepted(&Done {
-        message: "The conversation is deleted. Its chats are erased within minutes.",
+        message: "The conversation is deleted. Its messages are erased within minutes.",
     })
 }

@@ -1,7 +1,7 @@
-//! `PATCH /api/conversations/{id}` - give one of the caller's conversations another title.
+//! `PATCH /api/conversations/{id}` - change the title of one of the caller's conversations.
 //!
-//! In: `{title}` of 1 to 100 characters. Out: the conversation; 404 for what is not the caller's or
-//! was deleted.
+//! In: `{title}` of 1 to 100 characters. Out: the conversation; 404 if it isn't the caller's or was
+//! deleted.
 
 use serde::Deserialize;
 use shared::chat::Title;
@@ -18,17 +18,17 @@ struct Body {
     title: Option<String>,
 }
 
-/// Renames it where it stands, for whom the account admits.
+/// One conditional write, after the account has accepted the token.
 #[utoipa::path(
     patch,
     path = "/api/conversations/{id}",
     tag = "Conversations",
     summary = "Rename a conversation",
-    description = "Gives it another title.",
+    description = "Changes its title.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,
-    responses((status = 200, description = "The conversation under its new title.", body = Conversation)),
+    responses((status = 200, description = "The conversation with its new title.", body = Conversation)),
     extensions(("x-fails" = json!(["NoSuchConversation"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

@@ -1,23 +1,24 @@
-//! `GET /api/conversations` - the caller's conversations, the one that was used last first.
+//! `GET /api/conversations` - the caller's conversations, the most recently used one first.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`. Out: `id`, `title`,
-//! `created` and `last_used` of each, as a bare list, and a `Link` header to the next page.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
+//! `title`, `created` and `last_used` of each, as a bare list, and a `Link` header to the next
+//! page.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
 use shared::view::Conversation;
 use shared::{App, Reply, Request, auth};
 
-/// What the cursors of this list are sealed for.
+/// The scope of this list's cursors.
 const SCOPE: &str = "conversations";
 
-/// The index names the conversations while the account is read; they are read for whom it admits.
+/// Reads the keys from an index at the same time as the account, and then the conversations.
 #[utoipa::path(
     get,
     path = "/api/conversations",
     tag = "Conversations",
     summary = "List conversations",
-    description = "The one that was used last comes first.",
+    description = "The most recently used one comes first.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),

@@ -1,35 +1,35 @@
-//! `POST /api/user/email` - have the mail that verifies the caller's address sent again. Reads no
+//! `POST /api/user/email` - send the e-mail that verifies the caller's address again. Reads no
 //! body.
 
 use serde::Serialize;
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// At most one mail a minute per account.
+/// At most one e-mail a minute per account.
 #[utoipa::path(
     post,
     path = "/api/user/email",
     tag = "Accounts",
-    summary = "Have the mail that verifies the address sent again",
-    description = "At most once a minute. Reads no body.",
+    summary = "Send the verification e-mail again",
+    description = "At most once a minute. The request has no body.",
     security(("access_token" = [])),
-    responses((status = 202, description = "A mail is on its way.", body = Resent)),
+    responses((status = 202, description = "An e-mail is on its way.", body = Resent)),
     extensions(("x-fails" = json!(["NothingToVerify", "TooManyMails"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account_of(&caller).await?;
     app.store.post_again(&account, app.clock.seconds()).await?;
-    http::accepted(&Resent { message: "A mail is on its way.", email: account.unverified() })
+    http::accepted(&Resent { message: "An e-mail is on its way.", email: account.unverified() })
 }
 
-/// Where a mail goes.
+/// The recipient of an e-mail.
 #[derive(Serialize, ToSchema)]
 struct Resent<'a> {
     /// A sentence for people.
-    #[schema(examples("A mail is on its way."))]
+    #[schema(examples("An e-mail is on its way."))]
     message: &'static str,
-    /// The address that waits to be verified.
+    /// The unverified address.
     #[schema(required, nullable = false, examples("ann@example.com"))]
     email: Option<&'a str>,
 }

@@ -1,8 +1,7 @@
-//! `POST /api/user/email/verify` - prove an e-mail address by the token that was mailed to it.
+//! `POST /api/user/email/verify` - prove an e-mail address with the token that was sent to it.
 //!
-//! In: `{token}`; whoever read the mail needs no other. Out: the address, which is the account's
-//! own from now on. The first proof of an address ends every session, API key and mailed link of
-//! the account.
+//! In: `{token}`; no access token is needed. Out: the address, which is now the account's own. The
+//! first proof of an address invalidates every session, API key and e-mailed link of the account.
 
 use serde::{Deserialize, Serialize};
 use shared::auth::LinkToken;
@@ -15,22 +14,22 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = LinkUsed)]
 struct Body {
-    /// The token of the mail: 43 characters.
+    /// The token of the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
 }
 
-/// One transaction uses the link up, moves the claim, so that whoever had the address without proof
-/// has it no more, and ends what was made before.
+/// One transaction uses the link, takes the claim of the address from an account without proof, and
+/// invalidates what was created before.
 #[utoipa::path(
     post,
     path = "/api/user/email/verify",
     tag = "Accounts",
     summary = "Verify an e-mail address",
-    description = "With the token that was mailed to it, once. Another account that had the address without proof loses it. The first proof of an address \
-        ends every session, API key and mailed link of the account: log in again.",
+    description = "The token of the e-mail works once. Another account that had the address without proof loses it. The first proof of an address \
+        invalidates every session, API key and e-mailed link of the account: log in again.",
     request_body = Body,
-    responses((status = 200, description = "The address is the account's own.", body = Verified)),
+    responses((status = 200, description = "The address is verified.", body = Verified)),
     extensions(("x-fails" = json!(["InvalidLink", "EmailTaken"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -49,7 +48,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     })
 }
 
-/// An address that is verified.
+/// A verified address.
 #[derive(Serialize, ToSchema)]
 struct Verified<'a> {
     /// A sentence for people.

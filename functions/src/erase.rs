@@ -1,14 +1,14 @@
-//! Every five minutes - erase what deleted accounts have left.
+//! Every five minutes - erase the remaining data of deleted accounts.
 
 use std::time::Duration;
 
 use shared::{App, Result};
 
-/// How long one run goes on. The function's time is longer by more than the longest call to the
-/// store.
+/// The time of one run. The function's time-out leaves more than the longest call to the store
+/// beyond it.
 pub const TIME: Duration = Duration::from_secs(270);
 
-/// Looks at the deleted accounts that something may be left of, and at no other.
+/// Reads only the deleted accounts that may have data left.
 pub async fn work(app: App) -> Result<()> {
     let erased = app.store.erase(app.clock.seconds(), TIME).await?;
     tracing::info!(accounts = erased.accounts, items = erased.items, gone = erased.gone, "erased");

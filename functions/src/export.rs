@@ -1,9 +1,9 @@
-//! `GET /api/user/export` - everything that is kept of the caller, as one JSON document.
+//! `GET /api/user/export` - all data of the caller, as one JSON document.
 //!
 //! Out: `profile`, `balance`, and `sessions`, `api_keys`, `conversations`, `chats` and `ledger`,
-//! newest first, as a file. It is read page by page as the client takes it, so that only Lambda
-//! limits its size (200 MB). Where something fails in the middle, the document ends there and is no
-//! JSON.
+//! newest first, as a file. The function reads the data page by page while the client reads the
+//! reply, so only Lambda limits the size (200 MB). If it fails in the middle, the document is cut
+//! off and isn't valid JSON.
 
 use std::borrow::Cow;
 
@@ -17,16 +17,16 @@ use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-/// How many chats or rows are read at a time; DynamoDB gives up to 1 MB.
+/// How many messages or rows are read at a time. DynamoDB returns at most 1 MB.
 const PAGE: usize = 100;
 
-/// Refuses whom the account doesn't admit before the first byte.
+/// Refuses invalid tokens before the first byte.
 #[utoipa::path(
     get,
     path = "/api/user/export",
     tag = "Accounts",
-    summary = "Export everything",
-    description = "All that is kept of an account, as a file of up to 200 MB. A document that ends in the middle was cut off: ask again.",
+    summary = "Export all data",
+    description = "All data of the account, as a file of up to 200 MB. A document that isn't valid JSON was cut off: request it again.",
     security(("access_token" = [])),
     responses((
         status = 200,
@@ -42,7 +42,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     http::download("farebox-export.json", |pieces| write(app, caller, account, pieces))
 }
 
-/// All that is kept of an account: what [`Head`] has, and the lists after it, newest first.
+/// All data of an account: the fields of [`Head`], and then the lists, newest first.
 #[derive(Debug)]
 pub struct Export;
 
@@ -62,27 +62,27 @@ impl ToSchema for Export {
     }
 }
 
-/// What the document begins with.
+/// The beginning of the document.
 #[derive(Serialize, ToSchema)]
 struct Head<'a> {
-    /// When it was made.
+    /// When the document was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.998Z"))]
     exported: String,
     /// The account.
     profile: User<'a>,
-    /// Its tokens.
+    /// The tokens.
     balance: ExportedBalance,
 }
 
 /// The tokens of an account.
 #[derive(Serialize, ToSchema)]
 struct ExportedBalance {
-    /// What it can spend.
+    /// The balance.
     #[serde(flatten)]
     balance: Balance,
-    /// Everything that it was ever given.
+    /// All tokens ever granted, including adjustments.
     granted: Tokens,
-    /// Everything that it ever spent.
+    /// All tokens ever spent.
     spent: Tokens,
 }
 
@@ -96,7 +96,7 @@ enum List {
     Ledger,
 }
 
-/// The lists in their order, by what the document calls them.
+/// The lists in their order, with their names in the document.
 const LISTS: [(&str, List); 5] = [
     ("sessions", List::Sessions),
     ("api_keys", List::ApiKeys),
@@ -105,7 +105,7 @@ const LISTS: [(&str, List); 5] = [
     ("ledger", List::Ledger),
 ];
 
-/// The pages are read one after the other, so that no more than two are kept.
+/// Reads the pages one after the other, so that at most two are in memory.
 async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) -> Result<()> {
     let head = http::to_json(&Head {
         exported: clock::rfc3339(app.clock.millis()),
@@ -137,14 +137,14 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
         }
         before_list = "]".into();
     }
-    // An account that was deleted meanwhile has lost chats that this document would seem not to
-    // miss.
+    // If the account was deleted meanwhile, messages may be missing: the document must not look
+    // complete.
     app.store.account_of(&caller).await?;
     pieces.send("]}\n").await
 }
 
 impl List {
-    /// What the API's document calls an item of it.
+    /// The name of an item's schema in the OpenAPI document.
     fn schema(self) -> Cow<'static, str> {
         match self {
             Self::Sessions => OwnSession::name(),
@@ -155,8 +155,8 @@ impl List {
         }
     }
 
-    /// A page from behind the place `before`: its items, the place of the last one that was looked
-    /// at, and whether there may be more.
+    /// The page after the position `before`: its items, the position of the last one that was read,
+    /// and whether there may be more.
     async fn page(
         self,
         app: &App,

@@ -6,21 +6,21 @@ use serde::Serialize;
 use shared::{App, Reply, Request, http};
 use utoipa::ToSchema;
 
-/// Reads the smallest table, since an answer that asks nobody would say nothing.
+/// Reads the smallest table: a reply without a call to the store would prove nothing.
 #[utoipa::path(
     get,
     path = "/api/health",
     tag = "Service",
-    summary = "Ask whether all is well",
-    description = "Whether the API can reach its store.",
-    responses((status = 200, description = "It can.", body = Healthy)),
+    summary = "Check the service",
+    description = "Checks that the API can reach its store.",
+    responses((status = 200, description = "The API can reach its store.", body = Healthy)),
 )]
 pub async fn handle(app: App, _req: Request) -> Reply {
     app.store.public_keys().await?;
     http::ok(&Healthy { status: "ok" })
 }
 
-/// That all is well.
+/// A healthy service.
 #[derive(Serialize, ToSchema)]
 struct Healthy {
     /// Always `ok`.

@@ -1,4 +1,5 @@
-//! `GET /.well-known/jwks.json` - the public keys that access tokens can be checked with ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).
+//! `GET /.well-known/jwks.json` - the public keys that verify access tokens ([RFC
+//! 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 
 use serde::Serialize;
 use shared::http::HeaderValue;
@@ -6,15 +7,15 @@ use shared::store::PublicKey;
 use shared::{App, Reply, Request, http};
 use utoipa::ToSchema;
 
-/// Shows every key that tokens may be signed with today. Others may keep the reply as long as this
-/// API keeps keys itself.
+/// Shows every key of valid tokens. Clients may cache the reply as long as this API caches keys
+/// itself.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
     tag = "Service",
     summary = "Read the public keys",
-    description = "Other services check access tokens with them ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).",
-    responses((status = 200, description = "The keys that tokens may be signed with today.", body = PublicKeys, headers(("Cache-Control" = String)))),
+    description = "Other services verify access tokens with these keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).",
+    responses((status = 200, description = "The keys of all valid tokens.", body = PublicKeys, headers(("Cache-Control" = String)))),
 )]
 pub async fn handle(app: App, _req: Request) -> Reply {
     let keys = app.keyring.published().await?;
@@ -46,10 +47,10 @@ struct Jwk<'a> {
     /// Always `EdDSA`.
     #[schema(pattern = "^EdDSA$", examples("EdDSA"))]
     alg: &'static str,
-    /// The key's id, which tokens name in their header.
+    /// The key's id, which tokens have in their header.
     #[schema(examples("K5ao2DU16VQ_OGSvkLEKEgtn6gbQ9VXIb0tLY8DOTdg"))]
     kid: &'a str,
-    /// The key itself.
+    /// The key.
     #[schema(
         pattern = "^[A-Za-z0-9_-]{43}$",
         examples("-w2sLTD4YYmfRFxqkRDc7I06NsOQrtq_N6WCCYcycGY")

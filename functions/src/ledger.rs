@@ -1,26 +1,25 @@
-//! `GET /api/user/ledger` - the caller's statement: everything that ever moved the balance, newest
-//! first.
+//! `GET /api/user/ledger` - the caller's statement: every change of the balance, newest first.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`; `Accept: text/csv`
-//! for CSV. Out: rows with the signed amount and the balance after each, as a bare list or as CSV,
-//! and a `Link` header to the next page. Tokens that are held for a running chat count as still
-//! there: they have no row yet.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `Accept:
+//! text/csv` for CSV. Out: rows with the signed amount and the balance after each, as a bare list
+//! or as CSV, and a `Link` header to the next page. Tokens that are reserved for a message still
+//! count as part of the balance: they have no row yet.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
 use shared::statement::{Of, Row, Statement};
 use shared::{App, Reply, Request, auth};
 
-/// What the cursors of this list are sealed for.
+/// The scope of this list's cursors.
 const SCOPE: &str = "ledger";
 
-/// Reads a page, which is shown only to whom the account admits.
+/// Reads a page, and shows it only if the account accepts the token.
 #[utoipa::path(
     get,
     path = "/api/user/ledger",
     tag = "Tokens",
     summary = "Read the statement",
-    description = "Everything that ever moved the balance, newest first, and the balance after it. Tokens that are held for a running chat count as still there: they have no row yet. `Accept: text/csv` gets a file for spreadsheets.",
+    description = "Every change of the balance, newest first, with the balance after it. Tokens that are reserved for a message still count as part of the balance: they have no row yet. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((

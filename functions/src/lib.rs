@@ -1,9 +1,9 @@
 //! What the product does: one endpoint, one file, one Lambda binary (`src/bin/<name>.rs`).
 //!
-//! Each file begins with its routes and holds one public function, `handle`. The rows below are the
-//! list of all endpoints: modules, [`ENDPOINTS`], [`ROUTES`] and the paths of the API's document
-//! come from them. A test holds them against the template, the binaries, the events and the first
-//! line of each file.
+//! Each file begins with its routes and has one public function, `handle`. The rows below list all
+//! endpoints: modules, [`ENDPOINTS`], [`ROUTES`] and the paths of the OpenAPI document come from
+//! them. A test compares them with the template, the binaries, the events and the first line of
+//! each file.
 
 mod endpoint;
 
@@ -23,25 +23,25 @@ macro_rules! endpoints {
         $(pub mod $page;)+
         $(pub mod $scheduled;)+
 
-        /// Every endpoint, for whoever serves them all.
+        /// Every endpoint, for servers of all of them.
         pub const ENDPOINTS: &[Endpoint] = &[
             $(endpoint!($api),)+ $(endpoint!($openai),)+ $(endpoint!($page),)+
         ];
 
-        /// Every route, without the trailing slash that each of them takes too.
+        /// Every route, without the optional trailing slash.
         pub const ROUTES: &[Route] = &[
             $($(route!($api, $api_method, $api_path, Problem),)+)+
             $($(route!($openai, $openai_method, $openai_path, OpenAi),)+)+
             $($(route!($page, $page_method, $page_path, Problem),)+)+
         ];
 
-        /// The pages for browsers, and what answers where nothing is: no part of the API.
+        /// The pages for browsers and the 404 of other paths, which are no part of the API.
         pub const PAGES: &[&str] = &[$(stringify!($page)),+];
 
-        /// What runs by the clock, or by what is written, and not by a request.
+        /// Functions that a schedule or the table's stream invokes, instead of a request.
         pub const SCHEDULED: &[&str] = &[$(stringify!($scheduled)),+];
 
-        /// The paths of the API's document.
+        /// The paths of the OpenAPI document.
         #[derive(utoipa::OpenApi)]
         #[openapi(paths($(crate::$api::handle,)+ $(crate::$openai::handle,)+ crate::models::one))]
         pub(crate) struct Paths;

@@ -1,9 +1,9 @@
-//! `POST /api/login`, `POST /api/token` - trade a name or an e-mail address and a password for the
-//! tokens of a new session.
+//! `POST /api/login`, `POST /api/token` - exchange a username or an e-mail address and a password
+//! for the tokens of a new session.
 //!
-//! In: `{username, password}`, where `username` may be an address; `email` stands for `username`.
-//! Out: `token`, `access`, `refresh` and the balance (`X-Refresh-Token: cookie`: the refresh token
-//! in a cookie, and no `token`).
+//! In: `{username, password}`, where `username` may be an e-mail address; `email` is another name
+//! of `username`. Out: `token`, `access`, `refresh` and the balance (`X-Refresh-Token: cookie`: the
+//! refresh token in a cookie, and no `token`).
 
 use serde::{Deserialize, Serialize};
 use shared::app::Issuing;
@@ -21,24 +21,24 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = LogIn)]
 struct Body {
-    /// A name or an e-mail address.
+    /// A username or an e-mail address.
     #[schema(examples("ann"))]
     username: Option<String>,
-    /// Stands for `username` where that isn't sent.
+    /// Another name of `username`, if that is missing.
     email: Option<String>,
     #[schema(value_type = Given, examples("secret123"))]
     password: Option<String>,
 }
 
-/// An unknown user, a wrong password and a deactivated user are one failure, and take the same
-/// time. After too many failures the password isn't checked any more, whether an account has the
-/// name or not.
+/// An unknown user, a wrong password and a deactivated user get the same failure after the same
+/// time. After too many failures the password is no longer checked, whether or not the account
+/// exists.
 #[utoipa::path(
     post,
     path = "/api/login",
     tag = "Sessions",
     summary = "Log in",
-    description = "Trades a name or an e-mail address and a password for the tokens of a new session.",
+    description = "Exchanges a username or an e-mail address and a password for the tokens of a new session.",
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "A session has begun.", body = LoggedIn)),
@@ -98,7 +98,7 @@ struct LoggedIn<'a> {
     message: &'static str,
     /// The account.
     user: User<'a>,
-    /// What it can spend.
+    /// The balance.
     #[serde(flatten)]
     balance: Balance,
     /// The session.
@@ -113,19 +113,20 @@ async fn find(app: &App, key: Option<&str>) -> Result<Option<Account>> {
     }
 }
 
-/// Notes that this was no guess. Where that fails it stays counted as one, which keeps nobody out.
+/// Records that this attempt was no guess. If that fails, it still counts as one, which locks no
+/// one out.
 async fn pass(app: &App, account: &Account, attempt: &Attempt) {
     if let Err(error) = app.store.pass_attempt(attempt).await {
         tracing::warn!(
             user = account.id,
             cause = error.cause(),
-            "a log-in could not be told from a guess"
+            "a log-in is still counted as a guess"
         );
     }
 }
 
-/// Puts a stronger hash in the place of a weak one. Where that fails the next log-in does it:
-/// nobody is kept out for it.
+/// Replaces a weak hash with a stronger one. If that fails, the log-in succeeds and the next one
+/// tries again.
 async fn strengthen(app: &App, account: &Account, verdict: &Verdict) {
     if let Verdict::Rehash(strong) = verdict
         && let Err(error) = app.store.strengthen_password(account, strong).await

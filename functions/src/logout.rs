@@ -1,7 +1,7 @@
 //! `POST /api/logout` - end the caller's session, or every session of the account.
 //!
 //! In: nothing, or `{all}`, which is `true` to log out everywhere. Out: a message. The access
-//! token, the long-lived `token` and the refresh tokens open nothing from here on.
+//! token, the long-lived `token` and the refresh tokens are invalid at once.
 
 use serde::Deserialize;
 use shared::http::cookie;
@@ -18,14 +18,13 @@ struct Body {
     all: Option<bool>,
 }
 
-/// One write to the account, beside which the session is deleted. Sent again after a lost reply, it
-/// is the same success.
+/// Writes to the account, and deletes the session at the same time. Idempotent.
 #[utoipa::path(
     post,
     path = "/api/logout",
     tag = "Sessions",
     summary = "Log out",
-    description = "Ends the session that asks, or with `all` every session of the account: all their tokens are dead at once.",
+    description = "Ends the session of the request, or with `all` every session of the account. Their tokens are invalid at once.",
     security(("access_token" = [])),
     request_body = Option<Body>,
     responses((status = 200, description = "The session has ended.", body = Done, headers(("Set-Cookie" = String)))),

@@ -1,8 +1,8 @@
-//! At each new letter of the outbox - write its mail and have it sent.
+//! For each new letter in the outbox - write its e-mail and send it.
 //!
-//! A letter is deleted after its mail was sent, so that none is lost; where this function dies in
-//! between, the mail is sent twice, each time with a link of its own. No mail holds a name or
-//! anything else that a stranger chose: it could look like a link.
+//! A letter is deleted after its e-mail was sent, so none is lost. If this function dies in
+//! between, the e-mail is sent twice, each time with a link of its own. No e-mail contains a name
+//! or any other text that a stranger chose: it could look like a link.
 
 use shared::Result;
 use shared::app::Mailing;
@@ -11,7 +11,8 @@ use shared::mail::Mail;
 use shared::store::{Letter, Link, Purpose};
 use shared::user::Account;
 
-/// Sends the mail of the letter with this key. One that is gone was sent before.
+/// Sends the e-mail of the letter with this key. If the letter is missing, the e-mail was sent
+/// before.
 pub async fn work(app: Mailing, key: String) -> Result<()> {
     let Some(letter) = app.store.letter(&key, app.clock.seconds()).await? else { return Ok(()) };
     if let Some(mail) = write(&app, letter).await? {
@@ -20,8 +21,7 @@ pub async fn work(app: Mailing, key: String) -> Result<()> {
     app.store.take_letter(&key).await
 }
 
-/// The mail of a letter, whose link is stored before anybody can follow it. Nothing where nobody is
-/// to have one.
+/// The e-mail of a letter, whose link is stored first. `None` if no account needs it any more.
 async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
     let now = app.clock.seconds();
     match letter {
@@ -46,8 +46,8 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
                 .await?;
             let link = link(app, "verify-email", &token);
             let text = format!(
-                "Hello,\n\nan account here gave this address for its own. If that was you, confirm it within two days:\n\n{link}\n\n\
-                 If it was not, do nothing.\n"
+                "Hello,\n\nan account was registered with this e-mail address. If that was you, confirm the address within two days:\n\n{link}\n\n\
+                 If it was not you, do nothing.\n"
             );
             Ok(Some(Mail { to: address, subject: "Confirm your e-mail address".into(), text }))
         }
@@ -73,14 +73,14 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
                 .await?;
             let link = link(app, "reset-password", &token);
             let text = format!(
-                "Hello,\n\nsomebody asked for a new password for your account here. If that was you, choose it within an hour:\n\n{link}\n\n\
-                 If it was not, do nothing: the old password still holds.\n"
+                "Hello,\n\na new password was requested for your account. If that was you, choose it within an hour:\n\n{link}\n\n\
+                 If it was not you, do nothing: your password stays the same.\n"
             );
             Ok(Some(Mail { to: address, subject: "Choose a new password".into(), text }))
         }
         Letter::AddressChanges { address } => {
-            let text = "Hello,\n\nyour account here is to have another e-mail address from now on, in place of this one.\n\n\
-                        If that was not you, somebody knows your password: log in and choose a new one at once.\n";
+            let text = "Hello,\n\nyour account is about to get another e-mail address in place of this one.\n\n\
+                        If that was not you, someone else knows your password: log in and choose a new one at once.\n";
             Ok(Some(Mail {
                 to: address,
                 subject: "Your e-mail address changes".into(),
@@ -90,8 +90,8 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
     }
 }
 
-/// What a reader follows: a page of the operator's, which posts the token back; or the token
-/// itself, where there is no such page.
+/// The link in an e-mail: a page at `MAIL_URL`, which posts the token; or only the token, if that
+/// isn't set.
 fn link(app: &Mailing, page: &str, token: &LinkToken) -> String {
     match &app.url {
         Some(url) => format!("{url}/{page}/?token={}", token.text()),

@@ -1,7 +1,8 @@
-//! `GET /v1/models`, `GET /v1/models/{id}` - the models that may answer, as OpenAI's API lists them ([reference](https://platform.openai.com/docs/api-reference/models)).
+//! `GET /v1/models`, `GET /v1/models/{id}` - the configured models, as OpenAI's API lists them
+//! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
-//! owned_by}]}`, in the order in which they are asked, or one of them.
+//! owned_by}]}`, in the order in which they are called, or one of them.
 
 use std::sync::Arc;
 
@@ -12,13 +13,13 @@ use shared::config::{AiConfig, ConfigError, Settings};
 use shared::{App, Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// Shows them to whom the account admits.
+/// Shows them only if the account accepts the token.
 #[utoipa::path(
     get,
     path = "/v1/models",
     tag = "OpenAI",
     summary = "List models",
-    description = "Those that may answer, in the order in which they are asked.",
+    description = "The configured models, in the order in which they are called.",
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = Models)),
 )]
@@ -38,7 +39,7 @@ pub async fn handle(Catalog { app, models }: Catalog, req: Request) -> Reply {
     operation_id = "model",
     tag = "OpenAI",
     summary = "Read a model",
-    description = "One of those that may answer.",
+    description = "One of the configured models.",
     security(("api_key" = []), ("access_token" = [])),
     params(("id" = String, Path, description = "The model's name.", example = "echo")),
     responses((status = 200, description = "The model.", body = Model)),
@@ -70,7 +71,7 @@ impl Start for Catalog {
     }
 }
 
-/// The models that may answer.
+/// The configured models.
 #[derive(Serialize, ToSchema)]
 struct Models<'a> {
     /// Always `list`.
@@ -80,7 +81,7 @@ struct Models<'a> {
     data: Vec<Model<'a>>,
 }
 
-/// A model that may answer.
+/// A configured model.
 #[derive(Serialize, ToSchema)]
 struct Model<'a> {
     /// Its name.

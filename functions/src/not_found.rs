@@ -1,4 +1,4 @@
-//! `ANY /{proxy+}` - every path that nothing else serves.
+//! `ANY /{proxy+}` - every path without an endpoint.
 
 use shared::{Error, Reply, Request};
 

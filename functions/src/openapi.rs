@@ -1,9 +1,10 @@
-//! `GET /api/openapi.json` - this API as an OpenAPI document ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
+//! `GET /api/openapi.json` - this API's OpenAPI document
+//! ([3.1](https://spec.openapis.org/oas/v3.1.1.html)).
 //!
-//! Out: every route with its fields, limits, replies, headers and failures, as these settings have
-//! them. Each endpoint's file describes what is its own, above its `handle`; what holds for all, or
-//! follows from that, is added here. `x-fails` are the failures of an endpoint, and `x-narrow` is
-//! what its body must be beyond what its fields say: neither goes out.
+//! Out: every route with its fields, limits, replies, headers and failures under the current
+//! settings. Each endpoint's file describes its own part, above its `handle`; this file adds what
+//! is common or can be derived. `x-fails` are the failures of an endpoint, and `x-narrow` are
+//! constraints of its body beyond its fields: the document has neither.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,27 +26,27 @@ use crate::{PAGES, ROUTES};
 #[openapi(
     info(title = "Farebox", description = include_str!("openapi.md"), license(name = "MIT", identifier = "MIT")),
     tags(
-        (name = "Accounts", description = "Registration, profile, e-mail address, password, export and end of an account."),
-        (name = "Sessions", description = "Log-ins, and where somebody is logged in."),
-        (name = "Chat", description = "Messages to the AI, and what was said."),
-        (name = "Conversations", description = "Chats that go on from one another."),
-        (name = "Tokens", description = "The balance, and everything that ever moved it."),
-        (name = "API keys", description = "What programs call with."),
-        (name = "OpenAI", description = "What OpenAI's clients call: their base URL is `/v1`."),
-        (name = "Administration", description = "What administrators see and do. It takes an access token of theirs; API keys don't open it."),
-        (name = "Service", description = "What belongs to nobody."),
+        (name = "Accounts", description = "Registration, profile, e-mail address, password, export and deletion of an account."),
+        (name = "Sessions", description = "Log-ins, and the sessions of an account."),
+        (name = "Chat", description = "Messages to the AI, and their history."),
+        (name = "Conversations", description = "Messages that continue one another."),
+        (name = "Tokens", description = "The balance, and every change of it."),
+        (name = "API keys", description = "Keys for programs."),
+        (name = "OpenAI", description = "The API of OpenAI's clients: their base URL is `/v1`."),
+        (name = "Administration", description = "For administrators. These endpoints need an administrator's access token; API keys are refused."),
+        (name = "Service", description = "Endpoints without an account."),
     ),
     components(schemas(OpenAiFailure, Problem, StreamProblem, crate::chat_stream::Delta)),
 )]
 struct Document;
 
-/// Puts the document together. Others may keep it as long as the public keys.
+/// Builds the document. Clients may cache it as long as the public keys.
 #[utoipa::path(
     get,
     path = "/api/openapi.json",
     tag = "Service",
     summary = "Read this document",
-    description = "This API as OpenAPI 3.1 has it.",
+    description = "This API as an OpenAPI 3.1 document.",
     responses((status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String)))),
 )]
 pub async fn handle(stated: Stated, req: Request) -> Reply {
@@ -54,7 +55,7 @@ pub async fn handle(stated: Stated, req: Request) -> Reply {
     Ok(response)
 }
 
-/// What every operation may fail with: the front door throttles, and reads no request that is none.
+/// The failures of every operation: the gateway throttles, and refuses malformed requests.
 const EVERYWHERE: [&str; 6] =
     ["Malformed", "BodyTooLarge", "HeaderTooLarge", "Busy", "Internal", "Unavailable"];
 
@@ -126,7 +127,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
             "securitySchemes": {
                 "access_token": {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                    "description": "`access` or `token` of a log-in. The scheme `Token` is as good as `Bearer`.",
+                    "description": "`access` or `token` of a log-in. The scheme may be `Bearer` or `Token`.",
                 },
                 "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, `sk-..`, or an access token." },
             },
@@ -141,15 +142,14 @@ fn broken(route: &Route, what: &str) -> Error {
     Error::Internal(format!("{} {} {what}", route.method, route.path))
 }
 
-/// A path as its clients spell it: files have no slash behind them. All of them answer with and
-/// without it.
+/// A path as clients usually write it: with a trailing slash, except for files. Both forms work.
 fn spelled(path: &str) -> String {
     let is_file = path.ends_with(".json") || path.ends_with("/{list}");
     let slash = if path.starts_with("/api/") && !is_file { "/" } else { "" };
     format!("{path}{slash}")
 }
 
-/// What an endpoint's file says of this route, or of the one that it is another name of.
+/// The description of this route in its endpoint's file, or that of the route whose alias it is.
 fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     let of = |route: &Route| {
         described
@@ -176,7 +176,7 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     Some(operation)
 }
 
-/// A body that may be left out is not `null` otherwise.
+/// An optional body may be missing, but not `null`.
 fn without_null(operation: &mut Map<String, Value>) {
     let schema = operation
         .get_mut("requestBody")
@@ -192,7 +192,7 @@ fn without_null(operation: &mut Map<String, Value>) {
     }
 }
 
-/// Puts into the schema of an operation's body what its endpoint asks beyond the fields.
+/// Adds the constraints beyond the fields to the schema of an operation's body.
 fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
     let Some(more) = operation.remove("x-narrow") else { return };
     let body = operation
@@ -207,8 +207,8 @@ fn narrow(document: &mut Value, operation: &mut Map<String, Value>) {
     }
 }
 
-/// What an operation may fail with, a reply per status: the status, the name that the reply has in
-/// the document, and the reply.
+/// The failures of an operation, one reply per status: the status, the name of the reply in the
+/// document, and the reply.
 fn failing(
     operation: &mut Map<String, Value>,
     route: &Route,
@@ -234,7 +234,7 @@ fn failing(
     for name in names {
         let failure = all
             .get(name)
-            .ok_or_else(|| broken(route, &format!("fails with {name}, which is no failure")))?;
+            .ok_or_else(|| broken(route, &format!("fails with {name}, which isn't a failure")))?;
         statuses
             .entry(route.failures.reply(failure, "").status().as_u16())
             .or_default()
@@ -252,7 +252,7 @@ fn failing(
     Ok(replies.collect())
 }
 
-/// A reply that tells one of these failures, as those who render it do.
+/// A reply with one of these failures, from the code that renders it.
 fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     let mut codes = Vec::new();
     let mut about = Vec::new();
@@ -310,8 +310,8 @@ fn named(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// The headers of an operation's success: those that its file names, and those that go with what it
-/// takes.
+/// The headers of an operation's success: those that its file names, and those that follow from its
+/// parameters.
 fn add_headers(operation: &mut Map<String, Value>) {
     let pages = has_parameter(operation, "cursor");
     let replays = has_parameter(operation, "Idempotency-Key");
@@ -340,17 +340,17 @@ fn add_headers(operation: &mut Map<String, Value>) {
     }
 }
 
-/// A header as the document has it: by its usual spelling.
+/// A header of the document, in its usual spelling.
 fn header(name: &str, required: bool) -> (String, Value) {
     let (spelled, about, schema) = match name {
         "allow" => (
             "Allow",
-            "The methods that the path takes.",
+            "The methods that the path allows.",
             json!({ "type": "string", "examples": ["GET, OPTIONS"] }),
         ),
         "cache-control" => (
             "Cache-Control",
-            "How long others may keep it.",
+            "How long clients may cache the reply.",
             json!({ "type": "string", "examples": ["public, max-age=300"] }),
         ),
         "content-disposition" => (
@@ -360,17 +360,17 @@ fn header(name: &str, required: bool) -> (String, Value) {
         ),
         "idempotent-replayed" => (
             "Idempotent-Replayed",
-            "That the request had been sent before, and nothing was done this time.",
+            "The request repeats an earlier one, and had no effect this time.",
             json!({ "const": "true" }),
         ),
         "link" => (
             "Link",
-            "The next page, where there is one.",
+            "The next page, if there is one.",
             json!({ "type": "string", "examples": ["<?limit=20&cursor=MDFh..>; rel=\"next\""] }),
         ),
         "ratelimit" => (
             "RateLimit",
-            "What is left of the limit, and the seconds until it is whole again.",
+            "The remaining quota, and the seconds until it grows again.",
             json!({ "type": "string", "examples": ["\"chats\";r=297;t=31"] }),
         ),
         "ratelimit-policy" => (
@@ -380,31 +380,31 @@ fn header(name: &str, required: bool) -> (String, Value) {
         ),
         "retry-after" => (
             "Retry-After",
-            "The seconds after which trying again makes sense.",
+            "The seconds after which to retry.",
             json!({ "type": "integer", "minimum": 0, "examples": [5] }),
         ),
         "set-cookie" => (
             "Set-Cookie",
-            "The refresh token for the browser to keep, where `X-Refresh-Token: cookie` asked for that; empty where it is to forget it. After a log-in also \
-             the device token, as `__Host-farebox_device`. On the machine itself the names are without `__Host-`.",
+            "The refresh token, if the request has `X-Refresh-Token: cookie`; empty to delete the cookie. After a log-in also \
+             the device token, as `__Host-farebox_device`. On the local server the names are without `__Host-`.",
             json!({ "type": "string", "examples": ["__Host-farebox_refresh=eyJ0eXAiOi...; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"] }),
         ),
         "www-authenticate" => {
-            ("WWW-Authenticate", "How to say who calls.", json!({ "const": "Bearer" }))
+            ("WWW-Authenticate", "The authentication scheme.", json!({ "const": "Bearer" }))
         }
         "x-device-token" => (
             "X-Device-Token",
-            "What this client is to send at its next log-in to this account, unless it is kept in a cookie.",
+            "The device token that this client sends at its next log-in to this account, unless it is in a cookie.",
             json!({ "type": "string", "examples": ["eyJ0eXAiOi..."] }),
         ),
         "x-should-retry" => (
             "X-Should-Retry",
-            "That OpenAI's clients should not send it again.",
+            "OpenAI's clients should not retry the request.",
             json!({ "const": "false" }),
         ),
         "x-request-id" => (
             "X-Request-Id",
-            "What finds the line of this request in the log.",
+            "The id of this request in the log.",
             json!({ "type": "string" }),
         ),
         other => (other, "", json!({ "type": "string" })),
@@ -432,7 +432,7 @@ fn put_value(object: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// Puts the fields of `more` into `value`, objects into objects.
+/// Merges the fields of `more` into `value`, recursively.
 fn merge(value: &mut Value, more: Value) {
     match (value, more) {
         (Value::Object(fields), Value::Object(more)) => {

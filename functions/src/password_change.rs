@@ -1,7 +1,7 @@
-//! `POST /api/user/password` - change one's own password.
+//! `POST /api/user/password` - change the caller's password.
 //!
 //! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session;
-//! every other one has ended (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no
+//! all others have ended (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no
 //! `token`).
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,8 @@ struct Body {
     new_password: Option<String>,
 }
 
-/// Ends all sessions by raising the epoch, in the transaction that sets the password and begins the
-/// one session that goes on.
+/// One transaction sets the password, ends all sessions by incrementing the epoch, and begins a new
+/// session.
 #[utoipa::path(
     post,
     path = "/api/user/password",
@@ -58,7 +58,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     Ok(cookie::set(reply, kept))
 }
 
-/// The tokens of the one session that the account has now.
+/// The tokens of the new session.
 #[derive(Serialize, ToSchema)]
 struct PasswordChanged {
     /// A sentence for people.

@@ -1,4 +1,4 @@
-//! `POST /api/password/reset` - ask for a mail that lets a forgotten password be replaced.
+//! `POST /api/password/reset` - request an e-mail for replacing a forgotten password.
 //!
 //! In: `{email}`. Out: 202, the same whether or not an account has the address.
 
@@ -16,16 +16,16 @@ struct Body {
     email: Option<String>,
 }
 
-/// Writes what was asked for, and looks nothing up: whether somebody has the address, the function
-/// `mail` finds out. At most one mail a minute per address, without a word about it.
+/// Writes the request without looking up the address: the function `mail` does that. At most one
+/// e-mail a minute per address; further requests get the same reply.
 #[utoipa::path(
     post,
     path = "/api/password/reset",
     tag = "Accounts",
-    summary = "Ask for a mail that replaces a forgotten password",
-    description = "The reply is the same whether or not an account has the address. At most one mail a minute goes to an address, without a word about it.",
+    summary = "Request a password reset",
+    description = "Sends an e-mail with a link to the address. The reply is the same whether or not an account has the address. At most one e-mail a minute is sent to an address; further requests get the same reply.",
     request_body = Body,
-    responses((status = 202, description = "If an account has the address, a mail is on its way.", body = Done)),
+    responses((status = 202, description = "If an account has the address, an e-mail is on its way.", body = Done)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { email } = http::json(&req)?;
@@ -35,5 +35,5 @@ pub async fn handle(app: App, req: Request) -> Reply {
         .map_err(|sentence| Error::field("email", sentence))?;
 
     app.store.post_reset(&address, app.clock.seconds()).await?;
-    http::accepted(&Done { message: "If an account has this address, a mail is on its way." })
+    http::accepted(&Done { message: "If an account has this address, an e-mail is on its way." })
 }

@@ -1,7 +1,7 @@
-//! `POST /api/password/reset/confirm` - choose a new password by the token that was mailed.
+//! `POST /api/password/reset/confirm` - choose a new password with the token of an e-mail.
 //!
-//! In: `{token, password}`; `new_password` stands for `password`. Out: a message; every session has
-//! ended, and the new password logs in.
+//! In: `{token, password}`; `new_password` is another name of `password`. Out: a message. Every
+//! session ends, and the new password is valid.
 
 use serde::Deserialize;
 use shared::auth::{LinkToken, NewPassword};
@@ -16,24 +16,24 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordResetConfirmation)]
 struct Body {
-    /// The token of the mail: 43 characters.
+    /// The token of the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
     #[schema(examples("secret789"))]
     password: Option<String>,
-    /// Stands for `password` where that isn't sent.
+    /// Another name of `password`, if that is missing.
     new_password: Option<String>,
 }
 
-/// The link is looked up before anything is hashed, so that guessing costs us nothing; one
-/// transaction uses it up, sets the password, and ends what was made before the address was proven.
+/// Looks the link up before hashing, so that guesses are cheap to refuse. One transaction uses the
+/// link, sets the password, and invalidates what was created before the address was proven.
 #[utoipa::path(
     post,
     path = "/api/password/reset/confirm",
     tag = "Accounts",
     summary = "Replace a forgotten password",
-    description = "With the token that was mailed, within an hour and once. Every session ends, and the new password logs in. \
-        Where the address had not been proven before, every API key ends too.",
+    description = "The token of the e-mail works once, within an hour. Every session ends, and the new password is valid. \
+        If the address had not been proven before, every API key is revoked too.",
     request_body = Body,
     responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),
     extensions(("x-fails" = json!(["InvalidLink"])), ("x-narrow" = json!({ "anyOf": [

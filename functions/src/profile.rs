@@ -1,4 +1,4 @@
-//! `GET /api/user/profile` - the caller's own data and balance.
+//! `GET /api/user/profile` - the caller's data and balance.
 
 use serde::Serialize;
 use shared::user::Account;
@@ -6,7 +6,7 @@ use shared::view::{Balance, User};
 use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
-/// Reads the account, strongly consistent.
+/// Strongly consistent.
 #[utoipa::path(
     get,
     path = "/api/user/profile",
@@ -28,7 +28,7 @@ pub struct Profile<'a> {
     /// The account.
     #[serde(flatten)]
     user: User<'a>,
-    /// What it can spend.
+    /// The balance.
     #[serde(flatten)]
     balance: Balance,
 }

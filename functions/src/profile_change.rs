@@ -1,8 +1,8 @@
-//! `PATCH /api/user/profile` - change one's own names and e-mail address.
+//! `PATCH /api/user/profile` - change the caller's names and e-mail address.
 //!
-//! In: any of `{first_name, last_name, email}`; another address than before takes
-//! `current_password` too. What isn't sent stays, an empty name is none, an empty `email` changes
-//! nothing. Out: the profile.
+//! In: any of `{first_name, last_name, email}`; a new address also needs `current_password`.
+//! Missing fields don't change, an empty name removes it, an empty `email` changes nothing. Out:
+//! the profile.
 
 use crate::profile::Profile;
 use serde::Deserialize;
@@ -19,24 +19,24 @@ struct Body {
     first_name: Option<String>,
     #[schema(value_type = Option<GivenName>)]
     last_name: Option<String>,
-    /// Nothing and blanks change nothing.
+    /// An empty or blank address changes nothing.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
-    /// Must come with another `email` than before.
+    /// Required with a new `email`.
     current_password: Option<String>,
 }
 
-/// A new address can reset the password by and by: a stolen token alone must not be enough to set
-/// one.
+/// The owner of a new address can reset the password, so a stolen token alone must not be enough to
+/// set one.
 #[utoipa::path(
     patch,
     path = "/api/user/profile",
     tag = "Accounts",
     summary = "Change the profile",
-    description = "What isn't sent stays. Another e-mail address than before takes `current_password` too, and is mailed a link that verifies it.",
+    description = "Missing fields don't change. A new e-mail address also needs `current_password`, and gets an e-mail with a link that verifies it.",
     security(("access_token" = [])),
     request_body = Body,
-    responses((status = 200, description = "The profile as it is now.", body = Profile)),
+    responses((status = 200, description = "The profile after the change.", body = Profile)),
     extensions(("x-fails" = json!(["EmailTaken", "WrongPassword", "TooManyAttempts", "TooManyMails"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -47,7 +47,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     if change.address_for(&account).is_some() {
         let password = body.current_password.as_deref().filter(|password| !password.is_empty());
         let password = password.ok_or_else(|| {
-            Error::field("current_password", "Changing the address takes the current password.")
+            Error::field("current_password", "A new address needs the current password.")
         })?;
         auth::confirm(&app, &req, &account, password).await?;
     }

@@ -1,8 +1,8 @@
-//! `POST /api/register` - open an account, which begins with a grant of tokens and a session.
+//! `POST /api/register` - create an account, which begins with a grant of tokens and a session.
 //!
-//! In: `{username, password}`; `password1` stands for `password`, `password2` must equal it,
-//! `email` is optional. A `username` with an `@` is the `email`. `Idempotency-Key` makes it safe to
-//! be sent again. Out: 201 with the user's data, the balance and the session's tokens
+//! In: `{username, password}`; `password1` is another name of `password`, `password2` must equal
+//! it, `email` is optional. A `username` with an `@` is the `email`. `Idempotency-Key` makes
+//! retries safe. Out: 201 with the user's data, the balance and the session's tokens
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::{Deserialize, Serialize};
@@ -22,17 +22,17 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Registration)]
 struct Body {
-    /// One with an `@` must be an e-mail address, and becomes the account's `email`.
+    /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]
     username: Option<String>,
-    /// Nothing and blanks are none.
+    /// An empty or blank address is no address.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
     #[schema(value_type = Option<NewPassword>)]
     password: Option<String>,
-    /// Stands for `password` where that isn't sent.
+    /// Another name of `password`, if that is missing.
     password1: Option<String>,
-    /// Must equal the password where it is sent.
+    /// If it is sent, it must equal the password.
     password2: Option<String>,
 }
 
@@ -42,17 +42,18 @@ struct Registration {
     password: NewPassword,
 }
 
-/// Opens the account in one write: of two registrations with one name exactly one wins. Sent again
-/// under its `Idempotency-Key`, it is the 201 that it was, with tokens of a new session.
+/// Creates the account in one transaction: of two registrations with the same username exactly one
+/// succeeds. A retry with the same `Idempotency-Key` gets 201 again, with the tokens of a new
+/// session.
 #[utoipa::path(
     post,
     path = "/api/register",
     tag = "Accounts",
-    summary = "Open an account",
-    description = "It begins with a grant of tokens and a session. Of two registrations with one name exactly one wins.",
+    summary = "Create an account",
+    description = "The account begins with a grant of tokens and a session. Of two registrations with the same username exactly one succeeds.",
     params(IdempotencyKey, KeptInCookie, openapi::DeviceToken),
     request_body = Body,
-    responses((status = 201, description = "The account is open, and a session has begun.", body = OpenedAccount)),
+    responses((status = 201, description = "The account is created, and a session has begun.", body = OpenedAccount)),
     extensions(("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["password"], "properties": { "password": { "type": "string" } } },
         { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
@@ -97,10 +98,10 @@ struct OpenedAccount<'a> {
     message: &'static str,
     /// The account.
     user: User<'a>,
-    /// The same account, for clients that read it here.
+    /// The same fields, for clients that read them here.
     #[serde(flatten)]
     same: User<'a>,
-    /// The grant.
+    /// The balance: the grant.
     #[serde(flatten)]
     balance: Balance,
     /// The session.
@@ -108,8 +109,8 @@ struct OpenedAccount<'a> {
     session: SessionTokens,
 }
 
-/// The name is taken: by this very registration, where key and password are the same. The password
-/// is a guess like one at the log-in.
+/// The username is taken: by an earlier attempt of this registration, if key and password are the
+/// same. A wrong password counts as a guess, as at a log-in.
 async fn again(
     app: &Issuing,
     req: &Request,
@@ -153,7 +154,7 @@ async fn welcome(app: &Issuing, req: &Request, account: &Account, session: &Sess
 }
 
 impl Body {
-    /// All that is wrong is said at once.
+    /// The failure names all invalid fields.
     fn validate(self) -> Result<Registration> {
         let mut invalid = FieldErrors::default();
         let missing = || REQUIRED.to_owned();

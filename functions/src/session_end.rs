@@ -1,20 +1,20 @@
 //! `DELETE /api/user/sessions/{id}` - end one of the caller's sessions, such as that of a lost
 //! device.
 //!
-//! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens open nothing
-//! from here on.
+//! Out: a message; 404 for a session that isn't the caller's or has ended. Its tokens are invalid
+//! at once.
 
 use shared::openapi::PathId;
 use shared::view::Done;
 use shared::{App, Error, Reply, Request, auth, http};
 
-/// Reads the session beside the account, and ends it.
+/// Reads the session at the same time as the account, and then ends it.
 #[utoipa::path(
     delete,
     path = "/api/user/sessions/{id}",
     tag = "Sessions",
     summary = "End a session",
-    description = "Such as that of a lost device. All its tokens are dead at once.",
+    description = "For example that of a lost device. All its tokens are invalid at once.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The session has ended.", body = Done)),

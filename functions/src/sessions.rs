@@ -1,27 +1,26 @@
-//! `GET /api/user/sessions` - where the caller is logged in: the account's live sessions, newest
-//! first, as a bare list.
+//! `GET /api/user/sessions` - the caller's active sessions, newest first, as a bare list.
 //!
-//! In: `limit` (1 to 100, normally 20), `cursor` from the last page's `Link`.
-//! Out: `id`, `device`, `began`, `last_used`, `ends` and `current` of each, and a `Link` header to
-//! the next page. A page looks at a bounded number of sessions, so that it may hold few, or none,
-//! and still have a next one.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
+//! `device`, `began`, `last_used`, `ends` and `current` of each, and a `Link` header to the next
+//! page. A page reads a limited number of sessions, so it may have few, or none, and still have a
+//! next page.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
 use shared::view::OwnSession;
 use shared::{App, Reply, Request, auth};
 
-/// What the cursors of this list are sealed for.
+/// The scope of this list's cursors.
 const SCOPE: &str = "sessions";
 
-/// An index names the sessions while the account is read; the sessions themselves are then read
-/// consistently.
+/// Reads the ids from an index at the same time as the account, and then the sessions, strongly
+/// consistent.
 #[utoipa::path(
     get,
     path = "/api/user/sessions",
     tag = "Sessions",
     summary = "List sessions",
-    description = "Where somebody is logged in, newest first. A page looks at a bounded number of sessions: it may hold few, or none, and still have a next one.",
+    description = "The account's active sessions, newest first. A page reads a limited number of sessions: it may have few, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the sessions.", body = Vec<OwnSession>)),

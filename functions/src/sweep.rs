@@ -1,8 +1,8 @@
-//! Every five minutes - give back the tokens of chats whose function died.
+//! Every five minutes - return the tokens of messages whose function died.
 
 use shared::{App, Result};
 
-/// Looks at the accounts that may hold a reservation whose lease is over, and at no other.
+/// Reads only the accounts that may have a reservation whose lease has ended.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await?;
     tracing::info!(accounts = swept.accounts, released = swept.released, "swept");

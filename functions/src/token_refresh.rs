@@ -1,9 +1,9 @@
-//! `POST /api/token/refresh` - trade a refresh token for a new access token and the refresh token
-//! that takes its place.
+//! `POST /api/token/refresh` - exchange a refresh token for a new access token and the next refresh
+//! token.
 //!
-//! In: `{refresh}`. Out: `access` and `refresh`. Asked again with the same token, it gives the same
-//! `refresh`; a client that keeps its first one for ever goes on until the session ends. With
-//! `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
+//! In: `{refresh}`. Out: `access` and `refresh`. A repeated request with the same token gets the
+//! same `refresh`, so a client can use its first one until the session ends. With `X-Refresh-Token:
+//! cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
 use shared::app::Issuing;
@@ -18,20 +18,20 @@ use utoipa::ToSchema;
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = Refresh)]
 struct Body {
-    /// The refresh token. With `X-Refresh-Token: cookie` it may be left out, with the whole body:
-    /// then the one in the cookie counts.
+    /// The refresh token. With `X-Refresh-Token: cookie` it may be missing, as may the body: then
+    /// the one in the cookie is used.
     #[schema(examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,
 }
 
-/// One conditional write, beside a read of the account. A dead token ends its session: somebody has
-/// an old copy.
+/// One conditional write, at the same time as a read of the account. An outdated token ends its
+/// session: a thief may have a copy of it.
 #[utoipa::path(
     post,
     path = "/api/token/refresh",
     tag = "Sessions",
     summary = "Refresh an access token",
-    description = "The new `refresh` takes the old one's place. Asked again with the same one before the new one is used, the reply has the same `refresh`. One that is older still ends its session: somebody has an old copy.",
+    description = "The new `refresh` replaces the old one. A repeated request with the old one gets the same `refresh` until the new one is used. An older one ends its session, since a thief may have a copy of it.",
     params(KeptInCookie),
     request_body = Option<Body>,
     responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),
@@ -54,7 +54,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
             tracing::warn!(
                 user = presented.user_id,
                 session = presented.session,
-                "a dead refresh token was presented; its session ends"
+                "an outdated refresh token was presented; its session ends"
             );
             let robbed = AccessToken::of(&account, &session, session.ends);
             app.store.end_session(&robbed, &session, now).await?;
@@ -68,8 +68,8 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     Ok(cookie::set(http::ok(&tokens)?, cookie))
 }
 
-/// The refresh token of the body; where there is none, that of the cookie, if the client says that
-/// it keeps one there.
+/// The refresh token of the body, or if it is missing that of the cookie, if the client wants it
+/// there.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);
     let Body { refresh } = if in_cookie { http::json_or_nothing(req)? } else { http::json(req)? };

@@ -133,7 +133,7 @@ const ORDER = [
     [
       {
         operation: "api_key_create",
-        name: "Make an API key for these",
+        name: "Create an API key for these",
         token: "token",
         body: { name: "OpenAI's clients" },
         keep: { apiKeyId: "id", apiKey: "key" },
@@ -143,7 +143,7 @@ const ORDER = [
       { operation: "completions", body: { messages: [{ role: "user", content: "Hello!" }] } },
       {
         operation: "completions",
-        name: "Send the AI a message, and read its answer as it comes, as OpenAI's API has it",
+        name: "Send the AI a message in OpenAI's format, and read its answer piece by piece",
         body: { messages: [{ role: "user", content: "Hello!" }], stream: true },
         type: "text/event-stream",
       },
@@ -173,7 +173,7 @@ const ORDER = [
       "admin_trail",
       "admin_figures",
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
-      { operation: "admin_export", path: { list: "chats.csv" }, name: "Export all chats" },
+      { operation: "admin_export", path: { list: "chats.csv" }, name: "Export all messages" },
       { operation: "admin_export", path: { list: "ledger.csv" }, name: "Export the whole ledger" },
       { operation: "logout", name: "Log out as an administrator", body: { all: false } },
     ],

@@ -1,4 +1,5 @@
-//! What OpenAI's clients read: a completion, or its chunks ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
+//! Replies to OpenAI's clients: a completion, or its chunks
+//! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
 use shared::ai::Cut;
@@ -9,25 +10,25 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A chat as a completion.
+/// A completion.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Completion<'a> {
-    /// `chatcmpl-` and the chat's id.
+    /// `chatcmpl-` and the id of the message.
     #[schema(examples("chatcmpl-01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     id: String,
     /// Always `chat.completion`.
     #[schema(pattern = "^chat\\.completion$", examples("chat.completion"))]
     object: &'static str,
-    /// When it began, in seconds since 1970.
+    /// When the message was sent, in seconds since 1970.
     #[schema(examples(1_795_132_800))]
     created: u64,
-    /// The model that answered.
+    /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// One.
+    /// Always one.
     #[schema(min_items = 1, max_items = 1)]
     choices: [Choice<'a>; 1],
-    /// What the provider counted, where it did.
+    /// The token counts, if the provider reports them.
     #[schema(required)]
     usage: Option<Usage>,
 }
@@ -43,18 +44,18 @@ struct Choice<'a> {
     /// Always null.
     #[schema(schema_with = null)]
     logprobs: (),
-    /// Why it ends.
+    /// Why the answer ends.
     #[schema(pattern = "^(stop|length|content_filter)$", examples("stop"))]
     finish_reason: &'static str,
 }
 
-/// What the AI says.
+/// The AI's message.
 #[derive(Serialize, ToSchema)]
 struct AnswerMessage<'a> {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     role: &'static str,
-    /// The answer. Empty where the AI finished without a word, which costs the same.
+    /// The answer. It may be empty, and costs the same.
     #[schema(examples("You said: Hello!"))]
     content: &'a str,
     /// Always null.
@@ -62,16 +63,16 @@ struct AnswerMessage<'a> {
     refusal: (),
 }
 
-/// What a provider counted, in the model's own tokens.
+/// Counts of the model's tokens.
 #[derive(Serialize, ToSchema)]
 struct Usage {
-    /// What it read.
+    /// Tokens of the prompt.
     #[schema(examples(9))]
     prompt_tokens: u32,
-    /// What it wrote.
+    /// Tokens of the answer.
     #[schema(examples(12))]
     completion_tokens: u32,
-    /// Both.
+    /// The sum of both.
     #[schema(examples(21))]
     total_tokens: u64,
 }
@@ -97,22 +98,23 @@ impl ToSchema for ChunkEvent {
 #[derive(Serialize, ToSchema)]
 #[schema(as = CompletionChunk)]
 struct Chunk<'a> {
-    /// `chatcmpl-` and the chat's id.
+    /// `chatcmpl-` and the id of the message.
     #[schema(examples("chatcmpl-01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
     id: &'a str,
     /// Always `chat.completion.chunk`.
     #[schema(pattern = "^chat\\.completion\\.chunk$", examples("chat.completion.chunk"))]
     object: &'static str,
-    /// When it began, in seconds since 1970.
+    /// When the message was sent, in seconds since 1970.
     #[schema(examples(1_795_132_800))]
     created: u64,
-    /// The model that answers.
+    /// The model.
     #[schema(examples("echo"))]
     model: &'a str,
-    /// One, or none where only the usage is told.
+    /// One, or none in the chunk with the usage.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
-    /// In the last one, where it was asked for and the provider counted.
+    /// The token counts, in the last chunk if the request asks for them and the provider reports
+    /// them.
     #[schema(required)]
     usage: Option<Usage>,
 }
@@ -123,12 +125,12 @@ struct ChunkChoice<'a> {
     /// Always 0.
     #[schema(maximum = 0, examples(0))]
     index: u32,
-    /// What comes next.
+    /// The next text.
     delta: AnswerDelta<'a>,
     /// Always null.
     #[schema(schema_with = null)]
     logprobs: (),
-    /// Why it ends, in the last one.
+    /// Why the answer ends, in the last chunk with a choice.
     #[schema(required, pattern = "^(stop|length|content_filter)$", examples("stop"))]
     finish_reason: Option<&'static str>,
 }
@@ -139,14 +141,14 @@ impl<'a> ChunkChoice<'a> {
     }
 }
 
-/// A piece of what the AI says; nothing at the end.
+/// A piece of the AI's message; empty at the end.
 #[derive(Default, Serialize, ToSchema)]
 struct AnswerDelta<'a> {
-    /// `assistant`, in the first one.
+    /// `assistant`, in the first chunk.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^assistant$", examples("assistant"))]
     role: Option<&'static str>,
-    /// What comes next.
+    /// The next text.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("You "))]
     content: Option<&'a str>,
@@ -184,7 +186,7 @@ fn finish_reason(chat: &Chat) -> &'static str {
 }
 
 impl Usage {
-    /// What the provider counted, where it did.
+    /// The token counts, if the provider reports them.
     fn of(chat: &Chat) -> Option<Self> {
         chat.usage.map(|usage| Self {
             prompt_tokens: usage.prompt_tokens,
@@ -194,7 +196,8 @@ impl Usage {
     }
 }
 
-/// A completion on its way, chunk by chunk ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
+/// Sends a completion chunk by chunk
+/// ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 pub(super) struct Chunks {
     events: Events,
     id: String,
@@ -216,7 +219,7 @@ impl Chunks {
 
     pub(super) async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
         if !self.begun {
-            // Clients expect the role, though nothing was said.
+            // Clients expect the role even if the answer is empty.
             self.say(&chat.model, "").await?;
         }
         let end = ChunkChoice::of(AnswerDelta::default(), Some(finish_reason(chat)));

@@ -1,4 +1,5 @@
-//! What OpenAI's clients send ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
+//! Requests of OpenAI's clients
+//! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,27 +9,26 @@ use shared::chat::Message;
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-/// Before how many texts an answer may be told to end.
+/// The most texts of `stop`.
 const STOPS: usize = 4;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = CompletionRequest)]
 pub(super) struct Body {
-    /// What was said so far. The last one by the user is what the history shows; it must say
-    /// something.
+    /// The conversation. The history shows the user's last message, which must not be blank.
     #[schema(value_type = Vec<PromptMessage>)]
     messages: Option<Vec<PromptMessage>>,
-    /// Whether the answer comes in chunks.
+    /// Whether the answer is sent in chunks.
     pub(super) stream: Option<bool>,
     stream_options: Option<StreamOptions>,
-    /// How freely the AI chooses its words.
+    /// The sampling temperature.
     temperature: Option<f64>,
     top_p: Option<f64>,
     /// The older name of `max_completion_tokens`.
     max_tokens: Option<f64>,
-    /// How many tokens the answer may have; -1 for any number.
+    /// The most tokens of the answer; -1 for no limit by the request.
     max_completion_tokens: Option<f64>,
-    /// Before which texts the answer ends.
+    /// The texts before which the answer ends.
     stop: Option<Stop>,
     n: Option<f64>,
     tools: Option<Vec<Value>>,
@@ -39,7 +39,7 @@ pub(super) struct Body {
     audio: Option<Value>,
 }
 
-/// What [`Body::read`] asks of the fields beyond their types.
+/// What [`Body::read`] requires of the fields beyond their types.
 pub(super) fn limits() -> Value {
     let tokens = || json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] });
     let stop = json!({ "oneOf": [
@@ -62,7 +62,7 @@ pub(super) fn limits() -> Value {
             "max_completion_tokens": tokens(),
             "stop": stop,
             "n": { "enum": [1, null] },
-            "tools": { "type": ["array", "null"], "description": "None, unless `tool_choice` says `none`." },
+            "tools": { "type": ["array", "null"], "description": "Must be empty, unless `tool_choice` is `none`." },
             "functions": { "maxItems": 0 },
             "logprobs": { "enum": [false, null] },
             "audio": { "type": "null" },
@@ -76,7 +76,7 @@ pub(super) fn limits() -> Value {
 
 #[derive(Deserialize, ToSchema)]
 struct StreamOptions {
-    /// Whether the last chunk before `[DONE]` tells the usage.
+    /// Whether the last chunk before `[DONE]` has the usage.
     include_usage: Option<bool>,
 }
 
@@ -101,7 +101,7 @@ enum Content {
     Parts(Vec<Typed>),
 }
 
-/// A part of what is said, or another thing that has a type.
+/// A part of a message, or another object with a type.
 #[derive(Deserialize, ToSchema)]
 struct Typed {
     #[serde(rename = "type")]
@@ -115,7 +115,7 @@ impl Body {
         self.stream_options.as_ref().is_some_and(|options| options.include_usage == Some(true))
     }
 
-    /// What the history shows, and what the AI is asked.
+    /// The message for the history, and the prompt for the AI.
     pub(super) fn read(self, message_limit: usize) -> Result<(Message, Prompt)> {
         let mut errors = FieldErrors::default();
         for (field, asked) in [
@@ -133,7 +133,7 @@ impl Body {
             if asked {
                 errors.note(
                     field,
-                    "This API answers with one text and nothing else. Leave this out.",
+                    "This API answers with one text only. Omit this field.",
                 );
             }
         }
@@ -157,14 +157,14 @@ impl Body {
         };
         stop.retain(|text| !text.is_empty());
         if stop.len() > STOPS {
-            errors.note("stop", format!("An answer may be told to end before {STOPS} texts."));
+            errors.note("stop", format!("At most {STOPS} texts can end an answer."));
         }
         let turns = turns(self.messages.unwrap_or_default(), &mut errors);
         let message =
             turns.as_ref().and_then(|turns| errors.check("messages", asked(turns, message_limit)));
         match (message, turns) {
             (Some(message), Some(mut turns)) if errors.is_empty() => {
-                // Some providers refuse a turn in which nothing is said.
+                // Some providers refuse blank turns.
                 turns.retain(|turn| !turn.content.trim().is_empty());
                 Ok((
                     message,
@@ -183,7 +183,7 @@ impl Body {
     }
 }
 
-/// How many tokens an answer may have. Some clients say -1 where they don't mind.
+/// The most tokens of an answer. Some clients send -1 for no limit.
 fn most(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None | Some(-1.0) => Ok(None),
@@ -192,7 +192,7 @@ fn most(tokens: Option<f64>) -> Result<Option<u32>, String> {
     }
 }
 
-/// What was said so far, where all of it can be read.
+/// The conversation, if all of it is valid.
 fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
     let turns = messages.into_iter().enumerate().map(|(number, PromptMessage { role, content })| {
         let role = match role.as_str() {
@@ -229,6 +229,6 @@ impl Content {
             _ => None,
         };
         let texts: Option<Vec<String>> = parts.into_iter().map(text).collect();
-        texts.map(|texts| texts.join("\n")).ok_or_else(|| "Only texts can be answered.".into())
+        texts.map(|texts| texts.join("\n")).ok_or_else(|| "Only texts are supported.".into())
     }
 }
