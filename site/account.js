@@ -1,7 +1,28 @@
 // The account: who somebody is, where they are signed in, keys for programs, and what is kept of them.
 
-import { ApiError, base, changePassword, del, file, get, leave, page, patch, post, save, signOut as endSession } from "./api.js";
-import { attempt, busy, button, confirm, copyButton, dialog, emptyState, field, fill, form, formatAgo, h, icon, note, paged, time, toast } from "./dom.js";
+import {
+  ApiError,
+  base,
+  changePassword,
+  del,
+  file,
+  get,
+  leave,
+  page,
+  patch,
+  post,
+  save,
+  signOut as endSession,
+} from "./api.js";
+import { busy, button, copyButton } from "./button.js";
+import { confirm, dialog } from "./dialog.js";
+import { fill, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { formatAgo, time } from "./format.js";
+import { icon } from "./icons.js";
+import { paged } from "./list.js";
+import { attempt, toast } from "./message.js";
+import { emptyState, note } from "./note.js";
 import { learnProfile, profile, watchProfile } from "./profile.js";
 
 const TABS = [

@@ -1,8 +1,11 @@
 // Chats of everybody, or of one user: newest first, each to be opened.
 
-import { page } from "./api.js";
-import { emptyState, formatAgo, formatTokens, h, paged, time } from "./dom.js";
 import { userLink } from "./admin-people.js";
+import { page } from "./api.js";
+import { h } from "./dom.js";
+import { formatAgo, formatTokens, time } from "./format.js";
+import { paged } from "./list.js";
+import { emptyState } from "./note.js";
 
 /** How much of a message stands in its line. */
 const PREVIEW = 160;

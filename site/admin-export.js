@@ -1,8 +1,13 @@
 // Exports: all users, chats or rows of the ledger as one file, counted while they come.
 
-import { ApiError, base, get, problemOf, request, save } from "./api.js";
-import { announce, button, explain, field, fill, focusOn, form, formatNumber, h, note } from "./dom.js";
 import { isDay } from "./admin-days.js";
+import { announce } from "./announce.js";
+import { ApiError, base, get, problemOf, request, save } from "./api.js";
+import { button } from "./button.js";
+import { fill, focusOn, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { explain, formatNumber } from "./format.js";
+import { note } from "./note.js";
 
 const LISTS = [
   ["users", "Users"],

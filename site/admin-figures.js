@@ -1,9 +1,17 @@
 // The figures: who came, what was asked and what it cost, day by day.
 
-import { ApiError, get } from "./api.js";
-import { announce, button, emptyState, explain, field, fill, focusOn, form, formatNumber, go, h, icon, note, skeleton, table } from "./dom.js";
 import { dayBefore, dayInWords, daysIn, isDay, rangeInWords } from "./admin-days.js";
+import { announce } from "./announce.js";
+import { ApiError, get } from "./api.js";
+import { button } from "./button.js";
+import { fill, focusOn, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { explain, formatNumber } from "./format.js";
+import { icon } from "./icons.js";
+import { table } from "./list.js";
+import { emptyState, note, skeleton } from "./note.js";
 import { plot } from "./plot.js";
+import { go } from "./router.js";
 
 const RANGES = [7, 30, 90];
 const MOST_DAYS = 366;

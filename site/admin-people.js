@@ -1,6 +1,7 @@
 // How the views name people, amounts and standing.
 
-import { formatSigned, h } from "./dom.js";
+import { h } from "./dom.js";
+import { formatSigned } from "./format.js";
 
 /** The place of a user's page. */
 export const userPlace = (id, part) => `#/users/${encodeURIComponent(id)}${part ? `/${part}` : ""}`;

@@ -1,6 +1,7 @@
 // Tables of lists: rows and columns where there is room, else each row a block of its own.
 
-import { h, table } from "./dom.js";
+import { h } from "./dom.js";
+import { table } from "./list.js";
 
 /**
  * A table whose rows become blocks on narrow screens. `columns`: `{text, class?, head?}` each, where `head` is the cell that names its row.

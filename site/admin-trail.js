@@ -1,9 +1,12 @@
 // The trail: what administrators did, newest first.
 
-import { page } from "./api.js";
-import { emptyState, formatTokens, h, paged, time } from "./dom.js";
 import { actor, userLink } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
+import { page } from "./api.js";
+import { h } from "./dom.js";
+import { formatTokens, time } from "./format.js";
+import { paged } from "./list.js";
+import { emptyState } from "./note.js";
 
 /** `#/trail` */
 export function trailView({ signal }, me) {

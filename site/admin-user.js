@@ -1,13 +1,27 @@
 // One user: what is known of them, their balance and standing, and what administrators do about both.
 
-import { ApiError, file, get, newKey, page, patch, post, save } from "./api.js";
-import {
-  announce, attempt, busy, button, copyButton, dialog, emptyState, explain, field, fill, form, formatAgo, formatNumber, formatSigned, formatTokens, h, icon, newId, note,
-  paged, plural, time, toast,
-} from "./dom.js";
 import { chats } from "./admin-chats.js";
 import { actor, amount, roleBadge, standingBadge, userPlace } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
+import { announce } from "./announce.js";
+import { ApiError, file, get, newKey, page, patch, post, save } from "./api.js";
+import { busy, button, copyButton } from "./button.js";
+import { dialog } from "./dialog.js";
+import { fill, h, newId } from "./dom.js";
+import { field, form } from "./form.js";
+import {
+  explain,
+  formatAgo,
+  formatNumber,
+  formatSigned,
+  formatTokens,
+  plural,
+  time,
+} from "./format.js";
+import { icon } from "./icons.js";
+import { paged } from "./list.js";
+import { attempt, toast } from "./message.js";
+import { emptyState, note } from "./note.js";
 
 /** The most tokens that an account can be given at a time. */
 const MOST = 1_000_000_000_000;

@@ -1,9 +1,14 @@
 // The users: all of them, newest first, or those whose name or address begins with something.
 
-import { page } from "./api.js";
-import { announce, emptyState, fill, formatDay, h, icon, newId, paged, plural, time } from "./dom.js";
 import { roleBadge, standingBadge, userLink } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
+import { announce } from "./announce.js";
+import { page } from "./api.js";
+import { fill, h, newId } from "./dom.js";
+import { formatDay, plural, time } from "./format.js";
+import { icon } from "./icons.js";
+import { paged } from "./list.js";
+import { emptyState } from "./note.js";
 
 /** How long typing rests before the search begins, in milliseconds. */
 const REST = 250;

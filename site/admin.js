@@ -1,13 +1,20 @@
 // The administration: who may see it, its frame, and the way to each view. Views are in admin-*.js.
 
-import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "./api.js";
-import { attempt, busy, button, field, fill, focusOn, form, h, icon, linkButton, note, router, themeSwitch } from "./dom.js";
 import { chatsView } from "./admin-chats.js";
 import { exportView } from "./admin-export.js";
 import { figuresView } from "./admin-figures.js";
 import { trailView } from "./admin-trail.js";
 import { userView } from "./admin-user.js";
 import { usersView } from "./admin-users.js";
+import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "./api.js";
+import { busy, button, linkButton } from "./button.js";
+import { fill, focusOn, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { icon } from "./icons.js";
+import { attempt } from "./message.js";
+import { note } from "./note.js";
+import { router } from "./router.js";
+import { themeSwitch } from "./theme-switch.js";
 
 const VIEWS = [
   { path: "users", text: "Users", icon: "users" },

@@ -1,7 +1,9 @@
 // What is left, and what a chat costs: what the API said last.
 
 import { get } from "./api.js";
-import { formatNumber, formatTokens, h, icon, plural } from "./dom.js";
+import { h } from "./dom.js";
+import { formatNumber, formatTokens, plural } from "./format.js";
+import { icon } from "./icons.js";
 
 /** With fewer chats left than this people are told. */
 const FEW = 5;

@@ -1,14 +1,22 @@
 // The chat page: who is there, the frame around the views, and which view stands under which address.
 
-import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
 import { apiKeys, ownData, profilePage, sessions } from "./account.js";
+import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
 import { balanceLink, forgetBalance, learn } from "./balance.js";
+import { button, linkButton } from "./button.js";
+import { fill, h } from "./dom.js";
 import { forgotten, registration, resetting, signingIn, verifying, wanted } from "./door.js";
-import { attempt, button, explain, fill, go, h, icon, linkButton, menuButton, note, router, themeSwitch } from "./dom.js";
 import { forgetDrafts } from "./drafts.js";
+import { explain } from "./format.js";
+import { icon } from "./icons.js";
+import { menuButton } from "./menu.js";
+import { attempt } from "./message.js";
+import { note } from "./note.js";
 import { forgetProfile, learnProfile, profile, watchProfile } from "./profile.js";
 import { history, statement } from "./records.js";
+import { go, router } from "./router.js";
 import { sidebar } from "./sidebar.js";
+import { themeSwitch } from "./theme-switch.js";
 import { forgetThreads, newThread, oldThread, restoreThreads, sawChat } from "./thread.js";
 
 /** Where people may be who are not signed in; at the first two nobody else may be. */

@@ -1,7 +1,9 @@
 // The documentation: Swagger UI over the API's own description, in this page's frame. Tokens that are typed in live as long as the page.
 
 import { base } from "./api.js";
-import { fill, focusOn, h, linkButton, themeSwitch } from "./dom.js";
+import { linkButton } from "./button.js";
+import { fill, focusOn, h } from "./dom.js";
+import { themeSwitch } from "./theme-switch.js";
 
 const main = document.getElementById("main");
 

@@ -1,8 +1,14 @@
 // The views of whoever is not signed in: sign in, open an account, and what mailed links lead to.
 
 import { isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
-import { field, form, go, h, icon, linkButton, note, toast } from "./dom.js";
+import { linkButton } from "./button.js";
+import { h } from "./dom.js";
+import { field, form } from "./form.js";
+import { icon } from "./icons.js";
+import { toast } from "./message.js";
+import { note } from "./note.js";
 import { profile } from "./profile.js";
+import { go } from "./router.js";
 
 /** Where somebody was on the way to before they had to sign in. */
 export const wanted = (() => {

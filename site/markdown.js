@@ -1,7 +1,8 @@
 // Answers as people read them: the part of Markdown that AIs write, made of nodes. HTML in it stays text, images are links, and links lead to
 // http and https alone. Every step is bounded, since an answer may hold anything.
 
-import { copyButton, h } from "./dom.js";
+import { copyButton } from "./button.js";
+import { h } from "./dom.js";
 
 /** How deep quotes, lists and emphasis may lie in each other; what lies deeper is text. */
 const DEPTH = 8;

@@ -1,7 +1,8 @@
 // Numbers by day as bars or lines in SVG: axes with round numbers, and the values of the day that is pointed at or reached by arrow keys.
 // Whoever can't see a plot hears each day's values from it; the table of the same numbers is the page's affair.
 
-import { formatNumber, h } from "./dom.js";
+import { h } from "./dom.js";
+import { formatNumber } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 12, right: 10, bottom: 26 };

@@ -1,8 +1,24 @@
 // What was said and what it cost: the history of chats with its search, and the statement.
 
 import { del, file, page, save } from "./api.js";
-import { attempt, busy, button, confirm, emptyState, formatClock, formatDay, formatNumber, formatSigned, formatTime, formatTokens, go, h, icon, linkButton, paged, table, time, toast } from "./dom.js";
+import { busy, button, linkButton } from "./button.js";
+import { confirm } from "./dialog.js";
+import { h } from "./dom.js";
+import {
+  formatClock,
+  formatDay,
+  formatNumber,
+  formatSigned,
+  formatTime,
+  formatTokens,
+  time,
+} from "./format.js";
+import { icon } from "./icons.js";
+import { paged, table } from "./list.js";
 import { showMarkdown } from "./markdown.js";
+import { attempt, toast } from "./message.js";
+import { emptyState } from "./note.js";
+import { go } from "./router.js";
 
 // --- History -------------------------------------------------------------------------------------------------------------------------
 

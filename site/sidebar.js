@@ -1,7 +1,17 @@
 // The conversations beside the page, the one that was used last first.
 
+import { announce } from "./announce.js";
 import { del, get, page, patch } from "./api.js";
-import { announce, button, confirm, dialog, explain, field, fill, form, go, h, icon, linkButton, menuButton, skeleton, toast } from "./dom.js";
+import { button, linkButton } from "./button.js";
+import { confirm, dialog } from "./dialog.js";
+import { fill, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { explain } from "./format.js";
+import { icon } from "./icons.js";
+import { menuButton } from "./menu.js";
+import { toast } from "./message.js";
+import { skeleton } from "./note.js";
+import { go } from "./router.js";
 
 /** How many conversations come at a time. */
 const PAGE = 30;

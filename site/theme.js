@@ -1,4 +1,5 @@
-// Puts the chosen colours on before the page is drawn, and so is no module. dom.js has the switch.
+// Applies the chosen colours before the page is drawn, so it is not a module. theme-switch.js has the
+// button that chooses them.
 try {
   const theme = localStorage.getItem("farebox.theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;

@@ -3,12 +3,28 @@
 // A message is a turn with an idempotency key of its own from the moment it is sent until its answer is here. Whatever breaks in between,
 // it is asked again under that key, so that it is answered and charged once. Unfinished turns are kept with the drafts for a reload.
 
+import { announce } from "./announce.js";
 import { del, newKey, page, problemOf, stream, ApiError } from "./api.js";
 import { chatPrice, learn, learnPrice, lowBalance, readBalance, watchBalance } from "./balance.js";
-import { announce, attempt, button, confirm, copyButton, explain, fill, formatNumber, formatTokens, go, h, icon, linkButton, menuButton, note, time, toast } from "./dom.js";
+import { button, copyButton, linkButton } from "./button.js";
+import { confirm } from "./dialog.js";
+import { fill, h } from "./dom.js";
 import { keepDraft, readDraft } from "./drafts.js";
+import { explain, formatNumber, formatTokens, time } from "./format.js";
+import { icon } from "./icons.js";
 import { showMarkdown } from "./markdown.js";
-import { conversationChoices, named, onRenamed, putOnTop, readConversation, takeOut } from "./sidebar.js";
+import { menuButton } from "./menu.js";
+import { attempt, toast } from "./message.js";
+import { note } from "./note.js";
+import { go } from "./router.js";
+import {
+  conversationChoices,
+  named,
+  onRenamed,
+  putOnTop,
+  readConversation,
+  takeOut,
+} from "./sidebar.js";
 
 /** How many chats come at a time. */
 const PAGE = 20;

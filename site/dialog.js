@@ -1,0 +1,72 @@
+// Dialogs: any content over the page, and the question before something is done.
+
+import { busy, button } from "./button.js";
+import { fill, h, newId } from "./dom.js";
+import { explain } from "./format.js";
+import { raiseMessages } from "./message.js";
+import { note } from "./note.js";
+
+/** What gets the focus when a dialog opens, if nothing asks for it. */
+const FIRST = ".dialog-body :is(input, textarea, select, button, a)";
+
+/**
+ * Opens a dialog. `content` is its nodes, or a function that gets `close` and returns them. Escape
+ * and the cross close it, and the focus returns to where it was. Resolves with the argument of
+ * `close`.
+ */
+export function dialog(title, content, { wide = false, kind = "" } = {}) {
+  return new Promise((resolve) => {
+    const heading = h("h2", { id: newId("dialog"), class: "dialog-title" }, title);
+    const classes = ["dialog", wide && "dialog-wide", kind && `dialog-${kind}`].filter(Boolean);
+    const element = h("dialog", { class: classes.join(" "), "aria-labelledby": heading.id });
+    let result;
+    const close = (value) => {
+      result = value;
+      element.close();
+    };
+    const crossing = { kind: "quiet", icon: "close", label: "Close", onclick: () => close() };
+    const cross = button(null, crossing);
+    element.append(
+      h("header", { class: "dialog-head" }, heading, cross),
+      h("div", { class: "dialog-body" }, typeof content === "function" ? content(close) : content),
+    );
+    element.addEventListener("close", () => {
+      element.remove();
+      raiseMessages();
+      resolve(result);
+    });
+    // A press beside the dialog closes it only if no typed text would be lost.
+    element.addEventListener("mousedown", (event) => {
+      const isTyped = element.matches(":has(input:not(:placeholder-shown))");
+      if (event.target === element && !isTyped) close();
+    });
+    document.body.append(element);
+    element.showModal();
+    raiseMessages();
+    (element.querySelector("[autofocus]") ?? element.querySelector(FIRST) ?? cross).focus();
+  });
+}
+
+/**
+ * Asks before something is done. Runs `run` before the dialog closes, and shows its failure there.
+ * Resolves with true if it was confirmed and succeeded.
+ */
+export function confirm(title, text, { action = "OK", danger = false, run } = {}) {
+  return dialog(title, (close) => {
+    const failure = h("div", {});
+    const yes = button(action, {
+      kind: danger ? "danger" : "primary",
+      onclick: () =>
+        busy(yes, async () => {
+          try {
+            await run?.();
+            close(true);
+          } catch (error) {
+            fill(failure, note("bad", explain(error)));
+          }
+        }),
+    });
+    const no = button("Cancel", { onclick: () => close(false), autofocus: true });
+    return [h("p", {}, text), failure, h("div", { class: "dialog-actions" }, no, yes)];
+  });
+}

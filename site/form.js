@@ -1,0 +1,116 @@
+// Forms: labelled fields, and the failures of a request beside the fields that they are about.
+
+import { busy } from "./button.js";
+import { fill, h, newId } from "./dom.js";
+import { explain } from "./format.js";
+import { icon } from "./icons.js";
+import { note } from "./note.js";
+
+/**
+ * A labelled input. `type` is an input's type, `textarea`, or `select` with `options` of
+ * `[value, text]`; other props go to the input. The element has the properties `input` and
+ * `fail(sentence)`, which shows a failure or, with "", removes it.
+ */
+export function field(label, name, props = {}) {
+  const { type = "text", hint, options, optional = false, ...rest } = props;
+  const id = newId(name);
+  const tag = type === "textarea" || type === "select" ? type : "input";
+  const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
+  const about = [hint && `${id}-hint`, error.id].filter(Boolean).join(" ");
+  const kind = tag === "input" ? { type } : {};
+  const input = h(
+    tag,
+    { id, name, class: "input", ...kind, "aria-describedby": about, ...rest },
+    options?.map(([value, text]) => h("option", { value }, text)),
+  );
+  if (rest.value !== undefined) input.value = rest.value;
+  input.dataset.optional = optional;
+  const element = h(
+    "div",
+    { class: "field" },
+    h("label", { for: id }, label, optional && h("span", { class: "optional" }, " optional")),
+    type === "password" ? password(input) : input,
+    hint && h("p", { class: "hint", id: `${id}-hint` }, hint),
+    error,
+  );
+  element.input = input;
+  element.fail = (sentence) => {
+    error.hidden = !sentence;
+    fill(error, sentence && icon("alert"), sentence && h("span", {}, sentence));
+    if (sentence) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  };
+  input.addEventListener("input", () => element.fail(""));
+  return element;
+}
+
+/** The input of a password, with a button that shows what is typed. */
+function password(input) {
+  const props = { class: "password-show", "aria-pressed": "false", "aria-label": "Show password" };
+  const show = h("button", { type: "button", ...props }, "Show");
+  show.addEventListener("click", () => {
+    const shown = input.type === "password";
+    input.type = shown ? "text" : "password";
+    show.setAttribute("aria-pressed", String(shown));
+    show.textContent = shown ? "Hide" : "Show";
+  });
+  return h("div", { class: "password" }, input, show);
+}
+
+/**
+ * A form of fields and other nodes. `onsubmit(values)` may throw an `ApiError`: its `errors` are
+ * shown beside their fields, and everything else above the button. `names` maps the name of an
+ * error to the field that shows it, `codes` a failure's code to the field that it is about. What
+ * was typed stays.
+ */
+export function form(nodes, props) {
+  const { submit, kind = "primary", onsubmit, names = {}, codes = {}, ...others } = props;
+  const { extra = [], words = explain, ...attributes } = others;
+  const fields = nodes.filter((node) => node.input);
+  const fieldOf = (name) => fields.find(({ input }) => input.name === (names[name] ?? name));
+  const failure = h("div", { class: "form-failure" });
+  const go = h("button", { type: "submit", class: `button button-${kind}` }, h("span", {}, submit));
+
+  /** Shows the errors of fields, and the sentence if no field shows an error. */
+  const show = (errors, sentence) => {
+    for (const field of fields) field.fail("");
+    let rest = sentence;
+    for (const [name, sentences] of Object.entries(errors)) {
+      fieldOf(name)?.fail(sentences.join(" "));
+      if (fieldOf(name)) rest = "";
+    }
+    fill(failure, rest && note("bad", rest));
+    fields.find(({ input }) => input.hasAttribute("aria-invalid"))?.input.focus();
+  };
+  const valueOf = ({ input }) => (input.type === "checkbox" ? input.checked : input.value);
+  const isMissing = ({ input }) => input.dataset.optional === "false" && input.value === "";
+
+  const element = h(
+    "form",
+    { class: "form", noValidate: true, ...attributes },
+    nodes,
+    failure,
+    h("div", { class: "form-actions" }, go, extra),
+  );
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const missing = fields.filter(isMissing);
+    if (missing.length > 0) {
+      const errors = missing.map(({ input }) => [input.name, ["Please fill this in."]]);
+      show(Object.fromEntries(errors), "");
+      return;
+    }
+    const values = Object.fromEntries(fields.map((field) => [field.input.name, valueOf(field)]));
+    busy(go, async () => {
+      show({}, "");
+      try {
+        await onsubmit(values, element);
+      } catch (error) {
+        if (error?.name === "AbortError") return;
+        const about = codes[error?.code];
+        show(about ? { [about]: [words(error)] } : (error.errors ?? {}), words(error));
+      }
+    });
+  });
+  return element;
+}

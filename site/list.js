@@ -1,0 +1,84 @@
+// Lists that grow page by page, and tables.
+
+import { announce } from "./announce.js";
+import { busy, button } from "./button.js";
+import { fill, focusOn, h } from "./dom.js";
+import { explain } from "./format.js";
+import { note, skeleton } from "./note.js";
+
+/** How many pages are read at a time: pages of a search may be empty before its end. */
+const MOST_PAGES = 10;
+
+/**
+ * A list that grows page by page.
+ *
+ * `load(next)` resolves with `{items, next}`; `next` is null for the first page, and after the last
+ * one. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the element
+ * that holds the rows, and `around(list)` may wrap it. If a page can't be loaded, the list stays as
+ * it is. The element's `ready` resolves after the first page.
+ */
+export function paged({
+  load,
+  row,
+  empty,
+  list = h("ul", { class: "list" }),
+  around = (element) => element,
+  more = "Show more",
+}) {
+  const foot = h("div", { class: "paged-foot" });
+  const wrapped = around(list);
+  const element = h("div", { class: "paged" }, wrapped, foot);
+  let next = null;
+  let shown = 0;
+  const go = button(more, { onclick: () => busy(go, () => add()) });
+
+  const add = async () => {
+    fill(foot, shown === 0 ? skeleton(4) : go);
+    const before = shown;
+    try {
+      for (let pages = 0; pages < MOST_PAGES && shown === before; pages += 1) {
+        const page = await load(next);
+        next = page.next;
+        const rows = page.items.map(row);
+        list.append(...rows);
+        shown += rows.length;
+        // The reader goes on at the first new row.
+        if (before > 0 && rows[0]) focusOn(rows[0]);
+        if (!next) break;
+      }
+      wrapped.hidden = shown === 0;
+      fill(foot, shown === 0 && !next && empty, next && go);
+      if (before > 0) announce(`${shown - before} more`);
+    } catch (error) {
+      if (error?.name === "AbortError") return;
+      const again = button("Try again", { small: true, onclick: add });
+      fill(foot, note("bad", h("p", {}, explain(error)), again));
+    }
+  };
+  wrapped.hidden = true;
+  element.ready = add();
+  return element;
+}
+
+/**
+ * A table that scrolls within its box if it is too wide: `{element, body}`, where `body` holds the
+ * rows. Each of `columns` is a text or `{text, class}`.
+ */
+export function table(caption, columns) {
+  const heads = columns.map((column) =>
+    h("th", { scope: "col", class: column.class }, column.text ?? column),
+  );
+  const body = h("tbody", {});
+  const element = h(
+    "div",
+    { class: "table-box", tabIndex: 0, role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", { class: "sr-only" }, caption),
+      h("thead", {}, h("tr", {}, heads)),
+      body,
+    ),
+  );
+  return { element, body };
+}

@@ -1,0 +1,79 @@
+// A button that opens a list of choices.
+
+import { fill, h, newId } from "./dom.js";
+import { icon } from "./icons.js";
+
+/**
+ * A button that opens `choices`, each `{text, icon, run, href, danger}`. Escape, a press elsewhere
+ * and each choice close the list; arrow keys move in it. The button shows `face` if it is given,
+ * otherwise an icon.
+ */
+export function menuButton(label, choices, { icon: name = "more", face = null, ...props } = {}) {
+  const list = h("div", { class: "menu", popover: "auto", id: newId("menu") });
+  const opener = h(
+    "button",
+    {
+      type: "button",
+      class: `button button-quiet ${face ? "" : "button-icon button-small"}`,
+      "aria-label": label,
+      title: label,
+      "aria-expanded": "false",
+      "aria-controls": list.id,
+      ...props,
+    },
+    face ?? icon(name),
+  );
+  let closed = 0;
+  opener.addEventListener("click", ({ detail: presses }) => {
+    // A press on the button while the list is open has closed it already, as a press outside of it.
+    const hasClosedIt = presses > 0 && performance.now() - closed < 200;
+    if (list.matches(":popover-open") || hasClosedIt) return;
+    const chosen = typeof choices === "function" ? choices() : choices;
+    fill(
+      list,
+      chosen.filter(Boolean).map((choice) => item(choice, list)),
+    );
+    if (!list.isConnected) opener.after(list);
+    list.showPopover();
+    place(list, opener);
+    opener.setAttribute("aria-expanded", "true");
+    list.firstElementChild?.focus();
+  });
+  list.addEventListener("beforetoggle", ({ newState }) => {
+    if (newState !== "closed") return;
+    closed = performance.now();
+    opener.setAttribute("aria-expanded", "false");
+  });
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const items = [...list.children];
+    items.at((items.indexOf(document.activeElement) + step) % items.length).focus();
+  });
+  return opener;
+}
+
+function item({ text, icon: name, run, href, danger }, list) {
+  const inside = [name && icon(name), h("span", {}, text)];
+  const props = {
+    class: `menu-item${danger ? " menu-danger" : ""}`,
+    onclick: () => {
+      list.hidePopover();
+      run?.();
+    },
+  };
+  return href
+    ? h("a", { href, ...props }, inside)
+    : h("button", { type: "button", ...props }, inside);
+}
+
+/** Places the list below its button, or above it where there is no room. */
+function place(list, opener) {
+  const box = opener.getBoundingClientRect();
+  const isBelow = box.bottom + list.offsetHeight + 8 < innerHeight;
+  const top = isBelow ? box.bottom + 4 : Math.max(8, box.top - list.offsetHeight - 4);
+  const rightmost = innerWidth - list.offsetWidth - 8;
+  const left = Math.min(Math.max(8, box.right - list.offsetWidth), rightmost);
+  Object.assign(list.style, { left: `${Math.max(8, left)}px`, top: `${top}px` });
+}

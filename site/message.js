@@ -1,0 +1,51 @@
+// Messages over the page, which disappear by themselves.
+
+import { button } from "./button.js";
+import { h } from "./dom.js";
+import { explain } from "./format.js";
+import { icon } from "./icons.js";
+
+const messages = h("div", { class: "toasts", role: "region", "aria-label": "Messages" });
+document.body.append(messages);
+
+/**
+ * Shows a message for some seconds. Its `kind` is `good`, `info` or `bad`, which stays longer;
+ * `action` is `{text, run}`.
+ */
+export function toast(text, { kind = "good", action } = {}) {
+  const element = h(
+    "div",
+    { class: `toast toast-${kind}`, role: kind === "bad" ? "alert" : "status" },
+    icon(kind === "good" ? "check" : "alert"),
+    h("p", {}, text),
+  );
+  const remove = () => element.remove();
+  if (action) {
+    const onclick = () => (remove(), action.run());
+    element.append(button(action.text, { kind: "quiet", small: true, onclick }));
+  }
+  const dismissal = { kind: "quiet", icon: "close", label: "Dismiss", small: true };
+  element.append(button(null, { ...dismissal, onclick: remove }));
+  messages.append(element);
+  raiseMessages();
+  let timer = setTimeout(remove, kind === "bad" ? 12_000 : 5000);
+  element.addEventListener("pointerenter", () => clearTimeout(timer));
+  element.addEventListener("pointerleave", () => (timer = setTimeout(remove, 3000)));
+}
+
+/** Runs `work` and shows a message if it fails. Returns whether it succeeded. */
+export async function attempt(work) {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error?.name !== "AbortError") toast(explain(error), { kind: "bad" });
+    return false;
+  }
+}
+
+/** Moves the messages into the dialog that is open: everything behind a dialog is inert. */
+export function raiseMessages() {
+  const top = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (messages.parentElement !== top) top.append(messages);
+}

@@ -1,0 +1,39 @@
+// What fills a place where there is nothing else to show: a note, what is loading, an empty list.
+
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
+
+/** A box that says something in place. Its `kind` is `info`, `good`, `warn` or `bad`. */
+export function note(kind, ...children) {
+  const name = { info: "alert", good: "check", warn: "alert", bad: "alert" }[kind];
+  return h(
+    "div",
+    { class: `note note-${kind}`, role: kind === "bad" ? "alert" : undefined },
+    icon(name),
+    h("div", { class: "note-body" }, children),
+  );
+}
+
+/** Grey lines in place of what is loading. */
+export function skeleton(lines = 3) {
+  const widths = ["60%", "90%", "75%", "85%", "50%"];
+  const line = (_, index) =>
+    h("div", { class: "skeleton", style: { width: widths[index % widths.length] } });
+  return h(
+    "div",
+    { class: "skeletons", role: "status" },
+    h("span", { class: "sr-only" }, "Loading"),
+    Array.from({ length: lines }, line),
+  );
+}
+
+/** What an empty list shows. */
+export function emptyState(name, title, ...children) {
+  return h(
+    "div",
+    { class: "empty" },
+    icon(name),
+    h("p", { class: "empty-title" }, title),
+    children,
+  );
+}

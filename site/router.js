@@ -1,0 +1,135 @@
+// The router: which view the address of a page shows, in the part after its `#`.
+
+import { announce } from "./announce.js";
+import { button, linkButton } from "./button.js";
+import { fill, focusOn, h } from "./dom.js";
+import { explain } from "./format.js";
+import { note, skeleton } from "./note.js";
+
+/** How long a view may take before a placeholder replaces the one before it, in milliseconds. */
+const PLACEHOLDER_AFTER = 120;
+
+/** Goes to another view of this page: `#/path?query`. */
+export function go(hash, { replace = false } = {}) {
+  if (!replace) location.hash = hash;
+  else if (location.hash === hash) dispatchEvent(new HashChangeEvent("hashchange"));
+  else location.replace(hash);
+}
+
+/**
+ * Shows the view of the address in `outlet`, now and whenever the address changes.
+ *
+ * `routes` are `[pattern, view]`, where a pattern is like `users/:id`. A view is a function of
+ * `{path, params, query, signal}` that returns or resolves with `{title, content, focus?, shown?}`;
+ * `signal` is aborted when the user leaves the view. `before(place)` may return a hash to go to
+ * instead, and `after(place, view)` runs when the view is shown. After a change of the address the
+ * focus moves to `focus`, or to the first heading.
+ */
+export function router({
+  outlet,
+  routes,
+  name = "Farebox",
+  before = () => null,
+  after = () => {},
+}) {
+  let leaving = new AbortController();
+  let isFirst = true;
+
+  const show = async () => {
+    leaving.abort();
+    leaving = new AbortController();
+    // A dialog belongs to the view that opened it.
+    document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
+    const { signal } = leaving;
+    const place = read(routes, signal);
+    const instead = before(place);
+    if (instead) {
+      go(instead, { replace: true });
+      return;
+    }
+    const loading = () => fill(outlet, h("div", { class: "page" }, skeleton(5)));
+    const waiting = setTimeout(loading, PLACEHOLDER_AFTER);
+    let view;
+    try {
+      view = await (place.view ?? unknownPlace)(place);
+    } catch (error) {
+      if (signal.aborted || error?.name === "AbortError") return;
+      view = broken(error, show);
+    } finally {
+      clearTimeout(waiting);
+    }
+    if (signal.aborted) return;
+    document.title = `${view.title} · ${name}`;
+    // A view that is in the outlet already has changed itself.
+    if (!(view.content instanceof Node && outlet.contains(view.content))) {
+      fill(outlet, view.content);
+      outlet.scrollTop = 0;
+      scrollTo(0, 0);
+    }
+    view.shown?.();
+    after(place, view);
+    const target = view.focus ?? (isFirst ? null : outlet.querySelector("h1"));
+    if (target) {
+      if (target.tabIndex < 0) focusOn(target);
+      else target.focus();
+    }
+    if (!isFirst) announce(view.title);
+    isFirst = false;
+  };
+  addEventListener("hashchange", show);
+  show();
+  return { show };
+}
+
+function read(routes, signal) {
+  const [path, search = ""] = location.hash.replace(/^#?\/?/, "").split("?");
+  const parts = path.replace(/\/$/, "").split("/");
+  const query = Object.fromEntries(new URLSearchParams(search));
+  for (const [pattern, view] of routes) {
+    const params = match(pattern.split("/"), parts);
+    if (params) return { path, pattern, params, query, signal, view };
+  }
+  return { path, pattern: null, params: {}, query, signal, view: null };
+}
+
+function match(pattern, parts) {
+  if (pattern.length !== parts.length) return null;
+  const params = {};
+  for (const [index, part] of pattern.entries()) {
+    if (part.startsWith(":") && parts[index]) params[part.slice(1)] = decode(parts[index]);
+    else if (part !== parts[index]) return null;
+  }
+  return params;
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function unknownPlace() {
+  const title = "Nothing is here";
+  const content = h(
+    "div",
+    { class: "page" },
+    h("h1", {}, title),
+    h("p", {}, "The address names no place of this page."),
+    linkButton("Go to the start", "#/"),
+  );
+  return { title, content };
+}
+
+function broken(error, again) {
+  const title = error.status === 404 ? "Not found" : "This could not be shown";
+  const content = h(
+    "div",
+    { class: "page" },
+    h("h1", {}, title),
+    note("bad", explain(error)),
+    button("Try again", { icon: "repeat", onclick: again }),
+  );
+  return { title, content };
+}
