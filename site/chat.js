@@ -17,7 +17,8 @@ import { history, statement } from "./records.js";
 import { go, router } from "./router.js";
 import { sidebar } from "./sidebar.js";
 import { themeSwitch } from "./theme-switch.js";
-import { forgetThreads, newThread, oldThread, restoreThreads, sawChat } from "./thread.js";
+import { forgetThreads, newThread, oldThread, restoreThreads } from "./thread.js";
+import { sawChat } from "./unfinished.js";
 
 /** Where people may be who are not signed in; at the first two nobody else may be. */
 const PUBLIC = ["sign-in", "register", "forgotten-password", "reset-password", "verify-email"];

@@ -235,6 +235,28 @@ await journeys({
     assert.equal(await page.getByText("A message has at most").count(), 0);
   },
 
+  async "a message that failed goes back to its box, before the text that is there"() {
+    const page = await chatPage(await newUser("ann"));
+    await page.route("**/api/chat/stream/", (route) => route.abort());
+    await say(page, "First try");
+    await page.getByRole("button", { name: "Ask again" }).waitFor();
+    await page.getByLabel("Your message").fill("and more");
+    await page.getByRole("button", { name: "Back to the box" }).click();
+    await heading(page, "What would you like to know?");
+    assert.equal(await page.getByLabel("Your message").inputValue(), "First try\n\nand more");
+    assert.equal(await page.locator(".conversations li").count(), 0);
+    await page.unroute("**/api/chat/stream/");
+
+    // The first message of a conversation, refused: the conversation never began.
+    await say(page, "x".repeat(8001));
+    await page.getByText("A message has at most 8000 characters.").waitFor();
+    await heading(page, "What would you like to know?");
+    assert.equal(await page.locator(".conversations li").count(), 0);
+    await say(page, "Short");
+    await answered(page);
+    await said(page, "Short").waitFor();
+  },
+
   async "a page that is closed in the middle of an answer loses nothing"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);

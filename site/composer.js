@@ -1,0 +1,165 @@
+// The box below a conversation, in which a message is written and sent.
+
+import { chatPrice, lowBalance } from "./balance.js";
+import { button, linkButton } from "./button.js";
+import { fill, h } from "./dom.js";
+import { keepDraft, readDraft } from "./drafts.js";
+import { explain, formatNumber } from "./format.js";
+import { icon } from "./icons.js";
+import { note } from "./note.js";
+
+/** The box of one conversation. What is typed is kept as a draft until it is sent. */
+export class Composer {
+  constructor(thread) {
+    this.thread = thread;
+    this.notice = h("div", { class: "composer-notice" });
+    this.low = h("div", { class: "composer-notice" });
+    this.box = h("textarea", {
+      id: "message",
+      class: "composer-box",
+      rows: 1,
+      placeholder: "Ask something",
+      "aria-label": "Your message",
+      "aria-describedby": "composer-hint",
+      autocomplete: "off",
+    });
+    this.go = h("button", {
+      type: "submit",
+      class: "button button-primary button-icon composer-go",
+    });
+    this.hint = h("p", { class: "composer-hint", id: "composer-hint" });
+    this.form = h("form", { class: "composer-form", noValidate: true }, this.box, this.go);
+    this.element = h("div", { class: "composer" }, this.low, this.notice, this.form, this.hint);
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+    this.box.addEventListener("input", () => this.changed());
+    this.box.addEventListener("keydown", (event) => {
+      // With `isComposing`, Enter accepts a Chinese or Japanese word.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      if (!this.thread.running) this.submit();
+    });
+    this.update();
+  }
+
+  /** The name of the draft. */
+  get draft() {
+    return this.thread.id ?? "new";
+  }
+
+  /** Restores the draft when the box is shown. */
+  shown() {
+    if (this.box.value === "") this.put(readDraft(this.draft) ?? "", false);
+    this.grow();
+  }
+
+  /** Replaces the text in the box. */
+  put(text, focus = true) {
+    this.box.value = text;
+    this.changed(false);
+    if (focus && this.box.isConnected) this.box.focus();
+  }
+
+  changed(clear = true) {
+    keepDraft(this.draft, this.box.value);
+    if (clear) fill(this.notice);
+    this.box.removeAttribute("aria-invalid");
+    this.grow();
+  }
+
+  /** Makes the box as high as its text, within limits. */
+  grow() {
+    this.box.style.height = "auto";
+    this.box.style.height = `${Math.min(this.box.scrollHeight + 2, innerHeight * 0.4)}px`;
+  }
+
+  /** Sends the message, or stops the answer that is being written. */
+  submit() {
+    const { running } = this.thread;
+    if (running) {
+      running.stop();
+      return;
+    }
+    const message = this.box.value.toWellFormed?.() ?? this.box.value;
+    if (message.trim() === "") {
+      this.box.focus();
+      return;
+    }
+    keepDraft(this.draft, null);
+    this.box.value = "";
+    this.changed();
+    this.thread.say(message).then((said) => said || this.put(message));
+    this.box.focus();
+  }
+
+  /** Says why the API refused the message that is in the box again. */
+  refuse(error) {
+    const { thread } = this;
+    const isPoor = error.status === 402;
+    const actions = [];
+    if (error.status === 404 && thread.id) {
+      const onclick = () => thread.abandon(this.box.value);
+      actions.push(button("Ask in a new chat", { small: true, kind: "primary", onclick }));
+    }
+    if (isPoor) {
+      const props = { small: true, icon: "receipt" };
+      actions.push(linkButton("See your statement", "#/statement", props));
+    }
+    const text = error.errors?.message?.join(" ") ?? explain(error);
+    const told = isPoor
+      ? [
+          h("p", {}, h("strong", {}, "You have too few tokens for this. "), text),
+          h(
+            "p",
+            {},
+            "Your message is kept in the box. Whoever runs this site can give you more tokens.",
+          ),
+        ]
+      : [h("p", {}, text)];
+    const shown = note(
+      isPoor ? "warn" : "bad",
+      told,
+      actions.length > 0 && h("div", { class: "note-actions" }, actions),
+    );
+    shown.setAttribute("role", "alert");
+    fill(this.notice, shown);
+    if (error.errors?.message) this.box.setAttribute("aria-invalid", "true");
+    this.priced();
+  }
+
+  /** Shows what an answer costs, and a low balance. */
+  priced() {
+    const price = chatPrice();
+    const keys = [
+      h("kbd", {}, "Enter"),
+      " sends, ",
+      h("kbd", {}, "Shift"),
+      "+",
+      h("kbd", {}, "Enter"),
+    ];
+    fill(
+      this.hint,
+      h("span", { class: "keys" }, keys, " begins a new line"),
+      h(
+        "span",
+        {},
+        price ? `An answer costs ${formatNumber(price)} tokens` : "Only answers cost tokens",
+      ),
+    );
+    const low = lowBalance();
+    fill(this.low, low && !this.notice.hasChildNodes() && note("warn", h("p", {}, low)));
+  }
+
+  /** Shows whether the button sends a message or stops an answer. */
+  update() {
+    const { running } = this.thread;
+    const label = running ? "Stop" : "Send";
+    this.go.setAttribute("aria-label", label);
+    this.go.title = label;
+    this.go.classList.toggle("composer-stop", Boolean(running));
+    fill(this.go, icon(running ? "stop" : "send"));
+    this.priced();
+  }
+}

@@ -1,0 +1,299 @@
+// A turn of a conversation: a message, and its answer from the request to the last word.
+//
+// A turn has one idempotency key from the moment when its message is sent until its answer has
+// arrived. After any failure the request is repeated with that key, so the message is answered and
+// charged once.
+
+import { announce } from "./announce.js";
+import { ApiError, del, newKey, problemOf, stream } from "./api.js";
+import { chatPrice, learn, learnPrice, readBalance } from "./balance.js";
+import { button, copyButton } from "./button.js";
+import { confirm } from "./dialog.js";
+import { fill, h } from "./dom.js";
+import { explain, formatTokens, time } from "./format.js";
+import { showMarkdown } from "./markdown.js";
+import { menuButton } from "./menu.js";
+import { toast } from "./message.js";
+import { note } from "./note.js";
+import { go } from "./router.js";
+import { named, putOnTop } from "./sidebar.js";
+import { dropUnfinished, keepUnfinished, sawChat } from "./unfinished.js";
+
+/**
+ * Statuses of failures that return the message to the box: the API didn't begin to answer it, and
+ * would refuse it again.
+ */
+const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
+
+/** How often a request is repeated while the API still answers an earlier one with its key. */
+const MOST_TRIES = 20;
+
+/** How often a growing answer is drawn again at most, in milliseconds. */
+const PACE = 50;
+
+const ONCE = "You can safely ask again: it is answered once and charged once.";
+
+/** A message and its answer, in a `Thread`. */
+export class Turn {
+  constructor(thread, { key = null, message, sent, after = "" }) {
+    Object.assign(this, { thread, key, message, sent, after });
+    Object.assign(this, { chat: null, received: "", controller: null });
+    this.text = h("div", { class: "prose", dir: "auto" });
+    this.state = h("div", { class: "turn-state" });
+    this.foot = h("div", { class: "turn-foot" });
+    const label = h("span", { class: "sr-only" }, "Answer:");
+    this.answer = h("div", { class: "answer" }, label, this.text, this.state, this.foot);
+    const heading = h("h2", { class: "sr-only" }, "You said");
+    const said = h("div", { class: "said" }, heading, h("p", { dir: "auto" }, message));
+    this.element = h("li", { class: "turn", tabIndex: -1 }, said, this.answer);
+  }
+
+  /** The turn of a chat that the API returned. */
+  static of(thread, chat) {
+    const turn = new Turn(thread, { message: chat.message });
+    turn.finish(chat);
+    return turn;
+  }
+
+  /** Sends the message, for the first time or again, and shows the answer while it is written. */
+  async ask() {
+    if (this.controller) return;
+    const { thread } = this;
+    this.controller = new AbortController();
+    this.received = "";
+    keepUnfinished(this);
+    thread.composer.update();
+    this.answer.setAttribute("aria-busy", "true");
+    fill(this.state, thinking("The AI is asked"));
+    fill(this.foot);
+    showMarkdown(this.text, "");
+    announce("Sent. The answer is on its way.");
+    try {
+      const chat = await this.listen();
+      this.controller = null;
+      dropUnfinished(this);
+      this.finish(chat);
+      await this.arrived(chat);
+    } catch (error) {
+      this.controller = null;
+      if (!this.left) await this.broke(error);
+    } finally {
+      this.answer.removeAttribute("aria-busy");
+      thread.composer.update();
+      thread.toEnd();
+    }
+  }
+
+  /**
+   * Reads the answer to its end and resolves with the chat. If the API still answers an earlier
+   * request with the same key, waits for that answer.
+   */
+  async listen() {
+    const { key, message, thread, controller } = this;
+    const { signal } = controller;
+    const body = { message, conversation_id: thread.id ?? undefined };
+    for (let tries = 0; ; tries += 1) {
+      try {
+        const events = stream("api/chat/stream/", body, { key, signal });
+        for await (const { event, data, replayed } of events) {
+          if (event === "delta") this.receive(data.text);
+          if (event === "done") return { ...data, replayed };
+          if (event === "error") throw problemOf(data);
+        }
+        const detail = "The connection broke before everything had come.";
+        throw new ApiError({ code: "interrupted", detail });
+      } catch (error) {
+        if (error.code !== "idempotency_key_running" || tries === MOST_TRIES) throw error;
+        fill(this.state, thinking("The answer is being finished"));
+        await pause((error.retryAfter ?? 2) * 1000, signal);
+      }
+    }
+  }
+
+  /** Adds a part of the answer. */
+  receive(text) {
+    this.received += text;
+    this.thread.follows = this.thread.atEnd();
+    const isFirst = this.received.length === text.length;
+    if (isFirst) fill(this.state, thinking("The answer is being written", true));
+    if (this.timer) return;
+    this.timer = setTimeout(() => {
+      this.timer = null;
+      if (!this.controller) return;
+      this.thread.follows = this.thread.atEnd();
+      showMarkdown(this.text, this.received);
+      this.thread.toEnd();
+    }, PACE);
+  }
+
+  stop() {
+    this.controller?.abort();
+  }
+
+  /** Stops because the user signed out. The turn stays unfinished, and is restored later. */
+  leave() {
+    this.left = true;
+    this.stop();
+  }
+
+  /** Shows the complete answer. */
+  finish(chat) {
+    this.chat = chat;
+    this.thread.follows = this.thread.element.isConnected && this.thread.atEnd();
+    showMarkdown(this.text, chat.response);
+    fill(this.state);
+    const about = [chat.model, formatTokens(chat.tokens_deducted)].filter(Boolean).join(" · ");
+    const copy = copyButton(() => chat.response, {
+      class: "button button-quiet button-small copy",
+      "aria-label": "Copy the answer",
+    });
+    const menu = menuButton("More about this chat", [
+      { text: "Delete this chat", icon: "trash", danger: true, run: () => this.delete() },
+    ]);
+    const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
+    fill(this.foot, copy, menu, facts);
+    this.thread.toEnd();
+  }
+
+  /** Updates the rest of the page after an answer that was waited for. */
+  async arrived(chat) {
+    const { thread } = this;
+    sawChat(chat);
+    announce(`Answer: ${this.text.textContent.slice(0, 2000)}`);
+    // A replayed answer has the balance of the time when it was first given.
+    const left = chat.replayed ? undefined : chat.tokens_left;
+    learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
+    if (chat.replayed) readBalance();
+    if (!thread.id && chat.conversation_id) await thread.begun(chat.conversation_id);
+    else putOnTop(thread.conversation);
+    if (!thread.element.isConnected) {
+      const action = { text: "Show", run: () => go(`#/c/${thread.id}`) };
+      toast(`“${named(thread.conversation)}” is answered.`, { action });
+    }
+  }
+
+  /** Handles a failure, or the user's stop. What was received stays. */
+  async broke(error) {
+    if (error.name === "AbortError") {
+      this.stopped();
+      return;
+    }
+    learnPrice(error.message);
+    const { thread } = this;
+    if (BACK_TO_BOX.has(error.status) && thread.composer.box.value.trim() === "") {
+      this.giveBack(error);
+      return;
+    }
+    if (["idempotency_key_reused", "chat_deleted"].includes(error.code)) {
+      dropUnfinished(this);
+      this.key = newKey();
+    }
+    const sentence = explain(error);
+    const text = this.received ? `The answer broke off. ${sentence}` : sentence;
+    const told = note("bad", h("p", {}, text), isUnknown(error) && h("p", {}, ONCE));
+    this.failed(told, error.retryAfter ?? 0);
+    readBalance();
+  }
+
+  /** Returns the message to the box, with the reason. */
+  giveBack(error) {
+    const { thread } = this;
+    thread.remove(this);
+    thread.composer.put(this.message);
+    thread.composer.refuse(error);
+    if (thread.isUnbegun) thread.reset();
+    readBalance();
+  }
+
+  stopped() {
+    showMarkdown(this.text, this.received);
+    const price = chatPrice();
+    const cost = price ? ` (${formatTokens(price)})` : "";
+    const text = "You stopped here. The answer is finished all the same, and charged once";
+    this.failed(note("info", h("p", {}, text, cost, ".")), 0, "Show the whole answer");
+    announce("Stopped.");
+    setTimeout(readBalance, 1500);
+  }
+
+  /** Shows a turn that a reload interrupted. */
+  interrupted() {
+    const text = "This page was left before the whole answer had come.";
+    this.failed(note("warn", h("p", {}, text), h("p", {}, ONCE)));
+  }
+
+  /** Shows a note with a button to ask again, which waits for some seconds. */
+  failed(told, seconds = 0, text = "Ask again") {
+    const again = button(text, {
+      kind: "primary",
+      icon: "repeat",
+      small: true,
+      onclick: () => again.getAttribute("aria-disabled") || this.ask(),
+    });
+    const onclick = () => this.takeBack();
+    const edit = button("Back to the box", { icon: "pencil", small: true, onclick });
+    told.querySelector(".note-body").append(h("div", { class: "note-actions" }, again, edit));
+    fill(this.state, told);
+    countDown(again, text, seconds);
+    this.thread.toEnd();
+  }
+
+  /** Returns the message to the box, before the text that is there, to be changed. */
+  takeBack() {
+    const { thread } = this;
+    const { value } = thread.composer.box;
+    thread.remove(this);
+    thread.composer.put(value.trim() === "" ? this.message : `${this.message}\n\n${value}`);
+    if (thread.isUnbegun) thread.discard();
+  }
+
+  async delete() {
+    const text =
+      "Your message and its answer are deleted for good. What they cost stays in your statement.";
+    const run = () =>
+      del(`api/chat/${this.chat.id}/`).catch((error) => {
+        // It was deleted elsewhere.
+        if (error.status !== 404) throw error;
+      });
+    const options = { action: "Delete", danger: true, run };
+    if (!(await confirm("Delete this chat?", text, options))) return;
+    this.thread.remove(this);
+    toast("The chat is deleted.");
+    this.thread.composer.box.focus();
+  }
+}
+
+/** Whether the API may have done what was asked although no reply says so. */
+function isUnknown(error) {
+  return error.status === 0 || error.code === "unavailable" || error.code?.startsWith("http_5");
+}
+
+/** Three moving dots and what they mean; `quiet` leaves the text to screen readers. */
+function thinking(text, quiet = false) {
+  const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
+  return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));
+}
+
+/** Disables a button for some seconds, and shows how many are left. */
+function countDown(element, text, seconds) {
+  const words = element.querySelector("span");
+  const ends = Date.now() + seconds * 1000;
+  const tick = () => {
+    const left = Math.ceil((ends - Date.now()) / 1000);
+    words.textContent = left > 0 ? `${text} in ${left} s` : text;
+    if (left > 0) {
+      element.setAttribute("aria-disabled", "true");
+      setTimeout(tick, 250);
+    } else element.removeAttribute("aria-disabled");
+  };
+  tick();
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("stopped", "AbortError"));
+    });
+  });
+}
