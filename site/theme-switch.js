@@ -8,7 +8,7 @@ import { icon } from "./icons.js";
 export function themeSwitch() {
   const element = button(null, { kind: "quiet", icon: "moon", label: "Dark colours" });
   const dark = () => {
-    const chosen = document.documentElement.dataset.theme;
+    const chosen = document.documentElement.style.colorScheme;
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   };
   const show = () => {
@@ -19,7 +19,7 @@ export function themeSwitch() {
   };
   element.addEventListener("click", () => {
     const theme = dark() ? "light" : "dark";
-    document.documentElement.dataset.theme = theme;
+    document.documentElement.style.colorScheme = theme;
     try {
       localStorage.setItem("farebox.theme", theme);
     } catch {

@@ -661,6 +661,12 @@ await journeys({
     assert.equal(await ground(), dark);
     await page.getByRole("button", { name: "Light colours" }).click();
     assert.equal(await ground(), light);
+    // The choice holds whatever the system chooses.
+    await page.emulateMedia({ colorScheme: "dark" });
+    assert.equal(await ground(), light);
+    await page.evaluate(() => localStorage.clear());
+    await page.reload();
+    assert.equal(await ground(), dark);
   },
 
   async "the documentation authorizes and tries it out"() {
