@@ -12,10 +12,13 @@ const PREVIEW = 160;
 
 /** `#/chats` */
 export function chatsView({ signal }) {
-  const content = h("div", { class: "page" },
+  const content = h(
+    "div",
+    { class: "page" },
     h("h1", {}, "Chats"),
     h("p", { class: "lead" }, "What everybody asked and was answered, newest first."),
-    chats({ signal }));
+    chats({ signal }),
+  );
   return { title: "Chats", content };
 }
 
@@ -24,27 +27,46 @@ export function chats({ userId, signal }) {
   return paged({
     load: (next) => page(next ?? "api/admin/chats/", next ? null : { user_id: userId }, { signal }),
     row: (chat) => row(chat, !userId),
-    list: h("ul", { class: "list admin-chats", "aria-label": userId ? "Chats" : "Chats of all users" }),
+    list: h("ul", {
+      class: "list admin-chats",
+      "aria-label": userId ? "Chats" : "Chats of all users",
+    }),
     empty: emptyState("chat", "No chats yet."),
     more: "Show more chats",
   });
 }
 
 function row(chat, named) {
-  const details = h("details", {},
+  const details = h(
+    "details",
+    {},
     h("summary", {}, h("span", { class: "admin-preview" }, preview(chat.message))),
-    h("dl", { class: "admin-said" },
-      h("dt", {}, "Message"), h("dd", { class: "admin-text" }, chat.message),
-      h("dt", {}, "Answer"), h("dd", { class: "admin-text" }, chat.response),
-      h("dt", {}, "Chat"), h("dd", { class: "mono" }, chat.id),
-      h("dt", {}, "Conversation"), h("dd", { class: "mono" }, chat.conversation_id)));
-  return h("li", { class: "admin-chat" },
-    h("p", { class: "admin-chat-head" },
+    h(
+      "dl",
+      { class: "admin-said" },
+      h("dt", {}, "Message"),
+      h("dd", { class: "admin-text" }, chat.message),
+      h("dt", {}, "Answer"),
+      h("dd", { class: "admin-text" }, chat.response),
+      h("dt", {}, "Chat"),
+      h("dd", { class: "mono" }, chat.id),
+      h("dt", {}, "Conversation"),
+      h("dd", { class: "mono" }, chat.conversation_id),
+    ),
+  );
+  return h(
+    "li",
+    { class: "admin-chat" },
+    h(
+      "p",
+      { class: "admin-chat-head" },
       named && userLink(chat.user_id, chat.username ?? "deleted account"),
       time(chat.timestamp, formatAgo),
       h("span", {}, chat.model),
-      h("span", {}, formatTokens(chat.tokens_deducted))),
-    details);
+      h("span", {}, formatTokens(chat.tokens_deducted)),
+    ),
+    details,
+  );
 }
 
 function preview(text) {

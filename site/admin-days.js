@@ -7,7 +7,10 @@ const words = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone: 
 export const dayBefore = (days = 0) => new Date(Date.now() - days * DAY).toISOString().slice(0, 10);
 
 /** Whether this is a day that there was or will be. */
-export const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text)) && new Date(text).toISOString().startsWith(text);
+export const isDay = (text) =>
+  /^\d{4}-\d\d-\d\d$/.test(text ?? "") &&
+  !Number.isNaN(Date.parse(text)) &&
+  new Date(text).toISOString().startsWith(text);
 
 /** How many days a range has, both ends included. */
 export const daysIn = (from, to) => (Date.parse(to) - Date.parse(from)) / DAY + 1;
@@ -16,4 +19,5 @@ export const daysIn = (from, to) => (Date.parse(to) - Date.parse(from)) / DAY + 
 export const dayInWords = (day) => words.format(new Date(day));
 
 /** `20 Nov 2026 to 26 Nov 2026`, or the one day. */
-export const rangeInWords = (from, to) => (from === to ? dayInWords(from) : `${dayInWords(from)} to ${dayInWords(to)}`);
+export const rangeInWords = (from, to) =>
+  from === to ? dayInWords(from) : `${dayInWords(from)} to ${dayInWords(to)}`;

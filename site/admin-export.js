@@ -25,30 +25,50 @@ export function exportView({ signal }) {
   const to = field("To", "to", { type: "date", optional: true });
   const state = h("div", { class: "admin-export-state" });
 
-  const element = form([list, h("div", { class: "fields" }, from, to), h("p", { class: "hint" }, "Days of UTC, both included. Without them: everything since the first day.")], {
-    submit: "Export CSV",
-    onsubmit: async () => {
-      const chosen = { list: list.input.value, from: from.input.value, to: to.input.value };
-      from.fail("");
-      to.fail("");
-      if (isDay(chosen.from) && isDay(chosen.to) && chosen.from > chosen.to) {
-        to.fail("The last day can't come before the first.");
-        to.input.focus();
-        return;
-      }
-      await run(chosen, state, signal);
+  const element = form(
+    [
+      list,
+      h("div", { class: "fields" }, from, to),
+      h(
+        "p",
+        { class: "hint" },
+        "Days of UTC, both included. Without them: everything since the first day.",
+      ),
+    ],
+    {
+      submit: "Export CSV",
+      onsubmit: async () => {
+        const chosen = { list: list.input.value, from: from.input.value, to: to.input.value };
+        from.fail("");
+        to.fail("");
+        if (isDay(chosen.from) && isDay(chosen.to) && chosen.from > chosen.to) {
+          to.fail("The last day can't come before the first.");
+          to.input.focus();
+          return;
+        }
+        await run(chosen, state, signal);
+      },
     },
-  });
-  const content = h("div", { class: "page" },
+  );
+  const content = h(
+    "div",
+    { class: "page" },
     h("h1", {}, "Export"),
-    h("p", { class: "lead" }, "A file for spreadsheets and scripts. It is written while it is read, however large it gets."),
-    h("section", { class: "card", "aria-label": "Export" }, element, state));
+    h(
+      "p",
+      { class: "lead" },
+      "A file for spreadsheets and scripts. It is written while it is read, however large it gets.",
+    ),
+    h("section", { class: "card", "aria-label": "Export" }, element, state),
+  );
   return { title: "Export", content };
 }
 
 async function run(chosen, state, signal) {
   const stopping = new AbortController();
-  const name = [chosen.list, chosen.from && `from-${chosen.from}`, chosen.to && `to-${chosen.to}`].filter(Boolean).join("-");
+  const name = [chosen.list, chosen.from && `from-${chosen.from}`, chosen.to && `to-${chosen.to}`]
+    .filter(Boolean)
+    .join("-");
   const show = (...nodes) => {
     // Whoever pressed a button that goes finds what came in its place.
     const held = state.contains(document.activeElement);
@@ -56,7 +76,15 @@ async function run(chosen, state, signal) {
     if (held) focusOn(state);
   };
   const amount = h("p", {}, "Asking for it…");
-  show(h("div", { class: "admin-progress" }, h("progress", { "aria-label": `Exporting ${chosen.list}` }), amount, button("Cancel", { small: true, onclick: () => stopping.abort() })));
+  show(
+    h(
+      "div",
+      { class: "admin-progress" },
+      h("progress", { "aria-label": `Exporting ${chosen.list}` }),
+      amount,
+      button("Cancel", { small: true, onclick: () => stopping.abort() }),
+    ),
+  );
   announce("The export has begun.");
 
   const parts = [];
@@ -89,7 +117,9 @@ async function run(chosen, state, signal) {
     // The session is over: asking for anything leads to the door.
     if (error.status === 401) await get("api/user/profile/").catch(() => {});
     const again = button("Try again", { small: true, onclick: () => run(chosen, state, signal) });
-    const some = parts.length > 0 && button("Keep what came", { small: true, onclick: () => keep("-cut-off") });
+    const some =
+      parts.length > 0 &&
+      button("Keep what came", { small: true, onclick: () => keep("-cut-off") });
     show(note("bad", h("p", {}, explain(error)), h("div", { class: "note-actions" }, again, some)));
   }
 }
@@ -115,7 +145,12 @@ function counter() {
 
 /** The bytes of the file as they come. It is asked for with an access token of its own, which is as fresh as can be. */
 async function* pieces({ list, from, to }, signal) {
-  const { data } = await request("POST", "api/token/refresh/", { body: {}, headers: { "X-Refresh-Token": "cookie" }, open: true, signal });
+  const { data } = await request("POST", "api/token/refresh/", {
+    body: {},
+    headers: { "X-Refresh-Token": "cookie" },
+    open: true,
+    signal,
+  });
   const url = new URL(`api/admin/export/${list}.csv`, base);
   if (from) url.searchParams.set("from", from);
   if (to) url.searchParams.set("to", to);
@@ -124,10 +159,17 @@ async function* pieces({ list, from, to }, signal) {
   try {
     response = await fetch(url, { headers, signal, cache: "no-store" });
   } catch (error) {
-    throw error.name === "AbortError" ? error : new ApiError({ code: "network", detail: "The server can't be reached. Check your connection and try again." });
+    throw error.name === "AbortError"
+      ? error
+      : new ApiError({
+          code: "network",
+          detail: "The server can't be reached. Check your connection and try again.",
+        });
   }
   if (!response.ok) {
-    const problem = await response.json().catch(() => ({ code: "refused", detail: `The server refused this (${response.status}).` }));
+    const problem = await response
+      .json()
+      .catch(() => ({ code: "refused", detail: `The server refused this (${response.status}).` }));
     throw problemOf(problem, response.status);
   }
   const reader = response.body.getReader();
@@ -141,7 +183,10 @@ async function* pieces({ list, from, to }, signal) {
 }
 
 function cutOff() {
-  return new ApiError({ code: "interrupted", detail: "The export was cut off before its end: rows are missing." });
+  return new ApiError({
+    code: "interrupted",
+    detail: "The export was cut off before its end: rows are missing.",
+  });
 }
 
 function inBytes(bytes) {

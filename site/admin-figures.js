@@ -21,9 +21,20 @@ const MOST_REQUESTS = 20;
 const PLOTS = [
   { title: "New users", series: [{ key: "users", name: "Users", shape: "bars" }] },
   { title: "Chats", series: [{ key: "chats", name: "Chats", shape: "bars" }] },
-  { title: "Tokens", series: [{ key: "granted", name: "Granted", shape: "line" }, { key: "spent", name: "Spent", shape: "line" }] },
+  {
+    title: "Tokens",
+    series: [
+      { key: "granted", name: "Granted", shape: "line" },
+      { key: "spent", name: "Spent", shape: "line" },
+    ],
+  },
 ];
-const TOTALS = [["users", "New users"], ["chats", "Chats"], ["granted", "Tokens granted"], ["spent", "Tokens spent"]];
+const TOTALS = [
+  ["users", "New users"],
+  ["chats", "Chats"],
+  ["granted", "Tokens granted"],
+  ["spent", "Tokens spent"],
+];
 
 /** The view that is open: another range changes it in place, so that the focus stays where it is. */
 let open = null;
@@ -34,17 +45,28 @@ export function figuresView({ query, signal }) {
   if (!open?.content.isConnected) open = build();
   open.show(range, signal);
   const { activeElement } = document;
-  return { title: `Figures, ${rangeInWords(range.from, range.to)}`, content: open.content, focus: open.content.contains(activeElement) ? activeElement : undefined };
+  return {
+    title: `Figures, ${rangeInWords(range.from, range.to)}`,
+    content: open.content,
+    focus: open.content.contains(activeElement) ? activeElement : undefined,
+  };
 }
 
 function read({ days, from, to }) {
-  if (isDay(from) && isDay(to) && from <= to && daysIn(from, to) <= MOST_DAYS) return { from, to, days: null };
+  if (isDay(from) && isDay(to) && from <= to && daysIn(from, to) <= MOST_DAYS)
+    return { from, to, days: null };
   const known = RANGES.includes(Number(days)) ? Number(days) : 30;
   return { from: dayBefore(known - 1), to: dayBefore(), days: known };
 }
 
 function build() {
-  const presets = RANGES.map((days) => h("a", { href: `#/figures?days=${days}`, class: "button button-secondary", dataset: { days } }, `${days} days`));
+  const presets = RANGES.map((days) =>
+    h(
+      "a",
+      { href: `#/figures?days=${days}`, class: "button button-secondary", dataset: { days } },
+      `${days} days`,
+    ),
+  );
   const from = field("From", "from", { type: "date", max: dayBefore() });
   const to = field("To", "to", { type: "date", max: dayBefore() });
   const custom = form([from, to], {
@@ -59,10 +81,18 @@ function build() {
     },
   });
   const body = h("div", {});
-  const content = h("div", { class: "page page-wide" },
+  const content = h(
+    "div",
+    { class: "page page-wide" },
     h("div", { class: "page-head" }, h("h1", {}, "Figures")),
-    h("div", { class: "admin-ranges" }, h("nav", { class: "admin-presets", "aria-label": "Range" }, presets), custom),
-    body);
+    h(
+      "div",
+      { class: "admin-ranges" },
+      h("nav", { class: "admin-presets", "aria-label": "Range" }, presets),
+      custom,
+    ),
+    body,
+  );
 
   async function show(range, signal) {
     for (const link of presets) {
@@ -74,14 +104,29 @@ function build() {
     body.setAttribute("aria-busy", "true");
     if (!body.hasChildNodes()) fill(body, skeleton(6));
     try {
-      const figures = await counted(range, signal, () => fill(body, h("p", { class: "lead" }, "Counting days that nobody has asked for yet…"), skeleton(6)));
+      const figures = await counted(range, signal, () =>
+        fill(
+          body,
+          h("p", { class: "lead" }, "Counting days that nobody has asked for yet…"),
+          skeleton(6),
+        ),
+      );
       const held = body.contains(document.activeElement);
       fill(body, shown(figures, range));
       if (held) focusOn(content.querySelector("h1"));
-      announce(`Figures of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${name} ${formatNumber(figures.totals[key])}`).join(", ")}.`);
+      announce(
+        `Figures of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${name} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
+      );
     } catch (error) {
       if (signal.aborted) return;
-      fill(body, note("bad", h("p", {}, explain(error)), button("Try again", { small: true, onclick: () => show(range, signal) })));
+      fill(
+        body,
+        note(
+          "bad",
+          h("p", {}, explain(error)),
+          button("Try again", { small: true, onclick: () => show(range, signal) }),
+        ),
+      );
     } finally {
       if (!signal.aborted) body.removeAttribute("aria-busy");
     }
@@ -116,26 +161,79 @@ function faulty({ from, to }) {
 function shown({ days, totals }, { from, to }) {
   const counting = days.some(({ closed }) => closed === false);
   return [
-    h("p", { class: "lead" }, rangeInWords(from, to), ", in days of UTC", counting ? ". Today is still being counted." : "."),
-    h("dl", { class: "stats" }, TOTALS.map(([key, name]) => h("div", { class: "stat" }, h("dt", { class: "stat-name" }, name), h("dd", { class: "stat-value" }, formatNumber(totals[key]))))),
-    days.length === 0 ? emptyState("chart", "No days.") : h("div", { class: "admin-plots" }, PLOTS.map((one) => figure(one, days, from, to))),
-    h("section", { class: "card admin-days", "aria-label": "Day by day" }, h("details", {}, h("summary", {}, h("h2", {}, "The same numbers as a table")), dayTable(days))),
+    h(
+      "p",
+      { class: "lead" },
+      rangeInWords(from, to),
+      ", in days of UTC",
+      counting ? ". Today is still being counted." : ".",
+    ),
+    h(
+      "dl",
+      { class: "stats" },
+      TOTALS.map(([key, name]) =>
+        h(
+          "div",
+          { class: "stat" },
+          h("dt", { class: "stat-name" }, name),
+          h("dd", { class: "stat-value" }, formatNumber(totals[key])),
+        ),
+      ),
+    ),
+    days.length === 0
+      ? emptyState("chart", "No days.")
+      : h(
+          "div",
+          { class: "admin-plots" },
+          PLOTS.map((one) => figure(one, days, from, to)),
+        ),
+    h(
+      "section",
+      { class: "card admin-days", "aria-label": "Day by day" },
+      h(
+        "details",
+        {},
+        h("summary", {}, h("h2", {}, "The same numbers as a table")),
+        dayTable(days),
+      ),
+    ),
   ];
 }
 
 function figure({ title, series }, days, from, to) {
-  const legend = series.length > 1 && h("ul", { class: "admin-legend" }, series.map(({ name }, place) => h("li", {}, h("span", { class: `swatch series-${place}` }), name)));
+  const legend =
+    series.length > 1 &&
+    h(
+      "ul",
+      { class: "admin-legend" },
+      series.map(({ name }, place) =>
+        h("li", {}, h("span", { class: `swatch series-${place}` }), name),
+      ),
+    );
   const label = `${title} by day, ${rangeInWords(from, to)}`;
-  return h("section", { class: "card", "aria-label": title }, h("div", { class: "card-head" }, h("h2", {}, title), legend), plot({ label, days, series }));
+  return h(
+    "section",
+    { class: "card", "aria-label": title },
+    h("div", { class: "card-head" }, h("h2", {}, title), legend),
+    plot({ label, days, series }),
+  );
 }
 
 /** A table that is sorted by whichever column's heading is pressed. */
 function dayTable(days) {
   const columns = [["day", "Day"], ...TOTALS];
-  const { element, body } = table("Figures day by day", columns.map(([key]) => ({ text: " ", class: key === "day" ? "" : "number" })));
+  const { element, body } = table(
+    "Figures day by day",
+    columns.map(([key]) => ({ text: " ", class: key === "day" ? "" : "number" })),
+  );
   const heads = [...element.querySelectorAll("thead th")];
   const buttons = columns.map(([key, name], index) => {
-    const sorter = h("button", { type: "button", class: "admin-sort", onclick: () => sort(key) }, h("span", {}, name), icon("down"));
+    const sorter = h(
+      "button",
+      { type: "button", class: "admin-sort", onclick: () => sort(key) },
+      h("span", {}, name),
+      icon("down"),
+    );
     fill(heads[index], sorter);
     return sorter;
   });
@@ -144,17 +242,29 @@ function dayTable(days) {
   function sort(key) {
     order = { key, down: order.key === key ? !order.down : true };
     const sign = order.down ? -1 : 1;
-    const rows = days.toSorted((a, b) => sign * (a[key] < b[key] ? -1 : Number(a[key] > b[key])) || (a.day < b.day ? 1 : -1));
+    const rows = days.toSorted(
+      (a, b) => sign * (a[key] < b[key] ? -1 : Number(a[key] > b[key])) || (a.day < b.day ? 1 : -1),
+    );
     fill(body, rows.map(row));
     columns.forEach(([other], index) => {
-      if (other === key) heads[index].setAttribute("aria-sort", order.down ? "descending" : "ascending");
+      if (other === key)
+        heads[index].setAttribute("aria-sort", order.down ? "descending" : "ascending");
       else heads[index].removeAttribute("aria-sort");
       buttons[index].classList.toggle("admin-sorted-up", other === key && !order.down);
     });
   }
-  const row = (day) => h("tr", {},
-    h("th", { scope: "row", class: "nowrap" }, dayInWords(day.day), day.closed === false && h("span", { class: "badge" }, "so far")),
-    TOTALS.map(([key]) => h("td", { class: "number" }, formatNumber(day[key]))));
+  const row = (day) =>
+    h(
+      "tr",
+      {},
+      h(
+        "th",
+        { scope: "row", class: "nowrap" },
+        dayInWords(day.day),
+        day.closed === false && h("span", { class: "badge" }, "so far"),
+      ),
+      TOTALS.map(([key]) => h("td", { class: "number" }, formatNumber(day[key]))),
+    );
   sort("day");
   return element;
 }

@@ -17,10 +17,25 @@ export function actor(id, name, me) {
 }
 
 /** The role as a word: administrators stand out. */
-export const roleBadge = (role) => h("span", { class: role === "admin" ? "badge badge-accent" : "badge" }, role === "admin" ? "Administrator" : "User");
+export const roleBadge = (role) =>
+  h(
+    "span",
+    { class: role === "admin" ? "badge badge-accent" : "badge" },
+    role === "admin" ? "Administrator" : "User",
+  );
 
 /** Whether an account is open as a word. */
-export const standingBadge = (active) => h("span", { class: active ? "badge badge-good" : "badge badge-bad" }, active ? "Active" : "Deactivated");
+export const standingBadge = (active) =>
+  h(
+    "span",
+    { class: active ? "badge badge-good" : "badge badge-bad" },
+    active ? "Active" : "Deactivated",
+  );
 
 /** `+4,000`, `−100`, the gains in green. */
-export const amount = (number) => h("span", { class: number > 0 ? "admin-amount admin-gain" : "admin-amount" }, formatSigned(number));
+export const amount = (number) =>
+  h(
+    "span",
+    { class: number > 0 ? "admin-amount admin-gain" : "admin-amount" },
+    formatSigned(number),
+  );

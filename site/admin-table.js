@@ -17,7 +17,21 @@ export function stackedTable(caption, columns) {
   element.querySelectorAll("thead th").forEach((head) => (head.role = "columnheader"));
 
   const cell = ({ text, class: name, head }, content) =>
-    h(head ? "th" : "td", { class: name, role: head ? "rowheader" : "cell", scope: head && "row", dataset: { label: text } }, content);
-  const row = (cells, props) => h("tr", { role: "row", ...props }, cells.map((content, index) => cell(columns[index], content)));
+    h(
+      head ? "th" : "td",
+      {
+        class: name,
+        role: head ? "rowheader" : "cell",
+        scope: head && "row",
+        dataset: { label: text },
+      },
+      content,
+    );
+  const row = (cells, props) =>
+    h(
+      "tr",
+      { role: "row", ...props },
+      cells.map((content, index) => cell(columns[index], content)),
+    );
   return { element, body, row };
 }

@@ -16,32 +16,39 @@ export function trailView({ signal }, me) {
     { text: "By", class: "admin-by" },
     { text: "Reason", class: "admin-reason" },
   ]);
-  const content = h("div", { class: "page page-wide" },
+  const content = h(
+    "div",
+    { class: "page page-wide" },
     h("h1", {}, "Trail"),
     h("p", { class: "lead" }, "What administrators did, newest first."),
     paged({
       load: (next) => page(next ?? "api/admin/trail/", next ? null : { limit: 25 }, { signal }),
-      row: (act) => row([
-        time(act.timestamp),
-        sentence(act),
-        actor(act.actor, act.actor_name, me),
-        act.reason || h("span", { class: "muted" }, "none given"),
-      ]),
+      row: (act) =>
+        row([
+          time(act.timestamp),
+          sentence(act),
+          actor(act.actor, act.actor_name, me),
+          act.reason || h("span", { class: "muted" }, "none given"),
+        ]),
       list: body,
       around: () => element,
       empty: emptyState("history", "No administrator has done anything yet."),
       more: "Show more acts",
-    }));
+    }),
+  );
   return { title: "Trail", content };
 }
 
 function sentence({ act, amount, role, user_id: id, username }) {
   const user = userLink(id, username ?? "a deleted account");
   if (act === "adjustment") {
-    return amount > 0 ? ["Gave ", formatTokens(amount), " to ", user] : ["Took ", formatTokens(-amount), " from ", user];
+    return amount > 0
+      ? ["Gave ", formatTokens(amount), " to ", user]
+      : ["Took ", formatTokens(-amount), " from ", user];
   }
   if (act === "activation") return ["Reactivated ", user];
   if (act === "deactivation") return ["Deactivated ", user];
-  if (act === "role") return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
+  if (act === "role")
+    return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
   return [act, " ", user];
 }

@@ -17,8 +17,15 @@ const REST = 250;
 export function usersView({ query, signal }) {
   const id = newId("search");
   const input = h("input", {
-    id, class: "input", type: "search", value: query.q ?? "", autocomplete: "off", autocapitalize: "none", maxLength: 254,
-    placeholder: "Name or e-mail address", "aria-describedby": `${id}-hint`,
+    id,
+    class: "input",
+    type: "search",
+    value: query.q ?? "",
+    autocomplete: "off",
+    autocapitalize: "none",
+    maxLength: 254,
+    placeholder: "Name or e-mail address",
+    "aria-describedby": `${id}-hint`,
   });
   const results = h("div", {});
   let searching = new AbortController();
@@ -49,40 +56,64 @@ export function usersView({ query, signal }) {
   });
   signal.addEventListener("abort", () => clearTimeout(resting));
 
-  const content = h("div", { class: "page page-wide" },
+  const content = h(
+    "div",
+    { class: "page page-wide" },
     h("div", { class: "page-head" }, h("h1", {}, "Users")),
-    h("search", {},
-      h("form", { class: "toolbar", onsubmit: (event) => (event.preventDefault(), changed()) },
-        h("div", { class: "admin-search" },
+    h(
+      "search",
+      {},
+      h(
+        "form",
+        { class: "toolbar", onsubmit: (event) => (event.preventDefault(), changed()) },
+        h(
+          "div",
+          { class: "admin-search" },
           h("label", { for: id }, "Search"),
           h("div", { class: "search" }, icon("search"), input),
-          h("p", { class: "hint", id: `${id}-hint` }, "By the beginning of a name or an e-mail address.")))),
-    results);
+          h(
+            "p",
+            { class: "hint", id: `${id}-hint` },
+            "By the beginning of a name or an e-mail address.",
+          ),
+        ),
+      ),
+    ),
+    results,
+  );
   search(input.value.trim(), false);
   return { title: "Users", content };
 }
 
 function usersList(q, signal) {
-  const { element, body, row } = stackedTable(q ? `Users that begin with ${q}` : "Users, newest first", [
-    { text: "Name", head: true },
-    { text: "E-mail", class: "admin-email" },
-    { text: "Role" },
-    { text: "Standing" },
-    { text: "Joined", class: "admin-joined" },
-  ]);
+  const { element, body, row } = stackedTable(
+    q ? `Users that begin with ${q}` : "Users, newest first",
+    [
+      { text: "Name", head: true },
+      { text: "E-mail", class: "admin-email" },
+      { text: "Role" },
+      { text: "Standing" },
+      { text: "Joined", class: "admin-joined" },
+    ],
+  );
   return paged({
     load: (next) => page(next ?? "api/admin/users/", next ? null : { q, limit: 25 }, { signal }),
-    row: (user) => row([
-      userLink(user.id, user.username),
-      user.email ?? h("span", { class: "muted" }, "no address"),
-      roleBadge(user.role),
-      standingBadge(user.active),
-      time(user.date_joined, formatDay),
-    ]),
+    row: (user) =>
+      row([
+        userLink(user.id, user.username),
+        user.email ?? h("span", { class: "muted" }, "no address"),
+        roleBadge(user.role),
+        standingBadge(user.active),
+        time(user.date_joined, formatDay),
+      ]),
     list: body,
     around: () => element,
     empty: q
-      ? emptyState("search", `Nobody begins with “${q}”.`, h("p", {}, "Names and addresses are searched from their first letter."))
+      ? emptyState(
+          "search",
+          `Nobody begins with “${q}”.`,
+          h("p", {}, "Names and addresses are searched from their first letter."),
+        )
       : emptyState("users", "Nobody has registered yet."),
     more: "Show more users",
   });
@@ -91,5 +122,9 @@ function usersList(q, signal) {
 function found(list, q) {
   const count = list.querySelectorAll("tbody tr").length;
   const more = list.querySelector(".paged-foot button") ? "at least " : "";
-  return count === 0 ? (q ? `Nobody begins with ${q}.` : "No users.") : `${more}${plural(count, "user")} found.`;
+  return count === 0
+    ? q
+      ? `Nobody begins with ${q}.`
+      : "No users."
+    : `${more}${plural(count, "user")} found.`;
 }

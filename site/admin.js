@@ -33,18 +33,43 @@ let ended = false;
 
 const main = document.getElementById("main");
 const frame = document.getElementById("frame");
-const links = VIEWS.map(({ path, text, icon: name }) => h("a", { href: `#/${path}`, dataset: { path } }, icon(name), h("span", {}, text)));
-const nav = h("nav", { class: "nav admin-nav", "aria-label": "Administration", hidden: true }, links);
+const links = VIEWS.map(({ path, text, icon: name }) =>
+  h("a", { href: `#/${path}`, dataset: { path } }, icon(name), h("span", {}, text)),
+);
+const nav = h(
+  "nav",
+  { class: "nav admin-nav", "aria-label": "Administration", hidden: true },
+  links,
+);
 const who = h("span", { class: "admin-who clip" });
-const out = button("Sign out", { kind: "quiet", icon: "out", onclick: () => busy(out, () => attempt(leaveForGood)) });
+const out = button("Sign out", {
+  kind: "quiet",
+  icon: "out",
+  onclick: () => busy(out, () => attempt(leaveForGood)),
+});
 
 fill(
   frame,
-  h("a", { class: "brand", href: "#/users" },
-    h("img", { class: "brand-mark", src: new URL("favicon.svg", import.meta.url).href, alt: "Farebox" }), h("span", { class: "brand-word" }),
-    h("span", { class: "badge badge-coin" }, "Admin")),
+  h(
+    "a",
+    { class: "brand", href: "#/users" },
+    h("img", {
+      class: "brand-mark",
+      src: new URL("favicon.svg", import.meta.url).href,
+      alt: "Farebox",
+    }),
+    h("span", { class: "brand-word" }),
+    h("span", { class: "badge badge-coin" }, "Admin"),
+  ),
   nav,
-  h("div", { class: "topbar-rest admin-account" }, who, linkButton("Chat page", CHAT_PAGE, { kind: "quiet", icon: "chat" }), themeSwitch(), out),
+  h(
+    "div",
+    { class: "topbar-rest admin-account" },
+    who,
+    linkButton("Chat page", CHAT_PAGE, { kind: "quiet", icon: "chat" }),
+    themeSwitch(),
+    out,
+  ),
 );
 
 const place = router({
@@ -114,32 +139,67 @@ function showFrame(path) {
 
 function door() {
   me = null;
-  const name = field("Name or e-mail address", "username", { autocomplete: "username", autocapitalize: "none" });
-  const password = field("Password", "password", { type: "password", autocomplete: "current-password" });
-  const content = h("div", { class: "page admin-door" }, h("div", { class: "card" },
-    h("h1", {}, "Sign in"),
-    ended ? note("info", "Your session has ended. Sign in to go on where you were.") : h("p", { class: "muted" }, "For administrators of this Farebox."),
-    form([name, password], {
-      submit: "Sign in",
-      onsubmit: async (values) => {
-        await signIn(values.username.trim(), values.password);
-        me = await get("api/user/profile/");
-        ended = false;
-        await place.show();
-        // The button that had the focus is gone.
-        const heading = main.querySelector("h1");
-        if (heading && !main.contains(document.activeElement)) focusOn(heading);
-      },
-    })));
+  const name = field("Name or e-mail address", "username", {
+    autocomplete: "username",
+    autocapitalize: "none",
+  });
+  const password = field("Password", "password", {
+    type: "password",
+    autocomplete: "current-password",
+  });
+  const content = h(
+    "div",
+    { class: "page admin-door" },
+    h(
+      "div",
+      { class: "card" },
+      h("h1", {}, "Sign in"),
+      ended
+        ? note("info", "Your session has ended. Sign in to go on where you were.")
+        : h("p", { class: "muted" }, "For administrators of this Farebox."),
+      form([name, password], {
+        submit: "Sign in",
+        onsubmit: async (values) => {
+          await signIn(values.username.trim(), values.password);
+          me = await get("api/user/profile/");
+          ended = false;
+          await place.show();
+          // The button that had the focus is gone.
+          const heading = main.querySelector("h1");
+          if (heading && !main.contains(document.activeElement)) focusOn(heading);
+        },
+      }),
+    ),
+  );
   return { title: "Sign in", content, focus: ended ? name.input : undefined };
 }
 
 function stranger() {
-  const other = button("Sign in as somebody else", { onclick: () => busy(other, () => attempt(leaveForGood)) });
-  const content = h("div", { class: "page admin-door" }, h("div", { class: "card" },
-    h("h1", {}, "Only for administrators"),
-    h("p", {}, "You are signed in as ", h("strong", {}, me.username), ", and this account isn't an administrator. Another administrator can make it one."),
-    h("div", { class: "form-actions" }, linkButton("Go to the chat", CHAT_PAGE, { kind: "primary", icon: "chat" }), other)));
+  const other = button("Sign in as somebody else", {
+    onclick: () => busy(other, () => attempt(leaveForGood)),
+  });
+  const content = h(
+    "div",
+    { class: "page admin-door" },
+    h(
+      "div",
+      { class: "card" },
+      h("h1", {}, "Only for administrators"),
+      h(
+        "p",
+        {},
+        "You are signed in as ",
+        h("strong", {}, me.username),
+        ", and this account isn't an administrator. Another administrator can make it one.",
+      ),
+      h(
+        "div",
+        { class: "form-actions" },
+        linkButton("Go to the chat", CHAT_PAGE, { kind: "primary", icon: "chat" }),
+        other,
+      ),
+    ),
+  );
   return { title: "Only for administrators", content };
 }
 

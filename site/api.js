@@ -23,7 +23,11 @@ export class ApiError extends Error {
 
   /** Whether the very same request may be sent again, and its outcome is not known or was only put off. */
   get passing() {
-    return this.status === 0 || [408, 429, 502, 503, 504].includes(this.status) || this.code === "idempotency_key_running";
+    return (
+      this.status === 0 ||
+      [408, 429, 502, 503, 504].includes(this.status) ||
+      this.code === "idempotency_key_running"
+    );
   }
 }
 
@@ -131,19 +135,25 @@ const remembered = {
 function refresh() {
   refreshing ??= alone(async () => {
     const before = subject(access);
-    const { data } = await request("POST", "api/token/refresh/", { body: {}, headers: IN_COOKIE, open: true });
+    const { data } = await request("POST", "api/token/refresh/", {
+      body: {},
+      headers: IN_COOKIE,
+      open: true,
+    });
     if (before && subject(data.access) !== before) {
       // Another tab signed in as somebody else: nothing on this page is theirs.
       location.reload();
       return new Promise(() => {});
     }
     hold(data.access);
-  }).catch((error) => {
-    if (error.status === 401) end();
-    throw error;
-  }).finally(() => {
-    refreshing = null;
-  });
+  })
+    .catch((error) => {
+      if (error.status === 401) end();
+      throw error;
+    })
+    .finally(() => {
+      refreshing = null;
+    });
   return refreshing;
 }
 
@@ -187,7 +197,10 @@ export function newKey() {
  * `ApiError`. `query` leaves out what is null or empty; `open` sends no token.
  */
 export async function request(method, path, options = {}) {
-  const response = await send(method, path, { ...options, signal: within(PATIENCE, options.signal) });
+  const response = await send(method, path, {
+    ...options,
+    signal: within(PATIENCE, options.signal),
+  });
   const text = await readText(response);
   return {
     data: text === "" ? null : json(text),
@@ -198,13 +211,17 @@ export async function request(method, path, options = {}) {
 }
 
 /** `GET`, its data alone. */
-export const get = async (path, query, options) => (await request("GET", path, { ...options, query })).data;
+export const get = async (path, query, options) =>
+  (await request("GET", path, { ...options, query })).data;
 /** `POST`, its data alone. */
-export const post = async (path, body, options) => (await request("POST", path, { ...options, body })).data;
+export const post = async (path, body, options) =>
+  (await request("POST", path, { ...options, body })).data;
 /** `PATCH`, its data alone. */
-export const patch = async (path, body, options) => (await request("PATCH", path, { ...options, body })).data;
+export const patch = async (path, body, options) =>
+  (await request("PATCH", path, { ...options, body })).data;
 /** `DELETE`, its data alone. */
-export const del = async (path, body, options) => (await request("DELETE", path, { ...options, body })).data;
+export const del = async (path, body, options) =>
+  (await request("DELETE", path, { ...options, body })).data;
 
 /** A page of a list: `{items, next}`. Its `next` is the `path` of the page after it, or null. */
 export async function page(path, query, options) {
@@ -281,7 +298,11 @@ export function save(blob, name) {
 }
 
 /** Sends a request and reads no more than the head of a reply that is good; a 401 is answered with a new access token, once. */
-async function send(method, path, { body, query, key, accept = "application/json", headers, signal, open = false } = {}) {
+async function send(
+  method,
+  path,
+  { body, query, key, accept = "application/json", headers, signal, open = false } = {},
+) {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
@@ -292,7 +313,14 @@ async function send(method, path, { body, query, key, accept = "application/json
     if (key) head.set("Idempotency-Key", key);
     if (!open && access) head.set("Authorization", `Bearer ${access}`);
     const content = body === undefined ? undefined : JSON.stringify(body);
-    return fetch(url, { method, headers: head, body: content, signal, credentials: "same-origin", cache: "no-store" });
+    return fetch(url, {
+      method,
+      headers: head,
+      body: content,
+      signal,
+      credentials: "same-origin",
+      cache: "no-store",
+    });
   };
   try {
     if (!open && !access && remembered.get() !== "no") await refresh();
@@ -311,14 +339,22 @@ async function send(method, path, { body, query, key, accept = "application/json
 function explained(error) {
   if (error instanceof ApiError || error.name === "AbortError") return error;
   if (error.name === "TimeoutError") {
-    return new ApiError({ code: "timeout", detail: "No answer came in time. What you asked for may have happened or not." });
+    return new ApiError({
+      code: "timeout",
+      detail: "No answer came in time. What you asked for may have happened or not.",
+    });
   }
-  const detail = navigator.onLine ? "The server can't be reached. Check your connection and try again." : "You are offline. Try again when you are connected.";
+  const detail = navigator.onLine
+    ? "The server can't be reached. Check your connection and try again."
+    : "You are offline. Try again when you are connected.";
   return new ApiError({ code: "network", detail });
 }
 
 function interrupted() {
-  return new ApiError({ code: "interrupted", detail: "The connection broke before everything had come." });
+  return new ApiError({
+    code: "interrupted",
+    detail: "The connection broke before everything had come.",
+  });
 }
 
 async function problem(response) {
@@ -327,11 +363,17 @@ async function problem(response) {
   const retryAfter = Number.isFinite(seconds) ? seconds : null;
   try {
     const document = JSON.parse(text);
-    if (document?.detail) return problemOf({ retry_after: retryAfter, ...document }, response.status);
+    if (document?.detail)
+      return problemOf({ retry_after: retryAfter, ...document }, response.status);
   } catch {
     // A proxy's page in HTML says nothing that these words don't.
   }
-  return new ApiError({ status: response.status, code: `http_${response.status}`, detail: words(response.status), retryAfter });
+  return new ApiError({
+    status: response.status,
+    code: `http_${response.status}`,
+    detail: words(response.status),
+    retryAfter,
+  });
 }
 
 function words(status) {

@@ -70,7 +70,15 @@ export function forgetBalance() {
 export function balanceLink() {
   const number = h("strong", { class: "balance-number" });
   const rest = h("span", { class: "balance-rest" });
-  const element = h("a", { class: "balance", href: "#/statement" }, icon("coin"), h("span", { class: "sr-only" }, "Balance: "), number, " ", rest);
+  const element = h(
+    "a",
+    { class: "balance", href: "#/statement" },
+    icon("coin"),
+    h("span", { class: "sr-only" }, "Balance: "),
+    number,
+    " ",
+    rest,
+  );
   watchBalance(() => {
     element.hidden = tokens === null;
     if (tokens === null) return;
@@ -78,7 +86,9 @@ export function balanceLink() {
     number.textContent = formatNumber(tokens);
     rest.textContent = left === null ? "tokens" : `tokens · ${plural(left, "chat")}`;
     element.classList.toggle("balance-low", left !== null && left < FEW);
-    element.title = price ? `A chat costs ${formatTokens(price)}. Open your statement` : "Open your statement";
+    element.title = price
+      ? `A chat costs ${formatTokens(price)}. Open your statement`
+      : "Open your statement";
   });
   return element;
 }
@@ -87,6 +97,7 @@ export function balanceLink() {
 export function lowBalance() {
   const left = chatsLeft();
   if (left === null || left >= FEW) return null;
-  if (left === 0) return `Your balance of ${formatTokens(tokens)} is less than a chat costs (${formatNumber(price)}). Whoever runs this site can give you more.`;
+  if (left === 0)
+    return `Your balance of ${formatTokens(tokens)} is less than a chat costs (${formatNumber(price)}). Whoever runs this site can give you more.`;
   return `Your tokens are enough for ${left} more ${left === 1 ? "chat" : "chats"}.`;
 }

@@ -34,18 +34,40 @@ skipLink.addEventListener("click", (event) => {
 });
 
 function brand() {
-  return h("a", { class: "brand", href: "#/", "aria-label": "Farebox" },
-    h("img", { class: "brand-mark", src: new URL("./favicon.svg", import.meta.url).href, alt: "", width: 28, height: 28 }),
-    h("span", { class: "brand-word" }));
+  return h(
+    "a",
+    { class: "brand", href: "#/", "aria-label": "Farebox" },
+    h("img", {
+      class: "brand-mark",
+      src: new URL("./favicon.svg", import.meta.url).href,
+      alt: "",
+      width: 28,
+      height: 28,
+    }),
+    h("span", { class: "brand-word" }),
+  );
 }
 
 // --- The frames --------------------------------------------------------------------------------------------------------------------
 
 /** What stands around the views of strangers. */
 function doorFrame() {
-  return h("div", { class: "door" },
-    h("header", { class: "topbar door-bar" }, brand(), h("div", { class: "topbar-rest bar-tools" }, linkButton("API", new URL("docs/", base).href, { kind: "quiet", icon: "book" }), themeSwitch())),
-    main);
+  return h(
+    "div",
+    { class: "door" },
+    h(
+      "header",
+      { class: "topbar door-bar" },
+      brand(),
+      h(
+        "div",
+        { class: "topbar-rest bar-tools" },
+        linkButton("API", new URL("docs/", base).href, { kind: "quiet", icon: "book" }),
+        themeSwitch(),
+      ),
+    ),
+    main,
+  );
 }
 
 let drawer = null;
@@ -53,9 +75,22 @@ let drawer = null;
 /** What stands around the views of whoever is signed in. */
 function appFrame() {
   const side = sidebar({ brand: brand(), onchoose: () => drawer?.close() });
-  const opener = button(null, { kind: "quiet", icon: "menu", label: "Conversations", class: "button button-quiet button-icon drawer-opener", "aria-expanded": "false", "aria-controls": "sidebar" });
+  const opener = button(null, {
+    kind: "quiet",
+    icon: "menu",
+    label: "Conversations",
+    class: "button button-quiet button-icon drawer-opener",
+    "aria-expanded": "false",
+    "aria-controls": "sidebar",
+  });
   const veil = h("div", { class: "drawer-veil" });
-  const bar = h("header", { class: "topbar" }, opener, h("span", { class: "bar-brand" }, brand()), h("div", { class: "topbar-rest bar-tools" }, balanceLink(), themeSwitch(), accountMenu()));
+  const bar = h(
+    "header",
+    { class: "topbar" },
+    opener,
+    h("span", { class: "bar-brand" }, brand()),
+    h("div", { class: "topbar-rest bar-tools" }, balanceLink(), themeSwitch(), accountMenu()),
+  );
   const stage = h("div", { class: "stage" }, bar, main);
   drawer = drawerOf({ side, opener, veil, stage });
   return h("div", { class: "app" }, side, veil, stage);
@@ -98,10 +133,17 @@ function accountMenu() {
     { text: "History", icon: "history", href: "#/history" },
     { text: "Statement", icon: "receipt", href: "#/statement" },
     { text: "API documentation", icon: "book", href: new URL("docs/", base).href },
-    profile()?.role === "admin" && { text: "Administration", icon: "shield", href: new URL("admin/", base).href },
+    profile()?.role === "admin" && {
+      text: "Administration",
+      icon: "shield",
+      href: new URL("admin/", base).href,
+    },
     { text: "Sign out", icon: "out", run: leave },
   ];
-  opener = menuButton(`Your account: ${name.textContent}`, choices, { face: [letter, name, icon("down")], class: "button button-quiet account" });
+  opener = menuButton(`Your account: ${name.textContent}`, choices, {
+    face: [letter, name, icon("down")],
+    class: "button button-quiet account",
+  });
   return opener;
 }
 
@@ -128,7 +170,10 @@ function enter(signedIn) {
 
 /** Reads whose account it is, and from the last chat what one costs. */
 async function loadAccount() {
-  const [, chats] = await Promise.all([learnProfile(get("api/user/profile/")), get("api/chat/", { limit: 1 })]);
+  const [, chats] = await Promise.all([
+    learnProfile(get("api/user/profile/")),
+    get("api/chat/", { limit: 1 }),
+  ]);
   chats.forEach(sawChat);
   learn({ tokens_deducted: chats[0]?.tokens_deducted });
 }
@@ -175,7 +220,8 @@ function after({ path }, view) {
   main.classList.toggle("main-thread", Boolean(view.thread));
   for (const link of document.querySelectorAll(".sidebar a, .tabs a")) {
     const target = link.getAttribute("href").replace(/^#\//, "");
-    const here = target === path || (link.closest(".sidebar-foot") && path.startsWith(`${target}/`));
+    const here =
+      target === path || (link.closest(".sidebar-foot") && path.startsWith(`${target}/`));
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
     if (here && link.closest(".tabs")) link.scrollIntoView({ block: "nearest", inline: "center" });
@@ -188,8 +234,16 @@ async function start() {
     if (signedIn) await loadAccount();
     enter(signedIn);
   } catch (error) {
-    fill(root, h("main", { class: "page" }, h("h1", {}, "Farebox can't be reached"), note("bad", explain(error)),
-      h("p", {}, button("Try again", { kind: "primary", icon: "repeat", onclick: start }))));
+    fill(
+      root,
+      h(
+        "main",
+        { class: "page" },
+        h("h1", {}, "Farebox can't be reached"),
+        note("bad", explain(error)),
+        h("p", {}, button("Try again", { kind: "primary", icon: "repeat", onclick: start })),
+      ),
+    );
     return;
   }
   router({ outlet: main, routes: ROUTES, before, after });

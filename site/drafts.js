@@ -28,7 +28,8 @@ export function keepDraft(name, value) {
 /** Forgets all of them: whoever signs out may not be the next one here. */
 export function forgetDrafts() {
   try {
-    for (const name of Object.keys(sessionStorage)) if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);
+    for (const name of Object.keys(sessionStorage))
+      if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);
   } catch {
     // Nothing is kept, then.
   }

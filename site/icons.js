@@ -1,7 +1,8 @@
 // The pages' icons: strokes on a grid of 24, in the colour of the text around them.
 
 const PATHS = {
-  alert: "M12 8v5m0 3.5v.01M10.3 4.2 2.9 17a2 2 0 0 0 1.7 3h14.8a2 2 0 0 0 1.7-3L13.7 4.2a2 2 0 0 0-3.4 0Z",
+  alert:
+    "M12 8v5m0 3.5v.01M10.3 4.2 2.9 17a2 2 0 0 0 1.7 3h14.8a2 2 0 0 0 1.7-3L13.7 4.2a2 2 0 0 0-3.4 0Z",
   back: "M19 12H5m6 6-6-6 6-6",
   book: "M5 4.5h5a2 2 0 0 1 2 2v13a2 2 0 0 0-2-2H5zM19 4.5h-5a2 2 0 0 0-2 2v13a2 2 0 0 1 2-2h5z",
   chart: "M4 20h16M7 16v-5m5 5V6m5 10v-7",
@@ -20,10 +21,12 @@ const PATHS = {
   moon: "M20 14.2A8 8 0 0 1 9.8 4a8 8 0 1 0 10.2 10.2Z",
   more: "M6 12v.01M12 12v.01M18 12v.01",
   out: "M10 4.5H5v15h5m4-12 4.5 4.5L14 16.5M18 12H9.5",
-  pencil: "m14.5 6 3.5 3.5M5 19l.8-4L16.5 4.3a1.5 1.5 0 0 1 2.1 0l1.1 1.1a1.5 1.5 0 0 1 0 2.1L9 18.2z",
+  pencil:
+    "m14.5 6 3.5 3.5M5 19l.8-4L16.5 4.3a1.5 1.5 0 0 1 2.1 0l1.1 1.1a1.5 1.5 0 0 1 0 2.1L9 18.2z",
   plus: "M12 5v14M5 12h14",
   receipt: "M6 3.5h12v17l-3-2-3 2-3-2-3 2zM9.5 8.5h5m-5 4h5",
-  repeat: "M4.5 12a7.5 7.5 0 0 1 13-5.1L20 9.5M20 4v5.5h-5.5M19.5 12a7.5 7.5 0 0 1-13 5.1L4 14.5M4 20v-5.5h5.5",
+  repeat:
+    "M4.5 12a7.5 7.5 0 0 1 13-5.1L20 9.5M20 4v5.5h-5.5M19.5 12a7.5 7.5 0 0 1-13 5.1L4 14.5M4 20v-5.5h5.5",
   search: "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13Zm4.7-1.8L20 20",
   send: "M12 19.5v-15M5.5 11 12 4.5l6.5 6.5",
   shield: "M12 3.5 5 6v5.5c0 4.3 2.9 7.3 7 9 4.1-1.7 7-4.7 7-9V6z",
@@ -31,13 +34,19 @@ const PATHS = {
   sun: "M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm0-13v1.5m0 15V21m9-9h-1.5m-15 0H3m15.4-6.4-1.1 1.1M6.7 17.3l-1.1 1.1m12.8 0-1.1-1.1M6.7 6.7 5.6 5.6",
   trash: "M4.5 7h15M9.5 7V4.5h5V7m-8 0 .8 13h9.4l.8-13M10 11v5.5m4-5.5v5.5",
   user: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8Zm-7.5 8.5c.8-3.7 3.7-5.5 7.5-5.5s6.7 1.8 7.5 5.5",
-  users: "M9 12a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7Zm-6.5 7.5c.6-3.2 3-5 6.5-5s5.9 1.8 6.5 5M15.5 5.3a3.5 3.5 0 0 1 0 6.4m2 3.3c2.2.5 3.6 2.1 4 4.5",
+  users:
+    "M9 12a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7Zm-6.5 7.5c.6-3.2 3-5 6.5-5s5.9 1.8 6.5 5M15.5 5.3a3.5 3.5 0 0 1 0 6.4m2 3.3c2.2.5 3.6 2.1 4 4.5",
 };
 
 /** An icon by its name. It says nothing to screen readers: the text beside it, or its button's label, does. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [attribute, value] of Object.entries({ class: `icon icon-${name}`, viewBox: "0 0 24 24", "aria-hidden": "true", focusable: "false" })) {
+  for (const [attribute, value] of Object.entries({
+    class: `icon icon-${name}`,
+    viewBox: "0 0 24 24",
+    "aria-hidden": "true",
+    focusable: "false",
+  })) {
     svg.setAttribute(attribute, value);
   }
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");

@@ -17,7 +17,9 @@ export function showMarkdown(element, text) {
   const same = blocks.findIndex((block, index) => shown[index]?.source !== block.source);
   const kept = same < 0 ? blocks.length : same;
   for (const block of shown.slice(kept)) block.node.remove();
-  element.blocks = blocks.map((block, index) => (index < kept ? shown[index] : { source: block.source, node: build(block, 0) }));
+  element.blocks = blocks.map((block, index) =>
+    index < kept ? shown[index] : { source: block.source, node: build(block, 0) },
+  );
   element.append(...element.blocks.slice(kept).map((block) => block.node));
   return element;
 }
@@ -57,19 +59,41 @@ function split(lines) {
     const line = lines[at];
     const fence = FENCE.exec(line);
     if (line.trim() === "") at += 1;
-    else if (fence) take("code", codeEnd(lines, at, fence[1]), { fence: fence[1], language: fence[2].trim().split(/\s/)[0] });
+    else if (fence)
+      take("code", codeEnd(lines, at, fence[1]), {
+        fence: fence[1],
+        language: fence[2].trim().split(/\s/)[0],
+      });
     else if (HEADING.test(line)) take("heading", at + 1);
     else if (RULE.test(line)) take("rule", at + 1);
-    else if (QUOTE.test(line)) take("quote", endOf(lines, at, (next) => next.trim() !== "" && (QUOTE.test(next) || !begins(next))));
+    else if (QUOTE.test(line))
+      take(
+        "quote",
+        endOf(lines, at, (next) => next.trim() !== "" && (QUOTE.test(next) || !begins(next))),
+      );
     else if (ITEM.test(line)) take("list", listEnd(lines, at));
-    else if (isTable(lines, at)) take("table", endOf(lines, at + 1, (next) => next.includes("|")));
-    else take("paragraph", endOf(lines, at, (next, index) => next.trim() !== "" && !begins(next) && !isTable(lines, index)));
+    else if (isTable(lines, at))
+      take(
+        "table",
+        endOf(lines, at + 1, (next) => next.includes("|")),
+      );
+    else
+      take(
+        "paragraph",
+        endOf(
+          lines,
+          at,
+          (next, index) => next.trim() !== "" && !begins(next) && !isTable(lines, index),
+        ),
+      );
   }
   return blocks;
 }
 
 function begins(line) {
-  return FENCE.test(line) || HEADING.test(line) || RULE.test(line) || QUOTE.test(line) || ITEM.test(line);
+  return (
+    FENCE.test(line) || HEADING.test(line) || RULE.test(line) || QUOTE.test(line) || ITEM.test(line)
+  );
 }
 
 function endOf(lines, at, goesOn) {
@@ -79,7 +103,13 @@ function endOf(lines, at, goesOn) {
 }
 
 function isTable(lines, at) {
-  return lines[at].includes("|") && at + 1 < lines.length && lines[at + 1].includes("-") && DIVIDER.test(lines[at + 1]) && lines[at + 1].length < 2000;
+  return (
+    lines[at].includes("|") &&
+    at + 1 < lines.length &&
+    lines[at + 1].includes("-") &&
+    DIVIDER.test(lines[at + 1]) &&
+    lines[at + 1].length < 2000
+  );
 }
 
 /** Behind the closing fence, or at the end of what has come so far. */
@@ -103,10 +133,19 @@ function listEnd(lines, at) {
     const item = ITEM.test(line) && !RULE.test(line);
     if (line.trim() === "") {
       const next = lines[end + 1] ?? "";
-      if (!(/^\s{2,}\S/.test(next) || (ITEM.test(next) && !RULE.test(next) && isOrdered(next) === ordered))) break;
+      if (!(
+        /^\s{2,}\S/.test(next) ||
+        (ITEM.test(next) && !RULE.test(next) && isOrdered(next) === ordered)
+      ))
+        break;
     } else if (item && indentOf(line) >= inner) {
       // A list in the item.
-    } else if (item ? isOrdered(line) !== ordered : !/^\s{2,}/.test(line) && (begins(line) || lines[end - 1].trim() === "")) break;
+    } else if (
+      item
+        ? isOrdered(line) !== ordered
+        : !/^\s{2,}/.test(line) && (begins(line) || lines[end - 1].trim() === "")
+    )
+      break;
     end += 1;
   }
   return end;
@@ -130,21 +169,37 @@ function all(lines, depth) {
 const BUILDERS = {
   paragraph: ({ lines }) => h("p", {}, inline(lines.map((line) => line.trim()).join("\n"))),
   rule: () => h("hr", {}),
-  quote: ({ lines }, depth) => h("blockquote", {}, all(lines.map((line) => line.replace(QUOTE, "")), depth + 1)),
+  quote: ({ lines }, depth) =>
+    h(
+      "blockquote",
+      {},
+      all(
+        lines.map((line) => line.replace(QUOTE, "")),
+        depth + 1,
+      ),
+    ),
 
   // In a quote or a list it heads nothing of the answer.
   heading: ({ lines, tag }) => {
-    const text = inline(HEADING.exec(lines[0])[2].replace(/\s#+\s*$/, "").trim());
+    const text = inline(
+      HEADING.exec(lines[0])[2]
+        .replace(/\s#+\s*$/, "")
+        .trim(),
+    );
     return tag ? h(tag, {}, text) : h("p", {}, h("strong", {}, text));
   },
 
   code: ({ lines, fence, language }) => {
     const last = lines.at(-1).trim();
-    const closed = lines.length > 1 && last.startsWith(fence) && last === fence[0].repeat(last.length);
+    const closed =
+      lines.length > 1 && last.startsWith(fence) && last === fence[0].repeat(last.length);
     const text = lines.slice(1, closed ? -1 : undefined).join("\n");
-    return h("figure", { class: "code" },
+    return h(
+      "figure",
+      { class: "code" },
       h("figcaption", {}, h("span", {}, language || "text"), copyButton(text, { kind: "quiet" })),
-      h("pre", { tabIndex: 0 }, h("code", {}, text)));
+      h("pre", { tabIndex: 0 }, h("code", {}, text)),
+    );
   },
 
   list: ({ lines }, depth) => {
@@ -162,17 +217,37 @@ const BUILDERS = {
       }
     }
     const start = ordered ? Number.parseInt(lines[0].trim(), 10) : 1;
-    return h(ordered ? "ol" : "ul", start === 1 ? {} : { start }, items.map((item) => h("li", {}, tight(item, depth))));
+    return h(
+      ordered ? "ol" : "ul",
+      start === 1 ? {} : { start },
+      items.map((item) => h("li", {}, tight(item, depth))),
+    );
   },
 
   table: ({ lines }) => {
     const [head, divider, ...rows] = lines.map(cells);
-    const sides = divider.map((text) => (text.endsWith(":") ? (text.startsWith(":") ? "center" : "right") : "left"));
-    const cell = (tag) => (text, index) => h(tag, { style: { textAlign: sides[index] ?? "left" }, ...(tag === "th" ? { scope: "col" } : {}) }, inline(text));
+    const sides = divider.map((text) =>
+      text.endsWith(":") ? (text.startsWith(":") ? "center" : "right") : "left",
+    );
+    const cell = (tag) => (text, index) =>
+      h(
+        tag,
+        { style: { textAlign: sides[index] ?? "left" }, ...(tag === "th" ? { scope: "col" } : {}) },
+        inline(text),
+      );
     const width = head.length;
-    const body = rows.map((row) => h("tr", {}, Array.from({ length: width }, (_, index) => cell("td")(row[index] ?? "", index))));
-    return h("div", { class: "table-box", tabIndex: 0, role: "region", "aria-label": "Table" },
-      h("table", {}, h("thead", {}, h("tr", {}, head.map(cell("th")))), h("tbody", {}, body)));
+    const body = rows.map((row) =>
+      h(
+        "tr",
+        {},
+        Array.from({ length: width }, (_, index) => cell("td")(row[index] ?? "", index)),
+      ),
+    );
+    return h(
+      "div",
+      { class: "table-box", tabIndex: 0, role: "region", "aria-label": "Table" },
+      h("table", {}, h("thead", {}, h("tr", {}, head.map(cell("th")))), h("tbody", {}, body)),
+    );
   },
 };
 
@@ -182,7 +257,10 @@ function tight(lines, depth) {
   const done = { "[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ " }[first.slice(0, 4)];
   const blocks = split([done ? done + first.slice(4) : first, ...rest]);
   return blocks.map((block, index) =>
-    index === 0 && block.kind === "paragraph" ? inline(block.lines.map((line) => line.trim()).join("\n")) : build(block, depth + 1));
+    index === 0 && block.kind === "paragraph"
+      ? inline(block.lines.map((line) => line.trim()).join("\n"))
+      : build(block, depth + 1),
+  );
 }
 
 function cells(line) {
@@ -205,7 +283,13 @@ function cells(line) {
 // --- Within a line -------------------------------------------------------------------------------------------------------------------
 
 const SPECIAL = /[\\`*_~[!<\nh]/g;
-const EMPHASES = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
+const EMPHASES = [
+  ["**", "strong"],
+  ["__", "strong"],
+  ["~~", "del"],
+  ["*", "em"],
+  ["_", "em"],
+];
 
 function inline(text, depth = 0) {
   if (depth > DEPTH) return [text];
@@ -256,7 +340,8 @@ function inline(text, depth = 0) {
 function read(text, at, find, depth) {
   const mark = text[at];
   if (mark === "\n") return { node: h("br", {}), end: at + 1 };
-  if (mark === "\\") return /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "") ? { node: text[at + 1], end: at + 2 } : null;
+  if (mark === "\\")
+    return /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "") ? { node: text[at + 1], end: at + 2 } : null;
   if (mark === "`") return code(text, at, find);
   if (mark === "h") return bareLink(text, at);
   if (mark === "<") return angleLink(text, at, find);
@@ -287,14 +372,22 @@ function emphasis(text, at, find, depth) {
     while (end >= 0 && !closes(text, end, marks)) end = find(marks, end + 1);
     if (end < 0) continue;
     if (marks.length === 2 && text[end + 2] === marks[0]) end += 1;
-    return { node: h(tag, {}, inline(text.slice(inside, end), depth + 1)), end: end + marks.length };
+    return {
+      node: h(tag, {}, inline(text.slice(inside, end), depth + 1)),
+      end: end + marks.length,
+    };
   }
   return null;
 }
 
 function closes(text, end, marks) {
   if (/\s/.test(text[end - 1]) || text[end - 1] === "\\") return false;
-  if (marks === "*" && (text[end + 1] === "*" || text[end - 1] === "*") && !(text[end + 1] === "*" && text[end + 2] === "*")) return false;
+  if (
+    marks === "*" &&
+    (text[end + 1] === "*" || text[end - 1] === "*") &&
+    !(text[end + 1] === "*" && text[end + 2] === "*")
+  )
+    return false;
   return marks[0] !== "_" || !/\w/.test(text[end + marks.length] ?? "");
 }
 
@@ -312,14 +405,22 @@ function link(text, at, find, depth) {
     if (open === 0) break;
   }
   if (text[close] !== ")") return null;
-  const target = text.slice(end + 2, close).trim().replace(/\s+["'(].*$/, "").replace(/^<(.*)>$/, "$1");
+  const target = text
+    .slice(end + 2, close)
+    .trim()
+    .replace(/\s+["'(].*$/, "")
+    .replace(/^<(.*)>$/, "$1");
   const url = safe(target);
   const content = inline(inner, depth + 1);
-  return { node: url ? anchor(url, content.length > 0 ? content : [url]) : content, end: close + 1 };
+  return {
+    node: url ? anchor(url, content.length > 0 ? content : [url]) : content,
+    end: close + 1,
+  };
 }
 
 function angleLink(text, at, find) {
-  if (/^<br ?\/?>/i.test(text.slice(at, at + 6))) return { node: h("br", {}), end: text.indexOf(">", at) + 1 };
+  if (/^<br ?\/?>/i.test(text.slice(at, at + 6)))
+    return { node: h("br", {}), end: text.indexOf(">", at) + 1 };
   const end = find(">", at);
   const url = end < 0 || end - at > 2000 ? null : safe(text.slice(at + 1, end));
   return url ? { node: anchor(url, [text.slice(at + 1, end)]), end: end + 1 } : null;

@@ -10,8 +10,18 @@ const MARGIN = { top: 12, right: 10, bottom: 26 };
 const LABEL_WIDTH = 64;
 
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const longDay = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
-const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+const longDay = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short",
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+  timeZone: "UTC",
+});
+const shortDay = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  timeZone: "UTC",
+});
 
 /**
  * A plot as wide as there is room.
@@ -38,7 +48,8 @@ export function plot({ label, days, series, height = 200 }) {
 
   const slot = () => (width - left - MARGIN.right) / days.length;
   const x = (index) => left + (index + 0.5) * slot();
-  const y = (value) => MARGIN.top + ((high - value) / (high - low)) * (height - MARGIN.top - MARGIN.bottom);
+  const y = (value) =>
+    MARGIN.top + ((high - value) / (high - low)) * (height - MARGIN.top - MARGIN.bottom);
 
   function draw() {
     canvas.setAttribute("width", width);
@@ -48,7 +59,11 @@ export function plot({ label, days, series, height = 200 }) {
       ...marks.map((mark) => yMark(mark)),
       ...dayMarks(),
       pointer,
-      ...series.flatMap((one, place) => (one.shape === "bars" ? barsOf(one, place, bars.indexOf(one), bars.length) : lineOf(one, place))),
+      ...series.flatMap((one, place) =>
+        one.shape === "bars"
+          ? barsOf(one, place, bars.indexOf(one), bars.length)
+          : lineOf(one, place),
+      ),
     );
     if (!tip.hidden) show(shown);
   }
@@ -56,7 +71,9 @@ export function plot({ label, days, series, height = 200 }) {
   function yMark(mark) {
     return svg("g", { class: mark === 0 ? "plot-mark plot-zero" : "plot-mark" }, [
       svg("line", { x1: left, x2: width - MARGIN.right, y1: crisp(y(mark)), y2: crisp(y(mark)) }),
-      svg("text", { x: left - 8, y: y(mark), dy: "0.32em", "text-anchor": "end" }, [short.format(mark)]),
+      svg("text", { x: left - 8, y: y(mark), dy: "0.32em", "text-anchor": "end" }, [
+        short.format(mark),
+      ]),
     ]);
   }
 
@@ -66,7 +83,11 @@ export function plot({ label, days, series, height = 200 }) {
     const labels = [];
     for (let index = days.length - 1; index >= 0; index -= stride) {
       const at = Math.min(Math.max(x(index), left + 12), width - MARGIN.right - 18);
-      labels.push(svg("text", { class: "plot-day", x: at, y: height - 8, "text-anchor": "middle" }, [shortDay.format(time(days[index].day))]));
+      labels.push(
+        svg("text", { class: "plot-day", x: at, y: height - 8, "text-anchor": "middle" }, [
+          shortDay.format(time(days[index].day)),
+        ]),
+      );
     }
     return labels;
   }
@@ -85,7 +106,12 @@ export function plot({ label, days, series, height = 200 }) {
         `Q${from + breadth} ${end} ${from + breadth} ${end + round}V${base}Z`
       );
     };
-    const path = (closed) => days.map((day, index) => (day[key] !== 0 && (day.closed !== false) === closed ? bar(day, index) : "")).join("");
+    const path = (closed) =>
+      days
+        .map((day, index) =>
+          day[key] !== 0 && (day.closed !== false) === closed ? bar(day, index) : "",
+        )
+        .join("");
     return [
       svg("path", { class: `plot-bars series-${place}`, d: path(true) }),
       svg("path", { class: `plot-bars plot-open series-${place}`, d: path(false) }),
@@ -94,12 +120,26 @@ export function plot({ label, days, series, height = 200 }) {
 
   function lineOf({ key }, place) {
     const points = days.map((day, index) => [x(index), y(day[key])]);
-    const dots = slot() < 9 ? [] : points.map(([cx, cy], index) => dot(cx, cy, place, days[index].closed === false));
-    return [svg("path", { class: `plot-line series-${place}`, d: `M${points.map((point) => point.join(" ")).join("L")}` }), ...dots];
+    const dots =
+      slot() < 9
+        ? []
+        : points.map(([cx, cy], index) => dot(cx, cy, place, days[index].closed === false));
+    return [
+      svg("path", {
+        class: `plot-line series-${place}`,
+        d: `M${points.map((point) => point.join(" ")).join("L")}`,
+      }),
+      ...dots,
+    ];
   }
 
   function dot(cx, cy, place, open) {
-    return svg("circle", { class: `plot-dot series-${place}${open ? " plot-open" : ""}`, cx, cy, r: 3 });
+    return svg("circle", {
+      class: `plot-dot series-${place}${open ? " plot-open" : ""}`,
+      cx,
+      cy,
+      r: 3,
+    });
   }
 
   function show(index) {
@@ -110,18 +150,43 @@ export function plot({ label, days, series, height = 200 }) {
     if (tip.hidden && area !== document.activeElement && !area.matches(":hover")) return;
 
     const breadth = Math.max(slot(), 1);
-    pointer.replaceChildren(svg("rect", { x: x(index) - breadth / 2, y: MARGIN.top, width: breadth, height: height - MARGIN.top - MARGIN.bottom }));
-    const title = h("div", { class: "plot-tip-day" }, longDay.format(time(day.day)), day.closed === false && ", so far");
-    tip.replaceChildren(title, ...series.map(({ key, name }, place) => tipRow(name, day[key], place)));
+    pointer.replaceChildren(
+      svg("rect", {
+        x: x(index) - breadth / 2,
+        y: MARGIN.top,
+        width: breadth,
+        height: height - MARGIN.top - MARGIN.bottom,
+      }),
+    );
+    const title = h(
+      "div",
+      { class: "plot-tip-day" },
+      longDay.format(time(day.day)),
+      day.closed === false && ", so far",
+    );
+    tip.replaceChildren(
+      title,
+      ...series.map(({ key, name }, place) => tipRow(name, day[key], place)),
+    );
     tip.hidden = false;
     // Beside the day, on the side that has more room.
     const after = x(index) < width / 2;
-    tip.style.left = after ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px` : "auto";
-    tip.style.right = after ? "auto" : `${Math.min(width - x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`;
+    tip.style.left = after
+      ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`
+      : "auto";
+    tip.style.right = after
+      ? "auto"
+      : `${Math.min(width - x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`;
   }
 
   function tipRow(name, value, place) {
-    return h("div", { class: "plot-tip-row" }, h("span", { class: `swatch series-${place}` }), h("span", {}, name), h("strong", {}, formatNumber(value)));
+    return h(
+      "div",
+      { class: "plot-tip-row" },
+      h("span", { class: `swatch series-${place}` }),
+      h("span", {}, name),
+      h("strong", {}, formatNumber(value)),
+    );
   }
 
   function hide() {
@@ -130,7 +195,9 @@ export function plot({ label, days, series, height = 200 }) {
   }
 
   function spoken(day) {
-    const numbers = series.map(({ key, name }) => `${formatNumber(day[key])} ${name.toLowerCase()}`).join(", ");
+    const numbers = series
+      .map(({ key, name }) => `${formatNumber(day[key])} ${name.toLowerCase()}`)
+      .join(", ");
     return `${longDay.format(time(day.day))}: ${numbers}${day.closed === false ? ", so far" : ""}`;
   }
 
@@ -140,7 +207,16 @@ export function plot({ label, days, series, height = 200 }) {
   }
 
   function pressed(event) {
-    const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -7, PageUp: 7, Home: -days.length, End: days.length };
+    const steps = {
+      ArrowLeft: -1,
+      ArrowDown: -1,
+      ArrowRight: 1,
+      ArrowUp: 1,
+      PageDown: -7,
+      PageUp: 7,
+      Home: -days.length,
+      End: days.length,
+    };
     const target = event.key in steps ? shown + steps[event.key] : undefined;
     if (event.key === "Escape") hide();
     if (target === undefined) return;
@@ -149,7 +225,14 @@ export function plot({ label, days, series, height = 200 }) {
   }
 
   // To assistive technology a slider over the days: arrow keys move it, and each day's values are its spoken value.
-  const role = { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 0, "aria-valuemax": days.length - 1, "aria-valuenow": shown };
+  const role = {
+    role: "slider",
+    tabindex: 0,
+    "aria-label": label,
+    "aria-valuemin": 0,
+    "aria-valuemax": days.length - 1,
+    "aria-valuenow": shown,
+  };
   Object.entries(role).forEach(([name, value]) => area.setAttribute(name, value));
   if (days[shown]) area.setAttribute("aria-valuetext", spoken(days[shown]));
   area.addEventListener("pointermove", pointed);

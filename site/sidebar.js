@@ -21,16 +21,27 @@ let list = null;
 /** The sidebar. `onchoose` is called when somebody goes on from it. */
 export function sidebar({ brand, onchoose }) {
   list = conversationList();
-  const closer = button(null, { kind: "quiet", icon: "close", label: "Close", class: "button button-quiet button-icon drawer-closer" });
+  const closer = button(null, {
+    kind: "quiet",
+    icon: "close",
+    label: "Close",
+    class: "button button-quiet button-icon drawer-closer",
+  });
   const fresh = linkButton("New chat", "#/", { kind: "primary", icon: "plus" });
-  const element = h("aside", { class: "sidebar", id: "sidebar", "aria-label": "Conversations" },
+  const element = h(
+    "aside",
+    { class: "sidebar", id: "sidebar", "aria-label": "Conversations" },
     h("div", { class: "sidebar-head" }, brand, closer),
     fresh,
     list.element,
-    h("nav", { class: "sidebar-foot", "aria-label": "Your records" },
+    h(
+      "nav",
+      { class: "sidebar-foot", "aria-label": "Your records" },
       h("a", { href: "#/history" }, icon("history"), h("span", {}, "History")),
       h("a", { href: "#/statement" }, icon("receipt"), h("span", {}, "Statement")),
-      h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account"))));
+      h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account")),
+    ),
+  );
   // Going to where one is already is no change of address.
   element.addEventListener("click", (event) => event.target.closest("a") && onchoose());
   return element;
@@ -49,7 +60,13 @@ export function takeOut(id) {
 function conversationList() {
   const rows = h("ul", { class: "conversations" });
   const foot = h("div", { class: "sidebar-more" });
-  const element = h("nav", { class: "sidebar-list", "aria-label": "Conversations" }, h("h2", { class: "sidebar-title" }, "Conversations"), rows, foot);
+  const element = h(
+    "nav",
+    { class: "sidebar-list", "aria-label": "Conversations" },
+    h("h2", { class: "sidebar-title" }, "Conversations"),
+    rows,
+    foot,
+  );
   const byId = new Map();
   let next = null;
 
@@ -63,15 +80,30 @@ function conversationList() {
   const load = async () => {
     if (byId.size === 0) fill(foot, skeleton(4));
     try {
-      const { items, next: later } = await page(next ?? "api/conversations/", next ? undefined : { limit: PAGE });
+      const { items, next: later } = await page(
+        next ?? "api/conversations/",
+        next ? undefined : { limit: PAGE },
+      );
       // What was put on top meanwhile comes once more, at its old place.
-      const added = items.filter(({ id }) => !byId.has(id)).map((conversation) => add(conversation, false));
+      const added = items
+        .filter(({ id }) => !byId.has(id))
+        .map((conversation) => add(conversation, false));
       if (next && added[0]) added[0].querySelector("a").focus();
       next = later;
       const more = button("Show more", { kind: "quiet", small: true, onclick: load });
-      fill(foot, next ? more : byId.size === 0 && h("p", { class: "sidebar-empty" }, "Your conversations will stand here."));
+      fill(
+        foot,
+        next
+          ? more
+          : byId.size === 0 &&
+              h("p", { class: "sidebar-empty" }, "Your conversations will stand here."),
+      );
     } catch (error) {
-      fill(foot, h("p", { class: "sidebar-empty" }, explain(error)), button("Try again", { kind: "quiet", small: true, onclick: load }));
+      fill(
+        foot,
+        h("p", { class: "sidebar-empty" }, explain(error)),
+        button("Try again", { kind: "quiet", small: true, onclick: load }),
+      );
     }
   };
   load();
@@ -104,7 +136,12 @@ function mark(item, { id }) {
 
 function row(conversation) {
   const title = named(conversation);
-  const link = h("a", { href: `#/c/${conversation.id}`, class: "clip", title }, conversation.waiting && h("span", { class: "waiting-dot", "aria-hidden": "true" }), title);
+  const link = h(
+    "a",
+    { href: `#/c/${conversation.id}`, class: "clip", title },
+    conversation.waiting && h("span", { class: "waiting-dot", "aria-hidden": "true" }),
+    title,
+  );
   const choices = conversationChoices(conversation);
   return h("li", {}, link, choices.length > 0 && menuButton(`More about ${title}`, choices));
 }
@@ -130,7 +167,12 @@ export function onRenamed(show) {
 
 async function rename(conversation) {
   await dialog("Rename the conversation", (close) => {
-    const title = field("Title", "title", { value: conversation.title ?? "", maxLength: 100, required: true, autofocus: true });
+    const title = field("Title", "title", {
+      value: conversation.title ?? "",
+      maxLength: 100,
+      required: true,
+      autofocus: true,
+    });
     return form([title], {
       submit: "Rename",
       extra: button("Cancel", { onclick: () => close() }),
@@ -147,14 +189,19 @@ async function rename(conversation) {
 }
 
 async function remove(conversation) {
-  const deleted = await confirm("Delete the conversation?", `“${named(conversation)}” and all its chats are deleted for good. What they cost stays in your statement.`, {
-    action: "Delete",
-    danger: true,
-    run: () => del(`api/conversations/${conversation.id}/`).catch((error) => {
-      // Another device was quicker.
-      if (error.status !== 404) throw error;
-    }),
-  });
+  const deleted = await confirm(
+    "Delete the conversation?",
+    `“${named(conversation)}” and all its chats are deleted for good. What they cost stays in your statement.`,
+    {
+      action: "Delete",
+      danger: true,
+      run: () =>
+        del(`api/conversations/${conversation.id}/`).catch((error) => {
+          // Another device was quicker.
+          if (error.status !== 404) throw error;
+        }),
+    },
+  );
   if (!deleted) return;
   takeOut(conversation.id);
   toast("The conversation is deleted.");
@@ -162,4 +209,5 @@ async function remove(conversation) {
 }
 
 /** A conversation by its id. */
-export const readConversation = (id, options) => get(`api/conversations/${encodeURIComponent(id)}/`, undefined, options);
+export const readConversation = (id, options) =>
+  get(`api/conversations/${encodeURIComponent(id)}/`, undefined, options);
