@@ -1,6 +1,9 @@
 // The chat page: who is there, the frame around the views, and which view stands under which address.
 
-import { apiKeys, ownData, profilePage, sessions } from "./account.js";
+import { ownData } from "./account-data.js";
+import { apiKeys } from "./account-keys.js";
+import { profilePage } from "./account-profile.js";
+import { sessions } from "./account-sessions.js";
 import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
 import { balanceLink, forgetBalance, learn } from "./balance.js";
 import { button, linkButton } from "./button.js";
@@ -8,14 +11,15 @@ import { fill, h } from "./dom.js";
 import { forgotten, registration, resetting, signingIn, verifying, wanted } from "./door.js";
 import { forgetDrafts } from "./drafts.js";
 import { explain } from "./format.js";
+import { history } from "./history.js";
 import { icon } from "./icons.js";
 import { menuButton } from "./menu.js";
 import { attempt } from "./message.js";
 import { note } from "./note.js";
 import { forgetProfile, learnProfile, profile, watchProfile } from "./profile.js";
-import { history, statement } from "./records.js";
 import { go, router } from "./router.js";
 import { sidebar } from "./sidebar.js";
+import { statement } from "./statement.js";
 import { themeSwitch } from "./theme-switch.js";
 import { forgetThreads, newThread, oldThread, restoreThreads } from "./thread.js";
 import { sawChat } from "./unfinished.js";

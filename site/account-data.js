@@ -1,0 +1,93 @@
+// The export of the account's data, and the deletion of the account.
+
+import { accountPage } from "./account.js";
+import { ApiError, del, file, leave, save } from "./api.js";
+import { busy, button } from "./button.js";
+import { dialog } from "./dialog.js";
+import { h } from "./dom.js";
+import { field, form } from "./form.js";
+import { attempt, toast } from "./message.js";
+import { profile } from "./profile.js";
+
+/** Take everything along, or have it deleted. */
+export function ownData(_place, goodbye) {
+  const take = button("Download everything", {
+    icon: "download",
+    onclick: () =>
+      busy(take, () =>
+        attempt(async () => {
+          const { blob, name } = await file("api/user/export/");
+          // A document that was cut off on the way lacks its end.
+          if (!(await blob.slice(-8).text()).trimEnd().endsWith("]}")) {
+            throw new ApiError({
+              code: "interrupted",
+              detail: "The file was cut off on its way. Try again.",
+            });
+          }
+          save(blob, name ?? "farebox-export.json");
+          toast("Your data is downloaded.");
+        }),
+      ),
+  });
+  return accountPage(
+    "Your data",
+    null,
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "export" },
+      h("h2", { id: "export" }, "Take it along"),
+      h(
+        "p",
+        {},
+        "Everything that is kept of you as one JSON file: profile, sessions, keys (not what they are), conversations with all chats, and the statement.",
+      ),
+      take,
+    ),
+    h(
+      "section",
+      { class: "card card-danger", "aria-labelledby": "delete" },
+      h("h2", { id: "delete" }, "Delete the account"),
+      h(
+        "p",
+        {},
+        "Every session and key ends at once, your chats are erased within minutes, and what is left of your tokens is gone. This can't be undone.",
+      ),
+      button("Delete my account", {
+        kind: "danger",
+        icon: "trash",
+        onclick: () => deleteAccount(goodbye),
+      }),
+    ),
+  );
+}
+
+function deleteAccount(goodbye) {
+  return dialog("Delete the account?", (close) => {
+    const password = field("Your password", "password", {
+      type: "password",
+      autocomplete: "current-password",
+    });
+    return [
+      h(
+        "p",
+        {},
+        "“",
+        profile().username,
+        "” and all its conversations are deleted for good. Its tokens are gone.",
+      ),
+      form([password], {
+        submit: "Delete for good",
+        kind: "danger",
+        codes: { wrong_password: "password" },
+        extra: button("Cancel", { onclick: () => close() }),
+        onsubmit: async (values) => {
+          await del("api/user/", values, { headers: { "X-Refresh-Token": "cookie" } });
+          close();
+          leave();
+          goodbye();
+          toast("Your account is deleted.");
+        },
+      }),
+    ];
+  });
+}

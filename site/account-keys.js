@@ -1,0 +1,182 @@
+// API keys for programs, and how programs use them.
+
+import { accountPage } from "./account.js";
+import { base, del, get, post } from "./api.js";
+import { button, copyButton } from "./button.js";
+import { confirm, dialog } from "./dialog.js";
+import { fill, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { formatAgo, time } from "./format.js";
+import { icon } from "./icons.js";
+import { paged } from "./list.js";
+import { toast } from "./message.js";
+import { emptyState, note } from "./note.js";
+
+/** Keys for programs, and how programs use them. */
+export function apiKeys({ signal }) {
+  const holder = h("div", {});
+  const load = () => {
+    const row = (key) =>
+      h(
+        "li",
+        { class: "row" },
+        icon("key"),
+        h(
+          "div",
+          { class: "row-main" },
+          h("p", { class: "row-title" }, key.name),
+          h(
+            "p",
+            { class: "row-about" },
+            "Ends in ",
+            h("code", {}, key.hint),
+            ", made ",
+            time(key.created, formatAgo),
+          ),
+        ),
+        button("Revoke", {
+          small: true,
+          kind: "danger",
+          "aria-label": `Revoke ${key.name}`,
+          onclick: () => revoke(key),
+        }),
+      );
+    const list = paged({
+      load: async () => ({
+        items: await get("api/user/api-keys/", undefined, { signal }),
+        next: null,
+      }),
+      row,
+      empty: emptyState(
+        "key",
+        "No API keys",
+        h("p", {}, "A key lets a program of yours chat for your tokens."),
+      ),
+    });
+    fill(holder, list);
+  };
+  const revoke = async (key) => {
+    const run = () =>
+      del(`api/user/api-keys/${key.id}/`).catch((error) => {
+        if (error.status !== 404) throw error;
+      });
+    if (
+      !(await confirm(
+        `Revoke “${key.name}”?`,
+        "Programs that use it are refused at once. This can't be undone.",
+        { action: "Revoke", danger: true, run },
+      ))
+    )
+      return;
+    load();
+    toast("The key is revoked.");
+  };
+  const create = () =>
+    dialog("New API key", (close) => {
+      const name = field("Name", "name", {
+        maxLength: 100,
+        autofocus: true,
+        hint: "For yourself, to know it by: the program or machine that uses it.",
+      });
+      const making = form([name], {
+        submit: "Make key",
+        codes: { too_many_api_keys: "name" },
+        extra: button("Cancel", { onclick: () => close() }),
+        onsubmit: async (values) => {
+          const key = await post("api/user/api-keys/", values);
+          load();
+          const shown = h("input", {
+            class: "input mono",
+            readOnly: true,
+            value: key.key,
+            "aria-label": "API key",
+            onfocus: () => shown.select(),
+          });
+          const done = h(
+            "div",
+            {},
+            note(
+              "warn",
+              h(
+                "p",
+                {},
+                h("strong", {}, "Copy it now."),
+                " It is shown this once; we keep no more than a hash of it.",
+              ),
+            ),
+            h(
+              "div",
+              { class: "key-shown" },
+              shown,
+              copyButton(key.key, { small: false, label: "Copy" }),
+            ),
+            h(
+              "div",
+              { class: "dialog-actions" },
+              button("Done", { kind: "primary", onclick: () => close() }),
+            ),
+          );
+          making.replaceWith(done);
+          done.querySelector(".copy").focus();
+        },
+      });
+      return making;
+    });
+  load();
+  return accountPage(
+    "API keys",
+    "For programs. A key lasts until you revoke it; what it is used for costs your tokens.",
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "keys" },
+      h(
+        "div",
+        { class: "card-head" },
+        h("h2", { id: "keys" }, "Your keys"),
+        button("New key", { kind: "primary", small: true, icon: "plus", onclick: create }),
+      ),
+      holder,
+    ),
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "use" },
+      h("h2", { id: "use" }, "Use them with OpenAI's SDKs"),
+      h(
+        "p",
+        {},
+        "Programs that speak OpenAI's chat completions need two settings: this host, and a key of yours in place of ",
+        h("code", {}, "sk-…"),
+        ". Any name of a model will do.",
+      ),
+      examples(),
+    ),
+  );
+}
+
+function examples() {
+  const url = new URL("v1", base).href;
+  const texts = {
+    Python: `from openai import OpenAI\n\nclient = OpenAI(base_url="${url}", api_key="sk-…")\nreply = client.chat.completions.create(\n    model="any",\n    messages=[{"role": "user", "content": "Hello!"}],\n)\nprint(reply.choices[0].message.content)`,
+    Node: `import OpenAI from "openai";\n\nconst client = new OpenAI({ baseURL: "${url}", apiKey: "sk-…" });\nconst reply = await client.chat.completions.create({\n  model: "any",\n  messages: [{ role: "user", content: "Hello!" }],\n});\nconsole.log(reply.choices[0].message.content);`,
+    curl: `curl ${url}/chat/completions \\\n  -H "Authorization: Bearer sk-…" \\\n  -H "Content-Type: application/json" \\\n  -d '{"model": "any", "messages": [{"role": "user", "content": "Hello!"}]}'`,
+    Environment: `export OPENAI_BASE_URL=${url}\nexport OPENAI_API_KEY=sk-…`,
+  };
+  return Object.entries(texts).map(([name, text], index) =>
+    h(
+      "details",
+      { class: "example", open: index === 0 },
+      h("summary", {}, name),
+      h(
+        "figure",
+        { class: "code" },
+        h(
+          "figcaption",
+          {},
+          h("span", {}, name === "Environment" ? "shell" : name),
+          copyButton(text),
+        ),
+        h("pre", { tabIndex: 0 }, h("code", {}, text)),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,183 @@
+// The profile: name, e-mail address and password.
+
+import { accountPage } from "./account.js";
+import { changePassword, get, patch, post } from "./api.js";
+import { busy, button } from "./button.js";
+import { fill, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { time } from "./format.js";
+import { toast } from "./message.js";
+import { note } from "./note.js";
+import { learnProfile, profile, watchProfile } from "./profile.js";
+
+/** Names, address and password. */
+export async function profilePage({ signal }) {
+  await learnProfile(get("api/user/profile/", undefined, { signal }));
+  const own = profile();
+  return accountPage(
+    "Profile",
+    null,
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "names" },
+      h("h2", { id: "names" }, "Name"),
+      h(
+        "dl",
+        { class: "facts" },
+        h("dt", {}, "Signs in as"),
+        h("dd", {}, own.username),
+        h("dt", {}, "Here since"),
+        h("dd", {}, time(own.date_joined)),
+      ),
+      namesForm(own),
+    ),
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "address" },
+      h("h2", { id: "address" }, "E-mail address"),
+      addressState(),
+      addressForm(),
+    ),
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "password" },
+      h("h2", { id: "password" }, "Password"),
+      passwordForm(),
+    ),
+  );
+}
+
+function namesForm(own) {
+  const first = field("First name", "first_name", {
+    value: own.first_name,
+    autocomplete: "given-name",
+    optional: true,
+  });
+  const last = field("Last name", "last_name", {
+    value: own.last_name,
+    autocomplete: "family-name",
+    optional: true,
+  });
+  const element = form([first, last], {
+    submit: "Save",
+    onsubmit: async (values) => {
+      await learnProfile(patch("api/user/profile/", values));
+      toast("Your name is saved.");
+    },
+  });
+  element.classList.add("form-pair");
+  return element;
+}
+
+/** The address, whether it is proved, and the mail that proves it. */
+function addressState() {
+  const element = h("div", { class: "address-state" });
+  watchProfile(() => {
+    const { email, email_verified: verified, pending_email: pending } = profile();
+    const waits = pending ?? (verified ? null : email);
+    fill(
+      element,
+      email
+        ? h(
+            "p",
+            { class: "row" },
+            h("strong", {}, email),
+            h(
+              "span",
+              { class: `badge ${verified ? "badge-good" : "badge-coin"}` },
+              verified ? "verified" : "not verified",
+            ),
+          )
+        : h("p", { class: "muted" }, "None. Without one a forgotten password can't be replaced."),
+      pending &&
+        h(
+          "p",
+          {},
+          "Changes to ",
+          h("strong", {}, pending),
+          " when the mail that was sent there is read.",
+        ),
+      waits && resend(waits),
+    );
+  });
+  return element;
+}
+
+function resend(address) {
+  const told = h("div", {});
+  const again = button("Send the mail again", {
+    small: true,
+    icon: "mail",
+    onclick: () =>
+      busy(again, async () => {
+        try {
+          await post("api/user/email/");
+          fill(told, note("good", "A mail is on its way to ", h("strong", {}, address), "."));
+        } catch (error) {
+          if (error.code === "nothing_to_verify") await learnProfile(get("api/user/profile/"));
+          else fill(told, note(error.code === "too_many_mails" ? "info" : "bad", error.message));
+        }
+      }),
+  });
+  return h(
+    "div",
+    { class: "address-mail" },
+    h("p", { class: "muted small" }, "Open the link in the mail that we sent there to verify it."),
+    again,
+    told,
+  );
+}
+
+function addressForm() {
+  const email = field(profile().email ? "New address" : "Address", "email", {
+    type: "email",
+    autocomplete: "email",
+  });
+  const password = field("Current password", "current_password", {
+    type: "password",
+    autocomplete: "current-password",
+  });
+  const element = form([email, password], {
+    submit: profile().email ? "Change address" : "Add address",
+    kind: "secondary",
+    codes: { wrong_password: "current_password", email_taken: "email" },
+    onsubmit: async (values) => {
+      await learnProfile(patch("api/user/profile/", { ...values, email: values.email.trim() }));
+      element.reset();
+      toast("A mail to prove the address is on its way.");
+    },
+  });
+  return element;
+}
+
+function passwordForm() {
+  const current = field("Current password", "current_password", {
+    type: "password",
+    autocomplete: "current-password",
+  });
+  const fresh = field("New password", "new_password", {
+    type: "password",
+    autocomplete: "new-password",
+    hint: "At least 8 characters, and none of the usual ones. Every other session ends.",
+  });
+  const name = h("input", {
+    class: "sr-only",
+    type: "text",
+    autocomplete: "username",
+    value: profile().username,
+    readOnly: true,
+    tabIndex: -1,
+    "aria-hidden": "true",
+  });
+  const element = form([name, current, fresh], {
+    submit: "Change password",
+    kind: "secondary",
+    codes: { wrong_password: "current_password" },
+    onsubmit: async (values) => {
+      await changePassword(values.current_password, values.new_password);
+      element.reset();
+      toast("Your password is changed. Every other session has ended.");
+    },
+  });
+  return element;
+}

@@ -1,0 +1,117 @@
+// The sessions of the account, which can be ended here.
+
+import { accountPage } from "./account.js";
+import { del, page, signOut as endSession } from "./api.js";
+import { button } from "./button.js";
+import { confirm } from "./dialog.js";
+import { h } from "./dom.js";
+import { formatAgo, time } from "./format.js";
+import { icon } from "./icons.js";
+import { paged } from "./list.js";
+import { toast } from "./message.js";
+import { emptyState } from "./note.js";
+
+/** Where somebody is signed in. */
+export function sessions({ signal }, signOut, goodbye) {
+  const row = (session) => {
+    const element = h(
+      "li",
+      { class: "row" },
+      icon("device"),
+      h(
+        "div",
+        { class: "row-main" },
+        h(
+          "p",
+          { class: "row-title", title: session.device ?? "" },
+          device(session.device),
+          session.current && [" ", h("span", { class: "badge badge-accent" }, "this one")],
+        ),
+        h(
+          "p",
+          { class: "row-about" },
+          "Began ",
+          time(session.began, formatAgo),
+          ", last used ",
+          time(session.last_used, formatAgo),
+          ", ends ",
+          time(session.ends),
+        ),
+      ),
+      session.current
+        ? button("Sign out", { small: true, icon: "out", onclick: signOut })
+        : button("End", {
+            small: true,
+            kind: "danger",
+            "aria-label": `End the session of ${device(session.device)}`,
+            onclick: end,
+          }),
+    );
+    async function end() {
+      const run = () =>
+        del(`api/user/sessions/${session.id}/`).catch((error) => {
+          if (error.status !== 404) throw error;
+        });
+      if (
+        !(await confirm(
+          "End this session?",
+          `Whoever uses ${device(session.device)} has to sign in again.`,
+          { action: "End session", danger: true, run },
+        ))
+      )
+        return;
+      element.remove();
+      toast("The session has ended.");
+    }
+    return element;
+  };
+  const everywhere = async () => {
+    const run = () => endSession({ everywhere: true });
+    if (
+      await confirm(
+        "Sign out everywhere?",
+        "Every session of your account ends, this one too. API keys go on.",
+        { action: "Sign out everywhere", danger: true, run },
+      )
+    )
+      goodbye();
+  };
+  const list = paged({
+    load: (next) => page(next ?? "api/user/sessions/", undefined, { signal }),
+    row,
+    empty: emptyState("device", "No sessions"),
+  });
+  return accountPage(
+    "Sessions",
+    "Where you are signed in. A session lasts until it is ended here, or at its end.",
+    h("section", { class: "card", "aria-label": "Sessions" }, list),
+    h(
+      "p",
+      { class: "page-actions" },
+      button("Sign out everywhere", { kind: "danger", icon: "out", onclick: everywhere }),
+    ),
+  );
+}
+
+/** What a browser says of itself, in words. */
+function device(agent) {
+  if (!agent) return "Unknown device";
+  const browser = [
+    [/Edg\//, "Edge"],
+    [/OPR\//, "Opera"],
+    [/Firefox\//, "Firefox"],
+    [/Chrom(e|ium)\//, "Chrome"],
+    [/Safari\//, "Safari"],
+  ].find(([sign]) => sign.test(agent))?.[1];
+  const system = [
+    [/iPhone/, "iPhone"],
+    [/iPad/, "iPad"],
+    [/Android/, "Android"],
+    [/Windows/, "Windows"],
+    [/Mac OS X/, "Mac"],
+    [/CrOS/, "ChromeOS"],
+    [/Linux/, "Linux"],
+  ].find(([sign]) => sign.test(agent))?.[1];
+  if (browser && system) return `${browser} on ${system}`;
+  return agent.split(" ")[0].slice(0, 60);
+}

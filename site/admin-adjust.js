@@ -1,0 +1,108 @@
+// The form that gives tokens to a user or takes them away.
+
+import { reasonField } from "./admin-reason.js";
+import { ApiError, newKey, post } from "./api.js";
+import { h, newId } from "./dom.js";
+import { field, form } from "./form.js";
+import { explain, formatNumber, formatSigned, formatTokens } from "./format.js";
+import { attempt, toast } from "./message.js";
+
+/** The most tokens that an account can be given at a time. */
+const MOST = 1_000_000_000_000;
+
+/**
+ * Gives or takes tokens. What was sent without a certain outcome keeps its key while it stays the same, so that sending it again can't
+ * do it twice.
+ */
+export function adjustment(path, user, changed) {
+  const name = newId("direction");
+  const choice = (value, text, checked) =>
+    h(
+      "label",
+      { class: "admin-choice" },
+      h("input", { type: "radio", name, value, checked, onchange: preview }),
+      h("span", {}, text),
+    );
+  const give = choice("give", "Give", true);
+  const take = choice("take", "Take away", false);
+  const tokens = field("Tokens", "amount", {
+    inputMode: "numeric",
+    autocomplete: "off",
+    oninput: preview,
+  });
+  const reason = reasonField({ hint: "Stands in the user's statement and in the trail." });
+  const outlook = h("p", { class: "hint admin-outlook", "aria-live": "polite" });
+  let sent = null;
+
+  function preview() {
+    const change = read(tokens.input.value, take.querySelector("input").checked);
+    const after = user().tokens + change;
+    outlook.textContent = !change
+      ? ""
+      : after < 0
+        ? `The balance is ${formatTokens(user().tokens)}: that much can't be taken.`
+        : `${formatNumber(user().tokens)} → ${formatTokens(after)}`;
+  }
+
+  const element = form(
+    [
+      h("fieldset", { class: "admin-choices" }, h("legend", {}, "What to do"), give, take),
+      tokens,
+      outlook,
+      reason,
+    ],
+    {
+      submit: "Adjust the balance",
+      codes: { balance_too_low: "amount", grant_too_large: "amount" },
+      onsubmit: async (values) => {
+        const change = read(values.amount, take.querySelector("input").checked);
+        if (!change) throw invalid("amount", `A whole number from 1 to ${formatNumber(MOST)}.`);
+        const body = { amount: change, reason: values.reason.trim() };
+        const text = JSON.stringify(body);
+        if (sent?.text !== text) sent = { text, key: newKey() };
+        try {
+          const done = await post(`${path}adjustments`, body, { key: sent.key });
+          sent = null;
+          tokens.input.value = "";
+          reason.input.value = "";
+          toast(
+            `${formatSigned(done.amount)} tokens. ${user().username} has ${formatTokens(done.tokens)} now.`,
+          );
+          tokens.input.focus();
+        } catch (error) {
+          if (!error.passing) sent = null;
+          throw error;
+        }
+        await attempt(changed);
+        preview();
+      },
+      words: (error) => {
+        if (error.code === "balance_too_low")
+          return "The balance is lower than that, and never goes below zero. Nothing was changed.";
+        if (error.code === "grant_too_large")
+          return "No account can be granted that much. Nothing was changed.";
+        if (error.passing)
+          return `${explain(error)} Press the button again: however often this is sent, it happens once.`;
+        return explain(error);
+      },
+    },
+  );
+  return element;
+}
+
+/** The signed amount that was typed, or null where it is none. Thousands may be set apart. */
+function read(text, taken) {
+  const digits = text.replace(/[\s,.'_]/g, "");
+  const number = /^\d{1,13}$/.test(digits) ? Number(digits) : 0;
+  if (number < 1 || number > MOST) return null;
+  return taken ? -number : number;
+}
+
+function invalid(name, sentence) {
+  return new ApiError({
+    status: 400,
+    code: "invalid_fields",
+    detail: sentence,
+    errors: { [name]: [sentence] },
+  });
+}

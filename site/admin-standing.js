@@ -1,0 +1,117 @@
+// A user's role and state, which administrators change here.
+
+import { reasonField } from "./admin-reason.js";
+import { patch } from "./api.js";
+import { button } from "./button.js";
+import { dialog } from "./dialog.js";
+import { h } from "./dom.js";
+import { form } from "./form.js";
+import { explain } from "./format.js";
+import { toast } from "./message.js";
+import { note } from "./note.js";
+
+/** What shows the standing of a user, and changes it. */
+export function standing(user, me, path, show) {
+  const admin = user.role === "admin";
+  const facts = [
+    h(
+      "p",
+      {},
+      user.active
+        ? "The account is active."
+        : "The account is deactivated: nobody can sign in or chat with it, and its API keys don't work.",
+    ),
+    h(
+      "p",
+      {},
+      admin ? "It is an administrator, who sees everything here." : "It is an ordinary user.",
+    ),
+  ];
+  if (user.id === me.id)
+    return [
+      facts,
+      note(
+        "info",
+        "This is your own account. Only another administrator can change its role or deactivate it.",
+      ),
+    ];
+
+  const ask = (question) => changeStanding({ ...question, path, show });
+  const activation = user.active
+    ? button("Deactivate", {
+        kind: "danger",
+        onclick: () =>
+          ask({
+            title: `Deactivate ${user.username}?`,
+            text: "All of their sessions end at once. Their tokens, chats and statement stay as they are, and you can reactivate the account.",
+            action: "Deactivate",
+            danger: true,
+            change: { active: false },
+            done: `${user.username} is deactivated.`,
+          }),
+      })
+    : button("Reactivate", {
+        kind: "primary",
+        onclick: () =>
+          ask({
+            title: `Reactivate ${user.username}?`,
+            text: "They can sign in again with their password, and their API keys work again.",
+            action: "Reactivate",
+            change: { active: true },
+            done: `${user.username} is active again.`,
+          }),
+      });
+  const role = button(admin ? "Make an ordinary user" : "Make an administrator", {
+    onclick: () =>
+      ask({
+        title: admin
+          ? `Make ${user.username} an ordinary user?`
+          : `Make ${user.username} an administrator?`,
+        text: admin
+          ? "They lose this administration at once. All of their sessions end."
+          : "They can see every user and chat, and change every balance and role but their own. All of their sessions end, and they sign in anew.",
+        action: admin ? "Make an ordinary user" : "Make an administrator",
+        danger: admin,
+        change: { role: admin ? "user" : "admin" },
+        done: admin
+          ? `${user.username} is an ordinary user now.`
+          : `${user.username} is an administrator now.`,
+      }),
+  });
+  return [facts, h("div", { class: "form-actions admin-standing" }, activation, role)];
+}
+
+/** Asks, with room for a reason; then changes the standing, shows it, and puts the focus on the button that undoes it. */
+async function changeStanding({ title, text, action, danger = false, change, done, path, show }) {
+  const changed = await dialog(title, (close) => {
+    const reason = reasonField({ optional: true, hint: "Stands in the trail." });
+    const cancel = button("Cancel", { onclick: () => close() });
+    return [
+      h("p", {}, text),
+      form([reason], {
+        submit: action,
+        kind: danger ? "danger" : "primary",
+        extra: [cancel],
+        onsubmit: async (values) =>
+          close(
+            await patch(path, {
+              ...change,
+              ...(values.reason.trim() && { reason: values.reason.trim() }),
+            }),
+          ),
+        words: (error) =>
+          ({
+            last_administrator:
+              "This is the last active administrator. Make another account an administrator first.",
+            own_standing: "You can't change your own standing. Another administrator can.",
+          })[error.code] ?? explain(error),
+      }),
+    ];
+  });
+  if (!changed) return;
+  show(changed);
+  toast(done);
+  document
+    .querySelector(`.admin-standing .button:nth-child(${"active" in change ? 1 : 2})`)
+    ?.focus();
+}
