@@ -1,5 +1,7 @@
 //! The pages for browsers, and their files.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use functions::site::{FILES, VERSION};
 use local::gateway;
 use reqwest::Method;
@@ -77,6 +79,32 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
             assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
             answer.is(200);
         }
+    }
+}
+
+/// Every text between these two.
+fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(start).skip(1).filter_map(move |rest| rest.split(end).next())
+}
+
+/// Without the list a browser finds a script only when it has read the one that imports it, and
+/// those at the bottom only after many round trips.
+#[test]
+fn each_page_preloads_all_scripts_that_it_imports() {
+    let texts: BTreeMap<&str, &str> = FILES.iter().copied().collect();
+    for (_, page) in PAGES {
+        let named = |tag| {
+            between(texts[page], tag, "\"").map(|path| path.rsplit('/').next().unwrap_or(path))
+        };
+        let mut imported = BTreeSet::new();
+        let mut unread: Vec<&str> = named("<script type=\"module\" src=\"").collect();
+        while let Some(script) = unread.pop() {
+            let imports = between(texts[script], " from \"./", "\"");
+            unread.extend(imports.filter(|import| imported.insert(*import)));
+        }
+        let preloaded: BTreeSet<&str> = named("<link rel=\"modulepreload\" href=\"").collect();
+        assert!(!imported.is_empty(), "{page}");
+        assert_eq!(preloaded, imported, "{page}");
     }
 }
 
