@@ -9,7 +9,7 @@ import { field, form } from "./form.js";
 import { attempt, toast } from "./message.js";
 import { profile } from "./profile.js";
 
-/** Take everything along, or have it deleted. */
+/** `#/account/data`. `goodbye` runs after the account was deleted. */
 export function ownData(_place, goodbye) {
   const take = button("Download everything", {
     icon: "download",
@@ -17,11 +17,11 @@ export function ownData(_place, goodbye) {
       busy(take, () =>
         attempt(async () => {
           const { blob, name } = await file("api/user/export/");
-          // A document that was cut off on the way lacks its end.
+          // A reply that was cut off lacks the end of the document.
           if (!(await blob.slice(-8).text()).trimEnd().endsWith("]}")) {
             throw new ApiError({
               code: "interrupted",
-              detail: "The file was cut off on its way. Try again.",
+              detail: "The file is incomplete. Try again.",
             });
           }
           save(blob, name ?? "farebox-export.json");
@@ -35,11 +35,11 @@ export function ownData(_place, goodbye) {
     h(
       "section",
       { class: "card", "aria-labelledby": "export" },
-      h("h2", { id: "export" }, "Take it along"),
+      h("h2", { id: "export" }, "Export your data"),
       h(
         "p",
         {},
-        "Everything that is kept of you as one JSON file: profile, sessions, keys (not what they are), conversations with all chats, and the statement.",
+        "Everything that is stored about you, as one JSON file: profile, sessions, API keys (without the keys themselves), conversations with all messages, and the statement.",
       ),
       take,
     ),
@@ -50,7 +50,7 @@ export function ownData(_place, goodbye) {
       h(
         "p",
         {},
-        "Every session and key ends at once, your chats are erased within minutes, and what is left of your tokens is gone. This can't be undone.",
+        "All sessions and API keys stop working at once, your messages are erased within minutes, and your remaining tokens are lost. This can't be undone.",
       ),
       button("Delete my account", {
         kind: "danger",
@@ -73,7 +73,7 @@ function deleteAccount(goodbye) {
         {},
         "“",
         profile().username,
-        "” and all its conversations are deleted for good. Its tokens are gone.",
+        "” and all its conversations are deleted for good, and its tokens are lost.",
       ),
       form([password], {
         submit: "Delete for good",

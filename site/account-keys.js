@@ -12,7 +12,7 @@ import { paged } from "./list.js";
 import { toast } from "./message.js";
 import { emptyState, note } from "./note.js";
 
-/** Keys for programs, and how programs use them. */
+/** `#/account/api-keys` */
 export function apiKeys({ signal }) {
   const holder = h("div", {});
   const load = () => {
@@ -30,7 +30,7 @@ export function apiKeys({ signal }) {
             { class: "row-about" },
             "Ends in ",
             h("code", {}, key.hint),
-            ", made ",
+            ", created ",
             time(key.created, formatAgo),
           ),
         ),
@@ -50,7 +50,11 @@ export function apiKeys({ signal }) {
       empty: emptyState(
         "key",
         "No API keys",
-        h("p", {}, "A key lets a program of yours chat for your tokens."),
+        h(
+          "p",
+          {},
+          "With a key, a program of yours can send messages. Their answers cost your tokens.",
+        ),
       ),
     });
     fill(holder, list);
@@ -63,7 +67,7 @@ export function apiKeys({ signal }) {
     if (
       !(await confirm(
         `Revoke “${key.name}”?`,
-        "Programs that use it are refused at once. This can't be undone.",
+        "Programs that use it stop working at once. This can't be undone.",
         { action: "Revoke", danger: true, run },
       ))
     )
@@ -76,10 +80,10 @@ export function apiKeys({ signal }) {
       const name = field("Name", "name", {
         maxLength: 100,
         autofocus: true,
-        hint: "For yourself, to know it by: the program or machine that uses it.",
+        hint: "The program or machine that uses it.",
       });
-      const making = form([name], {
-        submit: "Make key",
+      const creating = form([name], {
+        submit: "Create key",
         codes: { too_many_api_keys: "name" },
         extra: button("Cancel", { onclick: () => close() }),
         onsubmit: async (values) => {
@@ -101,7 +105,7 @@ export function apiKeys({ signal }) {
                 "p",
                 {},
                 h("strong", {}, "Copy it now."),
-                " It is shown this once; we keep no more than a hash of it.",
+                " It is shown only once: only a hash of it is stored.",
               ),
             ),
             h(
@@ -116,16 +120,16 @@ export function apiKeys({ signal }) {
               button("Done", { kind: "primary", onclick: () => close() }),
             ),
           );
-          making.replaceWith(done);
+          creating.replaceWith(done);
           done.querySelector(".copy").focus();
         },
       });
-      return making;
+      return creating;
     });
   load();
   return accountPage(
     "API keys",
-    "For programs. A key lasts until you revoke it; what it is used for costs your tokens.",
+    "For programs. A key works until you revoke it, and answers cost your tokens.",
     h(
       "section",
       { class: "card", "aria-labelledby": "keys" },
@@ -144,9 +148,9 @@ export function apiKeys({ signal }) {
       h(
         "p",
         {},
-        "Programs that speak OpenAI's chat completions need two settings: this host, and a key of yours in place of ",
+        "Programs that use OpenAI's chat completions need two settings: this host, and one of your keys in place of ",
         h("code", {}, "sk-…"),
-        ". Any name of a model will do.",
+        ". Any model name works.",
       ),
       examples(),
     ),

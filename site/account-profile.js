@@ -10,7 +10,7 @@ import { toast } from "./message.js";
 import { note } from "./note.js";
 import { learnProfile, profile, watchProfile } from "./profile.js";
 
-/** Names, address and password. */
+/** `#/account` */
 export async function profilePage({ signal }) {
   await learnProfile(get("api/user/profile/", undefined, { signal }));
   const own = profile();
@@ -24,9 +24,9 @@ export async function profilePage({ signal }) {
       h(
         "dl",
         { class: "facts" },
-        h("dt", {}, "Signs in as"),
+        h("dt", {}, "Username"),
         h("dd", {}, own.username),
-        h("dt", {}, "Here since"),
+        h("dt", {}, "Joined"),
         h("dd", {}, time(own.date_joined)),
       ),
       namesForm(own),
@@ -69,7 +69,7 @@ function namesForm(own) {
   return element;
 }
 
-/** The address, whether it is proved, and the mail that proves it. */
+/** The address, whether it is verified, and the button that sends the e-mail again. */
 function addressState() {
   const element = h("div", { class: "address-state" });
   watchProfile(() => {
@@ -88,14 +88,14 @@ function addressState() {
               verified ? "verified" : "not verified",
             ),
           )
-        : h("p", { class: "muted" }, "None. Without one a forgotten password can't be replaced."),
+        : h("p", { class: "muted" }, "None. Without one, you can't reset a forgotten password."),
       pending &&
         h(
           "p",
           {},
           "Changes to ",
           h("strong", {}, pending),
-          " when the mail that was sent there is read.",
+          " when you open the link in the e-mail that was sent there.",
         ),
       waits && resend(waits),
     );
@@ -105,14 +105,14 @@ function addressState() {
 
 function resend(address) {
   const told = h("div", {});
-  const again = button("Send the mail again", {
+  const again = button("Send the e-mail again", {
     small: true,
     icon: "mail",
     onclick: () =>
       busy(again, async () => {
         try {
           await post("api/user/email/");
-          fill(told, note("good", "A mail is on its way to ", h("strong", {}, address), "."));
+          fill(told, note("good", "An e-mail was sent to ", h("strong", {}, address), "."));
         } catch (error) {
           if (error.code === "nothing_to_verify") await learnProfile(get("api/user/profile/"));
           else fill(told, note(error.code === "too_many_mails" ? "info" : "bad", error.message));
@@ -122,7 +122,11 @@ function resend(address) {
   return h(
     "div",
     { class: "address-mail" },
-    h("p", { class: "muted small" }, "Open the link in the mail that we sent there to verify it."),
+    h(
+      "p",
+      { class: "muted small" },
+      "To verify the address, open the link in the e-mail that was sent there.",
+    ),
     again,
     told,
   );
@@ -144,7 +148,7 @@ function addressForm() {
     onsubmit: async (values) => {
       await learnProfile(patch("api/user/profile/", { ...values, email: values.email.trim() }));
       element.reset();
-      toast("A mail to prove the address is on its way.");
+      toast("An e-mail to verify the address was sent.");
     },
   });
   return element;
@@ -158,7 +162,7 @@ function passwordForm() {
   const fresh = field("New password", "new_password", {
     type: "password",
     autocomplete: "new-password",
-    hint: "At least 8 characters, and none of the usual ones. Every other session ends.",
+    hint: "At least 8 characters, and not a common password. All other sessions end.",
   });
   const name = h("input", {
     class: "sr-only",
@@ -176,7 +180,7 @@ function passwordForm() {
     onsubmit: async (values) => {
       await changePassword(values.current_password, values.new_password);
       element.reset();
-      toast("Your password is changed. Every other session has ended.");
+      toast("Your password is changed. All other sessions have ended.");
     },
   });
   return element;

@@ -1,4 +1,4 @@
-// The sessions of the account, which can be ended here.
+// The sessions of the account.
 
 import { accountPage } from "./account.js";
 import { del, page, signOut as endSession } from "./api.js";
@@ -11,7 +11,10 @@ import { paged } from "./list.js";
 import { toast } from "./message.js";
 import { emptyState } from "./note.js";
 
-/** Where somebody is signed in. */
+/**
+ * `#/account/sessions`. `signOut` ends the session of this tab; `goodbye` runs after all sessions
+ * were ended.
+ */
 export function sessions({ signal }, signOut, goodbye) {
   const row = (session) => {
     const element = h(
@@ -25,12 +28,12 @@ export function sessions({ signal }, signOut, goodbye) {
           "p",
           { class: "row-title", title: session.device ?? "" },
           device(session.device),
-          session.current && [" ", h("span", { class: "badge badge-accent" }, "this one")],
+          session.current && [" ", h("span", { class: "badge badge-accent" }, "this session")],
         ),
         h(
           "p",
           { class: "row-about" },
-          "Began ",
+          "Started ",
           time(session.began, formatAgo),
           ", last used ",
           time(session.last_used, formatAgo),
@@ -53,11 +56,11 @@ export function sessions({ signal }, signOut, goodbye) {
           if (error.status !== 404) throw error;
         });
       if (
-        !(await confirm(
-          "End this session?",
-          `Whoever uses ${device(session.device)} has to sign in again.`,
-          { action: "End session", danger: true, run },
-        ))
+        !(await confirm("End this session?", `${device(session.device)} is signed out.`, {
+          action: "End session",
+          danger: true,
+          run,
+        }))
       )
         return;
       element.remove();
@@ -70,7 +73,7 @@ export function sessions({ signal }, signOut, goodbye) {
     if (
       await confirm(
         "Sign out everywhere?",
-        "Every session of your account ends, this one too. API keys go on.",
+        "All of your sessions end, including this one. API keys keep working.",
         { action: "Sign out everywhere", danger: true, run },
       )
     )
@@ -83,7 +86,7 @@ export function sessions({ signal }, signOut, goodbye) {
   });
   return accountPage(
     "Sessions",
-    "Where you are signed in. A session lasts until it is ended here, or at its end.",
+    "Where you are signed in. A session lasts until it expires or you end it here.",
     h("section", { class: "card", "aria-label": "Sessions" }, list),
     h(
       "p",
@@ -93,7 +96,7 @@ export function sessions({ signal }, signOut, goodbye) {
   );
 }
 
-/** What a browser says of itself, in words. */
+/** The browser and the system of a `User-Agent`. */
 function device(agent) {
   if (!agent) return "Unknown device";
   const browser = [

@@ -1,4 +1,4 @@
-// What the pages of the account share: the tabs, and the frame around each.
+// The tabs of the account, and the page around each of its views.
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";

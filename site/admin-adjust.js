@@ -7,12 +7,12 @@ import { field, form } from "./form.js";
 import { explain, formatNumber, formatSigned, formatTokens } from "./format.js";
 import { attempt, toast } from "./message.js";
 
-/** The most tokens that an account can be given at a time. */
+/** The most tokens of one adjustment. */
 const MOST = 1_000_000_000_000;
 
 /**
- * Gives or takes tokens. What was sent without a certain outcome keeps its key while it stays the same, so that sending it again can't
- * do it twice.
+ * The form. While the outcome of a request is unknown, the same adjustment is sent with the same
+ * idempotency key, so it happens once. `user` returns the account, and `changed` reads it again.
  */
 export function adjustment(path, user, changed) {
   const name = newId("direction");
@@ -30,7 +30,7 @@ export function adjustment(path, user, changed) {
     autocomplete: "off",
     oninput: preview,
   });
-  const reason = reasonField({ hint: "Stands in the user's statement and in the trail." });
+  const reason = reasonField({ hint: "Shown in the user's statement and in the trail." });
   const outlook = h("p", { class: "hint admin-outlook", "aria-live": "polite" });
   let sent = null;
 
@@ -82,7 +82,7 @@ export function adjustment(path, user, changed) {
         if (error.code === "grant_too_large")
           return "No account can be granted that much. Nothing was changed.";
         if (error.passing)
-          return `${explain(error)} Press the button again: however often this is sent, it happens once.`;
+          return `${explain(error)} Press the button again: the balance is changed only once.`;
         return explain(error);
       },
     },
@@ -90,7 +90,7 @@ export function adjustment(path, user, changed) {
   return element;
 }
 
-/** The signed amount that was typed, or null where it is none. Thousands may be set apart. */
+/** The typed amount with its sign, or null if it is invalid. Thousands may be separated. */
 function read(text, taken) {
   const digits = text.replace(/[\s,.'_]/g, "");
   const number = /^\d{1,13}$/.test(digits) ? Number(digits) : 0;

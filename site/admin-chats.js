@@ -1,4 +1,4 @@
-// Chats of everybody, or of one user: newest first, each to be opened.
+// The messages and answers of all users or of one, newest first.
 
 import { userLink } from "./admin-people.js";
 import { page } from "./api.js";
@@ -7,7 +7,7 @@ import { formatAgo, formatTokens, time } from "./format.js";
 import { paged } from "./list.js";
 import { emptyState } from "./note.js";
 
-/** How much of a message stands in its line. */
+/** How many characters of a message its line shows. */
 const PREVIEW = 160;
 
 /** `#/chats` */
@@ -15,24 +15,24 @@ export function chatsView({ signal }) {
   const content = h(
     "div",
     { class: "page" },
-    h("h1", {}, "Chats"),
-    h("p", { class: "lead" }, "What everybody asked and was answered, newest first."),
+    h("h1", {}, "Messages"),
+    h("p", { class: "lead" }, "The messages of all users and their answers, newest first."),
     chats({ signal }),
   );
-  return { title: "Chats", content };
+  return { title: "Messages", content };
 }
 
-/** The list of chats, of one user where there is an id. */
+/** The list, of one user if `userId` is given. */
 export function chats({ userId, signal }) {
   return paged({
     load: (next) => page(next ?? "api/admin/chats/", next ? null : { user_id: userId }, { signal }),
     row: (chat) => row(chat, !userId),
     list: h("ul", {
       class: "list admin-chats",
-      "aria-label": userId ? "Chats" : "Chats of all users",
+      "aria-label": userId ? "Messages" : "Messages of all users",
     }),
-    empty: emptyState("chat", "No chats yet."),
-    more: "Show more chats",
+    empty: emptyState("chat", "No messages yet."),
+    more: "Show more messages",
   });
 }
 
@@ -48,9 +48,9 @@ function row(chat, named) {
       h("dd", { class: "admin-text" }, chat.message),
       h("dt", {}, "Answer"),
       h("dd", { class: "admin-text" }, chat.response),
-      h("dt", {}, "Chat"),
+      h("dt", {}, "Message id"),
       h("dd", { class: "mono" }, chat.id),
-      h("dt", {}, "Conversation"),
+      h("dt", {}, "Conversation id"),
       h("dd", { class: "mono" }, chat.conversation_id),
     ),
   );

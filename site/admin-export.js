@@ -1,4 +1,4 @@
-// Exports: all users, chats or rows of the ledger as one file, counted while they come.
+// Exports of all users, messages or ledger rows as one CSV file, with their progress.
 
 import { isDay } from "./admin-days.js";
 import { announce } from "./announce.js";
@@ -11,11 +11,11 @@ import { note } from "./note.js";
 
 const LISTS = [
   ["users", "Users"],
-  ["chats", "Chats, with messages and answers"],
-  ["ledger", "Ledger, all statements"],
+  ["chats", "Messages, with their answers"],
+  ["ledger", "Ledger, the statements of all users"],
 ];
 
-/** How often the progress is shown anew, in milliseconds. */
+/** How often the progress is updated at most, in milliseconds. */
 const PACE = 120;
 
 /** `#/export` */
@@ -32,7 +32,7 @@ export function exportView({ signal }) {
       h(
         "p",
         { class: "hint" },
-        "Days of UTC, both included. Without them: everything since the first day.",
+        "Days in UTC, both included. Leave them empty to export everything.",
       ),
     ],
     {
@@ -42,7 +42,7 @@ export function exportView({ signal }) {
         from.fail("");
         to.fail("");
         if (isDay(chosen.from) && isDay(chosen.to) && chosen.from > chosen.to) {
-          to.fail("The last day can't come before the first.");
+          to.fail("The last day can't be before the first.");
           to.input.focus();
           return;
         }
@@ -54,11 +54,7 @@ export function exportView({ signal }) {
     "div",
     { class: "page" },
     h("h1", {}, "Export"),
-    h(
-      "p",
-      { class: "lead" },
-      "A file for spreadsheets and scripts. It is written while it is read, however large it gets.",
-    ),
+    h("p", { class: "lead" }, "A CSV file of any size, for spreadsheets and scripts."),
     h("section", { class: "card", "aria-label": "Export" }, element, state),
   );
   return { title: "Export", content };
@@ -70,12 +66,12 @@ async function run(chosen, state, signal) {
     .filter(Boolean)
     .join("-");
   const show = (...nodes) => {
-    // Whoever pressed a button that goes finds what came in its place.
+    // If the focused button is replaced, its replacement gets the focus.
     const held = state.contains(document.activeElement);
     fill(state, nodes);
     if (held) focusOn(state);
   };
-  const amount = h("p", {}, "Asking for it…");
+  const amount = h("p", {}, "Requesting the file…");
   show(
     h(
       "div",
@@ -85,7 +81,7 @@ async function run(chosen, state, signal) {
       button("Cancel", { small: true, onclick: () => stopping.abort() }),
     ),
   );
-  announce("The export has begun.");
+  announce("The export has started.");
 
   const parts = [];
   const count = counter();
@@ -101,7 +97,7 @@ async function run(chosen, state, signal) {
       told = performance.now();
       amount.textContent = sum();
     }
-    // The last line ends with a break only where all is there: a connection may be cut off without telling so.
+    // The last line break shows that the file is complete: not every cut connection is an error.
     if (!count.whole) throw cutOff();
     keep();
     const done = `${name}.csv: ${sum()} in ${Math.max(1, Math.round((performance.now() - began) / 1000))} s.`;
@@ -110,21 +106,21 @@ async function run(chosen, state, signal) {
   } catch (error) {
     if (signal.aborted) return;
     if (error.name === "AbortError") {
-      show(note("info", h("p", {}, `Cancelled after ${inBytes(count.bytes)}. Nothing was kept.`)));
+      show(note("info", h("p", {}, `Cancelled after ${inBytes(count.bytes)}. Nothing was saved.`)));
       announce("Cancelled.");
       return;
     }
-    // The session is over: asking for anything leads to the door.
+    // The session has ended. Any request through api.js shows the form to sign in.
     if (error.status === 401) await get("api/user/profile/").catch(() => {});
     const again = button("Try again", { small: true, onclick: () => run(chosen, state, signal) });
     const some =
       parts.length > 0 &&
-      button("Keep what came", { small: true, onclick: () => keep("-cut-off") });
+      button("Save the incomplete file", { small: true, onclick: () => keep("-cut-off") });
     show(note("bad", h("p", {}, explain(error)), h("div", { class: "note-actions" }, again, some)));
   }
 }
 
-/** Counts a CSV file's bytes and rows. A break between quotes is part of a cell. */
+/** Counts the bytes and rows of a CSV file. A line break between quotes belongs to a cell. */
 function counter() {
   const [QUOTE, BREAK] = [0x22, 0x0a];
   let quoted = false;
@@ -143,7 +139,7 @@ function counter() {
   };
 }
 
-/** The bytes of the file as they come. It is asked for with an access token of its own, which is as fresh as can be. */
+/** The bytes of the file. A new access token is requested first, so it doesn't expire meanwhile. */
 async function* pieces({ list, from, to }, signal) {
   const { data } = await request("POST", "api/token/refresh/", {
     body: {},

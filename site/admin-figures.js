@@ -1,4 +1,4 @@
-// The figures: who came, what was asked and what it cost, day by day.
+// Figures per day: new users, messages, and tokens granted and spent.
 
 import { dayBefore, dayInWords, daysIn, isDay, rangeInWords } from "./admin-days.js";
 import { announce } from "./announce.js";
@@ -15,12 +15,12 @@ import { go } from "./router.js";
 
 const RANGES = [7, 30, 90];
 const MOST_DAYS = 366;
-/** How often figures are asked for while they are still being counted. */
+/** How often figures are requested while they are still being counted. */
 const MOST_REQUESTS = 20;
 
 const PLOTS = [
   { title: "New users", series: [{ key: "users", name: "Users", shape: "bars" }] },
-  { title: "Chats", series: [{ key: "chats", name: "Chats", shape: "bars" }] },
+  { title: "Messages", series: [{ key: "chats", name: "Messages", shape: "bars" }] },
   {
     title: "Tokens",
     series: [
@@ -31,12 +31,12 @@ const PLOTS = [
 ];
 const TOTALS = [
   ["users", "New users"],
-  ["chats", "Chats"],
+  ["chats", "Messages"],
   ["granted", "Tokens granted"],
   ["spent", "Tokens spent"],
 ];
 
-/** The view that is open: another range changes it in place, so that the focus stays where it is. */
+/** The view that is shown. Another range changes it in place, so the focus stays. */
 let open = null;
 
 /** `#/figures?days=30`, `#/figures?from=2026-11-01&to=2026-11-20` */
@@ -105,11 +105,7 @@ function build() {
     if (!body.hasChildNodes()) fill(body, skeleton(6));
     try {
       const figures = await counted(range, signal, () =>
-        fill(
-          body,
-          h("p", { class: "lead" }, "Counting days that nobody has asked for yet…"),
-          skeleton(6),
-        ),
+        fill(body, h("p", { class: "lead" }, "Counting days for the first time…"), skeleton(6)),
       );
       const held = body.contains(document.activeElement);
       fill(body, shown(figures, range));
@@ -134,7 +130,10 @@ function build() {
   return { content, show };
 }
 
-/** The figures. Where many days have to be counted for the first time, a request may end before they all are: the next one goes on from there. */
+/**
+ * Reads the figures. If many days are counted for the first time, a request may fail with 503; the
+ * next one continues where it ended.
+ */
 async function counted({ from, to }, signal, waiting) {
   for (let requests = 1; ; requests += 1) {
     try {
@@ -148,12 +147,12 @@ async function counted({ from, to }, signal, waiting) {
   }
 }
 
-/** What is wrong with a range, where anything is. */
+/** What is wrong with a range, or null. */
 function faulty({ from, to }) {
   const say = (name, detail) => ({ detail, errors: { [name]: [detail] } });
-  if (!isDay(from)) return say("from", "A day, please.");
-  if (!isDay(to)) return say("to", "A day, please.");
-  if (from > to) return say("to", "The last day can't come before the first.");
+  if (!isDay(from)) return say("from", "Enter a date.");
+  if (!isDay(to)) return say("to", "Enter a date.");
+  if (from > to) return say("to", "The last day can't be before the first.");
   if (daysIn(from, to) > MOST_DAYS) return say("from", `At most ${MOST_DAYS} days at a time.`);
   return null;
 }
@@ -165,7 +164,7 @@ function shown({ days, totals }, { from, to }) {
       "p",
       { class: "lead" },
       rangeInWords(from, to),
-      ", in days of UTC",
+      ", in UTC",
       counting ? ". Today is still being counted." : ".",
     ),
     h(
@@ -219,7 +218,7 @@ function figure({ title, series }, days, from, to) {
   );
 }
 
-/** A table that is sorted by whichever column's heading is pressed. */
+/** A table with headings that sort it. */
 function dayTable(days) {
   const columns = [["day", "Day"], ...TOTALS];
   const { element, body } = table(

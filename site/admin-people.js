@@ -1,22 +1,22 @@
-// How the views name people, amounts and standing.
+// How the views show users, roles, states and amounts.
 
 import { h } from "./dom.js";
 import { formatSigned } from "./format.js";
 
-/** The place of a user's page. */
+/** The address of a user's view. */
 export const userPlace = (id, part) => `#/users/${encodeURIComponent(id)}${part ? `/${part}` : ""}`;
 
-/** A user's name that leads to the page about them. */
+/** A username that links to the user's view. */
 export const userLink = (id, name) => h("a", { class: "admin-name", href: userPlace(id) }, name);
 
-/** Who did something: an account, or a command in the operator's terminal. */
+/** The author of an entry: an account, or the command `manage`. `me` is the signed-in account. */
 export function actor(id, name, me) {
-  if (id === "manage") return "manage, in a terminal";
+  if (id === "manage") return "the command manage";
   if (id === me.id) return "you";
   return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
 }
 
-/** The role as a word: administrators stand out. */
+/** The role of an account. */
 export const roleBadge = (role) =>
   h(
     "span",
@@ -24,7 +24,7 @@ export const roleBadge = (role) =>
     role === "admin" ? "Administrator" : "User",
   );
 
-/** Whether an account is open as a word. */
+/** The state of an account. */
 export const standingBadge = (active) =>
   h(
     "span",
@@ -32,7 +32,7 @@ export const standingBadge = (active) =>
     active ? "Active" : "Deactivated",
   );
 
-/** `+4,000`, `−100`, the gains in green. */
+/** `+4,000` in green, `−100` */
 export const amount = (number) =>
   h(
     "span",

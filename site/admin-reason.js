@@ -1,4 +1,4 @@
-// The reason that an administrator gives for an act.
+// The reason that an administrator gives for a change.
 
 import { field } from "./form.js";
 

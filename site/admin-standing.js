@@ -1,4 +1,4 @@
-// A user's role and state, which administrators change here.
+// The role and state of a user, and the buttons that change them.
 
 import { reasonField } from "./admin-reason.js";
 import { patch } from "./api.js";
@@ -10,7 +10,7 @@ import { explain } from "./format.js";
 import { toast } from "./message.js";
 import { note } from "./note.js";
 
-/** What shows the standing of a user, and changes it. */
+/** What `user` is, and the buttons. `show` gets the account after a change. */
 export function standing(user, me, path, show) {
   const admin = user.role === "admin";
   const facts = [
@@ -19,12 +19,12 @@ export function standing(user, me, path, show) {
       {},
       user.active
         ? "The account is active."
-        : "The account is deactivated: nobody can sign in or chat with it, and its API keys don't work.",
+        : "The account is deactivated: its user can't sign in or send messages, and its API keys don't work.",
     ),
     h(
       "p",
       {},
-      admin ? "It is an administrator, who sees everything here." : "It is an ordinary user.",
+      admin ? "It is an administrator and can see everything here." : "It is an ordinary user.",
     ),
   ];
   if (user.id === me.id)
@@ -43,7 +43,7 @@ export function standing(user, me, path, show) {
         onclick: () =>
           ask({
             title: `Deactivate ${user.username}?`,
-            text: "All of their sessions end at once. Their tokens, chats and statement stay as they are, and you can reactivate the account.",
+            text: "All of their sessions end at once. Their tokens, messages and statement stay as they are, and you can reactivate the account.",
             action: "Deactivate",
             danger: true,
             change: { active: false },
@@ -68,8 +68,8 @@ export function standing(user, me, path, show) {
           ? `Make ${user.username} an ordinary user?`
           : `Make ${user.username} an administrator?`,
         text: admin
-          ? "They lose this administration at once. All of their sessions end."
-          : "They can see every user and chat, and change every balance and role but their own. All of their sessions end, and they sign in anew.",
+          ? "They lose access to the administration at once. All of their sessions end."
+          : "They can see all users and messages, and change the balance and role of every other account. All of their sessions end, and they have to sign in again.",
         action: admin ? "Make an ordinary user" : "Make an administrator",
         danger: admin,
         change: { role: admin ? "user" : "admin" },
@@ -81,10 +81,13 @@ export function standing(user, me, path, show) {
   return [facts, h("div", { class: "form-actions admin-standing" }, activation, role)];
 }
 
-/** Asks, with room for a reason; then changes the standing, shows it, and puts the focus on the button that undoes it. */
+/**
+ * Asks for confirmation and a reason, and changes the role or state. The focus moves to the button
+ * that undoes the change.
+ */
 async function changeStanding({ title, text, action, danger = false, change, done, path, show }) {
   const changed = await dialog(title, (close) => {
-    const reason = reasonField({ optional: true, hint: "Stands in the trail." });
+    const reason = reasonField({ optional: true, hint: "Shown in the trail." });
     const cancel = button("Cancel", { onclick: () => close() });
     return [
       h("p", {}, text),
@@ -103,7 +106,7 @@ async function changeStanding({ title, text, action, danger = false, change, don
           ({
             last_administrator:
               "This is the last active administrator. Make another account an administrator first.",
-            own_standing: "You can't change your own standing. Another administrator can.",
+            own_standing: "You can't change your own role or state. Another administrator can.",
           })[error.code] ?? explain(error),
       }),
     ];

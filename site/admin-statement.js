@@ -11,9 +11,9 @@ import { paged } from "./list.js";
 import { attempt } from "./message.js";
 import { emptyState } from "./note.js";
 
-const KINDS = { grant: "Grant", adjustment: "Adjustment", chat: "Chat" };
+const KINDS = { grant: "Grant", adjustment: "Adjustment", chat: "Answer" };
 
-/** The statement of a user. */
+/** `#/users/<id>/statement` */
 export function statement(user, path, me, signal) {
   const { element, body, row } = stackedTable(`Statement of ${user.username}, newest first`, [
     { text: "When", class: "admin-when" },
@@ -36,19 +36,19 @@ export function statement(user, path, me, signal) {
           KINDS[entry.kind] ?? entry.kind,
           amount(entry.amount),
           formatNumber(entry.balance),
-          // A chat's row says no more than its kind does.
+          // The reason of an answer only repeats its kind.
           entry.kind === "chat" ? "" : entry.reason,
           entry.actor === user.id ? user.username : actor(entry.actor, null, me),
         ]),
       list: body,
       around: () => element,
-      empty: emptyState("receipt", "Nothing has moved this balance."),
+      empty: emptyState("receipt", "The balance has not changed yet."),
       more: "Show more rows",
     }),
   );
 }
 
-/** The whole statement as one file: page after page, under the heading of the first. */
+/** The button that reads all pages of the statement into one file with one head. */
 function download(user, path, signal) {
   const state = h("div", { class: "admin-progress" });
   const go = button("Download CSV", {

@@ -1,12 +1,13 @@
-// Tables of lists: rows and columns where there is room, else each row a block of its own.
+// Tables whose rows become blocks on narrow screens.
 
 import { h } from "./dom.js";
 import { table } from "./list.js";
 
 /**
- * A table whose rows become blocks on narrow screens. `columns`: `{text, class?, head?}` each, where `head` is the cell that names its row.
- * `row(cells, props)` makes a row of one content per column. The roles are spelled out: browsers forget those of cells that are laid out
- * otherwise.
+ * A table: `{element, body, row}`, where `row(cells, props)` makes a row from one content per
+ * column. Each of `columns` is `{text, class?, head?}`; `head` marks the cell that names its row.
+ *
+ * The roles are explicit because browsers drop them from tables with another `display`.
  */
 export function stackedTable(caption, columns) {
   const { element, body } = table(caption, columns);

@@ -10,7 +10,7 @@ import { emptyState } from "./note.js";
 
 /** `#/trail` */
 export function trailView({ signal }, me) {
-  const { element, body, row } = stackedTable("Administrators' acts, newest first", [
+  const { element, body, row } = stackedTable("What administrators did, newest first", [
     { text: "When", class: "admin-when" },
     { text: "What", class: "admin-what" },
     { text: "By", class: "admin-by" },
@@ -33,7 +33,7 @@ export function trailView({ signal }, me) {
       list: body,
       around: () => element,
       empty: emptyState("history", "No administrator has done anything yet."),
-      more: "Show more acts",
+      more: "Show more entries",
     }),
   );
   return { title: "Trail", content };

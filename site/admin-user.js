@@ -1,4 +1,4 @@
-// One user: what is known of them, their balance and standing, and what administrators do about both.
+// One user: balance, role and state, profile and sessions, and links to statement and messages.
 
 import { adjustment } from "./admin-adjust.js";
 import { chats } from "./admin-chats.js";
@@ -14,7 +14,7 @@ import { icon } from "./icons.js";
 const PARTS = [
   ["overview", "Overview", null],
   ["statement", "Statement", "statement"],
-  ["chats", "Chats", "chats"],
+  ["chats", "Messages", "chats"],
 ];
 
 /** `#/users/<id>`, `#/users/<id>/statement`, `#/users/<id>/chats` */
@@ -37,7 +37,7 @@ export async function userView({ params, signal }, me, part) {
     chats: () =>
       h(
         "section",
-        { "aria-label": `Chats of ${user.username}` },
+        { "aria-label": `Messages of ${user.username}` },
         chats({ userId: user.id, signal }),
       ),
   }[part]();
@@ -63,7 +63,7 @@ function overview(first, path, me, showBadges) {
   let user = first;
   const [balanceBox, standingBox, profileBox, sessionsBox] = [
     "Balance",
-    "Standing",
+    "Role and state",
     "Profile",
     "Sessions",
   ].map(card);
@@ -92,7 +92,7 @@ function overview(first, path, me, showBadges) {
   );
 }
 
-/** A box under a heading, whose content can change. */
+/** A box with a heading: `{element, show}`, where `show` replaces its content. */
 function card(title) {
   const heading = h("h2", { id: newId("card") }, title);
   const body = h("div", {});
@@ -109,7 +109,7 @@ function balance({ tokens, granted, spent, reservations }) {
       {},
       h("strong", {}, formatTokens(cost)),
       expired
-        ? " of a chat that never ended: they count as free again"
+        ? " for an answer that never ended; counted as free again"
         : [", at most until ", time(expires)],
     );
   return [
@@ -125,7 +125,7 @@ function balance({ tokens, granted, spent, reservations }) {
       h("dd", {}, formatNumber(sum)),
     ),
     reservations.length > 0 && [
-      h("h3", { class: "admin-held" }, "Held for chats"),
+      h("h3", { class: "admin-held" }, "Held for answers"),
       h("ul", { class: "admin-reservations" }, reservations.map(row)),
     ],
   ];
@@ -157,8 +157,7 @@ function profile(user) {
 }
 
 function sessions({ sessions: list }) {
-  if (list.length === 0)
-    return h("p", { class: "muted" }, "Nobody is signed in with this account.");
+  if (list.length === 0) return h("p", { class: "muted" }, "The account has no sessions.");
   const row = (session) =>
     h(
       "li",
@@ -169,7 +168,7 @@ function sessions({ sessions: list }) {
         { class: "row-about" },
         "Last used ",
         time(session.last_used, formatAgo),
-        " · began ",
+        " · started ",
         time(session.began),
         " · ends ",
         time(session.ends),

@@ -1,4 +1,4 @@
-// The users: all of them, newest first, or those whose name or address begins with something.
+// The users, newest first, and the search by the beginning of a name or an e-mail address.
 
 import { roleBadge, standingBadge, userLink } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
@@ -10,7 +10,7 @@ import { icon } from "./icons.js";
 import { paged } from "./list.js";
 import { emptyState } from "./note.js";
 
-/** How long typing rests before the search begins, in milliseconds. */
+/** How long after the last typed letter the search begins, in milliseconds. */
 const REST = 250;
 
 /** `#/users?q=ann` */
@@ -24,7 +24,7 @@ export function usersView({ query, signal }) {
     autocomplete: "off",
     autocapitalize: "none",
     maxLength: 254,
-    placeholder: "Name or e-mail address",
+    placeholder: "Username or e-mail address",
     "aria-describedby": `${id}-hint`,
   });
   const results = h("div", {});
@@ -46,7 +46,7 @@ export function usersView({ query, signal }) {
     const q = input.value.trim();
     if (q === (query.q ?? "")) return;
     query = { q };
-    // The address follows what is typed, without a new entry in the browser's history for each letter.
+    // Replaced, so that not every letter becomes an entry of the browser's history.
     history.replaceState(null, "", q ? `#/users?${new URLSearchParams({ q })}` : "#/users");
     search(q);
   };
@@ -74,7 +74,7 @@ export function usersView({ query, signal }) {
           h(
             "p",
             { class: "hint", id: `${id}-hint` },
-            "By the beginning of a name or an e-mail address.",
+            "Search by the beginning of a username or an e-mail address.",
           ),
         ),
       ),
@@ -89,10 +89,10 @@ function usersList(q, signal) {
   const { element, body, row } = stackedTable(
     q ? `Users that begin with ${q}` : "Users, newest first",
     [
-      { text: "Name", head: true },
+      { text: "Username", head: true },
       { text: "E-mail", class: "admin-email" },
       { text: "Role" },
-      { text: "Standing" },
+      { text: "State" },
       { text: "Joined", class: "admin-joined" },
     ],
   );
@@ -111,10 +111,10 @@ function usersList(q, signal) {
     empty: q
       ? emptyState(
           "search",
-          `Nobody begins with “${q}”.`,
-          h("p", {}, "Names and addresses are searched from their first letter."),
+          `No user begins with “${q}”.`,
+          h("p", {}, "The search compares the first letters of usernames and e-mail addresses."),
         )
-      : emptyState("users", "Nobody has registered yet."),
+      : emptyState("users", "No users yet."),
     more: "Show more users",
   });
 }
@@ -124,7 +124,7 @@ function found(list, q) {
   const more = list.querySelector(".paged-foot button") ? "at least " : "";
   return count === 0
     ? q
-      ? `Nobody begins with ${q}.`
+      ? `No user begins with ${q}.`
       : "No users."
     : `${more}${plural(count, "user")} found.`;
 }

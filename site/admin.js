@@ -1,4 +1,5 @@
-// The administration: who may see it, its frame, and the way to each view. Views are in admin-*.js.
+// The administration page: its frame, its views, and the form to sign in. The views are in
+// admin-*.js.
 
 import { chatsView } from "./admin-chats.js";
 import { exportView } from "./admin-export.js";
@@ -18,7 +19,7 @@ import { themeSwitch } from "./theme-switch.js";
 
 const VIEWS = [
   { path: "users", text: "Users", icon: "users" },
-  { path: "chats", text: "Chats", icon: "chat" },
+  { path: "chats", text: "Messages", icon: "chat" },
   { path: "figures", text: "Figures", icon: "chart" },
   { path: "trail", text: "Trail", icon: "history" },
   { path: "export", text: "Export", icon: "download" },
@@ -26,7 +27,7 @@ const VIEWS = [
 
 const CHAT_PAGE = base.href;
 
-/** The account of this session; null at the door. */
+/** The account of this session, or null if there is none. */
 let me = null;
 let asked = false;
 let ended = false;
@@ -90,7 +91,7 @@ const place = router({
 });
 
 document.getElementById("skip").addEventListener("click", (event) => {
-  // The address names a view, so that the link can't.
+  // The part of the address after its # names a view.
   event.preventDefault();
   focusOn(main);
 });
@@ -101,7 +102,7 @@ onSessionEnded(() => {
   place.show();
 });
 
-/** A view for administrators: everybody else is asked to sign in, or told why not, under the same address. */
+/** A view for administrators. Other users see why they can't open it, or the form to sign in. */
 function admitted(view) {
   return async (where) => {
     try {
@@ -117,7 +118,7 @@ function admitted(view) {
   };
 }
 
-/** Whose session the browser holds. It is asked once: a stranger at the door need not be asked at each view. */
+/** The account of the browser's session, or null. The browser is asked once for a session. */
 async function account() {
   if (!isSignedIn() && (asked || !(await resume()))) {
     asked = true;
@@ -139,7 +140,7 @@ function showFrame(path) {
 
 function door() {
   me = null;
-  const name = field("Name or e-mail address", "username", {
+  const name = field("Username or e-mail address", "username", {
     autocomplete: "username",
     autocapitalize: "none",
   });
@@ -155,8 +156,8 @@ function door() {
       { class: "card" },
       h("h1", {}, "Sign in"),
       ended
-        ? note("info", "Your session has ended. Sign in to go on where you were.")
-        : h("p", { class: "muted" }, "For administrators of this Farebox."),
+        ? note("info", "Your session has ended. Sign in to continue.")
+        : h("p", { class: "muted" }, "This page is for administrators."),
       form([name, password], {
         submit: "Sign in",
         onsubmit: async (values) => {
@@ -164,7 +165,7 @@ function door() {
           me = await get("api/user/profile/");
           ended = false;
           await place.show();
-          // The button that had the focus is gone.
+          // The focused button was removed with the form.
           const heading = main.querySelector("h1");
           if (heading && !main.contains(document.activeElement)) focusOn(heading);
         },
@@ -175,7 +176,7 @@ function door() {
 }
 
 function stranger() {
-  const other = button("Sign in as somebody else", {
+  const other = button("Sign in with another account", {
     onclick: () => busy(other, () => attempt(leaveForGood)),
   });
   const content = h(

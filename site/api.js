@@ -1,27 +1,33 @@
-// The API as these pages speak it: one session in this tab, requests, pages of lists, streams and files.
+// The client of the API: the session of this tab, requests, pages of lists, streams and files.
 //
-// The access token lives in this module's memory alone. What outlives the tab is a cookie that no script can read; the header
-// `X-Refresh-Token: cookie` asks the API for it, and keeps other sites from doing so.
+// Only the memory of this module has the access token. The refresh token is a cookie that no script
+// can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie`, which
+// other sites can't send.
 
-/** Where the API is: this file is served as `<base>/assets/<version>/api.js`. */
+/** The URL of the API. This file is `<base>/assets/<version>/api.js`. */
 export const base = new URL("../../", import.meta.url);
 
-/** How long an ordinary request may take, in milliseconds: longer than API Gateway lets one run. */
+/** The time-out of a request in milliseconds, longer than that of API Gateway. */
 const PATIENCE = 45_000;
 
-/** What this site's sessions are called in the browser: two stages of one host are two sites. */
+/** The name of this site's session in the browser. Two stages on one host are two sites. */
 const HERE = `farebox.session${base.pathname}`;
 
 const IN_COOKIE = { "X-Refresh-Token": "cookie" };
 
-/** A request that failed. `status` is 0 where no reply came; `errors` holds sentences per field, `retryAfter` seconds. */
+/**
+ * A failed request. `status` is 0 if there was no reply; `errors` has the sentences of each field;
+ * `retryAfter` is in seconds.
+ */
 export class ApiError extends Error {
   constructor({ status = 0, code, detail, errors = {}, retryAfter = null, requestId = null }) {
     super(detail);
     Object.assign(this, { name: "ApiError", status, code, detail, errors, retryAfter, requestId });
   }
 
-  /** Whether the very same request may be sent again, and its outcome is not known or was only put off. */
+  /**
+   * Whether the outcome is unknown or the failure temporary, so the same request can be repeated.
+   */
   get passing() {
     return (
       this.status === 0 ||
@@ -31,27 +37,30 @@ export class ApiError extends Error {
   }
 }
 
-// --- The session -------------------------------------------------------------------------------------------------------------------
+// --- The session ---
 
 let access = null;
 let refreshing = null;
 const listeners = { ended: new Set() };
 const others = typeof BroadcastChannel === "function" ? new BroadcastChannel(HERE) : null;
 
-/** Whether this tab holds a session. */
+/** Whether this tab has a session. */
 export const isSignedIn = () => access !== null;
 
-/** The id of the account that this tab's session belongs to. */
+/** The id of the session's account, or null. */
 export const accountId = () => subject(access);
 
-/** Calls `listener` when the session ended without this tab asking for it. */
+/** Calls `listener` when the session ends for a reason outside of this tab. */
 export function onSessionEnded(listener) {
   listeners.ended.add(listener);
 }
 
-/** Goes on with the session that the browser's cookie holds, where there is one: whether there is. Throws where that can't be found out. */
+/**
+ * Continues the session of the browser's cookie, and resolves with whether there is one. Throws if
+ * the API can't be asked.
+ */
 export async function resume() {
-  // Strangers need not ask: a failed request would only tell them what they know.
+  // Without a session the request would only fail.
   if (remembered.get() === "no") return false;
   try {
     await refresh();
@@ -62,35 +71,35 @@ export async function resume() {
   }
 }
 
-/** Signs in: the account's data. */
+/** Signs in, and resolves with the account. */
 export function signIn(username, password) {
   return begin("api/login/", { username, password });
 }
 
-/** Opens an account and signs in to it. The key makes it safe to be sent again. */
+/** Creates an account and signs in to it. Idempotent under the same key. */
 export function register({ username, email, password }, key) {
   return begin("api/register/", { username, email, password }, key);
 }
 
-/** Changes the password: every other session ends, and this tab goes on in a new one. */
+/** Changes the password. All other sessions end, and this tab continues in a new one. */
 export async function changePassword(currentPassword, newPassword) {
   const body = { current_password: currentPassword, new_password: newPassword };
   const { data } = await request("POST", "api/user/password/", { body, headers: IN_COOKIE });
   hold(data.access);
 }
 
-/** Ends this session, or all of the account. */
+/** Ends this session, or all sessions of the account. */
 export async function signOut({ everywhere = false } = {}) {
   try {
     await request("POST", "api/logout/", { body: { all: everywhere }, headers: IN_COOKIE });
   } catch (error) {
-    // What was over already is what was asked for.
+    // The session had ended already.
     if (error.status !== 401) throw error;
   }
   leave();
 }
 
-/** Forgets the session in every tab, after the API has ended it. */
+/** Forgets the session in all tabs, after the API ended it. */
 export function leave() {
   forget();
   others?.postMessage("ended");
@@ -113,7 +122,7 @@ function hold(token) {
   remembered.set("yes");
 }
 
-/** Whether this browser has a session, as far as it knows. The session itself is the cookie. */
+/** Whether this browser probably has a session: no script can read the cookie. */
 const remembered = {
   get() {
     try {
@@ -126,12 +135,15 @@ const remembered = {
     try {
       localStorage.setItem(HERE, value);
     } catch {
-      // A browser that remembers nothing asks each time.
+      // Without storage, each page asks the API.
     }
   },
 };
 
-/** A new access token, asked for once however many wait for it, in this tab and in the others: they share one cookie. */
+/**
+ * Gets a new access token, with one request for all callers of this tab. Tabs take turns, because
+ * they share the cookie.
+ */
 function refresh() {
   refreshing ??= alone(async () => {
     const before = subject(access);
@@ -141,7 +153,7 @@ function refresh() {
       open: true,
     });
     if (before && subject(data.access) !== before) {
-      // Another tab signed in as somebody else: nothing on this page is theirs.
+      // Another tab signed in to another account, and this page shows the old one.
       location.reload();
       return new Promise(() => {});
     }
@@ -170,7 +182,7 @@ function end() {
 if (others) {
   others.onmessage = ({ data }) => {
     if (data === "ended" && access) end();
-    // Whose session it is shows the next refresh; who waits at the door is let in at once.
+    // A tab that is signed in finds out at its next refresh whose session it is.
     if (data === "began" && !access) location.reload();
   };
 }
@@ -184,17 +196,20 @@ function subject(token) {
   }
 }
 
-// --- Requests ----------------------------------------------------------------------------------------------------------------------
+// --- Requests ---
 
-/** A new idempotency key: a request that is sent again under its key happens once. */
+/**
+ * A new idempotency key. However often a request is sent with the same key, it is executed once.
+ */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
- * Sends a request and reads its JSON: `{data, status, next, replayed}`, where `next` is the address of the list's next page. Throws an
- * `ApiError`. `query` leaves out what is null or empty; `open` sends no token.
+ * Sends a request and reads the reply: `{data, status, next, replayed}`, where `next` is the URL of
+ * a list's next page. Values of `query` that are null or empty are left out; with `open`, no token
+ * is sent. Throws an `ApiError`.
  */
 export async function request(method, path, options = {}) {
   const response = await send(method, path, {
@@ -210,28 +225,28 @@ export async function request(method, path, options = {}) {
   };
 }
 
-/** `GET`, its data alone. */
+/** `GET`; resolves with the data. */
 export const get = async (path, query, options) =>
   (await request("GET", path, { ...options, query })).data;
-/** `POST`, its data alone. */
+/** `POST`; resolves with the data. */
 export const post = async (path, body, options) =>
   (await request("POST", path, { ...options, body })).data;
-/** `PATCH`, its data alone. */
+/** `PATCH`; resolves with the data. */
 export const patch = async (path, body, options) =>
   (await request("PATCH", path, { ...options, body })).data;
-/** `DELETE`, its data alone. */
+/** `DELETE`; resolves with the data. */
 export const del = async (path, body, options) =>
   (await request("DELETE", path, { ...options, body })).data;
 
-/** A page of a list: `{items, next}`. Its `next` is the `path` of the page after it, or null. */
+/** Reads a page of a list: `{items, next}`, where `next` is the `path` of the next page or null. */
 export async function page(path, query, options) {
   const { data, next } = await request("GET", path, { ...options, query });
   return { items: data, next };
 }
 
 /**
- * The server-sent events of a reply, each `{event, data, replayed}`, where data is JSON. Throws an `ApiError` as a request does; its code is
- * `interrupted` where the connection broke after the reply had begun.
+ * The server-sent events of a reply, each `{event, data, replayed}` with data from JSON. Throws an
+ * `ApiError`; its code is `interrupted` if the connection is lost during the reply.
  */
 export async function* stream(path, body, { key, signal } = {}) {
   const response = await send("POST", path, { body, key, signal });
@@ -244,7 +259,7 @@ export async function* stream(path, body, { key, signal } = {}) {
         throw error.name === "AbortError" ? error : interrupted();
       });
       if (done) return;
-      // What holds half a line break waits for its other half.
+      // A line break that is cut in half is replaced with its second half.
       text = (text + value).replaceAll("\r\n", "\n");
       for (let end; (end = text.indexOf("\n\n")) >= 0; text = text.slice(end + 2)) {
         const event = parseEvent(text.slice(0, end));
@@ -266,7 +281,7 @@ function parseEvent(block) {
   return data.length === 0 ? null : { event, data: json(data.join("\n")) };
 }
 
-/** The problem that an `error` event tells of. */
+/** The failure in a problem document, or in an `error` event. */
 export function problemOf(data, status = data.status) {
   return new ApiError({
     status,
@@ -278,7 +293,7 @@ export function problemOf(data, status = data.status) {
   });
 }
 
-/** A reply as a file's content: `{blob, name, next}`. Throws where it was cut off on the way. */
+/** Reads a reply as a file: `{blob, name, next}`. Throws if it was cut off. */
 export async function file(path, { query, accept, signal } = {}) {
   const response = await send("GET", path, { query, accept, signal });
   const blob = await response.blob().catch(() => {
@@ -288,7 +303,7 @@ export async function file(path, { query, accept, signal } = {}) {
   return { blob, name, next: nextPage(response) };
 }
 
-/** Gives a blob to the browser to be kept as a file. */
+/** Has the browser save a blob as a file. */
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -297,7 +312,10 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** Sends a request and reads no more than the head of a reply that is good; a 401 is answered with a new access token, once. */
+/**
+ * Sends a request, again with a new access token if the reply is 401. Resolves with the response
+ * before its body is read, and throws an `ApiError` for a failing status.
+ */
 async function send(
   method,
   path,
@@ -332,16 +350,16 @@ async function send(
     if (response.ok) return response;
     throw await problem(response);
   } catch (error) {
-    throw explained(error);
+    throw asApiError(error);
   }
 }
 
-function explained(error) {
+function asApiError(error) {
   if (error instanceof ApiError || error.name === "AbortError") return error;
   if (error.name === "TimeoutError") {
     return new ApiError({
       code: "timeout",
-      detail: "No answer came in time. What you asked for may have happened or not.",
+      detail: "The server didn't reply in time. Your request may have succeeded or failed.",
     });
   }
   const detail = navigator.onLine
@@ -350,13 +368,15 @@ function explained(error) {
   return new ApiError({ code: "network", detail });
 }
 
-function interrupted() {
+/** The connection was lost before the end of a reply. */
+export function interrupted() {
   return new ApiError({
     code: "interrupted",
-    detail: "The connection broke before everything had come.",
+    detail: "The connection was lost before the end of the reply.",
   });
 }
 
+/** The failure of a response. */
 async function problem(response) {
   const text = await response.text().catch(() => "");
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
@@ -366,7 +386,7 @@ async function problem(response) {
     if (document?.detail)
       return problemOf({ retry_after: retryAfter, ...document }, response.status);
   } catch {
-    // A proxy's page in HTML says nothing that these words don't.
+    // It is not from the API but, for example, a proxy's page in HTML.
   }
   return new ApiError({
     status: response.status,
@@ -386,7 +406,7 @@ async function readText(response) {
   try {
     return await response.text();
   } catch (error) {
-    throw error.name === "TimeoutError" ? explained(error) : interrupted();
+    throw error.name === "TimeoutError" ? asApiError(error) : interrupted();
   }
 }
 

@@ -1,33 +1,33 @@
-// What is left, and what a chat costs: what the API said last.
+// The balance, and the price of an answer, as the API reported them last.
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { formatNumber, formatTokens, plural } from "./format.js";
 import { icon } from "./icons.js";
 
-/** With fewer chats left than this people are told. */
+/** A balance for fewer answers than this is low. */
 const FEW = 5;
 
 let tokens = null;
 let price = null;
-/** How often a balance was asked for, and up to which of these times a reply says nothing new. */
+/** The number of the last request for the balance, and of the newest reply that was used. */
 let asked = 0;
 let known = 0;
 const watchers = new Set();
 
-/** Calls `show` now and whenever the balance or the price is another. */
+/** Calls `show` now and after each change of the balance or the price. */
 export function watchBalance(show) {
   watchers.add(show);
   show();
 }
 
-/** What a chat costs, or null where nobody has paid for one yet. */
-export const chatPrice = () => price;
+/** The price of an answer in tokens, or null if it is unknown. */
+export const answerPrice = () => price;
 
-/** How many chats the balance is enough for, or null where that isn't known. */
-export const chatsLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
+/** How many answers the balance is enough for, or null if that is unknown. */
+const answersLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
 
-/** Takes over what a reply says: a balance, and what a chat has cost. */
+/** Uses the balance and the cost in a reply. */
 export function learn({ tokens_left: left, tokens_deducted: cost }) {
   if (Number.isInteger(left)) {
     tokens = left;
@@ -37,13 +37,15 @@ export function learn({ tokens_left: left, tokens_deducted: cost }) {
   watchers.forEach((show) => show());
 }
 
-/** Takes over the price that a refusal names. */
+/** Uses the price in the sentence of a refusal. */
 export function learnPrice(sentence) {
   const named = /costs ([\d,]+) tokens/.exec(sentence)?.[1];
   if (named) learn({ tokens_deducted: Number(named.replaceAll(",", "")) });
 }
 
-/** Takes over the balance of a reply that is awaited, unless a newer one comes before it, and gives the reply. */
+/**
+ * Uses the balance in a reply that is awaited, unless a newer one arrives first. Returns the reply.
+ */
 export async function learnLater(awaited) {
   const turn = ++asked;
   const reply = await awaited;
@@ -54,19 +56,19 @@ export async function learnLater(awaited) {
   return reply;
 }
 
-/** Asks for the balance. Where it can't be had, the last one goes on standing, and whatever follows says what is wrong. */
+/** Reads the balance. After a failure the old one stays: the next request reports what is wrong. */
 export function readBalance() {
   learnLater(get("api/tokens/")).catch(() => {});
 }
 
-/** Forgets whose balance it was. */
+/** Forgets the balance when the user signs out. */
 export function forgetBalance() {
   tokens = null;
   price = null;
   known = asked;
 }
 
-/** The balance as it is always in sight, and the way to the statement. */
+/** The balance in the frame of the page, which links to the statement. */
 export function balanceLink() {
   const number = h("strong", { class: "balance-number" });
   const rest = h("span", { class: "balance-rest" });
@@ -82,22 +84,22 @@ export function balanceLink() {
   watchBalance(() => {
     element.hidden = tokens === null;
     if (tokens === null) return;
-    const left = chatsLeft();
+    const left = answersLeft();
     number.textContent = formatNumber(tokens);
-    rest.textContent = left === null ? "tokens" : `tokens · ${plural(left, "chat")}`;
+    rest.textContent = left === null ? "tokens" : `tokens · ${plural(left, "answer")}`;
     element.classList.toggle("balance-low", left !== null && left < FEW);
     element.title = price
-      ? `A chat costs ${formatTokens(price)}. Open your statement`
+      ? `An answer costs ${formatTokens(price)}. Open your statement`
       : "Open your statement";
   });
   return element;
 }
 
-/** What is to be said where few tokens are left: a sentence, or null. */
+/** A sentence about a low balance, or null. */
 export function lowBalance() {
-  const left = chatsLeft();
+  const left = answersLeft();
   if (left === null || left >= FEW) return null;
   if (left === 0)
-    return `Your balance of ${formatTokens(tokens)} is less than a chat costs (${formatNumber(price)}). Whoever runs this site can give you more.`;
-  return `Your tokens are enough for ${left} more ${left === 1 ? "chat" : "chats"}.`;
+    return `Your balance of ${formatTokens(tokens)} is less than an answer costs (${formatNumber(price)}). An administrator can give you more.`;
+  return `Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`;
 }

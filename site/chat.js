@@ -1,4 +1,4 @@
-// The chat page: who is there, the frame around the views, and which view stands under which address.
+// The chat page: the session, the frame around the views, and the view of each address.
 
 import { ownData } from "./account-data.js";
 import { apiKeys } from "./account-keys.js";
@@ -24,7 +24,7 @@ import { themeSwitch } from "./theme-switch.js";
 import { forgetThreads, newThread, oldThread, restoreThreads } from "./thread.js";
 import { sawChat } from "./unfinished.js";
 
-/** Where people may be who are not signed in; at the first two nobody else may be. */
+/** The views without a session. The first two are only for users without one. */
 const PUBLIC = ["sign-in", "register", "forgotten-password", "reset-password", "verify-email"];
 const DOORS = PUBLIC.slice(0, 2);
 
@@ -52,9 +52,9 @@ function brand() {
   );
 }
 
-// --- The frames --------------------------------------------------------------------------------------------------------------------
+// --- The frames ---
 
-/** What stands around the views of strangers. */
+/** The frame around the views without a session. */
 function doorFrame() {
   return h(
     "div",
@@ -76,7 +76,7 @@ function doorFrame() {
 
 let drawer = null;
 
-/** What stands around the views of whoever is signed in. */
+/** The frame around the views of a session. */
 function appFrame() {
   const side = sidebar({ brand: brand(), onchoose: () => drawer?.close() });
   const opener = button(null, {
@@ -100,7 +100,7 @@ function appFrame() {
   return h("div", { class: "app" }, side, veil, stage);
 }
 
-/** On narrow windows the sidebar lies over the page while it is open, and the page rests. */
+/** On narrow windows the sidebar is a drawer over the page. The page is inert while it is open. */
 function drawerOf({ side, opener, veil, stage }) {
   const close = () => {
     if (!side.classList.contains("open")) return;
@@ -155,16 +155,16 @@ async function leave() {
   if (await attempt(signOut)) goodbye();
 }
 
-/** Somebody has left on purpose: whoever comes next is somebody else. */
+/** The user signed out or deleted the account: the next user may be another person. */
 function goodbye() {
   forgetDrafts();
   enter(false);
   go("#/sign-in");
 }
 
-// --- Who is there --------------------------------------------------------------------------------------------------------------------
+// --- The session ---
 
-/** Puts the frame of whoever is there around the views. */
+/** Shows the frame for a session, or the one without. */
 function enter(signedIn) {
   drawer = null;
   if (!signedIn) [forgetProfile, forgetBalance, forgetThreads].forEach((forget) => forget());
@@ -172,7 +172,7 @@ function enter(signedIn) {
   if (signedIn) restoreThreads();
 }
 
-/** Reads whose account it is, and from the last chat what one costs. */
+/** Reads the profile, and the price of an answer from the newest one. */
 async function loadAccount() {
   const [, chats] = await Promise.all([
     learnProfile(get("api/user/profile/")),
@@ -182,7 +182,7 @@ async function loadAccount() {
   learn({ tokens_deducted: chats[0]?.tokens_deducted });
 }
 
-/** After signing in: to where somebody was on the way to. */
+/** After signing in, shows the view that was asked for before. */
 async function welcome() {
   await loadAccount();
   enter(true);

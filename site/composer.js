@@ -1,6 +1,6 @@
 // The box below a conversation, in which a message is written and sent.
 
-import { chatPrice, lowBalance } from "./balance.js";
+import { answerPrice, lowBalance } from "./balance.js";
 import { button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { keepDraft, readDraft } from "./drafts.js";
@@ -90,7 +90,7 @@ export class Composer {
     keepDraft(this.draft, null);
     this.box.value = "";
     this.changed();
-    this.thread.say(message).then((said) => said || this.put(message));
+    this.thread.send(message).then((sent) => sent || this.put(message));
     this.box.focus();
   }
 
@@ -101,26 +101,22 @@ export class Composer {
     const actions = [];
     if (error.status === 404 && thread.id) {
       const onclick = () => thread.abandon(this.box.value);
-      actions.push(button("Ask in a new chat", { small: true, kind: "primary", onclick }));
+      actions.push(button("Ask in a new conversation", { small: true, kind: "primary", onclick }));
     }
     if (isPoor) {
       const props = { small: true, icon: "receipt" };
       actions.push(linkButton("See your statement", "#/statement", props));
     }
     const text = error.errors?.message?.join(" ") ?? explain(error);
-    const told = isPoor
+    const sentences = isPoor
       ? [
           h("p", {}, h("strong", {}, "You have too few tokens for this. "), text),
-          h(
-            "p",
-            {},
-            "Your message is kept in the box. Whoever runs this site can give you more tokens.",
-          ),
+          h("p", {}, "Your message is kept in the box. An administrator can give you more tokens."),
         ]
       : [h("p", {}, text)];
     const shown = note(
       isPoor ? "warn" : "bad",
-      told,
+      sentences,
       actions.length > 0 && h("div", { class: "note-actions" }, actions),
     );
     shown.setAttribute("role", "alert");
@@ -131,7 +127,7 @@ export class Composer {
 
   /** Shows what an answer costs, and a low balance. */
   priced() {
-    const price = chatPrice();
+    const price = answerPrice();
     const keys = [
       h("kbd", {}, "Enter"),
       " sends, ",
@@ -141,7 +137,7 @@ export class Composer {
     ];
     fill(
       this.hint,
-      h("span", { class: "keys" }, keys, " begins a new line"),
+      h("span", { class: "keys" }, keys, " starts a new line"),
       h(
         "span",
         {},

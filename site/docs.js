@@ -1,4 +1,5 @@
-// The documentation: Swagger UI over the API's own description, in this page's frame. Tokens that are typed in live as long as the page.
+// The API documentation: Swagger UI with the API's description, in the frame of these pages. Typed
+// tokens are forgotten with the page.
 
 import { base } from "./api.js";
 import { linkButton } from "./button.js";
@@ -30,17 +31,17 @@ fill(
 );
 
 document.getElementById("skip").addEventListener("click", (event) => {
-  // The address names an endpoint, so that the link can't.
+  // The part of the address after its # names an endpoint.
   event.preventDefault();
   focusOn(main);
 });
 
-// What Swagger UI's parts lack for keyboards and screen readers, by its plugin API.
+// Adds what Swagger UI's components lack for keyboards and screen readers.
 const accessible = ({ React }) => {
   const e = React.createElement;
   return {
     components: {
-      /** One heading below another, in this page's landmarks. The description names one server, so that there is none to choose. */
+      /** Headings without gaps, in the landmarks of this page, and no choice of the only server. */
       DocsLayout({ getComponent, specSelectors }) {
         const part = (name) => e(getComponent(name, true));
         if (!specSelectors.specStr()) {
@@ -73,7 +74,7 @@ const accessible = ({ React }) => {
           part("Models"),
         );
       },
-      /** Each scheme's field under an id and a label of its own. */
+      /** The field of a scheme, with its own id and label. */
       HttpAuth({ name, schema, authorized, onChange, getComponent }) {
         const id = `token-${name}`;
         const known = authorized.getIn([name, "value"]);
@@ -101,7 +102,9 @@ const accessible = ({ React }) => {
       },
     },
     wrapComponents: {
-      /** A button holds no link. An operation that is opened is in the address all the same. */
+      /**
+       * Without its link, which a button must not contain. Opening it changes the address anyway.
+       */
       OperationSummaryPath: (Path) => (props) =>
         e(Path, {
           ...props,
@@ -113,7 +116,7 @@ const accessible = ({ React }) => {
           const { current } = dialog;
           current.showModal();
           current.querySelector("input")?.focus();
-          // Gives the focus back.
+          // Returns the focus.
           return () => current.close();
         }, []);
         return e(
@@ -128,7 +131,7 @@ const accessible = ({ React }) => {
           { role: "group", "aria-label": props.definitions.keySeq().join(", ") },
           e(Auths, props),
         ),
-      // What it is called is what it says.
+      // Without a label, a button's name is its text.
       Button:
         (Button) =>
         ({ "aria-label": _, ...props }) =>
@@ -138,7 +141,7 @@ const accessible = ({ React }) => {
       ExamplesSelect: (Select) => (props) =>
         e("label", {}, e("span", { className: "sr-only" }, "Example"), e(Select, props)),
       TextArea: (TextArea) => (props) => e(TextArea, { "aria-label": "Request body", ...props }),
-      /** The table says that it is a region, which takes its rows from it. */
+      /** Without the role of a region, which would hide the table's rows from screen readers. */
       responses: (Responses) => (props) => {
         const box = React.useRef(null);
         React.useEffect(() =>
@@ -158,6 +161,6 @@ window.SwaggerUIBundle({
   deepLinking: true,
   tryItOutEnabled: true,
   persistAuthorization: false,
-  // It would be asked on another host.
+  // The validator is on another host.
   validatorUrl: null,
 });

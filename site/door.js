@@ -1,4 +1,4 @@
-// The views of whoever is not signed in: sign in, open an account, and what mailed links lead to.
+// The views without a session: signing in, creating an account, and the links in e-mails.
 
 import { isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
 import { linkButton } from "./button.js";
@@ -10,7 +10,7 @@ import { note } from "./note.js";
 import { profile } from "./profile.js";
 import { go } from "./router.js";
 
-/** Where somebody was on the way to before they had to sign in. */
+/** The address that was asked for before the user had to sign in. */
 export const wanted = (() => {
   let hash = null;
   return {
@@ -30,21 +30,21 @@ const FACTS = [
   [
     "chat",
     "Answers as they are written",
-    "Conversations that remember what was said, on every device of yours.",
+    "Conversations that remember your messages, on all of your devices.",
   ],
   [
     "coin",
     "Pay per answer",
-    "Nothing is charged unless an answer is stored. What breaks gives its tokens back.",
+    "You are charged only when an answer is stored. If something fails, you get the tokens back.",
   ],
   [
     "receipt",
     "Every token accounted for",
-    "A statement shows each grant and each chat, with the balance after it.",
+    "A statement shows each grant and each answer, with the balance after it.",
   ],
 ];
 
-/** A form in the middle, and beside it what this is. */
+/** A view with a form, and beside it a description of the product. */
 function door(title, lead, ...content) {
   const about = h(
     "section",
@@ -72,9 +72,9 @@ function door(title, lead, ...content) {
   );
 }
 
-/** Sign in. */
+/** `#/sign-in`. `welcome` runs after signing in. */
 export function signingIn({ query }, welcome) {
-  const name = field("Name or e-mail address", "username", {
+  const name = field("Username or e-mail address", "username", {
     autocomplete: "username",
     autocapitalize: "none",
     spellcheck: "false",
@@ -92,10 +92,7 @@ export function signingIn({ query }, welcome) {
       h(
         "div",
         { class: "door-note" },
-        note(
-          "info",
-          "Your session has ended. Sign in again and go on where you were; what you had written is kept.",
-        ),
+        note("info", "Your session has ended. Sign in to continue; what you wrote is kept."),
       ),
     form([name, password], {
       submit: "Sign in",
@@ -108,15 +105,15 @@ export function signingIn({ query }, welcome) {
       "p",
       { class: "door-links" },
       h("a", { href: "#/forgotten-password" }, "Forgotten your password?"),
-      h("span", {}, "New here? ", h("a", { href: "#/register" }, "Open an account")),
+      h("span", {}, "New here? ", h("a", { href: "#/register" }, "Create an account")),
     ),
   );
   return { title: "Sign in", content, focus: name.input };
 }
 
-/** Open an account. */
+/** `#/register`. `welcome` runs after the account was created. */
 export function registration(_place, welcome) {
-  const name = field("Name", "username", {
+  const name = field("Username", "username", {
     autocomplete: "username",
     autocapitalize: "none",
     spellcheck: "false",
@@ -128,21 +125,21 @@ export function registration(_place, welcome) {
     type: "email",
     autocomplete: "email",
     optional: true,
-    hint: "For a forgotten password.",
+    hint: "To reset a forgotten password.",
   });
   const password = field("Password", "password", {
     type: "password",
     autocomplete: "new-password",
     required: true,
-    hint: "At least 8 characters, and none of the usual ones.",
+    hint: "At least 8 characters, and not a common password.",
   });
-  // What is sent again as it was happens once, whatever became of its first reply.
+  // If the reply was lost, the same values are sent again with the same idempotency key.
   let sent = { values: "", key: newKey() };
   const content = door(
-    "Open an account",
-    "It begins with tokens to try it.",
+    "Create an account",
+    "You start with tokens to try it.",
     form([name, email, password], {
-      submit: "Open account",
+      submit: "Create account",
       codes: { username_taken: "username", email_taken: "email" },
       onsubmit: async (values) => {
         const written = JSON.stringify(values);
@@ -151,7 +148,7 @@ export function registration(_place, welcome) {
         await welcome();
         toast(
           values.email || values.username.includes("@")
-            ? `Welcome, ${values.username}! A mail to prove your address is on its way.`
+            ? `Welcome, ${values.username}! An e-mail to verify your address was sent.`
             : `Welcome, ${values.username}!`,
         );
       },
@@ -159,13 +156,13 @@ export function registration(_place, welcome) {
     h(
       "p",
       { class: "door-links" },
-      h("span", {}, "You have an account? ", h("a", { href: "#/sign-in" }, "Sign in")),
+      h("span", {}, "Already have an account? ", h("a", { href: "#/sign-in" }, "Sign in")),
     ),
   );
-  return { title: "Open an account", content, focus: name.input };
+  return { title: "Create an account", content, focus: name.input };
 }
 
-/** Ask for the mail that lets a password be replaced. */
+/** `#/forgotten-password`: sends an e-mail with a link to choose a new password. */
 export function forgotten() {
   const email = field("E-mail address", "email", {
     type: "email",
@@ -173,7 +170,7 @@ export function forgotten() {
     required: true,
   });
   const asking = form([email], {
-    submit: "Send me a mail",
+    submit: "Send the e-mail",
     onsubmit: async ({ email: address }) => {
       await post("api/password/reset/", { email: address.trim() }, { open: true });
       const sent = h(
@@ -186,9 +183,9 @@ export function forgotten() {
             {},
             "If an account has the address ",
             h("strong", {}, address.trim()),
-            ", a mail is on its way. Its link is good for an hour, and once.",
+            ", an e-mail was sent to it. Its link works once, within an hour.",
           ),
-          h("p", {}, "Nothing came? Look among the unwanted mail, or ask again in a minute."),
+          h("p", {}, "Didn't get it? Check your spam folder, or try again in a minute."),
         ),
       );
       asking.replaceWith(sent);
@@ -198,7 +195,7 @@ export function forgotten() {
   });
   const content = door(
     "Forgotten password",
-    "Tell us the address of your account, and choose a new password by the link that we mail to it.",
+    "Enter the e-mail address of your account to get a link. With it you can choose a new password.",
     asking,
     h(
       "p",
@@ -213,15 +210,15 @@ export function forgotten() {
   return { title: "Forgotten password", content, focus: email.input };
 }
 
-/** Choose a new password by the token of a mail. */
+/** `#/reset-password?token=..`, the link of that e-mail. */
 export function resetting({ query }) {
   if (!query.token)
-    return halfLink("Choose a new password", "#/forgotten-password", "Ask for a new mail");
+    return halfLink("Choose a new password", "#/forgotten-password", "Get a new link");
   const password = field("New password", "password", {
     type: "password",
     autocomplete: "new-password",
     required: true,
-    hint: "At least 8 characters, and none of the usual ones.",
+    hint: "At least 8 characters, and not a common password.",
   });
   const choosing = form([password], {
     submit: "Change password",
@@ -234,26 +231,29 @@ export function resetting({ query }) {
         );
       } catch (error) {
         if (error.code !== "invalid_link" && !error.errors?.token) throw error;
-        spent(choosing, "#/forgotten-password", "Ask for a new mail");
+        spent(choosing, "#/forgotten-password", "Get a new link");
         return;
       }
-      toast("Your password is changed. Sign in with it.");
+      toast("Your password is changed. Sign in with the new one.");
       go("#/sign-in", { replace: true });
     },
   });
   const content = door(
     "Choose a new password",
-    "Every session of your account ends with it.",
+    "All sessions of your account end when you change it.",
     choosing,
   );
   return { title: "Choose a new password", content, focus: password.input };
 }
 
-/** Prove an address by the token of a mail. It takes a press: programs that look through mails follow links too. A proof ends every session of its account: `left` is
- * called where this tab's was one of them. */
+/**
+ * `#/verify-email?token=..`, the link of an e-mail. The user has to press a button, because
+ * programs that scan e-mails follow links too. Verifying ends all sessions of the account; `left`
+ * runs if the session of this tab was one of them.
+ */
 export function verifying({ query }, left) {
   if (!query.token) return halfLink("Verify your address", "#/account", "Go to your account");
-  const proving = form([], {
+  const verification = form([], {
     submit: "Verify my address",
     onsubmit: async () => {
       try {
@@ -272,35 +272,35 @@ export function verifying({ query }, left) {
           note(
             "good",
             h("p", {}, h("strong", {}, email), " is verified."),
-            h("p", {}, "Sign in to its account again: every session of it has ended."),
+            h("p", {}, "All sessions of its account have ended. Sign in again."),
           ),
           h(
             "p",
             { class: "door-links" },
-            linkButton(isSignedIn() ? "Go on" : "Sign in", "#/", { kind: "primary" }),
+            linkButton(isSignedIn() ? "Continue" : "Sign in", "#/", { kind: "primary" }),
           ),
         );
-        proving.replaceWith(done);
+        verification.replaceWith(done);
         done.querySelector("a").focus();
       } catch (error) {
         if (error.code !== "invalid_link" && !error.errors?.token) throw error;
         spent(
-          proving,
+          verification,
           "#/account",
-          isSignedIn() ? "Have it sent again" : "Sign in to have it sent again",
+          isSignedIn() ? "Get a new link" : "Sign in to get a new link",
         );
       }
     },
   });
   const content = door(
     "Verify your address",
-    "One press proves that this address is yours, so that a forgotten password can be replaced by it.",
-    proving,
+    "Confirm that this address is yours. You can then use it to reset a forgotten password.",
+    verification,
   );
   return { title: "Verify your address", content };
 }
 
-/** Whether this tab is signed in to the account that has this address, or is to have it. */
+/** Whether the account of this tab has this address, or waits for it to be verified. */
 function isOwn(address) {
   const { email, pending_email: pending } = profile() ?? {};
   return [email, pending].some((own) => own?.toLowerCase() === address.toLowerCase());
@@ -310,7 +310,7 @@ function spent(node, href, text) {
   const told = h(
     "div",
     {},
-    note("bad", "This link was used, is too old, or was never mailed."),
+    note("bad", "This link is invalid, was used already, or has expired."),
     h("p", { class: "door-links" }, linkButton(text, href, { kind: "primary" })),
   );
   node.replaceWith(told);
@@ -321,10 +321,7 @@ function halfLink(title, href, text) {
   const content = door(
     title,
     null,
-    note(
-      "bad",
-      "This address lacks the end of the mailed link. Open the link from the mail once more, or copy all of it.",
-    ),
+    note("bad", "This link is incomplete. Open it in the e-mail again, or copy all of it."),
     h("p", { class: "door-links" }, linkButton(text, href)),
   );
   return { title, content };

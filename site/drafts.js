@@ -1,4 +1,5 @@
-// What people have begun to write, kept for this tab's life under their account's id: neither a reload nor the end of a session loses it.
+// Unsent text, kept in the storage of this tab under the id of the account. It survives a reload
+// and the end of a session.
 
 import { accountId } from "./api.js";
 
@@ -6,7 +7,7 @@ const PREFIX = "farebox.draft.";
 
 const key = (name) => `${PREFIX}${accountId()}.${name}`;
 
-/** What is kept under a name, or null. */
+/** The draft with this name, or null. */
 export function readDraft(name) {
   try {
     return JSON.parse(sessionStorage.getItem(key(name)));
@@ -15,22 +16,22 @@ export function readDraft(name) {
   }
 }
 
-/** Keeps a value; null or "" keeps nothing. */
+/** Keeps a draft; null or "" removes it. */
 export function keepDraft(name, value) {
   try {
     if (value === null || value === "") sessionStorage.removeItem(key(name));
     else sessionStorage.setItem(key(name), JSON.stringify(value));
   } catch {
-    // A browser that keeps nothing keeps it as long as the page.
+    // Without storage, only the page has it.
   }
 }
 
-/** Forgets all of them: whoever signs out may not be the next one here. */
+/** Removes the drafts of all accounts when the user signs out. */
 export function forgetDrafts() {
   try {
     for (const name of Object.keys(sessionStorage))
       if (name.startsWith(PREFIX)) sessionStorage.removeItem(name);
   } catch {
-    // Nothing is kept, then.
+    // Without storage there are none.
   }
 }

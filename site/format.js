@@ -37,7 +37,7 @@ export function formatAgo(time) {
 }
 
 /** `in 5 seconds`, `in 2 minutes` */
-export function formatIn(seconds) {
+function formatIn(seconds) {
   if (seconds < 100) return relative.format(Math.max(1, Math.ceil(seconds)), "second");
   if (seconds < 5400) return relative.format(Math.ceil(seconds / 60), "minute");
   return relative.format(Math.ceil(seconds / 3600), "hour");

@@ -1,4 +1,4 @@
-// The history: all messages with their answers, and the search in them.
+// The history: all messages with their answers, and a search.
 
 import { del, page } from "./api.js";
 import { button, linkButton } from "./button.js";
@@ -12,7 +12,7 @@ import { toast } from "./message.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
 
-/** `#/history?q=..`: all chats, newest first, or those that hold a text. */
+/** `#/history?q=..`: all messages and answers, newest first, or those that contain a text. */
 export function history({ query, signal }) {
   const q = (query.q ?? "").trim();
   const input = h("input", {
@@ -29,7 +29,7 @@ export function history({ query, signal }) {
     { class: "toolbar", role: "search" },
     h("div", { class: "search" }, icon("search"), input),
     h("button", { type: "submit", class: "button button-secondary" }, "Search"),
-    q && linkButton("All chats", "#/history", { kind: "quiet" }),
+    q && linkButton("All messages", "#/history", { kind: "quiet" }),
   );
   search.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -39,10 +39,14 @@ export function history({ query, signal }) {
   const empty = q
     ? emptyState(
         "search",
-        `Nothing holds “${q}”`,
-        h("p", {}, "Look for less of it, or for another word."),
+        `No message or answer contains “${q}”`,
+        h("p", {}, "Try a shorter text or another word."),
       )
-    : emptyState("history", "No chats yet", linkButton("Begin one", "#/", { kind: "primary" }));
+    : emptyState(
+        "history",
+        "No messages yet",
+        linkButton("Ask something", "#/", { kind: "primary" }),
+      );
   const list = paged({
     load: (next) => page(next ?? "api/chat/", next ? undefined : { q, limit: 20 }, { signal }),
     row: (chat) => chatRow(chat, q),
@@ -57,7 +61,7 @@ export function history({ query, signal }) {
       "div",
       { class: "page" },
       h("h1", {}, "History"),
-      h("p", { class: "lead" }, "Everything you asked, newest first."),
+      h("p", { class: "lead" }, "All of your messages, newest first."),
       search,
       list,
     ),
@@ -99,7 +103,7 @@ function chatRow(chat, q) {
           small: true,
           kind: "quiet",
           icon: "trash",
-          label: "Delete this chat",
+          label: "Delete this message",
           onclick: remove,
         }),
       ),
@@ -112,19 +116,19 @@ function chatRow(chat, q) {
       });
     if (
       !(await confirm(
-        "Delete this chat?",
+        "Delete this message?",
         "Your message and its answer are deleted for good. What they cost stays in your statement.",
         { action: "Delete", danger: true, run },
       ))
     )
       return;
     element.remove();
-    toast("The chat is deleted.");
+    toast("The message is deleted.");
   }
   return element;
 }
 
-/** So much of a text as fits a line or two: its beginning, or what is around the first find. */
+/** A line or two of a text: its beginning, or the part around the first match. */
 function excerpt(text, q) {
   const flat = text.replace(/\s+/g, " ");
   const found = q ? flat.toLowerCase().indexOf(q.toLowerCase()) : -1;
@@ -133,12 +137,12 @@ function excerpt(text, q) {
   return `${from > 0 ? "…" : ""}${cut}${from + 200 < flat.length ? "…" : ""}`;
 }
 
-/** A text with every find marked. */
+/** A text with all matches marked. */
 function marked(text, q) {
   if (!q) return text;
   const nodes = [];
   const [lower, sought] = [text.toLowerCase(), q.toLowerCase()];
-  // Letters whose small form is longer would shift what is marked.
+  // If lower case changes the length, the positions of the matches differ.
   if (lower.length !== text.length) return text;
   let at = 0;
   for (let found; (found = lower.indexOf(sought, at)) >= 0; at = found + sought.length)

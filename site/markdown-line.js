@@ -2,7 +2,9 @@
 
 import { h } from "./dom.js";
 
-/** How deep quotes, lists and emphasis may lie in each other; what lies deeper is text. */
+/**
+ * How deep quotes, lists and emphasis are nested at most. What is nested deeper is shown as text.
+ */
 export const DEPTH = 8;
 
 const SPECIAL = /[\\`*_~[!<\nh]/g;
@@ -14,10 +16,11 @@ const EMPHASES = [
   ["_", "em"],
 ];
 
+/** The nodes of a line. */
 export function inline(text, depth = 0) {
   if (depth > DEPTH) return [text];
   const nodes = [];
-  // What closes nowhere from here on is not looked for again.
+  // A mark that was not found is not searched again, which bounds the time.
   const missing = new Set();
   const find = (what, from) => {
     if (missing.has(what)) return -1;
@@ -25,7 +28,7 @@ export function inline(text, depth = 0) {
     if (found < 0) missing.add(what);
     return found;
   };
-  // Where so many backticks stand, no fewer and no more.
+  // The position of exactly `size` backticks.
   find.ticks = (size, from) => {
     const marks = "`".repeat(size);
     let found = missing.has(size) ? -1 : text.indexOf(marks, from);
@@ -59,7 +62,7 @@ export function inline(text, depth = 0) {
   return nodes;
 }
 
-/** The node that begins here, and where it ends; null where this is text. */
+/** The node that begins at `at`, and its end; null if there is only text. */
 function read(text, at, find, depth) {
   const mark = text[at];
   if (mark === "\n") return { node: h("br", {}), end: at + 1 };
@@ -117,7 +120,7 @@ function closes(text, end, marks) {
 function link(text, at, find, depth) {
   const end = find("](", at + 1);
   if (end < 0 || end - at > 1000) return null;
-  // Brackets that lie in the text of the link.
+  // The text of the link may contain pairs of brackets.
   const inner = text.slice(at + 1, end);
   if (inner.includes("[") && !inner.includes("]")) return null;
   let close = end + 2;
@@ -153,7 +156,7 @@ function bareLink(text, at) {
   if (!/^https?:\/\//.test(text.slice(at, at + 8)) || /\w/.test(text[at - 1] ?? "")) return null;
   let end = at;
   while (end < text.length && end - at < 2000 && !/[\s<>"`|\\^{}]/.test(text[end])) end += 1;
-  // What ends a sentence, or a bracket around the address, is not part of it.
+  // The end of a sentence, or a bracket around the address, does not belong to it.
   while (/[.,:;!?'*_~\])]/.test(text[end - 1])) {
     if (text[end - 1] === ")" && text.slice(at, end).includes("(")) break;
     end -= 1;
@@ -162,7 +165,7 @@ function bareLink(text, at) {
   return url ? { node: anchor(url, [text.slice(at, end)]), end } : null;
 }
 
-/** The address, where it is one that leads to a web site. */
+/** The address if it is one of a web site, otherwise null. */
 function safe(text) {
   if (!/^https?:\/\//i.test(text)) return null;
   try {

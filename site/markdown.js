@@ -1,13 +1,14 @@
-// Answers as people read them: the part of Markdown that AIs write, made of nodes. HTML in it stays text, images are links, and links lead to
-// http and https alone. Every step is bounded, since an answer may hold anything.
+// Answers in Markdown as nodes, as much of it as AIs write. HTML stays text, images become links,
+// and links lead only to http and https. The time of every step is bounded, whatever an answer
+// contains.
 
 import { copyButton } from "./button.js";
 import { h } from "./dom.js";
 import { DEPTH, inline } from "./markdown-line.js";
 
 /**
- * Shows the text in the element. Called again while the text grows, it keeps the nodes of all that didn't change, so that whoever selects or
- * reads there isn't disturbed.
+ * Shows a text in an element. Called again with a longer text, it keeps the nodes that didn't
+ * change, so a selection or a screen reader there is not interrupted.
  */
 export function showMarkdown(element, text) {
   const shown = element.blocks ?? [];
@@ -22,7 +23,7 @@ export function showMarkdown(element, text) {
   return element;
 }
 
-/** Headings below the page's own two levels, without a gap, whatever levels the text begins with and leaves out. */
+/** Moves headings below the two levels of the page, without gaps between the levels. */
 function outlined(blocks) {
   const above = [];
   for (const block of blocks.filter(({ kind }) => kind === "heading")) {
@@ -42,7 +43,7 @@ const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( {0,3})([-*+]|\d{1,9}[.)])( {1,4}|\t|$)/;
 const DIVIDER = /^[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 
-/** The blocks that these lines are: `{kind, lines, source, ..}` each. */
+/** The blocks in these lines, each `{kind, lines, source, ..}`. */
 function split(lines) {
   const blocks = [];
   let at = 0;
@@ -108,7 +109,7 @@ function isTable(lines, at) {
   );
 }
 
-/** Behind the closing fence, or at the end of what has come so far. */
+/** The line after the closing fence, or the end of the text so far. */
 function codeEnd(lines, at, fence) {
   const closes = (line) => {
     const trimmed = line.trim();
@@ -119,7 +120,7 @@ function codeEnd(lines, at, fence) {
   return Math.min(end + 1, lines.length);
 }
 
-/** A list goes on with its items, what is indented under them, and lines that begin nothing else. */
+/** The end of a list: of its items, indented lines, and lines that begin no other block. */
 function listEnd(lines, at) {
   const ordered = isOrdered(lines[at]);
   const inner = indentOf(lines[at]) + 2;
@@ -135,7 +136,7 @@ function listEnd(lines, at) {
       ))
         break;
     } else if (item && indentOf(line) >= inner) {
-      // A list in the item.
+      // A nested list.
     } else if (
       item
         ? isOrdered(line) !== ordered
@@ -175,7 +176,7 @@ const BUILDERS = {
       ),
     ),
 
-  // In a quote or a list it heads nothing of the answer.
+  // In a quote or a list it is not a heading of the answer.
   heading: ({ lines, tag }) => {
     const text = inline(
       HEADING.exec(lines[0])[2]
@@ -247,7 +248,7 @@ const BUILDERS = {
   },
 };
 
-/** An item whose text is one paragraph needs none around it. */
+/** The content of an item, without the element of a paragraph around its first text. */
 function tight(lines, depth) {
   const [first, ...rest] = lines;
   const done = { "[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ " }[first.slice(0, 4)];

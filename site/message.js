@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { explain } from "./format.js";
 import { icon } from "./icons.js";
 
-const messages = h("div", { class: "toasts", role: "region", "aria-label": "Messages" });
+const messages = h("div", { class: "toasts", role: "region", "aria-label": "Notifications" });
 document.body.append(messages);
 
 /**

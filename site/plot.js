@@ -1,12 +1,12 @@
-// Numbers by day as bars or lines in SVG: axes with round numbers, and the values of the day that is pointed at or reached by arrow keys.
-// Whoever can't see a plot hears each day's values from it; the table of the same numbers is the page's affair.
+// Plots of numbers per day, as bars or lines in SVG. They show the values of the day under the
+// pointer, or of the one chosen with the arrow keys, which screen readers say too.
 
 import { h } from "./dom.js";
 import { formatNumber } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 12, right: 10, bottom: 26 };
-/** How far apart the labels of days stand at least. */
+/** The least distance between the labels of days, in pixels. */
 const LABEL_WIDTH = 64;
 
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -24,12 +24,14 @@ const shortDay = new Intl.DateTimeFormat("en-GB", {
 });
 
 /**
- * A plot as wide as there is room.
+ * A plot as wide as its container.
  *
  * @param {object} options
- * @param {string} options.label what is plotted, for who can't see it
- * @param {Array<object>} options.days oldest first, each with its `day` ("2026-11-20"), whether it is `closed`, and a number per series
- * @param {Array<{key: string, name: string, shape: "bars" | "line"}>} options.series what is plotted of each day; styled by its place: .series-0, .series-1
+ * @param {string} options.label what is plotted, for screen readers
+ * @param {Array<object>} options.days oldest first, each with its `day` ("2026-11-20"), whether it
+ *   is `closed`, and a number per series
+ * @param {Array<{key: string, name: string, shape: "bars" | "line"}>} options.series what is
+ *   plotted of each day; the classes .series-0 and .series-1 style them by their place
  * @param {number} [options.height] in pixels
  */
 export function plot({ label, days, series, height = 200 }) {
@@ -77,7 +79,7 @@ export function plot({ label, days, series, height = 200 }) {
     ]);
   }
 
-  /** From the last day backwards, so that the newest is always named. */
+  /** The labels of days, from the last backwards, so the newest always has one. */
   function dayMarks() {
     const stride = Math.max(1, Math.ceil(LABEL_WIDTH / slot()));
     const labels = [];
@@ -92,7 +94,7 @@ export function plot({ label, days, series, height = 200 }) {
     return labels;
   }
 
-  /** What is still being counted is a path of its own, which is drawn paler. */
+  /** The bars of a series. Days that are still being counted are a separate, paler path. */
   function barsOf({ key }, place, nth, beside) {
     const gap = slot() > 2 ? Math.min(slot() * 0.25, 10) : 0;
     const breadth = Math.min((slot() - gap) / beside, 48);
@@ -169,7 +171,7 @@ export function plot({ label, days, series, height = 200 }) {
       ...series.map(({ key, name }, place) => tipRow(name, day[key], place)),
     );
     tip.hidden = false;
-    // Beside the day, on the side that has more room.
+    // Beside the day, on the side with more room.
     const after = x(index) < width / 2;
     tip.style.left = after
       ? `${Math.min(x(index) + breadth / 2 + 8, width - tip.offsetWidth)}px`
@@ -224,7 +226,7 @@ export function plot({ label, days, series, height = 200 }) {
     show(Math.min(Math.max(target, 0), days.length - 1));
   }
 
-  // To assistive technology a slider over the days: arrow keys move it, and each day's values are its spoken value.
+  // For screen readers it is a slider over the days, whose value is the text of a day's numbers.
   const role = {
     role: "slider",
     tabindex: 0,
@@ -251,9 +253,10 @@ export function plot({ label, days, series, height = 200 }) {
 }
 
 /**
- * Round numbers that span everything from the least to the greatest: steps of 1, 2 or 5 times a power of ten, never less than 1.
+ * Round numbers from at most `least` to at least `greatest`, in steps of 1, 2 or 5 times a power of
+ * ten, which are at least 1.
  */
-export function ticks(least, greatest, steps = 4) {
+function ticks(least, greatest, steps = 4) {
   const rough = Math.max((greatest - least) / steps, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
@@ -262,7 +265,7 @@ export function ticks(least, greatest, steps = 4) {
   return Array.from({ length: to - from + 1 }, (_, index) => (from + index) * step);
 }
 
-/** A line of one pixel is sharp in the middle of one. */
+/** Moves a line to the middle of a pixel, where it is sharp. */
 function crisp(position) {
   return Math.round(position) + 0.5;
 }

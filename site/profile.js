@@ -1,31 +1,30 @@
-// Whose account it is, for whatever shows it.
+// The profile of the signed-in user, for all views that show it.
 
 import { learnLater } from "./balance.js";
 
 let own = null;
 const watchers = new Set();
 
-/** The profile of whoever is signed in, or null. */
+/** The profile, or null. */
 export const profile = () => own;
 
-/** Calls `show` now and whenever the profile is another. */
+/** Calls `show` now and after each change of the profile. */
 export function watchProfile(show) {
   watchers.add(show);
   show();
 }
 
-/** Takes over the profile of a reply that is awaited, and the balance in it. */
+/** Uses the profile and the balance in a reply that is awaited. */
 export async function learnProfile(awaited) {
   changeProfile(await learnLater(awaited));
 }
 
-/** Takes over what is another in the profile. */
-export function changeProfile(changes) {
+function changeProfile(changes) {
   own = { ...own, ...changes };
   watchers.forEach((show) => show());
 }
 
-/** Forgets whose it was. */
+/** Forgets the profile when the user signs out. */
 export function forgetProfile() {
   own = null;
   watchers.clear();

@@ -111,12 +111,12 @@ function decode(text) {
 }
 
 function unknownPlace() {
-  const title = "Nothing is here";
+  const title = "Page not found";
   const content = h(
     "div",
     { class: "page" },
     h("h1", {}, title),
-    h("p", {}, "The address names no place of this page."),
+    h("p", {}, "There is no page with this address."),
     linkButton("Go to the start", "#/"),
   );
   return { title, content };

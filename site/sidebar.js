@@ -1,4 +1,4 @@
-// The conversations beside the page, the one that was used last first.
+// The sidebar: the list of conversations, the last used first, and what can be done with them.
 
 import { announce } from "./announce.js";
 import { del, get, page, patch } from "./api.js";
@@ -13,12 +13,12 @@ import { toast } from "./message.js";
 import { skeleton } from "./note.js";
 import { go } from "./router.js";
 
-/** How many conversations come at a time. */
+/** How many conversations are read at a time. */
 const PAGE = 30;
 
 let list = null;
 
-/** The sidebar. `onchoose` is called when somebody goes on from it. */
+/** The sidebar. `onchoose` is called when a link in it is followed. */
 export function sidebar({ brand, onchoose }) {
   list = conversationList();
   const closer = button(null, {
@@ -27,7 +27,7 @@ export function sidebar({ brand, onchoose }) {
     label: "Close",
     class: "button button-quiet button-icon drawer-closer",
   });
-  const fresh = linkButton("New chat", "#/", { kind: "primary", icon: "plus" });
+  const fresh = linkButton("New conversation", "#/", { kind: "primary", icon: "plus" });
   const element = h(
     "aside",
     { class: "sidebar", id: "sidebar", "aria-label": "Conversations" },
@@ -42,17 +42,17 @@ export function sidebar({ brand, onchoose }) {
       h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account")),
     ),
   );
-  // Going to where one is already is no change of address.
+  // A link to the address of the view changes nothing, but closes the drawer.
   element.addEventListener("click", (event) => event.target.closest("a") && onchoose());
   return element;
 }
 
-/** Puts a conversation on top, under its name: what was used last, or is new. `old` is the id that stands for it so far. */
+/** Moves a conversation to the top of the list, or adds it. `old` is its id in the list so far. */
 export function putOnTop(conversation, old = conversation.id) {
   list?.put(conversation, old);
 }
 
-/** Takes a conversation out of the list. */
+/** Removes a conversation from the list. */
 export function takeOut(id) {
   list?.remove(id);
 }
@@ -84,7 +84,7 @@ function conversationList() {
         next ?? "api/conversations/",
         next ? undefined : { limit: PAGE },
       );
-      // What was put on top meanwhile comes once more, at its old place.
+      // Conversations that were moved to the top meanwhile are in the list already.
       const added = items
         .filter(({ id }) => !byId.has(id))
         .map((conversation) => add(conversation, false));
@@ -96,7 +96,7 @@ function conversationList() {
         next
           ? more
           : byId.size === 0 &&
-              h("p", { class: "sidebar-empty" }, "Your conversations will stand here."),
+              h("p", { class: "sidebar-empty" }, "Your conversations appear here."),
       );
     } catch (error) {
       fill(
@@ -146,12 +146,12 @@ function row(conversation) {
   return h("li", {}, link, choices.length > 0 && menuButton(`More about ${title}`, choices));
 }
 
-/** What a conversation is called. */
+/** The title of a conversation. */
 export const named = ({ title }) => title || "Untitled";
 
-/** What can be done with a conversation, for a menu. */
+/** The choices of a conversation's menu. */
 export function conversationChoices(conversation) {
-  // What the API doesn't know yet can be neither.
+  // The API doesn't know it yet.
   if (conversation.waiting !== undefined) return [];
   return [
     { text: "Rename", icon: "pencil", run: () => rename(conversation) },
@@ -160,7 +160,7 @@ export function conversationChoices(conversation) {
 }
 
 const renamed = new Set();
-/** Calls `show` with each conversation that is given another name. */
+/** Calls `show` with each conversation that is renamed. */
 export function onRenamed(show) {
   renamed.add(show);
 }
@@ -191,13 +191,13 @@ async function rename(conversation) {
 async function remove(conversation) {
   const deleted = await confirm(
     "Delete the conversation?",
-    `“${named(conversation)}” and all its chats are deleted for good. What they cost stays in your statement.`,
+    `“${named(conversation)}” and all its messages are deleted for good. What they cost stays in your statement.`,
     {
       action: "Delete",
       danger: true,
       run: () =>
         del(`api/conversations/${conversation.id}/`).catch((error) => {
-          // Another device was quicker.
+          // Another device deleted it.
           if (error.status !== 404) throw error;
         }),
     },
@@ -208,6 +208,6 @@ async function remove(conversation) {
   if (location.hash === `#/c/${conversation.id}`) go("#/", { replace: true });
 }
 
-/** A conversation by its id. */
+/** Reads a conversation. */
 export const readConversation = (id, options) =>
   get(`api/conversations/${encodeURIComponent(id)}/`, undefined, options);

@@ -1,4 +1,4 @@
-// The statement: every change of the balance, in pages and as a file.
+// The statement: all changes of the balance, in pages and as a file.
 
 import { file, page, save } from "./api.js";
 import { busy, button } from "./button.js";
@@ -8,9 +8,9 @@ import { paged, table } from "./list.js";
 import { attempt, toast } from "./message.js";
 import { emptyState } from "./note.js";
 
-const KINDS = { grant: "Grant", chat: "Chat", adjustment: "Adjustment" };
+const KINDS = { grant: "Grant", chat: "Answer", adjustment: "Adjustment" };
 
-/** `#/statement`: everything that ever moved the balance. */
+/** `#/statement` */
 export function statement({ signal }) {
   const { element: box, body } = table("Statement, newest first", [
     "When",
@@ -32,7 +32,7 @@ export function statement({ signal }) {
     row,
     list: body,
     around: () => box,
-    empty: emptyState("receipt", "Nothing has moved your balance yet"),
+    empty: emptyState("receipt", "Your balance has not changed yet"),
   });
   const download = button("Download as CSV", {
     icon: "download",
@@ -47,14 +47,14 @@ export function statement({ signal }) {
       h(
         "p",
         { class: "lead" },
-        "Everything that ever moved your balance, newest first. Nothing in it is ever changed.",
+        "All changes of your balance, newest first. Entries are never changed.",
       ),
       list,
     ),
   };
 }
 
-/** Two pieces, so that a narrow column breaks between them. */
+/** Two elements, so that a narrow column breaks between them. */
 function dayAndClock(timestamp) {
   return [
     h("span", { class: "nowrap" }, formatDay(timestamp)),
@@ -70,7 +70,7 @@ function what({ kind, reason }) {
   return [h("span", {}, name), ": ", h("span", {}, reason)];
 }
 
-/** All pages of the statement as one file with one head. */
+/** Reads all pages of the statement into one file with one head. */
 async function csv(signal) {
   const parts = [];
   let next = "api/user/ledger/";

@@ -1,5 +1,5 @@
-// Applies the chosen colours before the page is drawn, so it is not a module. theme-switch.js has the
-// button that chooses them, and style.css has both colours of everything.
+// Applies the chosen colours before the page is drawn, so it is not a module. theme-switch.js has
+// the button that chooses them, and style.css has both colours of everything.
 try {
   const theme = localStorage.getItem("farebox.theme");
   if (theme === "light" || theme === "dark") {

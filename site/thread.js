@@ -37,7 +37,7 @@ const NEAR = 80;
 const IDEAS = [
   "Explain compound interest with an example",
   "Write a polite reminder for an unpaid invoice",
-  "Compare a bicycle and a bus for a daily way of 8 km, as a table",
+  "Compare a bicycle and a bus for a commute of 8 km, as a table",
 ];
 
 /** Conversations that were opened, by their id; by a name of this page while they have no id. */
@@ -54,7 +54,7 @@ let names = 0;
 /** `#/`: a conversation that begins with the next message. */
 export function newThread() {
   const thread = new Thread(null);
-  return thread.view("New chat");
+  return thread.view("New conversation");
 }
 
 /** `#/c/<id>`: a conversation of this page or of the API. */
@@ -112,12 +112,12 @@ class Thread {
     this.heading = h("h1", { class: "thread-title" });
     this.menu = h("div", {});
     this.earlier = h("div", { class: "thread-earlier" });
-    this.list = h("ol", { class: "turns", "aria-label": "Chats" });
+    this.list = h("ol", { class: "turns", "aria-label": "Messages" });
     this.composer = new Composer(this);
     this.hello = id ? null : hello((text) => this.composer.put(text));
     this.down = button(null, {
       icon: "down",
-      label: "To the newest",
+      label: "To the newest message",
       class: "button button-secondary button-icon to-newest",
       hidden: true,
       onclick: () => this.toEnd(true),
@@ -165,7 +165,7 @@ class Thread {
     document.title = `${named(this.conversation)} · Farebox`;
   }
 
-  // --- What was said ---
+  // --- Turns ---
 
   /** Reads the conversation and its newest turns. */
   async load(signal) {
@@ -213,7 +213,7 @@ class Thread {
   offerEarlier(next) {
     this.next = next;
     const onclick = () => attempt(() => this.showEarlier(more));
-    const more = button("Show earlier chats", { small: true, onclick });
+    const more = button("Show earlier messages", { small: true, onclick });
     fill(this.earlier, next && more);
   }
 
@@ -229,7 +229,7 @@ class Thread {
       // The text that is being read doesn't move.
       main().scrollTop += main().scrollHeight - before;
       earlier.at(-1)?.element.focus({ preventScroll: true });
-      announce(`${earlier.length} earlier chats`);
+      announce(`${earlier.length} earlier messages`);
     } finally {
       more.removeAttribute("aria-busy");
     }
@@ -255,10 +255,10 @@ class Thread {
     turn.interrupted();
   }
 
-  // --- What is said next ---
+  // --- The next message ---
 
   /** Sends a message and shows it. Resolves with whether it was sent. */
-  async say(message) {
+  async send(message) {
     if (!this.id && this.turns.length > 0) {
       // Only the answer to the first message has the id of this conversation.
       await this.turns[0].ask();
@@ -306,7 +306,7 @@ class Thread {
     this.nameIt();
   }
 
-  // --- What comes to nothing ---
+  // --- Endings ---
 
   /** Makes this a new conversation again, after its only message was refused. */
   reset() {
@@ -333,7 +333,7 @@ class Thread {
     go("#/");
   }
 
-  // --- Where the reader is ---
+  // --- Scrolling ---
 
   atEnd() {
     const { scrollHeight, scrollTop, clientHeight } = main();

@@ -5,8 +5,8 @@
 // charged once.
 
 import { announce } from "./announce.js";
-import { ApiError, del, newKey, problemOf, stream } from "./api.js";
-import { chatPrice, learn, learnPrice, readBalance } from "./balance.js";
+import { del, interrupted, newKey, problemOf, stream } from "./api.js";
+import { answerPrice, learn, learnPrice, readBalance } from "./balance.js";
 import { button, copyButton } from "./button.js";
 import { confirm } from "./dialog.js";
 import { fill, h } from "./dom.js";
@@ -31,7 +31,7 @@ const MOST_TRIES = 20;
 /** How often a growing answer is drawn again at most, in milliseconds. */
 const PACE = 50;
 
-const ONCE = "You can safely ask again: it is answered once and charged once.";
+const ONCE = "You can safely ask again: the message is answered once and charged once.";
 
 /** A message and its answer, in a `Thread`. */
 export class Turn {
@@ -64,7 +64,7 @@ export class Turn {
     keepUnfinished(this);
     thread.composer.update();
     this.answer.setAttribute("aria-busy", "true");
-    fill(this.state, thinking("The AI is asked"));
+    fill(this.state, thinking("Asking the AI"));
     fill(this.foot);
     showMarkdown(this.text, "");
     announce("Sent. The answer is on its way.");
@@ -100,11 +100,10 @@ export class Turn {
           if (event === "done") return { ...data, replayed };
           if (event === "error") throw problemOf(data);
         }
-        const detail = "The connection broke before everything had come.";
-        throw new ApiError({ code: "interrupted", detail });
+        throw interrupted();
       } catch (error) {
         if (error.code !== "idempotency_key_running" || tries === MOST_TRIES) throw error;
-        fill(this.state, thinking("The answer is being finished"));
+        fill(this.state, thinking("Waiting for the rest of the answer"));
         await pause((error.retryAfter ?? 2) * 1000, signal);
       }
     }
@@ -147,8 +146,8 @@ export class Turn {
       class: "button button-quiet button-small copy",
       "aria-label": "Copy the answer",
     });
-    const menu = menuButton("More about this chat", [
-      { text: "Delete this chat", icon: "trash", danger: true, run: () => this.delete() },
+    const menu = menuButton("More about this message", [
+      { text: "Delete this message", icon: "trash", danger: true, run: () => this.delete() },
     ]);
     const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
     fill(this.foot, copy, menu, facts);
@@ -189,9 +188,9 @@ export class Turn {
       this.key = newKey();
     }
     const sentence = explain(error);
-    const text = this.received ? `The answer broke off. ${sentence}` : sentence;
-    const told = note("bad", h("p", {}, text), isUnknown(error) && h("p", {}, ONCE));
-    this.failed(told, error.retryAfter ?? 0);
+    const text = this.received ? `The answer was interrupted. ${sentence}` : sentence;
+    const reason = note("bad", h("p", {}, text), isUnknown(error) && h("p", {}, ONCE));
+    this.failed(reason, error.retryAfter ?? 0);
     readBalance();
   }
 
@@ -207,9 +206,9 @@ export class Turn {
 
   stopped() {
     showMarkdown(this.text, this.received);
-    const price = chatPrice();
+    const price = answerPrice();
     const cost = price ? ` (${formatTokens(price)})` : "";
-    const text = "You stopped here. The answer is finished all the same, and charged once";
+    const text = "You stopped here. The AI still finishes the answer, which is charged once";
     this.failed(note("info", h("p", {}, text, cost, ".")), 0, "Show the whole answer");
     announce("Stopped.");
     setTimeout(readBalance, 1500);
@@ -217,12 +216,12 @@ export class Turn {
 
   /** Shows a turn that a reload interrupted. */
   interrupted() {
-    const text = "This page was left before the whole answer had come.";
+    const text = "You left this page before the answer was complete.";
     this.failed(note("warn", h("p", {}, text), h("p", {}, ONCE)));
   }
 
   /** Shows a note with a button to ask again, which waits for some seconds. */
-  failed(told, seconds = 0, text = "Ask again") {
+  failed(reason, seconds = 0, text = "Ask again") {
     const again = button(text, {
       kind: "primary",
       icon: "repeat",
@@ -230,9 +229,9 @@ export class Turn {
       onclick: () => again.getAttribute("aria-disabled") || this.ask(),
     });
     const onclick = () => this.takeBack();
-    const edit = button("Back to the box", { icon: "pencil", small: true, onclick });
-    told.querySelector(".note-body").append(h("div", { class: "note-actions" }, again, edit));
-    fill(this.state, told);
+    const edit = button("Edit the message", { icon: "pencil", small: true, onclick });
+    reason.querySelector(".note-body").append(h("div", { class: "note-actions" }, again, edit));
+    fill(this.state, reason);
     countDown(again, text, seconds);
     this.thread.toEnd();
   }
@@ -255,9 +254,9 @@ export class Turn {
         if (error.status !== 404) throw error;
       });
     const options = { action: "Delete", danger: true, run };
-    if (!(await confirm("Delete this chat?", text, options))) return;
+    if (!(await confirm("Delete this message?", text, options))) return;
     this.thread.remove(this);
-    toast("The chat is deleted.");
+    toast("The message is deleted.");
     this.thread.composer.box.focus();
   }
 }

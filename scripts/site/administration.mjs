@@ -18,7 +18,7 @@ await journeys({
     assert.equal(await page.getByRole("navigation").count(), 0);
     assert.equal(await page.getByRole("link", { name: "Go to the chat" }).getAttribute("href"), SITE);
 
-    await page.getByRole("button", { name: "Sign in as somebody else" }).click();
+    await page.getByRole("button", { name: "Sign in with another account" }).click();
     await signIn(page, { name: admin.name, password: "not this one" });
     await page.getByRole("alert").getByText("No account has this name and password.").waitFor();
     await signIn(page, admin);
@@ -60,7 +60,7 @@ await journeys({
     await part(page, "Statement");
     assert.deepEqual((await rows(page)).map((row) => row[2]), ["−100", "+1,000", "−100", "−3,900", "+4,000"]);
     assert.match((await rows(page))[1].join(" "), /Adjustment .* A gift .*you/s);
-    await part(page, "Chats");
+    await part(page, "Messages");
     assert.deepEqual(await page.locator("summary").allInnerTexts(), ["And again?", "Hello!"]);
     await page.locator("summary").first().click();
     await page.getByText("You said: And again?").waitFor();
@@ -96,7 +96,7 @@ await journeys({
     });
     await adjust(page, "Give", 500, "Sent three times");
     for (let press = 1; press < 3; press += 1) {
-      await page.getByText("however often this is sent, it happens once").waitFor();
+      await page.getByText("the balance is changed only once").waitFor();
       await page.getByRole("button", { name: "Adjust the balance" }).click();
     }
     await page.getByText(`${ann.name} has 4,500 tokens now.`).waitFor();
@@ -120,7 +120,7 @@ await journeys({
     await decide(page, "Deactivate", "Spam");
     await page.getByText(`${bob.name} is deactivated.`).waitFor();
     assert.equal(await focused(page), "Reactivate");
-    await page.getByText("Nobody is signed in with this account.").waitFor();
+    await page.getByText("The account has no sessions.").waitFor();
 
     await say(chat, "Hello?");
     await chat.getByText("Your session has ended").waitFor();
@@ -153,7 +153,7 @@ await journeys({
 
     await decide(page, "Make an ordinary user");
     await page.getByText(`${carla.name} is an ordinary user now.`).waitFor();
-    await hers.getByRole("link", { name: "Chats" }).click();
+    await hers.getByRole("link", { name: "Messages" }).click();
     await hers.getByText("Your session has ended.").waitFor();
     await signIn(hers, carla);
     await heading(hers, "Only for administrators");
@@ -182,7 +182,7 @@ await journeys({
     await page.route("**/api/admin/**", (route) => route.fulfill({ status: 401, json: { status: 401, code: "invalid_token", detail: "No." } }));
     await page.getByRole("searchbox", { name: "Search" }).fill("roo");
     await page.getByText("Your session has ended.").waitFor();
-    assert.equal(await focused(page), "Name or e-mail address");
+    assert.equal(await focused(page), "Username or e-mail address");
     await page.unroute("**/api/admin/**");
     await signIn(page, admin);
     await heading(page, "Users");
@@ -208,11 +208,11 @@ await journeys({
       assert.equal(await page.getByRole("button", { name: "Show more users" }).count(), 0);
     }
     await search.fill("nobody-is-called-this");
-    await page.getByText("Nobody begins with “nobody-is-called-this”.").waitFor();
+    await page.getByText("No user begins with “nobody-is-called-this”.").waitFor();
     await page.goBack();
     await search.waitFor({ state: "detached" });
     await page.goForward();
-    await page.getByText("Nobody begins with").waitFor();
+    await page.getByText("No user begins with").waitFor();
   },
 
   async "the figures count what happened today, and are read by keyboard and as a table"() {
@@ -247,8 +247,8 @@ await journeys({
     await page.getByText("The same numbers as a table").click();
     assert.equal((await rows(page)).length, 30);
     assert.match((await rows(page))[0][0], /so far/);
-    await page.getByRole("button", { name: "Chats" }).click();
-    assert.equal(await page.getByRole("columnheader", { name: "Chats" }).getAttribute("aria-sort"), "descending");
+    await page.getByRole("button", { name: "Messages" }).click();
+    assert.equal(await page.getByRole("columnheader", { name: "Messages" }).getAttribute("aria-sort"), "descending");
     const chats = (await rows(page)).map((row) => number(row[2]));
     assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
 
@@ -262,7 +262,7 @@ await journeys({
     await other.getByLabel("From").fill("2026-01-05");
     await other.getByLabel("To").fill("2026-01-04");
     await other.getByRole("button", { name: "Show" }).click();
-    await other.getByText("The last day can't come before the first.").waitFor();
+    await other.getByText("The last day can't be before the first.").waitFor();
     await other.getByLabel("To").fill("2026-01-14");
     await other.getByRole("button", { name: "Show" }).click();
     await page.waitForURL("**/admin/#/figures?from=2026-01-05&to=2026-01-14");
@@ -299,7 +299,7 @@ await journeys({
     const page = await adminPage();
     const text = `A <i>message</i> ${fay.name}\nin two lines`;
     await fay.api("POST", "api/chat/", { message: text });
-    await page.getByRole("link", { name: "Chats" }).click();
+    await page.getByRole("link", { name: "Messages" }).click();
     const row = page.getByRole("listitem").filter({ hasText: fay.name }).first();
     await row.locator("summary").focus();
     await page.keyboard.press("Enter");
@@ -328,14 +328,14 @@ await journeys({
     }
     await page.getByLabel("To").fill("2020-01-01");
     await page.getByRole("button", { name: "Export CSV" }).click();
-    await page.getByText("The last day can't come before the first.").waitFor();
+    await page.getByText("The last day can't be before the first.").waitFor();
     await page.getByLabel("To").fill("");
 
     await page.route("**/export/*", (route) => route.fulfill({ contentType: "text/csv", body: "id,name\r\n1,half a r" }));
     await page.getByRole("button", { name: "Export CSV" }).click();
     await page.getByText("was cut off before its end").waitFor();
     const keeping = page.waitForEvent("download");
-    await page.getByRole("button", { name: "Keep what came" }).click();
+    await page.getByRole("button", { name: "Save the incomplete file" }).click();
     assert.match((await keeping).suggestedFilename(), /-cut-off\.csv$/);
     await page.unroute("**/export/*");
     await page.route("**/export/*", () => {});
@@ -384,7 +384,7 @@ await journeys({
   async "what breaks is said in words, and can be tried again"() {
     const page = await adminPage("#/export");
     await page.route("**/api/admin/**", (route) => route.abort());
-    for (const view of ["Users", "Chats", "Trail", "Figures"]) {
+    for (const view of ["Users", "Messages", "Trail", "Figures"]) {
       await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: view }).click();
       await heading(page, view);
       await page.getByRole("alert").getByText("can't be reached").first().waitFor();
@@ -395,7 +395,7 @@ await journeys({
     await page.goto(`${SITE}admin/#/users/00000000-0000-7000-8000-000000000000`);
     await heading(page, "Not found");
     await page.goto(`${SITE}admin/#/nowhere`);
-    await heading(page, "Nothing is here");
+    await heading(page, "Page not found");
   },
 
   async "every view is accessible and fits, in both colours, wide and narrow"() {
@@ -418,11 +418,10 @@ await journeys({
         await page.keyboard.press("Escape");
         await part(page, "Statement");
         await looksRight(page, `admin-statement-${width}-${colorScheme}`);
-        await part(page, "Chats");
+        await part(page, "Messages");
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [title, sign] of [["Chats", "summary"], ["Trail", "tbody tr, .empty"], ["Figures", ".plot text"], ["Export", "select"]]) {
-          const view = title.toLowerCase();
+        for (const [view, title, sign] of [["chats", "Messages", "summary"], ["trail", "Trail", "tbody tr, .empty"], ["figures", "Figures", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();
@@ -446,7 +445,7 @@ async function adminPage(place = "#/users") {
 }
 
 async function signIn(page, { name, password }) {
-  await page.getByLabel("Name or e-mail address").fill(name);
+  await page.getByLabel("Username or e-mail address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
 }
@@ -473,7 +472,7 @@ async function adjust(page, direction, tokens, reason) {
 
 /** Presses a button of a user's standing, and says yes. */
 async function decide(page, action, reason = "") {
-  await page.getByRole("region", { name: "Standing" }).getByRole("button", { name: action }).click();
+  await page.getByRole("region", { name: "Role and state" }).getByRole("button", { name: action }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Reason").fill(reason);
   await dialog.getByRole("button", { name: action }).click();

@@ -17,12 +17,12 @@ await journeys({
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
-    await page.getByRole("link", { name: "Open an account" }).click();
-    await heading(page, "Open an account");
+    await page.getByRole("link", { name: "Create an account" }).click();
+    await heading(page, "Create an account");
     const name = `Ann${Date.now().toString(36)}`;
-    await page.getByLabel("Name", { exact: true }).fill(name);
+    await page.getByLabel("Username", { exact: true }).fill(name);
     await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
-    await page.getByRole("button", { name: "Open account" }).click();
+    await page.getByRole("button", { name: "Create account" }).click();
     await heading(page, "What would you like to know?");
     assert.equal(await focused(page), "Your message");
     await balance(page, FIRST_GRANT);
@@ -62,27 +62,27 @@ await journeys({
     const ann = await newUser("ann");
     const page = await newPage();
     await page.goto(`${SITE}#/register`);
-    await page.getByRole("button", { name: "Open account" }).click();
+    await page.getByRole("button", { name: "Create account" }).click();
     assert.equal(await page.getByText("Please fill this in.").count(), 2);
-    assert.equal(await focused(page), "Name");
-    await page.getByLabel("Name", { exact: true }).fill(ann.name);
+    assert.equal(await focused(page), "Username");
+    await page.getByLabel("Username", { exact: true }).fill(ann.name);
     await page.getByLabel("E-mail address").fill("nonsense");
     await page.getByLabel("Password", { exact: true }).fill("short");
-    await page.getByRole("button", { name: "Open account" }).click();
+    await page.getByRole("button", { name: "Create account" }).click();
     await page.getByText("A password has at least 8 characters.").waitFor();
     assert.match(await described(page.getByLabel("Password", { exact: true })), /at least 8 characters\.$/);
-    assert.match(await described(page.getByLabel("E-mail address")), /^For a forgotten password\. .+/);
+    assert.match(await described(page.getByLabel("E-mail address")), /^To reset a forgotten password\. .+/);
     assert.equal(await focused(page), "E-mail address");
     await page.getByLabel("E-mail address").fill("");
     await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
-    await page.getByRole("button", { name: "Open account" }).click();
+    await page.getByRole("button", { name: "Create account" }).click();
     await page.getByText("Another account has this username. Choose another one.").waitFor();
-    assert.equal(await focused(page), "Name");
+    assert.equal(await focused(page), "Username");
 
     await page.getByRole("link", { name: "Sign in" }).click();
     await signIn(page, { ...ann, password: "not this one" });
     await page.getByRole("alert").getByText("No account has this name and password.").waitFor();
-    assert.equal(await page.getByLabel("Name or e-mail address").inputValue(), ann.name);
+    assert.equal(await page.getByLabel("Username or e-mail address").inputValue(), ann.name);
     await page.getByRole("button", { name: "Show password" }).click();
     assert.equal(await page.getByLabel("Password", { exact: true }).getAttribute("type"), "text");
     await page.getByLabel("Password", { exact: true }).fill(ann.password);
@@ -121,7 +121,7 @@ await journeys({
     assert(!(await answer(page).innerText()).includes("twelve"));
     // Asked for at once, it waits until the answer that goes on is finished.
     await page.getByRole("button", { name: "Show the whole answer" }).click();
-    await page.getByText("The answer is being finished").waitFor();
+    await page.getByText("Waiting for the rest of the answer").waitFor();
     await finish(slow);
     await answered(page);
     assert.match(await answer(page).innerText(), /twelve/);
@@ -142,7 +142,7 @@ await journeys({
     await said(page, "Slowly one").waitFor();
     wire.lose(true);
     wire.cut();
-    await page.getByText("The answer broke off. The connection broke before everything had come.").waitFor();
+    await page.getByText("The answer was interrupted. The connection was lost before the end of the reply.").waitFor();
     await page.getByText("answered once and charged once").waitFor();
     await page.getByRole("button", { name: "Ask again" }).click();
     await page.getByText("The server can't be reached.").waitFor();
@@ -158,7 +158,7 @@ await journeys({
   async "an AI that fails or breaks off takes nothing, and is asked again with one press"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. The AI did not answer\. Nothing was charged/]]) {
+    for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer was interrupted\. The AI did not answer\. Nothing was charged/]]) {
       const late = await hold(page, "**/api/tokens/");
       await say(page, message);
       await page.getByRole("alert").getByText(sign).waitFor();
@@ -180,9 +180,9 @@ await journeys({
     await answered(page);
     manage("adjust", ann.name, String(-(FIRST_GRANT - 3 * PRICE)), "--reason", "for a test");
     await say(page, "How many are left?");
-    await page.getByText("Your tokens are enough for 1 more chat.").waitFor();
+    await page.getByText("Your tokens are enough for 1 more answer.").waitFor();
     await say(page, "The last one");
-    await page.getByText("Your balance of 0 tokens is less than a chat costs (100).").waitFor();
+    await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
     await say(page, "One too many");
     await page.getByText("You have too few tokens for this.").waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
@@ -241,7 +241,7 @@ await journeys({
     await say(page, "First try");
     await page.getByRole("button", { name: "Ask again" }).waitFor();
     await page.getByLabel("Your message").fill("and more");
-    await page.getByRole("button", { name: "Back to the box" }).click();
+    await page.getByRole("button", { name: "Edit the message" }).click();
     await heading(page, "What would you like to know?");
     assert.equal(await page.getByLabel("Your message").inputValue(), "First try\n\nand more");
     assert.equal(await page.locator(".conversations li").count(), 0);
@@ -265,7 +265,7 @@ await journeys({
     await page.reload();
     const waiting = page.getByRole("navigation", { name: "Conversations" }).getByRole("link", { name: "Slowly one" });
     await waiting.first().click();
-    await page.getByText("This page was left before the whole answer had come.").waitFor();
+    await page.getByText("You left this page before the answer was complete.").waitFor();
     await finish("Slowly one two three");
     await page.getByRole("button", { name: "Ask again" }).click();
     await answered(page);
@@ -311,8 +311,8 @@ await journeys({
     await heading(page, "Fares & <b>tickets</b>");
     assert.equal(await list.getByRole("listitem").first().innerText(), "Fares & <b>tickets</b>");
 
-    await page.getByRole("button", { name: "More about this chat" }).last().click();
-    await page.getByRole("button", { name: "Delete this chat" }).click();
+    await page.getByRole("button", { name: "More about this message" }).last().click();
+    await page.getByRole("button", { name: "Delete this message" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await said(page, "Once more").waitFor({ state: "detached" });
     await page.getByRole("button", { name: "More about this conversation" }).click();
@@ -331,7 +331,7 @@ await journeys({
     await ann.api("DELETE", `api/conversations/${chat.conversation_id}/`);
     await say(page, "Second");
     await page.getByText("You have no conversation with this id, or it was deleted.").waitFor();
-    await page.getByRole("button", { name: "Ask in a new chat" }).click();
+    await page.getByRole("button", { name: "Ask in a new conversation" }).click();
     await heading(page, "What would you like to know?");
     assert.equal(await page.getByLabel("Your message").inputValue(), "Second");
     await page.goto(`${SITE}#/c/${chat.conversation_id}`);
@@ -345,12 +345,12 @@ await journeys({
     const page = await chatPage(ann, { place: `#/c/${first.conversation_id}` });
     await said(page, "Number 24").waitFor();
     assert.equal(await page.locator(".turn").count(), 20);
-    await page.getByRole("button", { name: "Show earlier chats" }).click();
+    await page.getByRole("button", { name: "Show earlier messages" }).click();
     await said(page, "Number 0", true).waitFor();
     assert.deepEqual((await page.locator(".said p").allInnerTexts()).slice(0, 3), ["Number 0", "Number 1", "Number 2"]);
     await page.locator("main").evaluate((main) => (main.scrollTop = 0));
-    await page.getByRole("button", { name: "To the newest" }).click();
-    await page.getByRole("button", { name: "To the newest" }).waitFor({ state: "hidden" });
+    await page.getByRole("button", { name: "To the newest message" }).click();
+    await page.getByRole("button", { name: "To the newest message" }).waitFor({ state: "hidden" });
   },
 
   async "the history is searched, and what is found is marked and opened"() {
@@ -373,14 +373,14 @@ await journeys({
     await heading(page, "The zebra crosses");
     await page.goBack();
     assert.equal(await page.getByLabel("Search messages and answers").inputValue(), "zebra");
-    await page.getByRole("link", { name: "All chats" }).click();
+    await page.getByRole("link", { name: "All messages" }).click();
     await lion.waitFor();
-    await page.locator(".chat-row").first().getByRole("button", { name: "Delete this chat" }).click();
+    await page.locator(".chat-row").first().getByRole("button", { name: "Delete this message" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
-    await page.getByText("The chat is deleted.").first().waitFor();
+    await page.getByText("The message is deleted.").first().waitFor();
     assert.equal((await ann.api("GET", "api/chat/")).body.length, 2);
     await page.goto(`${SITE}#/history?q=giraffe`);
-    await page.getByText("Nothing holds “giraffe”").waitFor();
+    await page.getByText("No message or answer contains “giraffe”").waitFor();
   },
 
   async "the statement shows every token, and is downloaded whole"() {
@@ -399,7 +399,7 @@ await journeys({
     }
     await page.getByText("Grant for a new account").waitFor();
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
-    assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["Chat", "−100", "3,600"], ["Chat", "−100", "3,700"], ["Chat", "−100", "3,800"], ["Chat", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
+    assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["Answer", "−100", "3,600"], ["Answer", "−100", "3,700"], ["Answer", "−100", "3,800"], ["Answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
     const coming = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download as CSV" }).click();
     const file = await coming;
@@ -414,8 +414,8 @@ await journeys({
     const ann = await newUser("ann", { email });
     const page = await chatPage(ann, { place: "#/account" });
     await page.getByText("not verified").waitFor();
-    await page.getByRole("button", { name: "Send the mail again" }).click();
-    await page.getByText(/on its way to|sent less than a minute ago/).waitFor();
+    await page.getByRole("button", { name: "Send the e-mail again" }).click();
+    await page.getByText(/An e-mail was sent/).waitFor();
     const elsewhere = await newPage();
     await elsewhere.goto(`${SITE}#/sign-in`);
     await signIn(elsewhere, ann);
@@ -424,7 +424,7 @@ await journeys({
     await heading(page, "Verify your address");
     await page.getByRole("button", { name: "Verify my address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
-    await page.getByText("every session of it has ended").waitFor();
+    await page.getByText("All sessions of its account have ended.").waitFor();
     // Nothing that was signed in before is: neither here nor on another device.
     await page.getByRole("link", { name: "Sign in" }).click();
     await heading(page, "Sign in");
@@ -441,7 +441,7 @@ await journeys({
     await lost.getByRole("link", { name: "Forgotten your password?" }).click();
     await lost.getByLabel("E-mail address").fill(email);
     await lost.keyboard.press("Enter");
-    await lost.getByText("a mail is on its way", { exact: false }).waitFor();
+    await lost.getByText("an e-mail was sent to it", { exact: false }).waitFor();
     const link = await mailedLink(email, "reset-password");
     await lost.goto(link);
     await lost.getByLabel("New password").fill("password1");
@@ -458,11 +458,11 @@ await journeys({
     await page.goto(link);
     await page.getByLabel("New password").fill("yet another horse");
     await page.keyboard.press("Enter");
-    await page.getByText("This link was used, is too old, or was never mailed.").waitFor();
-    await page.getByRole("link", { name: "Ask for a new mail" }).click();
+    await page.getByText("This link is invalid, was used already, or has expired.").waitFor();
+    await page.getByRole("link", { name: "Get a new link" }).click();
     await heading(page, "Forgotten password");
     await page.goto(`${SITE}#/verify-email`);
-    await page.getByText("lacks the end of the mailed link").waitFor();
+    await page.getByText("This link is incomplete.").waitFor();
   },
 
   async "names, address and password are changed, and a wrong password is said beside its field"() {
@@ -478,7 +478,7 @@ await journeys({
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save" }).click();
     await late.answered;
-    await page.getByRole("link", { name: "New chat" }).click();
+    await page.getByRole("link", { name: "New conversation" }).click();
     await say(page, "Meanwhile");
     await answered(page);
     await balance(page, FIRST_GRANT - PRICE);
@@ -536,10 +536,10 @@ await journeys({
     const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
     await page.getByRole("button", { name: "New key" }).click();
     const dialog = page.getByRole("dialog");
-    await dialog.getByRole("button", { name: "Make key" }).click();
+    await dialog.getByRole("button", { name: "Create key" }).click();
     await dialog.getByText("Please fill this in.").waitFor();
     await dialog.getByLabel("Name").fill("build server");
-    await dialog.getByRole("button", { name: "Make key" }).click();
+    await dialog.getByRole("button", { name: "Create key" }).click();
     const key = await dialog.getByLabel("API key").inputValue();
     assert.match(key, /^sk-/);
     assert.equal(await focused(page), "Copy");
@@ -732,7 +732,7 @@ async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
 }
 
 async function signIn(page, { name, password }) {
-  await page.getByLabel("Name or e-mail address").fill(name);
+  await page.getByLabel("Username or e-mail address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
 }

@@ -21,7 +21,7 @@ const looks = (colorScheme, width) => async () => {
   const ann = await newUser("ann", { email: `ann${Date.now().toString(36)}${width}${colorScheme}@example.com` });
   await ann.api("POST", "api/user/api-keys/", { name: "build server" });
   await page.goto(`${SITE}#/sign-in`);
-  await page.getByLabel("Name or e-mail address").fill(ann.name);
+  await page.getByLabel("Username or e-mail address").fill(ann.name);
   await page.getByLabel("Password", { exact: true }).fill(ann.password);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "What would you like to know?" }).waitFor();
@@ -75,7 +75,7 @@ const looks = (colorScheme, width) => async () => {
   await page.goto(`${SITE}#/account/api-keys`);
   await page.getByRole("button", { name: "New key" }).click();
   await page.getByRole("dialog").getByLabel("Name").fill("laptop");
-  await page.getByRole("button", { name: "Make key" }).click();
+  await page.getByRole("button", { name: "Create key" }).click();
   await page.getByLabel("API key", { exact: true }).waitFor();
   await shot("key");
   await page.getByRole("button", { name: "Done" }).click();

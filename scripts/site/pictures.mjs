@@ -40,7 +40,7 @@ await journeys({
 });
 
 async function signIn(page, name, password) {
-  await page.getByLabel("Name or e-mail address").fill(name);
+  await page.getByLabel("Username or e-mail address").fill(name);
   await page.getByLabel("Password", { exact: true }).fill(password);
   await page.keyboard.press("Enter");
   await page.getByRole("heading").first().waitFor();
