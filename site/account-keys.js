@@ -1,7 +1,7 @@
 // API keys for programs, and how programs use them.
 
 import { accountPage } from "./account.js";
-import { base, del, get, post } from "./api.js";
+import { base, ensureDeleted, get, post } from "./api.js";
 import { button, copyButton } from "./button.js";
 import { confirm, dialog } from "./dialog.js";
 import { fill, h } from "./dom.js";
@@ -60,18 +60,16 @@ export function apiKeys({ signal }) {
     fill(holder, list);
   };
   const revoke = async (key) => {
-    const run = () =>
-      del(`api/user/api-keys/${key.id}/`).catch((error) => {
-        if (error.status !== 404) throw error;
-      });
-    if (
-      !(await confirm(
-        `Revoke “${key.name}”?`,
-        "Programs that use it stop working at once. This can't be undone.",
-        { action: "Revoke", danger: true, run },
-      ))
-    )
-      return;
+    const revoked = await confirm(
+      `Revoke “${key.name}”?`,
+      "Programs that use it stop working at once. This can't be undone.",
+      {
+        action: "Revoke",
+        danger: true,
+        run: () => ensureDeleted(`api/user/api-keys/${key.id}/`),
+      },
+    );
+    if (!revoked) return;
     load();
     toast("The key is revoked.");
   };

@@ -1,7 +1,7 @@
 // The sessions of the account.
 
 import { accountPage } from "./account.js";
-import { del, page, signOut as endSession } from "./api.js";
+import { ensureDeleted, page, signOut as endSession } from "./api.js";
 import { button } from "./button.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
@@ -51,33 +51,29 @@ export function sessions({ signal }, signOut, goodbye) {
           }),
     );
     async function end() {
-      const run = () =>
-        del(`api/user/sessions/${session.id}/`).catch((error) => {
-          if (error.status !== 404) throw error;
-        });
-      if (
-        !(await confirm("End this session?", `${device(session.device)} is signed out.`, {
-          action: "End session",
-          danger: true,
-          run,
-        }))
-      )
-        return;
+      const name = device(session.device);
+      const ended = await confirm("End this session?", `${name} is signed out.`, {
+        action: "End session",
+        danger: true,
+        run: () => ensureDeleted(`api/user/sessions/${session.id}/`),
+      });
+      if (!ended) return;
       element.remove();
       toast("The session has ended.");
     }
     return element;
   };
   const everywhere = async () => {
-    const run = () => endSession({ everywhere: true });
-    if (
-      await confirm(
-        "Sign out everywhere?",
-        "All of your sessions end, including this one. API keys keep working.",
-        { action: "Sign out everywhere", danger: true, run },
-      )
-    )
-      goodbye();
+    const ended = await confirm(
+      "Sign out everywhere?",
+      "All of your sessions end, including this one. API keys keep working.",
+      {
+        action: "Sign out everywhere",
+        danger: true,
+        run: () => endSession({ everywhere: true }),
+      },
+    );
+    if (ended) goodbye();
   };
   const list = paged({
     load: (next) => page(next ?? "api/user/sessions/", undefined, { signal }),

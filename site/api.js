@@ -238,6 +238,15 @@ export const patch = async (path, body, options) =>
 export const del = async (path, body, options) =>
   (await request("DELETE", path, { ...options, body })).data;
 
+/** Deletes something that may be deleted already, for example by another device. */
+export async function ensureDeleted(path) {
+  try {
+    await del(path);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+}
+
 /** Reads a page of a list: `{items, next}`, where `next` is the `path` of the next page or null. */
 export async function page(path, query, options) {
   const { data, next } = await request("GET", path, { ...options, query });

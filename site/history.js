@@ -1,14 +1,13 @@
 // The history: all messages with their answers, and a search.
 
-import { del, page } from "./api.js";
+import { page } from "./api.js";
 import { button, linkButton } from "./button.js";
-import { confirm } from "./dialog.js";
+import { deleteMessage } from "./delete-message.js";
 import { h } from "./dom.js";
 import { formatTime, formatTokens, time } from "./format.js";
 import { icon } from "./icons.js";
 import { paged } from "./list.js";
 import { showMarkdown } from "./markdown.js";
-import { toast } from "./message.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
 
@@ -110,20 +109,7 @@ function chatRow(chat, q) {
     ),
   );
   async function remove() {
-    const run = () =>
-      del(`api/chat/${chat.id}/`).catch((error) => {
-        if (error.status !== 404) throw error;
-      });
-    if (
-      !(await confirm(
-        "Delete this message?",
-        "Your message and its answer are deleted for good. What they cost stays in your statement.",
-        { action: "Delete", danger: true, run },
-      ))
-    )
-      return;
-    element.remove();
-    toast("The message is deleted.");
+    if (await deleteMessage(chat)) element.remove();
   }
   return element;
 }

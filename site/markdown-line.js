@@ -108,12 +108,9 @@ function emphasis(text, at, find, depth) {
 
 function closes(text, end, marks) {
   if (/\s/.test(text[end - 1]) || text[end - 1] === "\\") return false;
-  if (
-    marks === "*" &&
-    (text[end + 1] === "*" || text[end - 1] === "*") &&
-    !(text[end + 1] === "*" && text[end + 2] === "*")
-  )
-    return false;
+  const isDoubled = text[end + 1] === "*" || text[end - 1] === "*";
+  const isTripled = text[end + 1] === "*" && text[end + 2] === "*";
+  if (marks === "*" && isDoubled && !isTripled) return false;
   return marks[0] !== "_" || !/\w/.test(text[end + marks.length] ?? "");
 }
 

@@ -1,7 +1,7 @@
 // The sidebar: the list of conversations, the last used first, and what can be done with them.
 
 import { announce } from "./announce.js";
-import { del, get, page, patch } from "./api.js";
+import { ensureDeleted, get, page, patch } from "./api.js";
 import { button, linkButton } from "./button.js";
 import { confirm, dialog } from "./dialog.js";
 import { fill, h } from "./dom.js";
@@ -195,11 +195,7 @@ async function remove(conversation) {
     {
       action: "Delete",
       danger: true,
-      run: () =>
-        del(`api/conversations/${conversation.id}/`).catch((error) => {
-          // Another device deleted it.
-          if (error.status !== 404) throw error;
-        }),
+      run: () => ensureDeleted(`api/conversations/${conversation.id}/`),
     },
   );
   if (!deleted) return;

@@ -5,10 +5,10 @@
 // charged once.
 
 import { announce } from "./announce.js";
-import { del, interrupted, newKey, problemOf, stream } from "./api.js";
+import { interrupted, newKey, problemOf, stream } from "./api.js";
 import { answerPrice, learn, learnPrice, readBalance } from "./balance.js";
 import { button, copyButton } from "./button.js";
-import { confirm } from "./dialog.js";
+import { deleteMessage } from "./delete-message.js";
 import { fill, h } from "./dom.js";
 import { explain, formatTokens, time } from "./format.js";
 import { showMarkdown } from "./markdown.js";
@@ -246,17 +246,8 @@ export class Turn {
   }
 
   async delete() {
-    const text =
-      "Your message and its answer are deleted for good. What they cost stays in your statement.";
-    const run = () =>
-      del(`api/chat/${this.chat.id}/`).catch((error) => {
-        // It was deleted elsewhere.
-        if (error.status !== 404) throw error;
-      });
-    const options = { action: "Delete", danger: true, run };
-    if (!(await confirm("Delete this message?", text, options))) return;
+    if (!(await deleteMessage(this.chat))) return;
     this.thread.remove(this);
-    toast("The message is deleted.");
     this.thread.composer.box.focus();
   }
 }

@@ -1,0 +1,19 @@
+// The deletion of a message with its answer, after a question.
+
+import { ensureDeleted } from "./api.js";
+import { confirm } from "./dialog.js";
+import { toast } from "./message.js";
+
+const WARNING =
+  "Your message and its answer are deleted for good. What they cost stays in your statement.";
+
+/** Asks, and deletes a message. Resolves with whether it was deleted. */
+export async function deleteMessage({ id }) {
+  const deleted = await confirm("Delete this message?", WARNING, {
+    action: "Delete",
+    danger: true,
+    run: () => ensureDeleted(`api/chat/${id}/`),
+  });
+  if (deleted) toast("The message is deleted.");
+  return deleted;
+}
