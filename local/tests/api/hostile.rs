@@ -590,7 +590,7 @@ async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
 
     let text = log::text();
     assert!(
-        text.contains("dead refresh token")
+        text.contains("outdated refresh token")
             && text.contains("logged in")
             && text.contains("registered"),
         "{text}"

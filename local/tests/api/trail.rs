@@ -49,7 +49,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         ("log-in refused", true),
         ("logged in", true),
         ("refreshed", true),
-        ("a dead refresh token was presented", true),
+        ("an outdated refresh token was presented", true),
         ("profile changed", true),
         ("refunded", true),
         ("code=\"ai_failed\"", true),

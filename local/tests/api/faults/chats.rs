@@ -239,7 +239,7 @@ impl Case<Paying> {
             account.minutes.iter().flatten().filter(|(minute, _)| minute.starts_with('r'));
         let refunds = usize::try_from(refunds.map(|(_, refunds)| *refunds).sum::<u32>()).unwrap();
         let of_release =
-            |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens held");
+            |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens reserved");
         let least = if moment == "after the request" {
             self.replies.iter().filter(of_release).count()
         } else {
@@ -258,7 +258,7 @@ impl Case<Paying> {
         let open = self
             .replies
             .iter()
-            .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens held"))
+            .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
             .count();
         // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes
         // back.
