@@ -280,6 +280,28 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
 }
 
 #[tokio::test]
+async fn no_piece_of_a_stream_waits_until_the_one_before_it_is_acknowledged() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
+    let mut function = Instance::of("chat_stream", &settings).await;
+    let mut fastest = u64::MAX;
+    for _ in 0..12 {
+        function.takes(&event(
+            "/api/chat/stream",
+            &[("authorization", &ann.bearer())],
+            &json!({ "message": "hi" }),
+        ));
+        let reply = function.answers().await;
+        let micros = reply.headers["x-took-micros"].to_str().unwrap().parse().unwrap();
+        fastest = fastest.min(micros);
+    }
+    // A delayed acknowledgement takes 40 ms, each time.
+    assert!(fastest < 20_000, "{fastest} µs from the head to the end");
+    function.end();
+}
+
+#[tokio::test]
 async fn an_answer_that_was_heard_is_paid_though_its_key_has_a_record_by_then() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;

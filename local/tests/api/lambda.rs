@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path as InPath, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path as InPath, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use lambda_http::http::{HeaderMap, StatusCode};
@@ -79,8 +79,6 @@ impl Instance {
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{what}", post(answered))
-            // A streamed reply has any size.
-            .layer(DefaultBodyLimit::disable())
             .with_state(runtime.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
 
@@ -176,13 +174,19 @@ async fn answered(
     State(runtime): State<Arc<Runtime>>,
     InPath((_, what)): InPath<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> StatusCode {
+    let began = Instant::now();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let took = began.elapsed();
     let streamed = headers
         .get("lambda-runtime-function-response-mode")
         .is_some_and(|mode| mode == "streaming");
-    let body =
-        if streamed { whole(&body) } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
+    let body = if streamed {
+        whole(&body, took)
+    } else {
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    };
     let done = if what == "response" {
         body
     } else {
@@ -194,11 +198,13 @@ async fn answered(
 
 /// A streamed reply as one that came whole would be: what comes before the eight zeros is its
 /// status and headers ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
-fn whole(streamed: &[u8]) -> Value {
+fn whole(streamed: &[u8], took: Duration) -> Value {
     let text = std::str::from_utf8(streamed).unwrap();
     let (prelude, body) = text.split_once("\0\0\0\0\0\0\0\0").unwrap();
     let mut whole: Value = serde_json::from_str(prelude).unwrap();
     whole["headers"]["x-came-as"] = json!("a stream");
+    // From its head to its end.
+    whole["headers"]["x-took-micros"] = json!(took.as_micros().to_string());
     whole["body"] = json!(body);
     whole
 }
