@@ -20,6 +20,7 @@ mod audit;
 mod balance;
 mod bank;
 mod budget;
+mod builds;
 mod chat;
 mod chat_history;
 mod chat_stream;
