@@ -19,29 +19,39 @@ pub struct Route {
 /// The pattern that matches `path`, with or without its trailing slash. Literal patterns come
 /// before patterns with parameters.
 pub fn pattern<'p>(patterns: impl Iterator<Item = &'p str>, path: &str) -> Option<&'p str> {
-    patterns
-        .filter(|pattern| parameters(pattern, path).is_some())
-        .min_by_key(|pattern| pattern.contains('{'))
+    let path = without_slash(path);
+    patterns.filter(|pattern| matches(pattern, path)).min_by_key(|pattern| pattern.contains('{'))
 }
 
 /// The parameters of `pattern` in `path` by name, as they were sent. `None` if the path doesn't
 /// match. A parameter is one whole segment that isn't empty.
 pub fn parameters<'p>(pattern: &'p str, path: &'p str) -> Option<Vec<(&'p str, &'p str)>> {
-    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
-    if pattern.split('/').count() != path.split('/').count() {
-        return None;
-    }
-    let mut found = Vec::new();
-    for (expected, segment) in pattern.split('/').zip(path.split('/')) {
-        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) if !segment.is_empty() && !name.ends_with('+') => {
-                found.push((name, segment))
-            }
-            None if expected == segment => {}
-            _ => return None,
+    let path = without_slash(path);
+    let parameter = |(expected, segment): (&'p str, &'p str)| Some((name(expected)?, segment));
+    matches(pattern, path)
+        .then(|| pattern.split('/').zip(path.split('/')).filter_map(parameter).collect())
+}
+
+fn without_slash(path: &str) -> &str {
+    if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path }
+}
+
+/// Whether each segment matches. Allocates nothing: a request is compared with every route.
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut expected, mut segments) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (expected.next(), segments.next()) {
+            (None, None) => return true,
+            (Some(expected), Some(segment)) if expected == segment => {}
+            (Some(expected), Some(segment)) if name(expected).is_some() && !segment.is_empty() => {}
+            _ => return false,
         }
     }
-    Some(found)
+}
+
+/// The name of a parameter of one segment.
+fn name(expected: &str) -> Option<&str> {
+    expected.strip_prefix('{')?.strip_suffix('}').filter(|name| !name.ends_with('+'))
 }
 
 #[cfg(test)]
