@@ -14,7 +14,7 @@ use shared::store::{Adjusted, Ending, Erased};
 use shared::user::Account;
 use shared::{Error, auth};
 
-use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 

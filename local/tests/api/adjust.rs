@@ -14,7 +14,7 @@ use shared::store::{Adjusted, Adjustment, Reason, Store};
 use shared::{Change, Tokens};
 use uuid::Uuid;
 
-use crate::client::{Api, GRANT, PRICE, Person, unique};
+use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 
 /// Sends every transaction under a request token of its own, as if ten minutes lay between them.
 #[derive(Debug)]

@@ -19,10 +19,10 @@ use shared::user::{Role, Username};
 use shared::{App, Change, Error, Tokens, auth};
 use uuid::Uuid;
 
-use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
-use crate::faults::event;
 use crate::ledger::csv_line;
-use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::proofs::faults::event;
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
+use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
 impl Person {
     async fn admin(&self, path: &str) -> Answer {

@@ -7,10 +7,10 @@ use shared::auth::ApiKey;
 use shared::store::{API_KEYS, Ending};
 use uuid::Uuid;
 
-use crate::client::{Answer, Api, Person};
-use crate::faults::{Stand, ask};
-use crate::log;
-use crate::proxy::{At, Fault, Plan, Strikes};
+use crate::proofs::faults::{Stand, ask};
+use crate::support::client::{Answer, Api, Person};
+use crate::support::log;
+use crate::support::proxy::{At, Fault, Plan, Strikes};
 
 const PATH: &str = "/api/user/api-keys";
 

@@ -8,10 +8,10 @@ use local::dynamo;
 use serde_json::{Value, json};
 use shared::store::Attempt;
 
-use crate::client::{Answer, Api, Person, token_in, unique};
-use crate::counting_ai::CountingAi;
 use crate::login::looks;
-use crate::proxy::{At, Fault, Plan, Proxy, Strikes};
+use crate::support::client::{Answer, Api, Person, token_in, unique};
+use crate::support::counting_ai::CountingAi;
+use crate::support::proxy::{At, Fault, Plan, Proxy, Strikes};
 
 const RIGHT: &str = "secret123";
 const WRONG: &str = "wrong-password";
@@ -206,18 +206,18 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
     };
     with(&cat, &cats).await.is(200);
     let again = with(&ann, &device).await;
-    let claims = |token: &str| crate::forge::claims(token);
+    let claims = |token: &str| crate::support::forge::claims(token);
     assert_eq!(
         claims(again.header("x-device-token"))["sid"],
         claims(&device)["sid"],
         "a device stays the one it is"
     );
-    let forge = crate::forge::Forge::of(&api);
-    let (head, words) = (crate::forge::header(&device), claims(&device));
-    let stranger = crate::forge::Forge::of_a_stranger().sign(&head, &words);
-    let ended = forge.sign(&head, &crate::forge::with(&words, "exp", json!(1)));
-    let others = forge.sign(&head, &crate::forge::with(&words, "sub", json!(ben.id)));
-    let epochs = forge.sign(&head, &crate::forge::with(&words, "epoch", json!(2)));
+    let forge = crate::support::forge::Forge::of(&api);
+    let (head, words) = (crate::support::forge::header(&device), claims(&device));
+    let stranger = crate::support::forge::Forge::of_a_stranger().sign(&head, &words);
+    let ended = forge.sign(&head, &crate::support::forge::with(&words, "exp", json!(1)));
+    let others = forge.sign(&head, &crate::support::forge::with(&words, "sub", json!(ben.id)));
+    let epochs = forge.sign(&head, &crate::support::forge::with(&words, "epoch", json!(2)));
     for (what, token) in [
         ("another account's", cats.as_str()),
         ("a stranger's", &stranger),

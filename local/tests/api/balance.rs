@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::{Api, GRANT, PRICE};
+use crate::support::client::{Api, GRANT, PRICE};
 
 #[tokio::test]
 async fn a_balance_is_one_number_under_three_names_and_nothing_else() {

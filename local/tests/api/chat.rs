@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Api, GRANT, PRICE, Person};
-use crate::faults::is_chat;
+use crate::proofs::faults::is_chat;
+use crate::support::client::{Api, GRANT, PRICE, Person};
 
 impl Person {
     /// Asserts that nothing was charged, stored or left behind for any chat.

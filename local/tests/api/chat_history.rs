@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, GRANT, Person, unique};
+use crate::support::client::{Answer, Api, GRANT, Person, unique};
 
 impl Person {
     async fn says(&self, messages: &[&str]) {

@@ -8,9 +8,9 @@ use local::dynamo;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, GRANT, PRICE, Person};
-use crate::faults::event;
-use crate::lambda::Instance;
+use crate::proofs::faults::event;
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::lambda::Instance;
 
 const PATH: &str = "/api/chat/stream/";
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use shared::http::Failures;
 use shared::store::Call;
 
-use crate::client::{Answer, Api, GRANT, PRICE, Person};
-use crate::log;
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::log;
 
 const PATH: &str = "/v1/chat/completions";
 
@@ -460,7 +460,7 @@ async fn which_of_two_requests_came_first_the_gateway_knows() {
     let ann = api.person("ann").await;
     let app = &api.server().apps["completions"];
     let sent = async |count: &str, came: u64| {
-        let event = crate::faults::event(
+        let event = crate::proofs::faults::event(
             PATH,
             &[("authorization", &ann.bearer()), ("x-stainless-retry-count", count)],
             &asking("hi"),
@@ -489,11 +489,17 @@ async fn the_real_function_streams_chunks_as_they_come() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    let mut function =
-        crate::lambda::Instance::of("completions", &[("DYNAMODB_ENDPOINT", api.dynamodb.as_str())])
-            .await;
+    let mut function = crate::support::lambda::Instance::of(
+        "completions",
+        &[("DYNAMODB_ENDPOINT", api.dynamodb.as_str())],
+    )
+    .await;
     let bearer = format!("Bearer {}", program.key);
-    function.takes(&crate::faults::event(PATH, &[("authorization", &bearer)], &streamed("hi")));
+    function.takes(&crate::proofs::faults::event(
+        PATH,
+        &[("authorization", &bearer)],
+        &streamed("hi"),
+    ));
     let reply = tokio::time::timeout(Duration::from_secs(20), function.answers()).await.unwrap();
     assert!(
         reply.headers.contains_key("x-came-as")

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
 impl Person {
     async fn says_in(&self, message: &str, conversation: &Value) -> Answer {

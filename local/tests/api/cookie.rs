@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::Purpose;
 
-use crate::client::{Answer, Api, Person, unique};
-use crate::forge;
+use crate::support::client::{Answer, Api, Person, unique};
+use crate::support::forge;
 
 const MONTH: u64 = 30 * 86_400;
 
@@ -350,7 +350,7 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
         let function = function.clone();
         async move {
             let headers = [("host", host), ("x-refresh-token", "cookie"), ("cookie", &cookie)];
-            let reply = crate::faults::ask(
+            let reply = crate::proofs::faults::ask(
                 &function,
                 "token_refresh",
                 "/api/token/refresh/",

@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Api, GRANT, PRICE, unique};
+use crate::support::client::{Api, GRANT, PRICE, unique};
 
 const SLASHES: [&str; 2] = ["/", ""];
 

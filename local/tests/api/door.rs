@@ -10,8 +10,8 @@ use serde_json::json;
 use shared::aws::Endpoint;
 
 use crate::cli::Folder;
-use crate::client::Api;
-use crate::proxy::signed;
+use crate::support::client::Api;
+use crate::support::proxy::signed;
 
 /// What somebody who isn't a function of this run sends.
 struct Call {
@@ -221,7 +221,7 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
         assert_eq!(api.send(Method::GET, "/", &[("host", &host)], None).await.status, 400);
     }
     assert!(api.items("").await["UsersTable"].is_empty());
-    assert!(!crate::log::text().contains("panicked"));
+    assert!(!crate::support::log::text().contains("panicked"));
 
     let own = format!("http://127.0.0.1:{port}");
     let others = ["localhost", "a.localhost:9999", "[::1]:80"]

@@ -7,9 +7,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::Purpose;
 
-use crate::client::{Answer, Api, Person, token_in, unique};
-use crate::faults::{Stand, ask};
-use crate::proxy::{At, Fault, Plan, Strikes};
+use crate::proofs::faults::{Stand, ask};
+use crate::support::client::{Answer, Api, Person, token_in, unique};
+use crate::support::proxy::{At, Fault, Plan, Strikes};
 
 /// Somebody with an address, and the token that was mailed there.
 async fn ann(api: &Api) -> (Person, String, String) {

@@ -14,11 +14,11 @@ use shared::stream::{Body, Pieces};
 use shared::{App, Tokens, edge, http};
 use uuid::Uuid;
 
-use crate::client::{Api, GRANT, PRICE, Person, unique};
-use crate::faults::event;
-use crate::lambda::{self, Instance};
-use crate::log;
-use crate::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::proofs::faults::event;
+use crate::support::client::{Api, GRANT, PRICE, Person, unique};
+use crate::support::lambda::{self, Instance};
+use crate::support::log;
+use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
 const PATH: &str = "/api/user/export";
 

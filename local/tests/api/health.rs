@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::Api;
+use crate::support::client::Api;
 
 #[tokio::test]
 async fn whoever_asks_is_told_that_all_is_well() {

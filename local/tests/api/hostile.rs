@@ -3,9 +3,9 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::{Answer, Api, Person, unique};
-use crate::forge::{self, Forge, with};
-use crate::log;
+use crate::support::client::{Answer, Api, Person, unique};
+use crate::support::forge::{self, Forge, with};
+use crate::support::log;
 
 /// The routes that read a body, and a field of each kind of text that they read.
 const BODIES: [(&str, &[&str]); 9] = [

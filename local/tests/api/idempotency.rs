@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::idempotency::{Key, Kind};
 
-use crate::client::{Answer, Api, GRANT, PRICE, Person, unique};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 
 impl Person {
     /// A chat under an idempotency key.

@@ -15,8 +15,8 @@ use shared::secret::Secret;
 use shared::store::Session;
 
 use crate::cli::{self, Folder};
-use crate::client::{Api, Person};
-use crate::forge;
+use crate::support::client::{Api, Person};
+use crate::support::forge;
 
 /// How long keys and secrets are kept before they are read again.
 const KEPT: Duration = Duration::from_secs(300);

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::Adjusted;
 
-use crate::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
 impl Person {
     /// The rows of a page; `query` is what comes after the path.

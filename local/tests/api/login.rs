@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, GRANT, unique};
-use crate::forge;
+use crate::support::client::{Answer, Api, GRANT, unique};
+use crate::support::forge;
 
 /// What a client can tell one answer from another by, but for what is different in every one.
 pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {

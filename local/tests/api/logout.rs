@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::{Api, Person};
-use crate::forge::{self, Forge};
+use crate::support::client::{Api, Person};
+use crate::support::forge::{self, Forge};
 
 impl Person {
     /// Notes as many revoked sessions on the account, behind the API's back, that end at this

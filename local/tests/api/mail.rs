@@ -14,9 +14,9 @@ use shared::mail::Carrier;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, unbounded_channel};
 
-use crate::client::{Api, token_in, unique};
-use crate::lambda::Instance;
-use crate::log;
+use crate::support::client::{Api, token_in, unique};
+use crate::support::lambda::Instance;
+use crate::support::log;
 
 const PASSWORD: &str = "secret123";
 

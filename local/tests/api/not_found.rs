@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 
-use crate::client::Api;
+use crate::support::client::Api;
 
 #[tokio::test]
 async fn what_nobody_serves_is_not_found_whatever_the_method() {

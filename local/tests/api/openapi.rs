@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shared::config::Settings;
 use shared::http::Route;
 
-use crate::client::Api;
+use crate::support::client::Api;
 
 const PATH: &str = "/api/openapi.json";
 

@@ -8,9 +8,9 @@ use shared::Error;
 use shared::clock::Clock;
 use shared::store::{Ending, Session};
 
-use crate::client::{Answer, Api, Person, unique};
-use crate::faults::{Stand, ask};
-use crate::proxy::{At, Fault, Plan, Strikes};
+use crate::proofs::faults::{Stand, ask};
+use crate::support::client::{Answer, Api, Person, unique};
+use crate::support::proxy::{At, Fault, Plan, Strikes};
 
 const NEW: &str = "another-one";
 

@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::store::Purpose;
 
-use crate::client::{Answer, Api, Person, token_in, unique};
-use crate::faults::{Stand, ask};
-use crate::proxy::{At, Fault, Plan, Strikes};
+use crate::proofs::faults::{Stand, ask};
+use crate::support::client::{Answer, Api, Person, token_in, unique};
+use crate::support::proxy::{At, Fault, Plan, Strikes};
 
 const NEW: &str = "another-one";
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::client::{Api, GRANT, unique};
-use crate::faults::Stand;
-use crate::proxy::{At, Fault, Plan, Strikes};
+use crate::proofs::faults::Stand;
+use crate::support::client::{Api, GRANT, unique};
+use crate::support::proxy::{At, Fault, Plan, Strikes};
 
 const PASSWORD: &str = "secret123";
 

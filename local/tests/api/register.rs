@@ -4,9 +4,9 @@ use argon2::password_hash::phc::PasswordHash;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::client::{Api, GRANT, token_in, unique};
-use crate::faults::Stand;
-use crate::faults::logins::strong_hash;
+use crate::proofs::faults::Stand;
+use crate::proofs::faults::logins::strong_hash;
+use crate::support::client::{Api, GRANT, token_in, unique};
 
 const PASSWORD: &str = "secret123";
 

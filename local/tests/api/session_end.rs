@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::client::{Api, Person};
+use crate::support::client::{Api, Person};
 
 #[tokio::test]
 async fn a_session_is_ended_from_another_one_at_once_and_alone() {

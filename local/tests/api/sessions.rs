@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use local::dynamo;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, Person};
-use crate::forge;
+use crate::support::client::{Answer, Api, Person};
+use crate::support::forge;
 
 impl Api {
     /// Changes somebody's session behind the API's back.

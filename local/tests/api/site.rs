@@ -7,8 +7,8 @@ use local::gateway;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::{Answer, Api};
-use crate::lambda::Instance;
+use crate::support::client::{Answer, Api};
+use crate::support::lambda::Instance;
 
 const PAGES: [(&str, &str); 3] =
     [("/", "chat.html"), ("/admin/", "admin.html"), ("/docs/", "docs.html")];

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::client::{Answer, Api, Person};
-use crate::forge::{self, Forge};
+use crate::support::client::{Answer, Api, Person};
+use crate::support::forge::{self, Forge};
 
 /// The tokens of a refresh that was granted.
 fn tokens(granted: Answer) -> (String, String) {

@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::{Api, unique};
-use crate::log;
+use crate::support::client::{Api, unique};
+use crate::support::log;
 
 #[tokio::test]
 async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_address() {

@@ -1,0 +1,267 @@
+//! A bank test: five hundred chats at once over twenty accounts, through the program as `cargo run`
+//! starts it, while the wire to its store breaks at random. `BANK_SEED` repeats a storm, as far as
+//! parallel requests come in the same order.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::{join, join_all};
+use reqwest::Method;
+use serde_json::json;
+use shared::store::EntryKind;
+use uuid::Uuid;
+
+use crate::cli::{Running, command};
+use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::proxy::{Proxy, Storm};
+
+const PEOPLE: usize = 20;
+const CHATS: usize = 500;
+
+/// How many people are left with tokens for some of their chats only, and how many.
+const POOR: usize = 4;
+const LEFT: u64 = 10 * PRICE;
+
+/// Of a hundred attempts of calls to the store, how many meet a fault.
+const PERCENT: u64 = 20;
+
+/// How often a client sends a request under one key.
+const TRIES: usize = 3;
+
+/// A chat that somebody wants. No two have the same message.
+struct Wish {
+    who: Person,
+    message: String,
+    key: Option<String>,
+}
+
+impl Wish {
+    fn new(number: usize, people: &[Person]) -> Self {
+        let who = people[number % PEOPLE].clone();
+        let number = number / PEOPLE;
+        let message = format!("{} {number}", if number % 5 == 3 { "!fail" } else { "hi" });
+        let key = number.is_multiple_of(2).then(|| format!("key-{number}"));
+        Self { who, message, key }
+    }
+
+    /// Sends it as a client does who has understood the API: again under the same key while the
+    /// outcome isn't known, and never without one. The last status.
+    async fn send(&self) -> u16 {
+        let bearer = self.who.bearer();
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(self.key.as_deref().map(|key| ("idempotency-key", key)));
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let reply = self
+                .who
+                .api
+                .send(
+                    Method::POST,
+                    "/api/chat/",
+                    &headers,
+                    Some(json!({ "message": self.message })),
+                )
+                .await;
+            if !matches!(reply.status.as_u16(), 409 | 503) || self.key.is_none() || tries == TRIES {
+                return reply.status.as_u16();
+            }
+            let wait = reply
+                .headers
+                .get("retry-after")
+                .map_or(1, |seconds| seconds.to_str().unwrap().parse().unwrap());
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+        }
+    }
+}
+
+/// What `manage` says of the store at this URL, when all is well.
+#[track_caller]
+fn manage(dynamodb: &str, what: &str) -> String {
+    let mut program = command(&["manage", what]);
+    for table in ["Users", "Tokens", "Keys", "Chats", "Ledger"] {
+        program.env(format!("{}_TABLE", table.to_uppercase()), format!("{table}Table"));
+    }
+    let output = program.env("DYNAMODB_ENDPOINT", dynamodb).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Reads everybody's account until the storm is over, as the store holds it and, where no fault is
+/// in the way, as its owner sees it: how many balances their owners saw.
+async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {
+    let mut read = 0;
+    while !over.load(Ordering::Relaxed) {
+        let mut sum = 0;
+        for person in people {
+            let account = person.api.account(person).await;
+            let held: u64 =
+                account.reservations.values().map(|reservation| reservation.cost.get()).sum();
+            assert_eq!(
+                account.granted.get(),
+                account.tokens.get() + held + account.spent.get(),
+                "{}",
+                person.name
+            );
+            let reply = person.get("/api/tokens/").await;
+            if reply.status == 200 {
+                sum += reply.is(200)["tokens"].as_u64().expect("a balance below zero");
+                read += 1;
+            }
+        }
+        assert!(sum <= granted, "{sum} tokens of {granted}");
+    }
+    read
+}
+
+/// Puts the end of every lease that stands into the past, since another process's time can't be
+/// moved: how many there are.
+async fn end_leases(api: &Api, people: &[Person]) -> usize {
+    let mut ended = 0;
+    for person in people {
+        for rid in api.account(person).await.reservations.into_keys() {
+            let update =
+                local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable");
+            let update = update.key("pk", AttributeValue::S(format!("user:{}", person.name)));
+            let update =
+                update.update_expression("SET reservations.#rid.expires_at = :past, due = :past");
+            let update = update
+                .expression_attribute_names("#rid", rid)
+                .expression_attribute_values(":past", AttributeValue::N("1".into()));
+            update.send().await.unwrap();
+            ended += 1;
+        }
+    }
+    ended
+}
+
+/// Holds an account at rest against its history, its ledger and what its owner was told of each
+/// chat: how many chats it has.
+async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
+    let account = person.api.account(person).await;
+    let history = person.history("?limit=100").await.is(200);
+    let chats = history.as_array().unwrap();
+    for (wish, status) in told {
+        let stored = chats.iter().filter(|chat| chat["message"] == wish.message).count();
+        let may_be = match status {
+            200 => 1..=1,
+            402 | 502 => 0..=0,
+            // Nobody could say.
+            _ => 0..=1,
+        };
+        assert!(
+            may_be.contains(&stored),
+            "{}: {:?} was answered with {status} and stored {stored} times",
+            person.name,
+            wish.message
+        );
+    }
+
+    let (entries, more) = person.api.store().entries(&person.id, None, 100).await.unwrap();
+    assert!(!more);
+    let rows = entries.iter().filter(|entry| entry.kind == EntryKind::Chat);
+    let mut paid: Vec<_> = rows.map(|row| (row.chat_id.clone().unwrap(), -row.amount)).collect();
+    let mut said: Vec<_> = chats
+        .iter()
+        .map(|chat| {
+            (chat["id"].as_str().unwrap().to_owned(), chat["tokens_deducted"].as_i64().unwrap())
+        })
+        .collect();
+    paid.sort();
+    said.sort();
+    assert_eq!(paid, said, "{}: each chat is paid once", person.name);
+
+    let count = u64::try_from(chats.len()).unwrap();
+    assert_eq!(account.spent.get(), count * PRICE, "{}", person.name);
+    assert!(account.reservations.is_empty(), "{}", person.name);
+    assert_eq!(
+        account.tokens.get() + account.spent.get(),
+        account.granted.get(),
+        "{}",
+        person.name
+    );
+    count
+}
+
+/// The program over a store of this test's own.
+fn program(dynamodb: &str) -> Running {
+    let mut program = command(&["--port", "0", "--memory"]);
+    program.env("DYNAMODB_ENDPOINT", dynamodb).env("AI_PROVIDER", "scripted");
+    Running::of(program)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_right() {
+    // Shown where the test fails.
+    let seed = std::env::var("BANK_SEED")
+        .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
+    println!("BANK_SEED={seed}");
+    // Three connections per chat end or begin in this process; many systems allow it a thousand
+    // files or fewer.
+    rlimit::increase_nofile_limit(8192).unwrap();
+    let mut api = Api::own(&[]).await;
+    let proxy = Proxy::start(&api.dynamodb).await;
+    let lane = proxy.lane();
+    let running = program(&lane.url);
+    api.url.clone_from(&running.url);
+
+    let people = join_all((0..PEOPLE).map(|_| api.person("ann"))).await;
+    let taken = i64::try_from(GRANT - LEFT).unwrap();
+    join_all(people[..POOR].iter().map(|person| api.adjust(person, -taken, "spent elsewhere")))
+        .await;
+    let granted = GRANT * (PEOPLE - POOR) as u64 + LEFT * POOR as u64;
+
+    let wishes: Vec<_> = (0..CHATS).map(|number| Wish::new(number, &people)).collect();
+    let (over, started) = (AtomicBool::new(false), Instant::now());
+    lane.storm(Storm { seed, percent: PERCENT });
+    let chats = async {
+        let statuses = join_all(wishes.iter().map(Wish::send)).await;
+        over.store(true, Ordering::Relaxed);
+        statuses
+    };
+    let (statuses, read) = join(chats, read_balances(&people, granted, &over)).await;
+    let struck = lane.times_struck();
+    lane.calm();
+    let mut counted = BTreeMap::<u16, u64>::new();
+    for status in &statuses {
+        *counted.entry(*status).or_default() += 1;
+    }
+    println!(
+        "{CHATS} chats in {:.1?}: {counted:?}; {struck} faults; {read} balances read meanwhile",
+        started.elapsed()
+    );
+    assert!(
+        [200, 402, 502].iter().all(|status| counted.contains_key(status)) && struck > 0 && read > 0
+    );
+    assert!(counted.keys().all(|status| [200, 402, 409, 502, 503].contains(status)));
+    assert!(!lane.overdrawn(), "the store showed a negative balance");
+
+    // Copies that were lost on the way come late. What they hold is accounted for, and comes back
+    // when the leases are over.
+    lane.deliver().await;
+    manage(&api.dynamodb, "audit");
+    let ended = end_leases(&api, &people).await;
+    let settled = manage(&api.dynamodb, "settle");
+    assert!(settled.starts_with(&format!("{ended} reservations of ")), "{settled}");
+
+    let mut stored = 0;
+    for (index, person) in people.iter().enumerate() {
+        let told: Vec<_> =
+            wishes.iter().zip(statuses.iter().copied()).skip(index).step_by(PEOPLE).collect();
+        stored += is_right(person, &told).await;
+    }
+    let unknown = [409, 503].iter().filter_map(|status| counted.get(status)).sum::<u64>();
+    assert!((counted[&200]..=counted[&200] + unknown).contains(&stored), "{stored} chats");
+    let accounts = join_all(people.iter().map(|person| api.account(person))).await;
+    assert_eq!(
+        accounts.iter().map(|account| account.tokens.get()).sum::<u64>(),
+        granted - stored * PRICE
+    );
+    let rows = PEOPLE + POOR + usize::try_from(stored).unwrap();
+    assert_eq!(
+        manage(&api.dynamodb, "audit"),
+        format!("{PEOPLE} accounts, {rows} rows, no difference\n")
+    );
+}

@@ -1,0 +1,681 @@
+//! What each request costs, counted and held against the table in `docs/money.md`, and that the
+//! template lets its function do it: round trips, which are steps to the store that wait for the
+//! one before, and the units that AWS bills.
+//!
+//! The units are those that the embedded DynamoDB reports: they follow
+//! [AWS's rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html), and where these say nothing
+//! (an index in a transaction) [what AWS was seen to report](https://github.com/nubo-db/dynoxide/pull/188).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use argon2::password_hash::PasswordHasher;
+use argon2::{Algorithm, Argon2, Params, Version};
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+    FinalizerInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
+use aws_sdk_dynamodb::types::AttributeValue;
+use dynoxide::types::{Item, item_size, write_capacity_units};
+use functions::ROUTES;
+use serde_json::{Value, json};
+use shared::App;
+use shared::clock::Day;
+use shared::store::{Purpose, Store};
+use uuid::Uuid;
+
+use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::permissions;
+
+/// What requests cost: calls to the store that overlap count as one round trip, and units are
+/// counted as AWS bills them.
+#[derive(Clone, Debug, Default)]
+struct Meter(Arc<Mutex<Reading>>);
+
+#[derive(Debug, Default)]
+struct Reading {
+    running: u32,
+    round_trips: u32,
+    write_units: f64,
+    read_units: f64,
+    /// Each call's operation and body.
+    calls: Vec<(String, Value)>,
+}
+
+impl Intercept for Meter {
+    fn name(&self) -> &'static str {
+        "Meter"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let mut reading = self.0.lock().unwrap();
+        reading.round_trips += u32::from(reading.running == 0);
+        reading.running += 1;
+        Ok(())
+    }
+
+    /// Asks for the units: the product doesn't.
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        let mut body: Value = serde_json::from_slice(request.body().bytes().unwrap())?;
+        let operation = request
+            .headers()
+            .get("x-amz-target")
+            .and_then(|target| target.rsplit('.').next())
+            .unwrap_or_default()
+            .to_owned();
+        self.0.lock().unwrap().calls.push((operation, body.clone()));
+        body["ReturnConsumedCapacity"] = json!("TOTAL");
+        let body = body.to_string();
+        request.headers_mut().insert("content-length", body.len().to_string());
+        *request.body_mut() = body.into();
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let reply: Value =
+            serde_json::from_slice(context.response().unwrap().body().bytes().unwrap())?;
+        // A refusal has no output.
+        let written = context.output_or_error().and_then(Result::ok).is_none_or(|output| {
+            output.downcast_ref::<PutItemOutput>().is_some()
+                || output.downcast_ref::<UpdateItemOutput>().is_some()
+                || output.downcast_ref::<DeleteItemOutput>().is_some()
+                || output.downcast_ref::<TransactWriteItemsOutput>().is_some()
+        });
+        let mut reading = self.0.lock().unwrap();
+        reading.running -= 1;
+        *(if written { &mut reading.write_units } else { &mut reading.read_units }) +=
+            units(&reply);
+        Ok(())
+    }
+}
+
+/// The units of a call. A reply to a transaction has those of each table. A refusal has none: it
+/// costs what a write of the item that refused would, which it shows.
+fn units(reply: &Value) -> f64 {
+    match &reply["ConsumedCapacity"] {
+        Value::Array(tables) => {
+            tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum()
+        }
+        Value::Object(table) => table["CapacityUnits"].as_f64().unwrap(),
+        // Each of a refused transaction's writes costs what it would have, of which only those are
+        // shown that refused it.
+        _ if reply["CancellationReasons"].is_array() => {
+            let items = reply["CancellationReasons"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|reason| serde_json::from_value(reason["Item"].clone()).ok());
+            items.map(|item: Item| 2.0 * write_capacity_units(item_size(&item))).sum()
+        }
+        _ => {
+            let refused: Item = serde_json::from_value(reply["Item"].clone())
+                .unwrap_or_else(|error| panic!("{error}: {reply}"));
+            write_capacity_units(item_size(&refused))
+        }
+    }
+}
+
+/// The functions of a server, over its store, through connections that are metered.
+struct Counted {
+    api: Api,
+    meter: Meter,
+    /// The header that requests are sent with, too.
+    header: Option<(&'static str, &'static str)>,
+    costs: Costs,
+}
+
+/// Round trips, and write units / read units, by request.
+type Costs = BTreeMap<String, [String; 2]>;
+
+impl Counted {
+    async fn start() -> Self {
+        let limits = [("LOGIN_FAILURES_PER_ADDRESS", "100"), ("REGISTRATIONS_PER_ADDRESS", "20")];
+        Self {
+            api: Api::own(&limits).await,
+            meter: Meter::default(),
+            header: None,
+            costs: Costs::new(),
+        }
+    }
+
+    /// What one request to an endpoint costs whose instance is warm, and the reply.
+    async fn ask(
+        &self,
+        endpoint: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> (Reading, u16, Value) {
+        let server = self.api.server();
+        let mut function = server.functions[endpoint].clone();
+        if let Some(warm) = function.app() {
+            let aws = shared::aws::connect(warm.config.dynamodb_endpoint.as_ref()).await.unwrap();
+            let client =
+                aws_sdk_dynamodb::Config::from(&aws).to_builder().interceptor(self.meter.clone());
+            let store = Store::over(client, &warm.config);
+            function = function.over(App { store, ..warm });
+        }
+
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let query: serde_json::Map<String, Value> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(k, v)| (k.into(), v.into()))
+            .collect();
+        let method = ROUTES.iter().find(|route| route.endpoint == endpoint).unwrap().method;
+        let event = json!({
+            "resource": path, "path": path, "httpMethod": method, "queryStringParameters": query,
+            "headers": { "host": "x", "content-type": "application/json", "authorization": format!("Bearer {token}") },
+            "requestContext": { "stage": "live", "httpMethod": method, "identity": { "sourceIp": "203.0.113.7" } },
+            "body": if body.is_null() { Value::Null } else { body.to_string().into() }, "isBase64Encoded": false,
+        });
+        let ends = server.clock.millis() + 28_000;
+        let mut request = local::gateway::request(&event.to_string(), endpoint, ends).unwrap();
+        if token.is_empty() {
+            request.headers_mut().remove("authorization");
+        }
+        if let Some((name, value)) = self.header {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let (parts, body) = function.answer(request).await.into_parts();
+        let text = body.text().await;
+        let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
+        reading
+            .calls
+            .iter()
+            .for_each(|(operation, body)| permissions::allow(endpoint, operation, body));
+        // A file of lines is no JSON.
+        (reading, parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Takes note of what a request costs, by the name that the documentation has for it.
+    async fn count(
+        &mut self,
+        name: &str,
+        status: u16,
+        endpoint: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> Value {
+        let (reading, answered, reply) = self.ask(endpoint, path, token, body).await;
+        assert_eq!(answered, status, "{name}: {reply}");
+        self.costs.insert(
+            name.into(),
+            [
+                reading.round_trips.to_string(),
+                format!("{} / {}", reading.write_units, reading.read_units),
+            ],
+        );
+        reply
+    }
+
+    async fn chat(&mut self, name: &str, status: u16, who: &Person, message: &str) -> Value {
+        self.count(name, status, "chat", "/api/chat", &who.access, json!({ "message": message }))
+            .await
+    }
+
+    /// A request without a body.
+    async fn get(&mut self, name: &str, endpoint: &str, path: &str, who: &Person) -> Value {
+        self.count(name, 200, endpoint, path, &who.access, Value::Null).await
+    }
+
+    /// Puts so many reservations on somebody's account, whose leases end at the second
+    /// `expires_at`.
+    async fn others_wait(&self, who: &Person, others: usize, expires_at: u32) {
+        let reservation = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
+        let reservations: HashMap<_, _> =
+            (0..others).map(|_| (Uuid::new_v4().simple().to_string(), reservation())).collect();
+        self.api
+            .set(
+                who,
+                "reservations",
+                AttributeValue::M(serde_dynamo::to_item(reservations).unwrap()),
+            )
+            .await;
+    }
+}
+
+impl Counted {
+    /// What administrators ask, in a store of a few people.
+    async fn administration(&mut self) {
+        let (root, dan) = (self.api.administrator("root").await, self.api.person("dan").await);
+        dan.chat("hi").await.is(200);
+        let user = format!("/api/admin/users/{}", dan.id);
+        self.get("page of the users", "admin_users", "/api/admin/users?limit=2", &root).await;
+        self.get("search of the users", "admin_users", "/api/admin/users?limit=2&q=dan", &root)
+            .await;
+        self.get("user, for administrators", "admin_user", &user, &root).await;
+        self.get(
+            "first page of somebody's statement",
+            "admin_ledger",
+            &format!("{user}/ledger"),
+            &root,
+        )
+        .await;
+        self.get("page of all chats", "admin_chats", "/api/admin/chats?limit=2", &root).await;
+        self.get(
+            "page of one user's chats",
+            "admin_chats",
+            &format!("/api/admin/chats?user_id={}", dan.id),
+            &root,
+        )
+        .await;
+        let (path, body) =
+            (format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" }));
+        self.count("adjustment", 201, "admin_adjustment", &path, &root.access, body.clone()).await;
+        self.header = Some(("idempotency-key", "k1"));
+        for name in ["adjustment with a key", "replayed adjustment"] {
+            self.count(name, 201, "admin_adjustment", &path, &root.access, body.clone()).await;
+        }
+        self.header = None;
+        for (name, change) in [
+            ("deactivation of a user", json!({ "active": false })),
+            ("change that changes nothing", json!({ "active": false })),
+        ] {
+            self.count(name, 200, "admin_user_change", &user, &root.access, change).await;
+        }
+        self.get("page of the trail", "admin_trail", "/api/admin/trail", &root).await;
+        let day = Day::of(self.api.server().clock.millis());
+        let figures = format!("/api/admin/figures?from={day}&to={day}");
+        self.get("figures of today", "admin_figures", &figures, &root).await;
+        self.get(
+            "export of the users of a day",
+            "admin_export",
+            &format!("/api/admin/export/users.csv?from={day}&to={day}"),
+            &root,
+        )
+        .await;
+        self.get(
+            "export of the ledger of a day",
+            "admin_export",
+            &format!("/api/admin/export/ledger.csv?from={day}&to={day}"),
+            &root,
+        )
+        .await;
+        self.api.server().clock.advance(Duration::from_secs(2 * 24 * 3600));
+        let root = root.elsewhere("a test").await;
+        for name in ["figures of a closed day for the first time", "figures of a closed day"] {
+            self.get(name, "admin_figures", &figures, &root).await;
+        }
+    }
+}
+
+impl Counted {
+    /// What a request without a body costs, of each endpoint that the documentation has under its
+    /// own name and that nothing else was said of.
+    async fn plain(&mut self, documented: &Costs) {
+        let dan = self.api.person("plain").await;
+        for name in documented
+            .keys()
+            .filter(|name| !self.costs.contains_key(*name))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            let endpoint = name.replace(' ', "_");
+            if let Some(route) = ROUTES.iter().find(|route| route.endpoint == endpoint) {
+                self.count(&name, 200, route.endpoint, route.path, &dan.access, Value::Null).await;
+            }
+        }
+    }
+}
+
+/// The costs that `docs/money.md` tells.
+fn documented() -> Costs {
+    let rows = include_str!("../../../../docs/money.md")
+        .split("\n## ")
+        .find_map(|section| section.strip_prefix("Cost\n"))
+        .unwrap();
+    let rows = rows.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let cells =
+        rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
+    cells.map(|cells| (cells[1].clone(), [cells[2].clone(), cells[3].clone()])).collect()
+}
+
+#[tokio::test]
+async fn each_request_costs_what_the_documentation_says() {
+    let mut counted = Counted::start().await;
+    let mut ann = json!({ "username": "ben", "password": "secret123" });
+    counted.count("registration", 201, "register", "/api/register", "", ann.clone()).await;
+    ann["username"] = json!("ann");
+    ann["email"] = json!("ann@example.com");
+    let registered = counted
+        .count(
+            "registration with an e-mail address",
+            201,
+            "register",
+            "/api/register",
+            "",
+            ann.clone(),
+        )
+        .await;
+    let ann = Person::of(&counted.api, &ann, &registered);
+    for (name, login) in [("log-in", "ann"), ("log-in by e-mail address", "ann@example.com")] {
+        counted
+            .count(
+                name,
+                200,
+                "login",
+                "/api/login",
+                "",
+                json!({ "username": login, "password": ann.password }),
+            )
+            .await;
+    }
+    counted
+        .count(
+            "refresh",
+            200,
+            "token_refresh",
+            "/api/token/refresh",
+            "",
+            json!({ "refresh": ann.refresh }),
+        )
+        .await;
+
+    counted.chat("first chat after a rest", 200, &ann, "hi").await;
+    counted.chat("chat", 200, &ann, "hi").await;
+    for others in [5, 63] {
+        counted.others_wait(&ann, others, u32::MAX).await;
+        counted.chat(&format!("chat while {others} others wait"), 200, &ann, "hi").await;
+    }
+    counted.others_wait(&ann, 1, 1).await;
+    ann.has_left(0).await;
+    counted.chat("chat with expired reservations in the way", 200, &ann, "hi").await;
+    ann.has_left(99).await;
+    counted.chat("refused chat", 402, &ann, "hi").await;
+    counted.chat("chat without a message", 400, &ann, "").await;
+    ann.has_left(GRANT).await;
+    counted.chat("chat whose AI fails", 502, &ann, "!fail").await;
+    counted.header = Some(("idempotency-key", "k1"));
+    let first = counted.chat("chat with a key", 200, &ann, "hi").await;
+    assert_eq!(counted.chat("replayed chat", 200, &ann, "hi").await, first);
+    counted.header = None;
+
+    let id = first["conversation_id"].as_str().unwrap();
+    let more = json!({ "message": "hi", "conversation_id": id });
+    counted.count("chat in a conversation", 200, "chat", "/api/chat", &ann.access, more).await;
+    counted.get("page of the conversations", "conversations", "/api/conversations", &ann).await;
+    counted.get("conversation", "conversation", &format!("/api/conversations/{id}"), &ann).await;
+    counted
+        .get(
+            "page of a conversation's history",
+            "chat_history",
+            &format!("/api/chat?conversation_id={id}"),
+            &ann,
+        )
+        .await;
+    counted
+        .count(
+            "other title",
+            200,
+            "conversation_rename",
+            &format!("/api/conversations/{id}"),
+            &ann.access,
+            json!({ "title": "x" }),
+        )
+        .await;
+    counted.get("single chat", "chat_read", &format!("/api/chat/{id}"), &ann).await;
+    counted.get("page of the history", "chat_history", "/api/chat", &ann).await;
+    counted.get("page of a search", "chat_history", "/api/chat?q=hi", &ann).await;
+    counted.get("first page of a statement", "ledger", "/api/user/ledger?limit=1", &ann).await;
+    let next = ann.get("/api/user/ledger?limit=1").await.next_page().unwrap();
+    counted
+        .get("later page of a statement", "ledger", &format!("/api/user/ledger{next}"), &ann)
+        .await;
+    counted.get("export of a page", "export", "/api/user/export", &ann).await;
+    let sessions =
+        counted.get("page of the sessions", "sessions", "/api/user/sessions", &ann).await;
+    let other = format!("/api/user/sessions/{}", sessions[0]["id"].as_str().unwrap());
+    counted.get("end of another session", "session_end", &other, &ann).await;
+    let keys = "/api/user/api-keys";
+    let key = counted
+        .count(
+            "new API key",
+            201,
+            "api_key_create",
+            keys,
+            &ann.access,
+            json!({ "name": "a program" }),
+        )
+        .await;
+    counted.get("list of the API keys", "api_keys", keys, &ann).await;
+    let program = ann.using(key["key"].as_str().unwrap());
+    let (completions, body) =
+        ("/v1/chat/completions", json!({ "messages": [{ "role": "user", "content": "hi" }] }));
+    for (name, count) in [
+        ("completion by API key", None),
+        ("completion by a client that counts", Some("0")),
+        ("completion that is sent again", Some("1")),
+    ] {
+        counted.header = count.map(|count| ("x-stainless-retry-count", count));
+        counted.count(name, 200, "completions", completions, &program.access, body.clone()).await;
+    }
+    counted.header = None;
+    counted.get("list of the models", "models", "/v1/models", &program).await;
+    let key = format!("{keys}/{}", key["id"].as_str().unwrap());
+    counted.get("end of an API key", "api_key_revoke", &key, &ann).await;
+    counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
+    counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
+    counted.get("this API as a document", "openapi", "/api/openapi.json", &ann).await;
+
+    let cat = json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" });
+    let cat = counted.api.somebody(cat).await;
+    let (profile, names, address) =
+        ("/api/user/profile", json!({ "first_name": "Cat" }), "cat@example.org");
+    counted.count("change of names", 200, "profile_change", profile, &cat.access, names).await;
+    let other = json!({ "email": address, "current_password": cat.password });
+    counted
+        .count("change of the address", 200, "profile_change", profile, &cat.access, other)
+        .await;
+    counted.api.server().clock.advance(Duration::from_secs(60));
+    counted
+        .count(
+            "another mail to verify",
+            202,
+            "email_resend",
+            "/api/user/email",
+            &cat.access,
+            Value::Null,
+        )
+        .await;
+    let token = counted.api.link(&cat, Purpose::Verify, address).await;
+    counted
+        .count(
+            "verification of an address",
+            200,
+            "email_verify",
+            "/api/user/email/verify",
+            "",
+            json!({ "token": token }),
+        )
+        .await;
+    // Whether somebody has the address makes no difference.
+    for (name, someone) in
+        [("request of a reset", address), ("request of a reset for nobody", "nobody@example.org")]
+    {
+        counted
+            .count(
+                name,
+                202,
+                "password_reset",
+                "/api/password/reset",
+                "",
+                json!({ "email": someone }),
+            )
+            .await;
+    }
+    let token = counted.api.link(&cat, Purpose::Reset, address).await;
+    let new = json!({ "token": token, "password": "secret456" });
+    counted
+        .count(
+            "reset of the password",
+            200,
+            "password_reset_confirm",
+            "/api/password/reset/confirm",
+            "",
+            new,
+        )
+        .await;
+    let cat = Person { password: "secret456".into(), ..cat };
+    let access = cat.log_in().await.is(200)["access"].as_str().unwrap().to_owned();
+    let new = json!({ "current_password": cat.password, "new_password": "secret789" });
+    counted
+        .count("change of the password", 200, "password_change", "/api/user/password", &access, new)
+        .await;
+    let cat = counted.api.person("cat").await;
+    counted
+        .count(
+            "deletion of an account",
+            202,
+            "account_delete",
+            "/api/user",
+            &cat.access,
+            json!({ "password": cat.password }),
+        )
+        .await;
+    counted.administration().await;
+    let documented = documented();
+    counted.plain(&documented).await;
+    let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);
+    let wrong: Vec<_> = counted
+        .costs
+        .keys()
+        .chain(documented.keys())
+        .filter(differ)
+        .map(|name| (name, counted.costs.get(name)))
+        .collect();
+    assert!(wrong.is_empty(), "docs/money.md tells otherwise: {wrong:#?}");
+}
+
+#[tokio::test]
+async fn a_weak_hash_is_strengthened_at_log_in_without_a_further_round_trip() {
+    let counted = Counted::start().await;
+    let ann = counted.api.person("ann").await;
+    let weak =
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8192, 1, 1, None).unwrap());
+    let weak = weak.hash_password(b"secret123").unwrap().to_string();
+    counted.api.set(&ann, "password", AttributeValue::S(weak)).await;
+    for _ in 0..2 {
+        let (reading, status, _) = counted
+            .ask(
+                "login",
+                "/api/login",
+                "",
+                json!({ "username": ann.name, "password": "secret123" }),
+            )
+            .await;
+        assert_eq!((reading.round_trips, status), (2, 200));
+        assert!(
+            counted.api.account(&ann).await.password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_log_in_costs_two_round_trips_at_most_and_one_that_is_turned_away_one() {
+    let counted = Counted::start().await;
+    let ann = counted.api.person("ann").await;
+    let log_in = async |password: &str| {
+        let (reading, status, _) = counted
+            .ask("login", "/api/login", "", json!({ "username": ann.name, "password": password }))
+            .await;
+        (reading.round_trips, status)
+    };
+    for failure in 1..=13 {
+        assert_eq!(log_in("wrong-password").await, (1, 401), "{failure}");
+    }
+    assert_eq!(log_in("secret123").await, (1, 429));
+    // The one that a pause lets in takes its place by a second write.
+    counted.api.server().clock.advance(Duration::from_secs(3086));
+    let (trips, status) = log_in("wrong-password").await;
+    assert!(trips <= 2 && status == 401, "{trips} {status}");
+    assert_eq!(log_in("secret123").await, (1, 429));
+    // A count that is over begins again by a second write.
+    counted.api.server().clock.advance(Duration::from_secs(24 * 3600));
+    let (trips, status) = log_in("secret123").await;
+    assert!(trips <= 3 && status == 200, "{trips} {status}");
+}
+
+#[tokio::test]
+async fn what_happens_seldom_is_allowed_by_the_template_too() {
+    let mut counted = Counted::start().await;
+    let ann = counted
+        .api
+        .somebody(json!({ "username": "ann", "password": "secret123", "email": "ann@example.com" }))
+        .await;
+    let log_in = json!({ "username": "ann", "password": "secret123" });
+    counted.ask("login", "/api/login", "", log_in.clone()).await;
+    // Beyond the strangers' count, clients that logged in before are counted by themselves.
+    for guess in 0..15 {
+        let (_, status, reply) = counted
+            .ask("login", "/api/login", "", json!({ "username": "ann", "password": "wrong" }))
+            .await;
+        assert_eq!(status, 401, "{guess}: {reply}");
+    }
+    assert_eq!(counted.ask("login", "/api/login", "", log_in).await.1, 200);
+
+    counted.header = Some(("idempotency-key", "k1"));
+    let ben = json!({ "username": "ben", "password": "secret123" });
+    for _ in 0..2 {
+        assert_eq!(counted.ask("register", "/api/register", "", ben.clone()).await.1, 201);
+    }
+    counted.header = None;
+
+    // A first proof ends API keys.
+    counted
+        .count(
+            "",
+            201,
+            "api_key_create",
+            "/api/user/api-keys",
+            &ann.access,
+            json!({ "name": "a program" }),
+        )
+        .await;
+    let token = counted.api.link(&ann, Purpose::Verify, "ann@example.com").await;
+    counted
+        .count("", 200, "email_verify", "/api/user/email/verify", "", json!({ "token": token }))
+        .await;
+    let cat = counted
+        .api
+        .somebody(json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" }))
+        .await;
+    counted
+        .count(
+            "",
+            201,
+            "api_key_create",
+            "/api/user/api-keys",
+            &cat.access,
+            json!({ "name": "a program" }),
+        )
+        .await;
+    let token = counted.api.link(&cat, Purpose::Reset, "cat@example.com").await;
+    let reset = json!({ "token": token, "password": "secret456" });
+    counted
+        .count("", 200, "password_reset_confirm", "/api/password/reset/confirm", "", reset)
+        .await;
+}

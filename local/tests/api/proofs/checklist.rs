@@ -1,0 +1,27 @@
+//! The checklist of `docs/security.md` names tests that stand.
+
+use std::fs;
+use std::path::Path;
+
+const CHECKLIST: &str = include_str!("../../../../docs/security.md");
+
+#[test]
+fn every_test_that_the_checklist_names_stands() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");
+    let table =
+        CHECKLIST.split("\n## ").find(|section| section.starts_with("The checklist")).unwrap();
+    let named = table.split('`').filter(|word| word.contains("::") && !word.contains(' '));
+    let named: Vec<_> = named.map(|word| word.split_once("::").unwrap()).collect();
+    assert!(named.len() > 50, "{named:?}");
+    for (file, test) in named {
+        let text = ["", "proofs/", "proofs/faults/"]
+            .iter()
+            .find_map(|under| fs::read_to_string(folder.join(format!("{under}{file}.rs"))).ok());
+        let text = text.unwrap_or_else(|| panic!("no file {file}.rs"));
+        assert!(text.contains(&format!("fn {test}(")), "{file}.rs has no test {test}");
+    }
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what |"));
+    for row in rows {
+        assert!(row.split('|').nth(2).is_some_and(|shown| shown.trim().len() > 20), "{row}");
+    }
+}

@@ -1,0 +1,617 @@
+//! Everything that stands in more than one place: template, endpoints, binaries, router, events and
+//! the endpoints' first lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use functions::site::FILES;
+use functions::{ENDPOINTS, ROUTES, SCHEDULED};
+use local::template::{Function, Template};
+use serde_json::Value;
+use serde_norway::Value as Yaml;
+
+use crate::support::client::{Api, token_in};
+use crate::support::permissions;
+
+const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+
+/// What an endpoint needs: the type of the first parameter of its `handle`.
+fn needs(endpoint: &str) -> String {
+    let source = read(&format!("functions/src/{endpoint}.rs"));
+    let parameters = source.split_once("pub async fn handle(").expect(endpoint).1;
+    let first = parameters.split_once(": ").expect(endpoint).1;
+    first.split([',', ' ']).next().expect(endpoint).to_owned()
+}
+
+/// Whether an endpoint signs tokens.
+fn issues(endpoint: &str) -> bool {
+    endpoints().contains(endpoint) && needs(endpoint) == "Issuing"
+}
+
+/// Whether an endpoint asks the AI.
+fn asks(endpoint: &str) -> bool {
+    endpoints().contains(endpoint) && needs(endpoint) == "Asking"
+}
+
+/// Whether an endpoint needs no store.
+fn is_cold(endpoint: &str) -> bool {
+    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "Stated")
+}
+
+/// Whether the replies of an endpoint are streams: how its binary serves it.
+fn streams(endpoint: &str) -> bool {
+    read(&format!("functions/src/bin/{endpoint}.rs")).contains("shared::lambda::serve_streaming(")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn names(folder: &str, extension: &str) -> BTreeSet<String> {
+    let files = std::fs::read_dir(root().join(folder)).unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some_and(|other| other == extension));
+    files.map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn endpoints() -> BTreeSet<String> {
+    ENDPOINTS.iter().map(|endpoint| endpoint.name.to_owned()).collect()
+}
+
+/// The function that the template gives a method of a path.
+fn serves<'t>(template: &'t Template, method: &str, path: &str) -> Option<&'t str> {
+    let takes = |function: &&Function, method: &str| {
+        function.routes.contains(&(method.to_owned(), path.to_owned()))
+    };
+    let exact = template.functions.iter().find(|function| takes(function, method));
+    exact
+        .or_else(|| template.functions.iter().find(|function| takes(function, "ANY")))
+        .map(|function| function.name.as_str())
+}
+
+fn yaml() -> Yaml {
+    serde_norway::from_str(&read("template.yaml")).unwrap()
+}
+
+/// Whether a value is `!Ref name`.
+fn is_ref(value: &Yaml, name: &str) -> bool {
+    matches!(value, Yaml::Tagged(tagged) if tagged.tag == "!Ref" && tagged.value == name)
+}
+
+#[test]
+fn template_files_binaries_and_events_are_the_endpoints() {
+    let template: BTreeSet<String> =
+        Template::load().unwrap().functions.into_iter().map(|function| function.name).collect();
+    let with_scheduled: BTreeSet<String> =
+        endpoints().into_iter().chain(SCHEDULED.iter().map(|name| (*name).to_owned())).collect();
+    let mut files = names("functions/src", "rs");
+    for not_an_endpoint in ["lib", "endpoint"] {
+        files.remove(not_an_endpoint);
+    }
+    let manifest = read("functions/Cargo.toml");
+    let listed: BTreeSet<String> = manifest
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("{ name = \"")?.split('"').next())
+        .map(str::to_owned)
+        .collect();
+    let binaries = names("functions/src/bin", "rs");
+    assert_eq!(template, with_scheduled, "template.yaml");
+    assert_eq!(files, with_scheduled, "functions/src");
+    assert_eq!(binaries, with_scheduled, "functions/src/bin");
+    assert_eq!(names("events", "json"), endpoints(), "events");
+    assert_eq!(listed, with_scheduled, "functions/Cargo.toml");
+    for name in endpoints() {
+        let main = read(&format!("functions/src/bin/{name}.rs"));
+        let serve = if streams(&name) { "serve_streaming" } else { "serve" };
+        assert!(
+            main.contains(&format!(
+                "shared::lambda::{serve}(functions::ROUTES, functions::{name}::handle)"
+            )),
+            "functions/src/bin/{name}.rs"
+        );
+    }
+}
+
+#[test]
+fn the_template_has_every_route_and_no_other() {
+    let template = Template::load().unwrap();
+    for route in ROUTES {
+        assert_eq!(
+            serves(&template, route.method, route.path),
+            Some(route.endpoint),
+            "{} {}",
+            route.method,
+            route.path
+        );
+    }
+    for function in &template.functions {
+        for (method, path) in &function.routes {
+            let of_path: Vec<_> = ROUTES.iter().filter(|route| route.path == path).collect();
+            assert!(!of_path.is_empty(), "{method} {path} is only in template.yaml");
+            let listed = of_path.iter().any(|route| route.method == method);
+            // Beside its routes, a path's owner takes the other methods too, and refuses them.
+            assert!(
+                listed || of_path[0].endpoint == function.name,
+                "{method} {path} goes to {}",
+                function.name
+            );
+        }
+    }
+    for path in ROUTES.iter().map(|route| route.path) {
+        for method in METHODS {
+            assert!(serves(&template, method, path).is_some(), "nobody takes {method} {path}");
+        }
+    }
+}
+
+#[test]
+fn a_path_of_two_functions_has_no_any() {
+    let template = Template::load().unwrap();
+    let mut owners: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for function in &template.functions {
+        for (_, path) in &function.routes {
+            owners.entry(path).or_default().insert(&function.name);
+        }
+    }
+    for function in &template.functions {
+        for (method, path) in &function.routes {
+            assert!(
+                method != "ANY" || owners[path.as_str()].len() == 1,
+                "sam local would give ANY {path} to one of two functions by chance"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_router_of_cargo_lambda_mirrors_the_template_in_both_spellings() {
+    let template = Template::load().unwrap();
+    let manifest = read("Cargo.toml");
+    let router = manifest.split("router = [\n").nth(1).unwrap().split("\n]").next().unwrap();
+    let mut routed: BTreeMap<(String, String), String> = BTreeMap::new();
+    for line in router.lines() {
+        let quoted: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+        let (path, function) = (quoted[0], quoted[quoted.len() - 1]);
+        let methods = &quoted[1..quoted.len() - 1];
+        for method in if methods.is_empty() { &METHODS[..] } else { methods } {
+            let twice = routed.insert((path.to_owned(), (*method).to_owned()), function.to_owned());
+            assert_eq!(twice, None, "{method} {path} stands twice");
+        }
+    }
+    let mut expected = BTreeMap::new();
+    for path in ROUTES.iter().map(|route| route.path) {
+        let spellings = match path {
+            "/" => vec!["/".to_owned()],
+            "/{proxy+}" => vec!["/{*path}".to_owned()],
+            path => vec![path.to_owned(), format!("{path}/")],
+        };
+        for spelling in spellings {
+            for method in METHODS {
+                expected.insert(
+                    (spelling.clone(), method.to_owned()),
+                    serves(&template, method, path).unwrap().to_owned(),
+                );
+            }
+        }
+    }
+    assert_eq!(routed, expected);
+}
+
+#[test]
+fn the_first_line_of_an_endpoint_says_its_routes() {
+    for endpoint in ENDPOINTS {
+        let routes = ROUTES.iter().filter(|route| route.endpoint == endpoint.name);
+        let routes: Vec<String> =
+            routes.map(|route| format!("`{} {}`", route.method, route.path)).collect();
+        let source = read(&format!("functions/src/{}.rs", endpoint.name)).replace("\n//! ", " ");
+        let expected = format!("//! {} - ", routes.join(", "));
+        assert!(
+            source.starts_with(&expected),
+            "functions/src/{}.rs should begin with {expected}",
+            endpoint.name
+        );
+    }
+}
+
+#[test]
+fn throttling_names_routes_that_exist() {
+    let yaml = yaml();
+    let settings = yaml["Resources"]["Api"]["Properties"]["MethodSettings"].as_sequence().unwrap();
+    let mut throttled = BTreeSet::new();
+    for setting in settings {
+        let (path, method) =
+            (setting["ResourcePath"].as_str().unwrap(), setting["HttpMethod"].as_str().unwrap());
+        if path == "/*" {
+            continue;
+        }
+        let path = path.strip_prefix('/').unwrap().replace("~1", "/");
+        assert!(
+            ROUTES.iter().any(|route| route.method == method && route.path == path),
+            "{method} {path}"
+        );
+        throttled.insert(path);
+    }
+    let costly = [
+        "/api/admin/export/{list}",
+        "/api/admin/figures",
+        "/api/register",
+        "/api/login",
+        "/api/token",
+        "/api/user",
+        "/api/user/export",
+        "/api/user/password",
+        "/api/user/profile",
+        "/api/password/reset",
+        "/api/password/reset/confirm",
+    ];
+    assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
+}
+
+#[test]
+fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they_are_sent() {
+    let yaml = yaml();
+    let outbox = &yaml["Resources"]["MailFunction"]["Properties"]["Events"]["Outbox"]["Properties"];
+    let filters = outbox["FilterCriteria"]["Filters"].as_sequence().unwrap();
+    let [filter] = filters.as_slice() else { panic!("{filters:?}") };
+    let pattern: Value = serde_json::from_str(filter["Pattern"].as_str().unwrap()).unwrap();
+    let expected = serde_json::json!({ "eventName": ["INSERT"], "dynamodb": { "Keys": { "pk": { "S": [{ "prefix": shared::store::OUTBOX }] } } } });
+    assert_eq!(pattern, expected);
+    assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
+    assert_eq!(outbox["MaximumRecordAgeInSeconds"], 86_400, "as long as a letter lives");
+    assert_eq!(
+        yaml["Resources"]["TokensTable"]["Properties"]["StreamSpecification"]["StreamViewType"],
+        "KEYS_ONLY"
+    );
+}
+
+#[test]
+fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_nothing_else_is() {
+    for (_, resource) in yaml()["Resources"].as_mapping().unwrap() {
+        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
+            continue;
+        };
+        let properties = &resource["Properties"];
+        for event in properties["Events"]
+            .as_mapping()
+            .unwrap()
+            .values()
+            .filter(|event| event["Type"] == "Api")
+        {
+            let (mode, time) = (
+                event["Properties"]["ResponseTransferMode"].as_str(),
+                event["Properties"]["TimeoutInMillis"].as_u64(),
+            );
+            let expected = streams(binary)
+                .then(|| ("RESPONSE_STREAM", properties["Timeout"].as_u64().unwrap() * 1000));
+            assert_eq!((mode, time), expected.unzip(), "{binary}");
+        }
+    }
+}
+
+#[test]
+fn no_second_stage_goes_around_the_throttling() {
+    assert_eq!(
+        yaml()["Resources"]["Api"]["Properties"]["OpenApiVersion"],
+        "3.0.1",
+        "without it SAM makes a public stage named Stage"
+    );
+}
+
+#[test]
+fn both_deployment_profiles_stand() {
+    let profiles = read("samconfig.toml");
+    for profile in ["[dev.deploy.parameters]", "[prod.deploy.parameters]", "Protection=on"] {
+        assert!(profiles.contains(profile), "{profile}");
+    }
+}
+
+#[test]
+fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
+    let yaml = yaml();
+    for function in Template::load().unwrap().functions {
+        let issues = function.environment.contains_key("SIGNING_SECRET");
+        assert_eq!(issues, self::issues(&function.name), "{}", function.name);
+    }
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
+            // A policy that attached itself to roles would be in no function's list.
+            assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
+            let properties = resource["Properties"].as_mapping().unwrap();
+            let known = ["Description", "PolicyDocument"];
+            assert!(
+                properties.keys().all(|key| known.iter().any(|known| key == known)),
+                "{name:?}"
+            );
+        }
+        if resource["Type"] != "AWS::Serverless::Function" {
+            continue;
+        }
+        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let statements = permissions::statements(&yaml, resource);
+        assert_eq!(statements.is_empty(), is_cold(binary), "{binary}");
+        for statement in statements {
+            // What is only given where a parameter asks for it: `!If [condition, statement,
+            // nothing]`.
+            let statement =
+                if let Yaml::Tagged(given) = statement { &given.value[1] } else { statement };
+            for action in statement["Action"]
+                .as_sequence()
+                .unwrap()
+                .iter()
+                .map(|action| action.as_str().unwrap())
+            {
+                assert!(!action.contains('*'), "{binary}: {action}");
+                assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
+                let writes_keys = matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem")
+                    && format!("{:?}", statement["Resource"]).contains("KeysTable");
+                assert!(issues(binary) || !writes_keys, "{binary}: {action}");
+                let reads_secret = action.starts_with("secretsmanager");
+                let of_ai =
+                    reads_secret && format!("{:?}", statement["Resource"]).contains("OpenAi");
+                assert!(
+                    !reads_secret || issues(binary) != of_ai && (!of_ai || asks(binary)),
+                    "{binary}: {action}"
+                );
+                assert!(asks(binary) || !action.starts_with("bedrock"), "{binary}: {action}");
+            }
+            assert!(!format!("{:?}", statement["Resource"]).contains("\"*\""), "{binary}");
+            if format!("{:?}", statement["Resource"]).contains("TokensTable.Arn\"") {
+                let kinds =
+                    statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                        .as_sequence();
+                let is_kind = |kind: &Yaml| {
+                    kind.as_str().is_some_and(|kind| kind.ends_with(":*") && kind.len() > 2)
+                };
+                assert!(
+                    kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_kind)),
+                    "{binary} reaches every kind of item in Tokens"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_function_logs_to_the_one_group() {
+    let yaml = yaml();
+    let resources = yaml["Resources"].as_mapping().unwrap();
+    let groups: Vec<_> = resources
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::Logs::LogGroup")
+        .collect();
+    let [(name, group)] = groups[..] else { panic!("{groups:?}") };
+    assert!(is_ref(&group["Properties"]["RetentionInDays"], "LogRetentionDays"));
+    assert!(is_ref(
+        &yaml["Globals"]["Function"]["LoggingConfig"]["LogGroup"],
+        name.as_str().unwrap()
+    ));
+    for (name, resource) in resources {
+        assert!(resource["Properties"]["LoggingConfig"].is_null(), "{name:?} has its own");
+    }
+}
+
+#[test]
+fn no_function_may_write_to_another_log_group() {
+    let yaml = yaml();
+    let bounded = &yaml["Globals"]["Function"]["PermissionsBoundary"];
+    assert!(is_ref(bounded, "FunctionBoundary"), "{bounded:?}");
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        let properties = &resource["Properties"];
+        let own = &properties["PermissionsBoundary"];
+        assert!(own.is_null(), "{name:?} has a boundary of its own");
+        // SAM would pass the boundary over.
+        assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
+    }
+    let boundary = &yaml["Resources"]["FunctionBoundary"]["Properties"]["PolicyDocument"];
+    let [others, logs] = boundary["Statement"].as_sequence().unwrap().as_slice() else {
+        panic!("{boundary:?}")
+    };
+    assert_eq!(others["NotAction"], Yaml::from(vec!["logs:*"]));
+    assert!(others["Action"].is_null());
+    assert_eq!(logs["Action"], Yaml::from(vec!["logs:CreateLogStream", "logs:PutLogEvents"]));
+    let Yaml::Tagged(group) = &logs["Resource"] else { panic!("{logs:?}") };
+    let arn = group.value.as_str().unwrap();
+    assert!(group.tag == "!Sub" && arn.ends_with(":log-group:${LogGroup}:*"), "{arn}");
+}
+
+#[test]
+fn the_transformed_template_stays_far_from_cloudformations_limit() {
+    let template = Template::load().unwrap();
+    let written = yaml()["Resources"].as_mapping().unwrap().len();
+    // SAM adds a role per function, a permission per event, and the API's stage and deployment.
+    let permissions: usize = template.functions.iter().map(|function| function.routes.len()).sum();
+    let all = written + template.functions.len() + permissions + 2;
+    assert!(all < 400, "{all} resources of 500");
+}
+
+#[test]
+fn the_files_that_are_built_in_are_those_of_the_site() {
+    let mut all = Vec::new();
+    files(&root().join("site"), &mut all);
+    let of = |path: &PathBuf| {
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap())
+    };
+    let standing: BTreeMap<String, String> = all.iter().map(of).collect();
+    let built_in: BTreeMap<String, String> =
+        FILES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    assert!(standing == built_in, "{:?} {:?}", standing.keys(), built_in.keys());
+    assert_eq!(standing.len(), all.len(), "two files of one name");
+    for page in ["chat.html", "admin.html", "docs.html"] {
+        assert!(built_in.contains_key(page), "{page}");
+    }
+    let bytes: usize = built_in.values().map(String::len).sum();
+    assert!(bytes < 3 * 1024 * 1024, "{bytes} bytes in a binary that may have eight megabytes");
+}
+
+#[tokio::test]
+async fn every_event_gets_its_endpoints_answer() {
+    let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
+    let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
+    // In the order of a user's life: who isn't registered can't log in.
+    let order = [
+        "register",
+        "login",
+        "token_refresh",
+        "chat",
+        "chat_stream",
+        "chat_history",
+        "chat_read",
+        "conversations",
+        "conversation",
+        "conversation_rename",
+        "chat_delete",
+        "conversation_delete",
+        "balance",
+        "profile",
+        "profile_change",
+        "ledger",
+        "export",
+        "sessions",
+        "session_end",
+        "api_key_create",
+        "api_keys",
+        "models",
+        "completions",
+        "api_key_revoke",
+        "email_resend",
+        "email_verify",
+        "password_change",
+        "logout",
+        "password_reset",
+        "password_reset_confirm",
+        "admin_users",
+        "admin_user",
+        "admin_user_change",
+        "admin_adjustment",
+        "admin_ledger",
+        "admin_chats",
+        "admin_trail",
+        "admin_figures",
+        "admin_export",
+        "account_delete",
+    ];
+    // The others need nothing but a session, which a new password ends.
+    let others =
+        ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));
+    let (before, after) =
+        order.split_at(order.iter().position(|name| *name == "password_change").unwrap());
+    for name in before.iter().copied().chain(others).chain(after.iter().copied()) {
+        if name == "admin_users" {
+            tokens.insert("ADMIN_TOKEN", api.administrator("root").await.access);
+            tokens.insert("USER_ID", api.person("ben").await.id);
+        }
+        if name == "account_delete" {
+            // Who knows the password that the event holds.
+            tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
+        }
+        let mut event = read(&format!("events/{name}.json"));
+        for (placeholder, token) in &tokens {
+            event = event.replace(placeholder, token);
+        }
+        let (status, body) = replay(&api, name, &event).await;
+        let expected = match name {
+            "register" | "api_key_create" | "admin_adjustment" => 201,
+            "account_delete" | "conversation_delete" => 202,
+            "not_found" => 404,
+            "email_resend" | "password_reset" => 202,
+            _ => 200,
+        };
+        assert_eq!(status, expected, "{name}: {body}");
+        if name == "email_resend" {
+            tokens.insert("VERIFY_TOKEN", token_in(&api.mails_to("ann@example.com", 2).await[1]));
+        }
+        if name == "password_reset" {
+            tokens.insert("RESET_TOKEN", token_in(&api.mails_to("ann@example.com", 3).await[2]));
+        }
+        if name == "email_verify" {
+            // The first proof of an address has ended every session.
+            let again = api
+                .log_in(serde_json::json!({ "username": "ann", "password": "secret123" }))
+                .await
+                .is(200);
+            tokens.insert("ACCESS_TOKEN", again["access"].as_str().unwrap().to_owned());
+        }
+        if let "login" | "password_change" = name {
+            tokens.insert("ACCESS_TOKEN", body["access"].as_str().unwrap().to_owned());
+            tokens.insert("REFRESH_TOKEN", body["refresh"].as_str().unwrap().to_owned());
+        }
+        if name == "openapi" {
+            assert_eq!(body["servers"][0]["url"], "/live", "the stage that the event came by");
+        }
+        if name == "chat" {
+            tokens.insert("CHAT_ID", body["id"].as_str().unwrap().to_owned());
+        }
+        if name == "sessions" {
+            tokens.insert("SESSION_ID", body[1]["id"].as_str().unwrap().to_owned());
+        }
+        if name == "api_key_create" {
+            tokens.insert("YOUR_API_KEY", body["key"].as_str().unwrap().to_owned());
+        }
+        if name == "api_keys" {
+            tokens.insert("API_KEY_ID", body[0]["id"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+/// What the endpoint `name` answers to an event, as its Lambda function would.
+async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
+    let ends = api.server().clock.millis() + 28_000;
+    let request = local::gateway::request(event, name, ends).unwrap();
+    let (parts, body) = api.server().functions[name].answer(request).await.into_parts();
+    let text = body.text().await;
+    (parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// The files of the repository, but for what is built or downloaded.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+        match entry.is_dir() {
+            true if ["target", ".git", "data", ".aws-sam", "corpus", "artifacts"]
+                .contains(&name.as_str()) => {}
+            true => files(&entry, found),
+            false => found.push(entry),
+        }
+    }
+}
+
+#[test]
+fn no_secret_stands_in_the_repository() {
+    // Written in two parts, so that this file doesn't hold them itself.
+    let marks = [
+        ["PRIVATE", " KEY-----"],
+        ["aws_secret_", "access_key"],
+        ["xox", "b-"],
+        ["ghp", "_"],
+        ["sk", "-proj-"],
+        ["AK", "IA"],
+        ["AS", "IA"],
+    ]
+    .map(|mark| mark.concat());
+    let mut all = Vec::new();
+    files(&root(), &mut all);
+    assert!(all.len() > 100, "{all:?}");
+    for file in all {
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        for mark in &marks {
+            let found = text.match_indices(mark.as_str()).any(|(at, _)| {
+                // Nor in the middle of something longer, as a picture in base64 is.
+                if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
+                    return false;
+                }
+                // A key goes on behind its mark; a word doesn't.
+                let behind = text[at + mark.len()..]
+                    .chars()
+                    .take(8)
+                    .filter(char::is_ascii_alphanumeric)
+                    .count();
+                behind == 8 || mark.ends_with('-') || mark.ends_with('y')
+            });
+            assert!(!found, "{mark} in {}", file.display());
+        }
+    }
+}

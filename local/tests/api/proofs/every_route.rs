@@ -1,0 +1,512 @@
+//! What holds for every route, from the list of routes: who may call, with which methods, from
+//! which web pages, with which bodies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use functions::ROUTES;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use shared::http::Route;
+
+use crate::openapi;
+use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+
+/// The endpoints that ask nobody for a token.
+const OPEN: [&str; 11] = [
+    "email_verify",
+    "health",
+    "jwks",
+    "login",
+    "not_found",
+    "openapi",
+    "password_reset",
+    "password_reset_confirm",
+    "register",
+    "site",
+    "token_refresh",
+];
+
+/// The endpoints that ask the store for nothing.
+const COLD: [&str; 2] = ["openapi", "site"];
+
+fn known() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|route| route.method != "ANY")
+}
+
+fn guarded() -> impl Iterator<Item = &'static Route> {
+    known().filter(|route| !OPEN.contains(&route.endpoint))
+}
+
+/// Those that leave the session standing.
+fn lasting() -> impl Iterator<Item = &'static Route> {
+    guarded().filter(|route| route.endpoint != "logout")
+}
+
+/// A path as it is asked for. Neither a session nor an API key has this id, and no page this file.
+fn concrete(path: &str) -> String {
+    path.replace("{id}", "00000000-0000-7000-8000-000000000000")
+        .replace("{list}", "users.csv")
+        .replace("{version}", "0")
+        .replace("{file}", "nothing.js")
+}
+
+/// A path with and without its trailing slash.
+fn spellings(path: &str) -> impl Iterator<Item = String> {
+    let other = format!("{path}/");
+    [path.to_owned(), other].into_iter().filter(|spelling| spelling != "//")
+}
+
+/// Whether a route is for administrators alone.
+fn is_administrators(route: &Route) -> bool {
+    route.path.starts_with("/api/admin/")
+}
+
+fn posted() -> impl Iterator<Item = &'static Route> {
+    known().filter(|route| route.method == "POST")
+}
+
+/// The methods of each path.
+fn paths() -> BTreeMap<String, BTreeSet<&'static str>> {
+    let mut paths = BTreeMap::<_, BTreeSet<_>>::new();
+    for route in known() {
+        paths.entry(concrete(route.path)).or_default().insert(route.method);
+    }
+    paths
+}
+
+fn method(name: &str) -> Method {
+    Method::from_bytes(name.as_bytes()).unwrap()
+}
+
+/// The methods that an answer's `Allow` names.
+fn allowed(answer: &Answer) -> BTreeSet<&str> {
+    answer.header("allow").split(", ").collect()
+}
+
+/// A request that a guarded route lets in whoever has a token and tokens. It leaves the session as
+/// it is.
+async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
+    ask_at(api, route, &concrete(route.path), headers).await
+}
+
+async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let body = json!({
+        "message": "hi", "current_password": "not-the-one", "new_password": "another-one", "title": "Fares", "password": "not-the-one", "name": "a program",
+        "messages": [{ "role": "user", "content": "hi" }], "amount": 500, "reason": "a test", "active": false,
+    });
+    api.send(method(route.method), path, headers, has_a_body(route).then_some(body)).await
+}
+
+fn has_a_body(route: &Route) -> bool {
+    matches!(route.method, "POST" | "PATCH") || route.endpoint == "account_delete"
+}
+
+async fn ask_as(person: &Person, route: &Route) -> Answer {
+    ask(&person.api, route, &[("authorization", &person.bearer())]).await
+}
+
+/// Asserts that a user may ask this, whatever there is to do, and that the routes of administrators
+/// say that it is not for them.
+async fn grants(person: &Person, route: &Route) {
+    let answer = ask_as(person, route).await;
+    match route.endpoint {
+        _ if is_administrators(route) => drop(answer.expect(403, "forbidden")),
+        "account_delete" | "password_change" => drop(answer.expect(403, "wrong_password")),
+        "email_resend" => drop(answer.expect(409, "nothing_to_verify")),
+        "api_key_create" => drop(answer.is(201)),
+        "models" if route.path.ends_with("{id}") => drop(answer.expect(404, "model_not_found")),
+        _ if route.path.ends_with("{id}") => drop(answer.expect(404, "not_found")),
+        _ => drop(answer.is(200)),
+    }
+}
+
+#[tokio::test]
+async fn a_path_names_its_methods_and_refuses_the_others() {
+    let api = Api::start().await;
+    for (path, methods) in paths() {
+        let expected: BTreeSet<&str> = methods.iter().copied().chain(["OPTIONS"]).collect();
+        for path in spellings(&path) {
+            let options = api.send(Method::OPTIONS, &path, &[], None).await;
+            assert_eq!(allowed(&options), expected, "{options:?}");
+            options.is(204);
+            for name in ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
+                .into_iter()
+                .filter(|name| !methods.contains(name))
+            {
+                let refused = api.send(method(name), &path, &[], None).await;
+                assert_eq!(allowed(&refused), expected, "{refused:?}");
+                match name {
+                    "HEAD" => drop(refused.is(405)),
+                    _ => drop(refused.expect(405, "method_not_allowed")),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_no_path_takes_does_nothing() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    // `sam local` answers these itself.
+    let refusals: &[u16] = if api.is_own() { &[404, 405] } else { &[403, 404, 405] };
+    for path in paths().keys() {
+        for name in ["TRACE", "PURGE", "BREW"] {
+            let answer = api
+                .send(
+                    method(name),
+                    path,
+                    &[("authorization", &ann.bearer())],
+                    Some(json!({ "message": "hi" })),
+                )
+                .await;
+            assert!(refusals.contains(&answer.status.as_u16()), "{answer:?}");
+            assert!(!answer.body.to_string().contains(&ann.access), "nothing is said back");
+        }
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+}
+
+#[tokio::test]
+async fn a_guarded_route_opens_only_to_a_token() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    let long = format!("Bearer {}", "x".repeat(5000));
+    let bare = ann.access.as_str();
+    let headers = [
+        "Bearer",
+        "Bearer ",
+        "Token ",
+        "Bearer null",
+        "Bearer undefined",
+        "Bearer a.b.c",
+        "Bearer ..",
+        "Basic YW5uOnNlY3JldDEyMw==",
+        bare,
+        &long,
+    ];
+    let twice = format!("Bearer {bare} {bare}");
+    let quoted = format!("Bearer \"{bare}\"");
+    let refresh = format!("Bearer {}", ann.refresh);
+    for route in guarded() {
+        let stranger = ask(&api, route, &[]).await;
+        assert_eq!(stranger.header("www-authenticate"), "Bearer");
+        stranger.expect(401, "not_authenticated");
+        for value in headers.iter().copied().chain([twice.as_str(), &quoted, &refresh]) {
+            let refused = ask(&api, route, &[("authorization", value)]).await;
+            assert_eq!(refused.header("www-authenticate"), "Bearer");
+            refused.expect(401, "invalid_token");
+        }
+        for (name, value) in [
+            ("cookie", format!("access={bare}; token={bare}")),
+            ("x-authorization", ann.bearer()),
+            ("x-api-key", bare.to_owned()),
+        ] {
+            ask(&api, route, &[(name, &value)]).await.expect(401, "not_authenticated");
+        }
+        ask_at(
+            &api,
+            route,
+            &format!("{}?token={bare}&access_token={bare}", concrete(route.path)),
+            &[],
+        )
+        .await
+        .expect(401, "not_authenticated");
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+    for route in lasting() {
+        grants(&ann, route).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_nothing_once_its_account_or_session_does_not_stand() {
+    let api = Api::start().await;
+    for end in ["session", "active", "auth_epoch", "id"] {
+        let ann = api.person("ann").await;
+        for route in lasting() {
+            grants(&ann, route).await;
+        }
+        match end {
+            "session" => ann.is_robbed().await,
+            "active" => api.set(&ann, end, AttributeValue::Bool(false)).await,
+            "auth_epoch" => api.set(&ann, end, AttributeValue::N("2".into())).await,
+            _ => {
+                api.set(&ann, end, AttributeValue::S("00000000-0000-7000-8000-000000000000".into()))
+                    .await
+            }
+        }
+        let before = api.items(&ann.name).await;
+        for person in [ann.clone(), ann.using(&ann.token)] {
+            for route in lasting() {
+                ask_as(&person, route).await.expect(401, "invalid_token");
+            }
+        }
+        assert_eq!(api.items(&ann.name).await, before, "{end}");
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_is_let_in_as_every_user_is_and_to_nothing_of_theirs() {
+    let api = Api::start().await;
+    let (root, ann) = (api.person("root").await, api.person("ann").await);
+    api.set(&root, "role", AttributeValue::S("admin".into())).await;
+    ann.chat("nobody else's business").await.is(200);
+    for route in lasting().filter(|route| !is_administrators(route)) {
+        grants(&root, route).await;
+        let answer = ask_as(&root, route).await;
+        let said = answer.body.to_string();
+        assert!(!said.contains(&ann.id) && !said.contains("nobody else's business"), "{answer:?}");
+    }
+    assert_eq!(root.profile().await.is(200)["role"], "admin");
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn the_routes_of_administrators_open_to_them_alone_and_to_no_program() {
+    let api = Api::start().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    ann.chat("nobody else's business").await.is(200);
+    let key = root.makes_a_key("a program").await.is(201);
+    let before = json!(api.account(&ann).await);
+    for route in known().filter(|route| is_administrators(route)) {
+        let answer = ask_as(&root, route).await;
+        match route.path.contains("{id}") {
+            true => drop(answer.expect(404, "not_found")),
+            false => drop(answer.is(200)),
+        }
+        ask_as(&root.using(key["key"].as_str().unwrap()), route).await.expect(401, "invalid_token");
+        let path = concrete(&route.path.replace("{id}", &ann.id));
+        let refused = ask_at(&api, route, &path, &[("authorization", &ann.bearer())]).await;
+        let said = refused.body.to_string();
+        assert!(
+            !said.contains(&ann.name) && !said.contains("nobody else's business"),
+            "{refused:?}"
+        );
+        refused.expect(403, "forbidden");
+    }
+    api.set(&root, "role", AttributeValue::S("user".into())).await;
+    for route in known().filter(|route| is_administrators(route)) {
+        ask_as(&root, route).await.expect(403, "forbidden");
+    }
+    assert_eq!(json!(api.account(&ann).await), before);
+}
+
+#[tokio::test]
+async fn an_access_token_opens_every_route_for_an_hour_and_a_minute_of_leeway() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    api.server().clock.advance(Duration::from_secs(3600 + 30));
+    for route in lasting() {
+        grants(&ann, route).await;
+    }
+    api.server().clock.advance(Duration::from_secs(32));
+    for route in guarded() {
+        ask_as(&ann, route).await.expect(401, "invalid_token");
+    }
+    for route in lasting() {
+        grants(&ann.using(&ann.token), route).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_have_sixty_four_kilobytes_and_not_a_byte_more() {
+    let api = Api::start().await;
+    let body = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2)).into_bytes();
+    for route in posted() {
+        let send = |bytes| {
+            api.raw(Method::POST, route.path, &[("content-type", "application/json")], body(bytes))
+        };
+        let answer = send(65_536).await;
+        assert_ne!(answer.status, 413, "{answer:?}");
+        send(65_537).await.expect(413, "body_too_large");
+        send(1_048_576).await.expect(413, "body_too_large");
+    }
+}
+
+#[tokio::test]
+async fn only_a_body_that_is_declared_as_json_is_read() {
+    let api = Api::start().await;
+    for route in posted().filter(|route| openapi::takes_a_body(route)) {
+        let send = async |content_type: Option<&str>| {
+            let headers = content_type.map(|value| ("content-type", value));
+            api.raw(Method::POST, route.path, headers.as_slice(), b"{}".to_vec()).await
+        };
+        for content_type in [
+            "text/plain",
+            "text/plain; charset=application/json",
+            "text/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonp",
+            "application/xml",
+            "json",
+            "*/*",
+            ";",
+        ] {
+            send(Some(content_type)).await.expect(415, "unsupported_media_type");
+        }
+        let undeclared = send(None).await.expect(415, "unsupported_media_type");
+        assert!(
+            undeclared.to_string().contains("-H 'Content-Type: application/json'"),
+            "{undeclared}"
+        );
+        for content_type in
+            ["application/json", "APPLICATION/JSON ; charset=UTF-8", "application/vnd.api+json"]
+        {
+            let answer = send(Some(content_type)).await;
+            assert!([400, 401].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
+    const LISTED: [&str; 2] = ["https://app.example.com", "http://localhost:5173"];
+    let api = Api::own(&[("ALLOWED_ORIGINS", &LISTED.join(", "))]).await;
+    let preflight = |origin| {
+        [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization, content-type"),
+        ]
+    };
+    for path in paths().keys().map(String::as_str).chain(["/api/nothing"]) {
+        for origin in LISTED {
+            let get = api.send(Method::GET, path, &[("origin", origin)], None).await;
+            assert_eq!(
+                get.header("access-control-allow-origin"),
+                origin,
+                "refusals can be read too: {get:?}"
+            );
+            assert_eq!(
+                get.header("access-control-expose-headers"),
+                "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry"
+            );
+            assert_eq!(get.header("vary"), "Origin");
+        }
+        for origin in [
+            "null",
+            "*",
+            "https://app.example.com.evil.test",
+            "https://evil-app.example.com",
+            "https://sub.app.example.com",
+            "https://example.com",
+            "http://app.example.com",
+            "https://app.example.com:8443",
+            "https://app.example.com/",
+            "https://APP.example.com",
+            "https://app.example.com, http://localhost:5173",
+            "http://localhost:5174",
+        ] {
+            for answer in [
+                api.send(Method::GET, path, &[("origin", origin)], None).await,
+                api.send(Method::OPTIONS, path, &preflight(origin), None).await,
+            ] {
+                let cors: Vec<_> = answer
+                    .headers
+                    .keys()
+                    .filter(|name| name.as_str().starts_with("access-control-"))
+                    .collect();
+                assert!(cors.is_empty(), "{origin}: {cors:?} on {answer:?}");
+                assert_eq!(answer.header("vary"), "Origin");
+            }
+        }
+    }
+    for (path, methods) in paths() {
+        let answer = api.send(Method::OPTIONS, &path, &preflight(LISTED[0]), None).await;
+        assert_eq!(answer.header("access-control-allow-origin"), LISTED[0]);
+        let may: BTreeSet<&str> =
+            answer.header("access-control-allow-methods").split(", ").collect();
+        assert!(may.is_superset(&methods), "{answer:?}");
+        let may = answer.header("access-control-allow-headers").split(", ").collect::<Vec<_>>();
+        assert_eq!(may[..3], ["authorization", "content-type", "idempotency-key"]);
+        assert_eq!(
+            may[3..].contains(&"x-stainless-retry-count"),
+            path.starts_with("/v1/"),
+            "{answer:?}"
+        );
+        assert!(!answer.headers.contains_key("access-control-allow-credentials"));
+        answer.is(204);
+    }
+}
+
+#[tokio::test]
+async fn without_a_list_no_web_page_may_call() {
+    let api = Api::own(&[]).await;
+    let answer = api
+        .send(
+            Method::OPTIONS,
+            "/api/login/",
+            &[("origin", "https://app.example.com"), ("access-control-request-method", "POST")],
+            None,
+        )
+        .await;
+    assert!(
+        answer.headers.keys().all(|name| !name.as_str().starts_with("access-control-")),
+        "{answer:?}"
+    );
+    answer.is(204);
+}
+
+#[tokio::test]
+async fn an_api_without_its_store_tells_everybody_to_come_again_and_nobody_why() {
+    let (api, ann) = Api::without_a_store().await;
+    let body = json!({
+        "amount": 500, "reason": "a test", "active": false,
+        "username": "ann", "password": "secret123", "refresh": ann.refresh, "message": "hi", "email": "ann@example.com", "token": "A".repeat(43),
+        "current_password": "secret123", "new_password": "secret456", "messages": [{ "role": "user", "content": "hi" }],
+    });
+    let answers = known().filter(|route| !COLD.contains(&route.endpoint)).map(|route| {
+        let (body, bearer) = (has_a_body(route).then(|| body.clone()), ann.bearer());
+        let api = &api;
+        async move {
+            api.send(
+                method(route.method),
+                &concrete(route.path),
+                &[("authorization", &bearer)],
+                body,
+            )
+            .await
+        }
+    });
+    for answer in join_all(answers).await {
+        let seconds = answer.header("retry-after").parse::<u32>();
+        assert!(seconds.is_ok(), "{answer:?}");
+        let refused = answer.expect(503, "unavailable").to_string().to_lowercase();
+        for internal in
+            ["dispatch", "dynamo", "sdk", "127.0.0.1", "hyper", "connect", "table", "panick"]
+        {
+            assert!(!refused.contains(internal), "{internal} in {refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_breaks_inside_stays_inside_and_breaks_no_later_call() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    api.set(&ann, "tokens", AttributeValue::S("a-broken-item".into())).await;
+    // A key is made, and a conversation is deleted, by a write that doesn't look at the balance.
+    for route in lasting()
+        .filter(|route| !["api_key_create", "conversation_delete"].contains(&route.endpoint))
+    {
+        let refused = ask_as(&ann, route).await.expect(500, "internal_error").to_string();
+        assert!(
+            !["broken", "invalid type", "expected", "stored"]
+                .iter()
+                .any(|word| refused.contains(word)),
+            "{refused}"
+        );
+    }
+    ann.log_in().await.expect(500, "internal_error");
+    ann.has_left(crate::support::client::GRANT).await;
+    for route in lasting() {
+        grants(&ann, route).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! Adjustments: in the balance and in the ledger, once.
+
+use shared::store::{Adjusted, Adjustment, EntryKind, Reason};
+use shared::{Change, Error, Tokens};
+
+use super::{Case, Matrix, Scenario, Stand, World, disturb, none, side_by_side};
+use crate::support::client::GRANT;
+use crate::support::proxy::Plan;
+
+/// What is adjusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Adjusting {
+    Giving,
+    Taking,
+    /// Everything, so that the balance alone would refuse it a second time.
+    TakingAll,
+    /// Everything, and expired reservations hold it.
+    TakingExpired,
+    /// More than there is.
+    TakingTooMuch,
+}
+
+fn amount_of(tokens: u64) -> i64 {
+    i64::try_from(tokens).unwrap()
+}
+
+impl Adjusting {
+    const ALL: [Self; 5] =
+        [Self::Giving, Self::Taking, Self::TakingAll, Self::TakingExpired, Self::TakingTooMuch];
+
+    fn amount(self) -> i64 {
+        let all = amount_of(GRANT);
+        match self {
+            Self::Giving => 500,
+            Self::Taking => -500,
+            Self::TakingAll | Self::TakingExpired => -all,
+            Self::TakingTooMuch => -all - 1,
+        }
+    }
+}
+
+impl Scenario for Adjusting {
+    type Reply = Result<Adjusted, Error>;
+    type Own = Adjustment;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = stand.somebody().await;
+        if self == Self::TakingExpired {
+            who.holds_everything().await;
+        }
+        let (change, reason) =
+            (Change::new(self.amount()).unwrap(), Reason::parse("a correction").unwrap());
+        let adjustment = Adjustment::new(
+            &stand.api.account(&who).await,
+            change,
+            reason,
+            "manage",
+            &stand.api.server().clock,
+        );
+        let case = Case::new(stand, "register", self, plan, retries, who, adjustment);
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Self::Reply {
+        case.app.store.adjust(&case.own, case.app.clock.seconds()).await
+    }
+
+    fn is_usual(self, reply: &Self::Reply) -> bool {
+        let grant = Tokens::new(GRANT).unwrap();
+        *reply
+            == Ok(if self == Self::TakingTooMuch {
+                Adjusted::TooLittle(grant)
+            } else {
+                Adjusted::Applied
+            })
+    }
+}
+
+impl Case<Adjusting> {
+    fn audit(&mut self, moment: &str, world: &World) {
+        let (id, amount) = (&self.who.id, self.scenario.amount());
+        let mut wrong = world.audit(id);
+        if self.lane.overdrawn() {
+            wrong.push("the balance was negative".into());
+        }
+        for reply in self.replies.iter().filter(|reply| {
+            !self.scenario.is_usual(reply) && !matches!(reply, Err(Error::Unavailable(_)))
+        }) {
+            wrong.push(format!("this outcome may not come: {reply:?}"));
+        }
+
+        let rows = world.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Adjustment);
+        let (rows, others): (Vec<_>, Vec<_>) =
+            rows.map(|row| row.amount).partition(|row| *row == amount);
+        let (stands, applied) = (rows == [amount], self.replies.contains(&Ok(Adjusted::Applied)));
+        let unknown =
+            self.scenario != Adjusting::TakingTooMuch && self.replies.iter().any(Result::is_err);
+        if stands == rows.is_empty() || (applied && !stands) || (stands && !applied && !unknown) {
+            wrong.push(format!("the rows {rows:?} stand"));
+        }
+        let account = &world.accounts[id];
+        let expected = amount_of(GRANT) + rows.iter().chain(&others).sum::<i64>();
+        let has = (account.balance(self.app.clock.seconds()).get(), account.spent.get());
+        if has != (u64::try_from(expected).unwrap(), 0) {
+            wrong.push(format!("the balance and what was spent are {has:?}"));
+        }
+        self.notes(moment, wrong);
+    }
+}
+
+async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(stand).await;
+    disturb(&mut cases).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the adjustment", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            // Only the row tells then that it was done.
+            case.lane.forgets_tokens();
+            case.asks().await;
+            let outcome = case.replies.last().unwrap();
+            let unusual = (!case.scenario.is_usual(outcome)).then(|| format!("{outcome:?}"));
+            case.notes("sent again", unusual);
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
+
+    // What was refused stays so, even when there is enough.
+    side_by_side(&mut cases, async |case| {
+        if case.scenario == Adjusting::TakingTooMuch && case.replies.iter().any(Result::is_ok) {
+            case.who.api.adjust(&case.who, amount_of(GRANT), "a gift").await;
+        }
+    })
+    .await;
+    let before = stand.world().await;
+    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("after late copies", &world);
+        let changed = before.of(&case.who.id) != world.of(&case.who.id);
+        case.notes("after late copies", changed.then(|| "something changed".into()));
+    }
+
+    stand.sweep().await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("after the sweep", &world);
+        case.notes("after the sweep", world.at_rest(&case.who.id));
+    }
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_an_adjustment_is_applied_once_or_not_at_all() {
+    let stand = Stand::start().await;
+    none(run(&stand, Matrix::whole(&Adjusting::ALL)).await);
+}

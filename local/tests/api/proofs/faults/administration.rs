@@ -1,0 +1,190 @@
+//! What administrators change: somebody's standing with its row on the trail and the list of who is
+//! an administrator, and balances under a key.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::store::EntryKind;
+use shared::user::Role;
+
+use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
+use crate::support::client::{GRANT, Person};
+use crate::support::proxy::Plan;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Administering {
+    Deactivating,
+    Promoting,
+    Demoting,
+    /// Both at once.
+    Expelling,
+    Adjusting,
+    Keyed,
+    /// Everything, so that the balance alone would refuse it a second time.
+    TakingAll,
+}
+
+impl Administering {
+    const ALL: [Self; 7] = [
+        Self::Deactivating,
+        Self::Promoting,
+        Self::Demoting,
+        Self::Expelling,
+        Self::Adjusting,
+        Self::Keyed,
+        Self::TakingAll,
+    ];
+
+    fn body(self) -> Value {
+        match self {
+            Self::Deactivating => json!({ "active": false, "reason": "a test" }),
+            Self::Promoting => json!({ "role": "admin" }),
+            Self::Demoting => json!({ "role": "user" }),
+            Self::Expelling => json!({ "active": false, "role": "user" }),
+            Self::Adjusting | Self::Keyed => json!({ "amount": 500, "reason": "a test" }),
+            Self::TakingAll => json!({ "amount": -4000, "reason": "a test" }),
+        }
+    }
+
+    fn adjusts(self) -> bool {
+        matches!(self, Self::Adjusting | Self::Keyed | Self::TakingAll)
+    }
+
+    fn has_key(self) -> bool {
+        matches!(self, Self::Keyed | Self::TakingAll)
+    }
+
+    fn was(self) -> (bool, Role) {
+        (
+            true,
+            if matches!(self, Self::Demoting | Self::Expelling) { Role::Admin } else { Role::User },
+        )
+    }
+
+    fn endpoint(self) -> &'static str {
+        if self.adjusts() { "admin_adjustment" } else { "admin_user_change" }
+    }
+
+    fn becomes(self) -> (bool, Role) {
+        let active = !matches!(self, Self::Deactivating | Self::Expelling);
+        (active, if self == Self::Promoting { Role::Admin } else { Role::User })
+    }
+}
+
+impl Scenario for Administering {
+    type Reply = Reply;
+    /// The administrator.
+    type Own = Person;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let (who, root) = (stand.somebody().await, stand.somebody().await);
+        for admin in
+            [Some(&root), Some(&who).filter(|_| self.was().1 == Role::Admin)].into_iter().flatten()
+        {
+            stand.api.set(admin, "role", AttributeValue::S("admin".into())).await;
+        }
+        let case = Case::new(stand, self.endpoint(), self, plan, retries, who, root);
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        let (bearer, user) = (case.own.bearer(), format!("/api/admin/users/{}", case.who.id));
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(case.scenario.has_key().then_some(("idempotency-key", "k1")));
+        let path = if case.scenario.adjusts() { format!("{user}/adjustments") } else { user };
+        let (endpoint, body) = (case.scenario.endpoint(), case.scenario.body());
+        ask(case.function(), endpoint, &path, &headers, body).await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == if self.adjusts() { 201 } else { 200 }
+    }
+}
+
+impl Case<Administering> {
+    fn audit(&mut self, moment: &str, world: &World) {
+        let scenario = self.scenario;
+        let mut wrong = world.audit(&self.who.id);
+        for reply in &self.replies {
+            wrong.extend(
+                reply.audit(&[
+                    (if scenario.adjusts() { 201 } else { 200 }, ""),
+                    (503, "unavailable"),
+                ]),
+            );
+        }
+        let done = self.replies.iter().filter(|reply| scenario.is_usual(reply)).count();
+        let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
+        let account = &world.accounts[&self.who.id];
+        let rows = world
+            .ledger(&self.who.id)
+            .iter()
+            .filter(|row| row.kind == EntryKind::Adjustment)
+            .count();
+        let acts = world.ledger(&format!("standing#{}", self.who.id)).len();
+        let stands = (
+            account.active,
+            account.role,
+            account.auth_epoch,
+            acts,
+            world.administrators.contains(&self.who.id),
+        );
+        if scenario.adjusts() {
+            let (least, most) = if scenario.has_key() {
+                (done.min(1), (done + unknown).min(1))
+            } else {
+                (done, done + unknown)
+            };
+            let amount = if scenario == Administering::TakingAll { -4000 } else { 500 };
+            let granted = i64::try_from(GRANT).unwrap() + i64::try_from(rows).unwrap() * amount;
+            if rows < least || rows > most || i64::try_from(account.granted.get()) != Ok(granted) {
+                wrong.push(format!(
+                    "{rows} rows for {done} adjustments, and {unknown} unknown: {account:?}"
+                ));
+            }
+        } else {
+            let ((was, role), (active, other)) = (scenario.was(), scenario.becomes());
+            let before = (was, role, 1, 0, false);
+            let after = (
+                active,
+                other,
+                2,
+                usize::from(was != active) + usize::from(role != other),
+                scenario == Administering::Promoting,
+            );
+            if stands != after && (done > 0 || stands != before) {
+                wrong.push(format!(
+                    "{stands:?} stands, after {done} changes, and {unknown} unknown"
+                ));
+            }
+        }
+        self.notes(moment, wrong);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_changed_once_or_not_at_all()
+ {
+    let stand = Stand::start().await;
+    let mut cases = Matrix::whole(&Administering::ALL).cases(&stand).await;
+    disturb(&mut cases).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            // Only what stands tells then that it was done.
+            case.lane.forgets_tokens();
+            let expected = if case.scenario.adjusts() { 201 } else { 200 };
+            case.runs_again(&[(expected, "")]).await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
+
+    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+    none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
+}

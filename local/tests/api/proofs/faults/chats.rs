@@ -1,0 +1,469 @@
+//! Chats: charged once or not at all.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use functions::Function;
+use serde_json::{Value, json};
+use shared::ai::Ai;
+use shared::app::Asking;
+use shared::config::AiProvider;
+use tokio::task::JoinHandle;
+
+use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, none, side_by_side};
+use crate::support::client::{GRANT, PRICE, Person};
+use crate::support::counting_ai::CountingAi;
+use crate::support::proxy::{Fault, Plan};
+
+/// What is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paying {
+    Chat,
+    KeyedChat,
+    /// The AI fails.
+    FailingChat,
+    KeyedFailingChat,
+    /// Expired reservations hold all tokens.
+    ChatBehindExpired,
+    /// The key is finished.
+    Replay,
+    StreamedChat,
+    /// The AI fails when a part of its answer has been heard.
+    StreamThatBreaks,
+    /// The first provider fails, and the second one answers.
+    FailedOver,
+    /// After an earlier one in its conversation, which it reads.
+    ChatInConversation,
+    /// By a client of OpenAI's, which names no key, but counts how often it has sent the same.
+    Completion,
+}
+
+impl Paying {
+    const ALL: [Self; 11] = [
+        Self::Chat,
+        Self::KeyedChat,
+        Self::FailingChat,
+        Self::KeyedFailingChat,
+        Self::ChatBehindExpired,
+        Self::Replay,
+        Self::StreamedChat,
+        Self::StreamThatBreaks,
+        Self::FailedOver,
+        Self::ChatInConversation,
+        Self::Completion,
+    ];
+
+    fn has_a_key(self) -> bool {
+        matches!(self, Self::KeyedChat | Self::KeyedFailingChat | Self::Replay)
+    }
+
+    /// Whether what is sent again is the same chat.
+    fn is_known_again(self) -> bool {
+        self.has_a_key() || self == Self::Completion
+    }
+
+    fn endpoint(self) -> (&'static str, &'static str) {
+        match self {
+            Self::StreamedChat | Self::StreamThatBreaks => ("chat_stream", "/api/chat/stream"),
+            Self::Completion => ("completions", "/v1/chat/completions"),
+            _ => ("chat", "/api/chat"),
+        }
+    }
+
+    /// A message that nobody else sends.
+    fn message(self, who: &Person) -> String {
+        let message = match self {
+            Self::FailingChat | Self::KeyedFailingChat | Self::FailedOver => "!fail",
+            Self::StreamThatBreaks => "!cut one",
+            _ => "hi",
+        };
+        format!("{message} {}", who.name)
+    }
+
+    /// The status where nothing goes wrong.
+    fn succeeds(self) -> u16 {
+        if matches!(self, Self::FailingChat | Self::KeyedFailingChat | Self::StreamThatBreaks) {
+            502
+        } else {
+            200
+        }
+    }
+}
+
+/// What a case is asked with besides, and the AI that its function asks.
+#[derive(Clone)]
+pub struct Own {
+    ai: CountingAi,
+    key: Option<String>,
+    conversation: Option<String>,
+}
+
+impl Scenario for Paying {
+    type Reply = Reply;
+    type Own = Own;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = stand.somebody().await;
+        let key = self.has_a_key().then(|| "k1".to_owned());
+        let own = Own { ai: stand.ai.clone(), key, conversation: None };
+        let mut case = Case::new(stand, self.endpoint().0, self, plan, retries, who, own);
+        match self {
+            Self::ChatInConversation => {
+                case.asks().await;
+                case.own.conversation =
+                    case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
+            }
+            Self::FailedOver => {
+                let function = case.function();
+                let mut asking = function.needs::<Asking>().unwrap().clone();
+                let mut config = (*asking.ai.config).clone();
+                config.providers.push(AiProvider::Echo);
+                asking.ai = Ai::connect(config).await.unwrap();
+                let edge = function.edge.clone();
+                case.function = Some(Function::new(edge, asking, functions::chat::handle));
+            }
+            Self::ChatBehindExpired => case.who.holds_everything().await,
+            Self::Replay => case.asks().await,
+            _ => {}
+        }
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        case.says(&case.scenario.message(&case.who)).await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == self.succeeds()
+    }
+}
+
+impl Case<Paying> {
+    fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
+        let (function, bearer, scenario) =
+            (self.function().clone(), self.who.bearer(), self.scenario);
+        let Own { key, conversation, .. } = self.own.clone();
+        let (count, message) = (self.replies.len().to_string(), message.to_owned());
+        let body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
+        async move {
+            let mut headers =
+                vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", &count)];
+            headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
+            let (endpoint, path) = scenario.endpoint();
+            let reply = ask(&function, endpoint, path, &headers, body).await;
+            if scenario == Paying::Completion {
+                Reply { body: of_chat(&reply.body, &message), ..reply }
+            } else {
+                reply
+            }
+        }
+    }
+
+    /// Begins a chat whose AI takes its time, and comes back when it was asked.
+    async fn falls_asleep(&self) -> JoinHandle<Reply> {
+        let message = slow_message(&self.who);
+        let before = self.own.ai.times(&message);
+        let asleep = tokio::spawn(self.says(&message));
+        while self.own.ai.times(&message) == before {
+            assert!(!asleep.is_finished(), "a chat did not wait");
+            tokio::task::yield_now().await;
+        }
+        asleep
+    }
+
+    /// What must be true at any moment at which nothing runs.
+    fn audit(&mut self, moment: &str, world: &World, now: u64) {
+        let id = self.who.id.clone();
+        let mut wrong = world.audit(&id);
+        if self.lane.overdrawn() {
+            wrong.push("the balance was negative".into());
+        }
+        let expected: &[(u16, &str)] = &[
+            (200, ""),
+            (409, "idempotency_key_running"),
+            (502, "ai_failed"),
+            (503, "unavailable"),
+            (503, "not_charged"),
+        ];
+        for reply in &self.replies {
+            wrong.extend(reply.audit(expected));
+        }
+
+        let (chats, account) = (world.chats(&id), &world.accounts[&id]);
+        let answered: Vec<_> = self.replies.iter().filter(|reply| reply.status == 200).collect();
+        for reply in &answered {
+            let Some(chat) = chats.iter().find(|chat| reply.body["id"] == chat.chat_id) else {
+                wrong.push(format!("an answer was served and no chat is stored: {}", reply.body));
+                continue;
+            };
+            let left = if self.scenario == Paying::Completion {
+                Value::Null
+            } else {
+                json!(chat.tokens_left)
+            };
+            if reply.body["response"] != chat.response
+                || reply.body["message"] != chat.message
+                || reply.body["tokens_left"] != left
+            {
+                wrong.push(format!("{} is not the chat {chat:?}", reply.body));
+            }
+            if reply.replayed() && answered.iter().any(|other| other.body != reply.body) {
+                wrong.push(format!("a replay differs: {}", reply.body));
+            }
+        }
+        let known: HashSet<_> =
+            answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
+        if !self.scenario.is_known_again() && known.len() != answered.len() {
+            wrong.push("two chats have one id".into());
+        }
+        let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
+        let most = if self.scenario.is_known_again() { 1 } else { known.len() + unknown };
+        if chats.len() < known.len() || chats.len() > most || chats.len() > known.len() + unknown {
+            wrong.push(format!(
+                "{} chats were charged, {} were answered and {unknown} are unknown",
+                chats.len(),
+                known.len()
+            ));
+        }
+
+        // An answered chat has asked the AI once. A replay or a refusal asks it nothing.
+        let failed = self.replies.iter().filter(|reply| matches!(reply.status, 502 | 503)).count();
+        let messages = [self.scenario.message(&self.who), slow_message(&self.who)];
+        let asked = messages.iter().map(|message| self.own.ai.times(message)).sum();
+        if !(known.len()..=known.len() + failed).contains(&asked) {
+            wrong.push(format!("the AI was asked {asked} times"));
+        }
+
+        let refunds =
+            account.minutes.iter().flatten().filter(|(minute, _)| minute.starts_with('r'));
+        let refunds = usize::try_from(refunds.map(|(_, refunds)| *refunds).sum::<u32>()).unwrap();
+        let of_release =
+            |reply: &&Reply| reply.status == 502 && !reply.detail().contains("tokens reserved");
+        let least = if moment == "after the request" {
+            self.replies.iter().filter(of_release).count()
+        } else {
+            0
+        };
+        // A copy of a reserve and of its release is a refund more.
+        let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) {
+            usize::MAX
+        } else {
+            failed
+        };
+        if !(least..=most).contains(&refunds) {
+            wrong.push(format!("{refunds} refunds are counted, and {least} to {most} were made"));
+        }
+
+        let open = self
+            .replies
+            .iter()
+            .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
+            .count();
+        // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes
+        // back.
+        let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
+        let live = account
+            .reservations
+            .values()
+            .filter(|reservation| reservation.expires_at > now)
+            .count();
+        if live > open + copied {
+            wrong.push(format!(
+                "{live} reservations stand and {open} requests have an unknown outcome"
+            ));
+        }
+        let free =
+            account.balance(now).get() + u64::try_from(live).unwrap() * PRICE + account.spent.get();
+        if free != account.granted.get() {
+            wrong.push(format!(
+                "the balance that is shown, {}, is not what is free",
+                account.balance(now)
+            ));
+        }
+        self.notes(moment, wrong);
+    }
+}
+
+/// A message for whose answer the AI takes its time.
+fn slow_message(who: &Person) -> String {
+    format!("!slow 2500 {}", who.name)
+}
+
+/// What a chat's reply would say of what OpenAI's clients are told; but for the tokens left, of
+/// which that API doesn't know.
+fn of_chat(completion: &Value, message: &str) -> Value {
+    match (completion["id"].as_str(), &completion["error"]) {
+        (Some(id), _) => {
+            let id = id.strip_prefix("chatcmpl-").unwrap();
+            json!({ "id": id, "response": completion["choices"][0]["message"]["content"], "message": message })
+        }
+        (None, error) => json!({ "code": error["code"], "detail": error["message"] }),
+    }
+}
+
+impl Person {
+    /// Has all tokens held by a chat that died long ago.
+    pub async fn holds_everything(&self) {
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let fields = [
+            ("cost", number(GRANT)),
+            ("owner", AttributeValue::S("a-chat".into())),
+            ("expires_at", number(1)),
+        ];
+        let reservation =
+            AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into());
+        self.api.set(self, "due", number(1)).await;
+        self.api
+            .set(self, "reservations", AttributeValue::M([("dead".to_owned(), reservation)].into()))
+            .await;
+        self.has_left(0).await;
+    }
+}
+
+/// Runs the matrix, and says what is wrong: nothing, it is to be hoped; and how many cases there
+/// were.
+pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(stand).await;
+    side_by_side(&mut cases, async |case| {
+        if case.plan.is_some() {
+            case.runs().await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("after the request", &world, stand.now());
+        case.lane.calm();
+    }
+
+    // Another payload under a key that stands for something is refused, and changes nothing.
+    let before = world;
+    side_by_side(&mut cases, async |case| {
+        let id = &case.who.id;
+        if case.retries
+            && case.scenario.has_a_key()
+            && (!before.chats(id).is_empty() || !before.accounts[id].reservations.is_empty())
+        {
+            let other = case.says("something else").await;
+            case.notes("another payload", other.audit(&[(422, "idempotency_key_reused")]));
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.notes(
+            "another payload",
+            (before.of(&case.who.id) != world.of(&case.who.id)).then(|| "something changed".into()),
+        );
+    }
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            let running = if case.scenario.is_known_again() {
+                (409, "idempotency_key_running")
+            } else {
+                (200, "")
+            };
+            let usual =
+                if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
+            case.runs_again(&[usual, running]).await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world, stand.now()));
+
+    stand.after_the_lease();
+    side_by_side(&mut cases, async |case| {
+        if case.retries && case.scenario.is_known_again() {
+            let usual =
+                if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
+            case.runs_again(&[usual]).await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the lease", &world, stand.now()));
+
+    stand.sweep().await;
+    let rest = stand.world().await;
+    for case in &mut cases {
+        case.audit("after the sweep", &rest, stand.now());
+        case.notes("after the sweep", rest.at_rest(&case.who.id));
+    }
+
+    // Copies come once more, when everything is over: they change nothing that lasts.
+    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world, stand.now()));
+    stand.after_the_lease();
+    stand.sweep().await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("at the end", &world, stand.now());
+        case.notes("at the end", world.at_rest(&case.who.id));
+        let same = |of: &World| {
+            (
+                of.accounts[&case.who.id].tokens,
+                of.accounts[&case.who.id].spent,
+                of.chats(&case.who.id).len(),
+            )
+        };
+        let changed = same(&rest) != same(&world);
+        case.notes("at the end", changed.then(|| "a late copy changed something for good".into()));
+    }
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+/// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give
+/// back tokens that came back before.
+pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
+    let [mut swept, mut retaken, mut unswept] = [
+        Paying::Chat.begin(stand, None, false).await,
+        Paying::KeyedChat.begin(stand, None, true).await,
+        Paying::Chat.begin(stand, None, false).await,
+    ];
+    let swept_wakes = swept.falls_asleep().await;
+    let retaken_wakes = retaken.falls_asleep().await;
+    stand.after_the_lease();
+    stand.sweep().await;
+    let unswept_wakes = unswept.falls_asleep().await;
+    stand.after_the_lease();
+    // Another run of the same key holds tokens when the first one wakes.
+    let second_run = retaken.falls_asleep().await;
+
+    for (case, wakes) in
+        [(&mut swept, swept_wakes), (&mut retaken, retaken_wakes), (&mut unswept, unswept_wakes)]
+    {
+        let woken = wakes.await.unwrap();
+        case.notes("the sleeper", woken.audit(&[(503, "not_charged")]));
+        case.replies.push(woken);
+    }
+    let second = second_run.await.unwrap();
+    retaken.notes("the second run", second.audit(&[(200, "")]));
+    retaken.replies.push(second);
+    let mut cases = [swept, retaken, unswept];
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after they woke", &world, stand.now()));
+    stand.after_the_lease();
+    stand.sweep().await;
+    let world = stand.world().await;
+    for case in &mut cases {
+        case.audit("at the end", &world, stand.now());
+        case.notes("at the end", world.at_rest(&case.who.id));
+    }
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
+    let stand = Stand::start().await;
+    none(run(&stand, Matrix::whole(&Paying::ALL)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
+    let stand = Stand::start().await;
+    none(sleepers(&stand).await);
+}

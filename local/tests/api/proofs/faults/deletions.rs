@@ -1,0 +1,358 @@
+//! Deletions: an account ends once and for all, what hung on it is erased, and nothing of anybody
+//! else's.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use local::dynamo::{self, Data, Dynamo};
+use serde_json::{Value, json};
+use shared::auth::AccessToken;
+use shared::chat::Chat;
+use shared::store::{ChatLimits, Erased, Hold, Reserved, Settled};
+use shared::user::{Account, Email};
+use shared::{App, Error, Tokens};
+
+use super::logins::strong_hash;
+use super::{
+    AT_A_TIME, Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, open, scan,
+    side_by_side,
+};
+use crate::account_delete::DAY;
+use crate::support::client::{PRICE, unique};
+use crate::support::proxy::{Plan, Proxy, Strikes};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deleting {
+    /// With an address, which becomes free.
+    Address,
+    Name,
+}
+
+impl Scenario for Deleting {
+    type Reply = Reply;
+    type Own = ();
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let name = unique("ann");
+        let address =
+            (self == Self::Address).then(|| Email::parse(&format!("{name}@example.com")).unwrap());
+        let who = stand.somebody_with(name, strong_hash(), address).await;
+        let case = Case::new(stand, "account_delete", self, plan, retries, who, ());
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        let bearer = case.who.bearer();
+        ask(
+            case.function(),
+            "account_delete",
+            "/api/user",
+            &[("authorization", &bearer)],
+            json!({ "password": "secret123" }),
+        )
+        .await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == 202
+    }
+}
+
+/// What an account is after it was deleted, once.
+fn is_deleted(account: &Account) -> bool {
+    account.deleted.is_some()
+        && !account.active
+        && account.auth_epoch == 2
+        && account.email.is_none()
+        && account.password != strong_hash()
+}
+
+impl Case<Deleting> {
+    fn audit(&mut self, moment: &str, world: &World) {
+        let mut wrong = world.audit(&self.who.id);
+        for reply in &self.replies {
+            wrong.extend(reply.audit(&[(202, ""), (401, "invalid_token"), (503, "unavailable")]));
+        }
+        let account = &world.accounts[&self.who.id];
+        let claimed = world.claims.iter().any(|claim| claim["id"] == self.who.id.as_str());
+        let done = self.replies.iter().any(|reply| !reply.is_unknown());
+        match account.deleted {
+            Some(_) if !is_deleted(account) || claimed => {
+                wrong.push(format!("half deleted: {account:?}, claimed: {claimed}"))
+            }
+            None if done || !account.active || claimed != (self.scenario == Deleting::Address) => {
+                wrong.push(format!("not deleted: {account:?}, claimed: {claimed}"));
+            }
+            _ => {}
+        }
+        self.notes(moment, wrong);
+    }
+
+    /// Somebody else has the name and the address by now; late copies are none of theirs.
+    async fn is_outlived(&mut self, stand: &Stand) {
+        let app = &stand.api.server().apps["register"];
+        let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();
+        let (other, _) = open(app, &self.who.name, strong_hash(), Some(address)).await;
+        self.lane.deliver_much_later().await;
+        let (by_name, by_address) = (
+            app.store.account_with_login(&other.label).await.unwrap(),
+            app.store.account_with_login(&format!("{}@example.com", other.label)).await.unwrap(),
+        );
+        for found in [by_name, by_address] {
+            let same = found
+                .as_ref()
+                .is_some_and(|found| found.id == other.id && found.active && found.auth_epoch == 1);
+            self.notes(
+                "after somebody else came",
+                (!same).then(|| format!("{other:?} became {found:?}")),
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_stays() {
+    let stand = Stand::start().await;
+    let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&stand).await;
+    disturb(&mut cases).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            // Who was deleted is let in no more.
+            case.runs_again(&[(202, ""), (401, "invalid_token")]).await;
+        }
+        case.lane.deliver_much_later().await;
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+
+    let app = &stand.api.server().apps["erase"];
+    app.store.erase(app.clock.seconds() + DAY.as_secs() + 1, DAY).await.unwrap();
+    cases.retain(|case| world.accounts[&case.who.id].deleted.is_some());
+    side_by_side(&mut cases, async |case| case.is_outlived(&stand).await).await;
+    none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
+}
+
+/// An erasing that goes through all of a store.
+#[derive(Clone, Copy, Debug)]
+struct Erasing;
+
+/// A store with nobody else in it, and the wire in front of it.
+struct Ground {
+    dynamo: Dynamo,
+    _proxy: Proxy,
+}
+
+/// When a lease ends that outlasts everything here.
+const LASTS: u64 = u32::MAX as u64;
+
+/// Who lives, who was deleted just now, who a day ago, and who while a chat was under way.
+const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
+
+/// What each of them has: chats, and enough of other things for a second batch.
+const LIMITS: ChatLimits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
+const CHATS: usize = 1;
+const TITLES: usize = 25;
+const SESSIONS: usize = 1;
+
+async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) {
+    let (account, session) = open(app, name, "no hash of any password", None).await;
+    let caller = AccessToken::of(&account, &session, session.ends);
+    for _ in 0..CHATS {
+        let (chat_id, cost) = (app.clock.id(), Tokens::new(PRICE).unwrap());
+        let mut hold = Hold::new(&caller, chat_id, cost, LASTS);
+        assert_eq!(app.store.reserve(&caller, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
+        let text = || "hi".to_owned();
+        let (user_id, chat_id, tokens_left) =
+            (account.id.clone(), chat_id.to_string(), hold.tokens_left());
+        let chat = Chat {
+            user_id,
+            chat_id,
+            message: text(),
+            response: text(),
+            cost,
+            tokens_left,
+            time: 1,
+            month: text(),
+            ..Chat::default()
+        };
+        assert_eq!(app.store.settle(&hold, &chat, 0).await, Ok(Settled::Stored));
+    }
+    let title = |title: usize| {
+        let put = PutRequest::builder().item("user_id", AttributeValue::S(account.id.clone()));
+        WriteRequest::builder()
+            .put_request(
+                put.item("chat_id", AttributeValue::S(format!("c#{title}"))).build().unwrap(),
+            )
+            .build()
+    };
+    let titles = dynamo::client(dynamodb)
+        .batch_write_item()
+        .request_items("ChatsTable", (0..TITLES).map(title).collect());
+    titles.send().await.unwrap();
+    (account, caller)
+}
+
+impl Scenario for Erasing {
+    type Reply = Result<Erased, Error>;
+    type Own = Ground;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let proxy = Proxy::start(&dynamo.url).await;
+        let lane = proxy.lane();
+        let app = stand.app("erase", &lane);
+        let now = app.clock.seconds();
+        for name in PEOPLE {
+            let (account, caller) = lives(&app, &dynamo.url, name).await;
+            if name == "busy" {
+                let mut hold =
+                    Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
+                assert_eq!(
+                    app.store.reserve(&caller, &mut hold, LIMITS, 0).await,
+                    Ok(Reserved::Held)
+                );
+            }
+            if name != "alive" {
+                let deleted = if name == "old" { now - DAY.as_secs() } else { now };
+                app.store.delete_account(&caller, &account, "no hash", deleted).await.unwrap();
+            }
+        }
+        lane.strike(plan);
+        let (who, own) =
+            (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
+        Case {
+            scenario: self,
+            plan,
+            retries,
+            lane,
+            app,
+            function: None,
+            who,
+            own,
+            replies: Vec::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    async fn ask(case: &Case<Self>) -> Self::Reply {
+        case.app.store.erase(case.app.clock.seconds(), DAY).await
+    }
+
+    fn is_usual(self, reply: &Self::Reply) -> bool {
+        // A repeated delete doesn't know that it was the one.
+        matches!(reply, Ok(Erased { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES + SESSIONS))
+    }
+}
+
+impl Case<Erasing> {
+    async fn runs_to_its_end(&mut self) {
+        self.runs().await;
+        self.lane.calm();
+        let done = self.replies.last().is_some_and(Result::is_ok);
+        self.audit("after the erasing", done).await;
+
+        self.asks().await;
+        let outcome = self.replies.last().unwrap();
+        let failed = outcome.is_err().then(|| format!("{outcome:?}"));
+        self.notes("the second erasing", failed);
+        let before = self.audit("after the second erasing", true).await;
+        let third = Erasing::ask(self).await;
+        let rest = Erased { accounts: 1, ..Erased::default() };
+        self.notes("the third erasing", (third != Ok(rest)).then(|| format!("{third:?}")));
+        self.lane.deliver_much_later().await;
+        let after = self.audit("after late copies", true).await;
+        self.notes(
+            "after late copies",
+            (after != before).then(|| format!("{before:?} became {after:?}")),
+        );
+
+        // When the last lease is over and the last day too, only who lives is left.
+        self.app.store.sweep(LASTS).await.unwrap();
+        let end = self.app.store.erase(LASTS, DAY).await;
+        self.notes(
+            "the last erasing",
+            (end != Ok(Erased { accounts: 2, items: 0, gone: 2 })).then(|| format!("{end:?}")),
+        );
+        self.lane.deliver_much_later().await;
+        let left = self.audit("at the end", true).await;
+        self.notes("at the end", (left.len() != 1).then(|| format!("{left:?} stand")));
+    }
+
+    /// Notes what is wrong, and tells what is left.
+    async fn audit(&mut self, moment: &str, erased: bool) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for reply in
+            self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_))))
+        {
+            wrong.push(format!("this outcome may not come: {reply:?}"));
+        }
+        let dynamodb = &self.own.dynamo.url;
+        let (items, accounts) = (
+            scan::<Value>(dynamodb, "ChatsTable").await,
+            scan::<Account>(dynamodb, "UsersTable").await,
+        );
+        let alive = accounts.iter().find(|account| account.name == "alive").unwrap();
+        let others = items.iter().filter(|item| item["user_id"] != alive.id.as_str()).count();
+        if items.len() - others != CHATS + TITLES {
+            wrong.push(format!(
+                "{} of the {} items of who lives are left",
+                items.len() - others,
+                CHATS + TITLES
+            ));
+        }
+        if erased && others > 0 {
+            wrong.push(format!("{others} items of deleted accounts are left"));
+        }
+        let names: BTreeSet<_> = accounts.iter().map(|account| account.name.as_str()).collect();
+        if moment != "at the end"
+            && (!names.is_superset(&BTreeSet::from(["alive", "fresh", "busy"]))
+                || (erased && names.contains("old")))
+        {
+            wrong.push(format!("{names:?} stand"));
+        }
+        for name in &names {
+            wrong.extend(
+                self.app
+                    .store
+                    .audit(name)
+                    .await
+                    .unwrap()
+                    .differences
+                    .iter()
+                    .map(|difference| format!("{name}: {difference}")),
+            );
+        }
+        self.notes(moment, wrong);
+        let mut left: Vec<_> = accounts.iter().map(|account| format!("{account:?}")).collect();
+        left.sort();
+        left
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living()
+ {
+    let stand = Stand::start().await;
+    let (mut cases, mut wrong) = (0, Vec::new());
+    let matrix =
+        Matrix { strikes: vec![Strikes::Once, Strikes::FromThenOn], ..Matrix::whole(&[Erasing]) };
+    for (mut undisturbed, plans) in matrix.plans(&stand).await {
+        cases += plans.len() + 1;
+        let verdicts = iter(plans).map(async |plan| {
+            let mut case = Erasing.begin(&stand, Some(plan), true).await;
+            case.runs_to_its_end().await;
+            case.verdict()
+        });
+        wrong.extend(verdicts.buffer_unordered(AT_A_TIME).concat().await);
+        undisturbed.runs_to_its_end().await;
+        wrong.extend(undisturbed.verdict());
+    }
+    none((cases, wrong));
+}

@@ -1,0 +1,160 @@
+//! Log-outs: the session ends, and no other.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::Request;
+use shared::store::Session;
+
+use super::{Case, Matrix, Reply, Scenario, Stand, ask, none, side_by_side};
+use crate::support::client::Person;
+use crate::support::proxy::Plan;
+
+/// How somebody leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// By a log-out.
+    Here,
+    /// By a log-out of all sessions.
+    Everywhere,
+    /// By a log-out, where the account remembers as many sessions as it may and their time is over.
+    Outdated,
+    /// By a log-out, where it remembers as many and their time is not over: that ends all sessions.
+    Full,
+    /// By the session's id, from another one.
+    FromElsewhere,
+}
+
+impl Leaving {
+    const ALL: [Self; 5] =
+        [Self::Here, Self::Everywhere, Self::Outdated, Self::Full, Self::FromElsewhere];
+
+    fn ends_all(self) -> bool {
+        matches!(self, Self::Everywhere | Self::Full)
+    }
+}
+
+impl Scenario for Leaving {
+    type Reply = Reply;
+    /// Another session of the same account.
+    type Own = Person;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = stand.somebody().await;
+        if let Self::Outdated | Self::Full = self {
+            let ends = if self == Self::Full { "9999999999" } else { "1" };
+            let revoked = (0..50)
+                .map(|index| (format!("old-{index}"), AttributeValue::N(ends.into())))
+                .collect();
+            stand.api.set(&who, "revoked", AttributeValue::M(revoked)).await;
+        }
+        let other = stand.begins(&who).await;
+        let function = if self == Self::FromElsewhere { "session_end" } else { "logout" };
+        let case = Case::new(stand, function, self, plan, retries, who, other);
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        let (bearer, others) = (case.who.bearer(), case.own.bearer());
+        match case.scenario {
+            Self::FromElsewhere => {
+                let path = format!("/api/user/sessions/{}", case.who.session());
+                ask(
+                    case.function(),
+                    "session_end",
+                    &path,
+                    &[("authorization", &others)],
+                    Value::Null,
+                )
+                .await
+            }
+            scenario => {
+                ask(
+                    case.function(),
+                    "logout",
+                    "/api/logout",
+                    &[("authorization", &bearer)],
+                    json!({ "all": scenario == Self::Everywhere }),
+                )
+                .await
+            }
+        }
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == 200
+    }
+}
+
+impl Case<Leaving> {
+    async fn runs_to_its_end(&mut self, stand: &Stand) {
+        self.runs().await;
+        self.lane.calm();
+        let mut known = vec![(200, "")];
+        if self.scenario == Leaving::FromElsewhere && self.retries {
+            // It has ended already.
+            known.push((404, "not_found"));
+        }
+        if self.retries {
+            self.runs_again(&known).await;
+        }
+        let left = self.replies.last().is_some_and(|reply| !reply.is_unknown());
+        let again = stand.begins(&self.who).await;
+        self.lane.deliver_much_later().await;
+
+        known.push((503, "unavailable"));
+        let wrong: Vec<_> = self.replies.iter().flat_map(|reply| reply.audit(&known)).collect();
+        self.notes("the replies", wrong);
+        let all = self.scenario.ends_all();
+        let [here, elsewhere, later] =
+            [stand.lives(&self.who).await, stand.lives(&self.own).await, stand.lives(&again).await];
+        if left && (here > 0 || (all && elsewhere > 0)) {
+            self.notes("afterwards", [format!("a session lives on: {here} {elsewhere}")]);
+        }
+        if (!all && elsewhere < 3) || (left && later < 3) {
+            self.notes("afterwards", [format!("another session ended: {elsewhere} {later}")]);
+        }
+        let remembered = stand.api.account(&self.who).await.revoked.len();
+        self.notes(
+            "afterwards",
+            (remembered > 50).then(|| format!("{remembered} sessions are remembered")),
+        );
+    }
+}
+
+impl Stand {
+    /// Another session of somebody.
+    async fn begins(&self, who: &Person) -> Person {
+        let app = self.api.issuing("login");
+        let account = self.api.account(who).await;
+        let session =
+            Session::new(&account, Some("a test".into()), &app.clock, app.config.session_life);
+        app.store.start_session(&session).await.unwrap();
+        let (issued, _) =
+            shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
+        let mut issued = json!(issued);
+        issued["id"] = json!(account.id);
+        Person::of(&self.api, &json!({ "username": who.name, "password": "none" }), &issued)
+    }
+
+    /// How many of a session's three tokens open something.
+    async fn lives(&self, who: &Person) -> usize {
+        let opens =
+            [self.balance(&who.access).await.is_some(), self.balance(&who.token).await.is_some()];
+        let refreshed = self.refresh(&json!(who.refresh)).await.status == 200;
+        opens.into_iter().chain([refreshed]).filter(|opens| *opens).count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_log_out_ends_its_session_and_no_other() {
+    let stand = Stand::start().await;
+    let mut cases = Matrix::whole(&Leaving::ALL).cases(&stand).await;
+    side_by_side(&mut cases, async |case| {
+        if case.plan.is_some() {
+            case.runs_to_its_end(&stand).await
+        }
+    })
+    .await;
+    none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
+}

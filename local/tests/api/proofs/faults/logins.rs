@@ -1,0 +1,192 @@
+//! Log-ins: whoever knows the password comes in, and what they are given holds.
+
+use std::sync::OnceLock;
+
+use argon2::password_hash::PasswordHasher;
+use argon2::{Algorithm, Argon2, Params, Version};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+use shared::user::Email;
+
+use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
+use crate::support::client::{GRANT, unique};
+use crate::support::proxy::{Fault, Plan, Strikes};
+
+const PASSWORD: &str = "secret123";
+
+/// Who logs in, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LoggingIn {
+    /// By the address of the account.
+    Address,
+    /// By a name whose password has a weak hash.
+    WeakHash,
+    WrongPassword,
+}
+
+impl LoggingIn {
+    fn succeeds(self) -> (u16, &'static str) {
+        if self == Self::WrongPassword { (401, "invalid_credentials") } else { (200, "") }
+    }
+
+    /// The hash that the account begins with.
+    fn hash(self) -> &'static str {
+        static HASHES: OnceLock<[String; 2]> = OnceLock::new();
+        let [strong, weak] = HASHES.get_or_init(|| {
+            [Params::default(), Params::new(8192, 1, 1, None).unwrap()].map(|params| {
+                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+                argon2.hash_password(PASSWORD.as_bytes()).unwrap().to_string()
+            })
+        });
+        if self == Self::WeakHash { weak } else { strong }
+    }
+}
+
+/// The hash of `secret123`.
+pub fn strong_hash() -> &'static str {
+    LoggingIn::Address.hash()
+}
+
+impl Scenario for LoggingIn {
+    type Reply = Reply;
+    type Own = ();
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let name = unique("ann");
+        let address = Email::parse(&format!("{name}@example.com")).unwrap();
+        let who = stand.somebody_with(name, self.hash(), Some(address)).await;
+        let case = Case::new(stand, "login", self, plan, retries, who, ());
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        let name = &case.who.name;
+        let body = match case.scenario {
+            Self::Address => {
+                json!({ "email": format!("{name}@example.com"), "password": PASSWORD })
+            }
+            Self::WeakHash => json!({ "username": name, "password": PASSWORD }),
+            Self::WrongPassword => json!({ "username": name, "password": "another-secret" }),
+        };
+        ask(case.function(), "login", "/api/login", &[], body).await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        (reply.status, reply.code()) == self.succeeds()
+    }
+}
+
+impl Case<LoggingIn> {
+    fn audit(&mut self, moment: &str, world: &World) {
+        let id = &self.who.id;
+        let mut wrong = world.audit(id);
+        wrong.extend(world.at_rest(id));
+        for reply in &self.replies {
+            wrong.extend(reply.audit(&[self.scenario.succeeds(), (503, "unavailable")]));
+            if reply.status == 200
+                && (&reply.body["user"]["id"], &reply.body["tokens"]) != (&json!(id), &json!(GRANT))
+            {
+                wrong.push(format!("{reply:?} is somebody else's"));
+            }
+        }
+        let account = &world.accounts[id];
+        if (account.tokens.get(), account.granted.get(), world.ledger(id).len())
+            != (GRANT, GRANT, 1)
+        {
+            wrong.push(format!("a log-in moved tokens: {account:?}"));
+        }
+        let strengthened = self.scenario == LoggingIn::WeakHash
+            && account.password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$");
+        if account.password != self.scenario.hash() && !strengthened {
+            wrong.push(format!("the password became {}", account.password));
+        }
+        let unnoticed = self
+            .plan
+            .is_none_or(|plan| plan.strikes == Strikes::Once && plan.fault.is_sent_again());
+        if self.scenario == LoggingIn::WeakHash
+            && (unnoticed || self.replies.len() > 1)
+            && !strengthened
+        {
+            wrong.push("a weak hash stays".into());
+        }
+        // The session that the account began with, one for each log-in, and perhaps one for each
+        // unknown outcome.
+        let given = self.replies.iter().filter(|reply| reply.status == 200).count() + 1;
+        let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
+        let sessions = world.sessions.iter().filter(|user| *user == id).count();
+        if sessions < given || sessions > given + unknown {
+            wrong.push(format!("{sessions} sessions stand after {given} were given"));
+        }
+        self.notes(moment, wrong);
+    }
+
+    /// Notes where a late copy sets a session back, revives one that a dead token has ended, or
+    /// takes back a new password.
+    async fn outlives_late_copies(&mut self, stand: &Stand) {
+        let mut wrong = Vec::new();
+        for reply in self.replies.iter().filter(|reply| reply.status == 200) {
+            let first = &reply.body["refresh"];
+            let second = stand.refresh(first).await;
+            let third = stand.refresh(&second.body["refresh"]).await;
+            self.lane.deliver_much_later().await;
+            wrong.extend(stand.refresh(&third.body["refresh"]).await.audit(&[(200, "")]));
+            wrong.extend(stand.refresh(first).await.audit(&[(401, "invalid_token")]));
+            self.lane.deliver_much_later().await;
+            wrong.extend(stand.refresh(first).await.audit(&[(401, "invalid_token")]));
+            if stand.balance(reply.body["access"].as_str().unwrap()).await.is_some() {
+                wrong.push("an access token of an ended session holds".into());
+            }
+        }
+        stand.api.set(&self.who, "password", AttributeValue::S("a new one".into())).await;
+        self.lane.deliver_much_later().await;
+        if stand.api.account(&self.who).await.password != "a new one" {
+            wrong.push("a late copy took back a new password".into());
+        }
+        self.notes("at the end", wrong);
+    }
+}
+
+async fn run(stand: &Stand, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(stand).await;
+    disturb(&mut cases).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            case.runs_again(&[case.scenario.succeeds()]).await;
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
+
+    side_by_side(&mut cases, async |case| {
+        case.lane.deliver_much_later().await;
+        case.tokens_hold(stand).await;
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.plan.is_some_and(|plan| matches!(plan.fault, Fault::Again | Fault::Late)) {
+            case.outlives_late_copies(stand).await;
+        }
+    })
+    .await;
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_log_in_gives_a_session_that_holds_and_moves_no_token() {
+    let stand = Stand::start().await;
+    none(
+        run(
+            &stand,
+            Matrix::whole(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword]),
+        )
+        .await,
+    );
+}

@@ -1,0 +1,156 @@
+//! Refreshes: one successor, and only a dead token ends the session.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use super::{Case, Matrix, Reply, Scenario, Stand, ask, none, side_by_side};
+use crate::support::proxy::Plan;
+
+/// What is refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshing {
+    /// The token that the session began with.
+    First,
+    /// Its successor.
+    Second,
+    /// The first, when its successor has been used: somebody has an old copy.
+    Dead,
+}
+
+impl Refreshing {
+    fn succeeds(self) -> (u16, &'static str) {
+        if self == Self::Dead { (401, "invalid_token") } else { (200, "") }
+    }
+}
+
+impl Scenario for Refreshing {
+    type Reply = Reply;
+    type Own = ();
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = stand.somebody().await;
+        let mut case = Case::new(stand, "token_refresh", self, plan, retries, who, ());
+        if self != Self::First {
+            let second = case.next_of(&case.who.refresh).await.unwrap();
+            match self {
+                Self::Dead => drop(case.next_of(&second).await.unwrap()),
+                _ => case.who.refresh = second,
+            }
+        }
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        ask(
+            case.function(),
+            "token_refresh",
+            "/api/token/refresh",
+            &[],
+            json!({ "refresh": case.who.refresh }),
+        )
+        .await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        (reply.status, reply.code()) == self.succeeds()
+    }
+}
+
+impl Case<Refreshing> {
+    /// The successor of a refresh token, where nothing goes wrong.
+    async fn next_of(&self, refresh: &str) -> Option<String> {
+        let reply = ask(
+            self.function(),
+            "token_refresh",
+            "/api/token/refresh",
+            &[],
+            json!({ "refresh": refresh }),
+        )
+        .await;
+        reply.body["refresh"].as_str().map(str::to_owned)
+    }
+
+    async fn runs_to_its_end(&mut self, stand: &Stand) {
+        self.runs().await;
+        self.lane.calm();
+        if self.retries {
+            self.runs_again(&[self.scenario.succeeds()]).await;
+        }
+        self.lane.deliver_much_later().await;
+        let expected = [self.scenario.succeeds(), (503, "unavailable")];
+        let wrong: Vec<_> = self.replies.iter().flat_map(|reply| reply.audit(&expected)).collect();
+        self.notes("the replies", wrong);
+        let wrong = match self.scenario {
+            Refreshing::Dead => self.is_over(stand).await,
+            _ => self.goes_on(stand).await,
+        };
+        self.notes("afterwards", wrong);
+    }
+
+    /// What is wrong with a session that must go on, until a dead token ends it.
+    async fn goes_on(&self, stand: &Stand) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let given: HashSet<_> =
+            self.replies.iter().filter_map(|reply| reply.body["refresh"].as_str()).collect();
+        if given.len() > 1 {
+            wrong.push(format!("{} different successors", given.len()));
+        }
+        for reply in self.replies.iter().filter(|reply| reply.status == 200) {
+            wrong.extend(
+                stand
+                    .balance(reply.body["access"].as_str().unwrap())
+                    .await
+                    .is_none()
+                    .then(|| "an access token that opens nothing".into()),
+            );
+        }
+        let Some(next) = self.next_of(&self.who.refresh).await else {
+            return vec!["the session is over".into()];
+        };
+        if given.iter().any(|given| *given != next) {
+            wrong.push("another successor than before".into());
+        }
+        let Some(last) = self.next_of(&next).await else {
+            return vec!["the successor is refused".into()];
+        };
+        if stand.balance(&self.who.access).await.is_none() {
+            wrong.push("the session's first access token opens nothing".into());
+        }
+        if self.next_of(&self.who.refresh).await.is_some() || self.next_of(&last).await.is_some() {
+            wrong.push("a dead token didn't end the session".into());
+        }
+        wrong
+    }
+
+    /// What is wrong with a session whose dead token was presented.
+    async fn is_over(&self, stand: &Stand) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.replies.iter().all(Reply::is_unknown)
+            && self.next_of(&self.who.refresh).await.is_some()
+        {
+            wrong.push("a dead token was taken".into());
+        }
+        if stand.balance(&self.who.access).await.is_some() {
+            wrong.push("an access token of an ended session holds".into());
+        }
+        wrong
+    }
+}
+
+pub async fn run(stand: &Stand, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(stand).await;
+    side_by_side(&mut cases, async |case| case.runs_to_its_end(stand).await).await;
+    (cases.len(), cases.iter().flat_map(Case::verdict).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session()
+ {
+    let stand = Stand::start().await;
+    none(
+        run(&stand, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead]))
+            .await,
+    );
+}

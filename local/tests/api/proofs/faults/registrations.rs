@@ -1,0 +1,158 @@
+//! Registrations: a name is somebody's once, and granted once.
+
+use serde_json::json;
+
+use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
+use crate::support::client::{GRANT, unique};
+use crate::support::proxy::Plan;
+
+/// What is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Registering {
+    Once,
+    Keyed,
+    /// The key is finished.
+    Again,
+}
+
+impl Scenario for Registering {
+    type Reply = Reply;
+    /// The key.
+    type Own = Option<String>;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let key = (self != Self::Once).then(|| "k1".to_owned());
+        let mut case = Case::new(
+            stand,
+            "register",
+            self,
+            plan,
+            retries,
+            stand.nobody(unique("ben"), "secret123"),
+            key,
+        );
+        if self == Self::Again {
+            case.asks().await;
+        }
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        let headers: Vec<_> =
+            case.own.as_deref().map(|key| ("idempotency-key", key)).into_iter().collect();
+        let body = json!({ "username": case.who.name, "password": case.who.password, "email": case.address() });
+        ask(case.function(), "register", "/api/register", &headers, body).await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == 201
+    }
+}
+
+impl Case<Registering> {
+    fn address(&self) -> String {
+        format!("{}@example.com", self.who.name)
+    }
+
+    fn audit(&mut self, moment: &str, world: &World) {
+        let mut wrong = Vec::new();
+        for reply in &self.replies {
+            wrong.extend(reply.audit(&[(201, ""), (409, "username_taken"), (503, "unavailable")]));
+        }
+        let accounts: Vec<_> =
+            world.accounts.values().filter(|account| account.name == self.who.name).collect();
+        let claims: Vec<_> =
+            world.claims.iter().filter(|claim| claim["label"] == self.address()).collect();
+        let done = self.replies.iter().any(|reply| matches!(reply.status, 201 | 409));
+        let unknown = self.replies.iter().any(Reply::is_unknown);
+        if accounts.len() > 1
+            || (done && accounts.is_empty())
+            || (!done && !unknown && !accounts.is_empty())
+        {
+            wrong.push(format!("{} accounts have the name", accounts.len()));
+        }
+        if claims.len() != accounts.len()
+            || claims.iter().zip(&accounts).any(|(claim, account)| claim["id"] != account.id)
+        {
+            wrong.push(format!("the address is claimed by {claims:?}"));
+        }
+        for account in accounts {
+            wrong.extend(world.audit(&account.id));
+            wrong.extend(world.at_rest(&account.id));
+            let rows = world.ledger(&account.id);
+            if rows.len() != 1 || account.granted.get() != GRANT || account.tokens.get() != GRANT {
+                wrong.push(format!("not granted once: {account:?} {rows:?}"));
+            }
+            for reply in self.replies.iter().filter(|reply| reply.status == 201) {
+                if reply.body["id"] != account.id
+                    || reply.body["tokens"] != GRANT
+                    || reply.body["email"] != self.address()
+                {
+                    wrong.push(format!("{} is not the account {account:?}", reply.body));
+                }
+            }
+            // A session for each 201, and perhaps one for each unknown outcome.
+            let granted = self.replies.iter().filter(|reply| reply.status == 201).count();
+            let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
+            let sessions = world.sessions.iter().filter(|user| **user == account.id).count();
+            if sessions < granted || sessions > granted + unknown {
+                wrong.push(format!("{sessions} sessions for {granted} answered registrations"));
+            }
+        }
+        self.notes(moment, wrong);
+    }
+}
+
+async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(stand).await;
+    disturb(&mut cases).await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            let (stood, keyed) = (
+                world.accounts.values().any(|account| account.name == case.who.name),
+                case.own.is_some(),
+            );
+            case.runs_again(&[if stood && !keyed { (409, "username_taken") } else { (201, "") }])
+                .await;
+            let replayed = case.replies.last().unwrap().replayed();
+            case.notes(
+                "sent again",
+                (replayed != (stood && keyed)).then(|| format!("replayed: {replayed}")),
+            );
+        }
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
+
+    side_by_side(&mut cases, async |case| {
+        case.lane.deliver_much_later().await;
+        case.tokens_hold(stand).await;
+    })
+    .await;
+    let world = stand.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+    let mut wrong: Vec<_> = cases.iter().flat_map(Case::verdict).collect();
+    for user in world
+        .ledger
+        .keys()
+        .chain(&world.sessions)
+        .filter(|user| !world.accounts.contains_key(*user))
+    {
+        wrong.push(format!("{user} has a ledger row or a session, and no account"));
+    }
+    (cases.len(), wrong)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once() {
+    let stand = Stand::start().await;
+    none(
+        run(&stand, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))
+            .await,
+    );
+}

@@ -1,0 +1,178 @@
+//! Sweeps: what is expired comes back once, and what lives stays.
+
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use local::dynamo::{Data, Dynamo};
+use shared::auth::AccessToken;
+use shared::store::{ChatLimits, Hold, Reserved, Swept};
+use shared::{Error, Tokens};
+
+use super::{AT_A_TIME, Case, Matrix, Scenario, Stand, World, none, open};
+use crate::support::client::{GRANT, PRICE};
+use crate::support::proxy::{Plan, Proxy};
+
+/// The leases of the reservations that three people have when the sweep comes.
+const PEOPLE: [(&str, &[u64]); 3] =
+    [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
+
+/// The ends of leases.
+const OVER: u64 = 1;
+const LASTS: u64 = u32::MAX as u64;
+
+#[derive(Clone, Copy, Debug)]
+struct Sweep;
+
+/// A store with nobody else in it, since a sweep goes through all of it; and the wire in front of
+/// it.
+struct Ground {
+    dynamo: Dynamo,
+    _proxy: Proxy,
+}
+
+impl Scenario for Sweep {
+    type Reply = Result<Swept, Error>;
+    type Own = Ground;
+
+    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let proxy = Proxy::start(&dynamo.url).await;
+        let lane = proxy.lane();
+        let app = stand.app("sweep", &lane);
+        let limits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
+        for (name, leases) in PEOPLE {
+            let (account, session) = open(&app, name, "no hash of any password", None).await;
+            let caller = AccessToken::of(&account, &session, session.ends);
+            for ends in leases {
+                let mut hold =
+                    Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), *ends);
+                assert_eq!(
+                    app.store.reserve(&caller, &mut hold, limits, 0).await,
+                    Ok(Reserved::Held)
+                );
+            }
+        }
+        lane.strike(plan);
+        let (who, own) =
+            (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
+        Case {
+            scenario: self,
+            plan,
+            retries,
+            lane,
+            app,
+            function: None,
+            who,
+            own,
+            replies: Vec::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    async fn ask(case: &Case<Self>) -> Self::Reply {
+        case.app.store.sweep(case.app.clock.seconds()).await
+    }
+
+    fn is_usual(self, reply: &Self::Reply) -> bool {
+        *reply == Ok(Swept { accounts: 2, released: 3 })
+    }
+}
+
+impl Case<Sweep> {
+    async fn runs_to_its_end(&mut self) {
+        self.runs().await;
+        self.lane.calm();
+        let done = self.replies.last().is_some_and(Result::is_ok);
+        self.audit("after the sweep", done).await;
+
+        self.asks().await;
+        let outcome = self.replies.last().unwrap();
+        let failed = outcome.is_err().then(|| format!("{outcome:?}"));
+        self.notes("the second sweep", failed);
+        let before = self.audit("after the second sweep", true).await;
+        let third = self.app.store.sweep(self.app.clock.seconds()).await;
+        self.notes(
+            "the third sweep",
+            (third != Ok(Swept::default())).then(|| format!("{third:?}")),
+        );
+
+        self.lane.deliver_much_later().await;
+        let world = self.audit("after late copies", true).await;
+        self.notes(
+            "after late copies",
+            (world != before).then(|| format!("{before:?} became {world:?}")),
+        );
+
+        // When the last lease is over too, everything is as it began.
+        self.app.store.sweep(LASTS).await.unwrap();
+        self.lane.deliver_much_later().await;
+        let world = World::at(&self.own.dynamo.url).await;
+        for (id, account) in &world.accounts {
+            self.notes("at the end", world.audit(id).into_iter().chain(world.at_rest(id)));
+            let tokens = account.tokens.get();
+            self.notes(
+                "at the end",
+                (tokens != GRANT).then(|| format!("{} has {tokens}", account.name)),
+            );
+        }
+    }
+
+    /// Notes what is wrong, and tells what everybody has.
+    async fn audit(&mut self, moment: &str, swept: bool) -> Vec<String> {
+        let world = World::at(&self.own.dynamo.url).await;
+        let mut wrong = Vec::new();
+        if self.lane.overdrawn() {
+            wrong.push("a balance was negative".into());
+        }
+        for reply in
+            self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_))))
+        {
+            wrong.push(format!("this outcome may not come: {reply:?}"));
+        }
+        let mut everybody = Vec::new();
+        for (name, leases) in PEOPLE {
+            let account = world.accounts.values().find(|account| account.name == name).unwrap();
+            wrong.extend(world.audit(&account.id));
+            let count =
+                |leases: &[u64], end: u64| leases.iter().filter(|lease| **lease == end).count();
+            let standing: Vec<_> =
+                account.reservations.values().map(|reservation| reservation.expires_at).collect();
+            if count(&standing, LASTS) != count(leases, LASTS) {
+                wrong.push(format!("the lasting reservations of {name} are {standing:?}"));
+            }
+            if swept && count(&standing, OVER) > 0 {
+                wrong.push(format!(
+                    "expired reservations of {name} stand after a sweep: {standing:?}"
+                ));
+            }
+            if swept && world.due.contains(&account.id) == standing.is_empty() {
+                wrong.push(format!("{name} holds {standing:?}, and the index says otherwise"));
+            }
+            everybody.push(world.of(&account.id));
+        }
+        self.notes(moment, wrong);
+        everybody
+    }
+}
+
+async fn run(stand: &Stand, matrix: Matrix<Sweep>) -> (usize, Vec<String>) {
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for (mut undisturbed, plans) in matrix.plans(stand).await {
+        cases += plans.len() + 1;
+        let verdicts = iter(plans).map(async |plan| {
+            let mut case = Sweep.begin(stand, Some(plan), true).await;
+            case.runs_to_its_end().await;
+            case.verdict()
+        });
+        wrong.extend(verdicts.buffer_unordered(AT_A_TIME).concat().await);
+        undisturbed.runs_to_its_end().await;
+        wrong.extend(undisturbed.verdict());
+    }
+    (cases, wrong)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_sweep_gives_back_what_is_expired_once_and_nothing_that_lasts()
+ {
+    let stand = Stand::start().await;
+    none(run(&stand, Matrix::whole(&[Sweep])).await);
+}

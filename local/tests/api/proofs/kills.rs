@@ -1,0 +1,266 @@
+//! The real Lambda binary of the chat, killed at every point of a chat (SIGKILL), under a Runtime
+//! API of the test's own: what the store holds then, what the client gets who asks again with the
+//! same key, and what recovery alone makes of it.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::proofs::faults::{Reply, Stand, World, event};
+use crate::support::client::{GRANT, PRICE, Person};
+use crate::support::lambda::{Instance, binary};
+use crate::support::proxy::{At, Fault, Lane, Plan, Strikes};
+
+/// An instance of the function, on this lane.
+async fn instance(lane: &Lane) -> Instance {
+    let settings = [
+        ("DYNAMODB_ENDPOINT", lane.url.as_str()),
+        ("AI_PROVIDER", "scripted"),
+        ("AI_TIMEOUT_SECONDS", "5"),
+    ];
+    Instance::of("chat", &settings).await
+}
+
+/// When it is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    BeforeRecordIsRead,
+    AfterRecordIsRead,
+    BeforeReserve,
+    AfterReserve,
+    DuringTheAi,
+    BeforeSettle,
+    AfterSettle,
+    AfterTheReply,
+    BeforeRelease,
+    AfterRelease,
+}
+
+/// What the store holds then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Nothing,
+    Reservation,
+    Chat,
+}
+
+impl Killed {
+    const ALL: [Self; 10] = [
+        Self::BeforeRecordIsRead,
+        Self::AfterRecordIsRead,
+        Self::BeforeReserve,
+        Self::AfterReserve,
+        Self::DuringTheAi,
+        Self::BeforeSettle,
+        Self::AfterSettle,
+        Self::AfterTheReply,
+        Self::BeforeRelease,
+        Self::AfterRelease,
+    ];
+
+    fn plan(self) -> Option<Plan> {
+        let (at, fault) = match self {
+            Self::BeforeRecordIsRead => (At::Call(1), Fault::StallBefore),
+            Self::AfterRecordIsRead => (At::Call(1), Fault::StallAfter),
+            Self::BeforeReserve => (At::Operation("UpdateItem", 1), Fault::StallBefore),
+            Self::AfterReserve => (At::Operation("UpdateItem", 1), Fault::StallAfter),
+            Self::BeforeSettle => (At::Operation("TransactWriteItems", 1), Fault::StallBefore),
+            Self::AfterSettle => (At::Operation("TransactWriteItems", 1), Fault::StallAfter),
+            Self::BeforeRelease => (At::Operation("UpdateItem", 2), Fault::StallBefore),
+            Self::AfterRelease => (At::Operation("UpdateItem", 2), Fault::StallAfter),
+            Self::DuringTheAi | Self::AfterTheReply => return None,
+        };
+        Some(Plan { at, fault, strikes: Strikes::FromThenOn })
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::DuringTheAi => "!slow 4000",
+            Self::BeforeRelease | Self::AfterRelease => "!fail",
+            _ => "hi",
+        }
+    }
+
+    fn leaves(self) -> Holds {
+        match self {
+            Self::BeforeRecordIsRead
+            | Self::AfterRecordIsRead
+            | Self::BeforeReserve
+            | Self::AfterRelease => Holds::Nothing,
+            Self::AfterReserve | Self::DuringTheAi | Self::BeforeSettle | Self::BeforeRelease => {
+                Holds::Reservation
+            }
+            Self::AfterSettle | Self::AfterTheReply => Holds::Chat,
+        }
+    }
+}
+
+/// One user's chat that is cut off.
+struct Case {
+    killed: Killed,
+    lane: Lane,
+    who: Person,
+    first_reply: Option<Reply>,
+}
+
+impl Case {
+    async fn of(stand: &Stand, killed: Killed) -> Self {
+        Self { killed, lane: stand.proxy.lane(), who: stand.somebody().await, first_reply: None }
+    }
+
+    /// The chat, under a key.
+    fn request(&self) -> String {
+        let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        event("/api/chat", &headers, &json!({ "message": self.killed.message() }))
+    }
+
+    async fn is_killed(&mut self) {
+        let mut instance = instance(&self.lane).await;
+        self.lane.strike(self.killed.plan());
+        instance.takes(&self.request());
+        match self.killed {
+            Killed::AfterTheReply => self.first_reply = Some(instance.answers().await),
+            Killed::DuringTheAi => self.who.is_waiting().await,
+            _ => self.lane.struck().await,
+        }
+        instance.kill();
+        self.lane.calm();
+    }
+
+    /// What a fresh instance says to the same request.
+    async fn is_sent_again(&self) -> Reply {
+        let mut instance = instance(&self.lane).await;
+        instance.takes(&self.request());
+        instance.answers().await
+    }
+
+    fn balance_is(&self, world: &World, holds: Holds) {
+        let account = &world.accounts[&self.who.id];
+        let numbers =
+            (account.tokens.get(), account.reservations.len(), world.chats(&self.who.id).len());
+        let expected = match holds {
+            Holds::Nothing => (GRANT, 0, 0),
+            Holds::Reservation => (GRANT - PRICE, 1, 0),
+            Holds::Chat => (GRANT - PRICE, 0, 1),
+        };
+        assert_eq!(numbers, expected, "tokens, reservations and chats, killed {:?}", self.killed);
+        assert_eq!(world.audit(&self.who.id), [""; 0], "killed {:?}", self.killed);
+    }
+
+    /// A chat that ran anew, as it must be answered.
+    fn ran(&self, reply: &Reply) {
+        assert!(!reply.replayed(), "{:?}: {reply:?}", self.killed);
+        match self.killed.message() {
+            "!fail" => {
+                assert_eq!((reply.status, reply.code()), (502, "ai_failed"), "{:?}", self.killed)
+            }
+            _ => assert_eq!(reply.status, 200, "{:?}: {reply:?}", self.killed),
+        }
+    }
+
+    /// What the store holds after a chat that ran anew.
+    fn after_it_ran(&self) -> Holds {
+        if self.killed.message() == "!fail" { Holds::Nothing } else { Holds::Chat }
+    }
+}
+
+async fn killed_everywhere(stand: &Stand) -> Vec<Case> {
+    let mut cases = join_all(Killed::ALL.map(|killed| Case::of(stand, killed))).await;
+    join_all(cases.iter_mut().map(Case::is_killed)).await;
+    let world = stand.world().await;
+    cases.iter().for_each(|case| case.balance_is(&world, case.killed.leaves()));
+    cases
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
+    binary("chat");
+    let stand = Stand::start().await;
+    let cases = killed_everywhere(&stand).await;
+    let replies = join_all(cases.iter().map(Case::is_sent_again)).await;
+    let world = stand.world().await;
+    for (case, reply) in cases.iter().zip(&replies) {
+        match case.killed.leaves() {
+            Holds::Nothing => {
+                case.ran(reply);
+                case.balance_is(&world, case.after_it_ran());
+            }
+            Holds::Reservation => {
+                assert_eq!(
+                    (reply.status, reply.code()),
+                    (409, "idempotency_key_running"),
+                    "{:?}",
+                    case.killed
+                );
+                assert!(reply.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+                case.balance_is(&world, Holds::Reservation);
+            }
+            Holds::Chat => {
+                assert_eq!(
+                    (reply.status, reply.replayed()),
+                    (200, true),
+                    "{:?}: {reply:?}",
+                    case.killed
+                );
+                assert!(
+                    case.first_reply.as_ref().is_none_or(|first| first.body == reply.body),
+                    "{reply:?}"
+                );
+                assert!(
+                    case.lane.calls().iter().rev().take(3).all(|call| call.operation == "GetItem"),
+                    "a replay writes nothing"
+                );
+                case.balance_is(&world, Holds::Chat);
+            }
+        }
+    }
+
+    // When the lease is over, what was held is a fresh run, and what was answered stays so.
+    stand.after_the_lease();
+    let again =
+        join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;
+    for ((case, reply), again) in cases.iter().zip(&replies).zip(again) {
+        let again =
+            Reply { status: again.status.as_u16(), headers: again.headers, body: again.body };
+        match (case.killed.leaves(), case.after_it_ran()) {
+            (Holds::Reservation, _) | (_, Holds::Nothing) => case.ran(&again),
+            _ => assert_eq!(
+                (&again.body, again.replayed()),
+                (&reply.body, true),
+                "{:?}",
+                case.killed
+            ),
+        }
+    }
+    let world = stand.world().await;
+    cases.iter().for_each(|case| case.balance_is(&world, case.after_it_ran()));
+    stand.after_the_lease();
+    stand.sweep().await;
+    let world = stand.world().await;
+    for case in &cases {
+        case.balance_is(&world, case.after_it_ran());
+        assert_eq!(world.at_rest(&case.who.id), [""; 0], "killed {:?}", case.killed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no_more() {
+    binary("chat");
+    let stand = Stand::start().await;
+    let cases = killed_everywhere(&stand).await;
+    stand.sweep().await;
+    let world = stand.world().await;
+    cases.iter().for_each(|case| case.balance_is(&world, case.killed.leaves()));
+    stand.after_the_lease();
+    for _ in 0..2 {
+        stand.sweep().await;
+        let world = stand.world().await;
+        for case in &cases {
+            case.balance_is(
+                &world,
+                if case.killed.leaves() == Holds::Chat { Holds::Chat } else { Holds::Nothing },
+            );
+            assert_eq!(world.at_rest(&case.who.id), [""; 0], "killed {:?}", case.killed);
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What holds for any input, tried with many at random. A failing one is made as small as it can
+//! be, and shown.
+
+use functions::ROUTES;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::string::string_regex;
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+use reqwest::Method;
+use reqwest::header::{HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+use shared::Tokens;
+use shared::cursor::{Unproven, seal};
+use shared::idempotency::{Key, Kind};
+use shared::user::{Email, Username, login_key};
+use tokio::runtime::Runtime;
+
+use crate::support::client::{Api, Person};
+
+/// A server and somebody with tokens for many chats, for as long as a property is tried.
+struct World {
+    runtime: Runtime,
+    ann: Person,
+}
+
+impl World {
+    fn new() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let ann = runtime
+            .block_on(async { Api::own(&[("FIRST_GRANT", "1000000")]).await.person("ann").await });
+        Self { runtime, ann }
+    }
+
+    /// Tries `holds` with so many inputs.
+    fn check<T: std::fmt::Debug>(
+        &self,
+        cases: u32,
+        inputs: impl Strategy<Value = T>,
+        holds: impl AsyncFn(&Person, T) -> TestCaseResult,
+    ) {
+        check(cases, inputs, |input| self.runtime.block_on(holds(&self.ann, input)));
+    }
+}
+
+fn check<T: std::fmt::Debug>(
+    cases: u32,
+    inputs: impl Strategy<Value = T>,
+    holds: impl Fn(T) -> TestCaseResult,
+) {
+    let mut runner =
+        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    runner.run(&inputs, holds).unwrap();
+}
+
+/// Any text, often with what means something to DynamoDB, JSON, SQL, HTML or a log.
+fn text() -> impl Strategy<Value = String> {
+    const ODD: &[&str] = &[
+        "#name",
+        ":value",
+        "size",
+        "\"",
+        "\\u0000",
+        "' OR 1=1 --",
+        "<script>",
+        "\r\nlevel=ERROR",
+        "${jndi:x}",
+        "\u{202e}",
+        "\u{feff}",
+        "👩‍👩‍👧",
+    ];
+    vec(prop_oneof![any::<String>(), prop::sample::select(ODD).prop_map(str::to_owned)], 1..4)
+        .prop_map(|parts| parts.concat())
+}
+
+/// Any JSON object, often with fields that are read.
+fn object() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text().prop_map(Value::from)
+    ];
+    let value = leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((text(), inner), 0..4).prop_map(|fields| fields.into_iter().collect())
+        ]
+    });
+    const KNOWN: &[&str] = &[
+        "username",
+        "email",
+        "password1",
+        "password2",
+        "message",
+        "token",
+        "refresh",
+        "role",
+        "tokens",
+        "id",
+        "name",
+    ];
+    let name = prop_oneof![prop::sample::select(KNOWN).prop_map(str::to_owned), text()];
+    vec((name, value), 0..5)
+        .prop_map(|fields| Value::Object(fields.into_iter().collect::<Map<_, _>>()))
+}
+
+#[test]
+fn the_key_of_a_name_or_address_is_one_and_its_own_key() {
+    check(
+        2000,
+        prop_oneof![any::<String>(), string_regex("[\\pL\\pN@.+_-]{1,20}").unwrap()],
+        |text| {
+            if let Ok(name) = Username::parse(&text) {
+                let key = name.key();
+                let again = Username::parse(key).unwrap();
+                prop_assert_eq!(again.key(), key);
+                let found = login_key(&text);
+                prop_assert_eq!(found.as_deref(), Some(key));
+            }
+            if let Ok(email) = Email::parse(&text) {
+                let again = Email::parse(email.key()).unwrap();
+                prop_assert_eq!(again.key(), email.key());
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn amounts_add_up_or_are_refused() {
+    check(2000, (any::<u64>(), any::<u64>()), |(one, other)| {
+        let (Some(one), Some(other)) =
+            (Tokens::new(one % 2_000_000_000_000), Tokens::new(other % 2_000_000_000_000))
+        else {
+            return Ok(());
+        };
+        if let Some(sum) = one.checked_add(other) {
+            prop_assert_eq!(sum.checked_sub(other), Some(one));
+            prop_assert!(sum <= Tokens::MAX);
+        }
+        prop_assert_eq!(one.checked_sub(other).is_some(), one >= other);
+        Ok(())
+    });
+}
+
+#[test]
+fn two_idempotency_keys_have_two_ids() {
+    let key = || string_regex("[ -~]{1,40}").unwrap();
+    let kind = || prop::sample::select(vec![Kind::Chat, Kind::Adjustment, Kind::Registration]);
+    check(1000, ((key(), kind(), key()), (key(), kind(), key())), |(one, other)| {
+        let id = |(text, kind, owner): &(String, Kind, String)| {
+            Key::parse(text).map(|key| key.id(*kind, owner))
+        };
+        prop_assert_eq!(id(&one) == id(&other), one == other);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_cursor_opens_its_place_and_no_edited_one_opens_any() {
+    let world = World::new();
+    let account = world.runtime.block_on(world.ann.api.account(&world.ann));
+    let position = string_regex("[!-~]{1,200}").unwrap();
+    check(
+        500,
+        (position, text(), any::<prop::sample::Index>(), any::<u8>()),
+        |(position, scope, at, byte)| {
+            let cursor = seal(&account, &scope, &position);
+            let parsed = Unproven::parse(&cursor).unwrap();
+            prop_assert!(parsed.prove(&account, &scope).is_ok());
+            prop_assert_eq!(parsed.position(), &position);
+            prop_assert!(parsed.prove(&account, &(scope.clone() + "x")).is_err());
+
+            let mut edited = cursor.clone().into_bytes();
+            let at = at.index(edited.len());
+            edited[at] = byte;
+            let edited = String::from_utf8_lossy(&edited).into_owned();
+            if let Ok(parsed) = Unproven::parse(&edited)
+                && edited != cursor
+            {
+                prop_assert!(parsed.prove(&account, &scope).is_err(), "{} for {}", edited, cursor);
+            }
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn any_message_is_answered_kept_and_found_as_it_was_sent() {
+    World::new().check(60, text(), async |ann, text| {
+        let answer = ann.chat(&text).await;
+        if text.trim().is_empty() || text.contains('\0') || text.starts_with('!') {
+            prop_assert!(answer.status != 500, "{:?}", answer);
+            return Ok(());
+        }
+        prop_assert_eq!(answer.status.as_u16(), 200, "{:?}", answer);
+        let newest = &ann.history("?limit=1").await.is(200)[0];
+        prop_assert_eq!(newest["message"].as_str(), Some(text.as_str()));
+        prop_assert_eq!(&newest["response"], &answer.body["response"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn no_body_breaks_an_endpoint() {
+    let routes: Vec<_> =
+        ROUTES.iter().filter(|route| !matches!(route.method, "GET" | "ANY")).collect();
+    World::new().check(
+        400,
+        (prop::sample::select(routes), object(), any::<bool>()),
+        async |ann, (route, body, signed)| {
+            let bearer = ann.bearer();
+            let headers = [("authorization", bearer.as_str())];
+            let method = Method::from_bytes(route.method.as_bytes()).unwrap();
+            let answer = ann
+                .api
+                .send(method, route.path, if signed { &headers } else { &[] }, Some(body))
+                .await;
+            // An AI that is told to fail does.
+            prop_assert!(
+                !answer.status.is_server_error() || answer.body["code"] == "ai_failed",
+                "{:?}",
+                answer
+            );
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn no_storm_of_odd_headers_or_queries_breaks_an_endpoint() {
+    let routes: Vec<_> = ROUTES.iter().filter(|route| route.method == "GET").collect();
+    const KNOWN: &[&str] = &[
+        "authorization",
+        "accept",
+        "content-type",
+        "idempotency-key",
+        "origin",
+        "user-agent",
+        "x-forwarded-for",
+        "cookie",
+        "range",
+        "if-none-match",
+    ];
+    let name = prop_oneof![
+        prop::sample::select(KNOWN).prop_map(str::to_owned),
+        string_regex("[a-z0-9!#$%&'*+.^_`|~-]{1,30}").unwrap()
+    ];
+    let value = vec(prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8, Just(b'\t')], 0..60);
+    let query = vec((text(), text()), 0..3);
+    World::new().check(
+        400,
+        (prop::sample::select(routes), vec((name, value), 0..12), query),
+        async |ann, (route, headers, query)| {
+            let mut request =
+                reqwest::Client::new().get(format!("{}{}", ann.api.url, route.path)).query(&query);
+            for (name, value) in &headers {
+                // What says how the body is framed never reaches an endpoint.
+                let framing = [
+                    "content-length",
+                    "transfer-encoding",
+                    "connection",
+                    "host",
+                    "expect",
+                    "te",
+                    "upgrade",
+                ]
+                .contains(&name.as_str());
+                if let (Ok(name), Ok(value), false) =
+                    (HeaderName::try_from(name), HeaderValue::from_bytes(value), framing)
+                {
+                    request = request.header(name, value);
+                }
+            }
+            let answer = request.send().await.unwrap();
+            prop_assert!(
+                !answer.status().is_server_error(),
+                "{} to {}",
+                answer.status(),
+                route.path
+            );
+            prop_assert!(answer.headers().contains_key("x-content-type-options"));
+            Ok(())
+        },
+    );
+}

@@ -1,0 +1,84 @@
+//! Reservations whose function died: counted as free, released by the sweep, and once only.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use shared::store::Swept;
+
+use crate::support::client::{Api, GRANT, PRICE, Person};
+
+async fn sweep(api: &Api) -> Swept {
+    let app = &api.server().apps["sweep"];
+    app.store.sweep(app.clock.seconds()).await.unwrap()
+}
+
+/// Chats whose AI never answers, dropped when their tokens are held.
+async fn dies_in(ann: &Person, chats: usize) {
+    let waiting = (0..chats).map(|_| {
+        let ann = ann.clone();
+        tokio::spawn(async move { drop(ann.chat("!hang").await) })
+    });
+    let waiting: Vec<_> = waiting.collect();
+    while ann.api.account(ann).await.reservations.len() < chats {
+        tokio::task::yield_now().await;
+    }
+    // The tokens are given back only by who lives: nobody, until the lease is over.
+    ann.api.server().clock.advance(Duration::from_secs(60));
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    ben.chat("hi").await.is(200);
+    dies_in(&ann, 3).await;
+    assert_eq!(ann.balance().await, GRANT, "reads count it as free");
+    assert_eq!(api.account(&ann).await.tokens.get(), GRANT - 3 * PRICE, "and write nothing");
+
+    assert_eq!(sweep(&api).await, Swept { accounts: 2, released: 3 });
+    let account = api.account(&ann).await;
+    assert_eq!(account.tokens.get(), GRANT);
+    assert!(account.reservations.is_empty());
+    assert_eq!(sweep(&api).await, Swept::default(), "accounts at rest are in no index");
+}
+
+#[tokio::test]
+async fn an_account_that_cant_be_read_stops_no_other_one() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let people = join_all(["ann", "ben", "cat"].map(|name| api.person(name))).await;
+    for person in &people {
+        dies_in(person, 1).await;
+    }
+    api.set(&people[1], "role", AttributeValue::S("king".into())).await;
+    let app = &api.server().apps["sweep"];
+    assert!(app.store.sweep(app.clock.seconds()).await.is_err(), "it says so");
+    for person in [&people[0], &people[2]] {
+        assert_eq!(api.account(person).await.tokens.get(), GRANT);
+    }
+}
+
+#[tokio::test]
+async fn sweeps_at_once_release_once() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    dies_in(&ann, 5).await;
+    join_all((0..8).map(|_| sweep(&api))).await;
+    assert_eq!(api.account(&ann).await.tokens.get(), GRANT);
+}
+
+#[tokio::test]
+async fn a_live_chat_is_not_swept() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "5")]).await;
+    let ann = api.person("ann").await;
+    let waiting = tokio::spawn({
+        let ann = ann.clone();
+        async move { ann.chat("!hang").await }
+    });
+    ann.is_waiting().await;
+    assert_eq!(sweep(&api).await, Swept::default());
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    waiting.await.unwrap().expect(504, "ai_timed_out");
+    assert_eq!(ann.balance().await, GRANT);
+}

@@ -1,0 +1,153 @@
+//! The DynamoDB that schedules run in: embedded in this process, or AWS's DynamoDB Local where
+//! `TEST_DYNAMODB` names it.
+
+use std::sync::{LazyLock, mpsc};
+
+use dynoxide::{Database, Item};
+use local::dynamo::{Data, Dynamo};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::wire::HttpReply;
+use crate::support::proxy::Proxy;
+
+/// A store of its own, with the template's tables. Calls block until they are answered, so that
+/// nothing else happens meanwhile.
+pub enum Tables {
+    Embedded(Database),
+    Emulator { url: String, http: reqwest::Client, _account: Proxy },
+}
+
+impl Tables {
+    pub async fn open() -> Self {
+        match std::env::var("TEST_DYNAMODB") {
+            Ok(emulator) => Self::in_emulator(emulator),
+            Err(_) => Self::embedded().await,
+        }
+    }
+
+    async fn embedded() -> Self {
+        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let database = dynamo.database.clone();
+        dynamo.stop().await;
+        // Indexes that nothing here reads would cost half of the time.
+        for (table, index) in [
+            ("UsersTable", "by_time"),
+            ("UsersTable", "by_label"),
+            ("ChatsTable", "by_time"),
+            ("LedgerTable", "trail"),
+        ] {
+            let without = json!({ "TableName": table, "GlobalSecondaryIndexUpdates": [{ "Delete": { "IndexName": index } }] });
+            database.update_table(serde_json::from_value(without).unwrap()).unwrap();
+        }
+        Self::Embedded(database)
+    }
+
+    fn in_emulator(emulator: String) -> Self {
+        wait_for(async move {
+            let account = Proxy::account(&emulator).await;
+            let url = account.lane().url;
+            local::dynamo::create_tables(&url).await.unwrap();
+            Self::Emulator { url, http: reqwest::Client::new(), _account: account }
+        })
+    }
+
+    /// One call in DynamoDB's own JSON.
+    pub fn execute(&self, operation: &str, body: &str) -> HttpReply {
+        match self {
+            Self::Embedded(database) => match operation {
+                "GetItem" => reply(body, |request| database.get_item(request)),
+                "PutItem" => reply(body, |request| database.put_item(request)),
+                "UpdateItem" => reply(body, |request| database.update_item(request)),
+                "DeleteItem" => reply(body, |request| database.delete_item(request)),
+                "BatchGetItem" => reply(body, |request| database.batch_get_item(request)),
+                "Query" => reply(body, |request| database.query(request)),
+                "Scan" => reply(body, |request| database.scan(request)),
+                "TransactWriteItems" => {
+                    reply(body, |request| database.transact_write_items(request))
+                }
+                other => panic!("the store is not asked to {other}"),
+            },
+            Self::Emulator { url, http, .. } => {
+                let call =
+                    http.post(url).header("x-amz-target", format!("DynamoDB_20120810.{operation}"));
+                let call =
+                    call.header("content-type", "application/x-amz-json-1.0").body(body.to_owned());
+                wait_for(async {
+                    let reply = call.send().await.unwrap();
+                    (reply.status().as_u16(), reply.text().await.unwrap())
+                })
+            }
+        }
+    }
+
+    /// An item of a table, behind the API's back.
+    pub fn item(&self, table: &str, key: &[(&str, &str)]) -> Option<Item> {
+        let key: serde_json::Map<_, _> =
+            key.iter().map(|(name, value)| ((*name).to_owned(), json!({ "S": value }))).collect();
+        let reply = self
+            .call("GetItem", &json!({ "TableName": table, "Key": key, "ConsistentRead": true }));
+        serde_json::from_value(reply["Item"].clone()).unwrap()
+    }
+
+    /// Puts an empty conversation of somebody's there, behind the API's back: its id.
+    pub fn begin_conversation(&self, user_id: &str) -> String {
+        let id = uuid::Uuid::now_v7().to_string();
+        let texts = [
+            ("user_id", user_id.to_owned()),
+            ("chat_id", format!("c#{id}")),
+            ("thread", format!("c#{:013}#{id}", 1)),
+            ("title", "a title".into()),
+        ];
+        let mut item: serde_json::Map<_, _> =
+            texts.into_iter().map(|(name, text)| (name.to_owned(), json!({ "S": text }))).collect();
+        item.extend(["created", "used"].map(|name| (name.to_owned(), json!({ "N": "1" }))));
+        self.call("PutItem", &json!({ "TableName": "ChatsTable", "Item": item }));
+        id
+    }
+
+    /// Takes an account away, behind the API's back.
+    pub fn remove(&self, pk: &str) {
+        self.call(
+            "DeleteItem",
+            &json!({ "TableName": "UsersTable", "Key": { "pk": { "S": pk } } }),
+        );
+    }
+
+    /// The rows of somebody's ledger.
+    pub fn ledger(&self, user_id: &str) -> Vec<Item> {
+        let values = json!({ ":user": { "S": user_id } });
+        let query = json!({ "TableName": "LedgerTable", "KeyConditionExpression": "user_id = :user", "ExpressionAttributeValues": values, "ConsistentRead": true });
+        serde_json::from_value(self.call("Query", &query)["Items"].take()).unwrap()
+    }
+
+    fn call(&self, operation: &str, request: &Value) -> Value {
+        let (status, body) = self.execute(operation, &request.to_string());
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+}
+
+/// Where calls to an emulator are waited for, since the thread that asks is blocked.
+static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+});
+
+fn wait_for<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let (done, answer) = mpsc::channel();
+    ASIDE.spawn(async move { done.send(work.await) });
+    answer.recv().unwrap()
+}
+
+fn reply<Q: DeserializeOwned, P: Serialize>(
+    body: &str,
+    call: impl FnOnce(Q) -> dynoxide::Result<P>,
+) -> HttpReply {
+    let request = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    match call(request) {
+        Ok(reply) => (200, serde_json::to_string(&reply).unwrap()),
+        Err(error) => (error.status_code(), error.to_json()),
+    }
+}

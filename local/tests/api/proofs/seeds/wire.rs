@@ -1,0 +1,241 @@
+//! The wire between the SDK and a DynamoDB. Each call waits until the schedule lets it through, and
+//! again until the schedule lets its reply through; what happens to either is the schedule's
+//! decision.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{
+    AsyncSleep, BehaviorVersion, Builder, Config, HttpClient, Region, RuntimeComponents,
+    SharedAsyncSleep, SharedHttpClient, Sleep, StalledStreamProtectionConfig,
+};
+use aws_sdk_dynamodb::error::ConnectorError;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+
+use super::tables::Tables;
+use crate::support::mistakes::Sabotage;
+
+/// A request as it is sent, by whom and when.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// The number of the task that sent it.
+    pub task: usize,
+    /// The operation's name.
+    pub operation: String,
+    pub body: String,
+    /// The second at which it was sent.
+    pub sent: u64,
+}
+
+/// A status and a body.
+pub type HttpReply = (u16, String);
+
+/// How a call ends without a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    Reset,
+    TimedOut,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub struct Call {
+    pub id: u64,
+    pub packet: Packet,
+    /// What the store replied, once the call was applied.
+    pub reply: Option<HttpReply>,
+    /// What the SDK is given.
+    answer: Option<Result<HttpReply, Broken>>,
+}
+
+/// Everything that is on its way.
+pub struct Wire {
+    pub tables: Arc<Tables>,
+    /// The task that is being polled; nobody's calls go through at once.
+    pub current: Option<usize>,
+    pub now: u64,
+    pub calls: Vec<Call>,
+    /// Requests that nobody waits for any more, and that may still arrive.
+    pub adrift: Vec<Packet>,
+    /// Tasks that pause before they send an operation again.
+    pub pausing: Vec<(usize, String)>,
+    /// What is done to calls, so that the schedules have something to find.
+    sabotage: Option<Sabotage>,
+    next: u64,
+}
+
+/// A handle to the wire. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Connection(Arc<Mutex<Wire>>);
+
+impl Connection {
+    pub fn to(tables: Arc<Tables>, sabotage: Option<Sabotage>) -> Self {
+        let (calls, adrift, pausing) = Default::default();
+        Self(Arc::new(Mutex::new(Wire {
+            tables,
+            current: None,
+            now: 0,
+            calls,
+            adrift,
+            pausing,
+            sabotage,
+            next: 0,
+        })))
+    }
+
+    pub fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.0.lock().unwrap()
+    }
+
+    /// A client's configuration: attempts as in production, pauses between them that cost nothing,
+    /// and no time-outs but the schedule's.
+    pub fn client(&self) -> Builder {
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .allow_no_auth()
+            .auth_scheme_preference([aws_smithy_runtime_api::client::auth::AuthSchemeId::from(
+                "noAuth",
+            )])
+            .http_client(SharedHttpClient::new(self.clone()))
+            .sleep_impl(SharedAsyncSleep::new(NoPause))
+            .retry_config(RetryConfig::standard())
+            .retry_partition(
+                RetryPartition::custom("seeds").token_bucket(TokenBucket::unlimited()).build(),
+            )
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+    }
+}
+
+impl Wire {
+    /// The waiting call with this id.
+    pub fn call(&mut self, id: u64) -> Option<&mut Call> {
+        self.calls.iter_mut().find(|call| call.id == id)
+    }
+
+    /// Whether a task does nothing but wait for the store.
+    pub fn waits(&self, task: usize) -> bool {
+        let mut own = self.calls.iter().filter(|call| call.packet.task == task).peekable();
+        own.peek().is_some()
+            && own.all(|call| call.answer.is_none())
+            && !self.pausing.iter().any(|(who, _)| *who == task)
+    }
+
+    /// Lets a request through to the store.
+    pub fn apply(&mut self, packet: &Packet) -> HttpReply {
+        let mut body = packet.body.clone();
+        if let Some(Sabotage::Sends(rewrite)) = self.sabotage {
+            rewrite(&packet.operation, &mut body);
+        }
+        self.tables.execute(&packet.operation, &body)
+    }
+
+    /// Gives a waiting call what it waits for.
+    pub fn answer(&mut self, id: u64, answer: Result<HttpReply, Broken>) {
+        if let Some(call) = self.call(id) {
+            call.answer = Some(answer);
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl HttpClient for Connection {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Connection {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let body = String::from_utf8(request.body().bytes().unwrap_or_default().to_vec()).unwrap();
+        let mut wire = self.wire();
+        let Some(task) = wire.current else {
+            return HttpConnectorFuture::ready(Ok(response(
+                wire.tables.execute(&operation, &body),
+            )));
+        };
+        if let Some(index) =
+            wire.pausing.iter().position(|(who, what)| *who == task && *what == operation)
+        {
+            wire.pausing.remove(index);
+        }
+        let id = wire.next;
+        wire.next += 1;
+        let packet = Packet { task, operation, body, sent: wire.now };
+        if let Some(Sabotage::Confirms(too_soon)) = wire.sabotage
+            && too_soon(&packet.operation, &packet.body)
+        {
+            wire.adrift.push(packet);
+            return HttpConnectorFuture::ready(Ok(response((200, "{}".into()))));
+        }
+        wire.calls.push(Call { id, packet, reply: None, answer: None });
+        HttpConnectorFuture::new(Waiting { connection: self.clone(), id })
+    }
+}
+
+/// The SDK's side of a call.
+struct Waiting {
+    connection: Connection,
+    id: u64,
+}
+
+impl Future for Waiting {
+    type Output = Result<HttpResponse, ConnectorError>;
+
+    // The schedule polls whom it has answered, so that nobody need be woken.
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut wire = self.connection.wire();
+        match wire.call(self.id).and_then(|call| call.answer.take()) {
+            None => Poll::Pending,
+            Some(Ok(reply)) => Poll::Ready(Ok(response(reply))),
+            Some(Err(Broken::Reset)) => {
+                Poll::Ready(Err(ConnectorError::io("connection reset".into())))
+            }
+            Some(Err(Broken::TimedOut)) => {
+                Poll::Ready(Err(ConnectorError::timeout("no reply in time".into())))
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut wire = self.connection.wire();
+        wire.calls.retain(|call| call.id != self.id);
+    }
+}
+
+fn response((status, body): HttpReply) -> HttpResponse {
+    let mut response = HttpResponse::new(status.try_into().unwrap(), body.into());
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    response
+}
+
+/// The pauses of the SDK between two attempts.
+#[derive(Debug)]
+struct NoPause;
+
+impl AsyncSleep for NoPause {
+    fn sleep(&self, _: std::time::Duration) -> Sleep {
+        Sleep::new(std::future::ready(()))
+    }
+}

@@ -1,0 +1,210 @@
+//! The real Lambda binaries, under a Runtime API of the test's own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path as InPath, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use lambda_http::http::{HeaderMap, StatusCode};
+use local::template::Template;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::proofs::faults::Reply;
+
+/// A function's binary as the sources are now.
+pub fn binary(function: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    // Together with this test, so that what both stand on is the same and was built already.
+    build
+        .args([
+            "build",
+            "--quiet",
+            "-p",
+            "functions",
+            "-p",
+            "local",
+            "--bin",
+            function,
+            "--test",
+            "api",
+            "--target-dir",
+        ])
+        .arg(target);
+    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+    assert!(built.success(), "{function} can't be built");
+    target.join("debug").join(function)
+}
+
+/// An instance of the function: a process, and the Runtime API that it asks for work.
+pub struct Instance {
+    process: Child,
+    work: mpsc::UnboundedSender<String>,
+    done: mpsc::UnboundedReceiver<Value>,
+    server: JoinHandle<()>,
+}
+
+struct Runtime {
+    work: Mutex<mpsc::UnboundedReceiver<String>>,
+    done: mpsc::UnboundedSender<Value>,
+    waiting: watch::Sender<bool>,
+}
+
+impl Instance {
+    /// Starts one with the environment of the template and some settings changed, and comes back
+    /// when it waits for its first request.
+    pub async fn of(function: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start(Command::new(binary(function)), function, settings).await
+    }
+
+    /// The same by a command of one's own.
+    pub async fn start(mut command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (work, to_do) = mpsc::unbounded_channel();
+        let (finished, done) = mpsc::unbounded_channel();
+        let runtime = Arc::new(Runtime {
+            work: Mutex::new(to_do),
+            done: finished,
+            waiting: watch::Sender::new(false),
+        });
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/{what}", post(answered))
+            .with_state(runtime.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+
+        let template = Template::load().unwrap();
+        let described =
+            template.functions.iter().find(|described| described.name == function).unwrap();
+        command.env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+        command.envs(described.environment.iter().filter(|(_, value)| !value.is_empty()));
+        command.envs([
+            ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+            ("AWS_LAMBDA_FUNCTION_NAME", function),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", function),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", function),
+        ]);
+        command.envs(settings.iter().copied());
+        let process = command.spawn().unwrap();
+        runtime.waiting.subscribe().wait_for(|waiting| *waiting).await.unwrap();
+        Self { process, work, done, server }
+    }
+
+    /// Hands it an event.
+    pub fn takes(&self, event: &str) {
+        self.work.send(event.to_owned()).unwrap();
+    }
+
+    /// Hands it an event that is no request, and waits for what it says to that.
+    pub async fn does(&mut self, event: Value) -> Value {
+        self.takes(&event.to_string());
+        self.done.recv().await.unwrap()
+    }
+
+    /// The reply to the next event.
+    pub async fn answers(&mut self) -> Reply {
+        let reply = self.done.recv().await.unwrap();
+        let headers =
+            reply["multiValueHeaders"].as_object().or(reply["headers"].as_object()).unwrap();
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                let value = value.as_str().or_else(|| value[0].as_str()).unwrap();
+                (name.parse().unwrap(), value.parse().unwrap())
+            })
+            .collect();
+        let text = reply["body"].as_str().unwrap();
+        let body = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        Reply { status: reply["statusCode"].as_u64().unwrap().try_into().unwrap(), headers, body }
+    }
+
+    /// Ends it as Lambda does (SIGTERM), and waits until it has ended.
+    pub fn end(mut self) {
+        assert!(
+            Command::new("kill").arg(self.process.id().to_string()).status().unwrap().success()
+        );
+        self.process.wait().unwrap();
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.server.abort();
+    }
+}
+
+async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
+    runtime.waiting.send_replace(true);
+    let Some(event) = runtime.work.lock().await.recv().await else { std::future::pending().await };
+    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(28);
+    let mut response = Response::new(event.into());
+    for (name, value) in [
+        ("content-type", "application/json".to_owned()),
+        ("lambda-runtime-aws-request-id", uuid::Uuid::new_v4().to_string()),
+        ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:chat".to_owned(),
+        ),
+    ] {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
+}
+
+async fn answered(
+    State(runtime): State<Arc<Runtime>>,
+    InPath((_, what)): InPath<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> StatusCode {
+    let began = Instant::now();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let took = began.elapsed();
+    let streamed = headers
+        .get("lambda-runtime-function-response-mode")
+        .is_some_and(|mode| mode == "streaming");
+    let body = if streamed {
+        whole(&body, took)
+    } else {
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    };
+    let done = if what == "response" {
+        body
+    } else {
+        json!({ "statusCode": 500, "headers": {}, "body": body.to_string() })
+    };
+    let _ = runtime.done.send(done);
+    StatusCode::ACCEPTED
+}
+
+/// A streamed reply as one that came whole would be: what comes before the eight zeros is its
+/// status and headers ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
+fn whole(streamed: &[u8], took: Duration) -> Value {
+    let text = std::str::from_utf8(streamed).unwrap();
+    let (prelude, body) = text.split_once("\0\0\0\0\0\0\0\0").unwrap();
+    let mut whole: Value = serde_json::from_str(prelude).unwrap();
+    whole["headers"]["x-came-as"] = json!("a stream");
+    // From its head to its end.
+    whole["headers"]["x-took-micros"] = json!(took.as_micros().to_string());
+    whole["body"] = json!(body);
+    whole
+}

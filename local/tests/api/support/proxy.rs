@@ -1,0 +1,668 @@
+//! A wire that breaks as asked, between the SDK and any DynamoDB: it knows each call's operation
+//! and its attempts, strikes the one that the plan names, before the store sees it or after, and
+//! keeps copies that come late.
+
+use std::future::pending;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use shared::aws::Endpoint;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::support::mistakes::Sabotage;
+
+/// Longer than one attempt of a call may take.
+const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
+
+/// Longer than a store takes for a call that nobody waits for any more.
+const BEFORE_LONG: Duration = Duration::from_secs(10);
+
+/// How often the SDK sends a call.
+const ATTEMPTS: usize = 3;
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// 500, and nothing was done.
+    Fail500Before,
+    /// 500, and it was done.
+    Fail500After,
+    /// The connection is dropped, and nothing was done.
+    ResetBefore,
+    /// The connection is dropped, and it was done.
+    ResetAfter,
+    /// Done, with a reply that comes when nobody waits for it any more.
+    DelayPast,
+    /// 400: too much for the table.
+    Throttle,
+    /// The same by its other name.
+    Exceeded,
+    /// 400: another transaction holds the item, and nothing was done.
+    Conflict,
+    /// 400: a transaction of this token is still on its way.
+    InProgress,
+    /// 400: another transaction had this token, and nothing was done.
+    Mismatch,
+    /// 400: the function's credentials are too old, and nothing was done.
+    Expired,
+    /// Done, with a reply that ends in the middle.
+    Garbled,
+    /// Done, and kept for [`Lane::deliver`] to be delivered once more.
+    Again,
+    /// Dropped, and kept for [`Lane::deliver`]: it only comes late.
+    Late,
+    /// A batch of which nothing was done, with a reply that says so.
+    Unprocessed,
+    /// Never sent on and never answered: the moment to kill who asked.
+    StallBefore,
+    /// Done and never answered.
+    StallAfter,
+}
+
+impl Fault {
+    /// Those that end by themselves.
+    pub const ALL: [Self; 15] = [
+        Self::Fail500Before,
+        Self::Fail500After,
+        Self::ResetBefore,
+        Self::ResetAfter,
+        Self::DelayPast,
+        Self::Throttle,
+        Self::Exceeded,
+        Self::Conflict,
+        Self::InProgress,
+        Self::Mismatch,
+        Self::Expired,
+        Self::Garbled,
+        Self::Again,
+        Self::Late,
+        Self::Unprocessed,
+    ];
+
+    /// Whether DynamoDB could do this to this operation.
+    pub fn suits(self, operation: &str) -> bool {
+        match self {
+            // A batch names what was in the way of another call among what it didn't do.
+            Self::Conflict => !matches!(
+                operation,
+                "GetItem" | "Query" | "Scan" | "BatchGetItem" | "BatchWriteItem"
+            ),
+            Self::InProgress | Self::Mismatch => operation == "TransactWriteItems",
+            Self::Unprocessed => operation.starts_with("Batch"),
+            _ => true,
+        }
+    }
+
+    /// Whether what was asked for is done in the end, where it strikes once.
+    pub fn is_done(self) -> bool {
+        !matches!(self, Self::Mismatch | Self::Expired)
+    }
+
+    /// Whether the SDK or the store sends the call again: not what was turned away for good, or
+    /// answered with something that can't be read.
+    pub fn is_sent_again(self) -> bool {
+        !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)
+    }
+}
+
+/// Which call is struck, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The n-th of all.
+    Call(usize),
+    /// The n-th of an operation.
+    Operation(&'static str, usize),
+}
+
+/// How often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strikes {
+    /// One attempt: the SDK's next one comes through.
+    Once,
+    /// Every attempt of that call.
+    EachAttempt,
+    /// That call and everything after it, until [`Lane::calm`].
+    FromThenOn,
+}
+
+/// A fault, and where it strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub at: At,
+    pub fault: Fault,
+    pub strikes: Strikes,
+}
+
+/// Faults at random: each attempt of each call meets one, with so many percent.
+#[derive(Clone, Copy, Debug)]
+pub struct Storm {
+    /// The same seed strikes the same attempts of calls that come in the same order.
+    pub seed: u64,
+    pub percent: u64,
+}
+
+impl Storm {
+    /// What happens to an attempt of the `index`-th call.
+    fn fault(self, index: usize, attempt: usize, operation: &str) -> Option<Fault> {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, index, attempt).hash(&mut hasher);
+        let random = hasher.finish();
+        let faults: Vec<_> =
+            Fault::ALL.into_iter().filter(|fault| fault.suits(operation)).collect();
+        let picked = usize::try_from(random / 100).unwrap() % faults.len();
+        (random % 100 < self.percent).then(|| faults[picked])
+    }
+}
+
+/// A call of the SDK, with everything that it sent again.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub operation: String,
+    pub attempts: usize,
+    invocation: String,
+    /// Which of its operation it is.
+    nth: usize,
+}
+
+/// The wire. Each [`Lane`] of it breaks on its own.
+pub struct Proxy {
+    url: String,
+    wire: Arc<Wire>,
+    server: JoinHandle<()>,
+}
+
+struct Wire {
+    upstream: Endpoint,
+    /// In whose name calls reach the store, where it isn't their own.
+    authorization: Option<HeaderValue>,
+    sabotage: Option<Sabotage>,
+    http: reqwest::Client,
+    lanes: Mutex<Vec<Arc<Traffic>>>,
+}
+
+/// One attempt of a call, on its way to the store.
+#[derive(Clone)]
+struct Attempt {
+    wire: Arc<Wire>,
+    traffic: Arc<Traffic>,
+    operation: String,
+    invocation: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+#[derive(Default)]
+struct Traffic {
+    state: Mutex<Seen>,
+    /// How often the plan's fault has struck so far: after the store did it, where it does.
+    struck: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Seen {
+    plan: Option<Plan>,
+    storm: Option<Storm>,
+    calls: Vec<Call>,
+    kept: Vec<(HeaderMap, Bytes)>,
+    overdrawn: bool,
+    /// Reads that may have shown an earlier state.
+    weak_reads: Vec<String>,
+    forgets_tokens: bool,
+}
+
+impl Proxy {
+    /// Stands before the DynamoDB at `upstream`.
+    pub async fn start(upstream: &str) -> Self {
+        Self::sabotaged(upstream, None).await
+    }
+
+    /// The same with a sabotage of every call.
+    pub async fn sabotaged(upstream: &str, sabotage: Option<Sabotage>) -> Self {
+        Self::over(upstream, None, sabotage).await
+    }
+
+    /// Stands before AWS's DynamoDB Local at `upstream`, as an account of its own there: that
+    /// emulator keeps a store per access key.
+    pub async fn account(upstream: &str) -> Self {
+        let key = uuid::Uuid::new_v4().simple();
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0"
+        );
+        Self::over(upstream, Some(authorization.try_into().unwrap()), None).await
+    }
+
+    async fn over(
+        upstream: &str,
+        authorization: Option<HeaderValue>,
+        sabotage: Option<Sabotage>,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Endpoint::parse(upstream).unwrap();
+        // Who asks signs with the same key: on the way the call is signed again, for it has another
+        // host and path there.
+        let key =
+            upstream.key.as_ref().map(|(id, secret)| format!("{id}:{secret}@")).unwrap_or_default();
+        let url = format!("http://{key}{}", listener.local_addr().unwrap());
+        let wire = Arc::new(Wire {
+            upstream,
+            authorization,
+            sabotage,
+            http: reqwest::Client::new(),
+            lanes: Mutex::default(),
+        });
+        let router = Router::new().fallback(pass).with_state(wire.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, wire, server }
+    }
+
+    /// A lane with a URL of its own, on which nothing goes wrong yet.
+    pub fn lane(&self) -> Lane {
+        let mut lanes = self.wire.lanes.lock().unwrap();
+        let traffic = Arc::<Traffic>::default();
+        lanes.push(traffic.clone());
+        Lane { url: format!("{}/{}", self.url, lanes.len() - 1), traffic, wire: self.wire.clone() }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// One user's way through the wire.
+#[derive(Clone)]
+pub struct Lane {
+    pub url: String,
+    traffic: Arc<Traffic>,
+    wire: Arc<Wire>,
+}
+
+impl Lane {
+    /// Counts calls anew, and strikes as planned.
+    pub fn strike(&self, plan: Option<Plan>) {
+        let mut seen = self.traffic.state.lock().unwrap();
+        seen.plan = plan;
+        seen.calls.clear();
+    }
+
+    /// Counts calls anew, and strikes at random.
+    pub fn storm(&self, storm: Storm) {
+        self.strike(None);
+        self.traffic.state.lock().unwrap().storm = Some(storm);
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn calm(&self) {
+        let mut seen = self.traffic.state.lock().unwrap();
+        (seen.plan, seen.storm) = (None, None);
+    }
+
+    /// Ten minutes go by: the store takes no transaction from now on for one that it already did.
+    pub fn forgets_tokens(&self) {
+        self.traffic.state.lock().unwrap().forgets_tokens = true;
+    }
+
+    /// What came by since the last plan.
+    pub fn calls(&self) -> Vec<Call> {
+        self.traffic.state.lock().unwrap().calls.clone()
+    }
+
+    /// Whether the store ever showed a negative balance.
+    pub fn overdrawn(&self) -> bool {
+        self.traffic.state.lock().unwrap().overdrawn
+    }
+
+    /// How many faults have struck.
+    pub fn times_struck(&self) -> usize {
+        *self.traffic.struck.borrow()
+    }
+
+    /// The reads that may have shown an earlier state where they didn't have to: an index is always
+    /// read so.
+    pub fn weak_reads(&self) -> Vec<String> {
+        self.traffic.state.lock().unwrap().weak_reads.clone()
+    }
+
+    /// Whether the plan's fault has struck, or does before long: the call that it strikes may have
+    /// been sent again meanwhile, since nobody waited for its reply any more.
+    pub async fn strikes(&self) -> bool {
+        tokio::time::timeout(BEFORE_LONG, self.struck()).await.is_ok()
+    }
+
+    /// Waits until the plan's fault has struck.
+    pub async fn struck(&self) {
+        self.traffic.struck.subscribe().wait_for(|times| *times > 0).await.unwrap();
+    }
+
+    /// Delivers the kept copies in the order in which they were sent.
+    pub async fn deliver(&self) {
+        let kept = self.traffic.state.lock().unwrap().kept.clone();
+        self.send(&kept).await;
+    }
+
+    /// Delivers the kept copies, the last first, and then as they were sent. The store takes none
+    /// for the transaction that it already did, as after the ten minutes for which it knows a
+    /// request token.
+    pub async fn deliver_much_later(&self) {
+        let mut kept = self.traffic.state.lock().unwrap().kept.clone();
+        for (_, body) in &mut kept {
+            *body = under_another_token(body);
+        }
+        kept.reverse();
+        self.send(&kept).await;
+        kept.reverse();
+        self.send(&kept).await;
+    }
+
+    async fn send(&self, kept: &[(HeaderMap, Bytes)]) {
+        for (headers, body) in kept {
+            self.wire.forward(headers.clone(), body.clone()).await;
+        }
+    }
+}
+
+impl Traffic {
+    /// Takes note of an attempt, and says what is to happen to it.
+    fn arrives(&self, operation: &str, invocation: &str) -> Option<Fault> {
+        let mut seen = self.state.lock().unwrap();
+        let known = seen.calls.iter().position(|call| call.invocation == invocation);
+        let index = known.unwrap_or_else(|| {
+            let nth = seen.calls.iter().filter(|call| call.operation == operation).count() + 1;
+            seen.calls.push(Call {
+                operation: operation.to_owned(),
+                attempts: 0,
+                invocation: invocation.to_owned(),
+                nth,
+            });
+            seen.calls.len() - 1
+        });
+        seen.calls[index].attempts += 1;
+        if let Some(storm) = seen.storm {
+            return storm.fault(index, seen.calls[index].attempts, operation);
+        }
+        let plan = seen.plan?;
+        let at = match plan.at {
+            At::Call(number) => number - 1,
+            At::Operation(operation, nth) => {
+                seen.calls.iter().position(|call| call.operation == operation && call.nth == nth)?
+            }
+        };
+        let meant = match plan.strikes {
+            Strikes::Once => index == at && seen.calls[index].attempts == 1,
+            Strikes::EachAttempt => index == at,
+            Strikes::FromThenOn => index >= at,
+        };
+        (meant && plan.fault.suits(operation)).then_some(plan.fault)
+    }
+
+    fn keep(&self, headers: &HeaderMap, body: &Bytes) {
+        self.state.lock().unwrap().kept.push((headers.clone(), body.clone()));
+    }
+
+    fn has_struck(&self) {
+        self.struck.send_modify(|times| *times += 1);
+    }
+}
+
+impl Wire {
+    /// What the store answers. It does what it was asked even where nobody waits for that any more.
+    async fn forward(&self, mut headers: HeaderMap, body: Bytes) -> (u16, HeaderMap, Bytes) {
+        if let Some(authorization) = &self.authorization {
+            headers.insert("authorization", authorization.clone());
+        }
+        if let Some((id, secret)) = &self.upstream.key {
+            signed(
+                &mut headers,
+                &body,
+                &self.upstream.url,
+                Credentials::new(id, secret, None, None, "test"),
+            );
+        }
+        let request = self.http.post(&self.upstream.url).headers(headers).body(body);
+        let answered = tokio::spawn(async move {
+            let reply = request.send().await.ok()?;
+            let (status, mut headers) = (reply.status().as_u16(), reply.headers().clone());
+            for name in ["content-length", "transfer-encoding", "connection"] {
+                headers.remove(name);
+            }
+            Some((status, headers, reply.bytes().await.ok()?))
+        });
+        answered.await.unwrap().unwrap_or_else(|| drop_connection())
+    }
+}
+
+/// Signs a call to DynamoDB at `url`, in the place of the signature that it has.
+pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Credentials) {
+    let (identity, settings) = (credentials.into(), SigningSettings::default());
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name("dynamodb")
+        .time(SystemTime::now())
+        .settings(settings);
+    for name in ["authorization", "x-amz-date"] {
+        headers.remove(name);
+    }
+    let said = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+    let request =
+        SignableRequest::new("POST", format!("{url}/"), said, SignableBody::Bytes(body)).unwrap();
+    let (instructions, _) = sign(request, &params.build().unwrap().into()).unwrap().into_parts();
+    for (name, value) in instructions.headers() {
+        headers.insert(HeaderName::try_from(name).unwrap(), value.try_into().unwrap());
+    }
+}
+
+/// Goes on where the client goes away, which on a busy machine gives up sometimes: what a plan says
+/// is done all the same.
+async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
+    match tokio::spawn(carry(wire, request)).await {
+        Ok(response) => response,
+        Err(dropped) => resume_unwind(dropped.into_panic()),
+    }
+}
+
+async fn carry(wire: Arc<Wire>, request: Request) -> Response {
+    let attempt = receive(wire, request).await;
+    match attempt.wire.sabotage {
+        Some(Sabotage::Confirms(too_soon))
+            if too_soon(&attempt.operation, str::from_utf8(&attempt.body).unwrap()) =>
+        {
+            tokio::spawn(deliver_unawaited(attempt));
+            Response::new(Body::from("{}"))
+        }
+        _ => deliver(attempt).await,
+    }
+}
+
+/// The attempt that was received, rewritten by the sabotage.
+async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
+    let (mut parts, body) = request.into_parts();
+    let lane: usize = parts.uri.path().trim_matches('/').parse().unwrap();
+    let traffic = wire.lanes.lock().unwrap()[lane].clone();
+    let mut body =
+        axum::body::to_bytes(body, usize::MAX).await.unwrap_or_else(|_| drop_connection());
+    if traffic.state.lock().unwrap().forgets_tokens {
+        body = under_another_token(&body);
+    }
+    for name in ["host", "content-length", "connection"] {
+        parts.headers.remove(name);
+    }
+    let header = |name: &str| {
+        parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    let operation = header("x-amz-target").rsplit('.').next().unwrap().to_owned();
+    let invocation = header("amz-sdk-invocation-id");
+    if let Some(Sabotage::Sends(rewrite)) = wire.sabotage {
+        let mut sent = String::from_utf8(body.into()).unwrap();
+        rewrite(&operation, &mut sent);
+        body = sent.into();
+    }
+    if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
+        let sent: Value = serde_json::from_slice(&body).unwrap();
+        // A batch says for each table how it is read.
+        let reads: Vec<&Value> = sent["RequestItems"]
+            .as_object()
+            .map_or(vec![&sent], |tables| tables.values().collect());
+        if reads.iter().any(|read| read["ConsistentRead"] != true && read["IndexName"].is_null()) {
+            traffic.state.lock().unwrap().weak_reads.push(format!("{operation} {sent}"));
+        }
+    }
+    Attempt { wire, traffic, operation, invocation, headers: parts.headers, body }
+}
+
+/// Sends a call on that the product doesn't wait for. As the SDK would, it tries again where that
+/// fails.
+async fn deliver_unawaited(attempt: Attempt) {
+    for _ in 0..ATTEMPTS {
+        let delivered = tokio::spawn(deliver(attempt.clone())).await;
+        if delivered.is_ok_and(|reply| reply.status().is_success()) {
+            break;
+        }
+    }
+}
+
+/// The reply to an attempt, or what the plan says in its place.
+async fn deliver(attempt: Attempt) -> Response {
+    let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
+    let fault = traffic.arrives(&operation, &invocation);
+
+    // Before the store sees it.
+    let refused = match fault {
+        Some(Fault::Fail500Before) => Some(internal_error()),
+        Some(Fault::Throttle) => {
+            Some(failure(400, "com.amazon.coral.availability#ThrottlingException", json!({})))
+        }
+        Some(Fault::Exceeded) => {
+            Some(failure(400, &dynamodb("ProvisionedThroughputExceededException"), json!({})))
+        }
+        Some(Fault::Conflict) => Some(conflict(&operation, &body)),
+        Some(Fault::InProgress) => {
+            Some(failure(400, &dynamodb("TransactionInProgressException"), json!({})))
+        }
+        Some(Fault::Unprocessed) => Some(unprocessed(&body)),
+        Some(Fault::Mismatch) => {
+            Some(failure(400, &dynamodb("IdempotentParameterMismatchException"), json!({})))
+        }
+        Some(Fault::Expired) => {
+            Some(failure(400, "com.amazon.coral.service#ExpiredTokenException", json!({})))
+        }
+        _ => None,
+    };
+    if let Some(refused) = refused {
+        traffic.has_struck();
+        return refused;
+    }
+    match fault {
+        Some(Fault::ResetBefore | Fault::StallBefore | Fault::Late) => {
+            if fault == Some(Fault::Late) {
+                traffic.keep(&headers, &body);
+            }
+            traffic.has_struck();
+            return if fault == Some(Fault::StallBefore) {
+                pending().await
+            } else {
+                drop_connection()
+            };
+        }
+        Some(Fault::Again) => traffic.keep(&headers, &body),
+        _ => {}
+    }
+
+    let (status, headers, reply) = wire.forward(headers, body).await;
+    if reply.windows(OVERDRAWN.len()).any(|bytes| bytes == OVERDRAWN) {
+        traffic.state.lock().unwrap().overdrawn = true;
+    }
+    if fault.is_some() {
+        traffic.has_struck();
+    }
+    let mut reply = reply;
+    match fault {
+        Some(Fault::Fail500After) => return internal_error(),
+        Some(Fault::ResetAfter) => drop_connection(),
+        Some(Fault::StallAfter) => pending().await,
+        Some(Fault::DelayPast) => tokio::time::sleep(PAST_THE_ATTEMPT).await,
+        Some(Fault::Garbled) => reply.truncate(reply.len() / 2),
+        _ => {}
+    }
+    let mut response = Response::new(Body::from(reply));
+    *response.status_mut() = status.try_into().unwrap();
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The same call, under another request token where it has one.
+fn under_another_token(body: &Bytes) -> Bytes {
+    let mut sent: Value = serde_json::from_slice(body).unwrap();
+    if let Some(token) = sent.get_mut("ClientRequestToken") {
+        *token = json!(uuid::Uuid::new_v4().to_string());
+    }
+    sent.to_string().into()
+}
+
+/// How a balance below zero looks on the wire.
+const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
+
+/// Ends the task that serves the connection, without a word: who asked sees it closed.
+fn drop_connection() -> ! {
+    resume_unwind(Box::new("the connection is dropped"))
+}
+
+fn dynamodb(error: &str) -> String {
+    format!("com.amazonaws.dynamodb.v20120810#{error}")
+}
+
+fn internal_error() -> Response {
+    failure(500, &dynamodb("InternalServerError"), json!({}))
+}
+
+/// For a transaction: the first of its items was in the way.
+fn conflict(operation: &str, body: &Bytes) -> Response {
+    if operation != "TransactWriteItems" {
+        return failure(400, &dynamodb("TransactionConflictException"), json!({}));
+    }
+    let sent: Value = serde_json::from_slice(body).unwrap();
+    let mut reasons =
+        vec![json!({ "Code": "None" }); sent["TransactItems"].as_array().unwrap().len()];
+    reasons[0] =
+        json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
+    failure(
+        400,
+        &dynamodb("TransactionCanceledException"),
+        json!({ "CancellationReasons": reasons }),
+    )
+}
+
+/// A batch of which nothing was done.
+fn unprocessed(body: &Bytes) -> Response {
+    let sent: Value = serde_json::from_slice(body).unwrap();
+    let requests = &sent["RequestItems"];
+    // Of a read, and of a write.
+    Response::new(Body::from(
+        json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests })
+            .to_string(),
+    ))
+}
+
+/// A failure in DynamoDB's form.
+fn failure(status: u16, kind: &str, mut body: Value) -> Response {
+    body["__type"] = json!(kind);
+    body["message"] = json!("a failure of the wire's own making");
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status.try_into().unwrap();
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0".parse().unwrap());
+    response
+}
