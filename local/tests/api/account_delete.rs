@@ -14,9 +14,7 @@ use shared::store::{Adjusted, Ending, Erased};
 use shared::user::Account;
 use shared::{Error, auth};
 
-use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
-
-pub const DAY: Duration = Duration::from_secs(24 * 3600);
+use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 
 impl Person {
     async fn deletes(&self, body: Value) -> Answer {

@@ -10,18 +10,17 @@ use futures_util::future::join_all;
 use local::dynamo;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::aws::Endpoint;
 use shared::chat::Chat;
 use shared::clock::{Clock, Day};
-use shared::store::{Adjustment, NewAccount, Reason, Registered, Store, chat_month};
+use shared::store::{Adjustment, NewAccount, Reason, Registered, chat_month};
 use shared::stream::Body;
 use shared::user::{Role, Username};
-use shared::{App, Change, Error, Tokens, auth};
+use shared::{Change, Error, Tokens, auth};
 use uuid::Uuid;
 
 use crate::ledger::csv_line;
-use crate::proofs::faults::event;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
+use crate::support::function::{self, TIME, event, invoke};
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 
 impl Person {
@@ -82,8 +81,11 @@ impl Person {
     /// This administrator, as an endpoint knows them.
     async fn at_the_door(&self) -> auth::Administrator {
         let app = &self.api.server().apps["admin_adjustment"];
-        let event = event("/api/admin/users", &[("authorization", &self.bearer())], &Value::Null);
-        let request = local::gateway::request(&event, "admin_users", 0).unwrap();
+        let bearer = self.bearer();
+        let headers = [("authorization", bearer.as_str())];
+        let event = event("admin_users", "/api/admin/users", &headers, &Value::Null);
+        let function = &self.api.server().functions["admin_users"];
+        let request = function::request(function, &event, TIME);
         auth::administrator(app, &request, async { Ok(()) }).await.unwrap().0
     }
 
@@ -105,34 +107,16 @@ fn texts(list: &[Value], field: &str) -> Vec<String> {
         .collect()
 }
 
-/// A function of a server over a lane of the wire.
-fn over(api: &Api, function: &str, lane: &Lane) -> Function {
-    let warm = &api.server().apps[function];
-    let mut config = (*warm.config).clone();
-    config.dynamodb_endpoint = Endpoint::parse(&lane.url);
-    let store =
-        Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
-    api.server().functions[function].over(App { store, ..warm.clone() })
-}
-
-/// What a function answers that has so many milliseconds.
+/// The status and the body that a function answers within this time.
 async fn answer(
     function: &Function,
     name: &str,
     path: &str,
     person: &Person,
-    millis: u64,
+    time: Duration,
 ) -> (u16, Body) {
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let mut event: Value =
-        serde_json::from_str(&event(path, &[("authorization", &person.bearer())], &Value::Null))
-            .unwrap();
-    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        event["queryStringParameters"][name] = value.into();
-    }
-    let ends = function.app().unwrap().clock.millis() + millis;
-    let request = local::gateway::request(&event.to_string(), name, ends).unwrap();
-    let (parts, body) = function.answer(request).await.into_parts();
+    let event = event(name, path, &[("authorization", &person.bearer())], &Value::Null);
+    let (parts, body) = invoke(function, &event, time).await.into_parts();
     (parts.status.as_u16(), body)
 }
 
@@ -243,8 +227,14 @@ async fn what_a_page_costs_does_not_grow_with_what_there_is() {
             ("admin_chats", "/api/admin/chats?limit=5"),
         ] {
             let lane = proxy.lane();
-            let (status, body) =
-                answer(&over(&api, function, &lane), function, path, &root, 10_000).await;
+            let (status, body) = answer(
+                &api.function_over(function, &lane),
+                function,
+                path,
+                &root,
+                Duration::from_secs(10),
+            )
+            .await;
             let page: Value = serde_json::from_str(&body.text().await).unwrap();
             assert_eq!((status, page.as_array().unwrap().len()), (200, 5), "{path}: {page}");
             costs.push(lane.calls().len());
@@ -988,7 +978,7 @@ async fn a_closed_day_is_counted_once() {
         root = root.elsewhere("a test").await;
         let lane = proxy.lane();
         let (status, body) =
-            answer(&over(&api, "admin_figures", &lane), "admin_figures", &path, &root, 28_000)
+            answer(&api.function_over("admin_figures", &lane), "admin_figures", &path, &root, TIME)
                 .await;
         let figures: Value = serde_json::from_str(&body.text().await).unwrap();
         assert_eq!((status, &figures["days"][0]["chats"]), (200, &json!(1)), "{figures}");
@@ -1020,7 +1010,8 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
     let root = root.elsewhere("a test").await;
     let function = &api.server().functions["admin_figures"];
     let path = "/api/admin/figures";
-    let (status, body) = answer(function, "admin_figures", path, &root, 4000).await;
+    let (status, body) =
+        answer(function, "admin_figures", path, &root, Duration::from_secs(4)).await;
     let refused: Value = serde_json::from_str(&body.text().await).unwrap();
     assert_eq!((status, &refused["code"]), (503, &json!("unavailable")));
     let proxy = Proxy::start(&api.dynamodb).await;
@@ -1032,7 +1023,9 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
         strikes: Strikes::FromThenOn,
     }));
     assert_eq!(
-        answer(&over(&api, "admin_figures", &lane), "admin_figures", path, &root, 28_000).await.0,
+        answer(&api.function_over("admin_figures", &lane), "admin_figures", path, &root, TIME)
+            .await
+            .0,
         503
     );
     let kept = api.items("").await["TokensTable"]
@@ -1040,7 +1033,7 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
         .filter(|item| item["pk"].as_str().unwrap().starts_with("figures:"))
         .count();
     assert!(kept >= 2, "{kept}");
-    assert_eq!(answer(function, "admin_figures", path, &root, 28_000).await.0, 200);
+    assert_eq!(answer(function, "admin_figures", path, &root, TIME).await.0, 200);
 }
 
 #[tokio::test]
@@ -1165,10 +1158,13 @@ async fn an_export_that_is_cut_off_lacks_its_end() {
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     with_chats(&api, &ann, 60, 10).await;
     let proxy = Proxy::start(&api.dynamodb).await;
-    let app = |lane: &Lane| over(&api, "admin_export", lane);
+    let app = |lane: &Lane| api.function_over("admin_export", lane);
     let path = "/api/admin/export/chats.csv";
-    let whole =
-        answer(&app(&proxy.lane()), "admin_export", path, &root, 300_000).await.1.text().await;
+    let whole = answer(&app(&proxy.lane()), "admin_export", path, &root, Duration::from_secs(300))
+        .await
+        .1
+        .text()
+        .await;
     assert!(whole.ends_with("\r\n") && whole.lines().count() == 61);
     let lane = proxy.lane();
     lane.strike(Some(Plan {
@@ -1176,7 +1172,8 @@ async fn an_export_that_is_cut_off_lacks_its_end() {
         fault: Fault::Fail500Before,
         strikes: Strikes::EachAttempt,
     }));
-    let (status, body) = answer(&app(&lane), "admin_export", path, &root, 300_000).await;
+    let (status, body) =
+        answer(&app(&lane), "admin_export", path, &root, Duration::from_secs(300)).await;
     let cut = body.text().await;
     assert!(
         status == 200 && whole.starts_with(&cut) && cut.len() < whole.len() && !cut.ends_with('\n'),
@@ -1184,7 +1181,8 @@ async fn an_export_that_is_cut_off_lacks_its_end() {
     );
 
     // Who is no administrator any more gets no end either.
-    let (_, body) = answer(&app(&proxy.lane()), "admin_export", path, &root, 300_000).await;
+    let (_, body) =
+        answer(&app(&proxy.lane()), "admin_export", path, &root, Duration::from_secs(300)).await;
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };
     let first = pieces.next().await.unwrap().unwrap();
     api.set(&root, "role", AttributeValue::S("user".into())).await;

@@ -7,10 +7,11 @@ use shared::auth::ApiKey;
 use shared::store::{API_KEYS, Ending};
 use uuid::Uuid;
 
-use crate::proofs::faults::{Stand, ask};
 use crate::support::client::{Answer, Api, Person};
+use crate::support::function::ask;
 use crate::support::log;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::rig::Rig;
 
 const PATH: &str = "/api/user/api-keys";
 
@@ -385,12 +386,12 @@ async fn a_session_that_has_ended_makes_and_revokes_nothing() {
 
 #[tokio::test]
 async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes_no_other() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
         for forgets in [false, true] {
-            let ann = stand.somebody().await;
-            let lane = stand.proxy.lane();
-            let app = stand.function("api_key_create", &lane);
+            let ann = rig.person().await;
+            let lane = rig.proxy.lane();
+            let app = rig.api.function_over("api_key_create", &lane);
             if forgets {
                 lane.forgets_tokens();
             }
@@ -421,8 +422,7 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
             ann.has_keys(made).await;
             if reply.status == 201 {
                 let key = ApiKey::parse(reply.body["key"].as_str().unwrap()).unwrap();
-                let stored =
-                    stand.api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
+                let stored = rig.api.store().api_key(&key.id().to_string()).await.unwrap().unwrap();
                 assert!(key.matches(&stored.hash), "{fault:?}");
             }
         }
@@ -431,10 +431,10 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
 
 #[tokio::test]
 async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
-    let stand = Stand::start().await;
-    let ann = stand.somebody().await;
-    stand.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
-    let lane = stand.proxy.lane();
+    let rig = Rig::start().await;
+    let ann = rig.person().await;
+    rig.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
+    let lane = rig.proxy.lane();
     lane.forgets_tokens();
     let plan = Plan {
         at: At::Operation("TransactWriteItems", 1),
@@ -442,7 +442,7 @@ async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
         strikes: Strikes::Once,
     };
     lane.strike(Some(plan));
-    let app = stand.function("api_key_create", &lane);
+    let app = rig.api.function_over("api_key_create", &lane);
     let ask = async || {
         ask(
             &app,
@@ -459,19 +459,19 @@ async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
 
 #[tokio::test]
 async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_brings_the_key_back() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     for fault in Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems")) {
-        let ann = stand.somebody().await;
+        let ann = rig.person().await;
         let bearer = ann.bearer();
         let headers = [("authorization", bearer.as_str())];
-        let making = stand.proxy.lane();
+        let making = rig.proxy.lane();
         making.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault: Fault::Again,
             strikes: Strikes::Once,
         }));
         let made = ask(
-            &stand.function("api_key_create", &making),
+            &rig.api.function_over("api_key_create", &making),
             "api_key_create",
             PATH,
             &headers,
@@ -480,8 +480,8 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
         .await;
         let kept = ann.makes_a_key("kept").await.is(201);
 
-        let lane = stand.proxy.lane();
-        let app = stand.function("api_key_revoke", &lane);
+        let lane = rig.proxy.lane();
+        let app = rig.api.function_over("api_key_revoke", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault,

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use shared::store::Attempt;
 
 use crate::login::looks;
-use crate::support::client::{Answer, Api, Person, token_in, unique};
+use crate::support::client::{Answer, Api, DAY, Person, token_in, unique};
 use crate::support::counting_ai::CountingAi;
+use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::proxy::{At, Fault, Plan, Proxy, Strikes};
+use crate::support::world::scan;
 
 const RIGHT: &str = "secret123";
 const WRONG: &str = "wrong-password";
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 async fn log_in(api: &Api, login: &str, password: &str) -> Answer {
     api.log_in(json!({ "username": login, "password": password })).await
@@ -52,15 +53,11 @@ fn number(answer: &Answer, header: &str) -> u64 {
 /// A request of the endpoint `name` as the gateway would send it for a client at `address`.
 async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value) {
     let path = format!("/api/{name}");
-    let event = json!({
-        "resource": path, "path": path, "httpMethod": "POST", "headers": { "host": "x", "content-type": "application/json" },
-        "requestContext": { "stage": "live", "httpMethod": "POST", "identity": { "sourceIp": address } },
-        "body": body.to_string(), "isBase64Encoded": false,
-    });
-    let ends = api.server().clock.millis() + 28_000;
-    let request = local::gateway::request(&event.to_string(), name, ends).unwrap();
-    let (parts, body) = api.server().functions[name].answer(request).await.into_parts();
-    (parts.status.as_u16(), serde_json::from_str(&body.text().await).unwrap())
+    let mut event = event(name, &path, &[], body);
+    event["requestContext"]["identity"]["sourceIp"] = json!(address);
+    let reply = invoke(&api.server().functions[name], &event, TIME).await;
+    let reply = Reply::of(reply).await;
+    (reply.status, reply.body)
 }
 
 /// Moves the clock to where an hour begins, so that no test is in two.
@@ -71,24 +68,13 @@ fn begin_an_hour(api: &Api) {
 
 /// Everything that is counted, by its key, and how often.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
-    let items = dynamo::client(dynamodb)
-        .scan()
-        .table_name("TokensTable")
-        .send()
-        .await
-        .unwrap()
-        .items
-        .unwrap();
-    let counted = items
-        .into_iter()
-        .filter(|item| item["pk"].as_s().unwrap().starts_with("attempt:"))
-        .map(|item| {
-            let tries = item.get("tries").map_or(0, |tries| tries.as_ss().unwrap().len());
-            let registered = item
-                .get("counted")
-                .map_or(0, |registered| registered.as_n().unwrap().parse().unwrap());
-            (item["pk"].as_s().unwrap().clone(), tries + registered)
-        });
+    let items: Vec<Value> = scan(dynamodb, "TokensTable").await;
+    let counted = items.iter().filter_map(|item| {
+        let key = item["pk"].as_str().filter(|key| key.starts_with("attempt:"))?;
+        let tries = item["tries"].as_array().map_or(0, Vec::len);
+        let registered = usize::try_from(item["counted"].as_u64().unwrap_or(0)).unwrap();
+        Some((key.to_owned(), tries + registered))
+    });
     counted.filter(|(_, count)| *count > 0).collect()
 }
 

@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::proofs::faults::is_chat;
 use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::world::is_chat;
 
 impl Person {
     /// Asserts that nothing was charged, stored or left behind for any chat.

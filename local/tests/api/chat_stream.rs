@@ -8,8 +8,8 @@ use local::dynamo;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::proofs::faults::event;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::function::event;
 use crate::support::lambda::Instance;
 
 const PATH: &str = "/api/chat/stream/";
@@ -214,6 +214,7 @@ async fn a_function_that_dies_in_the_middle_charges_nothing() {
     ];
     let function = Instance::of("chat_stream", &settings).await;
     function.takes(&event(
+        "chat_stream",
         "/api/chat/stream",
         &[("authorization", &ann.bearer())],
         &json!({ "message": "!words 5000 one two" }),
@@ -260,6 +261,7 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
         let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AWS_SAM_LOCAL", sam)];
         let mut function = Instance::of("chat_stream", &settings).await;
         function.takes(&event(
+            "chat_stream",
             "/api/chat/stream",
             &[("authorization", &ann.bearer())],
             &json!({ "message": "hi" }),
@@ -272,7 +274,7 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
             reply.headers
         );
         assert_eq!(text_of(&events(reply.body.as_str().unwrap())), "You said: hi");
-        function.takes(&event("/api/chat/stream", &[], &json!({ "message": "hi" })));
+        function.takes(&event("chat_stream", "/api/chat/stream", &[], &json!({ "message": "hi" })));
         let refused = function.answers().await;
         assert_eq!((refused.status, refused.code()), (401, "not_authenticated"));
         function.end();

@@ -11,6 +11,8 @@ use shared::http::Failures;
 use shared::store::Call;
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::function::{TIME, event, invoke};
+use crate::support::lambda::Instance;
 use crate::support::log;
 
 const PATH: &str = "/v1/chat/completions";
@@ -460,17 +462,12 @@ async fn which_of_two_requests_came_first_the_gateway_knows() {
     let ann = api.person("ann").await;
     let app = &api.server().apps["completions"];
     let sent = async |count: &str, came: u64| {
-        let event = crate::proofs::faults::event(
-            PATH,
-            &[("authorization", &ann.bearer()), ("x-stainless-retry-count", count)],
-            &asking("hi"),
-        );
-        let mut event: Value = serde_json::from_str(&event).unwrap();
+        let headers =
+            [("authorization", ann.bearer()), ("x-stainless-retry-count", count.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let mut event = event("completions", PATH, &headers, &asking("hi"));
         event["requestContext"]["requestTimeEpoch"] = json!(came);
-        let request =
-            local::gateway::request(&event.to_string(), "completions", app.clock.millis() + 28_000)
-                .unwrap();
-        let reply = api.server().functions["completions"].answer(request).await;
+        let reply = invoke(&api.server().functions["completions"], &event, TIME).await;
         (reply.status().as_u16(), reply.headers().contains_key("idempotent-replayed"))
     };
     let now = app.clock.millis();
@@ -489,17 +486,10 @@ async fn the_real_function_streams_chunks_as_they_come() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    let mut function = crate::support::lambda::Instance::of(
-        "completions",
-        &[("DYNAMODB_ENDPOINT", api.dynamodb.as_str())],
-    )
-    .await;
+    let mut function =
+        Instance::of("completions", &[("DYNAMODB_ENDPOINT", api.dynamodb.as_str())]).await;
     let bearer = format!("Bearer {}", program.key);
-    function.takes(&crate::proofs::faults::event(
-        PATH,
-        &[("authorization", &bearer)],
-        &streamed("hi"),
-    ));
+    function.takes(&event("completions", PATH, &[("authorization", &bearer)], &streamed("hi")));
     let reply = tokio::time::timeout(Duration::from_secs(20), function.answers()).await.unwrap();
     assert!(
         reply.headers.contains_key("x-came-as")

@@ -9,6 +9,7 @@ use shared::store::Purpose;
 
 use crate::support::client::{Answer, Api, Person, unique};
 use crate::support::forge;
+use crate::support::function;
 
 const MONTH: u64 = 30 * 86_400;
 
@@ -345,13 +346,13 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     // As API Gateway passes it on: the local server answers to no such host.
-    let function = api.server().functions["token_refresh"].clone();
+    let refresh = api.server().functions["token_refresh"].clone();
     let ask = |host: &'static str, cookie: String| {
-        let function = function.clone();
+        let refresh = refresh.clone();
         async move {
             let headers = [("host", host), ("x-refresh-token", "cookie"), ("cookie", &cookie)];
-            let reply = crate::proofs::faults::ask(
-                &function,
+            let reply = function::ask(
+                &refresh,
                 "token_refresh",
                 "/api/token/refresh/",
                 &headers,

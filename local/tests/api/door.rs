@@ -9,8 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use shared::aws::Endpoint;
 
-use crate::cli::Folder;
 use crate::support::client::Api;
+use crate::support::program::Folder;
 use crate::support::proxy::signed;
 
 /// What somebody who isn't a function of this run sends.

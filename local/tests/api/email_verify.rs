@@ -7,9 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::Purpose;
 
-use crate::proofs::faults::{Stand, ask};
 use crate::support::client::{Answer, Api, Person, token_in, unique};
+use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::rig::Rig;
 
 /// Somebody with an address, and the token that was mailed there.
 async fn ann(api: &Api) -> (Person, String, String) {
@@ -228,7 +229,7 @@ async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_addre
 #[tokio::test]
 async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing()
 {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     let address = |n: usize| format!("ann-{n}@example.com");
     for (n, fault) in Fault::ALL
         .into_iter()
@@ -239,15 +240,15 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         // of its own.
         let squatter =
             json!({ "username": unique("eve"), "email": address(n), "password": "secret123" });
-        stand.api.somebody(squatter).await;
-        stand.api.mails_to(&address(n), 1).await;
+        rig.api.somebody(squatter).await;
+        rig.api.mails_to(&address(n), 1).await;
         let ann = json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": "secret123" });
-        let ann = stand.api.somebody(ann).await;
+        let ann = rig.api.somebody(ann).await;
         ann.change(json!({ "email": address(n) })).await.is(200);
-        let token = token_in(&stand.api.mails_to(&address(n), 2).await[1]);
+        let token = token_in(&rig.api.mails_to(&address(n), 2).await[1]);
 
-        let lane = stand.proxy.lane();
-        let app = stand.function("email_verify", &lane);
+        let lane = rig.proxy.lane();
+        let app = rig.api.function_over("email_verify", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault,
@@ -264,10 +265,10 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
             "{fault:?}: {}",
             reply.body
         );
-        let users = stand.api.items("").await["UsersTable"].clone();
+        let users = rig.api.items("").await["UsersTable"].clone();
         lane.deliver_much_later().await;
-        assert_eq!(stand.api.items("").await["UsersTable"], users, "{fault:?}");
-        assert_eq!(logs_in(&stand.api, &address(n)).await, Some(json!(ann.id)), "{fault:?}");
-        assert_eq!(logs_in(&stand.api, &format!("old-{n}@example.com")).await, None, "{fault:?}");
+        assert_eq!(rig.api.items("").await["UsersTable"], users, "{fault:?}");
+        assert_eq!(logs_in(&rig.api, &address(n)).await, Some(json!(ann.id)), "{fault:?}");
+        assert_eq!(logs_in(&rig.api, &format!("old-{n}@example.com")).await, None, "{fault:?}");
     }
 }

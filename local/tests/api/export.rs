@@ -1,21 +1,21 @@
 //! `GET /api/user/export`.
 
 use std::process::Command;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use local::dynamo;
 use serde_json::{Value, json};
-use shared::aws::Endpoint;
 use shared::chat::Chat;
-use shared::store::{Entry, EntryKind, Store};
+use shared::store::{Entry, EntryKind};
 use shared::stream::{Body, Pieces};
-use shared::{App, Tokens, edge, http};
+use shared::{Tokens, edge, http};
 use uuid::Uuid;
 
-use crate::proofs::faults::event;
 use crate::support::client::{Api, GRANT, PRICE, Person, unique};
+use crate::support::function::{self, TIME, event, invoke};
 use crate::support::lambda::{self, Instance};
 use crate::support::log;
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
@@ -89,22 +89,10 @@ fn ids(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
 }
 
-/// The function of a server over a lane of the wire.
-fn over(api: &Api, lane: &Lane) -> Function {
-    let warm = &api.server().apps["export"];
-    let mut config = (*warm.config).clone();
-    config.dynamodb_endpoint = Endpoint::parse(&lane.url);
-    let store =
-        Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config);
-    api.server().functions["export"].over(App { store, ..warm.clone() })
-}
-
 /// What the function itself answers: the status, and the body as the client would take it.
 async fn answer(function: &Function, person: &Person) -> (u16, Body) {
-    let event = event(PATH, &[("authorization", &person.bearer())], &Value::Null);
-    let ends = function.app().unwrap().clock.millis() + 300_000;
-    let request = local::gateway::request(&event, "export", ends).unwrap();
-    let (parts, body) = function.answer(request).await.into_parts();
+    let event = event("export", PATH, &[("authorization", &person.bearer())], &Value::Null);
+    let (parts, body) = invoke(function, &event, Duration::from_secs(300)).await.into_parts();
     (parts.status.as_u16(), body)
 }
 
@@ -224,7 +212,7 @@ async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
     ann.has_chats(150, 60_000).await;
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    let (status, body) = answer(&over(&api, &lane), &ann).await;
+    let (status, body) = answer(&api.function_over("export", &lane), &ann).await;
     assert_eq!((status, queries(&lane)), (200, 0), "whoever is let in has not read a page yet");
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };
     let (mut taken, mut longest, mut text) = (0, 0, String::new());
@@ -268,7 +256,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
             fault: Fault::Fail500Before,
             strikes: Strikes::EachAttempt,
         }));
-        let (status, body) = answer(&over(&api, &lane), &ann).await;
+        let (status, body) = answer(&api.function_over("export", &lane), &ann).await;
         let text = body.text().await;
         assert_eq!(status, 200);
         assert!(
@@ -324,9 +312,10 @@ async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
             panic!("for a test")
         })
     };
-    let request = local::gateway::request(&event(PATH, &[], &Value::Null), "export", 0).unwrap();
-    let config = &api.server().functions["export"].edge;
-    let response = edge::answer(ROUTES, handle, config, request).await;
+    let function = &api.server().functions["export"];
+    let event = event("export", PATH, &[], &Value::Null);
+    let request = function::request(function, &event, TIME);
+    let response = edge::answer(ROUTES, handle, &function.edge, request).await;
     assert_eq!(response.into_body().text().await, "[1,");
     assert!(log::text().contains("the writer panicked"), "{}", log::text());
 }
@@ -342,7 +331,7 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
         (&[("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AWS_SAM_LOCAL", "true")], false),
     ] {
         let mut function = Instance::start(Command::new(&binary), "export", settings).await;
-        function.takes(&event(PATH, &[("authorization", &ann.bearer())], &Value::Null));
+        function.takes(&event("export", PATH, &[("authorization", &ann.bearer())], &Value::Null));
         let reply = function.answers().await;
         assert_eq!(
             (reply.status, reply.headers.contains_key("x-came-as")),
@@ -356,7 +345,7 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
         );
         assert_eq!(reply.headers["x-content-type-options"], "nosniff");
         assert_eq!(ids(&reply.body["chats"]), new);
-        function.takes(&event(PATH, &[], &Value::Null));
+        function.takes(&event("export", PATH, &[], &Value::Null));
         let refused = function.answers().await;
         assert_eq!((refused.status, refused.code()), (401, "not_authenticated"));
         function.end();

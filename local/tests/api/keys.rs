@@ -14,9 +14,9 @@ use shared::clock::Clock;
 use shared::secret::Secret;
 use shared::store::Session;
 
-use crate::cli::{self, Folder};
 use crate::support::client::{Api, Person};
 use crate::support::forge;
+use crate::support::program::{self, Folder};
 
 /// How long keys and secrets are kept before they are read again.
 const KEPT: Duration = Duration::from_secs(300);
@@ -29,7 +29,7 @@ async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
         .chain(&["--data", folder.path()])
         .map(|argument| (*argument).to_owned())
         .collect();
-    let run = move || cli::run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let run = move || program::run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }

@@ -280,12 +280,12 @@ async fn the_real_function_reports_the_letters_that_must_come_again_and_no_other
     )
     .await;
     assert_eq!(
-        sending.does(event.clone()).await,
+        sending.does(&event).await,
         json!({ "batchItemFailures": [{ "itemIdentifier": "7" }] })
     );
     assert!(stands(&api, &key).await);
     let mut off = Instance::of("mail", &[("DYNAMODB_ENDPOINT", &api.dynamodb)]).await;
-    assert_eq!(off.does(event).await, json!({ "batchItemFailures": [] }));
+    assert_eq!(off.does(&event).await, json!({ "batchItemFailures": [] }));
     assert!(!stands(&api, &key).await);
 }
 

@@ -8,9 +8,10 @@ use shared::Error;
 use shared::clock::Clock;
 use shared::store::{Ending, Session};
 
-use crate::proofs::faults::{Stand, ask};
 use crate::support::client::{Answer, Api, Person, unique};
+use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
@@ -113,13 +114,13 @@ async fn a_session_that_was_ended_since_the_account_was_read_changes_nothing() {
 
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     for fault in
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
     {
-        let ann = stand.api.person("ann").await;
-        let lane = stand.proxy.lane();
-        let app = stand.function("password_change", &lane);
+        let ann = rig.api.person("ann").await;
+        let lane = rig.proxy.lane();
+        let app = rig.api.function_over("password_change", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault,
@@ -142,11 +143,11 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
             "{fault:?}: {}",
             reply.body
         );
-        let account = stand.api.account(&ann).await;
+        let account = rig.api.account(&ann).await;
         assert_eq!(account.auth_epoch, 2, "{fault:?}");
         lane.deliver_much_later().await;
         assert_eq!(
-            format!("{:?}", stand.api.account(&ann).await),
+            format!("{:?}", rig.api.account(&ann).await),
             format!("{account:?}"),
             "{fault:?}"
         );

@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::store::Purpose;
 
-use crate::proofs::faults::{Stand, ask};
 use crate::support::client::{Answer, Api, Person, token_in, unique};
+use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
@@ -96,12 +97,12 @@ async fn a_reset_by_an_owner_who_had_proven_the_address_keeps_the_api_keys() {
 
 #[tokio::test]
 async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mail() {
-    let stand = Stand::start().await;
-    let (_, known) = ann(&stand.api).await;
+    let rig = Rig::start().await;
+    let (_, known) = ann(&rig.api).await;
     let mut seen = Vec::new();
     for address in ["nobody@example.com", &known] {
-        let lane = stand.proxy.lane();
-        let app = stand.function("password_reset", &lane);
+        let lane = rig.proxy.lane();
+        let app = rig.api.function_over("password_reset", &lane);
         let mut reply =
             ask(&app, "password_reset", "/api/password/reset", &[], json!({ "email": address }))
                 .await;
@@ -113,9 +114,9 @@ async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mai
     }
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0].2, [("TransactWriteItems".to_owned(), 1)]);
-    stand.api.mails_to(&known, 2).await;
-    stand.api.all_mails_went_out().await;
-    let mails = stand.api.server().mails.clone().unwrap();
+    rig.api.mails_to(&known, 2).await;
+    rig.api.all_mails_went_out().await;
+    let mails = rig.api.server().mails.clone().unwrap();
     assert!(mails.borrow().iter().all(|mail| mail.to == known));
 }
 
@@ -279,23 +280,23 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
 
 #[tokio::test]
 async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     // An address that was proven before takes one transaction; the first proof takes two, since the
     // first one is refused.
     let faults =
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done());
     for (fault, nth) in faults.flat_map(|fault| [(fault, 1), (fault, 2)]) {
-        let (person, address) = ann(&stand.api).await;
+        let (person, address) = ann(&rig.api).await;
         person.makes_a_key("x").await.is(201);
         if nth == 1 {
-            confirm(&stand.api, &stand.api.link(&person, Purpose::Reset, &address).await, NEW)
+            confirm(&rig.api, &rig.api.link(&person, Purpose::Reset, &address).await, NEW)
                 .await
                 .is(200);
         }
-        let token = stand.api.link(&person, Purpose::Reset, &address).await;
-        let epoch = stand.api.account(&person).await.auth_epoch;
-        let lane = stand.proxy.lane();
-        let app = stand.function("password_reset_confirm", &lane);
+        let token = rig.api.link(&person, Purpose::Reset, &address).await;
+        let epoch = rig.api.account(&person).await.auth_epoch;
+        let lane = rig.proxy.lane();
+        let app = rig.api.function_over("password_reset_confirm", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", nth),
             fault,
@@ -312,7 +313,7 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
             "{fault:?}: {}",
             reply.body
         );
-        let account = stand.api.account(&person).await;
+        let account = rig.api.account(&person).await;
         assert_eq!(
             (account.auth_epoch, account.email_verified, account.api_keys),
             (epoch + 1, true, 0),
@@ -320,12 +321,11 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
         );
         lane.deliver_much_later().await;
         assert_eq!(
-            format!("{:?}", stand.api.account(&person).await),
+            format!("{:?}", rig.api.account(&person).await),
             format!("{account:?}"),
             "{fault:?}"
         );
-        stand
-            .api
+        rig.api
             .log_in(json!({ "username": person.name, "password": format!("{NEW}-{fault:?}") }))
             .await
             .is(200);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::proofs::faults::Stand;
 use crate::support::client::{Api, GRANT, unique};
 use crate::support::proxy::{At, Fault, Plan, Strikes};
+use crate::support::rig::Rig;
 
 const PASSWORD: &str = "secret123";
 
@@ -218,16 +218,16 @@ async fn names_and_an_address_at_once_do_not_undo_each_other() {
 
 #[tokio::test]
 async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     for (n, fault) in Fault::ALL
         .into_iter()
         .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
         .enumerate()
     {
-        let ann = stand.api.somebody(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
-        stand.api.mails_to(&format!("old-{n}@example.com"), 1).await;
-        let lane = stand.proxy.lane();
-        let app = stand.app("profile_change", &lane);
+        let ann = rig.api.somebody(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
+        rig.api.mails_to(&format!("old-{n}@example.com"), 1).await;
+        let lane = rig.proxy.lane();
+        let app = rig.api.app_over("profile_change", &lane);
         lane.strike(Some(Plan {
             at: At::Operation("TransactWriteItems", 1),
             fault,
@@ -239,17 +239,17 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
             email: Some(shared::user::Email::parse(&format!("new-{n}@example.com")).unwrap()),
             ..Default::default()
         };
-        let account = stand.api.account(&ann).await;
+        let account = rig.api.account(&ann).await;
         let changed =
             app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
         // A reply that can't be read leaves the outcome unknown; it was done all the same.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
-        stand.api.mails_to(&format!("new-{n}@example.com"), 1).await;
-        stand.api.mails_to(&format!("old-{n}@example.com"), 2).await;
-        let users = stand.api.items("").await["UsersTable"].clone();
+        rig.api.mails_to(&format!("new-{n}@example.com"), 1).await;
+        rig.api.mails_to(&format!("old-{n}@example.com"), 2).await;
+        let users = rig.api.items("").await["UsersTable"].clone();
         lane.deliver_much_later().await;
-        assert_eq!(stand.api.items("").await["UsersTable"], users, "{fault:?}");
+        assert_eq!(rig.api.items("").await["UsersTable"], users, "{fault:?}");
         assert_eq!(
             ann.profile().await.is(200)["email"],
             json!(format!("new-{n}@example.com")),

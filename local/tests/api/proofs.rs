@@ -9,7 +9,7 @@ mod checklist;
 mod contract;
 mod even_log_in;
 mod every_route;
-pub mod faults;
+mod faults;
 mod kills;
 mod load;
 mod properties;

@@ -4,9 +4,8 @@ use argon2::password_hash::phc::PasswordHash;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::proofs::faults::Stand;
-use crate::proofs::faults::logins::strong_hash;
 use crate::support::client::{Api, GRANT, token_in, unique};
+use crate::support::rig::{Rig, strong_hash};
 
 const PASSWORD: &str = "secret123";
 
@@ -352,8 +351,8 @@ async fn a_name_with_an_at_sign_is_the_accounts_own_unproven_address() {
 
 #[tokio::test]
 async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
-    let stand = Stand::start().await;
-    let api = &stand.api;
+    let rig = Rig::start().await;
+    let api = &rig.api;
     let logs_in = async |login: &str| {
         let answer = api.log_in(json!({ "username": login, "password": PASSWORD })).await;
         (answer.status == 200).then(|| answer.body["user"]["id"].as_str().unwrap().to_owned())
@@ -363,7 +362,7 @@ async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
             ["owner", "squatter"].map(unique).map(|name| format!("{name}@example.com"));
         // Names with an `@` had no claim in earlier versions.
         let squatter = match from_before {
-            true => stand.somebody_with(address.clone(), strong_hash(), None).await,
+            true => rig.person_with(address.clone(), strong_hash(), None).await,
             false => api.somebody(json!({ "username": address, "password": PASSWORD })).await,
         };
         assert_eq!(logs_in(&address).await.as_ref(), Some(&squatter.id));
@@ -414,19 +413,17 @@ async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
 
 #[tokio::test]
 async fn names_that_no_new_account_may_have_still_log_in() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     for name in [format!("@{}", unique("ann")), unique("r\u{43e}\u{43e}t")] {
-        let ann = stand.somebody_with(name.clone(), strong_hash(), None).await;
+        let ann = rig.person_with(name.clone(), strong_hash(), None).await;
         assert_eq!(
-            stand
-                .api
+            rig.api
                 .log_in(json!({ "username": name.to_uppercase(), "password": PASSWORD }))
                 .await
                 .is(200)["user"]["id"],
             json!(ann.id)
         );
-        stand
-            .api
+        rig.api
             .register(json!({ "username": name, "password": PASSWORD }))
             .await
             .expect(400, "invalid_fields");

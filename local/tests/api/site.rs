@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use functions::site::{FILES, VERSION};
-use local::gateway;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Api};
+use crate::support::function::{TIME, event, invoke};
 use crate::support::lambda::Instance;
 
 const PAGES: [(&str, &str); 3] =
@@ -202,16 +202,11 @@ async fn a_mailed_link_leads_to_the_chat_with_its_token_behind_the_hash() {
 #[tokio::test]
 async fn a_bare_stage_leads_to_itself_with_a_slash() {
     let api = Api::own(&[]).await;
-    let server = api.server();
     for (asked, location) in [("/live", Some("live/")), ("/live/", None), ("/", None), ("", None)] {
-        let event = json!({
-            "resource": "/", "path": "/", "httpMethod": "GET", "headers": { "host": "x.execute-api.eu-central-1.amazonaws.com" },
-            "requestContext": { "stage": "live", "path": asked, "httpMethod": "GET", "identity": { "sourceIp": "203.0.113.7" } },
-            "isBase64Encoded": false,
-        });
-        let request =
-            gateway::request(&event.to_string(), "site", server.clock.millis() + 28_000).unwrap();
-        let reply = server.functions["site"].answer(request).await;
+        let host = [("host", "x.execute-api.eu-central-1.amazonaws.com")];
+        let mut event = event("site", "/", &host, &Value::Null);
+        event["requestContext"]["path"] = json!(asked);
+        let reply = invoke(&api.server().functions["site"], &event, TIME).await;
         assert_eq!(
             reply.headers().get("location").map(|location| location.to_str().unwrap()),
             location,
@@ -235,17 +230,15 @@ async fn the_pages_need_no_store_and_tell_nothing_of_it() {
 #[tokio::test]
 async fn the_real_function_starts_without_a_store_or_credentials_and_answers_in_text_alone() {
     let mut function = Instance::of("site", &[]).await;
-    let event = |path: &str| {
-        json!({
-            "resource": "/", "path": path, "httpMethod": "GET", "headers": { "host": "api.example.com" },
-            "requestContext": { "stage": "live", "path": path, "httpMethod": "GET", "identity": { "sourceIp": "203.0.113.7" } },
-            "isBase64Encoded": false,
-        })
+    let of = |path: &str| {
+        let mut event = event("site", path, &[("host", "api.example.com")], &Value::Null);
+        event["requestContext"]["path"] = json!(path);
+        event
     };
     for (name, content) in FILES {
         let page = PAGES.iter().find(|(_, page)| page == name).map(|(path, _)| (*path).to_owned());
         let path = page.clone().unwrap_or_else(|| format!("/assets/{VERSION}/{name}"));
-        let reply = function.does(event(&path)).await;
+        let reply = function.does(&of(&path)).await;
         assert_eq!(
             (&reply["statusCode"], &reply["isBase64Encoded"]),
             (&json!(200), &json!(false)),
@@ -253,7 +246,7 @@ async fn the_real_function_starts_without_a_store_or_credentials_and_answers_in_
         );
         assert!(page.is_some() || reply["body"].as_str() == Some(*content), "{name}");
     }
-    let reply = function.does(event("/admin")).await;
+    let reply = function.does(&of("/admin")).await;
     assert_eq!(
         (&reply["statusCode"], &reply["multiValueHeaders"]["location"][0]),
         (&json!(308), &json!("admin/"))

@@ -1,11 +1,16 @@
-//! What the tests are made with: a server and its clients, the wire to its store, and its functions
-//! without HTTP.
+//! What the tests are made with: a server and its clients, its functions without HTTP, the wire to its
+//! store, and what all of them leave behind.
 
 pub mod client;
 pub mod counting_ai;
+pub mod document;
 pub mod forge;
+pub mod function;
 pub mod lambda;
 pub mod log;
 pub mod mistakes;
 pub mod permissions;
+pub mod program;
 pub mod proxy;
+pub mod rig;
+pub mod world;

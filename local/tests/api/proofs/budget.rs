@@ -10,8 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use argon2::password_hash::PasswordHasher;
-use argon2::{Algorithm, Argon2, Params, Version};
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
     FinalizerInterceptorContextRef,
@@ -26,13 +24,14 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::types::{Item, item_size, write_capacity_units};
 use functions::ROUTES;
 use serde_json::{Value, json};
-use shared::App;
 use shared::clock::Day;
-use shared::store::{Purpose, Store};
+use shared::store::Purpose;
 use uuid::Uuid;
 
 use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::function::{self, Reply, TIME, event, invoke};
 use crate::support::permissions;
+use crate::support::rig::weak_hash;
 
 /// What requests cost: calls to the store that overlap count as one round trip, and units are
 /// counted as AWS bills them.
@@ -171,43 +170,24 @@ impl Counted {
         let server = self.api.server();
         let mut function = server.functions[endpoint].clone();
         if let Some(warm) = function.app() {
-            let aws = shared::aws::connect(warm.config.dynamodb_endpoint.as_ref()).await.unwrap();
-            let client =
-                aws_sdk_dynamodb::Config::from(&aws).to_builder().interceptor(self.meter.clone());
-            let store = Store::over(client, &warm.config);
-            function = function.over(App { store, ..warm });
+            let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated())
+                .to_builder()
+                .interceptor(self.meter.clone());
+            function = function.over(function::over(&warm, &self.api.dynamodb, client));
         }
 
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let query: serde_json::Map<String, Value> = query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .map(|(k, v)| (k.into(), v.into()))
-            .collect();
-        let method = ROUTES.iter().find(|route| route.endpoint == endpoint).unwrap().method;
-        let event = json!({
-            "resource": path, "path": path, "httpMethod": method, "queryStringParameters": query,
-            "headers": { "host": "x", "content-type": "application/json", "authorization": format!("Bearer {token}") },
-            "requestContext": { "stage": "live", "httpMethod": method, "identity": { "sourceIp": "203.0.113.7" } },
-            "body": if body.is_null() { Value::Null } else { body.to_string().into() }, "isBase64Encoded": false,
-        });
-        let ends = server.clock.millis() + 28_000;
-        let mut request = local::gateway::request(&event.to_string(), endpoint, ends).unwrap();
-        if token.is_empty() {
-            request.headers_mut().remove("authorization");
-        }
-        if let Some((name, value)) = self.header {
-            request.headers_mut().insert(name, value.parse().unwrap());
-        }
-        let (parts, body) = function.answer(request).await.into_parts();
-        let text = body.text().await;
+        let bearer = format!("Bearer {token}");
+        let mut headers: Vec<_> = self.header.into_iter().collect();
+        headers.extend((!token.is_empty()).then_some(("authorization", bearer.as_str())));
+        let mut event = event(endpoint, path, &headers, &body);
+        event["requestContext"]["identity"]["sourceIp"] = json!("203.0.113.7");
+        let reply = Reply::of(invoke(&function, &event, TIME).await).await;
         let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
         reading
             .calls
             .iter()
             .for_each(|(operation, body)| permissions::allow(endpoint, operation, body));
-        // A file of lines is no JSON.
-        (reading, parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        (reading, reply.status, reply.body)
     }
 
     /// Takes note of what a request costs, by the name that the documentation has for it.
@@ -574,10 +554,7 @@ async fn each_request_costs_what_the_documentation_says() {
 async fn a_weak_hash_is_strengthened_at_log_in_without_a_further_round_trip() {
     let counted = Counted::start().await;
     let ann = counted.api.person("ann").await;
-    let weak =
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8192, 1, 1, None).unwrap());
-    let weak = weak.hash_password(b"secret123").unwrap().to_string();
-    counted.api.set(&ann, "password", AttributeValue::S(weak)).await;
+    counted.api.set(&ann, "password", AttributeValue::S(weak_hash().into())).await;
     for _ in 0..2 {
         let (reading, status, _) = counted
             .ask(

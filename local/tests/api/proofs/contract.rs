@@ -12,6 +12,7 @@ use serde_json::Value;
 use serde_norway::Value as Yaml;
 
 use crate::support::client::{Api, token_in};
+use crate::support::function::{Reply, TIME, invoke};
 use crate::support::permissions;
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
@@ -559,11 +560,10 @@ async fn every_event_gets_its_endpoints_answer() {
 
 /// What the endpoint `name` answers to an event, as its Lambda function would.
 async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
-    let ends = api.server().clock.millis() + 28_000;
-    let request = local::gateway::request(event, name, ends).unwrap();
-    let (parts, body) = api.server().functions[name].answer(request).await.into_parts();
-    let text = body.text().await;
-    (parts.status.as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    let event = serde_json::from_str(event).unwrap();
+    let reply = invoke(&api.server().functions[name], &event, TIME).await;
+    let reply = Reply::of(reply).await;
+    (reply.status, reply.body)
 }
 
 /// The files of the repository, but for what is built or downloaded.

@@ -6,8 +6,8 @@ use std::process::Command;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 
-use crate::proofs::faults::event;
 use crate::support::client::Api;
+use crate::support::function::event;
 use crate::support::lambda::{Instance, binary};
 
 /// How many log-ins of a kind are counted.
@@ -34,6 +34,7 @@ async fn instructions(api: &Api, log_ins: u64, name: &str, password: &str) -> u6
     .await;
     for _ in 0..log_ins {
         instance.takes(&event(
+            "login",
             "/api/login",
             &[],
             &json!({ "username": name, "password": password }),

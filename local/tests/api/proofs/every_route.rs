@@ -11,8 +11,8 @@ use reqwest::Method;
 use serde_json::json;
 use shared::http::Route;
 
-use crate::openapi;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::document;
 
 /// The endpoints that ask nobody for a token.
 const OPEN: [&str; 11] = [
@@ -332,7 +332,7 @@ async fn a_body_may_have_sixty_four_kilobytes_and_not_a_byte_more() {
 #[tokio::test]
 async fn only_a_body_that_is_declared_as_json_is_read() {
     let api = Api::start().await;
-    for route in posted().filter(|route| openapi::takes_a_body(route)) {
+    for route in posted().filter(|route| document::takes_a_body(route)) {
         let send = async |content_type: Option<&str>| {
             let headers = content_type.map(|value| ("content-type", value));
             api.raw(Method::POST, route.path, headers.as_slice(), b"{}".to_vec()).await

@@ -10,46 +10,31 @@ mod administration;
 mod chats;
 mod deletions;
 mod log_outs;
-pub mod logins;
+mod logins;
 mod refreshes;
 mod registrations;
 mod sweeps;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::{self, Debug};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::types::AttributeValue;
-use functions::{Function, ROUTES};
+use functions::Function;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use lambda_http::http::HeaderMap;
-use lambda_http::http::header::RETRY_AFTER;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use shared::aws::Endpoint;
-use shared::chat::Chat;
-use shared::http::{self, Route};
-use shared::store::{Entry, EntryKind, NewAccount, Registered, Session, Store};
-use shared::user::{Account, Email, Role, Username};
-use shared::{App, Request, Tokens};
+use local::dynamo::{Data, Dynamo};
+use serde_json::Value;
+use shared::App;
 use tokio::sync::Mutex;
 
 use self::chats::Paying;
 use self::refreshes::Refreshing;
-use crate::support::client::{Api, GRANT, Person, unique};
-use crate::support::counting_ai::CountingAi;
+use crate::support::client::{GRANT, Person};
+use crate::support::function::{Reply, ask};
 use crate::support::mistakes::Mistake;
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
-
-/// The time of a function: the chat's. (Others have less, but here a hundred wait for each other's
-/// passwords.)
-const TIME: Duration = Duration::from_secs(28);
-
-/// Past the end of a lease that begins now: the function's time, half a minute, and a second.
-const LEASE: Duration = Duration::from_secs(59);
+use crate::support::rig::Rig;
 
 /// How many cases run at a time.
 const AT_A_TIME: usize = 96;
@@ -88,7 +73,7 @@ trait Scenario: Copy + Debug {
     type Own;
 
     /// A case of it in which nothing was asked yet.
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self>;
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self>;
 
     async fn ask(case: &Case<Self>) -> Self::Reply;
 
@@ -131,10 +116,10 @@ impl<S: Scenario> Matrix<S> {
     }
 
     /// Each scenario undisturbed, asked once; and its share of the plans at each of its calls.
-    async fn plans(&self, stand: &Stand) -> Vec<(Case<S>, Vec<Plan>)> {
+    async fn plans(&self, rig: &Rig) -> Vec<(Case<S>, Vec<Plan>)> {
         let mut all = Vec::new();
         for scenario in &self.scenarios {
-            let mut undisturbed = scenario.begin(stand, None, true).await;
+            let mut undisturbed = scenario.begin(rig, None, true).await;
             undisturbed.asks().await;
             let reply = undisturbed.replies.last().unwrap();
             let unusual = (!scenario.is_usual(reply)).then(|| format!("{reply:?}"));
@@ -151,14 +136,14 @@ impl<S: Scenario> Matrix<S> {
 
     /// The undisturbed cases; and one for every plan with a client that sends its request again,
     /// and with one that doesn't.
-    async fn cases(&self, stand: &Stand) -> Vec<Case<S>> {
+    async fn cases(&self, rig: &Rig) -> Vec<Case<S>> {
         let mut cases = Vec::new();
-        for (undisturbed, plans) in self.plans(stand).await {
+        for (undisturbed, plans) in self.plans(rig).await {
             let scenario = undisturbed.scenario;
             let begun = plans.into_iter().flat_map(|plan| {
                 [true, false].map(|retries| async move {
                     keeping_up().await;
-                    scenario.begin(stand, Some(plan), retries).await
+                    scenario.begin(rig, Some(plan), retries).await
                 })
             });
             cases.extend(iter(begun).buffered(AT_A_TIME).collect::<Vec<_>>().await);
@@ -168,384 +153,9 @@ impl<S: Scenario> Matrix<S> {
     }
 }
 
-/// A server, the AI that it asks, and the wire in front of its store.
-pub struct Stand {
-    pub api: Api,
-    ai: CountingAi,
-    pub proxy: Proxy,
-}
-
-/// A reply to one request.
-#[derive(Clone)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Value,
-}
-
-impl Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.status, self.body)
-    }
-}
-
-/// Everything that the store holds.
-pub struct World {
-    pub accounts: HashMap<String, Account>,
-    /// The ids of the accounts that stand in the index of those that may hold expired
-    /// reservations.
-    due: HashSet<String>,
-    ledger: HashMap<String, Vec<Entry>>,
-    chats: HashMap<String, Vec<Chat>>,
-    /// The user ids of all sessions.
-    sessions: Vec<String>,
-    claims: Vec<Value>,
-    /// The ids of those who are noted as administrators.
-    administrators: HashSet<String>,
-}
-
-impl Stand {
-    pub async fn start() -> Self {
-        Self::with(None).await
-    }
-
-    /// One whose wire makes a mistake.
-    async fn with(mistake: Option<Mistake>) -> Self {
-        let ai = CountingAi::start().await;
-        let settings = [&[("AI_TIMEOUT_SECONDS", "5")], ai.settings().as_slice()].concat();
-        let api = Api::own(&settings).await;
-        let sabotage = mistake.map(Mistake::sabotage);
-        Self { proxy: Proxy::sabotaged(&api.dynamodb, sabotage).await, api, ai }
-    }
-
-    /// An instance of a function behind a lane of its own, with the SDK's allowance of repeats to
-    /// itself.
-    pub fn app(&self, function: &str, lane: &Lane) -> App {
-        let warm = &self.api.server().apps[function];
-        let mut config = (*warm.config).clone();
-        config.dynamodb_endpoint = Endpoint::parse(&lane.url);
-        let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder();
-        let store =
-            Store::over(client.retry_partition(RetryPartition::custom("case").build()), &config);
-        App { store, config: Arc::new(config), ..warm.clone() }
-    }
-
-    /// The same for an endpoint, ready to answer.
-    pub fn function(&self, name: &str, lane: &Lane) -> Function {
-        self.api.server().functions[name].over(self.app(name, lane))
-    }
-
-    /// Somebody with an account and a session, without the cost of a password.
-    pub async fn somebody(&self) -> Person {
-        self.somebody_with(unique("ann"), "no hash of any password", None).await
-    }
-
-    pub async fn somebody_with(&self, name: String, hash: &str, email: Option<Email>) -> Person {
-        let app = self.api.issuing("register");
-        let (account, session) = open(app, &name, hash, email).await;
-        let (registered, _) =
-            shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
-        let mut registered = json!(registered);
-        registered["id"] = json!(account.id);
-        Person::of(&self.api, &json!({ "username": name, "password": "none" }), &registered)
-    }
-
-    /// Somebody without an account.
-    fn nobody(&self, name: String, password: &str) -> Person {
-        let text = String::new;
-        Person {
-            api: self.api.clone(),
-            id: text(),
-            name,
-            password: password.into(),
-            token: text(),
-            access: text(),
-            refresh: text(),
-        }
-    }
-}
-
-/// Writes an account and its first session.
-async fn open(app: &App, name: &str, hash: &str, email: Option<Email>) -> (Account, Session) {
-    let new = NewAccount {
-        name: Username::parse(name).unwrap(),
-        email,
-        password: hash.into(),
-        key: None,
-        role: Role::User,
-        grant: Tokens::new(GRANT).unwrap(),
-        reason: "registration",
-    };
-    let account = new.open(&app.clock);
-    let session =
-        Session::new(&account, Some("a test".into()), &app.clock, app.config.session_life);
-    assert!(matches!(
-        app.store.register(&new, &account, Some(&session), None).await,
-        Ok(Registered::New)
-    ));
-    (account, session)
-}
-
-/// What API Gateway sends for a request: a GET or a DELETE, or where there is a body what the path
-/// takes with one.
-pub fn event(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
-    let mut all = json!({ "host": "x", "content-type": "application/json" });
-    for (name, value) in headers {
-        all[*name] = json!(value);
-    }
-    let serves =
-        |route: &&Route| route.method != "ANY" && http::parameters(route.path, path).is_some();
-    let mut methods: Vec<&str> = ROUTES.iter().filter(serves).map(|route| route.method).collect();
-    methods.sort_by_key(|method| (*method == "GET") != body.is_null());
-    let method = methods[0];
-    let event = json!({
-        "resource": path, "path": path, "httpMethod": method, "queryStringParameters": {}, "headers": all,
-        "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },
-        "body": if body.is_null() { Value::Null } else { json!(body.to_string()) }, "isBase64Encoded": false,
-    });
-    event.to_string()
-}
-
-/// One request to an instance of a function.
-pub async fn ask(
-    function: &Function,
-    name: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Value,
-) -> Reply {
-    let event = event(path, headers, &body);
-    let ends = function.app().unwrap().clock.millis() + u64::try_from(TIME.as_millis()).unwrap();
-    let request = local::gateway::request(&event, name, ends).unwrap();
-    match tokio::time::timeout(TIME, function.answer(request)).await {
-        Ok(response) => {
-            let (parts, body) = response.into_parts();
-            let (mut reply, text) = (
-                Reply { status: parts.status.as_u16(), headers: parts.headers, body: Value::Null },
-                body.text().await,
-            );
-            // Of a stream, its last event: what came of it.
-            let (before, last) = text.rsplit_once("data: ").unwrap_or(("", &text));
-            reply.body = serde_json::from_str(last).unwrap();
-            if before.ends_with("event: error\n") {
-                reply.status = u16::try_from(reply.body["status"].as_u64().unwrap()).unwrap();
-                reply.headers.extend(
-                    reply.body["retry_after"].as_u64().map(|seconds| (RETRY_AFTER, seconds.into())),
-                );
-            }
-            reply
-        }
-        Err(_) => Reply {
-            status: 504,
-            headers: HeaderMap::new(),
-            body: json!({ "detail": "the function ran out of time" }),
-        },
-    }
-}
-
-impl Stand {
-    /// One request to the server's own instance of a function, where nothing goes wrong.
-    async fn clean(
-        &self,
-        function: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Value,
-    ) -> Reply {
-        ask(&self.api.server().functions[function], function, path, headers, body).await
-    }
-
-    pub async fn sweep(&self) {
-        let app = &self.api.server().apps["sweep"];
-        app.store.sweep(app.clock.seconds()).await.unwrap();
-    }
-
-    pub fn after_the_lease(&self) {
-        self.api.server().clock.advance(LEASE);
-    }
-
-    fn now(&self) -> u64 {
-        self.api.server().clock.seconds()
-    }
-
-    pub async fn world(&self) -> World {
-        World::at(&self.api.dynamodb).await
-    }
-
-    /// The balance that a token opens, if it opens one.
-    async fn balance(&self, token: &str) -> Option<u64> {
-        let bearer = format!("Bearer {token}");
-        let reply =
-            self.clean("balance", "/api/tokens", &[("authorization", &bearer)], Value::Null).await;
-        (reply.status == 200).then(|| reply.body["tokens"].as_u64().unwrap())
-    }
-
-    async fn refresh(&self, refresh: &Value) -> Reply {
-        self.clean("token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await
-    }
-}
-
-async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
-    let items = local::dynamo::client(dynamodb)
-        .scan()
-        .table_name(table)
-        .consistent_read(true)
-        .into_paginator()
-        .items()
-        .send();
-    items
-        .collect::<Result<Vec<_>, _>>()
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|item| serde_dynamo::from_item(item).unwrap())
-        .collect()
-}
-
-/// Whether an item of the table Chats is one, and not a conversation.
-pub fn is_chat(item: &Value) -> bool {
-    !item["chat_id"].as_str().unwrap().starts_with("c#")
-}
-
-impl World {
-    /// What the DynamoDB at this URL holds.
-    async fn at(dynamodb: &str) -> Self {
-        let mut world = Self {
-            accounts: HashMap::new(),
-            due: HashSet::new(),
-            ledger: HashMap::new(),
-            chats: HashMap::new(),
-            sessions: Vec::new(),
-            claims: Vec::new(),
-            administrators: HashSet::new(),
-        };
-        for user in scan::<Value>(dynamodb, "UsersTable").await {
-            match user["pk"].as_str().unwrap() {
-                "admins" => {
-                    world.administrators.extend(
-                        user["ids"]
-                            .as_array()
-                            .into_iter()
-                            .flatten()
-                            .map(|id| id.as_str().unwrap().to_owned()),
-                    );
-                    continue;
-                }
-                pk if pk.starts_with("email:") => {
-                    world.claims.push(user);
-                    continue;
-                }
-                _ => {}
-            }
-            let id = user["id"].as_str().unwrap().to_owned();
-            if !user["due"].is_null() {
-                world.due.insert(id.clone());
-            }
-            let account = serde_json::from_value(user)
-                .unwrap_or_else(|error| panic!("an account that can't be: {error}"));
-            world.accounts.insert(id, account);
-        }
-        for entry in scan::<Entry>(dynamodb, "LedgerTable").await {
-            world.ledger.entry(entry.user_id.clone()).or_default().push(entry);
-        }
-        for chat in scan::<Value>(dynamodb, "ChatsTable")
-            .await
-            .into_iter()
-            .filter(is_chat)
-            .map(|chat| serde_json::from_value::<Chat>(chat).unwrap())
-        {
-            world.chats.entry(chat.user_id.clone()).or_default().push(chat);
-        }
-        let tokens = scan::<Value>(dynamodb, "TokensTable").await;
-        let sessions =
-            tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with("session:"));
-        world.sessions =
-            sessions.map(|session| session["user_id"].as_str().unwrap().to_owned()).collect();
-        world
-    }
-
-    fn ledger(&self, id: &str) -> &[Entry] {
-        self.ledger.get(id).map_or(&[], Vec::as_slice)
-    }
-
-    pub fn chats(&self, id: &str) -> &[Chat] {
-        self.chats.get(id).map_or(&[], Vec::as_slice)
-    }
-
-    /// What an account and everything that hangs on it is, to be compared.
-    fn of(&self, id: &str) -> String {
-        format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
-    }
-
-    /// What is wrong with an account's money, whatever happened.
-    pub fn audit(&self, id: &str) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let Some(account) = self.accounts.get(id) else {
-            return vec!["the account is gone".into()];
-        };
-        let held: u64 =
-            account.reservations.values().map(|reservation| reservation.cost.get()).sum();
-        let [tokens, granted, spent] =
-            [account.tokens, account.granted, account.spent].map(Tokens::get);
-        if granted != tokens + held + spent {
-            wrong.push(format!(
-                "granted {granted} is not tokens {tokens} + reservations {held} + spent {spent}"
-            ));
-        }
-        let sum = |kind: EntryKind| {
-            self.ledger(id)
-                .iter()
-                .filter(|entry| entry.kind == kind)
-                .map(|entry| entry.amount)
-                .sum::<i64>()
-        };
-        let given = sum(EntryKind::Grant) + sum(EntryKind::Adjustment);
-        if i64::try_from(granted).unwrap() != given {
-            wrong.push(format!("granted {granted} is not the ledger's {given}"));
-        }
-        if i64::try_from(spent).unwrap() != -sum(EntryKind::Chat) {
-            wrong.push(format!("spent {spent} is not the ledger's {}", -sum(EntryKind::Chat)));
-        }
-        let rows = self.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Chat);
-        let mut rows: Vec<_> =
-            rows.map(|row| (row.chat_id.clone().unwrap_or_default(), -row.amount)).collect();
-        let mut chats: Vec<_> = self
-            .chats(id)
-            .iter()
-            .map(|chat| (chat.chat_id.clone(), i64::try_from(chat.cost.get()).unwrap()))
-            .collect();
-        rows.sort();
-        chats.sort();
-        if rows != chats {
-            wrong.push(format!("the chats {chats:?} are not the ledger's {rows:?}"));
-        }
-        wrong
-    }
-
-    /// Whether nothing is held any more.
-    pub fn at_rest(&self, id: &str) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {
-            wrong.push("a reservation outlived its lease and the sweep".into());
-        }
-        if self.due.contains(id) {
-            wrong.push("an account at rest is still due".into());
-        }
-        wrong
-    }
-}
-
 impl Reply {
-    pub fn code(&self) -> &str {
-        self.body["code"].as_str().unwrap_or_default()
-    }
-
     fn detail(&self) -> &str {
         self.body["detail"].as_str().unwrap_or_default()
-    }
-
-    pub fn replayed(&self) -> bool {
-        self.headers.contains_key("idempotent-replayed")
     }
 
     fn is_unknown(&self) -> bool {
@@ -606,7 +216,7 @@ struct Case<S: Scenario> {
 
 impl<S: Scenario> Case<S> {
     fn new(
-        stand: &Stand,
+        rig: &Rig,
         function: &str,
         scenario: S,
         plan: Option<Plan>,
@@ -614,9 +224,9 @@ impl<S: Scenario> Case<S> {
         who: Person,
         own: S::Own,
     ) -> Self {
-        let lane = stand.proxy.lane();
-        let app = stand.app(function, &lane);
-        let of_endpoint = stand.api.server().functions.get(function);
+        let lane = rig.proxy.lane();
+        let app = rig.api.app_over(function, &lane);
+        let of_endpoint = rig.api.server().functions.get(function);
         Self {
             scenario,
             plan,
@@ -699,6 +309,40 @@ impl<S: Scenario> Case<S> {
     }
 }
 
+/// A store without other users, for work that goes through all of a store; and the wire in front of
+/// it.
+struct OwnStore {
+    dynamo: Dynamo,
+    _proxy: Proxy,
+}
+
+impl<S: Scenario<Own = OwnStore>> Case<S> {
+    /// A case of work that a schedule begins, over a store of its own.
+    async fn scheduled(
+        rig: &Rig,
+        function: &str,
+        scenario: S,
+        plan: Option<Plan>,
+        retries: bool,
+    ) -> Self {
+        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
+        let proxy = Proxy::start(&dynamo.url).await;
+        let lane = proxy.lane();
+        Self {
+            scenario,
+            plan,
+            retries,
+            app: rig.api.app_over(function, &lane),
+            function: None,
+            lane,
+            who: rig.without_account("everybody".into(), "none"),
+            own: OwnStore { dynamo, _proxy: proxy },
+            replies: Vec::new(),
+            wrong: Vec::new(),
+        }
+    }
+}
+
 impl<S: Scenario<Reply = Reply>> Case<S> {
     /// The next request, where nothing goes wrong any more.
     async fn runs_again(&mut self, expected: &[(u16, &str)]) {
@@ -708,16 +352,16 @@ impl<S: Scenario<Reply = Reply>> Case<S> {
     }
 
     /// Whether the tokens of every success open the account, and can be refreshed.
-    async fn tokens_hold(&mut self, stand: &Stand) {
+    async fn tokens_hold(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status < 300) {
             for token in ["access", "token"] {
-                let balance = stand.balance(reply.body[token].as_str().unwrap()).await;
+                let balance = rig.balance(reply.body[token].as_str().unwrap()).await;
                 if balance != Some(GRANT) {
                     wrong.push(format!("a token doesn't hold: it opens {balance:?}"));
                 }
             }
-            let refreshed = stand.refresh(&reply.body["refresh"]).await;
+            let refreshed = rig.refresh(&reply.body["refresh"]).await;
             if refreshed.status != 200 {
                 wrong.push(format!("a session can't be refreshed: {refreshed:?}"));
             }
@@ -769,6 +413,29 @@ async fn side_by_side<C>(cases: &mut [C], each: impl AsyncFn(&mut C)) {
         .await;
 }
 
+/// Runs a case of its own for each plan, and the undisturbed ones: how many cases there were, and
+/// what is wrong.
+async fn one_store_each<S: Scenario<Own = OwnStore>>(
+    rig: &Rig,
+    matrix: Matrix<S>,
+    runs: impl AsyncFn(&mut Case<S>),
+) -> (usize, Vec<String>) {
+    let (mut cases, mut wrong) = (0, Vec::new());
+    for (mut undisturbed, plans) in matrix.plans(rig).await {
+        cases += plans.len() + 1;
+        let scenario = undisturbed.scenario;
+        let verdicts = iter(plans).map(async |plan| {
+            let mut case = scenario.begin(rig, Some(plan), true).await;
+            runs(&mut case).await;
+            case.verdict()
+        });
+        wrong.extend(verdicts.buffer_unordered(AT_A_TIME).concat().await);
+        runs(&mut undisturbed).await;
+        wrong.extend(undisturbed.verdict());
+    }
+    (cases, wrong)
+}
+
 /// Runs each case that has a fault, and lets its wire be as it should from then on.
 async fn disturb<S: Scenario>(cases: &mut [Case<S>]) {
     side_by_side(cases, async |case| {
@@ -787,8 +454,8 @@ fn none((cases, wrong): (usize, Vec<String>)) {
 
 #[tokio::test]
 async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
-    let stand = Stand::start().await;
-    let (ann, lane) = (stand.somebody().await, stand.proxy.lane());
+    let rig = Rig::start().await;
+    let (ann, lane) = (rig.person().await, rig.proxy.lane());
     let bearer = ann.bearer();
     let pages = [
         ("balance", "/api/tokens"),
@@ -803,11 +470,11 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
         ("admin_trail", "/api/admin/trail"),
         ("admin_figures", "/api/admin/figures"),
     ];
-    stand.api.set(&ann, "role", AttributeValue::S("admin".into())).await;
+    rig.api.set(&ann, "role", AttributeValue::S("admin".into())).await;
     for (function, path) in pages {
         lane.strike(None);
         let reply = ask(
-            &stand.function(function, &lane),
+            &rig.api.function_over(function, &lane),
             function,
             path,
             &[("authorization", &bearer)],
@@ -817,7 +484,7 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
         assert_eq!(reply.status, 200, "{reply:?}");
         assert!(!lane.calls().is_empty(), "{function} reads nothing");
     }
-    let store = stand.app("sweep", &lane).store;
+    let store = rig.api.app_over("sweep", &lane).store;
     store.public_keys().await.unwrap();
     store.account_keys(None).await.unwrap();
     assert_eq!(store.audit(&ann.name).await.unwrap().differences, []);
@@ -826,28 +493,25 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
 
 /// What a mistake does is seen by the part of the matrix that is run with it.
 async fn finds(mistake: Mistake, sentence: &str) {
-    let stand = Stand::with(Some(mistake)).await;
+    let rig = Rig::with(Some(mistake)).await;
     let (cases, wrong) = match mistake {
         Mistake::DeductWithoutGuard => {
-            chats::run(&stand, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await
+            chats::run(&rig, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await
         }
         Mistake::RefundUnconditionally => {
-            chats::run(&stand, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once))
+            chats::run(&rig, Matrix::one(Paying::FailingChat, Fault::Fail500After, Strikes::Once))
                 .await
         }
         Mistake::ReplyBeforeSettling => {
             let matrix = Matrix::one(Paying::Chat, Fault::ResetBefore, Strikes::EachAttempt);
-            chats::run(&stand, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix })
+            chats::run(&rig, Matrix { calls: Some(vec!["TransactWriteItems".into()]), ..matrix })
                 .await
         }
         Mistake::RotateStrictly => {
-            refreshes::run(
-                &stand,
-                Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once),
-            )
-            .await
+            refreshes::run(&rig, Matrix::one(Refreshing::First, Fault::Fail500After, Strikes::Once))
+                .await
         }
-        Mistake::SettleWithoutOwner => chats::sleepers(&stand).await,
+        Mistake::SettleWithoutOwner => chats::sleepers(&rig).await,
     };
     assert!(
         wrong.iter().any(|found| found.contains(sentence)),

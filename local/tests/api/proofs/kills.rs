@@ -3,12 +3,14 @@
 //! same key, and what recovery alone makes of it.
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::proofs::faults::{Reply, Stand, World, event};
 use crate::support::client::{GRANT, PRICE, Person};
+use crate::support::function::{Reply, event};
 use crate::support::lambda::{Instance, binary};
 use crate::support::proxy::{At, Fault, Lane, Plan, Strikes};
+use crate::support::rig::Rig;
+use crate::support::world::World;
 
 /// An instance of the function, on this lane.
 async fn instance(lane: &Lane) -> Instance {
@@ -103,15 +105,15 @@ struct Case {
 }
 
 impl Case {
-    async fn of(stand: &Stand, killed: Killed) -> Self {
-        Self { killed, lane: stand.proxy.lane(), who: stand.somebody().await, first_reply: None }
+    async fn of(rig: &Rig, killed: Killed) -> Self {
+        Self { killed, lane: rig.proxy.lane(), who: rig.person().await, first_reply: None }
     }
 
     /// The chat, under a key.
-    fn request(&self) -> String {
+    fn request(&self) -> Value {
         let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        event("/api/chat", &headers, &json!({ "message": self.killed.message() }))
+        event("chat", "/api/chat", &headers, &json!({ "message": self.killed.message() }))
     }
 
     async fn is_killed(&mut self) {
@@ -164,10 +166,10 @@ impl Case {
     }
 }
 
-async fn killed_everywhere(stand: &Stand) -> Vec<Case> {
-    let mut cases = join_all(Killed::ALL.map(|killed| Case::of(stand, killed))).await;
+async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
+    let mut cases = join_all(Killed::ALL.map(|killed| Case::of(rig, killed))).await;
     join_all(cases.iter_mut().map(Case::is_killed)).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter().for_each(|case| case.balance_is(&world, case.killed.leaves()));
     cases
 }
@@ -175,10 +177,10 @@ async fn killed_everywhere(stand: &Stand) -> Vec<Case> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
     binary("chat");
-    let stand = Stand::start().await;
-    let cases = killed_everywhere(&stand).await;
+    let rig = Rig::start().await;
+    let cases = killed_everywhere(&rig).await;
     let replies = join_all(cases.iter().map(Case::is_sent_again)).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     for (case, reply) in cases.iter().zip(&replies) {
         match case.killed.leaves() {
             Holds::Nothing => {
@@ -216,7 +218,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
     }
 
     // When the lease is over, what was held is a fresh run, and what was answered stays so.
-    stand.after_the_lease();
+    rig.after_the_lease();
     let again =
         join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;
     for ((case, reply), again) in cases.iter().zip(&replies).zip(again) {
@@ -232,11 +234,11 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
             ),
         }
     }
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter().for_each(|case| case.balance_is(&world, case.after_it_ran()));
-    stand.after_the_lease();
-    stand.sweep().await;
-    let world = stand.world().await;
+    rig.after_the_lease();
+    rig.sweep().await;
+    let world = rig.world().await;
     for case in &cases {
         case.balance_is(&world, case.after_it_ran());
         assert_eq!(world.at_rest(&case.who.id), [""; 0], "killed {:?}", case.killed);
@@ -246,15 +248,15 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no_more() {
     binary("chat");
-    let stand = Stand::start().await;
-    let cases = killed_everywhere(&stand).await;
-    stand.sweep().await;
-    let world = stand.world().await;
+    let rig = Rig::start().await;
+    let cases = killed_everywhere(&rig).await;
+    rig.sweep().await;
+    let world = rig.world().await;
     cases.iter().for_each(|case| case.balance_is(&world, case.killed.leaves()));
-    stand.after_the_lease();
+    rig.after_the_lease();
     for _ in 0..2 {
-        stand.sweep().await;
-        let world = stand.world().await;
+        rig.sweep().await;
+        let world = rig.world().await;
         for case in &cases {
             case.balance_is(
                 &world,

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::cli::Running;
+use crate::support::program::Running;
 
 /// How many MiB the server may hold when it has nothing to do any more.
 const MOST: u64 = 150;

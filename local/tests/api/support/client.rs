@@ -21,13 +21,15 @@ use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Session, Store}
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::openapi;
-use crate::support::log;
 use crate::support::proxy::Proxy;
+use crate::support::world::scan;
+use crate::support::{document, log};
 
 /// The price of a chat and the grant of a new account, as every dialect knows them.
 pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
+
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How many requests another front door is sent at a time: `cargo lambda watch` stops for good
 /// where a hundred wait for a function.
@@ -187,7 +189,7 @@ impl Api {
         let (status, headers) = (reply.status(), reply.headers().clone());
         let text = reply.text().await.unwrap();
         if self.is_own() {
-            openapi::describes(&method, path, &body, status, &headers, &text);
+            document::describes(&method, path, &body, status, &headers, &text);
         }
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Answer { asked: format!("{method} {path}"), status, headers, body }
@@ -387,20 +389,7 @@ impl Api {
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
-            let scan = dynamo::client(&self.dynamodb)
-                .scan()
-                .table_name(table)
-                .consistent_read(true)
-                .into_paginator()
-                .items()
-                .send();
-            let found: Vec<Value> = scan
-                .collect::<Result<Vec<_>, _>>()
-                .await
-                .unwrap()
-                .into_iter()
-                .map(|i| serde_dynamo::from_item(i).unwrap())
-                .collect();
+            let found: Vec<Value> = scan(&self.dynamodb, table).await;
             let counts =
                 |item: &Value| item["pk"].as_str().is_some_and(|pk| pk.starts_with("attempt:"));
             let found = found.into_iter().filter(|item| !counts(item));

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::proofs::faults::Reply;
+use crate::support::function::Reply;
 
 /// A function's binary as the sources are now.
 pub fn binary(function: &str) -> PathBuf {
@@ -102,13 +102,13 @@ impl Instance {
     }
 
     /// Hands it an event.
-    pub fn takes(&self, event: &str) {
-        self.work.send(event.to_owned()).unwrap();
+    pub fn takes(&self, event: &Value) {
+        self.work.send(event.to_string()).unwrap();
     }
 
     /// Hands it an event that is no request, and waits for what it says to that.
-    pub async fn does(&mut self, event: Value) -> Value {
-        self.takes(&event.to_string());
+    pub async fn does(&mut self, event: &Value) -> Value {
+        self.takes(event);
         self.done.recv().await.unwrap()
     }
 

@@ -3,9 +3,11 @@
 use shared::store::{Adjusted, Adjustment, EntryKind, Reason};
 use shared::{Change, Error, Tokens};
 
-use super::{Case, Matrix, Scenario, Stand, World, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::GRANT;
 use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
+use crate::support::world::World;
 
 /// What is adjusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,21 +45,21 @@ impl Scenario for Adjusting {
     type Reply = Result<Adjusted, Error>;
     type Own = Adjustment;
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let who = stand.somebody().await;
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = rig.person().await;
         if self == Self::TakingExpired {
             who.holds_everything().await;
         }
         let (change, reason) =
             (Change::new(self.amount()).unwrap(), Reason::parse("a correction").unwrap());
         let adjustment = Adjustment::new(
-            &stand.api.account(&who).await,
+            &rig.api.account(&who).await,
             change,
             reason,
             "manage",
-            &stand.api.server().clock,
+            &rig.api.server().clock,
         );
-        let case = Case::new(stand, "register", self, plan, retries, who, adjustment);
+        let case = Case::new(rig, "register", self, plan, retries, who, adjustment);
         case.lane.strike(plan);
         case
     }
@@ -109,10 +111,10 @@ impl Case<Adjusting> {
     }
 }
 
-async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
-    let mut cases = matrix.cases(stand).await;
+async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(rig).await;
     disturb(&mut cases).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the adjustment", &world));
 
     side_by_side(&mut cases, async |case| {
@@ -126,7 +128,7 @@ async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
         }
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
     // What was refused stays so, even when there is enough.
@@ -136,17 +138,17 @@ async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
         }
     })
     .await;
-    let before = stand.world().await;
+    let before = rig.world().await;
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     for case in &mut cases {
         case.audit("after late copies", &world);
         let changed = before.of(&case.who.id) != world.of(&case.who.id);
         case.notes("after late copies", changed.then(|| "something changed".into()));
     }
 
-    stand.sweep().await;
-    let world = stand.world().await;
+    rig.sweep().await;
+    let world = rig.world().await;
     for case in &mut cases {
         case.audit("after the sweep", &world);
         case.notes("after the sweep", world.at_rest(&case.who.id));
@@ -156,6 +158,6 @@ async fn run(stand: &Stand, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_an_adjustment_is_applied_once_or_not_at_all() {
-    let stand = Stand::start().await;
-    none(run(&stand, Matrix::whole(&Adjusting::ALL)).await);
+    let rig = Rig::start().await;
+    none(run(&rig, Matrix::whole(&Adjusting::ALL)).await);
 }

@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 use shared::store::EntryKind;
 use shared::user::Role;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::{GRANT, Person};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
+use crate::support::world::World;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Administering {
@@ -75,14 +78,14 @@ impl Scenario for Administering {
     /// The administrator.
     type Own = Person;
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let (who, root) = (stand.somebody().await, stand.somebody().await);
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let (who, root) = (rig.person().await, rig.person().await);
         for admin in
             [Some(&root), Some(&who).filter(|_| self.was().1 == Role::Admin)].into_iter().flatten()
         {
-            stand.api.set(admin, "role", AttributeValue::S("admin".into())).await;
+            rig.api.set(admin, "role", AttributeValue::S("admin".into())).await;
         }
-        let case = Case::new(stand, self.endpoint(), self, plan, retries, who, root);
+        let case = Case::new(rig, self.endpoint(), self, plan, retries, who, root);
         case.lane.strike(plan);
         case
     }
@@ -165,10 +168,10 @@ impl Case<Administering> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_changed_once_or_not_at_all()
  {
-    let stand = Stand::start().await;
-    let mut cases = Matrix::whole(&Administering::ALL).cases(&stand).await;
+    let rig = Rig::start().await;
+    let mut cases = Matrix::whole(&Administering::ALL).cases(&rig).await;
     disturb(&mut cases).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
 
     side_by_side(&mut cases, async |case| {
@@ -180,11 +183,11 @@ async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_chang
         }
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
     none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
 }

@@ -10,10 +10,13 @@ use shared::app::Asking;
 use shared::config::AiProvider;
 use tokio::task::JoinHandle;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, none, side_by_side};
+use super::{Case, Matrix, Scenario, none, side_by_side};
 use crate::support::client::{GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, Plan};
+use crate::support::rig::Rig;
+use crate::support::world::World;
 
 /// What is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,11 +105,11 @@ impl Scenario for Paying {
     type Reply = Reply;
     type Own = Own;
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let who = stand.somebody().await;
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = rig.person().await;
         let key = self.has_a_key().then(|| "k1".to_owned());
-        let own = Own { ai: stand.ai.clone(), key, conversation: None };
-        let mut case = Case::new(stand, self.endpoint().0, self, plan, retries, who, own);
+        let own = Own { ai: rig.ai.clone(), key, conversation: None };
+        let mut case = Case::new(rig, self.endpoint().0, self, plan, retries, who, own);
         match self {
             Self::ChatInConversation => {
                 case.asks().await;
@@ -323,17 +326,17 @@ impl Person {
 
 /// Runs the matrix, and says what is wrong: nothing, it is to be hoped; and how many cases there
 /// were.
-pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
-    let mut cases = matrix.cases(stand).await;
+pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(rig).await;
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some() {
             case.runs().await;
         }
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     for case in &mut cases {
-        case.audit("after the request", &world, stand.now());
+        case.audit("after the request", &world, rig.now());
         case.lane.calm();
     }
 
@@ -350,7 +353,7 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
         }
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     for case in &mut cases {
         case.notes(
             "another payload",
@@ -371,10 +374,10 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
         }
     })
     .await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world, stand.now()));
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world, rig.now()));
 
-    stand.after_the_lease();
+    rig.after_the_lease();
     side_by_side(&mut cases, async |case| {
         if case.retries && case.scenario.is_known_again() {
             let usual =
@@ -383,25 +386,25 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
         }
     })
     .await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after the lease", &world, stand.now()));
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the lease", &world, rig.now()));
 
-    stand.sweep().await;
-    let rest = stand.world().await;
+    rig.sweep().await;
+    let rest = rig.world().await;
     for case in &mut cases {
-        case.audit("after the sweep", &rest, stand.now());
+        case.audit("after the sweep", &rest, rig.now());
         case.notes("after the sweep", rest.at_rest(&case.who.id));
     }
 
     // Copies come once more, when everything is over: they change nothing that lasts.
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after late copies", &world, stand.now()));
-    stand.after_the_lease();
-    stand.sweep().await;
-    let world = stand.world().await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));
+    rig.after_the_lease();
+    rig.sweep().await;
+    let world = rig.world().await;
     for case in &mut cases {
-        case.audit("at the end", &world, stand.now());
+        case.audit("at the end", &world, rig.now());
         case.notes("at the end", world.at_rest(&case.who.id));
         let same = |of: &World| {
             (
@@ -418,18 +421,18 @@ pub async fn run(stand: &Stand, matrix: Matrix<Paying>) -> (usize, Vec<String>) 
 
 /// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give
 /// back tokens that came back before.
-pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
+pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     let [mut swept, mut retaken, mut unswept] = [
-        Paying::Chat.begin(stand, None, false).await,
-        Paying::KeyedChat.begin(stand, None, true).await,
-        Paying::Chat.begin(stand, None, false).await,
+        Paying::Chat.begin(rig, None, false).await,
+        Paying::KeyedChat.begin(rig, None, true).await,
+        Paying::Chat.begin(rig, None, false).await,
     ];
     let swept_wakes = swept.falls_asleep().await;
     let retaken_wakes = retaken.falls_asleep().await;
-    stand.after_the_lease();
-    stand.sweep().await;
+    rig.after_the_lease();
+    rig.sweep().await;
     let unswept_wakes = unswept.falls_asleep().await;
-    stand.after_the_lease();
+    rig.after_the_lease();
     // Another run of the same key holds tokens when the first one wakes.
     let second_run = retaken.falls_asleep().await;
 
@@ -444,13 +447,13 @@ pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
     retaken.notes("the second run", second.audit(&[(200, "")]));
     retaken.replies.push(second);
     let mut cases = [swept, retaken, unswept];
-    let world = stand.world().await;
-    cases.iter_mut().for_each(|case| case.audit("after they woke", &world, stand.now()));
-    stand.after_the_lease();
-    stand.sweep().await;
-    let world = stand.world().await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after they woke", &world, rig.now()));
+    rig.after_the_lease();
+    rig.sweep().await;
+    let world = rig.world().await;
     for case in &mut cases {
-        case.audit("at the end", &world, stand.now());
+        case.audit("at the end", &world, rig.now());
         case.notes("at the end", world.at_rest(&case.who.id));
     }
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
@@ -458,12 +461,12 @@ pub async fn sleepers(stand: &Stand) -> (usize, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
-    let stand = Stand::start().await;
-    none(run(&stand, Matrix::whole(&Paying::ALL)).await);
+    let rig = Rig::start().await;
+    none(run(&rig, Matrix::whole(&Paying::ALL)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_function_that_sleeps_past_its_lease_stores_nothing_and_gives_nothing_back_twice() {
-    let stand = Stand::start().await;
-    none(sleepers(&stand).await);
+    let rig = Rig::start().await;
+    none(sleepers(&rig).await);
 }

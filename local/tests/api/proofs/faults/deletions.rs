@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use futures_util::StreamExt;
-use futures_util::stream::iter;
-use local::dynamo::{self, Data, Dynamo};
+use local::dynamo;
 use serde_json::{Value, json};
 use shared::auth::AccessToken;
 use shared::chat::Chat;
@@ -14,14 +12,12 @@ use shared::store::{ChatLimits, Erased, Hold, Reserved, Settled};
 use shared::user::{Account, Email};
 use shared::{App, Error, Tokens};
 
-use super::logins::strong_hash;
-use super::{
-    AT_A_TIME, Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, open, scan,
-    side_by_side,
-};
-use crate::account_delete::DAY;
-use crate::support::client::{PRICE, unique};
-use crate::support::proxy::{Plan, Proxy, Strikes};
+use super::{Case, Matrix, OwnStore, Scenario, disturb, none, one_store_each, side_by_side};
+use crate::support::client::{DAY, PRICE, unique};
+use crate::support::function::{Reply, ask};
+use crate::support::proxy::{Plan, Strikes};
+use crate::support::rig::{Rig, create_account, strong_hash};
+use crate::support::world::{World, scan};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deleting {
@@ -34,12 +30,12 @@ impl Scenario for Deleting {
     type Reply = Reply;
     type Own = ();
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let name = unique("ann");
         let address =
             (self == Self::Address).then(|| Email::parse(&format!("{name}@example.com")).unwrap());
-        let who = stand.somebody_with(name, strong_hash(), address).await;
-        let case = Case::new(stand, "account_delete", self, plan, retries, who, ());
+        let who = rig.person_with(name, strong_hash(), address).await;
+        let case = Case::new(rig, "account_delete", self, plan, retries, who, ());
         case.lane.strike(plan);
         case
     }
@@ -92,10 +88,10 @@ impl Case<Deleting> {
     }
 
     /// Somebody else has the name and the address by now; late copies are none of theirs.
-    async fn is_outlived(&mut self, stand: &Stand) {
-        let app = &stand.api.server().apps["register"];
+    async fn is_outlived(&mut self, rig: &Rig) {
+        let app = &rig.api.server().apps["register"];
         let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();
-        let (other, _) = open(app, &self.who.name, strong_hash(), Some(address)).await;
+        let (other, _) = create_account(app, &self.who.name, strong_hash(), Some(address)).await;
         self.lane.deliver_much_later().await;
         let (by_name, by_address) = (
             app.store.account_with_login(&other.label).await.unwrap(),
@@ -115,10 +111,10 @@ impl Case<Deleting> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_stays() {
-    let stand = Stand::start().await;
-    let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&stand).await;
+    let rig = Rig::start().await;
+    let mut cases = Matrix::whole(&[Deleting::Address, Deleting::Name]).cases(&rig).await;
     disturb(&mut cases).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
 
     side_by_side(&mut cases, async |case| {
@@ -129,25 +125,19 @@ async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_sta
         case.lane.deliver_much_later().await;
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
 
-    let app = &stand.api.server().apps["erase"];
+    let app = &rig.api.server().apps["erase"];
     app.store.erase(app.clock.seconds() + DAY.as_secs() + 1, DAY).await.unwrap();
     cases.retain(|case| world.accounts[&case.who.id].deleted.is_some());
-    side_by_side(&mut cases, async |case| case.is_outlived(&stand).await).await;
+    side_by_side(&mut cases, async |case| case.is_outlived(&rig).await).await;
     none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
 }
 
 /// An erasing that goes through all of a store.
 #[derive(Clone, Copy, Debug)]
 struct Erasing;
-
-/// A store with nobody else in it, and the wire in front of it.
-struct Ground {
-    dynamo: Dynamo,
-    _proxy: Proxy,
-}
 
 /// When a lease ends that outlasts everything here.
 const LASTS: u64 = u32::MAX as u64;
@@ -162,7 +152,7 @@ const TITLES: usize = 25;
 const SESSIONS: usize = 1;
 
 async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) {
-    let (account, session) = open(app, name, "no hash of any password", None).await;
+    let (account, session) = create_account(app, name, "no hash of any password", None).await;
     let caller = AccessToken::of(&account, &session, session.ends);
     for _ in 0..CHATS {
         let (chat_id, cost) = (app.clock.id(), Tokens::new(PRICE).unwrap());
@@ -201,16 +191,14 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
 
 impl Scenario for Erasing {
     type Reply = Result<Erased, Error>;
-    type Own = Ground;
+    type Own = OwnStore;
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let proxy = Proxy::start(&dynamo.url).await;
-        let lane = proxy.lane();
-        let app = stand.app("erase", &lane);
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let case = Case::scheduled(rig, "erase", self, plan, retries).await;
+        let (app, dynamodb) = (&case.app, &case.own.dynamo.url);
         let now = app.clock.seconds();
         for name in PEOPLE {
-            let (account, caller) = lives(&app, &dynamo.url, name).await;
+            let (account, caller) = lives(app, dynamodb, name).await;
             if name == "busy" {
                 let mut hold =
                     Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
@@ -224,21 +212,8 @@ impl Scenario for Erasing {
                 app.store.delete_account(&caller, &account, "no hash", deleted).await.unwrap();
             }
         }
-        lane.strike(plan);
-        let (who, own) =
-            (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
-        Case {
-            scenario: self,
-            plan,
-            retries,
-            lane,
-            app,
-            function: None,
-            who,
-            own,
-            replies: Vec::new(),
-            wrong: Vec::new(),
-        }
+        case.lane.strike(plan);
+        case
     }
 
     async fn ask(case: &Case<Self>) -> Self::Reply {
@@ -339,20 +314,8 @@ impl Case<Erasing> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_an_erasing_leaves_nothing_of_the_deleted_and_everything_of_the_living()
  {
-    let stand = Stand::start().await;
-    let (mut cases, mut wrong) = (0, Vec::new());
+    let rig = Rig::start().await;
     let matrix =
         Matrix { strikes: vec![Strikes::Once, Strikes::FromThenOn], ..Matrix::whole(&[Erasing]) };
-    for (mut undisturbed, plans) in matrix.plans(&stand).await {
-        cases += plans.len() + 1;
-        let verdicts = iter(plans).map(async |plan| {
-            let mut case = Erasing.begin(&stand, Some(plan), true).await;
-            case.runs_to_its_end().await;
-            case.verdict()
-        });
-        wrong.extend(verdicts.buffer_unordered(AT_A_TIME).concat().await);
-        undisturbed.runs_to_its_end().await;
-        wrong.extend(undisturbed.verdict());
-    }
-    none((cases, wrong));
+    none(one_store_each(&rig, matrix, async |case| case.runs_to_its_end().await).await);
 }

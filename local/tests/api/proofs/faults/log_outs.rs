@@ -2,12 +2,12 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::Request;
-use shared::store::Session;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, ask, none, side_by_side};
+use super::{Case, Matrix, Scenario, none, side_by_side};
 use crate::support::client::Person;
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
 
 /// How somebody leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,18 +38,18 @@ impl Scenario for Leaving {
     /// Another session of the same account.
     type Own = Person;
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let who = stand.somebody().await;
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = rig.person().await;
         if let Self::Outdated | Self::Full = self {
             let ends = if self == Self::Full { "9999999999" } else { "1" };
             let revoked = (0..50)
                 .map(|index| (format!("old-{index}"), AttributeValue::N(ends.into())))
                 .collect();
-            stand.api.set(&who, "revoked", AttributeValue::M(revoked)).await;
+            rig.api.set(&who, "revoked", AttributeValue::M(revoked)).await;
         }
-        let other = stand.begins(&who).await;
+        let other = rig.session_of(&who).await;
         let function = if self == Self::FromElsewhere { "session_end" } else { "logout" };
-        let case = Case::new(stand, function, self, plan, retries, who, other);
+        let case = Case::new(rig, function, self, plan, retries, who, other);
         case.lane.strike(plan);
         case
     }
@@ -87,7 +87,7 @@ impl Scenario for Leaving {
 }
 
 impl Case<Leaving> {
-    async fn runs_to_its_end(&mut self, stand: &Stand) {
+    async fn runs_to_its_end(&mut self, rig: &Rig) {
         self.runs().await;
         self.lane.calm();
         let mut known = vec![(200, "")];
@@ -99,7 +99,7 @@ impl Case<Leaving> {
             self.runs_again(&known).await;
         }
         let left = self.replies.last().is_some_and(|reply| !reply.is_unknown());
-        let again = stand.begins(&self.who).await;
+        let again = rig.session_of(&self.who).await;
         self.lane.deliver_much_later().await;
 
         known.push((503, "unavailable"));
@@ -107,14 +107,14 @@ impl Case<Leaving> {
         self.notes("the replies", wrong);
         let all = self.scenario.ends_all();
         let [here, elsewhere, later] =
-            [stand.lives(&self.who).await, stand.lives(&self.own).await, stand.lives(&again).await];
+            [rig.lives(&self.who).await, rig.lives(&self.own).await, rig.lives(&again).await];
         if left && (here > 0 || (all && elsewhere > 0)) {
             self.notes("afterwards", [format!("a session lives on: {here} {elsewhere}")]);
         }
         if (!all && elsewhere < 3) || (left && later < 3) {
             self.notes("afterwards", [format!("another session ended: {elsewhere} {later}")]);
         }
-        let remembered = stand.api.account(&self.who).await.revoked.len();
+        let remembered = rig.api.account(&self.who).await.revoked.len();
         self.notes(
             "afterwards",
             (remembered > 50).then(|| format!("{remembered} sessions are remembered")),
@@ -122,21 +122,7 @@ impl Case<Leaving> {
     }
 }
 
-impl Stand {
-    /// Another session of somebody.
-    async fn begins(&self, who: &Person) -> Person {
-        let app = self.api.issuing("login");
-        let account = self.api.account(who).await;
-        let session =
-            Session::new(&account, Some("a test".into()), &app.clock, app.config.session_life);
-        app.store.start_session(&session).await.unwrap();
-        let (issued, _) =
-            shared::auth::issue(app, &Request::default(), &account, &session).await.unwrap();
-        let mut issued = json!(issued);
-        issued["id"] = json!(account.id);
-        Person::of(&self.api, &json!({ "username": who.name, "password": "none" }), &issued)
-    }
-
+impl Rig {
     /// How many of a session's three tokens open something.
     async fn lives(&self, who: &Person) -> usize {
         let opens =
@@ -148,11 +134,11 @@ impl Stand {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_log_out_ends_its_session_and_no_other() {
-    let stand = Stand::start().await;
-    let mut cases = Matrix::whole(&Leaving::ALL).cases(&stand).await;
+    let rig = Rig::start().await;
+    let mut cases = Matrix::whole(&Leaving::ALL).cases(&rig).await;
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some() {
-            case.runs_to_its_end(&stand).await
+            case.runs_to_its_end(&rig).await
         }
     })
     .await;

@@ -1,16 +1,15 @@
 //! Log-ins: whoever knows the password comes in, and what they are given holds.
 
-use std::sync::OnceLock;
-
-use argon2::password_hash::PasswordHasher;
-use argon2::{Algorithm, Argon2, Params, Version};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use shared::user::Email;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::{GRANT, unique};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Fault, Plan, Strikes};
+use crate::support::rig::{Rig, strong_hash, weak_hash};
+use crate::support::world::World;
 
 const PASSWORD: &str = "secret123";
 
@@ -31,31 +30,19 @@ impl LoggingIn {
 
     /// The hash that the account begins with.
     fn hash(self) -> &'static str {
-        static HASHES: OnceLock<[String; 2]> = OnceLock::new();
-        let [strong, weak] = HASHES.get_or_init(|| {
-            [Params::default(), Params::new(8192, 1, 1, None).unwrap()].map(|params| {
-                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-                argon2.hash_password(PASSWORD.as_bytes()).unwrap().to_string()
-            })
-        });
-        if self == Self::WeakHash { weak } else { strong }
+        if self == Self::WeakHash { weak_hash() } else { strong_hash() }
     }
-}
-
-/// The hash of `secret123`.
-pub fn strong_hash() -> &'static str {
-    LoggingIn::Address.hash()
 }
 
 impl Scenario for LoggingIn {
     type Reply = Reply;
     type Own = ();
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let name = unique("ann");
         let address = Email::parse(&format!("{name}@example.com")).unwrap();
-        let who = stand.somebody_with(name, self.hash(), Some(address)).await;
-        let case = Case::new(stand, "login", self, plan, retries, who, ());
+        let who = rig.person_with(name, self.hash(), Some(address)).await;
+        let case = Case::new(rig, "login", self, plan, retries, who, ());
         case.lane.strike(plan);
         case
     }
@@ -123,34 +110,34 @@ impl Case<LoggingIn> {
 
     /// Notes where a late copy sets a session back, revives one that a dead token has ended, or
     /// takes back a new password.
-    async fn outlives_late_copies(&mut self, stand: &Stand) {
+    async fn outlives_late_copies(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {
             let first = &reply.body["refresh"];
-            let second = stand.refresh(first).await;
-            let third = stand.refresh(&second.body["refresh"]).await;
+            let second = rig.refresh(first).await;
+            let third = rig.refresh(&second.body["refresh"]).await;
             self.lane.deliver_much_later().await;
-            wrong.extend(stand.refresh(&third.body["refresh"]).await.audit(&[(200, "")]));
-            wrong.extend(stand.refresh(first).await.audit(&[(401, "invalid_token")]));
+            wrong.extend(rig.refresh(&third.body["refresh"]).await.audit(&[(200, "")]));
+            wrong.extend(rig.refresh(first).await.audit(&[(401, "invalid_token")]));
             self.lane.deliver_much_later().await;
-            wrong.extend(stand.refresh(first).await.audit(&[(401, "invalid_token")]));
-            if stand.balance(reply.body["access"].as_str().unwrap()).await.is_some() {
+            wrong.extend(rig.refresh(first).await.audit(&[(401, "invalid_token")]));
+            if rig.balance(reply.body["access"].as_str().unwrap()).await.is_some() {
                 wrong.push("an access token of an ended session holds".into());
             }
         }
-        stand.api.set(&self.who, "password", AttributeValue::S("a new one".into())).await;
+        rig.api.set(&self.who, "password", AttributeValue::S("a new one".into())).await;
         self.lane.deliver_much_later().await;
-        if stand.api.account(&self.who).await.password != "a new one" {
+        if rig.api.account(&self.who).await.password != "a new one" {
             wrong.push("a late copy took back a new password".into());
         }
         self.notes("at the end", wrong);
     }
 }
 
-async fn run(stand: &Stand, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
-    let mut cases = matrix.cases(stand).await;
+async fn run(rig: &Rig, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(rig).await;
     disturb(&mut cases).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
 
     side_by_side(&mut cases, async |case| {
@@ -159,20 +146,20 @@ async fn run(stand: &Stand, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
         }
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
     side_by_side(&mut cases, async |case| {
         case.lane.deliver_much_later().await;
-        case.tokens_hold(stand).await;
+        case.tokens_hold(rig).await;
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
 
     side_by_side(&mut cases, async |case| {
         if case.plan.is_some_and(|plan| matches!(plan.fault, Fault::Again | Fault::Late)) {
-            case.outlives_late_copies(stand).await;
+            case.outlives_late_copies(rig).await;
         }
     })
     .await;
@@ -181,10 +168,10 @@ async fn run(stand: &Stand, matrix: Matrix<LoggingIn>) -> (usize, Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_log_in_gives_a_session_that_holds_and_moves_no_token() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     none(
         run(
-            &stand,
+            &rig,
             Matrix::whole(&[LoggingIn::Address, LoggingIn::WeakHash, LoggingIn::WrongPassword]),
         )
         .await,

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, ask, none, side_by_side};
+use super::{Case, Matrix, Scenario, none, side_by_side};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
 
 /// What is refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +30,9 @@ impl Scenario for Refreshing {
     type Reply = Reply;
     type Own = ();
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let who = stand.somebody().await;
-        let mut case = Case::new(stand, "token_refresh", self, plan, retries, who, ());
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let who = rig.person().await;
+        let mut case = Case::new(rig, "token_refresh", self, plan, retries, who, ());
         if self != Self::First {
             let second = case.next_of(&case.who.refresh).await.unwrap();
             match self {
@@ -72,7 +74,7 @@ impl Case<Refreshing> {
         reply.body["refresh"].as_str().map(str::to_owned)
     }
 
-    async fn runs_to_its_end(&mut self, stand: &Stand) {
+    async fn runs_to_its_end(&mut self, rig: &Rig) {
         self.runs().await;
         self.lane.calm();
         if self.retries {
@@ -83,14 +85,14 @@ impl Case<Refreshing> {
         let wrong: Vec<_> = self.replies.iter().flat_map(|reply| reply.audit(&expected)).collect();
         self.notes("the replies", wrong);
         let wrong = match self.scenario {
-            Refreshing::Dead => self.is_over(stand).await,
-            _ => self.goes_on(stand).await,
+            Refreshing::Dead => self.is_over(rig).await,
+            _ => self.goes_on(rig).await,
         };
         self.notes("afterwards", wrong);
     }
 
     /// What is wrong with a session that must go on, until a dead token ends it.
-    async fn goes_on(&self, stand: &Stand) -> Vec<String> {
+    async fn goes_on(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         let given: HashSet<_> =
             self.replies.iter().filter_map(|reply| reply.body["refresh"].as_str()).collect();
@@ -99,8 +101,7 @@ impl Case<Refreshing> {
         }
         for reply in self.replies.iter().filter(|reply| reply.status == 200) {
             wrong.extend(
-                stand
-                    .balance(reply.body["access"].as_str().unwrap())
+                rig.balance(reply.body["access"].as_str().unwrap())
                     .await
                     .is_none()
                     .then(|| "an access token that opens nothing".into()),
@@ -115,7 +116,7 @@ impl Case<Refreshing> {
         let Some(last) = self.next_of(&next).await else {
             return vec!["the successor is refused".into()];
         };
-        if stand.balance(&self.who.access).await.is_none() {
+        if rig.balance(&self.who.access).await.is_none() {
             wrong.push("the session's first access token opens nothing".into());
         }
         if self.next_of(&self.who.refresh).await.is_some() || self.next_of(&last).await.is_some() {
@@ -125,32 +126,31 @@ impl Case<Refreshing> {
     }
 
     /// What is wrong with a session whose dead token was presented.
-    async fn is_over(&self, stand: &Stand) -> Vec<String> {
+    async fn is_over(&self, rig: &Rig) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.replies.iter().all(Reply::is_unknown)
             && self.next_of(&self.who.refresh).await.is_some()
         {
             wrong.push("a dead token was taken".into());
         }
-        if stand.balance(&self.who.access).await.is_some() {
+        if rig.balance(&self.who.access).await.is_some() {
             wrong.push("an access token of an ended session holds".into());
         }
         wrong
     }
 }
 
-pub async fn run(stand: &Stand, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) {
-    let mut cases = matrix.cases(stand).await;
-    side_by_side(&mut cases, async |case| case.runs_to_its_end(stand).await).await;
+pub async fn run(rig: &Rig, matrix: Matrix<Refreshing>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(rig).await;
+    side_by_side(&mut cases, async |case| case.runs_to_its_end(rig).await).await;
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_refresh_has_one_successor_and_only_a_dead_token_ends_the_session()
  {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     none(
-        run(&stand, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead]))
-            .await,
+        run(&rig, Matrix::whole(&[Refreshing::First, Refreshing::Second, Refreshing::Dead])).await,
     );
 }

@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
-use super::{Case, Matrix, Reply, Scenario, Stand, World, ask, disturb, none, side_by_side};
+use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
 use crate::support::client::{GRANT, unique};
+use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
+use crate::support::world::World;
 
 /// What is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +23,15 @@ impl Scenario for Registering {
     /// The key.
     type Own = Option<String>;
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let key = (self != Self::Once).then(|| "k1".to_owned());
         let mut case = Case::new(
-            stand,
+            rig,
             "register",
             self,
             plan,
             retries,
-            stand.nobody(unique("ben"), "secret123"),
+            rig.without_account(unique("ben"), "secret123"),
             key,
         );
         if self == Self::Again {
@@ -104,10 +107,10 @@ impl Case<Registering> {
     }
 }
 
-async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
-    let mut cases = matrix.cases(stand).await;
+async fn run(rig: &Rig, matrix: Matrix<Registering>) -> (usize, Vec<String>) {
+    let mut cases = matrix.cases(rig).await;
     disturb(&mut cases).await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after the request", &world));
 
     side_by_side(&mut cases, async |case| {
@@ -126,15 +129,15 @@ async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>)
         }
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
     side_by_side(&mut cases, async |case| {
         case.lane.deliver_much_later().await;
-        case.tokens_hold(stand).await;
+        case.tokens_hold(rig).await;
     })
     .await;
-    let world = stand.world().await;
+    let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
     let mut wrong: Vec<_> = cases.iter().flat_map(Case::verdict).collect();
     for user in world
@@ -150,9 +153,9 @@ async fn run(stand: &Stand, matrix: Matrix<Registering>) -> (usize, Vec<String>)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_name_is_registered_and_granted_once() {
-    let stand = Stand::start().await;
+    let rig = Rig::start().await;
     none(
-        run(&stand, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))
+        run(&rig, Matrix::whole(&[Registering::Once, Registering::Keyed, Registering::Again]))
             .await,
     );
 }

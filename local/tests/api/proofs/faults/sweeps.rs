@@ -1,15 +1,14 @@
 //! Sweeps: what is expired comes back once, and what lives stays.
 
-use futures_util::StreamExt;
-use futures_util::stream::iter;
-use local::dynamo::{Data, Dynamo};
 use shared::auth::AccessToken;
 use shared::store::{ChatLimits, Hold, Reserved, Swept};
 use shared::{Error, Tokens};
 
-use super::{AT_A_TIME, Case, Matrix, Scenario, Stand, World, none, open};
+use super::{Case, Matrix, OwnStore, Scenario, none, one_store_each};
 use crate::support::client::{GRANT, PRICE};
-use crate::support::proxy::{Plan, Proxy};
+use crate::support::proxy::Plan;
+use crate::support::rig::{Rig, create_account};
+use crate::support::world::World;
 
 /// The leases of the reservations that three people have when the sweep comes.
 const PEOPLE: [(&str, &[u64]); 3] =
@@ -22,25 +21,17 @@ const LASTS: u64 = u32::MAX as u64;
 #[derive(Clone, Copy, Debug)]
 struct Sweep;
 
-/// A store with nobody else in it, since a sweep goes through all of it; and the wire in front of
-/// it.
-struct Ground {
-    dynamo: Dynamo,
-    _proxy: Proxy,
-}
-
 impl Scenario for Sweep {
     type Reply = Result<Swept, Error>;
-    type Own = Ground;
+    type Own = OwnStore;
 
-    async fn begin(self, stand: &Stand, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
-        let proxy = Proxy::start(&dynamo.url).await;
-        let lane = proxy.lane();
-        let app = stand.app("sweep", &lane);
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let case = Case::scheduled(rig, "sweep", self, plan, retries).await;
+        let app = &case.app;
         let limits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
         for (name, leases) in PEOPLE {
-            let (account, session) = open(&app, name, "no hash of any password", None).await;
+            let (account, session) =
+                create_account(app, name, "no hash of any password", None).await;
             let caller = AccessToken::of(&account, &session, session.ends);
             for ends in leases {
                 let mut hold =
@@ -51,21 +42,8 @@ impl Scenario for Sweep {
                 );
             }
         }
-        lane.strike(plan);
-        let (who, own) =
-            (stand.nobody("everybody".into(), "none"), Ground { dynamo, _proxy: proxy });
-        Case {
-            scenario: self,
-            plan,
-            retries,
-            lane,
-            app,
-            function: None,
-            who,
-            own,
-            replies: Vec::new(),
-            wrong: Vec::new(),
-        }
+        case.lane.strike(plan);
+        case
     }
 
     async fn ask(case: &Case<Self>) -> Self::Reply {
@@ -154,25 +132,10 @@ impl Case<Sweep> {
     }
 }
 
-async fn run(stand: &Stand, matrix: Matrix<Sweep>) -> (usize, Vec<String>) {
-    let (mut cases, mut wrong) = (0, Vec::new());
-    for (mut undisturbed, plans) in matrix.plans(stand).await {
-        cases += plans.len() + 1;
-        let verdicts = iter(plans).map(async |plan| {
-            let mut case = Sweep.begin(stand, Some(plan), true).await;
-            case.runs_to_its_end().await;
-            case.verdict()
-        });
-        wrong.extend(verdicts.buffer_unordered(AT_A_TIME).concat().await);
-        undisturbed.runs_to_its_end().await;
-        wrong.extend(undisturbed.verdict());
-    }
-    (cases, wrong)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_at_whichever_call_a_sweep_gives_back_what_is_expired_once_and_nothing_that_lasts()
  {
-    let stand = Stand::start().await;
-    none(run(&stand, Matrix::whole(&[Sweep])).await);
+    let rig = Rig::start().await;
+    let matrix = Matrix::whole(&[Sweep]);
+    none(one_store_each(&rig, matrix, async |case| case.runs_to_its_end().await).await);
 }

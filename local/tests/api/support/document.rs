@@ -1,0 +1,279 @@
+//! The OpenAPI document, with which every request and reply of every test is compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use functions::ROUTES;
+use functions::openapi::{Stated, document};
+use jsonschema::Validator;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shared::config::Settings;
+use shared::http::Route;
+
+/// The headers that no reply is described with: those of every reply, of the transport, and of
+/// browsers.
+const UNDESCRIBED: [&str; 10] = [
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "date",
+    "referrer-policy",
+    "strict-transport-security",
+    "transfer-encoding",
+    "x-content-type-options",
+];
+
+pub static DOCUMENT: LazyLock<Value> = LazyLock::new(|| document(&stated(&[]), "").unwrap());
+
+static OPERATIONS: LazyLock<BTreeMap<(String, String), Operation>> = LazyLock::new(|| {
+    operations(&DOCUMENT)
+        .map(|(method, path, operation)| ((method, path), Operation::of(operation)))
+        .collect()
+});
+
+pub fn stated(settings: &[(&str, &str)]) -> Stated {
+    let settings: BTreeMap<&str, &str> = settings.iter().copied().collect();
+    let settings = Settings::new(|name| {
+        settings
+            .get(name)
+            .map(|value| (*value).to_owned())
+            .or_else(|| name.ends_with("_TABLE").then(|| name.to_owned()))
+    });
+    Stated::read(&settings).unwrap()
+}
+
+/// Whether the document knows a body of this route's requests.
+pub fn takes_a_body(route: &Route) -> bool {
+    OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].body.is_some()
+}
+
+/// Every operation with its method and the path of its route.
+pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
+    document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+        let path = if path == "/" { path } else { path.trim_end_matches('/') };
+        methods
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(move |(method, operation)| (method.to_uppercase(), path.to_owned(), operation))
+    })
+}
+
+/// An operation, ready to compare requests and replies with.
+struct Operation {
+    body: Option<Validator>,
+    needs_a_body: bool,
+    replies: BTreeMap<u16, Reply>,
+}
+
+struct Reply {
+    /// By media type.
+    bodies: BTreeMap<String, Validator>,
+    headers: BTreeSet<String>,
+}
+
+impl Operation {
+    fn of(operation: &Value) -> Self {
+        let body = operation
+            .pointer("/requestBody/content/application~1json/schema")
+            .map(|schema| validator(&inlined(schema)));
+        let reply = |(status, reply): (&String, &Value)| {
+            (status.parse().unwrap(), Reply::of(&inlined(reply)))
+        };
+        let replies = operation["responses"].as_object().unwrap().iter().map(reply).collect();
+        Self {
+            body,
+            needs_a_body: operation.pointer("/requestBody/required") == Some(&json!(true)),
+            replies,
+        }
+    }
+}
+
+impl Reply {
+    fn of(reply: &Value) -> Self {
+        let body = |(media_type, content): (&String, &Value)| {
+            let mut schema = opened(&content["schema"]);
+            close(&mut schema);
+            (media_type.clone(), validator(&schema))
+        };
+        let bodies = reply["content"].as_object().unwrap().iter().map(body).collect();
+        Self {
+            bodies,
+            headers: reply["headers"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|name| name.to_lowercase())
+                .collect(),
+        }
+    }
+}
+
+pub fn validator(schema: &Value) -> Validator {
+    jsonschema::draft202012::options()
+        .should_validate_formats(true)
+        .build(schema)
+        .unwrap_or_else(|error| panic!("{error} in {schema}"))
+}
+
+/// What a part of the document says with everything that it refers to in place.
+pub fn inlined(part: &Value) -> Value {
+    match part {
+        Value::Object(fields) => match fields.get("$ref") {
+            Some(reference) => {
+                let pointer = reference.as_str().unwrap().strip_prefix('#').unwrap();
+                inlined(
+                    DOCUMENT
+                        .pointer(pointer)
+                        .unwrap_or_else(|| panic!("{reference} leads nowhere")),
+                )
+            }
+            None => fields.iter().map(|(name, field)| (name.clone(), inlined(field))).collect(),
+        },
+        Value::Array(items) => items.iter().map(inlined).collect(),
+        plain => plain.clone(),
+    }
+}
+
+/// A schema where texts that hold JSON are that.
+fn opened(schema: &Value) -> Value {
+    match schema {
+        Value::Object(fields) => match fields.get("contentSchema") {
+            Some(held) => opened(held),
+            None => {
+                let held = fields
+                    .get("anyOf")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .any(|one| one.get("contentSchema").is_some());
+                let fields = fields.iter().filter(|(name, _)| !held || *name != "type");
+                fields.map(|(name, field)| (name.clone(), opened(field))).collect()
+            }
+        },
+        Value::Array(items) => items.iter().map(opened).collect(),
+        plain => plain.clone(),
+    }
+}
+
+/// The events of a stream, with what their data hold.
+fn events(text: &str) -> Vec<Value> {
+    let field = |line: &str| {
+        let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
+        (
+            name.to_owned(),
+            if name == "data" {
+                serde_json::from_str(value).unwrap_or(json!(value))
+            } else {
+                json!(value)
+            },
+        )
+    };
+    text.split("\n\n")
+        .filter(|event| !event.is_empty())
+        .map(|event| event.lines().map(field).collect())
+        .collect()
+}
+
+const TOGETHER: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+
+/// Lets no object of a schema have fields that it doesn't list: clients must put up with new ones,
+/// the document mustn't lack any.
+fn close(schema: &mut Value) {
+    fn members(schema: &Value) -> impl Iterator<Item = &Value> {
+        TOGETHER.iter().filter_map(|name| schema.get(name)?.as_array()).flatten()
+    }
+    fn is_object(schema: &Value) -> bool {
+        (schema["type"] == "object" && schema.get("properties").is_some())
+            || members(schema).any(is_object)
+    }
+    fn go_in(schema: &mut Value) {
+        for field in schema
+            .get_mut("properties")
+            .and_then(Value::as_object_mut)
+            .into_iter()
+            .flatten()
+            .map(|(_, field)| field)
+        {
+            close(field);
+        }
+        schema.get_mut("items").into_iter().for_each(close);
+        for name in TOGETHER {
+            schema
+                .get_mut(name)
+                .and_then(Value::as_array_mut)
+                .into_iter()
+                .flatten()
+                .for_each(go_in);
+        }
+    }
+    go_in(schema);
+    if is_object(schema) {
+        schema["unevaluatedProperties"] = json!(false);
+    }
+}
+
+/// Asserts that a reply is one that the document describes, and that it says what was accepted.
+pub fn describes(
+    method: &Method,
+    path: &str,
+    sent: &[u8],
+    status: StatusCode,
+    headers: &HeaderMap,
+    text: &str,
+) {
+    let path = path.split('?').next().unwrap();
+    let Some(pattern) = shared::http::pattern(ROUTES.iter().map(|route| route.path), path) else {
+        return;
+    };
+    let Some(operation) = OPERATIONS.get(&(method.to_string(), pattern.to_owned())) else { return };
+    let asked = format!("{method} {path} -> {status}");
+    let reply = operation
+        .replies
+        .get(&status.as_u16())
+        .unwrap_or_else(|| panic!("{asked} is not in the document: {text}"));
+    let media_type = headers["content-type"].to_str().unwrap().split(';').next().unwrap();
+    let body = reply
+        .bodies
+        .get(media_type)
+        .unwrap_or_else(|| panic!("{asked} is not described as {media_type}"));
+    let said = match media_type {
+        "text/event-stream" => events(text),
+        "text/csv" => vec![json!(text)],
+        _ => serde_json::from_str(text).into_iter().collect(),
+    };
+    assert!(
+        !said.is_empty() || pattern == "/api/user/export",
+        "{asked} says nothing, or no JSON: {text}"
+    );
+    for said in said {
+        let wrong: Vec<String> = body
+            .iter_errors(&said)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(wrong.is_empty(), "{asked} is not what the document says: {wrong:?} in {said}");
+    }
+    for name in headers
+        .keys()
+        .map(|name| name.as_str())
+        .filter(|name| !UNDESCRIBED.contains(name) && !name.starts_with("access-control-"))
+    {
+        assert!(
+            name == "vary" || reply.headers.contains(name),
+            "{asked} has a header that is not described: {name}"
+        );
+    }
+    let Some(body) = operation.body.as_ref().filter(|_| status.is_success()) else { return };
+    assert!(!sent.is_empty() || !operation.needs_a_body, "{asked} took no body");
+    if let Ok(sent) = serde_json::from_slice::<Value>(sent) {
+        let wrong: Vec<String> = body
+            .iter_errors(&sent)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(wrong.is_empty(), "{asked} took what the document refuses: {wrong:?} in {sent}");
+    }
+}

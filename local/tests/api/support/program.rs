@@ -1,0 +1,110 @@
+//! The program that `cargo run` starts, in a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use reqwest::Client;
+use serde_json::Value;
+use uuid::Uuid;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
+
+/// A folder that is gone with the test.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("farebox-{}", Uuid::new_v4())))
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server that runs as a program of its own.
+pub struct Running {
+    program: Child,
+    pub url: String,
+    pub printed: String,
+}
+
+impl Running {
+    pub fn start(arguments: &[&str]) -> Self {
+        Self::of(command(arguments))
+    }
+
+    pub fn of(command: Command) -> Self {
+        Self::logging(command, Stdio::null())
+    }
+
+    /// One whose log goes there.
+    pub fn logging(mut command: Command, log: Stdio) -> Self {
+        let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
+        let mut printed = String::new();
+        // The last line of what it prints when it is ready.
+        while !printed.lines().any(|line| {
+            line.trim_start().starts_with("curl") || line.starts_with("What functions need")
+        }) {
+            assert_ne!(
+                lines.read_line(&mut printed).unwrap(),
+                0,
+                "{command:?} stopped after {printed}"
+            );
+        }
+        let url =
+            printed.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        Self { program, url, printed }
+    }
+
+    /// The memory that it holds, in MiB.
+    pub fn memory(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// What Ctrl-C does.
+    pub fn interrupt(mut self) {
+        let killed =
+            Command::new("kill").args(["-INT", &self.program.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let mut rest = String::new();
+        self.program.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+        assert!(self.program.wait().unwrap().success(), "{rest}");
+        assert!(rest.contains("Stopping."), "{rest}");
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let reply =
+            Client::new().post(format!("{}{path}", self.url)).json(&body).send().await.unwrap();
+        (reply.status().as_u16(), reply.json().await.unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+/// The program, with nothing of this process's environment.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_clear().env("ADMIN_PASSWORD", "correct horse");
+    command
+}
+
+pub fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}

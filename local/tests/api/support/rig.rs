@@ -1,0 +1,171 @@
+//! A test rig: a server, the AI that it asks, and a wire that breaks on demand in front of its store.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use argon2::password_hash::PasswordHasher;
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde_json::{Value, json};
+use shared::store::{NewAccount, Registered, Session};
+use shared::user::{Account, Email, Role, Username};
+use shared::{App, Request, Tokens};
+
+use crate::support::client::{Api, GRANT, Person, unique};
+use crate::support::counting_ai::CountingAi;
+use crate::support::function::{self, Reply};
+use crate::support::mistakes::Mistake;
+use crate::support::proxy::Proxy;
+use crate::support::world::World;
+
+/// Past the end of a lease that begins now: the function's time, half a minute, and a second.
+const LEASE: Duration = Duration::from_secs(59);
+
+pub struct Rig {
+    pub api: Api,
+    pub ai: CountingAi,
+    pub proxy: Proxy,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// A rig whose wire makes a mistake.
+    pub async fn with(mistake: Option<Mistake>) -> Self {
+        let ai = CountingAi::start().await;
+        let settings = [&[("AI_TIMEOUT_SECONDS", "5")], ai.settings().as_slice()].concat();
+        let api = Api::own(&settings).await;
+        let sabotage = mistake.map(Mistake::sabotage);
+        Self { proxy: Proxy::sabotaged(&api.dynamodb, sabotage).await, api, ai }
+    }
+
+    /// A user with an account and a session, without the cost of a password hash.
+    pub async fn person(&self) -> Person {
+        self.person_with(unique("ann"), "no hash of any password", None).await
+    }
+
+    pub async fn person_with(&self, name: String, hash: &str, email: Option<Email>) -> Person {
+        let app = self.api.issuing("register");
+        let (account, session) = create_account(app, &name, hash, email).await;
+        self.signed_in(&account, &session).await
+    }
+
+    /// Another session of this user.
+    pub async fn session_of(&self, who: &Person) -> Person {
+        let app = self.api.issuing("login");
+        let account = self.api.account(who).await;
+        let session = session_of(app, &account);
+        app.store.start_session(&session).await.unwrap();
+        self.signed_in(&account, &session).await
+    }
+
+    async fn signed_in(&self, account: &Account, session: &Session) -> Person {
+        let app = self.api.issuing("login");
+        let issued = shared::auth::issue(app, &Request::default(), account, session).await;
+        let mut issued = json!(issued.unwrap().0);
+        issued["id"] = json!(account.id);
+        Person::of(&self.api, &json!({ "username": account.name, "password": "none" }), &issued)
+    }
+
+    /// A user without an account.
+    pub fn without_account(&self, name: String, password: &str) -> Person {
+        let text = String::new;
+        Person {
+            api: self.api.clone(),
+            id: text(),
+            name,
+            password: password.into(),
+            token: text(),
+            access: text(),
+            refresh: text(),
+        }
+    }
+
+    pub async fn sweep(&self) {
+        let app = &self.api.server().apps["sweep"];
+        app.store.sweep(app.clock.seconds()).await.unwrap();
+    }
+
+    pub fn after_the_lease(&self) {
+        self.api.server().clock.advance(LEASE);
+    }
+
+    pub fn now(&self) -> u64 {
+        self.api.server().clock.seconds()
+    }
+
+    pub async fn world(&self) -> World {
+        World::at(&self.api.dynamodb).await
+    }
+
+    /// The balance that this token gives access to. `None` if the token is refused.
+    pub async fn balance(&self, token: &str) -> Option<u64> {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let reply = self.ask("balance", "/api/tokens", &headers, Value::Null).await;
+        (reply.status == 200).then(|| reply.body["tokens"].as_u64().unwrap())
+    }
+
+    pub async fn refresh(&self, refresh: &Value) -> Reply {
+        self.ask("token_refresh", "/api/token/refresh", &[], json!({ "refresh": refresh })).await
+    }
+
+    /// One request to the server's own instance of a function, whose wire is sound.
+    async fn ask(
+        &self,
+        endpoint: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Reply {
+        let function = &self.api.server().functions[endpoint];
+        function::ask(function, endpoint, path, headers, body).await
+    }
+}
+
+/// Writes an account and its first session.
+pub async fn create_account(
+    app: &App,
+    name: &str,
+    hash: &str,
+    email: Option<Email>,
+) -> (Account, Session) {
+    let new = NewAccount {
+        name: Username::parse(name).unwrap(),
+        email,
+        password: hash.into(),
+        key: None,
+        role: Role::User,
+        grant: Tokens::new(GRANT).unwrap(),
+        reason: "registration",
+    };
+    let account = new.open(&app.clock);
+    let session = session_of(app, &account);
+    assert!(matches!(
+        app.store.register(&new, &account, Some(&session), None).await,
+        Ok(Registered::New)
+    ));
+    (account, session)
+}
+
+fn session_of(app: &App, account: &Account) -> Session {
+    Session::new(account, Some("a test".into()), &app.clock, app.config.session_life)
+}
+
+/// A hash of `secret123`, of the strength that the product demands.
+pub fn strong_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| hash(Params::default()))
+}
+
+/// A hash of `secret123` that the product replaces at the next log-in.
+pub fn weak_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| hash(Params::new(8192, 1, 1, None).unwrap()))
+}
+
+fn hash(params: Params) -> String {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password(b"secret123").unwrap().to_string()
+}

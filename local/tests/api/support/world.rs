@@ -1,0 +1,176 @@
+//! Everything that a store holds, and what must be true of it.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use shared::Tokens;
+use shared::chat::Chat;
+use shared::store::{Entry, EntryKind};
+use shared::user::Account;
+
+/// Everything that the store holds.
+pub struct World {
+    pub accounts: HashMap<String, Account>,
+    /// The ids of the accounts that stand in the index of those that may hold expired
+    /// reservations.
+    pub due: HashSet<String>,
+    pub ledger: HashMap<String, Vec<Entry>>,
+    pub chats: HashMap<String, Vec<Chat>>,
+    /// The user ids of all sessions.
+    pub sessions: Vec<String>,
+    pub claims: Vec<Value>,
+    /// The ids of those who are noted as administrators.
+    pub administrators: HashSet<String>,
+}
+
+/// Every item of a table, read strongly consistent.
+pub async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
+    let items = local::dynamo::client(dynamodb)
+        .scan()
+        .table_name(table)
+        .consistent_read(true)
+        .into_paginator()
+        .items()
+        .send();
+    items
+        .collect::<Result<Vec<_>, _>>()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|item| serde_dynamo::from_item(item).unwrap())
+        .collect()
+}
+
+/// Whether an item of the table Chats is one, and not a conversation.
+pub fn is_chat(item: &Value) -> bool {
+    !item["chat_id"].as_str().unwrap().starts_with("c#")
+}
+
+impl World {
+    /// What the DynamoDB at this URL holds.
+    pub async fn at(dynamodb: &str) -> Self {
+        let mut world = Self {
+            accounts: HashMap::new(),
+            due: HashSet::new(),
+            ledger: HashMap::new(),
+            chats: HashMap::new(),
+            sessions: Vec::new(),
+            claims: Vec::new(),
+            administrators: HashSet::new(),
+        };
+        for user in scan::<Value>(dynamodb, "UsersTable").await {
+            match user["pk"].as_str().unwrap() {
+                "admins" => {
+                    world.administrators.extend(
+                        user["ids"]
+                            .as_array()
+                            .into_iter()
+                            .flatten()
+                            .map(|id| id.as_str().unwrap().to_owned()),
+                    );
+                    continue;
+                }
+                pk if pk.starts_with("email:") => {
+                    world.claims.push(user);
+                    continue;
+                }
+                _ => {}
+            }
+            let id = user["id"].as_str().unwrap().to_owned();
+            if !user["due"].is_null() {
+                world.due.insert(id.clone());
+            }
+            let account = serde_json::from_value(user)
+                .unwrap_or_else(|error| panic!("an account that can't be: {error}"));
+            world.accounts.insert(id, account);
+        }
+        for entry in scan::<Entry>(dynamodb, "LedgerTable").await {
+            world.ledger.entry(entry.user_id.clone()).or_default().push(entry);
+        }
+        for chat in scan::<Value>(dynamodb, "ChatsTable")
+            .await
+            .into_iter()
+            .filter(is_chat)
+            .map(|chat| serde_json::from_value::<Chat>(chat).unwrap())
+        {
+            world.chats.entry(chat.user_id.clone()).or_default().push(chat);
+        }
+        let tokens = scan::<Value>(dynamodb, "TokensTable").await;
+        let sessions =
+            tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with("session:"));
+        world.sessions =
+            sessions.map(|session| session["user_id"].as_str().unwrap().to_owned()).collect();
+        world
+    }
+
+    pub fn ledger(&self, id: &str) -> &[Entry] {
+        self.ledger.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn chats(&self, id: &str) -> &[Chat] {
+        self.chats.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// What an account and everything that hangs on it is, to be compared.
+    pub fn of(&self, id: &str) -> String {
+        format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
+    }
+
+    /// What is wrong with an account's money, whatever happened.
+    pub fn audit(&self, id: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let Some(account) = self.accounts.get(id) else {
+            return vec!["the account is gone".into()];
+        };
+        let held: u64 =
+            account.reservations.values().map(|reservation| reservation.cost.get()).sum();
+        let [tokens, granted, spent] =
+            [account.tokens, account.granted, account.spent].map(Tokens::get);
+        if granted != tokens + held + spent {
+            wrong.push(format!(
+                "granted {granted} is not tokens {tokens} + reservations {held} + spent {spent}"
+            ));
+        }
+        let sum = |kind: EntryKind| {
+            self.ledger(id)
+                .iter()
+                .filter(|entry| entry.kind == kind)
+                .map(|entry| entry.amount)
+                .sum::<i64>()
+        };
+        let given = sum(EntryKind::Grant) + sum(EntryKind::Adjustment);
+        if i64::try_from(granted).unwrap() != given {
+            wrong.push(format!("granted {granted} is not the ledger's {given}"));
+        }
+        if i64::try_from(spent).unwrap() != -sum(EntryKind::Chat) {
+            wrong.push(format!("spent {spent} is not the ledger's {}", -sum(EntryKind::Chat)));
+        }
+        let rows = self.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Chat);
+        let mut rows: Vec<_> =
+            rows.map(|row| (row.chat_id.clone().unwrap_or_default(), -row.amount)).collect();
+        let mut chats: Vec<_> = self
+            .chats(id)
+            .iter()
+            .map(|chat| (chat.chat_id.clone(), i64::try_from(chat.cost.get()).unwrap()))
+            .collect();
+        rows.sort();
+        chats.sort();
+        if rows != chats {
+            wrong.push(format!("the chats {chats:?} are not the ledger's {rows:?}"));
+        }
+        wrong
+    }
+
+    /// Whether nothing is held any more.
+    pub fn at_rest(&self, id: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {
+            wrong.push("a reservation outlived its lease and the sweep".into());
+        }
+        if self.due.contains(id) {
+            wrong.push("an account at rest is still due".into());
+        }
+        wrong
+    }
+}
