@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use local::dynamo;
 use local::template::Template;
@@ -15,6 +15,7 @@ use shared::user::Account;
 use shared::{Error, auth};
 
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
+use crate::support::world::put;
 
 impl Person {
     async fn deletes(&self, body: Value) -> Answer {
@@ -234,23 +235,11 @@ async fn a_new_account_of_the_name_sees_nothing_of_the_old_one() {
     new.agrees().await;
 }
 
-/// Writes so many items of somebody's into the table of chats, behind the API's back.
+/// Writes this many items of the account into the table Chats, behind the API's back.
 async fn has_chats(ann: &Person, count: usize) {
-    let put = |index: usize| {
-        let item = PutRequest::builder()
-            .item("user_id", AttributeValue::S(ann.id.clone()))
-            .item("chat_id", AttributeValue::S(format!("{index:08}")));
-        WriteRequest::builder()
-            .put_request(item.item("message", AttributeValue::S("x".repeat(1500))).build().unwrap())
-            .build()
-    };
-    let puts: Vec<_> = (0..count).map(put).collect();
-    for some in puts.chunks(25) {
-        let batch = dynamo::client(&ann.api.dynamodb)
-            .batch_write_item()
-            .request_items("ChatsTable", some.to_vec());
-        assert!(batch.send().await.unwrap().unprocessed_items.is_none_or(|left| left.is_empty()));
-    }
+    let chat = |index: usize| json!({ "user_id": ann.id, "chat_id": format!("{index:08}"), "message": "x".repeat(1500) });
+    let chats: Vec<_> = (0..count).map(chat).collect();
+    put(&ann.api.dynamodb, "ChatsTable", &chats).await;
 }
 
 async fn items_of(api: &Api, person: &Person) -> usize {

@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::AttributeValue;
 use functions::Function;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use local::dynamo;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::chat::Chat;
@@ -22,6 +21,7 @@ use crate::ledger::csv_line;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::support::world::put;
 
 impl Person {
     async fn admin(&self, path: &str) -> Answer {
@@ -122,10 +122,10 @@ async fn answer(
 
 /// Writes chats with answers of this size, behind the API's back.
 async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
-    let chats: Vec<WriteRequest> = (0..count)
+    let chats: Vec<Chat> = (0..count)
         .map(|_| {
             let id = Uuid::now_v7().to_string();
-            let chat = Chat {
+            Chat {
                 user_id: person.id.clone(),
                 month: chat_month(&person.id, &id),
                 chat_id: id,
@@ -135,22 +135,10 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
                 time: 1,
                 name: person.name.clone(),
                 ..Chat::default()
-            };
-            let put = PutRequest::builder()
-                .set_item(Some(serde_dynamo::to_item(chat).unwrap()))
-                .build()
-                .unwrap();
-            WriteRequest::builder().put_request(put).build()
+            }
         })
         .collect();
-    for some in chats.chunks(20) {
-        dynamo::client(&api.dynamodb)
-            .batch_write_item()
-            .request_items("ChatsTable", some.to_vec())
-            .send()
-            .await
-            .unwrap();
-    }
+    put(&api.dynamodb, "ChatsTable", &chats).await;
 }
 
 /// A server at whose place it is noon, so that no test goes on into the next day.

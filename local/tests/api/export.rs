@@ -3,10 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use functions::{Function, ROUTES};
 use futures_util::StreamExt;
-use local::dynamo;
 use serde_json::{Value, json};
 use shared::chat::Chat;
 use shared::store::{Entry, EntryKind};
@@ -19,6 +17,7 @@ use crate::support::function::{self, TIME, event, invoke};
 use crate::support::lambda::{self, Instance};
 use crate::support::log;
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
+use crate::support::world::put;
 
 const PATH: &str = "/api/user/export";
 
@@ -31,15 +30,10 @@ impl Person {
     /// of the chats, newest first.
     async fn has_chats(&self, count: usize, size: usize) -> Vec<String> {
         let ids: Vec<String> = (0..count).map(|_| Uuid::now_v7().to_string()).collect();
-        for some in ids.chunks(12) {
-            let chats = some.iter().map(|id| put(&self.chat_of(id, size))).collect();
-            let rows = some.iter().map(|id| put(&self.row_of(id))).collect();
-            let batch = dynamo::client(&self.api.dynamodb)
-                .batch_write_item()
-                .request_items("ChatsTable", chats);
-            let written = batch.request_items("LedgerTable", rows).send().await.unwrap();
-            assert!(written.unprocessed_items.is_none_or(|left| left.is_empty()));
-        }
+        let chats: Vec<_> = ids.iter().map(|id| self.chat_of(id, size)).collect();
+        let rows: Vec<_> = ids.iter().map(|id| self.row_of(id)).collect();
+        put(&self.api.dynamodb, "ChatsTable", &chats).await;
+        put(&self.api.dynamodb, "LedgerTable", &rows).await;
         ids.into_iter().rev().collect()
     }
 
@@ -72,17 +66,6 @@ impl Person {
             time: 1,
         }
     }
-}
-
-fn put(item: &impl serde::Serialize) -> WriteRequest {
-    WriteRequest::builder()
-        .put_request(
-            PutRequest::builder()
-                .set_item(Some(serde_dynamo::to_item(item).unwrap()))
-                .build()
-                .unwrap(),
-        )
-        .build()
 }
 
 fn ids(list: &Value) -> Vec<&str> {

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::Tokens;
@@ -172,5 +174,19 @@ impl World {
             wrong.push("an account at rest is still due".into());
         }
         wrong
+    }
+}
+
+/// Writes items into a table, behind the API's back.
+pub async fn put<T: Serialize>(dynamodb: &str, table: &str, items: &[T]) {
+    let put = |item: &T| {
+        let put = PutRequest::builder().set_item(Some(serde_dynamo::to_item(item).unwrap()));
+        WriteRequest::builder().put_request(put.build().unwrap()).build()
+    };
+    // A batch has at most 25 writes.
+    for some in items.chunks(25) {
+        let puts = some.iter().map(put).collect();
+        let batch = local::dynamo::client(dynamodb).batch_write_item().request_items(table, puts);
+        assert!(batch.send().await.unwrap().unprocessed_items.is_none_or(|left| left.is_empty()));
     }
 }

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use local::dynamo;
 use serde_json::{Value, json};
 use shared::auth::AccessToken;
 use shared::chat::Chat;
@@ -17,7 +15,7 @@ use crate::support::client::{DAY, PRICE, unique};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::{Plan, Strikes};
 use crate::support::rig::{Rig, create_account, strong_hash};
-use crate::support::world::{World, scan};
+use crate::support::world::{World, put, scan};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deleting {
@@ -174,18 +172,8 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
         };
         assert_eq!(app.store.settle(&hold, &chat, 0).await, Ok(Settled::Stored));
     }
-    let title = |title: usize| {
-        let put = PutRequest::builder().item("user_id", AttributeValue::S(account.id.clone()));
-        WriteRequest::builder()
-            .put_request(
-                put.item("chat_id", AttributeValue::S(format!("c#{title}"))).build().unwrap(),
-            )
-            .build()
-    };
-    let titles = dynamo::client(dynamodb)
-        .batch_write_item()
-        .request_items("ChatsTable", (0..TITLES).map(title).collect());
-    titles.send().await.unwrap();
+    let title = |title| json!({ "user_id": account.id, "chat_id": format!("c#{title}") });
+    put(dynamodb, "ChatsTable", &(0..TITLES).map(title).collect::<Vec<_>>()).await;
     (account, caller)
 }
 
