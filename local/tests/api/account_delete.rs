@@ -1,4 +1,4 @@
-//! `DELETE /api/user`, and the erasing that follows it.
+//! `DELETE /api/user`, and the erasure that follows it.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Person {
     }
 }
 
-/// Erases what there is to erase: how many accounts were looked at, and how many are gone.
+/// Erases what is due. Returns how many accounts were visited, and how many are erased.
 async fn erase(api: &Api) -> (usize, usize) {
     let app = &api.server().apps["erase"];
     let Erased { accounts, gone, .. } =
@@ -44,13 +44,15 @@ async fn erase(api: &Api) -> (usize, usize) {
 async fn with_an_address(api: &Api) -> (Person, String) {
     let email = format!("{}@Example.com", unique("Ann"));
     (
-        api.somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" }))
-            .await,
+        api.person_with(
+            json!({ "username": unique("ann"), "email": email, "password": "secret123" }),
+        )
+        .await,
         email,
     )
 }
 
-/// What a refused log-in says.
+/// The body of a refused log-in.
 async fn refused(api: &Api, name: &str) -> Value {
     let mut refused = api
         .log_in(json!({ "username": name, "password": "secret123" }))
@@ -81,9 +83,9 @@ async fn a_deleted_account_is_dead_at_once_and_says_nothing_of_its_owner() {
     for refresh in [&ann.refresh, again["refresh"].as_str().unwrap()] {
         api.refresh(refresh).await.expect(401, "invalid_token");
     }
-    let nobody = refused(&api, &unique("nobody")).await;
+    let unknown = refused(&api, &unique("nobody")).await;
     for login in [ann.name.as_str(), &email] {
-        assert_eq!(refused(&api, login).await, nobody);
+        assert_eq!(refused(&api, login).await, unknown);
     }
 
     let account = api.account(&ann).await;
@@ -156,7 +158,7 @@ async fn an_address_is_free_at_once_and_a_name_after_a_day() {
     let (ann, email) = with_an_address(&api).await;
     let registration = json!({ "username": ann.name, "password": "another-secret" });
     ann.is_deleted().await;
-    api.somebody(json!({ "username": unique("ben"), "email": email, "password": "secret123" }))
+    api.person_with(json!({ "username": unique("ben"), "email": email, "password": "secret123" }))
         .await;
 
     assert_eq!(erase(&api).await, (1, 0));
@@ -171,7 +173,7 @@ async fn an_address_is_free_at_once_and_a_name_after_a_day() {
 }
 
 #[tokio::test]
-async fn a_registration_under_its_key_comes_not_back_to_a_deleted_account() {
+async fn the_key_of_a_registration_does_not_bring_back_a_deleted_account() {
     let api = Api::start().await;
     let registration = json!({ "username": unique("ann"), "password": "secret123" });
     let register = || {
@@ -207,7 +209,7 @@ async fn a_new_account_of_the_name_sees_nothing_of_the_old_one() {
     assert_eq!(erase(&api).await, (1, 1));
     ann.agrees().await;
 
-    let new = api.somebody(json!({ "username": ann.name, "password": "another-secret" })).await;
+    let new = api.person_with(json!({ "username": ann.name, "password": "another-secret" })).await;
     assert_eq!(new.history("").await.is(200), json!([]));
     assert_eq!(new.get("/api/user/ledger/").await.is(200).as_array().unwrap().len(), 1);
     assert_eq!(new.balance().await, GRANT);
@@ -272,7 +274,7 @@ async fn chats_are_erased_whatever_their_number_over_as_many_runs_as_it_takes() 
     assert_eq!(
         (items_of(&api, &ann).await, items_of(&api, &ben).await),
         (0, 2),
-        "the chat of somebody else, and its conversation"
+        "the chat of another user, and its conversation"
     );
     assert_eq!(erase(&api).await, (0, 0));
 }
@@ -312,7 +314,7 @@ async fn erasings_at_once_erase_once() {
     let gone: usize =
         join_all((0..4).map(|_| erase(&api))).await.iter().map(|(_, gone)| gone).sum();
     assert_eq!(gone, people.len());
-    assert!(api.items("").await["UsersTable"].is_empty(), "nobody came back as a ghost");
+    assert!(api.items("").await["UsersTable"].is_empty(), "no deleted account came back");
 }
 
 #[tokio::test]
@@ -333,7 +335,11 @@ async fn a_chat_under_way_settles_or_is_given_back_before_the_account_is_gone() 
         person.agrees().await;
     }
     assert_eq!(erase(&api).await, (2, 0));
-    assert_eq!(slow.await.unwrap().is(200)["tokens"], GRANT - PRICE, "who was let in is answered");
+    assert_eq!(
+        slow.await.unwrap().is(200)["tokens"],
+        GRANT - PRICE,
+        "an admitted chat is answered"
+    );
     ann.agrees().await;
     assert_eq!(api.account(&ann).await.spent.get(), PRICE);
     assert_eq!(erase(&api).await, (2, 0));
@@ -354,7 +360,7 @@ async fn a_chat_under_way_settles_or_is_given_back_before_the_account_is_gone() 
 }
 
 #[tokio::test]
-async fn who_changes_the_address_meanwhile_is_deleted_with_the_new_one_and_who_ends_the_sessions_is_not()
+async fn a_deletion_frees_an_address_that_was_changed_meanwhile_and_fails_if_the_sessions_were_ended()
  {
     let api = Api::own(&[]).await;
     let (ann, email) = with_an_address(&api).await;

@@ -1,4 +1,4 @@
-//! Adjustments: tokens that are given or taken by hand.
+//! Adjustments: tokens that are added or taken by hand.
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::support::client::{Api, GRANT, PRICE, Person, unique};
 
-/// Sends every transaction under a request token of its own, as if ten minutes lay between them.
+/// Sends every transaction with a new request token, as if ten minutes were between them.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -57,7 +57,7 @@ async fn adjustment(api: &Api, person: &Person, amount: i64) -> Adjustment {
     )
 }
 
-/// What the account holds in numbers: tokens, granted, spent.
+/// The amounts of the account: tokens, granted, spent.
 async fn numbers(api: &Api, person: &Person) -> [u64; 3] {
     let account = api.account(person).await;
     [account.tokens, account.granted, account.spent].map(Tokens::get)
@@ -106,7 +106,7 @@ async fn an_adjustment_that_is_sent_again_acts_once() {
     let api = Api::start().await;
     for store in [api.store(), forgetful(&api)] {
         let ann = api.person("ann").await;
-        // Taking everything: the second time the balance alone would refuse it.
+        // The second amount is the whole balance: the balance alone would refuse it a second time.
         for (amount, left) in [(500, GRANT + 500), (-4500, 0)] {
             let adjustment = adjustment(&api, &ann, amount).await;
             for _ in 0..3 {
@@ -136,10 +136,10 @@ async fn an_adjustment_that_is_sent_many_times_at_once_acts_once() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_can_not_be_taken_and_changes_nothing() {
+async fn more_than_the_balance_cannot_be_taken_and_changes_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    // But for the ids of what was refused, which no copy may use.
+    // Without the ids of refused adjustments, which no copy may use.
     let items = async || {
         let mut items = api.items(&ann.id).await;
         items.get_mut("UsersTable").unwrap().iter_mut().for_each(|item| item["closed"] = json!({}));
@@ -187,7 +187,8 @@ async fn an_account_that_is_gone_or_another_one_of_its_name_gets_nothing() {
     let adjustment = adjustment(&api, &ann, 500).await;
     api.forget(&ann).await;
     assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(Adjusted::Gone));
-    let other = api.somebody(json!({ "username": ann.name, "password": unique("secret") })).await;
+    let other =
+        api.person_with(json!({ "username": ann.name, "password": unique("secret") })).await;
     assert_eq!(api.store().adjust(&adjustment, 0).await, Ok(Adjusted::Gone));
     assert_eq!(numbers(&api, &other).await, [GRANT, GRANT, 0]);
 }

@@ -59,7 +59,7 @@ impl Person {
             .await
     }
 
-    /// The items of a list, page by page, and how many pages that were.
+    /// The items of a list, read page by page, and the number of pages.
     async fn every(&self, list: &str, query: &str) -> (Vec<Value>, usize) {
         let (mut items, mut pages, mut next) = (Vec::new(), 0, Some(query.to_owned()));
         while let Some(query) = next {
@@ -72,13 +72,13 @@ impl Person {
         (items, pages)
     }
 
-    /// The acts that are about somebody, newest first, without what changes from run to run.
+    /// The acts that concern this user, newest first.
     async fn trail_of(&self, user: &Person) -> Vec<Value> {
         let (acts, _) = self.every("trail", "?limit=100").await;
         acts.into_iter().filter(|act| act["user_id"] == user.id.as_str()).collect()
     }
 
-    /// This administrator, as an endpoint knows them.
+    /// This administrator, as an endpoint identifies them.
     async fn at_the_door(&self) -> auth::Administrator {
         let app = &self.api.server().apps["admin_adjustment"];
         let bearer = self.bearer();
@@ -141,7 +141,7 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
     put(&api.dynamodb, "ChatsTable", &chats).await;
 }
 
-/// A server at whose place it is noon, so that no test goes on into the next day.
+/// A server whose clock shows noon, so that no test runs into the next day.
 async fn at_noon() -> Api {
     let api = Api::own(&[]).await;
     let now = api.server().clock.millis();
@@ -177,14 +177,14 @@ async fn users_are_listed_newest_first_page_by_page() {
             "{limit}"
         );
     }
-    // Who comes meanwhile moves no page.
+    // A user who registers meanwhile moves no page.
     let first = root.admin("users?limit=3").await.next_page().unwrap();
     api.person("late").await;
     assert_eq!(root.admin(&format!("users{first}")).await.is(200), json!(all[3..6]));
 }
 
 #[tokio::test]
-async fn a_list_goes_on_over_months_in_which_nothing_was() {
+async fn a_list_goes_on_over_empty_months() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api.person("ann").await;
@@ -241,7 +241,9 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let somebody = async |name: &str, email: Option<&str>| {
-        api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await.id
+        api.person_with(json!({ "username": name, "email": email, "password": "secret123" }))
+            .await
+            .id
     };
     let anna = somebody("Anna", Some("anna@example.com")).await;
     let andrew = somebody("andrew", Some("zoe@example.com")).await;
@@ -264,7 +266,7 @@ async fn a_search_finds_names_and_addresses_by_their_beginning_in_any_case() {
         assert_eq!(search(nobody).await, [""; 0], "{nobody}");
     }
     root.admin(&format!("users?q={}", "x".repeat(255))).await.expect(400, "invalid_fields");
-    // Each once in all, but for who is found by name and address on two pages.
+    // Each user once, except one who is found by name and by address on two pages.
     let (found, pages) = root.every("users", "?q=an&limit=1").await;
     assert_eq!(
         (texts(&found, "id").into_iter().collect::<BTreeSet<_>>(), pages),
@@ -279,7 +281,9 @@ async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
     let ann = api
-        .somebody(json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" }))
+        .person_with(
+            json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" }),
+        )
         .await;
     let there = ann.elsewhere("a phone").await;
     ann.chat("hi").await.is(200);
@@ -458,7 +462,7 @@ async fn administrators_neither_deactivate_nor_demote_themselves() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_writes_nothing_and_what_can_not_be_is_refused() {
+async fn a_change_of_nothing_writes_nothing_and_an_invalid_one_is_refused() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let before = api.items("").await;
@@ -517,7 +521,7 @@ async fn of_two_administrators_who_demote_each_other_at_once_one_stays() {
 #[tokio::test]
 async fn the_last_administrator_does_not_delete_the_account_and_neither_do_the_last_two_at_once() {
     let api = Api::own(&[]).await;
-    // From before it was kept who is an administrator.
+    // As accounts were before the list of administrators existed.
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let ann = api.person("ann").await;
     ann.deletes_the_account().await.is(202);
@@ -618,14 +622,14 @@ async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
         .is(201);
     assert_eq!(whole["amount"].to_string(), "5");
 
-    // Administrators may have tokens too.
+    // Administrators may adjust their own balance too.
     assert_eq!(root.adjusts(&root, 7, "my own").await.is(201)["tokens"], GRANT + 7);
     ann.deletes_the_account().await.is(202);
-    assert_eq!(root.trail_of(&ann).await[2]["username"], Value::Null, "who is gone has no name");
+    assert_eq!(root.trail_of(&ann).await[2]["username"], Value::Null, "a deleted user has no name");
 }
 
 #[tokio::test]
-async fn an_adjustment_that_can_not_be_changes_nothing() {
+async fn an_invalid_adjustment_changes_nothing() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let path = format!("/api/admin/users/{}/adjustments", ann.id);
@@ -673,7 +677,7 @@ async fn an_adjustment_under_a_key_happens_once() {
         first["id"],
         "a key is an administrator's own"
     );
-    // What was refused may be tried again.
+    // A refused adjustment may be retried.
     root.adjusts_under("k2", &ben, -4100).await.expect(409, "balance_too_low");
     api.adjust(&ben, 100, "more").await;
     root.adjusts_under("k2", &ben, -4100).await.is(201);
@@ -692,7 +696,7 @@ async fn an_adjustment_under_a_key_happens_once() {
 }
 
 #[tokio::test]
-async fn who_was_an_administrator_a_moment_ago_changes_nothing_any_more() {
+async fn a_former_administrator_changes_nothing_any_more() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
     let ends = [
@@ -860,7 +864,7 @@ async fn a_cursor_is_good_for_its_list_and_its_administrator() {
     let paths = ["users", "users?q=o", "chats", "trail"];
     let mut cursors = Vec::new();
     for path in ["users?limit=1", "users?limit=1&q=o", "chats?limit=1", "trail?limit=1"] {
-        // Only one name begins with an o.
+        // Only one name begins with an o: there is no second page.
         cursors.push(if path.contains("q=") { None } else { Some(cursor(path).await) });
     }
     for (path, at) in paths.iter().zip(0..) {
@@ -959,7 +963,7 @@ async fn a_closed_day_is_counted_once() {
     let path = format!("/api/admin/figures?from={today}&to={today}");
     let proxy = Proxy::start(&api.dynamodb).await;
     let mut root = root;
-    // Half an hour after its end, and a day later.
+    // Shortly after the day's end, half an hour later, and a day later.
     let until = (today.after(1).begins() - api.server().clock.millis()) / 1000;
     for (seconds, queries) in [(0, 9), (until + 60, 9), (1800, 9), (0, 0), (24 * 3600, 0)] {
         api.server().clock.advance(Duration::from_secs(seconds));
@@ -1004,7 +1008,7 @@ async fn figures_that_take_too_long_ask_to_come_again_and_go_on_where_they_were(
     assert_eq!((status, &refused["code"]), (503, &json!("unavailable")));
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
-    // The store stops answering in the middle: what was counted until then is kept.
+    // The store stops answering in the middle: the days counted until then are kept.
     lane.strike(Some(Plan {
         at: At::Operation("Query", 60),
         fault: Fault::Fail500Before,
@@ -1029,7 +1033,7 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
     let api = at_noon().await;
     let (root, ann) = (
         api.administrator("root").await,
-        api.somebody(
+        api.person_with(
             json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" }),
         )
         .await,
@@ -1168,7 +1172,7 @@ async fn an_export_that_is_cut_off_lacks_its_end() {
         "{cut}"
     );
 
-    // Who is no administrator any more gets no end either.
+    // An administrator who loses the role meanwhile doesn't get the end of the file either.
     let (_, body) =
         answer(&app(&proxy.lane()), "admin_export", path, &root, Duration::from_secs(300)).await;
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };

@@ -20,7 +20,7 @@ impl Person {
         self.post(PATH, json!({ "name": name })).await
     }
 
-    /// Asks what programs with a key ask.
+    /// Sends the request of a program with a key.
     pub async fn completes(&self) -> Answer {
         self.post(
             "/v1/chat/completions",
@@ -37,14 +37,14 @@ impl Person {
         self.delete(&format!("{PATH}/{key}")).await
     }
 
-    /// Asserts that the account counts the keys that stand, and so many.
+    /// Asserts that the account has this many keys, and counts them right.
     pub async fn has_keys(&self, count: u32) {
         let counted = self.api.account(self).await.api_keys;
-        let standing = self.api.items(&self.id).await["TokensTable"]
+        let existing = self.api.items(&self.id).await["TokensTable"]
             .iter()
             .filter(|item| is_key_of(item, self))
             .count();
-        assert_eq!((counted, standing), (count, count as usize));
+        assert_eq!((counted, existing), (count, count as usize));
     }
 }
 
@@ -143,7 +143,7 @@ async fn a_key_is_in_no_log_and_what_happens_to_it_is() {
 }
 
 #[tokio::test]
-async fn a_key_without_a_name_that_may_be_is_not_made() {
+async fn a_key_without_a_valid_name_is_not_made() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -208,7 +208,7 @@ async fn a_key_of_somebody_else_is_not_seen_and_not_revoked() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let key = ann.makes_a_key("Ann's").await.is(201);
-    // With a key of his own and without: either way it is no reason of the account's.
+    // With a key of his own and without, Ben gets the same refusal.
     for keys in 0..2 {
         let before = api.items(&ann.id).await;
         let refused = ben.revokes(&id(&key)).await.expect(404, "not_found");
@@ -246,7 +246,7 @@ async fn what_is_no_id_of_a_key_is_not_found_whatever_it_is() {
         ann.revokes(other).await.expect(404, "not_found");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // Who is let in no more isn't told what is an id either.
+    // A caller whose session has ended doesn't learn what a valid id is either.
     ann.log_out().await.is(200);
     for key in ["x", &own] {
         ann.revokes(key).await.expect(401, "invalid_token");
@@ -278,7 +278,7 @@ async fn of_sixty_keys_at_once_fifty_are_made() {
     assert_eq!(ids(&ann.api_keys().await), made);
     ann.has_keys(API_KEYS).await;
 
-    // A revoked key makes room for one, however often it is revoked.
+    // A revoked key makes room for one new key, however often it is revoked.
     let revoked = join_all((0..6).map(|_| ann.revokes(&made[0]))).await;
     assert_eq!(revoked.iter().filter(|answer| answer.status == 200).count(), 1, "{revoked:?}");
     let again = join_all((0..6).map(|_| ann.makes_a_key("x"))).await;
@@ -327,7 +327,7 @@ async fn a_key_that_a_proof_of_the_address_has_ended_is_neither_listed_nor_count
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let ended = ann.makes_a_key("x").await.is(201);
-    // The proof of an address, after which nothing was tidied up.
+    // As after the verification of an address, when the old keys have not been deleted.
     api.set(&ann, "auth_epoch", AttributeValue::N("2".into())).await;
     api.set(&ann, "keys_from", AttributeValue::N("2".into())).await;
     api.set(&ann, "api_keys", AttributeValue::N("0".into())).await;
@@ -409,7 +409,7 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
             )
             .await;
             assert!(lane.strikes().await, "{fault:?}");
-            // What isn't sent again leaves the outcome unknown.
+            // Without a retry the outcome is unknown.
             assert_eq!(
                 reply.status,
                 if fault.is_sent_again() { 201 } else { 503 },
@@ -430,7 +430,7 @@ async fn a_key_whose_reply_was_lost_is_made_once_and_shown_and_a_late_copy_makes
 }
 
 #[tokio::test]
-async fn the_last_key_that_may_be_is_no_refusal_where_its_reply_was_lost() {
+async fn the_last_allowed_key_is_not_refused_if_its_reply_was_lost() {
     let rig = Rig::start().await;
     let ann = rig.person().await;
     rig.api.set(&ann, "api_keys", AttributeValue::N("49".into())).await;
@@ -505,7 +505,7 @@ async fn a_revocation_whose_reply_was_lost_is_the_success_it_was_and_nothing_bri
             );
         }
         ann.has_keys(1).await;
-        // A copy of what made the key is known by its request token.
+        // The store recognizes a copy of the write that made the key by its request token.
         making.deliver().await;
         lane.deliver_much_later().await;
         ann.has_keys(1).await;

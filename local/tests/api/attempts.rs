@@ -1,4 +1,5 @@
-//! How often somebody may guess, and how often one address may guess or register.
+//! How many passwords may be guessed per account, and how often one network address may guess or
+//! register.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +36,7 @@ async fn guesses(api: &Api, login: &str) -> u32 {
     unreachable!()
 }
 
-/// How an answer looks, but for the second at which it was given.
+/// What distinguishes this reply, except its time.
 fn looks_at_any_time(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let (status, mut headers, body) = looks(answer);
     for (name, value) in &mut headers {
@@ -50,7 +51,7 @@ fn number(answer: &Answer, header: &str) -> u64 {
     answer.header(header).parse().unwrap()
 }
 
-/// A request of the endpoint `name` as the gateway would send it for a client at `address`.
+/// A request to the endpoint `name` from a client at this network address.
 async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value) {
     let path = format!("/api/{name}");
     let mut event = event(name, &path, &[], body);
@@ -60,13 +61,13 @@ async fn from(api: &Api, address: &str, name: &str, body: &Value) -> (u16, Value
     (reply.status, reply.body)
 }
 
-/// Moves the clock to where an hour begins, so that no test is in two.
+/// Moves the clock to the start of an hour, so that no test runs into the next one.
 fn begin_an_hour(api: &Api) {
     let clock = &api.server().clock;
     clock.advance(Duration::from_millis(3_600_000 - clock.millis() % 3_600_000));
 }
 
-/// Everything that is counted, by its key, and how often.
+/// All counts of attempts, by key.
 async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     let items: Vec<Value> = scan(dynamodb, "TokensTable").await;
     let counted = items.iter().filter_map(|item| {
@@ -78,7 +79,7 @@ async fn counts(dynamodb: &str) -> BTreeMap<String, usize> {
     counted.filter(|(_, count)| *count > 0).collect()
 }
 
-/// How often something is counted whose key begins with this.
+/// The counts whose keys begin with this.
 async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
     counts(dynamodb)
         .await
@@ -88,7 +89,7 @@ async fn counted(dynamodb: &str, key: &str) -> Vec<usize> {
         .collect()
 }
 
-/// A log-in from this network.
+/// A log-in from this network address.
 async fn log_in_from(api: &Api, address: &str, login: &str, password: &str) -> (u16, Value) {
     from(api, address, "login", &json!({ "username": login, "password": password })).await
 }
@@ -118,7 +119,7 @@ async fn strangers_have_thirteen_guesses_at_once_and_then_one_after_each_pause()
     }
     api.server().clock.advance(Duration::from_secs(3086));
     ann.log_in().await.is(200);
-    // It was no guess: the next one need not wait for it.
+    // The right password was no guess: the next guess needn't wait for it.
     assert_eq!(log_in_from(&api, "203.0.113.9", &ann.name, WRONG).await.0, 401);
     assert_eq!(log_in_from(&api, "203.0.113.9", &ann.name, RIGHT).await.0, 429);
 }
@@ -152,10 +153,10 @@ async fn a_burst_of_wrong_passwords_keeps_out_neither_a_device_nor_a_network_tha
     assert_eq!(
         (status, &refused["code"]),
         (429, &json!("too_many_attempts")),
-        "who was never here waits with the strangers"
+        "a network without a log-in waits with the strangers"
     );
 
-    // The attacker is behind the same address too: what they use up there is that address's alone.
+    // The attacker has the same network address too, and uses up only that address's count.
     let burst = join_all((0..200).map(|_| log_in_from(&api, home, &ann.name, WRONG))).await;
     let checked = burst.iter().filter(|(status, _)| *status == 401).count();
     assert!((60..=65).contains(&checked), "{checked} were checked");
@@ -179,7 +180,7 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
     let cats = cat.header("x-device-token").to_owned();
     let cat = Person::of(&api, &registered, &cat.is(201));
     let device = ann.log_in().await.header("x-device-token").to_owned();
-    // From here on the network of this test is known of neither.
+    // From here on neither account has logged in from the network of this test.
     for person in [&ann, &ben, &cat] {
         let account = api.account(person).await;
         api.store().forget_attempts(&account.id, &account.label, None).await.unwrap();
@@ -228,9 +229,9 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
     with(&ann, &device).await.expect(429, "too_many_attempts");
 }
 
-/// How many guesses at these logins are checked in a day, from this many networks: all of them know
-/// what each was told, and waste no guess on a login that is closed. At the end each network tries
-/// once more, whatever comes of it.
+/// How many guesses at these logins are checked in a day, from this many networks. The networks
+/// share what they learn, and waste no guess on a login that is closed. At the end each network
+/// tries once more.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
     let (store, config) = (&api.store(), &*api.server().apps["login"].config);
     let guess = &async |network: usize, login: &str, now: u64| {
@@ -278,8 +279,7 @@ async fn of_one_a_hundred_and_ten_thousand_networks_no_attacker_has_more_guesses
             .flat_map(|name| [format!("ann{name}"), format!("ann{name}@example.com")])
             .collect();
         let guesses = guesses_in_a_day(&api, networks, &logins).await;
-        // As docs/security.md has it, for so few failures of a network that both limits are
-        // reached.
+        // As docs/security.md says, with so few failures per network that both limits are reached.
         let most = (82 * accounts).min(networks * 24 * 5 + 6 * accounts);
         println!(
             "{networks} networks, {accounts} accounts: {guesses} guesses a day, {most} at most"
@@ -300,7 +300,7 @@ async fn of_a_thousand_guesses_at_once_thirteen_are_checked_at_most() {
         match answer.status.as_u16() {
             401 => looked_at += 1,
             429 => turned_away += 1,
-            // The store of one machine, asked a thousand things at once.
+            // The store of one machine may be too slow for a thousand requests at once.
             503 => {}
             status => panic!("{status}: {answer:?}"),
         }
@@ -348,9 +348,10 @@ async fn a_locked_account_and_an_unknown_name_answer_alike_and_a_right_password_
 async fn an_account_that_is_found_by_name_and_by_address_has_no_more_guesses_for_it() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "30")]).await;
     let email = format!("{}@example.com", unique("ann"));
-    let ann =
-        api.somebody(json!({ "username": unique("Ann"), "email": email, "password": RIGHT })).await;
-    // Nobody learns from one being locked that the other is the same account's.
+    let ann = api
+        .person_with(json!({ "username": unique("Ann"), "email": email, "password": RIGHT }))
+        .await;
+    // That one login is locked must not reveal that the other belongs to the same account.
     let unknown = format!("{}@example.com", unique("nobody"));
     let by_name = guesses(&api, &ann.name.to_uppercase()).await;
     log_in(&api, &ann.name, RIGHT).await.expect(429, "too_many_attempts");
@@ -378,9 +379,10 @@ async fn owners_guesses(owner: &Person) -> u32 {
 async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
-    let ann =
-        api.somebody(json!({ "username": unique("ann"), "email": email, "password": RIGHT })).await;
-    // Written before the password is another: a link that opens nothing is not mailed.
+    let ann = api
+        .person_with(json!({ "username": unique("ann"), "email": email, "password": RIGHT }))
+        .await;
+    // Before the password changes: an invalid link isn't sent.
     api.token_to(&email).await;
     for login in [&ann.id, &ann.name, &email] {
         guesses(&api, login).await;
@@ -414,14 +416,14 @@ async fn no_log_in_keeps_an_owner_from_using_the_password_and_a_reset_opens_all(
 }
 
 #[tokio::test]
-async fn an_address_is_sent_so_many_mails_an_hour_whoever_gives_it() {
+async fn an_address_gets_a_limited_number_of_mails_an_hour_from_all_accounts_together() {
     let api = Api::own(&[]).await;
     begin_an_hour(&api);
     let address = format!("{}@example.com", unique("victim"));
     let registration =
         |email: &str| json!({ "username": unique("eve"), "email": email, "password": RIGHT });
     for _ in 0..9 {
-        let eve = api.somebody(registration(&address)).await;
+        let eve = api.person_with(registration(&address)).await;
         let deleted = api
             .send(
                 reqwest::Method::DELETE,
@@ -458,8 +460,9 @@ async fn an_address_is_sent_so_many_mails_an_hour_whoever_gives_it() {
 async fn failures_are_forgotten_after_a_day_without_any_or_when_the_account_is_unlocked() {
     let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
     let email = format!("{}@example.com", unique("ann"));
-    let ann =
-        api.somebody(json!({ "username": unique("ann"), "email": email, "password": RIGHT })).await;
+    let ann = api
+        .person_with(json!({ "username": unique("ann"), "email": email, "password": RIGHT }))
+        .await;
     guesses(&api, &ann.name).await;
     api.server().clock.advance(DAY - Duration::from_secs(60));
     assert_eq!(guesses(&api, &ann.name).await, 1, "the one after a pause");
@@ -540,7 +543,7 @@ async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_
     stopped(claiming("203.0.113.9", &ben.name, WRONG).await);
     claiming("203.0.113.9", &ben.name, RIGHT).await.is(200);
     claiming("203.0.113.9", &ann.name, RIGHT).await.is(200);
-    // Of a name that nobody from here has logged in to, three guesses are checked.
+    // For a name without a log-in from this network, three guesses are checked.
     let cat = api.person("cat").await;
     for _ in 0..3 {
         stopped(claiming("203.0.113.9", &cat.name, WRONG).await);
@@ -552,7 +555,7 @@ async fn an_address_may_fail_three_times_an_hour_whatever_it_calls_itself_and_a_
 }
 
 #[tokio::test]
-async fn an_address_that_is_stopped_stops_nobody_else() {
+async fn an_address_that_is_stopped_stops_no_other_address() {
     let api = Api::own(&[("LOGIN_FAILURES_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let ann = api.person("ann").await;
@@ -603,7 +606,7 @@ async fn an_ipv6_address_counts_as_its_network() {
 }
 
 #[tokio::test]
-async fn without_a_limit_per_address_none_is_counted() {
+async fn without_a_limit_per_address_nothing_is_counted() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     log_in(&api, &ann.name, WRONG).await.expect(401, "invalid_credentials");
@@ -612,12 +615,12 @@ async fn without_a_limit_per_address_none_is_counted() {
 }
 
 #[tokio::test]
-async fn an_address_opens_so_many_accounts_in_an_hour() {
+async fn an_address_registers_a_limited_number_of_accounts_in_an_hour() {
     let api = Api::own(&[("REGISTRATIONS_PER_ADDRESS", "3")]).await;
     begin_an_hour(&api);
     let registration = |name: &str| json!({ "username": name, "password": RIGHT });
     let ann = api.person("ann").await;
-    // What opens no account isn't counted.
+    // A registration that creates no account isn't counted.
     for _ in 0..5 {
         api.register(registration(&ann.name)).await.expect(409, "username_taken");
         api.register(json!({ "username": unique("ann"), "password": "short" }))
@@ -690,7 +693,7 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
     let name = unique("nobody");
     let mut failed = 0;
     for fault in [Fault::Fail500After, Fault::ResetAfter] {
-        // The counts of the name and of the address go out in any order.
+        // The writes for the name and for the address are sent in any order.
         for nth in [1, 2] {
             strike("UpdateItem", nth, fault);
             log_in(&api, &name, WRONG).await.expect(401, "invalid_credentials");
@@ -708,8 +711,8 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
         assert_eq!(counted(&store.dynamodb, "attempt:register:").await, [people.len()]);
     }
 
-    // A copy of a success that arrives late forgets nothing that failed since. Its two writes go
-    // out in any order.
+    // A late copy of a success doesn't reset the failures since then. Its two writes are sent in
+    // any order.
     let mut wrong = 0;
     for nth in [3, 4] {
         strike("UpdateItem", nth, Fault::Again);
@@ -724,7 +727,7 @@ async fn what_is_sent_again_since_its_reply_was_lost_counts_once() {
     }
 }
 
-/// Somebody for whom a minute begins.
+/// A user at the start of a minute.
 async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
     let api = Api::own(&[("CHATS_PER_MINUTE", per_minute)]).await;
     let clock = &api.server().clock;
@@ -733,7 +736,7 @@ async fn at_the_start_of_a_minute(per_minute: &str) -> Person {
 }
 
 #[tokio::test]
-async fn an_account_begins_so_many_chats_a_minute() {
+async fn an_account_begins_a_limited_number_of_chats_a_minute() {
     let ann = at_the_start_of_a_minute("3").await;
     let clock = &ann.api.server().clock;
     for left in [2, 1] {
@@ -811,7 +814,7 @@ async fn an_account_from_before_minutes_were_counted_chats_as_ever() {
     ann.chat("hi").await.expect(429, "too_many_chats_this_minute");
 }
 
-/// Somebody for whom a minute begins in which so many chats may be given back.
+/// A user at the start of a minute, who may have this many refunds in it.
 async fn with_refunds_a_minute(most: &str) -> Person {
     with_refunds_a_minute_and(most, &[]).await
 }
@@ -825,7 +828,7 @@ async fn with_refunds_a_minute_and(most: &str, settings: &[(&str, &str)]) -> Per
 }
 
 #[tokio::test]
-async fn so_many_chats_of_an_account_are_given_back_in_a_minute() {
+async fn an_account_gets_a_limited_number_of_refunds_a_minute() {
     let ann = with_refunds_a_minute("3").await;
     for _ in 0..3 {
         ann.chat("hi").await.is(200);
@@ -902,7 +905,7 @@ async fn of_a_thousand_chats_that_fail_as_many_at_once_as_may_no_more_than_the_l
 }
 
 #[tokio::test]
-async fn what_a_sweep_gives_back_counts_for_nobody() {
+async fn what_a_sweep_gives_back_is_not_counted_as_a_refund() {
     let ann = with_refunds_a_minute("2").await;
     ann.holds(&[("a", 1), ("b", 1), ("c", 1)]).await;
     ann.api.set(&ann, "due", aws_sdk_dynamodb::types::AttributeValue::N("1".into())).await;
@@ -913,7 +916,7 @@ async fn what_a_sweep_gives_back_counts_for_nobody() {
     ann.chat("hi").await.is(200);
 }
 
-/// Ids that are closed until the second `until`.
+/// Closed ids, until the second `until`.
 fn closed(count: usize, until: u64) -> aws_sdk_dynamodb::types::AttributeValue {
     use aws_sdk_dynamodb::types::AttributeValue;
     AttributeValue::M(

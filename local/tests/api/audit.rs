@@ -1,4 +1,4 @@
-//! The audit: what it finds, and what it lets pass.
+//! The audit: what it reports, and what it accepts.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use shared::store::{Audited, Difference};
 
 use crate::support::client::{Api, GRANT, PRICE, Person};
 
-/// Somebody with a grant, two chats and an adjustment; and the ids of the chats.
+/// A user with a grant, two chats and an adjustment; and the ids of the chats.
 async fn customer(api: &Api) -> (Person, [String; 2]) {
     let ann = api.person("ann").await;
     let mut chats = Vec::new();
@@ -92,11 +92,11 @@ async fn what_the_api_has_done_agrees() {
     let (ann, [first, _]) = customer(&api).await;
     ann.chat("!fail").await.expect(502, "ai_failed");
     assert_eq!(ann.audit().await, Audited { rows: 4, differences: vec![] });
-    // Tokens on hold are accounted for, whether their lease lasts or not.
+    // Reserved tokens are accounted for, before the end of their lease and after it.
     ann.holds(&[("crashed", 1), ("running", u64::from(u32::MAX))]).await;
     ann.has_left(GRANT + 500 - 4 * PRICE).await;
     assert_eq!(ann.differs().await, []);
-    // A chat may be deleted; its row stands.
+    // A chat may be deleted; its row stays.
     ann.loses("ChatsTable", "chat_id", &first).await;
     assert_eq!(ann.differs().await, []);
     // So may an account.
@@ -155,7 +155,7 @@ async fn an_extra_chat_is_found_wherever_it_sorts() {
         ann.tampers("ChatsTable", "chat_id", &chat_id, "cost", number(PRICE)).await;
         extra.push(Difference::Uncharged { chat_id });
     }
-    // The title of a conversation is no chat.
+    // The title of a conversation is not a chat.
     ann.tampers("ChatsTable", "chat_id", "c#1", "title", AttributeValue::S("x".into())).await;
     let mut differences = ann.differs().await;
     differences.sort_by_key(ToString::to_string);
@@ -165,7 +165,7 @@ async fn an_extra_chat_is_found_wherever_it_sorts() {
 
 #[tokio::test]
 async fn a_changed_amount_is_found() {
-    // A store of its own: what is left there, no figures can be made of.
+    // A store of its own: no figures can be made of the rows that this test leaves.
     let api = Api::own(&[]).await;
     let (ann, [first, _]) = customer(&api).await;
     let (chat_id, price) = (first.clone(), Tokens::new(PRICE).unwrap());

@@ -17,7 +17,7 @@ async fn a_balance_is_one_number_under_three_names_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn everybody_sees_their_own_balance_whatever_they_ask_for() {
+async fn users_see_their_own_balance_whatever_they_ask_for() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);

@@ -11,7 +11,7 @@ impl Person {
         }
     }
 
-    /// What was said on each page, from `query` on, following the links.
+    /// The messages of each page, from `query` on, following the links.
     pub async fn pages(&self, query: &str) -> Vec<Vec<String>> {
         let mut pages = Vec::new();
         let mut next = Some(query.to_owned());
@@ -86,7 +86,7 @@ async fn pages_follow_one_another_without_a_gap_or_a_repetition() {
 }
 
 #[tokio::test]
-async fn a_page_has_twenty_chats_where_nobody_says_how_many() {
+async fn a_page_has_twenty_chats_unless_the_client_says_how_many() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.says(&["hi"; 21]).await;
@@ -95,7 +95,7 @@ async fn a_page_has_twenty_chats_where_nobody_says_how_many() {
 }
 
 #[tokio::test]
-async fn a_chat_that_begins_while_somebody_reads_moves_no_page() {
+async fn a_chat_that_begins_while_pages_are_read_moves_no_page() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.says(&["one", "two", "three"]).await;
@@ -139,7 +139,7 @@ async fn a_search_goes_on_behind_pages_that_hold_no_match() {
 }
 
 #[tokio::test]
-async fn what_can_be_no_page_is_refused_by_name() {
+async fn an_invalid_page_is_refused_by_name() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let long = format!("?q={}", "x".repeat(201));
@@ -197,7 +197,8 @@ async fn a_cursor_dies_with_its_account_though_the_name_is_used_again() {
     ann.says(&["one", "two"]).await;
     let page = ann.history("?limit=1").await.next_page().unwrap();
     api.forget(&ann).await;
-    let other = api.somebody(json!({ "username": ann.name, "password": unique("secret") })).await;
+    let other =
+        api.person_with(json!({ "username": ann.name, "password": unique("secret") })).await;
     other.history(&page).await.expect(400, "invalid_cursor");
     assert_eq!(messages(other.history("").await), [""; 0]);
     assert_eq!(other.balance().await, GRANT);

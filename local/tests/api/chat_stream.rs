@@ -24,7 +24,7 @@ pub fn events(text: &str) -> Vec<(String, Value)> {
     text.split_terminator("\n\n").map(event).collect()
 }
 
-/// What the deltas say together.
+/// The text of all deltas.
 pub fn text_of(events: &[(String, Value)]) -> String {
     events
         .iter()
@@ -38,7 +38,7 @@ impl Person {
         self.post(PATH, body).await
     }
 
-    /// A stream that has just begun.
+    /// Begins a stream.
     async fn begins(&self, message: &str) -> Response {
         let request =
             reqwest::Client::new().request(Method::POST, format!("{}{PATH}", self.api.url));
@@ -190,7 +190,7 @@ async fn what_was_heard_is_paid_though_it_was_made_too_long_or_too_slow_or_its_c
 }
 
 #[tokio::test]
-async fn who_goes_away_in_the_middle_is_charged_once_for_an_answer_that_is_stored() {
+async fn a_client_that_goes_away_in_the_middle_is_charged_once_for_an_answer_that_is_stored() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let mut reply = ann.begins("!words 150 one two three four").await;

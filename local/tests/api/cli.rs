@@ -64,7 +64,7 @@ async fn a_server_in_memory_keeps_nothing() {
 }
 
 #[test]
-fn what_can_not_be_is_refused_in_one_sentence() {
+fn what_cannot_be_done_is_refused_in_one_sentence() {
     let folder = Folder::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
@@ -276,7 +276,7 @@ async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
         "The account {squatter} has not proven the address \"owner@example.com\". If you mean it, give its id."
     ));
 
-    // The name of an account from a version in which it was no claim, and the owner's claim of it.
+    // As in an earlier version: the name claims no address, and the owner of the address does.
     let claim = database
         .delete_item()
         .table_name("UsersTable")
@@ -412,7 +412,7 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
 }
 
 #[tokio::test]
-async fn somebody_with_too_many_failures_is_let_in_again_beside_a_running_server() {
+async fn an_account_with_too_many_failures_is_unlocked_beside_a_running_server() {
     let folder = Folder::new();
     let mut program = command(&["--port", "0", "--data", folder.path()]);
     program.env("LOGIN_ATTEMPTS", "3");
@@ -542,7 +542,7 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
         }) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        // While it runs, the log of SQLite is there too.
+        // While the server runs, SQLite's log exists too.
         assert!(files(path).iter().any(|file| file.ends_with("dynamodb.sqlite-wal")));
         is_private(path);
         server.interrupt();
@@ -550,7 +550,7 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
     };
     work().await;
 
-    // As an earlier version left it, killed in the middle of something.
+    // As an earlier version left the folder when it was killed.
     for (path, mode) in modes(path) {
         set_permissions(
             &path,
@@ -561,7 +561,7 @@ async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {
     assert!(modes(path).iter().all(|(_, mode)| [0o755, 0o644].contains(mode)));
     work().await;
 
-    // What else lies in a folder that is used for the first time isn't this program's.
+    // Other files in a folder that is used for the first time don't belong to this program.
     let folder = Folder::new();
     create_dir(folder.path()).unwrap();
     let other = Path::new(folder.path()).join("notes.txt");

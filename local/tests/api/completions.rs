@@ -17,7 +17,7 @@ use crate::support::log;
 
 const PATH: &str = "/v1/chat/completions";
 
-/// A program that has an API key of somebody's.
+/// A program with an API key of a user.
 struct Program {
     api: Api,
     key: String,
@@ -40,7 +40,7 @@ impl Program {
         self.send(&[], asking(message)).await
     }
 
-    /// What an SDK sends for the first time, or again.
+    /// A request as an SDK sends it, first or as a retry.
     async fn tries(&self, count: u32, message: &str) -> Answer {
         self.send(&[("x-stainless-retry-count", &count.to_string())], asking(message)).await
     }
@@ -71,7 +71,7 @@ fn said(completion: &Value) -> &str {
         .unwrap_or_else(|| panic!("{completion}"))
 }
 
-/// The data of a stream's events; what is no JSON is a text.
+/// The data of a stream's events. Data that isn't JSON is a text.
 fn data(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
@@ -279,7 +279,7 @@ async fn the_models_are_those_that_the_settings_name() {
 }
 
 #[tokio::test]
-async fn a_key_opens_this_door_alone_and_only_as_long_as_it_and_its_account_stand() {
+async fn an_api_key_opens_these_routes_alone_and_only_while_it_and_its_account_are_valid() {
     log::clear();
     let api = Api::start().await;
     let ann = api.person("ann").await;
@@ -344,7 +344,7 @@ async fn a_key_opens_this_door_alone_and_only_as_long_as_it_and_its_account_stan
 }
 
 #[tokio::test]
-async fn what_an_sdk_sends_again_is_replayed_and_what_it_sends_anew_is_not() {
+async fn what_an_sdk_retries_is_replayed_and_a_new_call_is_not() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let (program, bens) = (Program::of(&ann).await, Program::of(&ben).await);
@@ -522,6 +522,10 @@ async fn an_empty_answer_is_an_answer_here_and_costs_what_an_answer_costs() {
         );
     }
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
-    assert_eq!(ann.chat("!empty").await.is(200)["model"], "echo", "elsewhere it is none");
+    assert_eq!(
+        ann.chat("!empty").await.is(200)["model"],
+        "echo",
+        "elsewhere an empty answer is a failure"
+    );
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }

@@ -1,5 +1,6 @@
 //! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`:
-//! what is remembered, listed, renamed and deleted, and what a chat costs whatever becomes of it.
+//! what is remembered, listed, renamed and deleted, and that a chat is paid whatever happens to its
+//! conversation.
 
 use std::time::Duration;
 

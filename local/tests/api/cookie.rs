@@ -1,5 +1,5 @@
-//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, out of reach of its
-//! scripts.
+//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, where its scripts
+//! can't read them.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::support::function;
 
 const MONTH: u64 = 30 * 86_400;
 
-/// A page of this origin in a browser, which keeps what it is told to.
+/// A page of this origin in a browser, which keeps the cookies.
 struct Page {
     api: Api,
     kept: Option<String>,
@@ -26,9 +26,9 @@ impl Page {
         Self { api: api.clone(), kept: None, device: None }
     }
 
-    /// Somebody who has registered here, with an access token and nothing else.
+    /// A user who has registered on this page, with an access token only.
     async fn register(&mut self) -> Person {
-        self.somebody(json!({ "username": unique("ann"), "password": "secret123" })).await
+        self.person_with(json!({ "username": unique("ann"), "password": "secret123" })).await
     }
 
     async fn somebody(&mut self, registration: Value) -> Person {
@@ -91,7 +91,7 @@ impl Page {
     }
 }
 
-/// The cookie that keeps a refresh token.
+/// The cookie with the refresh token.
 fn cookie_of(answer: &Answer) -> Option<&str> {
     let refresh = cookie_named("farebox_refresh", answer);
     refresh.or_else(|| cookie_named("__Host-farebox_refresh", answer))
@@ -149,7 +149,7 @@ async fn a_cookie_gives_the_next_access_token_and_is_replaced() {
         ann.using(refreshed["access"].as_str().unwrap()).profile().await.is(200);
         assert_eq!(forge::claims(page.token())["generation"], generation);
     }
-    // No body is as good as an empty one, and a token in the body comes before the cookie's.
+    // No body is like an empty one, and a token in the body takes precedence over the cookie.
     page.send(Method::POST, "/api/token/refresh/", &[], None).await.is(200);
     let ben = api.person("ben").await;
     let refreshed =
@@ -195,7 +195,7 @@ async fn a_cookie_lives_as_long_as_its_session() {
     page.refresh().await.expect(401, "invalid_token");
 }
 
-/// What another site can have a browser send: the cookies, and no header of its own.
+/// Another site can make a browser send the cookies, but not this header.
 #[tokio::test]
 async fn without_the_header_a_cookie_is_neither_read_nor_set() {
     let api = Api::start().await;
@@ -264,7 +264,7 @@ async fn a_page_without_a_good_cookie_has_no_session() {
         page.refresh().await.expect(401, "invalid_token");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // An access token takes more than a cookie: nothing else reads one.
+    // No other endpoint accepts a cookie in place of an access token.
     page.kept = Some(ann.refresh.clone());
     page.send(Method::GET, "/api/user/profile/", &[], None).await.expect(401, "not_authenticated");
     page.post("/api/chat/", &[], json!({ "message": "hi" })).await.expect(401, "not_authenticated");
@@ -278,7 +278,7 @@ async fn what_ends_a_session_clears_its_cookie() {
         let name = unique("ann");
         let address = format!("{name}@example.com");
         let ann = page
-            .somebody(json!({ "username": name, "email": address, "password": "secret123" }))
+            .person_with(json!({ "username": name, "email": address, "password": "secret123" }))
             .await;
         let (bearer, kept) = (ann.bearer(), page.token().to_owned());
         let headers = [("authorization", bearer.as_str())];
@@ -309,7 +309,7 @@ async fn what_ends_a_session_clears_its_cookie() {
         page.refresh().await.expect(401, "not_authenticated");
         api.refresh(&kept).await.expect(401, "invalid_token");
     }
-    // What fails ends nothing.
+    // A failed request doesn't end the session.
     let ann = page.register().await;
     page.send(
         Method::DELETE,
@@ -320,7 +320,7 @@ async fn what_ends_a_session_clears_its_cookie() {
     .await
     .expect(403, "wrong_password");
     page.refresh().await.is(200);
-    // A client that knows no cookies is told of none.
+    // A client that doesn't use cookies gets none.
     assert_eq!(cookie_of(&ann.log_out().await), None);
 }
 
@@ -345,7 +345,7 @@ async fn a_registration_that_is_sent_again_has_its_cookie_again() {
 async fn with_tls_a_cookie_belongs_to_one_host_alone() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    // As API Gateway passes it on: the local server answers to no such host.
+    // As an event of API Gateway: the local server refuses such a host.
     let refresh = api.server().functions["token_refresh"].clone();
     let ask = |host: &'static str, cookie: String| {
         let refresh = refresh.clone();

@@ -8,7 +8,7 @@ use crate::support::client::{Api, GRANT, PRICE, unique};
 
 const SLASHES: [&str; 2] = ["/", ""];
 
-/// Asserts that each field is there and a text that says something.
+/// Asserts that each field is a text that isn't empty.
 #[track_caller]
 fn reads_texts(body: &Value, fields: &[&str]) {
     for field in fields {
@@ -16,7 +16,7 @@ fn reads_texts(body: &Value, fields: &[&str]) {
     }
 }
 
-/// Asserts that each field is there and this very number.
+/// Asserts that each field is this number.
 #[track_caller]
 fn reads_numbers(body: &Value, fields: &[&str], number: u64) {
     for field in fields {

@@ -1,5 +1,5 @@
-//! The doors of the local server and of its embedded DynamoDB: neither answers pages of other
-//! origins, and the store opens to the run's access key alone.
+//! The ports of the local server and of its embedded DynamoDB: neither answers pages of other
+//! origins, and the store accepts only the run's access key.
 
 use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,7 +13,7 @@ use crate::support::client::Api;
 use crate::support::program::Folder;
 use crate::support::proxy::signed;
 
-/// What somebody who isn't a function of this run sends.
+/// A call to the store by another program.
 struct Call {
     method: Method,
     headers: HeaderMap,
@@ -54,7 +54,7 @@ impl Call {
 
 #[tokio::test]
 async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no_web_page() {
-    // In a folder it is the embedded one, whichever store other tests have.
+    // With a folder it is always the embedded store.
     let folder = Folder::new();
     let api = Api::in_folder(folder.path()).await;
     let ann = api.person("ann").await;
@@ -126,7 +126,7 @@ async fn the_embedded_dynamodb_answers_nobody_without_the_runs_access_key_and_no
         assert_eq!(api.items("").await, before, "{what}");
     }
 
-    // The key opens it, also by the name that containers have for this machine.
+    // The key is accepted, also under the name that containers have for this machine.
     for name in ["127.0.0.1", "localhost", "host.docker.internal"] {
         let at = format!("http://{name}:{port}");
         let (answered, _, text) = Call::robbing(&ann.name, &at, key(&id, &secret))
@@ -151,7 +151,7 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
     let api = Api::own(&[("ALLOWED_ORIGINS", "https://app.example.com")]).await;
     let port = api.url.rsplit(':').next().unwrap();
     let body = json!({ "username": "ann", "password": "secret123" });
-    // The refusal of an origin is the local server's own: the API's document doesn't know it.
+    // Only the local server refuses an origin: the OpenAPI document doesn't describe that.
     let refused = async |headers: &[(&str, &str)], status: u16, code: &str| {
         let mut request =
             reqwest::Client::new().post(format!("{}/api/register", api.url)).body(body.to_string());
@@ -169,7 +169,7 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
     };
     let json = ("content-type", "application/json");
 
-    // Without asking first a browser sends no other types, or none.
+    // Without a preflight a browser sends only these content types, or none.
     for origin in [
         "https://evil.example",
         "null",
@@ -200,7 +200,8 @@ async fn a_page_of_another_origin_changes_nothing_whatever_name_it_has_for_this_
     for headers in [&[][..], &[("content-type", "text/plain")]] {
         refused(headers, 415, "unsupported_media_type").await;
     }
-    // A name that leads here for a moment makes a page one of the same origin.
+    // A host name that resolves to this machine for a moment makes a page's origin the same (DNS
+    // rebinding).
     for host in [
         "evil.example",
         "localhost.evil.example",

@@ -1,4 +1,4 @@
-//! `POST /api/user/email/verify`, and `POST /api/user/email`, which has its mail sent again.
+//! `POST /api/user/email/verify`, and `POST /api/user/email`, which sends its e-mail again.
 
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;
 
-/// Somebody with an address, and the token that was mailed there.
+/// A user with an address, the address, and the token that was sent there.
 async fn ann(api: &Api) -> (Person, String, String) {
     let address = format!("{}@example.com", unique("ann"));
     let ann = api
-        .somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" }))
+        .person_with(
+            json!({ "username": unique("ann"), "email": address, "password": "secret123" }),
+        )
         .await;
     let token = api.token_to(&address).await;
     (ann, address, token)
@@ -122,7 +124,7 @@ async fn a_link_proves_nothing_once_the_password_or_the_address_is_another() {
 }
 
 #[tokio::test]
-async fn whoever_proves_an_address_takes_it_from_whoever_only_claimed_it() {
+async fn an_account_that_proves_an_address_takes_it_from_one_that_only_claimed_it() {
     let api = Api::start().await;
     let (squatter, address, old_token) = ann(&api).await;
     let owner = api.person("owner").await;
@@ -185,7 +187,7 @@ async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account
         )
         .await;
     deleted.is(202);
-    let named = api.somebody(json!({ "username": address, "password": "secret123" })).await;
+    let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
     verify(&api, &token).await.is(200);
     assert_eq!(logs_in(&api, &address).await, Some(json!(wants.id)));
@@ -236,14 +238,14 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
         .enumerate()
     {
-        // The whole of it: the claim moves from one account to another, which gives up an address
-        // of its own.
+        // The most complex case: the claim moves from one account to another, which gives up its
+        // own address.
         let squatter =
             json!({ "username": unique("eve"), "email": address(n), "password": "secret123" });
-        rig.api.somebody(squatter).await;
+        rig.api.person_with(squatter).await;
         rig.api.mails_to(&address(n), 1).await;
         let ann = json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": "secret123" });
-        let ann = rig.api.somebody(ann).await;
+        let ann = rig.api.person_with(ann).await;
         ann.change(json!({ "email": address(n) })).await.is(200);
         let token = token_in(&rig.api.mails_to(&address(n), 2).await[1]);
 
@@ -258,7 +260,8 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
             ask(&app, "email_verify", "/api/user/email/verify", &[], json!({ "token": token }))
                 .await;
         assert!(lane.strikes().await, "{fault:?}");
-        // A reply that can't be read leaves the outcome unknown; it was done all the same.
+        // A reply that can't be read leaves the outcome unknown; the write was applied
+        // nevertheless.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },

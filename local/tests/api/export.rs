@@ -72,7 +72,7 @@ fn ids(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect()
 }
 
-/// What the function itself answers: the status, and the body as the client would take it.
+/// The function's own reply: the status, and the body as it is sent.
 async fn answer(function: &Function, person: &Person) -> (u16, Body) {
     let event = event("export", PATH, &[("authorization", &person.bearer())], &Value::Null);
     let (parts, body) = invoke(function, &event, Duration::from_secs(300)).await.into_parts();
@@ -88,7 +88,7 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
     let api = Api::start().await;
     let email = format!("{}@example.com", unique("ann"));
     let ann = api
-        .somebody(json!({ "username": unique("ann"), "email": email, "password": "secret123" }))
+        .person_with(json!({ "username": unique("ann"), "email": email, "password": "secret123" }))
         .await;
     let ben = api.person("ben").await;
     ben.chat("Ben's own").await.is(200);
@@ -196,7 +196,7 @@ async fn no_page_is_read_before_the_client_takes_the_one_before_the_last() {
     let proxy = Proxy::start(&api.dynamodb).await;
     let lane = proxy.lane();
     let (status, body) = answer(&api.function_over("export", &lane), &ann).await;
-    assert_eq!((status, queries(&lane)), (200, 0), "whoever is let in has not read a page yet");
+    assert_eq!((status, queries(&lane)), (200, 0), "no page is read before the reply begins");
     let Body::Pieces(mut pieces) = body else { panic!("no stream") };
     let (mut taken, mut longest, mut text) = (0, 0, String::new());
     while let Some(piece) = pieces.next().await {
@@ -249,7 +249,7 @@ async fn an_export_that_fails_in_the_middle_is_no_json() {
     }
     assert!(log::text().contains("the reply was cut off"), "{}", log::text());
 
-    // At another front door it ends there too, and breaks nothing else.
+    // Over HTTP the reply ends there too, and later requests work.
     let lane = proxy.lane();
     let broken = Api::own(&[("DYNAMODB_ENDPOINT", &lane.url)]).await;
     lane.strike(Some(Plan {

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::client::Api;
 
 #[tokio::test]
-async fn whoever_asks_is_told_that_all_is_well() {
+async fn a_healthy_api_says_so_to_every_caller() {
     assert_eq!(Api::start().await.get("/api/health").await.is(200), json!({ "status": "ok" }));
 }
 

@@ -1,4 +1,4 @@
-//! Clients that mean harm, or are badly broken: every refusal is a clean one, and changes nothing.
+//! Malicious and broken clients: every request is refused cleanly and changes nothing.
 
 use reqwest::Method;
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::support::client::{Answer, Api, Person, unique};
 use crate::support::forge::{self, Forge, with};
 use crate::support::log;
 
-/// The routes that read a body, and a field of each kind of text that they read.
+/// The routes that read a body, with one field for each kind of text.
 const BODIES: [(&str, &[&str]); 9] = [
     ("/api/register/", &["username", "email", "password", "password1", "password2"]),
     ("/api/login/", &["username", "email", "password"]),
@@ -32,8 +32,8 @@ async fn send(ann: &Person, path: &str, body: Vec<u8>) -> Answer {
         .await
 }
 
-/// Asserts that a token opens no door: neither in a header nor in the body of a chat, nor as a
-/// refresh token.
+/// Asserts that a token is refused everywhere: in a header, in the body of a chat, and as a refresh
+/// token.
 async fn opens_nothing(api: &Api, what: &str, token: &str) {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
@@ -43,7 +43,7 @@ async fn opens_nothing(api: &Api, what: &str, token: &str) {
         api.post("/api/chat/", json!({ "message": "hi", "token": token })).await,
         api.refresh(token).await,
     ] {
-        // A header that is too long isn't looked into.
+        // A header that is too long isn't read.
         match answer.status.as_u16() {
             431 if token.len() > 8000 => drop(answer.expect(431, "header_too_large")),
             status => {
@@ -139,7 +139,7 @@ async fn the_right_signature_opens_nothing_under_a_wrong_header_or_claim() {
     let before = api.items(&ann.id).await;
     let real = Forge::of(&api);
     let (header, claims) = (forge::header(&ann.access), forge::claims(&ann.access));
-    // What all the cases below would be, but for what they change.
+    // Valid, as all cases below would be without their change.
     ann.using(real.sign(&header, &claims)).profile().await.is(200);
 
     let long = "k".repeat(10_240);
@@ -232,8 +232,8 @@ async fn a_token_that_outlives_every_session_opens_nothing() {
     opens_nothing(&api, "exp", &Forge::of(&api).sign(&forge::header(&ann.access), &claims)).await;
 }
 
-/// What a verifier elsewhere makes of a token that compares issuer, audience and signature, and no
-/// type.
+/// The claims of a token, as another verifier accepts it that checks issuer, audience and
+/// signature, but not the type.
 fn as_others_verify(
     api: &Api,
     token: &str,
@@ -256,7 +256,7 @@ async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
     let body = log_in.is(200);
     let mut ids = Vec::new();
     for token in [&ann.access, &ann.token, body["access"].as_str().unwrap()] {
-        // What RFC 9068 asks of a token that says `at+jwt`.
+        // What RFC 9068 requires of a token of the type `at+jwt`.
         let claims = as_others_verify(&api, token).unwrap();
         assert_eq!((&claims["client_id"], &claims["sub"]), (&json!("farebox"), &json!(ann.id)));
         assert!(claims["iat"].as_u64().unwrap() < claims["exp"].as_u64().unwrap());
@@ -308,7 +308,7 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
         ann.using(token).profile().await.expect(401, "invalid_token");
     }
     assert_eq!(api.items(&ann.id).await, before);
-    // With the claims of both kinds it is the type alone that tells them apart.
+    // With the claims of both kinds, only the type distinguishes them.
     ann.using(real.sign(&access, &both)).profile().await.is(200);
     api.refresh(&real.sign(&refresh, &both)).await.is(200);
 }
@@ -412,12 +412,13 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
             let answer = send(&ann, path, body).await;
             match api.is_own() {
                 true => drop(answer.expect(400, "malformed_request")),
-                // The emulators fail over such bytes before any function has them.
+                // The emulators fail on such bytes before a function receives them.
                 false => assert!([400, 500, 502].contains(&answer.status.as_u16()), "{answer:?}"),
             }
         }
         if api.is_own() {
-            // The limit counts what was sent, not the longer form in which a gateway passes it on.
+            // The limit counts the bytes that were sent, not the longer form in which a gateway
+            // passes them on.
             send(&ann, path, vec![0xff; 65_536]).await.expect(400, "malformed_request");
             send(&ann, path, vec![0xff; 65_537]).await.expect(413, "body_too_large");
         }
@@ -428,12 +429,12 @@ async fn broken_utf_8_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn a_name_of_another_alphabet_or_dots_is_its_owners_and_nobody_elses() {
     let api = Api::start().await;
-    // Digits are of every script, the letters of a unique name are Latin.
+    // Digits belong to every script; the letters of a unique name are Latin.
     let greek = format!("Ωμέγα-{}", uuid::Uuid::new_v4().as_u128());
     let names =
         ["安娜", "..", "user", "email+", "-_-", "constructor", "__proto__", "null"].map(unique);
     for name in names.into_iter().chain([greek]) {
-        let ann = api.somebody(json!({ "username": name, "password": "secret123" })).await;
+        let ann = api.person_with(json!({ "username": name, "password": "secret123" })).await;
         assert_eq!(ann.log_in().await.is(200)["user"]["id"], json!(ann.id), "{name}");
         assert_eq!(ann.profile().await.is(200)["username"], json!(ann.name));
     }
@@ -569,7 +570,7 @@ async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
     log::clear();
     let api = Api::own(&[]).await;
     let password = "correct-horse-battery";
-    let ann = api.somebody(json!({ "username": unique("ann"), "email": format!("{}@example.com", unique("ann")), "password": password })).await;
+    let ann = api.person_with(json!({ "username": unique("ann"), "email": format!("{}@example.com", unique("ann")), "password": password })).await;
     ann.log_in().await.is(200);
     api.log_in(json!({ "username": ann.name, "password": "wrong-horse-battery" }))
         .await

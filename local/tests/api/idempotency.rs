@@ -1,4 +1,4 @@
-//! `Idempotency-Key` on chats and registrations: sent again, they happen once.
+//! `Idempotency-Key` on chats and registrations: a retry doesn't repeat them.
 
 use std::time::Duration;
 
@@ -122,11 +122,11 @@ async fn a_key_whose_function_died_is_running_until_its_lease_is_over_and_then_f
     ann.is_waiting().await;
     ann.chat_once("k1", "!hang").await.expect(409, "idempotency_key_running");
     ann.chat_once("k1", "hi").await.expect(422, "idempotency_key_reused");
-    // Its lease ends while it still waits: what it held is free, and a fresh run takes its place.
+    // Its lease ends while it still waits: its tokens are free, and a new run replaces it.
     api.server().clock.advance(Duration::from_secs(59));
     assert_eq!(ann.balance().await, GRANT);
     ann.chat_once("k1", "hi").await.is(200);
-    // The slow one wakes too late to give anything back a second time.
+    // The slow run wakes too late to return the tokens a second time.
     dying.await.unwrap().expect(504, "ai_timed_out");
     assert_eq!(ann.balance().await, GRANT - PRICE);
     let account = api.account(&ann).await;
@@ -155,9 +155,9 @@ async fn a_key_is_remembered_for_a_day() {
     api.server().clock.advance(Duration::from_secs(24 * 3600 - 60));
     assert!(is_replay(&of_the_session.chat_once("k1", "hi").await));
     api.server().clock.advance(Duration::from_secs(120));
-    let anew = of_the_session.chat_once("k1", "hi").await;
-    assert!(!is_replay(&anew), "{anew:?}");
-    anew.is(200);
+    let another = of_the_session.chat_once("k1", "hi").await;
+    assert!(!is_replay(&another), "{another:?}");
+    another.is(200);
     assert_eq!(of_the_session.balance().await, GRANT - 2 * PRICE);
 }
 

@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::support::client::{Api, GRANT, PRICE, unique};
 
 #[tokio::test]
-async fn somebody_registers_chats_and_reads_it_all_again_page_by_page_after_another_log_in() {
+async fn a_user_registers_chats_and_reads_it_all_again_page_by_page_after_another_log_in() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@example.com", unique("ann")));
     let ann = api
-        .somebody(json!({ "username": name, "email": email, "password": "StrongPass123!" }))
+        .person_with(json!({ "username": name, "email": email, "password": "StrongPass123!" }))
         .await;
     let mut left = GRANT;
     for n in 1..=5 {

@@ -54,7 +54,7 @@ async fn the_keys_are_public_halves_of_ed25519_and_may_be_kept_five_minutes() {
 }
 
 #[tokio::test]
-async fn whoever_has_the_keys_can_check_every_kind_of_token() {
+async fn the_public_keys_verify_every_kind_of_token() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let device = ann.log_in().await.header("x-device-token").to_owned();
@@ -81,7 +81,7 @@ async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead
  {
     let old = Api::own(&[]).await;
     let ann = old.person("ann").await;
-    // Another server over the same store, with a new secret: what functions are that start after a
+    // Another server over the same store with a new secret, like functions that start after a
     // rotation.
     let new = old
         .beside(&[("SIGNING_SECRET", "another-secret-of-many-random-characters-0123456789")])

@@ -21,7 +21,8 @@ use crate::support::program::{self, Folder};
 /// How long keys and secrets are kept before they are read again.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// Runs `manage` as a program of its own, beside the server: its status, and what it says.
+/// Runs `manage` in a process of its own beside the server. Returns whether it succeeded, and its
+/// output.
 async fn manage(folder: &Folder, arguments: &[&str]) -> (bool, String) {
     let arguments: Vec<String> = ["manage"]
         .iter()
@@ -49,8 +50,8 @@ fn kid(token: &str) -> String {
     forge::header(token)["kid"].as_str().unwrap().to_owned()
 }
 
-/// Asserts that every kind of token still opens what it is for, and gives the person with what a
-/// refresh gave.
+/// Asserts that every kind of token is still accepted. Returns the person with the tokens of a
+/// refresh.
 async fn goes_on(ann: &Person) -> Person {
     for token in [&ann.access, &ann.token] {
         ann.using(token).profile().await.is(200);
@@ -92,7 +93,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     let new = sentence.split_whitespace().nth(2).unwrap().to_owned();
     assert_ne!(new, old);
     let ann = goes_on(&ann).await;
-    assert_eq!(kid(&ann.access), old, "nobody has looked yet");
+    assert_eq!(kid(&ann.access), old, "the key has not been read again yet");
 
     clock.advance(KEPT);
     assert_eq!(shown(&api).await, BTreeSet::from([old.clone(), new.clone()]));
@@ -122,7 +123,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     for refresh in [&ann.refresh, &dora.refresh] {
         api.refresh(refresh).await.expect(401, "invalid_token");
     }
-    // The same session, by what the new key signed of it.
+    // The same session, with tokens that the new key signed.
     renewed.profile().await.is(200);
     api.refresh(&renewed.refresh).await.is(200);
     goes_on(&ben).await;
@@ -130,7 +131,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     assert_eq!(shown(&api).await, BTreeSet::from([new]), "nothing brings the old key back");
 }
 
-/// Waits until the second is over in which the server's key began: the newest key is known by its
+/// Waits until the second is over in which the server's key was published: keys are ordered by
 /// second.
 async fn second_after(api: &Api) {
     let from = api.store().public_keys().await.unwrap()[0].from;
@@ -184,7 +185,7 @@ async fn a_key_is_rotated_where_nothing_runs_and_the_next_run_signs_with_it() {
     );
 }
 
-/// Plays Secrets Manager for one secret. Nothing in it: it refuses.
+/// Plays Secrets Manager for one secret. Without a value it refuses.
 async fn secrets_manager(secret: Arc<Mutex<Option<String>>>) -> String {
     let answer = async |State(secret): State<Arc<Mutex<Option<String>>>>, request: Request| {
         let operation = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
@@ -254,7 +255,7 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     let second = sign().await;
     assert_ne!(kid(&second), kid(&first));
     assert_eq!(kid(&second), signer.kid());
-    // Where it can't be read again, the key at hand goes on signing.
+    // If the secret can't be read again, the present key continues to sign.
     *secret.lock().unwrap() = None;
     app.clock.advance(KEPT);
     assert_eq!(kid(&sign().await), kid(&second));

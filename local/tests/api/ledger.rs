@@ -7,7 +7,7 @@ use shared::store::Adjusted;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 
 impl Person {
-    /// The rows of a page; `query` is what comes after the path.
+    /// The rows of a page; `query` follows the path.
     async fn statement(&self, query: &str) -> Answer {
         self.get(&format!("/api/user/ledger/{query}")).await
     }
@@ -18,7 +18,7 @@ impl Person {
         self.api.send(Method::GET, &format!("/api/user/ledger{query}"), &headers, None).await
     }
 
-    /// Every row, page by page from `query` on, and how many pages that were.
+    /// Every row, read page by page from `query` on, and the number of pages.
     async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
         let (mut rows, mut pages, mut next) = (Vec::new(), 0, Some(query.to_owned()));
         while let Some(query) = next {
@@ -31,7 +31,7 @@ impl Person {
         (rows, pages)
     }
 
-    /// Somebody whose statement has seven rows.
+    /// A user whose statement has seven rows.
     async fn with_seven_rows(api: &Api) -> Self {
         let ann = api.person("ann").await;
         for amount in [500, -50, 1] {
@@ -42,7 +42,7 @@ impl Person {
     }
 }
 
-/// Asserts that each balance is the one before it and the row's amount.
+/// Asserts that each balance is the previous one plus the row's amount.
 #[track_caller]
 fn adds_up(rows: &[Value]) {
     let number = |row: &Value, field: &str| row[field].as_i64().unwrap();
@@ -99,7 +99,7 @@ async fn tokens_that_are_held_or_came_back_have_no_row() {
 }
 
 #[tokio::test]
-async fn everybody_sees_their_own_statement_whatever_they_ask_for() {
+async fn users_see_their_own_statement_whatever_they_ask_for() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
@@ -128,7 +128,7 @@ async fn pages_follow_one_another_and_carry_the_balance() {
 }
 
 #[tokio::test]
-async fn a_page_has_twenty_rows_where_nobody_says_how_many() {
+async fn a_page_has_twenty_rows_unless_the_client_says_how_many() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for _ in 0..20 {
@@ -144,7 +144,7 @@ async fn a_page_has_twenty_rows_where_nobody_says_how_many() {
 }
 
 #[tokio::test]
-async fn a_row_that_comes_while_somebody_reads_moves_no_page() {
+async fn a_row_that_is_written_while_pages_are_read_moves_no_page() {
     let api = Api::start().await;
     let ann = Person::with_seven_rows(&api).await;
     let (all, _) = ann.whole_statement("").await;
@@ -184,13 +184,13 @@ async fn a_statement_that_is_read_while_chats_settle_adds_up() {
     assert_eq!((rows.len(), &rows[0]["balance"]), (25, &json!(GRANT - 24 * PRICE)));
 }
 
-/// A line of a file, whose cells are all quoted.
+/// A line of a CSV file: all cells are quoted.
 pub fn csv_line(cells: &[&str]) -> String {
     format!("\"{}\"\r\n", cells.join("\",\""))
 }
 
 #[tokio::test]
-async fn a_statement_is_csv_for_whoever_prefers_that() {
+async fn a_statement_is_csv_for_clients_that_ask_for_it() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let chat = ann.chat("hi").await.is(200)["id"].as_str().unwrap().to_owned();
@@ -241,7 +241,7 @@ async fn a_statement_is_csv_for_whoever_prefers_that() {
 }
 
 #[tokio::test]
-async fn what_can_be_no_page_of_a_statement_is_refused() {
+async fn an_invalid_page_of_a_statement_is_refused() {
     let api = Api::start().await;
     let (ann, ben) = (Person::with_seven_rows(&api).await, Person::with_seven_rows(&api).await);
     for query in [

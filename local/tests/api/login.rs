@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Answer, Api, GRANT, unique};
 use crate::support::forge;
 
-/// What a client can tell one answer from another by, but for what is different in every one.
+/// What distinguishes one reply from another, without the parts that differ in every reply.
 pub fn looks(answer: &Answer) -> (u16, Vec<(String, String)>, Value) {
     let own = ["x-request-id", "date", "apigw-requestid"];
     let headers = answer.headers.iter().filter(|(name, _)| !own.contains(&name.as_str()));
@@ -24,7 +24,7 @@ async fn a_name_or_an_address_and_the_password_begin_a_session() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("ann")));
     let ann =
-        api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
+        api.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await;
     for login in [
         json!({ "username": name }),
         json!({ "username": name.to_uppercase() }),
@@ -96,7 +96,7 @@ async fn an_unknown_user_a_wrong_password_and_a_deactivated_user_look_the_same()
 async fn a_password_counts_to_its_last_byte() {
     let api = Api::start().await;
     let password = "x".repeat(256);
-    let ann = api.somebody(json!({ "username": unique("ann"), "password": password })).await;
+    let ann = api.person_with(json!({ "username": unique("ann"), "password": password })).await;
     let other = format!("{}y", &password[1..]);
     api.log_in(json!({ "username": ann.name, "password": other }))
         .await
@@ -108,7 +108,7 @@ async fn a_password_counts_to_its_last_byte() {
 async fn it_does_not_matter_how_a_keyboard_composed_a_password() {
     let api = Api::start().await;
     let composed = "caf\u{e9} cr\u{e8}me";
-    let ann = api.somebody(json!({ "username": unique("ann"), "password": composed })).await;
+    let ann = api.person_with(json!({ "username": unique("ann"), "password": composed })).await;
     api.log_in(json!({ "username": ann.name, "password": "cafe\u{301} cre\u{300}me" }))
         .await
         .is(200);

@@ -11,7 +11,7 @@ use crate::support::client::{Api, Person};
 use crate::support::forge::{self, Forge};
 
 impl Person {
-    /// Notes as many revoked sessions on the account, behind the API's back, that end at this
+    /// Records this many revoked sessions on the account, behind the API's back. They end at this
     /// second.
     async fn has_revoked(&self, sessions: usize, ends: u64) {
         let revoked = (0..sessions)
@@ -20,7 +20,7 @@ impl Person {
     }
 }
 
-/// A second that is far away, and one that is long gone.
+/// A second in the far future, and one in the past.
 const FAR: u64 = 9_999_999_999;
 const GONE: u64 = 1;
 
@@ -125,14 +125,14 @@ async fn a_log_out_everywhere_ends_every_session_and_the_next_log_in_begins_one(
     ben.is_in().await;
     let again = ann.elsewhere("phone").await;
     again.is_in().await;
-    // A copy that comes late ends nothing that began since.
+    // A late copy ends no session that began since.
     ann.log_out_everywhere().await.is(200);
     ann.log_out().await.is(200);
     again.is_in().await;
 }
 
 #[tokio::test]
-async fn whoever_holds_a_token_of_an_ended_session_logs_nobody_out() {
+async fn a_token_of_an_ended_session_ends_no_session() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let stolen = ann.elsewhere("thief").await;
@@ -142,7 +142,7 @@ async fn whoever_holds_a_token_of_an_ended_session_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn an_account_that_does_not_stand_logs_nobody_out() {
+async fn a_token_of_a_deactivated_or_replaced_account_ends_no_session() {
     let api = Api::start().await;
     for (attribute, value) in [
         ("active", AttributeValue::Bool(false)),
@@ -178,7 +178,7 @@ async fn the_account_remembers_a_log_out_until_the_last_token_of_the_session_has
     let ends = forge::claims(&ann.refresh)["exp"].as_u64().unwrap();
     ann.log_out().await.is(200);
     assert_eq!(api.account(&ann).await.revoked, [(ann.session(), ends)].into());
-    // A token that doesn't say when its session ends is remembered longer.
+    // A token without the end of its session is remembered longer.
     let ann = ann.elsewhere("x").await;
     let silent = forge::with(&forge::claims(&ann.access), "session_exp", None);
     ann.using(Forge::of(&api).sign(&forge::header(&ann.access), &silent)).log_out().await.is(200);

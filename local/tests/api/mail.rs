@@ -1,4 +1,4 @@
-//! The outbox and what comes of it: who is mailed, what, and what of it is at rest.
+//! The outbox and its e-mails: who gets them, what they contain, and what is stored of them.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::support::log;
 const PASSWORD: &str = "secret123";
 
 #[tokio::test]
-async fn a_registration_with_an_address_mails_a_link_to_it_and_one_without_mails_nobody() {
+async fn a_registration_with_an_address_sends_a_link_to_it_and_one_without_sends_nothing() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     api.person("ben").await;
     let address = format!("{}@example.com", unique("Ann"));
-    api.somebody(json!({ "username": unique("ann"), "email": address, "password": PASSWORD }))
+    api.person_with(json!({ "username": unique("ann"), "email": address, "password": PASSWORD }))
         .await;
     let mails = api.mails_to(&address, 1).await;
     let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
@@ -41,8 +41,8 @@ async fn no_mail_holds_what_a_stranger_chose() {
     let (name, address, new) =
         ("paypal.com-login.evil.example", "victim@example.com", "new.evil.example@example.org");
     let eve =
-        api.somebody(json!({ "username": name, "email": address, "password": PASSWORD })).await;
-    // An address that the account has no more is sent none.
+        api.person_with(json!({ "username": name, "email": address, "password": PASSWORD })).await;
+    // An address that the account no longer has gets no e-mail.
     api.mails_to(address, 1).await;
     eve.change(json!({ "email": new, "first_name": "evil.example" })).await.is(200);
     api.post("/api/password/reset/", json!({ "email": new })).await.is(202);
@@ -66,14 +66,14 @@ async fn no_mail_holds_what_a_stranger_chose() {
 }
 
 #[tokio::test]
-async fn an_account_that_has_gone_or_ended_its_sessions_since_is_mailed_no_link() {
+async fn an_account_that_was_replaced_or_ended_its_sessions_since_is_sent_no_link() {
     let api = Api::own(&[]).await;
     let ann = api
-        .somebody(
+        .person_with(
             json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
         )
         .await;
-    api.all_mails_went_out().await;
+    api.outbox_is_empty().await;
     for (user_id, auth_epoch) in [(ann.id.as_str(), 0), ("somebody-else", 1)] {
         let letter = json!({ "verify": { "user_id": user_id, "name": ann.name, "shown": "Ann", "address": "ann@example.com", "auth_epoch": auth_epoch } });
         let posted = json!({ "pk": format!("outbox:{user_id}"), "letter": letter, "expires_at": 4_000_000_000_u64 });
@@ -86,14 +86,14 @@ async fn an_account_that_has_gone_or_ended_its_sessions_since_is_mailed_no_link(
             .await
             .unwrap();
     }
-    api.all_mails_went_out().await;
+    api.outbox_is_empty().await;
     assert_eq!(api.mails_to("ann@example.com", 1).await.len(), 1, "the one of the registration");
 }
 
 #[tokio::test]
-async fn without_a_page_to_lead_to_a_mail_holds_the_bare_token() {
+async fn without_a_link_to_a_page_a_mail_contains_the_bare_token() {
     let api = Api::own(&[]).await;
-    api.somebody(
+    api.person_with(
         json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
     )
     .await;
@@ -108,7 +108,7 @@ async fn no_token_of_a_link_is_in_the_store_or_in_the_log() {
     let api = Api::own(&[]).await;
     log::clear();
     let ann = api
-        .somebody(
+        .person_with(
             json!({ "username": unique("ann"), "email": "ann@example.com", "password": PASSWORD }),
         )
         .await;
@@ -131,7 +131,7 @@ async fn no_token_of_a_link_is_in_the_store_or_in_the_log() {
     assert!(!logged.contains("ann@example.com"), "{logged}");
 }
 
-/// Puts a letter where the reader of the stream doesn't look for it, and gives its key.
+/// Writes an outbox item that the reader of the stream ignores. Returns its key.
 async fn letter(api: &Api, expires_at: u64) -> String {
     posted(&api.dynamodb, "kept:1", expires_at).await;
     "kept:1".into()
@@ -145,7 +145,7 @@ async fn posted(dynamodb: &str, key: &str, expires_at: u64) {
     put.set_item(Some(serde_dynamo::to_item(item).unwrap())).send().await.unwrap();
 }
 
-async fn stands(api: &Api, key: &str) -> bool {
+async fn exists(api: &Api, key: &str) -> bool {
     api.items(key).await["TokensTable"].iter().any(|item| item["pk"] == key)
 }
 
@@ -165,7 +165,7 @@ async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
     let (away, nobody) = unbounded_channel();
     drop(nobody);
     work(Carrier::Hand(away)).await.unwrap_err();
-    assert!(stands(&api, &key).await);
+    assert!(exists(&api, &key).await);
 
     let (give, mut taken) = unbounded_channel();
     work(Carrier::Hand(give.clone())).await.unwrap();
@@ -176,7 +176,7 @@ async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
         ("ann@example.com", "Your e-mail address changes")
     );
     assert!(taken.recv().await.is_none(), "it was sent once");
-    assert!(!stands(&api, &key).await);
+    assert!(!exists(&api, &key).await);
 }
 
 #[tokio::test]
@@ -192,10 +192,10 @@ async fn a_letter_of_yesterday_is_sent_no_more_and_one_without_a_carrier_is_drop
     log::clear();
     functions::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
     assert!(log::text().contains("MAIL_FROM is not set"), "{}", log::text());
-    assert!(!stands(&api, &key).await, "it doesn't come again");
+    assert!(!exists(&api, &key).await, "it is not sent again");
 }
 
-/// What Amazon SES would be sent, and a client for whom it answers so.
+/// A carrier for which Amazon SES gives this reply, and the requests that it sends.
 async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Value>) {
     let (saw, seen) = unbounded_channel();
     let answer = move |body: Bytes| async move {
@@ -238,7 +238,7 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
         message["Body"]["Text"]["Data"].as_str().unwrap().contains("another e-mail address"),
         "{message}"
     );
-    assert!(!stands(&api, &key).await);
+    assert!(!exists(&api, &key).await);
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn what_ses_does_not_take_now_comes_again_and_what_it_never_takes_is_dropp
             comes_again,
             "{kind}"
         );
-        assert_eq!(stands(&api, &key).await, comes_again, "{kind}");
+        assert_eq!(exists(&api, &key).await, comes_again, "{kind}");
         assert!(!log::text().contains("ann@example.com"), "{}", log::text());
     }
 }
@@ -283,10 +283,10 @@ async fn the_real_function_reports_the_letters_that_must_come_again_and_no_other
         sending.does(&event).await,
         json!({ "batchItemFailures": [{ "itemIdentifier": "7" }] })
     );
-    assert!(stands(&api, &key).await);
+    assert!(exists(&api, &key).await);
     let mut off = Instance::of("mail", &[("DYNAMODB_ENDPOINT", &api.dynamodb)]).await;
     assert_eq!(off.does(&event).await, json!({ "batchItemFailures": [] }));
-    assert!(!stands(&api, &key).await);
+    assert!(!exists(&api, &key).await);
 }
 
 #[tokio::test]

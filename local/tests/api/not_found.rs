@@ -5,11 +5,11 @@ use reqwest::Method;
 use crate::support::client::Api;
 
 #[tokio::test]
-async fn what_nobody_serves_is_not_found_whatever_the_method() {
+async fn a_path_that_is_not_served_is_not_found_whatever_the_method() {
     let api = Api::start().await;
     let paths =
         ["/api", "/api/", "/api/nothing", "/API/LOGIN/", "/api/tokens/mine", "/api/tokens.json"];
-    // Emulators have ideas of their own about these.
+    // Emulators handle these in their own way.
     let odd: &[&str] = if api.is_own() {
         &["/api//tokens", "/api/tokens//", "//api/tokens", "/api%2Ftokens"]
     } else {

@@ -1,5 +1,5 @@
-//! `GET /api/openapi.json`: the document is the routes, and every reply that any test gets is as
-//! the document says.
+//! `GET /api/openapi.json`: the document has every route, and every reply in every test conforms to
+//! it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -86,7 +86,8 @@ fn every_failure_has_a_sample() {
 fn every_failure_is_described_somewhere() {
     let text = DOCUMENT["components"]["responses"].to_string();
     for (name, failure) in stated(&[]).failures() {
-        // What no operation answers: it is none.
+        // A method that a path doesn't take is not an operation, so no operation describes this
+        // failure.
         let nowhere = name == "MethodNotAllowed";
         assert_eq!(
             text.contains(&format!("\"{name}\":{{\"value\"")),
@@ -134,7 +135,7 @@ fn every_reference_leads_somewhere_and_every_example_is_one() {
 }
 
 #[tokio::test]
-async fn whoever_asks_is_given_the_document_and_may_keep_it_for_five_minutes() {
+async fn the_document_is_public_and_cached_for_five_minutes() {
     let answer = Api::start().await.get(PATH).await;
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");

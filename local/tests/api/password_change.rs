@@ -45,10 +45,10 @@ async fn a_new_password_logs_in_the_old_one_does_not_and_only_the_new_session_go
 }
 
 #[tokio::test]
-async fn a_wrong_current_password_or_a_new_one_that_may_not_be_changes_nothing() {
+async fn a_wrong_current_password_or_an_invalid_new_one_changes_nothing() {
     let api = Api::start().await;
     let ann =
-        api.somebody(json!({ "username": unique("annabella"), "password": "secret123" })).await;
+        api.person_with(json!({ "username": unique("annabella"), "password": "secret123" })).await;
     let before = api.items(&ann.id).await;
     change(&ann, "secret124", NEW).await.expect(403, "wrong_password");
     for (new, sentence) in [
@@ -81,7 +81,7 @@ async fn of_two_changes_at_once_one_wins() {
     for (new, answer) in passwords.iter().zip(answers) {
         match answer.status.as_u16() {
             200 => winners.push(new),
-            // Who came a moment later found the session ended, or the password changed.
+            // A request that was a moment later found the session ended, or the password changed.
             401 => drop(answer.expect(401, "invalid_token")),
             _ => drop(answer.expect(403, "wrong_password")),
         }
@@ -136,7 +136,8 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         )
         .await;
         assert!(lane.strikes().await, "{fault:?}");
-        // A reply that can't be read leaves the outcome unknown; it was done all the same.
+        // A reply that can't be read leaves the outcome unknown; the write was applied
+        // nevertheless.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },

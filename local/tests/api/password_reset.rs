@@ -14,11 +14,13 @@ use crate::support::rig::Rig;
 
 const NEW: &str = "another-one";
 
-/// Somebody with an address, whose first mail has come.
+/// A user with an address, whose first e-mail has arrived; and the address.
 async fn ann(api: &Api) -> (Person, String) {
     let address = format!("{}@example.com", unique("ann"));
     let ann = api
-        .somebody(json!({ "username": unique("ann"), "email": address, "password": "secret123" }))
+        .person_with(
+            json!({ "username": unique("ann"), "email": address, "password": "secret123" }),
+        )
         .await;
     api.mails_to(&address, 1).await;
     (ann, address)
@@ -115,13 +117,13 @@ async fn an_unknown_address_gets_the_same_answer_after_the_same_calls_and_no_mai
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0].2, [("TransactWriteItems".to_owned(), 1)]);
     rig.api.mails_to(&known, 2).await;
-    rig.api.all_mails_went_out().await;
+    rig.api.outbox_is_empty().await;
     let mails = rig.api.server().mails.clone().unwrap();
     assert!(mails.borrow().iter().all(|mail| mail.to == known));
 }
 
 #[tokio::test]
-async fn an_address_is_mailed_at_most_once_a_minute_and_nobody_is_told() {
+async fn an_address_gets_at_most_one_mail_a_minute_and_no_reply_shows_it() {
     let api = Api::own(&[]).await;
     let (_, address) = ann(&api).await;
     let first = reset(&api, &address).await.is(202);
@@ -130,7 +132,7 @@ async fn an_address_is_mailed_at_most_once_a_minute_and_nobody_is_told() {
     reset(&api, &address).await.is(202);
     api.mails_to(&address, 3).await;
     reset(&api, "other@example.com").await.is(202);
-    api.all_mails_went_out().await;
+    api.outbox_is_empty().await;
     assert_eq!(
         api.server().mails.as_ref().unwrap().borrow().len(),
         3,
@@ -139,7 +141,7 @@ async fn an_address_is_mailed_at_most_once_a_minute_and_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn an_address_that_can_not_be_one_is_refused() {
+async fn an_invalid_address_is_refused() {
     let api = Api::start().await;
     for bad in ["", "ann", "ann@example", "a@evil.example/x?y=", "a@evil.example#x"] {
         let refused = reset(&api, bad).await.expect(400, "invalid_fields");
@@ -148,14 +150,14 @@ async fn an_address_that_can_not_be_one_is_refused() {
 }
 
 #[tokio::test]
-async fn a_deactivated_account_is_not_mailed() {
+async fn a_deactivated_account_is_sent_no_mail() {
     let api = Api::own(&[]).await;
     let ((ann_, gone), (_, there)) = (ann(&api).await, ann(&api).await);
     api.set(&ann_, "active", AttributeValue::Bool(false)).await;
     reset(&api, &gone).await.is(202);
     reset(&api, &there).await.is(202);
     api.mails_to(&there, 2).await;
-    api.all_mails_went_out().await;
+    api.outbox_is_empty().await;
     assert_eq!(api.mails_to(&gone, 1).await.len(), 1);
 }
 
@@ -243,7 +245,7 @@ async fn a_link_that_verifies_resets_nothing_and_garbage_is_no_link() {
 }
 
 #[tokio::test]
-async fn a_password_that_may_not_be_leaves_the_link_as_it_was() {
+async fn an_invalid_password_leaves_the_link_as_it_was() {
     let api = Api::start().await;
     let (person, address) = ann(&api).await;
     let token = api.link(&person, Purpose::Reset, &address).await;
@@ -281,8 +283,8 @@ async fn of_many_uses_of_a_link_at_once_one_wins() {
 #[tokio::test]
 async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_changes_nothing() {
     let rig = Rig::start().await;
-    // An address that was proven before takes one transaction; the first proof takes two, since the
-    // first one is refused.
+    // A verified address takes one transaction. The first verification takes two, since the first
+    // transaction is refused.
     let faults =
         Fault::ALL.into_iter().filter(|fault| fault.suits("TransactWriteItems") && fault.is_done());
     for (fault, nth) in faults.flat_map(|fault| [(fault, 1), (fault, 2)]) {
@@ -306,7 +308,8 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
         let reply =
             ask(&app, "password_reset_confirm", "/api/password/reset/confirm", &[], body).await;
         assert!(lane.strikes().await, "{fault:?}");
-        // A reply that can't be read leaves the outcome unknown; it was done all the same.
+        // A reply that can't be read leaves the outcome unknown; the write was applied
+        // nevertheless.
         assert_eq!(
             reply.status,
             if fault == Fault::Garbled { 503 } else { 200 },

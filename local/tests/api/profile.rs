@@ -9,7 +9,7 @@ async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
     let api = Api::start().await;
     let (name, email) = (unique("Ann"), format!("{}@Example.com", unique("Ann")));
     let ann =
-        api.somebody(json!({ "username": name, "email": email, "password": "secret123" })).await;
+        api.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await;
     ann.chat("hi").await.is(200);
 
     let mut profile = ann.profile().await.is(200);
@@ -35,7 +35,7 @@ async fn a_user_without_an_address_has_a_profile_that_says_so() {
 }
 
 #[tokio::test]
-async fn everybody_sees_their_own_profile_whatever_they_ask_for() {
+async fn users_see_their_own_profile_whatever_they_ask_for() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let asked =

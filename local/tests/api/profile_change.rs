@@ -33,7 +33,7 @@ async fn names_change_as_they_are_sent_and_empty_ones_go() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_is_named_and_changes_nothing() {
+async fn every_invalid_field_is_named_and_changes_nothing() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -76,7 +76,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
     let api = Api::start().await;
     let [old, new] = ["old", "new"].map(|name| format!("{}@example.com", unique(name)));
     let ann = api
-        .somebody(json!({ "username": unique("ann"), "email": old, "password": PASSWORD }))
+        .person_with(json!({ "username": unique("ann"), "email": old, "password": PASSWORD }))
         .await;
     let first = api.token_to(&old).await;
     api.post("/api/user/email/verify/", json!({ "token": first })).await.is(200);
@@ -104,7 +104,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
     assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
 
     let ben = api
-        .somebody(json!({ "username": unique("ben"), "email": old, "password": PASSWORD }))
+        .person_with(json!({ "username": unique("ben"), "email": old, "password": PASSWORD }))
         .await;
     assert_eq!(
         api.log_in(json!({ "email": old, "password": PASSWORD })).await.is(200)["user"]["id"],
@@ -116,7 +116,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
 async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
     let api = Api::own(&[]).await;
     let ann = api
-        .somebody(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD }))
+        .person_with(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD }))
         .await;
     let token = api.token_to("ann@example.com").await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
@@ -139,10 +139,11 @@ async fn an_address_that_another_account_has_proven_is_refused_and_one_that_is_o
  {
     let api = Api::start().await;
     let [proven, name] = ["ben", "cleo"].map(|name| format!("{}@example.com", unique(name)));
-    api.somebody(json!({ "username": unique("ben"), "email": proven, "password": PASSWORD })).await;
+    api.person_with(json!({ "username": unique("ben"), "email": proven, "password": PASSWORD }))
+        .await;
     let token = api.token_to(&proven).await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
-    api.somebody(json!({ "username": name, "password": PASSWORD })).await;
+    api.person_with(json!({ "username": name, "password": PASSWORD })).await;
     api.mails_to(&name, 1).await;
     let ann = api.person("ann").await;
     let before = api.items(&ann.id).await;
@@ -224,7 +225,7 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         .filter(|fault| fault.suits("TransactWriteItems") && fault.is_done())
         .enumerate()
     {
-        let ann = rig.api.somebody(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
+        let ann = rig.api.person_with(json!({ "username": unique("ann"), "email": format!("old-{n}@example.com"), "password": PASSWORD })).await;
         rig.api.mails_to(&format!("old-{n}@example.com"), 1).await;
         let lane = rig.proxy.lane();
         let app = rig.api.app_over("profile_change", &lane);
@@ -242,7 +243,8 @@ async fn a_change_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_cha
         let account = rig.api.account(&ann).await;
         let changed =
             app.store.change_profile(&caller, account, &change, app.clock.seconds()).await;
-        // A reply that can't be read leaves the outcome unknown; it was done all the same.
+        // A reply that can't be read leaves the outcome unknown; the write was applied
+        // nevertheless.
         assert_eq!(changed.is_ok(), fault != Fault::Garbled, "{fault:?}: {changed:?}");
         assert!(lane.strikes().await, "{fault:?}");
         rig.api.mails_to(&format!("new-{n}@example.com"), 1).await;

@@ -1,5 +1,5 @@
-//! What holds of the whole: under every fault, for every route, at any load, and between what the
-//! repository says in several places.
+//! What must hold of the whole: under every fault, for every route, under load, and between the
+//! places of the repository that state the same fact.
 
 mod architecture;
 mod bank;

@@ -1,5 +1,5 @@
-//! The providers over their real wire: a server that speaks OpenAI's chat completions, and Bedrock
-//! by its real SDK.
+//! The providers over their real protocols: a server with OpenAI's chat completions, and Bedrock
+//! with its real SDK.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -23,19 +23,19 @@ use crate::support::log;
 
 const KEY: &str = "sk-a-key-that-no-log-may-hold-0123456789";
 
-/// What a stand-in for a provider does with the next request.
+/// What the simulated provider does with the next request.
 #[derive(Clone)]
 enum Does {
     Says(u16, Value),
-    /// These pieces, each after what was awaited.
+    /// Sends these pieces one after the other.
     Streams(Vec<Bytes>),
-    /// The first piece, and the others when it is told to go on.
+    /// Sends the first piece, and the others after a notification.
     Waits(Vec<Bytes>, Arc<Notify>),
-    /// These, and then the connection is cut.
+    /// Sends these, and cuts the connection.
     Cuts(Vec<Bytes>),
 }
 
-/// A stand-in for a provider: what it was asked, and with which headers.
+/// A simulated provider, with the requests and headers that it received.
 #[derive(Clone)]
 struct Provider {
     url: String,
@@ -72,7 +72,7 @@ impl Provider {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
 
-    /// A server of whose two providers this is the first.
+    /// A server whose first provider this is.
     async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);
         Api::own(&[
@@ -124,8 +124,8 @@ async fn answer(State(provider): State<Provider>, request: Request) -> Response 
             ))
         }
         Does::Cuts(all) => {
-            // What was said before is on its way by then: a server that fails at once sends nothing
-            // of it.
+            // After a pause, so that the pieces before it were sent: a server that fails at once
+            // sends none of them.
             let cut = stream::once(async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 Err(std::io::Error::other("cut"))
@@ -307,12 +307,12 @@ async fn a_stream_may_be_split_anywhere_and_one_that_ends_too_soon_has_failed() 
     assert_eq!(
         text_of(&events(said.body.as_str().unwrap())),
         "You said: hi",
-        "nobody had heard a word yet"
+        "nothing had been delivered yet"
     );
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
-/// Bedrock's part of the same, by its own SDK.
+/// A server that asks this provider as Bedrock, with Bedrock's own SDK.
 async fn bedrock(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("bedrock{others}")),

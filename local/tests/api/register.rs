@@ -25,7 +25,7 @@ async fn a_new_user_has_an_account_a_grant_and_a_session() {
         [&json!(name), &json!(email), &json!("user")]
     );
     for field in ["id", "username", "email", "date_joined"] {
-        assert_eq!(registered[field], user[field], "the user's data stands beside `user` too");
+        assert_eq!(registered[field], user[field], "the user's data is beside `user` too");
     }
     for field in ["tokens", "tokens_left", "remaining_tokens"] {
         assert_eq!(registered[field], GRANT, "{field}");
@@ -61,7 +61,7 @@ async fn a_new_user_has_an_account_a_grant_and_a_session() {
     let tokens =
         items["TokensTable"].iter().filter(|item| item["user_id"] == registered["id"]).count();
     assert_eq!(items["UsersTable"].len(), 2, "the account and the claim of its address");
-    assert_eq!(tokens, 2, "the session and the mailed link");
+    assert_eq!(tokens, 2, "the session and the link");
     let [grant] = items["LedgerTable"].as_slice() else { panic!("{items:?}") };
     assert_eq!([&grant["amount"], &grant["kind"]], [&json!(GRANT), &json!("grant")]);
 }
@@ -86,7 +86,7 @@ async fn what_the_store_keeps_of_a_password_is_an_argon2id_hash_of_todays_streng
 }
 
 #[tokio::test]
-async fn every_field_that_may_not_be_so_is_named_and_nothing_is_kept() {
+async fn every_invalid_field_is_named_and_nothing_is_kept() {
     let api = Api::start().await;
     let name = unique("ann");
     let before = api.items(&name).await;
@@ -182,13 +182,13 @@ async fn a_password_of_any_characters_opens_the_account_it_was_chosen_for() {
         "\"quotes\" and \\",
         &longest,
     ] {
-        let ann = api.somebody(json!({ "username": unique("ann"), "password": password })).await;
+        let ann = api.person_with(json!({ "username": unique("ann"), "password": password })).await;
         ann.log_in().await.is(200);
     }
 }
 
 #[tokio::test]
-async fn password1_stands_for_password_and_password2_must_repeat_it() {
+async fn password1_is_accepted_as_password_and_password2_must_repeat_it() {
     let api = Api::start().await;
     for fields in [
         json!({ "password1": PASSWORD }),
@@ -210,7 +210,7 @@ async fn password1_stands_for_password_and_password2_must_repeat_it() {
 async fn nobody_grants_themselves_tokens_a_role_or_an_id() {
     let api = Api::start().await;
     let ben = api.person("ben").await;
-    let ann = api.somebody(json!({
+    let ann = api.person_with(json!({
         "username": unique("ann"), "password": PASSWORD, "id": ben.id, "pk": format!("user:{}", ben.name), "role": "admin", "is_staff": true,
         "is_superuser": true, "active": false, "tokens": 999_999, "tokens_left": 999_999, "granted": 999_999, "spent": -5, "auth_epoch": 7,
         "user": { "role": "admin" }, "__proto__": { "role": "admin" },
@@ -234,7 +234,7 @@ async fn nobody_grants_themselves_tokens_a_role_or_an_id() {
 async fn a_name_is_taken_in_every_case_and_unicode_form() {
     let api = Api::start().await;
     let name = unique("josé");
-    let ann = api.somebody(json!({ "username": name, "password": PASSWORD })).await;
+    let ann = api.person_with(json!({ "username": name, "password": PASSWORD })).await;
     let before = api.items(&ann.id).await;
     let full_width = name.replacen('j', "ｊ", 1);
     for same in [name.clone(), name.to_uppercase(), full_width.to_uppercase(), full_width] {
@@ -250,7 +250,7 @@ async fn a_name_is_taken_in_every_case_and_unicode_form() {
 async fn it_does_not_matter_how_a_keyboard_composed_a_name() {
     let api = Api::start().await;
     let name = unique("josé");
-    let ann = api.somebody(json!({ "username": name, "password": PASSWORD })).await;
+    let ann = api.person_with(json!({ "username": name, "password": PASSWORD })).await;
     let decomposed = name.replace('é', "e\u{301}");
     assert_eq!(
         api.log_in(json!({ "username": decomposed, "password": PASSWORD })).await.is(200)["user"]["id"],
@@ -264,7 +264,8 @@ async fn it_does_not_matter_how_a_keyboard_composed_a_name() {
 #[tokio::test]
 async fn a_letter_is_a_letter_though_its_lower_case_is_two_characters() {
     let api = Api::start().await;
-    let ann = api.somebody(json!({ "username": unique("İstanbul"), "password": PASSWORD })).await;
+    let ann =
+        api.person_with(json!({ "username": unique("İstanbul"), "password": PASSWORD })).await;
     ann.log_in().await.is(200);
 }
 
@@ -274,9 +275,9 @@ async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
     let (as_email, as_name) =
         (format!("{}@example.com", unique("ann")), format!("{}@example.com", unique("ben")));
     let ann = api
-        .somebody(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD }))
+        .person_with(json!({ "username": unique("ann"), "email": as_email, "password": PASSWORD }))
         .await;
-    let ben = api.somebody(json!({ "username": as_name, "password": PASSWORD })).await;
+    let ben = api.person_with(json!({ "username": as_name, "password": PASSWORD })).await;
     api.mails_to(&as_email, 1).await;
     api.mails_to(&as_name, 1).await;
     let before = (api.items(&ann.id).await, api.items(&ben.id).await);
@@ -295,7 +296,7 @@ async fn an_address_opens_one_account_be_it_a_name_or_an_email() {
     assert_eq!((api.items(&ann.id).await, api.items(&ben.id).await), before);
 
     let own = format!("{}@example.com", unique("cleo"));
-    let cleo = api.somebody(somebody(&own, Some(&own))).await;
+    let cleo = api.person_with(somebody(&own, Some(&own))).await;
     cleo.log_in().await.is(200);
 }
 
@@ -350,7 +351,7 @@ async fn a_name_with_an_at_sign_is_the_accounts_own_unproven_address() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
+async fn a_name_that_is_another_users_address_does_not_keep_them_from_it() {
     let rig = Rig::start().await;
     let api = &rig.api;
     let logs_in = async |login: &str| {
@@ -360,19 +361,19 @@ async fn a_name_that_is_somebody_elses_address_keeps_nobody_from_it() {
     for from_before in [false, true] {
         let [address, name] =
             ["owner", "squatter"].map(unique).map(|name| format!("{name}@example.com"));
-        // Names with an `@` had no claim in earlier versions.
+        // Names with an `@` didn't claim an address in earlier versions.
         let squatter = match from_before {
             true => rig.person_with(address.clone(), strong_hash(), None).await,
-            false => api.somebody(json!({ "username": address, "password": PASSWORD })).await,
+            false => api.person_with(json!({ "username": address, "password": PASSWORD })).await,
         };
         assert_eq!(logs_in(&address).await.as_ref(), Some(&squatter.id));
         if !from_before {
-            // Two mails that are sent at once come in any order.
+            // Two e-mails that are sent at the same time arrive in any order.
             api.mails_to(&address, 1).await;
         }
         let owner = match from_before {
             true => {
-                api.somebody(
+                api.person_with(
                     json!({ "username": unique("owner"), "email": address, "password": PASSWORD }),
                 )
                 .await

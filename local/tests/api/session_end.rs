@@ -26,7 +26,7 @@ async fn a_session_is_ended_from_another_one_at_once_and_alone() {
 }
 
 #[tokio::test]
-async fn somebody_may_end_the_very_session_that_asks() {
+async fn a_session_may_end_itself() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.ends(&format!("{}/", ann.session())).await.is(200);

@@ -10,7 +10,7 @@ use crate::support::client::{Answer, Api, Person};
 use crate::support::forge;
 
 impl Api {
-    /// Changes somebody's session behind the API's back.
+    /// Changes a session, behind the API's back.
     async fn change_session(
         &self,
         person: &Person,
@@ -40,7 +40,7 @@ fn ids(page: Answer) -> Vec<String> {
         .collect()
 }
 
-/// The ids on all pages, from `query` on, and how many each page held.
+/// The ids on all pages, from `query` on, and the number on each page.
 async fn pages(person: &Person, query: &str) -> (Vec<String>, Vec<usize>) {
     let (mut all, mut sizes) = (Vec::new(), Vec::new());
     let mut next = Some(query.to_owned());
@@ -130,7 +130,8 @@ async fn what_has_ended_is_not_in_the_list() {
     .await;
     assert_eq!(ids(ann.sessions("").await), [ann.session()]);
 
-    // Its item may stand until a log-out has been cleared away; then the account tells.
+    // After a log-out the item of the session may still exist for a while: then the account shows
+    // that it has ended.
     let phone = ann.elsewhere("phone").await;
     let revoked =
         AttributeValue::M([(phone.session(), AttributeValue::N("9999999999".into()))].into());
@@ -185,7 +186,7 @@ async fn a_page_goes_on_behind_more_dead_sessions_than_it_looks_at() {
 }
 
 #[tokio::test]
-async fn what_can_be_no_page_is_refused() {
+async fn an_invalid_page_is_refused() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ann.elsewhere("x").await;

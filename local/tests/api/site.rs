@@ -17,7 +17,7 @@ fn text(answer: Answer) -> String {
     answer.is(200).as_str().expect("a text").to_owned()
 }
 
-/// What the attributes of a page lead to that name files, as absolute paths.
+/// The files that the attributes of a page name, as absolute paths.
 fn files_of(page: &str, path: &str) -> Vec<String> {
     let values =
         ["src=\"", "href=\""].into_iter().flat_map(|attribute| page.split(attribute).skip(1));
@@ -87,8 +87,8 @@ fn between<'a>(text: &'a str, start: &'a str, end: &'a str) -> impl Iterator<Ite
     text.split(start).skip(1).filter_map(move |rest| rest.split(end).next())
 }
 
-/// Without the list a browser finds a script only when it has read the one that imports it, and
-/// those at the bottom only after many round trips.
+/// Without the list a browser finds a script only after it has read the one that imports it, and
+/// the lowest ones only after many round trips.
 #[test]
 fn each_page_preloads_all_scripts_that_it_imports() {
     let texts: BTreeMap<&str, &str> = FILES.iter().copied().collect();
@@ -126,7 +126,7 @@ async fn each_file_is_served_as_it_is_and_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_page_of_an_older_deployment_gets_todays_files_which_nobody_keeps() {
+async fn a_page_of_an_older_deployment_gets_todays_files_which_are_not_cached() {
     let api = Api::start().await;
     for version in ["0", "0000000000000000", "x%20y"] {
         let answer = api.get(&format!("/assets/{version}/docs.js")).await;
@@ -157,7 +157,7 @@ async fn what_is_no_file_of_the_site_is_not_found() {
     ] {
         api.get(&path).await.expect(404, "not_found");
     }
-    // Emulators have ideas of their own about these.
+    // Emulators handle these in their own way.
     let odd: &[&str] = if api.is_own() {
         &["%2e%2e%2fCargo.toml", "vendor%2fswagger-ui%2fswagger-ui.css", "docs.js%00", "%64ocs.js"]
     } else {
@@ -198,7 +198,7 @@ async fn a_mailed_link_leads_to_the_chat_with_its_token_behind_the_hash() {
     }
 }
 
-/// As API Gateway has it: the stage's bare name is the path `/`.
+/// In API Gateway's events the bare name of the stage is the path `/`.
 #[tokio::test]
 async fn a_bare_stage_leads_to_itself_with_a_slash() {
     let api = Api::own(&[]).await;
@@ -226,7 +226,7 @@ async fn the_pages_need_no_store_and_tell_nothing_of_it() {
     }
 }
 
-/// What the gateway can't pass on is bytes.
+/// The gateway can't pass on bytes that aren't text.
 #[tokio::test]
 async fn the_real_function_starts_without_a_store_or_credentials_and_answers_in_text_alone() {
     let mut function = Instance::of("site", &[]).await;

@@ -1,5 +1,5 @@
-//! What the tests are made with: a server and its clients, its functions without HTTP, the wire to its
-//! store, and what all of them leave behind.
+//! What the tests are made with: a server and its clients, its functions without HTTP, the wire to
+//! its store, and the contents of the store.
 
 pub mod client;
 pub mod counting_ai;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::client::{Answer, Api, Person};
 use crate::support::forge::{self, Forge};
 
-/// The tokens of a refresh that was granted.
+/// The access and refresh token of a successful refresh.
 fn tokens(granted: Answer) -> (String, String) {
     let body = granted.is(200);
     let text = |field: &str| body[field].as_str().unwrap().to_owned();
@@ -73,7 +73,7 @@ async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let (_, mut shared) = tokens(api.refresh(&ann.refresh).await);
-    // Both have the same token, and one of them uses it in half of each hour.
+    // Both have the same token, and take turns every half hour.
     for _ in 0..20 {
         let (_, next) = tokens(api.refresh(&shared).await);
         api.server().clock.advance(Duration::from_secs(1800));
@@ -85,7 +85,7 @@ async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
         }
         shared = next;
     }
-    panic!("nobody noticed in twenty rounds");
+    panic!("not noticed in twenty rounds");
 }
 
 #[tokio::test]
@@ -119,8 +119,7 @@ async fn the_end_of_one_session_ends_no_other() {
     ann.using(other["access"].as_str().unwrap()).profile().await.is(200);
 }
 
-/// RFC 9700, 4.14.2: whoever holds a stolen refresh token may hold an access token of the same
-/// session.
+/// RFC 9700, 4.14.2: a thief of a refresh token may also have an access token of the same session.
 #[tokio::test]
 async fn a_session_that_the_alarm_ended_takes_its_access_tokens_with_it() {
     let api = Api::start().await;
@@ -155,7 +154,7 @@ async fn what_only_looks_like_an_old_token_of_a_session_ends_nothing() {
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
-    // The same words, rightly signed: what the refusals above were not for.
+    // The same claims, correctly signed: the refusals above had other reasons.
     let dead = claiming(&api, &ann, "generation", 0);
     assert_eq!(forge::claims(&dead), forge::claims(&ann.refresh));
     api.refresh(&dead).await.expect(401, "invalid_token");
@@ -194,7 +193,7 @@ async fn what_is_no_refresh_token_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_opens_nothing_once_its_account_does_not_stand() {
+async fn a_refresh_token_is_refused_once_its_account_is_deactivated_or_replaced() {
     let api = Api::start().await;
     for (attribute, value) in [
         ("active", AttributeValue::Bool(false)),

@@ -1,5 +1,5 @@
-//! The trail: a line for everything that happens to an account, which says when, in which request,
-//! whose, from where, and what came of it.
+//! The trail: a line for everything that happens to an account, with its time, request, account,
+//! network address and outcome.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;

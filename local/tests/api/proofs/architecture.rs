@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The text after this heading, within its first code block: a floor a line, the highest first.
-/// Those in parentheses on one line import each other.
+/// The text after this heading, within its first code block: a floor a line, the highest first. The
+/// modules of a line in parentheses import each other.
 fn floors(heading: &str) -> BTreeMap<String, (usize, bool)> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, section) = text.split_once(heading).unwrap_or_else(|| panic!("no {heading}"));
@@ -29,7 +29,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Fails where the picture and the files differ, or an import goes up.
+/// Fails if the picture and the files differ, or if an import goes up.
 fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
     let floors = floors(heading);
     let (shown, there): (BTreeSet<_>, BTreeSet<_>) =
@@ -47,7 +47,7 @@ fn hold(heading: &str, imports: &BTreeMap<String, BTreeSet<String>>) {
     }
 }
 
-/// What a file says without its comments and unit tests.
+/// The code of a file without its comments and unit tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
@@ -77,7 +77,7 @@ fn first_segments(code: &str) -> Vec<String> {
         path.trim().split(end).next().unwrap().to_owned()
     };
     let Some(group) = code.strip_prefix('{') else { return vec![first(code)] };
-    // Without what its own groups hold: of `c::{self, d}, E` it is `c::, E`.
+    // Without the contents of inner groups: of `c::{self, d}, E` it is `c::, E`.
     let (mut depth, mut outer) = (1, String::new());
     for c in group.chars() {
         match c {
@@ -95,7 +95,7 @@ fn first_segments(code: &str) -> Vec<String> {
 fn each_file_of_shared_imports_only_from_the_floors_below_its_own() {
     let source = root().join("shared/src");
     let lib = code(&source.join("lib.rs"));
-    // What `lib.rs` gives a second name, such as `crate::Error`.
+    // The names that `lib.rs` re-exports, such as `crate::Error`.
     let mut elsewhere = BTreeMap::new();
     for line in lib.lines().filter_map(|line| line.strip_prefix("pub use ")) {
         let (module, names) =

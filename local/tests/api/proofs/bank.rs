@@ -1,6 +1,6 @@
 //! A bank test: five hundred chats at once over twenty accounts, through the program as `cargo run`
 //! starts it, while the wire to its store breaks at random. `BANK_SEED` repeats a storm, as far as
-//! parallel requests come in the same order.
+//! parallel requests arrive in the same order.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::support::proxy::{Proxy, Storm};
 const PEOPLE: usize = 20;
 const CHATS: usize = 500;
 
-/// How many people are left with tokens for some of their chats only, and how many.
+/// How many users have tokens for only some of their chats, and for how many.
 const POOR: usize = 4;
 const LEFT: u64 = 10 * PRICE;
 
@@ -30,7 +30,7 @@ const PERCENT: u64 = 20;
 /// How often a client sends a request under one key.
 const TRIES: usize = 3;
 
-/// A chat that somebody wants. No two have the same message.
+/// A chat to be sent. No two have the same message.
 struct Wish {
     who: Person,
     message: String,
@@ -46,8 +46,8 @@ impl Wish {
         Self { who, message, key }
     }
 
-    /// Sends it as a client does who has understood the API: again under the same key while the
-    /// outcome isn't known, and never without one. The last status.
+    /// Sends it as the API recommends: always with a key, and again with the same key while the
+    /// outcome isn't known. Returns the last status.
     async fn send(&self) -> u16 {
         let bearer = self.who.bearer();
         let mut headers = vec![("authorization", bearer.as_str())];
@@ -77,7 +77,7 @@ impl Wish {
     }
 }
 
-/// What `manage` says of the store at this URL, when all is well.
+/// The output of a `manage` command over the store at this URL, which must succeed.
 #[track_caller]
 fn manage(dynamodb: &str, what: &str) -> String {
     let mut program = command(&["manage", what]);
@@ -89,8 +89,8 @@ fn manage(dynamodb: &str, what: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Reads everybody's account until the storm is over, as the store holds it and, where no fault is
-/// in the way, as its owner sees it: how many balances their owners saw.
+/// Reads all accounts until the storm is over, from the store and, if no fault prevents it, as
+/// their owners. Returns how many balances the owners saw.
 async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> usize {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {
@@ -116,8 +116,8 @@ async fn read_balances(people: &[Person], granted: u64, over: &AtomicBool) -> us
     read
 }
 
-/// Puts the end of every lease that stands into the past, since another process's time can't be
-/// moved: how many there are.
+/// Moves the end of every lease into the past, since another process's clock can't be moved.
+/// Returns how many leases there are.
 async fn end_leases(api: &Api, people: &[Person]) -> usize {
     let mut ended = 0;
     for person in people {
@@ -137,8 +137,8 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
     ended
 }
 
-/// Holds an account at rest against its history, its ledger and what its owner was told of each
-/// chat: how many chats it has.
+/// Compares an account at rest with its history, its ledger and the reply to each of its chats.
+/// Returns how many chats it has.
 async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
     let account = person.api.account(person).await;
     let history = person.history("?limit=100").await.is(200);
@@ -148,7 +148,7 @@ async fn is_right(person: &Person, told: &[(&Wish, u16)]) -> u64 {
         let may_be = match status {
             200 => 1..=1,
             402 | 502 => 0..=0,
-            // Nobody could say.
+            // The outcome is unknown.
             _ => 0..=1,
         };
         assert!(
@@ -194,12 +194,12 @@ fn program(dynamodb: &str) -> Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_right() {
-    // Shown where the test fails.
+    // Printed if the test fails.
     let seed = std::env::var("BANK_SEED")
         .map_or_else(|_| Uuid::new_v4().as_u64_pair().0, |seed| seed.parse().unwrap());
     println!("BANK_SEED={seed}");
-    // Three connections per chat end or begin in this process; many systems allow it a thousand
-    // files or fewer.
+    // This process has three connections per chat; many systems allow a process at most a thousand
+    // open files.
     rlimit::increase_nofile_limit(8192).unwrap();
     let mut api = Api::own(&[]).await;
     let proxy = Proxy::start(&api.dynamodb).await;
@@ -238,8 +238,8 @@ async fn five_hundred_chats_at_once_over_a_wire_that_breaks_leave_every_account_
     assert!(counted.keys().all(|status| [200, 402, 409, 502, 503].contains(status)));
     assert!(!lane.overdrawn(), "the store showed a negative balance");
 
-    // Copies that were lost on the way come late. What they hold is accounted for, and comes back
-    // when the leases are over.
+    // Copies that were lost arrive late. The tokens that they reserve are accounted for, and are
+    // returned when the leases end.
     lane.deliver().await;
     manage(&api.dynamodb, "audit");
     let ended = end_leases(&api, &people).await;

@@ -1,10 +1,11 @@
-//! What each request costs, counted and held against the table in `docs/money.md`, and that the
-//! template lets its function do it: round trips, which are steps to the store that wait for the
-//! one before, and the units that AWS bills.
+//! What each request costs, compared with the table in `docs/money.md`, and that the template
+//! allows its function to do it. The costs are round trips, which are steps to the store that wait
+//! for the one before, and the units that AWS bills.
 //!
-//! The units are those that the embedded DynamoDB reports: they follow
-//! [AWS's rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html), and where these say nothing
-//! (an index in a transaction) [what AWS was seen to report](https://github.com/nubo-db/dynoxide/pull/188).
+//! The units are those that the embedded DynamoDB reports: they follow [AWS's
+//! rules](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html),
+//! and where these are silent (an index in a transaction) [what AWS was seen to
+//! report](https://github.com/nubo-db/dynoxide/pull/188).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -95,7 +96,7 @@ impl Intercept for Meter {
     ) -> Result<(), BoxError> {
         let reply: Value =
             serde_json::from_slice(context.response().unwrap().body().bytes().unwrap())?;
-        // A refusal has no output.
+        // A refused call has no output: it is a write.
         let written = context.output_or_error().and_then(Result::ok).is_none_or(|output| {
             output.downcast_ref::<PutItemOutput>().is_some()
                 || output.downcast_ref::<UpdateItemOutput>().is_some()
@@ -110,16 +111,16 @@ impl Intercept for Meter {
     }
 }
 
-/// The units of a call. A reply to a transaction has those of each table. A refusal has none: it
-/// costs what a write of the item that refused would, which it shows.
+/// The units of a call. The reply to a transaction has the units of each table. A refusal has no
+/// units: it costs as much as a write of the item that caused it, which the refusal contains.
 fn units(reply: &Value) -> f64 {
     match &reply["ConsumedCapacity"] {
         Value::Array(tables) => {
             tables.iter().map(|table| table["CapacityUnits"].as_f64().unwrap()).sum()
         }
         Value::Object(table) => table["CapacityUnits"].as_f64().unwrap(),
-        // Each of a refused transaction's writes costs what it would have, of which only those are
-        // shown that refused it.
+        // Every write of a refused transaction costs its units, but the refusal contains only the
+        // items that caused it.
         _ if reply["CancellationReasons"].is_array() => {
             let items = reply["CancellationReasons"]
                 .as_array()
@@ -136,11 +137,11 @@ fn units(reply: &Value) -> f64 {
     }
 }
 
-/// The functions of a server, over its store, through connections that are metered.
+/// The functions of a server over metered connections to its store.
 struct Counted {
     api: Api,
     meter: Meter,
-    /// The header that requests are sent with, too.
+    /// A further header of the requests.
     header: Option<(&'static str, &'static str)>,
     costs: Costs,
 }
@@ -159,7 +160,7 @@ impl Counted {
         }
     }
 
-    /// What one request to an endpoint costs whose instance is warm, and the reply.
+    /// Sends one request to a warm instance: what it costs, and the reply.
     async fn ask(
         &self,
         endpoint: &str,
@@ -190,7 +191,7 @@ impl Counted {
         (reading, reply.status, reply.body)
     }
 
-    /// Takes note of what a request costs, by the name that the documentation has for it.
+    /// Records what a request costs, under its name in the documentation.
     async fn count(
         &mut self,
         name: &str,
@@ -222,8 +223,7 @@ impl Counted {
         self.count(name, 200, endpoint, path, &who.access, Value::Null).await
     }
 
-    /// Puts so many reservations on somebody's account, whose leases end at the second
-    /// `expires_at`.
+    /// Puts this many reservations on the account, whose leases end at the second `expires_at`.
     async fn others_wait(&self, who: &Person, others: usize, expires_at: u32) {
         let reservation = || json!({ "cost": PRICE, "owner": Uuid::new_v4().to_string(), "expires_at": expires_at });
         let reservations: HashMap<_, _> =
@@ -239,7 +239,7 @@ impl Counted {
 }
 
 impl Counted {
-    /// What administrators ask, in a store of a few people.
+    /// The requests of administrators, in a store with a few users.
     async fn administration(&mut self) {
         let (root, dan) = (self.api.administrator("root").await, self.api.person("dan").await);
         dan.chat("hi").await.is(200);
@@ -249,7 +249,7 @@ impl Counted {
             .await;
         self.get("user, for administrators", "admin_user", &user, &root).await;
         self.get(
-            "first page of somebody's statement",
+            "first page of a user's statement",
             "admin_ledger",
             &format!("{user}/ledger"),
             &root,
@@ -304,8 +304,8 @@ impl Counted {
 }
 
 impl Counted {
-    /// What a request without a body costs, of each endpoint that the documentation has under its
-    /// own name and that nothing else was said of.
+    /// What a request without a body costs, for each endpoint that the documentation lists by its
+    /// name and that has not been counted yet.
     async fn plain(&mut self, documented: &Costs) {
         let dan = self.api.person("plain").await;
         for name in documented
@@ -322,7 +322,7 @@ impl Counted {
     }
 }
 
-/// The costs that `docs/money.md` tells.
+/// The costs in `docs/money.md`.
 fn documented() -> Costs {
     let rows = include_str!("../../../../docs/money.md")
         .split("\n## ")
@@ -462,7 +462,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.get("this API as a document", "openapi", "/api/openapi.json", &ann).await;
 
     let cat = json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" });
-    let cat = counted.api.somebody(cat).await;
+    let cat = counted.api.person_with(cat).await;
     let (profile, names, address) =
         ("/api/user/profile", json!({ "first_name": "Cat" }), "cat@example.org");
     counted.count("change of names", 200, "profile_change", profile, &cat.access, names).await;
@@ -492,10 +492,11 @@ async fn each_request_costs_what_the_documentation_says() {
             json!({ "token": token }),
         )
         .await;
-    // Whether somebody has the address makes no difference.
-    for (name, someone) in
-        [("request of a reset", address), ("request of a reset for nobody", "nobody@example.org")]
-    {
+    // It makes no difference whether an account has the address.
+    for (name, someone) in [
+        ("request of a reset", address),
+        ("request of a reset for an unknown address", "nobody@example.org"),
+    ] {
         counted
             .count(
                 name,
@@ -585,12 +586,12 @@ async fn a_refused_log_in_costs_two_round_trips_at_most_and_one_that_is_turned_a
         assert_eq!(log_in("wrong-password").await, (1, 401), "{failure}");
     }
     assert_eq!(log_in("secret123").await, (1, 429));
-    // The one that a pause lets in takes its place by a second write.
+    // A log-in after the pause takes its place with a second write.
     counted.api.server().clock.advance(Duration::from_secs(3086));
     let (trips, status) = log_in("wrong-password").await;
     assert!(trips <= 2 && status == 401, "{trips} {status}");
     assert_eq!(log_in("secret123").await, (1, 429));
-    // A count that is over begins again by a second write.
+    // An expired count is started again with a second write.
     counted.api.server().clock.advance(Duration::from_secs(24 * 3600));
     let (trips, status) = log_in("secret123").await;
     assert!(trips <= 3 && status == 200, "{trips} {status}");
@@ -601,11 +602,13 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
     let mut counted = Counted::start().await;
     let ann = counted
         .api
-        .somebody(json!({ "username": "ann", "password": "secret123", "email": "ann@example.com" }))
+        .person_with(
+            json!({ "username": "ann", "password": "secret123", "email": "ann@example.com" }),
+        )
         .await;
     let log_in = json!({ "username": "ann", "password": "secret123" });
     counted.ask("login", "/api/login", "", log_in.clone()).await;
-    // Beyond the strangers' count, clients that logged in before are counted by themselves.
+    // When the count of strangers is full, clients that logged in before have a count of their own.
     for guess in 0..15 {
         let (_, status, reply) = counted
             .ask("login", "/api/login", "", json!({ "username": "ann", "password": "wrong" }))
@@ -621,7 +624,7 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
     }
     counted.header = None;
 
-    // A first proof ends API keys.
+    // The first verification of an address ends API keys.
     counted
         .count(
             "",
@@ -638,7 +641,9 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
         .await;
     let cat = counted
         .api
-        .somebody(json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" }))
+        .person_with(
+            json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" }),
+        )
         .await;
     counted
         .count(

@@ -1,4 +1,4 @@
-//! The checklist of `docs/security.md` names tests that stand.
+//! The tests that the checklist of `docs/security.md` names exist.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 const CHECKLIST: &str = include_str!("../../../../docs/security.md");
 
 #[test]
-fn every_test_that_the_checklist_names_stands() {
+fn every_test_that_the_checklist_names_exists() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api");
     let table =
         CHECKLIST.split("\n## ").find(|section| section.starts_with("The checklist")).unwrap();

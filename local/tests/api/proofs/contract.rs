@@ -1,5 +1,5 @@
-//! Everything that stands in more than one place: template, endpoints, binaries, router, events and
-//! the endpoints' first lines.
+//! Every fact that the repository states more than once: template, endpoints, binaries, router,
+//! events and the endpoints' first lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -40,7 +40,7 @@ fn is_cold(endpoint: &str) -> bool {
     endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "()" | "Stated")
 }
 
-/// Whether the replies of an endpoint are streams: how its binary serves it.
+/// Whether the replies of an endpoint are streams, by how its binary serves it.
 fn streams(endpoint: &str) -> bool {
     read(&format!("functions/src/bin/{endpoint}.rs")).contains("shared::lambda::serve_streaming(")
 }
@@ -134,7 +134,7 @@ fn the_template_has_every_route_and_no_other() {
             let of_path: Vec<_> = ROUTES.iter().filter(|route| route.path == path).collect();
             assert!(!of_path.is_empty(), "{method} {path} is only in template.yaml");
             let listed = of_path.iter().any(|route| route.method == method);
-            // Beside its routes, a path's owner takes the other methods too, and refuses them.
+            // The owner of a path also receives the path's other methods, and refuses them.
             assert!(
                 listed || of_path[0].endpoint == function.name,
                 "{method} {path} goes to {}",
@@ -144,7 +144,10 @@ fn the_template_has_every_route_and_no_other() {
     }
     for path in ROUTES.iter().map(|route| route.path) {
         for method in METHODS {
-            assert!(serves(&template, method, path).is_some(), "nobody takes {method} {path}");
+            assert!(
+                serves(&template, method, path).is_some(),
+                "no function serves {method} {path}"
+            );
         }
     }
 }
@@ -180,7 +183,7 @@ fn the_router_of_cargo_lambda_mirrors_the_template_in_both_spellings() {
         let methods = &quoted[1..quoted.len() - 1];
         for method in if methods.is_empty() { &METHODS[..] } else { methods } {
             let twice = routed.insert((path.to_owned(), (*method).to_owned()), function.to_owned());
-            assert_eq!(twice, None, "{method} {path} stands twice");
+            assert_eq!(twice, None, "{method} {path} is there twice");
         }
     }
     let mut expected = BTreeMap::new();
@@ -303,7 +306,7 @@ fn no_second_stage_goes_around_the_throttling() {
 }
 
 #[test]
-fn both_deployment_profiles_stand() {
+fn both_deployment_profiles_exist() {
     let profiles = read("samconfig.toml");
     for profile in ["[dev.deploy.parameters]", "[prod.deploy.parameters]", "Protection=on"] {
         assert!(profiles.contains(profile), "{profile}");
@@ -319,7 +322,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
     }
     for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
-            // A policy that attached itself to roles would be in no function's list.
+            // A policy that names roles itself would not be in the list of any function.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
             let properties = resource["Properties"].as_mapping().unwrap();
             let known = ["Description", "PolicyDocument"];
@@ -335,8 +338,7 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
         let statements = permissions::statements(&yaml, resource);
         assert_eq!(statements.is_empty(), is_cold(binary), "{binary}");
         for statement in statements {
-            // What is only given where a parameter asks for it: `!If [condition, statement,
-            // nothing]`.
+            // Permissions that depend on a parameter: `!If [condition, statement, nothing]`.
             let statement =
                 if let Yaml::Tagged(given) = statement { &given.value[1] } else { statement };
             for action in statement["Action"]
@@ -404,7 +406,7 @@ fn no_function_may_write_to_another_log_group() {
         let properties = &resource["Properties"];
         let own = &properties["PermissionsBoundary"];
         assert!(own.is_null(), "{name:?} has a boundary of its own");
-        // SAM would pass the boundary over.
+        // SAM would ignore the boundary.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
     let boundary = &yaml["Resources"]["FunctionBoundary"]["Properties"]["PolicyDocument"];
@@ -452,7 +454,7 @@ fn the_files_that_are_built_in_are_those_of_the_site() {
 async fn every_event_gets_its_endpoints_answer() {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut tokens: BTreeMap<&str, String> = BTreeMap::new();
-    // In the order of a user's life: who isn't registered can't log in.
+    // In the order in which a user sends them: registration comes before the log-in.
     let order = [
         "register",
         "login",
@@ -495,7 +497,7 @@ async fn every_event_gets_its_endpoints_answer() {
         "admin_export",
         "account_delete",
     ];
-    // The others need nothing but a session, which a new password ends.
+    // The other endpoints need only a session. A new password ends it, so they come first.
     let others =
         ENDPOINTS.iter().map(|endpoint| endpoint.name).filter(|name| !order.contains(name));
     let (before, after) =
@@ -506,7 +508,7 @@ async fn every_event_gets_its_endpoints_answer() {
             tokens.insert("USER_ID", api.person("ben").await.id);
         }
         if name == "account_delete" {
-            // Who knows the password that the event holds.
+            // A user whose password is the one in the event.
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
         }
         let mut event = read(&format!("events/{name}.json"));
@@ -529,7 +531,7 @@ async fn every_event_gets_its_endpoints_answer() {
             tokens.insert("RESET_TOKEN", token_in(&api.mails_to("ann@example.com", 3).await[2]));
         }
         if name == "email_verify" {
-            // The first proof of an address has ended every session.
+            // The first verification of an address has ended every session.
             let again = api
                 .log_in(serde_json::json!({ "username": "ann", "password": "secret123" }))
                 .await
@@ -566,7 +568,7 @@ async fn replay(api: &Api, name: &str, event: &str) -> (u16, Value) {
     (reply.status, reply.body)
 }
 
-/// The files of the repository, but for what is built or downloaded.
+/// The files of the repository, except those that are built or downloaded.
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_name().unwrap().to_string_lossy().into_owned();
@@ -580,7 +582,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn no_secret_stands_in_the_repository() {
+fn no_secret_is_in_the_repository() {
     // Written in two parts, so that this file doesn't hold them itself.
     let marks = [
         ["PRIVATE", " KEY-----"],
@@ -599,11 +601,11 @@ fn no_secret_stands_in_the_repository() {
         let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
         for mark in &marks {
             let found = text.match_indices(mark.as_str()).any(|(at, _)| {
-                // Nor in the middle of something longer, as a picture in base64 is.
+                // Not in the middle of something longer, such as a picture in base64.
                 if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) {
                     return false;
                 }
-                // A key goes on behind its mark; a word doesn't.
+                // More characters follow the mark of a key than that of a word.
                 let behind = text[at + mark.len()..]
                     .chars()
                     .take(8)

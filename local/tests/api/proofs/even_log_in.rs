@@ -1,5 +1,5 @@
-//! The work of a log-in, counted in instructions: what a stranger could measure tells nothing about
-//! an account.
+//! The work of a log-in, counted in instructions: its time must not reveal anything about an
+//! account.
 
 use std::process::Command;
 
@@ -10,10 +10,10 @@ use crate::support::client::Api;
 use crate::support::function::event;
 use crate::support::lambda::{Instance, binary};
 
-/// How many log-ins of a kind are counted.
+/// How many log-ins of each kind are counted.
 const LOG_INS: u64 = 4;
 
-/// The instructions that the real binary executes in so many log-ins, its start included.
+/// The instructions that the real binary executes for this many log-ins, including its start.
 async fn instructions(api: &Api, log_ins: u64, name: &str, password: &str) -> u64 {
     let counted = tempfile(name, log_ins);
     let mut command = Command::new("valgrind");
@@ -25,7 +25,7 @@ async fn instructions(api: &Api, log_ins: u64, name: &str, password: &str) -> u6
         ])
         .arg(binary("login"));
     let secret = api.signing_secret();
-    // A wait is no instruction, but a call that is sent again is many.
+    // Waiting costs no instructions, but a retried call costs many.
     let mut instance = Instance::start(
         command,
         "login",

@@ -1,5 +1,5 @@
-//! What holds for every route, from the list of routes: who may call, with which methods, from
-//! which web pages, with which bodies.
+//! What holds for every route of the list of routes: which callers, methods, web pages and bodies
+//! are accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use shared::http::Route;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::document;
 
-/// The endpoints that ask nobody for a token.
+/// The endpoints that require no token.
 const OPEN: [&str; 11] = [
     "email_verify",
     "health",
@@ -29,7 +29,7 @@ const OPEN: [&str; 11] = [
     "token_refresh",
 ];
 
-/// The endpoints that ask the store for nothing.
+/// The endpoints that don't use the store.
 const COLD: [&str; 2] = ["openapi", "site"];
 
 fn known() -> impl Iterator<Item = &'static Route> {
@@ -40,12 +40,13 @@ fn guarded() -> impl Iterator<Item = &'static Route> {
     known().filter(|route| !OPEN.contains(&route.endpoint))
 }
 
-/// Those that leave the session standing.
+/// The guarded routes whose requests don't end the session.
 fn lasting() -> impl Iterator<Item = &'static Route> {
     guarded().filter(|route| route.endpoint != "logout")
 }
 
-/// A path as it is asked for. Neither a session nor an API key has this id, and no page this file.
+/// A path with its parameters filled in. No session or API key has this id, and no page has this
+/// file.
 fn concrete(path: &str) -> String {
     path.replace("{id}", "00000000-0000-7000-8000-000000000000")
         .replace("{list}", "users.csv")
@@ -81,13 +82,13 @@ fn method(name: &str) -> Method {
     Method::from_bytes(name.as_bytes()).unwrap()
 }
 
-/// The methods that an answer's `Allow` names.
+/// The methods in the `Allow` header of a reply.
 fn allowed(answer: &Answer) -> BTreeSet<&str> {
     answer.header("allow").split(", ").collect()
 }
 
-/// A request that a guarded route lets in whoever has a token and tokens. It leaves the session as
-/// it is.
+/// A request that a guarded route accepts with a valid token and enough tokens. It doesn't change
+/// the session.
 async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
     ask_at(api, route, &concrete(route.path), headers).await
 }
@@ -108,8 +109,8 @@ async fn ask_as(person: &Person, route: &Route) -> Answer {
     ask(&person.api, route, &[("authorization", &person.bearer())]).await
 }
 
-/// Asserts that a user may ask this, whatever there is to do, and that the routes of administrators
-/// say that it is not for them.
+/// Asserts that a user's request passes the guard, and that the routes of administrators refuse it
+/// with 403.
 async fn grants(person: &Person, route: &Route) {
     let answer = ask_as(person, route).await;
     match route.endpoint {
@@ -165,7 +166,7 @@ async fn a_method_that_no_path_takes_does_nothing() {
                 )
                 .await;
             assert!(refusals.contains(&answer.status.as_u16()), "{answer:?}");
-            assert!(!answer.body.to_string().contains(&ann.access), "nothing is said back");
+            assert!(!answer.body.to_string().contains(&ann.access), "the token is not echoed");
         }
     }
     assert_eq!(api.items(&ann.id).await, before);
@@ -225,7 +226,7 @@ async fn a_guarded_route_opens_only_to_a_token() {
 }
 
 #[tokio::test]
-async fn a_token_opens_nothing_once_its_account_or_session_does_not_stand() {
+async fn a_token_is_refused_once_its_session_has_ended_or_its_account_is_deactivated_or_replaced() {
     let api = Api::start().await;
     for end in ["session", "active", "auth_epoch", "id"] {
         let ann = api.person("ann").await;
@@ -455,7 +456,7 @@ async fn without_a_list_no_web_page_may_call() {
 }
 
 #[tokio::test]
-async fn an_api_without_its_store_tells_everybody_to_come_again_and_nobody_why() {
+async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
     let (api, ann) = Api::without_a_store().await;
     let body = json!({
         "amount": 500, "reason": "a test", "active": false,
@@ -492,7 +493,7 @@ async fn what_breaks_inside_stays_inside_and_breaks_no_later_call() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     api.set(&ann, "tokens", AttributeValue::S("a-broken-item".into())).await;
-    // A key is made, and a conversation is deleted, by a write that doesn't look at the balance.
+    // The writes that create a key and delete a conversation don't depend on the balance.
     for route in lasting()
         .filter(|route| !["api_key_create", "conversation_delete"].contains(&route.endpoint))
     {

@@ -1,9 +1,9 @@
-//! Every fault at every call to the store, and what must be true all the same: after the request,
-//! after the client has sent it again, after the lease, after the sweep, and after copies of old
-//! writes have come late.
+//! Every fault at every call to the store, and what must be true nevertheless: after the request,
+//! after the client's retry, after the lease, after the sweep, and after copies of old writes have
+//! arrived late.
 //!
-//! A run is a server, a wire in front of its store, and a user with a function instance of its own
-//! for each case, so that the cases wait side by side.
+//! A run has one server, a wire in front of its store, and for each case a user and a function
+//! instance of its own, so that the cases run in parallel.
 
 mod adjustments;
 mod administration;
@@ -39,14 +39,15 @@ use crate::support::rig::Rig;
 /// How many cases run at a time.
 const AT_A_TIME: usize = 96;
 
-/// How late a timer may be where the machine keeps up with the cases that run.
+/// How late a timer may be if the machine keeps up with the running cases.
 const LATE: Duration = Duration::from_millis(20);
 
-/// How long it is believed that the machine keeps up.
+/// How long a measurement of the timers counts.
 const BELIEVED: Duration = Duration::from_millis(10);
 
-/// Lets one case after the other begin, and none while the machine is behind: the functions under
-/// test give each call to the store a second and a half, which a busy machine exceeds by itself.
+/// Lets the cases begin one after the other, and only while the machine keeps up: the functions
+/// under test give each call to the store a second and a half, which a busy machine exceeds by
+/// itself.
 async fn keeping_up() {
     static KEPT_UP: Mutex<Option<Instant>> = Mutex::const_new(None);
     let mut kept_up = KEPT_UP.lock().await;
@@ -58,38 +59,37 @@ async fn keeping_up() {
     }
 }
 
-/// Of which share of the plans a whole matrix is made over another emulator, where a call takes
-/// many times as long: one in so many. It has no factor in common with the strikes of a fault or
-/// the plans of a call, so that every fault, strike and call has its turn.
+/// Over another emulator, where a call takes many times as long, only one plan in this many is
+/// tried. The number has no factor in common with the strikes of a fault or the plans of a call, so
+/// that every fault, strike and call is tried.
 const OVER_A_WIRE: usize = 5;
 
 const ALL_STRIKES: [Strikes; 3] = [Strikes::Once, Strikes::EachAttempt, Strikes::FromThenOn];
 
-/// Something that is tried.
+/// A request, or work of a schedule, that is tried under faults.
 trait Scenario: Copy + Debug {
     type Reply: Debug;
-    /// What a case has to itself besides: the key that it is asked under, the adjustment that it
-    /// is, the store that it sweeps.
+    /// What else belongs to a case: its idempotency key, its adjustment, the store that it sweeps.
     type Own;
 
-    /// A case of it in which nothing was asked yet.
+    /// A case that has sent no request yet.
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self>;
 
     async fn ask(case: &Case<Self>) -> Self::Reply;
 
-    /// Whether this is the reply where nothing goes wrong.
+    /// Whether this is the reply without a fault.
     fn is_usual(self, reply: &Self::Reply) -> bool;
 }
 
-/// What is tried.
+/// The scenarios, faults and calls of a run.
 struct Matrix<S> {
     scenarios: Vec<S>,
     faults: Vec<Fault>,
     strikes: Vec<Strikes>,
-    /// At which calls, where those of an undisturbed run can't be counted: it may go on after its
-    /// reply.
+    /// The calls to disturb, if those of an undisturbed run can't be counted because it may
+    /// continue after its reply.
     calls: Option<Vec<String>>,
-    /// One in how many plans is tried.
+    /// Only one plan in this many is tried.
     one_in: usize,
 }
 
@@ -115,7 +115,7 @@ impl<S: Scenario> Matrix<S> {
         }
     }
 
-    /// Each scenario undisturbed, asked once; and its share of the plans at each of its calls.
+    /// Each scenario undisturbed, after one request; and the plans for its calls.
     async fn plans(&self, rig: &Rig) -> Vec<(Case<S>, Vec<Plan>)> {
         let mut all = Vec::new();
         for scenario in &self.scenarios {
@@ -134,8 +134,8 @@ impl<S: Scenario> Matrix<S> {
         all
     }
 
-    /// The undisturbed cases; and one for every plan with a client that sends its request again,
-    /// and with one that doesn't.
+    /// The undisturbed cases; and two for every plan: with a client that retries, and with one that
+    /// doesn't.
     async fn cases(&self, rig: &Rig) -> Vec<Case<S>> {
         let mut cases = Vec::new();
         for (undisturbed, plans) in self.plans(rig).await {
@@ -162,12 +162,12 @@ impl Reply {
         self.code() == "unavailable"
     }
 
-    /// What is wrong with it as a reply, where only `expected` (statuses and codes) may come.
+    /// What is wrong with this reply, if only `expected` (statuses and codes) is right.
     pub fn audit(&self, expected: &[(u16, &str)]) -> Vec<String> {
         let mut wrong = Vec::new();
         let shown = format!("{} {}", self.status, self.body);
         if !expected.contains(&(self.status, self.code())) {
-            wrong.push(format!("this reply may not come: {shown}"));
+            wrong.push(format!("this reply is wrong: {shown}"));
         }
         let waits = self
             .headers
@@ -202,11 +202,11 @@ impl Reply {
 struct Case<S: Scenario> {
     scenario: S,
     plan: Option<Plan>,
-    /// Whether the client sends its request again.
+    /// Whether the client retries.
     retries: bool,
     lane: Lane,
     app: App,
-    /// The endpoint over `app`. `None` for work that no request begins.
+    /// The endpoint over `app`. `None` for the work of a schedule.
     function: Option<Function>,
     who: Person,
     own: S::Own,
@@ -250,7 +250,7 @@ impl<S: Scenario> Case<S> {
         self.replies.push(reply);
     }
 
-    /// The request under its fault, and whatever of it comes late.
+    /// Sends the request under its fault, and delivers the copies that arrive late.
     async fn runs(&mut self) {
         self.asks().await;
         let struck = self.plan.is_none() || self.lane.strikes().await;
@@ -258,8 +258,8 @@ impl<S: Scenario> Case<S> {
         self.was_met(struck);
     }
 
-    /// Proves that the fault struck, and that it was met as it should be: once, nobody but the SDK
-    /// noticed.
+    /// Checks that the fault struck, and that the client didn't notice it if a retry of the SDK was
+    /// enough.
     fn was_met(&mut self, struck: bool) {
         let Some(plan) = self.plan else { return };
         if !struck {
@@ -270,7 +270,7 @@ impl<S: Scenario> Case<S> {
             && plan.fault.is_sent_again()
             && !self.scenario.is_usual(reply)
         {
-            let sentence = format!("a single fault was noticed: {reply:?}");
+            let sentence = format!("the client noticed a single fault: {reply:?}");
             self.notes("the request", [sentence]);
         }
     }
@@ -279,7 +279,7 @@ impl<S: Scenario> Case<S> {
         self.wrong.extend(wrong.into_iter().map(|sentence| format!("{moment}: {sentence}")));
     }
 
-    /// The violations under the case's full name.
+    /// The violations, each with the full name of the case.
     fn verdict(&self) -> Vec<String> {
         let again = if self.retries { "sent again" } else { "not sent again" };
         let plan = self.plan.map_or("no fault".into(), |plan| {
@@ -309,15 +309,14 @@ impl<S: Scenario> Case<S> {
     }
 }
 
-/// A store without other users, for work that goes through all of a store; and the wire in front of
-/// it.
+/// A store of one case, for work that goes through a whole store; and the wire in front of it.
 struct OwnStore {
     dynamo: Dynamo,
     _proxy: Proxy,
 }
 
 impl<S: Scenario<Own = OwnStore>> Case<S> {
-    /// A case of work that a schedule begins, over a store of its own.
+    /// A case of the work of a schedule, over a store of its own.
     async fn scheduled(
         rig: &Rig,
         function: &str,
@@ -335,7 +334,7 @@ impl<S: Scenario<Own = OwnStore>> Case<S> {
             app: rig.api.app_over(function, &lane),
             function: None,
             lane,
-            who: rig.without_account("everybody".into(), "none"),
+            who: rig.without_account("everyone".into(), "none"),
             own: OwnStore { dynamo, _proxy: proxy },
             replies: Vec::new(),
             wrong: Vec::new(),
@@ -344,14 +343,14 @@ impl<S: Scenario<Own = OwnStore>> Case<S> {
 }
 
 impl<S: Scenario<Reply = Reply>> Case<S> {
-    /// The next request, where nothing goes wrong any more.
+    /// The next request, without faults.
     async fn runs_again(&mut self, expected: &[(u16, &str)]) {
         self.asks().await;
         let wrong = self.replies.last().unwrap().audit(expected);
         self.notes("sent again", wrong);
     }
 
-    /// Whether the tokens of every success open the account, and can be refreshed.
+    /// Checks that the tokens of every success are accepted, and can be refreshed.
     async fn tokens_hold(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();
         for reply in self.replies.iter().filter(|reply| reply.status < 300) {
@@ -389,7 +388,7 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
         ];
         let operation = known.into_iter().find(|known| known == operation).unwrap();
         for fault in faults.iter().filter(|fault| fault.suits(operation)) {
-            // What is done and answered isn't sent again.
+            // A call that was applied and answered isn't retried.
             let strikes = strikes
                 .iter()
                 .filter(|strikes| !(*fault == Fault::Again && **strikes == Strikes::EachAttempt));
@@ -413,8 +412,8 @@ async fn side_by_side<C>(cases: &mut [C], each: impl AsyncFn(&mut C)) {
         .await;
 }
 
-/// Runs a case of its own for each plan, and the undisturbed ones: how many cases there were, and
-/// what is wrong.
+/// Runs a case for each plan, and the undisturbed ones. Returns how many cases there were, and what
+/// is wrong.
 async fn one_store_each<S: Scenario<Own = OwnStore>>(
     rig: &Rig,
     matrix: Matrix<S>,
@@ -436,7 +435,7 @@ async fn one_store_each<S: Scenario<Own = OwnStore>>(
     (cases, wrong)
 }
 
-/// Runs each case that has a fault, and lets its wire be as it should from then on.
+/// Runs each case that has a fault, and ends the faults of its wire.
 async fn disturb<S: Scenario>(cases: &mut [Case<S>]) {
     side_by_side(cases, async |case| {
         if case.plan.is_some() {
@@ -453,7 +452,7 @@ fn none((cases, wrong): (usize, Vec<String>)) {
 }
 
 #[tokio::test]
-async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
+async fn every_read_except_of_an_index_is_strongly_consistent() {
     let rig = Rig::start().await;
     let (ann, lane) = (rig.person().await, rig.proxy.lane());
     let bearer = ann.bearer();
@@ -491,7 +490,7 @@ async fn nothing_but_an_index_is_read_as_it_may_have_been_before() {
     assert_eq!(lane.weak_reads(), [""; 0]);
 }
 
-/// What a mistake does is seen by the part of the matrix that is run with it.
+/// Runs a part of the matrix with this mistake, which must find it.
 async fn finds(mistake: Mistake, sentence: &str) {
     let rig = Rig::with(Some(mistake)).await;
     let (cases, wrong) = match mistake {
@@ -521,13 +520,13 @@ async fn finds(mistake: Mistake, sentence: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_mistake_that_is_put_into_the_protocol_is_found() {
-    // Five large futures would not have room on a test's stack.
+    // Five large futures don't fit on a test's stack.
     let finds = |mistake, sentence| Box::pin(finds(mistake, sentence));
     tokio::join!(
         finds(Mistake::DeductWithoutGuard, "is not tokens"),
         finds(Mistake::RefundUnconditionally, "is not tokens"),
         finds(Mistake::ReplyBeforeSettling, "an answer was served and no chat is stored"),
         finds(Mistake::RotateStrictly, "the session is over"),
-        finds(Mistake::SettleWithoutOwner, "the sleeper: this reply may not come: 200"),
+        finds(Mistake::SettleWithoutOwner, "the sleeper: this reply is wrong: 200"),
     );
 }

@@ -1,6 +1,6 @@
-//! The real Lambda binary of the chat, killed at every point of a chat (SIGKILL), under a Runtime
-//! API of the test's own: what the store holds then, what the client gets who asks again with the
-//! same key, and what recovery alone makes of it.
+//! The real Lambda binary of the function `chat`, killed (SIGKILL) at every point of a chat, under
+//! a Runtime API of the test's own: what the store holds then, the reply to a retry with the same
+//! key, and what recovery alone does.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ impl Killed {
     }
 }
 
-/// One user's chat that is cut off.
+/// A chat that is cut off.
 struct Case {
     killed: Killed,
     lane: Lane,
@@ -129,7 +129,7 @@ impl Case {
         self.lane.calm();
     }
 
-    /// What a fresh instance says to the same request.
+    /// The reply of a new instance to the same request.
     async fn is_sent_again(&self) -> Reply {
         let mut instance = instance(&self.lane).await;
         instance.takes(&self.request());
@@ -149,7 +149,7 @@ impl Case {
         assert_eq!(world.audit(&self.who.id), [""; 0], "killed {:?}", self.killed);
     }
 
-    /// A chat that ran anew, as it must be answered.
+    /// Checks the reply of a chat that ran again.
     fn ran(&self, reply: &Reply) {
         assert!(!reply.replayed(), "{:?}: {reply:?}", self.killed);
         match self.killed.message() {
@@ -160,7 +160,7 @@ impl Case {
         }
     }
 
-    /// What the store holds after a chat that ran anew.
+    /// What the store holds after the chat ran again.
     fn after_it_ran(&self) -> Holds {
         if self.killed.message() == "!fail" { Holds::Nothing } else { Holds::Chat }
     }
@@ -217,7 +217,8 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
         }
     }
 
-    // When the lease is over, what was held is a fresh run, and what was answered stays so.
+    // When the lease is over, a reservation is replaced by a new run, and an answer stays as it
+    // was.
     rig.after_the_lease();
     let again =
         join_all(cases.iter().map(|case| case.who.chat_once("k1", case.killed.message()))).await;

@@ -1,5 +1,5 @@
-//! A server that is asked too much, or never asked to the end: what it holds, and whom it still
-//! answers.
+//! A server with too many requests, or unfinished ones: how much memory it uses, and which clients
+//! it still answers.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use tokio::net::TcpStream;
 
 use crate::support::program::Running;
 
-/// How many MiB the server may hold when it has nothing to do any more.
+/// How many MiB the server may use when it is idle again.
 const MOST: u64 = 150;
 
-/// When connections that ask for nothing have surely ended by themselves, on a busy machine too:
-/// the bodies are 400 MB.
+/// After this time the server has ended idle connections, even on a busy machine: the bodies are
+/// 400 MB.
 const OVER: Duration = Duration::from_secs(120);
 
-/// When the server has ended what it accepted, on an idle machine: it waits for ten seconds.
+/// After this time the server has ended all connections on an idle machine: it waits for ten
+/// seconds.
 const ENDED: Duration = Duration::from_secs(20);
 
 /// The largest body that is read to its end.
 const LARGEST: usize = 10 * 1024 * 1024;
 
-/// Sends something that never becomes a whole request, and comes back with what the server says
-/// when it has waited long enough.
+/// Sends an incomplete request, and returns the server's reply after it has stopped waiting.
 async fn unfinished(address: &str, head: &str, body: usize) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -34,9 +34,9 @@ async fn unfinished(address: &str, head: &str, body: usize) -> String {
         stream.write_all(&piece).await.unwrap();
     }
     let mut said = Vec::new();
-    // A connection that is closed with something unread is reset. One that the system dropped
-    // before the server accepted it, its queue being full, learns of that only when it sends
-    // something: it does, once every connection that the server has should have ended.
+    // A connection that is closed with unread bytes is reset. If the system's queue was full, it
+    // dropped the connection before the server accepted it, and the client learns that only by
+    // sending: so it sends, after the server should have ended all its connections.
     if tokio::time::timeout(ENDED, stream.read_to_end(&mut said)).await.is_err()
         && stream.write_all(b"x").await.is_ok()
     {
@@ -65,7 +65,7 @@ async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little
         201
     );
 
-    // The network of a log-in is known: it may begin many at once.
+    // A network that has logged in before may begin many log-ins at once.
     assert_eq!(
         client.post(format!("{}/api/login", server.url)).json(&ann).send().await.unwrap().status(),
         200
@@ -95,7 +95,7 @@ async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little
     });
     let heads: Vec<_> = heads.collect();
 
-    // Everybody else is answered meanwhile, whoever connects for the first time included.
+    // All other clients are answered meanwhile, including new connections.
     let mut most = 0;
     while began.elapsed() < Duration::from_secs(5) {
         let answered = Client::new()
@@ -118,7 +118,7 @@ async fn log_ins_at_once_unfinished_bodies_and_half_open_connections_cost_little
     assert!(heads.into_iter().all(|said| said.unwrap().is_empty()));
     assert!(server.memory() < MOST, "{} MiB at the end", server.memory());
 
-    // A body that comes to its end is refused for its size.
+    // A body that is complete is refused for its size.
     let whole = client
         .post(format!("{}/api/chat", server.url))
         .header("content-type", "application/json")

@@ -1,5 +1,4 @@
-//! What holds for any input, tried with many at random. A failing one is made as small as it can
-//! be, and shown.
+//! What holds for any input, tried with many random ones. A failing input is shrunk and printed.
 
 use functions::ROUTES;
 use proptest::collection::vec;
@@ -17,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::client::{Api, Person};
 
-/// A server and somebody with tokens for many chats, for as long as a property is tried.
+/// A server and a user with tokens for many chats, for one property.
 struct World {
     runtime: Runtime,
     ann: Person,
@@ -31,7 +30,7 @@ impl World {
         Self { runtime, ann }
     }
 
-    /// Tries `holds` with so many inputs.
+    /// Tries `holds` with this many inputs.
     fn check<T: std::fmt::Debug>(
         &self,
         cases: u32,
@@ -52,7 +51,7 @@ fn check<T: std::fmt::Debug>(
     runner.run(&inputs, holds).unwrap();
 }
 
-/// Any text, often with what means something to DynamoDB, JSON, SQL, HTML or a log.
+/// Any text, often with parts that mean something to DynamoDB, JSON, SQL, HTML or a log.
 fn text() -> impl Strategy<Value = String> {
     const ODD: &[&str] = &[
         "#name",
@@ -217,7 +216,7 @@ fn no_body_breaks_an_endpoint() {
                 .api
                 .send(method, route.path, if signed { &headers } else { &[] }, Some(body))
                 .await;
-            // An AI that is told to fail does.
+            // The scripted AI fails on request.
             prop_assert!(
                 !answer.status.is_server_error() || answer.body["code"] == "ai_failed",
                 "{:?}",
@@ -256,7 +255,7 @@ fn no_storm_of_odd_headers_or_queries_breaks_an_endpoint() {
             let mut request =
                 reqwest::Client::new().get(format!("{}{}", ann.api.url, route.path)).query(&query);
             for (name, value) in &headers {
-                // What says how the body is framed never reaches an endpoint.
+                // Headers about the framing of the body never reach an endpoint.
                 let framing = [
                     "content-length",
                     "transfer-encoding",

@@ -1,5 +1,5 @@
 //! What the documents show: the requests of the README and of the tour are run as they are, and the
-//! reply under each is compared.
+//! replies are compared with those in the document.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,7 +27,7 @@ async fn the_requests_of_the_tour_get_the_replies_that_it_shows() {
 }
 
 /// Runs the requests of a document against a server of its own, and compares the replies that it
-/// shows: how many there are.
+/// shows. Returns how many there are.
 async fn walk(document: &str) -> usize {
     let api = Api::own(&[("AI_PROVIDER", "echo")]).await;
     let mut variables = HashMap::new();
@@ -115,8 +115,8 @@ fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap_or((block, "")))
 }
 
-/// Runs a `curl` line, or one that keeps a field of the reply in a variable, of a list that of its
-/// last item: `NAME=$(curl .. | sed 's/.*"field":..')`.
+/// Runs a `curl` line, or a line that keeps a field of the reply (in a list, of the last item) in a
+/// variable: `NAME=$(curl .. | sed 's/.*"field":..')`.
 async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> Option<Value> {
     let Some((name, rest)) = line.split_once("=$(") else {
         return Some(curl(api, line, variables).await.body);
@@ -134,7 +134,7 @@ async fn run(api: &Api, line: &str, variables: &mut HashMap<String, String>) -> 
 
 async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> Answer {
     let mut command = command.to_owned();
-    // What the walk reads in its second mail, and in its third.
+    // The tokens in the second e-mail and in the third.
     for (name, mail) in [("$VERIFY", 1), ("$RESET", 2)] {
         if !command.contains(name) {
             continue;
@@ -174,7 +174,8 @@ async fn curl(api: &Api, command: &str, variables: &HashMap<String, String>) -> 
     api.raw(method, &path, &headers, body).await
 }
 
-/// The same fields with the same values; what changes from run to run is of the same kind.
+/// Asserts the same fields with the same values; values that change from run to run must be of the
+/// same kind.
 fn assert_alike(at: &str, shown: &Value, real: &Value) {
     match (shown, real) {
         (Value::Object(shown), Value::Object(real)) => {
@@ -201,7 +202,7 @@ fn assert_alike(at: &str, shown: &Value, real: &Value) {
     }
 }
 
-/// What sort of changing value the text of a field is, if it is one.
+/// The kind of a value that changes from run to run. `None` if it doesn't change.
 fn kind(at: &str, text: &str) -> Option<&'static str> {
     let base64 = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if text.starts_with("eyJ") {

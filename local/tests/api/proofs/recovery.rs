@@ -23,7 +23,7 @@ async fn dies_in(ann: &Person, chats: usize) {
     while ann.api.account(ann).await.reservations.len() < chats {
         tokio::task::yield_now().await;
     }
-    // The tokens are given back only by who lives: nobody, until the lease is over.
+    // Past the lease: the function returns tokens only while its lease lasts.
     ann.api.server().clock.advance(Duration::from_secs(60));
     drop(waiting);
 }
@@ -53,7 +53,7 @@ async fn an_account_that_cant_be_read_stops_no_other_one() {
     }
     api.set(&people[1], "role", AttributeValue::S("king".into())).await;
     let app = &api.server().apps["sweep"];
-    assert!(app.store.sweep(app.clock.seconds()).await.is_err(), "it says so");
+    assert!(app.store.sweep(app.clock.seconds()).await.is_err(), "the sweep fails");
     for person in [&people[0], &people[2]] {
         assert_eq!(api.account(person).await.tokens.get(), GRANT);
     }

@@ -1,6 +1,6 @@
-//! Random schedules: clients that chat, refresh and look, functions that die, a store that fails,
-//! and time that jumps, all in an order that a seed decides. After every write the books are looked
-//! at, and after every reply whether it told the truth.
+//! Random schedules: clients that chat, refresh and read, functions that die, a store that fails,
+//! and time that jumps, all in an order that a seed decides. After every write the books are
+//! checked, and after every reply whether it was true.
 //!
 //! `SEED=17` runs one seed and prints its schedule, `SEEDS=0..1000000` runs as many. With
 //! `--nocapture` a run says how long it took.
@@ -44,8 +44,8 @@ use wire::{Broken, Connection, HttpReply, Packet};
 
 use crate::support::mistakes::{Mistake, Sabotage};
 
-/// How many schedules a run makes; over a wire to another emulator, a fifth of them. CI goes on
-/// where this ends, to 10,000.
+/// How many schedules a run makes; over another emulator, a fifth of them. CI continues from here
+/// to 10,000.
 const SCHEDULES: u64 = 2500;
 
 /// How long a request may be on its way, in seconds: what the protocol's leases and closed ids are
@@ -76,7 +76,7 @@ impl Random {
         usize::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this many of a hundred cases.
     fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -110,7 +110,7 @@ impl Lane {
         });
         let config = Config::read(&settings).unwrap();
         let mut ai = AiConfig::read(&settings).unwrap();
-        // An AI that hangs is told from one that fails by nothing but the time.
+        // Only the time distinguishes an AI that hangs from one that fails.
         ai.timeout = Duration::from_millis(1);
         let connection = Connection::to(Arc::new(Tables::open().await), sabotage);
         let clock = Clock::default();
@@ -128,13 +128,12 @@ impl Lane {
     }
 }
 
-/// How a chat is asked for.
+/// How a chat is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Whole,
     Streamed,
-    /// By a client that names no key, but counts how often it sends the same: for the first time,
-    /// or once more.
+    /// By a client that sends no key, but counts its retries: for the first time, or again.
     First,
     Again,
 }
@@ -145,13 +144,13 @@ impl Way {
     }
 }
 
-/// How long a call without a key is known, in seconds.
+/// How long a call without a key is recognized, in seconds.
 const KNOWN: u64 = 900;
 
-/// What all clients that count ask.
-const CALL: &str = "once more hi";
+/// The message of all clients that count their retries.
+const CALL: &str = "hi again";
 
-/// What is asked for.
+/// A request of a client, or scheduled work.
 #[derive(Clone, Debug)]
 enum What {
     Chat {
@@ -161,7 +160,7 @@ enum What {
         conversation: Option<String>,
     },
     Balance,
-    /// The end of a conversation.
+    /// The deletion of a conversation.
     Delete {
         conversation: String,
     },
@@ -176,23 +175,23 @@ struct Task {
     what: What,
     client: usize,
     started: u64,
-    /// Whether the session's end was known when it started, or a successor of its refresh token
-    /// taken.
+    /// Whether, when it started, the client knew that the session had ended, or had refreshed with
+    /// a later token.
     after_the_end: bool,
     faults: u32,
     /// The id of its chat, once it has tried to take the tokens.
     owner: Option<String>,
     settled_at: Option<u64>,
-    /// What refusals and reads showed it.
+    /// The account as refusals and reads showed it.
     seen: Vec<Account>,
     running: Option<Pin<Box<dyn Future<Output = Outcome>>>>,
-    /// The status that its client was told, and whether as a replay.
+    /// The status of its reply, and whether that was a replay.
     told: Option<(u16, bool)>,
     code: String,
 }
 
 impl Task {
-    /// Notes when it sent its settle first: that is the time that the settle names.
+    /// Records when it first sent its settle: that is the time in the settle.
     fn sends(&mut self, packet: &Packet) {
         if packet.operation == "TransactWriteItems" {
             self.settled_at = Some(self.settled_at.map_or(packet.sent, |at| at.min(packet.sent)));
@@ -205,26 +204,26 @@ enum Outcome {
     Swept(shared::Result<()>),
 }
 
-/// Somebody's device, with a session of its own.
+/// A device of a user, with a session of its own.
 struct Client {
     person: usize,
     /// The long-lived token.
     token: String,
-    /// The refresh tokens that it was given, by generation.
+    /// The refresh tokens that it received, by generation.
     refresh: Vec<String>,
     /// The highest generation that it has presented.
     presented: usize,
     /// The second at which it presented each generation for the first time, by generation.
     first_presented: BTreeMap<usize, u64>,
-    /// The highest generation that got it a successor.
+    /// The highest generation for which it received a successor.
     taken: usize,
     /// Whether a refresh token may have been dead when it was presented.
     robbed: bool,
-    /// Whether it was told so.
+    /// Whether a reply said so.
     ended: bool,
 }
 
-/// What a client was told of a key: the reply, and the second until which it is remembered.
+/// The reply to a request with a key, and the second until which the key is remembered.
 struct Remembered {
     chat_id: String,
     message: String,
@@ -241,28 +240,27 @@ struct Schedule<'l> {
     people: Vec<Person>,
     clients: Vec<Client>,
     tasks: Vec<Task>,
-    /// What keys stand for, by person and key.
+    /// The requests that keys belong to, by person and key.
     keys: HashMap<(usize, String), Remembered>,
-    /// The conversations that each person was told of, and whether somebody has begun to delete
-    /// them.
+    /// The conversations that each person knows, and whether a client has begun to delete them.
     conversations: Vec<Vec<(String, bool)>>,
-    /// How many chats each person has paid for clients that count.
+    /// How many chats of clients that count their retries each person has paid.
     calls_paid: Vec<usize>,
-    /// So many of a hundred calls meet a fault.
+    /// How many of a hundred calls meet a fault.
     storm: usize,
-    /// So many of a hundred writes arrive once more.
+    /// How many of a hundred writes arrive twice.
     echoes: usize,
-    /// So many of a hundred requests refresh.
+    /// How many of a hundred requests are refreshes.
     refreshes: usize,
     /// All clients chat under one key.
     one_key: bool,
-    /// So many of a hundred chats fail at the AI.
+    /// How many of a hundred chats fail at the AI.
     failures: usize,
     /// Clients chat in a conversation of each person, and delete it.
     talks: bool,
-    /// All clients count what they send again, and name no key.
+    /// All clients count their retries and send no key.
     all_count: bool,
-    /// Requests arrive after any time: then only the books must be right, not what was told.
+    /// Requests arrive after any time: then only the books must be right, not the replies.
     ancient: bool,
     pauses: u32,
     log: String,
@@ -288,7 +286,7 @@ type Checked<T = ()> = Result<T, String>;
 
 async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     let mut schedule = Schedule::new(lane, seed).await;
-    // Without tokio's budget, which would make somebody wait for nothing now and then.
+    // Without tokio's budget, which would make a task yield now and then without a reason.
     let ran = tokio::task::unconstrained(AssertUnwindSafe(schedule.play()).catch_unwind()).await;
     let verdict = match ran {
         Ok(verdict) => verdict,
@@ -296,7 +294,7 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
             Err(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into()))
         }
     };
-    // Whoever is cut off leaves its requests behind.
+    // A task that is cut off leaves its requests behind.
     for task in &mut schedule.tasks {
         task.running = None;
     }
@@ -306,7 +304,7 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     wire.adrift.clear();
     wire.pausing.clear();
     drop(wire);
-    // The sweep of a later schedule would find what is still held or closed.
+    // Otherwise the sweep of a later schedule would find reservations and closed ids.
     for person in &schedule.people {
         lane.tables().remove(&person.pk);
     }
@@ -319,7 +317,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
 impl<'l> Schedule<'l> {
     async fn new(lane: &'l Lane, seed: u64) -> Self {
         let mut random = Random(seed);
-        // From a second of a minute that the seed decides on: how long this takes decides nothing.
+        // The clock starts at a second that the seed decides and doesn't run, so that the machine's
+        // speed decides nothing.
         let minute = Clock::default().seconds() / 60 * 60;
         let clock = Clock::standing((minute + random.next() % 60) * 1000);
         let mut config = (*lane.app.config).clone();
@@ -375,7 +374,7 @@ impl<'l> Schedule<'l> {
                 ended: false,
             });
         }
-        // Whichever schedules ran here before, and for how long: none reads the keys.
+        // Now, so that no schedule reads the keys, whichever ran here before.
         app.keyring.read().await.unwrap();
         let storm = random.pick(&[0, 5, 10, 20, 35]);
         let ancient = random.percent(20);
@@ -439,9 +438,10 @@ impl<'l> Schedule<'l> {
         self.clock.seconds()
     }
 
-    /// The whole schedule: the storm, the calm after it, and what clients find then.
+    /// The whole schedule: the storm, the calm after it, and the clients' last requests.
     async fn play(&mut self) -> Checked {
-        // A token is dead after three more, of which each needs the reply to the one before.
+        // A token becomes invalid after three more refreshes, each of which needs the reply to the
+        // one before.
         let mut starts = 4 + self.random.below(6) + if self.refreshes > 50 { 4 } else { 0 };
         let mut jumps = 4;
         loop {
@@ -484,8 +484,8 @@ impl<'l> Schedule<'l> {
         self.calm().await
     }
 
-    /// The waiting calls: by task, and within one by what they do, since ids are random and joined
-    /// calls go out in any order.
+    /// The waiting calls, ordered by task, and within a task by their contents, since ids are
+    /// random and parallel calls are sent in any order.
     fn waiting(&self) -> Vec<u64> {
         let wire = self.lane.connection.wire();
         let mut waiting: Vec<_> = wire.calls.iter().collect();
@@ -510,7 +510,8 @@ impl<'l> Schedule<'l> {
     }
 
     fn start_something(&mut self) {
-        // Where all refresh, one does: only then is a token soon dead.
+        // If most requests are refreshes, one client sends them all: only then tokens soon become
+        // invalid.
         let client = if self.refreshes > 50 { 0 } else { self.random.below(self.clients.len()) };
         let what = match self.random.below(100) {
             refresh if refresh < self.refreshes => {
@@ -535,7 +536,7 @@ impl<'l> Schedule<'l> {
                             .then(|| self.random.pick(&["k1", "k1", "k2"]).to_owned()),
                     };
                     let known = &self.conversations[self.clients[client].person];
-                    // Mostly in the first one, so that its deletion meets a chat that is under way.
+                    // Mostly in the first conversation, so that its deletion meets a running chat.
                     let conversation = (self.talks && self.random.percent(80)).then(|| {
                         let index = if self.random.percent(80) {
                             0
@@ -549,7 +550,7 @@ impl<'l> Schedule<'l> {
                         (_, 4..6) => "!empty".into(),
                         (_, 6..7) => "!hang".into(),
                         (Some(key), 7..17) => format!("{key} other"),
-                        // What is asked under a key tells the conversation too.
+                        // A key belongs to a message and its conversation.
                         (Some(key), _) => conversation.as_ref().map_or_else(
                             || format!("{key} hi"),
                             |(index, _)| format!("{key} in {index}"),
@@ -561,7 +562,7 @@ impl<'l> Schedule<'l> {
                         _ => self.random.pick(&[Way::Whole, Way::Whole, Way::Streamed]),
                     };
                     let message = if way.counts() { CALL.into() } else { message };
-                    // Under one key, one message is always sent to one conversation.
+                    // With one key, one message is always sent to one conversation.
                     let conversation = conversation
                         .filter(|_| !way.counts() && (key.is_none() || message.contains(" in ")))
                         .map(|(_, id)| id);
@@ -582,7 +583,7 @@ impl<'l> Schedule<'l> {
         self.start(client, what);
     }
 
-    /// A client that counts sends a call of its own again, or begins one.
+    /// A client that counts its retries sends a call again, or begins one.
     fn call_of(&mut self, client: usize) -> Way {
         let has_called = self.tasks.iter().any(|task| {
             task.client == client && matches!(task.what, What::Chat { way: Way::First, .. })
@@ -590,7 +591,7 @@ impl<'l> Schedule<'l> {
         if has_called && self.random.percent(70) { Way::Again } else { Way::First }
     }
 
-    /// Starts a request of a client: its number.
+    /// Starts a request of a client. Returns its number.
     fn start(&mut self, client: usize, what: What) -> usize {
         let id = self.tasks.len();
         let Client { person, token, refresh, .. } = &self.clients[client];
@@ -670,7 +671,8 @@ impl<'l> Schedule<'l> {
             let now = self.now();
             let client = &mut self.clients[client];
             let first = *client.first_presented.entry(generation).or_insert(now);
-            // But for the first one, a token that comes again after ten minutes may be a copy.
+            // Except for the first one, a token that is presented again after ten minutes may be a
+            // copy.
             let late = generation > 0 && now > first + 600;
             client.robbed |= overtaken || late || generation < client.presented;
             client.presented = client.presented.max(generation);
@@ -703,7 +705,7 @@ impl<'l> Schedule<'l> {
         self.say(format_args!("{by} seconds go by"));
     }
 
-    /// A function dies where it stands. What it has sent is on its way.
+    /// A function dies. The requests that it has sent are still on their way.
     fn crash(&mut self, task: usize) {
         self.tasks[task].running = None;
         let kept = self.random.percent(50);
@@ -722,7 +724,7 @@ impl<'l> Schedule<'l> {
         self.say(format_args!("{task}: the function dies"));
     }
 
-    /// Has the tasks run until each waits for the store.
+    /// Lets the tasks run until each waits for the store.
     async fn settle_down(&mut self) -> Checked {
         let begun = Instant::now();
         let quiet = poll_fn(|context| {
@@ -730,7 +732,7 @@ impl<'l> Schedule<'l> {
             for id in 0..self.tasks.len() {
                 let now = self.clock.seconds();
                 let mut wire = self.lane.connection.wire();
-                // Whose calls all wait would only find that out.
+                // A task whose calls all wait can't make progress.
                 if self.tasks[id].running.is_none() || wire.waits(id) {
                     continue;
                 }
@@ -758,7 +760,7 @@ impl<'l> Schedule<'l> {
             if all_wait || self.violation.is_some() { Poll::Ready(()) } else { Poll::Pending }
         });
         if tokio::time::timeout(Duration::from_secs(20), quiet).await.is_err() {
-            return Err(format!("after {:?} somebody still waits for nothing", begun.elapsed()));
+            return Err(format!("after {:?} a task still waits for nothing", begun.elapsed()));
         }
         self.violation.take().map_or(Ok(()), Err)
     }
@@ -816,8 +818,8 @@ impl<'l> Schedule<'l> {
             3 => (refused(400, "ProvisionedThroughputExceededException"), "exceeds the throughput"),
             4 => (Some(Err(Broken::Reset)), "is reset before it is applied"),
             5 | 6 if writes && self.pauses < 3 => {
-                // The product sends it again after a pause, which is waited for: else it would
-                // depend on the machine what comes first.
+                // The product retries after a pause. The schedule waits for it: otherwise the order
+                // would depend on the machine.
                 self.pauses += 1;
                 self.lane.connection.wire().pausing.push((packet.task, packet.operation.clone()));
                 if !transaction {
@@ -879,7 +881,7 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// Lets a request into the store, and looks at what it did.
+    /// Applies a request to the store, and checks its effect.
     fn apply(&mut self, packet: &Packet) -> Checked<HttpReply> {
         let now = self.now();
         let task = &mut self.tasks[packet.task];
@@ -931,8 +933,8 @@ impl<'l> Schedule<'l> {
         Ok(reply)
     }
 
-    /// A chat was paid just now: it is durable, its key pays for no other one, and nobody was told
-    /// that it wouldn't be.
+    /// Checks a chat that was paid just now: it is stored, its key pays for no other chat, and no
+    /// reply said that it wouldn't be charged.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
         let What::Chat { key, message, way, conversation } = &task.what else {
@@ -944,10 +946,10 @@ impl<'l> Schedule<'l> {
             conversation.as_deref().unwrap_or(chat_id),
             model::conversation_of(&tables, id, chat_id),
         );
-        // A chat whose conversation was deleted meanwhile is paid all the same, and kept outside of
-        // any.
+        // A chat whose conversation was deleted meanwhile is paid nevertheless, and stored outside
+        // of any conversation.
         let expected =
-            model::conversation_stands(&tables, id, asked_in).then(|| asked_in.to_owned());
+            model::conversation_exists(&tables, id, asked_in).then(|| asked_in.to_owned());
         if kept_in != expected {
             return Err(format!(
                 "a chat in {asked_in} is kept in {kept_in:?}, and not in {expected:?}"
@@ -968,7 +970,7 @@ impl<'l> Schedule<'l> {
             ));
         }
         if way.counts() {
-            // A request that takes a day finds nothing of its key any more.
+            // A request that takes a day doesn't find its key any more.
             self.calls_paid[person] += usize::from(now < task.started + 86_400);
             let (paid, calls) = (self.calls_paid[person], self.calls_of(person));
             return if paid <= calls {
@@ -992,8 +994,8 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// How many calls somebody's clients that count have begun: what is sent again when nothing is
-    /// known any more is one, too.
+    /// How many calls the person's clients that count their retries have begun. A retry that is no
+    /// longer recognized is a call too.
     fn calls_of(&self, person: usize) -> usize {
         let mut known_until = 0;
         let mut calls = 0;
@@ -1008,7 +1010,7 @@ impl<'l> Schedule<'l> {
         calls
     }
 
-    /// Whether a reply told the truth.
+    /// Whether a reply was true.
     fn judge(&mut self, id: usize, outcome: Outcome) -> Checked {
         let (status, replayed, code, body) = match outcome {
             Outcome::Swept(swept) => {
@@ -1045,7 +1047,7 @@ impl<'l> Schedule<'l> {
         let task = &self.tasks[id];
         let client = &self.clients[task.client];
         if status == 401 && !client.robbed {
-            return Err("a session ended that nobody had robbed".into());
+            return Err("a session ended although no token was reused".into());
         }
         if task.after_the_end && status < 300 {
             return Err(format!(
@@ -1065,7 +1067,7 @@ impl<'l> Schedule<'l> {
                 if self.tasks.iter().filter(deletes).count() > 1 || self.tasks[id].faults > 0 {
                     Ok(())
                 } else {
-                    Err("404 for a conversation that nobody deleted".into())
+                    Err("404 for a conversation that no client deleted".into())
                 }
             }
             What::Balance if status == 200 => {
@@ -1095,7 +1097,7 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    /// One successor to each refresh token, whoever asks and however often.
+    /// Each refresh token has one successor, for every client and every retry.
     fn given(&mut self, client: usize, generation: usize, successor: &str) -> Checked {
         let Client { refresh: known, taken, .. } = &mut self.clients[client];
         *taken = generation.max(*taken);
@@ -1133,7 +1135,7 @@ impl<'l> Schedule<'l> {
             (200, _) => {
                 let chat_id = body["id"].as_str().unwrap_or_default();
                 if !replayed && task.owner.as_deref() != Some(chat_id) {
-                    return Err("a client was given somebody else's answer".into());
+                    return Err("a client got another user's answer".into());
                 }
                 if replayed && (key.is_none() && !counts || own_is_paid) {
                     return Err("a replay, though there was nothing to replay".into());
@@ -1161,7 +1163,7 @@ impl<'l> Schedule<'l> {
                 let remembered = self
                     .keys
                     .get_mut(&(person_index, key.to_owned()))
-                    .ok_or("a key that stands for nothing")?;
+                    .ok_or("a key without a request")?;
                 // A run before the last may still be on its way to its client, and so may a replay
                 // that began before the last run did.
                 if remembered.chat_id != chat_id {
@@ -1185,8 +1187,8 @@ impl<'l> Schedule<'l> {
             }
             (401 | 503, _) if task.code != "not_charged" => Ok(()),
             (503, _) if now > task.started || task.faults > 0 => Ok(()),
-            // A settle of the same key that was on its way for longer than an id stays closed came
-            // first, and its record stands.
+            // A settle of the same key that was on its way for longer than an id stays closed was
+            // applied first, and its record is valid.
             (503, _)
                 if key
                     .is_some_and(|key| self.keys.contains_key(&(person_index, key.to_owned()))) =>
@@ -1194,13 +1196,13 @@ impl<'l> Schedule<'l> {
                 Ok(())
             }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
-            // The tokens are held still, or the lease took away the time that the AI was to have.
+            // The tokens are still reserved, or the lease left too little time for the AI.
             (502, "ai_failed") | (504, "ai_timed_out") if task.faults > 0 || now > task.started => {
                 Ok(())
             }
             (402, _) if task.seen.iter().any(|account| account.tokens < PRICE) => Ok(()),
-            // It is found out before tokens are taken: once the AI was asked, a chat is paid though
-            // its conversation was deleted.
+            // This is decided before tokens are reserved: once the AI was asked, a chat is paid
+            // even if its conversation was deleted.
             (404, "not_found") if task.owner.is_none() => {
                 let What::Chat { conversation, .. } = &task.what else {
                     return Err("404 to no chat".into());
@@ -1211,7 +1213,7 @@ impl<'l> Schedule<'l> {
                 if deleted {
                     Ok(())
                 } else {
-                    Err("404 for a conversation that nobody has deleted".into())
+                    Err("404 for a conversation that no client has deleted".into())
                 }
             }
             (429, "too_many_refunds") => {
@@ -1227,7 +1229,8 @@ impl<'l> Schedule<'l> {
                 }
             }
             (429, "too_many_chats_this_minute") => {
-                // A call learns who asks, and the key of one that counts, before it takes tokens.
+                // A call reads the account, and the key of a counted retry, before it reserves
+                // tokens.
                 let moments: Vec<u64> = (task.started..now).step_by(60).chain([now]).collect();
                 let in_minute = |account: &Account| {
                     moments.iter().map(|at| account.chats_in_minute_of(*at)).max()
@@ -1264,8 +1267,8 @@ impl<'l> Schedule<'l> {
         }
     }
 
-    /// The faults stop: after one jump and one sweep nothing is held, and every client finds out
-    /// what became of what it asked for.
+    /// The faults stop: after one jump in time and one sweep nothing is reserved, and every client
+    /// learns the outcome of its requests.
     async fn calm(&mut self) -> Checked {
         (self.storm, self.echoes) = (0, 0);
         for index in self.arriving().into_iter().rev() {
@@ -1286,8 +1289,7 @@ impl<'l> Schedule<'l> {
                     person.name, person.account
                 ));
             }
-            // The index may name an account at rest once more, where the sweep met a reservation in
-            // it.
+            // The index may list an account at rest again if the sweep met a reservation in it.
             if *due && held.is_empty() {
                 return Err(format!(
                     "{}: the account is at rest, and the index due still names it",
@@ -1303,7 +1305,7 @@ impl<'l> Schedule<'l> {
         Ok(())
     }
 
-    /// Somebody sends one of the keys again and looks at the balance: nothing stays unknown.
+    /// A client retries one of the keys and reads the balance: no outcome stays unknown.
     async fn find_out(&mut self, person: usize) -> Checked {
         let clients: Vec<_> = (0..self.clients.len())
             .filter(|client| self.clients[*client].person == person)
@@ -1345,7 +1347,7 @@ impl<'l> Schedule<'l> {
         self.finish(client, What::Balance).await.map(drop)
     }
 
-    /// Starts something and lets all of it through.
+    /// Starts a request and lets all its calls through.
     async fn finish(&mut self, client: usize, what: What) -> Checked<usize> {
         let id = self.start(client, what);
         while self.tasks[id].running.is_some() {
@@ -1358,8 +1360,8 @@ impl<'l> Schedule<'l> {
     }
 }
 
-/// What a chat comes to that is heard piece by piece, or counted, as its endpoints do it; but in
-/// the task of its request, so that the schedule decides when it goes on.
+/// Runs a streamed or counted chat as its endpoint does, but in the task of its request, so that
+/// the schedule decides when it continues.
 async fn in_pieces(app: Asking, req: Request, way: Way) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
     if way.counts() {
@@ -1383,7 +1385,7 @@ async fn in_pieces(app: Asking, req: Request, way: Way) -> Reply {
     }
 }
 
-/// What the deletion of a conversation comes to.
+/// Deletes a conversation as its endpoint does.
 async fn delete(app: App, req: Request, conversation: String) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     app.store.delete_conversation(&caller, &conversation, app.clock.seconds()).await?;
@@ -1394,7 +1396,7 @@ fn writes(packet: &Packet) -> bool {
     !matches!(packet.operation.as_str(), "GetItem" | "BatchGetItem" | "Query" | "Scan")
 }
 
-/// The chat that a release or settle is about; nothing where it is about none.
+/// The id of the chat of a release or settle. Empty for other writes.
 fn owner_of(body: &str) -> &str {
     text_after(body, r#"":owner":{"S":""#).unwrap_or_default()
 }
@@ -1415,7 +1417,7 @@ fn in_words((status, body): &HttpReply) -> &'static str {
     }
 }
 
-/// Runs seeds on two threads, with some lanes in each, since one that pauses should stop no other.
+/// Runs seeds on two threads with several lanes each, so that a lane that pauses blocks no other.
 /// Stops at the first failure.
 fn run_all(seeds: Range<u64>, sabotage: Option<Sabotage>) -> Result<u64, Failure> {
     let next = AtomicU64::new(seeds.start);
@@ -1472,7 +1474,7 @@ fn seeds() -> Range<u64> {
         .map_or(0..usual, |(from, to)| number(from)..number(to))
 }
 
-/// Takes a piece out of an operation's conditions.
+/// Removes a part of an operation's conditions.
 macro_rules! without {
     ($operation:literal, $($from:literal => $to:literal),+) => {
         (concat!($operation, $(" ", $from),+), Sabotage::Sends(|operation, body| {
@@ -1483,7 +1485,7 @@ macro_rules! without {
     };
 }
 
-/// Conditions without which the books would be wrong, or a reply untrue.
+/// Conditions without which the books would be wrong or a reply untrue.
 const SABOTAGES: [(&str, Sabotage); 15] = [
     without!("UpdateItem", " OR minutes.#r0 < :r0" => " OR minutes.#r0 < :r0 OR attribute_exists(pk)"),
     without!("TransactWriteItems", " AND attribute_not_exists(deleted)" => ""),
@@ -1516,7 +1518,8 @@ fn each_mistake_in_the_protocol_is_found_out() {
     assert!(unnoticed.is_empty(), "no schedule finds {unnoticed:?}");
 }
 
-/// Whether a schedule finds it. One in which the store can't read a rewritten call has not.
+/// Whether a schedule finds it. A schedule in which the store can't read a rewritten call doesn't
+/// count.
 fn is_noticed(name: &str, sabotage: Sabotage) -> bool {
     let Err(Failure { seed, violation, .. }) = run_all(0..2000, Some(sabotage)) else {
         return false;
@@ -1534,7 +1537,7 @@ fn a_seed_makes_the_same_schedule_every_time() {
         for seed in 0..100 {
             schedules.push(run(&one, seed).await.unwrap());
         }
-        // Whatever ran before it.
+        // Independent of the seeds that ran before it.
         for seed in (0..100).rev() {
             assert_eq!(run(&other, seed).await.unwrap(), schedules.pop().unwrap(), "seed {seed}");
         }

@@ -1,4 +1,5 @@
-//! A front door to test, the people who use it, and what they get back: one verb per endpoint.
+//! A front door to test, the people who use it, and the replies that they get: one verb per
+//! endpoint.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -25,14 +26,14 @@ use crate::support::proxy::Proxy;
 use crate::support::world::scan;
 use crate::support::{document, log};
 
-/// The price of a chat and the grant of a new account, as every dialect knows them.
+/// The price of a chat and the grant of a new account, which all clients know.
 pub const PRICE: u64 = 100;
 pub const GRANT: u64 = 4000;
 
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// How many requests another front door is sent at a time: `cargo lambda watch` stops for good
-/// where a hundred wait for a function.
+/// At most this many requests at a time are sent to another front door: `cargo lambda watch` stops
+/// for good if a hundred wait for a function.
 static TURNS: Semaphore = Semaphore::const_new(64);
 
 /// A front door.
@@ -45,7 +46,7 @@ pub struct Api {
     own: Option<Arc<Own>>,
 }
 
-/// A server of a test's own, and where its store is if that is AWS's emulator.
+/// A server of a test's own, and the account of its store if that is AWS's emulator.
 struct Own {
     server: Server,
     account: Option<Proxy>,
@@ -103,8 +104,8 @@ impl Api {
         }
     }
 
-    /// A server of this test's own whose store has stopped answering, and somebody who had
-    /// registered before.
+    /// A server of this test's own whose store has stopped answering, and a user who registered
+    /// before that.
     pub async fn without_a_store() -> (Self, Person) {
         let store = Self::own(&[]).await;
         let api = store.beside(&[]).await;
@@ -112,7 +113,7 @@ impl Api {
         let Own { server, account } = Arc::into_inner(store.own.unwrap()).unwrap();
         drop(account);
         server.stop().await;
-        // Public keys are kept for so long.
+        // Past the time for which public keys are cached.
         api.server().clock.advance(Duration::from_secs(300));
         (api, person)
     }
@@ -124,18 +125,18 @@ impl Api {
         Self { dynamodb: self.dynamodb.clone(), ..Self::own(&environment).await }
     }
 
-    /// This test's own server, where time can be moved and functions can be looked into.
+    /// This test's own server, whose clock can be moved and whose functions can be inspected.
     pub fn server(&self) -> &Server {
         &self.own.as_ref().expect("this test starts its own server").server
     }
 
-    /// Whether this is a server of this test's own, where nobody else is busy and no emulator
-    /// stands in between.
+    /// Whether this is a server of this test's own: no other test uses it, and there is no emulator
+    /// in front of it.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
 
-    /// What the key is derived from that signs this API's tokens.
+    /// The secret from which the key that signs this API's tokens is derived.
     pub fn signing_secret(&self) -> String {
         match &self.own {
             Some(own) => own.server.dynamo.secret.clone(),
@@ -215,25 +216,25 @@ impl Api {
         self.post("/api/token/refresh/", json!({ "refresh": refresh })).await
     }
 
-    /// Somebody who has registered under a name that nobody else has.
+    /// A user who has just registered, under a name made unique.
     pub async fn person(&self, name: &str) -> Person {
-        self.somebody(json!({ "username": unique(name), "password": "secret123" })).await
+        self.person_with(json!({ "username": unique(name), "password": "secret123" })).await
     }
 
-    /// Somebody who manages users, under a name that nobody else has.
+    /// An administrator, under a name made unique.
     pub async fn administrator(&self, name: &str) -> Person {
         let person = self.person(name).await;
         self.set(&person, "role", AttributeValue::S("admin".into())).await;
         person
     }
 
-    /// Somebody who has registered with this name and password.
-    pub async fn somebody(&self, registration: Value) -> Person {
+    /// A user who has just registered with this name and password.
+    pub async fn person_with(&self, registration: Value) -> Person {
         let registered = self.register(registration.clone()).await.is(201);
         Person::of(self, &registration, &registered)
     }
 
-    /// Changes somebody's account behind the API's back.
+    /// Changes one attribute of an account, behind the API's back.
     pub async fn set(&self, person: &Person, attribute: &str, value: AttributeValue) {
         let update = dynamo::client(&self.dynamodb)
             .update_item()
@@ -245,7 +246,7 @@ impl Api {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
-    /// Somebody's account as the store holds it.
+    /// The account as the store holds it.
     pub async fn account(&self, person: &Person) -> shared::user::Account {
         let get = dynamo::client(&self.dynamodb)
             .get_item()
@@ -255,7 +256,7 @@ impl Api {
             .unwrap()
     }
 
-    /// Somebody's account, and what a token of theirs says that is of no session in the store.
+    /// The account, and the claims of an access token for it whose session is not in the store.
     pub async fn caller(&self, person: &Person) -> (shared::user::Account, AccessToken) {
         let account = self.account(person).await;
         let session = Session::new(
@@ -268,7 +269,7 @@ impl Api {
         (account, caller)
     }
 
-    /// The store behind the front door, through a client of one's own.
+    /// The store behind the front door, through this client.
     pub fn store_over(&self, client: aws_sdk_dynamodb::config::Builder) -> Store {
         let settings = Settings::new(|name| match name {
             "DYNAMODB_ENDPOINT" => Some(self.dynamodb.clone()),
@@ -279,7 +280,7 @@ impl Api {
         Store::over(client, &Config::read(&settings).unwrap())
     }
 
-    /// What an endpoint of the server issues tokens with.
+    /// The part of an endpoint that issues tokens.
     pub fn issuing(&self, endpoint: &str) -> &Issuing {
         self.server().functions[endpoint].needs().expect("it issues tokens")
     }
@@ -289,7 +290,7 @@ impl Api {
         self.store_over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder())
     }
 
-    /// Gives somebody tokens or takes some, as `manage adjust` does.
+    /// Adds tokens to an account or takes some, as `manage adjust` does.
     pub async fn adjust(&self, person: &Person, amount: i64, reason: &str) -> Adjusted {
         let (account, clock) = (self.account(person).await, Clock::default());
         let adjustment = Adjustment::new(
@@ -302,8 +303,8 @@ impl Api {
         self.store().adjust(&adjustment, clock.seconds()).await.unwrap()
     }
 
-    /// The mails that went to an address, as soon as there are so many. Two that are on their way
-    /// at once may come in either order.
+    /// Waits until this many e-mails were sent to the address, and returns them. Two that are sent
+    /// at the same time arrive in either order.
     pub async fn mails_to(&self, address: &str, count: usize) -> Vec<Mail> {
         let to_it = |mails: &[Mail]| {
             mails.iter().filter(|mail| mail.to == address).cloned().collect::<Vec<_>>()
@@ -315,7 +316,7 @@ impl Api {
                     let enough = mails.wait_for(|mails| to_it(mails).len() >= count).await.unwrap();
                     to_it(&enough)
                 }
-                // Another process carries them: it keeps each in a file.
+                // Another process sends them: it keeps each in a file.
                 None => loop {
                     let mails = to_it(&kept_mails());
                     if mails.len() >= count {
@@ -329,8 +330,8 @@ impl Api {
         waited.unwrap_or_else(|_| panic!("no {count} mails to {address}"))
     }
 
-    /// Waits until nothing is left to be mailed, in a store of this test's own.
-    pub async fn all_mails_went_out(&self) {
+    /// Waits until the outbox is empty, in a store of this test's own.
+    pub async fn outbox_is_empty(&self) {
         while self.items("").await["TokensTable"]
             .iter()
             .any(|item| item["pk"].as_str().unwrap().starts_with("outbox:"))
@@ -339,12 +340,12 @@ impl Api {
         }
     }
 
-    /// The token of the link in the first mail to an address, as soon as it has come.
+    /// Waits for the first e-mail to the address, and returns the token of its link.
     pub async fn token_to(&self, address: &str) -> String {
         token_in(&self.mails_to(address, 1).await[0])
     }
 
-    /// The token of a link to this account for this purpose, without the mail around it.
+    /// The token of a link to this account for this purpose, without an e-mail.
     pub async fn link(&self, person: &Person, purpose: Purpose, address: &str) -> String {
         let (token, now) = (LinkToken::random().unwrap(), self.now());
         let link = Link::new(
@@ -366,7 +367,7 @@ impl Api {
             .map_or_else(|| Clock::default().seconds(), |own| own.server.clock.seconds())
     }
 
-    /// Takes somebody's account out of the store, as if it had never been.
+    /// Deletes the account's item from the store, as if it had never existed.
     pub async fn forget(&self, person: &Person) {
         let delete = dynamo::client(&self.dynamodb)
             .delete_item()
@@ -375,7 +376,7 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Takes a public key back, so that what it signed no longer holds.
+    /// Withdraws a public key: tokens that it verified are invalid from then on.
     pub async fn withdraw_key(&self, kid: &str) {
         let delete = dynamo::client(&self.dynamodb)
             .delete_item()
@@ -384,8 +385,8 @@ impl Api {
         delete.send().await.unwrap();
     }
 
-    /// Everything in the store that mentions `who`, by table, but for the counts of attempts. (A
-    /// store of this test's own has no other people: there it is everything.)
+    /// Everything in the store that mentions `who`, by table, except the counts of attempts. (A
+    /// store of this test's own has no other users: there it is everything.)
     pub async fn items(&self, who: &str) -> BTreeMap<&'static str, Vec<Value>> {
         let mut items = BTreeMap::new();
         for table in ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"] {
@@ -402,7 +403,7 @@ impl Api {
     }
 }
 
-/// The token of the link in a mail, or the bare one.
+/// The token in an e-mail, with or without a link around it.
 pub fn token_in(mail: &Mail) -> String {
     let link = mail
         .text
@@ -412,7 +413,7 @@ pub fn token_in(mail: &Mail) -> String {
     link.rsplit('=').next().unwrap().to_owned()
 }
 
-/// The mails in the folder that `MAIL_FOLDER` names, oldest first.
+/// The e-mails in the folder that `MAIL_FOLDER` names, oldest first.
 fn kept_mails() -> Vec<Mail> {
     let folder = std::env::var("MAIL_FOLDER")
         .expect("with API_URL, MAIL_FOLDER names the folder of its mails");
@@ -428,7 +429,7 @@ fn kept_mails() -> Vec<Mail> {
     files.into_iter().filter_map(read).collect()
 }
 
-/// A name that nobody else has.
+/// A name that no other user has.
 pub fn unique(name: &str) -> String {
     format!("{name}-{}", &Uuid::new_v4().simple().to_string()[..12])
 }
@@ -442,7 +443,7 @@ fn http() -> reqwest::Client {
         .unwrap()
 }
 
-/// Somebody with an account and a session.
+/// A user with an account and a session.
 #[derive(Clone)]
 pub struct Person {
     pub api: Api,
@@ -455,7 +456,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Who sent this registration and got this reply.
+    /// The user who sent this registration and got this reply.
     pub fn of(api: &Api, registration: &Value, registered: &Value) -> Self {
         let [name, password] =
             ["username", "password"].map(|field| registration[field].as_str().unwrap().to_owned());
@@ -475,12 +476,12 @@ impl Person {
         self.api.log_in(self.credentials()).await
     }
 
-    /// What they log in with.
+    /// The body of a log-in.
     pub fn credentials(&self) -> Value {
         json!({ "username": self.name, "password": self.password })
     }
 
-    /// Has the first refresh token come again when it is dead, as if somebody had stolen it: that
+    /// Presents the first refresh token again after its successor was used, as a thief would: that
     /// ends the session.
     pub async fn is_robbed(&self) {
         let second = self.api.refresh(&self.refresh).await.is(200);
@@ -524,12 +525,12 @@ impl Person {
         self.post("/api/chat/", json!({ "message": message })).await
     }
 
-    /// The chats of a page; `query` is what comes after the path.
+    /// The chats of a page; `query` follows the path.
     pub async fn history(&self, query: &str) -> Answer {
         self.get(&format!("/api/chat/{query}")).await
     }
 
-    /// Comes back when a chat of theirs waits for the AI.
+    /// Returns when a chat of this user waits for the AI.
     pub async fn is_waiting(&self) {
         let waiting = async {
             while self.api.account(self).await.reservations.is_empty() {
@@ -581,7 +582,7 @@ impl Person {
         crate::support::forge::claims(&self.access)["sid"].as_str().unwrap().to_owned()
     }
 
-    /// The account's sessions; `query` is what comes after the path.
+    /// The account's sessions; `query` follows the path.
     pub async fn sessions(&self, query: &str) -> Answer {
         self.get(&format!("/api/user/sessions/{query}")).await
     }
@@ -600,7 +601,7 @@ impl Person {
         self.post("/api/logout/", json!({ "all": true })).await
     }
 
-    /// Asserts that this session is over: none of its tokens opens anything.
+    /// Asserts that this session has ended: all its tokens are refused.
     #[track_caller]
     pub fn is_out(&self) -> impl Future<Output = ()> + '_ {
         let at = std::panic::Location::caller();
@@ -640,7 +641,7 @@ impl Person {
     }
 }
 
-/// What came back.
+/// A reply.
 pub struct Answer {
     pub asked: String,
     pub status: StatusCode,
@@ -663,8 +664,8 @@ impl Answer {
         self.body
     }
 
-    /// The body of a refusal: a complete problem document with this status and code, or what
-    /// OpenAI's clients read in its place.
+    /// The body of a refusal: a complete problem document with this status and code, or the form
+    /// that OpenAI's clients read.
     #[track_caller]
     pub fn expect(self, status: u16, code: &str) -> Value {
         if self.asked.contains(" /v1/") {
@@ -723,7 +724,7 @@ impl Answer {
             .unwrap()
     }
 
-    /// The query of the next page, where there is one.
+    /// The query of the next page. `None` on the last page.
     pub fn next_page(&self) -> Option<String> {
         let link = self.headers.get("link")?.to_str().unwrap();
         let query = link

@@ -23,11 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct CountingAi {
     url: String,
     scripted: Ai,
-    /// How often, by message.
+    /// How often each message was sent.
     asked: Arc<Mutex<HashMap<String, usize>>>,
 }
 
-/// A request, as far as it is read.
+/// The fields of a request that are read.
 #[derive(Deserialize)]
 struct Asked {
     messages: Vec<Turn>,
@@ -46,7 +46,7 @@ impl CountingAi {
         provider
     }
 
-    /// The settings of a product that asks it.
+    /// The settings with which the product asks this provider.
     pub fn settings(&self) -> [(&'static str, &str); 3] {
         [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", &self.url), ("OPENAI_MODEL", "scripted")]
     }
@@ -57,8 +57,8 @@ impl CountingAi {
     }
 }
 
-/// Answers as the scripted AI does. A stream is sent as a whole when its answer is complete; where
-/// the AI fails after a part, it ends without its last event.
+/// Answers as the scripted AI does. A stream is sent as a whole when its answer is complete; if the
+/// AI fails after a part, the stream ends without its last event.
 async fn answer(State(provider): State<CountingAi>, body: Bytes) -> Response {
     let Asked { messages, stream } = serde_json::from_slice(&body).unwrap();
     let message = messages.last().unwrap().content.clone();

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use shared::config::Settings;
 use shared::http::Route;
 
-/// The headers that no reply is described with: those of every reply, of the transport, and of
-/// browsers.
+/// The headers that the document doesn't list per reply: those of every reply, of the transport,
+/// and for browsers.
 const UNDESCRIBED: [&str; 10] = [
     "cache-control",
     "connection",
@@ -46,7 +46,7 @@ pub fn stated(settings: &[(&str, &str)]) -> Stated {
     Stated::read(&settings).unwrap()
 }
 
-/// Whether the document knows a body of this route's requests.
+/// Whether the document describes a request body for this route.
 pub fn takes_a_body(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].body.is_some()
 }
@@ -120,7 +120,7 @@ pub fn validator(schema: &Value) -> Validator {
         .unwrap_or_else(|error| panic!("{error} in {schema}"))
 }
 
-/// What a part of the document says with everything that it refers to in place.
+/// A part of the document with its references resolved.
 pub fn inlined(part: &Value) -> Value {
     match part {
         Value::Object(fields) => match fields.get("$ref") {
@@ -139,7 +139,7 @@ pub fn inlined(part: &Value) -> Value {
     }
 }
 
-/// A schema where texts that hold JSON are that.
+/// A schema in which texts that contain JSON are replaced by the schema of that JSON.
 fn opened(schema: &Value) -> Value {
     match schema {
         Value::Object(fields) => match fields.get("contentSchema") {
@@ -160,7 +160,7 @@ fn opened(schema: &Value) -> Value {
     }
 }
 
-/// The events of a stream, with what their data hold.
+/// The events of a stream, with their data parsed.
 fn events(text: &str) -> Vec<Value> {
     let field = |line: &str| {
         let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line}"));
@@ -181,8 +181,8 @@ fn events(text: &str) -> Vec<Value> {
 
 const TOGETHER: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
-/// Lets no object of a schema have fields that it doesn't list: clients must put up with new ones,
-/// the document mustn't lack any.
+/// Forbids fields that an object's schema doesn't list: clients must accept new fields, but the
+/// document must list all that exist.
 fn close(schema: &mut Value) {
     fn members(schema: &Value) -> impl Iterator<Item = &Value> {
         TOGETHER.iter().filter_map(|name| schema.get(name)?.as_array()).flatten()
@@ -217,7 +217,7 @@ fn close(schema: &mut Value) {
     }
 }
 
-/// Asserts that a reply is one that the document describes, and that it says what was accepted.
+/// Asserts that the document describes this reply, and the request if it was accepted.
 pub fn describes(
     method: &Method,
     path: &str,

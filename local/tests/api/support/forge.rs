@@ -1,5 +1,5 @@
-//! Tokens that the API never issued: signed with a key of one's own, with no key, or with the real
-//! one and other words.
+//! Tokens that the API never issued: signed with another key, without a key, or with the real key
+//! and other claims.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use aws_lc_rs::{hkdf, hmac};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::client::Api;
 
-/// A key, and who holds it signs whatever they like.
+/// A key that signs any claims.
 pub struct Forge(Ed25519KeyPair);
 
 impl Forge {
@@ -18,7 +18,7 @@ impl Forge {
         Self(Ed25519KeyPair::generate().unwrap())
     }
 
-    /// With the very key that the API signs with, so that a refusal is not for the signature.
+    /// With the key that the API signs with, so that the signature is not the reason of a refusal.
     pub fn of(api: &Api) -> Self {
         let mut seed = [0; 32];
         let secret =
@@ -36,7 +36,7 @@ impl Forge {
         signed(header, claims, |text| self.0.sign(text).as_ref().to_vec())
     }
 
-    /// The public half.
+    /// The public key.
     pub fn public_key(&self) -> Vec<u8> {
         self.0.public_key().as_ref().to_vec()
     }
@@ -61,12 +61,12 @@ fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -
     format!("{text}.{signature}")
 }
 
-/// What a token's header says.
+/// The header of a token.
 pub fn header(token: &str) -> Value {
     part(token, 0)
 }
 
-/// What a token says.
+/// The claims of a token.
 pub fn claims(token: &str) -> Value {
     part(token, 1)
 }
@@ -76,7 +76,7 @@ fn part(token: &str, index: usize) -> Value {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-/// `object` with one field changed, or without it where `value` is nothing.
+/// `object` with one field changed, or without it if `value` is `None`.
 pub fn with(object: &Value, field: &str, value: impl Into<Option<Value>>) -> Value {
     let mut changed = object.clone();
     match value.into() {

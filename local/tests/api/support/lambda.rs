@@ -19,11 +19,11 @@ use tokio::task::JoinHandle;
 
 use crate::support::function::Reply;
 
-/// A function's binary as the sources are now.
+/// Builds a function's binary from the present sources.
 pub fn binary(function: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
     let mut build = Command::new(env!("CARGO"));
-    // Together with this test, so that what both stand on is the same and was built already.
+    // In one call with this test, so that both use the same builds of their dependencies.
     build
         .args([
             "build",
@@ -59,13 +59,13 @@ struct Runtime {
 }
 
 impl Instance {
-    /// Starts one with the environment of the template and some settings changed, and comes back
-    /// when it waits for its first request.
+    /// Starts an instance with the environment of the template and some settings changed, and
+    /// returns when it waits for its first request.
     pub async fn of(function: &str, settings: &[(&str, &str)]) -> Self {
         Self::start(Command::new(binary(function)), function, settings).await
     }
 
-    /// The same by a command of one's own.
+    /// The same with this command.
     pub async fn start(mut command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -101,12 +101,12 @@ impl Instance {
         Self { process, work, done, server }
     }
 
-    /// Hands it an event.
+    /// Sends it an event.
     pub fn takes(&self, event: &Value) {
         self.work.send(event.to_string()).unwrap();
     }
 
-    /// Hands it an event that is no request, and waits for what it says to that.
+    /// Sends it an event that is not a request, and waits for its response.
     pub async fn does(&mut self, event: &Value) -> Value {
         self.takes(event);
         self.done.recv().await.unwrap()
@@ -196,8 +196,9 @@ async fn answered(
     StatusCode::ACCEPTED
 }
 
-/// A streamed reply as one that came whole would be: what comes before the eight zeros is its
-/// status and headers ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
+/// A streamed reply in the form of one that is sent whole: the part before the eight zeros has its
+/// status and headers
+/// ([format](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming)).
 fn whole(streamed: &[u8], took: Duration) -> Value {
     let text = std::str::from_utf8(streamed).unwrap();
     let (prelude, body) = text.split_once("\0\0\0\0\0\0\0\0").unwrap();

@@ -1,4 +1,4 @@
-//! What the functions of a test's own server log.
+//! The log of the functions of a test's own server.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,8 +8,8 @@ thread_local! {
     static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Has everything logged from now on, at the level of production: each test runs on a thread of its
-/// own, its server with it, so that each thread keeps its own lines.
+/// Collects the log from now on, at the level of production. Each test and its server run on a
+/// thread of their own, so each thread keeps its own lines.
 pub fn listen() {
     static LISTENING: OnceLock<()> = OnceLock::new();
     LISTENING.get_or_init(|| {
@@ -17,12 +17,12 @@ pub fn listen() {
     });
 }
 
-/// Forgets what this test has logged so far.
+/// Empties the log of this test.
 pub fn clear() {
     WRITTEN.take();
 }
 
-/// What this test has logged.
+/// The log of this test.
 pub fn text() -> String {
     WRITTEN.with_borrow(|written| String::from_utf8(written.clone()).unwrap())
 }

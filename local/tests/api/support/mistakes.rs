@@ -5,28 +5,28 @@ use serde_json::{Value, json};
 
 use crate::support::client::PRICE;
 
-/// What a wire does to calls.
+/// What the wire does to calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Sabotage {
-    /// The store is sent what this makes of a call's body.
+    /// This rewrites the body of a call before the store receives it.
     Sends(fn(operation: &str, body: &mut String)),
-    /// A call for which this is true is answered as done before the store has seen it. It is sent
-    /// on after that, and the product doesn't learn what becomes of it.
+    /// A call for which this is true is answered as done before the store receives it. It is sent
+    /// on after that, and the product doesn't learn its outcome.
     Confirms(fn(operation: &str, body: &str) -> bool),
 }
 
 /// A mistake that the product could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
-    /// A reserve doesn't ask whether it was applied before.
+    /// A reserve doesn't check whether it was applied before.
     DeductWithoutGuard,
-    /// A release doesn't ask whether its reservation is held.
+    /// A release doesn't check whether its reservation is held.
     RefundUnconditionally,
-    /// A chat is called stored before it is.
+    /// A chat is reported as stored before it is.
     ReplyBeforeSettling,
-    /// A refresh token dies when it is presented, and not when its successor is.
+    /// A refresh token becomes invalid when it is presented, instead of when its successor is.
     RotateStrictly,
-    /// A settle takes any reservation with its id, whether its lease lasts or not.
+    /// A settle takes any reservation with its id, even after the end of its lease.
     SettleWithoutOwner,
 }
 
@@ -39,7 +39,7 @@ impl Mistake {
         Self::SettleWithoutOwner,
     ];
 
-    /// What a wire does so that the product seems to make it.
+    /// What the wire does to make it look like the product's mistake.
     pub fn sabotage(self) -> Sabotage {
         match self {
             Self::DeductWithoutGuard => Sabotage::Sends(deducts_without_guard),

@@ -1,5 +1,5 @@
-//! What a function asks of the store, held against what the template lets it: on AWS anything else
-//! would be refused.
+//! The calls of a function, compared with the permissions of the template: AWS would refuse any
+//! other call.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ struct Statement {
     actions: Vec<String>,
     /// `UsersTable`, or `UsersTable/index/by_time`.
     resources: Vec<String>,
-    /// How the first part of a key must begin, where that matters.
+    /// The prefixes that the first part of a key must have. `None` if there is no such condition.
     kinds: Option<Vec<String>>,
 }
 
@@ -56,7 +56,8 @@ pub fn statements<'t>(template: &'t Yaml, function: &'t Yaml) -> Vec<&'t Yaml> {
         .collect()
 }
 
-/// A statement that is always there: nothing of the store hangs on a parameter.
+/// A statement. `None` if it exists only with some parameter, which no permission for the store
+/// does.
 fn statement(yaml: &Yaml) -> Option<Statement> {
     if matches!(yaml, Yaml::Tagged(_)) {
         return None;

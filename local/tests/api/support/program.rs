@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
 
-/// A folder that is gone with the test.
+/// A folder that is deleted at the end of the test.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -29,7 +29,7 @@ impl Drop for Folder {
     }
 }
 
-/// A server that runs as a program of its own.
+/// A server in a process of its own.
 pub struct Running {
     program: Child,
     pub url: String,
@@ -45,7 +45,7 @@ impl Running {
         Self::logging(command, Stdio::null())
     }
 
-    /// One whose log goes there.
+    /// A server that logs to `log`.
     pub fn logging(mut command: Command, log: Stdio) -> Self {
         let mut program = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());

@@ -1,6 +1,6 @@
-//! A wire that breaks as asked, between the SDK and any DynamoDB: it knows each call's operation
-//! and its attempts, strikes the one that the plan names, before the store sees it or after, and
-//! keeps copies that come late.
+//! A wire between the SDK and any DynamoDB that breaks on demand: it knows each call's operation
+//! and its attempts, disturbs the one that the plan names, before the store applies it or after,
+//! and keeps copies to deliver late.
 
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,7 +27,7 @@ use crate::support::mistakes::Sabotage;
 /// Longer than one attempt of a call may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
 
-/// Longer than a store takes for a call that nobody waits for any more.
+/// Longer than a store takes for a call whose sender has given up.
 const BEFORE_LONG: Duration = Duration::from_secs(10);
 
 /// How often the SDK sends a call.
@@ -44,11 +44,11 @@ pub enum Fault {
     ResetBefore,
     /// The connection is dropped, and it was done.
     ResetAfter,
-    /// Done, with a reply that comes when nobody waits for it any more.
+    /// Done, with a reply that arrives after the sender has given up.
     DelayPast,
     /// 400: too much for the table.
     Throttle,
-    /// The same by its other name.
+    /// The same under its other name.
     Exceeded,
     /// 400: another transaction holds the item, and nothing was done.
     Conflict,
@@ -56,24 +56,24 @@ pub enum Fault {
     InProgress,
     /// 400: another transaction had this token, and nothing was done.
     Mismatch,
-    /// 400: the function's credentials are too old, and nothing was done.
+    /// 400: the function's credentials have expired, and nothing was done.
     Expired,
     /// Done, with a reply that ends in the middle.
     Garbled,
-    /// Done, and kept for [`Lane::deliver`] to be delivered once more.
+    /// Done, and kept for [`Lane::deliver`], which delivers it again.
     Again,
-    /// Dropped, and kept for [`Lane::deliver`]: it only comes late.
+    /// Dropped, and kept for [`Lane::deliver`]: it only arrives late.
     Late,
-    /// A batch of which nothing was done, with a reply that says so.
+    /// A batch of which nothing was done, and the reply lists all of it as unprocessed.
     Unprocessed,
-    /// Never sent on and never answered: the moment to kill who asked.
+    /// Never sent on and never answered: the moment to kill the function.
     StallBefore,
     /// Done and never answered.
     StallAfter,
 }
 
 impl Fault {
-    /// Those that end by themselves.
+    /// The faults that end by themselves.
     pub const ALL: [Self; 15] = [
         Self::Fail500Before,
         Self::Fail500After,
@@ -95,7 +95,7 @@ impl Fault {
     /// Whether DynamoDB could do this to this operation.
     pub fn suits(self, operation: &str) -> bool {
         match self {
-            // A batch names what was in the way of another call among what it didn't do.
+            // A batch lists items that conflict with another call as unprocessed.
             Self::Conflict => !matches!(
                 operation,
                 "GetItem" | "Query" | "Scan" | "BatchGetItem" | "BatchWriteItem"
@@ -106,13 +106,13 @@ impl Fault {
         }
     }
 
-    /// Whether what was asked for is done in the end, where it strikes once.
+    /// Whether the request is done in the end if this fault strikes once.
     pub fn is_done(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired)
     }
 
-    /// Whether the SDK or the store sends the call again: not what was turned away for good, or
-    /// answered with something that can't be read.
+    /// Whether the SDK or the product retries the call: not if it was refused for good, or if the
+    /// reply can't be read.
     pub fn is_sent_again(self) -> bool {
         !matches!(self, Self::Mismatch | Self::Expired | Self::Garbled)
     }
@@ -146,7 +146,7 @@ pub struct Plan {
     pub strikes: Strikes,
 }
 
-/// Faults at random: each attempt of each call meets one, with so many percent.
+/// Faults at random: each attempt of each call meets one with this probability.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
     /// The same seed strikes the same attempts of calls that come in the same order.
@@ -167,13 +167,13 @@ impl Storm {
     }
 }
 
-/// A call of the SDK, with everything that it sent again.
+/// A call of the SDK, with its retries.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub operation: String,
     pub attempts: usize,
     invocation: String,
-    /// Which of its operation it is.
+    /// Its number among the calls of its operation.
     nth: usize,
 }
 
@@ -186,7 +186,7 @@ pub struct Proxy {
 
 struct Wire {
     upstream: Endpoint,
-    /// In whose name calls reach the store, where it isn't their own.
+    /// The header that replaces the calls' own, if the store is to see another account.
     authorization: Option<HeaderValue>,
     sabotage: Option<Sabotage>,
     http: reqwest::Client,
@@ -207,7 +207,8 @@ struct Attempt {
 #[derive(Default)]
 struct Traffic {
     state: Mutex<Seen>,
-    /// How often the plan's fault has struck so far: after the store did it, where it does.
+    /// How often the plan's fault has struck so far, counted after the store has applied the call
+    /// (if it does).
     struck: watch::Sender<usize>,
 }
 
@@ -218,13 +219,13 @@ struct Seen {
     calls: Vec<Call>,
     kept: Vec<(HeaderMap, Bytes)>,
     overdrawn: bool,
-    /// Reads that may have shown an earlier state.
+    /// Eventually consistent reads.
     weak_reads: Vec<String>,
     forgets_tokens: bool,
 }
 
 impl Proxy {
-    /// Stands before the DynamoDB at `upstream`.
+    /// A wire in front of the DynamoDB at `upstream`.
     pub async fn start(upstream: &str) -> Self {
         Self::sabotaged(upstream, None).await
     }
@@ -234,8 +235,8 @@ impl Proxy {
         Self::over(upstream, None, sabotage).await
     }
 
-    /// Stands before AWS's DynamoDB Local at `upstream`, as an account of its own there: that
-    /// emulator keeps a store per access key.
+    /// A wire in front of AWS's DynamoDB Local at `upstream`, with an account of its own there:
+    /// that emulator keeps a store per access key.
     pub async fn account(upstream: &str) -> Self {
         let key = uuid::Uuid::new_v4().simple();
         let authorization = format!(
@@ -251,8 +252,8 @@ impl Proxy {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Endpoint::parse(upstream).unwrap();
-        // Who asks signs with the same key: on the way the call is signed again, for it has another
-        // host and path there.
+        // The client signs with the same key. The wire signs the call again, since its host and
+        // path change.
         let key =
             upstream.key.as_ref().map(|(id, secret)| format!("{id}:{secret}@")).unwrap_or_default();
         let url = format!("http://{key}{}", listener.local_addr().unwrap());
@@ -292,31 +293,32 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Counts calls anew, and strikes as planned.
+    /// Counts calls from 1 again, and strikes as planned.
     pub fn strike(&self, plan: Option<Plan>) {
         let mut seen = self.traffic.state.lock().unwrap();
         seen.plan = plan;
         seen.calls.clear();
     }
 
-    /// Counts calls anew, and strikes at random.
+    /// Counts calls from 1 again, and strikes at random.
     pub fn storm(&self, storm: Storm) {
         self.strike(None);
         self.traffic.state.lock().unwrap().storm = Some(storm);
     }
 
-    /// Nothing goes wrong any more.
+    /// Ends the faults.
     pub fn calm(&self) {
         let mut seen = self.traffic.state.lock().unwrap();
         (seen.plan, seen.storm) = (None, None);
     }
 
-    /// Ten minutes go by: the store takes no transaction from now on for one that it already did.
+    /// Simulates that ten minutes pass: from now on the store doesn't recognize a transaction that
+    /// it already applied.
     pub fn forgets_tokens(&self) {
         self.traffic.state.lock().unwrap().forgets_tokens = true;
     }
 
-    /// What came by since the last plan.
+    /// The calls since the last plan.
     pub fn calls(&self) -> Vec<Call> {
         self.traffic.state.lock().unwrap().calls.clone()
     }
@@ -331,14 +333,14 @@ impl Lane {
         *self.traffic.struck.borrow()
     }
 
-    /// The reads that may have shown an earlier state where they didn't have to: an index is always
-    /// read so.
+    /// The reads that were eventually consistent and needn't have been: reads of an index always
+    /// are.
     pub fn weak_reads(&self) -> Vec<String> {
         self.traffic.state.lock().unwrap().weak_reads.clone()
     }
 
-    /// Whether the plan's fault has struck, or does before long: the call that it strikes may have
-    /// been sent again meanwhile, since nobody waited for its reply any more.
+    /// Whether the plan's fault has struck, or does so shortly: the call that it strikes may have
+    /// been retried meanwhile, after its sender gave up waiting.
     pub async fn strikes(&self) -> bool {
         tokio::time::timeout(BEFORE_LONG, self.struck()).await.is_ok()
     }
@@ -354,9 +356,9 @@ impl Lane {
         self.send(&kept).await;
     }
 
-    /// Delivers the kept copies, the last first, and then as they were sent. The store takes none
-    /// for the transaction that it already did, as after the ten minutes for which it knows a
-    /// request token.
+    /// Delivers the kept copies twice: the last one first, and then in the order in which they were
+    /// sent. The store doesn't recognize transactions that it already applied, as after the ten
+    /// minutes for which it knows a request token.
     pub async fn deliver_much_later(&self) {
         let mut kept = self.traffic.state.lock().unwrap().kept.clone();
         for (_, body) in &mut kept {
@@ -376,7 +378,7 @@ impl Lane {
 }
 
 impl Traffic {
-    /// Takes note of an attempt, and says what is to happen to it.
+    /// Records an attempt. Returns the fault that it meets.
     fn arrives(&self, operation: &str, invocation: &str) -> Option<Fault> {
         let mut seen = self.state.lock().unwrap();
         let known = seen.calls.iter().position(|call| call.invocation == invocation);
@@ -419,7 +421,7 @@ impl Traffic {
 }
 
 impl Wire {
-    /// What the store answers. It does what it was asked even where nobody waits for that any more.
+    /// The store's reply. The call is completed even if its sender has given up.
     async fn forward(&self, mut headers: HeaderMap, body: Bytes) -> (u16, HeaderMap, Bytes) {
         if let Some(authorization) = &self.authorization {
             headers.insert("authorization", authorization.clone());
@@ -466,8 +468,8 @@ pub fn signed(headers: &mut HeaderMap, body: &[u8], url: &str, credentials: Cred
     }
 }
 
-/// Goes on where the client goes away, which on a busy machine gives up sometimes: what a plan says
-/// is done all the same.
+/// Continues after the client has disconnected, as clients on a busy machine sometimes do: the plan
+/// is carried out anyway.
 async fn pass(State(wire): State<Arc<Wire>>, request: Request) -> Response {
     match tokio::spawn(carry(wire, request)).await {
         Ok(response) => response,
@@ -513,7 +515,7 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     }
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();
-        // A batch says for each table how it is read.
+        // A batch has the consistency of each table.
         let reads: Vec<&Value> = sent["RequestItems"]
             .as_object()
             .map_or(vec![&sent], |tables| tables.values().collect());
@@ -524,8 +526,7 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
     Attempt { wire, traffic, operation, invocation, headers: parts.headers, body }
 }
 
-/// Sends a call on that the product doesn't wait for. As the SDK would, it tries again where that
-/// fails.
+/// Sends a call on that the product doesn't wait for. As the SDK would, it retries.
 async fn deliver_unawaited(attempt: Attempt) {
     for _ in 0..ATTEMPTS {
         let delivered = tokio::spawn(deliver(attempt.clone())).await;
@@ -535,12 +536,12 @@ async fn deliver_unawaited(attempt: Attempt) {
     }
 }
 
-/// The reply to an attempt, or what the plan says in its place.
+/// The reply to an attempt, or what the plan replaces it with.
 async fn deliver(attempt: Attempt) -> Response {
     let Attempt { wire, traffic, operation, invocation, headers, body } = attempt;
     let fault = traffic.arrives(&operation, &invocation);
 
-    // Before the store sees it.
+    // Before the store receives it.
     let refused = match fault {
         Some(Fault::Fail500Before) => Some(internal_error()),
         Some(Fault::Throttle) => {
@@ -604,7 +605,7 @@ async fn deliver(attempt: Attempt) -> Response {
     response
 }
 
-/// The same call, under another request token where it has one.
+/// The same call, under another request token if it has one.
 fn under_another_token(body: &Bytes) -> Bytes {
     let mut sent: Value = serde_json::from_slice(body).unwrap();
     if let Some(token) = sent.get_mut("ClientRequestToken") {
@@ -616,7 +617,7 @@ fn under_another_token(body: &Bytes) -> Bytes {
 /// How a balance below zero looks on the wire.
 const OVERDRAWN: &[u8] = br#""tokens":{"N":"-"#;
 
-/// Ends the task that serves the connection, without a word: who asked sees it closed.
+/// Ends the task that serves the connection without a reply: the client sees the connection closed.
 fn drop_connection() -> ! {
     resume_unwind(Box::new("the connection is dropped"))
 }
@@ -629,7 +630,7 @@ fn internal_error() -> Response {
     failure(500, &dynamodb("InternalServerError"), json!({}))
 }
 
-/// For a transaction: the first of its items was in the way.
+/// In a transaction, the first item conflicts.
 fn conflict(operation: &str, body: &Bytes) -> Response {
     if operation != "TransactWriteItems" {
         return failure(400, &dynamodb("TransactionConflictException"), json!({}));
@@ -650,7 +651,7 @@ fn conflict(operation: &str, body: &Bytes) -> Response {
 fn unprocessed(body: &Bytes) -> Response {
     let sent: Value = serde_json::from_slice(body).unwrap();
     let requests = &sent["RequestItems"];
-    // Of a read, and of a write.
+    // The fields of a read's reply, and of a write's.
     Response::new(Body::from(
         json!({ "UnprocessedKeys": requests, "Responses": {}, "UnprocessedItems": requests })
             .to_string(),

@@ -14,19 +14,18 @@ use shared::user::Account;
 /// Everything that the store holds.
 pub struct World {
     pub accounts: HashMap<String, Account>,
-    /// The ids of the accounts that stand in the index of those that may hold expired
-    /// reservations.
+    /// The ids of the accounts in the index of those that may hold expired reservations.
     pub due: HashSet<String>,
     pub ledger: HashMap<String, Vec<Entry>>,
     pub chats: HashMap<String, Vec<Chat>>,
     /// The user ids of all sessions.
     pub sessions: Vec<String>,
     pub claims: Vec<Value>,
-    /// The ids of those who are noted as administrators.
+    /// The ids in the list of administrators.
     pub administrators: HashSet<String>,
 }
 
-/// Every item of a table, read strongly consistent.
+/// Every item of a table. Strongly consistent.
 pub async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
     let items = local::dynamo::client(dynamodb)
         .scan()
@@ -44,13 +43,13 @@ pub async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
         .collect()
 }
 
-/// Whether an item of the table Chats is one, and not a conversation.
+/// Whether an item of the table Chats is a chat, not a conversation.
 pub fn is_chat(item: &Value) -> bool {
     !item["chat_id"].as_str().unwrap().starts_with("c#")
 }
 
 impl World {
-    /// What the DynamoDB at this URL holds.
+    /// Reads the DynamoDB at this URL.
     pub async fn at(dynamodb: &str) -> Self {
         let mut world = Self {
             accounts: HashMap::new(),
@@ -114,12 +113,12 @@ impl World {
         self.chats.get(id).map_or(&[], Vec::as_slice)
     }
 
-    /// What an account and everything that hangs on it is, to be compared.
+    /// An account with its ledger and chats as text, to be compared.
     pub fn of(&self, id: &str) -> String {
         format!("{:?} {:?} {:?}", self.accounts.get(id), self.ledger(id), self.chats(id))
     }
 
-    /// What is wrong with an account's money, whatever happened.
+    /// What is wrong with an account's money: these rules hold at any time.
     pub fn audit(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let Some(account) = self.accounts.get(id) else {
@@ -164,7 +163,7 @@ impl World {
         wrong
     }
 
-    /// Whether nothing is held any more.
+    /// What is wrong if the account should hold no tokens any more.
     pub fn at_rest(&self, id: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.accounts.get(id).is_some_and(|account| !account.reservations.is_empty()) {

@@ -89,7 +89,7 @@ impl Case<Adjusting> {
         for reply in self.replies.iter().filter(|reply| {
             !self.scenario.is_usual(reply) && !matches!(reply, Err(Error::Unavailable(_)))
         }) {
-            wrong.push(format!("this outcome may not come: {reply:?}"));
+            wrong.push(format!("this outcome is wrong: {reply:?}"));
         }
 
         let rows = world.ledger(id).iter().filter(|entry| entry.kind == EntryKind::Adjustment);
@@ -99,7 +99,7 @@ impl Case<Adjusting> {
         let unknown =
             self.scenario != Adjusting::TakingTooMuch && self.replies.iter().any(Result::is_err);
         if stands == rows.is_empty() || (applied && !stands) || (stands && !applied && !unknown) {
-            wrong.push(format!("the rows {rows:?} stand"));
+            wrong.push(format!("the rows are {rows:?}"));
         }
         let account = &world.accounts[id];
         let expected = amount_of(GRANT) + rows.iter().chain(&others).sum::<i64>();
@@ -119,7 +119,7 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Only the row tells then that it was done.
+            // Then only the row shows that it was done.
             case.lane.forgets_tokens();
             case.asks().await;
             let outcome = case.replies.last().unwrap();
@@ -131,7 +131,7 @@ async fn run(rig: &Rig, matrix: Matrix<Adjusting>) -> (usize, Vec<String>) {
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
 
-    // What was refused stays so, even when there is enough.
+    // A refused adjustment stays refused, even when there are enough tokens.
     side_by_side(&mut cases, async |case| {
         if case.scenario == Adjusting::TakingTooMuch && case.replies.iter().any(Result::is_ok) {
             case.who.api.adjust(&case.who, amount_of(GRANT), "a gift").await;

@@ -1,5 +1,5 @@
-//! What administrators change: somebody's standing with its row on the trail and the list of who is
-//! an administrator, and balances under a key.
+//! What administrators change: a user's role and state, with a row on the trail and the list of
+//! administrators; and balances, with a key.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ impl Case<Administering> {
             .filter(|row| row.kind == EntryKind::Adjustment)
             .count();
         let acts = world.ledger(&format!("standing#{}", self.who.id)).len();
-        let stands = (
+        let state = (
             account.active,
             account.role,
             account.auth_epoch,
@@ -155,9 +155,9 @@ impl Case<Administering> {
                 usize::from(was != active) + usize::from(role != other),
                 scenario == Administering::Promoting,
             );
-            if stands != after && (done > 0 || stands != before) {
+            if state != after && (done > 0 || state != before) {
                 wrong.push(format!(
-                    "{stands:?} stands, after {done} changes, and {unknown} unknown"
+                    "the state is {state:?} after {done} changes, and {unknown} unknown"
                 ));
             }
         }
@@ -176,7 +176,7 @@ async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_chang
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Only what stands tells then that it was done.
+            // Then only the account shows that it was done.
             case.lane.forgets_tokens();
             let expected = if case.scenario.adjusts() { 201 } else { 200 };
             case.runs_again(&[(expected, "")]).await;

@@ -28,16 +28,16 @@ pub enum Paying {
     KeyedFailingChat,
     /// Expired reservations hold all tokens.
     ChatBehindExpired,
-    /// The key is finished.
+    /// The key's first request has finished.
     Replay,
     StreamedChat,
-    /// The AI fails when a part of its answer has been heard.
+    /// The AI fails when a part of its answer was delivered.
     StreamThatBreaks,
     /// The first provider fails, and the second one answers.
     FailedOver,
     /// After an earlier one in its conversation, which it reads.
     ChatInConversation,
-    /// By a client of OpenAI's, which names no key, but counts how often it has sent the same.
+    /// By one of OpenAI's clients, which sends no key, but counts its retries.
     Completion,
 }
 
@@ -60,7 +60,7 @@ impl Paying {
         matches!(self, Self::KeyedChat | Self::KeyedFailingChat | Self::Replay)
     }
 
-    /// Whether what is sent again is the same chat.
+    /// Whether a retry is the same chat.
     fn is_known_again(self) -> bool {
         self.has_a_key() || self == Self::Completion
     }
@@ -73,7 +73,7 @@ impl Paying {
         }
     }
 
-    /// A message that nobody else sends.
+    /// A message that no other case sends.
     fn message(self, who: &Person) -> String {
         let message = match self {
             Self::FailingChat | Self::KeyedFailingChat | Self::FailedOver => "!fail",
@@ -83,7 +83,7 @@ impl Paying {
         format!("{message} {}", who.name)
     }
 
-    /// The status where nothing goes wrong.
+    /// The status without a fault.
     fn succeeds(self) -> u16 {
         if matches!(self, Self::FailingChat | Self::KeyedFailingChat | Self::StreamThatBreaks) {
             502
@@ -93,7 +93,7 @@ impl Paying {
     }
 }
 
-/// What a case is asked with besides, and the AI that its function asks.
+/// The key and conversation of a case, and the AI that its function asks.
 #[derive(Clone)]
 pub struct Own {
     ai: CountingAi,
@@ -163,7 +163,7 @@ impl Case<Paying> {
         }
     }
 
-    /// Begins a chat whose AI takes its time, and comes back when it was asked.
+    /// Begins a chat whose AI is slow, and returns when the AI was asked.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
         let message = slow_message(&self.who);
         let before = self.own.ai.times(&message);
@@ -175,7 +175,7 @@ impl Case<Paying> {
         asleep
     }
 
-    /// What must be true at any moment at which nothing runs.
+    /// What must be true whenever no request runs.
     fn audit(&mut self, moment: &str, world: &World, now: u64) {
         let id = self.who.id.clone();
         let mut wrong = world.audit(&id);
@@ -248,7 +248,7 @@ impl Case<Paying> {
         } else {
             0
         };
-        // A copy of a reserve and of its release is a refund more.
+        // A copy of a reserve and of its release is one more refund.
         let most = if self.plan.is_some_and(|plan| plan.fault == Fault::Again) {
             usize::MAX
         } else {
@@ -263,8 +263,7 @@ impl Case<Paying> {
             .iter()
             .filter(|reply| reply.is_unknown() || reply.detail().contains("tokens reserved"))
             .count();
-        // A copy of a reserve that was sent once is more than the SDK can do; what it holds comes
-        // back.
+        // The SDK can't copy a reserve that it sent once; the copy's tokens are returned.
         let copied = usize::from(self.plan.is_some_and(|plan| plan.fault == Fault::Again));
         let live = account
             .reservations
@@ -273,7 +272,7 @@ impl Case<Paying> {
             .count();
         if live > open + copied {
             wrong.push(format!(
-                "{live} reservations stand and {open} requests have an unknown outcome"
+                "{live} reservations exist and {open} requests have an unknown outcome"
             ));
         }
         let free =
@@ -288,13 +287,13 @@ impl Case<Paying> {
     }
 }
 
-/// A message for whose answer the AI takes its time.
+/// A message to which the AI answers slowly.
 fn slow_message(who: &Person) -> String {
     format!("!slow 2500 {}", who.name)
 }
 
-/// What a chat's reply would say of what OpenAI's clients are told; but for the tokens left, of
-/// which that API doesn't know.
+/// A reply to OpenAI's clients in the form of a chat's reply, without the tokens left, which that
+/// API doesn't have.
 fn of_chat(completion: &Value, message: &str) -> Value {
     match (completion["id"].as_str(), &completion["error"]) {
         (Some(id), _) => {
@@ -306,7 +305,7 @@ fn of_chat(completion: &Value, message: &str) -> Value {
 }
 
 impl Person {
-    /// Has all tokens held by a chat that died long ago.
+    /// Makes a chat that died long ago hold all tokens.
     pub async fn holds_everything(&self) {
         let number = |number: u64| AttributeValue::N(number.to_string());
         let fields = [
@@ -324,8 +323,7 @@ impl Person {
     }
 }
 
-/// Runs the matrix, and says what is wrong: nothing, it is to be hoped; and how many cases there
-/// were.
+/// Runs the matrix. Returns how many cases there were, and what is wrong.
 pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     let mut cases = matrix.cases(rig).await;
     side_by_side(&mut cases, async |case| {
@@ -340,7 +338,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.lane.calm();
     }
 
-    // Another payload under a key that stands for something is refused, and changes nothing.
+    // Another payload under a key that was used is refused, and changes nothing.
     let before = world;
     side_by_side(&mut cases, async |case| {
         let id = &case.who.id;
@@ -396,7 +394,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
         case.notes("after the sweep", rest.at_rest(&case.who.id));
     }
 
-    // Copies come once more, when everything is over: they change nothing that lasts.
+    // Copies arrive again when everything is over: they change nothing for good.
     side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
     let world = rig.world().await;
     cases.iter_mut().for_each(|case| case.audit("after late copies", &world, rig.now()));
@@ -419,8 +417,8 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     (cases.len(), cases.iter().flat_map(Case::verdict).collect())
 }
 
-/// Functions that sleep past their leases and wake: what is wrong, if they store a chat or give
-/// back tokens that came back before.
+/// Functions that sleep past their leases and wake. It is wrong if they store a chat, or return
+/// tokens that were returned before.
 pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
     let [mut swept, mut retaken, mut unswept] = [
         Paying::Chat.begin(rig, None, false).await,

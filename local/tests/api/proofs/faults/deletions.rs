@@ -1,5 +1,5 @@
-//! Deletions: an account ends once and for all, what hung on it is erased, and nothing of anybody
-//! else's.
+//! Deletions: an account ends for good, and all its items are erased, but no items of other
+//! accounts.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ impl Scenario for Deleting {
     }
 }
 
-/// What an account is after it was deleted, once.
+/// Whether this account was deleted exactly once.
 fn is_deleted(account: &Account) -> bool {
     account.deleted.is_some()
         && !account.active
@@ -85,7 +85,7 @@ impl Case<Deleting> {
         self.notes(moment, wrong);
     }
 
-    /// Somebody else has the name and the address by now; late copies are none of theirs.
+    /// Late copies don't affect another user who has registered the name and the address meanwhile.
     async fn is_outlived(&mut self, rig: &Rig) {
         let app = &rig.api.server().apps["register"];
         let address = Email::parse(&format!("{}@example.com", self.who.name)).unwrap();
@@ -100,7 +100,7 @@ impl Case<Deleting> {
                 .as_ref()
                 .is_some_and(|found| found.id == other.id && found.active && found.auth_epoch == 1);
             self.notes(
-                "after somebody else came",
+                "after another user took the name",
                 (!same).then(|| format!("{other:?} became {found:?}")),
             );
         }
@@ -117,7 +117,7 @@ async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_sta
 
     side_by_side(&mut cases, async |case| {
         if case.retries {
-            // Who was deleted is let in no more.
+            // A deleted user is refused.
             case.runs_again(&[(202, ""), (401, "invalid_token")]).await;
         }
         case.lane.deliver_much_later().await;
@@ -133,17 +133,18 @@ async fn whatever_fails_at_whichever_call_a_deletion_is_whole_or_nothing_and_sta
     none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
 }
 
-/// An erasing that goes through all of a store.
+/// The erasure of deleted accounts in a whole store.
 #[derive(Clone, Copy, Debug)]
 struct Erasing;
 
-/// When a lease ends that outlasts everything here.
+/// The end of a lease that outlasts the tests.
 const LASTS: u64 = u32::MAX as u64;
 
-/// Who lives, who was deleted just now, who a day ago, and who while a chat was under way.
+/// An account that exists, and three that were deleted: just now, a day ago, and while a chat was
+/// running.
 const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 
-/// What each of them has: chats, and enough of other things for a second batch.
+/// Each has a chat, a session, and enough titles for a second batch.
 const LIMITS: ChatLimits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
 const CHATS: usize = 1;
 const TITLES: usize = 25;
@@ -209,7 +210,7 @@ impl Scenario for Erasing {
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
-        // A repeated delete doesn't know that it was the one.
+        // A repeated delete can't tell that it was the one that deleted.
         matches!(reply, Ok(Erased { accounts: 3, items, gone: 0 | 1 }) if *items == 3 * (CHATS + TITLES + SESSIONS))
     }
 }
@@ -236,7 +237,7 @@ impl Case<Erasing> {
             (after != before).then(|| format!("{before:?} became {after:?}")),
         );
 
-        // When the last lease is over and the last day too, only who lives is left.
+        // When the last lease and the last day are over, only the account that exists is left.
         self.app.store.sweep(LASTS).await.unwrap();
         let end = self.app.store.erase(LASTS, DAY).await;
         self.notes(
@@ -245,16 +246,16 @@ impl Case<Erasing> {
         );
         self.lane.deliver_much_later().await;
         let left = self.audit("at the end", true).await;
-        self.notes("at the end", (left.len() != 1).then(|| format!("{left:?} stand")));
+        self.notes("at the end", (left.len() != 1).then(|| format!("{left:?} are left")));
     }
 
-    /// Notes what is wrong, and tells what is left.
+    /// Records what is wrong, and returns the accounts that are left.
     async fn audit(&mut self, moment: &str, erased: bool) -> Vec<String> {
         let mut wrong = Vec::new();
         for reply in
             self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_))))
         {
-            wrong.push(format!("this outcome may not come: {reply:?}"));
+            wrong.push(format!("this outcome is wrong: {reply:?}"));
         }
         let dynamodb = &self.own.dynamo.url;
         let (items, accounts) = (
@@ -265,7 +266,7 @@ impl Case<Erasing> {
         let others = items.iter().filter(|item| item["user_id"] != alive.id.as_str()).count();
         if items.len() - others != CHATS + TITLES {
             wrong.push(format!(
-                "{} of the {} items of who lives are left",
+                "{} of the {} items of the existing account are left",
                 items.len() - others,
                 CHATS + TITLES
             ));
@@ -278,7 +279,7 @@ impl Case<Erasing> {
             && (!names.is_superset(&BTreeSet::from(["alive", "fresh", "busy"]))
                 || (erased && names.contains("old")))
         {
-            wrong.push(format!("{names:?} stand"));
+            wrong.push(format!("the accounts are {names:?}"));
         }
         for name in &names {
             wrong.extend(

@@ -9,16 +9,17 @@ use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 
-/// How somebody leaves.
+/// How a session is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
     /// By a log-out.
     Here,
     /// By a log-out of all sessions.
     Everywhere,
-    /// By a log-out, where the account remembers as many sessions as it may and their time is over.
+    /// By a log-out, when the account remembers the most sessions that it can, and all of them have
+    /// expired.
     Outdated,
-    /// By a log-out, where it remembers as many and their time is not over: that ends all sessions.
+    /// By a log-out, when it remembers as many and they have not expired: that ends all sessions.
     Full,
     /// By the session's id, from another one.
     FromElsewhere,
@@ -123,7 +124,7 @@ impl Case<Leaving> {
 }
 
 impl Rig {
-    /// How many of a session's three tokens open something.
+    /// How many of a session's three tokens are accepted.
     async fn lives(&self, who: &Person) -> usize {
         let opens =
             [self.balance(&who.access).await.is_some(), self.balance(&who.token).await.is_some()];

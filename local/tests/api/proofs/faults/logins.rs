@@ -1,4 +1,4 @@
-//! Log-ins: whoever knows the password comes in, and what they are given holds.
+//! Log-ins: the right password is accepted, and the issued tokens are valid.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
@@ -18,7 +18,7 @@ const PASSWORD: &str = "secret123";
 enum LoggingIn {
     /// By the address of the account.
     Address,
-    /// By a name whose password has a weak hash.
+    /// By a name, where the password has a weak hash.
     WeakHash,
     WrongPassword,
 }
@@ -74,7 +74,7 @@ impl Case<LoggingIn> {
             if reply.status == 200
                 && (&reply.body["user"]["id"], &reply.body["tokens"]) != (&json!(id), &json!(GRANT))
             {
-                wrong.push(format!("{reply:?} is somebody else's"));
+                wrong.push(format!("{reply:?} is another user's"));
             }
         }
         let account = &world.accounts[id];
@@ -103,12 +103,12 @@ impl Case<LoggingIn> {
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
         let sessions = world.sessions.iter().filter(|user| *user == id).count();
         if sessions < given || sessions > given + unknown {
-            wrong.push(format!("{sessions} sessions stand after {given} were given"));
+            wrong.push(format!("{sessions} sessions exist after {given} were issued"));
         }
         self.notes(moment, wrong);
     }
 
-    /// Notes where a late copy sets a session back, revives one that a dead token has ended, or
+    /// Records if a late copy sets a session back, revives one that a reused token has ended, or
     /// takes back a new password.
     async fn outlives_late_copies(&mut self, rig: &Rig) {
         let mut wrong = Vec::new();

@@ -16,7 +16,7 @@ pub enum Refreshing {
     First,
     /// Its successor.
     Second,
-    /// The first, when its successor has been used: somebody has an old copy.
+    /// The first, after its successor was used: an old copy is presented.
     Dead,
 }
 
@@ -61,7 +61,7 @@ impl Scenario for Refreshing {
 }
 
 impl Case<Refreshing> {
-    /// The successor of a refresh token, where nothing goes wrong.
+    /// The successor of a refresh token, without faults.
     async fn next_of(&self, refresh: &str) -> Option<String> {
         let reply = ask(
             self.function(),

@@ -1,4 +1,4 @@
-//! Registrations: a name is somebody's once, and granted once.
+//! Registrations: a name is registered once, and granted once.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::support::world::World;
 enum Registering {
     Once,
     Keyed,
-    /// The key is finished.
+    /// The key's first request has finished.
     Again,
 }
 

@@ -1,4 +1,4 @@
-//! Sweeps: what is expired comes back once, and what lives stays.
+//! Sweeps: expired reservations are returned once, and the others stay.
 
 use shared::auth::AccessToken;
 use shared::store::{ChatLimits, Hold, Reserved, Swept};
@@ -10,7 +10,7 @@ use crate::support::proxy::Plan;
 use crate::support::rig::{Rig, create_account};
 use crate::support::world::World;
 
-/// The leases of the reservations that three people have when the sweep comes.
+/// The leases of the reservations that three users have when the sweep runs.
 const PEOPLE: [(&str, &[u64]); 3] =
     [("ann", &[OVER]), ("ben", &[OVER, OVER, LASTS]), ("cat", &[LASTS])];
 
@@ -80,7 +80,7 @@ impl Case<Sweep> {
             (world != before).then(|| format!("{before:?} became {world:?}")),
         );
 
-        // When the last lease is over too, everything is as it began.
+        // When the last lease is over too, everything is as at the start.
         self.app.store.sweep(LASTS).await.unwrap();
         self.lane.deliver_much_later().await;
         let world = World::at(&self.own.dynamo.url).await;
@@ -94,7 +94,7 @@ impl Case<Sweep> {
         }
     }
 
-    /// Notes what is wrong, and tells what everybody has.
+    /// Records what is wrong, and returns what each user has.
     async fn audit(&mut self, moment: &str, swept: bool) -> Vec<String> {
         let world = World::at(&self.own.dynamo.url).await;
         let mut wrong = Vec::new();
@@ -104,7 +104,7 @@ impl Case<Sweep> {
         for reply in
             self.replies.iter().filter(|reply| !matches!(reply, Ok(_) | Err(Error::Unavailable(_))))
         {
-            wrong.push(format!("this outcome may not come: {reply:?}"));
+            wrong.push(format!("this outcome is wrong: {reply:?}"));
         }
         let mut everybody = Vec::new();
         for (name, leases) in PEOPLE {
@@ -112,18 +112,18 @@ impl Case<Sweep> {
             wrong.extend(world.audit(&account.id));
             let count =
                 |leases: &[u64], end: u64| leases.iter().filter(|lease| **lease == end).count();
-            let standing: Vec<_> =
+            let left: Vec<_> =
                 account.reservations.values().map(|reservation| reservation.expires_at).collect();
-            if count(&standing, LASTS) != count(leases, LASTS) {
-                wrong.push(format!("the lasting reservations of {name} are {standing:?}"));
+            if count(&left, LASTS) != count(leases, LASTS) {
+                wrong.push(format!("the lasting reservations of {name} are {left:?}"));
             }
-            if swept && count(&standing, OVER) > 0 {
+            if swept && count(&left, OVER) > 0 {
                 wrong.push(format!(
-                    "expired reservations of {name} stand after a sweep: {standing:?}"
+                    "expired reservations of {name} are left after a sweep: {left:?}"
                 ));
             }
-            if swept && world.due.contains(&account.id) == standing.is_empty() {
-                wrong.push(format!("{name} holds {standing:?}, and the index says otherwise"));
+            if swept && world.due.contains(&account.id) == left.is_empty() {
+                wrong.push(format!("{name} holds {left:?}, and the index disagrees"));
             }
             everybody.push(world.of(&account.id));
         }

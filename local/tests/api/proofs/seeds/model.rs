@@ -7,7 +7,7 @@ use dynoxide::{AttributeValue, Item};
 
 use super::tables::Tables;
 
-/// The number of an attribute; 0 where there is none.
+/// The number of an attribute; 0 if it is missing.
 fn number(item: &Item, name: &str) -> i64 {
     match item.get(name) {
         Some(AttributeValue::N(number)) => number.parse().unwrap(),
@@ -90,7 +90,7 @@ impl Account {
         self.minutes.get(&(at / 60).to_string()).copied().unwrap_or(0)
     }
 
-    /// Whether no chat may begin in a minute, since so many were refunded in it or before.
+    /// Whether no chat may begin in a minute, because too many were refunded in it or before.
     pub fn is_closed_by_refunds(&self, minute: u64, limit: i64) -> bool {
         self.refunds
             .range(..=minute)
@@ -125,7 +125,7 @@ pub struct Row {
     pub kind: String,
 }
 
-/// Somebody with an account, and everything that was seen to happen to it.
+/// A user with an account, and every change of it so far.
 pub struct Person {
     pub name: &'static str,
     pub pk: String,
@@ -138,9 +138,9 @@ pub struct Person {
     returned: HashMap<String, u32>,
 }
 
-/// Who wrote, as far as it matters here.
+/// What the model needs to know of the task that wrote.
 pub struct Writer<'w> {
-    /// The id of the chat that it holds tokens for.
+    /// The id of the chat for which it holds tokens.
     pub owner: Option<&'w str>,
     /// The second at which it sent its settle first.
     pub settled_at: Option<u64>,
@@ -156,7 +156,7 @@ pub struct Limits {
     pub chats: i64,
     /// Refunded in a minute.
     pub refunds: i64,
-    /// Whether no request comes later than the protocol expects, so that refunds are carried from
+    /// Whether no request arrives later than the protocol expects, so that refunds are carried from
     /// minute to minute without a loss.
     pub exact: bool,
 }
@@ -177,8 +177,8 @@ impl Person {
         person
     }
 
-    /// Looks at the account after a write, and says what about it can't be: the state, or the way
-    /// there. Gives the ids of the chats that the write paid.
+    /// Checks the account after a write: its state, and the change that led to it. Returns the ids
+    /// of the chats that the write paid.
     pub fn observe(
         &mut self,
         tables: &Tables,
@@ -211,8 +211,8 @@ impl Person {
             return Err(format!("{name}: a row of the ledger changed"));
         }
 
-        // The way there: every reservation that came or went is a step of the protocol, and nothing
-        // else moved.
+        // The change: every reservation that was added or removed is a step of the protocol, and
+        // nothing else changed.
         let (mut tokens, mut spent, mut paid) = (before.tokens, before.spent, Vec::new());
         for (rid, came) in
             after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held))
@@ -221,7 +221,7 @@ impl Person {
                 return Err(format!("{name}: a reservation took the place of another"));
             }
             if came.cost != price || writer.owner != Some(came.owner.as_str()) {
-                return Err(format!("{name}: a reservation of nobody's: {came:?}"));
+                return Err(format!("{name}: a reservation without a task: {came:?}"));
             }
             tokens -= came.cost;
             *self.taken.entry(came.owner.clone()).or_default() += 1;
@@ -237,7 +237,7 @@ impl Person {
                 self.ledger.contains_key(&went.owner) && !rows_before.contains_key(&went.owner);
             if is_paid {
                 if !own {
-                    return Err(format!("{name}: somebody settled what another holds"));
+                    return Err(format!("{name}: a task settled another task's reservation"));
                 }
                 if writer.settled_at.is_none_or(|at| at >= went.expires_at) {
                     return Err(format!("{name}: a chat was settled after its lease"));
@@ -252,7 +252,7 @@ impl Person {
                 }
                 if !own && went.expires_at > now {
                     return Err(format!(
-                        "{name}: somebody released what another holds, before its lease was over"
+                        "{name}: a task released another task's reservation before the end of its lease"
                     ));
                 }
                 tokens += went.cost;
@@ -266,7 +266,8 @@ impl Person {
                 ));
             }
         }
-        // Every chat that began is counted once, in one minute; minutes go only when they are over.
+        // Every chat that began is counted once, in one minute; minutes are removed only when they
+        // are over.
         let began = after.held.keys().filter(|rid| !before.held.contains_key(*rid)).count();
         let counted: i64 = after
             .minutes
@@ -294,8 +295,8 @@ impl Person {
         Ok(paid)
     }
 
-    /// Every chat that its own function gave back is counted once, in one minute; as long as too
-    /// many are, none begins.
+    /// Every chat that its own function refunded is counted once, in one minute; while too many are
+    /// counted, no chat begins.
     fn refunds_are_counted(
         &self,
         before: &Account,
@@ -350,7 +351,7 @@ impl Person {
         ))
     }
 
-    /// Reads everything anew, and compares.
+    /// Reads everything again, and compares.
     pub fn audit(&self, tables: &Tables) -> Result<(), String> {
         if Account::read(tables, &self.pk) != self.account
             || self.read_ledger(tables) != self.ledger
@@ -384,13 +385,13 @@ pub fn conversation_of(tables: &Tables, user_id: &str, chat_id: &str) -> Option<
     Some(text(&item, "conversation")).filter(|id| !id.is_empty())
 }
 
-/// Whether a conversation stands.
-pub fn conversation_stands(tables: &Tables, user_id: &str, id: &str) -> bool {
+/// Whether a conversation exists.
+pub fn conversation_exists(tables: &Tables, user_id: &str, id: &str) -> bool {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", &format!("c#{id}"))]);
     item.is_some_and(|item| !item.contains_key("deleted"))
 }
 
-/// What a chat is stored as: message, answer, cost and balance.
+/// A stored chat: message, answer, cost and balance.
 pub fn chat(tables: &Tables, user_id: &str, chat_id: &str) -> Option<(String, String, i64, i64)> {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
     Some((

@@ -32,7 +32,7 @@ impl Tables {
         let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
         let database = dynamo.database.clone();
         dynamo.stop().await;
-        // Indexes that nothing here reads would cost half of the time.
+        // Indexes that the schedules don't read would cost half of the time.
         for (table, index) in [
             ("UsersTable", "by_time"),
             ("UsersTable", "by_label"),
@@ -92,7 +92,7 @@ impl Tables {
         serde_json::from_value(reply["Item"].clone()).unwrap()
     }
 
-    /// Puts an empty conversation of somebody's there, behind the API's back: its id.
+    /// Writes an empty conversation of this user, behind the API's back. Returns its id.
     pub fn begin_conversation(&self, user_id: &str) -> String {
         let id = uuid::Uuid::now_v7().to_string();
         let texts = [
@@ -108,7 +108,7 @@ impl Tables {
         id
     }
 
-    /// Takes an account away, behind the API's back.
+    /// Deletes an account's item, behind the API's back.
     pub fn remove(&self, pk: &str) {
         self.call(
             "DeleteItem",
@@ -116,7 +116,7 @@ impl Tables {
         );
     }
 
-    /// The rows of somebody's ledger.
+    /// The rows of a user's ledger.
     pub fn ledger(&self, user_id: &str) -> Vec<Item> {
         let values = json!({ ":user": { "S": user_id } });
         let query = json!({ "TableName": "LedgerTable", "KeyConditionExpression": "user_id = :user", "ExpressionAttributeValues": values, "ConsistentRead": true });
@@ -130,7 +130,7 @@ impl Tables {
     }
 }
 
-/// Where calls to an emulator are waited for, since the thread that asks is blocked.
+/// Runs the calls to an emulator, since the thread that sends them is blocked.
 static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 });

@@ -22,7 +22,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use super::tables::Tables;
 use crate::support::mistakes::Sabotage;
 
-/// A request as it is sent, by whom and when.
+/// A request, with the task that sent it and the time.
 #[derive(Clone, Debug)]
 pub struct Packet {
     /// The number of the task that sent it.
@@ -58,15 +58,15 @@ pub struct Call {
 /// Everything that is on its way.
 pub struct Wire {
     pub tables: Arc<Tables>,
-    /// The task that is being polled; nobody's calls go through at once.
+    /// The task that is being polled. `None` lets calls through at once.
     pub current: Option<usize>,
     pub now: u64,
     pub calls: Vec<Call>,
-    /// Requests that nobody waits for any more, and that may still arrive.
+    /// Requests whose senders have given up, and that may still arrive.
     pub adrift: Vec<Packet>,
     /// Tasks that pause before they send an operation again.
     pub pausing: Vec<(usize, String)>,
-    /// What is done to calls, so that the schedules have something to find.
+    /// Rewrites calls, so that the schedules have a mistake to find.
     sabotage: Option<Sabotage>,
     next: u64,
 }
@@ -94,8 +94,8 @@ impl Connection {
         self.0.lock().unwrap()
     }
 
-    /// A client's configuration: attempts as in production, pauses between them that cost nothing,
-    /// and no time-outs but the schedule's.
+    /// A client's configuration: attempts as in production, pauses of no length between them, and
+    /// only the schedule's time-outs.
     pub fn client(&self) -> Builder {
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -201,7 +201,7 @@ struct Waiting {
 impl Future for Waiting {
     type Output = Result<HttpResponse, ConnectorError>;
 
-    // The schedule polls whom it has answered, so that nobody need be woken.
+    // The schedule polls the tasks that it has answered, so they need no wake-up.
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let mut wire = self.connection.wire();
         match wire.call(self.id).and_then(|call| call.answer.take()) {
