@@ -1,5 +1,6 @@
-// Journeys of administrators, through a browser and the pages as they are served. SITE is where they are; ADMIN and ADMIN_PASSWORD are an
-// administrator who isn't the only one's business: everything else the journeys make themselves.
+// Journeys of administrators, through a browser and the pages as they are served. SITE is the URL
+// of the pages; ADMIN and ADMIN_PASSWORD are an administrator, whom several journeys share. The
+// journeys create everything else themselves.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -9,7 +10,7 @@ const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 await journeys({
-  async "whoever is no administrator is told so, and led to the chat"() {
+  async "a user who is no administrator is told so, and led to the chat"() {
     const bob = await newUser("bob");
     const page = await newPage();
     await page.goto(`${SITE}admin/#/trail`);
@@ -31,7 +32,7 @@ await journeys({
     await heading(page, "Sign in");
   },
 
-  async "a user whose tokens are out chats again when an administrator has given more"() {
+  async "a user without tokens chats again when an administrator has added some"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -66,7 +67,7 @@ await journeys({
     await page.getByText("You said: And again?").waitFor();
   },
 
-  async "a balance never goes below zero, and what can't be done is said beside the field"() {
+  async "a balance never goes below zero, and an impossible adjustment is explained beside the field"() {
     const ann = await newUser("ann");
     const page = await adminPage();
     await openUser(page, ann);
@@ -102,7 +103,7 @@ await journeys({
     await page.getByText(`${ann.name} has 4,500 tokens now.`).waitFor();
     assert.equal(lost, 2);
     await balance(page, 4500);
-    // The same once more is a new one.
+    // The same again is a new adjustment.
     await adjust(page, "Give", 500, "Sent three times");
     await balance(page, 5000);
   },
@@ -163,7 +164,8 @@ await journeys({
     const dora = await newUser("dora");
     const page = await adminPage();
     await openUser(page, dora);
-    // Two administrators would have to demote each other in the same moment: the reply stands for it.
+    // This needs two administrators who demote each other at the same moment, so the reply is
+    // simulated.
     await page.route("**/api/admin/users/*/", (route) =>
       route.request().method() === "PATCH" ? route.fulfill({ status: 409, json: { status: 409, code: "last_administrator", detail: "No." } }) : route.continue());
     await page.getByRole("button", { name: "Deactivate" }).click();
@@ -175,7 +177,7 @@ await journeys({
     await page.getByText("The account is active.").waitFor();
   },
 
-  async "a session that ends leads to the door, and from there back to the same view"() {
+  async "a session that ends leads to the sign-in, and from there back to the same view"() {
     const page = await adminPage("#/users?q=ro");
     await rowsAre(page);
     await page.context().clearCookies();
@@ -195,7 +197,7 @@ await journeys({
     const users = [];
     for (let index = 0; index < count; index += 1) users.push(await newUser(prefix, { email: `m${prefix}${index}@example.com` }));
     const page = await adminPage();
-    // Pages of two: so few users make several.
+    // With pages of two, a few users make several pages.
     await page.route("**/api/admin/users/?*", (route) => route.continue({ url: route.request().url().replace("limit=25", "limit=2") }));
     const search = page.getByRole("searchbox", { name: "Search" });
     for (const beginning of [prefix.toUpperCase(), `m${prefix}`]) {
@@ -230,7 +232,7 @@ await journeys({
     await page.locator('[aria-current="true"]', { hasText: "30 days" }).waitFor();
     await page.locator('[role="slider"][aria-valuemax="29"]').first().waitFor();
     const after = await totals(page);
-    // Others may have lost tokens that they were granted meanwhile.
+    // Adjustments of other journeys may have reduced the granted tokens meanwhile.
     for (const index of [0, 1, 3]) assert(after[index] > before[index], `${before} then ${after}`);
 
     const plot = page.getByRole("slider", { name: /^Tokens by day/ });
@@ -252,7 +254,7 @@ await journeys({
     const chats = (await rows(page)).map((row) => number(row[2]));
     assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
 
-    // Days that have never been counted may take more than one request.
+    // Days that have not been counted yet may take more than one request.
     let [refused, told] = [0, false];
     await page.route("**/api/admin/figures/*", (route) => {
       refused += 1;
@@ -308,7 +310,7 @@ await journeys({
     await heading(page, fay.name);
   },
 
-  async "lists are exported to files, with progress, and what is cut off is noticed"() {
+  async "lists are exported to files, with progress, and a file that is cut off is noticed"() {
     const gil = await newUser("gil");
     await gil.api("POST", "api/chat/", { message: "For the export" });
     const page = await adminPage("#/export");
@@ -321,7 +323,7 @@ await journeys({
       const file = await coming;
       assert.equal(file.suggestedFilename(), `${list}-from-${today}.csv`);
       const text = await readFile(await file.path(), "utf8");
-      // What stands between quotes may have lines of its own.
+      // A quoted cell may contain line breaks.
       const lines = text.replaceAll(/"[^"]*"/g, "").match(/\n/g).length;
       assert(text.includes(holds) && text.endsWith("\r\n"), text.slice(0, 200));
       await page.getByRole("region", { name: "Export" }).getByText(new RegExp(`${list}-from-${today}.csv: .* ${(lines - 1).toLocaleString("en")} rows`)).waitFor();
@@ -381,7 +383,7 @@ await journeys({
     assert.equal(await page.title(), "Export · Farebox administration");
   },
 
-  async "what breaks is said in words, and can be tried again"() {
+  async "failures are explained, and can be retried"() {
     const page = await adminPage("#/export");
     await page.route("**/api/admin/**", (route) => route.abort());
     for (const view of ["Users", "Messages", "Trail", "Figures"]) {
@@ -470,7 +472,7 @@ async function adjust(page, direction, tokens, reason) {
   await page.getByRole("button", { name: "Adjust the balance" }).click();
 }
 
-/** Presses a button of a user's standing, and says yes. */
+/** Presses a button of a user's role or state, and confirms. */
 async function decide(page, action, reason = "") {
   await page.getByRole("region", { name: "Role and state" }).getByRole("button", { name: action }).click();
   const dialog = page.getByRole("dialog");
@@ -510,7 +512,7 @@ function number(text) {
   return Number(text.replaceAll(",", ""));
 }
 
-/** What the element that has the focus is called. */
+/** The accessible name of the focused element. */
 function focused(page) {
   return page.evaluate(() => {
     const { activeElement: element } = document;

@@ -1,7 +1,9 @@
-// What journeys are made of: a browser, people with accounts, and what is held against every page that they open.
+// What journeys are made of: a browser, users with accounts, and the checks of every page that they
+// open.
 //
-// SITE is where the pages are, TOOLS the folder with playwright-core and axe-core, SCREENS the one for screenshots. A journey fails where its
-// page writes an error to the console, violates its policy, throws, or misses a file.
+// SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
+// folder for screenshots. A journey fails if its page writes an error to the console, violates its
+// policy, throws, or misses a file.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -11,7 +13,7 @@ import path from "node:path";
 
 const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3" } = process.env;
 
-/** Where the pages are, with a slash at the end. */
+/** The URL of the pages, with a slash at the end. */
 export const SITE = new URL("./", site).href;
 
 const require = createRequire(path.resolve(TOOLS, "package.json"));
@@ -24,10 +26,10 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
-/** The pages of a journey, and what was wrong with them. */
+/** The pages of a journey, and their errors. */
 const journey = new AsyncLocalStorage();
 
-/** Runs these journeys, a few at once: `{"what happens": async () => ..}`. Arguments of the script choose those whose names hold one of them. */
+/** Runs these journeys, a few at once: `{"what happens": async () => ..}`. Arguments of the script choose those whose names contain one of them. */
 export async function journeys(all) {
   const chosen = process.argv.slice(2);
   const waiting = Object.entries(all).filter(([name]) => chosen.length === 0 || chosen.some((part) => name.includes(part)));
@@ -64,7 +66,7 @@ export async function newPage({ beside, ...options } = {}) {
   const state = journey.getStore();
   state.pages.push(page);
   page.on("console", (message) => {
-    // The browser's own note of a reply that is no success: those of files are held against the page below.
+    // The browser's own message about a failed reply: failed files are checked below.
     const refused = message.text().startsWith("Failed to load resource");
     if (["error", "warning"].includes(message.type()) && !refused) state.wrong.push(`${message.type()}: ${message.text()}`);
   });
@@ -78,7 +80,7 @@ export async function newPage({ beside, ...options } = {}) {
 
 let people = 0;
 
-/** Somebody with an account: `{name, password, email, id, api}`, where `api(method, path, body)` asks as them and gives `{status, body}`. */
+/** A user with an account: `{name, password, email, id, api}`, where `api(method, path, body)` sends a request of theirs and returns `{status, body}`. */
 export async function newUser(prefix, { email } = {}) {
   const name = `${prefix}${Date.now().toString(36)}${(people += 1)}`;
   const password = "correct horse battery staple";
@@ -94,7 +96,7 @@ export async function finish(message) {
   assert.equal(status, 200, JSON.stringify(body));
 }
 
-/** Asks the API beside the browser. */
+/** Sends a request to the API without the browser. */
 export async function ask(method, path, body, token) {
   const headers = { ...(body ? { "Content-Type": "application/json" } : {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) };
   const response = await fetch(new URL(path, SITE), { method, headers, body: body && JSON.stringify(body) });
@@ -102,18 +104,19 @@ export async function ask(method, path, body, token) {
   return { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
 }
 
-/** Keeps a picture of what is shown, once all of it is there. */
+/** Keeps a picture of the page when it has loaded. */
 export async function picture(page, name) {
-  // Messages that go by themselves are looked at where they come.
+  // Messages that disappear by themselves are checked by the journeys that cause them.
   await page.waitForFunction(() => !document.querySelector(".skeletons"));
   await page.screenshot({ path: `${SCREENS}/${name}.png` });
 }
 
-/** Holds accessibility and width against what is shown, and keeps a picture of it. */
+/** Checks accessibility and width of the page, and keeps a picture of it. */
 export async function looksRight(page, name) {
   await picture(page, name);
   await page.evaluate(axe);
-  // Preloaded, a sheet that another one imports would be written into the page, which the policy refuses. No rule that runs reads it.
+  // With preloading, axe would write imported style sheets into the page, which the policy refuses.
+  // No rule that runs needs them.
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], preload: false }));
   const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
   assert.deepEqual(found, [], `${name}: findings of axe`);

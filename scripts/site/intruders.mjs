@@ -1,5 +1,7 @@
-// What pages of other origins try in Chromium: to read and to change what the local server and its embedded DynamoDB keep. SITE is where the
-// server is, DATA its data folder. A page with a name that leads here (DNS rebinding) counts as one of the server's own origin to the browser.
+// Attacks by pages of other origins in Chromium: they try to read and to change the data of the
+// local server and its embedded DynamoDB. SITE is the URL of the server, DATA its data folder. If a
+// host name resolves to this machine (DNS rebinding), the browser takes its page for one of the
+// server's origin.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -14,7 +16,7 @@ const server = new URL(SITE);
 const store = new URL((await readFile(path.join(DATA, "dynamodb-url"), "utf8")).trim());
 const targets = { server: server.port, store: store.port };
 
-// The attacker's own server: a page, and nothing else.
+// The attacker's own server, which has only a page.
 const seen = [];
 const attacker = http.createServer((request, response) => {
   seen.push(request.url);
@@ -31,7 +33,7 @@ const browser = await chromium.launch({
     "--no-first-run",
     "--disable-background-networking",
     "--host-resolver-rules=MAP evil.example 127.0.0.1",
-    // Not every browser keeps pages of the internet from this machine by itself.
+    // Not every browser keeps pages of the internet away from this machine.
     "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights",
   ],
 });
@@ -40,7 +42,7 @@ let victims = 0;
 const name = () => `intruder${process.pid}-${++victims}`;
 const registration = (username) => JSON.stringify({ username, password: "secret123" });
 
-/** Sends what a page can send, in each way that a page has, and gives back everything that it could read. */
+/** Sends requests in every way that a page has, and returns everything that it could read. */
 function attack({ url, body, types, headers }) {
   const read = [];
   const send = async (how, options) => {
@@ -58,7 +60,7 @@ function attack({ url, body, types, headers }) {
     }
     await send("GET", { method: "GET", mode: "cors" });
     navigator.sendBeacon(url, new Blob([body]));
-    // A form whose one field makes the body JSON, as text.
+    // A form whose only field makes the body JSON, sent as text.
     const form = Object.assign(document.createElement("form"), { method: "post", action: url, enctype: "text/plain", target: "sink" });
     const [field, value] = [body.slice(0, -1) + ',"x":"', '"}'];
     form.append(Object.assign(document.createElement("input"), { name: field, value }));
@@ -70,7 +72,7 @@ function attack({ url, body, types, headers }) {
   return post();
 }
 
-/** Whether somebody has registered: without a log-in, which a refused attack would have needed too. */
+/** Whether this user has registered, found out by a log-in. */
 async function registered(username) {
   const reply = await fetch(`${server.origin}/api/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: registration(username) });
   assert.ok([200, 401].includes(reply.status), `${reply.status}`);
@@ -115,7 +117,8 @@ try {
   await proves("a name that leads here makes no page one of this server's own", async () => {
     for (const target of Object.values(targets)) {
       const attacking = await page(`http://evil.example:${port}/`);
-      // The attacker's own page was loaded under this name and port before the name led here.
+      // The attacker's own page was loaded under this name and port before the name resolved to
+      // this machine.
       const own = { contentType: "text/html", body: "<!doctype html><iframe name=sink></iframe>" };
       await attacking.route("**/attack", (route) => route.fulfill(own));
       await attacking.goto(`http://evil.example:${target}/attack`);
@@ -123,7 +126,7 @@ try {
       const body = target === targets.server ? registration(newcomer) : JSON.stringify({ TableName: "UsersTable" });
       const url = `http://evil.example:${target}/${target === targets.server ? "api/register" : ""}`;
       const read = await attacking.evaluate(attack, { url, body, types: TYPES, headers: target === targets.store ? DYNAMODB : {} });
-      // It reads that it is refused.
+      // The page reads only the refusal.
       assert.ok(read.every((line) => / 4\d\d /.test(line) || line.endsWith(": ")), read.join("\n"));
       assert.ok(read.some((line) => / 4\d\d /.test(line)), "the name leads here");
       assert.ok(!read.join().includes(victim) && !read.join().includes("argon2"));

@@ -1,5 +1,6 @@
-// Journeys of people through the chat page and the documentation, in a browser, over the site as it is served. DATA is its data folder, with the mails that it would
-// send, and FAREBOX its binary, which gives and takes tokens.
+// Journeys of users through the chat page and the documentation, in a browser, over the site as it
+// is served. DATA is its data folder, with its e-mails, and FAREBOX its binary, which adjusts
+// balances.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -13,7 +14,7 @@ const { DATA, FAREBOX } = process.env;
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 await journeys({
-  async "somebody opens an account, asks, and reads the answer while it is written"() {
+  async "a user creates an account, asks, and reads the answer while it is written"() {
     const page = await newPage();
     await page.goto(SITE);
     await heading(page, "Sign in");
@@ -39,7 +40,7 @@ await journeys({
     await page.getByText(`An answer costs ${PRICE} tokens`).waitFor();
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
     assert.match(await page.title(), /^Slowly one/);
-    // It is told once it is finished, and not word by word.
+    // Screen readers get the finished answer, not every word.
     await page.waitForFunction(() => globalThis.announced.some((text) => text.includes("seven eight")));
     const told = await page.evaluate(() => globalThis.announced.filter((text) => text.includes("You said")));
     assert.equal(told.length, 1, told.join("\n"));
@@ -58,7 +59,7 @@ await journeys({
     assert(!storage.includes("eyJ"), "no script can read a token that lasts");
   },
 
-  async "what is wrong with a form is said beside its fields, and nothing typed is lost"() {
+  async "the errors of a form are shown beside its fields, and nothing typed is lost"() {
     const ann = await newUser("ann");
     const page = await newPage();
     await page.goto(`${SITE}#/register`);
@@ -119,7 +120,7 @@ await journeys({
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByText("You stopped here.").waitFor();
     assert(!(await answer(page).innerText()).includes("twelve"));
-    // Asked for at once, it waits until the answer that goes on is finished.
+    // The conversation is requested at once, and waits until the running answer is finished.
     await page.getByRole("button", { name: "Show the whole answer" }).click();
     await page.getByText("Waiting for the rest of the answer").waitFor();
     await finish(slow);
@@ -166,14 +167,15 @@ await journeys({
       await page.getByRole("button", { name: "Ask again" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
-      // What was left when the AI failed is told now, after the answer has been charged.
+      // The reply has the balance of the moment when the AI failed, but arrives after the answer
+      // was charged.
       await late.letGo();
     }
     await balance(page, FIRST_GRANT - 2 * PRICE);
     assert.equal(await page.getByRole("alert").count(), 0);
   },
 
-  async "whoever runs low is told, and whoever is out keeps the message and goes on with new tokens"() {
+  async "a user with few tokens is warned, and one without tokens keeps the message and goes on with new ones"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await say(page, "Hello!");
@@ -186,7 +188,7 @@ await journeys({
     await say(page, "One too many");
     await page.getByText("You have too few tokens for this.").waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
-    assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it stands in the box alone");
+    assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it is only in the box");
     await page.reload();
     await said(page, "The last one").waitFor();
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
@@ -196,7 +198,7 @@ await journeys({
     await balance(page, 900);
   },
 
-  async "every refusal is told in words, and sent again under the same key"() {
+  async "every refusal is explained, and the message is retried under the same key"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const keys = [];
@@ -221,7 +223,7 @@ await journeys({
       if (seconds) await page.getByRole("button", { name: new RegExp(`^Ask again in [1-${seconds}] s$`) }).waitFor();
       await page.getByRole("button", { name: "Ask again", exact: true }).click();
     }
-    // What runs already is waited for without a word from anybody.
+    // The page waits for the running message by itself.
     await answered(page);
     await said(page, "Is anybody there?").waitFor();
     assert.equal(keys.length, refusals.length + 1);
@@ -323,7 +325,7 @@ await journeys({
     assert.equal((await ann.api("GET", "api/conversations/?limit=100")).body.length, 32);
   },
 
-  async "a conversation that another device deletes is told, and the message goes to a new one"() {
+  async "the deletion of a conversation on another device is shown, and the message goes to a new one"() {
     const ann = await newUser("ann");
     const { body: chat } = await ann.api("POST", "api/chat/", { message: "First" });
     const page = await chatPage(ann, { place: `#/c/${chat.conversation_id}` });
@@ -388,7 +390,7 @@ await journeys({
     for (let number = 0; number < 4; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
     manage("adjust", ann.name, "250", "--reason", "Sorry, and thanks");
     const page = await newPage();
-    // Pages of two: so few rows make several.
+    // With pages of two, a few rows make several pages.
     await page.route("**/api/user/ledger/?limit*", (route) => route.continue({ url: route.request().url().replace(/limit=\d+/, "limit=2") }));
     await page.goto(`${SITE}#/statement`);
     await signIn(page, ann);
@@ -425,7 +427,7 @@ await journeys({
     await page.getByRole("button", { name: "Verify my address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
     await page.getByText("All sessions of its account have ended.").waitFor();
-    // Nothing that was signed in before is: neither here nor on another device.
+    // All earlier sessions have ended, here and on other devices.
     await page.getByRole("link", { name: "Sign in" }).click();
     await heading(page, "Sign in");
     await signIn(page, ann);
@@ -452,7 +454,7 @@ await journeys({
     await heading(lost, "Sign in");
     await signIn(lost, { name: email, password: "a better horse with a battery" });
     await heading(lost, "What would you like to know?");
-    // Whoever was signed in with the old one is not any more.
+    // Sessions of the old password have ended.
     await page.goto(`${SITE}#/history`);
     await page.getByText("Your session has ended.").waitFor();
     await page.goto(link);
@@ -474,7 +476,7 @@ await journeys({
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Your name is saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
-    // The balance in a profile that comes late is an old one.
+    // The balance in a late profile is an old one.
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save" }).click();
     await late.answered;
@@ -556,7 +558,7 @@ await journeys({
     await page.getByText("by a program").waitFor();
   },
 
-  async "everything is taken along, and the account deleted"() {
+  async "all data is exported, and the account deleted"() {
     const ann = await newUser("ann");
     await ann.api("POST", "api/chat/", { message: "Remember me" });
     const page = await chatPage(ann, { place: "#/account/data" });
@@ -581,7 +583,7 @@ await journeys({
     await page.getByText("No account has this name and password.").waitFor();
   },
 
-  async "two tabs are one session: both go in and out together"() {
+  async "two tabs are one session: both sign in and out together"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const second = await newPage({ beside: page });
@@ -593,7 +595,7 @@ await journeys({
     await heading(second, "Sign in");
     await signIn(page, ann);
     await heading(second, "What would you like to know?");
-    // However many ask for a new access token at once.
+    // However many requests need a new access token at once.
     await Promise.all([page.reload(), second.reload()]);
     await heading(page, "What would you like to know?");
     await heading(second, "What would you like to know?");
@@ -661,7 +663,7 @@ await journeys({
     assert.equal(await ground(), dark);
     await page.getByRole("button", { name: "Light colours" }).click();
     assert.equal(await ground(), light);
-    // The choice holds whatever the system chooses.
+    // The choice takes precedence over the system's.
     await page.emulateMedia({ colorScheme: "dark" });
     assert.equal(await ground(), light);
     await page.evaluate(() => localStorage.clear());
@@ -701,7 +703,7 @@ await journeys({
     await shows("401", "not_authenticated");
   },
 
-  async "whoever is offline is told, and goes on when connected"() {
+  async "a user who is offline is told, and goes on when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     await page.context().setOffline(true);
@@ -721,7 +723,7 @@ await journeys({
 
 // --- What journeys are made of -------------------------------------------------------------------------------------------------------
 
-/** A page of its own browser, in which somebody is signed in. */
+/** A page of its own browser, in which a user is signed in. */
 async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
   const page = await newPage(options);
   await page.goto(url + place);
@@ -747,12 +749,12 @@ function answer(page) {
   return page.locator(".answer").last();
 }
 
-/** The answer that says this back. */
+/** The answer that repeats this. */
 function said(page, message, exact = false) {
   return page.locator(".turn .prose").getByText(`You said: ${message}`, { exact });
 }
 
-/** Waits until the last answer is all here. */
+/** Waits until the last answer is complete. */
 async function answered(page) {
   await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
 }
@@ -765,7 +767,7 @@ async function balance(page, tokens) {
   await page.getByRole("link", { name: `Balance: ${tokens.toLocaleString("en")} tokens` }).waitFor();
 }
 
-/** Holds back what the API says to the next call of an address: `answered` when it has said it, until `letGo` lets the page hear and show it. */
+/** Holds back the API's reply to the next call of an address: `answered` when the API has replied, until `letGo` passes it to the page. */
 async function hold(page, url) {
   let tell;
   const answered = new Promise((resolve) => {
@@ -782,7 +784,7 @@ async function hold(page, url) {
   return { answered, letGo };
 }
 
-/** What the element that has the focus is called. */
+/** The accessible name of the focused element. */
 function focused(page) {
   return page.evaluate(() => {
     const { activeElement: element } = document;
@@ -790,12 +792,12 @@ function focused(page) {
   });
 }
 
-/** What screen readers say of a field besides its name. */
+/** The description of a field for screen readers. */
 function described(field) {
   return field.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id)?.textContent).join(" ").trim());
 }
 
-/** Keeps what is told to screen readers. */
+/** Keeps the announcements to screen readers. */
 function watchAnnouncements(page) {
   return page.evaluate(() => {
     globalThis.announced = [];
@@ -809,7 +811,7 @@ function watchAnnouncements(page) {
   });
 }
 
-/** The link of the newest mail to an address. */
+/** The link in the newest e-mail to an address. */
 async function mailedLink(address, what) {
   const folder = path.join(DATA, "mail");
   for (let tries = 0; tries < 100; tries += 1) {

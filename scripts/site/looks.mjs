@@ -1,4 +1,5 @@
-// Every view of the chat page and of the documentation in both colours, wide and narrow: what axe finds, whether it fits, and a picture of it.
+// Every view of the chat page and of the documentation in both themes, wide and narrow: what axe
+// finds, whether it fits the window, and a picture of it.
 
 import assert from "node:assert/strict";
 import { SITE, ask, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
@@ -107,7 +108,7 @@ const documentation = (colorScheme, width) => async () => {
   await page.getByRole("button", { name: "Execute" }).click();
   await page.getByText(ann.name).first().waitFor();
   await shot("docs-operation");
-  // One with parameters and a body, besides.
+  // And an operation with parameters and a body.
   await page.getByRole("button", { name: "Send the AI a message" }).first().click();
   await page.getByLabel("Request body").scrollIntoViewIfNeeded();
   await shot("docs-body");
@@ -116,7 +117,7 @@ const documentation = (colorScheme, width) => async () => {
   await shot("docs-schema");
 };
 
-/** Goes to another place, until what was shown is gone and what is there is shown. */
+/** Goes to another view, and waits until the old one is gone and the new one is shown. */
 async function visit(page, place) {
   const heading = page.locator("h1");
   const left = await heading.elementHandle();

@@ -1,5 +1,5 @@
-// The pictures of the README: a chat, a statement and the administration, as ann and an administrator see them. SITE is where the pages are,
-// ADMIN and ADMIN_PASSWORD the administrator.
+// The pictures of the README: a chat, a statement and the administration, as ann and an
+// administrator see them. SITE is the URL of the pages, ADMIN and ADMIN_PASSWORD the administrator.
 
 import { SITE, ask, journeys, newPage, picture } from "./browser.mjs";
 

@@ -1,5 +1,6 @@
-// An AI that speaks OpenAI's chat completions and does what it is told: it repeats what was said, in the manner that the first word names. What it
-// says `Slowly` it finishes when somebody tells it to: `Finish`, and the message.
+// An AI with OpenAI's chat completions that follows orders: it repeats the message, in the manner
+// that the first word names. It finishes an answer to `Slowly ..` when it receives `Finish` and the
+// message.
 //
 //     node provider.mjs PORT
 
@@ -41,10 +42,10 @@ const GUIDE = `Two ways lead to the **harbour** from the old town:
 
 Buy the ticket before you get on: the driver sells none.`;
 
-/** How often each message was asked. */
+/** How often each message was received. */
 const asked = new Map();
 
-/** What keeps the last word of the answer to each message that is answered slowly. */
+/** The functions that send the last word of each slow answer. */
 const gates = new Map();
 function gate(message) {
   if (!gates.has(message)) {
