@@ -249,7 +249,7 @@ impl Counted {
             .await;
         self.get("user, for administrators", "admin_user", &user, &root).await;
         self.get(
-            "first page of a user's statement",
+            "first page of a user's statement, for administrators",
             "admin_ledger",
             &format!("{user}/ledger"),
             &root,
@@ -473,7 +473,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.api.server().clock.advance(Duration::from_secs(60));
     counted
         .count(
-            "another mail to verify",
+            "another e-mail to verify",
             202,
             "email_resend",
             "/api/user/email",
