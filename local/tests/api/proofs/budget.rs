@@ -65,7 +65,7 @@ impl Intercept for Meter {
         Ok(())
     }
 
-    /// Asks for the units: the product doesn't.
+    /// Requests the units, which the product doesn't.
     fn modify_before_signing(
         &self,
         context: &mut BeforeTransmitInterceptorContextMut<'_>,

@@ -63,7 +63,7 @@ fn endpoints() -> BTreeSet<String> {
     ENDPOINTS.iter().map(|endpoint| endpoint.name.to_owned()).collect()
 }
 
-/// The function that the template gives a method of a path.
+/// The function that serves a method of a path in the template.
 fn serves<'t>(template: &'t Template, method: &str, path: &str) -> Option<&'t str> {
     let takes = |function: &&Function, method: &str| {
         function.routes.contains(&(method.to_owned(), path.to_owned()))

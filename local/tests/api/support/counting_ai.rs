@@ -51,7 +51,7 @@ impl CountingAi {
         [("AI_PROVIDER", "openai"), ("OPENAI_BASE_URL", &self.url), ("OPENAI_MODEL", "scripted")]
     }
 
-    /// How often it was asked this message.
+    /// How often it received this message.
     pub fn times(&self, message: &str) -> usize {
         self.asked.lock().unwrap().get(message).copied().unwrap_or(0)
     }
@@ -83,7 +83,7 @@ async fn answer(State(provider): State<CountingAi>, body: Bytes) -> Response {
             Response::new(Body::from(json!({ "choices": [said] }).to_string()))
         }
         Err(_) if !events.is_empty() => Response::new(Body::from(events)),
-        // The product tells the AI's failures apart by these statuses.
+        // The product distinguishes the AI's failures by these statuses.
         Err(error) => Response::builder().status(error.status()).body(Body::empty()).unwrap(),
     }
 }

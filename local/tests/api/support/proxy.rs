@@ -130,7 +130,7 @@ pub enum At {
 /// How often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strikes {
-    /// One attempt: the SDK's next one comes through.
+    /// One attempt: the SDK's next attempt succeeds.
     Once,
     /// Every attempt of that call.
     EachAttempt,
@@ -149,7 +149,7 @@ pub struct Plan {
 /// Faults at random: each attempt of each call meets one with this probability.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// The same seed strikes the same attempts of calls that come in the same order.
+    /// The same seed strikes the same attempts of calls that arrive in the same order.
     pub seed: u64,
     pub percent: u64,
 }

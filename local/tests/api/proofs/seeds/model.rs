@@ -47,7 +47,7 @@ pub struct Account {
     pub closed: BTreeSet<String>,
     /// How many chats began in which minute.
     pub minutes: BTreeMap<String, i64>,
-    /// How many chats were refunded in which minute, with what those before had over.
+    /// How many chats were refunded in which minute, with the excess of earlier minutes.
     pub refunds: BTreeMap<u64, i64>,
     /// Whether the index due names it.
     pub due: bool,
@@ -97,7 +97,7 @@ impl Account {
             .any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
     }
 
-    /// What the minutes before this one have over their limits.
+    /// By how much the minutes before this one exceed their limits.
     fn carried_to(&self, minute: u64, limit: i64) -> i64 {
         let over = self
             .refunds
@@ -132,7 +132,7 @@ pub struct Person {
     pub id: String,
     pub account: Account,
     pub ledger: BTreeMap<String, Row>,
-    /// How often tokens were taken for a chat, and how often they were given back, by the chat's
+    /// How often tokens were reserved for a chat, and how often they were returned, by the chat's
     /// id.
     taken: HashMap<String, u32>,
     returned: HashMap<String, u32>,

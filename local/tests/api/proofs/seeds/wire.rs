@@ -138,7 +138,7 @@ impl Wire {
         self.tables.execute(&packet.operation, &body)
     }
 
-    /// Gives a waiting call what it waits for.
+    /// Gives a waiting call its reply.
     pub fn answer(&mut self, id: u64, answer: Result<HttpReply, Broken>) {
         if let Some(call) = self.call(id) {
             call.answer = Some(answer);
