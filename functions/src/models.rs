@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 )]
 pub async fn handle(Catalog { app, models }: Catalog, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;
-    app.store.account_of(&caller).await?;
+    app.store.account_with(&caller).await?;
     let models = models.iter().map(String::as_str);
     match http::path_parameter(&req, "id") {
         "" => http::ok(&Models { object: "list", data: models.map(Model::of).collect() }),

@@ -1,10 +1,11 @@
-//! Who is calling: passwords at the log-in, access tokens on every call, refresh tokens in between,
-//! device tokens beyond sessions, the keys that sign all three, the tokens of mailed links, and the
-//! API keys of programs. Each is a value in a file of its own; `guard.rs` asks who a request's caller
-//! is, and `issue.rs` gives a caller tokens.
+//! Authentication: passwords for the log-in, access tokens for every request, refresh tokens between
+//! them, device tokens that outlive sessions, the keys that sign all three, the tokens of e-mailed
+//! links, and API keys. Each is a value in a file of its own; `guard.rs` identifies the caller of a
+//! request, and `issue.rs` issues the tokens of a session.
 
 pub mod access_token;
 pub mod api_key;
+mod credential;
 pub mod device_token;
 mod guard;
 mod issue;
@@ -16,6 +17,7 @@ mod token;
 
 pub use access_token::AccessToken;
 pub use api_key::ApiKey;
+pub use credential::Credential;
 pub use device_token::DeviceToken;
 pub use guard::{Administrator, administrator, caller, confirm, program};
 pub use issue::{SessionTokens, TokenPair, hand_out, issue};

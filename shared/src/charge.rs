@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::ai::{Listener, Piece, Prompt, Turn};
 use crate::app::Asking;
-use crate::auth::AccessToken;
+use crate::auth::Credential;
 use crate::chat::{Chat, Message};
 use crate::idempotency::REMEMBERED;
 use crate::limit::Limit;
@@ -89,7 +89,7 @@ impl Charge {
     pub async fn begin(
         app: &Asking,
         req: &Request,
-        caller: &AccessToken,
+        caller: &Credential,
         asked: Asked,
     ) -> Result<Begun> {
         let started = app.clock.millis();
@@ -119,7 +119,7 @@ impl Charge {
         let limits = ChatLimits::of(&app.config);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
-            app.store.chats_by_id(&caller.user_id, &ids)
+            app.store.chats_by_id(caller.user_id(), &ids)
         );
         let reserved = reserved?;
         if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
@@ -276,14 +276,14 @@ fn broken<T>(_: JoinError) -> Result<T> {
 }
 
 /// The ids of the messages before a new one, if its conversation exists.
-async fn earlier(app: &Asking, caller: &AccessToken, context: &Context) -> Result<Vec<String>> {
+async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Vec<String>> {
     let Context::Conversation(id) = context else { return Ok(Vec::new()) };
-    let chats = app.store.thread(&caller.user_id, id, None, app.ai.config.context_chats);
+    let chats = app.store.thread(caller.user_id(), id, None, app.ai.config.context_chats);
     let (conversation, chats) =
-        tokio::try_join!(app.store.conversation(&caller.user_id, id), chats)?;
+        tokio::try_join!(app.store.conversation(caller.user_id(), id), chats)?;
     if conversation.is_none() {
         // If the account doesn't accept the token, the caller learns nothing else.
-        app.store.account_of(caller).await?;
+        app.store.account_with(caller).await?;
         return Err(Error::NoSuchConversation);
     }
     Ok(chats.0)
@@ -303,13 +303,13 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
 }
 
 /// The result of a finished key. Writes nothing, and doesn't call the AI.
-async fn finished(app: &App, caller: &AccessToken, key: &Keyed) -> Result<Option<Box<Chat>>> {
+async fn finished(app: &App, caller: &Credential, key: &Keyed) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
     };
     let (account, chat) = tokio::join!(
-        app.store.account_of(caller),
-        app.store.chat(&caller.user_id, &record.result_id)
+        app.store.account_with(caller),
+        app.store.chat(caller.user_id(), &record.result_id)
     );
     account?;
     if record.fingerprint != key.fingerprint {

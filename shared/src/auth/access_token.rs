@@ -1,19 +1,17 @@
 //! Access tokens: short-lived JWTs that name an account and its session ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068)).
 
-use std::ops::RangeInclusive;
-
 use serde::{Deserialize, Serialize};
 
 use super::token::{Claims, Kind, Subject, sign, verify};
 use crate::app::Issuing;
-use crate::store::{Session, StoredKey};
+use crate::store::Session;
 use crate::user::Account;
 use crate::{App, Error, Result};
 
 const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 
-/// An access token whose signature and times hold. That its account and session still stand, only
-/// the store can tell: [`AccessToken::admits`], or the condition of a reservation.
+/// An access token whose signature and times are valid. Only the store knows whether the account
+/// still accepts it: [`AccessToken::admits`], or the condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessToken {
     /// The account's id.
@@ -22,10 +20,8 @@ pub struct AccessToken {
     pub name: String,
     /// The session's id.
     pub session: String,
-    /// The account's epoch when the session began, or the API key was made.
+    /// The account's epoch when the session began.
     pub auth_epoch: u64,
-    /// Whether it is of an API key, which has no session and outlives its epoch.
-    of_key: bool,
     /// The second at which the session ends, and with it the last of its tokens.
     pub session_ends: u64,
     ends: u64,
@@ -55,7 +51,6 @@ impl AccessToken {
             name: account.label.clone(),
             session: session.id().to_owned(),
             auth_epoch: session.auth_epoch,
-            of_key: false,
             session_ends: session.ends,
             ends: ends.min(session.ends),
         }
@@ -91,40 +86,22 @@ impl AccessToken {
             name: claims.name,
             session: claims.sid,
             auth_epoch: epoch,
-            of_key: false,
             session_ends,
             ends: claims.exp,
         })
     }
 
-    /// What an API key stands for.
-    pub fn of_key(key: &StoredKey) -> Self {
-        Self {
-            user_id: key.user_id.clone(),
-            name: key.name.clone(),
-            session: key.id().to_owned(),
-            auth_epoch: key.auth_epoch,
-            of_key: true,
-            session_ends: u64::MAX,
-            ends: u64::MAX,
-        }
-    }
-
-    /// The epochs in which the account lets it in.
-    pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
-        if self.of_key { 0..=u64::MAX } else { self.auth_epoch..=self.auth_epoch }
-    }
-
-    /// The account, if this token still opens it: the same one, active, of the same epoch, the
-    /// session not ended. An API key need only be of an epoch since the account's address was
-    /// first proven, which holds for every session of today's epoch.
+    /// The account, if it accepts this token: it has the id and the epoch of the token, is active,
+    /// and the session hasn't ended.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`].
     pub fn admits(&self, account: Option<Account>) -> Result<Account> {
         account
             .filter(|account| {
                 account.id == self.user_id
                     && account.active
-                    && self.epochs().contains(&account.auth_epoch)
-                    && account.keys_from <= Some(self.auth_epoch)
+                    && account.auth_epoch == self.auth_epoch
                     && !account.revoked.contains_key(&self.session)
             })
             .ok_or(Error::InvalidToken)

@@ -1,33 +1,39 @@
-//! Who may: the caller of a request, by what it carries.
+//! Identifies the caller of a request.
 
 use super::password::Verdict;
-use super::{AccessToken, ApiKey};
+use super::{AccessToken, ApiKey, Credential};
 use crate::store::{Attempt, Store};
 use crate::user::Account;
 use crate::{App, Error, Request, Result, http};
 
-/// Who calls, by the `Authorization` header. The store has not been asked yet: each endpoint does
-/// that with what it reads or writes.
+/// The access token in the `Authorization` header. The store hasn't been read yet: each endpoint
+/// checks the account with what it reads or writes.
+///
+/// # Errors
+/// [`Error::NotAuthenticated`] without a header, and [`Error::InvalidToken`].
 pub async fn caller(app: &App, req: &Request) -> Result<AccessToken> {
     let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     AccessToken::verify(app, token).await
 }
 
-/// Which program calls, by the API key in the `Authorization` header; an access token is as good.
-/// Of the key the store has been asked, of its account not yet.
-pub async fn program(app: &App, req: &Request) -> Result<AccessToken> {
+/// The API key or the access token in the `Authorization` header. A key has been compared with the
+/// store; the account hasn't been read yet.
+///
+/// # Errors
+/// Those of [`caller`].
+pub async fn program(app: &App, req: &Request) -> Result<Credential> {
     let token = http::authorization(req)?.ok_or(Error::NotAuthenticated)?;
     if !ApiKey::looks_like(token) {
-        return AccessToken::verify(app, token).await;
+        return AccessToken::verify(app, token).await.map(Credential::Session);
     }
     let key = ApiKey::parse(token)?;
     let stored = app.store.api_key(&key.id().to_string()).await?;
     let stored = stored.filter(|stored| key.matches(&stored.hash)).ok_or(Error::InvalidToken)?;
     tracing::Span::current().record("user", &stored.user_id).record("api_key", stored.id());
-    Ok(AccessToken::of_key(&stored))
+    Ok(Credential::ApiKey(stored))
 }
 
-/// Who calls and is an administrator: only [`administrator`] makes one.
+/// The proof that the caller is an administrator: only [`administrator`] makes one.
 #[derive(Clone, Debug)]
 pub struct Administrator {
     caller: AccessToken,
@@ -35,12 +41,12 @@ pub struct Administrator {
 }
 
 impl Administrator {
-    /// The token.
+    /// The administrator's token.
     pub fn caller(&self) -> &AccessToken {
         &self.caller
     }
 
-    /// The account, as it was just read.
+    /// The administrator's account, as it was just read.
     pub fn account(&self) -> &Account {
         &self.account
     }
@@ -48,14 +54,13 @@ impl Administrator {
     /// Reads the account again.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] and [`Error::Forbidden`] where it is no administrator's any more.
+    /// [`Error::InvalidToken`] and [`Error::Forbidden`] if it is no administrator's any more.
     pub async fn still(&self, store: &Store) -> Result<()> {
         store.account_of_administrator(&self.caller).await.map(drop)
     }
 }
 
-/// Asserts that an administrator calls, and does `read` meanwhile: whoever is none learns nothing
-/// of what came of it.
+/// Requires an administrator; `read` runs meanwhile, and its result is dropped if the check fails.
 ///
 /// # Errors
 /// Those of [`caller`], [`Error::Forbidden`], and then those of `read`.
@@ -69,9 +74,8 @@ pub async fn administrator<T>(
     Ok((Administrator { account: account?, caller }, read?))
 }
 
-/// Asserts that whoever holds a token of this account knows its password too. Guesses are limited
-/// as at the log-in, and counted apart from it, so that who stole a token keeps nobody from logging
-/// in.
+/// Requires the account's current password beside a valid token. Attempts are limited as for a
+/// log-in, but counted separately, so that a stolen token can't block the owner's log-ins.
 ///
 /// # Errors
 /// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::ai::Prompt;
-use crate::auth::AccessToken;
+use crate::auth::{AccessToken, Credential};
 use crate::chat::Message;
 use crate::error::REQUIRED;
 use crate::idempotency::{Key, Kind, fingerprint};
@@ -49,12 +49,12 @@ pub struct Keyed {
 
 impl Keyed {
     /// The key that a client sent with a request for a completion.
-    pub fn of_completion(key: &Key, caller: &AccessToken, req: &Request) -> Self {
+    pub fn of_completion(key: &Key, caller: &Credential, req: &Request) -> Self {
         Self::sent(key, caller, completion(req))
     }
 
-    fn sent(key: &Key, caller: &AccessToken, fingerprint: String) -> Self {
-        Self { id: key.id(Kind::Chat, &caller.user_id), fingerprint, fresh: false }
+    fn sent(key: &Key, caller: &Credential, fingerprint: String) -> Self {
+        Self { id: key.id(Kind::Chat, caller.user_id()), fingerprint, fresh: false }
     }
 
     /// A key for a request without one, whose client says whether it is sent `again`.
@@ -64,14 +64,14 @@ impl Keyed {
     pub async fn of_call(
         app: &App,
         req: &Request,
-        caller: &AccessToken,
+        caller: &Credential,
         again: bool,
     ) -> Result<Self> {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), completion(req));
         let now = app.clock.millis();
         // SAM CLI reports the time of its own start for every request.
         let came = if app.config.sam_local { now } else { http::came(req, now) };
-        let call = Call { user_id: &caller.user_id, payload: &fingerprint, again, came };
+        let call = Call { user_id: caller.user_id(), payload: &fingerprint, again, came };
         let id = app.store.key_of(call, &fresh).await?;
         Ok(Self { fresh: id == fresh, id, fingerprint })
     }
@@ -99,13 +99,14 @@ pub struct Body {
 ///
 /// # Errors
 /// Those of an invalid request or token.
-pub async fn read(app: &App, req: &Request) -> Result<(AccessToken, Asked)> {
+pub async fn read(app: &App, req: &Request) -> Result<(Credential, Asked)> {
     let key = http::idempotency_key(req)?;
     let Body { message, conversation_id, token } = http::json(req)?;
     let caller = match http::authorization(req)? {
         Some(token) => AccessToken::verify(app, token).await?,
         None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
     };
+    let caller = Credential::Session(caller);
     let message = message.ok_or_else(|| REQUIRED.to_owned());
     let message = message
         .and_then(|text| Message::parse(text, app.config.message_limit))
@@ -126,7 +127,7 @@ pub fn conversation_id(text: &str) -> Result<String> {
 
 impl Asked {
     fn new(
-        caller: &AccessToken,
+        caller: &Credential,
         message: Message,
         conversation: Option<String>,
         key: Option<Key>,

@@ -3,7 +3,7 @@
 use super::addresses::Claim;
 use super::schema::{account_key, pk};
 use super::{Listed, Store};
-use crate::auth::AccessToken;
+use crate::auth::{AccessToken, Credential};
 use crate::user::{Account, Role};
 use crate::{Error, Result};
 
@@ -12,6 +12,12 @@ impl Store {
     /// [`Error::InvalidToken`] if the account doesn't accept the token.
     pub async fn account_of(&self, caller: &AccessToken) -> Result<Account> {
         caller.admits(self.account_named(&caller.name).await?)
+    }
+
+    /// # Errors
+    /// [`Error::InvalidToken`] if the account doesn't accept the credential.
+    pub async fn account_with(&self, credential: &Credential) -> Result<Account> {
+        credential.admits(self.account_named(credential.name()).await?)
     }
 
     /// # Errors

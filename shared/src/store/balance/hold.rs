@@ -6,7 +6,7 @@ use super::limits::{ChatLimits, Refunds, chats_a_minute, minute};
 use super::reserve::Reserved;
 use super::{OUTDATED, outdated};
 use crate::Tokens;
-use crate::auth::AccessToken;
+use crate::auth::Credential;
 use crate::limit::Limit;
 use crate::store::Record;
 use crate::store::schema::account_key;
@@ -38,10 +38,10 @@ pub struct Hold {
 
 impl Hold {
     /// Reserves `cost` for the chat `chat_id` until the second `expires_at`, the end of its lease.
-    pub fn new(caller: &AccessToken, chat_id: Uuid, cost: Tokens, expires_at: u64) -> Self {
+    pub fn new(caller: &Credential, chat_id: Uuid, cost: Tokens, expires_at: u64) -> Self {
         Self {
-            account: account_key(&caller.name),
-            user_id: caller.user_id.clone(),
+            account: account_key(caller.name()),
+            user_id: caller.user_id().to_owned(),
             name: String::new(),
             rid: Uuid::new_v4().simple().to_string(),
             reservation: Reservation {

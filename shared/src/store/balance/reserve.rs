@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use super::hold::Hold;
 use super::limits::{ChatLimits, Refunds, chats_a_minute, minute, refunds_a_minute, refunds_key};
-use crate::auth::AccessToken;
+use crate::auth::Credential;
 use crate::limit::Limit;
 use crate::store::schema::pk;
 use crate::store::{Outcome, Patience, Store, Write, flag, from_item, n, no_entries, s, to_item};
@@ -91,7 +91,7 @@ impl Store {
     /// [`Error::KeyReused`]; nothing was taken then.
     pub async fn reserve(
         &self,
-        caller: &AccessToken,
+        caller: &Credential,
         hold: &mut Hold,
         limits: ChatLimits,
         now: u64,
@@ -229,7 +229,7 @@ impl Store {
     /// Returns the account after the reserve, or shows the one that refused it.
     fn take_tokens(
         &self,
-        caller: &AccessToken,
+        caller: &Credential,
         hold: &Hold,
         limits: ChatLimits,
         now: u64,
@@ -248,8 +248,8 @@ impl Store {
             .when(condition)
             .names(names)
             .names([
-                ("#rid", &hold.rid),
-                ("#session", &caller.session),
+                ("#rid", hold.rid.as_str()),
+                ("#session", caller.id()),
                 ("#minute", &minute(now).to_string()),
             ])
             .values(values)
@@ -258,11 +258,11 @@ impl Store {
                 (":cost", n(hold.reservation.cost)),
                 (":reservation", AttributeValue::M(to_item(&hold.reservation)?)),
                 (":expires", n(hold.reservation.expires_at)),
-                (":id", s(&caller.user_id)),
+                (":id", s(caller.user_id())),
                 (":true", flag(true)),
                 (":least", n(caller.epochs().start())),
                 (":epoch", n(caller.epochs().end())),
-                (":made", n(caller.auth_epoch)),
+                (":made", n(caller.auth_epoch())),
                 (":limit", n(limits.parallel)),
                 (":none", n(0)),
                 (":one", n(1)),
@@ -278,13 +278,13 @@ impl Store {
 /// wins.
 fn refusal(
     account: Option<&Account>,
-    caller: &AccessToken,
+    caller: &Credential,
     hold: &Hold,
     limits: ChatLimits,
     now: u64,
 ) -> Refusal {
     let Some(account) = account else { return Refusal::Identity };
-    let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id);
+    let held = account.reservations.get(&hold.rid).filter(|_| account.id == caller.user_id());
     if held.is_some_and(|held| held.owner == hold.reservation.owner) {
         return Refusal::Ours;
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use shared::auth::AccessToken;
+use shared::auth::{AccessToken, Credential};
 use shared::chat::Chat;
 use shared::store::{ChatLimits, Erased, Hold, Reserved, Settled};
 use shared::user::{Account, Email};
@@ -153,10 +153,11 @@ const SESSIONS: usize = 1;
 async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) {
     let (account, session) = create_account(app, name, "no hash of any password", None).await;
     let caller = AccessToken::of(&account, &session, session.ends);
+    let payer = Credential::Session(caller.clone());
     for _ in 0..CHATS {
         let (chat_id, cost) = (app.clock.id(), Tokens::new(PRICE).unwrap());
-        let mut hold = Hold::new(&caller, chat_id, cost, LASTS);
-        assert_eq!(app.store.reserve(&caller, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
+        let mut hold = Hold::new(&payer, chat_id, cost, LASTS);
+        assert_eq!(app.store.reserve(&payer, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
         let text = || "hi".to_owned();
         let (user_id, chat_id, tokens_left) =
             (account.id.clone(), chat_id.to_string(), hold.tokens_left());
@@ -189,10 +190,11 @@ impl Scenario for Erasing {
         for name in PEOPLE {
             let (account, caller) = lives(app, dynamodb, name).await;
             if name == "busy" {
+                let payer = Credential::Session(caller.clone());
                 let mut hold =
-                    Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
+                    Hold::new(&payer, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
                 assert_eq!(
-                    app.store.reserve(&caller, &mut hold, LIMITS, 0).await,
+                    app.store.reserve(&payer, &mut hold, LIMITS, 0).await,
                     Ok(Reserved::Held)
                 );
             }

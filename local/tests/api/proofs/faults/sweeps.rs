@@ -1,6 +1,6 @@
 //! Sweeps: expired reservations are returned once, and the others stay.
 
-use shared::auth::AccessToken;
+use shared::auth::{AccessToken, Credential};
 use shared::store::{ChatLimits, Hold, Reserved, Swept};
 use shared::{Error, Tokens};
 
@@ -32,7 +32,7 @@ impl Scenario for Sweep {
         for (name, leases) in PEOPLE {
             let (account, session) =
                 create_account(app, name, "no hash of any password", None).await;
-            let caller = AccessToken::of(&account, &session, session.ends);
+            let caller = Credential::Session(AccessToken::of(&account, &session, session.ends));
             for ends in leases {
                 let mut hold =
                     Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), *ends);

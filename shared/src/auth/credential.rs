@@ -1,0 +1,77 @@
+//! What a request proves its caller with, where sessions and API keys both count.
+
+use std::ops::RangeInclusive;
+
+use super::AccessToken;
+use crate::store::StoredKey;
+use crate::user::Account;
+use crate::{Error, Result};
+
+/// A valid credential. Only the store knows whether the account still accepts it:
+/// [`Credential::admits`], or the condition of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// An access token, which ends with its session.
+    Session(AccessToken),
+    /// An API key, which has no session and no end.
+    ApiKey(StoredKey),
+}
+
+impl Credential {
+    /// The account's id.
+    pub fn user_id(&self) -> &str {
+        match self {
+            Self::Session(token) => &token.user_id,
+            Self::ApiKey(key) => &key.user_id,
+        }
+    }
+
+    /// The key of the account's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Session(token) => &token.name,
+            Self::ApiKey(key) => &key.name,
+        }
+    }
+
+    /// The id of the session or API key.
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::Session(token) => &token.session,
+            Self::ApiKey(key) => key.id(),
+        }
+    }
+
+    /// The account's epoch when the session began, or the API key was created.
+    pub(crate) fn auth_epoch(&self) -> u64 {
+        match self {
+            Self::Session(token) => token.auth_epoch,
+            Self::ApiKey(key) => key.auth_epoch,
+        }
+    }
+
+    /// The epochs of an account that accepts it. An API key outlives its own.
+    pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
+        match self {
+            Self::Session(token) => token.auth_epoch..=token.auth_epoch,
+            Self::ApiKey(_) => 0..=u64::MAX,
+        }
+    }
+
+    /// The account, if it accepts the credential: see [`AccessToken::admits`]. For an API key any
+    /// epoch will do that isn't older than the first proof of the account's address.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`].
+    pub fn admits(&self, account: Option<Account>) -> Result<Account> {
+        account
+            .filter(|account| {
+                account.id == self.user_id()
+                    && account.active
+                    && self.epochs().contains(&account.auth_epoch)
+                    && account.keys_from <= Some(self.auth_epoch())
+                    && !account.revoked.contains_key(self.id())
+            })
+            .ok_or(Error::InvalidToken)
+    }
+}
