@@ -6,7 +6,7 @@
 
 use shared::http::Paging;
 use shared::openapi::{PageQuery, PathId};
-use shared::statement::{Of, Row, Statement};
+use shared::statement::{Of, Statement, StatementRow};
 use shared::{App, Reply, Request, auth, http};
 
 /// Finds the account at the same time as the administrator's, and then reads the page.
@@ -21,7 +21,7 @@ use shared::{App, Reply, Request, auth, http};
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<Row> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\"\r\n"))),
+        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\"\r\n"))),
     )),
     extensions(("x-fails" = json!(["NoSuchUser"]))),
 )]

@@ -7,7 +7,7 @@
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
-use shared::statement::{Of, Row, Statement};
+use shared::statement::{Of, Statement, StatementRow};
 use shared::{App, Reply, Request, auth};
 
 /// The scope of this list's cursors.
@@ -25,7 +25,7 @@ const SCOPE: &str = "ledger";
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<Row> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\"\r\n"))),
+        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\"\r\n"))),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

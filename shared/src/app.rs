@@ -1,5 +1,5 @@
-//! What a handler gets as its first parameter, made once before the first request: `()`, [`App`],
-//! [`Issuing`] or [`Asking`], by what the endpoint needs.
+//! The first parameter of a handler, created once before the first request: `()`, [`App`],
+//! [`Issuing`] or [`Asking`], depending on what the endpoint needs.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub trait Start: Clone + Send + Sync + 'static {
     /// request.
     ///
     /// # Errors
-    /// A setting that can't be used, or a connection that can't be set up. A store that doesn't
-    /// answer is none: the first request tries again.
+    /// A setting that can't be used, or a connection that can't be set up. It doesn't fail if the
+    /// store doesn't answer: the first request tries again.
     fn start(
         settings: &Settings<'_>,
         clock: Clock,
@@ -32,7 +32,7 @@ pub trait Start: Clone + Send + Sync + 'static {
     fn app_mut(&mut self) -> Option<&mut App>;
 }
 
-/// An endpoint that needs nothing: its binary contains nothing of the way to AWS.
+/// An endpoint that needs nothing: its binary contains no client of AWS.
 impl Start for () {
     async fn start(_: &Settings<'_>, _: Clock) -> Result<Self, ConfigError> {
         Ok(())
@@ -43,7 +43,7 @@ impl Start for () {
     }
 }
 
-/// Settings, time and store, and what verifies tokens. Cloning it is cheap.
+/// Settings, clock and store, and the keys that verify tokens. Cloning it is cheap.
 #[derive(Clone)]
 pub struct App {
     /// The settings.
@@ -59,7 +59,7 @@ pub struct App {
 }
 
 impl App {
-    /// Connects, and reads nothing yet: for work that verifies no tokens.
+    /// Connects without reading anything: for work that verifies no tokens.
     ///
     /// # Errors
     /// A setting that can't be used, or TLS that can't be set up.
@@ -70,7 +70,7 @@ impl App {
         Ok(Self::over(config, clock, store))
     }
 
-    /// An `App` of these parts, which has read nothing yet.
+    /// An `App` of these parts. It hasn't read anything yet.
     pub fn over(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
         Self { config: Arc::new(config), clock, store, keyring, passwords: Passwords::new() }
@@ -95,8 +95,8 @@ impl Start for App {
     }
 }
 
-/// An [`App`] that issues tokens. Only the binaries of such endpoints contain what reads the signing
-/// secret.
+/// An [`App`] that issues tokens. Only the binaries of such endpoints contain the code that reads
+/// the signing secret.
 #[derive(Clone)]
 pub struct Issuing {
     /// What it has in common with other endpoints.

@@ -1,7 +1,7 @@
-//! Authentication: passwords for the log-in, access tokens for every request, refresh tokens between
-//! them, device tokens that outlive sessions, the keys that sign all three, the tokens of e-mailed
-//! links, and API keys. Each is a value in a file of its own; `guard.rs` identifies the caller of a
-//! request, and `issue.rs` issues the tokens of a session.
+//! Authentication: passwords for the log-in, access tokens for every request, refresh tokens for
+//! new access tokens, device tokens that outlive sessions, the keys that sign all three, the tokens
+//! of e-mailed links, and API keys. Each is a value in a file of its own; `guard.rs` identifies the
+//! caller of a request, and `issue.rs` issues the tokens of a session.
 
 pub mod access_token;
 pub mod api_key;

@@ -145,8 +145,8 @@ fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
 }
 
-/// Why a call failed, for the log: error codes and kinds, but no body, which may contain private
-/// data.
+/// Why a call failed, for the log: the service's code and message, or the kind of the failure, but
+/// no body, which may contain private data.
 pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => {

@@ -19,7 +19,7 @@ const RFC3339: &[BorrowedFormatItem<'_>] =
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     /// The fixed time in milliseconds since 1970, if the clock doesn't run.
-    stands_at: Option<u64>,
+    fixed_at: Option<u64>,
     offset_ms: Arc<AtomicI64>,
     /// Orders the ids that one process creates within the same millisecond.
     order: Arc<Mutex<ContextV7>>,
@@ -29,12 +29,12 @@ impl Clock {
     /// A clock at a fixed time in milliseconds since 1970, which only [`Clock::advance`] moves: for
     /// reproducible tests.
     pub fn standing(millis: u64) -> Self {
-        Self { stands_at: Some(millis), ..Self::default() }
+        Self { fixed_at: Some(millis), ..Self::default() }
     }
 
     /// Milliseconds since 1970.
     pub fn millis(&self) -> u64 {
-        let system = self.stands_at.unwrap_or_else(|| {
+        let system = self.fixed_at.unwrap_or_else(|| {
             let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
             u64::try_from(system.as_millis()).unwrap_or(u64::MAX)
         });

@@ -1,5 +1,5 @@
 //! Every setting, read once at start from a lookup that is passed in. No other file names an
-//! environment variable. What an endpoint doesn't need, it doesn't read.
+//! environment variable. An endpoint reads only the settings that it needs.
 
 mod settings;
 
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
 
-/// What the edge of every function checks requests against.
+/// The settings of the checks that every request passes.
 #[derive(Clone, Debug)]
 pub struct EdgeConfig {
     /// `BODY_LIMIT`: the most bytes of a request's body.
@@ -49,7 +49,7 @@ pub struct Config {
     /// average.
     pub refunds_per_minute: u32,
     /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account accepts from unknown clients,
-    /// and beside its tokens.
+    /// and, counted separately, in requests with a valid token.
     pub login_attempts: u32,
     /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour;
     /// 0 is any number.
@@ -99,17 +99,17 @@ pub struct MailConfig {
 pub struct Tables {
     /// Accounts and the claims of e-mail addresses.
     pub users: String,
-    /// Sessions.
+    /// Sessions, API keys, idempotency keys, attempts, links and the outbox.
     pub tokens: String,
     /// Public signing keys.
     pub keys: String,
-    /// Chats.
+    /// Messages with their answers, and conversations.
     pub chats: String,
-    /// The immutable rows behind every balance.
+    /// The immutable rows that explain every balance.
     pub ledger: String,
 }
 
-/// Who answers messages.
+/// A provider of answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AiProvider {
     /// `echo`: answers offline with the message itself.
@@ -120,15 +120,15 @@ pub enum AiProvider {
     Bedrock {
         /// `BEDROCK_MODEL`: the id of a model or of an inference profile.
         model: String,
-        /// `BEDROCK_ENDPOINT`: where Bedrock answers, when it isn't at AWS's usual place.
+        /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for AWS's own.
         endpoint: Option<String>,
     },
-    /// `scripted`: fails, hangs or answers too much where a message asks for it. For tests.
+    /// `scripted`: fails, hangs or answers too much if a message asks for it. For tests.
     Scripted,
 }
 
 impl AiProvider {
-    /// What it is called here.
+    /// Its name in `AI_PROVIDER`.
     pub fn name(&self) -> &str {
         match self {
             Self::Echo => "echo",
@@ -138,7 +138,7 @@ impl AiProvider {
         }
     }
 
-    /// The model that is asked.
+    /// The name of the model.
     pub fn model(&self) -> &str {
         match self {
             Self::Echo => "echo",
@@ -152,13 +152,13 @@ impl AiProvider {
 /// A server that speaks OpenAI's chat completions: `OPENAI_..`, and `OPENAI2_..` for a second one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAiServer {
-    /// What it is called here: `openai` or `openai2`.
+    /// Its name in `AI_PROVIDER`: `openai` or `openai2`.
     pub name: String,
     /// `.._BASE_URL`, without a slash at its end.
     pub url: String,
-    /// `.._API_KEY`, where the server asks for one.
+    /// `.._API_KEY`, if the server requires one.
     pub key: Option<Secret>,
-    /// `.._MODEL`: the model that is asked.
+    /// `.._MODEL`: the name of the model.
     pub model: String,
 }
 
@@ -180,7 +180,7 @@ impl From<aws::TlsError> for ConfigError {
     }
 }
 
-/// The longest that a session may be set to live.
+/// The upper limit of `SESSION_SECONDS`.
 pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
 
 impl EdgeConfig {

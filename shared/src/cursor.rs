@@ -1,5 +1,5 @@
-//! Page cursors: opaque, bound to one user and one list, and impossible to forge without another
-//! secret to manage.
+//! Page cursors: opaque, bound to one user and one list, and impossible to forge. They need no
+//! secret of their own.
 //!
 //! A cursor is a position and a MAC under the account's random nonce, which never leaves the store.
 //! A list endpoint reads the account anyway; it may read the page at the same time, since a

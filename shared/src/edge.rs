@@ -33,7 +33,8 @@ where
     let path = req.raw_http_path().to_owned();
     let address = source_address(&req);
 
-    // On every line that is logged meanwhile; the account joins it when its token is read.
+    // These fields are on every line that is logged meanwhile; the account is known once its token
+    // is read.
     let span = tracing::info_span!(
         "request",
         request_id,
@@ -70,7 +71,8 @@ where
     response
 }
 
-/// How the failures of a path are written; one that nothing serves is like its neighbours.
+/// The format of a path's failures. A path without a route has the format of those below the same
+/// first segment.
 fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {
@@ -84,7 +86,7 @@ fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 pub(crate) const HEADER_LIMIT: usize = 8192;
 
-/// What is decided before the handler: `OPTIONS`, methods that the path doesn't take, headers and
+/// The checks before the handler: `OPTIONS`, methods that the path doesn't accept, headers and
 /// bodies over the limit.
 fn gate(
     routes: &[Route],
@@ -94,9 +96,9 @@ fn gate(
 ) -> Result<Option<Response<Body>>> {
     let of_path =
         routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
-    let taken: Vec<&str> = of_path.map(|route| route.method).collect();
-    if !taken.is_empty() && !taken.contains(&req.method().as_str()) {
-        let allow = format!("{}, OPTIONS", taken.join(", "));
+    let accepted: Vec<&str> = of_path.map(|route| route.method).collect();
+    if !accepted.is_empty() && !accepted.contains(&req.method().as_str()) {
+        let allow = format!("{}, OPTIONS", accepted.join(", "));
         if req.method() == Method::OPTIONS {
             return preflight(&allow, failures(routes, pattern, req.raw_http_path())).map(Some);
         }
@@ -112,7 +114,7 @@ fn gate(
     Ok(None)
 }
 
-/// The request with the parameters of its path, which not every front door fills in.
+/// The request with the parameters of its path, which not every gateway fills in.
 fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
     let found = pattern.and_then(|pattern| parameters(pattern, path)).unwrap_or_default();
     let found: HashMap<String, String> =
@@ -120,8 +122,8 @@ fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
     req.with_path_parameters(found)
 }
 
-/// 204 to an `OPTIONS` request, a browser's CORS preflight included; [`dress`] adds the origin
-/// where it is allowed.
+/// The 204 to an `OPTIONS` request, such as a browser's CORS preflight; [`dress`] adds the origin
+/// if it is allowed.
 fn preflight(allow: &str, failures: Failures) -> Reply {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -155,12 +157,13 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
     }
 }
 
-/// What web pages may read of a reply, beside what they always may.
+/// The headers of a reply that pages of other origins may read, beside those that CORS always
+/// allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
 );
 
-/// On every reply, the failed ones included.
+/// On every reply, including failures.
 const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -169,7 +172,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 5] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The request's `Origin`, where it is one of the configured ones, letter for letter.
+/// The request's `Origin`, if it is exactly one of the configured ones.
 fn allowed_origin(config: &EdgeConfig, req: &Request) -> Option<HeaderValue> {
     let origin = req.headers().get(header::ORIGIN)?;
     config

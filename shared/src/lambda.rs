@@ -27,9 +27,8 @@ where
     start(Served::start(routes, handle), async |served| served.whole().await)
 }
 
-/// The same for an endpoint whose replies may be streams: the template gives its events
-/// `ResponseTransferMode: RESPONSE_STREAM`. SAM CLI can't pass streams on, and gets each reply
-/// whole.
+/// The same for an endpoint whose replies may be streams: its events have `ResponseTransferMode:
+/// RESPONSE_STREAM` in the template. SAM CLI can't pass streams on, so it gets each reply whole.
 pub fn serve_streaming<A: Start, F>(
     routes: &'static [Route],
     handle: fn(A, Request) -> F,
@@ -90,7 +89,7 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Served<A, F> {
     }
 }
 
-/// Does `work` at each event of a schedule. A failure is logged; the next event tries again.
+/// Runs `work` for each event of a schedule. A failure is logged, and the next event tries again.
 pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -113,77 +112,77 @@ where
     })
 }
 
-/// Does `work` for each new letter of the outbox, which the stream of the table Tokens tells of by
-/// its key. Those that failed are reported, and come again.
+/// Runs `work` for the key of each new item in the outbox, which the stream of the table Tokens
+/// reports. Lambda delivers the failed ones again.
 pub fn serve_outbox<F>(work: fn(Mailing, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     let connect = async { Mailing::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |mailing| {
-        let run = service_fn(move |event: LambdaEvent<Stream>| {
+        let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
             let mailing = mailing.clone();
             async move {
                 let mut failed = Vec::new();
-                for Record { dynamodb } in event.payload.records {
+                for StreamRecord { dynamodb } in event.payload.records {
                     if let Err(error) = work(mailing.clone(), dynamodb.keys.pk.s).await {
                         tracing::error!(
                             code = error.code(),
                             cause = error.cause(),
-                            "a mail could not be sent yet"
+                            "an e-mail could not be sent yet"
                         );
-                        failed.push(Failure { item_identifier: dynamodb.sequence_number });
+                        failed.push(BatchFailure { item_identifier: dynamodb.sequence_number });
                     }
                 }
-                Ok::<_, Infallible>(Failures { batch_item_failures: failed })
+                Ok::<_, Infallible>(BatchFailures { batch_item_failures: failed })
             }
         });
         lambda_runtime::run(run).await
     })
 }
 
-/// What of a stream's event is read
+/// The parts of a stream's event that are read
 /// ([format](https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html)).
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Stream {
-    records: Vec<Record>,
+struct StreamEvent {
+    records: Vec<StreamRecord>,
 }
 
 #[derive(Deserialize)]
-struct Record {
-    dynamodb: Change,
+struct StreamRecord {
+    dynamodb: ItemChange,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Change {
-    keys: Keys,
+struct ItemChange {
+    keys: ItemKeys,
     sequence_number: String,
 }
 
 #[derive(Deserialize)]
-struct Keys {
-    pk: Text,
+struct ItemKeys {
+    pk: StringAttribute,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Text {
+struct StringAttribute {
     s: String,
 }
 
-/// What failed of an event
+/// The failed records of an event
 /// ([format](https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html)).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failures {
-    batch_item_failures: Vec<Failure>,
+struct BatchFailures {
+    batch_item_failures: Vec<BatchFailure>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure {
+struct BatchFailure {
     item_identifier: String,
 }
 
@@ -191,7 +190,7 @@ fn start<A>(
     connect: impl Future<Output = Result<A, ConfigError>>,
     serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>,
 ) -> ExitCode {
-    // A line of JSON per event, which CloudWatch takes as it is. No filter by pattern: its regular
+    // One line of JSON per event, which CloudWatch can query. No filter by pattern: its regular
     // expressions would be a tenth of the binary.
     tracing_subscriber::fmt()
         .json()
@@ -226,18 +225,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_streams_event_tells_the_key_of_each_letter_and_where_it_stands() {
+    fn a_streams_event_has_the_key_and_the_sequence_number_of_each_item() {
         let event = r#"{"Records": [{"eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb", "awsRegion": "eu-central-1", "dynamodb": {
             "ApproximateCreationDateTime": 1795132800, "Keys": {"pk": {"S": "outbox:1"}}, "SequenceNumber": "100", "SizeBytes": 12,
             "StreamViewType": "KEYS_ONLY"}, "eventSourceARN": "arn:aws:dynamodb:eu-central-1:1:table/Tokens/stream/x"}]}"#;
-        let stream: Stream = serde_json::from_str(event).unwrap();
-        let [Record { dynamodb }] = stream.records.as_slice() else { panic!("one record") };
+        let stream: StreamEvent = serde_json::from_str(event).unwrap();
+        let [StreamRecord { dynamodb }] = stream.records.as_slice() else { panic!("one record") };
         assert_eq!(
             (dynamodb.keys.pk.s.as_str(), dynamodb.sequence_number.as_str()),
             ("outbox:1", "100")
         );
-        let failures =
-            Failures { batch_item_failures: vec![Failure { item_identifier: "100".into() }] };
+        let failures = BatchFailures {
+            batch_item_failures: vec![BatchFailure { item_identifier: "100".into() }],
+        };
         assert_eq!(
             serde_json::to_string(&failures).unwrap(),
             r#"{"batchItemFailures":[{"itemIdentifier":"100"}]}"#

@@ -13,20 +13,19 @@ use crate::user::Account;
 use crate::view::LedgerRow;
 use crate::{App, Error, Result};
 
-/// How often the first page is read until the account doesn't change meanwhile.
+/// How often the first page is read at most, until the account doesn't change meanwhile.
 const READINGS: usize = 10;
 
 /// A row of a statement.
 #[derive(Serialize, ToSchema)]
-#[schema(as = StatementRow)]
-pub struct Row<'a> {
+pub struct StatementRow<'a> {
     /// The row.
     #[serde(flatten)]
     row: LedgerRow<'a>,
     /// The balance after it.
     #[schema(examples(3900))]
     balance: i64,
-    /// Who did it: the id of an account, or `manage`. Only for administrators.
+    /// The actor: the id of an account, or `manage`. Only for administrators.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("manage"))]
     actor: Option<&'a str>,
@@ -133,26 +132,26 @@ impl Statement {
     }
 
     /// The rows, newest first, and the balance before the last one.
-    fn rows(&self, actors: bool) -> (Vec<Row<'_>>, i64) {
+    fn rows(&self, actors: bool) -> (Vec<StatementRow<'_>>, i64) {
         let mut balance = self.balance;
         let rows = self.entries.iter().map(|entry| {
             let after = balance;
             balance = balance.saturating_sub(entry.amount);
             let actor = actors.then_some(entry.actor.as_str());
-            Row { row: LedgerRow::of(entry), balance: after, actor }
+            StatementRow { row: LedgerRow::of(entry), balance: after, actor }
         });
         (rows.collect(), balance)
     }
 }
 
-fn csv(rows: &[Row<'_>], actors: bool) -> Reply {
+fn csv(rows: &[StatementRow<'_>], actors: bool) -> Reply {
     let header = ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"]
         .into_iter()
         .chain(actors.then_some("actor"));
     http::csv([header.map(Cow::from).collect()].into_iter().chain(rows.iter().map(cells)))
 }
 
-fn cells<'r>(Row { row, balance, actor }: &'r Row<'_>) -> Vec<Cow<'r, str>> {
+fn cells<'r>(StatementRow { row, balance, actor }: &'r StatementRow<'_>) -> Vec<Cow<'r, str>> {
     let cells = [
         row.id.into(),
         row.timestamp.as_str().into(),

@@ -16,7 +16,7 @@ const KIND: Kind = Kind { typ: "at+jwt", audience: None };
 pub struct AccessToken {
     /// The account's id.
     pub user_id: String,
-    /// The key of the account's name.
+    /// The username in its key form.
     pub name: String,
     /// The session's id.
     pub session: String,
@@ -29,8 +29,8 @@ pub struct AccessToken {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct OfSession {
-    /// When the token was issued, its own id, and which client it was issued to: what its type
-    /// promises ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Nothing here reads them, and older tokens lack them.
+    /// When the token was issued, its id, and its client: required of this type of token
+    /// ([RFC 9068](https://www.rfc-editor.org/rfc/rfc9068#section-2.2)). Nothing here reads them, and older tokens don't have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iat: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ struct OfSession {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     epoch: u64,
-    /// When the session ends: how long a log-out must be remembered.
+    /// The second at which the session ends: until then a log-out must be remembered.
     #[serde(default)]
     session_exp: Option<u64>,
 }
@@ -63,7 +63,7 @@ impl AccessToken {
         let own = OfSession {
             iat: Some(issuing.clock.seconds()),
             jti: Some(issuing.clock.id().to_string()),
-            // No clients are registered here: all of them are the issuer's own.
+            // Clients aren't registered: all of them are the issuer's own.
             client_id: Some(issuing.config.issuer.clone()),
             epoch: self.auth_epoch,
             session_exp: Some(self.session_ends),
@@ -74,12 +74,12 @@ impl AccessToken {
     /// Reads a token that a client sent.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] whatever is wrong with it.
+    /// [`Error::InvalidToken`], whatever the reason.
     pub async fn verify(app: &App, token: &str) -> Result<Self> {
         let claims: Claims<OfSession> = verify(app, &KIND, &[&app.config.issuer], token).await?;
         tracing::Span::current().record("user", &claims.sub);
         let OfSession { epoch, session_exp, .. } = claims.kind;
-        // A token that doesn't say belongs to a session that began before it was signed.
+        // A token without this claim belongs to a session that began before the token was signed.
         let session_ends = session_exp.unwrap_or(claims.exp + app.config.session_life.as_secs());
         Ok(Self {
             user_id: claims.sub,

@@ -1,6 +1,5 @@
-//! API keys: what a program calls with in the place of a person. `sk-`, the key's id, and 256
-//! random bits, of which the store keeps only a hash; the whole text is shown once, to whoever
-//! makes the key.
+//! API keys, with which programs call the API: `sk-`, the key's id, and 256 random bits, of which
+//! the store keeps only a hash. The whole text is shown once, when the key is created.
 
 use std::fmt;
 
@@ -20,13 +19,13 @@ const PREFIX: &str = "sk-";
 /// The random bytes of a key.
 const BYTES: usize = 32;
 
-/// How many of a key's last characters its owner knows it by.
+/// How many of a key's last characters lists show, so that its owner can recognize it.
 const HINT: usize = 4;
 
 /// The most characters of a key's name.
 pub(crate) const NAME_LENGTH: usize = 100;
 
-/// An API key as its owner has it.
+/// An API key with its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     id: Uuid,
@@ -40,17 +39,17 @@ impl fmt::Debug for ApiKey {
 }
 
 impl ApiKey {
-    /// A new one with this id.
+    /// A new key with this id.
     pub fn random(id: Uuid) -> Result<Self> {
         let mut secret = [0; BYTES];
         rand::fill(&mut secret).map_err(|_| Error::Internal("no randomness".into()))?;
         Ok(Self { id, secret })
     }
 
-    /// The key that a client sent, letter for letter as it was shown.
+    /// Parses the key that a client sent, which must be exactly as it was shown.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] where the text can't be one.
+    /// [`Error::InvalidToken`] if the text isn't an API key.
     pub fn parse(text: &str) -> Result<Self> {
         let (id, secret) = text
             .strip_prefix(PREFIX)
@@ -62,48 +61,47 @@ impl ApiKey {
         id.zip(secret).map(|(id, secret)| Self { id, secret }).ok_or(Error::InvalidToken)
     }
 
-    /// Whether a text is meant to be one.
+    /// Whether a text begins like an API key.
     pub fn looks_like(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// The key as its owner keeps it: `sk-`, the id as 32 hexadecimal digits, `-`, and 43
-    /// characters that no URL must escape.
+    /// The whole text: `sk-`, the id as 32 hexadecimal digits, `-`, and the secret in base64url,
+    /// 43 characters.
     pub fn text(&self) -> String {
         format!("{PREFIX}{}-{}", self.id.simple(), BASE64_URL_SAFE_NO_PAD.encode(self.secret))
     }
 
-    /// What it is found by.
+    /// The id, by which the store finds it.
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// What the store keeps of the secret. It is random: no salt is needed, and nobody guesses it
-    /// from its hash.
+    /// The hash of the secret, which the store keeps. The secret is random, so the hash needs no
+    /// salt.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.secret))
     }
 
-    /// The last characters of the text, by which its owner tells it from others.
+    /// The last characters of the text, for lists.
     pub fn hint(&self) -> String {
         let text = self.text();
         text.get(text.len() - HINT..).unwrap_or_default().to_owned()
     }
 
-    /// Whether this is the key that has this hash, in a time that doesn't tell how much of it is
-    /// right.
+    /// Whether the secret has this hash. Takes the same time wherever they differ.
     pub fn matches(&self, hash: &str) -> bool {
         verify_slices_are_equal(self.hash().as_bytes(), hash.as_bytes()).is_ok()
     }
 }
 
-/// What the owner of a key calls it, such as the program that has it.
+/// The owner's name for a key, such as the program that uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// 1 to 100 characters, without the blanks around them, none of which controls anything or
-    /// changes the direction of text.
+    /// 1 to 100 characters without the white space around them. No control characters, and none
+    /// that change the direction of text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if !(1..=NAME_LENGTH).contains(&text.chars().count()) {

@@ -1,4 +1,4 @@
-//! What a request proves its caller with, where sessions and API keys both count.
+//! The credential of a request that accepts access tokens and API keys.
 
 use std::ops::RangeInclusive;
 
@@ -26,7 +26,7 @@ impl Credential {
         }
     }
 
-    /// The key of the account's name.
+    /// The username in its key form.
     pub fn name(&self) -> &str {
         match self {
             Self::Session(token) => &token.name,

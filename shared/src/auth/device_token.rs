@@ -1,8 +1,9 @@
-//! Device tokens: what a client keeps beyond its sessions, to tell at the next log-in that it has
-//! logged in to this account before. A stranger's guesses can't keep it out then. It opens nothing.
+//! Device tokens: a client stores one beyond its sessions, and proves with it at the next log-in
+//! that it has logged in to this account before. Wrong passwords from other clients can't lock it
+//! out then. The token gives access to nothing.
 //!
-//! It ends with everything that ends all sessions at once: a changed or reset password, or a
-//! log-out of all.
+//! It becomes invalid with everything that ends all sessions at once: a changed or reset password,
+//! or a log-out everywhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +15,10 @@ use crate::{App, Request, Result};
 
 const KIND: Kind = Kind { typ: "device+jwt", audience: Some("device") };
 
-/// How long a client may stay away and still be known, in seconds: half a year.
+/// How long after its last log-in a client is still known, in seconds: half a year.
 const LIFE: u64 = 183 * 86_400;
 
-/// A device token whose signature and times hold.
+/// A device token whose signature and times are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceToken {
     /// The account's id.
@@ -55,7 +56,7 @@ impl DeviceToken {
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
-    /// The token that a request carries. One that isn't valid is as none: the client is a stranger.
+    /// The device token of a request. `None` if it is missing or invalid: the client is unknown.
     pub async fn at(app: &App, req: &Request) -> Option<Self> {
         let token = cookie::device_token(req)?;
         let audience = KIND.audience(&app.config.issuer);
@@ -69,7 +70,7 @@ impl DeviceToken {
         })
     }
 
-    /// Whether it is of this account, which has ended no sessions all at once since.
+    /// Whether it belongs to this account, and the account hasn't ended all its sessions since.
     pub fn knows(&self, account: &Account) -> bool {
         self.user_id == account.id && self.auth_epoch == account.auth_epoch
     }

@@ -1,4 +1,4 @@
-//! The tokens of a session, as a client takes them.
+//! Issues the tokens of a session.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,9 +10,8 @@ use crate::store::Session;
 use crate::user::Account;
 use crate::{Request, Result};
 
-/// The tokens of a session that has just begun, as the client takes them: those of [`hand_out`],
-/// and in the body the long-lived `token` of clients that know no refresh. Beside them a device
-/// token, which tells at the next log-in that this client is no stranger.
+/// The tokens of a new session: those of [`hand_out`], the long-lived `token` for clients that
+/// don't refresh, and a device token, with which the client is known at the next log-in.
 pub async fn issue(
     app: &Issuing,
     req: &Request,
@@ -23,7 +22,7 @@ pub async fn issue(
     let access = AccessToken::of(account, session, now + app.config.access_token_life.as_secs());
     let (pair, cookie) =
         hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
-    // The long-lived one would be as good as what no script is to see.
+    // The long-lived token would give scripts what the cookie keeps from them.
     let token = match cookie {
         None => Some(AccessToken::of(account, session, session.ends).sign(app).await?),
         Some(_) => None,
@@ -39,8 +38,8 @@ pub async fn issue(
     Ok((SessionTokens { token, pair }, cookie.into_iter().chain([kept]).collect()))
 }
 
-/// An access token and a refresh token as the client takes them: both in the body, or the second in
-/// a cookie where it asks for that.
+/// An access token and a refresh token: both in the body, or the refresh token in a cookie if the
+/// client asks for that.
 pub async fn hand_out(
     app: &Issuing,
     req: &Request,
@@ -55,15 +54,15 @@ pub async fn hand_out(
     Ok((TokenPair { access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
 }
 
-/// The tokens of a session that has just begun. With `X-Refresh-Token: cookie` there is `access`
-/// alone; the refresh token is in a cookie.
+/// The tokens of a new session. With `X-Refresh-Token: cookie` the body has only `access`; the
+/// refresh token is in a cookie.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
-    /// An access token for clients that know no refresh: it lives as long as the session.
+    /// An access token for clients that don't refresh: it is valid as long as the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     token: Option<String>,
-    /// What is refreshed.
+    /// The tokens that are refreshed.
     #[serde(flatten)]
     pair: TokenPair,
 }
@@ -71,10 +70,11 @@ pub struct SessionTokens {
 /// The current tokens of a session.
 #[derive(Serialize, ToSchema)]
 pub struct TokenPair {
-    /// An access token that lives for an hour.
+    /// An access token that is valid for an hour.
     #[schema(examples("eyJ0eXAiOi..."))]
     access: String,
-    /// What gets the next one. With `X-Refresh-Token: cookie` it is in a cookie instead.
+    /// The refresh token, for the next access token. With `X-Refresh-Token: cookie` it is in a
+    /// cookie instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,

@@ -1,10 +1,10 @@
-//! The Ed25519 keys behind every token: one that signs, in the functions that issue tokens, and the
-//! published ones that verify.
+//! The Ed25519 keys of all tokens: functions that issue tokens have the signing key, and every
+//! function verifies with the published keys.
 //!
-//! The signing key is derived from one random secret. Its public half is published to the table
-//! Keys before anything is signed, under an id that is its thumbprint; every other function reads
-//! that table. A new secret makes a new key, without a restart: the issuing functions look for it
-//! every five minutes, publish it, and set the end of the keys before it.
+//! The signing key is derived from one random secret. Its public key is published in the table Keys
+//! before anything is signed, under an id that is its thumbprint; every other function reads that
+//! table. A new secret makes a new key, without a restart: the functions that issue tokens read the
+//! secret every five minutes, publish the new key, and set the end of the earlier keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -26,16 +26,16 @@ use crate::secret::Secret;
 use crate::store::{PublicKey, Store};
 use crate::{App, Error, Result};
 
-/// The longest token that is looked at, in bytes; ours have less than a thousand.
+/// The most bytes of a token that is parsed. Issued tokens have less than a thousand.
 const TOKEN_LENGTH: usize = 4096;
 
-/// How long public keys and the secret are kept before they are read again, in seconds.
+/// How long public keys and the secret are cached, in seconds.
 const KEPT: u64 = 300;
 
-/// How often an unknown key id may make an instance read the keys again, in seconds.
+/// The least seconds between two reads that unknown key ids cause.
 const MISS: u64 = 60;
 
-/// The public keys that tokens are checked with. Clones share what was read.
+/// The public keys that verify tokens. Clones share the cache.
 #[derive(Clone)]
 pub struct Keyring {
     store: Store,
@@ -52,12 +52,12 @@ struct Known {
 }
 
 impl Keyring {
-    /// Knows no key until it has read them.
+    /// A keyring that hasn't read the keys yet.
     pub fn new(store: Store, clock: Clock) -> Self {
         Self { store, clock, known: Arc::default() }
     }
 
-    /// Reads the table Keys, and gives what it holds.
+    /// Reads the table Keys, and returns all keys in it.
     pub async fn read(&self) -> Result<Vec<PublicKey>> {
         let published = self.store.public_keys().await?;
         let now = self.clock.seconds();
@@ -65,7 +65,7 @@ impl Keyring {
         for key in published.iter().filter(|key| key.is_valid(now)) {
             match DecodingKey::from_ed_components(&key.x) {
                 Ok(decoding) => drop(keys.insert(key.kid.clone(), decoding)),
-                Err(error) => tracing::error!(kid = key.kid, %error, "a published key is not one"),
+                Err(error) => tracing::error!(kid = key.kid, %error, "a published key is invalid"),
             }
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +75,7 @@ impl Keyring {
         Ok(published)
     }
 
-    /// The keys that tokens may be signed with today.
+    /// The keys that are valid now.
     pub async fn published(&self) -> Result<Vec<PublicKey>> {
         let now = self.clock.seconds();
         if self.is_stale(now) {
@@ -85,11 +85,11 @@ impl Keyring {
         Ok(known.published.iter().filter(|key| key.is_valid(now)).cloned().collect())
     }
 
-    /// What a token says, if one of the published keys signed it as this type (`typ`) for one of
-    /// these audiences.
+    /// The claims of a token, if one of the published keys signed it as this type (`typ`) for one
+    /// of these audiences. The caller checks the times.
     ///
-    /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): what the token's header says about it, or about
-    /// where keys are to be found, changes nothing. The caller checks the times.
+    /// The algorithm is fixed ([RFC 8725](https://www.rfc-editor.org/rfc/rfc8725#section-3.1)): a token's header chooses neither the algorithm nor
+    /// the place of the keys.
     pub(super) async fn verify<T: DeserializeOwned>(
         &self,
         token: &str,
@@ -102,7 +102,7 @@ impl Keyring {
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| Error::InvalidToken)?;
         let kid = header.kid.ok_or(Error::InvalidToken)?;
-        // Whatever `crit` demands ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)) isn't understood here.
+        // No extension that `crit` requires ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)) is supported.
         if header.alg != Algorithm::EdDSA
             || header.typ.as_deref() != Some(typ)
             || header.crit.is_some()
@@ -154,10 +154,10 @@ impl Keyring {
     }
 }
 
-/// The key that signs. Clones share it.
+/// The signing key. Clones share it.
 #[derive(Clone)]
 pub struct Signer {
-    /// Where the secret is read, at the start and every five minutes.
+    /// Where to read the secret, at the start and every five minutes.
     source: Source,
     clock: Clock,
     current: Arc<RwLock<Current>>,
@@ -174,8 +174,8 @@ struct Current {
     key: Arc<SigningKey>,
     /// When the secret was read.
     read_at: u64,
-    /// Whether the key's public half is known to be in the table: what nobody can verify must not
-    /// be signed.
+    /// Whether the public key is known to be in the table. Nothing must be signed before, since no
+    /// function could verify it.
     published: bool,
 }
 
@@ -186,7 +186,7 @@ struct SigningKey {
 }
 
 impl Signer {
-    /// Reads the secret, where it is kept elsewhere, and derives the key.
+    /// Reads the secret and derives the key.
     ///
     /// # Errors
     /// If the secret can't be read or is too short to be random: a function that issues tokens must
@@ -199,27 +199,27 @@ impl Signer {
         Ok(Self { source, clock, current })
     }
 
-    /// The id of the key that signs.
+    /// The id of the signing key.
     pub fn kid(&self) -> String {
         self.current().key.kid.clone()
     }
 
-    /// Publishes the public half alone, before anything is signed with it. The first function that
-    /// signs sets the end of the keys before.
+    /// Publishes the public key, and nothing else: the first function that signs with it sets the
+    /// end of the earlier keys.
     pub async fn announce(&self, store: &Store) -> Result<()> {
         let key = self.current().key;
         store.publish_key(&key.kid, &key.x, self.clock.seconds()).await
     }
 
-    /// Publishes the public half, and sets an end to the keys before it: when the last token that
-    /// they signed has ended. Done again, or after it was cut off, it comes to the same.
+    /// Publishes the public key, and sets the end of the earlier keys: when the last token that
+    /// they signed has ended. Idempotent, and safe to repeat after a failure.
     pub async fn publish(&self, app: &App) -> Result<()> {
         let keyring = &app.keyring;
         let key = self.current().key;
         let now = self.clock.seconds();
-        let stands = |known: &PublicKey| known.kid == key.kid && known.until.is_none();
+        let is_published = |known: &PublicKey| known.kid == key.kid && known.until.is_none();
         let mut known = keyring.read().await?;
-        if !known.iter().any(stands) {
+        if !known.iter().any(is_published) {
             keyring.store.publish_key(&key.kid, &key.x, now).await?;
             known = keyring.read().await?;
         }
@@ -255,8 +255,8 @@ impl Signer {
             .map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Looks for a new secret every five minutes. Where that fails the key at hand goes on signing,
-    /// and the next look is a minute later.
+    /// Reads the secret again every five minutes. If that fails, the current key continues to sign,
+    /// and the next attempt is a minute later.
     async fn renew(&self) {
         let now = self.clock.seconds();
         if now < self.current().read_at + KEPT {
@@ -295,7 +295,7 @@ impl Source {
     }
 }
 
-/// Puts a new secret in the place of the one in Secrets Manager.
+/// Replaces a secret in Secrets Manager.
 pub async fn put_secret(aws: &SdkConfig, arn: &str, secret: &str) -> Result<()> {
     let put = aws_sdk_secretsmanager::Client::new(aws)
         .put_secret_value()

@@ -1,5 +1,5 @@
-//! What a mailed link carries: 256 random bits, of which the store keeps only a hash. Whoever holds
-//! it has read the mail.
+//! The token of an e-mailed link: 256 random bits, of which the store keeps only a hash. A client
+//! that presents it has read the e-mail.
 
 use std::fmt;
 
@@ -24,30 +24,30 @@ impl fmt::Debug for LinkToken {
 }
 
 impl LinkToken {
-    /// A new one.
+    /// A new token.
     pub fn random() -> Result<Self> {
         let mut bytes = [0; BYTES];
         rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;
         Ok(Self(bytes))
     }
 
-    /// The token that a client read in a mail.
+    /// Parses the token that a client sent.
     ///
     /// # Errors
-    /// [`Error::InvalidLink`] where the text can't be one.
+    /// [`Error::InvalidLink`] if the text isn't a token.
     pub fn parse(text: &str) -> Result<Self> {
         let bytes =
             BASE64_URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self).ok_or(Error::InvalidLink)
     }
 
-    /// The token as a mail holds it: 43 characters that no URL must escape.
+    /// The token as e-mails contain it: 43 characters that need no escaping in a URL.
     pub fn text(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// What the store knows it by. The token is random: no salt is needed, and nobody guesses it
-    /// from its hash.
+    /// Its hash, which is the key of the link in the store. The token is random, so the hash needs
+    /// no salt.
     pub fn hash(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &self.0))
     }

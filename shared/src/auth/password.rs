@@ -14,30 +14,30 @@ use tokio::sync::Semaphore;
 use crate::limit::Limit;
 use crate::{Error, Result};
 
-/// The fewest characters of a password. Clients that this API serves send passwords of nine.
+/// The least characters of a password. Existing clients of this API use passwords of nine.
 pub(crate) const LEAST: usize = 8;
 
 /// The most bytes of a password: longer ones are refused before they cost a hash.
 pub(crate) const MOST: usize = 256;
 
-/// The passwords that are tried first, a line each: [`NewPassword::parse`] alone refers to them, so
-/// that only what sets passwords holds them.
+/// The most common passwords, one per line. Only [`NewPassword::parse`] refers to them, so that
+/// only binaries that set passwords contain them.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// Common as they are, these four stand in the documentation of clients that this API serves.
+/// Common passwords that are allowed, since the documentation of existing clients uses them.
 const DOCUMENTED: [&str; 4] = ["secret123", "strongpassword", "StrongPass123!", "testpass123"];
 
-/// How many requests may wait for a hash in one process before further ones are turned away.
+/// How many requests may wait for a hash in one process before others are refused.
 const WAITING: u32 = 256;
 
-/// A password that a new account may have, in Unicode's composed form.
+/// A valid new password, in Unicode's composed form.
 #[derive(Clone)]
 pub struct NewPassword(String);
 
 impl NewPassword {
-    /// At least 8 characters and at most 256 bytes, not one of the most common passwords, and none
-    /// of `names`, which are the user's own name and address, nor what is before the `@` of
-    /// one. No rule says which characters it must have.
+    /// At least 8 characters and at most 256 bytes. Not one of the most common passwords, one of
+    /// `names` (the user's own name and address) or the part of one before its `@`. There are no
+    /// composition rules.
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, String> {
         let password = composed(text);
         if text.len() > MOST || password.len() > MOST {
@@ -53,19 +53,18 @@ impl NewPassword {
         };
         if names.iter().any(own) {
             return Err(
-                "The password may not be the name or the address, nor what is before its @.".into(),
+                "The password must not be the username, the e-mail address or the part before its @.".into(),
             );
         }
         if !DOCUMENTED.contains(&password.as_str()) && COMMON.lines().any(|common| common == folded)
         {
-            return Err("This password is one of the most common ones, which are tried first. Choose another one.".into());
+            return Err("This is one of the most common passwords, which attackers try first. Choose another one.".into());
         }
         Ok(Self(password))
     }
 }
 
-/// The form in which passwords are hashed, so that it doesn't matter which keyboard composed an
-/// accent.
+/// The form in which passwords are hashed: keyboards compose accents in different ways.
 fn composed(text: &str) -> String {
     ComposingNormalizer::new_nfc().normalize(text).into_owned()
 }
@@ -76,31 +75,31 @@ pub struct Passwords {
     queue: Arc<Semaphore>,
 }
 
-/// What became of a password check.
+/// The result of a password check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It isn't the account's password, or there is no account.
     Wrong,
     /// It is.
     Right,
-    /// It is, and its hash has weaker parameters than today's: this one takes its place.
+    /// It is, and this hash should replace the stored one, which has weaker parameters.
     Rehash(String),
 }
 
 impl Passwords {
-    /// For one function.
+    /// The queue of one function.
     pub fn new() -> Self {
         Self { queue: Arc::new(Semaphore::new(WAITING as usize)) }
     }
 
-    /// The hash to store: a PHC string with a random salt of 16 bytes.
+    /// A PHC string with a random salt of 16 bytes.
     pub async fn hash(&self, password: &NewPassword) -> Result<String> {
         let NewPassword(password) = password.clone();
         self.in_turn(move |blocks| hash(&password, blocks)).await?
     }
 
-    /// Checks a password against an account's hash. Where there is no account it costs the same and
-    /// is wrong.
+    /// Compares a password with an account's hash. If there is no account, it takes as long and the
+    /// password is wrong.
     pub async fn check(&self, password: &str, stored: Option<String>) -> Result<Verdict> {
         if password.len() > MOST {
             return Ok(Verdict::Wrong);
@@ -150,15 +149,15 @@ impl Default for Passwords {
     }
 }
 
-/// How many hashes this process makes at a time: one per processor.
+/// How many hashes this process computes at a time: one per processor.
 static TURNS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)));
 
-/// The memory that hashes are made in, kept for the next ones: one piece per turn. Otherwise the
-/// allocator would keep some for each thread that ever made a hash.
+/// The memory in which hashes are computed, kept for the next ones: one piece per turn. Otherwise
+/// the allocator would keep some for each thread that ever computed a hash.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
-/// Does `work` in memory that nothing else uses meanwhile. Nothing of a password is left in it.
+/// Runs `work` in memory that nothing else uses meanwhile, and then clears it.
 fn in_kept_memory<T>(work: impl FnOnce(&mut Vec<Block>) -> T) -> T {
     let kept = || MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     let mut blocks = kept().pop().unwrap_or_default();
@@ -191,7 +190,7 @@ fn hash(password: &str, blocks: &mut Vec<Block>) -> Result<String> {
     Ok(hash.to_string())
 }
 
-/// Whether `password` is the one that was hashed, compared in the same time wherever it differs.
+/// Whether `password` is the one that was hashed. Takes the same time wherever the hashes differ.
 fn verify(
     password: &str,
     stored: &PasswordHash,
@@ -235,8 +234,8 @@ fn fill(
     hashed.map_err(|error| Error::Internal(format!("argon2: {error}")))
 }
 
-/// What takes the place of a deleted account's hash: one of today's strength, which costs the same
-/// to check, and was made from no password.
+/// The hash of a deleted account: no password has it, and a check takes as long as with today's
+/// hashes.
 pub fn none() -> Result<String> {
     let mut bytes = [0_u8; 48];
     rand::fill(&mut bytes).map_err(|_| Error::Internal("no randomness".into()))?;

@@ -8,32 +8,32 @@ use crate::app::Issuing;
 use crate::config::LONGEST_SESSION;
 use crate::{App, Error, Result};
 
-/// How far a token's times may be off, in seconds, since clocks are.
+/// The tolerance for a token's times, in seconds: clocks differ.
 pub(crate) const LEEWAY: u64 = 60;
 
-/// What all kinds of tokens say ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
+/// The claims of every kind of token ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519#section-4.1)).
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims<T> {
     pub(super) iss: String,
-    /// The issuer for access tokens, and a name below it for every other kind: a verifier that
-    /// compares no `typ` refuses those.
+    /// The issuer for access tokens, and a name below it for every other kind, so that a verifier
+    /// that doesn't compare `typ` refuses those.
     pub(super) aud: String,
     /// The account's id.
     pub(super) sub: String,
-    /// The key of the account's name, which the account is found by.
+    /// The username in its key form, by which the account is found.
     pub(super) name: String,
-    /// The session's id; a device token has the device's.
+    /// The id of the session, or of the device.
     pub(super) sid: String,
     /// The second at which the token ends.
     pub(super) exp: u64,
-    /// The second before which it doesn't hold. Ours have none.
+    /// The second from which it is valid. Issued tokens don't have this claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<u64>,
     #[serde(flatten)]
     pub(super) kind: T,
 }
 
-/// A kind of token: its `typ`, and the audience that it is for below the issuer's name.
+/// A kind of token: its `typ`, and its audience below the issuer's name, if it isn't the issuer.
 pub(super) struct Kind {
     pub(super) typ: &'static str,
     pub(super) audience: Option<&'static str>,
@@ -45,17 +45,17 @@ impl Kind {
     }
 }
 
-/// Whom a token names.
+/// The subject of a token.
 pub(super) struct Subject<'a> {
     /// The account's id.
     pub(super) user_id: &'a str,
-    /// The key of the account's name.
+    /// The username in its key form.
     pub(super) name: &'a str,
     /// The id of the session or device.
     pub(super) session: &'a str,
 }
 
-/// A token of this kind that ends at `exp`, with the claims that are the kind's own.
+/// A token of this kind that ends at the second `exp`, with the kind's `own` claims.
 pub(super) async fn sign<T: Serialize>(
     issuing: &Issuing,
     kind: &Kind,
@@ -77,7 +77,7 @@ pub(super) async fn sign<T: Serialize>(
     issuing.signer.sign(&claims, kind.typ, &issuing.app).await
 }
 
-/// The claims of a token for one of these audiences, if its signature and times hold.
+/// The claims of a token for one of these audiences, if its signature and times are valid.
 pub(super) async fn verify<T: DeserializeOwned>(
     app: &App,
     kind: &Kind,

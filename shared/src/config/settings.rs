@@ -1,4 +1,4 @@
-//! Reads settings one by one, and says by name which can't be used.
+//! Reads single settings. A failure names the setting.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::user::Email;
 /// The fewest characters of a signing secret; the template makes one of 64.
 const SECRET_LENGTH: usize = 32;
 
-/// Where settings are looked up by name. An empty value counts as none.
+/// Looks settings up by name. An empty value counts as missing.
 pub struct Settings<'a>(Box<Lookup<'a>>);
 
 type Lookup<'a> = dyn Fn(&str) -> Option<String> + Send + Sync + 'a;
@@ -27,13 +27,13 @@ impl Settings<'static> {
 }
 
 impl<'a> Settings<'a> {
-    /// Those that `lookup` knows.
+    /// The settings that `lookup` finds.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'a) -> Self {
         Self(Box::new(lookup))
     }
 
-    /// `SIGNING_SECRET`: what the signing key is derived from. Fails closed: a secret that is too
-    /// short to be random isn't one.
+    /// `SIGNING_SECRET`: the secret that the signing key is derived from. Fails if it is missing,
+    /// or too short to be random.
     pub fn signing_secret(&self) -> Result<Secret, ConfigError> {
         match self.secret("SIGNING_SECRET")? {
             None => Err(ConfigError("SIGNING_SECRET must be set".into())),
@@ -42,8 +42,8 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function. It passes no streams on, and gives every
-    /// request the time of its own start.
+    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function. SAM CLI passes no streams on, and
+    /// reports the time of its own start for every request.
     pub fn sam_local(&self) -> bool {
         self.text("AWS_SAM_LOCAL", "false") == "true"
     }
@@ -106,7 +106,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// A complaint doesn't show the value, which may hold a secret.
+    /// The failure doesn't show the value, which may contain a secret.
     pub(super) fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
         let wrong = || {
@@ -150,7 +150,7 @@ impl<'a> Settings<'a> {
             "openai" => {
                 self.openai("OPENAI", Some("https://api.openai.com/v1")).map(AiProvider::OpenAi)
             }
-            // A forgotten address must not send another server's key to OpenAI.
+            // Without a URL, the key of another server would be sent to OpenAI.
             "openai2" => self.openai("OPENAI2", None).map(AiProvider::OpenAi),
             "bedrock" => Ok(AiProvider::Bedrock {
                 model: self.required("BEDROCK_MODEL")?,
@@ -200,7 +200,8 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// `secret`, where it is long enough to be random and no sample; `name` is what to complain about.
+/// `secret`, if it is long enough to be random and isn't a sample. A failure names the setting
+/// `name`.
 pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, ConfigError> {
     let distinct = secret.chars().collect::<std::collections::BTreeSet<_>>().len();
     if secret.len() < SECRET_LENGTH || distinct < 10 {
