@@ -1,5 +1,5 @@
-//! How the two servers of this process listen: whose requests they read, and for how long they wait
-//! for one.
+//! How the two servers of this process listen: for which hosts they accept requests, and how long
+//! they wait for one.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -23,24 +23,25 @@ use tokio::task::JoinSet;
 /// How long a new connection may take to send the head of its first request.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 
-/// How long a connection may take for the head of any later request: it may rest for as long.
+/// How long a connection may take to send the head of a later request, including the time without
+/// any request.
 const NEXT_HEAD: Duration = Duration::from_secs(30);
 
-/// How many connections may be without a first request. Beyond that each is closed after
-/// [`SHORT_OF_ROOM`].
+/// How many connections may wait for their first request. If there are more, each of them is closed
+/// after [`SHORT_OF_ROOM`].
 const WITHOUT_A_REQUEST: usize = 512;
 
-/// How long a connection may be without a first request where too many are.
+/// How long a connection may wait for its first request if too many do.
 const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 
 /// How long a body may pause.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long to wait where the system has no room for another connection.
+/// How long to wait if the system can't accept another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
-/// Serves HTTP/1.1 until `stop`, and then lets running requests finish. Connections without a
-/// request are closed after a while.
+/// Serves HTTP/1.1 until `stop`, and then waits for running requests. Connections without a request
+/// are closed after a while.
 pub async fn serve<A, F>(listener: TcpListener, answer: A, stop: oneshot::Receiver<()>)
 where
     A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
@@ -67,7 +68,7 @@ where
                 ));
             }
             Err(error) => {
-                tracing::warn!(%error, "no further connection right now");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(NO_ROOM).await;
             }
         }
@@ -84,7 +85,7 @@ async fn connection<F>(
 ) where
     F: Future<Output = Response> + Send + 'static,
 {
-    // A reply that is made piece by piece isn't held back.
+    // Each piece of a streamed reply is sent at once.
     let _ = stream.set_nodelay(true);
     let place = Waiting::new(waiting);
     let service = service_fn(|req: hyper::Request<hyper::body::Incoming>| {
@@ -100,7 +101,7 @@ async fn connection<F>(
     let mut is_stopping = false;
     loop {
         tokio::select! {
-            // Whatever ends a connection is the client's affair.
+            // A connection that fails needs no log line: the client knows.
             _ = &mut served => return,
             () = place.has_no_more_time() => return,
             _ = stopped.changed(), if !is_stopping => {
@@ -111,7 +112,7 @@ async fn connection<F>(
     }
 }
 
-/// A connection's place among those without a first request.
+/// A connection that is counted until its first request.
 struct Waiting {
     all: Arc<AtomicUsize>,
     waits: AtomicBool,
@@ -130,7 +131,7 @@ impl Waiting {
         }
     }
 
-    /// Ends when the first request has taken too long; never, once it has come.
+    /// Returns when the first request has taken too long. Never returns if it arrives in time.
     async fn has_no_more_time(&self) {
         tokio::time::sleep_until(self.since + SHORT_OF_ROOM).await;
         if self.waits.load(Ordering::Relaxed)
@@ -150,19 +151,19 @@ impl Drop for Waiting {
     }
 }
 
-/// Why a body isn't there.
+/// Why a body couldn't be read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// It has more bytes than are read.
+    /// It has more bytes than the limit.
     TooLarge,
-    /// It stopped coming.
+    /// It broke off, or paused for too long.
     Stopped,
 }
 
-/// The first `keep` bytes of a body of at most `most`: what comes after them is read and forgotten.
+/// The first `keep` bytes of a body of at most `most` bytes. The rest is read and dropped.
 ///
 /// # Errors
-/// Where the body is larger, breaks off or pauses for too long.
+/// If the body is larger, breaks off or pauses for too long.
 pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread> {
     let mut pieces = body.into_data_stream();
     let (mut kept, mut length) = (BytesMut::new(), 0);
@@ -179,9 +180,10 @@ pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread>
     Ok(kept.freeze())
 }
 
-/// The name and the port of the host that a request is for; `None` where it names none, or more
-/// than one. A name of a host can be made to lead here by whoever owns it, which is how a web page
-/// passes for one of this server (DNS rebinding): so each server answers to names of its own.
+/// The name and the port in the header `Host`. `None` if it is missing, repeated or invalid.
+///
+/// An attacker can let a domain of theirs resolve to this machine, so that browsers take their page
+/// for one of this server (DNS rebinding). So each server accepts only certain hosts.
 pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return None };
@@ -192,8 +194,7 @@ pub fn host(headers: &HeaderMap) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Whether a name can only mean this machine: `localhost`, what is below it, and loopback
-/// addresses.
+/// Whether a host can only be this machine: `localhost`, its subdomains, and loopback addresses.
 pub fn is_loopback(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     address(&name).map_or_else(
@@ -202,7 +203,7 @@ pub fn is_loopback(name: &str) -> bool {
     )
 }
 
-/// The address that a host is written as, if it isn't a name.
+/// The IP address, if the host is one and not a name.
 pub fn address(name: &str) -> Option<IpAddr> {
     match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         Some(v6) => v6.parse().ok().map(IpAddr::V6),

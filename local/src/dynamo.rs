@@ -1,5 +1,5 @@
-//! Plays DynamoDB: dynoxide on a loopback port, for callers that hold the run's access key, and the
-//! tables of the template in it or in any other emulator.
+//! Plays DynamoDB: dynoxide on a loopback port, for callers that have the run's access key. Creates
+//! the tables of the template in it, or in another emulator.
 
 mod access_key;
 mod wire;
@@ -23,43 +23,43 @@ use self::access_key::AccessKey;
 use crate::door;
 use crate::template::Template;
 
-/// Where the data is kept.
+/// Where the data is stored.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// In a folder, for the next run too.
+    /// In a folder, which the next run can use too.
     Folder(PathBuf),
-    /// Nowhere: it is gone with the process.
+    /// In memory: it is lost when the process ends.
     Memory,
 }
 
-/// An embedded DynamoDB that answers.
+/// A running embedded DynamoDB.
 pub struct Dynamo {
-    /// Where it answers, with the run's access key: a `DYNAMODB_ENDPOINT`.
+    /// Its URL with the run's access key: a `DYNAMODB_ENDPOINT`.
     pub url: String,
     /// Where it listens.
     pub address: SocketAddr,
-    /// What it keeps its tables in.
+    /// The database with its tables.
     pub database: Database,
     key: AccessKey,
-    /// What the signing key of this data was derived from at the start: random, made with the
-    /// folder and kept in it.
+    /// The random secret that signing keys were derived from at the start. A folder keeps it for
+    /// the next run.
     pub secret: String,
-    /// The `SIGNING_SECRET` of functions on this machine: the file that keeps the secret, or the
-    /// secret where nothing is kept.
+    /// The `SIGNING_SECRET` of functions on this machine: the URL of the secret's file, or without
+    /// a folder the secret itself.
     pub signing_secret: String,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
     _folder: Option<Folder>,
 }
 
-/// How often items whose time has come are deleted.
+/// How often expired items are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
 
 impl Dynamo {
     /// Opens the data and serves it on `address`, with the tables of the template.
     ///
     /// # Errors
-    /// One sentence for people: a folder in use or without write permission, a taken port.
+    /// A sentence for the terminal: a folder in use or without write permission, a taken port.
     pub async fn start(data: &Data, address: SocketAddr) -> Result<Self, String> {
         let (database, folder) = match data {
             Data::Memory => (Database::memory().map_err(|error| error.to_string())?, None),
@@ -68,8 +68,8 @@ impl Dynamo {
                 let file = path.join(DATABASE);
                 let database = Database::new(&file.to_string_lossy())
                     .map_err(|error| format!("{} can't be opened: {error}", file.display()))?;
-                // Leaves the file in the mode that survives a kill, at a seventh of the time per
-                // write.
+                // Together they set the journal mode in which the file survives a kill, and a write
+                // takes a seventh of the time.
                 database
                     .enable_bulk_loading()
                     .and_then(|()| database.disable_bulk_loading())
@@ -118,24 +118,24 @@ impl Dynamo {
         })
     }
 
-    /// Where it answers for a caller that has another name for this machine.
+    /// Its URL for a caller that knows this machine by another host name.
     pub fn url_at(&self, host: &str) -> String {
         self.key.url(&format!("{host}:{}", self.address.port()))
     }
 
-    /// Lets running calls finish, and stops.
+    /// Waits for running calls, and stops.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
     }
 }
 
-/// Makes the tables of the template at `endpoint`, but for those that stand.
+/// Creates the tables of the template at `endpoint`, except those that exist.
 pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     let client = client(endpoint);
     for table in Template::load()?.tables {
         let sentence = |error: &dyn std::fmt::Debug| {
-            format!("the table {} can't be made: {error:?}", table.name)
+            format!("The table {} can't be created: {error:?}", table.name)
         };
         let created = client
             .create_table()
@@ -189,8 +189,8 @@ struct Folder {
 }
 
 impl Drop for Folder {
-    /// A process that is being started holds a copy of every open file for a moment, and with it
-    /// the lock: to close the file here isn't enough.
+    /// Closing the file isn't enough: a process that is being started has a copy of every open file
+    /// for a moment, and with it the lock.
     fn drop(&mut self) {
         let _ = self.lock.unlock();
     }
@@ -209,13 +209,13 @@ impl Folder {
             }
             fs::TryLockError::Error(error) => unwritable(error),
         })?;
-        // SQLite gives the files beside its own the mode of that one.
+        // SQLite gives its other files the mode of this one.
         private_file().truncate(false).open(path.join(DATABASE)).map_err(unwritable)?;
         make_private(path).map_err(unwritable)?;
         Ok(Self { path: path.to_owned(), lock })
     }
 
-    /// The folder's secret, made the first time.
+    /// The folder's secret, which the first run creates.
     fn secret(&self) -> Result<String, String> {
         match fs::read_to_string(self.path.join(SECRET)) {
             Ok(secret) => Ok(secret.trim().to_owned()),
@@ -233,8 +233,8 @@ impl Folder {
     }
 }
 
-/// Writes a file that only its owner may read: it may hold the signing secret. Who reads it
-/// meanwhile sees the old one or the new one.
+/// Replaces a file that only its owner may read, since it may contain the signing secret. Atomic:
+/// a reader sees the old text or the new one.
 pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     let new = path.with_extension("new");
     let written = private_file()
@@ -245,7 +245,7 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
-/// A file to write, which only its owner may read where it is made.
+/// How to open a file for writing. If it is created, only its owner may read it.
 fn private_file() -> fs::OpenOptions {
     let mut options = File::options();
     options.create(true).write(true);
@@ -254,10 +254,10 @@ fn private_file() -> fs::OpenOptions {
     options
 }
 
-/// Makes a folder that only its owner may enter; one that exists keeps others out from now on.
+/// Creates a folder that only its owner may enter, or makes an existing one so.
 ///
 /// # Errors
-/// Where it can't be made, or belongs to somebody else.
+/// If it can't be created, or belongs to another user.
 pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -267,8 +267,8 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = fs::metadata(path)?.permissions().mode();
-        // A folder with the sticky bit is everybody's, such as /tmp: it isn't this program's to
-        // close, and the files are private all the same.
+        // A folder with the sticky bit, such as /tmp, is for all users and stays open. The files in
+        // it are private nevertheless.
         if mode & 0o077 != 0 && mode & 0o1000 == 0 {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
         }
@@ -276,8 +276,8 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Takes what an earlier version left readable in a data folder from everybody but its owner. Other
-/// files there are somebody else's.
+/// Makes the files of a data folder private, which an earlier version left readable. Changes no
+/// other files in it.
 #[cfg(unix)]
 fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -303,13 +303,13 @@ fn make_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The file of a folder that keeps the tables.
+/// The file of a data folder with the tables.
 const DATABASE: &str = "dynamodb.sqlite";
 
-/// The folder in a data folder that keeps mails.
+/// The folder in a data folder with the e-mails.
 pub(crate) const MAILS: &str = "mail";
 
-/// All files of a data folder but its mails.
+/// All files of a data folder, except the e-mails.
 #[cfg(unix)]
 const FILES: [&str; 9] = [
     "lock",
@@ -323,12 +323,12 @@ const FILES: [&str; 9] = [
     "sam.json",
 ];
 
-/// Where the embedded DynamoDB of a folder answers, while another process runs it, and the
-/// `SIGNING_SECRET` of its functions.
+/// The `DYNAMODB_ENDPOINT` and the `SIGNING_SECRET` of a data folder that another process has open.
+/// `None` if no process has.
 pub fn running(folder: &Path) -> Option<(String, String)> {
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
-        // As where a folder is let go.
+        // See `Folder::drop`.
         let _ = lock.unlock();
         return None;
     }
@@ -336,22 +336,22 @@ pub fn running(folder: &Path) -> Option<(String, String)> {
     Some((url.trim().to_owned(), secret_url(folder).ok()?))
 }
 
-/// The file of a folder that keeps the signing secret.
+/// The file of a data folder with the signing secret.
 const SECRET: &str = "signing-secret";
 
-/// That file as `SIGNING_SECRET` names it, wherever a function is started.
+/// A `SIGNING_SECRET` that refers to that file by its absolute path.
 fn secret_url(folder: &Path) -> Result<String, String> {
     let path = fs::canonicalize(folder)
         .map_err(|error| format!("The folder {} can't be read: {error}.", folder.display()))?;
     Ok(format!("file://{}", path.join(SECRET).display()))
 }
 
-/// A secret that nobody can guess.
+/// A random secret.
 pub(crate) fn new_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// What to say where an address can't be listened on.
+/// The sentence for an address that can't be listened on.
 pub fn port_sentence(address: SocketAddr, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => format!(

@@ -1,6 +1,5 @@
-//! Plays API Gateway: turns an HTTP request into a REST event, has lambda_http parse it, and calls
-//! the endpoint that the template names, as its own Lambda function would. A handler can't tell the
-//! difference.
+//! Plays API Gateway: builds a REST event from an HTTP request, lets lambda_http parse it, and
+//! calls the endpoint of the template's route. For a handler this is no different from Lambda.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -44,7 +43,7 @@ struct Target {
 }
 
 impl Gateway {
-    /// A gateway to the template's functions, by name, at this time.
+    /// A gateway to these functions, by their names in the template.
     pub fn new(template: &Template, functions: &HashMap<String, Function>, clock: Clock) -> Self {
         let mut routes: BTreeMap<String, BTreeMap<String, Target>> = BTreeMap::new();
         for described in &template.functions {
@@ -61,8 +60,8 @@ impl Gateway {
         Self { routes: Arc::new(routes), clock }
     }
 
-    /// The resource and function for a request: those of its path, or the one that takes all
-    /// others.
+    /// The resource and the function of a request. Paths without a route have the resource of all
+    /// other paths.
     fn find(&self, method: &str, path: &str) -> Option<(&str, &Target)> {
         let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path)
             .unwrap_or("/{proxy+}");
@@ -78,7 +77,7 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
         return refuse(
             StatusCode::BAD_REQUEST,
             "malformed_request",
-            "This server answers to localhost, names below it and loopback addresses alone.",
+            "This server answers only requests for localhost, its subdomains and loopback addresses.",
         );
     }
     if !makes_a_url(&parts.headers) {
@@ -98,10 +97,10 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
         return refuse(
             StatusCode::FORBIDDEN,
             "origin_not_allowed",
-            "Pages of this origin may change nothing here. List it in ALLOWED_ORIGINS.",
+            "Pages of this origin must not change anything here. To allow it, add it to ALLOWED_ORIGINS.",
         );
     }
-    // The function refuses what is over its limit, whatever comes after that.
+    // One byte over the limit is enough for the function to refuse the body.
     let body = match door::read(body, config.body_limit + 1, PAYLOAD_LIMIT).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -115,7 +114,7 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
             return refuse(
                 StatusCode::REQUEST_TIMEOUT,
                 "malformed_request",
-                "The body stopped coming.",
+                "The body is incomplete.",
             );
         }
     };
@@ -129,14 +128,14 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
     };
 
     let ends = tokio::time::Instant::now() + *timeout;
-    // A task of its own: a client that goes away doesn't stop a Lambda function either.
+    // In a task of its own: a client that disconnects doesn't stop a Lambda function either.
     let (function, timeout) = (function.clone(), *timeout);
     let answer =
         tokio::spawn(tokio::time::timeout(timeout, async move { function.answer(req).await }));
     match answer.await {
         Ok(Ok(reply)) => {
             reply.map(|body| match body {
-                // A function that streams is ended at its time, with whatever it has sent.
+                // The time-out cuts a stream off after the pieces that were sent.
                 Streamed::Pieces(pieces) => Body::new(Streamed::Pieces(Box::pin(
                     pieces.take_until(tokio::time::sleep_until(ends)),
                 ))),
@@ -195,7 +194,7 @@ fn event(
     })
 }
 
-/// Whether lambda_http can put a URL together from these headers: it panics otherwise.
+/// Whether lambda_http can build a URL from these headers. Otherwise it would panic.
 fn makes_a_url(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let makes_one = |scheme: &str| {
@@ -213,8 +212,8 @@ fn changes_nothing(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// Whether the request comes from a page of this server or of a listed origin, or from no page at
-/// all. Browsers send some requests for any page, and only keep the reply from it.
+/// Whether the request comes from a page of this server or of an allowed origin, or from no page.
+/// Browsers send some requests for any page, and only hide the reply from it.
 fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
     let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
     let is_welcome = |origin: &HeaderValue| {
@@ -239,7 +238,7 @@ fn header_pairs(headers: &HeaderMap) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// Names with their last value, and with all their values, as the event holds both.
+/// Names with their last value, and with all their values: an event contains both.
 fn both_forms(
     pairs: impl Iterator<Item = (String, String)>,
 ) -> (BTreeMap<String, String>, BTreeMap<String, Vec<String>>) {
@@ -251,8 +250,8 @@ fn both_forms(
     (last, all)
 }
 
-/// An event as lambda_http gives it to the function `name`, whose time is over at `deadline`
-/// (milliseconds since 1970). Nothing where the event can't be read.
+/// The request that lambda_http makes from an event for the function `name`, which must end at
+/// `deadline`, in milliseconds since 1970. `None` if the event can't be parsed.
 pub fn request(event: &str, name: &str, deadline: u64) -> Option<lambda_http::Request> {
     let request = lambda_http::request::from_str(event).ok()?;
     let mut headers = HeaderMap::new();
@@ -267,7 +266,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What API Gateway answers by itself, as the template's gateway responses word it.
+/// A reply of API Gateway itself, in the form of the template's gateway responses.
 fn refuse(status: StatusCode, code: &str, detail: &str) -> Response {
     let body = json!({
         "type": "about:blank",

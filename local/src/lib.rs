@@ -1,9 +1,9 @@
 //! The whole API in one process over an embedded DynamoDB: the endpoints of `functions`, behind a
-//! gateway that speaks to them as API Gateway does. Holds no behaviour of the product.
+//! gateway that calls them as API Gateway does. It has no behaviour of its own.
 //!
-//! [`template`] reads what exists, [`dynamo`] plays DynamoDB, [`gateway`] plays API Gateway,
-//! [`door`] is how both listen, [`mail`] plays the stream and the mail server, [`server`] puts them
-//! together, and [`manage`] is what an administrator does from a terminal.
+//! [`template`] reads `template.yaml`, [`dynamo`] plays DynamoDB, [`gateway`] plays API Gateway,
+//! [`door`] accepts connections for both, [`mail`] plays the table's stream and the mail server,
+//! [`server`] starts them all, and [`manage`] has the commands of administrators.
 
 pub mod door;
 pub mod dynamo;

@@ -1,6 +1,6 @@
-//! Plays what carries mail on AWS: follows the stream of the table Tokens as Lambda does, has the
-//! function `mail` write each mail, and shows it instead of sending it: a line on the console, and
-//! a file where data is kept.
+//! Plays the table's stream and the mail server: follows the stream of the table Tokens as Lambda
+//! does, and calls the function `mail` for each new letter in the outbox. The e-mail isn't sent,
+//! but printed as a line, and stored as a file if there is a data folder.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use tokio::sync::watch;
 
 use crate::dynamo::{Data, MAILS, make_private_folder, write_private};
 
-/// How often the stream is asked for something new.
+/// The time between two reads of the stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a store that doesn't answer is left alone.
+/// The time until the next attempt if the store doesn't answer.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
-/// The mails of this run, in the order in which they would have been sent.
+/// The e-mails of this run, in the order in which they were sent.
 pub type Sent = watch::Receiver<Vec<Mail>>;
 
-/// Somebody who carries the mails of a store.
+/// Delivers the e-mails of a store.
 pub struct Postman {
     mailing: Mailing,
     endpoint: Endpoint,
@@ -38,8 +38,8 @@ pub struct Postman {
 }
 
 impl Postman {
-    /// For the store of this function `mail`, whose data is kept here. Nobody where that store is
-    /// AWS's own, which has Lambda.
+    /// For the store of this function `mail`, and the place of its data. `None` for a store on AWS,
+    /// where Lambda follows the stream.
     pub fn new(mailing: Mailing, data: &Data) -> Option<Self> {
         let endpoint = mailing.config.dynamodb_endpoint.clone().filter(Endpoint::is_emulator)?;
         let (give, hand) = unbounded_channel();
@@ -56,19 +56,19 @@ impl Postman {
         })
     }
 
-    /// What was sent so far, and will be.
+    /// The e-mails that were sent, and later ones.
     pub fn sent(&self) -> Sent {
         self.sent.subscribe()
     }
 
-    /// Carries mails for ever. Where the store fails it begins anew: what was sent is no longer in
-    /// the outbox.
+    /// Delivers e-mails until the task is aborted. If the store fails, it starts again from the
+    /// outbox, which no longer contains what was sent.
     pub async fn work(mut self) {
         let mut warned = false;
         loop {
             if let Err(cause) = self.follow().await {
                 if !warned {
-                    tracing::warn!(cause, "no mails right now");
+                    tracing::warn!(cause, "e-mails can't be delivered now");
                     warned = true;
                 }
                 tokio::time::sleep(LONG_PAUSE).await;
@@ -76,10 +76,10 @@ impl Postman {
         }
     }
 
-    /// Sends what waits, and then what comes, until a shard of the stream ends.
+    /// Sends the letters in the outbox, and then new ones, until a shard of the stream ends.
     async fn follow(&mut self) -> Result<(), String> {
         let streams = aws_sdk_dynamodbstreams::Client::new(&emulated_at(&self.endpoint));
-        // The place in the stream comes first, so that nothing falls between it and what waits.
+        // First the position in the stream, then the outbox: no letter is lost in between.
         let mut places = self.places(&streams).await?;
         for key in self.waiting().await? {
             self.carry(key).await;
@@ -122,7 +122,7 @@ impl Postman {
         let table = table.map_err(|error| cause(&error))?.table;
         let stream = table
             .and_then(|table| table.latest_stream_arn)
-            .ok_or("the table Tokens has no stream; begin with another data folder")?;
+            .ok_or("the table Tokens has no stream; use another data folder")?;
         let described = streams
             .describe_stream()
             .stream_arn(&stream)
@@ -143,7 +143,7 @@ impl Postman {
         Ok(places)
     }
 
-    /// The letters that stand in the outbox.
+    /// The keys of the letters in the outbox.
     async fn waiting(&self) -> Result<Vec<String>, String> {
         let scan = self
             .dynamodb()
@@ -164,10 +164,14 @@ impl Postman {
         Ok(items.iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
     }
 
-    /// A letter's mail, shown once the letter is out of the outbox.
+    /// Delivers a letter: its e-mail is shown once the letter is deleted from the outbox.
     async fn carry(&mut self, key: String) {
         if let Err(error) = mail::work(self.mailing.clone(), key).await {
-            tracing::error!(code = error.code(), cause = error.cause(), "a mail could not be sent");
+            tracing::error!(
+                code = error.code(),
+                cause = error.cause(),
+                "an e-mail could not be sent"
+            );
         }
         while let Ok(mail) = self.hand.try_recv() {
             self.show(&mail);
@@ -176,13 +180,13 @@ impl Postman {
     }
 
     fn show(&self, mail: &Mail) {
-        // The one line of a mail that somebody would click on, or copy.
+        // The line of the e-mail with the link, or with the bare token.
         let link = mail
             .text
             .lines()
             .find(|line| line.len() >= 43 && !line.contains(' '))
             .unwrap_or_default();
-        println!("Mail to {}: {} {link}", mail.to, mail.subject);
+        println!("E-mail to {}: {} {link}", mail.to, mail.subject);
         let Some(folder) = &self.folder else { return };
         let file = folder.join(format!(
             "{}-{}.txt",
@@ -194,7 +198,7 @@ impl Postman {
             .map_err(|error| error.to_string())
             .and_then(|()| write_private(&file, &text));
         if let Err(error) = written {
-            tracing::error!(error, "a mail can't be kept");
+            tracing::error!(error, "an e-mail can't be stored");
         }
     }
 }
@@ -203,7 +207,7 @@ fn cause<E: std::error::Error>(error: &E) -> String {
     DisplayErrorContext(error).to_string()
 }
 
-/// The key of the letter that a record tells of, as the filter of the template picks it.
+/// The key of a new letter, if the record is about one. The template has the same filter.
 fn new_letter(record: &Record) -> Option<String> {
     let is_new = record.event_name == Some(OperationType::Insert);
     let key = record.dynamodb.as_ref()?.keys.as_ref()?.get("pk")?.as_s().ok()?;

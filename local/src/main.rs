@@ -1,5 +1,5 @@
-//! `cargo run`: the API on one machine; `cargo run -- dynamodb`: its store alone; `cargo run --
-//! manage`: what administrators do.
+//! `cargo run`: the API on one machine; `cargo run -- dynamodb`: only its store; `cargo run --
+//! manage`: the commands of administrators.
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -37,17 +37,17 @@ struct Cli {
 
 #[derive(Args)]
 struct Keep {
-    /// The folder that keeps users, chats and balances
+    /// The data folder
     #[arg(long, value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Keep nothing: everything is gone when the process ends
+    /// Keep the data in memory only
     #[arg(long, conflicts_with = "data")]
     memory: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the embedded DynamoDB alone, for `cargo lambda watch` and `sam local start-api`
+    /// Serve only the embedded DynamoDB, for `cargo lambda watch` and `sam local start-api`
     Dynamodb {
         /// The port to serve on
         #[arg(long, default_value_t = 8000)]
@@ -58,91 +58,91 @@ enum Command {
         #[command(flatten)]
         keep: Keep,
     },
-    /// Manage the store that the environment names, or the one in the data folder
+    /// Manage the store of the environment, or the one in the data folder
     #[command(subcommand)]
     Manage(Manage),
 }
 
 #[derive(Subcommand)]
 enum Manage {
-    /// Make an administrator
+    /// Create an administrator
     CreateAdmin {
-        /// The administrator's name; one with an @ is the e-mail address too
+        /// The username; one with an @ is the e-mail address too
         name: String,
-        /// The e-mail address, which a forgotten password is replaced by
+        /// The e-mail address, which is needed to reset a forgotten password
         #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
-        /// The tokens that the account is given
+        /// The balance of the new account
         #[arg(long, default_value_t = 10_000)]
         tokens: u64,
-        /// Take the password from this environment variable, and don't ask for it
+        /// Read the password from this environment variable instead of asking for it
         #[arg(long, value_name = "VARIABLE")]
         password_env: Option<String>,
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// Give back the tokens of chats whose function died
+    /// Return the tokens of messages whose function died
     Settle {
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// Erase what deleted accounts have left
+    /// Erase the data of deleted accounts
     Erase {
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// Give an account tokens, or take some
+    /// Grant an account tokens, or take some
     Adjust {
-        /// The account's name, proven e-mail address or id
+        /// The account's username, verified e-mail address or id
         name: String,
-        /// How many tokens; negative to take
+        /// How many tokens; a negative number takes some
         #[arg(allow_negative_numbers = true)]
         amount: i64,
-        /// Why, for the ledger, which the user can read too
+        /// The reason, which the user can read too
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// List the public keys that tokens are checked with
+    /// List the public keys, which verify tokens
     Keys {
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// Make a new signing key, which takes over within five minutes
+    /// Replace the signing key; the new one signs within five minutes
     RotateKey {
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// Take a public key back, so that what it signed opens nothing
+    /// Withdraw a public key; the tokens that it signed become invalid
     WithdrawKey {
         /// The key's id, as `keys` lists it
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// Let somebody log in again who had too many failures
+    /// Let a user log in again after too many failures
     Unlock {
-        /// The account's name, proven e-mail address or id
+        /// The account's username, verified e-mail address or id
         name: String,
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
-    /// Recompute every balance from the ledger, and name what differs
+    /// Recompute every balance from the ledger, and list the differences
     Audit {
-        /// The name, proven e-mail address or id of the one account to audit
+        /// The username, verified e-mail address or id of the only account to audit
         #[arg(value_name = "USER")]
         name: Option<String>,
-        /// The folder that keeps users, chats and balances
+        /// The data folder
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
@@ -181,11 +181,11 @@ async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // clap's first paragraph says it all; the rest is its usage.
+            // The first paragraph is the failure; the rest is the usage.
             let text = error.to_string();
             let sentence: Vec<&str> =
                 text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            eprintln!("{} (--help lists what there is)", sentence.join(" "));
+            eprintln!("{} (--help lists commands and options)", sentence.join(" "));
             return ExitCode::from(2);
         }
         Err(help) => {
@@ -194,8 +194,8 @@ async fn main() -> ExitCode {
         }
     };
     let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Below INFO the clients of AWS show whole requests and replies, with hashes, addresses and
-    // messages: never, whatever RUST_LOG asks for.
+    // Below INFO, AWS's clients log whole requests and replies, with hashes, addresses and
+    // messages. So RUST_LOG can't ask for these levels.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();
@@ -218,7 +218,7 @@ async fn main() -> ExitCode {
 async fn serve(port: u16, data: &Data) -> Result<(), String> {
     let server = Server::start(port, data, |name| std::env::var(name).ok()).await?;
     let url = &server.url;
-    println!("Farebox answers on {url} (Ctrl-C stops it)");
+    println!("Farebox listens on {url} (Ctrl-C stops it)");
     println!();
     for route in functions::ROUTES.iter().filter(|route| route.method != "ANY") {
         println!("  {:6} {}", route.method, route.path);
@@ -228,17 +228,19 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
     match data {
         Data::Folder(folder) => {
             println!(
-                "Users, chats and balances are kept in {}; the embedded DynamoDB answers on {address}.",
+                "The data is in the folder {}; the embedded DynamoDB listens on {address}.",
                 folder.display()
             );
             println!(
-                "Mails are not sent: each is shown here and kept in {}.",
+                "E-mails are not sent: each is shown here and stored in {}.",
                 folder.join("mail").display()
             );
         }
-        Data::Memory => println!("Nothing is kept; the embedded DynamoDB answers on {address}."),
+        Data::Memory => {
+            println!("The data is in memory only; the embedded DynamoDB listens on {address}.")
+        }
     }
-    println!("Begin with:");
+    println!("Create an account:");
     println!();
     println!(
         r#"  curl -s {url}/api/register -H 'Content-Type: application/json' -d '{{"username": "ann", "password": "secret123"}}'"#
@@ -252,13 +254,13 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
 
 async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     let dynamo = Dynamo::start(&keep.data(), address).await?;
-    println!("The embedded DynamoDB answers on http://{} (Ctrl-C stops it)", dynamo.address);
+    println!("The embedded DynamoDB listens on http://{} (Ctrl-C stops it)", dynamo.address);
     write_environments(&keep.data, &dynamo)?;
     println!(
-        "What functions need to reach it is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
+        "The environment of the functions is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
         keep.data.display()
     );
-    println!("Mails are not sent: each is shown here.");
+    println!("E-mails are not sent: each is shown here.");
     let carrying = tokio::spawn(postman(&dynamo, &keep.data()).await?.work());
     interrupted().await?;
     println!("Stopping.");
@@ -267,14 +269,14 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     Ok(())
 }
 
-/// Who carries the mails of this store: nobody else follows its stream.
+/// Delivers the e-mails of this store, since Lambda doesn't follow its stream here.
 async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
     let template = Template::load()?;
     let function = template
         .functions
         .iter()
         .find(|function| function.name == "mail")
-        .ok_or("template.yaml names no function mail")?;
+        .ok_or("template.yaml has no function mail")?;
     let settings = Settings::new(|name| match name {
         "DYNAMODB_ENDPOINT" => Some(dynamo.url.clone()),
         name => std::env::var(name)
@@ -286,7 +288,7 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
         .ok_or_else(|| "The embedded DynamoDB has no URL.".into())
 }
 
-/// The environment of all functions, for the two emulators of Lambda: every variable of the
+/// Writes the environment of all functions for the two emulators of Lambda: every variable of the
 /// template, with this store and its secret.
 fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
     make_private_folder(folder)
@@ -334,11 +336,11 @@ async fn create_admin(
         None => {
             let asked = |prompt: &str| {
                 rpassword::prompt_password(prompt).map_err(|error| {
-                    format!("The password can't be asked for here ({error}); use --password-env.")
+                    format!("The password can't be read from here ({error}); use --password-env.")
                 })
             };
             let password = asked(&format!("Password for {name}: "))?;
-            if asked("Once more: ")? != password {
+            if asked("The password again: ")? != password {
                 return Err("The two passwords differ.".into());
             }
             password

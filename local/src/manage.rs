@@ -1,5 +1,5 @@
-//! What an administrator does from a terminal: works on whatever store the environment names, or on
-//! the local one.
+//! The commands of administrators, for the store of the environment or of a data folder. Each
+//! returns the sentence that the terminal shows, or fails with one.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -22,10 +22,10 @@ use crate::dynamo::{self, Data, Dynamo};
 use crate::server::environment_of;
 use crate::template::Template;
 
-/// Makes an administrator. A name with an `@` is the account's e-mail address too.
+/// Creates an administrator. A username with an `@` is the account's e-mail address too.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn create_admin(
     data: &Path,
     name: &str,
@@ -34,18 +34,18 @@ pub async fn create_admin(
     password: &str,
 ) -> Result<String, String> {
     let name = Username::choose(name)
-        .map_err(|sentence| format!("{name:?} can't be a name: {sentence}"))?;
+        .map_err(|sentence| format!("{name:?} can't be a username: {sentence}"))?;
     let email = email
         .map(|text| Email::choose(text).map_err(|sentence| format!("--email {text:?}: {sentence}")))
         .transpose()?;
     let email = match (email, name.address()) {
         (Some(email), Some(named)) if email.key() != named.key() => {
-            return Err("A name with an @ is the account's e-mail address: give the same as --email, or none.".into());
+            return Err("A username with an @ is the account's e-mail address: give the same address as --email, or leave it out.".into());
         }
         (email, named) => email.or(named),
     };
     let grant =
-        Tokens::new(tokens).ok_or_else(|| format!("--tokens may be at most {}.", Tokens::MAX))?;
+        Tokens::new(tokens).ok_or_else(|| format!("--tokens must be at most {}.", Tokens::MAX))?;
     let password = NewPassword::parse(
         password,
         &[name.shown(), email.as_ref().map_or(name.shown(), Email::shown)],
@@ -79,14 +79,15 @@ pub async fn create_admin(
     }
 }
 
-/// Gives an account tokens, or takes some where `amount` is negative.
+/// Grants an account tokens, or takes some if `amount` is negative.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn adjust(data: &Path, name: &str, amount: i64, reason: &str) -> Result<String, String> {
     let reason = Reason::parse(reason)?;
-    let change = Change::new(amount)
-        .ok_or_else(|| format!("AMOUNT is a number from -{0} to {0} other than 0.", Tokens::MAX))?;
+    let change = Change::new(amount).ok_or_else(|| {
+        format!("AMOUNT must be a whole number from -{0} to {0} other than 0.", Tokens::MAX)
+    })?;
     let (app, embedded) = open(data).await?;
     let adjusted = adjust_in(&app, name, change, reason).await;
     close(embedded).await;
@@ -115,15 +116,15 @@ async fn adjust_in(
             account.name,
             Tokens::MAX
         )),
-        // It has no key.
-        Adjusted::Gone | Adjusted::KeyUsed => Err(nobody(name)),
+        // `KeyUsed` can't happen: the adjustment has no idempotency key.
+        Adjusted::Gone | Adjusted::KeyUsed => Err(no_account(name)),
     }
 }
 
-/// Lets somebody log in again who had too many failures.
+/// Lets a user log in again after too many failures.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let unlocked = match find(&app, name).await {
@@ -131,7 +132,7 @@ pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
             .store
             .forget_attempts(&account.id, &account.label, account.email.as_deref())
             .await
-            .map(|()| format!("{} may log in again.", account.name))
+            .map(|()| format!("{} can log in again.", account.name))
             .map_err(sentence),
         Err(sentence) => Err(sentence),
     };
@@ -139,17 +140,17 @@ pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     unlocked
 }
 
-/// How long erasing may go on where a person waits for it.
+/// How long an erasure may take if an administrator waits for it.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How many accounts are audited at a time.
 const AT_A_TIME: usize = 8;
 
-/// Recomputes one account or every one from its ledger. Prints a line per difference; the last line
-/// says how much was looked at.
+/// Recomputes one account, or every account, from the ledger. Prints a line per difference, and
+/// returns the numbers of accounts and rows.
 ///
 /// # Errors
-/// That last line where there was a difference, or a sentence.
+/// The same line if there was a difference, or a sentence for the terminal.
 pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let mut report = Report::new();
@@ -185,12 +186,12 @@ async fn audit_all(app: &App, report: &mut Report) -> Result<(), String> {
     }
 }
 
-/// What an audit has seen so far.
+/// The numbers of an audit so far.
 struct Report {
     accounts: u64,
     rows: u64,
     differences: u64,
-    /// Moves on a terminal, and is nothing anywhere else.
+    /// Shown on a terminal only.
     bar: ProgressBar,
 }
 
@@ -230,23 +231,23 @@ fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
     format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
-/// The account with this id, name or proven e-mail address. What an account only claims to be may
-/// be meant for another one: then the id is asked for.
+/// The account with this id, username or verified e-mail address. If an address isn't verified, or
+/// two accounts match, the failure asks for the id.
 async fn find(app: &App, name: &str) -> Result<Account, String> {
     if clock::millis_of(name).is_some() {
         let found =
             async { app.store.account_of_user(&app.store.user_with_id(Some(name)).await?).await };
         return found.await.map_err(|error| {
-            if error == Error::NoSuchUser { nobody(name) } else { sentence(error) }
+            if error == Error::NoSuchUser { no_account(name) } else { sentence(error) }
         });
     }
-    let key = login_key(name).ok_or_else(|| nobody(name))?;
+    let key = login_key(name).ok_or_else(|| no_account(name))?;
     let mut meant = app.store.accounts_meant_by(&key).await.map_err(sentence)?;
     match (meant.pop(), meant.pop()) {
-        (None, _) => Err(nobody(name)),
+        (None, _) => Err(no_account(name)),
         (Some(account), None) if !key.contains('@') || account.has_proven(&key) => Ok(account),
         (Some(account), None) => Err(format!(
-            "The account {} has not proven the address {name:?}. If you mean it, give its id.",
+            "The account {} has not verified the address {name:?}. If you mean this account, give its id.",
             account.id
         )),
         (Some(one), Some(other)) => Err(format!(
@@ -256,11 +257,11 @@ async fn find(app: &App, name: &str) -> Result<Account, String> {
     }
 }
 
-fn nobody(name: &str) -> String {
+fn no_account(name: &str) -> String {
     format!("No account has the name {name:?}.")
 }
 
-/// A failure as a terminal may show it: with its cause.
+/// A failure for the terminal: with its cause, which clients of the API don't get.
 fn sentence(error: Error) -> String {
     format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
 }
@@ -271,10 +272,10 @@ async fn close(embedded: Option<Dynamo>) {
     }
 }
 
-/// Releases every reservation whose lease is over, as the scheduled function does.
+/// Releases every reservation whose lease has ended, as the scheduled function does.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn settle(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let swept = app.store.sweep(app.clock.seconds()).await;
@@ -283,10 +284,10 @@ pub async fn settle(data: &Path) -> Result<String, String> {
     Ok(format!("{} reservations of {} accounts were released.", swept.released, swept.accounts))
 }
 
-/// Lists the public keys, oldest first: a line for each.
+/// Lists the public keys, one per line, oldest first.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn keys(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let published = app.store.public_keys().await;
@@ -308,10 +309,10 @@ pub async fn keys(data: &Path) -> Result<String, String> {
     }
 }
 
-/// Makes a new random secret where the old one is kept, and publishes its key.
+/// Replaces the secret by a new random one, and publishes its key.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn rotate_key(data: &Path) -> Result<String, String> {
     let (settings, embedded) = settings(data).await?;
     let rotated = rotate_in(&settings).await;
@@ -329,19 +330,19 @@ async fn rotate_in(settings: &Settings<'_>) -> Result<String, String> {
         Ok(Secret::File(path)) => dynamo::write_private(&path, &secret)?,
         Ok(Secret::Arn(arn)) => keys::put_secret(&aws, &arn, &secret).await.map_err(sentence)?,
         Ok(Secret::Value(_)) | Err(_) => {
-            return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
+            return Err("SIGNING_SECRET must be the place of the secret: the ARN of a Secrets Manager secret, or file:///path.".into());
         }
     }
     let signer = Signer::new(Secret::Value(secret), &aws, app.clock.clone()).await;
     let signer = signer.map_err(|error| format!("{error}."))?;
     signer.announce(&app.store).await.map_err(sentence)?;
-    Ok(format!("The key {} signs every token within five minutes.", signer.kid()))
+    Ok(format!("The key {} signs all new tokens within five minutes.", signer.kid()))
 }
 
-/// Takes a public key back, unless it is the one that signs.
+/// Withdraws a public key, unless it belongs to the signing key.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn withdraw_key(data: &Path, kid: &str) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let withdrawn = withdraw_in(&app, kid).await;
@@ -354,7 +355,7 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
     if !published.iter().any(|key| key.kid == kid) {
         return Err(format!("No public key has the id {kid:?}; `manage keys` lists them."));
     }
-    // A new key is published before it signs, and is the newest one from then on.
+    // The signing key is the newest one: a key is published before it signs.
     if published
         .iter()
         .filter(|key| key.until.is_none())
@@ -362,18 +363,17 @@ async fn withdraw_in(app: &App, kid: &str) -> Result<String, String> {
         .is_some_and(|newest| newest.kid == kid)
     {
         return Err(format!(
-            "The key {kid} signs now. Make another one first, with `manage rotate-key`."
+            "The key {kid} is the signing key. Replace it first, with `manage rotate-key`."
         ));
     }
     app.store.withdraw_key(kid).await.map_err(sentence)?;
-    Ok(format!("What the key {kid} signed opens nothing any more within five minutes."))
+    Ok(format!("Tokens that the key {kid} signed become invalid within five minutes."))
 }
 
-/// Erases what deleted accounts have left, as the scheduled function does, and until nothing is
-/// left.
+/// Erases the data of deleted accounts, as the scheduled function does, until nothing is left.
 ///
 /// # Errors
-/// One sentence for people.
+/// A sentence for the terminal.
 pub async fn erase(data: &Path) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let erased = app.store.erase(app.clock.seconds(), A_DAY).await;
@@ -394,8 +394,8 @@ async fn connect(settings: &Settings<'_>) -> Result<App, String> {
     App::connect(settings, Clock::default()).await.map_err(|error| format!("{error}."))
 }
 
-/// The environment, if it names a store (`USERS_TABLE` and the others). Otherwise the settings of
-/// the data folder's store, which is opened here unless another process has it open.
+/// The settings of the environment, if it names the tables (`USERS_TABLE` and the others).
+/// Otherwise those of the data folder, which is opened unless another process has it open.
 async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), String> {
     if std::env::var("USERS_TABLE").is_ok_and(|table| !table.is_empty()) {
         return Ok((Settings::from_env(), None));

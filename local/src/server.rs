@@ -1,5 +1,5 @@
-//! The local server: an embedded DynamoDB, every function with its own environment, the gateway in
-//! front of them, and the postman behind.
+//! The local server: an embedded DynamoDB, every function with its own environment, the gateway
+//! before them, the delivery of e-mails, and the scheduled functions.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,33 +21,33 @@ use crate::gateway::{self, Gateway};
 use crate::mail::{Postman, Sent};
 use crate::template::{self, Template};
 
-/// How often what runs by the clock does so, as the template says.
+/// How often the scheduled functions run.
 const OFTEN: Duration = Duration::from_secs(300);
 
-/// A server that answers.
+/// A running server.
 pub struct Server {
-    /// Where it answers.
+    /// Its URL.
     pub url: String,
     /// Its embedded DynamoDB.
     pub dynamo: Dynamo,
-    /// The time that all its functions see.
+    /// The clock of all its functions.
     pub clock: Clock,
     /// The functions behind routes, by name.
     pub functions: HashMap<String, Function>,
     /// The [`App`] of every function that has one, by name.
     pub apps: HashMap<String, App>,
-    /// The mails that its store's outbox led to.
+    /// The e-mails that were sent.
     pub mails: Option<Sent>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<()>,
 }
 
 impl Server {
-    /// Starts on a loopback port (0 is any free one). `environment` wins over what the template
-    /// says.
+    /// Starts on a loopback port (0 for any free one). `environment` overrides the values of the
+    /// template.
     ///
     /// # Errors
-    /// One sentence for people.
+    /// A sentence for the terminal.
     pub async fn start(
         port: u16,
         data: &Data,
@@ -102,7 +102,7 @@ impl Server {
         Ok(Self { url, dynamo, clock, functions, apps, mails, stop, server })
     }
 
-    /// Lets running requests finish, and stops.
+    /// Waits for running requests, and stops.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.server.await;
@@ -110,7 +110,7 @@ impl Server {
     }
 }
 
-/// What the template's schedules do on AWS.
+/// Runs a scheduled function, as the template's schedules do on AWS.
 async fn often<F: Future<Output = shared::Result<()>>>(app: Option<App>, work: fn(App) -> F) {
     let Some(app) = app else { return };
     loop {
@@ -121,8 +121,8 @@ async fn often<F: Future<Output = shared::Result<()>>>(app: Option<App>, work: f
     }
 }
 
-/// A variable of a function as the template says it, with the emulator and the secret in the place
-/// of AWS's, and no limits per address.
+/// A variable of a function as in the template, but with this endpoint and this secret, and without
+/// limits per address.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -133,13 +133,14 @@ pub fn environment_of(
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
         "SIGNING_SECRET" => secret.to_owned(),
-        // Everybody has one address here.
+        // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
         _ => value.clone(),
     })
 }
 
-/// Every function behind routes. Those that publish the public key start before those that read it.
+/// Every function that has routes. Those that publish the public key start before those that read
+/// it.
 async fn functions(
     template: &Template,
     clock: &Clock,

@@ -1,5 +1,5 @@
-//! Reads `template.yaml`, which is compiled in: routes, tables and environment of the local server
-//! are the deployed ones.
+//! Reads `template.yaml`, which is compiled in. So the local server has the routes, tables and
+//! environment of a deployment.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ use serde_norway::Value;
 
 const TEXT: &str = include_str!("../../template.yaml");
 
-/// The parts of the template that the local server plays.
+/// The parts of the template that the local server uses.
 #[derive(Debug)]
 pub struct Template {
     /// Every function.
@@ -32,8 +32,8 @@ pub struct Function {
     pub timeout: u64,
     /// The methods and paths that it serves.
     pub routes: Vec<(String, String)>,
-    /// Its environment. References to parameters have the parameters' defaults, those to resources
-    /// the resources' names.
+    /// Its environment. A reference to a parameter is the parameter's default, and a reference to a
+    /// resource is its name.
     pub environment: HashMap<String, String>,
 }
 
@@ -41,7 +41,7 @@ pub struct Function {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Table {
-    /// Its name in the template, which is its name here.
+    /// Its name in the template, which the local server uses too.
     #[serde(skip)]
     pub name: String,
     attribute_definitions: Vec<Attribute>,
@@ -159,7 +159,7 @@ impl Template {
     /// The project's template.
     ///
     /// # Errors
-    /// A sentence that says what of it could not be read.
+    /// A sentence that names the part that can't be read.
     pub fn load() -> Result<Self, String> {
         let document: Document =
             serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
@@ -194,9 +194,7 @@ impl Document {
             routes.push((route.method, route.path));
         }
         Ok(Function {
-            name: binary
-                .ok_or_else(|| format!("template.yaml: {name} names no binary"))?
-                .to_owned(),
+            name: binary.ok_or_else(|| format!("template.yaml: {name} has no binary"))?.to_owned(),
             timeout: own
                 .timeout
                 .or(global.timeout)
@@ -208,8 +206,7 @@ impl Document {
         })
     }
 
-    /// A value as CloudFormation would put it into an environment: `!Ref` is a parameter's default
-    /// or a resource's name.
+    /// The text of a value in an environment: `!Ref` is a parameter's default or a resource's name.
     fn resolve(&self, value: &Value) -> String {
         match value {
             Value::Tagged(tagged) => {
@@ -232,12 +229,12 @@ fn read<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, String> {
 }
 
 impl Table {
-    /// The attribute by which items end, where they do.
+    /// The attribute with the time at which items expire, if they do.
     pub fn time_to_live(&self) -> Option<&str> {
         self.time_to_live_specification.as_ref().map(|ttl| ttl.attribute_name.as_str())
     }
 
-    /// What the table's stream tells of each change, where it has one.
+    /// The table's stream, if it has one.
     pub(crate) fn stream(&self) -> Result<Option<StreamSpecification>, BuildError> {
         let build = |stream: &Stream| {
             let view = StreamViewType::from(stream.stream_view_type.as_str());
@@ -246,7 +243,7 @@ impl Table {
         self.stream_specification.as_ref().map(build).transpose()
     }
 
-    /// The attributes of the table's keys and its indexes'.
+    /// The attributes of the keys of the table and its indexes.
     pub(crate) fn attributes(&self) -> Result<Vec<AttributeDefinition>, BuildError> {
         let build = |attribute: &Attribute| {
             let kind = ScalarAttributeType::from(attribute.attribute_type.as_str());
@@ -312,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_says_what_a_function_serves_and_is_given() {
+    fn the_template_has_the_routes_and_the_environment_of_a_function() {
         let template = Template::load().unwrap();
         let chat = template.functions.iter().find(|function| function.name == "chat").unwrap();
         assert_eq!(chat.timeout, 28);

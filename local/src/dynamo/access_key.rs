@@ -1,5 +1,5 @@
-//! The access key of an embedded DynamoDB: random, for one run. A caller proves to hold it by AWS's
-//! signature ([version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)), as every SDK makes it.
+//! The access key of an embedded DynamoDB: random, for one run. Callers sign with it as with a key
+//! of AWS ([version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)).
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use time::macros::format_description;
 
 use super::new_secret;
 
-/// What signs the calls to an embedded DynamoDB.
+/// The id and the secret that sign calls to an embedded DynamoDB.
 #[derive(Clone)]
 pub struct AccessKey {
     id: String,
@@ -20,23 +20,22 @@ pub struct AccessKey {
 }
 
 impl AccessKey {
-    /// One that no caller can guess.
+    /// A random key.
     pub fn random() -> Self {
         Self { id: new_secret(), secret: new_secret() }
     }
 
-    /// The URL of the embedded DynamoDB at `host`, as `DYNAMODB_ENDPOINT` has it.
+    /// The `DYNAMODB_ENDPOINT` of the embedded DynamoDB at `host`.
     pub fn url(&self, host: &str) -> String {
         format!("http://{}:{}@{host}", self.id, self.secret)
     }
 
-    /// Whether the call is said to be signed by this key: what is asked before the body is read.
+    /// Whether the call names this key. Checked before the body is read.
     pub fn is_named_by(&self, parts: &Parts) -> bool {
         Signature::of(parts).is_some_and(|signature| signature.key == self.id)
     }
 
-    /// Whether the call is signed by this key: its method, host, target and body are what the
-    /// caller sent.
+    /// Whether the call is signed by this key. The signature covers method, host, target and body.
     pub fn signed(&self, parts: &Parts, body: &[u8]) -> bool {
         let Some(signature) = Signature::of(parts)
             .filter(|signature| signature.key == self.id && signature.covers("x-amz-target"))
@@ -44,16 +43,16 @@ impl AccessKey {
             return false;
         };
         let expected = self.signature(&signature, parts, body).unwrap_or_default();
-        // In the same time wherever they differ.
+        // Takes the same time wherever they differ.
         let differences =
             expected.bytes().zip(signature.signature.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
         !expected.is_empty() && expected.len() == signature.signature.len() && differences == 0
     }
 
-    /// What this key would sign the call with.
+    /// The signature of the call with this key.
     fn signature(&self, given: &Signature<'_>, parts: &Parts, body: &[u8]) -> Option<String> {
         let mut settings = SigningSettings::default();
-        // What is covered is what the caller names.
+        // The caller chooses the covered headers.
         settings.excluded_headers = None;
         let identity = Credentials::new(&self.id, &self.secret, None, None, "run").into();
         let params = v4::SigningParams::builder()
@@ -78,7 +77,7 @@ impl AccessKey {
     }
 }
 
-/// What the header `Authorization` says of a signature:
+/// The signature in the header `Authorization`:
 /// `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=NAME;NAME,
 /// Signature=HEX`.
 struct Signature<'r> {

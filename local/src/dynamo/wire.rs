@@ -1,6 +1,6 @@
-//! DynamoDB's protocol over HTTP: an operation in a header, and JSON both ways. Only a caller that
-//! holds the run's access key is answered, and no web page: the embedded database itself asks
-//! nobody who they are.
+//! DynamoDB's protocol over HTTP: an operation in a header, and JSON both ways. Only callers with
+//! the run's access key are answered, and no web pages: the embedded database itself has no access
+//! control.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ use crate::door::{self, Unread};
 /// DynamoDB's own limit for a request's body.
 const LARGEST: usize = 16 * 1024 * 1024;
 
-/// Who asks, and what they ask: answers one call.
+/// Answers one call, if its caller is allowed to.
 pub async fn answer(
     database: Database,
     key: AccessKey,
@@ -33,21 +33,21 @@ pub async fn answer(
         return refuse(
             StatusCode::FORBIDDEN,
             "AccessDeniedException",
-            "This store answers no web page.",
+            "This store refuses requests from web pages.",
         );
     }
     if !is_for(listens, &parts) {
         return refuse(
             StatusCode::FORBIDDEN,
             "AccessDeniedException",
-            "This store is not at this host.",
+            "This store doesn't answer requests for this host.",
         );
     }
     if parts.method != Method::POST {
         return refuse(
             StatusCode::METHOD_NOT_ALLOWED,
             "UnknownOperationException",
-            "This store is asked by POST.",
+            "The method must be POST.",
         );
     }
     if !key.is_named_by(&parts) {
@@ -66,7 +66,7 @@ pub async fn answer(
             return refuse(
                 StatusCode::REQUEST_TIMEOUT,
                 "RequestTimeoutException",
-                "The body stopped coming.",
+                "The body is incomplete.",
             );
         }
     };
@@ -90,14 +90,15 @@ pub async fn answer(
     }
 }
 
-const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder's dynamodb-url, and in lambda.env and sam.json.";
+const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in dynamodb-url, lambda.env and sam.json.";
 
-/// Whether a call is for this store: by the port that it listens on, and a name that only this
-/// machine or its containers have for it.
+/// Whether the header `Host` names this store: its port, and a host that only this machine or its
+/// containers use for it.
 fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
     let Some((name, port)) = door::host(&parts.headers) else { return false };
     let named = || match door::address(name) {
-        // Who listens on every address has any of them. No other name leads to an address as such.
+        // A store that listens on all addresses accepts any IP address: no domain resolves to the
+        // text of one.
         Some(address) => address == listens.ip() || listens.ip().is_unspecified(),
         None => name == "host.docker.internal",
     };
@@ -106,7 +107,8 @@ fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
 
 macro_rules! operations {
     ($($name:literal => $method:ident,)*) => {
-        /// Does one operation. The database blocks, for less time than another thread would take to be asked.
+        /// Runs one operation. The database blocks, but not for as long as a change of threads
+        /// would take.
         fn call(database: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<String> {
             match operation {
                 $($name => written(&database.$method(read(body)?)?),)*

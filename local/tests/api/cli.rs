@@ -134,8 +134,8 @@ async fn an_administrator_is_made_beside_a_running_server_or_without_one() {
     }
     for (name, more, sentence) in [
         ("ROOT", &[][..], "Another account has the name ROOT."),
-        ("a b", &[], "can't be a name"),
-        ("third", &["--tokens", "9999999999999"], "--tokens may be at most"),
+        ("a b", &[], "can't be a username"),
+        ("third", &["--tokens", "9999999999999"], "--tokens must be at most"),
     ] {
         let refused = create(name, more);
         assert!(!refused.status.success());
@@ -193,9 +193,13 @@ async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
         (
             "third@example.com",
             &["--email", "fourth@example.com"],
-            "A name with an @ is the account's e-mail address: give the same as --email, or none.",
+            "A username with an @ is the account's e-mail address: give the same address as --email, or leave it out.",
         ),
-        ("@third", &[], "\"@third\" can't be a name: A name with an @ must be an e-mail address"),
+        (
+            "@third",
+            &[],
+            "\"@third\" can't be a username: A name with an @ must be an e-mail address",
+        ),
     ] {
         let (success, said) = create(name, more);
         assert!(!success && said.contains(sentence), "{said}");
@@ -273,7 +277,7 @@ async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
         }
     };
     refused(&format!(
-        "The account {squatter} has not proven the address \"owner@example.com\". If you mean it, give its id."
+        "The account {squatter} has not verified the address \"owner@example.com\". If you mean this account, give its id."
     ));
 
     // As in an earlier version: the name claims no address, and the owner of the address does.
@@ -361,10 +365,13 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
         ),
         (
             ["adjust", "ann", "0", "--reason", "x"],
-            "AMOUNT is a number from -1000000000000 to 1000000000000 other than 0.",
+            "AMOUNT must be a whole number from -1000000000000 to 1000000000000 other than 0.",
         ),
-        (["adjust", "ann", "-9223372036854775808", "--reason", "x"], "AMOUNT is a number from"),
-        (["adjust", "ann", "1", "--reason", ""], "A reason may not be empty."),
+        (
+            ["adjust", "ann", "-9223372036854775808", "--reason", "x"],
+            "AMOUNT must be a whole number from",
+        ),
+        (["adjust", "ann", "1", "--reason", ""], "A reason must not be empty."),
         (
             ["adjust", "ann", "1", "--reason", &"x".repeat(201)],
             "A reason has at most 200 characters.",
@@ -429,7 +436,7 @@ async fn an_account_with_too_many_failures_is_unlocked_beside_a_running_server()
     }
     assert_eq!(server.post("/api/login", ann()).await.0, 429);
     let unlocked = run(&["manage", "unlock", "ANN", "--data", folder.path()]);
-    assert_eq!(String::from_utf8(unlocked.stdout).unwrap(), "ann may log in again.\n");
+    assert_eq!(String::from_utf8(unlocked.stdout).unwrap(), "ann can log in again.\n");
     assert_eq!(server.post("/api/login", ann()).await.0, 200);
     refuses(
         &["manage", "unlock", "nobody", "--data", folder.path()],

@@ -79,7 +79,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
         (
             false,
             format!(
-                "error: The key {old} signs now. Make another one first, with `manage rotate-key`.\n"
+                "error: The key {old} is the signing key. Replace it first, with `manage rotate-key`.\n"
             )
         )
     );
@@ -87,7 +87,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     second_after(&api).await;
     let (rotated, sentence) = manage(&folder, &["rotate-key"]).await;
     assert!(
-        rotated && sentence.ends_with(" signs every token within five minutes.\n"),
+        rotated && sentence.ends_with(" signs all new tokens within five minutes.\n"),
         "{sentence}"
     );
     let new = sentence.split_whitespace().nth(2).unwrap().to_owned();
@@ -112,7 +112,7 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     let (withdrawn, sentence) = manage(&folder, &["withdraw-key", &old]).await;
     assert_eq!(
         (withdrawn, sentence),
-        (true, format!("What the key {old} signed opens nothing any more within five minutes.\n"))
+        (true, format!("Tokens that the key {old} signed become invalid within five minutes.\n"))
     );
     assert!(!manage(&folder, &["withdraw-key", &old]).await.0);
     clock.advance(KEPT);

@@ -117,7 +117,7 @@ impl Reason {
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if is_blank(text) {
-            return Err("A reason may not be empty.".into());
+            return Err("A reason must not be empty.".into());
         }
         if text.chars().count() > REASON_LENGTH {
             return Err(format!("A reason has at most {REASON_LENGTH} characters."));
