@@ -177,7 +177,7 @@ impl Body {
             .zip(named.as_ref())
             .is_some_and(|(address, named)| address.key() != named.key());
         if differ {
-            invalid.note("username", "A name with an @ is the account's e-mail address: send the same as email, or none.");
+            invalid.note("username", "A username with an @ is the account's e-mail address: send the same address as email, or leave email out.");
         }
         let repeated = self.password2.is_none_or(|password2| password.as_ref() == Some(&password2));
         if !repeated {

@@ -1,9 +1,9 @@
-// Makes the Postman collection of the OpenAPI document that an API serves: `node postman.mjs URL FILE` writes it, and with `--check` behind
-// says whether FILE is what it would write. The same document gives the same bytes.
+// Makes the Postman collection from an API's OpenAPI document: `node postman.mjs URL FILE` writes it, and with `--check` compares FILE instead.
+// The same document gives the same bytes.
 //
-// Postman's own converter knows no order, sends every optional header, fills bodies with types and tests nothing, otherwise each time.
-// The document says what each request is like and what its reply holds; only the order in which requests are sent, and what they hand to
-// each other, stands here. A run from top to bottom opens an account, tries everything with it, and deletes it.
+// Postman's own converter has no order, sends every optional header, fills bodies with the names of types, adds no tests, and gives other ids each
+// time. Requests and replies come from the document; this file has only the order of the requests, and the values that they pass on.
+// A run from top to bottom creates an account, tries everything with it, and deletes it.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -28,12 +28,12 @@ const VARIABLES = [
   ["adminToken", "", "Their access token."],
 ];
 
-// What is kept of a reply: a variable, and where in the body its value is.
+// Values that are kept of a reply: the variable, and the place of its value in the body.
 const SESSION = { token: "access", refresh: "refresh" };
 
-// The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are what is sent; what is left out of `query` and
-// `headers` is there to be switched on. `keep` is what is kept of the reply. `without` names a variable: where it is empty, the request can
-// but be refused, with that status. `before` and `after` are lines of JavaScript around the request.
+// The folders and their requests, by `operationId`. `body`, `path`, `query` and `headers` are sent; other parameters are in the request, but
+// disabled. `keep` lists the values that are kept of the reply. `without` names a variable: if it is empty, the request must be refused with
+// that status. `before` and `after` are lines of JavaScript around the request.
 const ORDER = [
   ["Service", ["health", "openapi", "jwks"]],
   [
@@ -203,7 +203,7 @@ function collection(document) {
     }
   }
   const named = new Set(ORDER.flatMap(([, steps]) => steps.map((step) => step.operation ?? step)));
-  // What needs no value of an earlier reply has its place by itself: at the end of the folder of its tag.
+  // Requests that need no value of an earlier reply are added at the end of the folder of their tag.
   const plain = ({ operationId, requestBody, parameters = [] }) =>
     !named.has(operationId) && !requestBody && parameters.every((parameter) => resolved(document, parameter).in !== "path");
   const unsent = new Set(operations.keys());

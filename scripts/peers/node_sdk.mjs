@@ -1,9 +1,9 @@
-// Proves the door for OpenAI's clients with the one for Node, of which nothing is set but the address and the key.
+// Tests the endpoints under /v1 with OpenAI's client for Node. Only its base URL and its key are set.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 
-// Found in NODE_PATH, which `import` doesn't look at.
+// In NODE_PATH, which `import` doesn't search.
 const OpenAI = createRequire(import.meta.url)("openai");
 
 const { API, API_WIRE } = process.env;

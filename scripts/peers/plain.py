@@ -1,4 +1,4 @@
-"""Proves the API's own endpoints over a provider that others have written: the LiteLLM proxy."""
+"""Tests the API's own endpoints with another project's provider: the LiteLLM proxy."""
 
 import os
 import statistics

@@ -1,4 +1,4 @@
-"""What the proofs have in common: people with accounts of their own, the wires that break as asked, and the sentences that are shown."""
+"""What the tests of this folder share: users, connections that break as planned, and the output."""
 
 import http.client
 import itertools
@@ -18,7 +18,7 @@ names = (f"{os.getpid()}-{number}" for number in itertools.count())
 
 
 def prove(*proofs):
-    """Runs them. The name of each is what it proves; what it returns are figures."""
+    """Runs tests. A test's name is the sentence that it proves; it returns figures for the output."""
     for proof in proofs:
         figures = proof()
         print("  " + proof.__name__.replace("_", " ") + (f": {figures}" if figures else ""), flush=True)
@@ -29,12 +29,12 @@ def equal(got, wanted):
 
 
 def recital(messages):
-    """What the model behind the provider answers."""
+    """The answer of the model behind the provider."""
     return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
 
 
 def ask(url, method, path, body=None, token=None):
-    """A reply whose body is still to be read."""
+    """A reply whose body hasn't been read yet."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -42,13 +42,13 @@ def ask(url, method, path, body=None, token=None):
 
 
 def call(url, method, path, body=None, token=None):
-    """The status and what the JSON holds."""
+    """The status and the parsed JSON."""
     reply = ask(url, method, path, body, token)
     return reply.status, json.loads(reply.read())
 
 
 def first_pieces_come_soon(hear):
-    """Measures how long after the provider's first byte `hear` returns, which waits for the first piece of somebody's streamed answer."""
+    """Measures the time from the provider's first byte until `hear` returns, which waits for the first piece of a user's streamed answer."""
     wire = Wire(PROVIDER_WIRE)
     delays = []
     for _ in range(STREAMS):
@@ -58,13 +58,13 @@ def first_pieces_come_soon(hear):
         [asked] = wire.calls()
         delays.append(heard - asked["first_byte"])
     median, worst = statistics.median(delays), max(delays)
-    # Not the worst: a machine that others use has slow moments.
+    # Not the maximum: a shared machine has slow moments.
     assert median <= SOON, delays
     return f"median {1000 * median:.1f} ms, worst {1000 * worst:.1f} ms of {STREAMS} streams"
 
 
 class Person:
-    """Somebody who has just registered."""
+    """A user who has just registered."""
 
     def __init__(self):
         status, account = call(API, "POST", "/api/register/", {"username": f"ann-{next(names)}", "password": "secret123"})
@@ -78,7 +78,7 @@ class Person:
         return self.call("POST", "/api/chat/", {"message": message} | more)
 
     def stream(self, message):
-        """The status of a streamed chat, and its events as they come: each with its moment, name and data."""
+        """The status of a streamed message, and its events as they arrive, each with its time, name and data."""
         reply = ask(API, "POST", "/api/chat/stream/", {"message": message}, self.token)
         return reply.status, events(reply)
 
@@ -98,7 +98,7 @@ class Person:
         return chats
 
     def has_paid_for(self, chats):
-        """So many, which are in the history."""
+        """Asserts that this many messages are paid for and in the history."""
         equal((self.balance(), len(self.history())), (FIRST_GRANT - chats * PRICE, chats))
 
 

@@ -1,4 +1,4 @@
-"""Proves the door for OpenAI's clients with the one for Python, of which nothing is set but the address and the key."""
+"""Tests the endpoints under /v1 with OpenAI's client for Python. Only its base URL and its key are set."""
 
 import asyncio
 import time
@@ -30,14 +30,14 @@ def answer(client, messages, **more):
 
 
 def streamed_answer(client, messages, **more):
-    """Its pieces, as they come."""
+    """Its pieces, as they arrive."""
     for chunk in client.chat.completions.create(model="gpt-4o", messages=messages, stream=True, **more):
         if chunk.choices and chunk.choices[0].delta.content:
             yield chunk.choices[0].delta.content
 
 
 def attempts(*statuses):
-    """The calls since the wire was planned were one, tried as often as there are statuses, None where a client heard none."""
+    """Asserts that the calls since the last plan were attempts of one request, with these statuses; None where the client got none."""
     calls = wire.calls()
     equal([call["status"] for call in calls], list(statuses))
     equal([call["retry"] for call in calls], [str(number) for number in range(len(calls))])

@@ -1,6 +1,6 @@
 """The model behind the LiteLLM proxy: it recites every message that it was given, without any network.
 
-Words of the last message make it behave otherwise: `!slow` thinks first, `!drip` pauses between its words, `!fail` and `!overloaded` fail.
+Words in the last message change its behaviour: `!slow` waits before it answers, `!drip` pauses between words, `!fail` and `!overloaded` fail.
 """
 
 import asyncio

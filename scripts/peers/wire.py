@@ -1,13 +1,13 @@
-"""wire.py PORT SERVER_PORT - a wire to an HTTP server that breaks as asked, and remembers the calls that went over it.
+"""wire.py PORT SERVER_PORT - a proxy before an HTTP server that breaks connections as planned, and remembers the calls.
 
-`POST /wire/plan` with `{"cut": .., "times": ..}` says what becomes of the next replies, and forgets the calls before. Cut is a reply
+`POST /wire/plan` with `{"cut": .., "times": ..}` plans the next replies, and forgets the earlier calls. A reply is cut
 
-- `early`: the client is hung up on as soon as it has asked, and the server goes on;
-- `before`: the server has answered whole, and the client hears nothing;
-- `middle`: the client hears the first half of it.
+- `early`: the connection to the client is closed as soon as the request was read, and the server continues;
+- `before`: the server has answered, and the client gets nothing;
+- `middle`: the client gets the first half of it.
 
 `GET /wire/calls` lists the calls since the plan: when each `began` and the server's `first_byte` came (on this machine's monotonic clock), its
-`retry` count, a hash of its `body`, and the `status` and `retry_after` that the client was told, none where it heard nothing.
+`retry` count, a hash of its `body`, and the `status` and `retry_after` that the client got, null if it got nothing.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Wire:
     async def carry(self, head, body, writer, call, cut):
         replying, asking = await asyncio.open_connection("127.0.0.1", self.server_port)
         try:
-            # The reply ends with this connection; the client's may be kept.
+            # This connection ends with the reply; the client's may be kept alive.
             asking.write(with_connection(head, b"close") + body)
             await asking.drain()
             if cut == "early":
@@ -84,7 +84,7 @@ class Wire:
             asking.close()
 
     async def tell(self, call, reply, writer):
-        """Lets the client know, and notes that."""
+        """Sends the reply to the client, and remembers it."""
         call |= {"status": int(reply.split(b" ", 2)[1]), "retry_after": headers_of(reply).get("retry-after")}
         writer.write(reply)
         await writer.drain()

@@ -1,7 +1,8 @@
-"""What Schemathesis can't know from the document: who calls, and what exists. Loaded by scripts/e2e-schemathesis.
+"""What Schemathesis can't know from the document: the caller, and existing ids. Loaded by scripts/e2e-schemathesis.
 
-A request that is to be accepted is completed with what only this API can have given: ids, cursors, tokens of mails, passwords. All else
-stays as it was generated. Whatever ends a session or an account gets one of its own, and what administrators change is a user of its own.
+A request that should be accepted gets values that only this API can issue: ids, cursors, tokens of e-mails, passwords. Everything else stays
+as it was generated. A request that ends a session or an account gets a session or an account of its own, and administrators change users
+of their own.
 """
 
 import base64
@@ -26,7 +27,7 @@ PASSWORD = "a-password-of-tests"
 numbers = itertools.count()
 
 
-# Those that nobody but their own test may change.
+# The ids of users that other requests must not change.
 OURS = set()
 
 
@@ -45,7 +46,7 @@ def register(**more):
 
 
 def mailed(address, nth=0):
-    """The token of the first mail to an address that has one, or of a later one."""
+    """The token of the first e-mail with a token to an address, or of a later one."""
     for _ in range(100):
         mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
         tokens = [re.search(r"^[A-Za-z0-9_-]{43}$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
@@ -67,11 +68,11 @@ def adjust(user):
     call("POST", f"/api/admin/users/{user}/adjustments", ADMINISTRATOR, json={"amount": 5, "reason": "a gift"})
 
 
-# For a trail that has pages.
+# So that the trail has several pages.
 for _ in range(3):
     adjust(MAIN["id"])
 
-# What would leave the account, or the session, no use to the others; and what asks for a mail where another one was just sent.
+# Operations that end the account or the session that others need, or that request an e-mail shortly after another one.
 OF_ITS_OWN = {"account_delete", "email_resend", "logout", "password_change"}
 
 
@@ -104,7 +105,7 @@ def api_key():
     return call("POST", "/api/user/api-keys/", MAIN, json={"name": "a program"}).json()["id"]
 
 
-# An account notes fifty sessions that were ended; one more ends all of them.
+# An account remembers fifty ended sessions; the next one ends all of its sessions.
 sessions = itertools.count()
 
 
@@ -136,7 +137,7 @@ IDS = {
 
 
 def fit(password):
-    """A password that a new account may have, as near to this one as can be."""
+    """A valid new password, as similar to this one as possible."""
     password = password.encode()[:256].decode(errors="ignore")
     return f"{password[:-4]}#x7Q" if len(password) < 8 or password.lower() in COMMON else password
 
@@ -156,13 +157,13 @@ def reset():
 
 
 def kept():
-    """A refresh token as a browser keeps it."""
+    """A refresh token in a cookie, as a browser stores it."""
     credentials = {"username": MAIN["username"], "password": PASSWORD}
     return call("POST", "/api/login/", json=credentials, headers={"X-Refresh-Token": "cookie"}).cookies["farebox_refresh"]
 
 
 def search(operation, query):
-    """Puts into a query what no schema can tell."""
+    """Adds to a query what no schema can describe."""
     if query.get("user_id") and next(numbers) % 2:
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
@@ -178,14 +179,14 @@ def search(operation, query):
 
 
 def complete(operation, body):
-    """Puts into a body what no schema can tell."""
-    # Which characters of all scripts an address may have once it is compared, no pattern says.
+    """Adds to a body what no schema can describe."""
+    # No pattern describes which characters of all scripts an address may have.
     if not (body.get("email") or "").isascii() and operation in ("register", "profile_change", "password_reset"):
         body["email"] = f"{uuid.uuid4().hex}@example.com"
     if operation == "register":
         plain = all(unicodedata.normalize("NFKC", c).isalpha() or c.isascii() for c in body["username"])
         body["username"] = (body["username"] if plain else "name") + f"-{next(numbers)}"
-        # A name with an `@` is an e-mail address, and is the `email` too.
+        # A username with an `@` is the e-mail address too.
         body["username"] = body["username"].replace("@", "+")[-150:]
         for field in ("password", "password1"):
             if isinstance(body.get(field), str):
@@ -217,7 +218,7 @@ def complete(operation, body):
 
 
 def refresh(case):
-    """A refresh token in the body, or where the header says so in the cookie."""
+    """A refresh token in the body, or in the cookie if the header says so."""
     body = case.body if isinstance(case.body, dict) else {}
     if (case.headers or {}).get("X-Refresh-Token", "").lower() != "cookie":
         token = body.get("refresh")
@@ -228,7 +229,7 @@ def refresh(case):
 
 
 def page(case):
-    """The cursor of the second page, where there is one."""
+    """The cursor of the second page, if there is one."""
     account = ADMINISTRATOR if is_administration(case) else MAIN
     query = {name: value for name, value in case.query.items() if name != "cursor"}
     path = case.operation.path.format(**case.path_parameters)
@@ -242,7 +243,7 @@ def before_call(context, case, kwargs):
     operation = name(case)
     if operation in ("admin_adjustment", "admin_user_change") and case.path_parameters.get("id") in OURS:
         case.path_parameters["id"] = user()
-    # Ids that replies have shown are tried too: this one would end the session that all others ask with.
+    # Schemathesis also uses ids from replies: this one would end the session of all other requests.
     if operation == "session_end" and case.path_parameters.get("id") == SESSION:
         case.path_parameters["id"] = session()
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
