@@ -34,14 +34,14 @@ pub async fn handle((): (), req: Request) -> Reply {
         ("docs", true) => page("docs.html", ""),
         (name @ ("admin" | "docs"), false) => http::moved(&format!("{name}/")),
         (name @ ("verify-email" | "reset-password"), slash) => {
-            mailed(&req, name, if slash { "../" } else { "./" })
+            opened_link(&req, name, if slash { "../" } else { "./" })
         }
         _ => asset(http::path_parameter(&req, "version"), http::path_parameter(&req, "file")),
     }
 }
 
 /// Redirects an e-mailed link to the chat, with the token after the `#`, which browsers don't send.
-fn mailed(req: &Request, name: &str, base: &str) -> Reply {
+fn opened_link(req: &Request, name: &str, base: &str) -> Reply {
     let token = http::query(req, "token").unwrap_or_default();
     http::see_other(&format!("{base}#/{name}?token={}", http::escaped(token)))
 }

@@ -1,4 +1,4 @@
-//! What every target needs: the functions over an embedded DynamoDB, and somebody who has an account there.
+//! What every target needs: the functions over an embedded DynamoDB, and a user with an account in it.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -21,7 +21,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
     RUNTIME.block_on(Server::start(0, &Data::Memory, lookup)).expect("a server")
 });
 
-/// Somebody with an account.
+/// A user with an account.
 pub struct Person {
     /// What registration answered.
     pub registered: Value,

@@ -155,7 +155,7 @@ function counts(usage) {
   return [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens];
 }
 
-/** Somebody who has just registered, and a client with a key of theirs. */
+/** A user who has just registered, and a client with an API key of theirs. */
 async function aCaller() {
   const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
   const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof" }, access);

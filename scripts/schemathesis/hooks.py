@@ -45,7 +45,7 @@ def register(**more):
     return account
 
 
-def mailed(address, nth=0):
+def token_of_mail(address, nth=0):
     """The token of the first e-mail with a token to an address, or of a later one."""
     for _ in range(100):
         mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
@@ -145,15 +145,15 @@ def fit(password):
 def verification():
     address = f"{uuid.uuid4().hex}@example.com"
     register(email=address)
-    return mailed(address)
+    return token_of_mail(address)
 
 
 def reset():
     address = f"{uuid.uuid4().hex}@example.com"
     account = register(email=address)
-    call("POST", "/api/user/email/verify/", json={"token": mailed(address)})
+    call("POST", "/api/user/email/verify/", json={"token": token_of_mail(address)})
     call("POST", "/api/password/reset/", json={"email": address})
-    return mailed(address, 1)
+    return token_of_mail(address, 1)
 
 
 def kept():

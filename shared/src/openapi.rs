@@ -112,7 +112,7 @@ text!(NewPassword, {
         .format(Some(format))
 });
 
-text!(GivenName, line("A first or last name; empty if there is none.", "Ann", 0, NAME_LENGTH));
+text!(GivenName, line("A first or last name; empty if it is missing.", "Ann", 0, NAME_LENGTH));
 
 text!(Title, line("The title of a conversation.", "Fares", 1, TITLE_LENGTH));
 

@@ -35,10 +35,10 @@ pub struct User<'a> {
     /// proof.
     #[schema(required)]
     pending_email: Option<&'a str>,
-    /// Empty if there is none.
+    /// Empty if it is missing.
     #[schema(value_type = GivenName)]
     first_name: &'a str,
-    /// Empty if there is none.
+    /// Empty if it is missing.
     #[schema(value_type = GivenName)]
     last_name: &'a str,
     role: Role,

@@ -275,7 +275,7 @@ mod tests {
         let passwords = Passwords::new();
         assert_eq!(passwords.check("secret124", Some(weak.clone())).await, Ok(Verdict::Wrong));
         let Ok(Verdict::Rehash(strong)) = passwords.check("secret123", Some(weak)).await else {
-            panic!("not made anew")
+            panic!("the hash was not replaced")
         };
         assert_eq!(passwords.check("secret123", Some(strong)).await, Ok(Verdict::Right));
     }

@@ -178,7 +178,7 @@ impl Store {
     }
 
     /// Adds every administrator to the item `admins`, which refused a deletion. `false` if it was
-    /// complete already, so that the refusal stands.
+    /// complete already: then the refusal is final.
     pub(super) async fn find_administrators(&self, refused: &Item) -> Result<bool> {
         if refused.contains_key("complete") {
             return Ok(false);
