@@ -290,6 +290,7 @@ async fn no_piece_of_a_stream_waits_until_the_one_before_it_is_acknowledged() {
     let mut fastest = u64::MAX;
     for _ in 0..12 {
         function.takes(&event(
+            "chat_stream",
             "/api/chat/stream",
             &[("authorization", &ann.bearer())],
             &json!({ "message": "hi" }),

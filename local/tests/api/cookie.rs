@@ -31,7 +31,7 @@ impl Page {
         self.person_with(json!({ "username": unique("ann"), "password": "secret123" })).await
     }
 
-    async fn somebody(&mut self, registration: Value) -> Person {
+    async fn person_with(&mut self, registration: Value) -> Person {
         let mut registered = self.post("/api/register/", &[], registration.clone()).await.is(201);
         assert!(
             registered.get("refresh").is_none() && registered.get("token").is_none(),
