@@ -330,7 +330,7 @@ async fn rotate_in(settings: &Settings<'_>) -> Result<String, String> {
         Ok(Secret::File(path)) => dynamo::write_private(&path, &secret)?,
         Ok(Secret::Arn(arn)) => keys::put_secret(&aws, &arn, &secret).await.map_err(sentence)?,
         Ok(Secret::Value(_)) | Err(_) => {
-            return Err("SIGNING_SECRET must be the place of the secret: the ARN of a Secrets Manager secret, or file:///path.".into());
+            return Err("SIGNING_SECRET must name where the secret is kept: the ARN of a Secrets Manager secret, or file:///path.".into());
         }
     }
     let signer = Signer::new(Secret::Value(secret), &aws, app.clock.clone()).await;

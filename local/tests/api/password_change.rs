@@ -53,7 +53,7 @@ async fn a_wrong_current_password_or_an_invalid_new_one_changes_nothing() {
     change(&ann, "secret124", NEW).await.expect(403, "wrong_password");
     for (new, sentence) in [
         ("short", "8 characters"),
-        (ann.name.as_str(), "the name"),
+        (ann.name.as_str(), "the username"),
         (&"x".repeat(257), "256 bytes"),
     ] {
         let refused = change(&ann, &ann.password, new).await.expect(400, "invalid_fields");
