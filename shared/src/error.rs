@@ -304,8 +304,7 @@ impl Error {
             Self::NotCharged => (StatusCode::SERVICE_UNAVAILABLE, "not_charged",
                 "The answer came too late to be stored. Nothing was charged; try again.".into()),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable",
-                "The store did not confirm in time, so this request may have taken effect or not. Retry it with the same Idempotency-Key, or check its effect first.
-".into()),
+                "The store did not confirm in time, so this request may have taken effect or not. Retry it with the same Idempotency-Key, or check its effect first.".into()),
         }
     }
 
