@@ -1,4 +1,5 @@
-// The conversations of this page: their views, and the turns of each above the box for the next.
+// The conversations of this page: for each one a view, with its turns and the box for the next
+// message.
 
 import { announce } from "./announce.js";
 import { newKey, page } from "./api.js";
@@ -40,7 +41,7 @@ const IDEAS = [
   "Compare a bicycle and a bus for a commute of 8 km, as a table",
 ];
 
-/** Conversations that were opened, by their id; by a name of this page while they have no id. */
+/** The opened conversations, by their id, or by a name of this page while they have no id. */
 const threads = new Map();
 
 /** The conversation that is shown. */
@@ -133,7 +134,7 @@ class Thread {
     return this.turns.find((turn) => turn.controller) ?? null;
   }
 
-  /** Whether no message of it was answered, and none waits for an answer. */
+  /** Whether none of its messages has an answer or waits for one. */
   get isUnbegun() {
     return !this.id && this.turns.length === 0;
   }
@@ -317,7 +318,7 @@ class Thread {
     this.nameIt();
   }
 
-  /** Shows a new conversation, after the only message of this one was taken back as its draft. */
+  /** Shows a new conversation, after the user took the only message of this one back to edit it. */
   discard() {
     takeOut(this.name);
     threads.delete(this.name);
@@ -340,7 +341,7 @@ class Thread {
     return scrollHeight - scrollTop - clientHeight < NEAR;
   }
 
-  /** Scrolls to the newest turn if the reader follows it, or `surely`. */
+  /** Scrolls to the newest turn if the reader follows it, or in any case if `surely`. */
   toEnd(surely = false) {
     if (!this.element.isConnected) return;
     if (surely || this.follows) main().scrollTop = main().scrollHeight;

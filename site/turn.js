@@ -25,10 +25,10 @@ import { dropUnfinished, keepUnfinished, sawChat } from "./unfinished.js";
  */
 const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 
-/** How often a request is repeated while the API still answers an earlier one with its key. */
+/** The most repeats of a request while the API still answers an earlier one with its key. */
 const MOST_TRIES = 20;
 
-/** How often a growing answer is drawn again at most, in milliseconds. */
+/** The shortest time between two drawings of a growing answer, in milliseconds. */
 const PACE = 50;
 
 const ONCE = "You can safely ask again: the message is answered once and charged once.";
@@ -252,7 +252,7 @@ export class Turn {
   }
 }
 
-/** Whether the API may have done what was asked although no reply says so. */
+/** Whether the request may have taken effect although the client doesn't know it. */
 function isUnknown(error) {
   return error.status === 0 || error.code === "unavailable" || error.code?.startsWith("http_5");
 }

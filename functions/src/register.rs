@@ -109,8 +109,9 @@ struct OpenedAccount<'a> {
     session: SessionTokens,
 }
 
-/// The username is taken: by an earlier attempt of this registration, if key and password are the
-/// same. A wrong password counts as a guess, as at a log-in.
+/// Answers a registration whose username is taken. If the idempotency key and the password are the
+/// account's, this is a retry of its registration. A wrong password counts as a guess, as at a
+/// log-in.
 async fn again(
     app: &Issuing,
     req: &Request,

@@ -68,8 +68,8 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     Ok(cookie::set(http::ok(&tokens)?, cookie))
 }
 
-/// The refresh token of the body, or if it is missing that of the cookie, if the client wants it
-/// there.
+/// The refresh token in the body. If it is missing, the one in the cookie, but only with
+/// `X-Refresh-Token: cookie`.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);
     let Body { refresh } = if in_cookie { http::json_or_nothing(req)? } else { http::json(req)? };

@@ -276,8 +276,8 @@ pub fn make_private_folder(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Makes the files of a data folder private, which an earlier version left readable. Changes no
-/// other files in it.
+/// Makes the files of a data folder private, in case an earlier version left them readable. Changes
+/// no other files in it.
 #[cfg(unix)]
 fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -303,10 +303,10 @@ fn make_private(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The file of a data folder with the tables.
+/// The name of the file with the tables, in a data folder.
 const DATABASE: &str = "dynamodb.sqlite";
 
-/// The folder in a data folder with the e-mails.
+/// The name of the folder with the e-mails, in a data folder.
 pub(crate) const MAILS: &str = "mail";
 
 /// All files of a data folder, except the e-mails.
@@ -336,7 +336,7 @@ pub fn running(folder: &Path) -> Option<(String, String)> {
     Some((url.trim().to_owned(), secret_url(folder).ok()?))
 }
 
-/// The file of a data folder with the signing secret.
+/// The name of the file with the signing secret, in a data folder.
 const SECRET: &str = "signing-secret";
 
 /// A `SIGNING_SECRET` that refers to that file by its absolute path.

@@ -60,8 +60,8 @@ impl Gateway {
         Self { routes: Arc::new(routes), clock }
     }
 
-    /// The resource and the function of a request. Paths without a route have the resource of all
-    /// other paths.
+    /// The resource and the function of a request. A path without a route belongs to the template's
+    /// resource for all other paths.
     fn find(&self, method: &str, path: &str) -> Option<(&str, &Target)> {
         let resource = shared::http::pattern(self.routes.keys().map(String::as_str), path)
             .unwrap_or("/{proxy+}");

@@ -140,7 +140,7 @@ pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     unlocked
 }
 
-/// How long an erasure may take if an administrator waits for it.
+/// How long an erasure that is started by hand may take.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// How many accounts are audited at a time.
@@ -150,7 +150,8 @@ const AT_A_TIME: usize = 8;
 /// returns the numbers of accounts and rows.
 ///
 /// # Errors
-/// The same line if there was a difference, or a sentence for the terminal.
+/// The numbers of accounts, rows and differences, if there was a difference; otherwise a sentence
+/// for the terminal.
 pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let mut report = Report::new();

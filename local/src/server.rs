@@ -1,5 +1,5 @@
 //! The local server: an embedded DynamoDB, every function with its own environment, the gateway
-//! before them, the delivery of e-mails, and the scheduled functions.
+//! that calls them, the delivery of e-mails, and the scheduled functions.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};

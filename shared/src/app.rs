@@ -14,7 +14,7 @@ use crate::store::Store;
 
 /// What an endpoint needs. Cloning it is cheap.
 pub trait Start: Clone + Send + Sync + 'static {
-    /// Whether starting it publishes the key that the other functions verify tokens with.
+    /// Whether starting it publishes the public key, with which the other functions verify tokens.
     const PUBLISHES: bool = false;
 
     /// Reads the settings that it needs, connects, and does what takes time, before the first

@@ -30,7 +30,7 @@ const TIME_TO_SETTLE: Duration = Duration::from_secs(6);
 /// that long.
 const LEASE_AFTER: u64 = 30;
 
-/// The failures of a message beside those of every request, with their names in
+/// The failures of sending a message, besides those that every request can have, by their names in
 /// [`crate::openapi::failures`].
 pub const FAILURES: &[&str] = &[
     "InsufficientTokens",
@@ -47,7 +47,7 @@ pub const FAILURES: &[&str] = &[
     "NotCharged",
 ];
 
-/// What a request for an answer begins with.
+/// The outcome of [`Charge::begin`].
 pub enum Begun {
     /// The tokens are reserved; the AI is called next.
     Charge(Box<Charge>),
@@ -84,8 +84,10 @@ impl Charge {
     ///
     /// # Errors
     /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
-    /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]. After any of them nothing was
-    /// taken.
+    /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]. Nothing was taken then, except
+    /// after [`Error::Unavailable`] from the reserve: the lease decides. If the conversation can't
+    /// be read after the reserve, the tokens are returned, or [`Error::AiFailedTokensHeld`] says
+    /// that they aren't yet.
     pub async fn begin(
         app: &Asking,
         req: &Request,
@@ -216,8 +218,8 @@ impl Charge {
     }
 }
 
-/// An answer that arrives piece by piece. A task of its own completes it: a client that disconnects
-/// in the middle has been answered all the same, and pays once for what is stored.
+/// An answer that arrives piece by piece. A task of its own completes and stores it: if the client
+/// disconnects in the middle, the answer is still stored, and charged once.
 pub struct Answering {
     chat_id: String,
     began: u64,
@@ -262,7 +264,7 @@ impl Answering {
         }
     }
 
-    /// The result.
+    /// Waits until the answer is stored, or the tokens are returned.
     ///
     /// # Errors
     /// Those of [`Charge::answer`].
@@ -275,7 +277,7 @@ fn broken<T>(_: JoinError) -> Result<T> {
     Err(Error::Internal("answering panicked; the tokens return when the lease ends".into()))
 }
 
-/// The ids of the messages before a new one, if its conversation exists.
+/// The ids of the earlier messages of a conversation. Fails if the conversation doesn't exist.
 async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Vec<String>> {
     let Context::Conversation(id) = context else { return Ok(Vec::new()) };
     let chats = app.store.thread(caller.user_id(), id, None, app.ai.config.context_chats);
@@ -289,7 +291,7 @@ async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result
     Ok(chats.0)
 }
 
-/// As many of the last turns as fit, oldest first.
+/// The last messages and their answers that fit into `room` bytes together, oldest first.
 fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {
@@ -302,7 +304,8 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     last.iter().flat_map(Chat::turns).collect()
 }
 
-/// The result of a finished key. Writes nothing, and doesn't call the AI.
+/// The stored result of an earlier request with this key. `None` if no such request has finished.
+/// Writes nothing, and doesn't call the AI.
 async fn finished(app: &App, caller: &Credential, key: &Keyed) -> Result<Option<Box<Chat>>> {
     let Some(record) = app.store.record(&key.id, app.clock.seconds()).await? else {
         return Ok(None);
@@ -318,7 +321,7 @@ async fn finished(app: &App, caller: &Credential, key: &Keyed) -> Result<Option<
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// Returns the tokens. If that isn't confirmed, the failure says so.
+/// Returns the tokens, and then `error`, or a failure that says that the tokens are still reserved.
 async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
     let released: Result<()> =
         app.store.release(hold, ChatLimits::of(&app.config), app.clock.seconds()).await;

@@ -52,10 +52,10 @@ pub struct Config {
     /// and, counted separately, in requests with a valid token.
     pub login_attempts: u32,
     /// `LOGIN_FAILURES_PER_ADDRESS`: how many log-ins from one source address may fail in an hour;
-    /// 0 is any number.
+    /// 0 means no limit.
     pub login_failures_per_address: u32,
     /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may create in an hour; 0
-    /// is any number.
+    /// means no limit.
     pub registrations_per_address: u32,
     /// `MESSAGE_LIMIT`: the most characters of a message.
     pub message_limit: usize,
@@ -234,8 +234,8 @@ impl Config {
             first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
-            // With fewer, the allowance carried over from earlier minutes needs more conditions than
-            // an expression has room for.
+            // With a lower limit, checking the refunds of earlier minutes would need more
+            // conditions than an expression has room for.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
             login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
             login_failures_per_address: settings.number(

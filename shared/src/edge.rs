@@ -33,8 +33,8 @@ where
     let path = req.raw_http_path().to_owned();
     let address = source_address(&req);
 
-    // These fields are on every line that is logged meanwhile; the account is known once its token
-    // is read.
+    // Every line that is logged during the request has these fields; the account is added once the
+    // token is read.
     let span = tracing::info_span!(
         "request",
         request_id,
@@ -71,8 +71,8 @@ where
     response
 }
 
-/// The format of a path's failures. A path without a route has the format of those below the same
-/// first segment.
+/// The format of a path's failures. A path without a route has the format of the routes with the
+/// same first segment.
 fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
     let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
     let near = |route: &&Route| match pattern {

@@ -166,7 +166,8 @@ pub enum Error {
     TooManyAttempts(Limit),
     /// 429: the maximum number of accounts was created from this IP address in this hour.
     TooManyRegistrations(Limit),
-    /// 429: an e-mail was requested less than a minute ago.
+    /// 429: an e-mail was requested less than a minute ago, or this e-mail address got the maximum
+    /// number of verification e-mails in this hour.
     TooManyMails(Limit),
     /// 429: too many passwords are being hashed at once.
     Busy(Limit),

@@ -113,7 +113,7 @@ where
 }
 
 /// Runs `work` for the key of each new item in the outbox, which the stream of the table Tokens
-/// reports. Lambda delivers the failed ones again.
+/// reports. Lambda delivers the items again whose work failed.
 pub fn serve_outbox<F>(work: fn(Mailing, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,

@@ -50,7 +50,7 @@ impl Credential {
         }
     }
 
-    /// The epochs of an account that accepts it. An API key outlives its own.
+    /// The epochs at which the account accepts it: for an API key all of them.
     pub(crate) fn epochs(&self) -> RangeInclusive<u64> {
         match self {
             Self::Session(token) => token.auth_epoch..=token.auth_epoch,
@@ -58,8 +58,9 @@ impl Credential {
         }
     }
 
-    /// The account, if it accepts the credential: see [`AccessToken::admits`]. For an API key any
-    /// epoch will do that isn't older than the first proof of the account's address.
+    /// The account, if it accepts the credential: see [`AccessToken::admits`]. An API key is
+    /// accepted at any epoch, unless it is older than the first verification of the account's
+    /// address.
     ///
     /// # Errors
     /// [`Error::InvalidToken`].

@@ -54,7 +54,8 @@ impl Administrator {
     /// Reads the account again.
     ///
     /// # Errors
-    /// [`Error::InvalidToken`] and [`Error::Forbidden`] if it is no administrator's any more.
+    /// [`Error::InvalidToken`] and [`Error::Forbidden`] if the caller is no longer an
+    /// administrator.
     pub async fn still(&self, store: &Store) -> Result<()> {
         store.account_of_administrator(&self.caller).await.map(drop)
     }
@@ -74,8 +75,8 @@ pub async fn administrator<T>(
     Ok((Administrator { account: account?, caller }, read?))
 }
 
-/// Requires the account's current password beside a valid token. Attempts are limited as for a
-/// log-in, but counted separately, so that a stolen token can't block the owner's log-ins.
+/// Requires the account's current password in addition to a valid token. Attempts are limited as
+/// for a log-in, but counted separately, so that a stolen token can't block the owner's log-ins.
 ///
 /// # Errors
 /// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].

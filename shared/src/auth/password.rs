@@ -87,7 +87,7 @@ pub enum Verdict {
 }
 
 impl Passwords {
-    /// The queue of one function.
+    /// Passwords with an empty queue; each function has a queue of its own.
     pub fn new() -> Self {
         Self { queue: Arc::new(Semaphore::new(WAITING as usize)) }
     }

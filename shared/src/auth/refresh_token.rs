@@ -3,8 +3,8 @@
 //! A request with generation n gets generation n+1, which is the same string for every parallel or
 //! repeated request, since it depends on neither time nor chance. Generation n is outdated once n+1
 //! was presented, or ten minutes after n was first presented. An outdated one ends the session
-//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So a lost reply or a second tab ends no session, and a thief is noticed who refreshes
-//! alternately with the owner. The first generation is outdated only once its successor was
+//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So a lost reply or a second tab ends no session, and a thief who refreshes alternately
+//! with the owner is noticed. The first generation is outdated only once its successor was
 //! presented: some clients never replace it.
 
 use serde::{Deserialize, Serialize};

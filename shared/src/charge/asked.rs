@@ -57,7 +57,7 @@ impl Keyed {
         Self { id: key.id(Kind::Chat, caller.user_id()), fingerprint, fresh: false }
     }
 
-    /// A key for a request without one, whose client says whether it is sent `again`.
+    /// The key for a call that was sent without one. `again`: the client counts it as a retry.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -69,7 +69,7 @@ impl Keyed {
     ) -> Result<Self> {
         let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), completion(req));
         let now = app.clock.millis();
-        // SAM CLI reports the time of its own start for every request.
+        // SAM CLI reports the time of its own start as the time of every request.
         let came = if app.config.sam_local { now } else { http::came(req, now) };
         let call = Call { user_id: caller.user_id(), payload: &fingerprint, again, came };
         let id = app.store.key_of(call, &fresh).await?;

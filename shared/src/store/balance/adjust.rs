@@ -26,7 +26,7 @@ pub struct Adjustment {
 }
 
 impl Adjustment {
-    /// `actor` is the id of the account that makes it.
+    /// `actor` is the id of the account that makes it, or `manage` for the command.
     pub fn new(
         account: &Account,
         change: Change,
@@ -82,7 +82,8 @@ pub enum Adjusted {
     KeyUsed,
 }
 
-/// The account exists, has the tokens that are taken, and isn't granted too much.
+/// The account exists, has the tokens that are taken, isn't granted too much, and hasn't closed the
+/// adjustment's id.
 const ADJUSTS: &str = "id = :id AND attribute_not_exists(deleted) AND tokens >= :taken AND granted >= :taken AND granted <= :room \
     AND attribute_not_exists(closed.#entry)";
 
@@ -138,8 +139,9 @@ impl Store {
             ) {
                 return Ok(Adjusted::Applied);
             }
-            // If a copy of this adjustment was applied, its row exists. It is read after the
-            // account, so that the balance that the copy made isn't judged.
+            // If a copy of this adjustment was applied, its row exists. The row is read after the
+            // account: otherwise a copy that is applied in between would be refused because of the
+            // balance that it left.
             let current = self.account_named(name_key).await?;
             if self.has_entry(&entry.user_id, &entry.entry_id).await? {
                 return Ok(Adjusted::Applied);
@@ -161,8 +163,8 @@ impl Store {
                 _ => None,
             };
             if let Some(refused) = refused {
-                // No copy that still arrives may make this refusal untrue. If none can arrive, the
-                // next write may remove the id.
+                // A copy that arrives later must not be applied after this refusal. If no copy can
+                // arrive, the next write may remove the id.
                 let until = if sent_again { now + CLOSED } else { now };
                 self.close(&current, &entry.entry_id, until, now).await?;
                 return Ok(if self.has_entry(&entry.user_id, &entry.entry_id).await? {

@@ -12,7 +12,7 @@ use crate::store::Record;
 use crate::store::schema::account_key;
 use crate::user::{Account, Reservation};
 
-/// A reservation. Everything that is sent is fixed before the first send.
+/// A reservation. Everything that identifies the charge is fixed before the first send.
 #[derive(Clone, Debug)]
 pub struct Hold {
     pub(super) account: String,
@@ -22,7 +22,7 @@ pub struct Hold {
     pub(super) reservation: Reservation,
     pub(super) tokens_left: Tokens,
     pub(super) sent_again: bool,
-    /// The request token of the settle; a settle with other bytes has another one.
+    /// The request token of the settle; a settle with other content has another token.
     pub(super) request: String,
     /// The record of its idempotency key.
     pub(super) record: Option<Record>,
@@ -61,22 +61,22 @@ impl Hold {
         }
     }
 
-    /// Sets the idempotency key: the reservation gets its id, so that a key is held only once, and
-    /// the key is remembered until the second `until`.
+    /// Sets the idempotency key, which is remembered until the second `until`. The reservation gets
+    /// the key's id, so that only one chat at a time can hold tokens under the key.
     pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         let record = Record::new(key_id, fingerprint, &self.reservation.owner, until);
         let reservation = Reservation { fingerprint: fingerprint.to_owned(), ..self.reservation };
         Self { rid: key_id.to_owned(), reservation, record: Some(record), ..self }
     }
 
-    /// Leaves the idempotency key without a record.
+    /// Settles without a record of the idempotency key.
     #[must_use]
     pub fn unrecorded(self) -> Self {
         Self { record: None, ..self }
     }
 
-    /// The same with another request token, for a settle whose bytes differ from the one that was
-    /// refused.
+    /// The same reservation with another request token, for a settle whose content differs from
+    /// that of the refused one.
     #[must_use]
     pub fn once_more(&self) -> Self {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }

@@ -1,4 +1,5 @@
-//! How many chats of an account may wait for the AI, begin and be refunded.
+//! How many chats of an account may wait for the AI at a time, and how many may begin and be
+//! refunded in a minute.
 
 use std::collections::BTreeMap;
 
@@ -33,9 +34,9 @@ impl ChatLimits {
         }
     }
 
-    /// The minutes whose refunds can prevent chats in the minute `now`, this one first. When the
-    /// last chat of a minute is admitted, fewer refunds than the limit are counted, and at most
-    /// `parallel` chats are in progress.
+    /// The minutes whose refunds can prevent chats in the minute `now`, the newest first. Their
+    /// number is bounded, because when a chat is admitted, fewer refunds than the limit are counted
+    /// and at most `parallel` chats are in progress.
     pub(super) fn refund_minutes(self, now: u64) -> impl Iterator<Item = u64> {
         let before = (self.refunds.saturating_sub(1) + self.parallel) / self.refunds.max(1);
         (0..=u64::from(before)).map_while(move |back| now.checked_sub(back))

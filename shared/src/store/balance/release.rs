@@ -36,7 +36,7 @@ impl Store {
             if !is_held {
                 return Ok(());
             }
-            // More chats were refunded in earlier minutes than the reserve showed.
+            // Since the reserve, more refunds were counted in earlier minutes.
             refunds = Refunds::of(&refused);
             if !patience.lasts().await {
                 return Err(Error::Unavailable(
@@ -72,7 +72,7 @@ impl Store {
 /// with the same id isn't touched.
 const HELD: &str = "reservations.#rid.#owner = :owner";
 
-/// The write that returns a reservation's tokens, and what else it changes.
+/// The write that returns a reservation's tokens, with the other changes that it makes.
 struct Returning<'a> {
     account: &'a str,
     set: String,

@@ -18,9 +18,8 @@ use crate::{Error, Result};
 /// item may have.
 const MOST_CLOSED: usize = 2000;
 
-/// How often one reserve removes an obstacle: an expired reservation or an outdated closed id of
-/// its key, too many outdated closed ids, other expired reservations, an account without a map of
-/// minutes.
+/// How many obstacles one reserve removes at most: an expired reservation or an outdated closed id
+/// of its key, too many outdated closed ids, other expired reservations, a missing map of minutes.
 const CLEARINGS: u32 = 5;
 
 /// The tokens go from the balance into the reservation, the account enters the index `due`, and the
@@ -48,7 +47,7 @@ pub enum Reserved {
 /// Why a reserve was refused.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
-    /// It was applied before, and only the reply was lost.
+    /// The same reserve was applied before, and only its reply was lost.
     Ours,
     /// The account doesn't accept the token.
     Identity,
@@ -58,7 +57,7 @@ enum Refusal {
     KeyRunning(u64),
     /// A request with the same idempotency key ended a moment ago.
     KeyEnded,
-    /// It ended earlier, and its outdated closed id, kept until this second, blocks the reserve.
+    /// Such a request ended earlier, and its closed id, outdated since this second, is still there.
     Outdated(u64),
     /// Expired reservations block the reserve.
     Expired(Vec<(String, Reservation)>),
@@ -68,7 +67,7 @@ enum Refusal {
     Limit,
     /// The limit of chats in this minute is reached.
     Minute,
-    /// The limit of refunds is reached. The next chat may begin in this minute.
+    /// The limit of refunds is reached until this minute.
     Refunds(u64),
     /// The limit of closed ids is reached, at least until this second.
     Crammed(u64),
@@ -76,7 +75,7 @@ enum Refusal {
     CrammedWithOutdated,
     /// The account has no map of minutes: it was created before they were counted.
     Uncounted,
-    /// None of these: the account has changed since.
+    /// No reason is left: the account has changed since the refusal.
     Changed,
 }
 
@@ -88,7 +87,8 @@ impl Store {
     /// # Errors
     /// [`Error::InvalidToken`], [`Error::InsufficientTokens`], [`Error::TooManyChats`],
     /// [`Error::TooManyChatsThisMinute`], [`Error::TooManyRefunds`], [`Error::KeyRunning`] and
-    /// [`Error::KeyReused`]; nothing was taken then.
+    /// [`Error::KeyReused`]; nothing was taken then. [`Error::Unavailable`] if the outcome stays
+    /// unknown; then the lease decides.
     pub async fn reserve(
         &self,
         caller: &Credential,
@@ -220,13 +220,13 @@ impl Store {
         self.send(&begin).await.map(drop)
     }
 
-    /// Changes the account that the reservation belongs to, with the value `:id`.
+    /// An update of the reservation's account. The account's id is the value `:id`.
     fn update_holder(&self, hold: &Hold, expression: &str) -> Write {
         Write::update(&self.tables.users, pk(&hold.account), expression)
             .values([(":id", s(&hold.user_id))])
     }
 
-    /// Returns the account after the reserve, or shows the one that refused it.
+    /// The write of a reserve. Its outcome contains the account: as changed, or as it refused.
     fn take_tokens(
         &self,
         caller: &Credential,
@@ -274,8 +274,8 @@ impl Store {
 }
 
 /// Finds the reason to report, by precedence: a lost reply is no failure, an invalid caller learns
-/// nothing else, and "not enough tokens" wins over the limits, of which the one that lasts longest
-/// wins.
+/// nothing else, and "not enough tokens" comes before the limits. Of two limits, the one that lasts
+/// longer is reported.
 fn refusal(
     account: Option<&Account>,
     caller: &Credential,

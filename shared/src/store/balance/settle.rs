@@ -74,8 +74,8 @@ impl Store {
         let mut set = String::from("SET spent = spent + reservations.#rid.#cost");
         let mut remove = String::from(" REMOVE reservations.#rid");
         let mut values = Vec::new();
-        // The id of a key stays closed too: another request may have looked for the key's record
-        // before it was written, and reserve after this.
+        // The reservation id of an idempotency key is always closed: another request may have
+        // looked for the key's record before it was written, and may reserve after this settle.
         if hold.sent_again || hold.record.is_some() {
             set.push_str(", closed.#rid = :closed");
             values.push((":closed", n(now + CLOSED)));
