@@ -91,7 +91,7 @@ const documentation = (colorScheme, width) => async () => {
   const { body: session } = await ask("POST", "api/login/", { username: ann.name, password: ann.password });
   const page = await newPage({ colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } });
   await page.goto(`${SITE}docs/`);
-  await page.getByRole("heading", { name: "Endpoints" }).waitFor();
+  await page.getByRole("heading", { name: "Endpoints", exact: true }).waitFor();
   await shot("docs");
   await page.getByRole("button", { name: "Authorize" }).click();
   const scheme = page.getByRole("dialog").getByRole("group", { name: "access_token" });
