@@ -70,13 +70,12 @@ impl Server {
         let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
         let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
         let settings = |name: &'static str| settings(&template, name, environment);
-        for name in ["sweep", "erase"] {
-            let app = App::connect(&settings(name)?, clock.clone()).await.map_err(sentence)?;
-            apps.insert(name.into(), app);
-        }
+        let sweep = App::connect(&settings("sweep")?, clock.clone()).await.map_err(sentence)?;
+        let erase = App::connect(&settings("erase")?, clock.clone()).await.map_err(sentence)?;
         let mailing =
             Mailing::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
-        apps.insert("mail".into(), mailing.app.clone());
+        let scheduled = [("sweep", &sweep), ("erase", &erase), ("mail", &mailing.app)];
+        apps.extend(scheduled.map(|(name, app)| (name.to_owned(), app.clone())));
         let (stop, stopped) = oneshot::channel();
         let postman = Postman::new(mailing, data);
         let mails = postman.as_ref().map(Postman::sent);
@@ -86,8 +85,8 @@ impl Server {
             }
         });
         let scheduled = [
-            tokio::spawn(often(apps.get("sweep").cloned(), functions::sweep::work)),
-            tokio::spawn(often(apps.get("erase").cloned(), functions::erase::work)),
+            tokio::spawn(often(sweep, functions::sweep::work)),
+            tokio::spawn(often(erase, functions::erase::work)),
         ];
         let server = tokio::spawn(async move {
             door::serve(
@@ -111,8 +110,7 @@ impl Server {
 }
 
 /// Runs a scheduled function, as the template's schedules do on AWS.
-async fn often<F: Future<Output = shared::Result<()>>>(app: Option<App>, work: fn(App) -> F) {
-    let Some(app) = app else { return };
+async fn often<F: Future<Output = shared::Result<()>>>(app: App, work: fn(App) -> F) {
     loop {
         if let Err(error) = work(app.clone()).await {
             tracing::error!(cause = error.cause(), "the scheduled work failed");

@@ -253,6 +253,11 @@ async fn a_key_that_is_sent_again_gets_the_same_chat_at_once() {
     assert_eq!(ann.balance().await, GRANT - PRICE);
 }
 
+/// A request for an answer to "hi".
+fn hello(headers: &[(&str, &str)]) -> Value {
+    event("chat_stream", "/api/chat/stream", headers, &json!({ "message": "hi" }))
+}
+
 #[tokio::test]
 async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passed_on() {
     let api = Api::own(&[]).await;
@@ -260,12 +265,7 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
     for (sam, streams) in [("false", true), ("true", false)] {
         let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("AWS_SAM_LOCAL", sam)];
         let mut function = Instance::of("chat_stream", &settings).await;
-        function.takes(&event(
-            "chat_stream",
-            "/api/chat/stream",
-            &[("authorization", &ann.bearer())],
-            &json!({ "message": "hi" }),
-        ));
+        function.takes(&hello(&[("authorization", &ann.bearer())]));
         let reply = function.answers().await;
         assert_eq!(
             (reply.status, reply.headers.contains_key("x-came-as")),
@@ -274,7 +274,7 @@ async fn the_real_function_streams_and_answers_whole_where_streams_are_not_passe
             reply.headers
         );
         assert_eq!(text_of(&events(reply.body.as_str().unwrap())), "You said: hi");
-        function.takes(&event("chat_stream", "/api/chat/stream", &[], &json!({ "message": "hi" })));
+        function.takes(&hello(&[]));
         let refused = function.answers().await;
         assert_eq!((refused.status, refused.code()), (401, "not_authenticated"));
         function.end();
@@ -289,12 +289,7 @@ async fn no_piece_of_a_stream_waits_until_the_one_before_it_is_acknowledged() {
     let mut function = Instance::of("chat_stream", &settings).await;
     let mut fastest = u64::MAX;
     for _ in 0..12 {
-        function.takes(&event(
-            "chat_stream",
-            "/api/chat/stream",
-            &[("authorization", &ann.bearer())],
-            &json!({ "message": "hi" }),
-        ));
+        function.takes(&hello(&[("authorization", &ann.bearer())]));
         let reply = function.answers().await;
         let micros = reply.headers["x-took-micros"].to_str().unwrap().parse().unwrap();
         fastest = fastest.min(micros);

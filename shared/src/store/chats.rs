@@ -9,7 +9,7 @@ use super::timeline::Timeline;
 use super::{Place, Store, Write, from_item};
 use crate::Result;
 use crate::chat::Chat;
-use crate::clock::{Day, least_id};
+use crate::clock::Day;
 
 /// How many chats of all users are read at a time: 25 of the largest size are a few megabytes.
 pub const CHATS: usize = 25;
@@ -98,12 +98,7 @@ impl Store {
         after: Option<&str>,
     ) -> Result<(Vec<ChatKey>, Option<String>)> {
         let list = self.chats_by_time();
-        let first = least_id(day.begins());
-        let partitions = list.partitions(&day.month());
-        let (found, next) = self
-            .oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins()))
-            .await?;
-        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+        self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
     fn chats_by_time(&self) -> Timeline<'_> {

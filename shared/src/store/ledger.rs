@@ -6,7 +6,7 @@ use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use super::timeline::Timeline;
 use super::{Place, Store, Write, from_item, s, to_item};
 use crate::Result;
-use crate::clock::{self, Day, millis_of, month};
+use crate::clock::{Day, millis_of, month};
 use crate::user::{Role, is_blank, turns_text};
 
 /// Sorts after every entry id.
@@ -180,17 +180,8 @@ impl Store {
         day: Day,
         after: Option<&str>,
     ) -> Result<(Vec<Entry>, Option<String>)> {
-        let first = clock::least_id(day.begins());
-        let (found, next) = self
-            .oldest(
-                self.trail(),
-                &self.places_of(day),
-                after.unwrap_or(&first),
-                &clock::least_id(day.after(1).begins()),
-            )
-            .await?;
-        let entries: Vec<Entry> =
-            found.into_iter().map(from_item::<Entry>).collect::<Result<_>>()?;
+        let (entries, next): (Vec<Entry>, _) =
+            self.of_day(self.trail(), &self.places_of(day), day, after).await?;
         Ok((entries.into_iter().filter(|entry| entry.kind != EntryKind::Standing).collect(), next))
     }
 

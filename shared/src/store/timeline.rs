@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use futures_util::future::try_join_all;
+use serde::de::DeserializeOwned;
 
 use super::read::{names, values};
-use super::{Item, Store, is_id, s};
-use crate::clock::{Day, FIRST_DAY, millis_of, month, neighbour};
+use super::{Item, Store, from_item, is_id, s};
+use crate::clock::{Day, FIRST_DAY, least_id, millis_of, month, neighbour};
 use crate::{Error, Result};
 
 /// How many queries one page may cost: empty months cost as much as others.
@@ -135,15 +136,17 @@ impl Store {
         Ok((found, Some(Place::In(of))))
     }
 
-    /// Some items of these partitions, oldest first, after the id `after` and before `until`; and
-    /// the last id, if there may be more.
-    pub(super) async fn oldest(
+    /// Some items of a day in these partitions, oldest first, after the id `after`; and the last
+    /// id, if there may be more.
+    pub(super) async fn of_day<T: DeserializeOwned>(
         &self,
         list: Timeline<'_>,
         partitions: &[String],
-        after: &str,
-        until: &str,
-    ) -> Result<(Vec<Item>, Option<String>)> {
+        day: Day,
+        after: Option<&str>,
+    ) -> Result<(Vec<T>, Option<String>)> {
+        let (first, until) = (least_id(day.begins()), least_id(day.after(1).begins()));
+        let after = after.unwrap_or(&first);
         let lanes = partitions.iter().map(|partition| {
             self.client
                 .query()
@@ -156,7 +159,7 @@ impl Store {
                 .set_expression_attribute_values(values([
                     (":partition", s(partition)),
                     (":after", s(after)),
-                    (":until", s(until)),
+                    (":until", s(&until)),
                 ]))
                 .limit(STEP)
                 .send()
@@ -178,7 +181,7 @@ impl Store {
             list.id_of(item) != after && end.as_deref().is_none_or(|end| list.id_of(item) <= end)
         });
         found.sort_by(|one, other| list.id_of(one).cmp(list.id_of(other)));
-        Ok((found, end))
+        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, end))
     }
 }
 

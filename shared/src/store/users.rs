@@ -11,7 +11,7 @@ use super::read::{names, values};
 use super::schema::{ACCOUNT, USER_SHARDS, account_key, pk, user_month};
 use super::timeline::Timeline;
 use super::{Item, Place, Store, from_item, s};
-use crate::clock::{self, Day, least_id, millis_of};
+use crate::clock::{self, Day, millis_of};
 use crate::user::{Account, Role, key};
 use crate::{Error, Result};
 
@@ -96,12 +96,7 @@ impl Store {
         after: Option<&str>,
     ) -> Result<(Vec<Listed>, Option<String>)> {
         let list = self.users_by_time();
-        let first = least_id(day.begins());
-        let partitions = list.partitions(&day.month());
-        let (found, next) = self
-            .oldest(list, &partitions, after.unwrap_or(&first), &least_id(day.after(1).begins()))
-            .await?;
-        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+        self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
     fn users_by_time(&self) -> Timeline<'_> {

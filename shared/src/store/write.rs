@@ -44,6 +44,28 @@ enum Operation {
     Check { key: Item },
 }
 
+/// Sets what all writes have in common. The SDK's seven builders have these setters, but no trait.
+macro_rules! conditional {
+    ($builder:expr, $write:ident) => {
+        $builder
+            .table_name($write.table)
+            .set_condition_expression($write.condition)
+            .set_expression_attribute_names(or_none($write.names))
+            .set_expression_attribute_values(or_none($write.values))
+            .set_return_values_on_condition_check_failure($write.shows_item.then_some(AllOld))
+    };
+}
+
+/// Takes the item that refused a write out of its error.
+macro_rules! shown {
+    ($error:ident) => {
+        |error| match error {
+            $error::ConditionalCheckFailedException(refused) => refused.item.clone(),
+            _ => None,
+        }
+    };
+}
+
 impl Write {
     /// Replaces the whole item.
     pub(super) fn put(table: &str, item: Item) -> Self {
@@ -116,53 +138,30 @@ impl Write {
 
     /// The same write for a transaction.
     pub(super) fn in_transaction(self) -> Result<TransactWriteItem> {
-        let Self { table, operation, condition, names, values, shows_item } = self;
-        let (names, values) = (or_none(names), or_none(values));
-        let shown = shows_item.then_some(AllOld);
         let write = TransactWriteItem::builder();
-        let write = match operation {
+        let write = match self.operation {
             Operation::Put { item } => write.put(
-                Put::builder()
-                    .table_name(table)
+                conditional!(Put::builder(), self)
                     .set_item(Some(item))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .set_return_values_on_condition_check_failure(shown)
                     .build()
                     .map_err(incomplete)?,
             ),
             Operation::Update { key, expression, .. } => write.update(
-                Update::builder()
-                    .table_name(table)
+                conditional!(Update::builder(), self)
                     .set_key(Some(key))
                     .update_expression(expression)
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .set_return_values_on_condition_check_failure(shown)
                     .build()
                     .map_err(incomplete)?,
             ),
             Operation::Delete { key } => write.delete(
-                Delete::builder()
-                    .table_name(table)
+                conditional!(Delete::builder(), self)
                     .set_key(Some(key))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .set_return_values_on_condition_check_failure(shown)
                     .build()
                     .map_err(incomplete)?,
             ),
             Operation::Check { key } => write.condition_check(
-                ConditionCheck::builder()
-                    .table_name(table)
+                conditional!(ConditionCheck::builder(), self)
                     .set_key(Some(key))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .set_return_values_on_condition_check_failure(shown)
                     .build()
                     .map_err(incomplete)?,
             ),
@@ -201,78 +200,26 @@ impl Store {
         write: &Write,
         sent_again: &mut bool,
     ) -> Result<Outcome> {
-        let Write { table, operation, condition, names, values, shows_item } = write.clone();
-        let (names, values) = (or_none(names), or_none(values));
-        let shown = shows_item.then_some(AllOld);
+        let write = write.clone();
         let sends = Sends::default();
-        let outcome = match operation {
+        let outcome = match write.operation {
             Operation::Put { item } => {
-                let put = self
-                    .client
-                    .put_item()
-                    .table_name(table)
-                    .set_item(Some(item))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .set_return_values_on_condition_check_failure(shown);
+                let put = conditional!(self.client.put_item(), write).set_item(Some(item));
                 let send = || put.clone().customize().interceptor(sends.clone()).send();
-                outcome(
-                    repeat(send).await,
-                    |_| None,
-                    |refusal| match refusal {
-                        PutItemError::ConditionalCheckFailedException(refused) => {
-                            refused.item.clone()
-                        }
-                        _ => None,
-                    },
-                )
+                outcome(repeat(send).await, |_| None, shown!(PutItemError))
             }
             Operation::Update { key, expression, returns } => {
-                let update = self
-                    .client
-                    .update_item()
-                    .table_name(table)
+                let update = conditional!(self.client.update_item(), write)
                     .set_key(Some(key))
                     .update_expression(expression)
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .set_return_values(returns)
-                    .set_return_values_on_condition_check_failure(shown);
+                    .set_return_values(returns);
                 let send = || update.clone().customize().interceptor(sends.clone()).send();
-                outcome(
-                    repeat(send).await,
-                    |done| done.attributes,
-                    |refusal| match refusal {
-                        UpdateItemError::ConditionalCheckFailedException(refused) => {
-                            refused.item.clone()
-                        }
-                        _ => None,
-                    },
-                )
+                outcome(repeat(send).await, |done| done.attributes, shown!(UpdateItemError))
             }
             Operation::Delete { key } => {
-                let delete = self
-                    .client
-                    .delete_item()
-                    .table_name(table)
-                    .set_key(Some(key))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .set_return_values_on_condition_check_failure(shown);
+                let delete = conditional!(self.client.delete_item(), write).set_key(Some(key));
                 let send = || delete.clone().customize().interceptor(sends.clone()).send();
-                outcome(
-                    repeat(send).await,
-                    |_| None,
-                    |refusal| match refusal {
-                        DeleteItemError::ConditionalCheckFailedException(refused) => {
-                            refused.item.clone()
-                        }
-                        _ => None,
-                    },
-                )
+                outcome(repeat(send).await, |_| None, shown!(DeleteItemError))
             }
             Operation::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
         };

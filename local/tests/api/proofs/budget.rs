@@ -191,6 +191,12 @@ impl Counted {
         (reading, reply.status, reply.body)
     }
 
+    /// Records what creating an API key costs, under its name in the documentation.
+    async fn new_key(&mut self, name: &str, person: &Person) -> Value {
+        let body = json!({ "name": "a program" });
+        self.count(name, 201, "api_key_create", "/api/user/api-keys", &person.access, body).await
+    }
+
     /// Records what a request costs, under its name in the documentation.
     async fn count(
         &mut self,
@@ -431,16 +437,7 @@ async fn each_request_costs_what_the_documentation_says() {
     let other = format!("/api/user/sessions/{}", sessions[0]["id"].as_str().unwrap());
     counted.get("end of another session", "session_end", &other, &ann).await;
     let keys = "/api/user/api-keys";
-    let key = counted
-        .count(
-            "new API key",
-            201,
-            "api_key_create",
-            keys,
-            &ann.access,
-            json!({ "name": "a program" }),
-        )
-        .await;
+    let key = counted.new_key("new API key", &ann).await;
     counted.get("list of the API keys", "api_keys", keys, &ann).await;
     let program = ann.using(key["key"].as_str().unwrap());
     let (completions, body) =
@@ -625,16 +622,7 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
     counted.header = None;
 
     // The first verification of an address ends API keys.
-    counted
-        .count(
-            "",
-            201,
-            "api_key_create",
-            "/api/user/api-keys",
-            &ann.access,
-            json!({ "name": "a program" }),
-        )
-        .await;
+    counted.new_key("", &ann).await;
     let token = counted.api.link(&ann, Purpose::Verify, "ann@example.com").await;
     counted
         .count("", 200, "email_verify", "/api/user/email/verify", "", json!({ "token": token }))
@@ -645,16 +633,7 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
             json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" }),
         )
         .await;
-    counted
-        .count(
-            "",
-            201,
-            "api_key_create",
-            "/api/user/api-keys",
-            &cat.access,
-            json!({ "name": "a program" }),
-        )
-        .await;
+    counted.new_key("", &cat).await;
     let token = counted.api.link(&cat, Purpose::Reset, "cat@example.com").await;
     let reset = json!({ "token": token, "password": "secret456" });
     counted
