@@ -104,3 +104,25 @@ async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead
     ben.at(&new).profile().await.is(200);
     assert_eq!(kids(&new).await, HashSet::from([kid(&ben.access)]));
 }
+
+#[tokio::test]
+async fn a_token_that_was_accepted_before_is_refused_with_another_signature_and_after_its_end() {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    for person in [&ann, &ann, &ben] {
+        person.profile().await.is(200);
+    }
+    let parts = |token: &str| token.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let (anns, bens) = (parts(&ann.access), parts(&ben.access));
+    for forged in [
+        [&*anns[0], &*anns[1], &*bens[2]],
+        [&anns[0], &bens[1], &anns[2]],
+        [&anns[0], &anns[1], ""],
+        [&anns[0], &anns[1], &anns[2][1..]],
+    ] {
+        ann.using(&forged.join(".")).profile().await.expect(401, "invalid_token");
+    }
+    ann.profile().await.is(200);
+    api.server().clock.advance(Duration::from_secs(3600 + 61));
+    ann.profile().await.expect(401, "invalid_token");
+}

@@ -77,15 +77,18 @@ pub(super) async fn sign<T: Serialize>(
     issuing.signer.sign(&claims, kind.typ, &issuing.app).await
 }
 
-/// The claims of a token for one of these audiences, if its signature and times are valid.
+/// The claims of a token of this issuer for one of these audiences, if its signature and times are
+/// valid.
 pub(super) async fn verify<T: DeserializeOwned>(
     app: &App,
     kind: &Kind,
     audiences: &[&str],
     token: &str,
 ) -> Result<Claims<T>> {
-    let claims: Claims<T> =
-        app.keyring.verify(token, kind.typ, &app.config.issuer, audiences).await?;
+    let claims: Claims<T> = app.keyring.verify(token, kind.typ).await?;
+    if claims.iss != app.config.issuer || !audiences.contains(&claims.aud.as_str()) {
+        return Err(Error::InvalidToken);
+    }
     let now = app.clock.seconds();
     let ended = claims.exp.saturating_add(LEEWAY) < now;
     let beyond_any_session = claims.exp > now + LONGEST_SESSION.as_secs() + LEEWAY;
