@@ -2,6 +2,7 @@
 //! the tables of the template in it, or in another emulator.
 
 mod access_key;
+mod in_process;
 mod wire;
 
 use std::fs::{self, File};
@@ -13,7 +14,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{BillingMode, TimeToLiveSpecification};
 use dynoxide::Database;
+use shared::App;
 use shared::aws::{Endpoint, emulated_at};
+use shared::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -116,6 +119,19 @@ impl Dynamo {
             server,
             _folder: folder,
         })
+    }
+
+    /// The same `App`, connected to this store without a socket. An `App` of another store is
+    /// returned as it is.
+    pub fn direct(&self, app: App) -> App {
+        if app.config.dynamodb_endpoint != Endpoint::parse(&self.url) {
+            return app;
+        }
+        let mut config = (*app.config).clone();
+        // The client has its own endpoint, and needs no access key.
+        config.dynamodb_endpoint = None;
+        let store = Store::over(in_process::client(&self.database), &config);
+        App::over((*app.config).clone(), app.clock, store)
     }
 
     /// Its URL for a caller that knows this machine by another host name.

@@ -65,15 +65,25 @@ impl Server {
             environment(name)
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
-        let functions = functions(&template, &clock, environment).await?;
+        let functions = functions(&template, &clock, environment).await?.into_iter();
+        let functions: HashMap<String, Function> = functions
+            .map(|(name, function)| match function.app() {
+                Some(app) => (name, function.over(dynamo.direct(app))),
+                None => (name, function),
+            })
+            .collect();
         let gateway = Gateway::new(&template, &functions, clock.clone());
         let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
         let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
         let settings = |name: &'static str| settings(&template, name, environment);
-        let sweep = App::connect(&settings("sweep")?, clock.clone()).await.map_err(sentence)?;
-        let erase = App::connect(&settings("erase")?, clock.clone()).await.map_err(sentence)?;
-        let mailing =
+        let connect = async |name| {
+            let app = App::connect(&settings(name)?, clock.clone()).await.map_err(sentence)?;
+            Ok::<_, String>(dynamo.direct(app))
+        };
+        let (sweep, erase) = (connect("sweep").await?, connect("erase").await?);
+        let mut mailing =
             Mailing::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
+        mailing.app = dynamo.direct(mailing.app);
         let scheduled = [("sweep", &sweep), ("erase", &erase), ("mail", &mailing.app)];
         apps.extend(scheduled.map(|(name, app)| (name.to_owned(), app.clone())));
         let (stop, stopped) = oneshot::channel();

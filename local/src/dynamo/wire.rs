@@ -78,15 +78,22 @@ pub async fn answer(
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok())
         .unwrap_or_default();
+    let (status, reply) = perform(&database, target, &body);
+    reply_with(status, reply)
+}
+
+/// The status and the body of the reply to a call whose caller is allowed to make it. `target` is
+/// the header `x-amz-target`.
+pub fn perform(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
     let operation = target
         .strip_prefix("DynamoDB_20120810.")
         .or_else(|| target.strip_prefix("DynamoDBStreams_20120810."));
-    match call(&database, operation.unwrap_or_default(), &body) {
-        Ok(reply) => reply_with(StatusCode::OK, reply),
-        Err(error) => reply_with(
-            StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST),
-            error.to_json(),
-        ),
+    match call(database, operation.unwrap_or_default(), body) {
+        Ok(reply) => (StatusCode::OK, reply),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status_code());
+            (status.unwrap_or(StatusCode::BAD_REQUEST), error.to_json())
+        }
     }
 }
 
