@@ -18,9 +18,14 @@ pub struct Route {
 
 /// The pattern that matches `path`, with or without its trailing slash. Literal patterns come
 /// before patterns with parameters.
-pub fn pattern<'p>(patterns: impl Iterator<Item = &'p str>, path: &str) -> Option<&'p str> {
+pub fn pattern<'p>(
+    mut patterns: impl Iterator<Item = &'p str> + Clone,
+    path: &str,
+) -> Option<&'p str> {
     let path = without_slash(path);
-    patterns.filter(|pattern| matches(pattern, path)).min_by_key(|pattern| pattern.contains('{'))
+    // Most requests are for such a path, and comparing it as a whole is cheap.
+    let literal = patterns.clone().find(|pattern| *pattern == path && !pattern.contains('{'));
+    literal.or_else(|| patterns.find(|pattern| matches(pattern, path)))
 }
 
 /// The parameters of `pattern` in `path` by name, as they were sent. `None` if the path doesn't
@@ -36,7 +41,7 @@ fn without_slash(path: &str) -> &str {
     if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path }
 }
 
-/// Whether each segment matches. Allocates nothing: a request is compared with every route.
+/// Whether each segment matches. Allocates nothing: a request may be compared with every route.
 fn matches(pattern: &str, path: &str) -> bool {
     let (mut expected, mut segments) = (pattern.split('/'), path.split('/'));
     loop {
