@@ -640,3 +640,87 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
         .count("", 200, "password_reset_confirm", "/api/password/reset/confirm", "", reset)
         .await;
 }
+
+impl Counted {
+    /// Copies those items of a table that contain the first of `texts`, `count` times: `others`
+    /// replace the texts in each copy.
+    fn copy<const N: usize>(
+        &self,
+        table: &str,
+        texts: [&str; N],
+        count: usize,
+        others: impl Fn(usize) -> [String; N],
+    ) {
+        let database = &self.api.server().dynamo.database;
+        let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
+        let found = serde_json::to_value(database.scan(scan).unwrap()).unwrap();
+        let items = found["Items"].as_array().unwrap().iter().map(Value::to_string);
+        let items: Vec<String> = items.filter(|item| item.contains(texts[0])).collect();
+        assert!(!items.is_empty(), "{texts:?} in {table}");
+        let puts = items.iter().flat_map(|item| {
+            let others = &others;
+            (0..count).map(move |number| {
+                let replace = |item: String, (old, new): (&str, String)| item.replace(old, &new);
+                let item = texts.into_iter().zip(others(number)).fold(item.clone(), replace);
+                json!({ "PutRequest": { "Item": serde_json::from_str::<Value>(&item).unwrap() } })
+            })
+        });
+        let puts: Vec<Value> = puts.collect();
+        // A batch has at most 25 writes.
+        for batch in puts.chunks(25) {
+            let batch = json!({ "RequestItems": { table: batch } });
+            database.batch_write_item(serde_json::from_value(batch).unwrap()).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() {
+    let counted = Counted::start().await;
+    let root = counted.api.administrator("root").await;
+    let ann = counted.api.person("ann").await;
+    let chat = ann.chat("hi").await.is(200);
+    let (chat_id, conversation) = (chat["id"].as_str().unwrap(), &chat["conversation_id"]);
+    // They are in different partitions of the list.
+    let mut others = Vec::new();
+    for number in 0..8 {
+        others.push(counted.api.person(&format!("u{number}000000")).await);
+    }
+    let history = format!("/api/chat?conversation_id={}", conversation.as_str().unwrap());
+    let pages = [
+        ("chat_history", "/api/chat?x=", &ann),
+        ("chat_history", &*history, &ann),
+        ("conversations", "/api/conversations?x=", &ann),
+        ("ledger", "/api/user/ledger?x=", &ann),
+        ("admin_ledger", &*format!("/api/admin/users/{}/ledger?x=", ann.id), &root),
+        ("admin_users", "/api/admin/users?x=", &root),
+        ("admin_users", "/api/admin/users?q=u", &root),
+        ("admin_chats", "/api/admin/chats?x=", &root),
+        ("admin_chats", &*format!("/api/admin/chats?user_id={}", ann.id), &root),
+    ];
+    let mut costs = Vec::new();
+    let id = || Uuid::now_v7().to_string();
+    for (chats, users, from) in [(100, 10, 1), (99_900, 2_490, 11)] {
+        for table in ["ChatsTable", "LedgerTable"] {
+            counted.copy(table, [chat_id], chats, |_| [id()]);
+        }
+        for Person { name, id: user_id, .. } in &others {
+            counted.copy("UsersTable", [name, user_id], users, |number| {
+                [format!("{}{:06}", &name[..2], from + number), id()]
+            });
+        }
+        let mut read = Vec::new();
+        for (endpoint, path, who) in &pages {
+            let path = format!("{path}&limit=20");
+            let (reading, status, page) =
+                counted.ask(endpoint, &path, &who.access, Value::Null).await;
+            assert_eq!(status, 200, "{path}: {page}");
+            let entries = page.as_array().unwrap_or_else(|| panic!("{path}: {page}")).len();
+            let Reading { round_trips, read_units, calls, .. } = reading;
+            read.push((path, entries, round_trips, calls.len(), read_units));
+        }
+        costs.push(read);
+    }
+    assert_eq!(costs[0], costs[1]);
+    assert!(costs[0].iter().filter(|(_, entries, ..)| *entries == 20).count() >= 8, "{costs:?}");
+}
