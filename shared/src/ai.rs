@@ -25,6 +25,9 @@ use self::bedrock::Bedrock;
 use self::openai::OpenAi;
 use self::said::Said;
 
+/// The longest time that opening a connection at start may take.
+const OPENING: Duration = Duration::from_secs(1);
+
 /// The configured providers. Cheap to clone.
 #[derive(Clone)]
 pub struct Ai {
@@ -195,6 +198,22 @@ impl Ai {
             });
         }
         Ok(Self { providers: providers.into(), config: Arc::new(config) })
+    }
+
+    /// Opens the connection to the first provider, so that the first message doesn't wait for it.
+    /// Gives up after [`OPENING`]: a provider that is down must not keep a function from starting.
+    pub async fn open(&self) {
+        let Some(provider) = self.providers.first() else { return };
+        let opened = async {
+            match &provider.wire {
+                Wire::Echo | Wire::Scripted => {}
+                Wire::OpenAi(server) => server.open().await,
+                Wire::Bedrock(bedrock) => bedrock.open().await,
+            }
+        };
+        if timeout(OPENING, opened).await.is_err() {
+            tracing::warn!(provider = provider.name, "the provider has not answered at start");
+        }
     }
 
     /// Waits for an answer at most `patience`, of which each provider has an equal share until it

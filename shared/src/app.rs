@@ -112,10 +112,17 @@ impl Start for Issuing {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let config = Config::read(settings)?;
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
-        let signer = Signer::new(settings.signing_secret()?, &aws, clock.clone()).await?;
         let store = Store::connect(&aws, &config);
-        let issuing = Self { app: App::over(config, clock, store), signer };
-        if let Err(error) = issuing.signer.publish(&issuing.app).await {
+        let app = App::over(config, clock.clone(), store);
+        // The connections to both services are opened at the same time.
+        let (signer, known) =
+            tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
+        let issuing = Self { app, signer: signer? };
+        let published = match known {
+            Ok(known) => issuing.signer.publish_beside(known, &issuing.app).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = published {
             tracing::warn!(
                 cause = error.cause(),
                 "the public key could not be published at start; the first request publishes it"
@@ -147,10 +154,17 @@ pub struct Asking {
 }
 
 impl Start for Asking {
-    /// Fails if a provider's settings can't be used, or its key can't be read.
+    /// Fails if a provider's settings can't be used, or its key can't be read. Opens the connection
+    /// to the first provider.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let ai = Ai::connect(AiConfig::read(settings)?).await?;
-        Ok(Self { app: App::start(settings, clock).await?, ai })
+        let config = AiConfig::read(settings)?;
+        let ai = async {
+            let ai = Ai::connect(config).await?;
+            ai.open().await;
+            Ok::<_, ConfigError>(ai)
+        };
+        let (ai, app) = tokio::join!(ai, App::start(settings, clock));
+        Ok(Self { ai: ai?, app: app? })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {

@@ -6,6 +6,8 @@
 //! certificates of a system would take longer than everything else that a function does before its
 //! first request.
 
+pub(crate) mod http;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -17,9 +19,9 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// TLS couldn't be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,15 +92,12 @@ pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError>
 /// # Errors
 /// If TLS can't be configured.
 pub async fn amazon() -> Result<SdkConfig, TlsError> {
-    let roots = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
-    let tls = TlsContext::builder()
-        .with_trust_store(roots)
-        .build()
-        .map_err(|error| TlsError(error.to_string()))?;
-    let https = Builder::new()
-        .tls_provider(Provider::rustls(CryptoMode::AwsLc))
-        .tls_context(tls)
-        .build_https();
+    let broken = |error: &dyn fmt::Display| TlsError(error.to_string());
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
+        roots.add(root.map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
+    }
+    let https = http::for_sdk(http::client(roots)?);
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let region = EnvironmentVariableRegionProvider::new().region().await;
     let builder =
@@ -108,14 +107,16 @@ pub async fn amazon() -> Result<SdkConfig, TlsError> {
 
 /// The same for an emulator, which accepts any region and credentials.
 pub fn emulated() -> SdkConfig {
+    // TLS isn't used here. If it couldn't be configured, calls would fail for want of a client.
+    let http = http::client(RootCertStore::empty()).ok().map(http::for_sdk);
     let credentials = Credentials::new("local", "local", None, None, "emulator");
-    SdkConfig::builder()
+    let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .timeout_config(timeouts())
         .region(Region::from_static("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(Builder::new().build_http())
-        .build()
+        .credentials_provider(SharedCredentialsProvider::new(credentials));
+    builder.set_http_client(http);
+    builder.build()
 }
 
 /// The credentials in the endpoint's URL.

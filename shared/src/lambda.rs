@@ -1,9 +1,11 @@
 //! The start of a Lambda function: settings, connections, then one request after the other.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use lambda_http::IntoResponse;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -82,10 +84,20 @@ impl<A: Start, F: Future<Output = Reply> + Send + 'static> Served<A, F> {
             let reply = self.clone().answer(req);
             async move {
                 let (parts, body) = reply.await.into_parts();
-                Ok::<_, Infallible>(Response::from_parts(parts, body.text().await))
+                Ok::<_, Infallible>(Whole(Response::from_parts(parts, body.text().await)))
             }
         });
         lambda_http::run(answer).await
+    }
+}
+
+/// A reply whose body is UTF-8. `lambda_http` would decode the body of any other type of reply by its
+/// content type, for which it contains the tables of all encodings.
+struct Whole(Response<String>);
+
+impl IntoResponse for Whole {
+    fn into_response(self) -> Pin<Box<dyn Future<Output = Response<lambda_http::Body>> + Send>> {
+        Box::pin(std::future::ready(self.0.map(lambda_http::Body::Text)))
     }
 }
 

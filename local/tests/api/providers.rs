@@ -1,7 +1,9 @@
 //! The providers over their real protocols: a server with OpenAI's chat completions, and Bedrock
 //! with its real SDK.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
@@ -40,6 +42,9 @@ enum Does {
 struct Provider {
     url: String,
     asked: Arc<Mutex<Vec<(String, String, Value)>>>,
+    /// The connections of functions that started, and that of the last message.
+    opened: Arc<Mutex<HashSet<SocketAddr>>>,
+    asked_by: Arc<Mutex<Option<SocketAddr>>>,
     does: Arc<Mutex<Does>>,
 }
 
@@ -50,9 +55,12 @@ impl Provider {
         let provider = Self {
             url,
             asked: Arc::default(),
+            opened: Arc::default(),
+            asked_by: Arc::default(),
             does: Arc::new(Mutex::new(Does::Says(500, Value::Null))),
         };
         let router = Router::new().fallback(answer).with_state(provider.clone());
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         provider
     }
@@ -89,7 +97,16 @@ impl Provider {
     }
 }
 
-async fn answer(State(provider): State<Provider>, request: Request) -> Response {
+async fn answer(
+    State(provider): State<Provider>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    if request.method() == Method::HEAD {
+        provider.opened.lock().unwrap().insert(peer);
+        return Response::default();
+    }
+    *provider.asked_by.lock().unwrap() = Some(peer);
     let path = request.uri().path().to_owned();
     let authorization = request
         .headers()
@@ -545,4 +562,22 @@ async fn bedrock_may_finish_without_a_word_for_openais_clients() {
         "{streamed}"
     );
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
+}
+
+#[tokio::test]
+async fn a_function_has_opened_its_connection_before_the_first_message() {
+    let provider = Provider::start().await;
+    let converse = json!({
+        "output": { "message": { "role": "assistant", "content": [{ "text": "Hi!" }] } },
+        "stopReason": "end_turn",
+    });
+    for is_bedrock in [false, true] {
+        let api = if is_bedrock { bedrock(&provider, "").await } else { provider.api("").await };
+        let opened = std::mem::take(&mut *provider.opened.lock().unwrap());
+        assert_eq!(opened.len(), 3, "chat, chat_stream and completions");
+        provider.does(Does::Says(200, converse.clone()));
+        api.person("ann").await.chat("Hello!").await;
+        let asked_by = provider.asked_by.lock().unwrap().take().unwrap();
+        assert!(opened.contains(&asked_by), "{asked_by} was opened for the message");
+    }
 }

@@ -2,6 +2,9 @@
 //! ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)),
 //! which is the same for all its models.
 
+use std::convert::Infallible;
+
+use aws_config::SdkConfig;
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig, retry::RetryConfig};
@@ -10,6 +13,9 @@ use aws_sdk_bedrockruntime::types::{
     ContentBlock, ConversationRole, ConverseOutput, ConverseStreamOutput, InferenceConfiguration,
     Message, StopReason, SystemContentBlock, TokenUsage,
 };
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 use super::{Cut, Failure, Prompt, Said, Speaker, Turn, Usage};
 use crate::aws;
@@ -18,6 +24,7 @@ use crate::config::ConfigError;
 pub struct Bedrock {
     client: Client,
     model: String,
+    open: Operation<(), (), Infallible>,
 }
 
 impl Bedrock {
@@ -33,7 +40,21 @@ impl Bedrock {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(RetryConfig::disabled());
         config.set_endpoint_url(endpoint.map(str::to_owned));
-        Ok(Self { client: Client::from_conf(config.build()), model: model.to_owned() })
+        let region = aws.region().map_or("us-east-1", |region| region.as_ref());
+        let url = endpoint.map_or_else(
+            || format!("https://bedrock-runtime.{region}.amazonaws.com"),
+            str::to_owned,
+        );
+        Ok(Self {
+            open: opening(&aws, &url),
+            client: Client::from_conf(config.build()),
+            model: model.to_owned(),
+        })
+    }
+
+    /// Opens a connection, which the next request uses. Whatever Bedrock replies is ignored.
+    pub async fn open(&self) {
+        let _ = self.open.invoke(()).await;
     }
 
     pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
@@ -103,6 +124,29 @@ impl Bedrock {
         }
         if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
     }
+}
+
+/// An unsigned `HEAD` with the HTTP client and the time-outs of the other operations: they share its
+/// connections. The API has no operation that every caller may use.
+fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
+    let mut opening = Operation::builder()
+        .service_name("bedrock")
+        .operation_name("open")
+        .endpoint_url(url)
+        .timeout_config(TimeoutConfig::disabled())
+        .no_auth()
+        .no_retry();
+    if let Some(http) = aws.http_client() {
+        opening = opening.http_client(http);
+    }
+    opening
+        .serializer(|()| {
+            let mut head = HttpRequest::empty();
+            head.set_method("HEAD").map_err(BoxError::from)?;
+            Ok(head)
+        })
+        .deserializer(|_| Ok(()))
+        .build()
 }
 
 /// The instructions and the conversation. Bedrock requires that the user begins and that speakers

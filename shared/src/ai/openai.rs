@@ -7,21 +7,19 @@
 
 use std::io;
 
-use bytes::Bytes;
+use aws_smithy_types::body::SdkBody;
 use futures_util::StreamExt;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::{BodyExt, Limited};
 use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use lambda_http::http::{HeaderValue, Request, Uri};
+use rustls::RootCertStore;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sse_stream::SseStream;
 
 use super::{Cut, Failure, Prompt, Said, Usage};
 use crate::aws;
+use crate::aws::http::Https;
 use crate::config::{ConfigError, OpenAiServer};
 
 /// How many bytes of a reply are read for each byte of the answer: the JSON around a piece of a few
@@ -30,12 +28,13 @@ const WRAPPING: usize = 400;
 
 pub struct OpenAi {
     model: String,
+    base: Uri,
     completions: Uri,
     authorization: Option<HeaderValue>,
     /// The field for the maximum of tokens: newer models of OpenAI refuse the name that other
     /// servers use.
     most: &'static str,
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: Https,
 }
 
 /// The fields that are read of a reply, or of a chunk.
@@ -64,8 +63,10 @@ impl OpenAi {
     pub async fn connect(server: &OpenAiServer) -> Result<Self, ConfigError> {
         let prefix = server.name.to_ascii_uppercase();
         let url = format!("{}/chat/completions", server.url);
-        let completions: Uri =
-            url.parse().map_err(|error| ConfigError(format!("{prefix}_BASE_URL: {error}")))?;
+        let parse = |url: &str| {
+            url.parse::<Uri>().map_err(|error| ConfigError(format!("{prefix}_BASE_URL: {error}")))
+        };
+        let (base, completions) = (parse(&server.url)?, parse(&url)?);
         let authorization = match &server.key {
             None => None,
             Some(key) => {
@@ -80,13 +81,7 @@ impl OpenAi {
                 Some(header)
             }
         };
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider());
-        let connector = tls
-            .map_err(|error| ConfigError(format!("TLS: {error}")))?
-            .https_or_http()
-            .enable_http1()
-            .build();
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         Ok(Self {
             model: server.model.clone(),
             most: if completions.host() == Some("api.openai.com") {
@@ -94,10 +89,19 @@ impl OpenAi {
             } else {
                 "max_tokens"
             },
+            base,
             completions,
             authorization,
-            http: Client::builder(TokioExecutor::new()).build(connector),
+            http: aws::http::client(roots)?,
         })
+    }
+
+    /// Opens a connection, which the next request uses. Whatever the server replies is ignored: if
+    /// it can't be reached, that request will say so.
+    pub async fn open(&self) {
+        if let Ok(head) = Request::head(&self.base).body(SdkBody::empty()) {
+            let _ = self.http.request(head).await;
+        }
     }
 
     pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
@@ -114,7 +118,7 @@ impl OpenAi {
         if said.is_listened_to() { listen(body, said).await } else { read(body, said).await }
     }
 
-    fn request(&self, prompt: &Prompt, streamed: bool) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, prompt: &Prompt, streamed: bool) -> Result<Request<SdkBody>, Failure> {
         let mut body = json!({ "model": self.model, "messages": prompt.turns, "stream": streamed });
         if let Some(fields) = body.as_object_mut() {
             fields.insert(self.most.into(), json!(prompt.max_tokens));
@@ -138,7 +142,7 @@ impl OpenAi {
             request = request.header(AUTHORIZATION, authorization);
         }
         request
-            .body(Full::from(body.to_string()))
+            .body(SdkBody::from(body.to_string()))
             .map_err(|error| Failure::failed(error.to_string()))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::Method;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
@@ -59,7 +60,11 @@ impl CountingAi {
 
 /// Answers as the scripted AI does. A stream is sent as a whole when its answer is complete; if the
 /// AI fails after a part, the stream ends without its last event.
-async fn answer(State(provider): State<CountingAi>, body: Bytes) -> Response {
+async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes) -> Response {
+    // A function that starts only opens its connection.
+    if method == Method::HEAD {
+        return Response::default();
+    }
     let Asked { messages, stream } = serde_json::from_slice(&body).unwrap();
     let message = messages.last().unwrap().content.clone();
     *provider.asked.lock().unwrap().entry(message).or_default() += 1;
