@@ -1,0 +1,101 @@
+"""Instructions of a warm call, counted by valgrind's callgrind as the difference of two runs of one function."""
+import re, shutil, subprocess, tempfile
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+
+# (function, few calls, many calls): few enough that the start is in both, and enough that what is random evens out.
+CALLS = {"login": (1, 3), "register": (1, 3)}
+CALLS_OF_OTHERS = (20, 220)
+
+
+def needed():
+    if shutil.which("valgrind"):
+        return
+    subprocess.run("{ apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind libc6-dbg; } >&2", shell=True, check=True)
+
+
+def run(world, function, calls, out="/dev/null", **options):
+    """Every instruction of an instance that is called so often, its start included."""
+    account = world.account(**options)
+    with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
+        under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--log-file={log.name}"]
+        with world.instance(function, under) as instance:
+            for call in range(calls):
+                account.call(instance, function, call)
+            instance.end()
+        return collected(log.name)
+
+
+def collected(log):
+    text = open(log).read()
+    found = re.search(r"Collected : (\d+)", text)
+    assert found, text
+    return int(found[1])
+
+
+def per_call(world, functions):
+    """The instructions of one warm call of each function. As many are counted at a time as there are processors."""
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        runs = {}
+        for function in functions:
+            few, many = CALLS.get(function, CALLS_OF_OTHERS)
+            # The long one first, so that nothing is waited for at the end.
+            runs[function] = [(pool.submit(run, world, function, calls), calls) for calls in (many, few)]
+        return {function: difference(*counts) for function, counts in runs.items()}
+
+
+def difference(many, few):
+    (more, most), (less, least) = many, few
+    return (more.result() - less.result()) / (most - least)
+
+
+def argon2id(binary):
+    """The instructions of one bare hash."""
+    counts = {}
+    for hashes in (1, 2):
+        with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
+            command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log.name}", str(binary)]
+            subprocess.run(command, input=f"{hashes}\n".encode(), stdout=subprocess.DEVNULL, check=True)
+            counts[hashes] = collected(log.name)
+    return counts[2] - counts[1]
+
+
+def profile(world, function, top=30):
+    """Where the instructions of a warm call go: lines of text, by crate and by function, its own and with what it calls."""
+    few, many = CALLS.get(function, CALLS_OF_OTHERS)
+    costs = {}
+    with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
+        for calls in (few, many):
+            run(world, function, calls, out=f"{folder}/{calls}")
+            for inclusive in ("no", "yes"):
+                costs[calls, inclusive] = annotated(f"{folder}/{calls}", inclusive)
+    own, with_callees = (
+        {name: (count - costs[few, inclusive].get(name, 0)) / (many - few) for name, count in costs[many, inclusive].items()}
+        for inclusive in ("no", "yes"))
+    total = sum(own.values())
+    crates = {}
+    for name, count in own.items():
+        crates[crate(name)] = crates.get(crate(name), 0) + count
+    yield f"{function}: {total:,.0f} instructions a call"
+    for title, cost in (("by crate", crates), ("by function, its own", own), ("by function, with what it calls", with_callees)):
+        yield f"  {title}"
+        for name, count in sorted(cost.items(), key=lambda item: -item[1])[:top]:
+            yield f"  {count / total:7.2%} {count:12,.0f}  {name[:200]}"
+
+
+def crate(name):
+    """The crate of a function as its name tells it; of a generic one it is that of the type."""
+    if found := re.search(r"([a-z_][a-z0-9_]*)::", name):
+        return found[1]
+    return "malloc and free" if re.match(r"(_int_)?(malloc|free|realloc|calloc)|malloc|unlink_chunk", name) else (
+        "aws_lc" if re.search(r"25519|aws_lc|sha512|bignum|pkey", name) else "C")
+
+
+def annotated(file, inclusive):
+    command = ["callgrind_annotate", f"--inclusive={inclusive}", "--threshold=100", "--auto=no", file]
+    costs = {}
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        if found := re.match(r"\s*([\d,]+) (?:\([^)]*\))?\s*(?:[^:]*:)(.+?)(?: \[[^]]*\])?$", line):
+            name = re.sub(r"::h[0-9a-f]{16}\b", "", found[2])
+            costs[name] = costs.get(name, 0) + int(found[1].replace(",", ""))
+    return costs

@@ -1,0 +1,152 @@
+"""What is measured of functions beside their instructions."""
+import contextlib, json, statistics, subprocess, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from runtime_api import cpu_seconds
+from world import Relay
+
+HASHING = ("login", "register")
+
+
+class Loop:
+    """The bare hash: a process that makes as many as it is told."""
+
+    def __init__(self, binary):
+        self.process = subprocess.Popen([str(binary)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def hash(self, times):
+        self.process.stdin.write(b"%d\n" % times)
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == b"\n"
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def cpu(world, functions, rounds, calls, hashes):
+    """CPU seconds and wall seconds of a warm call of each, user's and system's: the least of rounds taken in turn."""
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for function in functions:
+            if function == "argon2id":
+                loop = Loop(world.binaries[function])
+                stack.callback(loop.end)
+                workers[function] = (loop.process.pid, lambda _, loop=loop: loop.hash(1), hashes)
+            else:
+                account, instance = world.account(), stack.enter_context(world.instance(function))
+                work = lambda call, args=(account, instance, function): args[0].call(args[1], args[2], call)
+                workers[function] = (instance.process.pid, work, hashes if function in HASHING else calls)
+        least = {function: (float("inf"), float("inf")) for function in functions}
+        made = dict.fromkeys(functions, 0)
+        # The first round warms up.
+        for round_ in range(rounds + 1):
+            for function, (pid, work, times) in workers.items():
+                before, began = cpu_seconds(pid), time.perf_counter()
+                for call in range(made[function], made[function] + times):
+                    work(call)
+                took = ((cpu_seconds(pid) - before) / times, (time.perf_counter() - began) / times)
+                made[function] += times
+                if round_:
+                    least[function] = tuple(map(min, least[function], took))
+        return least
+
+
+def starts(world, functions, times):
+    """Seconds from exec to the first request for an event: medians of starts in turn."""
+    taken = {function: [] for function in functions}
+    # The first start of each reads it from the disk.
+    for turn in range(times + 1):
+        for function in functions:
+            with world.instance(function) as instance:
+                if turn:
+                    taken[function].append(instance.start_seconds)
+    return {function: statistics.median(seconds) for function, seconds in taken.items()}
+
+
+def peak_memory(world, function, calls):
+    """MiB that a function held at most, after so many calls."""
+    account = world.account()
+    with world.instance(function) as instance:
+        for call in range(calls):
+            account.call(instance, function, call)
+        return instance.peak_mib()
+
+
+def traffic(world, function, calls):
+    """Round trips to the store, and bytes to and from it, of a warm call."""
+    account, relay = world.account(), Relay(world.port)
+    endpoint = world.environment["DYNAMODB_ENDPOINT"].replace("127.0.0.1", relay.ADDRESS)
+    with contextlib.closing(relay), world.instance(function, DYNAMODB_ENDPOINT=endpoint) as instance:
+        for call in range(2):
+            account.call(instance, function, call)
+        relay.reset()
+        for call in range(2, 2 + calls):
+            account.call(instance, function, call)
+        return relay.requests / calls, relay.sent / calls, relay.received / calls
+
+
+class Ai:
+    """A server that speaks OpenAI's chat completions: it streams pieces, and remembers when each was sent."""
+
+    def __init__(self, pieces, pause):
+        self.sent = []
+        ai = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                self.connection.setsockopt(6, 1, 1)  # TCP_NODELAY: what is measured is the function's own delay.
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(200)
+                self.send_header("content-type", "text/event-stream")
+                self.send_header("transfer-encoding", "chunked")
+                self.end_headers()
+                for number in range(pieces):
+                    time.sleep(pause)
+                    self.event({"choices": [{"index": 0, "delta": {"content": f"w{number} "}, "finish_reason": None}]})
+                    ai.sent.append(time.perf_counter())
+                self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+                self.chunk(b"data: [DONE]\n\n")
+                self.wfile.write(b"0\r\n\r\n")
+
+            def event(self, data):
+                self.chunk(b"data: " + json.dumps(data | {"id": "x", "object": "chat.completion.chunk", "model": "m"}).encode() + b"\n\n")
+
+            def chunk(self, data):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = "http://127.0.0.1:%d/v1" % self.server.server_port
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def stream_delays(world, calls, pieces=5, pause=0.08):
+    """Seconds from a piece of the AI's answer to its arrival at the Runtime API: the median of the first pieces, and of all further ones."""
+    account, first, further = world.account(), [], []
+    with contextlib.closing(Ai(pieces, pause)) as ai:
+        settings = {"AI_PROVIDER": "openai", "OPENAI_BASE_URL": ai.url, "OPENAI_MODEL": "m"}
+        with world.instance("chat_stream", **settings) as instance:
+            for call in range(calls + 1):
+                ai.sent.clear()
+                reply = account.call(instance, "chat_stream", call)
+                assert "event: done" in reply.text, reply.text
+                arrived = [at for at, piece in reply.pieces if "event: delta" in piece]
+                assert len(arrived) == pieces, reply.pieces
+                delays = [at - sent for at, sent in zip(arrived, ai.sent)]
+                if call:
+                    first.append(delays[0])
+                    further += delays[1:]
+    return statistics.median(first), statistics.median(further)

@@ -1,0 +1,160 @@
+"""What functions are measured over: the embedded store, accounts in it, and the events of API Gateway."""
+import json, os, pathlib, select, socket, subprocess, tempfile, threading, time
+
+from runtime_api import Instance
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PASSWORD = "secret123"
+CHATS = 20
+# Limits that a measurement would meet and a client doesn't.
+SETTINGS = {"FIRST_GRANT": "1000000", "CHATS_PER_MINUTE": "10000", "AI_PROVIDER": "echo"}
+
+
+def sample(name, **changes):
+    """The event of `events/<name>.json`, with texts in it replaced."""
+    text = (ROOT / f"events/{name}.json").read_text()
+    event = json.dumps(json.loads(text), separators=(",", ":"))
+    for old, new in changes.items():
+        assert old in event, f"events/{name}.json has no {old}"
+        event = event.replace(old, new)
+    return event.encode()
+
+
+class Account:
+    """An account, and what it was given at its registration."""
+
+    def __init__(self, name, tokens, refresh):
+        self.name, self.tokens, self.refresh = name, tokens, refresh
+
+    def event(self, function, call):
+        """The event of a function's call so far: the access tokens take turns."""
+        token = self.tokens[call % len(self.tokens)]
+        match function:
+            case "login":
+                return sample("login", ann=self.name)
+            case "register":
+                return sample("register", ann=f"{self.name}x{call:04}")
+            case "token_refresh":
+                return sample("token_refresh", REFRESH_TOKEN=self.refresh)
+            case "not_found":
+                return sample("not_found")
+            case "hello":
+                return sample("balance", ACCESS_TOKEN=token)
+            case _:
+                return sample(function, ACCESS_TOKEN=token)
+
+    def call(self, instance, function, call):
+        """Calls the function, checks the reply, and remembers what the next call needs."""
+        reply = instance.call(self.event(function, call))
+        expected = {"not_found": 404, "register": 201}.get(function, 200)
+        assert reply.status == expected, f"{function}: {reply.status} {reply.text} {instance.logged()}"
+        if function == "token_refresh":
+            self.refresh = reply.json()["refresh"]
+        if function == "chat_history":
+            assert len(reply.json()) == CHATS, reply.text
+        return reply
+
+
+class World:
+    """The embedded store and the built functions over it. `FAREBOX` names a built `local`; without it `cargo run` builds one."""
+
+    def __init__(self, binaries, tokens=20):
+        self.binaries, self.token_count, self.accounts = binaries, tokens, 0
+        self.folder = tempfile.TemporaryDirectory(prefix="farebox-bench-")
+        self.lock = threading.Lock()
+        data = pathlib.Path(self.folder.name) / "data"
+        port = free_port()
+        command = [os.environ["FAREBOX"]] if "FAREBOX" in os.environ else ["cargo", "run", "--quiet", "--bin", "local", "--"]
+        self.log = open(data.parent / "log", "wb")
+        self.store = subprocess.Popen(
+            [*command, "dynamodb", "--port", str(port), "--data", str(data)], cwd=ROOT, env=os.environ | SETTINGS,
+            stdout=self.log, stderr=self.log)
+        settings = data / "lambda.env"
+        while not (settings.exists() and settings.read_text().endswith("\n")):
+            if self.store.poll() is not None:
+                raise SystemExit("the embedded DynamoDB did not start:\n" + (data.parent / "log").read_text())
+            time.sleep(0.1)
+        self.environment = dict(line.split("=", 1) for line in settings.read_text().splitlines())
+        self.port = port
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.store.terminate()
+        self.store.wait()
+        self.log.close()
+        self.folder.cleanup()
+
+    def instance(self, function, under=(), **settings):
+        return Instance(self.binaries[function], self.environment | settings, under)
+
+    def account(self, chats=CHATS):
+        """A new account with its chats and access tokens, all made by the functions themselves."""
+        with self.lock:
+            self.accounts += 1
+            name = f"bench{self.accounts:05}"
+        with self.instance("register") as register:
+            reply = register.call(sample("register", ann=name))
+            assert reply.status == 201, reply.text
+        given = reply.json()
+        account = Account(name, [given["access"]], given["refresh"])
+        with self.instance("token_refresh") as refresh:
+            for call in range(1, self.token_count):
+                account.tokens.append(account.call(refresh, "token_refresh", call).json()["access"])
+        if chats:
+            with self.instance("chat") as chat:
+                for call in range(chats):
+                    account.call(chat, "chat", call)
+        return account
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Relay:
+    """A relay to the store that counts requests and bytes. It has the store's port, which the store expects requests to name."""
+
+    ADDRESS = "127.0.0.2"
+
+    def __init__(self, port):
+        self.port = port
+        self.listener = socket.create_server((self.ADDRESS, port))
+        self.reset()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def reset(self):
+        self.requests = self.sent = self.received = 0
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._relay, args=(client,), daemon=True).start()
+
+    def _relay(self, client):
+        with client, socket.create_connection(("127.0.0.1", self.port)) as store:
+            last = b""
+            while True:
+                ready, _, _ = select.select([client, store], [], [])
+                for source in ready:
+                    data = source.recv(1 << 18)
+                    if not data:
+                        return
+                    if source is client:
+                        # Each round trip is a POST; its head may arrive in two pieces.
+                        self.requests += (last + data).count(b"POST / HTTP/1.1\r\n") - last.count(b"POST / HTTP/1.1\r\n")
+                        last = data[-16:]
+                        self.sent += len(data)
+                        store.sendall(data)
+                    else:
+                        self.received += len(data)
+                        client.sendall(data)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
