@@ -29,7 +29,7 @@ def bare(names, **settings):
         level = {"opt_level": 3} if name == "argon2id" else {}
         subprocess.run(
             ["cargo", "lambda", "build", "--quiet", "--release", "--bin", name], cwd=BARE, check=True,
-            env=os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(profile | settings | level))
+            env=variables(profile) | os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(settings | level))
         built[name] = folder / "lambda" / name / "bootstrap"
     return built
 

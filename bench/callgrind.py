@@ -3,9 +3,11 @@ import re, shutil, subprocess, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 
+from world import TOKENS
+
 # (function, few calls, many calls): few enough that the start is in both, and enough that what is random evens out.
 CALLS = {"login": (1, 3), "register": (1, 3)}
-CALLS_OF_OTHERS = (20, 220)
+CALLS_OF_OTHERS = (TOKENS, TOKENS + 200)
 
 
 def needed():
@@ -14,9 +16,9 @@ def needed():
     subprocess.run("{ apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind libc6-dbg; } >&2", shell=True, check=True)
 
 
-def run(world, function, calls, out="/dev/null", **options):
+def run(world, function, calls, tokens=TOKENS, out="/dev/null"):
     """Every instruction of an instance that is called so often, its start included."""
-    account = world.account(**options)
+    account = world.account(tokens)
     with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
         under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--log-file={log.name}"]
         with world.instance(function, under) as instance:
@@ -33,14 +35,14 @@ def collected(log):
     return int(found[1])
 
 
-def per_call(world, functions):
+def per_call(world, functions, tokens=TOKENS):
     """The instructions of one warm call of each function. As many are counted at a time as there are processors."""
     with ThreadPoolExecutor(cpu_count()) as pool:
         runs = {}
         for function in functions:
             few, many = CALLS.get(function, CALLS_OF_OTHERS)
             # The long one first, so that nothing is waited for at the end.
-            runs[function] = [(pool.submit(run, world, function, calls), calls) for calls in (many, few)]
+            runs[function] = [(pool.submit(run, world, function, calls, tokens), calls) for calls in (many, few)]
         return {function: difference(*counts) for function, counts in runs.items()}
 
 

@@ -1,11 +1,13 @@
 """What is measured of functions beside their instructions."""
-import contextlib, json, statistics, subprocess, threading, time
+import contextlib, json, pathlib, socket, statistics, subprocess, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from runtime_api import cpu_seconds
 from world import Relay
 
 HASHING = ("login", "register")
+# Of a streamed answer: as a fast model writes.
+PIECES, PAUSE = 20, 0.02
 
 
 class Loop:
@@ -25,7 +27,8 @@ class Loop:
 
 
 def cpu(world, functions, rounds, calls, hashes):
-    """CPU seconds and wall seconds of a warm call of each, user's and system's: the least of rounds taken in turn."""
+    """CPU seconds (user's and system's) and wall seconds of a warm call of each: the least of rounds taken in turn. Then the MiB that
+    each held at most."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for function in functions:
@@ -49,19 +52,22 @@ def cpu(world, functions, rounds, calls, hashes):
                 made[function] += times
                 if round_:
                     least[function] = tuple(map(min, least[function], took))
-        return least
+        return {function: (*least[function], peak_mib(pid)) for function, (pid, _, _) in workers.items()}
 
 
 def starts(world, functions, times):
-    """Seconds from exec to the first request for an event: medians of starts in turn."""
+    """Seconds from exec to the first request for an event, and of the first call after it: medians of starts in turn."""
     taken = {function: [] for function in functions}
+    accounts = {function: world.account() for function in functions}
     # The first start of each reads it from the disk.
     for turn in range(times + 1):
         for function in functions:
             with world.instance(function) as instance:
+                began = time.perf_counter()
+                accounts[function].call(instance, function, turn)
                 if turn:
-                    taken[function].append(instance.start_seconds)
-    return {function: statistics.median(seconds) for function, seconds in taken.items()}
+                    taken[function].append((instance.start_seconds, time.perf_counter() - began))
+    return {function: tuple(map(statistics.median, zip(*pairs))) for function, pairs in taken.items()}
 
 
 def peak_memory(world, function, calls):
@@ -70,7 +76,16 @@ def peak_memory(world, function, calls):
     with world.instance(function) as instance:
         for call in range(calls):
             account.call(instance, function, call)
-        return instance.peak_mib()
+        return peak_mib(instance.process.pid)
+
+
+def peak_mib(pid):
+    return memory_mib(pid, "VmHWM")
+
+
+def memory_mib(pid, what):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(f"{what}:")).split()[1]) / 1024
 
 
 def traffic(world, function, calls):
@@ -98,7 +113,7 @@ class Ai:
 
             def setup(self):
                 super().setup()
-                self.connection.setsockopt(6, 1, 1)  # TCP_NODELAY: what is measured is the function's own delay.
+                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # TCP_NODELAY: what is measured is the function's own delay.
 
             def do_POST(self):
                 self.rfile.read(int(self.headers["content-length"]))
@@ -133,10 +148,10 @@ class Ai:
         self.server.server_close()
 
 
-def stream_delays(world, calls, pieces=5, pause=0.08):
+def stream_delays(world, calls):
     """Seconds from a piece of the AI's answer to its arrival at the Runtime API: the median of the first pieces, and of all further ones."""
     account, first, further = world.account(), [], []
-    with contextlib.closing(Ai(pieces, pause)) as ai:
+    with contextlib.closing(Ai(PIECES, PAUSE)) as ai:
         settings = {"AI_PROVIDER": "openai", "OPENAI_BASE_URL": ai.url, "OPENAI_MODEL": "m"}
         with world.instance("chat_stream", **settings) as instance:
             for call in range(calls + 1):
@@ -144,7 +159,7 @@ def stream_delays(world, calls, pieces=5, pause=0.08):
                 reply = account.call(instance, "chat_stream", call)
                 assert "event: done" in reply.text, reply.text
                 arrived = [at for at, piece in reply.pieces if "event: delta" in piece]
-                assert len(arrived) == pieces, reply.pieces
+                assert len(arrived) == PIECES, reply.pieces
                 delays = [at - sent for at, sent in zip(arrived, ai.sent)]
                 if call:
                     first.append(delays[0])

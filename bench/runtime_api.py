@@ -1,5 +1,5 @@
 """A function under a stub of the Lambda Runtime API: hands it events one at a time, as Lambda does."""
-import json, pathlib, select, signal, socket, subprocess, tempfile, time
+import json, select, signal, socket, subprocess, tempfile, time
 
 ZEROS = b"\0" * 8
 ANSWERS_WITHIN = 120
@@ -160,10 +160,6 @@ class Instance:
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
-
-    def peak_mib(self):
-        lines = pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
     def end(self):
         """Ends it as Lambda does."""

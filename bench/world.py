@@ -5,6 +5,8 @@ from runtime_api import Instance
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PASSWORD = "secret123"
+# As many as callgrind's short run has calls: the difference to the long one has none that the instance sees for the first time.
+TOKENS = 20
 CHATS = 20
 # Limits that a measurement would meet and a client doesn't.
 SETTINGS = {"FIRST_GRANT": "1000000", "CHATS_PER_MINUTE": "10000", "AI_PROVIDER": "echo"}
@@ -55,27 +57,38 @@ class Account:
         return reply
 
 
-class World:
-    """The embedded store and the built functions over it. `FAREBOX` names a built `local`; without it `cargo run` builds one."""
+def local(folder, *command):
+    """Starts the local server, or what of it a command names: the process and its port. `FAREBOX` names a built one; without it
+    `cargo run` builds it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    program = [os.environ["FAREBOX"]] if "FAREBOX" in os.environ else ["cargo", "run", "--quiet", "--bin", "local", "--"]
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen(
+            [*program, *command, "--port", str(port), "--data", str(folder / "data")], cwd=ROOT, env=os.environ | SETTINGS,
+            stdout=log, stderr=log)
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return process, port
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit("the local server did not start:\n" + (folder / "log").read_text())
 
-    def __init__(self, binaries, tokens=20):
-        self.binaries, self.token_count, self.accounts = binaries, tokens, 0
+
+class World:
+    """The embedded store, and the built functions over it."""
+
+    def __init__(self, binaries):
+        self.binaries, self.accounts = binaries, 0
         self.folder = tempfile.TemporaryDirectory(prefix="farebox-bench-")
         self.lock = threading.Lock()
-        data = pathlib.Path(self.folder.name) / "data"
-        port = free_port()
-        command = [os.environ["FAREBOX"]] if "FAREBOX" in os.environ else ["cargo", "run", "--quiet", "--bin", "local", "--"]
-        self.log = open(data.parent / "log", "wb")
-        self.store = subprocess.Popen(
-            [*command, "dynamodb", "--port", str(port), "--data", str(data)], cwd=ROOT, env=os.environ | SETTINGS,
-            stdout=self.log, stderr=self.log)
-        settings = data / "lambda.env"
+        folder = pathlib.Path(self.folder.name)
+        self.store, self.port = local(folder, "dynamodb")
+        settings = folder / "data/lambda.env"
         while not (settings.exists() and settings.read_text().endswith("\n")):
-            if self.store.poll() is not None:
-                raise SystemExit("the embedded DynamoDB did not start:\n" + (data.parent / "log").read_text())
-            time.sleep(0.1)
+            time.sleep(0.05)
         self.environment = dict(line.split("=", 1) for line in settings.read_text().splitlines())
-        self.port = port
 
     def __enter__(self):
         return self
@@ -83,14 +96,13 @@ class World:
     def __exit__(self, *_):
         self.store.terminate()
         self.store.wait()
-        self.log.close()
         self.folder.cleanup()
 
     def instance(self, function, under=(), **settings):
         return Instance(self.binaries[function], self.environment | settings, under)
 
-    def account(self, chats=CHATS):
-        """A new account with its chats and access tokens, all made by the functions themselves."""
+    def account(self, tokens=TOKENS):
+        """A new account with its chats and so many access tokens, all made by the functions themselves."""
         with self.lock:
             self.accounts += 1
             name = f"bench{self.accounts:05}"
@@ -100,18 +112,12 @@ class World:
         given = reply.json()
         account = Account(name, [given["access"]], given["refresh"])
         with self.instance("token_refresh") as refresh:
-            for call in range(1, self.token_count):
+            for call in range(1, tokens):
                 account.tokens.append(account.call(refresh, "token_refresh", call).json()["access"])
-        if chats:
-            with self.instance("chat") as chat:
-                for call in range(chats):
-                    account.call(chat, "chat", call)
+        with self.instance("chat") as chat:
+            for call in range(CHATS):
+                account.call(chat, "chat", call)
         return account
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 class Relay:
