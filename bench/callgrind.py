@@ -81,6 +81,8 @@ def profile(world, function, top=30):
     yield f"{function}: {total:,.0f} instructions a call"
     for title, cost in (("by crate", crates), ("by function, its own", own), ("by function, with what it calls", with_callees)):
         yield f"  {title}"
+        # More than everything is recursion, counted twice.
+        cost = {name: count for name, count in cost.items() if count < total}
         for name, count in sorted(cost.items(), key=lambda item: -item[1])[:top]:
             yield f"  {count / total:7.2%} {count:12,.0f}  {name[:200]}"
 

@@ -4,7 +4,6 @@ import json, os, pathlib, select, socket, subprocess, tempfile, threading, time
 from runtime_api import Instance
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PASSWORD = "secret123"
 # As many as callgrind's short run has calls: the difference to the long one has none that the instance sees for the first time.
 TOKENS = 20
 CHATS = 20
