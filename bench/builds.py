@@ -1,4 +1,4 @@
-"""The functions as deployed, and what they are compared with."""
+"""Builds the functions as deployed, and the bare programs that they are compared with."""
 import json, os, pathlib, shutil, subprocess, tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -6,20 +6,20 @@ BARE = ROOT / "bench/bare"
 
 
 def target():
-    said = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version=1"], cwd=ROOT, capture_output=True, check=True).stdout
-    return pathlib.Path(json.loads(said)["target_directory"])
+    output = subprocess.run(["cargo", "metadata", "--no-deps", "--format-version=1"], cwd=ROOT, capture_output=True, check=True).stdout
+    return pathlib.Path(json.loads(output)["target_directory"])
 
 
 def functions(names, **settings):
-    """Built as `sam build` does, with the release profile and what of it `settings` changes."""
-    which = [argument for name in names for argument in ("--bin", name)]
+    """Builds these functions as `sam build` does, with the release profile. `settings` replaces values of the profile."""
+    bins = [argument for name in names for argument in ("--bin", name)]
     subprocess.run(
-        ["cargo", "lambda", "build", "--quiet", "--release", *which], cwd=ROOT, env=os.environ | variables(settings), check=True)
+        ["cargo", "lambda", "build", "--quiet", "--release", *bins], cwd=ROOT, env=os.environ | variables(settings), check=True)
     return {name: target() / "lambda" / name / "bootstrap" for name in names}
 
 
 def bare(names, **settings):
-    """`hello` with the functions' own profile and versions; `argon2id` compiled for speed, since it is the goal."""
+    """Builds `hello` with the functions' own profile and dependency versions. `argon2id` is compiled for speed: log-ins are compared with it."""
     shutil.copy(ROOT / "Cargo.lock", BARE)
     profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
     profile = {key: value for key, value in profile.items() if not isinstance(value, dict)}
@@ -35,6 +35,6 @@ def bare(names, **settings):
 
 
 def variables(profile):
-    """The variables by which cargo takes a release profile from the environment."""
-    text = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in profile.items()}
-    return {f"CARGO_PROFILE_RELEASE_{key.upper().replace('-', '_')}": value for key, value in text.items()}
+    """The environment variables that set these values of cargo's release profile."""
+    texts = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in profile.items()}
+    return {f"CARGO_PROFILE_RELEASE_{key.upper().replace('-', '_')}": value for key, value in texts.items()}

@@ -1,23 +1,25 @@
-"""Instructions of a warm call, counted by valgrind's callgrind as the difference of two runs of one function."""
+"""Counts the instructions of a warm call with valgrind's callgrind, as the difference between two runs of one function."""
 import re, shutil, subprocess, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 
 from world import TOKENS
 
-# (function, few calls, many calls): few enough that the start is in both, and enough that what is random evens out.
+# The calls of the short and of the long run. Both runs contain the start, so it is not in the difference. The difference contains enough
+# calls to even out random variations.
 CALLS = {"login": (1, 3), "register": (1, 3)}
 CALLS_OF_OTHERS = (TOKENS, TOKENS + 200)
 
 
-def needed():
+def ensure_valgrind():
+    """Installs valgrind on Debian if it is missing."""
     if shutil.which("valgrind"):
         return
     subprocess.run("{ apt-get update -qq && apt-get install -qq -y --no-install-recommends valgrind libc6-dbg; } >&2", shell=True, check=True)
 
 
 def run(world, function, calls, tokens=TOKENS, out="/dev/null"):
-    """Every instruction of an instance that is called so often, its start included."""
+    """The instructions of an instance that answers this many calls, including its start."""
     account = world.account(tokens)
     with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
         under = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", f"--log-file={log.name}"]
@@ -25,10 +27,10 @@ def run(world, function, calls, tokens=TOKENS, out="/dev/null"):
             for call in range(calls):
                 account.call(instance, function, call)
             instance.end()
-        return collected(log.name)
+        return read_count(log.name)
 
 
-def collected(log):
+def read_count(log):
     text = open(log).read()
     found = re.search(r"Collected : (\d+)", text)
     assert found, text
@@ -36,19 +38,19 @@ def collected(log):
 
 
 def per_call(world, functions, tokens=TOKENS):
-    """The instructions of one warm call of each function. As many are counted at a time as there are processors."""
+    """The instructions of one warm call of each function. Each processor counts one run at a time."""
     with ThreadPoolExecutor(cpu_count()) as pool:
         runs = {}
         for function in functions:
             few, many = CALLS.get(function, CALLS_OF_OTHERS)
-            # The long one first, so that nothing is waited for at the end.
+            # The long run is first, so that no long run begins last, while the other processors are idle.
             runs[function] = [(pool.submit(run, world, function, calls, tokens), calls) for calls in (many, few)]
         return {function: difference(*counts) for function, counts in runs.items()}
 
 
 def difference(many, few):
-    (more, most), (less, least) = many, few
-    return (more.result() - less.result()) / (most - least)
+    (many_run, many_calls), (few_run, few_calls) = many, few
+    return (many_run.result() - few_run.result()) / (many_calls - few_calls)
 
 
 def argon2id(binary):
@@ -58,19 +60,19 @@ def argon2id(binary):
         with tempfile.NamedTemporaryFile(prefix="farebox-bench-") as log:
             command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log.name}", str(binary)]
             subprocess.run(command, input=f"{hashes}\n".encode(), stdout=subprocess.DEVNULL, check=True)
-            counts[hashes] = collected(log.name)
+            counts[hashes] = read_count(log.name)
     return counts[2] - counts[1]
 
 
 def profile(world, function, top=30):
-    """Where the instructions of a warm call go: lines of text, by crate and by function, its own and with what it calls."""
+    """Lines of text that show where the instructions of a warm call go: by crate, and by function without and with its callees."""
     few, many = CALLS.get(function, CALLS_OF_OTHERS)
     costs = {}
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
         for calls in (few, many):
             run(world, function, calls, out=f"{folder}/{calls}")
             for inclusive in ("no", "yes"):
-                costs[calls, inclusive] = annotated(f"{folder}/{calls}", inclusive)
+                costs[calls, inclusive] = annotated_costs(f"{folder}/{calls}", inclusive)
     own, with_callees = (
         {name: (count - costs[few, inclusive].get(name, 0)) / (many - few) for name, count in costs[many, inclusive].items()}
         for inclusive in ("no", "yes"))
@@ -79,23 +81,24 @@ def profile(world, function, top=30):
     for name, count in own.items():
         crates[crate(name)] = crates.get(crate(name), 0) + count
     yield f"{function}: {total:,.0f} instructions a call"
-    for title, cost in (("by crate", crates), ("by function, its own", own), ("by function, with what it calls", with_callees)):
+    for title, cost in (("by crate", crates), ("by function, without callees", own), ("by function, with callees", with_callees)):
         yield f"  {title}"
-        # More than everything is recursion, counted twice.
+        # A cost above the total is that of a recursive function, which is counted twice.
         cost = {name: count for name, count in cost.items() if count < total}
         for name, count in sorted(cost.items(), key=lambda item: -item[1])[:top]:
             yield f"  {count / total:7.2%} {count:12,.0f}  {name[:200]}"
 
 
 def crate(name):
-    """The crate of a function as its name tells it; of a generic one it is that of the type."""
+    """The crate of a function: the first one in its name, which for a method is the crate of the type."""
     if found := re.search(r"([a-z_][a-z0-9_]*)::", name):
         return found[1]
     return "malloc and free" if re.match(r"(_int_)?(malloc|free|realloc|calloc)|malloc|unlink_chunk", name) else (
         "aws_lc" if re.search(r"25519|aws_lc|sha512|bignum|pkey", name) else "C")
 
 
-def annotated(file, inclusive):
+def annotated_costs(file, inclusive):
+    """The instructions of each function in a callgrind output file."""
     command = ["callgrind_annotate", f"--inclusive={inclusive}", "--threshold=100", "--auto=no", file]
     costs = {}
     for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():

@@ -1,4 +1,4 @@
-"""What is measured of functions beside their instructions."""
+"""Measures the CPU time, the starts, the memory, the traffic and the delays of functions."""
 import contextlib, json, pathlib, socket, statistics, subprocess, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -6,12 +6,12 @@ from runtime_api import cpu_seconds
 from world import Relay
 
 HASHING = ("login", "register")
-# Of a streamed answer: as a fast model writes.
+# The pieces of a streamed answer, and the seconds between them: like those of a fast model.
 PIECES, PAUSE = 20, 0.02
 
 
 class Loop:
-    """The bare hash: a process that makes as many as it is told."""
+    """The process of the bare hash. It computes as many hashes as it is asked for."""
 
     def __init__(self, binary):
         self.process = subprocess.Popen([str(binary)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -27,8 +27,8 @@ class Loop:
 
 
 def cpu(world, functions, rounds, calls, hashes):
-    """CPU seconds (user's and system's) and wall seconds of a warm call of each: the least of rounds taken in turn. Then the MiB that
-    each held at most."""
+    """CPU seconds (user and system) and wall-clock seconds of a warm call of each function, and the function's peak memory in MiB. The
+    functions take turns, and the round with the lowest figure counts."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for function in functions:
@@ -40,26 +40,26 @@ def cpu(world, functions, rounds, calls, hashes):
                 account, instance = world.account(), stack.enter_context(world.instance(function))
                 work = lambda call, args=(account, instance, function): args[0].call(args[1], args[2], call)
                 workers[function] = (instance.process.pid, work, hashes if function in HASHING else calls)
-        least = {function: (float("inf"), float("inf")) for function in functions}
-        made = dict.fromkeys(functions, 0)
+        best = {function: (float("inf"), float("inf")) for function in functions}
+        done = dict.fromkeys(functions, 0)
         # The first round warms up.
         for round_ in range(rounds + 1):
             for function, (pid, work, times) in workers.items():
                 before, began = cpu_seconds(pid), time.perf_counter()
-                for call in range(made[function], made[function] + times):
+                for call in range(done[function], done[function] + times):
                     work(call)
                 took = ((cpu_seconds(pid) - before) / times, (time.perf_counter() - began) / times)
-                made[function] += times
+                done[function] += times
                 if round_:
-                    least[function] = tuple(map(min, least[function], took))
-        return {function: (*least[function], peak_mib(pid)) for function, (pid, _, _) in workers.items()}
+                    best[function] = tuple(map(min, best[function], took))
+        return {function: (*best[function], peak_mib(pid)) for function, (pid, _, _) in workers.items()}
 
 
 def starts(world, functions, times):
-    """Seconds from exec to the first request for an event, and of the first call after it: medians of starts in turn."""
+    """Seconds from exec to the first request for an event, and seconds of the first call. Both are medians; the functions take turns."""
     taken = {function: [] for function in functions}
     accounts = {function: world.account() for function in functions}
-    # The first start of each reads it from the disk.
+    # The first start of each function doesn't count: it reads the binary from the disk.
     for turn in range(times + 1):
         for function in functions:
             with world.instance(function) as instance:
@@ -71,7 +71,7 @@ def starts(world, functions, times):
 
 
 def peak_memory(world, function, calls):
-    """MiB that a function held at most, after so many calls."""
+    """The peak memory of an instance in MiB, after this many calls."""
     account = world.account()
     with world.instance(function) as instance:
         for call in range(calls):
@@ -89,7 +89,7 @@ def memory_mib(pid, what):
 
 
 def traffic(world, function, calls):
-    """Round trips to the store, and bytes to and from it, of a warm call."""
+    """The round trips of a warm call to the store, and the bytes to and from the store."""
     account, relay = world.account(), Relay(world.port)
     endpoint = world.environment["DYNAMODB_ENDPOINT"].replace("127.0.0.1", relay.ADDRESS)
     with contextlib.closing(relay), world.instance(function, DYNAMODB_ENDPOINT=endpoint) as instance:
@@ -102,7 +102,7 @@ def traffic(world, function, calls):
 
 
 class Ai:
-    """A server that speaks OpenAI's chat completions: it streams pieces, and remembers when each was sent."""
+    """A server with OpenAI's chat completions. It streams pieces, and keeps the time at which it sent each piece."""
 
     def __init__(self, pieces, pause):
         self.sent = []
@@ -113,7 +113,8 @@ class Ai:
 
             def setup(self):
                 super().setup()
-                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # TCP_NODELAY: what is measured is the function's own delay.
+                # Without TCP_NODELAY, the measured delay could be that of this server.
+                self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             def do_POST(self):
                 self.rfile.read(int(self.headers["content-length"]))
@@ -149,7 +150,8 @@ class Ai:
 
 
 def stream_delays(world, calls):
-    """Seconds from a piece of the AI's answer to its arrival at the Runtime API: the median of the first pieces, and of all further ones."""
+    """Seconds from the time at which the AI sends a piece to its arrival at the Runtime API: the median of all first pieces, and that of all
+    further pieces."""
     account, first, further = world.account(), [], []
     with contextlib.closing(Ai(PIECES, PAUSE)) as ai:
         settings = {"AI_PROVIDER": "openai", "OPENAI_BASE_URL": ai.url, "OPENAI_MODEL": "m"}
@@ -158,9 +160,9 @@ def stream_delays(world, calls):
                 ai.sent.clear()
                 reply = account.call(instance, "chat_stream", call)
                 assert "event: done" in reply.text, reply.text
-                arrived = [at for at, piece in reply.pieces if "event: delta" in piece]
+                arrived = [time_ for time_, piece in reply.pieces if "event: delta" in piece]
                 assert len(arrived) == PIECES, reply.pieces
-                delays = [at - sent for at, sent in zip(arrived, ai.sent)]
+                delays = [time_ - sent for time_, sent in zip(arrived, ai.sent)]
                 if call:
                     first.append(delays[0])
                     further += delays[1:]

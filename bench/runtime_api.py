@@ -1,8 +1,8 @@
-"""A function under a stub of the Lambda Runtime API: hands it events one at a time, as Lambda does."""
+"""A stub of the Lambda Runtime API. It passes events to a function one at a time, as Lambda does."""
 import json, select, signal, socket, subprocess, tempfile, time
 
 ZEROS = b"\0" * 8
-ANSWERS_WITHIN = 120
+TIMEOUT_SECONDS = 120
 
 
 class Closed(Exception):
@@ -10,48 +10,48 @@ class Closed(Exception):
 
 
 class Connection:
-    """One of the function's connections to the Runtime API. Remembers when each piece of a body arrived."""
+    """A connection of the function to the Runtime API. It keeps the time at which each piece of a body arrived."""
 
     def __init__(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket, self.buffer = sock, b""
 
-    def more(self):
+    def read_more(self):
         data = self.socket.recv(1 << 18)
         if not data:
             raise Closed
         self.buffer += data
 
-    def until(self, mark):
+    def read_until(self, mark):
         while mark not in self.buffer:
-            self.more()
+            self.read_more()
         before, _, self.buffer = self.buffer.partition(mark)
         return before
 
-    def exactly(self, size):
+    def read_exactly(self, size):
         while len(self.buffer) < size:
-            self.more()
+            self.read_more()
         taken, self.buffer = self.buffer[:size], self.buffer[size:]
         return taken
 
-    def request(self):
-        """The next request: its first line, headers, and pieces of body, each with the time at which it was complete."""
-        line, *lines = self.until(b"\r\n\r\n").decode().split("\r\n")
+    def read_request(self):
+        """The next request: its first line, its headers, and the pieces of its body. Each piece has the time at which it was complete."""
+        line, *lines = self.read_until(b"\r\n\r\n").decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         pieces = []
         if headers.get("transfer-encoding") == "chunked":
-            while size := int(self.until(b"\r\n"), 16):
-                piece = self.exactly(size + 2)[:-2]
+            while size := int(self.read_until(b"\r\n"), 16):
+                piece = self.read_exactly(size + 2)[:-2]
                 pieces.append((time.perf_counter(), piece))
-            self.exactly(2)
+            self.read_exactly(2)
         elif size := int(headers.get("content-length", 0)):
-            piece = self.exactly(size)
+            piece = self.read_exactly(size)
             pieces.append((time.perf_counter(), piece))
         return line, headers, pieces
 
 
 class Reply:
-    """What the function replied to an event: its status, its text, and the pieces of the text with the times at which they arrived."""
+    """The function's reply to an event: its status, its text, and the pieces of the text with the times at which they arrived."""
 
     def __init__(self, line, headers, pieces):
         body = b"".join(piece for _, piece in pieces)
@@ -61,7 +61,7 @@ class Reply:
             self.status, self.text = json.loads(head)["statusCode"], text.decode()
             passed = 0
             for at, piece in pieces:
-                # What comes up to the zeros is the head of the reply.
+                # The bytes up to the end of the zeros are the head of the reply, not its text.
                 rest = piece[max(0, len(head) + len(ZEROS) - passed):]
                 passed += len(piece)
                 if rest:
@@ -93,7 +93,7 @@ class Instance:
         self.process = subprocess.Popen(
             [*under, str(binary)], env=environment, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         try:
-            self._wait_for_work()
+            self._wait_for_next()
         except BaseException:
             self.kill()
             raise
@@ -106,43 +106,43 @@ class Instance:
         self.kill()
 
     def _request(self):
-        """The next request, on whichever connection it comes."""
+        """The next request from any connection of the function, together with that connection."""
         while True:
             waiting = next((connection for connection in self.connections if connection.buffer), None)
             if waiting is None:
                 sources = {connection.socket: connection for connection in self.connections}
-                for _ in range(ANSWERS_WITHIN):
+                for _ in range(TIMEOUT_SECONDS):
                     ready, _, _ = select.select([self.listener, *sources], [], [], 1)
                     if ready:
                         break
                     if self.process.poll() is not None:
-                        raise RuntimeError(self._ended())
+                        raise RuntimeError(self._exit_message())
                 else:
-                    raise TimeoutError("the function neither asks nor answers")
+                    raise TimeoutError(f"the function sent no request for {TIMEOUT_SECONDS} seconds")
                 if self.listener in ready:
                     self.connections.append(Connection(self.listener.accept()[0]))
                     continue
                 waiting = sources[ready[0]]
             try:
-                return waiting, waiting.request()
+                return waiting, waiting.read_request()
             except Closed:
                 waiting.socket.close()
                 self.connections.remove(waiting)
 
-    def _ended(self):
+    def _exit_message(self):
         return f"the function ended with status {self.process.returncode}: {self.logged()}"
 
     def logged(self):
-        """The last of what it logged."""
+        """The last 4 KB of the log."""
         self.log.seek(max(0, self.log.seek(0, 2) - 4096))
         return self.log.read().decode(errors="replace")
 
-    def _wait_for_work(self):
+    def _wait_for_next(self):
         self.asking, (line, _, _) = self._request()
         assert "/invocation/next" in line, line
 
     def call(self, event):
-        """Hands it an event. Comes back with the reply when the instance asks for the next event."""
+        """Passes an event to the function. Returns the reply once the function asks for the next event."""
         self.calls += 1
         head = (
             f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(event)}\r\n"
@@ -155,14 +155,14 @@ class Instance:
         connection, (line, headers, pieces) = self._request()
         reply = Reply(line, headers, pieces)
         connection.socket.sendall(b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
-        self._wait_for_work()
+        self._wait_for_next()
         return reply
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
 
     def end(self):
-        """Ends it as Lambda does."""
+        """Stops the function with SIGTERM, as Lambda does."""
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
         self.kill()
@@ -177,5 +177,5 @@ class Instance:
 
 
 def cpu_seconds(pid):
-    """The CPU time of a process with all threads that it has or had, to the nanosecond."""
-    return time.clock_gettime((~pid << 3) | 2)  # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of the kernel
+    """The CPU seconds of a process, to the nanosecond. They include all its threads, even those that have ended."""
+    return time.clock_gettime((~pid << 3) | 2)  # the kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED)

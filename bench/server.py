@@ -1,16 +1,16 @@
-"""What the local server (`cargo run`) costs under parallel clients."""
+"""Measures the local server (`cargo run`) with parallel clients."""
 import json, pathlib, socket, tempfile, threading, time
 
 from measures import memory_mib, peak_mib
 from runtime_api import cpu_seconds
-from world import local
+from world import start_local
 
 CLIENTS = 8
-AT_A_TIME = 200
+PARALLEL_REGISTRATIONS = 200
 
 
 class Client:
-    """A client that keeps its connection."""
+    """A client that sends all its requests over one connection."""
 
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -46,7 +46,8 @@ class Client:
         self.token = self.ask("POST", "/api/register", {"username": name, "password": "secret123"})["access"]
 
 
-def all_at_once(work, clients):
+def in_parallel(work, clients):
+    """Calls `work` with each client, each in a thread of its own."""
     failures = []
 
     def one(client):
@@ -64,10 +65,10 @@ def all_at_once(work, clients):
         raise failures[0]
 
 
-def measured(rounds, calls, registrations):
-    """Lines of text."""
+def lines(rounds, calls, registrations):
+    """The lines of the report."""
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
-        process, port = local(pathlib.Path(folder))
+        process, port = start_local(pathlib.Path(folder))
         try:
             clients = [Client(port) for _ in range(CLIENTS)]
             for number, client in enumerate(clients):
@@ -79,20 +80,20 @@ def measured(rounds, calls, registrations):
             for round_ in range(rounds + 1):
                 for name, ask in (("chat", chat), ("balance", balance)):
                     before, began = cpu_seconds(process.pid), time.perf_counter()
-                    all_at_once(lambda client: [ask(client) for _ in range(calls)], clients)
-                    made = CLIENTS * calls
-                    took = ((cpu_seconds(process.pid) - before) / made, (time.perf_counter() - began) / made)
+                    in_parallel(lambda client: [ask(client) for _ in range(calls)], clients)
+                    requests = CLIENTS * calls
+                    took = ((cpu_seconds(process.pid) - before) / requests, (time.perf_counter() - began) / requests)
                     if round_:
                         best[name] = tuple(map(min, best.get(name, took), took))
             for name, (cpu, wall) in best.items():
-                yield f"local server, {CLIENTS} clients, {name}: {cpu * 1e3:.2f} ms CPU each, {1 / wall:,.0f} a second"
+                yield f"local server, {CLIENTS} clients, {name}: {cpu * 1e3:.2f} ms CPU per request, {1 / wall:,.0f} requests a second"
             before = memory_mib(process.pid, "VmRSS")
-            clients = [Client(port) for _ in range(AT_A_TIME)]
-            each = registrations // AT_A_TIME
+            clients = [Client(port) for _ in range(PARALLEL_REGISTRATIONS)]
+            each = registrations // PARALLEL_REGISTRATIONS
             numbers = {client: number for number, client in enumerate(clients)}
-            all_at_once(lambda client: [client.register(f"many{numbers[client]}x{turn}") for turn in range(each)], clients)
+            in_parallel(lambda client: [client.register(f"many{numbers[client]}x{turn}") for turn in range(each)], clients)
             time.sleep(2)
-            yield (f"local server, {each * AT_A_TIME:,} registrations, {AT_A_TIME} at a time: {before:.0f} MiB before, "
+            yield (f"local server, {each * PARALLEL_REGISTRATIONS:,} registrations, {PARALLEL_REGISTRATIONS} at a time: {before:.0f} MiB before, "
                    f"{memory_mib(process.pid, 'VmRSS'):.0f} MiB after, {peak_mib(process.pid):.0f} MiB at most")
         finally:
             process.terminate()

@@ -1,18 +1,19 @@
-"""What functions are measured over: the embedded store, accounts in it, and the events of API Gateway."""
+"""The environment of the measured functions: the embedded store, accounts in it, and the events of API Gateway."""
 import json, os, pathlib, select, socket, subprocess, tempfile, threading, time
 
 from runtime_api import Instance
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# As many as callgrind's short run has calls: the difference to the long one has none that the instance sees for the first time.
+# The number of calls in callgrind's short run, which uses each token once. So the additional calls of the long run use no token
+# that is new to the instance.
 TOKENS = 20
 CHATS = 20
-# Limits that a measurement would meet and a client doesn't.
+# A measurement would reach the default limits.
 SETTINGS = {"FIRST_GRANT": "1000000", "CHATS_PER_MINUTE": "10000", "AI_PROVIDER": "echo"}
 
 
 def sample(name, **changes):
-    """The event of `events/<name>.json`, with texts in it replaced."""
+    """The event of `events/<name>.json`. Each keyword is a text in it, which is replaced by the argument."""
     text = (ROOT / f"events/{name}.json").read_text()
     event = json.dumps(json.loads(text), separators=(",", ":"))
     for old, new in changes.items():
@@ -22,13 +23,13 @@ def sample(name, **changes):
 
 
 class Account:
-    """An account, and what it was given at its registration."""
+    """An account: its name, its access tokens and its refresh token."""
 
     def __init__(self, name, tokens, refresh):
         self.name, self.tokens, self.refresh = name, tokens, refresh
 
     def event(self, function, call):
-        """The event of a function's call so far: the access tokens take turns."""
+        """The event of the call with this number to a function. The calls use the access tokens in turn."""
         token = self.tokens[call % len(self.tokens)]
         match function:
             case "login":
@@ -45,7 +46,7 @@ class Account:
                 return sample(function, ACCESS_TOKEN=token)
 
     def call(self, instance, function, call):
-        """Calls the function, checks the reply, and remembers what the next call needs."""
+        """Calls the function, checks the reply, and keeps what the next call needs."""
         reply = instance.call(self.event(function, call))
         expected = {"not_found": 404, "register": 201}.get(function, 200)
         assert reply.status == expected, f"{function}: {reply.status} {reply.text} {instance.logged()}"
@@ -56,9 +57,9 @@ class Account:
         return reply
 
 
-def local(folder, *command):
-    """Starts the local server, or what of it a command names: the process and its port. `FAREBOX` names a built one; without it
-    `cargo run` builds it."""
+def start_local(folder, *command):
+    """Starts the local server, or the part of it that `command` names. Returns the process and its port. `FAREBOX` is the path of a built
+    server; without it, `cargo run` builds the server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     program = [os.environ["FAREBOX"]] if "FAREBOX" in os.environ else ["cargo", "run", "--quiet", "--bin", "local", "--"]
@@ -76,14 +77,14 @@ def local(folder, *command):
 
 
 class World:
-    """The embedded store, and the built functions over it."""
+    """The embedded store, and the built functions that use it."""
 
     def __init__(self, binaries):
         self.binaries, self.accounts = binaries, 0
         self.folder = tempfile.TemporaryDirectory(prefix="farebox-bench-")
         self.lock = threading.Lock()
         folder = pathlib.Path(self.folder.name)
-        self.store, self.port = local(folder, "dynamodb")
+        self.store, self.port = start_local(folder, "dynamodb")
         settings = folder / "data/lambda.env"
         while not (settings.exists() and settings.read_text().endswith("\n")):
             time.sleep(0.05)
@@ -101,7 +102,7 @@ class World:
         return Instance(self.binaries[function], self.environment | settings, under)
 
     def account(self, tokens=TOKENS):
-        """A new account with its chats and so many access tokens, all made by the functions themselves."""
+        """A new account with `CHATS` messages and this many access tokens. The functions themselves create all of it."""
         with self.lock:
             self.accounts += 1
             name = f"bench{self.accounts:05}"
@@ -120,7 +121,8 @@ class World:
 
 
 class Relay:
-    """A relay to the store that counts requests and bytes. It has the store's port, which the store expects requests to name."""
+    """A relay to the store that counts requests and bytes. It listens on the store's port at another address, because the store accepts only
+    requests that name its own port."""
 
     ADDRESS = "127.0.0.2"
 
@@ -151,7 +153,7 @@ class Relay:
                     if not data:
                         return
                     if source is client:
-                        # Each round trip is a POST; its head may arrive in two pieces.
+                        # Each round trip is a POST. Its first line may arrive in two pieces.
                         self.requests += (last + data).count(b"POST / HTTP/1.1\r\n") - last.count(b"POST / HTTP/1.1\r\n")
                         last = data[-16:]
                         self.sent += len(data)

@@ -1,5 +1,6 @@
-//! A password's hash and nothing else, in memory that is kept: what argon2id itself costs. Each line
-//! of the input is a number of hashes to make; an empty line is the answer to each.
+//! Hashes a password and does nothing else: this is what argon2id itself costs. All hashes use the
+//! same memory. Each line of the input is a number of hashes to compute. The program then prints an
+//! empty line.
 
 use std::hint::black_box;
 use std::io::{BufRead, Write, stdin, stdout};

@@ -1,4 +1,4 @@
-//! A function that does nothing: what lambda_http itself costs.
+//! A function that only replies "hello": this is what lambda_http itself costs.
 
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 
