@@ -24,7 +24,7 @@ def tools():
         "valgrind": version("valgrind", "--version"),
         "libc": " ".join(platform.libc_ver()),
         # valgrind emulates the same processor on every machine that has AVX2: one without SHA instructions and AVX-512.
-        "processor": platform.machine() + (" with AVX2" if " avx2 " in pathlib.Path("/proc/cpuinfo").read_text() else ""),
+        "processor": platform.machine() + (" with AVX2" if "avx2" in pathlib.Path("/proc/cpuinfo").read_text().split() else ""),
     }
 
 
@@ -41,7 +41,9 @@ def record(world, lto):
 
 def check(world, lto):
     """Whether every call takes at most as many instructions as the limit allows. A call that takes far fewer passes, but must be recorded."""
-    recorded, current = json.loads(FILE.read_text())[f"lto {lto}"], tools()
+    recorded, current = json.loads(FILE.read_text()).get(f"lto {lto}"), tools()
+    if recorded is None:
+        raise SystemExit(f"no numbers are recorded with link-time optimisation {lto}: run `scripts/bench --record --lto {lto}`")
     changed = {tool: (was, current[tool]) for tool, was in recorded["tools"].items() if current[tool] != was}
     limit = LIMIT_OTHER_TOOLS if changed else LIMIT
     for tool, (was, now) in changed.items():

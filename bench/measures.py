@@ -124,8 +124,8 @@ class Ai:
                 self.end_headers()
                 for number in range(pieces):
                     time.sleep(pause)
-                    self.event({"choices": [{"index": 0, "delta": {"content": f"w{number} "}, "finish_reason": None}]})
                     ai.sent.append(time.perf_counter())
+                    self.event({"choices": [{"index": 0, "delta": {"content": f"w{number} "}, "finish_reason": None}]})
                 self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
                 self.chunk(b"data: [DONE]\n\n")
                 self.wfile.write(b"0\r\n\r\n")

@@ -65,7 +65,7 @@ class Reply:
                 rest = piece[max(0, len(head) + len(ZEROS) - passed):]
                 passed += len(piece)
                 if rest:
-                    self.pieces.append((at, rest.decode()))
+                    self.pieces.append((at, rest.decode(errors="replace")))
         elif line.split(" ")[1].endswith("/response"):
             reply = json.loads(body)
             self.status, self.text = reply["statusCode"], reply["body"]
@@ -157,9 +157,6 @@ class Instance:
         connection.socket.sendall(b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
         self._wait_for_next()
         return reply
-
-    def cpu_seconds(self):
-        return cpu_seconds(self.process.pid)
 
     def end(self):
         """Stops the function with SIGTERM, as Lambda does."""

@@ -76,6 +76,17 @@ def start_local(folder, *command):
     raise SystemExit("the local server did not start:\n" + (folder / "log").read_text())
 
 
+def start_store(folder):
+    """Starts the embedded store. Returns its process, its port, and the environment of functions that use it."""
+    process, port = start_local(folder, "dynamodb")
+    settings = folder / "data/lambda.env"
+    while not (settings.exists() and settings.read_text().endswith("\n")):
+        if process.poll() is not None:
+            raise SystemExit("the embedded store did not start:\n" + (folder / "log").read_text())
+        time.sleep(0.05)
+    return process, port, dict(line.split("=", 1) for line in settings.read_text().splitlines())
+
+
 class World:
     """The embedded store, and the built functions that use it."""
 
@@ -83,12 +94,7 @@ class World:
         self.binaries, self.accounts = binaries, 0
         self.folder = tempfile.TemporaryDirectory(prefix="farebox-bench-")
         self.lock = threading.Lock()
-        folder = pathlib.Path(self.folder.name)
-        self.store, self.port = start_local(folder, "dynamodb")
-        settings = folder / "data/lambda.env"
-        while not (settings.exists() and settings.read_text().endswith("\n")):
-            time.sleep(0.05)
-        self.environment = dict(line.split("=", 1) for line in settings.read_text().splitlines())
+        self.store, self.port, self.environment = start_store(pathlib.Path(self.folder.name))
 
     def __enter__(self):
         return self
@@ -127,7 +133,7 @@ class Relay:
     ADDRESS = "127.0.0.2"
 
     def __init__(self, port):
-        self.port = port
+        self.port, self.lock = port, threading.Lock()
         self.listener = socket.create_server((self.ADDRESS, port))
         self.reset()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -153,13 +159,16 @@ class Relay:
                     if not data:
                         return
                     if source is client:
-                        # Each round trip is a POST. Its first line may arrive in two pieces.
-                        self.requests += (last + data).count(b"POST / HTTP/1.1\r\n") - last.count(b"POST / HTTP/1.1\r\n")
-                        last = data[-16:]
-                        self.sent += len(data)
+                        # Each round trip is a POST. Its first line may arrive in pieces.
+                        data_with_last = last + data
+                        with self.lock:
+                            self.requests += data_with_last.count(b"POST / HTTP/1.1\r\n")
+                            self.sent += len(data)
+                        last = data_with_last[-16:]
                         store.sendall(data)
                     else:
-                        self.received += len(data)
+                        with self.lock:
+                            self.received += len(data)
                         client.sendall(data)
 
     def close(self):
