@@ -56,7 +56,7 @@ pub use registration::{NewAccount, Registered};
 pub use retries::Call;
 pub use schema::{OUTBOX, chat_month};
 pub use sessions::{Ending, Rotation, Session};
-pub use sweep::{SWEPT_AT_A_TIME, Swept};
+pub use sweep::Swept;
 pub use timeline::Place;
 pub use users::{Label, Listed};
 

@@ -3,15 +3,9 @@
 //! A reserve writes the account into the sparse index `due`, at the second at which its lease ends.
 //! A sweep reads that index alone, so that its cost doesn't grow with the number of idle accounts.
 
-use futures_util::{StreamExt, stream};
-
 use super::schema::pk;
 use super::{Item, Store, Write, n};
 use crate::{Error, Result};
-
-/// How many accounts a sweep inspects at a time. Each one waits for a read and a write, so that one
-/// after the other would limit how many accounts a run can inspect.
-pub const SWEPT_AT_A_TIME: usize = 16;
 
 /// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,13 +26,9 @@ impl Store {
         let mut start = None;
         loop {
             let (accounts, next) = self.come_due("due", now, start).await?;
-            let inspected = stream::iter(accounts)
-                .map(async |(pk, due)| self.sweep_account(&pk, due, now).await)
-                .buffer_unordered(SWEPT_AT_A_TIME);
-            let mut inspected = std::pin::pin!(inspected);
-            while let Some(outcome) = inspected.next().await {
+            for (pk, due) in accounts {
                 swept.accounts += 1;
-                match outcome {
+                match self.sweep_account(&pk, due, now).await {
                     Ok(released) => swept.released += released,
                     Err(error @ Error::Internal(_)) => unreadable = Some(error),
                     Err(error) => return Err(error),
