@@ -642,21 +642,27 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
 }
 
 impl Counted {
-    /// Copies those items of a table that contain the first of `texts`, `count` times: `others`
-    /// replace the texts in each copy.
+    /// The items of a table that contain a text, as JSON. The table has at most a megabyte.
+    fn items(&self, table: &str, text: &str) -> Vec<String> {
+        let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
+        let found = self.api.server().dynamo.database.scan(scan).unwrap();
+        let found = serde_json::to_value(found).unwrap();
+        let items = found["Items"].as_array().unwrap().iter().map(Value::to_string);
+        let items: Vec<String> = items.filter(|item| item.contains(text)).collect();
+        assert!(!items.is_empty(), "{text} in {table}");
+        items
+    }
+
+    /// Adds copies of the items, `count` of each: `others` replace `texts` in each copy.
     fn copy<const N: usize>(
         &self,
         table: &str,
+        items: &[String],
         texts: [&str; N],
         count: usize,
         others: impl Fn(usize) -> [String; N],
     ) {
         let database = &self.api.server().dynamo.database;
-        let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
-        let found = serde_json::to_value(database.scan(scan).unwrap()).unwrap();
-        let items = found["Items"].as_array().unwrap().iter().map(Value::to_string);
-        let items: Vec<String> = items.filter(|item| item.contains(texts[0])).collect();
-        assert!(!items.is_empty(), "{texts:?} in {table}");
         let puts = items.iter().flat_map(|item| {
             let others = &others;
             (0..count).map(move |number| {
@@ -700,12 +706,15 @@ async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() 
     ];
     let mut costs = Vec::new();
     let id = || Uuid::now_v7().to_string();
+    let of_chat = ["ChatsTable", "LedgerTable"].map(|table| (table, counted.items(table, chat_id)));
+    let of_others = others.iter().map(|person| counted.items("UsersTable", &person.name));
+    let of_others: Vec<_> = of_others.collect();
     for (chats, users, from) in [(100, 10, 1), (99_900, 2_490, 11)] {
-        for table in ["ChatsTable", "LedgerTable"] {
-            counted.copy(table, [chat_id], chats, |_| [id()]);
+        for (table, items) in &of_chat {
+            counted.copy(table, items, [chat_id], chats, |_| [id()]);
         }
-        for Person { name, id: user_id, .. } in &others {
-            counted.copy("UsersTable", [name, user_id], users, |number| {
+        for (Person { name, id: user_id, .. }, items) in others.iter().zip(&of_others) {
+            counted.copy("UsersTable", items, [name, user_id], users, |number| {
                 [format!("{}{:06}", &name[..2], from + number), id()]
             });
         }
