@@ -5,7 +5,7 @@ import callgrind
 
 FILE = pathlib.Path(__file__).resolve().parent / "instructions.json"
 FUNCTIONS = ["balance", "chat_history", "chat", "login", "token_refresh"]
-# The link-time optimisation of scripts/e2e-sam, so that CI builds no function twice.
+# The link-time optimisation of the profile, so that CI builds no function twice.
 LTO = "off"
 LIMIT = 0.02
 # The limit if the compiler, the C library, valgrind or another tool is not the recorded one.

@@ -120,7 +120,7 @@ async fn a_token_that_was_accepted_before_is_refused_with_another_signature_and_
         [&anns[0], &anns[1], ""],
         [&anns[0], &anns[1], &anns[2][1..]],
     ] {
-        ann.using(&forged.join(".")).profile().await.expect(401, "invalid_token");
+        ann.using(forged.join(".")).profile().await.expect(401, "invalid_token");
     }
     ann.profile().await.is(200);
     api.server().clock.advance(Duration::from_secs(3600 + 61));
