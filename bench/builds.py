@@ -19,7 +19,7 @@ def functions(names, **settings):
 
 
 def bare(names, **settings):
-    """Builds `hello` with the functions' own profile and dependency versions. `argon2id` is compiled for speed: log-ins are compared with it."""
+    """Builds `hello` with the functions' dependency versions and profile, but for the levels of single packages. `argon2id` is compiled for speed: log-ins are compared with it."""
     shutil.copy(ROOT / "Cargo.lock", BARE)
     profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
     profile = {key: value for key, value in profile.items() if not isinstance(value, dict)}
