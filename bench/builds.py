@@ -19,16 +19,18 @@ def functions(names, **settings):
 
 
 def bare(names, **settings):
-    """Builds `hello` with the functions' dependency versions and profile, but for the levels of single packages. `argon2id` is compiled for speed: log-ins are compared with it."""
+    """Builds `hello` with the functions' profile and dependency versions. `argon2id` is compiled for speed: log-ins are compared with it."""
     shutil.copy(ROOT / "Cargo.lock", BARE)
     profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
-    profile = {key: value for key, value in profile.items() if not isinstance(value, dict)}
+    # cargo takes the levels of single packages from no environment variable.
+    levels = [f'profile.release.package."{name}".opt-level={json.dumps(level["opt-level"])}' for name, level in profile.pop("package").items()]
+    levels = [argument for level in levels for argument in ("--config", level)]
     folder = target() / "bare"
     built = {}
     for name in names:
         level = {"opt_level": 3} if name == "argon2id" else {}
         subprocess.run(
-            ["cargo", "lambda", "build", "--quiet", "--release", "--bin", name], cwd=BARE, check=True,
+            ["cargo", "lambda", "build", "--quiet", "--release", *levels, "--bin", name], cwd=BARE, check=True,
             env=variables(profile) | os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(settings | level))
         built[name] = folder / "lambda" / name / "bootstrap"
     return built

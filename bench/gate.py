@@ -5,8 +5,6 @@ import callgrind
 
 FILE = pathlib.Path(__file__).resolve().parent / "instructions.json"
 FUNCTIONS = ["balance", "chat_history", "chat", "login", "token_refresh"]
-# The link-time optimisation of the profile, so that CI builds no function twice.
-LTO = "off"
 LIMIT = 0.02
 # The limit if the compiler, the C library, valgrind or another tool is not the recorded one.
 LIMIT_OTHER_TOOLS = 0.10
@@ -28,22 +26,18 @@ def tools():
     }
 
 
-def record(world, lto):
-    """Records the instructions of the functions, which were built with this link-time optimisation."""
+def record(world):
+    """Records the instructions of the functions."""
     counts = {name: round(count) for name, count in callgrind.per_call(world, FUNCTIONS).items()}
-    recorded = json.loads(FILE.read_text()) if FILE.exists() else {}
-    recorded[f"lto {lto}"] = {"tools": tools(), "instructions": counts}
-    FILE.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n")
+    FILE.write_text(json.dumps({"tools": tools(), "instructions": counts}, indent=2, sort_keys=True) + "\n")
     for name, count in counts.items():
         print(f"{name:16} {count:14,}")
     print(f"recorded in {FILE.relative_to(FILE.parent.parent)}")
 
 
-def check(world, lto):
+def check(world):
     """Whether every call takes at most as many instructions as the limit allows. A call that takes far fewer passes, but must be recorded."""
-    recorded, current = json.loads(FILE.read_text()).get(f"lto {lto}"), tools()
-    if recorded is None:
-        raise SystemExit(f"no numbers are recorded with link-time optimisation {lto}: run `scripts/bench --record --lto {lto}`")
+    recorded, current = json.loads(FILE.read_text()), tools()
     changed = {tool: (was, current[tool]) for tool, was in recorded["tools"].items() if current[tool] != was}
     limit = LIMIT_OTHER_TOOLS if changed else LIMIT
     for tool, (was, now) in changed.items():
@@ -56,5 +50,5 @@ def check(world, lto):
         fewer |= more < -LIMIT
         print(f"{name:16} {count:14,.0f} instructions   {more:+.2%}{'   OVER THE LIMIT' if more > limit else ''}")
     if failed or fewer or changed:
-        print(f"`scripts/bench --record{'' if lto == LTO else f' --lto {lto}'}` records these numbers. Say in the commit message why they changed.")
+        print("`scripts/bench --record` records these numbers. Say in the commit message why they changed.")
     return not failed

@@ -36,8 +36,8 @@ const KEPT: u64 = 300;
 /// The least seconds between two reads that unknown key ids cause.
 const MISS: u64 = 60;
 
-/// The most tokens whose signatures are remembered per key. Then they are forgotten: each is
-/// verified again when it is sent again.
+/// The most tokens per key whose signatures are remembered. Before one more, all are forgotten, and
+/// verified again when they are sent again.
 const REMEMBERED: usize = 1024;
 
 /// The public keys that verify tokens. Clones share the cache.
@@ -155,7 +155,7 @@ impl Keyring {
 
 /// A published key, and the tokens that it is known to have signed.
 ///
-/// Verifying a signature takes a fifth of the processor time of a cheap call, and clients send each
+/// Verifying a signature takes a third of the instructions of a cheap call, and clients send each
 /// access token many times. What is remembered ends when the table is read again.
 struct VerifyingKey {
     decoding: DecodingKey,

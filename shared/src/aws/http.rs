@@ -49,8 +49,8 @@ pub(crate) fn client(roots: RootCertStore) -> Result<Https, TlsError> {
         .build(connector.wrap_connector(tcp)))
 }
 
-/// The same client for the SDK. It ignores the SDK's time-outs for connections and reads: each attempt
-/// of a call has a time-out of its own ([`super::timeouts`]).
+/// The same client for the SDK. It ignores the SDK's time-outs for connections and reads: the time-out
+/// of an attempt or of the whole call, or the caller, limits them too.
 pub(crate) fn for_sdk(client: Https) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client));
     http_client_fn(move |_, _| connector.clone())
@@ -69,7 +69,7 @@ impl SdkConnector for Connector {
         };
         let used = capture_connection(&mut request);
         if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
-            capture.set_connection_retriever(move || closing(&used));
+            capture.set_connection_retriever(move || metadata(&used));
         }
         let sent = self.0.request(request);
         HttpConnectorFuture::new(async move {
@@ -80,8 +80,9 @@ impl SdkConnector for Connector {
     }
 }
 
-/// How the SDK keeps a connection from being used again, after a failure such as a time-out.
-fn closing(used: &CaptureConnection) -> Option<ConnectionMetadata> {
+/// The connection as the SDK knows it: it can only keep it from being used again, after a failure such
+/// as a time-out.
+fn metadata(used: &CaptureConnection) -> Option<ConnectionMetadata> {
     used.connection_metadata().as_ref()?;
     let used = used.clone();
     let poison = move || {
