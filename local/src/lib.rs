@@ -3,10 +3,12 @@
 //!
 //! [`template`] reads `template.yaml`, [`dynamo`] plays DynamoDB, [`gateway`] plays API Gateway,
 //! [`door`] accepts connections for both, [`mail`] plays the table's stream and the mail server,
-//! [`server`] starts them all, and [`manage`] has the commands of administrators.
+//! [`server`] starts them all, [`manage`] has the commands of administrators, and [`estimate`] computes
+//! what a deployment costs.
 
 pub mod door;
 pub mod dynamo;
+pub mod estimate;
 pub mod gateway;
 pub mod mail;
 pub mod manage;

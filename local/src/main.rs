@@ -1,5 +1,5 @@
 //! `cargo run`: the API on one machine; `cargo run -- dynamodb`: only its store; `cargo run --
-//! manage`: the commands of administrators.
+//! manage`: the commands of administrators; `cargo run -- estimate`: what a deployment costs.
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use local::dynamo::{Data, Dynamo, make_private_folder, write_private};
+use local::estimate::Load;
 use local::mail::Postman;
 use local::manage;
 use local::server::{Server, environment_of};
@@ -61,6 +62,24 @@ enum Command {
     /// Manage the store of the environment, or the one in the data folder
     #[command(subcommand)]
     Manage(Manage),
+    /// Estimate what a deployment on AWS costs in a month, and which limit it meets first
+    Estimate {
+        /// How many people chat every day
+        #[arg(long, value_name = "N")]
+        users: f64,
+        /// How many chats each of them has a day
+        #[arg(long, value_name = "C")]
+        chats_per_day: f64,
+        /// How many seconds the AI takes for an answer
+        #[arg(long, value_name = "S")]
+        ai_seconds: f64,
+        /// Which share of the chats is streamed, from 0 to 1
+        #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+        streamed: f64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -205,6 +224,9 @@ async fn main() -> ExitCode {
             dynamodb(SocketAddr::new(host, port), &keep).await
         }
         Some(Command::Manage(command)) => command.run().await,
+        Some(Command::Estimate { users, chats_per_day, ai_seconds, streamed, json }) => {
+            estimate(Load { users, chats_per_day, ai_seconds, streamed }, json)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -321,6 +343,16 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
         &folder.join("sam.json"),
         &format!("{:#}\n", json!({ "Parameters": in_container })),
     )
+}
+
+fn estimate(load: Load, as_json: bool) -> Result<(), String> {
+    let estimate = load.estimate()?;
+    if as_json {
+        println!("{:#}", json!(estimate));
+    } else {
+        print!("{estimate}");
+    }
+    Ok(())
 }
 
 async fn create_admin(

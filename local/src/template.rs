@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_norway::Value;
 
-const TEXT: &str = include_str!("../../template.yaml");
+pub(crate) const TEXT: &str = include_str!("../../template.yaml");
 
 /// The parts of the template that the local server uses.
 #[derive(Debug)]

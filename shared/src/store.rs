@@ -54,7 +54,7 @@ pub use outbox::Letter;
 pub use quotas::Quota;
 pub use registration::{NewAccount, Registered};
 pub use retries::Call;
-pub use schema::{OUTBOX, chat_month};
+pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use sessions::{Ending, Rotation, Session};
 pub use sweep::Swept;
 pub use timeline::Place;

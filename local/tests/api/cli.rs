@@ -79,6 +79,9 @@ fn what_cannot_be_done_is_refused_in_one_sentence() {
     refuses(&["--prot", "1"], "unexpected argument '--prot'");
     refuses(&["--port", "x"], "invalid value 'x' for '--port <PORT>'");
     refuses(&["manage", "create-admin"], "<NAME>");
+    refuses(&["estimate", "--users", "10"], "--chats-per-day <C>");
+    let slow = ["--users", "10", "--chats-per-day", "1", "--ai-seconds", "30"];
+    refuses(&[&["estimate"], &slow[..]].concat(), "an answer that takes 30 seconds fails");
     let file = std::env::current_exe().unwrap();
     refuses(&["--port", "0", "--data", file.to_str().unwrap()], "can't be written");
 
@@ -98,9 +101,50 @@ fn what_cannot_be_done_is_refused_in_one_sentence() {
 
 #[test]
 fn help_is_no_failure() {
-    for arguments in [&["--help"][..], &["manage", "--help"], &["--version"]] {
+    for arguments in
+        [&["--help"][..], &["manage", "--help"], &["estimate", "--help"], &["--version"]]
+    {
         assert!(run(arguments).status.success(), "{arguments:?}");
     }
+}
+
+/// The command that both documents name.
+const ESTIMATE: &str =
+    "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";
+
+#[test]
+fn an_estimate_is_what_the_documentation_shows() {
+    let (cost, operations, readme) = (
+        include_str!("../../../docs/cost.md"),
+        include_str!("../../../docs/operations.md"),
+        include_str!("../../../README.md"),
+    );
+    assert!(cost.contains(ESTIMATE) && operations.contains(ESTIMATE));
+    let arguments: Vec<&str> = ESTIMATE.split_whitespace().skip(3).collect();
+    let output = run(&arguments);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let shown = cost.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let (own, by_kind) = printed.split_once("\ndollars for a million").unwrap();
+    assert!(shown.starts_with(own), "docs/cost.md needs this example:\n{own}");
+    // Of the kinds of requests it shows some.
+    let some: Vec<&str> = shown.lines().skip(own.lines().count() + 2).collect();
+    assert!(some.len() > 10);
+    for line in some {
+        assert!(by_kind.lines().any(|kind| kind == line), "{line:?} is not in:\n{by_kind}");
+    }
+
+    let json = run(&[&arguments[..], &["--json"]].concat()).stdout;
+    let estimate: Value = serde_json::from_slice(&json).unwrap();
+    let first = estimate["first_that_breaks"]["what"].as_str().unwrap();
+    assert!(printed.contains(&format!("The first that breaks: {first}, at ")), "{printed}");
+    let items = estimate["month"].as_array().unwrap();
+    assert!(items.iter().all(|item| printed.contains(item["item"].as_str().unwrap())));
+    let at_rest = estimate["at_rest_dollars"].as_f64().unwrap();
+    for document in [readme, cost] {
+        assert!(document.contains("about half a dollar a month"));
+    }
+    assert!((0.4..0.6).contains(&at_rest), "{at_rest} is not about half a dollar");
 }
 
 #[tokio::test]

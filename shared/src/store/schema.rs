@@ -30,7 +30,7 @@ pub(super) fn claim_key(address_key: &str) -> String {
 }
 
 /// The number of partitions of the index `by_time` per month, and of the index `by_label`.
-pub(super) const USER_SHARDS: u8 = 4;
+pub const USER_SHARDS: u8 = 4;
 
 /// The shard of an account in both indexes.
 pub(super) fn user_shard(user_id: &str) -> u8 {
@@ -173,7 +173,7 @@ pub(super) fn deleted_place(id: &str) -> String {
 }
 
 /// The number of partitions of the index `by_time` per month.
-pub(super) const CHAT_SHARDS: u8 = 16;
+pub const CHAT_SHARDS: u8 = 16;
 
 /// The partition of the index `by_time` for a chat: `<yyyy-mm>#<shard>`.
 pub fn chat_month(user_id: &str, chat_id: &str) -> String {
@@ -197,7 +197,7 @@ pub(super) fn standing_of(user_id: &str) -> String {
 
 /// The number of partitions of the index `trail` per day, for rows that aren't administrators'
 /// acts.
-pub(super) const DAY_SHARDS: u8 = 8;
+pub const DAY_SHARDS: u8 = 8;
 
 /// The partition of such a row.
 pub(super) fn day_partition(day: Day, user_id: &str) -> String {

@@ -24,6 +24,8 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::types::{Item, item_size, write_capacity_units};
 use functions::ROUTES;
+use local::estimate::quotas::PLACES;
+use local::estimate::requests::{self, Cost};
 use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::store::Purpose;
@@ -45,6 +47,8 @@ struct Reading {
     round_trips: u32,
     write_units: f64,
     read_units: f64,
+    /// The write units of each table and each global index.
+    places: BTreeMap<String, f64>,
     /// Each call's operation and body.
     calls: Vec<(String, Value)>,
 }
@@ -81,7 +85,7 @@ impl Intercept for Meter {
             .unwrap_or_default()
             .to_owned();
         self.0.lock().unwrap().calls.push((operation, body.clone()));
-        body["ReturnConsumedCapacity"] = json!("TOTAL");
+        body["ReturnConsumedCapacity"] = json!("INDEXES");
         let body = body.to_string();
         request.headers_mut().insert("content-length", body.len().to_string());
         *request.body_mut() = body.into();
@@ -107,7 +111,29 @@ impl Intercept for Meter {
         reading.running -= 1;
         *(if written { &mut reading.write_units } else { &mut reading.read_units }) +=
             units(&reply);
+        if written {
+            let tables = &reply["ConsumedCapacity"];
+            let tables = tables.as_array().map_or(std::slice::from_ref(tables), Vec::as_slice);
+            tables.iter().for_each(|table| places(table, &mut reading.places));
+        }
         Ok(())
+    }
+}
+
+/// Adds the units of a call to a table: those of the table with its local indexes, and those of
+/// each global index.
+fn places(table: &Value, places: &mut BTreeMap<String, f64>) {
+    let Some(name) = table["TableName"].as_str() else { return };
+    let indexes = |kind: &str| {
+        let indexes = table[kind].as_object().into_iter().flatten();
+        indexes.map(|(name, index)| (name.clone(), index["CapacityUnits"].as_f64().unwrap()))
+    };
+    let local: f64 = indexes("LocalSecondaryIndexes").map(|(_, units)| units).sum();
+    let own = table["Table"]["CapacityUnits"].as_f64().unwrap_or_default() + local;
+    let global = indexes("GlobalSecondaryIndexes");
+    let global = global.map(|(index, units)| (format!("{name}/{index}"), units));
+    for (place, units) in global.chain([(name.to_owned(), own)]).filter(|(_, units)| *units > 0.0) {
+        *places.entry(place).or_default() += units;
     }
 }
 
@@ -160,6 +186,14 @@ impl Counted {
         }
     }
 
+    /// The function's own state, over a metered connection to the store.
+    fn metered(&self, app: &App) -> App {
+        let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated())
+            .to_builder()
+            .interceptor(self.meter.clone());
+        function::over(app, &self.api.dynamodb, client)
+    }
+
     /// Sends one request to a warm instance: what it costs, and the reply.
     async fn ask(
         &self,
@@ -171,10 +205,7 @@ impl Counted {
         let server = self.api.server();
         let mut function = server.functions[endpoint].clone();
         if let Some(warm) = function.app() {
-            let client = aws_sdk_dynamodb::Config::from(&shared::aws::emulated())
-                .to_builder()
-                .interceptor(self.meter.clone());
-            function = function.over(function::over(&warm, &self.api.dynamodb, client));
+            function = function.over(self.metered(&warm));
         }
 
         let bearer = format!("Bearer {token}");
@@ -209,14 +240,28 @@ impl Counted {
     ) -> Value {
         let (reading, answered, reply) = self.ask(endpoint, path, token, body).await;
         assert_eq!(answered, status, "{name}: {reply}");
-        self.costs.insert(
-            name.into(),
-            [
-                reading.round_trips.to_string(),
-                format!("{} / {}", reading.write_units, reading.read_units),
-            ],
-        );
+        let estimated = requests::function_of(name);
+        assert!(name.is_empty() || estimated == Some(endpoint), "{name}: {estimated:?}");
+        self.note(name, &reading);
         reply
+    }
+
+    /// Records what a request cost, under its name in the documentation.
+    fn note(&mut self, name: &str, reading: &Reading) {
+        let Reading { round_trips, write_units, read_units, .. } = reading;
+        let cost = [round_trips.to_string(), format!("{write_units} / {read_units}")];
+        self.costs.insert(name.into(), cost);
+    }
+
+    /// Takes note of what the first sweep of a store costs, which finds one idle account.
+    async fn sweep(&mut self) {
+        self.api.person("fay").await.chat("hi").await.is(200);
+        let app = self.api.server().functions["chat"].app().unwrap();
+        // After every lease.
+        let later = app.clock.seconds() + 3600;
+        assert_eq!(self.metered(&app).store.sweep(later).await.unwrap().accounts, 1);
+        let reading = std::mem::take(&mut *self.meter.0.lock().unwrap());
+        self.note(requests::SWEEP, &reading);
     }
 
     async fn chat(&mut self, name: &str, status: u16, who: &Person, message: &str) -> Value {
@@ -330,14 +375,12 @@ impl Counted {
 
 /// The costs in `docs/money.md`.
 fn documented() -> Costs {
-    let rows = include_str!("../../../../docs/money.md")
-        .split("\n## ")
-        .find_map(|section| section.strip_prefix("Cost\n"))
-        .unwrap();
-    let rows = rows.lines().filter(|line| line.starts_with("| ")).skip(1);
-    let cells =
-        rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
-    cells.map(|cells| (cells[1].clone(), [cells[2].clone(), cells[3].clone()])).collect()
+    let rows = requests::costs().unwrap().into_iter();
+    rows.map(|row| {
+        let Cost { request, round_trips, writes, reads } = row;
+        (request, [round_trips.to_string(), format!("{writes} / {reads}")])
+    })
+    .collect()
 }
 
 #[tokio::test]
@@ -381,6 +424,7 @@ async fn each_request_costs_what_the_documentation_says() {
         )
         .await;
 
+    counted.sweep().await;
     counted.chat("first chat after a rest", 200, &ann, "hi").await;
     counted.chat("chat", 200, &ann, "hi").await;
     for others in [5, 63] {
@@ -534,6 +578,17 @@ async fn each_request_costs_what_the_documentation_says() {
             json!({ "password": cat.password }),
         )
         .await;
+    let eve = counted.api.person("eve").await;
+    for (name, endpoint, path, key) in [
+        (requests::CHAT, "chat", "/api/chat", "k1"),
+        (requests::STREAMED, "chat_stream", "/api/chat/stream", "k2"),
+    ] {
+        let first = eve.chat("hi").await.is(200);
+        counted.header = Some(("idempotency-key", key));
+        let body = json!({ "message": "hi", "conversation_id": first["conversation_id"] });
+        counted.count(name, 200, endpoint, path, &eve.access, body).await;
+        counted.header = None;
+    }
     counted.administration().await;
     let documented = documented();
     counted.plain(&documented).await;
@@ -546,6 +601,23 @@ async fn each_request_costs_what_the_documentation_says() {
         .map(|name| (name, counted.costs.get(name)))
         .collect();
     assert!(wrong.is_empty(), "docs/money.md tells otherwise: {wrong:#?}");
+}
+
+#[tokio::test]
+async fn a_chat_in_a_conversation_writes_to_the_places_of_the_estimate() {
+    let mut counted = Counted::start().await;
+    let ann = counted.api.person("ann").await;
+    for (endpoint, path, key) in
+        [("chat", "/api/chat", "k1"), ("chat_stream", "/api/chat/stream", "k2")]
+    {
+        let first = ann.chat("hi").await.is(200);
+        let body = json!({ "message": "hi", "conversation_id": first["conversation_id"] });
+        counted.header = Some(("idempotency-key", key));
+        let (reading, status, reply) = counted.ask(endpoint, path, &ann.access, body).await;
+        assert_eq!(status, 200, "{reply}");
+        let estimated = PLACES.iter().map(|(place, units)| ((*place).to_owned(), *units));
+        assert_eq!(reading.places, estimated.collect());
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,382 @@
+//! `cargo run -- estimate`: what a deployment costs in a month, and which limit it meets first.
+//!
+//! [`prices`] has what AWS charges, [`assumptions`] what nobody can know beforehand, [`stack`] what
+//! the template makes, [`requests`] what each request needs, [`quotas`] the limits and [`table`] the
+//! text. Nothing here counts units: they come from the table in docs/money.md, which the tests hold.
+
+pub mod assumptions;
+pub mod prices;
+pub mod quotas;
+pub mod requests;
+pub mod stack;
+mod table;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use assumptions::{
+    ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS, EMAIL_READS, EMAIL_WRITES, FILES, LOG_INS,
+    LOG_MONTHS, MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
+};
+use prices::Price;
+use quotas::Quota;
+use requests::{CHAT, FILE, Needs, Requests, STREAMED, SWEEP};
+use stack::Stack;
+
+/// What a deployment has to do.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Load {
+    /// People who chat every day.
+    pub users: f64,
+    /// The chats of each, a day.
+    pub chats_per_day: f64,
+    /// How long the AI takes for an answer, in seconds.
+    pub ai_seconds: f64,
+    /// The share of chats that are streamed.
+    pub streamed: f64,
+}
+
+/// What that costs and needs.
+#[derive(Debug, Serialize)]
+pub struct Estimate {
+    /// What was asked for.
+    pub load: Load,
+    /// The bill of a month, by item.
+    pub month: Vec<Item>,
+    /// The sum of these.
+    pub month_dollars: f64,
+    /// What a month costs without any user.
+    pub at_rest_dollars: f64,
+    /// What a thousand chats cost, with all that users do besides.
+    pub dollars_per_thousand_chats: f64,
+    /// What is needed at the peak of a day, in the order in which more users meet the limits.
+    pub quotas: Vec<Quota>,
+    /// The limit that is met first, if more users come.
+    pub first_that_breaks: Broken,
+    /// The first one that neither a setting nor a request to AWS moves.
+    pub first_of_the_design: Broken,
+    /// The dollars for a million requests, by kind.
+    pub per_million: Vec<Kind>,
+}
+
+/// An item of the bill.
+#[derive(Debug, Serialize)]
+pub struct Item {
+    /// What is paid for.
+    pub item: String,
+    /// How much of it, in the price's unit.
+    pub quantity: f64,
+    /// That unit.
+    pub unit: &'static str,
+    /// The dollars.
+    pub dollars: f64,
+}
+
+/// A limit, and the number of users that meet it.
+#[derive(Debug, Serialize)]
+pub struct Broken {
+    /// The limit.
+    pub what: String,
+    /// How many users.
+    pub users: f64,
+}
+
+/// What a million requests of a kind cost.
+#[derive(Debug, Serialize)]
+pub struct Kind {
+    /// The request, as docs/money.md names it.
+    pub request: String,
+    /// All of it.
+    pub dollars: f64,
+    /// The gateway, with data to the internet.
+    pub gateway: f64,
+    /// The functions, without waiting.
+    pub functions: f64,
+    /// The functions while they wait for the AI.
+    pub waiting: f64,
+    /// The store.
+    pub store: f64,
+    /// Logs and traces.
+    pub logs: f64,
+}
+
+/// How often a request is sent in a month, and which function answers it.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    request: &'static str,
+    function: &'static str,
+    count: f64,
+}
+
+const MILLION: f64 = 1e6;
+const GB: f64 = 1e9;
+const SECONDS: f64 = DAYS * 86_400.0;
+
+/// How many of further requests X-Ray records, beyond the first of each second.
+const TRACED: f64 = 0.05;
+
+/// The metrics that the gateway keeps for a method: count, both latencies and both kinds of errors.
+const METRICS_OF_A_METHOD: f64 = 5.0;
+
+impl Load {
+    /// # Errors
+    /// A sentence about what can't be.
+    pub fn estimate(self) -> Result<Estimate, String> {
+        let stack = Stack::load()?;
+        self.check(&stack)?;
+        let requests = Requests::new(&stack, self.ai_seconds)?;
+        let month = self.month(&stack, &requests)?;
+        let at_rest = Self { users: 0.0, ..self }.month(&stack, &requests)?;
+        let sum = |items: &[Item]| items.iter().map(|item| item.dollars).sum::<f64>();
+        let quotas = self.quotas(&stack, &requests)?;
+        let first = |of_design: bool| {
+            let met = quotas.iter().filter(|quota| quota.of_design() || !of_design);
+            let met = met.filter_map(|quota| Some((quota, quota.users?)));
+            met.min_by(|(_, one), (_, other)| one.total_cmp(other))
+                .map(|(quota, users)| Broken { what: quota.what.clone(), users })
+                .ok_or("there is no limit")
+        };
+        Ok(Estimate {
+            load: self,
+            month_dollars: sum(&month),
+            at_rest_dollars: sum(&at_rest),
+            dollars_per_thousand_chats: sum(&month) / self.chats() * 1000.0,
+            first_that_breaks: first(false)?,
+            first_of_the_design: first(true)?,
+            per_million: per_million(&requests)?,
+            month,
+            quotas,
+        })
+    }
+
+    fn check(&self, stack: &Stack) -> Result<(), String> {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        if !positive(self.users) || !positive(self.chats_per_day) || !positive(self.ai_seconds) {
+            return Err("Users, chats and seconds must be more than 0.".into());
+        }
+        if !(0.0..=1.0).contains(&self.streamed) {
+            return Err("--streamed is a share from 0 to 1.".into());
+        }
+        for (function, share) in [("chat", 1.0 - self.streamed), ("chat_stream", self.streamed)] {
+            let most = stack.function(function)?.asks_for.unwrap_or_default();
+            if share > 0.0 && self.ai_seconds > most {
+                return Err(format!(
+                    "The function {function} waits {most} seconds for the AI (AI_TIMEOUT_SECONDS): an answer that takes {} seconds fails.",
+                    self.ai_seconds
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The chats of a month.
+    fn chats(&self) -> f64 {
+        self.users * self.chats_per_day * DAYS
+    }
+
+    /// The visits of a month: a conversation each.
+    fn visits(&self) -> f64 {
+        self.chats() / CONVERSATION.value
+    }
+
+    fn emails(&self) -> f64 {
+        self.users * (NEW_USERS.value + RESETS.value)
+    }
+
+    /// The requests of a month.
+    fn sent(&self) -> Vec<Sent> {
+        let (users, visits) = (self.users, self.visits());
+        let later = self.chats() - visits;
+        let (streamed, whole) = (self.streamed, 1.0 - self.streamed);
+        let sent = |request, function, count| Sent { request, function, count };
+        vec![
+            sent("chat with a key", "chat", visits * whole),
+            sent(CHAT, "chat", later * whole),
+            sent("chat with a key", "chat_stream", visits * streamed),
+            sent(STREAMED, "chat_stream", later * streamed),
+            sent("refresh", "token_refresh", visits),
+            sent("profile", "profile", visits),
+            sent("page of the history", "chat_history", visits),
+            sent("page of a conversation's history", "chat_history", visits),
+            sent("page of the conversations", "conversations", visits),
+            sent(FILE, "site", visits + users * FILES.value),
+            sent("log-in", "login", users * LOG_INS.value),
+            sent("registration with an e-mail address", "register", users * NEW_USERS.value),
+            sent("verification of an address", "email_verify", users * NEW_USERS.value),
+            sent("request of a reset", "password_reset", users * RESETS.value),
+            sent("reset of the password", "password_reset_confirm", users * RESETS.value),
+        ]
+    }
+
+    /// What nobody waits for, in a month: schedules, sweeps and e-mails.
+    fn background(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Needs, String> {
+        let behind = |needs: Needs| Needs { requests: 0.0, bytes_out: 0.0, ..needs };
+        let mut needs = Needs::default();
+        // Each run reads its index, even if it is empty: half a unit.
+        for (function, count) in &stack.scheduled {
+            let run = behind(requests.answered_by(FILE, function)?);
+            needs = needs.and(Needs { reads: 0.5, ..run }.times(*count));
+        }
+        let swept = behind(requests.one(SWEEP)?);
+        // A run sweeps many accounts; the row has the reading of the index too.
+        needs = needs.and(Needs { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
+        // A visit's first chat enters the index that sweeps read.
+        let rest = requests.row("first chat after a rest")?.writes - requests.row("chat")?.writes;
+        needs.writes += rest * self.visits();
+        let email = behind(requests.answered_by(FILE, "mail")?);
+        let email = Needs { writes: EMAIL_WRITES, reads: EMAIL_READS, ..email };
+        Ok(needs.and(email.times(self.emails())))
+    }
+
+    fn month(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Item>, String> {
+        let mut asked = Needs::default();
+        let mut methods: BTreeMap<&str, f64> = BTreeMap::new();
+        for Sent { request, function, count } in self.sent() {
+            asked = asked.and(requests.answered_by(request, function)?.times(count));
+            *methods.entry(function).or_default() += count;
+        }
+        // A metric costs for the hours in which there was a request.
+        let hours = DAYS * 24.0;
+        let methods: f64 = methods.values().map(|count| 1.0 - (-count / hours).exp()).sum();
+        let behind = self.background(stack, requests)?;
+        let all = asked.and(behind);
+        let stored =
+            (CHAT_ITEM.value + TEXT.value + CHAT_COPIES.value) * self.chats() * MONTHS.value
+                + ACCOUNT.value * self.users;
+        let rate = asked.requests / SECONDS;
+        let traces = SECONDS * (rate.min(1.0) + TRACED * (rate - 1.0).max(0.0))
+            + stack.scheduled.iter().map(|(_, count)| count).sum::<f64>();
+        let metrics = if stack.metrics_per_method { METRICS_OF_A_METHOD } else { 0.0 };
+        let item = |price: Price, quantity: f64| Item {
+            item: price.item.into(),
+            quantity,
+            unit: price.unit,
+            dollars: quantity * price.dollars,
+        };
+        let named = |name: &str, item: Item| Item { item: name.into(), ..item };
+        Ok(vec![
+            item(prices::REQUESTS, asked.requests / MILLION),
+            item(prices::DATA_OUT, asked.bytes_out / GB),
+            item(prices::INVOCATIONS, all.invocations / MILLION),
+            named(
+                "Lambda, memory while functions work",
+                item(prices::GB_SECONDS, all.gb_seconds / MILLION),
+            ),
+            named(
+                "Lambda, memory while functions wait for the AI",
+                item(prices::GB_SECONDS, all.waiting_gb_seconds / MILLION),
+            ),
+            item(prices::WRITES, all.writes / MILLION),
+            item(prices::READS, all.reads / MILLION),
+            item(prices::STORAGE, stored / GB),
+            item(prices::RECOVERY, stored / GB),
+            item(prices::STREAMS, self.emails() / MILLION),
+            item(prices::LOGS_IN, all.log_bytes / GB),
+            item(prices::LOGS_KEPT, all.log_bytes * LOG_MONTHS.value / GB),
+            named(
+                "CloudWatch, the gateway's metrics for each method",
+                item(prices::METRICS, methods * metrics),
+            ),
+            item(prices::ALARMS, stack.alarms),
+            item(prices::TRACES, traces / MILLION),
+            item(prices::SECRETS, stack.secrets),
+            item(prices::SECRET_READS, asked.invocations * STARTS.value / MILLION),
+            item(prices::EMAILS, self.emails() / 1000.0),
+        ])
+    }
+}
+
+/// The dollars for a million of each request in docs/money.md, and of the pages' files.
+fn per_million(requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
+    let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
+    let kind = |request: &str| {
+        let needs = requests.one(request)?;
+        // A million of something, priced by the million or by the GB.
+        let by_gb = |price: Price, bytes: f64| price.dollars * bytes * MILLION / GB;
+        let gateway = prices::REQUESTS.dollars + by_gb(prices::DATA_OUT, needs.bytes_out);
+        let functions = prices::INVOCATIONS.dollars + prices::GB_SECONDS.dollars * needs.gb_seconds;
+        let waiting = prices::GB_SECONDS.dollars * needs.waiting_gb_seconds;
+        let store = prices::WRITES.dollars * needs.writes + prices::READS.dollars * needs.reads;
+        let logs = by_gb(prices::LOGS_IN, needs.log_bytes)
+            + by_gb(prices::LOGS_KEPT, needs.log_bytes * LOG_MONTHS.value)
+            + prices::TRACES.dollars * TRACED;
+        let dollars = gateway + functions + waiting + store + logs;
+        Ok(Kind { request: request.into(), dollars, gateway, functions, waiting, store, logs })
+    };
+    names.map(kind).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOAD: Load =
+        Load { users: 10_000.0, chats_per_day: 10.0, ai_seconds: 4.0, streamed: 0.5 };
+
+    fn dollars(estimate: &Estimate, item: &str) -> f64 {
+        estimate.month.iter().find(|found| found.item == item).unwrap().dollars
+    }
+
+    #[test]
+    fn twice_the_users_pay_twice_for_what_users_do_and_once_for_what_is_there() {
+        let one = LOAD.estimate().unwrap();
+        let two = Load { users: 20_000.0, ..LOAD }.estimate().unwrap();
+        assert_eq!(
+            dollars(&two, prices::REQUESTS.item),
+            2.0 * dollars(&one, prices::REQUESTS.item)
+        );
+        assert_eq!(dollars(&two, prices::SECRETS.item), dollars(&one, prices::SECRETS.item));
+        assert_eq!(two.at_rest_dollars, one.at_rest_dollars);
+    }
+
+    #[test]
+    fn at_rest_it_costs_the_secret_and_the_schedules() {
+        let estimate = LOAD.estimate().unwrap();
+        let stack = Stack::load().unwrap();
+        let fixed = prices::SECRETS.dollars * stack.secrets + prices::ALARMS.dollars * stack.alarms;
+        let rest = estimate.at_rest_dollars - fixed;
+        assert!(rest > 0.05 && rest < 0.25, "{rest}");
+    }
+
+    #[test]
+    fn the_bill_has_every_price() {
+        let estimate = LOAD.estimate().unwrap();
+        for price in prices::ALL {
+            let by_unit = estimate.month.iter().any(|item| item.unit == price.unit);
+            assert!(by_unit, "{price:?}");
+        }
+        let sum: f64 = estimate.month.iter().map(|item| item.dollars).sum();
+        assert_eq!(sum, estimate.month_dollars);
+    }
+
+    #[test]
+    fn a_slower_ai_costs_more_while_functions_wait_and_nothing_else() {
+        let (fast, slow) = (LOAD, Load { ai_seconds: 8.0, ..LOAD });
+        let (fast, slow) = (fast.estimate().unwrap(), slow.estimate().unwrap());
+        for (one, other) in fast.month.iter().zip(&slow.month) {
+            let more = if one.item.contains("wait") { 2.0 } else { 1.0 };
+            assert_eq!(other.dollars, more * one.dollars, "{}", one.item);
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_request_add_up() {
+        for kind in LOAD.estimate().unwrap().per_million {
+            let parts = kind.gateway + kind.functions + kind.waiting + kind.store + kind.logs;
+            assert!((parts - kind.dollars).abs() < 1e-9, "{kind:?}");
+            assert!(kind.dollars > prices::REQUESTS.dollars, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_takes_longer_than_a_function_waits_has_no_price() {
+        let refused = |load: Load| load.estimate().unwrap_err();
+        let slow = Load { ai_seconds: 30.0, ..LOAD };
+        assert!(refused(slow).contains("The function chat waits 20 seconds"), "{}", refused(slow));
+        assert!(Load { streamed: 1.0, ..slow }.estimate().is_ok());
+        assert!(refused(Load { streamed: 1.5, ..LOAD }).contains("share from 0 to 1"));
+        assert!(refused(Load { users: 0.0, ..LOAD }).contains("more than 0"));
+        assert!(refused(Load { chats_per_day: f64::NAN, ..LOAD }).contains("more than 0"));
+    }
+}

@@ -1,0 +1,199 @@
+//! What an estimate assumes, in one table. docs/cost.md shows the same table.
+
+/// An assumption.
+#[derive(Clone, Copy, Debug)]
+pub struct Assumption {
+    /// What it is about.
+    pub what: &'static str,
+    /// The figure.
+    pub value: f64,
+    /// Its unit, and where it comes from.
+    pub why: &'static str,
+}
+
+const fn assume(what: &'static str, value: f64, why: &'static str) -> Assumption {
+    Assumption { what, value, why }
+}
+
+/// The days of a month.
+pub const DAYS: f64 = 30.0;
+
+/// The busiest minute against the average of the day.
+pub const PEAK: Assumption = assume(
+    "peak of a day",
+    3.0,
+    "times the average: a tenth of a day's requests in its busiest hour, and a busiest minute a quarter above that hour",
+);
+
+/// The chats of a conversation.
+pub const CONVERSATION: Assumption = assume(
+    "chats in a conversation",
+    5.0,
+    "one conversation a visit, within the five minutes between two sweeps",
+);
+
+/// The bytes of a message and of its answer.
+pub const TEXT: Assumption =
+    assume("message and answer", 1200.0, "bytes: about 50 and 250 of a model's tokens");
+
+/// What a stored chat has besides its text, without copies.
+pub const CHAT_ITEM: Assumption =
+    assume("a chat's other attributes", 420.0, "bytes, with the 100 that AWS adds to each item");
+
+/// What a stored chat needs besides its own item.
+pub const CHAT_COPIES: Assumption = assume(
+    "a chat's other items",
+    1270.0,
+    "bytes: two index entries, the ledger row and its copy in the index, a fifth of a conversation",
+);
+
+/// What a user needs.
+pub const ACCOUNT: Assumption =
+    assume("a user's other items", 3000.0, "bytes: account, session and their index entries");
+
+/// How long chats have been stored.
+pub const MONTHS: Assumption =
+    assume("months of stored chats", 12.0, "chats are kept until their owner deletes them");
+
+/// A round trip from a function to the store.
+pub const ROUND_TRIP: Assumption = assume(
+    "round trip to DynamoDB",
+    6.0,
+    "ms; not measured on AWS, which states single-digit milliseconds",
+);
+
+/// The processor's time of a request.
+pub const CPU: Assumption = assume(
+    "processor time of a request",
+    0.8,
+    "ms of a whole processor, as measured for balance (0.5), chat (0.8) and history (0.9); a function has memory / 1769 MB of a processor",
+);
+
+/// The processor's time of a request that hashes a password.
+pub const HASH: Assumption = assume(
+    "processor time with a password",
+    31.0,
+    "ms, as measured for a log-in; functions with 1769 MB or more hash",
+);
+
+/// The share of invocations that start an instance.
+pub const STARTS: Assumption = assume(
+    "invocations that start an instance",
+    0.01,
+    "as a share; AWS states less than 1 % in production, a quiet deployment has more",
+);
+
+/// The billed time of a start.
+pub const START: Assumption =
+    assume("start of an instance", 300.0, "ms; the largest part is TLS to AWS");
+
+/// The bytes that a request logs.
+pub const LOG: Assumption = assume(
+    "log of a request",
+    1200.0,
+    "bytes: one line of the function and two of Lambda, as JSON",
+);
+
+/// The months that logs are kept.
+pub const LOG_MONTHS: Assumption =
+    assume("months of stored logs", 3.0, "`LogRetentionDays=90` of samconfig.toml's prod");
+
+/// The refreshes, profiles and lists of a visit are one each. This is what a user does in a month
+/// besides.
+pub const LOG_INS: Assumption =
+    assume("log-ins a user and month", 1.0, "a session lasts 30 days (`SessionSeconds`)");
+
+/// New users.
+pub const NEW_USERS: Assumption = assume(
+    "new users a month",
+    0.05,
+    "as a share of all: registered with an e-mail address, and verified",
+);
+
+/// Forgotten passwords.
+pub const RESETS: Assumption =
+    assume("reset passwords a month", 0.01, "as a share of all users; one e-mail each");
+
+/// The files of the pages that a browser loads anew.
+pub const FILES: Assumption = assume(
+    "files of the pages a user and month",
+    50.0,
+    "after one release; otherwise a visit loads one, and the browser has the others",
+);
+
+/// The units of an e-mail, which no test counts.
+pub const EMAIL_WRITES: f64 = 3.0;
+/// The read units of an e-mail, which no test counts.
+pub const EMAIL_READS: f64 = 2.0;
+
+/// The bytes of replies, by function.
+pub const REPLIES: &[(&str, f64)] = &[
+    ("chat", 2000.0),
+    ("completions", 2000.0),
+    ("chat_stream", 16_000.0),
+    ("chat_history", 12_000.0),
+    ("conversations", 4000.0),
+    ("site", 6000.0),
+    ("admin_users", 8000.0),
+    ("admin_chats", 16_000.0),
+    ("export", 100_000.0),
+    ("admin_export", 100_000.0),
+];
+
+/// The bytes of other replies.
+pub const REPLY: Assumption = assume(
+    "reply",
+    1200.0,
+    "bytes with headers; chats 2,000, streamed chats 16,000, the history 12,000, conversations 4,000, pages' files 6,000",
+);
+
+/// Every assumption.
+pub const ALL: &[Assumption] = &[
+    PEAK,
+    CONVERSATION,
+    LOG_INS,
+    NEW_USERS,
+    RESETS,
+    FILES,
+    TEXT,
+    CHAT_ITEM,
+    CHAT_COPIES,
+    ACCOUNT,
+    MONTHS,
+    ROUND_TRIP,
+    CPU,
+    HASH,
+    STARTS,
+    START,
+    REPLY,
+    LOG,
+    LOG_MONTHS,
+];
+
+/// The table as docs/cost.md shows it.
+pub fn table() -> String {
+    let rows =
+        ALL.iter().map(|Assumption { what, value, why }| format!("| {what} | {value} | {why} |\n"));
+    format!("| assumption | figure | meaning |\n|---|---|---|\n{}", rows.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_shows_this_table() {
+        let shown = include_str!("../../../docs/cost.md");
+        assert!(shown.contains(&table()), "docs/cost.md needs this table:\n{}", table());
+    }
+
+    #[test]
+    fn logs_are_kept_and_tables_are_protected_as_the_profile_prod_says() {
+        let profiles = include_str!("../../../samconfig.toml");
+        let prod = profiles.split("[prod.").nth(1).unwrap();
+        let days = LOG_MONTHS.value * DAYS;
+        for setting in [format!("LogRetentionDays={days}"), "Protection=on".into()] {
+            assert!(prod.contains(&format!("\"{setting}\"")), "{setting} is not in {prod}");
+        }
+    }
+}

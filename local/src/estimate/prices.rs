@@ -1,0 +1,229 @@
+//! What AWS charges in us-east-1, in one table. docs/cost.md shows the same table.
+//!
+//! The prices are those of the first level, without free tiers and discounts. AWS's own pages fill
+//! in their numbers by script, so most were confirmed through what others read from the pages or
+//! from AWS's price lists; the last column says how and when.
+
+/// A price.
+#[derive(Clone, Copy, Debug)]
+pub struct Price {
+    /// What is paid for.
+    pub item: &'static str,
+    /// The dollars for one unit.
+    pub dollars: f64,
+    /// The unit.
+    pub unit: &'static str,
+    /// AWS's page.
+    pub source: &'static str,
+    /// When and how it was confirmed.
+    pub confirmed: &'static str,
+}
+
+const GATEWAY: &str = "https://aws.amazon.com/api-gateway/pricing/";
+const LAMBDA: &str = "https://aws.amazon.com/lambda/pricing/";
+const DYNAMODB: &str = "https://aws.amazon.com/dynamodb/pricing/on-demand/";
+const CLOUDWATCH: &str = "https://aws.amazon.com/cloudwatch/pricing/";
+
+/// A request to a REST API. A streamed reply counts as one request for every 10 MB.
+pub const REQUESTS: Price = Price {
+    item: "API Gateway, requests to a REST API",
+    dollars: 3.50,
+    unit: "million",
+    source: GATEWAY,
+    confirmed: "2026-09-20, an example on the page",
+};
+
+/// Bytes to the internet.
+pub const DATA_OUT: Price = Price {
+    item: "API Gateway, data to the internet",
+    dollars: 0.09,
+    unit: "GB",
+    source: GATEWAY,
+    confirmed: "2026-09-20, an example on the page",
+};
+
+/// An invocation.
+pub const INVOCATIONS: Price = Price {
+    item: "Lambda, invocations",
+    dollars: 0.20,
+    unit: "million",
+    source: LAMBDA,
+    confirmed: "2026-09-20, the page",
+};
+
+/// A function's memory, for as long as it runs or waits; its start too.
+pub const GB_SECONDS: Price = Price {
+    item: "Lambda, memory over time (arm64)",
+    dollars: 13.3334,
+    unit: "million GB-seconds",
+    source: LAMBDA,
+    confirmed: "2026-09-11, the price list of another region with the same price",
+};
+
+/// A write unit.
+pub const WRITES: Price = Price {
+    item: "DynamoDB, write units on demand",
+    dollars: 0.625,
+    unit: "million",
+    source: DYNAMODB,
+    confirmed: "undated bill of another project; since November 2024",
+};
+
+/// A read unit.
+pub const READS: Price = Price {
+    item: "DynamoDB, read units on demand",
+    dollars: 0.125,
+    unit: "million",
+    source: DYNAMODB,
+    confirmed: "undated bill of another project; since November 2024",
+};
+
+/// Stored bytes, indexes included.
+pub const STORAGE: Price = Price {
+    item: "DynamoDB, storage",
+    dollars: 0.25,
+    unit: "GB-month",
+    source: DYNAMODB,
+    confirmed: "undated copy of the price list",
+};
+
+/// Point-in-time recovery, by the size of the tables.
+pub const RECOVERY: Price = Price {
+    item: "DynamoDB, point-in-time recovery",
+    dollars: 0.20,
+    unit: "GB-month",
+    source: DYNAMODB,
+    confirmed: "undated copy of the price list",
+};
+
+/// Reads of a stream. Those of a Lambda trigger are free, and the template has no others.
+pub const STREAMS: Price = Price {
+    item: "DynamoDB, stream reads by Lambda",
+    dollars: 0.0,
+    unit: "million",
+    source: DYNAMODB,
+    confirmed: "not confirmed; free for Lambda triggers for years",
+};
+
+/// Bytes of log lines that come in.
+pub const LOGS_IN: Price = Price {
+    item: "CloudWatch Logs, ingestion",
+    dollars: 0.50,
+    unit: "GB",
+    source: CLOUDWATCH,
+    confirmed: "2026-05-05, a summary of the page",
+};
+
+/// Bytes of log lines that are kept.
+pub const LOGS_KEPT: Price = Price {
+    item: "CloudWatch Logs, storage",
+    dollars: 0.03,
+    unit: "GB-month",
+    source: CLOUDWATCH,
+    confirmed: "2026-05-05, a summary of the page",
+};
+
+/// A custom metric. The gateway's metrics per method are custom metrics.
+pub const METRICS: Price = Price {
+    item: "CloudWatch, custom metrics",
+    dollars: 0.30,
+    unit: "metric and month",
+    source: CLOUDWATCH,
+    confirmed: "2026-05-05, a summary of the page",
+};
+
+/// An alarm on one metric.
+pub const ALARMS: Price = Price {
+    item: "CloudWatch, alarms",
+    dollars: 0.10,
+    unit: "alarm and month",
+    source: CLOUDWATCH,
+    confirmed: "2026-05-05, a summary of the page",
+};
+
+/// A recorded trace.
+pub const TRACES: Price = Price {
+    item: "X-Ray, recorded traces",
+    dollars: 5.00,
+    unit: "million",
+    source: "https://aws.amazon.com/xray/pricing/",
+    confirmed: "undated copy of the page",
+};
+
+/// A secret that is kept.
+pub const SECRETS: Price = Price {
+    item: "Secrets Manager, secrets",
+    dollars: 0.40,
+    unit: "secret and month",
+    source: "https://aws.amazon.com/secrets-manager/pricing/",
+    confirmed: "2026-09-20, an example on the page",
+};
+
+/// A reading of a secret.
+pub const SECRET_READS: Price = Price {
+    item: "Secrets Manager, calls",
+    dollars: 5.00,
+    unit: "million",
+    source: "https://aws.amazon.com/secrets-manager/pricing/",
+    confirmed: "2026-09-20, an example on the page ($0.05 for 10,000)",
+};
+
+/// An e-mail.
+pub const EMAILS: Price = Price {
+    item: "SES, e-mails (plan Essentials; 0.10 without a plan)",
+    dollars: 0.16,
+    unit: "thousand",
+    source: "https://aws.amazon.com/ses/pricing/",
+    confirmed: "2026-08-13, the price list of 2026-07-22",
+};
+
+/// Every price.
+pub const ALL: &[Price] = &[
+    REQUESTS,
+    DATA_OUT,
+    INVOCATIONS,
+    GB_SECONDS,
+    WRITES,
+    READS,
+    STORAGE,
+    RECOVERY,
+    STREAMS,
+    LOGS_IN,
+    LOGS_KEPT,
+    METRICS,
+    ALARMS,
+    TRACES,
+    SECRETS,
+    SECRET_READS,
+    EMAILS,
+];
+
+/// The table as docs/cost.md shows it.
+pub fn table() -> String {
+    let mut table = "| item | dollars | per | confirmed |\n|---|---|---|---|\n".to_owned();
+    for Price { item, dollars, unit, source, confirmed } in ALL {
+        // Cents have two digits, even if the second is a zero.
+        let digits = if (dollars * 100.0).fract().abs() < 1e-9 { 2 } else { 4 };
+        table += &format!("| [{item}]({source}) | {dollars:.digits$} | {unit} | {confirmed} |\n");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_price_names_a_page_of_aws_and_when_it_was_confirmed() {
+        for price in ALL {
+            assert!(price.source.starts_with("https://aws.amazon.com/"), "{price:?}");
+            assert!(price.confirmed.len() > 8 && price.dollars >= 0.0, "{price:?}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_shows_this_table() {
+        let shown = include_str!("../../../docs/cost.md");
+        assert!(shown.contains(&table()), "docs/cost.md needs this table:\n{}", table());
+    }
+}

@@ -1,0 +1,330 @@
+//! What one request needs of AWS. Round trips and units are those of the table in docs/money.md,
+//! which the tests hold (`local/tests/api/budget.rs`).
+
+use functions::ROUTES;
+
+use super::assumptions::{
+    CHAT_ITEM, CONVERSATION, CPU, HASH, LOG, REPLIES, REPLY, ROUND_TRIP, START, STARTS, TEXT,
+};
+use super::stack::Stack;
+
+/// A row of the table of costs in docs/money.md.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// The request.
+    pub request: String,
+    /// Steps to the store that wait for the one before.
+    pub round_trips: u32,
+    /// Write units.
+    pub writes: f64,
+    /// Read units.
+    pub reads: f64,
+}
+
+/// The function that answers a request of the table, where the function's name is not the
+/// request's.
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("chat with a key", "chat"),
+    ("first chat after a rest", "chat"),
+    ("chat while 5 others wait", "chat"),
+    ("chat while 63 others wait", "chat"),
+    ("chat in a conversation", "chat"),
+    (CHAT, "chat"),
+    (STREAMED, "chat_stream"),
+    ("replayed chat", "chat"),
+    ("chat whose AI fails", "chat"),
+    ("refused chat", "chat"),
+    ("chat with expired reservations in the way", "chat"),
+    ("chat without a message", "chat"),
+    ("completion by API key", "completions"),
+    ("completion by a client that counts", "completions"),
+    ("completion that is sent again", "completions"),
+    ("list of the models", "models"),
+    ("registration", "register"),
+    ("registration with an e-mail address", "register"),
+    ("log-in", "login"),
+    ("log-in by e-mail address", "login"),
+    ("refresh", "token_refresh"),
+    ("deletion of an account", "account_delete"),
+    ("other title", "conversation_rename"),
+    ("page of a conversation's history", "chat_history"),
+    ("page of the conversations", "conversations"),
+    ("single chat", "chat_read"),
+    ("page of the history", "chat_history"),
+    ("page of a search", "chat_history"),
+    ("first page of a statement", "ledger"),
+    ("later page of a statement", "ledger"),
+    ("page of the sessions", "sessions"),
+    ("end of another session", "session_end"),
+    ("new API key", "api_key_create"),
+    ("list of the API keys", "api_keys"),
+    ("end of an API key", "api_key_revoke"),
+    ("log-out", "logout"),
+    ("change of names", "profile_change"),
+    ("change of the address", "profile_change"),
+    ("another mail to verify", "email_resend"),
+    ("verification of an address", "email_verify"),
+    ("request of a reset", "password_reset"),
+    ("request of a reset for nobody", "password_reset"),
+    ("reset of the password", "password_reset_confirm"),
+    ("change of the password", "password_change"),
+    ("export of a page", "export"),
+    ("page of the users", "admin_users"),
+    ("search of the users", "admin_users"),
+    ("user, for administrators", "admin_user"),
+    ("first page of somebody's statement", "admin_ledger"),
+    ("page of all chats", "admin_chats"),
+    ("page of one user's chats", "admin_chats"),
+    ("adjustment", "admin_adjustment"),
+    ("adjustment with a key", "admin_adjustment"),
+    ("replayed adjustment", "admin_adjustment"),
+    ("deactivation of a user", "admin_user_change"),
+    ("change that changes nothing", "admin_user_change"),
+    ("page of the trail", "admin_trail"),
+    ("figures of today", "admin_figures"),
+    ("figures of a closed day for the first time", "admin_figures"),
+    ("figures of a closed day", "admin_figures"),
+    ("export of the users of a day", "admin_export"),
+    ("export of the ledger of a day", "admin_export"),
+    ("public keys", "jwks"),
+    ("this API as a document", "openapi"),
+    (SWEEP, "sweep"),
+];
+
+/// A chat as most clients send it.
+pub const CHAT: &str = "chat in a conversation with a key";
+/// The same, streamed.
+pub const STREAMED: &str = "streamed chat in a conversation with a key";
+/// What a sweep does for each account that has begun a chat since it was swept before.
+pub const SWEEP: &str = "sweep of one account";
+/// A file of the pages, which the table doesn't have: it reads nothing.
+pub const FILE: &str = "file of the pages";
+
+/// Requests to functions that ask the AI, without asking it.
+const WITHOUT_AI: &[&str] =
+    &["replayed chat", "refused chat", "chat without a message", "completion that is sent again"];
+
+/// Requests that ask the AI and store nothing.
+const NOT_STORED: &[&str] = &["chat whose AI fails"];
+
+/// The table of docs/money.md.
+///
+/// # Errors
+/// A sentence that names the row that can't be read.
+pub fn costs() -> Result<Vec<Cost>, String> {
+    let section = include_str!("../../../docs/money.md")
+        .split("\n## ")
+        .find_map(|section| section.strip_prefix("Cost\n"))
+        .ok_or("docs/money.md has no section Cost")?;
+    let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
+    rows.map(|row| cost(row).ok_or_else(|| format!("docs/money.md: {row}"))).collect()
+}
+
+fn cost(row: &str) -> Option<Cost> {
+    let mut cells = row.split('|').skip(1).map(str::trim);
+    let (request, round_trips, units) = (cells.next()?, cells.next()?, cells.next()?);
+    let (writes, reads) = units.split_once(" / ")?;
+    Some(Cost {
+        request: request.into(),
+        round_trips: round_trips.parse().ok()?,
+        writes: writes.parse().ok()?,
+        reads: reads.parse().ok()?,
+    })
+}
+
+/// The function that answers a request of the table.
+pub fn function_of(request: &str) -> Option<&'static str> {
+    let named = FUNCTIONS.iter().find(|(name, _)| *name == request).map(|(_, function)| *function);
+    named.or_else(|| {
+        let endpoint = request.replace(' ', "_");
+        ROUTES.iter().find(|route| route.endpoint == endpoint).map(|route| route.endpoint)
+    })
+}
+
+/// What something needs of AWS.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Needs {
+    /// Requests to the gateway.
+    pub requests: f64,
+    /// Invocations of functions.
+    pub invocations: f64,
+    /// Seconds that functions run.
+    pub seconds: f64,
+    /// The memory of functions over that time, without waiting for the AI.
+    pub gb_seconds: f64,
+    /// The memory of functions while they wait for the AI.
+    pub waiting_gb_seconds: f64,
+    /// Write units.
+    pub writes: f64,
+    /// Read units.
+    pub reads: f64,
+    /// Bytes to the internet.
+    pub bytes_out: f64,
+    /// Bytes of log lines.
+    pub log_bytes: f64,
+}
+
+impl Needs {
+    /// So many of it.
+    #[must_use]
+    pub fn times(self, count: f64) -> Self {
+        Self {
+            requests: self.requests * count,
+            invocations: self.invocations * count,
+            seconds: self.seconds * count,
+            gb_seconds: self.gb_seconds * count,
+            waiting_gb_seconds: self.waiting_gb_seconds * count,
+            writes: self.writes * count,
+            reads: self.reads * count,
+            bytes_out: self.bytes_out * count,
+            log_bytes: self.log_bytes * count,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            invocations: self.invocations + other.invocations,
+            seconds: self.seconds + other.seconds,
+            gb_seconds: self.gb_seconds + other.gb_seconds,
+            waiting_gb_seconds: self.waiting_gb_seconds + other.waiting_gb_seconds,
+            writes: self.writes + other.writes,
+            reads: self.reads + other.reads,
+            bytes_out: self.bytes_out + other.bytes_out,
+            log_bytes: self.log_bytes + other.log_bytes,
+        }
+    }
+}
+
+/// Requests and their costs, for an AI that takes so many seconds.
+#[derive(Debug)]
+pub struct Requests<'s> {
+    stack: &'s Stack,
+    costs: Vec<Cost>,
+    ai_seconds: f64,
+}
+
+impl<'s> Requests<'s> {
+    /// # Errors
+    /// A sentence if docs/money.md can't be read.
+    pub fn new(stack: &'s Stack, ai_seconds: f64) -> Result<Self, String> {
+        let costs = costs()?;
+        Ok(Self { stack, costs, ai_seconds })
+    }
+
+    /// Every row of the table that is a request.
+    pub fn rows(&self) -> impl Iterator<Item = &Cost> {
+        self.costs.iter().filter(|cost| cost.request != SWEEP)
+    }
+
+    /// A row of the table.
+    ///
+    /// # Errors
+    /// A sentence if there is none.
+    pub fn row(&self, request: &str) -> Result<Cost, String> {
+        if request == FILE {
+            let request = FILE.into();
+            return Ok(Cost { request, round_trips: 0, writes: 0.0, reads: 0.0 });
+        }
+        let found = self.costs.iter().find(|cost| cost.request == request);
+        found.cloned().ok_or_else(|| format!("docs/money.md has no row {request:?}"))
+    }
+
+    /// What one request needs, answered by the function that usually does.
+    ///
+    /// # Errors
+    /// A sentence if the request or its function is unknown.
+    pub fn one(&self, request: &str) -> Result<Needs, String> {
+        let function = if request == FILE { Some("site") } else { function_of(request) };
+        let function = function.ok_or_else(|| format!("no function answers {request:?}"))?;
+        self.answered_by(request, function)
+    }
+
+    /// What one request needs that this function answers.
+    ///
+    /// # Errors
+    /// A sentence if one of both is unknown.
+    pub fn answered_by(&self, request: &str, function: &str) -> Result<Needs, String> {
+        let cost = self.row(request)?;
+        let deployed = self.stack.function(function)?;
+        let (gb, processors) = (deployed.memory / 1024.0, (deployed.memory / 1769.0).min(1.0));
+        let cpu = if deployed.memory >= 1769.0 { HASH } else { CPU };
+        let work = f64::from(cost.round_trips) * ROUND_TRIP.value
+            + cpu.value / processors
+            + STARTS.value * START.value;
+        let asks = deployed.asks_for.is_some() && !WITHOUT_AI.contains(&request);
+        let waits = if asks { self.ai_seconds } else { 0.0 };
+        let stores = asks && !NOT_STORED.contains(&request);
+        let reply = REPLIES.iter().find(|(name, _)| *name == function).map(|(_, bytes)| *bytes);
+        Ok(Needs {
+            requests: 1.0,
+            invocations: 1.0,
+            seconds: work / 1000.0 + waits,
+            gb_seconds: gb * work / 1000.0,
+            waiting_gb_seconds: gb * waits,
+            writes: cost.writes + if stores { units_of_text() } else { 0.0 },
+            reads: cost.reads + if request.contains("in a conversation") { earlier() } else { 0.0 },
+            bytes_out: reply.unwrap_or(REPLY.value),
+            log_bytes: LOG.value,
+        })
+    }
+}
+
+/// The units that a chat costs beyond the table, whose chats have less than 1 KB: two for each
+/// further one, because a transaction writes it.
+pub(super) fn units_of_text() -> f64 {
+    2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
+}
+
+/// The earlier chats of a conversation that are read beyond the table's one, on average: a unit
+/// each.
+fn earlier() -> f64 {
+    // The second chat reads one, the last one all others.
+    CONVERSATION.value / 2.0 - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_table_has_a_function_and_every_named_row_exists() {
+        let stack = Stack::load().unwrap();
+        let rows: Vec<String> = costs().unwrap().into_iter().map(|cost| cost.request).collect();
+        for row in &rows {
+            let function = function_of(row).unwrap_or_else(|| panic!("no function for {row:?}"));
+            stack.function(function).unwrap();
+        }
+        let named = FUNCTIONS.iter().map(|(name, _)| name).chain(WITHOUT_AI).chain(NOT_STORED);
+        for name in named {
+            assert!(rows.iter().any(|row| row == name), "docs/money.md has no row {name:?}");
+        }
+        for (function, _) in REPLIES {
+            stack.function(function).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_chat_waits_for_the_ai_in_a_quarter_of_a_gigabyte() {
+        let stack = Stack::load().unwrap();
+        let requests = Requests::new(&stack, 4.0).unwrap();
+        let memory = stack.function("chat").unwrap().memory / 1024.0;
+        assert_eq!(requests.one(CHAT).unwrap().waiting_gb_seconds, 4.0 * memory);
+        assert!(requests.one(CHAT).unwrap().seconds > 4.0);
+        assert_eq!(requests.one("refused chat").unwrap().waiting_gb_seconds, 0.0);
+        assert_eq!(requests.one("balance").unwrap().waiting_gb_seconds, 0.0);
+    }
+
+    #[test]
+    fn an_answer_over_a_kilobyte_costs_two_write_units_more() {
+        let stack = Stack::load().unwrap();
+        let requests = Requests::new(&stack, 4.0).unwrap();
+        let more = |request: &str| {
+            requests.one(request).unwrap().writes - requests.row(request).unwrap().writes
+        };
+        assert_eq!(units_of_text(), 2.0);
+        assert_eq!(["chat", "chat whose AI fails", "balance"].map(more), [2.0, 0.0, 0.0]);
+    }
+}

@@ -1,0 +1,204 @@
+//! What of `template.yaml` costs or limits something.
+
+use std::collections::HashMap;
+use std::ops::Add;
+
+use serde_norway::Value;
+
+use crate::template::{TEXT, Template};
+
+/// A stack, as the template makes it with its parameters' defaults.
+#[derive(Debug)]
+pub struct Stack {
+    functions: HashMap<String, Deployed>,
+    /// The secrets.
+    pub secrets: f64,
+    /// The metrics of all alarms.
+    pub alarms: f64,
+    /// The invocations by schedules in a month, by function.
+    pub scheduled: Vec<(String, f64)>,
+    /// Whether the gateway has metrics for each method.
+    pub metrics_per_method: bool,
+    /// The requests per second that a method takes, by method and path; `*` has those of the
+    /// others.
+    rates: HashMap<(String, String), f64>,
+}
+
+/// A function.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// Its memory in MB.
+    pub memory: f64,
+    /// The seconds that it may run.
+    pub timeout: f64,
+    /// The seconds that it waits for the AI, if it asks one.
+    pub asks_for: Option<f64>,
+    /// The messages that an account may begin in a minute.
+    pub chats_per_minute: f64,
+}
+
+impl Stack {
+    /// The project's stack.
+    ///
+    /// # Errors
+    /// A sentence that says what of the template could not be read.
+    pub fn load() -> Result<Self, String> {
+        let document: Value =
+            serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        let resources = document
+            .get("Resources")
+            .and_then(Value::as_mapping)
+            .ok_or("template.yaml has no resources")?;
+        let of = |kind: &'static str| {
+            resources
+                .values()
+                .filter(move |resource| text(resource, &["Type"]) == Some(kind))
+                .filter_map(|resource| resource.get("Properties"))
+        };
+        // The sum of no floats is -0.
+        let alarms = of("AWS::CloudWatch::Alarm").map(metrics).fold(0.0, f64::add);
+        let secrets = of("AWS::SecretsManager::Secret").map(|_| 1.0).fold(0.0, f64::add);
+        let parameter = |name: &str| {
+            number(&document, &["Parameters", name, "Default"])
+                .ok_or_else(|| format!("template.yaml: the parameter {name} is no number"))
+        };
+
+        let (mut memories, mut scheduled) = (HashMap::new(), Vec::new());
+        for resource in resources.values() {
+            let Some(binary) = text(resource, &["Metadata", "BuildProperties", "Binary"]) else {
+                continue;
+            };
+            let own = number(resource, &["Properties", "MemorySize"]);
+            let memory = own.or_else(|| number(&document, &["Globals", "Function", "MemorySize"]));
+            memories.insert(binary, memory.ok_or("template.yaml states no memory")?);
+            let events = path(resource, &["Properties", "Events"]).and_then(Value::as_mapping);
+            for event in events.into_iter().flat_map(|events| events.values()) {
+                if let Some(schedule) = text(event, &["Properties", "Schedule"]) {
+                    scheduled.push((binary.to_owned(), a_month(schedule)?));
+                }
+            }
+        }
+        let mut functions = HashMap::new();
+        for function in Template::load()?.functions {
+            let setting = |name: &str| {
+                function.environment.get(name).and_then(|value| value.parse::<f64>().ok())
+            };
+            let asks = function.environment.contains_key("OPENAI_API_KEY");
+            let deployed = Deployed {
+                memory: memories.get(function.name.as_str()).copied().unwrap_or_default(),
+                timeout: f64::from(u32::try_from(function.timeout).unwrap_or(u32::MAX)),
+                asks_for: setting("AI_TIMEOUT_SECONDS").filter(|_| asks),
+                chats_per_minute: setting("CHATS_PER_MINUTE").unwrap_or_default(),
+            };
+            functions.insert(function.name, deployed);
+        }
+
+        let methods: Vec<&Value> = of("AWS::Serverless::Api")
+            .filter_map(|api| api.get("MethodSettings")?.as_sequence())
+            .flatten()
+            .collect();
+        let metrics_per_method = methods.iter().any(|settings| {
+            settings.get("MetricsEnabled").and_then(Value::as_bool).unwrap_or_default()
+        });
+        let mut rates = HashMap::new();
+        for settings in methods {
+            let (Some(method), Some(path), Some(rate)) = (
+                text(settings, &["HttpMethod"]),
+                text(settings, &["ResourcePath"]),
+                settings.get("ThrottlingRateLimit"),
+            ) else {
+                continue;
+            };
+            let rate = match rate {
+                Value::Tagged(named) => parameter(named.value.as_str().unwrap_or_default())?,
+                stated => stated.as_f64().ok_or("template.yaml states a rate that is no number")?,
+            };
+            // "/~1api~1login" is how a setting spells the path /api/login.
+            let path = path.strip_prefix('/').unwrap_or(path).replace("~1", "/");
+            rates.insert((method.to_owned(), path), rate);
+        }
+        Ok(Self { functions, secrets, alarms, scheduled, metrics_per_method, rates })
+    }
+
+    /// A function, by the name of its binary.
+    ///
+    /// # Errors
+    /// A sentence if there is none.
+    pub fn function(&self, name: &str) -> Result<&Deployed, String> {
+        self.functions.get(name).ok_or_else(|| format!("template.yaml has no function {name}"))
+    }
+
+    /// The requests per second that the gateway takes for this method and path.
+    pub fn rate(&self, method: &str, path: &str) -> f64 {
+        let key = |method: &str, path: &str| (method.to_owned(), path.to_owned());
+        let own = self.rates.get(&key(method, path));
+        own.or_else(|| self.rates.get(&key("*", "*"))).copied().unwrap_or(f64::INFINITY)
+    }
+}
+
+fn path<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v Value> {
+    keys.iter().try_fold(value, |value, key| value.get(*key))
+}
+
+fn text<'v>(value: &'v Value, keys: &[&str]) -> Option<&'v str> {
+    path(value, keys)?.as_str()
+}
+
+fn number(value: &Value, keys: &[&str]) -> Option<f64> {
+    path(value, keys)?.as_f64()
+}
+
+/// How many metrics an alarm reads: each costs as much as an alarm.
+fn metrics(alarm: &Value) -> f64 {
+    let queries = alarm.get("Metrics").and_then(Value::as_sequence).into_iter().flatten();
+    queries.filter(|query| query.get("MetricStat").is_some()).map(|_| 1.0).sum::<f64>().max(1.0)
+}
+
+/// How often a schedule like `rate(5 minutes)` comes in a month.
+fn a_month(schedule: &str) -> Result<f64, String> {
+    let rate = || {
+        let (count, unit) = schedule.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+        let minutes = match unit.trim_end_matches('s') {
+            "minute" => 1.0,
+            "hour" => 60.0,
+            "day" => 1440.0,
+            _ => return None,
+        };
+        Some(super::assumptions::DAYS * 1440.0 / (count.parse::<f64>().ok()? * minutes))
+    };
+    rate().ok_or_else(|| format!("template.yaml: no estimate knows the schedule {schedule:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stack_is_what_the_template_makes() {
+        let stack = Stack::load().unwrap();
+        assert_eq!(stack.function("chat").unwrap().memory, 256.0);
+        assert_eq!(stack.function("chat").unwrap().asks_for, Some(20.0));
+        assert_eq!(stack.function("chat_stream").unwrap().asks_for, Some(100.0));
+        assert_eq!(stack.function("login").unwrap().memory, 1769.0);
+        assert_eq!(stack.function("balance").unwrap().asks_for, None);
+        assert!(stack.secrets >= 1.0);
+        assert!(stack.scheduled.contains(&("sweep".into(), 8640.0)), "{:?}", stack.scheduled);
+        assert!(stack.rate("POST", "/api/login") < stack.rate("POST", "/api/chat"));
+        assert!(stack.rate("POST", "/api/chat").is_finite());
+    }
+
+    #[test]
+    fn a_schedule_is_counted_by_its_rate() {
+        assert_eq!(a_month("rate(5 minutes)"), Ok(8640.0));
+        assert_eq!(a_month("rate(1 hour)"), Ok(720.0));
+        assert!(a_month("cron(0 4 * * ? *)").is_err());
+    }
+
+    #[test]
+    fn an_alarm_costs_as_much_as_the_metrics_that_it_reads() {
+        let alarm = |text| metrics(&serde_norway::from_str(text).unwrap());
+        assert_eq!(alarm("MetricName: Errors"), 1.0);
+        let two = "Metrics: [{Expression: a + b}, {MetricStat: {}}, {MetricStat: {}}]";
+        assert_eq!(alarm(two), 2.0);
+    }
+}
