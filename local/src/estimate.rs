@@ -1,8 +1,9 @@
-//! `cargo run -- estimate`: what a deployment costs in a month, and which limit it meets first.
+//! `cargo run -- estimate`: what a deployment costs in a month, and which limit it reaches first.
 //!
-//! [`prices`] has what AWS charges, [`assumptions`] what nobody can know beforehand, [`stack`] what
-//! the template makes, [`requests`] what each request needs, [`quotas`] the limits and [`table`] the
-//! text. Nothing here counts units: they come from the table in docs/money.md, which the tests hold.
+//! [`prices`] has what AWS charges, [`assumptions`] the figures that only a running deployment can
+//! show, [`stack`] what the template creates, [`requests`] what each request needs, and [`quotas`]
+//! the limits; [`table`] prints the result. No module counts units: they come from the table in
+//! docs/money.md, which the tests compare with what requests consume.
 
 pub mod assumptions;
 pub mod prices;
@@ -24,37 +25,38 @@ use quotas::Quota;
 use requests::{CHAT, FILE, Needs, Requests, STREAMED, SWEEP};
 use stack::Stack;
 
-/// What a deployment has to do.
+/// The load of a deployment.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Load {
     /// People who chat every day.
     pub users: f64,
-    /// The chats of each, a day.
+    /// How many chats each of them has in a day.
     pub chats_per_day: f64,
-    /// How long the AI takes for an answer, in seconds.
+    /// How many seconds the AI takes for a whole answer.
     pub ai_seconds: f64,
-    /// The share of chats that are streamed.
+    /// The share of chats that are streamed, from 0 to 1.
     pub streamed: f64,
 }
 
-/// What that costs and needs.
+/// What a load costs and needs.
 #[derive(Debug, Serialize)]
 pub struct Estimate {
-    /// What was asked for.
+    /// The load.
     pub load: Load,
     /// The bill of a month, by item.
     pub month: Vec<Item>,
-    /// The sum of these.
+    /// The sum of the bill, in dollars.
     pub month_dollars: f64,
-    /// What a month costs without any user.
+    /// What a month costs without users, in dollars.
     pub at_rest_dollars: f64,
-    /// What a thousand chats cost, with all that users do besides.
+    /// What a thousand chats cost, including everything else that users do.
     pub dollars_per_thousand_chats: f64,
-    /// What is needed at the peak of a day, in the order in which more users meet the limits.
+    /// What is needed at the peak of a day. The limit that a growing deployment reaches first comes
+    /// first.
     pub quotas: Vec<Quota>,
-    /// The limit that is met first, if more users come.
+    /// The limit that a growing deployment reaches first.
     pub first_that_breaks: Broken,
-    /// The first one that neither a setting nor a request to AWS moves.
+    /// The first limit that neither a setting nor a request to AWS raises.
     pub first_of_the_design: Broken,
     /// The dollars for a million requests, by kind.
     pub per_million: Vec<Kind>,
@@ -63,35 +65,35 @@ pub struct Estimate {
 /// An item of the bill.
 #[derive(Debug, Serialize)]
 pub struct Item {
-    /// What is paid for.
+    /// What AWS charges for.
     pub item: String,
-    /// How much of it, in the price's unit.
+    /// How much of it, in the unit of the price.
     pub quantity: f64,
-    /// That unit.
+    /// The unit of the price.
     pub unit: &'static str,
-    /// The dollars.
+    /// What the quantity costs.
     pub dollars: f64,
 }
 
-/// A limit, and the number of users that meet it.
+/// A limit, and the number of users that reach it.
 #[derive(Debug, Serialize)]
 pub struct Broken {
     /// The limit.
     pub what: String,
-    /// How many users.
+    /// The number of users.
     pub users: f64,
 }
 
-/// What a million requests of a kind cost.
+/// What a million requests of a kind cost, in dollars.
 #[derive(Debug, Serialize)]
 pub struct Kind {
     /// The request, as docs/money.md names it.
     pub request: String,
-    /// All of it.
+    /// The sum of the parts below.
     pub dollars: f64,
-    /// The gateway, with data to the internet.
+    /// The gateway, including data to the internet.
     pub gateway: f64,
-    /// The functions, without waiting.
+    /// The functions, without waiting for the AI.
     pub functions: f64,
     /// The functions while they wait for the AI.
     pub waiting: f64,
@@ -113,15 +115,18 @@ const MILLION: f64 = 1e6;
 const GB: f64 = 1e9;
 const SECONDS: f64 = DAYS * 86_400.0;
 
-/// How many of further requests X-Ray records, beyond the first of each second.
+/// The share of requests that X-Ray records, beyond the first request of each second.
 const TRACED: f64 = 0.05;
 
-/// The metrics that the gateway keeps for a method: count, both latencies and both kinds of errors.
+/// How many metrics the gateway publishes for a method: the count of requests, two latencies and
+/// two kinds of errors.
 const METRICS_OF_A_METHOD: f64 = 5.0;
 
 impl Load {
+    /// Computes what this load costs and needs.
+    ///
     /// # Errors
-    /// A sentence about what can't be.
+    /// A sentence that says which value is invalid, or what can't be read.
     pub fn estimate(self) -> Result<Estimate, String> {
         let stack = Stack::load()?;
         self.check(&stack)?;
@@ -135,7 +140,7 @@ impl Load {
             let met = met.filter_map(|quota| Some((quota, quota.users?)));
             met.min_by(|(_, one), (_, other)| one.total_cmp(other))
                 .map(|(quota, users)| Broken { what: quota.what.clone(), users })
-                .ok_or("there is no limit")
+                .ok_or("no limit depends on the number of users")
         };
         Ok(Estimate {
             load: self,
@@ -153,16 +158,16 @@ impl Load {
     fn check(&self, stack: &Stack) -> Result<(), String> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         if !positive(self.users) || !positive(self.chats_per_day) || !positive(self.ai_seconds) {
-            return Err("Users, chats and seconds must be more than 0.".into());
+            return Err("--users, --chats-per-day and --ai-seconds must be more than 0.".into());
         }
         if !(0.0..=1.0).contains(&self.streamed) {
-            return Err("--streamed is a share from 0 to 1.".into());
+            return Err("--streamed must be a share from 0 to 1.".into());
         }
         for (function, share) in [("chat", 1.0 - self.streamed), ("chat_stream", self.streamed)] {
             let most = stack.function(function)?.asks_for.unwrap_or_default();
             if share > 0.0 && self.ai_seconds > most {
                 return Err(format!(
-                    "The function {function} waits {most} seconds for the AI (AI_TIMEOUT_SECONDS): an answer that takes {} seconds fails.",
+                    "The function {function} waits {most} seconds at most for the AI (AI_TIMEOUT_SECONDS): an answer that takes {} seconds fails.",
                     self.ai_seconds
                 ));
             }
@@ -175,11 +180,12 @@ impl Load {
         self.users * self.chats_per_day * DAYS
     }
 
-    /// The visits of a month: a conversation each.
+    /// The visits of a month. Each visit is one conversation.
     fn visits(&self) -> f64 {
         self.chats() / CONVERSATION.value
     }
 
+    /// The e-mails of a month.
     fn emails(&self) -> f64 {
         self.users * (NEW_USERS.value + RESETS.value)
     }
@@ -209,19 +215,19 @@ impl Load {
         ]
     }
 
-    /// What nobody waits for, in a month: schedules, sweeps and e-mails.
+    /// What runs in the background in a month: schedules, sweeps and e-mails.
     fn background(&self, stack: &Stack, requests: &Requests<'_>) -> Result<Needs, String> {
         let behind = |needs: Needs| Needs { requests: 0.0, bytes_out: 0.0, ..needs };
         let mut needs = Needs::default();
-        // Each run reads its index, even if it is empty: half a unit.
+        // Each run reads its index. That takes half a unit, even if the index is empty.
         for (function, count) in &stack.scheduled {
             let run = behind(requests.answered_by(FILE, function)?);
             needs = needs.and(Needs { reads: 0.5, ..run }.times(*count));
         }
         let swept = behind(requests.one(SWEEP)?);
-        // A run sweeps many accounts; the row has the reading of the index too.
+        // A run sweeps many accounts. The row also contains a read of the index.
         needs = needs.and(Needs { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
-        // A visit's first chat enters the index that sweeps read.
+        // The first chat of a visit adds the account to the index that sweeps read.
         let rest = requests.row("first chat after a rest")?.writes - requests.row("chat")?.writes;
         needs.writes += rest * self.visits();
         let email = behind(requests.answered_by(FILE, "mail")?);
@@ -236,7 +242,7 @@ impl Load {
             asked = asked.and(requests.answered_by(request, function)?.times(count));
             *methods.entry(function).or_default() += count;
         }
-        // A metric costs for the hours in which there was a request.
+        // AWS charges a metric for each hour in which the method gets a request.
         let hours = DAYS * 24.0;
         let methods: f64 = methods.values().map(|count| 1.0 - (-count / hours).exp()).sum();
         let behind = self.background(stack, requests)?;
@@ -287,12 +293,13 @@ impl Load {
     }
 }
 
-/// The dollars for a million of each request in docs/money.md, and of the pages' files.
+/// The dollars for a million of each request in docs/money.md, and for a million of the pages'
+/// files.
 fn per_million(requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
     let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
     let kind = |request: &str| {
         let needs = requests.one(request)?;
-        // A million of something, priced by the million or by the GB.
+        // What a million requests of this many bytes cost. All other prices are for a million.
         let by_gb = |price: Price, bytes: f64| price.dollars * bytes * MILLION / GB;
         let gateway = prices::REQUESTS.dollars + by_gb(prices::DATA_OUT, needs.bytes_out);
         let functions = prices::INVOCATIONS.dollars + prices::GB_SECONDS.dollars * needs.gb_seconds;
@@ -319,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_the_users_pay_twice_for_what_users_do_and_once_for_what_is_there() {
+    fn twice_the_users_double_the_cost_of_requests_and_leave_the_fixed_costs() {
         let one = LOAD.estimate().unwrap();
         let two = Load { users: 20_000.0, ..LOAD }.estimate().unwrap();
         assert_eq!(
@@ -331,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn at_rest_it_costs_the_secret_and_the_schedules() {
+    fn an_idle_deployment_costs_the_secret_and_the_schedules() {
         let estimate = LOAD.estimate().unwrap();
         let stack = Stack::load().unwrap();
         let fixed = prices::SECRETS.dollars * stack.secrets + prices::ALARMS.dollars * stack.alarms;
@@ -351,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_ai_costs_more_while_functions_wait_and_nothing_else() {
+    fn a_slower_ai_raises_only_the_cost_of_waiting() {
         let (fast, slow) = (LOAD, Load { ai_seconds: 8.0, ..LOAD });
         let (fast, slow) = (fast.estimate().unwrap(), slow.estimate().unwrap());
         for (one, other) in fast.month.iter().zip(&slow.month) {

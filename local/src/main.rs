@@ -62,7 +62,7 @@ enum Command {
     /// Manage the store of the environment, or the one in the data folder
     #[command(subcommand)]
     Manage(Manage),
-    /// Estimate what a deployment on AWS costs in a month, and which limit it meets first
+    /// Estimate what a deployment on AWS costs in a month, and which limit it reaches first
     Estimate {
         /// How many people chat every day
         #[arg(long, value_name = "N")]

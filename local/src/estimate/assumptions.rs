@@ -3,11 +3,11 @@
 /// An assumption.
 #[derive(Clone, Copy, Debug)]
 pub struct Assumption {
-    /// What it is about.
+    /// What is assumed.
     pub what: &'static str,
     /// The figure.
     pub value: f64,
-    /// Its unit, and where it comes from.
+    /// The unit, and where the figure comes from.
     pub why: &'static str,
 }
 
@@ -18,69 +18,72 @@ const fn assume(what: &'static str, value: f64, why: &'static str) -> Assumption
 /// The days of a month.
 pub const DAYS: f64 = 30.0;
 
-/// The busiest minute against the average of the day.
+/// The load of the busiest minute, as a multiple of the day's average.
 pub const PEAK: Assumption = assume(
     "peak of a day",
     3.0,
-    "times the average: a tenth of a day's requests in its busiest hour, and a busiest minute a quarter above that hour",
+    "times the average: the busiest hour has a tenth of the day's requests, and its busiest minute is a quarter above the hour's average",
 );
 
 /// The chats of a conversation.
 pub const CONVERSATION: Assumption = assume(
     "chats in a conversation",
     5.0,
-    "one conversation a visit, within the five minutes between two sweeps",
+    "each visit is one conversation, within the five minutes between two sweeps",
 );
 
-/// The bytes of a message and of its answer.
+/// The bytes of a message and its answer together.
 pub const TEXT: Assumption =
-    assume("message and answer", 1200.0, "bytes: about 50 and 250 of a model's tokens");
+    assume("message and answer", 1200.0, "bytes together: about 50 and 250 of a model's tokens");
 
-/// What a stored chat has besides its text, without copies.
-pub const CHAT_ITEM: Assumption =
-    assume("a chat's other attributes", 420.0, "bytes, with the 100 that AWS adds to each item");
+/// The bytes of a stored chat's item, without the text.
+pub const CHAT_ITEM: Assumption = assume(
+    "a chat's other attributes",
+    420.0,
+    "bytes, including the 100 that AWS adds to each item",
+);
 
-/// What a stored chat needs besides its own item.
+/// The bytes that a stored chat takes outside its own item.
 pub const CHAT_COPIES: Assumption = assume(
     "a chat's other items",
     1270.0,
     "bytes: two index entries, the ledger row and its copy in the index, a fifth of a conversation",
 );
 
-/// What a user needs.
+/// The bytes that a user takes, without chats.
 pub const ACCOUNT: Assumption =
     assume("a user's other items", 3000.0, "bytes: account, session and their index entries");
 
-/// How long chats have been stored.
+/// For how many months chats are stored.
 pub const MONTHS: Assumption =
     assume("months of stored chats", 12.0, "chats are kept until their owner deletes them");
 
-/// A round trip from a function to the store.
+/// The time of a round trip from a function to the store.
 pub const ROUND_TRIP: Assumption = assume(
     "round trip to DynamoDB",
     6.0,
     "ms; not measured on AWS, which states single-digit milliseconds",
 );
 
-/// The processor's time of a request.
+/// The processor time of a request.
 pub const CPU: Assumption = assume(
     "processor time of a request",
     0.8,
-    "ms of a whole processor, as measured for balance (0.5), chat (0.8) and history (0.9); a function has memory / 1769 MB of a processor",
+    "ms of a whole processor, as measured for balance (0.5), chat (0.8) and history (0.9); a function gets memory / 1769 MB of a processor",
 );
 
-/// The processor's time of a request that hashes a password.
+/// The processor time of a request that hashes a password.
 pub const HASH: Assumption = assume(
     "processor time with a password",
     31.0,
-    "ms, as measured for a log-in; functions with 1769 MB or more hash",
+    "ms, as measured for a log-in; for functions with 1769 MB or more",
 );
 
 /// The share of invocations that start an instance.
 pub const STARTS: Assumption = assume(
     "invocations that start an instance",
     0.01,
-    "as a share; AWS states less than 1 % in production, a quiet deployment has more",
+    "as a share; AWS states less than 1 % in production, a deployment with little traffic has more",
 );
 
 /// The billed time of a start.
@@ -94,36 +97,39 @@ pub const LOG: Assumption = assume(
     "bytes: one line of the function and two of Lambda, as JSON",
 );
 
-/// The months that logs are kept.
-pub const LOG_MONTHS: Assumption =
-    assume("months of stored logs", 3.0, "`LogRetentionDays=90` of samconfig.toml's prod");
+/// For how many months logs are kept.
+pub const LOG_MONTHS: Assumption = assume(
+    "months of stored logs",
+    3.0,
+    "`LogRetentionDays=90` of the profile prod in samconfig.toml",
+);
 
-/// The refreshes, profiles and lists of a visit are one each. This is what a user does in a month
-/// besides.
+/// The log-ins of a user in a month. Besides them, each visit sends one refresh and loads the
+/// profile and the lists once.
 pub const LOG_INS: Assumption =
-    assume("log-ins a user and month", 1.0, "a session lasts 30 days (`SessionSeconds`)");
+    assume("log-ins per user and month", 1.0, "a session lasts 30 days (`SessionSeconds`)");
 
-/// New users.
+/// The users who register in a month.
 pub const NEW_USERS: Assumption = assume(
-    "new users a month",
+    "new users per month",
     0.05,
-    "as a share of all: registered with an e-mail address, and verified",
+    "as a share of all users; they register with an e-mail address and verify it",
 );
 
-/// Forgotten passwords.
+/// The users who reset their password in a month.
 pub const RESETS: Assumption =
-    assume("reset passwords a month", 0.01, "as a share of all users; one e-mail each");
+    assume("password resets per month", 0.01, "as a share of all users; one e-mail each");
 
-/// The files of the pages that a browser loads anew.
+/// The files of the pages that a browser loads again in a month.
 pub const FILES: Assumption = assume(
-    "files of the pages a user and month",
+    "files of the pages per user and month",
     50.0,
-    "after one release; otherwise a visit loads one, and the browser has the others",
+    "after one release; otherwise a visit loads one file, and the browser's cache has the others",
 );
 
-/// The units of an e-mail, which no test counts.
+/// The write units of an e-mail. No test counts them.
 pub const EMAIL_WRITES: f64 = 3.0;
-/// The read units of an e-mail, which no test counts.
+/// The read units of an e-mail. No test counts them.
 pub const EMAIL_READS: f64 = 2.0;
 
 /// The bytes of replies, by function.
@@ -144,7 +150,7 @@ pub const REPLIES: &[(&str, f64)] = &[
 pub const REPLY: Assumption = assume(
     "reply",
     1200.0,
-    "bytes with headers; chats 2,000, streamed chats 16,000, the history 12,000, conversations 4,000, pages' files 6,000",
+    "bytes with headers; except chats 2,000, streamed chats 16,000, the history 12,000, conversations 4,000, pages' files 6,000",
 );
 
 /// Every assumption.

@@ -1,21 +1,21 @@
 //! What AWS charges in us-east-1, in one table. docs/cost.md shows the same table.
 //!
-//! The prices are those of the first level, without free tiers and discounts. AWS's own pages fill
-//! in their numbers by script, so most were confirmed through what others read from the pages or
-//! from AWS's price lists; the last column says how and when.
+//! The prices are those of the first price tier, without free tiers and discounts. AWS's own pages
+//! fill in their numbers with a script. Most prices were therefore confirmed with other sources,
+//! which quote the pages or AWS's price lists. The last column says when and how.
 
 /// A price.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    /// What is paid for.
+    /// What AWS charges for.
     pub item: &'static str,
     /// The dollars for one unit.
     pub dollars: f64,
     /// The unit.
     pub unit: &'static str,
-    /// AWS's page.
+    /// The page of AWS that states the price.
     pub source: &'static str,
-    /// When and how it was confirmed.
+    /// When and how the price was confirmed.
     pub confirmed: &'static str,
 }
 
@@ -33,7 +33,7 @@ pub const REQUESTS: Price = Price {
     confirmed: "2026-09-20, an example on the page",
 };
 
-/// Bytes to the internet.
+/// Data to the internet.
 pub const DATA_OUT: Price = Price {
     item: "API Gateway, data to the internet",
     dollars: 0.09,
@@ -51,7 +51,7 @@ pub const INVOCATIONS: Price = Price {
     confirmed: "2026-09-20, the page",
 };
 
-/// A function's memory, for as long as it runs or waits; its start too.
+/// A function's memory, for as long as the function starts, runs or waits.
 pub const GB_SECONDS: Price = Price {
     item: "Lambda, memory over time (arm64)",
     dollars: 13.3334,
@@ -66,7 +66,7 @@ pub const WRITES: Price = Price {
     dollars: 0.625,
     unit: "million",
     source: DYNAMODB,
-    confirmed: "undated bill of another project; since November 2024",
+    confirmed: "an undated bill of another project; the price since November 2024",
 };
 
 /// A read unit.
@@ -75,16 +75,16 @@ pub const READS: Price = Price {
     dollars: 0.125,
     unit: "million",
     source: DYNAMODB,
-    confirmed: "undated bill of another project; since November 2024",
+    confirmed: "an undated bill of another project; the price since November 2024",
 };
 
-/// Stored bytes, indexes included.
+/// Stored data, including indexes.
 pub const STORAGE: Price = Price {
     item: "DynamoDB, storage",
     dollars: 0.25,
     unit: "GB-month",
     source: DYNAMODB,
-    confirmed: "undated copy of the price list",
+    confirmed: "an undated copy of the price list",
 };
 
 /// Point-in-time recovery, by the size of the tables.
@@ -93,19 +93,19 @@ pub const RECOVERY: Price = Price {
     dollars: 0.20,
     unit: "GB-month",
     source: DYNAMODB,
-    confirmed: "undated copy of the price list",
+    confirmed: "an undated copy of the price list",
 };
 
-/// Reads of a stream. Those of a Lambda trigger are free, and the template has no others.
+/// Reads of a stream. A Lambda trigger reads for free, and the template has no other reader.
 pub const STREAMS: Price = Price {
     item: "DynamoDB, stream reads by Lambda",
     dollars: 0.0,
     unit: "million",
     source: DYNAMODB,
-    confirmed: "not confirmed; free for Lambda triggers for years",
+    confirmed: "not confirmed; it has been free for Lambda triggers for years",
 };
 
-/// Bytes of log lines that come in.
+/// Log lines, when they are written.
 pub const LOGS_IN: Price = Price {
     item: "CloudWatch Logs, ingestion",
     dollars: 0.50,
@@ -114,7 +114,7 @@ pub const LOGS_IN: Price = Price {
     confirmed: "2026-05-05, a summary of the page",
 };
 
-/// Bytes of log lines that are kept.
+/// Log lines, for as long as they are kept.
 pub const LOGS_KEPT: Price = Price {
     item: "CloudWatch Logs, storage",
     dollars: 0.03,
@@ -147,10 +147,10 @@ pub const TRACES: Price = Price {
     dollars: 5.00,
     unit: "million",
     source: "https://aws.amazon.com/xray/pricing/",
-    confirmed: "undated copy of the page",
+    confirmed: "an undated copy of the page",
 };
 
-/// A secret that is kept.
+/// A stored secret.
 pub const SECRETS: Price = Price {
     item: "Secrets Manager, secrets",
     dollars: 0.40,
@@ -159,7 +159,7 @@ pub const SECRETS: Price = Price {
     confirmed: "2026-09-20, an example on the page",
 };
 
-/// A reading of a secret.
+/// A read of a secret.
 pub const SECRET_READS: Price = Price {
     item: "Secrets Manager, calls",
     dollars: 5.00,
@@ -202,7 +202,7 @@ pub const ALL: &[Price] = &[
 pub fn table() -> String {
     let mut table = "| item | dollars | per | confirmed |\n|---|---|---|---|\n".to_owned();
     for Price { item, dollars, unit, source, confirmed } in ALL {
-        // Cents have two digits, even if the second is a zero.
+        // Whole cents have two digits, even if the second digit is a zero.
         let digits = if (dollars * 100.0).fract().abs() < 1e-9 { 2 } else { 4 };
         table += &format!("| [{item}]({source}) | {dollars:.digits$} | {unit} | {confirmed} |\n");
     }

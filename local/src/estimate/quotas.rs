@@ -1,4 +1,4 @@
-//! What a deployment needs at the peak of a day, and how much of it there is.
+//! What a deployment needs at the peak of a day, and the limits that it can reach.
 
 use serde::Serialize;
 use shared::store::{CHAT_SHARDS, DAY_SHARDS, USER_SHARDS};
@@ -8,37 +8,37 @@ use super::requests::{Requests, SWEEP, units_of_text};
 use super::stack::Stack;
 use super::{Load, NEW_USERS, SECONDS, Sent};
 
-/// Something of which there is only so much.
+/// Something that a deployment needs, and its limit.
 #[derive(Debug, Serialize)]
 pub struct Quota {
-    /// What.
+    /// What is needed.
     pub what: String,
-    /// How much is needed at the peak.
+    /// How much is needed at the peak of a day.
     pub needs: f64,
-    /// How much there is, if that is known.
+    /// The limit, if it is known.
     pub limit: Option<f64>,
-    /// The unit of both.
+    /// The unit of the need and of the limit.
     pub unit: &'static str,
-    /// What moves the limit.
+    /// What raises the limit.
     pub moved_by: MovedBy,
-    /// How many users need all of it.
+    /// How many users reach the limit. `None` if the limit is unknown or applies to one account.
     pub users: Option<f64>,
 }
 
-/// What moves a limit.
+/// What raises a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MovedBy {
     /// A setting of this project.
     Setting,
-    /// A request to AWS, or to the provider.
+    /// A request to AWS, or to the AI's provider.
     Request,
-    /// Only another design.
+    /// Only a redesign.
     Design,
 }
 
 impl Quota {
-    /// Whether only another design moves it.
+    /// Whether only a redesign raises the limit.
     pub fn of_design(&self) -> bool {
         self.moved_by == MovedBy::Design
     }
@@ -49,39 +49,39 @@ impl Quota {
 pub struct Limit {
     /// What is limited.
     pub what: &'static str,
-    /// How much there is.
+    /// The limit.
     pub value: f64,
-    /// Its unit, and who can have more.
+    /// The unit, and whether AWS raises the limit.
     pub unit: &'static str,
-    /// AWS's page.
+    /// The page of AWS that states the limit.
     pub source: &'static str,
 }
 
 const CONCURRENCY: Limit = Limit {
     what: "Lambda, instances at a time",
     value: 1000.0,
-    unit: "a region; new AWS accounts begin with as few as 10; can be raised",
+    unit: "per region; AWS raises it on request; a new AWS account may begin with only 10",
     source: "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html",
 };
 
 const GATEWAY: Limit = Limit {
     what: "API Gateway, requests",
     value: 10_000.0,
-    unit: "a second and region; can be raised",
+    unit: "per second and region; AWS raises it on request",
     source: "https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html",
 };
 
 const PARTITION: Limit = Limit {
     what: "DynamoDB, write units of a partition",
     value: 1000.0,
-    unit: "a second; fixed",
+    unit: "per second; fixed",
     source: "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html",
 };
 
 const TABLE: Limit = Limit {
     what: "DynamoDB, write units of a table",
     value: 40_000.0,
-    unit: "a second; can be raised. A new table begins with 4,000 and grows with its load",
+    unit: "per second; AWS raises it on request; a new table begins with 4,000 and grows with load",
     source: "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html",
 };
 
@@ -96,8 +96,8 @@ pub fn table() -> String {
     format!("| limit | figure | meaning |\n|---|---|---|\n{rows}")
 }
 
-/// Where the writes of [`CHAT`](super::requests::CHAT) go: a table (with its local index) or a global index, and write
-/// units, for short messages. A test counts them.
+/// The write units of a [`CHAT`](super::requests::CHAT) with a short message, for each table (with
+/// its local index) and each global index. A test counts them.
 pub const PLACES: &[(&str, f64)] = &[
     ("UsersTable", 3.0),
     ("ChatsTable", 7.0),
@@ -107,7 +107,7 @@ pub const PLACES: &[(&str, f64)] = &[
     ("TokensTable", 2.0),
 ];
 
-/// The write units of an account's item for a chat, for each of its kilobytes: one for the reserve,
+/// The write units that a chat takes for each kilobyte of its account's item: one for the reserve,
 /// two for the settle.
 pub const ACCOUNT_UNITS: f64 = 3.0;
 
@@ -116,7 +116,8 @@ fn units_at(place: &str) -> f64 {
 }
 
 impl Load {
-    /// What is needed at the peak of a day, in the order in which more users meet the limits.
+    /// What is needed at the peak of a day. The limit that a growing deployment reaches first comes
+    /// first.
     pub(super) fn quotas(
         &self,
         stack: &Stack,
@@ -173,12 +174,12 @@ impl Load {
             ),
             shards("by_time of Chats", chats * units_at("ChatsTable/by_time"), CHAT_SHARDS),
             shards("by_time, by_label of Users", new_users, USER_SHARDS),
-            // Accounts whose leases end at the same second have the same key.
+            // In this index, accounts whose leases end in the same second have the same key.
             shards("due of Users", visits, 1),
         ]);
 
         let sweep = stack.function("sweep")?;
-        // Without the reading of the index.
+        // The first round trip reads the index, for many accounts at once.
         let steps = f64::from(requests.row(SWEEP)?.round_trips.saturating_sub(1));
         let interval = stack.scheduled.iter().find(|(name, _)| name == "sweep");
         let interval = SECONDS / interval.map(|(_, runs)| *runs).ok_or("sweep has no schedule")?;
@@ -210,16 +211,17 @@ impl Load {
             users: None,
         };
         quotas.extend([
-            provider("the provider's requests", chats * 60.0, "a minute"),
-            provider("the provider's requests at a time", chats * self.ai_seconds, ""),
-            provider("e-mails (SES grants a number)", peak(self.emails()) * 86_400.0, "a day"),
+            provider("requests to the AI provider", chats * 60.0, "a minute"),
+            provider("requests to the AI provider at a time", chats * self.ai_seconds, ""),
+            provider("e-mails (SES sets the limit)", peak(self.emails()) * 86_400.0, "a day"),
         ]);
         let met = |quota: &Quota| quota.users.unwrap_or(f64::INFINITY);
         quotas.sort_by(|one, other| met(one).total_cmp(&met(other)));
         Ok(quotas)
     }
 
-    /// Of the methods that each setting limits, the one that needs most of it.
+    /// For each rate limit of the template, the method that needs most of it: its name, its
+    /// requests a second at the peak, and the limit.
     fn busiest_methods(
         &self,
         stack: &Stack,
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_users_that_it_names_a_limit_is_met_exactly() {
+    fn a_limit_is_reached_exactly_at_its_number_of_users() {
         let estimate = LOAD.estimate().unwrap();
         for quota in &estimate.quotas {
             let Some(users) = quota.users else { continue };
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_breaks_has_the_fewest_users() {
+    fn the_first_limit_has_the_fewest_users() {
         let estimate = LOAD.estimate().unwrap();
         let fewest = estimate.quotas.iter().filter_map(|quota| quota.users).min_by(f64::total_cmp);
         assert_eq!(fewest, Some(estimate.first_that_breaks.users));
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_that_is_not_streamed_needs_the_rate_of_another_method() {
+    fn streamed_chats_and_others_count_for_the_rates_of_two_methods() {
         let methods = |streamed: f64| {
             let estimate = Load { streamed, ..LOAD }.estimate().unwrap();
             let first = estimate.quotas.into_iter().find(|quota| quota.what.starts_with("POST /"));
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_places_have_all_units_of_the_row() {
+    fn the_places_contain_all_units_of_the_row() {
         let stack = Stack::load().unwrap();
         let requests = Requests::new(&stack, 4.0).unwrap();
         let units: f64 = PLACES.iter().map(|(_, units)| units).sum();

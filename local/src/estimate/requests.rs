@@ -1,5 +1,5 @@
-//! What one request needs of AWS. Round trips and units are those of the table in docs/money.md,
-//! which the tests hold (`local/tests/api/budget.rs`).
+//! What one request needs from AWS. Round trips and units come from the table in docs/money.md.
+//! `local/tests/api/proofs/budget.rs` compares that table with what requests consume.
 
 use functions::ROUTES;
 
@@ -13,7 +13,7 @@ use super::stack::Stack;
 pub struct Cost {
     /// The request.
     pub request: String,
-    /// Steps to the store that wait for the one before.
+    /// Steps to the store, each of which waits for the one before.
     pub round_trips: u32,
     /// Write units.
     pub writes: f64,
@@ -21,8 +21,8 @@ pub struct Cost {
     pub reads: f64,
 }
 
-/// The function that answers a request of the table, where the function's name is not the
-/// request's.
+/// The functions that answer the requests of the table, where the function and the request have
+/// different names.
 const FUNCTIONS: &[(&str, &str)] = &[
     ("chat with a key", "chat"),
     ("first chat after a rest", "chat"),
@@ -62,17 +62,17 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("log-out", "logout"),
     ("change of names", "profile_change"),
     ("change of the address", "profile_change"),
-    ("another mail to verify", "email_resend"),
+    ("another e-mail to verify", "email_resend"),
     ("verification of an address", "email_verify"),
     ("request of a reset", "password_reset"),
-    ("request of a reset for nobody", "password_reset"),
+    ("request of a reset for an unknown address", "password_reset"),
     ("reset of the password", "password_reset_confirm"),
     ("change of the password", "password_change"),
     ("export of a page", "export"),
     ("page of the users", "admin_users"),
     ("search of the users", "admin_users"),
     ("user, for administrators", "admin_user"),
-    ("first page of somebody's statement", "admin_ledger"),
+    ("first page of a user's statement, for administrators", "admin_ledger"),
     ("page of all chats", "admin_chats"),
     ("page of one user's chats", "admin_chats"),
     ("adjustment", "admin_adjustment"),
@@ -93,21 +93,21 @@ const FUNCTIONS: &[(&str, &str)] = &[
 
 /// A chat as most clients send it.
 pub const CHAT: &str = "chat in a conversation with a key";
-/// The same, streamed.
+/// A streamed chat as most clients send it.
 pub const STREAMED: &str = "streamed chat in a conversation with a key";
-/// What a sweep does for each account that has begun a chat since it was swept before.
+/// What a sweep does for each account that began a chat since the last sweep.
 pub const SWEEP: &str = "sweep of one account";
-/// A file of the pages, which the table doesn't have: it reads nothing.
+/// A file of the pages. It is not in the table, because its function doesn't use the store.
 pub const FILE: &str = "file of the pages";
 
-/// Requests to functions that ask the AI, without asking it.
+/// Requests that are answered without the AI, by functions that otherwise ask it.
 const WITHOUT_AI: &[&str] =
     &["replayed chat", "refused chat", "chat without a message", "completion that is sent again"];
 
 /// Requests that ask the AI and store nothing.
 const NOT_STORED: &[&str] = &["chat whose AI fails"];
 
-/// The table of docs/money.md.
+/// Reads the table of docs/money.md.
 ///
 /// # Errors
 /// A sentence that names the row that can't be read.
@@ -117,7 +117,7 @@ pub fn costs() -> Result<Vec<Cost>, String> {
         .find_map(|section| section.strip_prefix("Cost\n"))
         .ok_or("docs/money.md has no section Cost")?;
     let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
-    rows.map(|row| cost(row).ok_or_else(|| format!("docs/money.md: {row}"))).collect()
+    rows.map(|row| cost(row).ok_or_else(|| format!("docs/money.md: bad row {row}"))).collect()
 }
 
 fn cost(row: &str) -> Option<Cost> {
@@ -141,7 +141,7 @@ pub fn function_of(request: &str) -> Option<&'static str> {
     })
 }
 
-/// What something needs of AWS.
+/// What a request, or anything else that a function does, needs from AWS.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Needs {
     /// Requests to the gateway.
@@ -150,9 +150,9 @@ pub struct Needs {
     pub invocations: f64,
     /// Seconds that functions run.
     pub seconds: f64,
-    /// The memory of functions over that time, without waiting for the AI.
+    /// The memory of functions over these seconds, without the time in which they wait for the AI.
     pub gb_seconds: f64,
-    /// The memory of functions while they wait for the AI.
+    /// The memory of functions over the time in which they wait for the AI.
     pub waiting_gb_seconds: f64,
     /// Write units.
     pub writes: f64,
@@ -165,7 +165,7 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// So many of it.
+    /// What `count` of these need.
     #[must_use]
     pub fn times(self, count: f64) -> Self {
         Self {
@@ -181,7 +181,7 @@ impl Needs {
         }
     }
 
-    /// Both together.
+    /// What both need together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -198,7 +198,7 @@ impl Needs {
     }
 }
 
-/// Requests and their costs, for an AI that takes so many seconds.
+/// The requests of the table, with an AI that takes `ai_seconds` for an answer.
 #[derive(Debug)]
 pub struct Requests<'s> {
     stack: &'s Stack,
@@ -207,14 +207,16 @@ pub struct Requests<'s> {
 }
 
 impl<'s> Requests<'s> {
+    /// Reads the table of docs/money.md.
+    ///
     /// # Errors
-    /// A sentence if docs/money.md can't be read.
+    /// A sentence that names the row that can't be read.
     pub fn new(stack: &'s Stack, ai_seconds: f64) -> Result<Self, String> {
         let costs = costs()?;
         Ok(Self { stack, costs, ai_seconds })
     }
 
-    /// Every row of the table that is a request.
+    /// Every row of the table except the sweep, which is not a request.
     pub fn rows(&self) -> impl Iterator<Item = &Cost> {
         self.costs.iter().filter(|cost| cost.request != SWEEP)
     }
@@ -222,7 +224,7 @@ impl<'s> Requests<'s> {
     /// A row of the table.
     ///
     /// # Errors
-    /// A sentence if there is none.
+    /// A sentence if the table has no such row.
     pub fn row(&self, request: &str) -> Result<Cost, String> {
         if request == FILE {
             let request = FILE.into();
@@ -232,7 +234,7 @@ impl<'s> Requests<'s> {
         found.cloned().ok_or_else(|| format!("docs/money.md has no row {request:?}"))
     }
 
-    /// What one request needs, answered by the function that usually does.
+    /// What one request needs if its usual function answers it.
     ///
     /// # Errors
     /// A sentence if the request or its function is unknown.
@@ -242,10 +244,10 @@ impl<'s> Requests<'s> {
         self.answered_by(request, function)
     }
 
-    /// What one request needs that this function answers.
+    /// What one request needs if this function answers it.
     ///
     /// # Errors
-    /// A sentence if one of both is unknown.
+    /// A sentence if the request or the function is unknown.
     pub fn answered_by(&self, request: &str, function: &str) -> Result<Needs, String> {
         let cost = self.row(request)?;
         let deployed = self.stack.function(function)?;
@@ -272,16 +274,16 @@ impl<'s> Requests<'s> {
     }
 }
 
-/// The units that a chat costs beyond the table, whose chats have less than 1 KB: two for each
-/// further one, because a transaction writes it.
+/// The write units that a chat takes beyond its row. The table's chats have less than 1 KB. Each
+/// further KB takes two units, because a transaction writes it.
 pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
 }
 
-/// The earlier chats of a conversation that are read beyond the table's one, on average: a unit
-/// each.
+/// How many earlier chats a chat in a conversation reads on average, beyond the one in its row.
+/// Each takes one read unit.
 fn earlier() -> f64 {
-    // The second chat reads one, the last one all others.
+    // The second chat reads one earlier chat, and the last chat reads all others.
     CONVERSATION.value / 2.0 - 1.0
 }
 

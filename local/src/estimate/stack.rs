@@ -1,4 +1,4 @@
-//! What of `template.yaml` costs or limits something.
+//! The parts of `template.yaml` that cost something or set a limit.
 
 use std::collections::HashMap;
 use std::ops::Add;
@@ -7,41 +7,41 @@ use serde_norway::Value;
 
 use crate::template::{TEXT, Template};
 
-/// A stack, as the template makes it with its parameters' defaults.
+/// The stack that the template creates with the defaults of its parameters.
 #[derive(Debug)]
 pub struct Stack {
     functions: HashMap<String, Deployed>,
-    /// The secrets.
+    /// The number of secrets.
     pub secrets: f64,
-    /// The metrics of all alarms.
+    /// The number of metrics that the alarms read.
     pub alarms: f64,
-    /// The invocations by schedules in a month, by function.
+    /// How often schedules invoke each function in a month.
     pub scheduled: Vec<(String, f64)>,
-    /// Whether the gateway has metrics for each method.
+    /// Whether the gateway publishes metrics for each method.
     pub metrics_per_method: bool,
-    /// The requests per second that a method takes, by method and path; `*` has those of the
-    /// others.
+    /// The rate limits in requests per second, by method and path. `*` applies to all other methods
+    /// and paths.
     rates: HashMap<(String, String), f64>,
 }
 
-/// A function.
+/// A function of the stack.
 #[derive(Clone, Debug)]
 pub struct Deployed {
     /// Its memory in MB.
     pub memory: f64,
     /// The seconds that it may run.
     pub timeout: f64,
-    /// The seconds that it waits for the AI, if it asks one.
+    /// How many seconds it waits for the AI at most. `None` if it doesn't ask the AI.
     pub asks_for: Option<f64>,
     /// The messages that an account may begin in a minute.
     pub chats_per_minute: f64,
 }
 
 impl Stack {
-    /// The project's stack.
+    /// Reads the stack from the template.
     ///
     /// # Errors
-    /// A sentence that says what of the template could not be read.
+    /// A sentence that says which part of the template can't be read.
     pub fn load() -> Result<Self, String> {
         let document: Value =
             serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
@@ -55,12 +55,12 @@ impl Stack {
                 .filter(move |resource| text(resource, &["Type"]) == Some(kind))
                 .filter_map(|resource| resource.get("Properties"))
         };
-        // The sum of no floats is -0.
+        // The sum of an empty iterator of floats is -0, so these sums start from 0.
         let alarms = of("AWS::CloudWatch::Alarm").map(metrics).fold(0.0, f64::add);
         let secrets = of("AWS::SecretsManager::Secret").map(|_| 1.0).fold(0.0, f64::add);
         let parameter = |name: &str| {
             number(&document, &["Parameters", name, "Default"])
-                .ok_or_else(|| format!("template.yaml: the parameter {name} is no number"))
+                .ok_or_else(|| format!("template.yaml: the default of {name} is not a number"))
         };
 
         let (mut memories, mut scheduled) = (HashMap::new(), Vec::new());
@@ -70,7 +70,7 @@ impl Stack {
             };
             let own = number(resource, &["Properties", "MemorySize"]);
             let memory = own.or_else(|| number(&document, &["Globals", "Function", "MemorySize"]));
-            memories.insert(binary, memory.ok_or("template.yaml states no memory")?);
+            memories.insert(binary, memory.ok_or("template.yaml states no MemorySize")?);
             let events = path(resource, &["Properties", "Events"]).and_then(Value::as_mapping);
             for event in events.into_iter().flat_map(|events| events.values()) {
                 if let Some(schedule) = text(event, &["Properties", "Schedule"]) {
@@ -111,9 +111,9 @@ impl Stack {
             };
             let rate = match rate {
                 Value::Tagged(named) => parameter(named.value.as_str().unwrap_or_default())?,
-                stated => stated.as_f64().ok_or("template.yaml states a rate that is no number")?,
+                stated => stated.as_f64().ok_or("template.yaml has a rate that is not a number")?,
             };
-            // "/~1api~1login" is how a setting spells the path /api/login.
+            // A setting spells the path /api/login "/~1api~1login".
             let path = path.strip_prefix('/').unwrap_or(path).replace("~1", "/");
             rates.insert((method.to_owned(), path), rate);
         }
@@ -123,12 +123,12 @@ impl Stack {
     /// A function, by the name of its binary.
     ///
     /// # Errors
-    /// A sentence if there is none.
+    /// A sentence if the template has no such function.
     pub fn function(&self, name: &str) -> Result<&Deployed, String> {
         self.functions.get(name).ok_or_else(|| format!("template.yaml has no function {name}"))
     }
 
-    /// The requests per second that the gateway takes for this method and path.
+    /// How many requests per second the gateway accepts for this method and path.
     pub fn rate(&self, method: &str, path: &str) -> f64 {
         let key = |method: &str, path: &str| (method.to_owned(), path.to_owned());
         let own = self.rates.get(&key(method, path));
@@ -148,13 +148,13 @@ fn number(value: &Value, keys: &[&str]) -> Option<f64> {
     path(value, keys)?.as_f64()
 }
 
-/// How many metrics an alarm reads: each costs as much as an alarm.
+/// How many metrics an alarm reads. AWS charges each of them like an alarm.
 fn metrics(alarm: &Value) -> f64 {
     let queries = alarm.get("Metrics").and_then(Value::as_sequence).into_iter().flatten();
     queries.filter(|query| query.get("MetricStat").is_some()).map(|_| 1.0).sum::<f64>().max(1.0)
 }
 
-/// How often a schedule like `rate(5 minutes)` comes in a month.
+/// How often a schedule such as `rate(5 minutes)` runs in a month.
 fn a_month(schedule: &str) -> Result<f64, String> {
     let rate = || {
         let (count, unit) = schedule.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
@@ -166,7 +166,7 @@ fn a_month(schedule: &str) -> Result<f64, String> {
         };
         Some(super::assumptions::DAYS * 1440.0 / (count.parse::<f64>().ok()? * minutes))
     };
-    rate().ok_or_else(|| format!("template.yaml: no estimate knows the schedule {schedule:?}"))
+    rate().ok_or_else(|| format!("template.yaml: can't read the schedule {schedule:?}"))
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_counted_by_its_rate() {
+    fn a_rate_says_how_often_a_schedule_runs_in_a_month() {
         assert_eq!(a_month("rate(5 minutes)"), Ok(8640.0));
         assert_eq!(a_month("rate(1 hour)"), Ok(720.0));
         assert!(a_month("cron(0 4 * * ? *)").is_err());

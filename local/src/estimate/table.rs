@@ -10,23 +10,23 @@ impl fmt::Display for Estimate {
         let load = &self.load;
         writeln!(
             f,
-            "{} users with {} chats a day; an answer takes {} s; {} % are streamed.",
+            "{} users with {} chats a day. An answer takes {} s. {} % of the chats are streamed.",
             grouped(load.users, 0),
             load.chats_per_day,
             load.ai_seconds,
             grouped(load.streamed * 100.0, 0)
         )?;
-        writeln!(f, "us-east-1, arm64, without free tiers, discounts, taxes and the AI itself.\n")?;
+        writeln!(f, "us-east-1, arm64; not included: free tiers, discounts, taxes, the AI.\n")?;
 
-        writeln!(f, "{:<52} {:>12}  {:<19} {:>12}", "a month", "quantity", "unit", "dollars")?;
+        writeln!(f, "{:<52} {:>12}  {:<19} {:>12}", "per month", "quantity", "unit", "dollars")?;
         for Item { item, quantity, unit, dollars } in &self.month {
             let (quantity, dollars) = (grouped(*quantity, 3), grouped(*dollars, 2));
             writeln!(f, "{item:<52} {quantity:>12}  {unit:<19} {dollars:>12}")?;
         }
         let sums = [
-            ("all", self.month_dollars),
+            ("total", self.month_dollars),
             ("a thousand chats", self.dollars_per_thousand_chats),
-            ("without any user", self.at_rest_dollars),
+            ("without users", self.at_rest_dollars),
         ];
         for (what, dollars) in sums {
             writeln!(f, "{what:<85} {:>12}", grouped(dollars, 2))?;
@@ -34,8 +34,8 @@ impl fmt::Display for Estimate {
 
         writeln!(
             f,
-            "\n{:<50} {:>8} {:>7}  {:<14} {:>13}  moved by",
-            "at the peak of a day", "needs", "of", "", "all of it at"
+            "\n{:<50} {:>8} {:>7}  {:<14} {:>13}  raised by",
+            "at the peak of a day", "needs", "limit", "", "reached at"
         )?;
         for quota in &self.quotas {
             let limit = quota.limit.map_or("?".into(), |limit| grouped(limit, 0));
@@ -43,7 +43,7 @@ impl fmt::Display for Estimate {
             let moved_by = match quota.moved_by {
                 MovedBy::Setting => "a setting",
                 MovedBy::Request => "a request",
-                MovedBy::Design => "the design",
+                MovedBy::Design => "a redesign",
             };
             writeln!(
                 f,
@@ -55,13 +55,13 @@ impl fmt::Display for Estimate {
         }
         writeln!(
             f,
-            "\nThe first that breaks: {}, at {} users.",
+            "\nFirst limit reached: {}, at {} users.",
             self.first_that_breaks.what,
             short(self.first_that_breaks.users)
         )?;
         writeln!(
             f,
-            "The first that only another design moves: {}, at {} users.",
+            "First limit that only a redesign raises: {}, at {} users.",
             self.first_of_the_design.what,
             short(self.first_of_the_design.users)
         )?;
@@ -69,7 +69,7 @@ impl fmt::Display for Estimate {
         writeln!(
             f,
             "\n{:<52} {:>8} {:>8} {:>9} {:>8} {:>6} {:>6}",
-            "dollars for a million", "all", "gateway", "functions", "waiting", "store", "logs"
+            "dollars for a million", "total", "gateway", "functions", "waiting", "store", "logs"
         )?;
         for Kind { request, dollars, gateway, functions, waiting, store, logs } in &self.per_million
         {
@@ -82,7 +82,7 @@ impl fmt::Display for Estimate {
     }
 }
 
-/// A number with its thousands apart.
+/// A number with commas between its thousands.
 fn grouped(number: f64, digits: usize) -> String {
     let text = format!("{number:.digits$}");
     let (whole, rest) =
@@ -97,7 +97,7 @@ fn grouped(number: f64, digits: usize) -> String {
     if rest.is_empty() { grouped } else { format!("{grouped}.{rest}") }
 }
 
-/// A number of users, of which only two digits say anything.
+/// A number of users, rounded down to two significant digits.
 fn short(users: f64) -> String {
     let unit = 10_f64.powf((users.max(1.0).log10().floor() - 1.0).max(0.0));
     let rounded = (users / unit).floor() * unit;
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_apart() {
+    fn commas_separate_thousands() {
         let written =
             [(0.0, 2), (999.5, 1), (1234.5, 2), (1_234_567.0, 0)].map(|(n, d)| grouped(n, d));
         assert_eq!(written, ["0.00", "999.5", "1,234.50", "1,234,567"]);

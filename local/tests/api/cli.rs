@@ -108,7 +108,7 @@ fn help_is_no_failure() {
     }
 }
 
-/// The command that both documents name.
+/// The command that docs/cost.md and docs/operations.md show.
 const ESTIMATE: &str =
     "cargo run -- estimate --users 10000 --chats-per-day 10 --ai-seconds 4 --streamed 0.8";
 
@@ -127,7 +127,7 @@ fn an_estimate_is_what_the_documentation_shows() {
     let shown = cost.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     let (own, by_kind) = printed.split_once("\ndollars for a million").unwrap();
     assert!(shown.starts_with(own), "docs/cost.md needs this example:\n{own}");
-    // Of the kinds of requests it shows some.
+    // It shows only some kinds of requests.
     let some: Vec<&str> = shown.lines().skip(own.lines().count() + 2).collect();
     assert!(some.len() > 10);
     for line in some {
@@ -137,7 +137,7 @@ fn an_estimate_is_what_the_documentation_shows() {
     let json = run(&[&arguments[..], &["--json"]].concat()).stdout;
     let estimate: Value = serde_json::from_slice(&json).unwrap();
     let first = estimate["first_that_breaks"]["what"].as_str().unwrap();
-    assert!(printed.contains(&format!("The first that breaks: {first}, at ")), "{printed}");
+    assert!(printed.contains(&format!("First limit reached: {first}, at ")), "{printed}");
     let items = estimate["month"].as_array().unwrap();
     assert!(items.iter().all(|item| printed.contains(item["item"].as_str().unwrap())));
     let at_rest = estimate["at_rest_dollars"].as_f64().unwrap();

@@ -120,8 +120,8 @@ impl Intercept for Meter {
     }
 }
 
-/// Adds the units of a call to a table: those of the table with its local indexes, and those of
-/// each global index.
+/// Adds the units that a call takes of a table: those of the table with its local indexes, and
+/// those of each global index.
 fn places(table: &Value, places: &mut BTreeMap<String, f64>) {
     let Some(name) = table["TableName"].as_str() else { return };
     let indexes = |kind: &str| {
@@ -253,7 +253,7 @@ impl Counted {
         self.costs.insert(name.into(), cost);
     }
 
-    /// Takes note of what the first sweep of a store costs, which finds one idle account.
+    /// Records what the first sweep of a store costs. It finds one idle account.
     async fn sweep(&mut self) {
         self.api.person("fay").await.chat("hi").await.is(200);
         let app = self.api.server().functions["chat"].app().unwrap();
