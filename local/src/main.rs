@@ -15,7 +15,8 @@ use local::template::Template;
 use serde_json::{Map, json};
 use shared::app::Mailing;
 use shared::clock::Clock;
-use shared::config::Settings;
+use shared::config::{LogConfig, Settings};
+use shared::metrics;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -193,12 +194,24 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = match LogConfig::read(&Settings::from_env()) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("error: {error}.");
+            return ExitCode::FAILURE;
+        }
+    };
+    let asked =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
     // Below INFO, AWS's clients log whole requests and replies, with hashes, addresses and
     // messages. So RUST_LOG can't ask for these levels.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();
+    // A terminal shows metrics only if they were asked for: on AWS, they are lines of the log.
+    if let Some(namespace) = log.metrics {
+        metrics::start(namespace, metrics::to_stdout);
+    }
     let done = match cli.command {
         None => serve(cli.port, &cli.keep.data()).await,
         Some(Command::Dynamodb { port, host, keep }) => {

@@ -6,12 +6,24 @@ mod settings;
 use std::fmt;
 use std::time::Duration;
 
+use tracing::Level;
+
 use crate::Tokens;
 use crate::aws::{self, Endpoint};
 use crate::secret::Secret;
 
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
+
+/// The settings of what every function writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `LOG_LEVEL`: the least severe level that is logged. Lower ones than `info` aren't compiled
+    /// in.
+    pub level: Level,
+    /// `METRICS_NAMESPACE`: the namespace of the metrics. Without one, none are written.
+    pub metrics: Option<String>,
+}
 
 /// The settings of the checks that every request passes.
 #[derive(Clone, Debug)]
@@ -183,6 +195,17 @@ impl From<aws::TlsError> for ConfigError {
 /// The upper limit of `SESSION_SECONDS`.
 pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
 
+impl LogConfig {
+    /// # Errors
+    /// The first setting that can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            level: settings.level("LOG_LEVEL")?,
+            metrics: settings.name("METRICS_NAMESPACE", 255, ".-_/#:")?,
+        })
+    }
+}
+
 impl EdgeConfig {
     /// # Errors
     /// The first setting that can't be used.
@@ -299,7 +322,8 @@ mod tests {
 
     /// The complaint of the one reader that reads this setting.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 5] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 6] = [
+            |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
             |settings| AiConfig::read(settings).err(),
@@ -317,6 +341,9 @@ mod tests {
     #[test]
     fn every_setting_that_cant_be_used_is_named() {
         for (name, value) in [
+            ("LOG_LEVEL", "debug"),
+            ("LOG_LEVEL", "INFO"),
+            ("METRICS_NAMESPACE", "my metrics"),
             ("USERS_TABLE", ""),
             ("ACCESS_TOKEN_SECONDS", "1 hour"),
             ("SESSION_SECONDS", "0"),

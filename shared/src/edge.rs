@@ -14,6 +14,7 @@ use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
     parameters, pattern, request_id, source_address,
 };
+use crate::metrics::{self, Metric};
 use crate::{Error, Result};
 
 /// Answers one request: the same code on Lambda and in the local server.
@@ -34,8 +35,8 @@ where
     let address = source_address(&req);
 
     // Every line that is logged during the request has these fields; the account is added once the
-    // token is read.
-    let span = tracing::info_span!(
+    // token is read. A span of a lower level would be missing where only errors are logged.
+    let span = tracing::error_span!(
         "request",
         request_id,
         address,
@@ -61,6 +62,7 @@ where
         Ok(response) => (response.map(|body| body.watched(&request_id)), ""),
         Err(error) => {
             error.log();
+            metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
             (failures.reply(&error, &request_id), error.code())
         }
     };

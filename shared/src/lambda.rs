@@ -14,9 +14,9 @@ use tracing::Level;
 use crate::Result;
 use crate::app::{App, Mailing, Start};
 use crate::clock::Clock;
-use crate::config::{ConfigError, EdgeConfig, Settings};
-use crate::edge;
+use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route};
+use crate::{edge, metrics};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a
 /// function: the first parameter of `handle` decides what is started.
@@ -202,14 +202,22 @@ fn start<A>(
     connect: impl Future<Output = Result<A, ConfigError>>,
     serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>,
 ) -> ExitCode {
+    let log = LogConfig::read(&Settings::from_env());
     // One line of JSON per event, which CloudWatch can query. No filter by pattern: its regular
     // expressions would be a tenth of the binary.
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_span_list(false)
-        .with_max_level(Level::INFO)
+        .with_max_level(log.as_ref().map_or(Level::INFO, |log| log.level))
         .init();
+    match log {
+        Ok(LogConfig { metrics: Some(namespace), .. }) => {
+            metrics::start(namespace, metrics::to_stdout);
+        }
+        Ok(LogConfig { metrics: None, .. }) => {}
+        Err(error) => return refuse(&error),
+    }
     // One thread: a function has one request at a time, and less than two processors.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tracing::Level;
+
 use super::{AiProvider, ConfigError, OpenAiServer};
 use crate::Tokens;
 use crate::aws::Endpoint;
@@ -94,6 +96,34 @@ impl<'a> Settings<'a> {
     ) -> Result<Tokens, ConfigError> {
         let number = self.number(name, default, least, 1_000_000)?;
         Tokens::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
+    }
+
+    pub(super) fn level(&self, name: &str) -> Result<Level, ConfigError> {
+        match self.text(name, "info").as_str() {
+            "error" => Ok(Level::ERROR),
+            "warn" => Ok(Level::WARN),
+            "info" => Ok(Level::INFO),
+            other => {
+                Err(ConfigError(format!("{name} must be error, warn or info (got {other:?})")))
+            }
+        }
+    }
+
+    /// A name in a service of AWS: ASCII letters, digits and these marks.
+    pub(super) fn name(
+        &self,
+        name: &str,
+        most: usize,
+        marks: &str,
+    ) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        let is_known = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
+        if text.len() <= most && text.chars().all(is_known) {
+            return Ok(Some(text));
+        }
+        Err(ConfigError(format!(
+            "{name} must be at most {most} letters, digits and {marks} (got {text:?})"
+        )))
     }
 
     pub(super) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {

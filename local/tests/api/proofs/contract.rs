@@ -10,6 +10,7 @@ use functions::{ENDPOINTS, ROUTES, SCHEDULED};
 use local::template::{Function, Template};
 use serde_json::Value;
 use serde_norway::Value as Yaml;
+use shared::config::{LogConfig, Settings};
 
 use crate::support::client::{Api, token_in};
 use crate::support::function::{Reply, TIME, invoke};
@@ -395,6 +396,24 @@ fn every_function_logs_to_the_one_group() {
     for (name, resource) in resources {
         assert!(resource["Properties"]["LoggingConfig"].is_null(), "{name:?} has its own");
     }
+}
+
+#[test]
+fn functions_accept_each_log_level_of_the_template_and_lambda_drops_no_metric() {
+    let yaml = yaml();
+    let levels = yaml["Parameters"]["LogLevel"]["AllowedValues"].as_sequence().unwrap();
+    let levels: Vec<&str> = levels.iter().map(|level| level.as_str().unwrap()).collect();
+    assert_eq!(levels, ["error", "warn", "info"]);
+    for level in levels {
+        let settings = Settings::new(|name| (name == "LOG_LEVEL").then(|| level.to_owned()));
+        assert!(LogConfig::read(&settings).is_ok(), "{level}");
+    }
+    // Lambda would drop lines below this level, and those of metrics have the level INFO.
+    let logging = &yaml["Globals"]["Function"]["LoggingConfig"];
+    assert_eq!(logging["LogFormat"], "JSON");
+    assert!(logging["ApplicationLogLevel"].is_null());
+    let namespace = &yaml["Globals"]["Function"]["Environment"]["Variables"]["METRICS_NAMESPACE"];
+    assert!(is_ref(namespace, "AWS::StackName"), "{namespace:?}");
 }
 
 #[test]

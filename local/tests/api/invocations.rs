@@ -1,0 +1,63 @@
+//! What every Lambda binary does around its work: its log, its metrics, and what it tells Lambda.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::client::Api;
+use crate::support::function::event;
+use crate::support::lambda::{Instance, Log, binary};
+
+/// A store that refuses every connection: nothing listens on this port.
+const NO_STORE: (&str, &str) = ("DYNAMODB_ENDPOINT", "http://127.0.0.1:1");
+
+/// The lines of a log that aren't metrics.
+fn events(log: &Log) -> Vec<Value> {
+    log.lines().into_iter().filter(|line| line["_aws"].is_null()).collect()
+}
+
+#[tokio::test]
+async fn a_function_logs_from_its_level_up_and_writes_its_metrics_at_every_level() {
+    let api = Api::own(&[]).await;
+    for (level, lines) in [("info", 1), ("warn", 0), ("error", 0)] {
+        let log = Log::new();
+        let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("LOG_LEVEL", level)];
+        let mut function = Instance::logging("balance", &settings, &log).await;
+        function.takes(&event("balance", "/api/tokens", &[], &Value::Null));
+        assert_eq!(function.answers().await.code(), "not_authenticated");
+        let logged = events(&log);
+        let requests = logged.iter().filter(|line| line["message"] == "request").count();
+        assert_eq!(requests, lines, "{level}: {logged:?}");
+        assert!(level == "info" || logged.is_empty(), "{level}: {logged:?}");
+        let metrics = log.lines().into_iter().filter(|line| line["Code"] == "not_authenticated");
+        assert_eq!(metrics.map(|line| line["Failures"].clone()).collect::<Vec<_>>(), [json!(1)]);
+        function.end();
+    }
+}
+
+#[tokio::test]
+async fn a_failure_is_logged_at_every_level() {
+    let log = Log::new();
+    let settings = [NO_STORE, ("LOG_LEVEL", "error")];
+    let mut function = Instance::logging("health", &settings, &log).await;
+    function.takes(&event("health", "/api/health", &[], &Value::Null));
+    let answer = function.answers().await;
+    assert_eq!((answer.status, answer.code()), (503, "unavailable"));
+    let logged = events(&log);
+    let [line] = logged.as_slice() else { panic!("{logged:?}") };
+    assert_eq!((&line["level"], &line["code"]), (&json!("ERROR"), &json!("unavailable")));
+    assert_eq!(line["span"]["request_id"], answer.body["request_id"], "{line}");
+}
+
+#[test]
+fn a_function_with_an_unknown_level_does_not_start_and_names_the_setting() {
+    for function in ["site", "sweep"] {
+        let mut program = Command::new(binary(function));
+        let output = program.env_clear().env("LOG_LEVEL", "debug").output().unwrap();
+        assert!(!output.status.success(), "{function}");
+        let logged = String::from_utf8(output.stdout).unwrap();
+        let line: Value = serde_json::from_str(&logged).unwrap();
+        let sentence = r#"LOG_LEVEL must be error, warn or info (got "debug")"#;
+        assert!(line["message"].as_str().unwrap().contains(sentence), "{line}");
+    }
+}
