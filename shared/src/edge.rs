@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::config::EdgeConfig;
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
-    parameters, pattern, request_id, source_address,
+    function_request_id, parameters, pattern, request_id, source_address,
 };
 use crate::metrics::{self, Metric};
 use crate::{Error, Result};
@@ -39,6 +39,7 @@ where
     let span = tracing::error_span!(
         "request",
         request_id,
+        function_request_id = function_request_id(&req),
         address,
         user = tracing::field::Empty,
         api_key = tracing::field::Empty

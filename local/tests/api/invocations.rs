@@ -5,8 +5,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::client::Api;
-use crate::support::function::event;
+use crate::support::function::{Reply, TIME, event, invoke};
 use crate::support::lambda::{Instance, Log, binary};
+use crate::support::log;
 
 /// A store that refuses every connection: nothing listens on this port.
 const NO_STORE: (&str, &str) = ("DYNAMODB_ENDPOINT", "http://127.0.0.1:1");
@@ -59,5 +60,46 @@ fn a_function_with_an_unknown_level_does_not_start_and_names_the_setting() {
         let line: Value = serde_json::from_str(&logged).unwrap();
         let sentence = r#"LOG_LEVEL must be error, warn or info (got "debug")"#;
         assert!(line["message"].as_str().unwrap().contains(sentence), "{line}");
+    }
+}
+
+/// The value of a field of the log's only line about a request.
+fn field(text: &str, name: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("status=401")).collect();
+    let [line] = lines.as_slice() else { panic!("{text}") };
+    let (_, rest) = line.split_once(&format!("{name}=\"")).unwrap_or_else(|| panic!("{line}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_request_has_the_id_of_the_gateway_that_no_client_can_choose() {
+    let api = Api::own(&[]).await;
+    let chosen = [("x-amzn-requestid", "chosen"), ("x-request-id", "chosen")];
+    let mut event = event("balance", "/api/tokens", &chosen, &Value::Null);
+    event["requestContext"]["requestId"] = json!("chosen");
+    event["requestContext"]["extendedRequestId"] = json!("JKJaXmPLvHcESHA=");
+    log::clear();
+    let reply = invoke(&api.server().functions["balance"], &event, TIME).await;
+    let reply = Reply::of(reply).await;
+    assert_eq!(reply.headers["x-request-id"], "JKJaXmPLvHcESHA=");
+    assert_eq!(reply.body["request_id"], "JKJaXmPLvHcESHA=");
+    let text = log::text();
+    assert_eq!(field(&text, "{request_id"), "JKJaXmPLvHcESHA=");
+    assert_eq!(field(&text, " function_request_id").len(), 36, "{text}");
+    assert!(!text.contains("chosen"), "{text}");
+}
+
+#[tokio::test]
+async fn without_an_id_of_the_gateway_a_request_has_lambdas() {
+    let api = Api::own(&[]).await;
+    for given in [Value::Null, json!("")] {
+        // As `sam local` sends it.
+        let mut event = event("balance", "/api/tokens", &[], &Value::Null);
+        event["requestContext"]["extendedRequestId"] = given;
+        log::clear();
+        let reply = invoke(&api.server().functions["balance"], &event, TIME).await;
+        let reply = Reply::of(reply).await;
+        let id = field(&log::text(), " function_request_id");
+        assert_eq!((reply.headers["x-request-id"].to_str().unwrap(), id.len()), (id.as_str(), 36));
     }
 }

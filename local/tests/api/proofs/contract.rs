@@ -298,6 +298,17 @@ fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_no
 }
 
 #[test]
+fn the_gateways_own_replies_have_the_request_id_that_functions_use() {
+    let yaml = yaml();
+    let responses = &yaml["Resources"]["Api"]["Properties"]["GatewayResponses"];
+    for (name, response) in responses.as_mapping().unwrap() {
+        let template = response["ResponseTemplates"]["application/json"].as_str().unwrap();
+        let body: Value = serde_json::from_str(template).unwrap();
+        assert_eq!(body["request_id"], "$context.extendedRequestId", "{name:?}");
+    }
+}
+
+#[test]
 fn no_second_stage_goes_around_the_throttling() {
     assert_eq!(
         yaml()["Resources"]["Api"]["Properties"]["OpenApiVersion"],
