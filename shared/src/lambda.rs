@@ -1,22 +1,25 @@
 //! The start of a Lambda function: settings, connections, then one request after the other.
+//!
+//! A request always gets a reply, whatever fails: API Gateway would turn an error of the invocation
+//! into a 503 without a code. Other invocations report their failures to Lambda.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_http::IntoResponse;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tracing::Level;
+use tracing::{Instrument, Level, Span};
 
-use crate::Result;
 use crate::app::{App, Mailing, Start};
 use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route};
-use crate::{edge, metrics};
+use crate::{Error, Result, edge, metrics};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a
 /// function: the first parameter of `handle` decides what is started.
@@ -101,23 +104,17 @@ impl IntoResponse for Whole {
     }
 }
 
-/// Runs `work` for each event of a schedule. A failure is logged, and the next event tries again.
+/// Runs `work` for each event of a schedule. If it fails, so does the invocation: Lambda counts the
+/// error and reports it to the function's destination, and the next event tries again.
 pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     start(async { App::connect(&Settings::from_env(), Clock::default()).await }, async move |app| {
-        let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
-            let app = app.clone();
+        let run = service_fn(move |event: LambdaEvent<IgnoredAny>| {
+            let done = work(app.clone()).instrument(invocation(&event));
             async move {
-                if let Err(error) = work(app).await {
-                    tracing::error!(
-                        code = error.code(),
-                        cause = error.cause(),
-                        "the scheduled work failed"
-                    );
-                }
-                Ok::<_, Infallible>(())
+                done.await.map_err(|error| Failed { what: "the scheduled work failed", error })
             }
         });
         lambda_runtime::run(run).await
@@ -151,6 +148,31 @@ where
         });
         lambda_runtime::run(run).await
     })
+}
+
+/// The span of an invocation without a request: its lines have Lambda's id.
+fn invocation<E>(event: &LambdaEvent<E>) -> Span {
+    tracing::error_span!("invocation", function_request_id = event.context.request_id)
+}
+
+/// Why an invocation without a request failed. The runtime logs its `Debug` text, once.
+struct Failed {
+    what: &'static str,
+    error: Error,
+}
+
+impl fmt::Debug for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, error } = self;
+        write!(f, "{what}: {}: {}", error.code(), error.cause().unwrap_or_default())
+    }
+}
+
+/// What Lambda is told, and puts into the record of the failure.
+impl From<Failed> for Diagnostic {
+    fn from(failed: Failed) -> Self {
+        Self { error_type: failed.error.code().to_owned(), error_message: format!("{failed:?}") }
+    }
 }
 
 /// The parts of a stream's event that are read

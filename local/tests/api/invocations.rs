@@ -103,3 +103,42 @@ async fn without_an_id_of_the_gateway_a_request_has_lambdas() {
         assert_eq!((reply.headers["x-request-id"].to_str().unwrap(), id.len()), (id.as_str(), 36));
     }
 }
+
+#[tokio::test]
+async fn a_scheduled_function_whose_store_fails_tells_lambda_so_and_logs_it_once() {
+    for function in ["sweep", "erase"] {
+        let log = Log::new();
+        let mut instance = Instance::logging(function, &[NO_STORE], &log).await;
+        let failed = instance.fails(&json!({ "source": "aws.events" })).await;
+        assert_eq!(failed["errorType"], "unavailable");
+        let message = failed["errorMessage"].as_str().unwrap();
+        assert!(message.starts_with("the scheduled work failed: unavailable: "), "{message}");
+        let errors = events(&log).into_iter().filter(|line| line["level"] == "ERROR");
+        let errors: Vec<Value> = errors.collect();
+        let [line] = errors.as_slice() else { panic!("{errors:?}") };
+        assert_eq!(line["message"], message);
+        let metrics = log.lines().into_iter().filter(|line| !line["_aws"].is_null());
+        assert_eq!(metrics.count(), 0, "a run that fails is no sample");
+    }
+}
+
+#[tokio::test]
+async fn a_scheduled_function_that_is_done_tells_lambda_nothing_and_is_a_sample() {
+    let api = Api::own(&[]).await;
+    for (function, message, metric) in
+        [("sweep", "swept", "SweptAccounts"), ("erase", "erased", "ErasedAccounts")]
+    {
+        let log = Log::new();
+        let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
+        let mut instance = Instance::logging(function, &settings, &log).await;
+        assert_eq!(instance.does(&json!({ "source": "aws.events" })).await, Value::Null);
+        let lines = log.lines();
+        let samples: Vec<&Value> = lines.iter().filter(|line| line[metric].is_u64()).collect();
+        let [sample] = samples.as_slice() else { panic!("{lines:?}") };
+        let namespace = &sample["_aws"]["CloudWatchMetrics"][0]["Namespace"];
+        assert_eq!(*namespace, "AWS::StackName", "the reference of the template");
+        let line = lines.iter().find(|line| line["message"] == message).unwrap();
+        let id = line["span"]["function_request_id"].as_str().unwrap();
+        assert_eq!(id.len(), 36, "{line}");
+    }
+}

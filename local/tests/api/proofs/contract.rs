@@ -256,6 +256,44 @@ fn throttling_names_routes_that_exist() {
     assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
 }
 
+/// Whether a value is the ARN of the queue of failures, and SAM gives the permission to send to it.
+fn goes_to_the_queue(destination: &Yaml) -> bool {
+    let on_failure = &destination["OnFailure"];
+    let queue = matches!(&on_failure["Destination"], Yaml::Tagged(tagged)
+        if tagged.tag == "!GetAtt" && tagged.value == "FailureQueue.Arn");
+    queue && on_failure["Type"] == "SQS"
+}
+
+#[test]
+fn a_scheduled_run_that_fails_is_kept_in_an_encrypted_queue_and_the_next_one_is_its_retry() {
+    let yaml = yaml();
+    let queue = &yaml["Resources"]["FailureQueue"];
+    assert_eq!(queue["Type"], "AWS::SQS::Queue");
+    assert_eq!(queue["Properties"]["SqsManagedSseEnabled"], true);
+    let mut scheduled = BTreeSet::new();
+    for resource in yaml["Resources"].as_mapping().unwrap().values() {
+        let properties = &resource["Properties"];
+        let events: Vec<&Yaml> = match properties["Events"].as_mapping() {
+            Some(events) => events.values().collect(),
+            None => Vec::new(),
+        };
+        let Some(schedule) = events.iter().find(|event| event["Type"] == "Schedule") else {
+            assert!(properties["EventInvokeConfig"].is_null(), "{resource:?}");
+            continue;
+        };
+        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let config = &properties["EventInvokeConfig"];
+        assert!(goes_to_the_queue(&config["DestinationConfig"]), "{binary}");
+        assert_eq!(schedule["Properties"]["Schedule"], "rate(5 minutes)", "{binary}");
+        assert_eq!(config["MaximumRetryAttempts"], 0, "{binary}");
+        assert_eq!(config["MaximumEventAgeInSeconds"], 300, "{binary}: as long as until the next");
+        scheduled.insert(binary);
+    }
+    let expected: BTreeSet<&str> =
+        SCHEDULED.iter().copied().filter(|name| *name != "mail").collect();
+    assert_eq!(scheduled, expected);
+}
+
 #[test]
 fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they_are_sent() {
     let yaml = yaml();

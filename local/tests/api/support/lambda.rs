@@ -153,6 +153,13 @@ impl Instance {
         self.done.recv().await.unwrap()
     }
 
+    /// Sends it an event that is not a request, and waits for the failure that it tells Lambda.
+    pub async fn fails(&mut self, event: &Value) -> Value {
+        let told = self.does(event).await;
+        assert_eq!(told["statusCode"], 500, "it did not fail: {told}");
+        serde_json::from_str(told["body"].as_str().unwrap()).unwrap()
+    }
+
     /// The reply to the next event.
     pub async fn answers(&mut self) -> Reply {
         let reply = self.done.recv().await.unwrap();
