@@ -101,6 +101,9 @@ pub struct AiConfig {
 pub struct MailConfig {
     /// `MAIL_FROM`: the sender's address. Without one, nothing is sent.
     pub from: Option<String>,
+    /// `MAIL_CONFIGURATION_SET`: the configuration set of Amazon SES. Without one, SES takes the
+    /// sender's own, if it has one.
+    pub configuration_set: Option<String>,
     /// `MAIL_URL`: the web page that links lead to. Without one, e-mails contain the bare token.
     pub url: Option<String>,
 }
@@ -302,6 +305,7 @@ impl MailConfig {
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             from: settings.address("MAIL_FROM")?,
+            configuration_set: settings.name("MAIL_CONFIGURATION_SET", 64, "-_")?,
             url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
@@ -368,6 +372,7 @@ mod tests {
             ("SIGNING_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
             ("MAIL_FROM", "Farebox"),
             ("MAIL_FROM", "Farebox <no-reply@example.com>"),
+            ("MAIL_CONFIGURATION_SET", "my set"),
             ("MAIL_URL", "app.example.com"),
             ("ALLOWED_ORIGINS", "*"),
             ("ALLOWED_ORIGINS", "https://app.example.com/"),

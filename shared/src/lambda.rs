@@ -13,13 +13,15 @@ use lambda_http::IntoResponse;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tracing::{Instrument, Level, Span};
 
 use crate::app::{App, Mailing, Start};
 use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route};
-use crate::{Error, Result, edge, metrics};
+use crate::metrics::{self, Metric, PERMANENT};
+use crate::{Error, Result, edge};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a
 /// function: the first parameter of `handle` decides what is started.
@@ -122,7 +124,8 @@ where
 }
 
 /// Runs `work` for the key of each new item in the outbox, which the stream of the table Tokens
-/// reports. Lambda delivers the items again whose work failed.
+/// reports. Lambda delivers the items again whose work failed. If none of an event's items could be
+/// processed, the invocation fails, so that Lambda counts an error.
 pub fn serve_outbox<F>(work: fn(Mailing, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -130,24 +133,48 @@ where
     let connect = async { Mailing::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
-            let mailing = mailing.clone();
-            async move {
-                let mut failed = Vec::new();
-                for StreamRecord { dynamodb } in event.payload.records {
-                    if let Err(error) = work(mailing.clone(), dynamodb.keys.pk.s).await {
-                        tracing::error!(
-                            code = error.code(),
-                            cause = error.cause(),
-                            "an e-mail could not be sent yet"
-                        );
-                        failed.push(BatchFailure { item_identifier: dynamodb.sequence_number });
-                    }
-                }
-                Ok::<_, Infallible>(BatchFailures { batch_item_failures: failed })
-            }
+            let span = invocation(&event);
+            process(work, mailing.clone(), event.payload.records).instrument(span)
         });
         lambda_runtime::run(run).await
     })
+}
+
+async fn process<F>(
+    work: fn(Mailing, String) -> F,
+    mailing: Mailing,
+    records: Vec<Value>,
+) -> Result<BatchFailures, Failed>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let (all, mut failed, mut last) = (records.len(), Vec::new(), None);
+    for record in records {
+        let ItemChange { keys, sequence_number } = match serde_json::from_value(record) {
+            Ok(StreamRecord { dynamodb }) => dynamodb,
+            // It would be as unreadable the next time, and stop all later ones until then.
+            Err(error) => {
+                tracing::error!(%error, "a record of the stream can't be read and is skipped");
+                metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);
+                continue;
+            }
+        };
+        if let Err(error) = work(mailing.clone(), keys.pk.s).await {
+            tracing::warn!(
+                code = error.code(),
+                cause = error.cause(),
+                "an e-mail could not be sent yet"
+            );
+            failed.push(BatchFailure { item_identifier: sequence_number });
+            last = Some(error);
+        }
+    }
+    match last {
+        Some(error) if failed.len() == all => {
+            Err(Failed { what: "none of these e-mails could be sent yet", error })
+        }
+        _ => Ok(BatchFailures { batch_item_failures: failed }),
+    }
 }
 
 /// The span of an invocation without a request: its lines have Lambda's id.
@@ -180,7 +207,8 @@ impl From<Failed> for Diagnostic {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct StreamEvent {
-    records: Vec<StreamRecord>,
+    /// Each is read on its own, as a [`StreamRecord`].
+    records: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -272,7 +300,8 @@ mod tests {
             "ApproximateCreationDateTime": 1795132800, "Keys": {"pk": {"S": "outbox:1"}}, "SequenceNumber": "100", "SizeBytes": 12,
             "StreamViewType": "KEYS_ONLY"}, "eventSourceARN": "arn:aws:dynamodb:eu-central-1:1:table/Tokens/stream/x"}]}"#;
         let stream: StreamEvent = serde_json::from_str(event).unwrap();
-        let [StreamRecord { dynamodb }] = stream.records.as_slice() else { panic!("one record") };
+        let [record] = stream.records.as_slice() else { panic!("one record") };
+        let StreamRecord { dynamodb } = serde_json::from_value(record.clone()).unwrap();
         assert_eq!(
             (dynamodb.keys.pk.s.as_str(), dynamodb.sequence_number.as_str()),
             ("outbox:1", "100")

@@ -304,11 +304,47 @@ fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they
     let expected = serde_json::json!({ "eventName": ["INSERT"], "dynamodb": { "Keys": { "pk": { "S": [{ "prefix": shared::store::OUTBOX }] } } } });
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
-    assert_eq!(outbox["MaximumRecordAgeInSeconds"], 86_400, "as long as a letter lives");
+    assert_eq!(outbox["BisectBatchOnFunctionError"], true);
+    // A letter is retried for a part of the day for which it is valid: then an operator has time to
+    // send what is left.
+    let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
+    assert!((3600..=12 * 3600).contains(&age), "{age}");
+    let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
+    assert!((1..=10_000).contains(&attempts), "{attempts}: -1 would be any number");
+    assert!(goes_to_the_queue(&outbox["DestinationConfig"]));
     assert_eq!(
         yaml["Resources"]["TokensTable"]["Properties"]["StreamSpecification"]["StreamViewType"],
         "KEYS_ONLY"
     );
+}
+
+#[test]
+fn only_the_sender_may_send_and_through_the_named_configuration_set_if_one_is_named() {
+    let yaml = yaml();
+    let text = read("template.yaml");
+    let policies = &yaml["Resources"]["MailFunction"]["Properties"]["Policies"];
+    let statements = policies[0]["Statement"].as_sequence().unwrap();
+    let sending = statements.iter().flat_map(|statement| match statement {
+        // `!If [condition, statement, statement]`.
+        Yaml::Tagged(given) => given.value.as_sequence().unwrap()[1..].iter().collect(),
+        statement => vec![statement],
+    });
+    let sending: Vec<&Yaml> =
+        sending.filter(|statement| statement["Action"][0] == "ses:SendEmail").collect();
+    let resource = |statement: &Yaml| match &statement["Resource"] {
+        Yaml::Tagged(arn) => arn.value.as_str().unwrap().rsplit(':').next().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let resources: Vec<String> = sending.iter().copied().map(resource).collect();
+    assert_eq!(
+        resources,
+        ["identity/*", "configuration-set/${MailConfigurationSet}", "configuration-set/*"]
+    );
+    for statement in sending {
+        let sender = &statement["Condition"]["StringEquals"]["ses:FromAddress"];
+        assert!(is_ref(sender, "MailFrom"), "{statement:?}");
+    }
+    assert_eq!(text.matches("ses:SendEmail").count(), 3, "no other statement sends");
 }
 
 #[test]
