@@ -407,6 +407,12 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
         assert_eq!(issues, self::issues(&function.name), "{}", function.name);
     }
     for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        if name == "GatewayLogWriter" {
+            // API Gateway's, and no function's.
+            let trust = &resource["Properties"]["AssumeRolePolicyDocument"]["Statement"][0];
+            assert_eq!(trust["Principal"]["Service"], "apigateway.amazonaws.com");
+            continue;
+        }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
             // A policy that names roles itself would not be in the list of any function.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
@@ -480,6 +486,60 @@ fn every_function_logs_to_the_one_group() {
     ));
     for (name, resource) in resources {
         assert!(resource["Properties"]["LoggingConfig"].is_null(), "{name:?} has its own");
+    }
+}
+
+#[test]
+fn the_access_log_has_both_ids_of_a_request_and_nothing_that_could_hold_a_secret() {
+    let yaml = yaml();
+    let Yaml::Tagged(setting) = &yaml["Resources"]["Api"]["Properties"]["AccessLogSetting"] else {
+        panic!("no condition")
+    };
+    assert!(setting.tag == "!If" && setting.value[0] == "HasAccessLogs");
+    let Yaml::Tagged(group) = &setting.value[1]["DestinationArn"] else { panic!("{setting:?}") };
+    let arn = group.value.as_str().unwrap();
+    assert!(arn.ends_with(":log-group:${LogGroup}"), "{arn}: the group with the retention");
+    let format = setting.value[1]["Format"].as_str().unwrap();
+    assert!(!format.contains('\n'), "a line of the log is a request");
+    let format: BTreeMap<String, String> = serde_json::from_str(format).unwrap();
+    assert_eq!(format["request_id"], "$context.extendedRequestId", "as in the replies");
+    assert_eq!(format["function_request_id"], "$context.integration.requestId");
+    let known = [
+        "error.responseType",
+        "extendedRequestId",
+        "httpMethod",
+        "identity.sourceIp",
+        "integration.latency",
+        "integration.requestId",
+        "integration.status",
+        "path",
+        "requestTimeEpoch",
+        "resourcePath",
+        "responseLatency",
+        "responseLength",
+        "status",
+        "wafResponseCode",
+    ]
+    .map(|variable| format!("$context.{variable}"));
+    let logged: BTreeSet<String> = format.into_values().collect();
+    assert_eq!(logged, BTreeSet::from(known));
+}
+
+#[test]
+fn the_role_for_access_logs_is_set_before_the_stage_and_stays_without_the_stack() {
+    let yaml = yaml();
+    for parameter in ["AccessLogs", "GatewayLogRole"] {
+        assert_eq!(yaml["Parameters"][parameter]["Default"], "off", "{parameter}");
+    }
+    let Yaml::Tagged(by) = &yaml["Resources"]["Api"]["Metadata"]["LogsBy"] else {
+        panic!("no dependency")
+    };
+    assert!(by.value[0] == "HasGatewayLogRole" && is_ref(&by.value[1], "GatewayLogAccount"));
+    for name in ["GatewayLogAccount", "GatewayLogWriter"] {
+        let resource = &yaml["Resources"][name];
+        assert_eq!(resource["Condition"], "HasGatewayLogRole", "{name}");
+        assert_eq!(resource["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
     }
 }
 
