@@ -311,6 +311,11 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
+                // Functions share these variables, so the first function's value counts: of
+                // `AI_TIMEOUT_SECONDS` the one of `chat`, the shortest.
+                if variables.contains_key(name) {
+                    continue;
+                }
                 let set = std::env::var(name)
                     .ok()
                     .or_else(|| environment_of(function, name, endpoint, secret));

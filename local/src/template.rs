@@ -156,13 +156,28 @@ struct Route {
 }
 
 impl Template {
-    /// The project's template.
+    /// The project's template, with the default of every parameter.
     ///
     /// # Errors
     /// A sentence that names the part that can't be read.
     pub fn load() -> Result<Self, String> {
-        let document: Document =
+        Self::with(&[])
+    }
+
+    /// The project's template, deployed with these parameters.
+    ///
+    /// # Errors
+    /// A sentence that names the part that can't be read, or a parameter that doesn't exist.
+    pub fn with(parameters: &[(&str, &str)]) -> Result<Self, String> {
+        let mut document: Document =
             serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        for (name, value) in parameters {
+            let parameter = document
+                .parameters
+                .get_mut(*name)
+                .ok_or_else(|| format!("template.yaml has no parameter {name}"))?;
+            parameter.default = Value::String((*value).to_owned());
+        }
         let (mut functions, mut tables) = (Vec::new(), Vec::new());
         for (name, resource) in &document.resources {
             match resource.r#type.as_str() {
@@ -206,9 +221,13 @@ impl Document {
         })
     }
 
-    /// The text of a value in an environment: `!Ref` is a parameter's default or a resource's name.
+    /// The text of a value in an environment: `!Ref` is a parameter's value or a resource's name,
+    /// and `!Join` joins a parameter with several values, which are written with commas, by commas.
     fn resolve(&self, value: &Value) -> String {
         match value {
+            Value::Tagged(tagged) if tagged.tag == "!Join" => {
+                tagged.value.get(1).map_or_else(String::new, |list| self.resolve(list))
+            }
             Value::Tagged(tagged) => {
                 let target = tagged.value.as_str().unwrap_or_default();
                 self.parameters
@@ -316,6 +335,18 @@ mod tests {
         assert!(chat.routes.contains(&("POST".into(), "/api/chat".into())));
         assert_eq!(chat.environment["CHAT_PRICE"], "100");
         assert_eq!(chat.environment["USERS_TABLE"], "UsersTable");
+        assert_eq!(chat.environment["AI_PROVIDER"], "echo");
         assert!(!chat.environment.contains_key("SIGNING_SECRET"));
+    }
+
+    #[test]
+    fn the_environment_of_a_function_has_the_parameters_of_the_deployment() {
+        let given = [("ChatPrice", "7"), ("AiProvider", "bedrock,echo")];
+        let template = Template::with(&given).unwrap();
+        let chat = template.functions.iter().find(|function| function.name == "chat").unwrap();
+        assert_eq!(chat.environment["CHAT_PRICE"], "7");
+        assert_eq!(chat.environment["AI_PROVIDER"], "bedrock,echo");
+        let unknown = Template::with(&[("ChatPrize", "7")]).unwrap_err();
+        assert_eq!(unknown, "template.yaml has no parameter ChatPrize");
     }
 }

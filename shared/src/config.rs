@@ -297,6 +297,15 @@ impl AiConfig {
             context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
         })
     }
+
+    /// The names of the providers' models, in the order in which the providers are asked: for an
+    /// endpoint that asks none of them.
+    ///
+    /// # Errors
+    /// The first setting that is missing or can't be used.
+    pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
+        settings.ai_models("AI_PROVIDER")
+    }
 }
 
 impl MailConfig {
@@ -380,6 +389,24 @@ mod tests {
             let error = complaint(&with(name, value));
             assert!(error.0.starts_with(name), "{error}");
         }
+    }
+
+    #[test]
+    fn models_are_named_without_the_settings_of_their_servers() {
+        let settings = Settings::new(|name| {
+            let value = match name {
+                "AI_PROVIDER" => "bedrock, openai2,echo",
+                "BEDROCK_MODEL" => "nova",
+                "OPENAI2_MODEL" => "llama",
+                "AI_TEMPERATURE" => "warm",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let models = ["nova", "llama", "echo"].map(str::to_owned);
+        assert_eq!(AiConfig::models(&settings), Ok(models.to_vec()));
+        let missing = AiConfig::models(&with("AI_PROVIDER", "openai")).unwrap_err();
+        assert_eq!(missing.0, "OPENAI_MODEL must be set");
     }
 
     #[test]

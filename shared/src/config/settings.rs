@@ -173,6 +173,22 @@ impl<'a> Settings<'a> {
         names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
     }
 
+    /// The models of the same providers. Reads none of their other settings.
+    pub(super) fn ai_models(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let names = self.text(name, "echo");
+        names.split(',').map(str::trim).map(|provider| self.ai_model(name, provider)).collect()
+    }
+
+    fn ai_model(&self, name: &str, provider: &str) -> Result<String, ConfigError> {
+        match provider {
+            "echo" | "scripted" => Ok(provider.to_owned()),
+            "openai" => self.required("OPENAI_MODEL"),
+            "openai2" => self.required("OPENAI2_MODEL"),
+            "bedrock" => self.required("BEDROCK_MODEL"),
+            other => Err(no_provider(name, other)),
+        }
+    }
+
     fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
         match provider {
             "echo" => Ok(AiProvider::Echo),
@@ -186,9 +202,7 @@ impl<'a> Settings<'a> {
                 model: self.required("BEDROCK_MODEL")?,
                 endpoint: self.url("BEDROCK_ENDPOINT")?,
             }),
-            other => Err(ConfigError(format!(
-                "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
-            ))),
+            other => Err(no_provider(name, other)),
         }
     }
 
@@ -240,6 +254,12 @@ pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, Confi
         )));
     }
     Ok(secret)
+}
+
+fn no_provider(name: &str, other: &str) -> ConfigError {
+    ConfigError(format!(
+        "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
+    ))
 }
 
 fn is_origin(text: &str) -> bool {
