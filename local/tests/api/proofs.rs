@@ -12,6 +12,7 @@ mod every_route;
 mod faults;
 mod kills;
 mod load;
+mod parameters;
 mod properties;
 mod readme;
 mod recovery;

@@ -230,6 +230,8 @@ fn throttling_names_routes_that_exist() {
     for setting in settings {
         let (path, method) =
             (setting["ResourcePath"].as_str().unwrap(), setting["HttpMethod"].as_str().unwrap());
+        let metrics = if_so(&setting["MetricsEnabled"], "HasMethodMetrics");
+        assert_eq!(metrics, Some(&Yaml::Bool(true)), "{path}: metrics of methods are billed");
         if path == "/*" {
             continue;
         }
@@ -391,11 +393,223 @@ fn no_second_stage_goes_around_the_throttling() {
     );
 }
 
+/// Whether a value is `!If [condition, ..]`. Returns the value that it has then.
+fn if_so<'y>(value: &'y Yaml, condition: &str) -> Option<&'y Yaml> {
+    match value {
+        Yaml::Tagged(tagged) if tagged.tag == "!If" && tagged.value[0] == condition => {
+            Some(&tagged.value[1])
+        }
+        _ => None,
+    }
+}
+
 #[test]
-fn both_deployment_profiles_exist() {
-    let profiles = read("samconfig.toml");
-    for profile in ["[dev.deploy.parameters]", "[prod.deploy.parameters]", "Protection=on"] {
-        assert!(profiles.contains(profile), "{profile}");
+fn data_is_protected_unless_the_profile_dev_says_otherwise() {
+    let (yaml, profiles) = (yaml(), read("samconfig.toml"));
+    let profile = |name: &str| {
+        let (_, section) =
+            profiles.split_once(&format!("[{name}.deploy.parameters]\n")).expect("a profile");
+        section.split("\n[").next().unwrap().to_owned()
+    };
+    // So that a deployment that forgets them has them too.
+    assert_eq!(yaml["Parameters"]["Protection"]["Default"], "on");
+    assert_eq!(yaml["Parameters"]["LogRetentionDays"]["Default"], 90);
+    assert!(profile("prod").contains(r#"["Protection=on", "LogRetentionDays=90"]"#));
+    assert!(profile("dev").contains(r#"["Protection=off", "LogRetentionDays=7"]"#));
+}
+
+#[test]
+fn a_stack_that_goes_leaves_its_data_and_one_that_could_not_be_created_can_be_rolled_back() {
+    let (yaml, mut kept) = (yaml(), 0);
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        let properties = &resource["Properties"];
+        let policy = match resource["Type"].as_str().unwrap() {
+            "AWS::DynamoDB::Table" => {
+                let recovery = &properties["PointInTimeRecoverySpecification"];
+                for protected in [
+                    &properties["DeletionProtectionEnabled"],
+                    &recovery["PointInTimeRecoveryEnabled"],
+                ] {
+                    assert_eq!(
+                        if_so(protected, "IsProtected"),
+                        Some(&Yaml::Bool(true)),
+                        "{name:?}"
+                    );
+                }
+                // A rollback that must delete a protected table fails.
+                "Retain"
+            }
+            "AWS::SecretsManager::Secret" => "RetainExceptOnCreate",
+            _ => continue,
+        };
+        kept += 1;
+        assert_eq!(resource["DeletionPolicy"], policy, "{name:?}");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name:?}");
+    }
+    assert_eq!(kept, 6, "five tables and a secret");
+}
+
+#[test]
+fn a_key_of_ones_own_encrypts_tables_secret_and_logs_and_a_function_decrypts_only_its_secrets() {
+    let (yaml, mut encrypted) = (yaml(), 0);
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        let properties = &resource["Properties"];
+        let key = match resource["Type"].as_str().unwrap() {
+            "AWS::DynamoDB::Table" => if_so(&properties["SSESpecification"], "HasKmsKey")
+                .map(|specification| &specification["KMSMasterKeyId"]),
+            "AWS::SecretsManager::Secret" | "AWS::Logs::LogGroup" => {
+                if_so(&properties["KmsKeyId"], "HasKmsKey")
+            }
+            _ => continue,
+        };
+        encrypted += 1;
+        assert!(key.is_some_and(|key| is_ref(key, "KmsKeyArn")), "{name:?}");
+    }
+    assert_eq!(encrypted, 7, "five tables, a secret and the log group");
+    for resource in yaml["Resources"].as_mapping().unwrap().values() {
+        if resource["Type"] != "AWS::Serverless::Function" {
+            continue;
+        }
+        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let mut secrets = 0;
+        for statement in permissions::statements(&yaml, resource) {
+            let Yaml::Tagged(given) = statement else {
+                assert!(!format!("{:?}", statement["Action"]).contains("kms:"), "{binary}");
+                continue;
+            };
+            let statement = &given.value[1];
+            if !format!("{:?}", statement["Action"]).contains("kms:") {
+                continue;
+            }
+            secrets += 1;
+            assert_eq!(statement["Action"], Yaml::from(vec!["kms:Decrypt"]), "{binary}");
+            let condition = &statement["Condition"]["StringEquals"];
+            let secret = &condition["kms:EncryptionContext:SecretARN"];
+            let known = ["SigningSecret", "OpenAiKeyArn", "OpenAi2KeyArn"];
+            assert!(known.iter().any(|known| is_ref(secret, known)), "{binary}: {secret:?}");
+            let by = format!("{:?}", condition["kms:ViaService"]);
+            assert!(by.contains("secretsmanager."), "{binary}: {by}");
+        }
+        let expected = usize::from(issues(binary)) + 2 * usize::from(asks(binary));
+        assert_eq!(secrets, expected, "{binary}");
+    }
+}
+
+#[test]
+fn what_the_gateway_refuses_by_itself_says_what_it_is() {
+    let yaml = yaml();
+    let responses = &yaml["Resources"]["Api"]["Properties"]["GatewayResponses"];
+    let mut codes = BTreeMap::new();
+    for (kind, response) in responses.as_mapping().unwrap() {
+        let kind = kind.as_str().unwrap();
+        let text = response["ResponseTemplates"]["application/json"].as_str().unwrap();
+        let body: Value = serde_json::from_str(text).unwrap();
+        let status = body["status"].as_u64().map(|status| status.to_string());
+        assert_eq!(status.as_deref(), response["StatusCode"].as_str(), "{kind}");
+        let headers = &response["ResponseParameters"]["Headers"];
+        for name in [
+            "Content-Type",
+            "Cache-Control",
+            "X-Content-Type-Options",
+            "Strict-Transport-Security",
+            "Content-Security-Policy",
+            "Referrer-Policy",
+        ] {
+            assert!(headers[name].is_string(), "{kind} has no {name}");
+        }
+        codes.insert(kind.to_owned(), body["code"].as_str().unwrap().to_owned());
+    }
+    let expected = [
+        ("BAD_REQUEST_BODY", "malformed_request"),
+        ("BAD_REQUEST_PARAMETERS", "malformed_request"),
+        // For refusals of every other kind, whose statuses it keeps.
+        ("DEFAULT_4XX", "refused"),
+        ("DEFAULT_5XX", "unavailable"),
+        ("INVALID_SIGNATURE", "not_found"),
+        ("MISSING_AUTHENTICATION_TOKEN", "not_found"),
+        ("REQUEST_TOO_LARGE", "body_too_large"),
+        ("THROTTLED", "busy"),
+        ("WAF_FILTERED", "blocked"),
+    ];
+    let expected: BTreeMap<String, String> =
+        expected.map(|(kind, code)| (kind.to_owned(), code.to_owned())).into_iter().collect();
+    assert_eq!(codes, expected);
+    assert!(responses["DEFAULT_4XX"]["StatusCode"].is_null(), "it would change every refusal's");
+    let tour = read("docs/api-tour.md");
+    for code in codes.values() {
+        assert!(tour.contains(&format!("`{code}`")), "docs/api-tour.md does not list {code}");
+    }
+}
+
+#[test]
+fn the_firewall_only_counts_what_code_and_long_messages_look_like() {
+    let yaml = yaml();
+    let rules = &yaml["Resources"]["WebAcl"]["Properties"]["Rules"];
+    let [rate, common] = rules.as_sequence().unwrap().as_slice() else { panic!("{rules:?}") };
+    let limit = &rate["Statement"]["RateBasedStatement"]["Limit"];
+    assert!(is_ref(limit, "FirewallRate"), "{limit:?}");
+    let group = &common["Statement"]["ManagedRuleGroupStatement"];
+    assert_eq!(group["Name"], "AWSManagedRulesCommonRuleSet");
+    let overrides = group["RuleActionOverrides"].as_sequence().unwrap();
+    let counted: BTreeSet<&str> = overrides
+        .iter()
+        .map(|rule| {
+            assert!(rule["ActionToUse"]["Count"].is_mapping(), "{rule:?}");
+            rule["Name"].as_str().unwrap()
+        })
+        .collect();
+    // Those of the group's rules that read bodies, which have messages with code, or queries, which
+    // have searches for them.
+    let attacks = ["CrossSiteScripting", "EC2MetaDataSSRF", "GenericLFI", "GenericRFI"];
+    let read: BTreeSet<String> = attacks
+        .iter()
+        .flat_map(|attack| ["BODY", "QUERYARGUMENTS"].map(|part| format!("{attack}_{part}")))
+        .chain(
+            [
+                "SizeRestrictions_BODY",
+                "SizeRestrictions_QUERYSTRING",
+                "RestrictedExtensions_QUERYARGUMENTS",
+                "NoUserAgent_HEADER",
+            ]
+            .map(str::to_owned),
+        )
+        .collect();
+    let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
+    assert_eq!(counted, read);
+    // A sample of a request would show its token.
+    let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
+    for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
+        assert_eq!(settings["SampledRequestsEnabled"], false);
+    }
+}
+
+#[test]
+fn functions_that_ask_or_hash_can_have_instances_of_their_own() {
+    let (yaml, mut reserving) = (yaml(), BTreeMap::new());
+    for resource in yaml["Resources"].as_mapping().unwrap().values() {
+        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
+            continue;
+        };
+        let properties = &resource["Properties"];
+        let reserved = &properties["ReservedConcurrentExecutions"];
+        // A function that hashes has a whole processor.
+        let parameter = match properties["MemorySize"] == 1769 {
+            true => "HashConcurrency",
+            false if asks(binary) => "AskConcurrency",
+            false => {
+                assert!(reserved.is_null(), "{binary}");
+                continue;
+            }
+        };
+        let value = if_so(reserved, &format!("Has{parameter}"));
+        assert!(value.is_some_and(|value| is_ref(value, parameter)), "{binary}: {reserved:?}");
+        *reserving.entry(parameter).or_insert(0) += 1;
+    }
+    assert_eq!(reserving, BTreeMap::from([("AskConcurrency", 3), ("HashConcurrency", 6)]));
+    for (parameter, number) in [("AskConcurrency", "three"), ("HashConcurrency", "six")] {
+        let described = yaml["Parameters"][parameter]["Description"].as_str().unwrap();
+        assert!(described.contains(&format!("each of the {number} functions")), "{described}");
+        assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
     }
 }
 
