@@ -13,6 +13,7 @@ mod faults;
 mod kills;
 mod load;
 mod parameters;
+mod permissions;
 mod properties;
 mod readme;
 mod recovery;

@@ -654,6 +654,9 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                 .map(|action| action.as_str().unwrap())
             {
                 assert!(!action.contains('*'), "{binary}: {action}");
+                // A scan names no key, so that a condition on keys would not limit it.
+                let is_limited = !statement["Condition"].is_null();
+                assert!(action != "dynamodb:Scan" || !is_limited, "{binary}: {action}");
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
                 let writes_keys = matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem")
                     && format!("{:?}", statement["Resource"]).contains("KeysTable");
@@ -678,6 +681,19 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                 assert!(
                     kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_kind)),
                     "{binary} reaches every kind of item in Tokens"
+                );
+            }
+            if format!("{:?}", statement["Resource"]).contains("UsersTable.Arn\"") {
+                let kinds =
+                    statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                        .as_sequence();
+                let is_kind = |kind: &Yaml| {
+                    kind.as_str()
+                        .is_some_and(|kind| ["user:*", "email:*", "admins"].contains(&kind))
+                };
+                assert!(
+                    kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_kind)),
+                    "{binary} reaches every kind of item in Users"
                 );
             }
         }
