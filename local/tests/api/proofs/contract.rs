@@ -14,7 +14,7 @@ use shared::config::{LogConfig, Settings};
 
 use crate::support::client::{Api, token_in};
 use crate::support::function::{Reply, TIME, invoke};
-use crate::support::permissions;
+use crate::support::permissions::{self, Call};
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
@@ -792,7 +792,7 @@ fn functions_accept_each_log_level_of_the_template_and_lambda_drops_no_metric() 
 }
 
 #[test]
-fn no_function_may_write_to_another_log_group() {
+fn no_function_may_write_to_another_log_group_or_read_another_stream() {
     let yaml = yaml();
     let bounded = &yaml["Globals"]["Function"]["PermissionsBoundary"];
     assert!(is_ref(bounded, "FunctionBoundary"), "{bounded:?}");
@@ -803,16 +803,30 @@ fn no_function_may_write_to_another_log_group() {
         // SAM would ignore the boundary.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
-    let boundary = &yaml["Resources"]["FunctionBoundary"]["Properties"]["PolicyDocument"];
-    let [others, logs] = boundary["Statement"].as_sequence().unwrap().as_slice() else {
-        panic!("{boundary:?}")
+    // SAM attaches managed policies of AWS that allow these actions everywhere.
+    let is_within = |action: &str, resource: &str| {
+        permissions::refused(&permissions::BOUNDARY, [&Call::of(action, resource)]).is_empty()
     };
-    assert_eq!(others["NotAction"], Yaml::from(vec!["logs:*"]));
-    assert!(others["Action"].is_null());
-    assert_eq!(logs["Action"], Yaml::from(vec!["logs:CreateLogStream", "logs:PutLogEvents"]));
-    let Yaml::Tagged(group) = &logs["Resource"] else { panic!("{logs:?}") };
-    let arn = group.value.as_str().unwrap();
-    assert!(group.tag == "!Sub" && arn.ends_with(":log-group:${LogGroup}:*"), "{arn}");
+    let account = "us-east-1:000000000000";
+    let group = |name: &str| format!("arn:aws:logs:{account}:log-group:{name}:log-stream:x");
+    let stream = |table: &str| {
+        format!("arn:aws:dynamodb:{account}:table/{table}/stream/2026-11-20T00:00:00.000")
+    };
+    let writes = ["logs:CreateLogStream", "logs:PutLogEvents"];
+    let reads = ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"];
+    for (actions, own, other) in [
+        (&writes[..], group("LogGroup"), group("AnotherGroup")),
+        (&reads[..], stream("TokensTable"), stream("AnotherTable")),
+    ] {
+        for action in actions {
+            assert!(is_within(action, &own), "{action}");
+            assert!(!is_within(action, &other), "{action}");
+        }
+    }
+    assert!(!is_within("logs:CreateLogGroup", &group("LogGroup")));
+    assert!(is_within("xray:PutTraceSegments", "*") && is_within("dynamodb:GetItem", "*"));
+    // SAM lets the functions with a destination send to it, and to no other queue.
+    assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
 #[test]
