@@ -32,8 +32,8 @@ pub struct Function {
     pub timeout: u64,
     /// The methods and paths that it serves.
     pub routes: Vec<(String, String)>,
-    /// Its environment. A reference to a parameter is the parameter's default, and a reference to a
-    /// resource is its name.
+    /// Its environment. A reference to a parameter is the parameter's default, a reference to a
+    /// resource is its name, and a choice is the one that the defaults make.
     pub environment: HashMap<String, String>,
 }
 
@@ -99,6 +99,8 @@ struct Stream {
 #[serde(rename_all = "PascalCase")]
 struct Document {
     parameters: BTreeMap<String, Parameter>,
+    #[serde(default)]
+    conditions: BTreeMap<String, Value>,
     globals: Globals,
     resources: BTreeMap<String, Resource>,
 }
@@ -222,11 +224,18 @@ impl Document {
     }
 
     /// The text of a value in an environment: `!Ref` is a parameter's value or a resource's name,
-    /// and `!Join` joins a parameter with several values, which are written with commas, by commas.
+    /// `!Join` joins a parameter with several values, which are written with commas, by commas, and
+    /// `!If` is the value for the parameters.
     fn resolve(&self, value: &Value) -> String {
         match value {
             Value::Tagged(tagged) if tagged.tag == "!Join" => {
                 tagged.value.get(1).map_or_else(String::new, |list| self.resolve(list))
+            }
+            Value::Tagged(tagged) if tagged.tag == "!If" => {
+                let name = tagged.value.get(0).and_then(Value::as_str).unwrap_or_default();
+                let holds = self.conditions.get(name).is_some_and(|test| self.holds(test));
+                let chosen = tagged.value.get(if holds { 1 } else { 2 });
+                chosen.map(|chosen| self.resolve(chosen)).unwrap_or_default()
             }
             Value::Tagged(tagged) => {
                 let target = tagged.value.as_str().unwrap_or_default();
@@ -239,6 +248,17 @@ impl Document {
             Value::Bool(bool) => bool.to_string(),
             _ => String::new(),
         }
+    }
+
+    /// Whether a condition holds for the parameters' defaults: `!Equals [one, other]`, or `!Not` of
+    /// another condition.
+    fn holds(&self, condition: &Value) -> bool {
+        let Value::Tagged(tagged) = condition else { return false };
+        let text = |index: usize| tagged.value.get(index).map(|part| self.resolve(part));
+        if tagged.tag == "!Not" {
+            return tagged.value.get(0).is_some_and(|other| !self.holds(other));
+        }
+        tagged.tag == "!Equals" && text(0) == text(1)
     }
 }
 

@@ -373,6 +373,74 @@ fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_no
     }
 }
 
+const TABLES: [&str; 5] = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"];
+
+/// The references to the stack's own tables that an `!If` doesn't replace when it adopts others.
+fn unguarded(value: &Yaml, found: &mut Vec<String>) {
+    match value {
+        Yaml::Tagged(tagged) if tagged.tag == "!If" => {
+            let (condition, own) =
+                (tagged.value[0].as_str().unwrap(), format!("{:?}", tagged.value[1]));
+            let mut in_own = Vec::new();
+            unguarded(&tagged.value[1], &mut in_own);
+            let table = condition.strip_prefix("Own").map(|table| format!("{table}Table"));
+            if !table.is_some_and(|table| TABLES.contains(&table.as_str()) && own.contains(&table))
+            {
+                found.append(&mut in_own);
+            }
+            unguarded(&tagged.value[2], found);
+        }
+        Yaml::Tagged(tagged) => {
+            let text = tagged.value.as_str().unwrap_or_default();
+            let named = |table: &&str| {
+                text == *table
+                    || text.starts_with(&format!("{table}."))
+                    || text.contains(&format!("${{{table}}}"))
+                    || text.contains(&format!("${{{table}."))
+            };
+            if TABLES.iter().any(named) {
+                found.push(format!("{} {text}", tagged.tag));
+            }
+            unguarded(&tagged.value, found);
+        }
+        Yaml::Sequence(values) => values.iter().for_each(|value| unguarded(value, found)),
+        Yaml::Mapping(values) => values.values().for_each(|value| unguarded(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_stack_that_adopts_tables_makes_none_and_refers_to_the_adopted_ones_everywhere() {
+    let yaml = yaml();
+    let mut found = Vec::new();
+    unguarded(&yaml, &mut found);
+    assert_eq!(
+        found,
+        Vec::<String>::new(),
+        "they need !If [Own.., the own table, the adopted one]"
+    );
+    let mut parameters = BTreeSet::from(["TokensStreamArn".to_owned()]);
+    for table in TABLES {
+        let own = format!("Own{}", table.strip_suffix("Table").unwrap());
+        assert_eq!(yaml["Resources"][table]["Condition"], own.as_str());
+        let Yaml::Tagged(condition) = &yaml["Conditions"][own.as_str()] else { panic!("{own}") };
+        assert!(is_ref(&condition.value[0], &format!("{table}Arn")), "{condition:?}");
+        let variable = &yaml["Globals"]["Function"]["Environment"]["Variables"]
+            [format!("{}_TABLE", table.strip_suffix("Table").unwrap().to_uppercase()).as_str()];
+        assert!(format!("{variable:?}").contains(&format!("${{{table}Arn}}/")), "{variable:?}");
+        parameters.insert(format!("{table}Arn"));
+    }
+    // All of them or none: the rule names each in both of its cases.
+    let rule = format!("{:?}", yaml["Rules"]["TablesAreAdoptedTogether"]);
+    for parameter in &parameters {
+        assert_eq!(yaml["Parameters"][parameter.as_str()]["Default"], "", "{parameter}");
+        assert_eq!(rule.matches(&format!("{parameter:?}")).count(), 2, "{parameter}");
+    }
+    let outbox = &yaml["Resources"]["MailFunction"]["Properties"]["Events"]["Outbox"]["Properties"];
+    let Yaml::Tagged(stream) = &outbox["Stream"] else { panic!("{outbox:?}") };
+    assert!(is_ref(&stream.value[2], "TokensStreamArn"), "{stream:?}");
+}
+
 #[test]
 fn the_gateways_own_replies_have_the_request_id_that_functions_use() {
     let yaml = yaml();
