@@ -3,12 +3,14 @@
 //!
 //! [`template`] reads `template.yaml`, [`dynamo`] plays DynamoDB, [`gateway`] plays API Gateway,
 //! [`door`] accepts connections for both, [`mail`] plays the table's stream and the mail server,
-//! [`server`] starts them all, and [`manage`] has the commands of administrators.
+//! [`server`] starts them all, [`manage`] has the commands of administrators, and [`restore`] those
+//! for restored tables.
 
 pub mod door;
 pub mod dynamo;
 pub mod gateway;
 pub mod mail;
 pub mod manage;
+pub mod restore;
 pub mod server;
 pub mod template;

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use local::dynamo::{Data, Dynamo, make_private_folder, write_private};
 use local::mail::Postman;
 use local::manage;
+use local::restore;
 use local::server::{Server, environment_of};
 use local::template::Template;
 use serde_json::{Map, json};
@@ -138,6 +139,22 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// End again in restored tables what has ended since: accounts, sessions, keys and links
+    Reapply {
+        /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
+        second: String,
+        /// A file with the ids of the accounts that were deleted since, one per line
+        #[arg(long, value_name = "FILE")]
+        deleted: Option<PathBuf>,
+        /// Also delete the messages that the newer tables lack
+        #[arg(long)]
+        deleted_messages: bool,
+    },
+    /// Complete or undo the transactions that a restore has cut
+    Reconcile {
+        /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
+        second: String,
+    },
     /// Recompute every balance from the ledger, and list the differences
     Audit {
         /// The username, verified e-mail address or id of the only account to audit
@@ -164,6 +181,10 @@ impl Manage {
             Self::RotateKey { data } => manage::rotate_key(&data).await,
             Self::WithdrawKey { kid, data } => manage::withdraw_key(&data, &kid).await,
             Self::Unlock { name, data } => manage::unlock(&data, &name).await,
+            Self::Reapply { second, deleted, deleted_messages } => {
+                restore::reapply(&second, deleted.as_deref(), deleted_messages).await
+            }
+            Self::Reconcile { second } => restore::reconcile(&second).await,
             Self::Audit { name, data } => manage::audit(&data, name.as_deref()).await,
         };
         println!("{}", done?);

@@ -232,7 +232,7 @@ impl Report {
 }
 
 /// `1 row`, `2 rows`.
-fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
+pub(crate) fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
     format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
@@ -267,7 +267,7 @@ fn no_account(name: &str) -> String {
 }
 
 /// A failure for the terminal: with its cause, which clients of the API don't get.
-fn sentence(error: Error) -> String {
+pub(crate) fn sentence(error: Error) -> String {
     format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
 }
 

@@ -79,6 +79,12 @@ fn what_cannot_be_done_is_refused_in_one_sentence() {
     refuses(&["--prot", "1"], "unexpected argument '--prot'");
     refuses(&["--port", "x"], "invalid value 'x' for '--port <PORT>'");
     refuses(&["manage", "create-admin"], "<NAME>");
+    for command in ["reapply", "reconcile"] {
+        refuses(
+            &["manage", command, "2026-11-21T10:00:00Z"],
+            "Export the names of the restored tables: USERS_TABLE, TOKENS_TABLE",
+        );
+    }
     let file = std::env::current_exe().unwrap();
     refuses(&["--port", "0", "--data", file.to_str().unwrap()], "can't be written");
 

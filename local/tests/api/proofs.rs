@@ -17,4 +17,5 @@ mod permissions;
 mod properties;
 mod readme;
 mod recovery;
+mod restore;
 mod seeds;
