@@ -58,6 +58,7 @@ const DOCUMENTED: &[&Parameters] = &[
     ],
     &[("AllowedOrigins", "https://app.example.com, http://localhost:5173")],
     &[("LoginFailuresPerAddress", "0"), ("RegistrationsPerAddress", "0")],
+    &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
     &[("AskConcurrency", "200"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
     &[
         ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/0b1c-2d3e"),
