@@ -1,6 +1,7 @@
 //! What must hold of the whole: under every fault, for every route, under load, and between the
 //! places of the repository that state the same fact.
 
+mod alarms;
 mod architecture;
 mod bank;
 mod budget;

@@ -58,6 +58,7 @@ const DOCUMENTED: &[&Parameters] = &[
     ],
     &[("AllowedOrigins", "https://app.example.com, http://localhost:5173")],
     &[("LoginFailuresPerAddress", "0"), ("RegistrationsPerAddress", "0")],
+    &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
     &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
     &[("AskConcurrency", "200"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
     &[
