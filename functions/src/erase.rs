@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::metrics::{self, Metric};
 use shared::{App, Result};
 
 /// The time of one run. The function's time-out leaves more than the longest call to the store
@@ -12,5 +13,6 @@ pub const TIME: Duration = Duration::from_secs(270);
 pub async fn work(app: App) -> Result<()> {
     let erased = app.store.erase(app.clock.seconds(), TIME).await?;
     tracing::info!(accounts = erased.accounts, items = erased.items, gone = erased.gone, "erased");
+    metrics::record(&[(Metric::ErasedAccounts, u64::try_from(erased.gone).unwrap_or(u64::MAX))]);
     Ok(())
 }

@@ -11,6 +11,7 @@ use shared::auth::password::Verdict;
 use shared::auth::{DeviceToken, SessionTokens};
 use shared::error::{FieldErrors, required};
 use shared::http::cookie;
+use shared::metrics::{self, Metric};
 use shared::openapi::{Given, KeptInCookie};
 use shared::store::{Attempt, Session};
 use shared::user::{Account, login_key};
@@ -79,6 +80,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     );
     started?;
     tracing::info!(user = account.id, session = session.id(), "logged in");
+    metrics::record(&[(Metric::LogIns, 1)]);
 
     let (tokens, kept) = auth::issue(&app, &req, &account, &session).await?;
     let reply = http::ok(&LoggedIn {

@@ -4,21 +4,42 @@
 //! between, the e-mail is sent twice, each time with a link of its own. No e-mail contains a name
 //! or any other text that a stranger chose: it could look like a link.
 
-use shared::Result;
 use shared::app::Mailing;
 use shared::auth::LinkToken;
 use shared::mail::Mail;
+use shared::metrics::{self, Metric, PERMANENT, TEMPORARY};
 use shared::store::{Letter, Link, Purpose};
 use shared::user::Account;
+use shared::{Error, Result};
 
 /// Sends the e-mail of the letter with this key. If the letter is missing, the e-mail was sent
 /// before.
+///
+/// # Errors
+/// If another attempt may succeed. A letter that no attempt can send, such as one that can't be
+/// read, is logged and must not hold up the others. It stays in the outbox until it expires: an
+/// operator can mend the cause and send it.
 pub async fn work(app: Mailing, key: String) -> Result<()> {
-    let Some(letter) = app.store.letter(&key, app.clock.seconds()).await? else { return Ok(()) };
-    if let Some(mail) = write(&app, letter).await? {
+    match deliver(&app, &key).await {
+        Err(error @ Error::Internal(_)) => {
+            tracing::error!(letter = key, cause = error.cause(), "an e-mail can't be sent");
+            metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);
+            Ok(())
+        }
+        Err(error) => {
+            metrics::record_by(TEMPORARY, &[(Metric::MailsFailed, 1)]);
+            Err(error)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+async fn deliver(app: &Mailing, key: &str) -> Result<()> {
+    let Some(letter) = app.store.letter(key, app.clock.seconds()).await? else { return Ok(()) };
+    if let Some(mail) = write(app, letter).await? {
         app.carrier.carry(mail).await?;
     }
-    app.store.take_letter(&key).await
+    app.store.take_letter(key).await
 }
 
 /// The e-mail of a letter, whose link is stored first. `None` if no account needs it any more.

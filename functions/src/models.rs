@@ -61,8 +61,7 @@ pub struct Catalog {
 
 impl Start for Catalog {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let providers = AiConfig::read(settings)?.providers;
-        let models = providers.iter().map(|provider| provider.model().to_owned()).collect();
+        let models = AiConfig::models(settings)?.into();
         Ok(Self { app: App::start(settings, clock).await?, models })
     }
 

@@ -1,10 +1,15 @@
 //! Every five minutes - return the tokens of messages whose function died.
 
+use shared::metrics::{self, Metric};
 use shared::{App, Result};
 
 /// Reads only the accounts that may have a reservation whose lease has ended.
 pub async fn work(app: App) -> Result<()> {
     let swept = app.store.sweep(app.clock.seconds()).await?;
     tracing::info!(accounts = swept.accounts, released = swept.released, "swept");
+    metrics::record(&[
+        (Metric::SweptAccounts, u64::try_from(swept.accounts).unwrap_or(u64::MAX)),
+        (Metric::TokensReturned, swept.tokens),
+    ]);
     Ok(())
 }

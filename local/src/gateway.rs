@@ -180,6 +180,7 @@ fn event(
         "requestContext": {
             "accountId": "000000000000",
             "apiId": "local",
+            "extendedRequestId": Uuid::new_v4().to_string(),
             "httpMethod": parts.method.as_str(),
             "identity": { "sourceIp": address.ip().to_string() },
             "path": path,

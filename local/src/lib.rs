@@ -3,8 +3,8 @@
 //!
 //! [`template`] reads `template.yaml`, [`dynamo`] plays DynamoDB, [`gateway`] plays API Gateway,
 //! [`door`] accepts connections for both, [`mail`] plays the table's stream and the mail server,
-//! [`server`] starts them all, [`manage`] has the commands of administrators, and [`estimate`]
-//! computes what a deployment costs.
+//! [`server`] starts them all, [`manage`] has the commands of administrators, [`restore`] those for
+//! restored tables, and [`estimate`] computes what a deployment costs.
 
 pub mod door;
 pub mod dynamo;
@@ -12,5 +12,6 @@ pub mod estimate;
 pub mod gateway;
 pub mod mail;
 pub mod manage;
+pub mod restore;
 pub mod server;
 pub mod template;

@@ -11,12 +11,14 @@ use local::dynamo::{Data, Dynamo, make_private_folder, write_private};
 use local::estimate::Load;
 use local::mail::Postman;
 use local::manage;
+use local::restore;
 use local::server::{Server, environment_of};
 use local::template::Template;
 use serde_json::{Map, json};
 use shared::app::Mailing;
 use shared::clock::Clock;
-use shared::config::Settings;
+use shared::config::{LogConfig, Settings};
+use shared::metrics;
 use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -156,6 +158,22 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// End again in restored tables what has ended since: accounts, sessions, keys and links
+    Reapply {
+        /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
+        second: String,
+        /// A file with the ids of the accounts that were deleted since, one per line
+        #[arg(long, value_name = "FILE")]
+        deleted: Option<PathBuf>,
+        /// Also delete the messages that the newer tables lack
+        #[arg(long)]
+        deleted_messages: bool,
+    },
+    /// Complete or undo the transactions that a restore has cut
+    Reconcile {
+        /// The second to which the tables were restored, such as 2026-11-21T10:00:00Z
+        second: String,
+    },
     /// Recompute every balance from the ledger, and list the differences
     Audit {
         /// The username, verified e-mail address or id of the only account to audit
@@ -182,6 +200,10 @@ impl Manage {
             Self::RotateKey { data } => manage::rotate_key(&data).await,
             Self::WithdrawKey { kid, data } => manage::withdraw_key(&data, &kid).await,
             Self::Unlock { name, data } => manage::unlock(&data, &name).await,
+            Self::Reapply { second, deleted, deleted_messages } => {
+                restore::reapply(&second, deleted.as_deref(), deleted_messages).await
+            }
+            Self::Reconcile { second } => restore::reconcile(&second).await,
             Self::Audit { name, data } => manage::audit(&data, name.as_deref()).await,
         };
         println!("{}", done?);
@@ -212,12 +234,24 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = match LogConfig::read(&Settings::from_env()) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("error: {error}.");
+            return ExitCode::FAILURE;
+        }
+    };
+    let asked =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
     // Below INFO, AWS's clients log whole requests and replies, with hashes, addresses and
     // messages. So RUST_LOG can't ask for these levels.
     let lines =
         fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(asked.and(LevelFilter::INFO))).init();
+    // A terminal shows metrics only if they were asked for: on AWS, they are lines of the log.
+    if let Some(namespace) = log.metrics {
+        metrics::start(namespace, metrics::to_stdout);
+    }
     let done = match cli.command {
         None => serve(cli.port, &cli.keep.data()).await,
         Some(Command::Dynamodb { port, host, keep }) => {
@@ -320,6 +354,11 @@ fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
         let mut variables = Map::new();
         for function in &template.functions {
             for name in function.environment.keys() {
+                // Functions share these variables, so the first function's value counts: of
+                // `AI_TIMEOUT_SECONDS` the one of `chat`, the shortest.
+                if variables.contains_key(name) {
+                    continue;
+                }
                 let set = std::env::var(name)
                     .ok()
                     .or_else(|| environment_of(function, name, endpoint, secret));

@@ -13,6 +13,7 @@ use shared::auth::{NewPassword, Signer, keys};
 use shared::aws;
 use shared::clock::{self, Clock};
 use shared::config::Settings;
+use shared::metrics::{self, Metric};
 use shared::secret::Secret;
 use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Reason, Registered};
 use shared::user::{Account, Email, Role, Username, login_key};
@@ -147,7 +148,7 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 const AT_A_TIME: usize = 8;
 
 /// Recomputes one account, or every account, from the ledger. Prints a line per difference, and
-/// returns the numbers of accounts and rows.
+/// returns the numbers of accounts and rows. The number of differences of all accounts is a metric.
 ///
 /// # Errors
 /// The numbers of accounts, rows and differences, if there was a difference; otherwise a sentence
@@ -165,6 +166,9 @@ pub async fn audit(data: &Path, name: Option<&str>) -> Result<String, String> {
     close(embedded).await;
     report.bar.finish_and_clear();
     audited?;
+    if name.is_none() {
+        metrics::record(&[(Metric::AuditDifferences, report.differences)]);
+    }
     let counted =
         format!("{}, {}", counted(report.accounts, "account"), counted(report.rows, "row"));
     match report.differences {
@@ -228,7 +232,7 @@ impl Report {
 }
 
 /// `1 row`, `2 rows`.
-fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
+pub(crate) fn counted<N: Display + From<u8> + PartialEq>(number: N, what: &str) -> String {
     format!("{number} {what}{}", if number == N::from(1) { "" } else { "s" })
 }
 
@@ -263,7 +267,7 @@ fn no_account(name: &str) -> String {
 }
 
 /// A failure for the terminal: with its cause, which clients of the API don't get.
-fn sentence(error: Error) -> String {
+pub(crate) fn sentence(error: Error) -> String {
     format!("{} {}", error.detail(), error.cause().unwrap_or_default()).trim_end().to_owned()
 }
 

@@ -129,8 +129,8 @@ async fn often<F: Future<Output = shared::Result<()>>>(app: App, work: fn(App) -
     }
 }
 
-/// A variable of a function as in the template, but with this endpoint and this secret, and without
-/// limits per address.
+/// A variable of a function as in the template, but with this endpoint and this secret, without
+/// metrics and limits per address, and with as many chats at once as an account can have.
 pub fn environment_of(
     function: &template::Function,
     name: &str,
@@ -141,8 +141,12 @@ pub fn environment_of(
     Some(match name {
         "DYNAMODB_ENDPOINT" => dynamodb.to_owned(),
         "SIGNING_SECRET" => secret.to_owned(),
+        // The output of the emulators is for people.
+        "METRICS_NAMESPACE" => String::new(),
         // All local clients have the same address.
         "LOGIN_FAILURES_PER_ADDRESS" | "REGISTRATIONS_PER_ADDRESS" => "0".to_owned(),
+        // A chat that waits takes no instance of a function from others.
+        "PARALLEL_CHATS" => "64".to_owned(),
         _ => value.clone(),
     })
 }

@@ -32,8 +32,8 @@ pub struct Function {
     pub timeout: u64,
     /// The methods and paths that it serves.
     pub routes: Vec<(String, String)>,
-    /// Its environment. A reference to a parameter is the parameter's default, and a reference to a
-    /// resource is its name.
+    /// Its environment. A reference to a parameter is the parameter's default, a reference to a
+    /// resource is its name, and a choice is the one that the defaults make.
     pub environment: HashMap<String, String>,
 }
 
@@ -99,6 +99,8 @@ struct Stream {
 #[serde(rename_all = "PascalCase")]
 struct Document {
     parameters: BTreeMap<String, Parameter>,
+    #[serde(default)]
+    conditions: BTreeMap<String, Value>,
     globals: Globals,
     resources: BTreeMap<String, Resource>,
 }
@@ -156,13 +158,28 @@ struct Route {
 }
 
 impl Template {
-    /// The project's template.
+    /// The project's template, with the default of every parameter.
     ///
     /// # Errors
     /// A sentence that names the part that can't be read.
     pub fn load() -> Result<Self, String> {
-        let document: Document =
+        Self::with(&[])
+    }
+
+    /// The project's template, deployed with these parameters.
+    ///
+    /// # Errors
+    /// A sentence that names the part that can't be read, or a parameter that doesn't exist.
+    pub fn with(parameters: &[(&str, &str)]) -> Result<Self, String> {
+        let mut document: Document =
             serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        for (name, value) in parameters {
+            let parameter = document
+                .parameters
+                .get_mut(*name)
+                .ok_or_else(|| format!("template.yaml has no parameter {name}"))?;
+            parameter.default = Value::String((*value).to_owned());
+        }
         let (mut functions, mut tables) = (Vec::new(), Vec::new());
         for (name, resource) in &document.resources {
             match resource.r#type.as_str() {
@@ -206,9 +223,20 @@ impl Document {
         })
     }
 
-    /// The text of a value in an environment: `!Ref` is a parameter's default or a resource's name.
+    /// The text of a value in an environment: `!Ref` is a parameter's value or a resource's name,
+    /// `!Join` joins a parameter with several values, which are written with commas, by commas, and
+    /// `!If` is the value for the parameters.
     fn resolve(&self, value: &Value) -> String {
         match value {
+            Value::Tagged(tagged) if tagged.tag == "!Join" => {
+                tagged.value.get(1).map_or_else(String::new, |list| self.resolve(list))
+            }
+            Value::Tagged(tagged) if tagged.tag == "!If" => {
+                let name = tagged.value.get(0).and_then(Value::as_str).unwrap_or_default();
+                let holds = self.conditions.get(name).is_some_and(|test| self.holds(test));
+                let chosen = tagged.value.get(if holds { 1 } else { 2 });
+                chosen.map(|chosen| self.resolve(chosen)).unwrap_or_default()
+            }
             Value::Tagged(tagged) => {
                 let target = tagged.value.as_str().unwrap_or_default();
                 self.parameters
@@ -220,6 +248,17 @@ impl Document {
             Value::Bool(bool) => bool.to_string(),
             _ => String::new(),
         }
+    }
+
+    /// Whether a condition holds for the parameters' defaults: `!Equals [one, other]`, or `!Not` of
+    /// another condition.
+    fn holds(&self, condition: &Value) -> bool {
+        let Value::Tagged(tagged) = condition else { return false };
+        let text = |index: usize| tagged.value.get(index).map(|part| self.resolve(part));
+        if tagged.tag == "!Not" {
+            return tagged.value.get(0).is_some_and(|other| !self.holds(other));
+        }
+        tagged.tag == "!Equals" && text(0) == text(1)
     }
 }
 
@@ -316,6 +355,18 @@ mod tests {
         assert!(chat.routes.contains(&("POST".into(), "/api/chat".into())));
         assert_eq!(chat.environment["CHAT_PRICE"], "100");
         assert_eq!(chat.environment["USERS_TABLE"], "UsersTable");
+        assert_eq!(chat.environment["AI_PROVIDER"], "echo");
         assert!(!chat.environment.contains_key("SIGNING_SECRET"));
+    }
+
+    #[test]
+    fn the_environment_of_a_function_has_the_parameters_of_the_deployment() {
+        let given = [("ChatPrice", "7"), ("AiProvider", "bedrock,echo")];
+        let template = Template::with(&given).unwrap();
+        let chat = template.functions.iter().find(|function| function.name == "chat").unwrap();
+        assert_eq!(chat.environment["CHAT_PRICE"], "7");
+        assert_eq!(chat.environment["AI_PROVIDER"], "bedrock,echo");
+        let unknown = Template::with(&[("ChatPrize", "7")]).unwrap_err();
+        assert_eq!(unknown, "template.yaml has no parameter ChatPrize");
     }
 }

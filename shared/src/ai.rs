@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{AiConfig, AiProvider, ConfigError};
+use crate::metrics::{self, Metric};
 use crate::{Error, Result};
 
 pub use self::said::{Listener, Piece};
@@ -243,10 +244,17 @@ impl Ai {
         for provider in self.providers.iter() {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
+            let asked = Instant::now();
             let (outcome, heard) = self.ask(provider, &prompt, share, until, listener).await;
             match outcome {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    let ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    let values = [(Metric::AiLatency, ms), (Metric::AiFailures, 0)];
+                    metrics::record_by(&provider.name, &values);
+                    return Ok(answer);
+                }
                 Err(failure) => {
+                    metrics::record_by(&provider.name, &[(Metric::AiFailures, 1)]);
                     tracing::warn!(
                         provider = provider.name,
                         cause = failure.cause(),

@@ -195,13 +195,13 @@ impl Mailing {
     /// # Errors
     /// A setting that can't be used, or TLS that can't be set up.
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let MailConfig { from, url } = MailConfig::read(settings)?;
+        let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;
         let app = App::connect(settings, clock).await?;
         let carrier = match from {
             None => Carrier::Nobody,
             Some(from) => {
                 let aws = aws::connect(app.config.dynamodb_endpoint.as_ref()).await?;
-                Carrier::ses(&aws, from)
+                Carrier::ses(&aws, from, configuration_set)
             }
         };
         Ok(Self { app, carrier, url })

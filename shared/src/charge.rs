@@ -18,6 +18,7 @@ use crate::auth::Credential;
 use crate::chat::{Chat, Message};
 use crate::idempotency::REMEMBERED;
 use crate::limit::Limit;
+use crate::metrics::{self, Metric};
 use crate::store::{ChatLimits, Hold, Reserved, Settled, chat_month};
 use crate::{App, Error, Request, Result, http};
 
@@ -199,8 +200,13 @@ impl Charge {
         .of(conversation);
         let now = app.clock.seconds();
         loop {
-            match app.store.settle(&hold, &chat, now).await? {
+            let settled = app.store.settle(&hold, &chat, now).await?;
+            if settled != Settled::Stored {
+                metrics::record(&[(Metric::SettleConflicts, 1)]);
+            }
+            match settled {
                 Settled::Stored => {
+                    metrics::record(&[(Metric::Chats, 1)]);
                     return Ok(Paid {
                         chat,
                         this_minute: hold.left_this_minute(limits, app.clock.seconds()),
@@ -328,6 +334,7 @@ async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
     match released {
         Ok(()) => {
             tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
+            metrics::record(&[(Metric::Refunds, 1)]);
             error
         }
         Err(unknown) => {
@@ -335,6 +342,7 @@ async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
                 cause = unknown.cause(),
                 "a release was not confirmed; the tokens return when the lease ends"
             );
+            metrics::record(&[(Metric::TokensHeld, app.config.chat_price.get())]);
             Error::AiFailedTokensHeld
         }
     }

@@ -6,12 +6,24 @@ mod settings;
 use std::fmt;
 use std::time::Duration;
 
+use tracing::Level;
+
 use crate::Tokens;
 use crate::aws::{self, Endpoint};
 use crate::secret::Secret;
 
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
+
+/// The settings of what every function writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `LOG_LEVEL`: the least severe level that is logged. Lower ones than `info` aren't compiled
+    /// in.
+    pub level: Level,
+    /// `METRICS_NAMESPACE`: the namespace of the metrics. Without one, none are written.
+    pub metrics: Option<String>,
+}
 
 /// The settings of the checks that every request passes.
 #[derive(Clone, Debug)]
@@ -89,6 +101,9 @@ pub struct AiConfig {
 pub struct MailConfig {
     /// `MAIL_FROM`: the sender's address. Without one, nothing is sent.
     pub from: Option<String>,
+    /// `MAIL_CONFIGURATION_SET`: the configuration set of Amazon SES. Without one, SES takes the
+    /// sender's own, if it has one.
+    pub configuration_set: Option<String>,
     /// `MAIL_URL`: the web page that links lead to. Without one, e-mails contain the bare token.
     pub url: Option<String>,
 }
@@ -183,6 +198,17 @@ impl From<aws::TlsError> for ConfigError {
 /// The upper limit of `SESSION_SECONDS`.
 pub(crate) const LONGEST_SESSION: Duration = Duration::from_secs(366 * 86_400);
 
+impl LogConfig {
+    /// # Errors
+    /// The first setting that can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            level: settings.level("LOG_LEVEL")?,
+            metrics: settings.name("METRICS_NAMESPACE", 255, ".-_/#:")?,
+        })
+    }
+}
+
 impl EdgeConfig {
     /// # Errors
     /// The first setting that can't be used.
@@ -271,6 +297,15 @@ impl AiConfig {
             context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
         })
     }
+
+    /// The names of the providers' models, in the order in which the providers are asked: for an
+    /// endpoint that asks none of them.
+    ///
+    /// # Errors
+    /// The first setting that is missing or can't be used.
+    pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
+        settings.ai_models("AI_PROVIDER")
+    }
 }
 
 impl MailConfig {
@@ -279,6 +314,7 @@ impl MailConfig {
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             from: settings.address("MAIL_FROM")?,
+            configuration_set: settings.name("MAIL_CONFIGURATION_SET", 64, "-_")?,
             url: settings.url("MAIL_URL")?.map(|url| url.trim_end_matches('/').to_owned()),
         })
     }
@@ -299,7 +335,8 @@ mod tests {
 
     /// The complaint of the one reader that reads this setting.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 5] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 6] = [
+            |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
             |settings| AiConfig::read(settings).err(),
@@ -317,6 +354,9 @@ mod tests {
     #[test]
     fn every_setting_that_cant_be_used_is_named() {
         for (name, value) in [
+            ("LOG_LEVEL", "debug"),
+            ("LOG_LEVEL", "INFO"),
+            ("METRICS_NAMESPACE", "my metrics"),
             ("USERS_TABLE", ""),
             ("ACCESS_TOKEN_SECONDS", "1 hour"),
             ("SESSION_SECONDS", "0"),
@@ -341,6 +381,7 @@ mod tests {
             ("SIGNING_SECRET", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
             ("MAIL_FROM", "Farebox"),
             ("MAIL_FROM", "Farebox <no-reply@example.com>"),
+            ("MAIL_CONFIGURATION_SET", "my set"),
             ("MAIL_URL", "app.example.com"),
             ("ALLOWED_ORIGINS", "*"),
             ("ALLOWED_ORIGINS", "https://app.example.com/"),
@@ -348,6 +389,24 @@ mod tests {
             let error = complaint(&with(name, value));
             assert!(error.0.starts_with(name), "{error}");
         }
+    }
+
+    #[test]
+    fn models_are_named_without_the_settings_of_their_servers() {
+        let settings = Settings::new(|name| {
+            let value = match name {
+                "AI_PROVIDER" => "bedrock, openai2,echo",
+                "BEDROCK_MODEL" => "nova",
+                "OPENAI2_MODEL" => "llama",
+                "AI_TEMPERATURE" => "warm",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let models = ["nova", "llama", "echo"].map(str::to_owned);
+        assert_eq!(AiConfig::models(&settings), Ok(models.to_vec()));
+        let missing = AiConfig::models(&with("AI_PROVIDER", "openai")).unwrap_err();
+        assert_eq!(missing.0, "OPENAI_MODEL must be set");
     }
 
     #[test]

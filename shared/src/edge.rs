@@ -12,8 +12,9 @@ use tracing::Instrument;
 use crate::config::EdgeConfig;
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
-    parameters, pattern, request_id, source_address,
+    function_request_id, parameters, pattern, request_id, source_address,
 };
+use crate::metrics::{self, Metric};
 use crate::{Error, Result};
 
 /// Answers one request: the same code on Lambda and in the local server.
@@ -34,10 +35,11 @@ where
     let address = source_address(&req);
 
     // Every line that is logged during the request has these fields; the account is added once the
-    // token is read.
-    let span = tracing::info_span!(
+    // token is read. A span of a lower level would be missing where only errors are logged.
+    let span = tracing::error_span!(
         "request",
         request_id,
+        function_request_id = function_request_id(&req),
         address,
         user = tracing::field::Empty,
         api_key = tracing::field::Empty
@@ -61,6 +63,7 @@ where
         Ok(response) => (response.map(|body| body.watched(&request_id)), ""),
         Err(error) => {
             error.log();
+            metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
             (failures.reply(&error, &request_id), error.code())
         }
     };

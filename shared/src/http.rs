@@ -22,7 +22,7 @@ pub use self::read::{
     json_or_nothing, path, path_id, path_parameter, query, query_day, retry_count, source_network,
     time_left,
 };
-pub(crate) use self::read::{request_id, source_address};
+pub(crate) use self::read::{function_request_id, request_id, source_address};
 pub use self::reply::{
     Reply, accepted, created, download, limited, moved, ok, replayed, see_other, text, to_json,
 };

@@ -1,22 +1,27 @@
 //! The start of a Lambda function: settings, connections, then one request after the other.
+//!
+//! A request always gets a reply, whatever fails: API Gateway would turn an error of the invocation
+//! into a 503 without a code. Other invocations report their failures to Lambda.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_http::IntoResponse;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tracing::Level;
+use serde_json::Value;
+use tracing::{Instrument, Level, Span};
 
-use crate::Result;
 use crate::app::{App, Mailing, Start};
 use crate::clock::Clock;
-use crate::config::{ConfigError, EdgeConfig, Settings};
-use crate::edge;
+use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route};
+use crate::metrics::{self, Metric, PERMANENT};
+use crate::{Error, Result, edge};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a
 /// function: the first parameter of `handle` decides what is started.
@@ -101,23 +106,17 @@ impl IntoResponse for Whole {
     }
 }
 
-/// Runs `work` for each event of a schedule. A failure is logged, and the next event tries again.
+/// Runs `work` for each event of a schedule. If it fails, so does the invocation: Lambda counts the
+/// error and reports it to the function's destination, and the next event tries again.
 pub fn serve_schedule<F>(work: fn(App) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
     start(async { App::connect(&Settings::from_env(), Clock::default()).await }, async move |app| {
-        let run = service_fn(move |_: LambdaEvent<IgnoredAny>| {
-            let app = app.clone();
+        let run = service_fn(move |event: LambdaEvent<IgnoredAny>| {
+            let done = work(app.clone()).instrument(invocation(&event));
             async move {
-                if let Err(error) = work(app).await {
-                    tracing::error!(
-                        code = error.code(),
-                        cause = error.cause(),
-                        "the scheduled work failed"
-                    );
-                }
-                Ok::<_, Infallible>(())
+                done.await.map_err(|error| Failed { what: "the scheduled work failed", error })
             }
         });
         lambda_runtime::run(run).await
@@ -125,7 +124,8 @@ where
 }
 
 /// Runs `work` for the key of each new item in the outbox, which the stream of the table Tokens
-/// reports. Lambda delivers the items again whose work failed.
+/// reports. Lambda delivers the items again whose work failed. If none of an event's items could be
+/// processed, the invocation fails, so that Lambda counts an error.
 pub fn serve_outbox<F>(work: fn(Mailing, String) -> F) -> ExitCode
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -133,24 +133,73 @@ where
     let connect = async { Mailing::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
-            let mailing = mailing.clone();
-            async move {
-                let mut failed = Vec::new();
-                for StreamRecord { dynamodb } in event.payload.records {
-                    if let Err(error) = work(mailing.clone(), dynamodb.keys.pk.s).await {
-                        tracing::error!(
-                            code = error.code(),
-                            cause = error.cause(),
-                            "an e-mail could not be sent yet"
-                        );
-                        failed.push(BatchFailure { item_identifier: dynamodb.sequence_number });
-                    }
-                }
-                Ok::<_, Infallible>(BatchFailures { batch_item_failures: failed })
-            }
+            let span = invocation(&event);
+            process(work, mailing.clone(), event.payload.records).instrument(span)
         });
         lambda_runtime::run(run).await
     })
+}
+
+async fn process<F>(
+    work: fn(Mailing, String) -> F,
+    mailing: Mailing,
+    records: Vec<Value>,
+) -> Result<BatchFailures, Failed>
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let (all, mut failed, mut last) = (records.len(), Vec::new(), None);
+    for record in records {
+        let ItemChange { keys, sequence_number } = match serde_json::from_value(record) {
+            Ok(StreamRecord { dynamodb }) => dynamodb,
+            // It would be as unreadable the next time, and stop all later ones until then.
+            Err(error) => {
+                tracing::error!(%error, "a record of the stream can't be read and is skipped");
+                metrics::record_by(PERMANENT, &[(Metric::MailsFailed, 1)]);
+                continue;
+            }
+        };
+        if let Err(error) = work(mailing.clone(), keys.pk.s).await {
+            tracing::warn!(
+                code = error.code(),
+                cause = error.cause(),
+                "an e-mail could not be sent yet"
+            );
+            failed.push(BatchFailure { item_identifier: sequence_number });
+            last = Some(error);
+        }
+    }
+    match last {
+        Some(error) if failed.len() == all => {
+            Err(Failed { what: "none of these e-mails could be sent yet", error })
+        }
+        _ => Ok(BatchFailures { batch_item_failures: failed }),
+    }
+}
+
+/// The span of an invocation without a request: its lines have Lambda's id.
+fn invocation<E>(event: &LambdaEvent<E>) -> Span {
+    tracing::error_span!("invocation", function_request_id = event.context.request_id)
+}
+
+/// Why an invocation without a request failed. The runtime logs its `Debug` text, once.
+struct Failed {
+    what: &'static str,
+    error: Error,
+}
+
+impl fmt::Debug for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, error } = self;
+        write!(f, "{what}: {}: {}", error.code(), error.cause().unwrap_or_default())
+    }
+}
+
+/// What Lambda is told, and puts into the record of the failure.
+impl From<Failed> for Diagnostic {
+    fn from(failed: Failed) -> Self {
+        Self { error_type: failed.error.code().to_owned(), error_message: format!("{failed:?}") }
+    }
 }
 
 /// The parts of a stream's event that are read
@@ -158,7 +207,8 @@ where
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct StreamEvent {
-    records: Vec<StreamRecord>,
+    /// Each is read on its own, as a [`StreamRecord`].
+    records: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -202,14 +252,22 @@ fn start<A>(
     connect: impl Future<Output = Result<A, ConfigError>>,
     serve: impl AsyncFnOnce(A) -> Result<(), lambda_runtime::Error>,
 ) -> ExitCode {
+    let log = LogConfig::read(&Settings::from_env());
     // One line of JSON per event, which CloudWatch can query. No filter by pattern: its regular
     // expressions would be a tenth of the binary.
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_span_list(false)
-        .with_max_level(Level::INFO)
+        .with_max_level(log.as_ref().map_or(Level::INFO, |log| log.level))
         .init();
+    match log {
+        Ok(LogConfig { metrics: Some(namespace), .. }) => {
+            metrics::start(namespace, metrics::to_stdout);
+        }
+        Ok(LogConfig { metrics: None, .. }) => {}
+        Err(error) => return refuse(&error),
+    }
     // One thread: a function has one request at a time, and less than two processors.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -242,7 +300,8 @@ mod tests {
             "ApproximateCreationDateTime": 1795132800, "Keys": {"pk": {"S": "outbox:1"}}, "SequenceNumber": "100", "SizeBytes": 12,
             "StreamViewType": "KEYS_ONLY"}, "eventSourceARN": "arn:aws:dynamodb:eu-central-1:1:table/Tokens/stream/x"}]}"#;
         let stream: StreamEvent = serde_json::from_str(event).unwrap();
-        let [StreamRecord { dynamodb }] = stream.records.as_slice() else { panic!("one record") };
+        let [record] = stream.records.as_slice() else { panic!("one record") };
+        let StreamRecord { dynamodb } = serde_json::from_value(record.clone()).unwrap();
         assert_eq!(
             (dynamodb.keys.pk.s.as_str(), dynamodb.sequence_number.as_str()),
             ("outbox:1", "100")

@@ -21,6 +21,7 @@ pub mod idempotency;
 pub mod lambda;
 pub mod limit;
 pub mod mail;
+pub mod metrics;
 pub mod openapi;
 pub mod secret;
 pub mod statement;

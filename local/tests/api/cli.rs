@@ -82,6 +82,12 @@ fn what_cannot_be_done_is_refused_in_one_sentence() {
     refuses(&["estimate", "--users", "10"], "--chats-per-day <C>");
     let slow = ["--users", "10", "--chats-per-day", "1", "--ai-seconds", "30"];
     refuses(&[&["estimate"], &slow[..]].concat(), "an answer that takes 30 seconds fails");
+    for command in ["reapply", "reconcile"] {
+        refuses(
+            &["manage", command, "2026-11-21T10:00:00Z"],
+            "Export the names of the restored tables: USERS_TABLE, TOKENS_TABLE",
+        );
+    }
     let file = std::env::current_exe().unwrap();
     refuses(&["--port", "0", "--data", file.to_str().unwrap()], "can't be written");
 

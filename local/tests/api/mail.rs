@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 use shared::App;
 use shared::app::Mailing;
 use shared::mail::Carrier;
+use shared::metrics::{Metric, PERMANENT, TEMPORARY};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, unbounded_channel};
 
 use crate::support::client::{Api, token_in, unique};
-use crate::support::lambda::Instance;
-use crate::support::log;
+use crate::support::lambda::{Instance, Log};
+use crate::support::log::{self, recorded};
 
 const PASSWORD: &str = "secret123";
 
@@ -215,6 +216,7 @@ async fn ses(status: u16, reply: Value) -> (Carrier, mpsc::UnboundedReceiver<Val
         Carrier::Ses {
             client: aws_sdk_sesv2::Client::from_conf(config),
             from: "no-reply@example.com".into(),
+            configuration_set: None,
         },
         seen,
     )
@@ -229,6 +231,7 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
     let sent = seen.recv().await.unwrap();
     assert_eq!(sent["FromEmailAddress"], "no-reply@example.com");
     assert_eq!(sent["Destination"], json!({ "ToAddresses": ["ann@example.com"] }));
+    assert!(sent["ConfigurationSetName"].is_null(), "{sent}");
     let message = &sent["Content"]["Simple"];
     assert_eq!(
         message["Subject"],
@@ -242,51 +245,167 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
 }
 
 #[tokio::test]
-async fn what_ses_does_not_take_now_comes_again_and_what_it_never_takes_is_dropped() {
+async fn amazon_ses_is_told_the_configuration_set_that_is_set() {
+    let api = Api::own(&[]).await;
+    let (carrier, mut seen) = ses(200, json!({ "MessageId": "1" })).await;
+    let Carrier::Ses { client, from, .. } = carrier else { panic!("no SES") };
+    let carrier = Carrier::Ses { client, from, configuration_set: Some("transactional".into()) };
+    let key = letter(&api, FAR).await;
+    functions::mail::work(mailing(&api.server().apps["mail"], carrier), key).await.unwrap();
+    assert_eq!(seen.recv().await.unwrap()["ConfigurationSetName"], "transactional");
+}
+
+/// What becomes of an e-mail that Amazon SES doesn't take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Lambda delivers the letter again.
+    Again,
+    /// It stays in the outbox, for an operator.
+    Stays,
+    /// It is deleted.
+    Gone,
+}
+
+#[tokio::test]
+async fn ses_is_asked_again_only_where_that_can_help_and_nothing_else_holds_up_other_letters() {
     let api = Api::own(&[]).await;
     let app = api.server().apps["mail"].clone();
-    for (status, kind, comes_again) in [
-        (429, "TooManyRequestsException", true),
-        (500, "InternalServiceErrorException", true),
-        (400, "SendingPausedException", true),
-        (400, "MailFromDomainNotVerifiedException", true),
-        (400, "MessageRejected", false),
-        (400, "BadRequestException", false),
+    for (status, kind, then) in [
+        (429, "TooManyRequestsException", Then::Again),
+        (400, "LimitExceededException", Then::Again),
+        (400, "ThrottlingException", Then::Again),
+        (500, "InternalServiceErrorException", Then::Again),
+        (503, "ServiceUnavailable", Then::Again),
+        (403, "ExpiredTokenException", Then::Again),
+        (400, "MessageRejected", Then::Gone),
+        (400, "BadRequestException", Then::Gone),
+        (400, "AccountSuspendedException", Then::Stays),
+        (400, "SendingPausedException", Then::Stays),
+        (400, "MailFromDomainNotVerifiedException", Then::Stays),
+        (404, "NotFoundException", Then::Stays),
+        (403, "AccessDeniedException", Then::Stays),
+        (400, "SomethingNewException", Then::Stays),
     ] {
         let (carrier, _seen) =
             ses(status, json!({ "__type": kind, "message": "not to ann@example.com" })).await;
         let key = letter(&api, FAR).await;
         log::clear();
-        assert_eq!(
-            functions::mail::work(mailing(&app, carrier), key.clone()).await.is_err(),
-            comes_again,
-            "{kind}"
-        );
-        assert_eq!(exists(&api, &key).await, comes_again, "{kind}");
-        assert!(!log::text().contains("ann@example.com"), "{}", log::text());
+        let outcome = functions::mail::work(mailing(&app, carrier), key.clone()).await;
+        let found = match (outcome.is_err(), exists(&api, &key).await) {
+            (true, true) => Then::Again,
+            (false, true) => Then::Stays,
+            (false, false) => Then::Gone,
+            (true, false) => panic!("{kind}: lost"),
+        };
+        assert_eq!(found, then, "{kind}");
+        let (text, again) = (log::text(), then == Then::Again);
+        assert_eq!(text.contains("ERROR"), !again, "{kind}: {text}");
+        assert_eq!(text.contains(kind), !again, "{kind}: {text}");
+        let told = format!("{text}{outcome:?}");
+        assert!(!told.contains("ann@example.com"), "{told}");
+        let (of, other) = if again { (TEMPORARY, PERMANENT) } else { (PERMANENT, TEMPORARY) };
+        assert_eq!(recorded(Metric::MailsFailed, Some(of)), (1, 1), "{kind}");
+        assert_eq!(recorded(Metric::MailsFailed, Some(other)), (0, 0), "{kind}");
+        assert_eq!(recorded(Metric::MailsSent, None), (0, 0), "{kind}");
     }
+}
+
+#[tokio::test]
+async fn an_e_mail_that_was_sent_is_counted_and_one_that_nobody_sends_is_not() {
+    let api = Api::own(&[]).await;
+    let app = api.server().apps["mail"].clone();
+    let (carrier, _seen) = ses(200, json!({ "MessageId": "1" })).await;
+    for (carrier, sent) in [(Carrier::Nobody, 0), (carrier, 1)] {
+        let key = letter(&api, FAR).await;
+        log::clear();
+        functions::mail::work(mailing(&app, carrier), key).await.unwrap();
+        assert_eq!(recorded(Metric::MailsSent, None).1, sent);
+        for kind in [TEMPORARY, PERMANENT] {
+            assert_eq!(recorded(Metric::MailsFailed, Some(kind)), (0, 0), "{kind}");
+        }
+    }
+}
+
+/// Writes an outbox item that no version of the code can read. Returns its key.
+async fn poison(api: &Api) -> String {
+    let item = json!({ "pk": "kept:poison", "expires_at": FAR, "letter": "garbage" });
+    let put = dynamo::client(&api.dynamodb).put_item().table_name("TokensTable");
+    put.set_item(Some(serde_dynamo::to_item(item).unwrap())).send().await.unwrap();
+    "kept:poison".into()
+}
+
+#[tokio::test]
+async fn a_letter_that_cant_be_read_does_not_come_again_and_stays_for_an_operator() {
+    let api = Api::own(&[]).await;
+    let app = api.server().apps["mail"].clone();
+    let key = poison(&api).await;
+    log::clear();
+    functions::mail::work(mailing(&app, Carrier::Nobody), key.clone()).await.unwrap();
+    assert!(exists(&api, &key).await);
+    assert_eq!(recorded(Metric::MailsFailed, Some(PERMANENT)), (1, 1));
+    let text = log::text();
+    let lines = text.lines().filter(|line| line.contains("ERROR") && line.contains(&key));
+    assert_eq!(lines.count(), 1, "{text}");
+}
+
+/// A record of the table's stream about a new item with this key.
+fn record(key: &str, number: &str) -> Value {
+    json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": key } }, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY" } })
+}
+
+/// The settings of a function that sends e-mail. There is no Amazon SES here.
+fn sending(api: &Api) -> [(&str, &str); 2] {
+    [("DYNAMODB_ENDPOINT", api.dynamodb.as_str()), ("MAIL_FROM", "no-reply@example.com")]
 }
 
 #[tokio::test]
 async fn the_real_function_reports_the_letters_that_must_come_again_and_no_other() {
     let api = Api::own(&[]).await;
-    let record = |key: &str, number: &str| json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": key } }, "SequenceNumber": number, "StreamViewType": "KEYS_ONLY" } });
     let event = json!({ "Records": [record("kept:gone", "6"), record("kept:1", "7")] });
     let key = letter(&api, FAR).await;
-    // There is no Amazon SES here.
-    let mut sending = Instance::of(
-        "mail",
-        &[("DYNAMODB_ENDPOINT", &api.dynamodb), ("MAIL_FROM", "no-reply@example.com")],
-    )
-    .await;
+    let mut function = Instance::of("mail", &sending(&api)).await;
     assert_eq!(
-        sending.does(&event).await,
+        function.does(&event).await,
         json!({ "batchItemFailures": [{ "itemIdentifier": "7" }] })
     );
     assert!(exists(&api, &key).await);
     let mut off = Instance::of("mail", &[("DYNAMODB_ENDPOINT", &api.dynamodb)]).await;
     assert_eq!(off.does(&event).await, json!({ "batchItemFailures": [] }));
     assert!(!exists(&api, &key).await);
+}
+
+#[tokio::test]
+async fn neither_a_poisoned_letter_nor_a_record_without_a_key_holds_up_the_others() {
+    let api = Api::own(&[]).await;
+    let (poison, key) = (poison(&api).await, letter(&api, FAR).await);
+    let broken = json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "N": "1" } } } });
+    let log = Log::new();
+    let settings = [("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
+    let mut function = Instance::logging("mail", &settings, &log).await;
+    let event =
+        json!({ "Records": [broken, record(&poison, "2"), record(&key, "3"), Value::Null] });
+    assert_eq!(function.does(&event).await, json!({ "batchItemFailures": [] }));
+    assert!(exists(&api, &poison).await);
+    assert!(!exists(&api, &key).await, "it came behind them");
+    let lines = log.lines();
+    let counted = lines.iter().filter(|line| line["MailsFailed"] == 1 && line["Kind"] == PERMANENT);
+    assert_eq!(counted.count(), 3, "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line["level"] == "ERROR").count(), 3, "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_event_of_which_nothing_could_be_sent_is_an_error_of_the_function() {
+    let api = Api::own(&[]).await;
+    let key = letter(&api, FAR).await;
+    let log = Log::new();
+    let mut function = Instance::logging("mail", &sending(&api), &log).await;
+    let failed = function.fails(&json!({ "Records": [record(&key, "7")] })).await;
+    assert_eq!(failed["errorType"], "unavailable");
+    assert!(exists(&api, &key).await);
+    let lines = log.lines();
+    assert_eq!(lines.iter().filter(|line| line["level"] == "ERROR").count(), 1, "{lines:?}");
+    let counted = lines.iter().filter(|line| line["MailsFailed"] == 1 && line["Kind"] == TEMPORARY);
+    assert_eq!(counted.count(), 1, "{lines:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What must hold of the whole: under every fault, for every route, under load, and between the
 //! places of the repository that state the same fact.
 
+mod alarms;
 mod architecture;
 mod bank;
 mod budget;
@@ -12,7 +13,10 @@ mod every_route;
 mod faults;
 mod kills;
 mod load;
+mod parameters;
+mod permissions;
 mod properties;
 mod readme;
 mod recovery;
+mod restore;
 mod seeds;

@@ -357,7 +357,8 @@ fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
     bytes.into()
 }
 
-fn delta(text: &str) -> Bytes {
+/// A piece of an answer of Bedrock.
+pub fn delta(text: &str) -> Bytes {
     frame(
         "event",
         "contentBlockDelta",
@@ -365,7 +366,8 @@ fn delta(text: &str) -> Bytes {
     )
 }
 
-fn stop(reason: &str) -> Bytes {
+/// The end of an answer of Bedrock.
+pub fn stop(reason: &str) -> Bytes {
     frame("event", "messageStop", &json!({ "stopReason": reason }))
 }
 

@@ -13,4 +13,5 @@ pub mod permissions;
 pub mod program;
 pub mod proxy;
 pub mod rig;
+pub mod stack;
 pub mod world;

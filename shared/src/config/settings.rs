@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tracing::Level;
+
 use super::{AiProvider, ConfigError, OpenAiServer};
 use crate::Tokens;
 use crate::aws::Endpoint;
@@ -96,6 +98,34 @@ impl<'a> Settings<'a> {
         Tokens::new(number).ok_or_else(|| ConfigError(format!("{name} is too large")))
     }
 
+    pub(super) fn level(&self, name: &str) -> Result<Level, ConfigError> {
+        match self.text(name, "info").as_str() {
+            "error" => Ok(Level::ERROR),
+            "warn" => Ok(Level::WARN),
+            "info" => Ok(Level::INFO),
+            other => {
+                Err(ConfigError(format!("{name} must be error, warn or info (got {other:?})")))
+            }
+        }
+    }
+
+    /// A name in a service of AWS: ASCII letters, digits and these marks.
+    pub(super) fn name(
+        &self,
+        name: &str,
+        most: usize,
+        marks: &str,
+    ) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        let is_known = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
+        if text.len() <= most && text.chars().all(is_known) {
+            return Ok(Some(text));
+        }
+        Err(ConfigError(format!(
+            "{name} must be at most {most} letters, digits and {marks} (got {text:?})"
+        )))
+    }
+
     pub(super) fn url(&self, name: &str) -> Result<Option<String>, ConfigError> {
         let url = self.optional(name);
         match &url {
@@ -143,6 +173,22 @@ impl<'a> Settings<'a> {
         names.split(',').map(str::trim).map(|provider| self.ai_provider(name, provider)).collect()
     }
 
+    /// The models of the same providers. Reads none of their other settings.
+    pub(super) fn ai_models(&self, name: &str) -> Result<Vec<String>, ConfigError> {
+        let names = self.text(name, "echo");
+        names.split(',').map(str::trim).map(|provider| self.ai_model(name, provider)).collect()
+    }
+
+    fn ai_model(&self, name: &str, provider: &str) -> Result<String, ConfigError> {
+        match provider {
+            "echo" | "scripted" => Ok(provider.to_owned()),
+            "openai" => self.required("OPENAI_MODEL"),
+            "openai2" => self.required("OPENAI2_MODEL"),
+            "bedrock" => self.required("BEDROCK_MODEL"),
+            other => Err(no_provider(name, other)),
+        }
+    }
+
     fn ai_provider(&self, name: &str, provider: &str) -> Result<AiProvider, ConfigError> {
         match provider {
             "echo" => Ok(AiProvider::Echo),
@@ -156,9 +202,7 @@ impl<'a> Settings<'a> {
                 model: self.required("BEDROCK_MODEL")?,
                 endpoint: self.url("BEDROCK_ENDPOINT")?,
             }),
-            other => Err(ConfigError(format!(
-                "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
-            ))),
+            other => Err(no_provider(name, other)),
         }
     }
 
@@ -210,6 +254,12 @@ pub(crate) fn checked_secret(name: &str, secret: String) -> Result<String, Confi
         )));
     }
     Ok(secret)
+}
+
+fn no_provider(name: &str, other: &str) -> ConfigError {
+    ConfigError(format!(
+        "{name} must list echo, openai, openai2 and bedrock, separated by commas (got {other:?})"
+    ))
 }
 
 fn is_origin(text: &str) -> bool {

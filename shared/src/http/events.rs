@@ -9,6 +9,7 @@ use super::failure::StreamProblem;
 use super::read::request_id;
 use super::reply::to_json;
 use super::{Body, Failures, HeaderValue, Reply, Request, Response};
+use crate::metrics::{self, Metric};
 use crate::stream::Pieces;
 use crate::{Error, Result};
 
@@ -60,12 +61,13 @@ impl Events {
         self.send_data(to_json(data)?).await
     }
 
-    /// Sends a failure, as the body of a failed reply would have it, and logs it.
+    /// Sends a failure, as the body of a failed reply would have it, logs it and counts it.
     ///
     /// # Errors
     /// If the client has disconnected.
     pub async fn fail(&self, error: &Error) -> Result<()> {
-        tracing::info_span!("request", request_id = self.request_id).in_scope(|| error.log());
+        tracing::error_span!("request", request_id = self.request_id).in_scope(|| error.log());
+        metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
         match self.failures {
             Failures::Problem => {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await

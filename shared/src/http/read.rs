@@ -7,6 +7,7 @@ use lambda_http::RequestExt;
 use lambda_http::http::header;
 use lambda_http::request::RequestContext;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{HeaderValue, Request};
@@ -180,7 +181,24 @@ pub fn time_left(req: &Request, now_ms: u64) -> Duration {
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 const UNLIMITED: Duration = Duration::from_secs(29);
 
+/// The id by which users name this request and operators find it: `extendedRequestId` of API
+/// Gateway, which is in its access log, in its own failures and in its header `x-amz-apigw-id`.
+/// (Clients can choose `requestId` by a header.) Emulators send none; then it is Lambda's id.
 pub(crate) fn request_id(req: &Request) -> String {
+    let gateways = match req.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => {
+            context.other.get("extendedRequestId").and_then(Value::as_str)
+        }
+        _ => None,
+    };
+    match gateways {
+        Some(id) if !id.is_empty() => id.to_owned(),
+        _ => function_request_id(req),
+    }
+}
+
+/// Lambda's id of this invocation, which its own lines have.
+pub(crate) fn function_request_id(req: &Request) -> String {
     req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 

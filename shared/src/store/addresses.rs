@@ -12,7 +12,9 @@ use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
 use super::quotas::mailed_enough;
 use super::schema::{claim_key, pk};
-use super::{Patience, Store, Transaction, Write, flag, from_item, n, no_entries, s, to_item};
+use super::{
+    Item, Patience, Store, Transaction, Write, flag, from_item, n, no_entries, s, to_item,
+};
 use crate::auth::AccessToken;
 use crate::user::{Account, ProfileChange, key};
 use crate::{Error, Result};
@@ -162,6 +164,59 @@ impl Store {
                 return Err(Error::Unavailable(
                     "an address kept moving while it was to be verified".into(),
                 ));
+            }
+        }
+    }
+
+    /// Deletes a claim whose account doesn't have the address, and takes the account's word on
+    /// whether the address was verified. For restored tables, in which one of the two may be older.
+    /// Returns what was repaired. Idempotent.
+    pub(super) async fn check_claim(&self, item: Item) -> Result<Option<String>> {
+        let claim: Claim = from_item(item)?;
+        let has_it = |account: &Account| {
+            account.email.as_deref().is_some_and(|email| claim_key(&key(email)) == claim.pk)
+        };
+        let holder = self.account_of_claim(&claim).await?.filter(has_it);
+        let Some(holder) = holder else {
+            let delete = Write::delete(&self.tables.users, pk(&claim.pk))
+                .when("id = :id")
+                .values([(":id", s(&claim.id))]);
+            self.send(&delete).await?;
+            return Ok(Some(format!("{}: it no longer claims another address", claim.name)));
+        };
+        if holder.email_verified == claim.verified {
+            return Ok(None);
+        }
+        let agree = Write::update(&self.tables.users, pk(&claim.pk), "SET verified = :verified")
+            .when("id = :id")
+            .values([(":id", s(&claim.id)), (":verified", flag(holder.email_verified))]);
+        self.send(&agree).await?;
+        Ok(Some(format!("{}: its claim says again whether the address is verified", claim.name)))
+    }
+
+    /// Claims the account's address, or takes the address from the account if another one claims
+    /// it. For restored tables, after [`Store::check_claim`] of every claim. Returns what was
+    /// repaired. Idempotent.
+    pub(super) async fn claim_again(&self, account: &Account) -> Result<Option<String>> {
+        let address = account.email.as_deref().filter(|_| account.deleted.is_none()).map(key);
+        let Some(address) = address else { return Ok(None) };
+        match self.claim(&address).await? {
+            Some(claim) if claim.id == account.id => Ok(None),
+            Some(_) => {
+                let strip = Write::update(
+                    &self.tables.users,
+                    pk(&account.pk),
+                    "SET email_verified = :false REMOVE email",
+                )
+                .when("id = :id")
+                .values([(":false", flag(false)), (":id", s(&account.id))]);
+                self.send(&strip).await?;
+                Ok(Some(format!("{}: another account has its address", account.label)))
+            }
+            None => {
+                let claim = Claim::of(account, &address, account.email_verified);
+                self.send(&self.put_claim(&claim, None)?).await?;
+                Ok(Some(format!("{}: it claims its address again", account.label)))
             }
         }
     }

@@ -7,7 +7,10 @@
 //! in it is an active administrator's. Administrators from before the item existed may be missing,
 //! until a deletion looks for all of them.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::read::{names, values};
@@ -30,6 +33,13 @@ pub struct StandingChange {
     pub role: Option<Role>,
     /// The reason, for the trail.
     pub reason: Option<Reason>,
+}
+
+/// The item `admins`.
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(default)]
+    ids: BTreeSet<String>,
 }
 
 impl Store {
@@ -170,6 +180,27 @@ impl Store {
             .when("attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))")
             .values([(":one", n(1)), (":leaving", s(id))])
             .shows_item()
+    }
+
+    /// Makes the item `admins` list exactly these ids. For restored tables, in which it may be older
+    /// or newer than the accounts. Returns whether it had to be changed. Idempotent.
+    pub(super) async fn list_administrators(&self, ids: BTreeSet<String>) -> Result<bool> {
+        let users = &self.tables.users;
+        let listed: Option<Listing> = self.get(users, pk(ADMINISTRATORS)).await?;
+        if listed.map(|listed| listed.ids).unwrap_or_default() == ids {
+            return Ok(false);
+        }
+        let list = if ids.is_empty() {
+            Write::delete(users, pk(ADMINISTRATORS))
+        } else {
+            Write::update(users, pk(ADMINISTRATORS), "SET ids = :ids, #complete = :true")
+                .names([("#complete", "complete")])
+                .values([
+                    (":ids", AttributeValue::Ss(ids.into_iter().collect())),
+                    (":true", flag(true)),
+                ])
+        };
+        self.send(&list).await.map(|_| true)
     }
 
     fn administrators(&self, expression: &str, id: &str) -> Write {

@@ -234,7 +234,8 @@ impl Store {
         Ok(audited)
     }
 
-    fn all_of(&self, table: &str, user_id: &str) -> QueryFluentBuilder {
+    /// Every item of a user in the table Ledger or Chats, in ascending order.
+    pub(super) fn all_of(&self, table: &str, user_id: &str) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(table)
@@ -289,6 +290,7 @@ fn unreadable(what: &str, cause: Option<&str>) -> Difference {
     Difference::Unreadable { what: format!("{what} can't be read: {}", cause.unwrap_or_default()) }
 }
 
-fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
+/// An attribute that is a text; empty if it is missing.
+pub(super) fn text<'i>(item: &'i Item, attribute: &str) -> &'i str {
     item.get(attribute).map(AttributeValue::as_s).and_then(Result::ok).map_or("", String::as_str)
 }

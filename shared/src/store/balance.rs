@@ -9,6 +9,7 @@
 mod adjust;
 mod hold;
 mod limits;
+mod reconcile;
 mod release;
 mod reserve;
 mod settle;

@@ -21,7 +21,7 @@ use crate::user::Account;
 use crate::{Error, Result};
 
 /// How long a username stays taken after its account was deleted, in seconds.
-const TAKEN: u64 = 24 * 3600;
+pub(super) const TAKEN: u64 = 24 * 3600;
 
 /// How many items one `BatchWriteItem` takes.
 pub(super) const BATCH: usize = 25;
@@ -103,33 +103,46 @@ impl Store {
     ) -> Write {
         let same_address =
             if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
+        self.bury(seen, no_password, now)
+            .when(format!(
+                "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session) AND {same_address}"
+            ))
+            .names([("#session", caller.session.as_str())])
+            .values([(":true", flag(true)), (":seen", n(seen.auth_epoch))])
+            .values(seen.email.as_ref().map(|email| (":email", s(email))))
+    }
+
+    /// The same without a caller, for an account of restored tables that was deleted at the second
+    /// `deleted`, after the one to which they were restored. Its address stays claimed. Idempotent.
+    pub(super) async fn end_account_again(
+        &self,
+        seen: &Account,
+        no_password: &str,
+        deleted: u64,
+    ) -> Result<()> {
+        let end = self
+            .bury(seen, no_password, deleted)
+            .when("id = :id AND attribute_not_exists(deleted)");
+        self.send(&end).await.map(drop)
+    }
+
+    /// Makes the account a tombstone. The condition can use `:id`.
+    fn bury(&self, seen: &Account, no_password: &str, now: u64) -> Write {
         Write::update(
             &self.tables.users,
             pk(&seen.pk),
             "SET active = :false, auth_epoch = :next, revoked = :none, deleted = :now, erasing = :now, #password = :no_password \
              REMOVE email, email_verified, pending_email, first_name, last_name, #key, #month, #shard",
         )
-        .when(format!(
-            "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session) AND {same_address}"
-        ))
-        .names([
-            ("#session", caller.session.as_str()),
-            ("#password", "password"),
-            ("#key", "key"),
-            ("#month", "month"),
-            ("#shard", "shard"),
-        ])
+        .names([("#password", "password"), ("#key", "key"), ("#month", "month"), ("#shard", "shard")])
         .values([
             (":id", s(&seen.id)),
-            (":true", flag(true)),
             (":false", flag(false)),
-            (":seen", n(seen.auth_epoch)),
             (":next", n(seen.auth_epoch + 1)),
             (":none", no_entries()),
             (":now", n(now)),
             (":no_password", s(no_password)),
         ])
-        .values(seen.email.as_ref().map(|email| (":email", s(email))))
     }
 
     /// Erases the data of deleted accounts, for as long as `time`; the next call continues.

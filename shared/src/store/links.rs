@@ -75,6 +75,11 @@ impl Link {
         }
     }
 
+    /// The request that has used it.
+    pub(super) fn used_by(&self) -> Option<&str> {
+        self.used.as_deref()
+    }
+
     /// # Errors
     /// [`Error::InvalidLink`] if the account doesn't accept the link.
     pub(super) fn admits(&self, account: Option<Account>) -> Result<Account> {

@@ -24,9 +24,12 @@ pub(super) fn account_key(name_key: &str) -> String {
     format!("{ACCOUNT}{name_key}")
 }
 
+/// The prefix of claims of addresses.
+pub(super) const CLAIM: &str = "email:";
+
 /// The claim of an address, by the address's key.
 pub(super) fn claim_key(address_key: &str) -> String {
-    format!("email:{address_key}")
+    format!("{CLAIM}{address_key}")
 }
 
 /// The number of partitions of the index `by_time` per month, and of the index `by_label`.
@@ -53,6 +56,9 @@ pub(super) const API_KEY: &str = "apikey:";
 
 /// The prefix of finished idempotency keys.
 pub(super) const IDEMPOTENCY: &str = "idem:";
+
+/// The prefix of e-mailed links.
+pub(super) const LINK: &str = "link:";
 
 /// The prefix of letters.
 pub const OUTBOX: &str = "outbox:";
@@ -92,7 +98,7 @@ pub(super) fn call_key(hash: &str) -> String {
 
 /// An e-mailed link, by the hash of its token.
 pub(super) fn link_key(hash: &str) -> String {
-    format!("link:{hash}")
+    format!("{LINK}{hash}")
 }
 
 /// The pause after an e-mail to this address or account.

@@ -101,6 +101,11 @@ impl Session {
         self.pk.strip_prefix(SESSION).unwrap_or_default()
     }
 
+    /// Whether a later refresh token was presented than `earlier`, the same session, knows of.
+    pub(super) fn is_ahead_of(&self, earlier: &Self) -> bool {
+        self.generation > earlier.generation
+    }
+
     /// Whether the account accepts its tokens at the second `now`.
     pub fn opens(&self, account: &Account, now: u64) -> bool {
         self.user_id == account.id

@@ -14,6 +14,8 @@ pub struct Swept {
     pub accounts: usize,
     /// Reservations that were released.
     pub released: usize,
+    /// The tokens that they held.
+    pub tokens: u64,
 }
 
 impl Store {
@@ -29,7 +31,10 @@ impl Store {
             for (pk, due) in accounts {
                 swept.accounts += 1;
                 match self.sweep_account(&pk, due, now).await {
-                    Ok(released) => swept.released += released,
+                    Ok((released, tokens)) => {
+                        swept.released += released;
+                        swept.tokens += tokens;
+                    }
                     Err(error @ Error::Internal(_)) => unreadable = Some(error),
                     Err(error) => return Err(error),
                 }
@@ -75,8 +80,9 @@ impl Store {
         Ok((due, page.last_evaluated_key))
     }
 
-    async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<usize> {
-        let Some(account) = self.account_at(key).await? else { return Ok(0) };
+    /// The number of the account's released reservations, and the tokens that they held.
+    async fn sweep_account(&self, key: &str, due: u64, now: u64) -> Result<(usize, u64)> {
+        let Some(account) = self.account_at(key).await? else { return Ok((0, 0)) };
         let (expired, live): (Vec<_>, Vec<_>) =
             account.reservations.iter().partition(|(_, reservation)| reservation.expires_at <= now);
         for (rid, reservation) in &expired {
@@ -92,6 +98,7 @@ impl Store {
             Some(next) => update("SET due = :next").when("due = :due").values([(":next", n(next))]),
         };
         self.send(&update.values([(":due", n(due))])).await?;
-        Ok(expired.len())
+        let tokens: u64 = expired.iter().map(|(_, reservation)| reservation.cost.get()).sum();
+        Ok((expired.len(), tokens))
     }
 }

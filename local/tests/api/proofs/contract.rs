@@ -10,10 +10,11 @@ use functions::{ENDPOINTS, ROUTES, SCHEDULED};
 use local::template::{Function, Template};
 use serde_json::Value;
 use serde_norway::Value as Yaml;
+use shared::config::{LogConfig, Settings};
 
 use crate::support::client::{Api, token_in};
 use crate::support::function::{Reply, TIME, invoke};
-use crate::support::permissions;
+use crate::support::permissions::{self, Call};
 
 const METHODS: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
@@ -229,6 +230,8 @@ fn throttling_names_routes_that_exist() {
     for setting in settings {
         let (path, method) =
             (setting["ResourcePath"].as_str().unwrap(), setting["HttpMethod"].as_str().unwrap());
+        let metrics = if_so(&setting["MetricsEnabled"], "HasMethodMetrics");
+        assert_eq!(metrics, Some(&Yaml::Bool(true)), "{path}: metrics of methods are billed");
         if path == "/*" {
             continue;
         }
@@ -255,6 +258,44 @@ fn throttling_names_routes_that_exist() {
     assert_eq!(throttled, BTreeSet::from(costly.map(str::to_owned)));
 }
 
+/// Whether a value is the ARN of the queue of failures, and SAM gives the permission to send to it.
+fn goes_to_the_queue(destination: &Yaml) -> bool {
+    let on_failure = &destination["OnFailure"];
+    let queue = matches!(&on_failure["Destination"], Yaml::Tagged(tagged)
+        if tagged.tag == "!GetAtt" && tagged.value == "FailureQueue.Arn");
+    queue && on_failure["Type"] == "SQS"
+}
+
+#[test]
+fn a_scheduled_run_that_fails_is_kept_in_an_encrypted_queue_and_the_next_one_is_its_retry() {
+    let yaml = yaml();
+    let queue = &yaml["Resources"]["FailureQueue"];
+    assert_eq!(queue["Type"], "AWS::SQS::Queue");
+    assert_eq!(queue["Properties"]["SqsManagedSseEnabled"], true);
+    let mut scheduled = BTreeSet::new();
+    for resource in yaml["Resources"].as_mapping().unwrap().values() {
+        let properties = &resource["Properties"];
+        let events: Vec<&Yaml> = match properties["Events"].as_mapping() {
+            Some(events) => events.values().collect(),
+            None => Vec::new(),
+        };
+        let Some(schedule) = events.iter().find(|event| event["Type"] == "Schedule") else {
+            assert!(properties["EventInvokeConfig"].is_null(), "{resource:?}");
+            continue;
+        };
+        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let config = &properties["EventInvokeConfig"];
+        assert!(goes_to_the_queue(&config["DestinationConfig"]), "{binary}");
+        assert_eq!(schedule["Properties"]["Schedule"], "rate(5 minutes)", "{binary}");
+        assert_eq!(config["MaximumRetryAttempts"], 0, "{binary}");
+        assert_eq!(config["MaximumEventAgeInSeconds"], 300, "{binary}: as long as until the next");
+        scheduled.insert(binary);
+    }
+    let expected: BTreeSet<&str> =
+        SCHEDULED.iter().copied().filter(|name| *name != "mail").collect();
+    assert_eq!(scheduled, expected);
+}
+
 #[test]
 fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they_are_sent() {
     let yaml = yaml();
@@ -265,11 +306,47 @@ fn the_stream_wakes_the_mail_function_for_new_letters_alone_and_again_until_they
     let expected = serde_json::json!({ "eventName": ["INSERT"], "dynamodb": { "Keys": { "pk": { "S": [{ "prefix": shared::store::OUTBOX }] } } } });
     assert_eq!(pattern, expected);
     assert_eq!(outbox["FunctionResponseTypes"][0], "ReportBatchItemFailures");
-    assert_eq!(outbox["MaximumRecordAgeInSeconds"], 86_400, "as long as a letter lives");
+    assert_eq!(outbox["BisectBatchOnFunctionError"], true);
+    // A letter is retried for a part of the day for which it is valid: then an operator has time to
+    // send what is left.
+    let age = outbox["MaximumRecordAgeInSeconds"].as_u64().unwrap();
+    assert!((3600..=12 * 3600).contains(&age), "{age}");
+    let attempts = outbox["MaximumRetryAttempts"].as_u64().unwrap();
+    assert!((1..=10_000).contains(&attempts), "{attempts}: -1 would be any number");
+    assert!(goes_to_the_queue(&outbox["DestinationConfig"]));
     assert_eq!(
         yaml["Resources"]["TokensTable"]["Properties"]["StreamSpecification"]["StreamViewType"],
         "KEYS_ONLY"
     );
+}
+
+#[test]
+fn only_the_sender_may_send_and_through_the_named_configuration_set_if_one_is_named() {
+    let yaml = yaml();
+    let text = read("template.yaml");
+    let policies = &yaml["Resources"]["MailFunction"]["Properties"]["Policies"];
+    let statements = policies[0]["Statement"].as_sequence().unwrap();
+    let sending = statements.iter().flat_map(|statement| match statement {
+        // `!If [condition, statement, statement]`.
+        Yaml::Tagged(given) => given.value.as_sequence().unwrap()[1..].iter().collect(),
+        statement => vec![statement],
+    });
+    let sending: Vec<&Yaml> =
+        sending.filter(|statement| statement["Action"][0] == "ses:SendEmail").collect();
+    let resource = |statement: &Yaml| match &statement["Resource"] {
+        Yaml::Tagged(arn) => arn.value.as_str().unwrap().rsplit(':').next().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let resources: Vec<String> = sending.iter().copied().map(resource).collect();
+    assert_eq!(
+        resources,
+        ["identity/*", "configuration-set/${MailConfigurationSet}", "configuration-set/*"]
+    );
+    for statement in sending {
+        let sender = &statement["Condition"]["StringEquals"]["ses:FromAddress"];
+        assert!(is_ref(sender, "MailFrom"), "{statement:?}");
+    }
+    assert_eq!(text.matches("ses:SendEmail").count(), 3, "no other statement sends");
 }
 
 #[test]
@@ -296,6 +373,85 @@ fn what_streams_is_passed_on_as_a_stream_for_as_long_as_its_function_runs_and_no
     }
 }
 
+const TABLES: [&str; 5] = ["UsersTable", "TokensTable", "KeysTable", "ChatsTable", "LedgerTable"];
+
+/// The references to the stack's own tables that an `!If` doesn't replace when it adopts others.
+fn unguarded(value: &Yaml, found: &mut Vec<String>) {
+    match value {
+        Yaml::Tagged(tagged) if tagged.tag == "!If" => {
+            let (condition, own) =
+                (tagged.value[0].as_str().unwrap(), format!("{:?}", tagged.value[1]));
+            let mut in_own = Vec::new();
+            unguarded(&tagged.value[1], &mut in_own);
+            let table = condition.strip_prefix("Own").map(|table| format!("{table}Table"));
+            if !table.is_some_and(|table| TABLES.contains(&table.as_str()) && own.contains(&table))
+            {
+                found.append(&mut in_own);
+            }
+            unguarded(&tagged.value[2], found);
+        }
+        Yaml::Tagged(tagged) => {
+            let text = tagged.value.as_str().unwrap_or_default();
+            let named = |table: &&str| {
+                text == *table
+                    || text.starts_with(&format!("{table}."))
+                    || text.contains(&format!("${{{table}}}"))
+                    || text.contains(&format!("${{{table}."))
+            };
+            if TABLES.iter().any(named) {
+                found.push(format!("{} {text}", tagged.tag));
+            }
+            unguarded(&tagged.value, found);
+        }
+        Yaml::Sequence(values) => values.iter().for_each(|value| unguarded(value, found)),
+        Yaml::Mapping(values) => values.values().for_each(|value| unguarded(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_stack_that_adopts_tables_makes_none_and_refers_to_the_adopted_ones_everywhere() {
+    let yaml = yaml();
+    let mut found = Vec::new();
+    unguarded(&yaml, &mut found);
+    assert_eq!(
+        found,
+        Vec::<String>::new(),
+        "they need !If [Own.., the own table, the adopted one]"
+    );
+    let mut parameters = BTreeSet::from(["TokensStreamArn".to_owned()]);
+    for table in TABLES {
+        let own = format!("Own{}", table.strip_suffix("Table").unwrap());
+        assert_eq!(yaml["Resources"][table]["Condition"], own.as_str());
+        let Yaml::Tagged(condition) = &yaml["Conditions"][own.as_str()] else { panic!("{own}") };
+        assert!(is_ref(&condition.value[0], &format!("{table}Arn")), "{condition:?}");
+        let variable = &yaml["Globals"]["Function"]["Environment"]["Variables"]
+            [format!("{}_TABLE", table.strip_suffix("Table").unwrap().to_uppercase()).as_str()];
+        assert!(format!("{variable:?}").contains(&format!("${{{table}Arn}}/")), "{variable:?}");
+        parameters.insert(format!("{table}Arn"));
+    }
+    // All of them or none: the rule names each in both of its cases.
+    let rule = format!("{:?}", yaml["Rules"]["TablesAreAdoptedTogether"]);
+    for parameter in &parameters {
+        assert_eq!(yaml["Parameters"][parameter.as_str()]["Default"], "", "{parameter}");
+        assert_eq!(rule.matches(&format!("{parameter:?}")).count(), 2, "{parameter}");
+    }
+    let outbox = &yaml["Resources"]["MailFunction"]["Properties"]["Events"]["Outbox"]["Properties"];
+    let Yaml::Tagged(stream) = &outbox["Stream"] else { panic!("{outbox:?}") };
+    assert!(is_ref(&stream.value[2], "TokensStreamArn"), "{stream:?}");
+}
+
+#[test]
+fn the_gateways_own_replies_have_the_request_id_that_functions_use() {
+    let yaml = yaml();
+    let responses = &yaml["Resources"]["Api"]["Properties"]["GatewayResponses"];
+    for (name, response) in responses.as_mapping().unwrap() {
+        let template = response["ResponseTemplates"]["application/json"].as_str().unwrap();
+        let body: Value = serde_json::from_str(template).unwrap();
+        assert_eq!(body["request_id"], "$context.extendedRequestId", "{name:?}");
+    }
+}
+
 #[test]
 fn no_second_stage_goes_around_the_throttling() {
     assert_eq!(
@@ -305,11 +461,223 @@ fn no_second_stage_goes_around_the_throttling() {
     );
 }
 
+/// Whether a value is `!If [condition, ..]`. Returns the value that it has then.
+fn if_so<'y>(value: &'y Yaml, condition: &str) -> Option<&'y Yaml> {
+    match value {
+        Yaml::Tagged(tagged) if tagged.tag == "!If" && tagged.value[0] == condition => {
+            Some(&tagged.value[1])
+        }
+        _ => None,
+    }
+}
+
 #[test]
-fn both_deployment_profiles_exist() {
-    let profiles = read("samconfig.toml");
-    for profile in ["[dev.deploy.parameters]", "[prod.deploy.parameters]", "Protection=on"] {
-        assert!(profiles.contains(profile), "{profile}");
+fn data_is_protected_unless_the_profile_dev_says_otherwise() {
+    let (yaml, profiles) = (yaml(), read("samconfig.toml"));
+    let profile = |name: &str| {
+        let (_, section) =
+            profiles.split_once(&format!("[{name}.deploy.parameters]\n")).expect("a profile");
+        section.split("\n[").next().unwrap().to_owned()
+    };
+    // So that a deployment that forgets them has them too.
+    assert_eq!(yaml["Parameters"]["Protection"]["Default"], "on");
+    assert_eq!(yaml["Parameters"]["LogRetentionDays"]["Default"], 90);
+    assert!(profile("prod").contains(r#"["Protection=on", "LogRetentionDays=90"]"#));
+    assert!(profile("dev").contains(r#"["Protection=off", "LogRetentionDays=7", "#));
+}
+
+#[test]
+fn a_stack_that_goes_leaves_its_data_and_one_that_could_not_be_created_can_be_rolled_back() {
+    let (yaml, mut kept) = (yaml(), 0);
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        let properties = &resource["Properties"];
+        let policy = match resource["Type"].as_str().unwrap() {
+            "AWS::DynamoDB::Table" => {
+                let recovery = &properties["PointInTimeRecoverySpecification"];
+                for protected in [
+                    &properties["DeletionProtectionEnabled"],
+                    &recovery["PointInTimeRecoveryEnabled"],
+                ] {
+                    assert_eq!(
+                        if_so(protected, "IsProtected"),
+                        Some(&Yaml::Bool(true)),
+                        "{name:?}"
+                    );
+                }
+                // A rollback that must delete a protected table fails.
+                "Retain"
+            }
+            "AWS::SecretsManager::Secret" => "RetainExceptOnCreate",
+            _ => continue,
+        };
+        kept += 1;
+        assert_eq!(resource["DeletionPolicy"], policy, "{name:?}");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name:?}");
+    }
+    assert_eq!(kept, 6, "five tables and a secret");
+}
+
+#[test]
+fn a_key_of_ones_own_encrypts_tables_secret_and_logs_and_a_function_decrypts_only_its_secrets() {
+    let (yaml, mut encrypted) = (yaml(), 0);
+    for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        let properties = &resource["Properties"];
+        let key = match resource["Type"].as_str().unwrap() {
+            "AWS::DynamoDB::Table" => if_so(&properties["SSESpecification"], "HasKmsKey")
+                .map(|specification| &specification["KMSMasterKeyId"]),
+            "AWS::SecretsManager::Secret" | "AWS::Logs::LogGroup" => {
+                if_so(&properties["KmsKeyId"], "HasKmsKey")
+            }
+            _ => continue,
+        };
+        encrypted += 1;
+        assert!(key.is_some_and(|key| is_ref(key, "KmsKeyArn")), "{name:?}");
+    }
+    assert_eq!(encrypted, 7, "five tables, a secret and the log group");
+    for resource in yaml["Resources"].as_mapping().unwrap().values() {
+        if resource["Type"] != "AWS::Serverless::Function" {
+            continue;
+        }
+        let binary = resource["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let mut secrets = 0;
+        for statement in permissions::statements(&yaml, resource) {
+            let Yaml::Tagged(given) = statement else {
+                assert!(!format!("{:?}", statement["Action"]).contains("kms:"), "{binary}");
+                continue;
+            };
+            let statement = &given.value[1];
+            if !format!("{:?}", statement["Action"]).contains("kms:") {
+                continue;
+            }
+            secrets += 1;
+            assert_eq!(statement["Action"], Yaml::from(vec!["kms:Decrypt"]), "{binary}");
+            let condition = &statement["Condition"]["StringEquals"];
+            let secret = &condition["kms:EncryptionContext:SecretARN"];
+            let known = ["SigningSecret", "OpenAiKeyArn", "OpenAi2KeyArn"];
+            assert!(known.iter().any(|known| is_ref(secret, known)), "{binary}: {secret:?}");
+            let by = format!("{:?}", condition["kms:ViaService"]);
+            assert!(by.contains("secretsmanager."), "{binary}: {by}");
+        }
+        let expected = usize::from(issues(binary)) + 2 * usize::from(asks(binary));
+        assert_eq!(secrets, expected, "{binary}");
+    }
+}
+
+#[test]
+fn what_the_gateway_refuses_by_itself_says_what_it_is() {
+    let yaml = yaml();
+    let responses = &yaml["Resources"]["Api"]["Properties"]["GatewayResponses"];
+    let mut codes = BTreeMap::new();
+    for (kind, response) in responses.as_mapping().unwrap() {
+        let kind = kind.as_str().unwrap();
+        let text = response["ResponseTemplates"]["application/json"].as_str().unwrap();
+        let body: Value = serde_json::from_str(text).unwrap();
+        let status = body["status"].as_u64().map(|status| status.to_string());
+        assert_eq!(status.as_deref(), response["StatusCode"].as_str(), "{kind}");
+        let headers = &response["ResponseParameters"]["Headers"];
+        for name in [
+            "Content-Type",
+            "Cache-Control",
+            "X-Content-Type-Options",
+            "Strict-Transport-Security",
+            "Content-Security-Policy",
+            "Referrer-Policy",
+        ] {
+            assert!(headers[name].is_string(), "{kind} has no {name}");
+        }
+        codes.insert(kind.to_owned(), body["code"].as_str().unwrap().to_owned());
+    }
+    let expected = [
+        ("BAD_REQUEST_BODY", "malformed_request"),
+        ("BAD_REQUEST_PARAMETERS", "malformed_request"),
+        // For refusals of every other kind, whose statuses it keeps.
+        ("DEFAULT_4XX", "refused"),
+        ("DEFAULT_5XX", "unavailable"),
+        ("INVALID_SIGNATURE", "not_found"),
+        ("MISSING_AUTHENTICATION_TOKEN", "not_found"),
+        ("REQUEST_TOO_LARGE", "body_too_large"),
+        ("THROTTLED", "busy"),
+        ("WAF_FILTERED", "blocked"),
+    ];
+    let expected: BTreeMap<String, String> =
+        expected.map(|(kind, code)| (kind.to_owned(), code.to_owned())).into_iter().collect();
+    assert_eq!(codes, expected);
+    assert!(responses["DEFAULT_4XX"]["StatusCode"].is_null(), "it would change every refusal's");
+    let tour = read("docs/api-tour.md");
+    for code in codes.values() {
+        assert!(tour.contains(&format!("`{code}`")), "docs/api-tour.md does not list {code}");
+    }
+}
+
+#[test]
+fn the_firewall_only_counts_what_code_and_long_messages_look_like() {
+    let yaml = yaml();
+    let rules = &yaml["Resources"]["WebAcl"]["Properties"]["Rules"];
+    let [rate, common] = rules.as_sequence().unwrap().as_slice() else { panic!("{rules:?}") };
+    let limit = &rate["Statement"]["RateBasedStatement"]["Limit"];
+    assert!(is_ref(limit, "FirewallRate"), "{limit:?}");
+    let group = &common["Statement"]["ManagedRuleGroupStatement"];
+    assert_eq!(group["Name"], "AWSManagedRulesCommonRuleSet");
+    let overrides = group["RuleActionOverrides"].as_sequence().unwrap();
+    let counted: BTreeSet<&str> = overrides
+        .iter()
+        .map(|rule| {
+            assert!(rule["ActionToUse"]["Count"].is_mapping(), "{rule:?}");
+            rule["Name"].as_str().unwrap()
+        })
+        .collect();
+    // Those of the group's rules that read bodies, which have messages with code, or queries, which
+    // have searches for them.
+    let attacks = ["CrossSiteScripting", "EC2MetaDataSSRF", "GenericLFI", "GenericRFI"];
+    let read: BTreeSet<String> = attacks
+        .iter()
+        .flat_map(|attack| ["BODY", "QUERYARGUMENTS"].map(|part| format!("{attack}_{part}")))
+        .chain(
+            [
+                "SizeRestrictions_BODY",
+                "SizeRestrictions_QUERYSTRING",
+                "RestrictedExtensions_QUERYARGUMENTS",
+                "NoUserAgent_HEADER",
+            ]
+            .map(str::to_owned),
+        )
+        .collect();
+    let read: BTreeSet<&str> = read.iter().map(String::as_str).collect();
+    assert_eq!(counted, read);
+    // A sample of a request would show its token.
+    let settings = &yaml["Resources"]["WebAcl"]["Properties"]["VisibilityConfig"];
+    for settings in [settings, &rate["VisibilityConfig"], &common["VisibilityConfig"]] {
+        assert_eq!(settings["SampledRequestsEnabled"], false);
+    }
+}
+
+#[test]
+fn functions_that_ask_or_hash_can_have_instances_of_their_own() {
+    let (yaml, mut reserving) = (yaml(), BTreeMap::new());
+    for resource in yaml["Resources"].as_mapping().unwrap().values() {
+        let Some(binary) = resource["Metadata"]["BuildProperties"]["Binary"].as_str() else {
+            continue;
+        };
+        let properties = &resource["Properties"];
+        let reserved = &properties["ReservedConcurrentExecutions"];
+        // A function that hashes has a whole processor.
+        let parameter = match properties["MemorySize"] == 1769 {
+            true => "HashConcurrency",
+            false if asks(binary) => "AskConcurrency",
+            false => {
+                assert!(reserved.is_null(), "{binary}");
+                continue;
+            }
+        };
+        let value = if_so(reserved, &format!("Has{parameter}"));
+        assert!(value.is_some_and(|value| is_ref(value, parameter)), "{binary}: {reserved:?}");
+        *reserving.entry(parameter).or_insert(0) += 1;
+    }
+    assert_eq!(reserving, BTreeMap::from([("AskConcurrency", 3), ("HashConcurrency", 6)]));
+    for (parameter, number) in [("AskConcurrency", "three"), ("HashConcurrency", "six")] {
+        let described = yaml["Parameters"][parameter]["Description"].as_str().unwrap();
+        assert!(described.contains(&format!("each of the {number} functions")), "{described}");
+        assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
     }
 }
 
@@ -321,6 +689,17 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
         assert_eq!(issues, self::issues(&function.name), "{}", function.name);
     }
     for (name, resource) in yaml["Resources"].as_mapping().unwrap() {
+        if resource["Type"] == "AWS::IAM::Role" {
+            // SAM makes the functions' roles.
+            let service = match name.as_str().unwrap() {
+                "GatewayLogWriter" => "apigateway.amazonaws.com",
+                "LedgerCopyRole" => "backup.amazonaws.com",
+                other => panic!("{other} is no role of a service"),
+            };
+            let trust = &resource["Properties"]["AssumeRolePolicyDocument"]["Statement"][0];
+            assert_eq!(trust["Principal"]["Service"], service, "{name:?}");
+            continue;
+        }
         if resource["Type"].as_str().unwrap().starts_with("AWS::IAM::") {
             // A policy that names roles itself would not be in the list of any function.
             assert_eq!(resource["Type"], "AWS::IAM::ManagedPolicy", "{name:?}");
@@ -348,6 +727,9 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                 .map(|action| action.as_str().unwrap())
             {
                 assert!(!action.contains('*'), "{binary}: {action}");
+                // A scan names no key, so that a condition on keys would not limit it.
+                let is_limited = !statement["Condition"].is_null();
+                assert!(action != "dynamodb:Scan" || !is_limited, "{binary}: {action}");
                 assert!(binary == "mail" || !action.starts_with("ses"), "{binary}: {action}");
                 let writes_keys = matches!(action, "dynamodb:PutItem" | "dynamodb:UpdateItem")
                     && format!("{:?}", statement["Resource"]).contains("KeysTable");
@@ -374,6 +756,19 @@ fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
                     "{binary} reaches every kind of item in Tokens"
                 );
             }
+            if format!("{:?}", statement["Resource"]).contains("UsersTable.Arn\"") {
+                let kinds =
+                    statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                        .as_sequence();
+                let is_kind = |kind: &Yaml| {
+                    kind.as_str()
+                        .is_some_and(|kind| ["user:*", "email:*", "admins"].contains(&kind))
+                };
+                assert!(
+                    kinds.is_some_and(|kinds| !kinds.is_empty() && kinds.iter().all(is_kind)),
+                    "{binary} reaches every kind of item in Users"
+                );
+            }
         }
     }
 }
@@ -398,7 +793,79 @@ fn every_function_logs_to_the_one_group() {
 }
 
 #[test]
-fn no_function_may_write_to_another_log_group() {
+fn the_access_log_has_both_ids_of_a_request_and_nothing_that_could_hold_a_secret() {
+    let yaml = yaml();
+    let Yaml::Tagged(setting) = &yaml["Resources"]["Api"]["Properties"]["AccessLogSetting"] else {
+        panic!("no condition")
+    };
+    assert!(setting.tag == "!If" && setting.value[0] == "HasAccessLogs");
+    let Yaml::Tagged(group) = &setting.value[1]["DestinationArn"] else { panic!("{setting:?}") };
+    let arn = group.value.as_str().unwrap();
+    assert!(arn.ends_with(":log-group:${LogGroup}"), "{arn}: the group with the retention");
+    let format = setting.value[1]["Format"].as_str().unwrap();
+    assert!(!format.contains('\n'), "a line of the log is a request");
+    let format: BTreeMap<String, String> = serde_json::from_str(format).unwrap();
+    assert_eq!(format["request_id"], "$context.extendedRequestId", "as in the replies");
+    assert_eq!(format["function_request_id"], "$context.integration.requestId");
+    let known = [
+        "error.responseType",
+        "extendedRequestId",
+        "httpMethod",
+        "identity.sourceIp",
+        "integration.latency",
+        "integration.requestId",
+        "integration.status",
+        "path",
+        "requestTimeEpoch",
+        "resourcePath",
+        "responseLatency",
+        "responseLength",
+        "status",
+        "wafResponseCode",
+    ]
+    .map(|variable| format!("$context.{variable}"));
+    let logged: BTreeSet<String> = format.into_values().collect();
+    assert_eq!(logged, BTreeSet::from(known));
+}
+
+#[test]
+fn the_role_for_access_logs_is_set_before_the_stage_and_stays_without_the_stack() {
+    let yaml = yaml();
+    for parameter in ["AccessLogs", "GatewayLogRole"] {
+        assert_eq!(yaml["Parameters"][parameter]["Default"], "off", "{parameter}");
+    }
+    let Yaml::Tagged(by) = &yaml["Resources"]["Api"]["Metadata"]["LogsBy"] else {
+        panic!("no dependency")
+    };
+    assert!(by.value[0] == "HasGatewayLogRole" && is_ref(&by.value[1], "GatewayLogAccount"));
+    for name in ["GatewayLogAccount", "GatewayLogWriter"] {
+        let resource = &yaml["Resources"][name];
+        assert_eq!(resource["Condition"], "HasGatewayLogRole", "{name}");
+        assert_eq!(resource["DeletionPolicy"], "RetainExceptOnCreate", "{name}");
+        assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
+    }
+}
+
+#[test]
+fn functions_accept_each_log_level_of_the_template_and_lambda_drops_no_metric() {
+    let yaml = yaml();
+    let levels = yaml["Parameters"]["LogLevel"]["AllowedValues"].as_sequence().unwrap();
+    let levels: Vec<&str> = levels.iter().map(|level| level.as_str().unwrap()).collect();
+    assert_eq!(levels, ["error", "warn", "info"]);
+    for level in levels {
+        let settings = Settings::new(|name| (name == "LOG_LEVEL").then(|| level.to_owned()));
+        assert!(LogConfig::read(&settings).is_ok(), "{level}");
+    }
+    // Lambda would drop lines below this level, and those of metrics have the level INFO.
+    let logging = &yaml["Globals"]["Function"]["LoggingConfig"];
+    assert_eq!(logging["LogFormat"], "JSON");
+    assert!(logging["ApplicationLogLevel"].is_null());
+    let namespace = &yaml["Globals"]["Function"]["Environment"]["Variables"]["METRICS_NAMESPACE"];
+    assert!(is_ref(namespace, "AWS::StackName"), "{namespace:?}");
+}
+
+#[test]
+fn no_function_may_write_to_another_log_group_or_read_another_stream() {
     let yaml = yaml();
     let bounded = &yaml["Globals"]["Function"]["PermissionsBoundary"];
     assert!(is_ref(bounded, "FunctionBoundary"), "{bounded:?}");
@@ -409,25 +876,45 @@ fn no_function_may_write_to_another_log_group() {
         // SAM would ignore the boundary.
         assert!(properties["Role"].is_null(), "{name:?} has a role of its own");
     }
-    let boundary = &yaml["Resources"]["FunctionBoundary"]["Properties"]["PolicyDocument"];
-    let [others, logs] = boundary["Statement"].as_sequence().unwrap().as_slice() else {
-        panic!("{boundary:?}")
+    // SAM attaches managed policies of AWS that allow these actions everywhere.
+    let is_within = |action: &str, resource: &str| {
+        permissions::refused(&permissions::BOUNDARY, [&Call::of(action, resource)]).is_empty()
     };
-    assert_eq!(others["NotAction"], Yaml::from(vec!["logs:*"]));
-    assert!(others["Action"].is_null());
-    assert_eq!(logs["Action"], Yaml::from(vec!["logs:CreateLogStream", "logs:PutLogEvents"]));
-    let Yaml::Tagged(group) = &logs["Resource"] else { panic!("{logs:?}") };
-    let arn = group.value.as_str().unwrap();
-    assert!(group.tag == "!Sub" && arn.ends_with(":log-group:${LogGroup}:*"), "{arn}");
+    let account = "us-east-1:000000000000";
+    let group = |name: &str| format!("arn:aws:logs:{account}:log-group:{name}:log-stream:x");
+    let stream = |table: &str| {
+        format!("arn:aws:dynamodb:{account}:table/{table}/stream/2026-11-20T00:00:00.000")
+    };
+    let writes = ["logs:CreateLogStream", "logs:PutLogEvents"];
+    let reads = ["dynamodb:DescribeStream", "dynamodb:GetShardIterator", "dynamodb:GetRecords"];
+    for (actions, own, other) in [
+        (&writes[..], group("LogGroup"), group("AnotherGroup")),
+        (&reads[..], stream("TokensTable"), stream("AnotherTable")),
+    ] {
+        for action in actions {
+            assert!(is_within(action, &own), "{action}");
+            assert!(!is_within(action, &other), "{action}");
+        }
+    }
+    assert!(!is_within("logs:CreateLogGroup", &group("LogGroup")));
+    assert!(is_within("xray:PutTraceSegments", "*") && is_within("dynamodb:GetItem", "*"));
+    // SAM lets the functions with a destination send to it, and to no other queue.
+    assert!(is_within("sqs:SendMessage", &format!("arn:aws:sqs:{account}:FailureQueue")));
 }
 
 #[test]
 fn the_transformed_template_stays_far_from_cloudformations_limit() {
     let template = Template::load().unwrap();
-    let written = yaml()["Resources"].as_mapping().unwrap().len();
-    // SAM adds a role per function, a permission per event, and the API's stage and deployment.
+    let yaml = yaml();
+    let resources = yaml["Resources"].as_mapping().unwrap();
+    let has_alias = |resource: &&Yaml| !resource["Properties"]["AutoPublishAlias"].is_null();
+    let aliases = resources.values().filter(has_alias).count();
+    // SAM adds a role per function, a permission per event, and the API's stage and deployment; per
+    // alias the alias, its version and its deployment group, and for all of these an application and
+    // a role of CodeDeploy.
     let permissions: usize = template.functions.iter().map(|function| function.routes.len()).sum();
-    let all = written + template.functions.len() + permissions + 2;
+    let functions = template.functions.len();
+    let all = resources.len() + functions + permissions + 2 + 3 * aliases + 2;
     assert!(all < 400, "{all} resources of 500");
 }
 

@@ -206,7 +206,7 @@ struct Case<S: Scenario> {
     retries: bool,
     lane: Lane,
     app: App,
-    /// The endpoint over `app`. `None` for the work of a schedule.
+    /// The endpoint over the same lane. `None` for the work of a schedule.
     function: Option<Function>,
     who: Person,
     own: S::Own,
@@ -226,12 +226,12 @@ impl<S: Scenario> Case<S> {
     ) -> Self {
         let lane = rig.proxy.lane();
         let app = rig.api.app_over(function, &lane);
-        let of_endpoint = rig.api.server().functions.get(function);
+        let is_endpoint = rig.api.server().functions.contains_key(function);
         Self {
             scenario,
             plan,
             retries,
-            function: of_endpoint.map(|function| function.over(app.clone())),
+            function: is_endpoint.then(|| rig.api.function_over(function, &lane)),
             app,
             lane,
             who,

@@ -83,7 +83,10 @@ fn the_configuration_table_lists_every_variable_of_the_template_and_its_default(
                 .iter()
                 .find(|row| row.contains(&format!("`{name}`")))
                 .unwrap_or_else(|| panic!("{name} is not in the table"));
-            let made = value.is_empty() || name == "SIGNING_SECRET" || name.ends_with("_TABLE");
+            let made = value.is_empty()
+                || name == "SIGNING_SECRET"
+                || name == "METRICS_NAMESPACE"
+                || name.ends_with("_TABLE");
             let mut defaults = row.split('|').nth(2).unwrap().trim().split(", streamed ");
             assert!(
                 made || defaults.any(|default| default == value),

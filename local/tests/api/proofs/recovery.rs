@@ -37,7 +37,7 @@ async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
     assert_eq!(ann.balance().await, GRANT, "reads count it as free");
     assert_eq!(api.account(&ann).await.tokens.get(), GRANT - 3 * PRICE, "and write nothing");
 
-    assert_eq!(sweep(&api).await, Swept { accounts: 2, released: 3 });
+    assert_eq!(sweep(&api).await, Swept { accounts: 2, released: 3, tokens: 3 * PRICE });
     let account = api.account(&ann).await;
     assert_eq!(account.tokens.get(), GRANT);
     assert!(account.reservations.is_empty());

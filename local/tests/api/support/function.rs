@@ -16,6 +16,7 @@ use shared::http::{Body, Response};
 use shared::store::Store;
 
 use crate::support::client::Api;
+use crate::support::permissions::Permitted;
 use crate::support::proxy::Lane;
 
 /// The time of the function `chat`. (Other functions have less, but in the tests a hundred wait for
@@ -26,15 +27,23 @@ impl Api {
     /// The [`App`] of a function over a lane of the wire. The SDK counts the retries of this lane
     /// apart from those of other lanes.
     pub fn app_over(&self, function: &str, lane: &Lane) -> App {
-        let retries = RetryPartition::custom("a lane").build();
-        let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
-        over(&self.server().apps[function], &lane.url, client.retry_partition(retries))
+        over(&self.server().apps[function], &lane.url, client())
     }
 
-    /// The same for an endpoint, ready to answer.
+    /// The same for an endpoint, ready to answer. It panics at a call that the template doesn't
+    /// allow it.
     pub fn function_over(&self, endpoint: &str, lane: &Lane) -> Function {
-        self.server().functions[endpoint].over(self.app_over(endpoint, lane))
+        let server = self.server();
+        let client = client().interceptor(Permitted(endpoint.to_owned()));
+        server.functions[endpoint].over(over(&server.apps[endpoint], &lane.url, client))
     }
+}
+
+/// The client of a lane.
+fn client() -> aws_sdk_dynamodb::config::Builder {
+    let retries = RetryPartition::custom("a lane").build();
+    let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
+    client.retry_partition(retries)
 }
 
 /// The same `App` with another client for the store, at this URL.

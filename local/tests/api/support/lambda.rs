@@ -52,6 +52,33 @@ pub struct Instance {
     server: JoinHandle<()>,
 }
 
+/// The log of an instance: a file that is deleted at the end of the test.
+pub struct Log(PathBuf);
+
+impl Log {
+    pub fn new() -> Self {
+        let log = Self(std::env::temp_dir().join(format!("farebox-{}.log", uuid::Uuid::new_v4())));
+        std::fs::write(&log.0, "").unwrap();
+        log
+    }
+
+    fn writer(&self) -> Stdio {
+        std::fs::OpenOptions::new().append(true).open(&self.0).unwrap().into()
+    }
+
+    /// What the instance has written so far: a line of JSON for each event and for each metric.
+    pub fn lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.0).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 struct Runtime {
     work: Mutex<mpsc::UnboundedReceiver<String>>,
     done: mpsc::UnboundedSender<Value>,
@@ -66,7 +93,21 @@ impl Instance {
     }
 
     /// The same with this command.
-    pub async fn start(mut command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
+    pub async fn start(command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
+        Self::run(command, function, settings, Stdio::null()).await
+    }
+
+    /// The same with a log, into which it writes its lines as CloudWatch gets them.
+    pub async fn logging(function: &str, settings: &[(&str, &str)], log: &Log) -> Self {
+        Self::run(Command::new(binary(function)), function, settings, log.writer()).await
+    }
+
+    async fn run(
+        mut command: Command,
+        function: &str,
+        settings: &[(&str, &str)],
+        log: Stdio,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (work, to_do) = mpsc::unbounded_channel();
@@ -85,7 +126,7 @@ impl Instance {
         let template = Template::load().unwrap();
         let described =
             template.functions.iter().find(|described| described.name == function).unwrap();
-        command.env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+        command.env_clear().stdout(log).stderr(Stdio::null());
         command.envs(described.environment.iter().filter(|(_, value)| !value.is_empty()));
         command.envs([
             ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
@@ -110,6 +151,13 @@ impl Instance {
     pub async fn does(&mut self, event: &Value) -> Value {
         self.takes(event);
         self.done.recv().await.unwrap()
+    }
+
+    /// Sends it an event that is not a request, and waits for the failure that it tells Lambda.
+    pub async fn fails(&mut self, event: &Value) -> Value {
+        let told = self.does(event).await;
+        assert_eq!(told["statusCode"], 500, "it did not fail: {told}");
+        serde_json::from_str(told["body"].as_str().unwrap()).unwrap()
     }
 
     /// The reply to the next event.

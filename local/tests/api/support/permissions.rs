@@ -1,39 +1,260 @@
-//! The calls of a function, compared with the permissions of the template: AWS would refuse any
-//! other call.
+//! The permissions of the template's policies and the calls of functions, compared as IAM does it:
+//! AWS would refuse every call that no permission allows, and nothing needs a permission without
+//! which every call is still allowed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::LazyLock;
 
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
 use serde_json::Value;
 use serde_norway::Value as Yaml;
 
-/// What a statement of a function's policy allows.
-#[derive(Debug)]
-struct Statement {
-    actions: Vec<String>,
-    /// `UsersTable`, or `UsersTable/index/by_time`.
-    resources: Vec<String>,
-    /// The prefixes that the first part of a key must have. `None` if there is no such condition.
-    kinds: Option<Vec<String>>,
-}
+use crate::support::stack::Stack;
 
-/// The statements of each function, by its binary.
-static POLICIES: LazyLock<HashMap<String, Vec<Statement>>> = LazyLock::new(|| {
-    let template: Yaml = serde_norway::from_str(include_str!("../../../../template.yaml")).unwrap();
-    let functions = template["Resources"]
-        .as_mapping()
-        .unwrap()
-        .values()
-        .filter(|resource| resource["Type"] == "AWS::Serverless::Function");
-    let policy = |function: &Yaml| {
-        let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
-        (binary, statements(&template, function).into_iter().filter_map(statement).collect())
-    };
-    functions.map(policy).collect()
+/// The partition keys of the items that a call is about, in a table.
+const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
+
+/// The model that [`STACK`] asks.
+pub const MODEL: &str = "amazon.nova-lite-v1:0";
+
+/// The key of the operator's own that [`STACK`] has.
+pub const KMS_KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/own";
+
+/// A stack that has each permission that depends on a parameter.
+pub static STACK: LazyLock<Stack> = LazyLock::new(|| {
+    Stack::with(&[
+        ("OpenAiKeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai"),
+        ("OpenAi2KeyArn", "arn:aws:secretsmanager:us-east-1:000000000000:secret:openai2"),
+        ("BedrockModel", MODEL),
+        ("KmsKeyArn", KMS_KEY),
+        ("MailFrom", "no-reply@example.com"),
+        ("MailConfigurationSet", "transactional"),
+    ])
 });
 
-/// All statements that hold for a function of the template: those of its own policies, and those of
-/// the managed policies that it refers to.
+/// What each function may do, by its binary.
+pub static FUNCTIONS: LazyLock<BTreeMap<String, Vec<Permission>>> = LazyLock::new(|| {
+    let functions = STACK.functions().into_iter();
+    functions.map(|(name, binary, function)| (binary, of_function(&name, function))).collect()
+});
+
+/// The most that any function may do.
+pub static BOUNDARY: LazyLock<Vec<Permission>> =
+    LazyLock::new(|| of_managed_policy(&STACK, "FunctionBoundary"));
+
+/// A call to a service of AWS, as IAM sees it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    action: String,
+    resource: String,
+    /// The values of the condition keys.
+    context: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Call {
+    pub fn of(action: &str, resource: impl Into<String>) -> Self {
+        Self { action: action.to_owned(), resource: resource.into(), context: BTreeMap::new() }
+    }
+
+    /// The same call with these values of a condition key.
+    #[must_use]
+    pub fn with(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
+        self.context.insert(key.to_owned(), values.into_iter().collect());
+        self
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {} {:?}", self.action, self.resource, self.context)
+    }
+}
+
+/// What a statement allows with one of its actions on one of its resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// The resource of the template that has the statement.
+    of: String,
+    action: String,
+    /// The actions that it doesn't allow, although `action` is like them: those of `NotAction`.
+    except: Vec<String>,
+    resource: String,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Condition {
+    operator: String,
+    key: String,
+    values: Vec<String>,
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.action, self.resource)?;
+        for Condition { key, values, .. } in &self.conditions {
+            write!(f, ", {key} {values:?}")?;
+        }
+        write!(f, " ({})", self.of)
+    }
+}
+
+impl Permission {
+    /// Whether it is for this action.
+    pub fn is_for(&self, action: &str) -> bool {
+        self.action == action
+    }
+
+    fn allows(&self, call: &Call) -> bool {
+        is_like(&call.action, &self.action)
+            && !self.except.iter().any(|action| is_like(&call.action, action))
+            && is_like(&call.resource, &self.resource)
+            && self.conditions.iter().all(|condition| condition.holds(call))
+    }
+
+    /// Its parts, each with what is left of it without that part: the kinds of items, if there are
+    /// several.
+    fn parts(&self) -> Vec<(Self, Option<Self>)> {
+        let several =
+            |condition: &Condition| condition.key == LEADING_KEYS && condition.values.len() > 1;
+        let Some(at) = self.conditions.iter().position(several) else {
+            return vec![(self.clone(), None)];
+        };
+        let only = |kinds: Vec<String>| {
+            let mut part = self.clone();
+            part.conditions[at].values = kinds;
+            part
+        };
+        let kinds = &self.conditions[at].values;
+        let part = |kind: &String| {
+            let others = kinds.iter().filter(|other| *other != kind).cloned().collect();
+            (only(vec![kind.clone()]), Some(only(others)))
+        };
+        kinds.iter().map(part).collect()
+    }
+}
+
+impl Condition {
+    /// `ForAllValues` holds for a call without the key, and every other operator doesn't.
+    fn holds(&self, call: &Call) -> bool {
+        let given = call.context.get(&self.key).into_iter().flatten();
+        let mut given = given.peekable();
+        match self.operator.as_str() {
+            "ForAllValues:StringLike" => {}
+            "StringLike" | "StringEquals" if given.peek().is_some() => {}
+            "StringLike" | "StringEquals" => return false,
+            other => panic!("the tests can't evaluate {other} yet"),
+        }
+        let is_equal = self.operator == "StringEquals";
+        let fits = |value: &str, expected: &str| {
+            if is_equal { value == expected } else { is_like(value, expected) }
+        };
+        given.all(|value| self.values.iter().any(|expected| fits(value, expected)))
+    }
+}
+
+/// Whether a text matches a pattern, in which `*` is any text and `?` any character.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let (mut letters, mut signs) = (text.chars(), pattern.chars());
+    match signs.next() {
+        None => text.is_empty(),
+        Some('*') if is_like(text, signs.as_str()) => true,
+        Some('*') => letters.next().is_some() && is_like(letters.as_str(), pattern),
+        Some('?') => letters.next().is_some() && is_like(letters.as_str(), signs.as_str()),
+        Some(sign) => letters.next() == Some(sign) && is_like(letters.as_str(), signs.as_str()),
+    }
+}
+
+/// The calls that none of the permissions allows.
+pub fn refused<'c>(
+    permissions: &[Permission],
+    calls: impl IntoIterator<Item = &'c Call>,
+) -> Vec<&'c Call> {
+    let is_allowed = |call: &Call| permissions.iter().any(|permission| permission.allows(call));
+    calls.into_iter().filter(|call| !is_allowed(call)).collect()
+}
+
+/// The permissions, or the kinds of items of a permission, without which each of the calls is still
+/// allowed.
+pub fn needless(permissions: &[Permission], calls: &BTreeSet<Call>) -> Vec<Permission> {
+    let mut needless = Vec::new();
+    for (index, permission) in permissions.iter().enumerate() {
+        let by_another = |call: &Call| {
+            let others = permissions.iter().enumerate().filter(|(other, _)| *other != index);
+            others.map(|(_, other)| other).any(|other| other.allows(call))
+        };
+        let own: Vec<&Call> =
+            calls.iter().filter(|call| permission.allows(call) && !by_another(call)).collect();
+        for (part, rest) in permission.parts() {
+            let is_allowed = |call: &Call| rest.as_ref().is_some_and(|rest| rest.allows(call));
+            if own.iter().all(|call| is_allowed(call)) {
+                needless.push(part);
+            }
+        }
+    }
+    needless
+}
+
+/// The permissions of the statements of a policy.
+pub fn of_statements(of: &str, statements: &Value) -> Vec<Permission> {
+    let mut permissions = Vec::new();
+    for statement in statements.as_array().unwrap() {
+        assert_eq!(statement["Effect"], "Allow", "{of}: {statement}");
+        let (actions, except) = match &statement["NotAction"] {
+            Value::Null => (texts(&statement["Action"]), Vec::new()),
+            except => (vec!["*".to_owned()], texts(except)),
+        };
+        let mut conditions = Vec::new();
+        for (operator, keys) in statement["Condition"].as_object().into_iter().flatten() {
+            for (key, values) in keys.as_object().unwrap() {
+                let (operator, key, values) = (operator.clone(), key.clone(), texts(values));
+                conditions.push(Condition { operator, key, values });
+            }
+        }
+        for action in actions {
+            for resource in texts(&statement["Resource"]) {
+                permissions.push(Permission {
+                    of: of.to_owned(),
+                    action: action.clone(),
+                    except: except.clone(),
+                    resource,
+                    conditions: conditions.clone(),
+                });
+            }
+        }
+    }
+    permissions
+}
+
+/// One text or several.
+fn texts(value: &Value) -> Vec<String> {
+    let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    several.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+}
+
+/// The permissions of a managed policy of the template.
+pub fn of_managed_policy(stack: &Stack, name: &str) -> Vec<Permission> {
+    let policy = stack.resource(name);
+    assert_eq!(policy["Type"], "AWS::IAM::ManagedPolicy", "{name}");
+    let statements = &policy["Properties"]["PolicyDocument"]["Statement"];
+    of_statements(name, &stack.value(statements).unwrap())
+}
+
+/// The permissions of a function's own policies, and of the managed policies that it refers to.
+fn of_function(name: &str, function: &Yaml) -> Vec<Permission> {
+    let policies = function["Properties"]["Policies"].as_sequence();
+    let of_policy = |policy: &Yaml| match policy {
+        Yaml::Tagged(managed) => of_managed_policy(&STACK, managed.value.as_str().unwrap()),
+        own => of_statements(name, &STACK.value(&own["Statement"]).unwrap()),
+    };
+    policies.into_iter().flatten().flat_map(of_policy).collect()
+}
+
+/// All statements that hold for a function of the template, as they are written there: those of its
+/// own policies, and those of the managed policies that it refers to.
 pub fn statements<'t>(template: &'t Yaml, function: &'t Yaml) -> Vec<&'t Yaml> {
     let document = |policy: &'t Yaml| {
         let Yaml::Tagged(reference) = policy else { return policy };
@@ -56,110 +277,128 @@ pub fn statements<'t>(template: &'t Yaml, function: &'t Yaml) -> Vec<&'t Yaml> {
         .collect()
 }
 
-/// A statement. `None` if it exists only with some parameter, which no permission for the store
-/// does.
-fn statement(yaml: &Yaml) -> Option<Statement> {
-    if matches!(yaml, Yaml::Tagged(_)) {
-        return None;
-    }
-    let texts = |yaml: &Yaml| {
-        yaml.as_sequence()
-            .map(|all| all.iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>())
-    };
-    let resource = |yaml: &Yaml| match yaml {
-        Yaml::Tagged(tagged) => tagged
-            .value
-            .as_str()
-            .unwrap()
-            .replace("${", "")
-            .replace(".Arn}", "")
-            .replace(".Arn", ""),
-        other => other.as_str().unwrap().to_owned(),
-    };
-    let resources = match yaml["Resource"].as_sequence() {
-        Some(several) => several.iter().map(resource).collect(),
-        None => vec![resource(&yaml["Resource"])],
-    };
-    assert_eq!(yaml["Effect"], "Allow", "{yaml:?}");
-    Some(Statement {
-        actions: texts(&yaml["Action"]).unwrap(),
-        resources,
-        kinds: texts(&yaml["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]),
-    })
+/// Whether a function may make a call.
+pub fn allows(function: &str, call: &Call) -> bool {
+    let is_allowed_by = |permissions: &[Permission]| refused(permissions, [call]).is_empty();
+    is_allowed_by(&FUNCTIONS[function]) && is_allowed_by(&BOUNDARY)
 }
 
-/// One thing that a call does.
-struct Access<'a> {
-    action: String,
-    resource: String,
-    key: Option<&'a str>,
-}
-
-/// Asserts that a function may send this call.
+/// Asserts that a function may send this call to the store.
 #[track_caller]
 pub fn allow(function: &str, operation: &str, body: &Value) {
-    for Access { action, resource, key } in accesses(operation, body) {
-        let allows = |statement: &Statement| {
-            let kind = |kind: &String| match kind.strip_suffix('*') {
-                Some(beginning) => key.is_some_and(|key| key.starts_with(beginning)),
-                None => key == Some(kind),
-            };
-            statement.actions.contains(&action)
-                && statement.resources.contains(&resource)
-                && statement
-                    .kinds
-                    .as_ref()
-                    .is_none_or(|kinds| resource.contains("/index/") || kinds.iter().any(kind))
-        };
-        assert!(
-            POLICIES[function].iter().any(allows),
-            "the template does not let {function} do {action} on {resource}, {key:?}"
-        );
+    for call in of_store(operation, body) {
+        assert!(allows(function, &call), "the template does not let {function} do {call}");
     }
 }
 
-fn accesses<'a>(operation: &str, body: &'a Value) -> Vec<Access<'a>> {
-    let access = |operation: &str, table: &str, key: &'a Value| Access {
-        action: format!("dynamodb:{operation}"),
-        resource: table.to_owned(),
-        key: key["pk"]["S"].as_str().or(key["user_id"]["S"].as_str()),
+/// What IAM evaluates for a call to the store: for each table and action, all keys at once.
+///
+/// AWS says that a transaction needs the permissions of the single operations
+/// ([documentation](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html)),
+/// and not whether it compares the keys of each one alone. So here a permission must allow the keys
+/// of all operations of one kind in one table, as it must for a batch.
+pub fn of_store(operation: &str, body: &Value) -> Vec<Call> {
+    let mut keys: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let mut note = |operation: &str, table: &Value, index: Option<&str>, key: Option<String>| {
+        let place = STACK.table(table.as_str().unwrap(), index);
+        keys.entry((operation.to_owned(), place)).or_default().extend(key);
     };
-    let one = |operation: &str, body: &'a Value| {
-        let key = if body["Key"].is_object() { &body["Key"] } else { &body["Item"] };
-        let table = body["TableName"].as_str().unwrap();
-        match body["IndexName"].as_str() {
-            Some(index) => access(operation, &format!("{table}/index/{index}"), key),
-            None => access(operation, table, key),
-        }
+    let key_of = |table: &Value, item: &Value| {
+        let name = STACK.partition_key(table.as_str().unwrap());
+        item[name.as_str()]["S"].as_str().unwrap().to_owned()
     };
     match operation {
-        "TransactWriteItems" => {
-            let writes = body["TransactItems"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .flat_map(|item| item.as_object().unwrap());
-            let action = |write: &str| {
-                if write == "ConditionCheck" {
-                    "ConditionCheckItem".to_owned()
-                } else {
-                    format!("{write}Item")
+        "GetItem" | "UpdateItem" | "DeleteItem" | "PutItem" => {
+            let (table, item) = (&body["TableName"], key_or_item(body));
+            note(operation, table, None, Some(key_of(table, item)));
+        }
+        "Query" => {
+            note(operation, &body["TableName"], body["IndexName"].as_str(), Some(queried(body)))
+        }
+        "Scan" => note(operation, &body["TableName"], body["IndexName"].as_str(), None),
+        "BatchGetItem" | "BatchWriteItem" => {
+            for (table, requests) in body["RequestItems"].as_object().unwrap() {
+                let table = Value::from(table.as_str());
+                // A write is one entry of an object, `PutRequest` or `DeleteRequest`.
+                let items = requests["Keys"].as_array().or(requests.as_array()).unwrap().iter();
+                for item in items {
+                    let writes = item.get("PutRequest").or(item.get("DeleteRequest"));
+                    let key = key_of(&table, writes.map_or(item, key_or_item));
+                    note(operation, &table, None, Some(key));
                 }
-            };
-            writes.map(|(write, item)| one(&action(write), item)).collect()
+            }
         }
-        "BatchGetItem" => {
-            let tables = body["RequestItems"].as_object().unwrap().iter();
-            tables
-                .flat_map(|(table, wanted)| {
-                    wanted["Keys"]
-                        .as_array()
-                        .unwrap()
-                        .iter()
-                        .map(|key| access(operation, table, key))
-                })
-                .collect()
+        "TransactWriteItems" => {
+            let items = body["TransactItems"].as_array().unwrap().iter();
+            for (write, item) in items.flat_map(|item| item.as_object().unwrap()) {
+                let table = &item["TableName"];
+                let key = key_of(table, key_or_item(item));
+                note(&format!("{write}Item"), table, None, Some(key));
+            }
         }
-        _ => vec![one(operation, body)],
+        other => panic!("the tests don't know the permissions of {other} yet"),
+    }
+    let call = |((operation, place), keys): ((String, String), BTreeSet<String>)| {
+        let call = Call::of(&format!("dynamodb:{operation}"), place);
+        if keys.is_empty() { call } else { call.with(LEADING_KEYS, keys) }
+    };
+    keys.into_iter().map(call).collect()
+}
+
+fn key_or_item(write: &Value) -> &Value {
+    if write["Key"].is_object() { &write["Key"] } else { &write["Item"] }
+}
+
+/// The partition that a query reads: its condition begins with `<attribute> = <value>`.
+fn queried(query: &Value) -> String {
+    let condition = query["KeyConditionExpression"].as_str().unwrap();
+    let value = condition.split(' ').nth(2).unwrap();
+    query["ExpressionAttributeValues"][value]["S"].as_str().unwrap().to_owned()
+}
+
+/// What IAM evaluates for an answer of Bedrock, whatever the id names: a model, or a profile, which
+/// asks models in several regions. An application's profile can be made from one of AWS.
+pub fn of_bedrock(action: &str, id: &str) -> Vec<Call> {
+    let in_account =
+        |kind: &str, id: &str| format!("arn:aws:bedrock:us-east-1:000000000000:{kind}/{id}");
+    let mut calls =
+        vec![Call::of(action, format!("arn:aws:bedrock:us-east-1::foundation-model/{id}"))];
+    for kind in ["inference-profile", "application-inference-profile"] {
+        let profile = in_account(kind, id);
+        calls.push(Call::of(action, profile.clone()));
+        // A global profile names no region.
+        let models = ["us-east-1", "us-west-2", ""]
+            .map(|region| format!("arn:aws:bedrock:{region}::foundation-model/anthropic.claude"));
+        let behind = in_account("inference-profile", "us.anthropic.claude");
+        let behind = (kind == "application-inference-profile").then_some(behind);
+        for resource in models.into_iter().chain(behind) {
+            let through = [profile.clone()];
+            calls.push(Call::of(action, resource).with("bedrock:InferenceProfileArn", through));
+        }
+    }
+    calls
+}
+
+/// Fails a test at once if a function sends the store a call that the template doesn't allow it.
+#[derive(Clone, Debug)]
+pub struct Permitted(pub String);
+
+impl Intercept for Permitted {
+    fn name(&self) -> &'static str {
+        "Permitted"
+    }
+
+    fn read_after_serialization(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request();
+        let body: Value = serde_json::from_slice(request.body().bytes().unwrap())?;
+        let operation =
+            request.headers().get("x-amz-target").and_then(|target| target.rsplit('.').next());
+        allow(&self.0, operation.unwrap_or_default(), &body);
+        Ok(())
     }
 }

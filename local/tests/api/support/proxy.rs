@@ -222,6 +222,9 @@ struct Seen {
     /// Eventually consistent reads.
     weak_reads: Vec<String>,
     forgets_tokens: bool,
+    records: bool,
+    /// The operation and the body of each attempt.
+    recorded: Vec<(String, Value)>,
 }
 
 impl Proxy {
@@ -321,6 +324,16 @@ impl Lane {
     /// The calls since the last plan.
     pub fn calls(&self) -> Vec<Call> {
         self.traffic.state.lock().unwrap().calls.clone()
+    }
+
+    /// Keeps what is sent from now on, for [`Lane::recorded`].
+    pub fn records(&self) {
+        self.traffic.state.lock().unwrap().records = true;
+    }
+
+    /// The operation and the body of each attempt since the last time.
+    pub fn recorded(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.traffic.state.lock().unwrap().recorded)
     }
 
     /// Whether the store ever showed a negative balance.
@@ -512,6 +525,10 @@ async fn receive(wire: Arc<Wire>, request: Request) -> Attempt {
         let mut sent = String::from_utf8(body.into()).unwrap();
         rewrite(&operation, &mut sent);
         body = sent.into();
+    }
+    if traffic.state.lock().unwrap().records {
+        let sent = serde_json::from_slice(&body).unwrap();
+        traffic.state.lock().unwrap().recorded.push((operation.clone(), sent));
     }
     if matches!(operation.as_str(), "GetItem" | "Query" | "Scan" | "BatchGetItem") {
         let sent: Value = serde_json::from_slice(&body).unwrap();

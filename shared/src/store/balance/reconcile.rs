@@ -1,0 +1,200 @@
+//! Balances of restored tables. A restore brings each table to a second, but a transaction that was
+//! under way then may be cut: some of its items are from before it, others from after it. The
+//! ledger decides: each account gets the numbers that its rows explain.
+
+use std::collections::HashSet;
+
+use crate::chat::Chat;
+use crate::clock::millis_of;
+use crate::store::audit::text;
+use crate::store::schema::{CONVERSATION, pk};
+use crate::store::{Entry, EntryKind, Store, Write, from_item, n, no_entries, s};
+use crate::user::Account;
+use crate::{Error, Result, Tokens};
+
+/// How long a message may take, in milliseconds, with the skew between the items of a backup: older
+/// conversations are not looked for.
+const RECENT: u64 = 15 * 60 * 1000;
+
+/// What the ledger says of an account.
+#[derive(Default)]
+struct Book {
+    granted: i128,
+    spent: i128,
+    has_grant: bool,
+    /// The chats that have a row.
+    charged: HashSet<String>,
+}
+
+impl Store {
+    /// Completes or undoes what was under way when the tables were restored to `second`: a stored
+    /// chat without a row gets its row, all reservations end, and the account gets the numbers of
+    /// its ledger. Returns what was repaired. Idempotent.
+    ///
+    /// No function can settle these reservations: their leases ended while the tables were
+    /// restored.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the account changes meanwhile.
+    pub(in crate::store) async fn reconcile_balance(
+        &self,
+        account: &Account,
+        second: u64,
+        now: u64,
+    ) -> Result<Vec<String>> {
+        let mut repairs = Vec::new();
+        let mut book = self.book_of(&account.id).await?;
+        if let Some(grant) = first_grant(account, &book) {
+            self.send(&self.enter(&grant)?).await?;
+            book.granted += i128::from(grant.amount);
+            repairs.push("its first grant has a row again".to_owned());
+        }
+        self.charge_stored_chats(account, &mut book, second, now, &mut repairs).await?;
+
+        let exact = |number: i128| u64::try_from(number).ok().and_then(Tokens::new);
+        let left = exact(book.granted - book.spent);
+        let (Some(tokens), Some(granted), Some(spent)) =
+            (left, exact(book.granted), exact(book.spent))
+        else {
+            repairs.push(format!(
+                "its ledger grants {} and charges {}, which no account can have",
+                book.granted, book.spent
+            ));
+            return Ok(repairs);
+        };
+        let held = account.reservations.len();
+        if held == 0 && (account.tokens, account.granted, account.spent) == (tokens, granted, spent)
+        {
+            return Ok(repairs);
+        }
+        let reconcile = Write::update(
+            &self.tables.users,
+            pk(&account.pk),
+            "SET tokens = :tokens, granted = :granted, spent = :spent, reservations = :none",
+        )
+        .when("id = :id AND tokens = :had AND granted = :was_granted AND spent = :was_spent AND size(reservations) = :held")
+        .values([
+            (":id", s(&account.id)),
+            (":tokens", n(tokens)),
+            (":granted", n(granted)),
+            (":spent", n(spent)),
+            (":none", no_entries()),
+            (":had", n(account.tokens)),
+            (":was_granted", n(account.granted)),
+            (":was_spent", n(account.spent)),
+            (":held", n(held)),
+        ]);
+        if !self.send(&reconcile).await?.is_applied() {
+            return Err(Error::Unavailable("an account changed while it was reconciled".into()));
+        }
+        if held > 0 {
+            repairs.push(format!("{held} reservations ended"));
+        }
+        if (account.granted, account.spent) != (granted, spent) {
+            repairs.push(format!(
+                "granted {granted} and spent {spent}, as in its ledger; it had granted {} and spent {}",
+                account.granted, account.spent
+            ));
+        }
+        Ok(repairs)
+    }
+
+    async fn book_of(&self, user_id: &str) -> Result<Book> {
+        let mut book = Book::default();
+        let mut rows = self.all_of(&self.tables.ledger, user_id).into_paginator().items().send();
+        while let Some(row) = rows.try_next().await? {
+            let entry: Entry = from_item(row)?;
+            if entry.kind == EntryKind::Chat {
+                book.spent -= i128::from(entry.amount);
+                book.charged.insert(entry.entry_id);
+            } else {
+                book.granted += i128::from(entry.amount);
+                book.has_grant |= entry.kind == EntryKind::Grant;
+            }
+        }
+        Ok(book)
+    }
+
+    /// Gives every stored chat its row, and a recent one that began a conversation the conversation.
+    /// A deleted conversation is erased soon.
+    async fn charge_stored_chats(
+        &self,
+        account: &Account,
+        book: &mut Book,
+        second: u64,
+        now: u64,
+        repairs: &mut Vec<String>,
+    ) -> Result<()> {
+        let recent = (second * 1000).saturating_sub(RECENT);
+        let (mut begun, mut conversations, mut deleted) = (Vec::new(), HashSet::new(), false);
+        let mut items =
+            self.all_of(&self.tables.chats, &account.id).into_paginator().items().send();
+        while let Some(item) = items.try_next().await? {
+            if let Some(id) = text(&item, "chat_id").strip_prefix(CONVERSATION) {
+                conversations.insert(id.to_owned());
+                deleted |= item.contains_key("deleted");
+                continue;
+            }
+            let chat: Chat = from_item(item)?;
+            if book.charged.insert(chat.chat_id.clone()) {
+                self.send(&self.enter(&charge_of(&chat))?).await?;
+                book.spent += i128::from(chat.cost.get());
+                repairs.push(format!("the message {} has a row again", chat.chat_id));
+            }
+            let begins = chat.conversation.as_ref() == Some(&chat.chat_id);
+            if begins && millis_of(&chat.chat_id) >= Some(recent) {
+                begun.push(chat);
+            }
+        }
+        begun.retain(|chat| !conversations.contains(&chat.chat_id));
+        for chat in begun {
+            if let Some(converse) = self.converse(&chat)? {
+                self.send(&converse).await?;
+                repairs.push(format!("the message {} has its conversation again", chat.chat_id));
+            }
+        }
+        if deleted {
+            let erase = Write::update(
+                &self.tables.users,
+                pk(&account.pk),
+                "SET erasing = if_not_exists(erasing, :now)",
+            )
+            .when("id = :id")
+            .values([(":id", s(&account.id)), (":now", n(now))]);
+            self.send(&erase).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The first row of an account whose ledger lacks it. `None` if it has one, or can't have one.
+fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
+    let granted = i128::from(account.granted.get()) - book.granted;
+    let amount = i64::try_from(granted).ok().filter(|amount| *amount >= 0 && !book.has_grant)?;
+    Some(Entry {
+        user_id: account.id.clone(),
+        entry_id: account.id.clone(),
+        amount,
+        kind: EntryKind::Grant,
+        reason: "registration".into(),
+        actor: account.id.clone(),
+        chat_id: None,
+        act: None,
+        time: account.created,
+    })
+}
+
+/// The row of a stored chat, as its settle wrote it.
+fn charge_of(chat: &Chat) -> Entry {
+    Entry {
+        user_id: chat.user_id.clone(),
+        entry_id: chat.chat_id.clone(),
+        amount: -chat.cost.signed(),
+        kind: EntryKind::Chat,
+        reason: "chat".into(),
+        actor: chat.user_id.clone(),
+        chat_id: Some(chat.chat_id.clone()),
+        act: None,
+        time: chat.time,
+    }
+}
