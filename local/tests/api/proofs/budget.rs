@@ -27,6 +27,7 @@ use functions::ROUTES;
 use local::estimate::quotas::PLACES;
 use local::estimate::requests::{self, Cost};
 use serde_json::{Value, json};
+use shared::App;
 use shared::clock::Day;
 use shared::store::Purpose;
 use uuid::Uuid;
