@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use assumptions::{
     ACCOUNT, CHAT_COPIES, CHAT_ITEM, CONVERSATION, DAYS, EMAIL_READS, EMAIL_WRITES, FILES, LOG_INS,
-    LOG_MONTHS, MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
+    LOG_MONTHS, METRICS_AT_REST, METRICS_OF_REQUESTS, MONTHS, NEW_USERS, RESETS, STARTS, TEXT,
 };
 use prices::Price;
 use quotas::Quota;
@@ -245,6 +245,7 @@ impl Load {
         // AWS charges a metric for each hour in which the method gets a request.
         let hours = DAYS * 24.0;
         let methods: f64 = methods.values().map(|count| 1.0 - (-count / hours).exp()).sum();
+        let busy = 1.0 - (-asked.requests / hours).exp();
         let behind = self.background(stack, requests)?;
         let all = asked.and(behind);
         let stored =
@@ -284,7 +285,12 @@ impl Load {
                 "CloudWatch, the gateway's metrics for each method",
                 item(prices::METRICS, methods * metrics),
             ),
+            named(
+                "CloudWatch, the metrics of the functions",
+                item(prices::METRICS, METRICS_AT_REST + METRICS_OF_REQUESTS.value * busy),
+            ),
             item(prices::ALARMS, stack.alarms),
+            item(prices::DASHBOARDS, stack.dashboards),
             item(prices::TRACES, traces / MILLION),
             item(prices::SECRETS, stack.secrets),
             item(prices::SECRET_READS, asked.invocations * STARTS.value / MILLION),
@@ -341,7 +347,10 @@ mod tests {
     fn an_idle_deployment_costs_the_secret_and_the_schedules() {
         let estimate = LOAD.estimate().unwrap();
         let stack = Stack::load().unwrap();
-        let fixed = prices::SECRETS.dollars * stack.secrets + prices::ALARMS.dollars * stack.alarms;
+        let fixed = prices::SECRETS.dollars * stack.secrets
+            + prices::ALARMS.dollars * stack.alarms
+            + prices::DASHBOARDS.dollars * stack.dashboards
+            + prices::METRICS.dollars * METRICS_AT_REST;
         let rest = estimate.at_rest_dollars - fixed;
         assert!(rest > 0.05 && rest < 0.25, "{rest}");
     }

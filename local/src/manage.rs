@@ -12,10 +12,12 @@ use shared::App;
 use shared::auth::{NewPassword, Signer, keys};
 use shared::aws;
 use shared::clock::{self, Clock};
-use shared::config::Settings;
+use shared::config::{Config, Settings};
 use shared::metrics::{self, Metric};
 use shared::secret::Secret;
-use shared::store::{Adjusted, Adjustment, Erased, NewAccount, PublicKey, Reason, Registered};
+use shared::store::{
+    Adjusted, Adjustment, Erased, NewAccount, PublicKey, Reason, Registered, Store,
+};
 use shared::user::{Account, Email, Role, Username, login_key};
 use shared::{Change, Error, Tokens};
 
@@ -395,8 +397,13 @@ async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
     Ok((connect(&settings).await?, embedded))
 }
 
-async fn connect(settings: &Settings<'_>) -> Result<App, String> {
-    App::connect(settings, Clock::default()).await.map_err(|error| format!("{error}."))
+/// The store of these settings, for a command: someone waits for it, and it may read whole tables.
+pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
+    let config = Config::read(settings).map_err(|error| format!("{error}."))?;
+    let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await;
+    let aws = aws::patient(aws.map_err(|error| format!("{error}."))?);
+    let store = Store::connect(&aws, &config);
+    Ok(App::over(config, Clock::default(), store))
 }
 
 /// The settings of the environment, if it names the tables (`USERS_TABLE` and the others).

@@ -4,15 +4,13 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use shared::App;
 use shared::auth::password;
-use shared::clock::Clock;
 use shared::config::Settings;
 use shared::store::{Newer, Reapplied, Since};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::manage::{counted, sentence};
+use crate::manage::{connect, counted, sentence};
 
 /// Ends again in the restored tables what has ended since `second`. `deleted` names a file with the
 /// ids of the accounts that were deleted since; `messages` also deletes the messages that the newer
@@ -120,10 +118,6 @@ fn newer_variable(name: &str) -> Option<String> {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-async fn connect(settings: &Settings<'_>) -> Result<App, String> {
-    App::connect(settings, Clock::default()).await.map_err(|error| format!("{error}."))
 }
 
 /// The second in a time such as `2026-11-21T10:00:00Z`.

@@ -33,8 +33,8 @@ script.exec_module(restore)
 def embedded(folder):
     """A client of the embedded DynamoDB of a data folder."""
     url = urlsplit((pathlib.Path(folder) / "dynamodb-url").read_text().strip())
-    keys = {"aws_access_key_id": url.username, "aws_secret_access_key": url.password}
-    return boto3.client("dynamodb", endpoint_url=f"http://{url.hostname}:{url.port}", region_name="us-east-1", **keys)
+    session = boto3.Session(url.username, url.password, region_name="us-east-1")
+    return session.client("dynamodb", endpoint_url=f"http://{url.hostname}:{url.port}")
 
 
 def items(dynamodb, table):

@@ -125,11 +125,15 @@ pub(crate) fn credentials(endpoint: &Endpoint) -> Option<SharedCredentialsProvid
     Some(SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "endpoint")))
 }
 
+/// The same for a program that waits longer for a call than a function could: a command in a terminal.
+pub fn patient(aws: SdkConfig) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
+    aws.into_builder().timeout_config(timeouts).build()
+}
+
 /// The configuration of clients that create and inspect the tables of the emulator at `endpoint`.
-/// They wait longer than a function would.
 pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
-    let patient = TimeoutConfig::builder().operation_timeout(Duration::from_secs(60)).build();
-    let at = emulated().into_builder().timeout_config(patient).endpoint_url(&endpoint.url);
+    let at = patient(emulated()).into_builder().endpoint_url(&endpoint.url);
     match credentials(endpoint) {
         Some(credentials) => at.credentials_provider(credentials).build(),
         None => at.build(),

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use lambda_http::IntoResponse;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
@@ -134,7 +135,8 @@ where
     start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
             let span = invocation(&event);
-            process(work, mailing.clone(), event.payload.records).instrument(span)
+            // Without the box, the type of this future is too deep for the compiler.
+            process(work, mailing.clone(), event.payload.records).instrument(span).boxed()
         });
         lambda_runtime::run(run).await
     })

@@ -127,6 +127,15 @@ pub const FILES: Assumption = assume(
     "after one release; otherwise a visit loads one file, and the browser's cache has the others",
 );
 
+/// The metrics that `sweep` and `erase` write in each run.
+pub const METRICS_AT_REST: f64 = 3.0;
+/// The other metrics of the functions. CloudWatch charges each value of a dimension.
+pub const METRICS_OF_REQUESTS: Assumption = assume(
+    "metrics of the functions",
+    21.0,
+    "with one provider and ten codes of failures; CloudWatch charges those that are written in an hour",
+);
+
 /// The write units of an e-mail. No test counts them.
 pub const EMAIL_WRITES: f64 = 3.0;
 /// The read units of an e-mail. No test counts them.
@@ -161,6 +170,7 @@ pub const ALL: &[Assumption] = &[
     NEW_USERS,
     RESETS,
     FILES,
+    METRICS_OF_REQUESTS,
     TEXT,
     CHAT_ITEM,
     CHAT_COPIES,

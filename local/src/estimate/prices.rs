@@ -141,6 +141,15 @@ pub const ALARMS: Price = Price {
     confirmed: "2026-05-05, a summary of the page",
 };
 
+/// A dashboard.
+pub const DASHBOARDS: Price = Price {
+    item: "CloudWatch, dashboards",
+    dollars: 3.00,
+    unit: "dashboard and month",
+    source: CLOUDWATCH,
+    confirmed: "2026-05-05, a summary of the page",
+};
+
 /// A recorded trace.
 pub const TRACES: Price = Price {
     item: "X-Ray, recorded traces",
@@ -192,6 +201,7 @@ pub const ALL: &[Price] = &[
     LOGS_KEPT,
     METRICS,
     ALARMS,
+    DASHBOARDS,
     TRACES,
     SECRETS,
     SECRET_READS,

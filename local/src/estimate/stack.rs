@@ -1,4 +1,4 @@
-//! The parts of `template.yaml` that cost something or set a limit.
+//! The parts of `template.yaml` and `alarms.yaml` that cost something or set a limit.
 
 use std::collections::HashMap;
 use std::ops::Add;
@@ -6,6 +6,8 @@ use std::ops::Add;
 use serde_norway::Value;
 
 use crate::template::{TEXT, Template};
+
+const ALARMS: &str = include_str!("../../../alarms.yaml");
 
 /// The stack that the template creates with the defaults of its parameters.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct Stack {
     pub secrets: f64,
     /// The number of metrics that the alarms read.
     pub alarms: f64,
+    /// The number of dashboards.
+    pub dashboards: f64,
     /// How often schedules invoke each function in a month.
     pub scheduled: Vec<(String, f64)>,
     /// Whether the gateway publishes metrics for each method.
@@ -45,18 +49,23 @@ impl Stack {
     pub fn load() -> Result<Self, String> {
         let document: Value =
             serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        let watching: Value =
+            serde_norway::from_str(ALARMS).map_err(|error| format!("alarms.yaml: {error}"))?;
         let resources = document
             .get("Resources")
             .and_then(Value::as_mapping)
             .ok_or("template.yaml has no resources")?;
         let of = |kind: &'static str| {
+            let nested = watching.get("Resources").and_then(Value::as_mapping);
             resources
                 .values()
+                .chain(nested.into_iter().flat_map(|resources| resources.values()))
                 .filter(move |resource| text(resource, &["Type"]) == Some(kind))
                 .filter_map(|resource| resource.get("Properties"))
         };
         // The sum of an empty iterator of floats is -0, so these sums start from 0.
         let alarms = of("AWS::CloudWatch::Alarm").map(metrics).fold(0.0, f64::add);
+        let dashboards = of("AWS::CloudWatch::Dashboard").map(|_| 1.0).fold(0.0, f64::add);
         let secrets = of("AWS::SecretsManager::Secret").map(|_| 1.0).fold(0.0, f64::add);
         let parameter = |name: &str| {
             number(&document, &["Parameters", name, "Default"])
@@ -117,7 +126,7 @@ impl Stack {
             let path = path.strip_prefix('/').unwrap_or(path).replace("~1", "/");
             rates.insert((method.to_owned(), path), rate);
         }
-        Ok(Self { functions, secrets, alarms, scheduled, metrics_per_method, rates })
+        Ok(Self { functions, secrets, alarms, dashboards, scheduled, metrics_per_method, rates })
     }
 
     /// A function, by the name of its binary.

@@ -148,9 +148,19 @@ fn an_estimate_is_what_the_documentation_shows() {
     assert!(items.iter().all(|item| printed.contains(item["item"].as_str().unwrap())));
     let at_rest = estimate["at_rest_dollars"].as_f64().unwrap();
     for document in [readme, cost] {
-        assert!(document.contains("about half a dollar a month"));
+        let words = document.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            words.contains("about 1.40 dollars a month, and 20 more with alarms and a dashboard")
+        );
     }
-    assert!((0.4..0.6).contains(&at_rest), "{at_rest} is not about half a dollar");
+    let of = |name: &str| {
+        let item = items.iter().find(|item| item["item"] == name).unwrap();
+        item["dollars"].as_f64().unwrap()
+    };
+    let watching = of("CloudWatch, alarms") + of("CloudWatch, dashboards");
+    assert!((18.5..21.5).contains(&watching), "{watching} is not about 20 dollars");
+    let others = at_rest - watching;
+    assert!((1.35..1.45).contains(&others), "{others} is not about 1.40 dollars");
 }
 
 #[tokio::test]
