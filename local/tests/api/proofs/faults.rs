@@ -39,6 +39,9 @@ use crate::support::rig::Rig;
 /// How many cases run at a time.
 const AT_A_TIME: usize = 96;
 
+/// The same for cases with a store of their own, which cost much more to begin.
+const STORES_AT_A_TIME: usize = 24;
+
 /// How late a timer may be if the machine keeps up with the running cases.
 const LATE: Duration = Duration::from_millis(20);
 
@@ -424,11 +427,13 @@ async fn one_store_each<S: Scenario<Own = OwnStore>>(
         cases += plans.len() + 1;
         let scenario = undisturbed.scenario;
         let verdicts = iter(plans).map(async |plan| {
+            keeping_up().await;
             let mut case = scenario.begin(rig, Some(plan), true).await;
+            keeping_up().await;
             runs(&mut case).await;
             case.verdict()
         });
-        wrong.extend(verdicts.buffer_unordered(AT_A_TIME).concat().await);
+        wrong.extend(verdicts.buffer_unordered(STORES_AT_A_TIME).concat().await);
         runs(&mut undisturbed).await;
         wrong.extend(undisturbed.verdict());
     }

@@ -104,7 +104,7 @@ async fn lose(api: &Api, table: &str, sort: &str, who: &Person) {
 }
 
 /// Runs a command of `manage` over the restored tables, beside the newer ones. Returns whether it
-/// succeeded, and its output.
+/// succeeded, and its output. It blocks this thread, so the store must run on others.
 fn manage(api: &Api, arguments: &[&str]) -> (bool, String) {
     let mut program = command(&[&["manage"][..], arguments].concat());
     for table in TABLES {
@@ -246,7 +246,7 @@ async fn a_store_that_is_restored_under_load_balances_and_what_has_ended_since_s
     assert!(managed(&api, &["audit"]).ends_with(", no difference\n"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_or_state_exists_afterwards_only_if_it_existed_before_and_still_does() {
     let api = Api::own(&[]).await;
     let (root, second_root) = (api.administrator("root").await, api.administrator("root").await);
@@ -368,7 +368,7 @@ async fn whatever_else_a_restore_cuts_off_is_completed_or_undone() {
     assert_eq!(store.reconcile(now, now).await.unwrap().unwrap().repairs, Vec::<String>::new());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tables_that_are_in_use_are_left_alone() {
     let api = Api::own(&[]).await;
     api.person("ann").await;
@@ -416,7 +416,7 @@ async fn an_account_that_is_gone_for_longer_than_its_tombstone_comes_back_only_i
     ben.at(&again).is_out().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_that_were_deleted_since_come_back_unless_the_newer_table_is_believed() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;

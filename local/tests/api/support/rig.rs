@@ -142,10 +142,8 @@ pub async fn create_account(
     };
     let account = new.open(&app.clock);
     let session = session_of(app, &account);
-    assert!(matches!(
-        app.store.register(&new, &account, Some(&session), None).await,
-        Ok(Registered::New)
-    ));
+    let registered = app.store.register(&new, &account, Some(&session), None).await;
+    assert!(matches!(registered, Ok(Registered::New)), "{registered:?}");
     (account, session)
 }
 
