@@ -116,8 +116,8 @@ async fn replay(app: &App, account: &Account, key: &AdjustmentKey, record: &Reco
         return Err(Error::KeyReused);
     }
     let entry = app.store.entry(&account.id, &record.result_id).await?;
-    let entry = entry
-        .ok_or_else(|| Error::Internal("the adjustment of a key has no row".into()))?;
+    let entry =
+        entry.ok_or_else(|| Error::Internal("the adjustment of a key has no row".into()))?;
     shown(app, account, &entry).await.map(http::replayed)
 }
 

@@ -42,7 +42,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, (paging, acts, next)) = auth::administrator(&app, &req, read).await?;
     let page = paging.prove(administrator.account(), SCOPE)?;
 
-    let names = app.store.usernames(acts.iter().flat_map(|act| [act.subject(), &act.actor])).await?;
+    let names =
+        app.store.usernames(acts.iter().flat_map(|act| [act.subject(), &act.actor])).await?;
     let data: Vec<Shown> = acts.iter().map(|act| shown(act, &names)).collect();
     page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }

@@ -60,7 +60,12 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let (found, counts) =
         tokio::try_join!(find(&app, key.as_deref()), app.store.begin_attempt(&attempt))?;
     app.store
-        .admit_attempt(&mut attempt, counts, DeviceToken::at(&app, &req).await.as_ref(), found.as_ref())
+        .admit_attempt(
+            &mut attempt,
+            counts,
+            DeviceToken::at(&app, &req).await.as_ref(),
+            found.as_ref(),
+        )
         .await?;
     let verdict = app
         .passwords

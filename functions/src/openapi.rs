@@ -402,11 +402,9 @@ fn header(name: &str, required: bool) -> (String, Value) {
             "OpenAI's clients should not retry the request.",
             json!({ "const": "false" }),
         ),
-        "x-request-id" => (
-            "X-Request-Id",
-            "The id of this request in the log.",
-            json!({ "type": "string" }),
-        ),
+        "x-request-id" => {
+            ("X-Request-Id", "The id of this request in the log.", json!({ "type": "string" }))
+        }
         other => (other, "", json!({ "type": "string" })),
     };
     (spelled.to_owned(), json!({ "description": about, "required": required, "schema": schema }))

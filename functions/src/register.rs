@@ -128,7 +128,12 @@ async fn again(
         Attempt::new(new.name.key(), http::source_network(req).as_deref(), &app.config, now);
     let counts = app.store.begin_attempt(&attempt).await?;
     app.store
-        .admit_attempt(&mut attempt, counts, DeviceToken::at(app, req).await.as_ref(), Some(standing))
+        .admit_attempt(
+            &mut attempt,
+            counts,
+            DeviceToken::at(app, req).await.as_ref(),
+            Some(standing),
+        )
         .await?;
     if app.passwords.check(password, Some(standing.password.clone())).await? == Verdict::Wrong {
         return Err(attempt.refused(Error::UsernameTaken));

@@ -131,10 +131,7 @@ impl Body {
             ("audio", self.audio.is_some()),
         ] {
             if asked {
-                errors.note(
-                    field,
-                    "This API answers with one text only. Omit this field.",
-                );
+                errors.note(field, "This API answers with one text only. Omit this field.");
             }
         }
         let within = |number: Option<f64>, most: f64| match number {
@@ -194,20 +191,21 @@ fn most(tokens: Option<f64>) -> Result<Option<u32>, String> {
 
 /// The conversation, if all of it is valid.
 fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
-    let turns = messages.into_iter().enumerate().map(|(number, PromptMessage { role, content })| {
-        let role = match role.as_str() {
-            "system" | "developer" => Ok(Speaker::System),
-            "user" => Ok(Speaker::User),
-            "assistant" => Ok(Speaker::Assistant),
-            _ => Err("This is system, developer, user or assistant.".to_owned()),
-        };
-        let role = errors.check(&format!("messages[{number}].role"), role);
-        let content = errors.check(
-            &format!("messages[{number}].content"),
-            content.map_or(Ok(String::new()), Content::text),
-        );
-        Some(Turn { role: role?, content: content? })
-    });
+    let turns =
+        messages.into_iter().enumerate().map(|(number, PromptMessage { role, content })| {
+            let role = match role.as_str() {
+                "system" | "developer" => Ok(Speaker::System),
+                "user" => Ok(Speaker::User),
+                "assistant" => Ok(Speaker::Assistant),
+                _ => Err("This is system, developer, user or assistant.".to_owned()),
+            };
+            let role = errors.check(&format!("messages[{number}].role"), role);
+            let content = errors.check(
+                &format!("messages[{number}].content"),
+                content.map_or(Ok(String::new()), Content::text),
+            );
+            Some(Turn { role: role?, content: content? })
+        });
     turns.collect()
 }
 
