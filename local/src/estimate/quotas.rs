@@ -195,7 +195,7 @@ impl Load {
         let units = ACCOUNT_UNITS + crowded - requests.row("chat")?.writes;
         let limit = stack.function("chat")?.chats_per_minute;
         quotas.push(Quota {
-            what: format!("busiest account: {limit} chats a minute, 64 at a time"),
+            what: format!("busiest account: {limit} a minute, ParallelChats=64"),
             needs: limit / 60.0 * units,
             limit: Some(PARTITION.value),
             unit: "units a second",

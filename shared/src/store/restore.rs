@@ -379,7 +379,7 @@ fn has_same_access(one: &Account, other: &Account) -> bool {
 }
 
 /// The restored account with the access that both it and the newer one give. The newer one's
-/// password and address replace its own: whoever changed them has shown that they may.
+/// password and address replace its own: the change of them was authorized.
 fn with_access_of(restored: &Account, newer: &Account) -> Account {
     let mut after = restored.clone();
     after.active &= newer.active;
@@ -404,39 +404,27 @@ fn with_access_of(restored: &Account, newer: &Account) -> Account {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::NewAccount;
     use super::*;
     use crate::Tokens;
+    use crate::user::Username;
 
     fn account(epoch: u64) -> Account {
-        Account {
-            pk: "user:ann".into(),
-            id: "i".into(),
-            name: "ann".into(),
-            email: Some("old@example.com".into()),
-            email_verified: true,
-            pending_email: None,
-            first_name: None,
-            last_name: None,
+        let new = NewAccount {
+            name: Username::parse("ann").unwrap(),
+            email: None,
             password: "old".into(),
             key: None,
             role: Role::Admin,
-            active: true,
-            tokens: Tokens::ZERO,
-            granted: Tokens::ZERO,
-            spent: Tokens::ZERO,
-            reservations: BTreeMap::new(),
-            closed: BTreeMap::new(),
-            minutes: None,
+            grant: Tokens::ZERO,
+            reason: "a test",
+        };
+        Account {
+            email: Some("old@example.com".into()),
+            email_verified: true,
             auth_epoch: epoch,
             revoked: BTreeMap::from([("a".into(), 1)]),
-            api_keys: 0,
-            keys_from: None,
-            created: 0,
-            deleted: None,
-            nonce: String::new(),
-            month: String::new(),
-            shard: String::new(),
-            label: "ann".into(),
+            ..new.open(&Clock::default())
         }
     }
 
