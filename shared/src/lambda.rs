@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use lambda_http::IntoResponse;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::de::IgnoredAny;
@@ -32,7 +33,7 @@ pub fn serve<A: Start, F>(routes: &'static [Route], handle: fn(A, Request) -> F)
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    start(Served::start(routes, handle), async |served| served.whole().await)
+    serve_whole(Endpoint::start(routes, handle).boxed_local())
 }
 
 /// The same for an endpoint whose replies may be streams: its events have `ResponseTransferMode:
@@ -44,45 +45,55 @@ pub fn serve_streaming<A: Start, F>(
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    start(Served::start(routes, handle), async |served| {
+    serve_pieces(Endpoint::start(routes, handle).boxed_local())
+}
+
+/// An endpoint that starts. Without the types of its parts: with them, each function would compile
+/// the whole Lambda runtime again.
+type Starting = LocalBoxFuture<'static, Result<Endpoint, ConfigError>>;
+
+fn serve_whole(endpoint: Starting) -> ExitCode {
+    start(endpoint, Endpoint::whole)
+}
+
+fn serve_pieces(endpoint: Starting) -> ExitCode {
+    start(endpoint, async |endpoint| {
         if Settings::from_env().sam_local() {
-            return served.whole().await;
+            return endpoint.whole().await;
         }
         let answer = service_fn(move |req| {
-            let served = served.clone();
-            async move { Ok::<_, Infallible>(served.answer(req).await) }
+            let endpoint = endpoint.clone();
+            async move { Ok::<_, Infallible>(endpoint.answer(req).await) }
         });
         lambda_http::run_with_streaming_response(answer).await
     })
 }
 
 /// An endpoint that has started.
-struct Served<A, F> {
+#[derive(Clone)]
+struct Endpoint {
     routes: &'static [Route],
-    handle: fn(A, Request) -> F,
     edge: Arc<EdgeConfig>,
-    needs: A,
+    handle: Arc<dyn Fn(Request) -> BoxFuture<'static, Reply> + Send + Sync>,
 }
 
-impl<A: Clone, F> Clone for Served<A, F> {
-    fn clone(&self) -> Self {
-        Self { edge: self.edge.clone(), needs: self.needs.clone(), ..*self }
-    }
-}
-
-impl<A: Start, F: Future<Output = Reply> + Send + 'static> Served<A, F> {
-    async fn start(
+impl Endpoint {
+    async fn start<A: Start, F>(
         routes: &'static [Route],
         handle: fn(A, Request) -> F,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, ConfigError>
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
         let settings = Settings::from_env();
         let edge = Arc::new(EdgeConfig::read(&settings)?);
-        Ok(Self { routes, handle, edge, needs: A::start(&settings, Clock::default()).await? })
+        let needs = A::start(&settings, Clock::default()).await?;
+        let handle = Arc::new(move |req| handle(needs.clone(), req).boxed());
+        Ok(Self { routes, edge, handle })
     }
 
     async fn answer(self, req: Request) -> Response<Body> {
-        let Self { routes, handle, edge, needs } = self;
-        edge::answer(routes, |req| handle(needs, req), &edge, req).await
+        edge::answer(self.routes, |req| (self.handle)(req), &self.edge, req).await
     }
 
     async fn whole(self) -> Result<(), lambda_runtime::Error> {
