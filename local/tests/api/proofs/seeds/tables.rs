@@ -20,11 +20,19 @@ pub enum Tables {
     Emulator { url: String, http: reqwest::Client, _account: Proxy },
 }
 
+/// Which store schedules run in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Embedded,
+    /// The one that `TEST_DYNAMODB` names, otherwise the embedded one.
+    UnderTest,
+}
+
 impl Tables {
-    pub async fn open() -> Self {
+    pub async fn open(kind: Kind) -> Self {
         match std::env::var("TEST_DYNAMODB") {
-            Ok(emulator) => Self::in_emulator(emulator),
-            Err(_) => Self::embedded().await,
+            Ok(emulator) if kind == Kind::UnderTest => Self::in_emulator(emulator),
+            _ => Self::embedded().await,
         }
     }
 
