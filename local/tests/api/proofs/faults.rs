@@ -36,16 +36,20 @@ use crate::support::mistakes::Mistake;
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::rig::Rig;
 
-/// How many cases run at a time.
+/// How many cases run at a time in the embedded store.
 const AT_A_TIME: usize = 96;
 
-/// The same for cases with a store of their own, which cost much more to begin.
-const STORES_AT_A_TIME: usize = 24;
+/// The same for cases with a store of their own, which cost much more to begin, and over another
+/// emulator, which answers one call of a test after the other.
+const FEWER_AT_A_TIME: usize = 24;
 
 /// How late a timer may be if the machine keeps up with the running cases.
 const LATE: Duration = Duration::from_millis(20);
 
-/// How long a measurement of the timers counts.
+/// How long another emulator may take for a call if it keeps up.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// How long a measurement counts.
 const BELIEVED: Duration = Duration::from_millis(10);
 
 /// Lets the cases begin one after the other, and only while the machine keeps up: the functions
@@ -58,8 +62,22 @@ async fn keeping_up() {
         let tick = Duration::from_millis(1);
         let began = Instant::now();
         tokio::time::sleep(tick).await;
-        *kept_up = (began.elapsed() < tick + LATE).then(Instant::now);
+        let punctual = began.elapsed() < tick + LATE;
+        *kept_up = (punctual && emulator_keeps_up().await).then(Instant::now);
     }
+}
+
+/// Whether the emulator that is tested, if there is one, answers soon.
+async fn emulator_keeps_up() -> bool {
+    let Ok(emulator) = std::env::var("TEST_DYNAMODB") else { return true };
+    let began = Instant::now();
+    local::dynamo::client(&emulator).list_tables().send().await.unwrap();
+    began.elapsed() < SLOW
+}
+
+/// How many cases run at a time.
+fn at_a_time() -> usize {
+    if std::env::var_os("TEST_DYNAMODB").is_some() { FEWER_AT_A_TIME } else { AT_A_TIME }
 }
 
 /// Over another emulator, where a call takes many times as long, only one plan in this many is
@@ -149,7 +167,7 @@ impl<S: Scenario> Matrix<S> {
                     scenario.begin(rig, Some(plan), retries).await
                 })
             });
-            cases.extend(iter(begun).buffered(AT_A_TIME).collect::<Vec<_>>().await);
+            cases.extend(iter(begun).buffered(at_a_time()).collect::<Vec<_>>().await);
             cases.push(undisturbed);
         }
         cases
@@ -408,7 +426,7 @@ fn plans(calls: &[String], faults: &[Fault], strikes: &[Strikes]) -> Vec<Plan> {
 async fn side_by_side<C>(cases: &mut [C], each: impl AsyncFn(&mut C)) {
     let each = &each;
     iter(cases)
-        .for_each_concurrent(AT_A_TIME, |case| async move {
+        .for_each_concurrent(at_a_time(), |case| async move {
             keeping_up().await;
             each(case).await;
         })
@@ -433,7 +451,7 @@ async fn one_store_each<S: Scenario<Own = OwnStore>>(
             runs(&mut case).await;
             case.verdict()
         });
-        wrong.extend(verdicts.buffer_unordered(STORES_AT_A_TIME).concat().await);
+        wrong.extend(verdicts.buffer_unordered(FEWER_AT_A_TIME).concat().await);
         runs(&mut undisturbed).await;
         wrong.extend(undisturbed.verdict());
     }
