@@ -157,6 +157,16 @@ struct Route {
     method: String,
 }
 
+/// Reads a template with its merge keys (`<<`) applied, which serde_norway leaves to its caller.
+///
+/// # Errors
+/// The text is no YAML, or a merge key has no mapping.
+pub fn parse(text: &str) -> Result<Value, serde_norway::Error> {
+    let mut document: Value = serde_norway::from_str(text)?;
+    document.apply_merge()?;
+    Ok(document)
+}
+
 impl Template {
     /// The project's template, with the default of every parameter.
     ///
@@ -171,8 +181,9 @@ impl Template {
     /// # Errors
     /// A sentence that names the part that can't be read, or a parameter that doesn't exist.
     pub fn with(parameters: &[(&str, &str)]) -> Result<Self, String> {
-        let mut document: Document =
-            serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        let mut document: Document = parse(TEXT)
+            .and_then(serde_norway::from_value)
+            .map_err(|error| format!("template.yaml: {error}"))?;
         for (name, value) in parameters {
             let parameter = document
                 .parameters
@@ -357,6 +368,13 @@ mod tests {
         assert_eq!(chat.environment["USERS_TABLE"], "UsersTable");
         assert_eq!(chat.environment["AI_PROVIDER"], "echo");
         assert!(!chat.environment.contains_key("SIGNING_SECRET"));
+    }
+
+    /// PyYAML, which SAM CLI uses, also applies the merge keys of what is merged.
+    #[test]
+    fn every_merge_key_of_the_template_is_applied() {
+        let document = format!("{:?}", parse(TEXT).unwrap());
+        assert!(!document.contains("\"<<\""), "a mapping that is merged has a merge key itself");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Add;
 
 use serde_norway::Value;
 
-use crate::template::{TEXT, Template};
+use crate::template::{TEXT, Template, parse};
 
 const ALARMS: &str = include_str!("../../../alarms.yaml");
 
@@ -47,10 +47,8 @@ impl Stack {
     /// # Errors
     /// A sentence that says which part of the template can't be read.
     pub fn load() -> Result<Self, String> {
-        let document: Value =
-            serde_norway::from_str(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
-        let watching: Value =
-            serde_norway::from_str(ALARMS).map_err(|error| format!("alarms.yaml: {error}"))?;
+        let document = parse(TEXT).map_err(|error| format!("template.yaml: {error}"))?;
+        let watching = parse(ALARMS).map_err(|error| format!("alarms.yaml: {error}"))?;
         let resources = document
             .get("Resources")
             .and_then(Value::as_mapping)

@@ -21,7 +21,7 @@ const FUNCTION: &str = "AWS::Serverless::Function";
 const ALARM: &str = "AWS::CloudWatch::Alarm";
 
 fn yaml(source: &str) -> Yaml {
-    serde_norway::from_str(source).unwrap()
+    local::template::parse(source).unwrap()
 }
 
 /// The resources of a type, by name.

@@ -21,7 +21,7 @@ type Parameters = [(&'static str, &'static str)];
 const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
 
 static TEMPLATE: LazyLock<Yaml> =
-    LazyLock::new(|| serde_norway::from_str(include_str!("../../../../template.yaml")).unwrap());
+    LazyLock::new(|| local::template::parse(include_str!("../../../../template.yaml")).unwrap());
 
 const OPENAI_KEY: (&str, &str) =
     ("OpenAiKeyArn", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:openai-AbCdEf");
