@@ -26,6 +26,7 @@ mod conversations;
 mod cookie;
 mod dialects;
 mod door;
+mod dynamo;
 mod email_verify;
 mod export;
 mod health;
