@@ -346,7 +346,7 @@ fn header(name: &str, required: bool) -> (String, Value) {
         "allow" => (
             "Allow",
             "The methods that the path allows.",
-            json!({ "type": "string", "examples": ["GET, OPTIONS"] }),
+            json!({ "type": "string", "examples": ["GET, HEAD, OPTIONS"] }),
         ),
         "cache-control" => (
             "Cache-Control",

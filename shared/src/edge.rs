@@ -49,7 +49,7 @@ where
     let failures = failures(routes, pattern, &path);
     let reply = match gate(routes, pattern, config, &req) {
         Ok(None) => AssertUnwindSafe(
-            async { handle(with_parameters(req, pattern, &path)).await }.instrument(span.clone()),
+            async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone()),
         )
         .catch_unwind()
         .await
@@ -68,6 +68,9 @@ where
         }
     };
     dress(response.headers_mut(), &request_id, origin);
+    if method == Method::HEAD {
+        response = response.map(|_| Body::Empty);
+    }
     let status = response.status().as_u16();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(%method, ?path, status, code, ms, "request");
@@ -99,7 +102,7 @@ fn gate(
 ) -> Result<Option<Response<Body>>> {
     let of_path =
         routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
-    let accepted: Vec<&str> = of_path.map(|route| route.method).collect();
+    let accepted: Vec<&str> = of_path.flat_map(|route| accepted_with(route.method)).collect();
     if !accepted.is_empty() && !accepted.contains(&req.method().as_str()) {
         let allow = format!("{}, OPTIONS", accepted.join(", "));
         if req.method() == Method::OPTIONS {
@@ -117,8 +120,17 @@ fn gate(
     Ok(None)
 }
 
-/// The request with the parameters of its path, which not every gateway fills in.
-fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
+/// The methods that a route accepts: with `GET` also `HEAD`.
+fn accepted_with(method: &'static str) -> impl Iterator<Item = &'static str> {
+    [method].into_iter().chain((method == "GET").then_some("HEAD"))
+}
+
+/// The request as the handler gets it: `HEAD` is a `GET` whose reply is sent without its body. With
+/// the parameters of its path, which not every gateway fills in.
+fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
+    if req.method() == Method::HEAD {
+        *req.method_mut() = Method::GET;
+    }
     let found = pattern.and_then(|pattern| parameters(pattern, path)).unwrap_or_default();
     let found: HashMap<String, String> =
         found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -69,11 +69,12 @@ fn posted() -> impl Iterator<Item = &'static Route> {
     known().filter(|route| route.method == "POST")
 }
 
-/// The methods of each path.
+/// The methods of each path: with `GET` also `HEAD`.
 fn paths() -> BTreeMap<String, BTreeSet<&'static str>> {
     let mut paths = BTreeMap::<_, BTreeSet<_>>::new();
     for route in known() {
-        paths.entry(concrete(route.path)).or_default().insert(route.method);
+        let methods = paths.entry(concrete(route.path)).or_default();
+        methods.extend([route.method].into_iter().chain((route.method == "GET").then_some("HEAD")));
     }
     paths
 }
@@ -145,6 +146,41 @@ async fn a_path_names_its_methods_and_refuses_the_others() {
                 }
             }
         }
+    }
+}
+
+/// The headers of a reply that are those of every reply to the same request.
+fn lasting_headers(answer: &Answer) -> BTreeMap<String, String> {
+    let once = ["connection", "content-length", "date", "transfer-encoding", "x-request-id"];
+    let headers = answer.headers.iter().filter(|(name, _)| !once.contains(&name.as_str()));
+    headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
+    let api = Api::start().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    ann.chat("hi").await.is(200);
+    for route in known().filter(|route| route.method == "GET") {
+        let person = if is_administrators(route) { &root } else { &ann };
+        for headers in [vec![], vec![("authorization", person.bearer())]] {
+            let headers: Vec<_> =
+                headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let path = concrete(route.path);
+            let get = api.send(Method::GET, &path, &headers, None).await;
+            let head = api.send(Method::HEAD, &path, &headers, None).await;
+            assert_eq!(head.status, get.status, "{head:?}");
+            assert_eq!(head.body, json!(""), "{head:?}");
+            let length = |answer: &Answer| answer.headers.get("content-length").cloned();
+            assert!(length(&head).is_none() || length(&head) == length(&get), "{head:?} {get:?}");
+            if api.is_own() {
+                assert_eq!(lasting_headers(&head), lasting_headers(&get), "{path}");
+            }
+        }
+    }
+    for path in ["/api/nothing", "/nothing"] {
+        let head = api.send(Method::HEAD, path, &[], None).await;
+        assert_eq!((head.status.as_u16(), &head.body), (404, &json!("")), "{head:?}");
     }
 }
 
