@@ -365,8 +365,8 @@ fn header(name: &str, required: bool) -> (String, Value) {
         ),
         "link" => (
             "Link",
-            "The next page, if there is one.",
-            json!({ "type": "string", "examples": ["<?limit=20&cursor=MDFh..>; rel=\"next\""] }),
+            "The next page, if there is one: a path of this host.",
+            json!({ "type": "string", "examples": ["</api/chat/?limit=20&cursor=MDFh..>; rel=\"next\""] }),
         ),
         "ratelimit" => (
             "RateLimit",
