@@ -54,8 +54,8 @@ pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T
     if req.body().is_empty() { Ok(T::default()) } else { json(req) }
 }
 
-/// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case. `None`
-/// without the header. Another scheme and a missing token are failures.
+/// The token of the `Authorization` header, whose scheme is `Bearer`, `Token` or `JWT` in any case.
+/// `None` without the header. Another scheme and a missing token are failures.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let (scheme, token) = value
@@ -63,9 +63,12 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
         .ok()
         .and_then(|text| text.trim().split_once(' '))
         .ok_or(Error::InvalidToken)?;
-    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
 }
+
+/// The schemes of clients of different APIs: they mean the same.
+const SCHEMES: [&str; 3] = ["bearer", "token", "jwt"];
 
 /// The `Idempotency-Key` header, if there is one.
 pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
@@ -283,12 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_bearer_or_token_in_any_case() {
+    fn the_scheme_is_bearer_token_or_jwt_in_any_case() {
         let mut request = Request::default();
         assert_eq!(authorization(&request), Ok(None));
         for (value, token) in [
             ("Bearer x", Ok(Some("x"))),
             ("tOKEN  x ", Ok(Some("x"))),
+            ("jwt x", Ok(Some("x"))),
+            ("JWTx x", Err(Error::InvalidToken)),
             ("Basic x", Err(Error::InvalidToken)),
             ("x", Err(Error::InvalidToken)),
         ] {
