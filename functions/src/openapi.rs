@@ -47,12 +47,16 @@ struct Document;
     tag = "Service",
     summary = "Read this document",
     description = "This API as an OpenAPI 3.1 document.",
-    responses((status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String)))),
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier reply: if it is the current one, the reply is 304.")),
+    responses(
+        (status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String), ("ETag" = String))),
+        (status = 304, description = "The client has the current document.", headers(("Cache-Control" = String), ("ETag" = String))),
+    ),
 )]
 pub async fn handle(stated: Stated, req: Request) -> Reply {
     let mut response = http::ok(&document(&stated, http::base_path(&req))?)?;
     response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
-    Ok(response)
+    http::tagged(&req, response)
 }
 
 /// The failures of every operation: the gateway throttles, and refuses malformed requests.
@@ -357,6 +361,11 @@ fn header(name: &str, required: bool) -> (String, Value) {
             "Content-Disposition",
             "The name of the file.",
             json!({ "type": "string", "examples": ["attachment; filename=\"farebox-export.json\""] }),
+        ),
+        "etag" => (
+            "ETag",
+            "The version of the reply, for `If-None-Match`.",
+            json!({ "type": "string", "examples": ["W/\"5d41402abc4b2a76\""] }),
         ),
         "idempotent-replayed" => (
             "Idempotent-Replayed",

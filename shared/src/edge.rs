@@ -158,7 +158,7 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
     if let Ok(id) = HeaderValue::try_from(request_id) {
         headers.insert("x-request-id", id);
     }
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    headers.entry(header::VARY).or_insert(HeaderValue::from_static("Origin"));
     match origin {
         Some(origin) => {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -175,7 +175,7 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
 /// The headers of a reply that pages of other origins may read, beside those that CORS always
 /// allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
+    "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
 );
 
 /// On every reply, including failures.
