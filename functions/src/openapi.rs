@@ -3,8 +3,9 @@
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
 //! settings. Each endpoint's file describes its own part, above its `handle`; this file adds what
-//! is common or can be derived. `x-fails` are the failures of an endpoint, and `x-narrow` are
-//! constraints of its body beyond its fields: the document has neither.
+//! is common or can be derived. `x-fails` are the failures of an endpoint, `x-form` says that it
+//! takes its body as a form too, and `x-narrow` are constraints of its body beyond its fields: the
+//! document has none of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,6 +107,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
+        with_form(&mut operation);
         narrow(&mut document, &mut operation);
         for (status, name, failure) in failing(&mut operation, route, &failures)? {
             put(
@@ -193,6 +195,25 @@ fn without_null(operation: &mut Map<String, Value>) {
         .cloned();
     if let Some(one) = one {
         *schema = one;
+    }
+}
+
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Adds the same body as a form, where an operation takes one.
+fn with_form(operation: &mut Map<String, Value>) {
+    if operation.remove("x-form").is_none() {
+        return;
+    }
+    let content = operation
+        .get_mut("requestBody")
+        .and_then(|body| body.get_mut("content"))
+        .and_then(Value::as_object_mut);
+    if let Some(content) = content
+        && let Some(body) = content.get("application/json").cloned()
+    {
+        content.insert(FORM.to_owned(), body);
     }
 }
 

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::config::EdgeConfig;
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
-    function_request_id, parameters, pattern, request_id, source_address,
+    function_request_id, is_form, parameters, pattern, request_id, source_address,
 };
 use crate::metrics::{self, Metric};
 use crate::{Error, Result};
@@ -116,6 +116,11 @@ fn gate(
     let limit = config.body_limit;
     if req.body().len() > limit {
         return Err(Error::BodyTooLarge { limit });
+    }
+    // Browsers send forms for pages of any origin without asking before; with JSON they ask.
+    let is_of_a_page = req.headers().contains_key(header::ORIGIN);
+    if is_of_a_page && is_form(req) && allowed_origin(config, req).is_none() {
+        return Err(Error::UnsupportedMediaType);
     }
     Ok(None)
 }

@@ -13,6 +13,7 @@ use shared::http::Route;
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::document;
+use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that require no token.
 const OPEN: [&str; 11] = [
@@ -378,7 +379,6 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
             "text/plain",
             "text/plain; charset=application/json",
             "text/json",
-            "application/x-www-form-urlencoded",
             "multipart/form-data; boundary=x",
             "application/jsonp",
             "application/xml",
@@ -387,6 +387,10 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
             ";",
         ] {
             send(Some(content_type)).await.expect(415, "unsupported_media_type");
+        }
+        if !document::takes_a_form(route) {
+            let form = send(Some("application/x-www-form-urlencoded")).await;
+            form.expect(415, "unsupported_media_type");
         }
         let undeclared = send(None).await.expect(415, "unsupported_media_type");
         assert!(
@@ -398,6 +402,32 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
         {
             let answer = send(Some(content_type)).await;
             assert!([400, 401].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_listed() {
+    const LISTED: &str = "https://app.example.com";
+    let api = Api::own(&[("ALLOWED_ORIGINS", LISTED)]).await;
+    let forms = posted().filter(|route| document::takes_a_body(route));
+    let forms: Vec<_> = forms.filter(|route| document::takes_a_form(route)).collect();
+    let names: BTreeSet<&str> = forms.iter().map(|route| route.endpoint).collect();
+    assert_eq!(names, BTreeSet::from(["login", "register", "token_refresh"]));
+    for route in forms {
+        // As on AWS, where nothing in front of the function looks at the origin.
+        let send = async |headers: &[(&str, &str)]| {
+            let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+            let mut event =
+                event(route.endpoint, route.path, &[&form, headers].concat(), &json!(1));
+            event["body"] = json!("username=%21&x=1");
+            invoke(&api.server().functions[route.endpoint], &event, TIME).await.status().as_u16()
+        };
+        for headers in [&[][..], &[("origin", LISTED)]] {
+            assert_eq!(send(headers).await, 400, "{}", route.path);
+        }
+        for origin in ["null", "https://evil.test", "https://app.example.com.evil.test"] {
+            assert_eq!(send(&[("origin", origin)]).await, 415, "{} for {origin}", route.path);
         }
     }
 }

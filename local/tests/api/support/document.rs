@@ -51,6 +51,11 @@ pub fn takes_a_body(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].body.is_some()
 }
 
+/// Whether the document describes its request body as a form too.
+pub fn takes_a_form(route: &Route) -> bool {
+    OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
+}
+
 /// Every operation with its method and the path of its route.
 pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
@@ -67,6 +72,7 @@ pub fn operations(document: &Value) -> impl Iterator<Item = (String, String, &Va
 struct Operation {
     body: Option<Validator>,
     needs_a_body: bool,
+    takes_a_form: bool,
     replies: BTreeMap<u16, Reply>,
 }
 
@@ -87,6 +93,9 @@ impl Operation {
         let replies = operation["responses"].as_object().unwrap().iter().map(reply).collect();
         Self {
             body,
+            takes_a_form: operation
+                .pointer("/requestBody/content/application~1x-www-form-urlencoded")
+                .is_some(),
             needs_a_body: operation.pointer("/requestBody/required") == Some(&json!(true)),
             replies,
         }
