@@ -14,23 +14,27 @@ pub use endpoint::{Endpoint, Function};
 macro_rules! endpoints {
     (
         api { $($api:ident: $($api_method:ident $api_path:literal),+;)+ }
+        simplejwt { $($simplejwt:ident: $($simplejwt_method:ident $simplejwt_path:literal),+;)+ }
         openai { $($openai:ident: $($openai_method:ident $openai_path:literal),+;)+ }
         pages { $($page:ident: $($page_method:ident $page_path:literal),+;)+ }
         scheduled { $($scheduled:ident;)+ }
     ) => {
         $(pub mod $api;)+
+        $(pub mod $simplejwt;)+
         $(pub mod $openai;)+
         $(pub mod $page;)+
         $(pub mod $scheduled;)+
 
         /// Every endpoint, for servers of all of them.
         pub const ENDPOINTS: &[Endpoint] = &[
-            $(endpoint!($api),)+ $(endpoint!($openai),)+ $(endpoint!($page),)+
+            $(endpoint!($api),)+ $(endpoint!($simplejwt),)+ $(endpoint!($openai),)+
+            $(endpoint!($page),)+
         ];
 
         /// Every route, without the optional trailing slash.
         pub const ROUTES: &[Route] = &[
             $($(route!($api, $api_method, $api_path, Problem),)+)+
+            $($(route!($simplejwt, $simplejwt_method, $simplejwt_path, Simplejwt),)+)+
             $($(route!($openai, $openai_method, $openai_path, OpenAi),)+)+
             $($(route!($page, $page_method, $page_path, Problem),)+)+
         ];
@@ -43,7 +47,7 @@ macro_rules! endpoints {
 
         /// The paths of the OpenAPI document.
         #[derive(utoipa::OpenApi)]
-        #[openapi(paths($(crate::$api::handle,)+ $(crate::$openai::handle,)+ crate::models::one))]
+        #[openapi(paths($(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ crate::models::one))]
         pub(crate) struct Paths;
     };
 }
@@ -114,6 +118,10 @@ endpoints! {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
         jwks: GET "/.well-known/jwks.json";
+    }
+    simplejwt {
+        token_verify: POST "/api/token/verify";
+        token_blacklist: POST "/api/token/blacklist";
     }
     openai {
         completions: POST "/v1/chat/completions";

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{Config, ConfigError, EdgeConfig, Settings};
+use shared::error::REQUIRED;
 use shared::http::{
     Failures, HeaderMap, HeaderValue, OpenAiFailure, Problem, Route, StreamProblem,
 };
@@ -267,7 +268,11 @@ fn failing(
     }
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
-        let shape = if route.failures == Failures::OpenAi { ".OpenAi" } else { "" };
+        let shape = match route.failures {
+            Failures::Problem => "",
+            Failures::OpenAi => ".OpenAi",
+            Failures::Simplejwt => ".Simplejwt",
+        };
         (
             status.to_string(),
             format!("{status}.{}{shape}", names.join(".")),
@@ -284,7 +289,10 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     let mut examples = Map::new();
     let mut headers: BTreeMap<String, usize> = BTreeMap::new();
     let mut status = 0;
+    let of_token = Error::field("token", REQUIRED);
     for (name, error) in failures {
+        let is_invalid = shape == Failures::Simplejwt && *name == "Invalid";
+        let error = if is_invalid { &of_token } else { *error };
         let reply = shape.reply(error, "");
         let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df");
         let example: Value = serde_json::from_str(&example).unwrap_or_default();
@@ -292,7 +300,7 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
             example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let (code, detail) = match shape {
-            Failures::Problem => (said("/code"), said("/detail")),
+            Failures::Problem | Failures::Simplejwt => (said("/code"), said("/detail")),
             Failures::OpenAi => (said("/error/code"), said("/error/message")),
         };
         about.push(format!("`{code}`: {detail}"));
@@ -306,8 +314,13 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
     let (media_type, schema) = match shape {
-        Failures::Problem => {
-            let narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
+        Failures::Problem | Failures::Simplejwt => {
+            let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
+            if shape == Failures::Simplejwt && failures.contains_key("Invalid") {
+                let sentences = json!({ "type": "array", "items": { "type": "string" } });
+                let fields = json!({ "properties": { "token": sentences, "refresh": sentences } });
+                merge(&mut narrower, fields);
+            }
             (
                 "application/problem+json",
                 json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),

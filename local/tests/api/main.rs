@@ -54,5 +54,7 @@ mod session_end;
 mod sessions;
 mod site;
 mod support;
+mod token_blacklist;
 mod token_refresh;
+mod token_verify;
 mod trail;

@@ -16,7 +16,7 @@ use crate::support::document;
 use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that require no token.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 13] = [
     "email_verify",
     "health",
     "jwks",
@@ -27,7 +27,9 @@ const OPEN: [&str; 11] = [
     "password_reset_confirm",
     "register",
     "site",
+    "token_blacklist",
     "token_refresh",
+    "token_verify",
 ];
 
 /// The endpoints that don't use the store.
@@ -413,7 +415,10 @@ async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_list
     let forms = posted().filter(|route| document::takes_a_body(route));
     let forms: Vec<_> = forms.filter(|route| document::takes_a_form(route)).collect();
     let names: BTreeSet<&str> = forms.iter().map(|route| route.endpoint).collect();
-    assert_eq!(names, BTreeSet::from(["login", "register", "token_refresh"]));
+    assert_eq!(
+        names,
+        BTreeSet::from(["login", "register", "token_blacklist", "token_refresh", "token_verify"])
+    );
     for route in forms {
         // As on AWS, where nothing in front of the function looks at the origin.
         let send = async |headers: &[(&str, &str)]| {
