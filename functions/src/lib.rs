@@ -118,6 +118,9 @@ endpoints! {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
         jwks: GET "/.well-known/jwks.json";
+        discovery:
+            GET "/.well-known/openid-configuration",
+            GET "/.well-known/oauth-authorization-server";
     }
     simplejwt {
         token_verify: POST "/api/token/verify";

@@ -80,6 +80,11 @@ impl Stated {
         Ok(Self { config: config.into(), edge: edge.into() })
     }
 
+    /// The `iss` of every token.
+    pub fn issuer(&self) -> &str {
+        &self.config.issuer
+    }
+
     /// A sample of every failure, by name.
     pub fn failures(&self) -> Vec<(String, Error)> {
         failures(&self.config, &self.edge)
@@ -177,9 +182,10 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
         ROUTES.iter().filter(same).find_map(|other| Some((other, of(other)?)))?;
     let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
     let about = format!("{about}\n\nAnother name of `{} {}`.", first.method, spelled(first.path));
-    let name = route.path.trim_start_matches("/api").replace(['/', '-'], "_");
+    let name = route.path.trim_start_matches("/api").trim_start_matches(['/', '.']);
+    let name = name.replace(['/', '-'], "_");
     operation.insert("description".into(), json!(about));
-    operation.insert("operationId".into(), json!(format!("{}{name}", route.endpoint)));
+    operation.insert("operationId".into(), json!(format!("{}_{name}", route.endpoint)));
     Some(operation)
 }
 

@@ -35,7 +35,7 @@ const SESSION = { token: "access", refresh: "refresh" };
 // disabled. `keep` lists the values that are kept of the reply. `without` names a variable: if it is empty, the request must be refused with
 // that status. `before` and `after` are lines of JavaScript around the request.
 const ORDER = [
-  ["Service", ["health", "openapi", "jwks"]],
+  ["Service", ["health", "openapi", "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
     "Accounts",
     [

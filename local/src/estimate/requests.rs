@@ -90,6 +90,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("export of the users of a day", "admin_export"),
     ("export of the ledger of a day", "admin_export"),
     ("public keys", "jwks"),
+    ("place of the public keys", "discovery"),
     ("this API as a document", "openapi"),
     (SWEEP, "sweep"),
 ];

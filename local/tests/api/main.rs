@@ -25,6 +25,7 @@ mod completions;
 mod conversations;
 mod cookie;
 mod dialects;
+mod discovery;
 mod door;
 mod dynamo;
 mod email_verify;

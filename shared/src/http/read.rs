@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
 use crate::clock::Day;
 use crate::idempotency::Key;
@@ -191,6 +192,16 @@ pub fn base_path(req: &Request) -> &str {
         _ => None,
     };
     whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
+}
+
+/// The URL of this API's root, without a slash at its end: of the host that the client wrote.
+/// `None` if it wrote none.
+pub fn base_url(req: &Request) -> Option<String> {
+    let host = req.headers().get(header::HOST)?.to_str().ok()?;
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let scheme = if is_loopback(req) { "http" } else { "https" };
+    (!host.is_empty() && host.bytes().all(is_host))
+        .then(|| format!("{scheme}://{host}{}", base_path(req)))
 }
 
 /// The query parameter `name`, decoded. An empty one counts as missing.

@@ -511,6 +511,8 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.get("end of an API key", "api_key_revoke", &key, &ann).await;
     counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
     counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
+    let place = "/.well-known/openid-configuration";
+    counted.get("place of the public keys", "discovery", place, &ann).await;
     counted.get("this API as a document", "openapi", "/api/openapi.json", &ann).await;
 
     let cat = json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" });
