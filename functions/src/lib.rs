@@ -33,10 +33,10 @@ macro_rules! endpoints {
 
         /// Every route, without the optional trailing slash.
         pub const ROUTES: &[Route] = &[
-            $($(route!($api, $api_method, $api_path, Problem),)+)+
-            $($(route!($simplejwt, $simplejwt_method, $simplejwt_path, Simplejwt),)+)+
-            $($(route!($openai, $openai_method, $openai_path, OpenAi),)+)+
-            $($(route!($page, $page_method, $page_path, Problem),)+)+
+            $($(route!($api, $api_method, $api_path, Failures::Problem),)+)+
+            $($(route!($simplejwt, $simplejwt_method, $simplejwt_path, Failures::Simplejwt),)+)+
+            $($(route!($openai, $openai_method, $openai_path, Failures::OpenAi),)+)+
+            $($(route!($page, $page_method, $page_path, PAGES_FAILURES),)+)+
         ];
 
         /// The pages for browsers and the 404 of other paths, which are no part of the API.
@@ -52,6 +52,9 @@ macro_rules! endpoints {
     };
 }
 
+/// People who open an unknown path in a browser see a page.
+const PAGES_FAILURES: Failures = Failures::Page(include_str!("not_found.html"));
+
 macro_rules! endpoint {
     ($name:ident) => {
         endpoint::row(stringify!($name), $name::handle, |settings, clock| {
@@ -61,12 +64,12 @@ macro_rules! endpoint {
 }
 
 macro_rules! route {
-    ($endpoint:ident, $method:ident, $path:literal, $failures:ident) => {
+    ($endpoint:ident, $method:ident, $path:literal, $failures:expr) => {
         Route {
             method: stringify!($method),
             path: $path,
             endpoint: stringify!($endpoint),
-            failures: Failures::$failures,
+            failures: $failures,
         }
     };
 }

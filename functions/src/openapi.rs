@@ -275,7 +275,7 @@ fn failing(
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = match route.failures {
-            Failures::Problem => "",
+            Failures::Problem | Failures::Page(_) => "",
             Failures::OpenAi => ".OpenAi",
             Failures::Simplejwt => ".Simplejwt",
         };
@@ -306,8 +306,8 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
             example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let (code, detail) = match shape {
-            Failures::Problem | Failures::Simplejwt => (said("/code"), said("/detail")),
             Failures::OpenAi => (said("/error/code"), said("/error/message")),
+            _ => (said("/code"), said("/detail")),
         };
         about.push(format!("`{code}`: {detail}"));
         if !codes.contains(&code) {
@@ -320,7 +320,14 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
     let (media_type, schema) = match shape {
-        Failures::Problem | Failures::Simplejwt => {
+        Failures::OpenAi => {
+            let narrower = json!({ "properties": { "error": { "properties": { "code": { "enum": codes } } } } });
+            (
+                "application/json",
+                json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }),
+            )
+        }
+        _ => {
             let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
             if shape == Failures::Simplejwt && failures.contains_key("Invalid") {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
@@ -330,13 +337,6 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
             (
                 "application/problem+json",
                 json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),
-            )
-        }
-        Failures::OpenAi => {
-            let narrower = json!({ "properties": { "error": { "properties": { "code": { "enum": codes } } } } });
-            (
-                "application/json",
-                json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }),
             )
         }
     };

@@ -12,7 +12,8 @@ use tracing::Instrument;
 use crate::config::EdgeConfig;
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
-    function_request_id, is_form, parameters, pattern, request_id, source_address,
+    base_path, function_request_id, is_form, not_found, parameters, pattern, request_id,
+    source_address, wants_html,
 };
 use crate::metrics::{self, Metric};
 use crate::{Error, Result};
@@ -47,6 +48,7 @@ where
 
     let pattern = pattern(routes.iter().map(|route| route.path), &path);
     let failures = failures(routes, pattern, &path);
+    let page = page_of(routes, &req);
     let reply = match gate(routes, pattern, config, &req) {
         Ok(None) => AssertUnwindSafe(
             async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone()),
@@ -64,7 +66,11 @@ where
         Err(error) => {
             error.log();
             metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
-            (failures.reply(&error, &request_id), error.code())
+            let reply = match &page {
+                Some((page, base)) if error == Error::NotFound => not_found(page, base),
+                _ => failures.reply(&error, &request_id),
+            };
+            (reply, error.code())
         }
     };
     dress(response.headers_mut(), &request_id, origin);
@@ -86,6 +92,19 @@ fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
         None => first(route.path) == first(path),
     };
     routes.iter().find(near).map_or(Failures::Problem, |route| route.failures)
+}
+
+/// The page that people get in the place of [`Error::NotFound`], and the prefix of this API's paths.
+/// `None` for programs.
+fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
+    let page = |route: &Route| match route.failures {
+        Failures::Page(page) => Some(page),
+        _ => None,
+    };
+    if !wants_html(req) {
+        return None;
+    }
+    routes.iter().find_map(page).map(|page| (page, base_path(req).to_owned()))
 }
 
 /// The most bytes of a header; API Gateway takes 10 KB of them in all

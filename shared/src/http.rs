@@ -1,5 +1,6 @@
 //! Requests and replies, as handlers see them.
 
+mod accept;
 pub mod cookie;
 mod csv;
 mod events;
@@ -12,8 +13,11 @@ mod route;
 pub use lambda_http::Request;
 pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-pub use self::csv::{csv, csv_download, csv_row, wants_csv};
+pub use self::accept::wants_csv;
+pub(crate) use self::accept::wants_html;
+pub use self::csv::{csv, csv_download, csv_row};
 pub use self::events::{Events, events};
+pub(crate) use self::failure::not_found;
 pub use self::failure::{Failures, OpenAiFailure, Problem, StreamProblem};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};

@@ -11,6 +11,13 @@ use crate::error::FieldErrors;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
+const PAGE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// The page has no script.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
 /// The form of a route's failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Failures {
@@ -23,6 +30,9 @@ pub enum Failures {
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt) read: its code of an
     /// invalid token, and the invalid fields beside the other members.
     Simplejwt,
+    /// Problem documents, and this page in the place of [`Error::NotFound`] for requests that prefer
+    /// HTML. Its links begin with `./`, which means the API's root.
+    Page(&'static str),
 }
 
 impl Failures {
@@ -30,7 +40,7 @@ impl Failures {
     /// sends its own.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Problem | Self::Simplejwt => {
+            Self::Problem | Self::Simplejwt | Self::Page(_) => {
                 "authorization, content-type, idempotency-key, x-device-token"
             }
             Self::OpenAi => {
@@ -43,7 +53,7 @@ impl Failures {
     /// The body of the reply.
     pub fn document(self, error: &Error, request_id: &str) -> String {
         let document = match self {
-            Self::Problem => to_json(&Problem::of(error, request_id)),
+            Self::Problem | Self::Page(_) => to_json(&Problem::of(error, request_id)),
             Self::OpenAi => to_json(&OpenAiFailure::of(error)),
             Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
         };
@@ -54,7 +64,7 @@ impl Failures {
     /// The reply.
     pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
         let (status, content_type) = match self {
-            Self::Problem | Self::Simplejwt => (error.status(), PROBLEM),
+            Self::Problem | Self::Simplejwt | Self::Page(_) => (error.status(), PROBLEM),
             Self::OpenAi => (openai_status(error), JSON),
         };
         let mut response = response(status, content_type, self.document(error, request_id));
@@ -79,6 +89,18 @@ impl Failures {
         }
         response
     }
+}
+
+/// 404 with this page of [`Failures::Page`]. Paths of this API come after `base`.
+pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
+    // The gateway's own text: the name of the stage.
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let base = if base.bytes().all(is_path) { base } else { "" };
+    let page = page.replace("\"./", &format!("\"{base}/"));
+    let mut response = response(StatusCode::NOT_FOUND, PAGE, page);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin, Accept"));
+    response
 }
 
 /// A failure ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
