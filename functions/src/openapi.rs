@@ -7,6 +7,8 @@
 //! takes its body as a form too, and `x-narrow` are constraints of its body beyond its fields: the
 //! document has none of them.
 
+mod header;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,11 +24,12 @@ use shared::openapi::failures;
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;
 
+use self::header::header;
 use crate::{PAGES, ROUTES};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Farebox", description = include_str!("openapi.md"), license(name = "MIT", identifier = "MIT")),
+    info(title = "Farebox", description = include_str!("openapi.md"), contact(name = "The maintainers of Farebox"), license(name = "MIT", identifier = "MIT")),
     tags(
         (name = "Accounts", description = "Registration, profile, e-mail address, password, export and deletion of an account."),
         (name = "Sessions", description = "Log-ins, and the sessions of an account."),
@@ -125,7 +128,9 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
             shared.insert(name, failure);
         }
         add_headers(&mut operation);
-        let methods = paths.entry(spelled(route.path)).or_insert_with(|| json!({}));
+        // Said for each operation: the document has no default.
+        operation.entry("security").or_insert_with(|| json!([]));
+        let methods = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
             methods.insert(route.method.to_lowercase(), Value::Object(operation));
         }
@@ -147,18 +152,41 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
     });
     merge(&mut document, settled);
     put_value(&mut document, "paths", Value::Object(paths));
+    simplify(&mut document);
     Ok(document)
+}
+
+/// Writes schemas as the generators of clients read them. The meaning stays the same.
+///
+/// Most of them know `enum` better than `const`. An `anyOf` beside `properties` makes them lose the
+/// properties; of two cases, the second is required if the first one isn't met.
+fn simplify(part: &mut Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some(value) = fields.remove("const") {
+                fields.insert("enum".into(), json!([value]));
+            }
+            if fields.contains_key("properties")
+                && let Some([one, other]) =
+                    fields.get("anyOf").and_then(Value::as_array).map(Vec::as_slice)
+            {
+                let (one, other) = (json!({ "not": one }), other.clone());
+                fields.remove("anyOf");
+                fields.extend([("if".to_owned(), one), ("then".to_owned(), other)]);
+            }
+            // These are values and no schemas.
+            let inner = fields.iter_mut().filter(|(name, _)| {
+                !["default", "enum", "example", "examples"].contains(&name.as_str())
+            });
+            inner.for_each(|(_, field)| simplify(field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        _ => {}
+    }
 }
 
 fn broken(route: &Route, what: &str) -> Error {
     Error::Internal(format!("{} {} {what}", route.method, route.path))
-}
-
-/// A path as clients usually write it: with a trailing slash, except for files. Both forms work.
-fn spelled(path: &str) -> String {
-    let is_file = path.ends_with(".json") || path.ends_with("/{list}");
-    let slash = if path.starts_with("/api/") && !is_file { "/" } else { "" };
-    format!("{path}{slash}")
 }
 
 /// The description of this route in its endpoint's file, or that of the route whose alias it is.
@@ -181,7 +209,7 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     let (first, mut operation) =
         ROUTES.iter().filter(same).find_map(|other| Some((other, of(other)?)))?;
     let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
-    let about = format!("{about}\n\nAnother name of `{} {}`.", first.method, spelled(first.path));
+    let about = format!("{about}\n\nAnother name of `{} {}`.", first.method, first.path);
     let name = route.path.trim_start_matches("/api").trim_start_matches(['/', '.']);
     let name = name.replace(['/', '-'], "_");
     operation.insert("description".into(), json!(about));
@@ -276,12 +304,12 @@ fn failing(
         let names: Vec<&str> = failures.keys().copied().collect();
         let shape = match route.failures {
             Failures::Problem | Failures::Page(_) => "",
-            Failures::OpenAi => ".OpenAi",
-            Failures::Simplejwt => ".Simplejwt",
+            Failures::OpenAi => "OpenAi",
+            Failures::Simplejwt => "Simplejwt",
         };
         (
             status.to_string(),
-            format!("{status}.{}{shape}", names.join(".")),
+            format!("Failure{status}{}{shape}", names.concat()),
             failure(route.failures, &failures),
         )
     });
@@ -321,7 +349,9 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     }
     let (media_type, schema) = match shape {
         Failures::OpenAi => {
-            let narrower = json!({ "properties": { "error": { "properties": { "code": { "enum": codes } } } } });
+            let code = json!({ "properties": { "code": { "enum": codes } } });
+            let error = json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiError" }, code] });
+            let narrower = json!({ "properties": { "error": error } });
             (
                 "application/json",
                 json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }),
@@ -382,81 +412,6 @@ fn add_headers(operation: &mut Map<String, Value>) {
         headers.extend(devices.then(|| header("x-device-token", false)));
         response.insert("headers".into(), Value::Object(headers));
     }
-}
-
-/// A header of the document, in its usual spelling.
-fn header(name: &str, required: bool) -> (String, Value) {
-    let (spelled, about, schema) = match name {
-        "allow" => (
-            "Allow",
-            "The methods that the path allows.",
-            json!({ "type": "string", "examples": ["GET, HEAD, OPTIONS"] }),
-        ),
-        "cache-control" => (
-            "Cache-Control",
-            "How long clients may cache the reply.",
-            json!({ "type": "string", "examples": ["public, max-age=300"] }),
-        ),
-        "content-disposition" => (
-            "Content-Disposition",
-            "The name of the file.",
-            json!({ "type": "string", "examples": ["attachment; filename=\"farebox-export.json\""] }),
-        ),
-        "etag" => (
-            "ETag",
-            "The version of the reply, for `If-None-Match`.",
-            json!({ "type": "string", "examples": ["W/\"5d41402abc4b2a76\""] }),
-        ),
-        "idempotent-replayed" => (
-            "Idempotent-Replayed",
-            "The request repeats an earlier one, and had no effect this time.",
-            json!({ "const": "true" }),
-        ),
-        "link" => (
-            "Link",
-            "The next page, if there is one: a path of this host.",
-            json!({ "type": "string", "examples": ["</api/chat/?limit=20&cursor=MDFh..>; rel=\"next\""] }),
-        ),
-        "ratelimit" => (
-            "RateLimit",
-            "The remaining quota, and the seconds until it grows again.",
-            json!({ "type": "string", "examples": ["\"chats\";r=297;t=31"] }),
-        ),
-        "ratelimit-policy" => (
-            "RateLimit-Policy",
-            "The limit.",
-            json!({ "type": "string", "examples": ["\"chats\";q=300;w=60"] }),
-        ),
-        "retry-after" => (
-            "Retry-After",
-            "The seconds after which to retry.",
-            json!({ "type": "integer", "minimum": 0, "examples": [5] }),
-        ),
-        "set-cookie" => (
-            "Set-Cookie",
-            "The refresh token, if the request has `X-Refresh-Token: cookie`; empty to delete the cookie. After a log-in also \
-             the device token, as `__Host-farebox_device`. On the local server the names are without `__Host-`.",
-            json!({ "type": "string", "examples": ["__Host-farebox_refresh=eyJ0eXAiOi...; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"] }),
-        ),
-        "www-authenticate" => {
-            ("WWW-Authenticate", "The authentication scheme.", json!({ "const": "Bearer" }))
-        }
-        "x-device-token" => (
-            "X-Device-Token",
-            "The device token that this client sends at its next log-in to this account, unless it is in a cookie.",
-            json!({ "type": "string", "examples": ["eyJ0eXAiOi..."] }),
-        ),
-        "x-should-retry" => (
-            "X-Should-Retry",
-            "OpenAI's clients should not retry the request.",
-            json!({ "const": "false" }),
-        ),
-        "x-request-id" => {
-            ("X-Request-Id", "The id of this request in the log.", json!({ "type": "string" }))
-        }
-        other => (other, "", json!({ "type": "string" })),
-    };
-    (spelled.to_owned(), json!({ "description": about, "required": required, "schema": schema }))
 }
 
 fn has_parameter(operation: &Map<String, Value>, name: &str) -> bool {

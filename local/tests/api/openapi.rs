@@ -72,6 +72,39 @@ fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
 }
 
 #[test]
+fn generators_of_clients_find_only_what_they_can_name() {
+    fn look_at(part: &Value) {
+        match part {
+            Value::Object(fields) => {
+                assert!(!fields.contains_key("const"), "{part}");
+                let both = ["anyOf", "properties"].iter().all(|name| fields.contains_key(*name));
+                assert!(!both, "{part}");
+                let values = ["default", "enum", "example", "examples"];
+                let inner = fields.iter().filter(|(name, _)| !values.contains(&name.as_str()));
+                inner.for_each(|(_, field)| look_at(field));
+            }
+            Value::Array(items) => items.iter().for_each(look_at),
+            _ => {}
+        }
+    }
+    look_at(&DOCUMENT);
+    for (name, _) in DOCUMENT["components"]["responses"].as_object().unwrap() {
+        assert!(name.starts_with("Failure") && name.chars().all(char::is_alphanumeric), "{name}");
+    }
+    for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
+        for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+            assert_ne!(schema["type"], "null", "{field} of {name}");
+        }
+    }
+    for (method, path, operation) in operations(&DOCUMENT) {
+        assert!(operation["security"].is_array(), "{method} {path}");
+    }
+    for path in DOCUMENT["paths"].as_object().unwrap().keys() {
+        assert!(!path.ends_with('/'), "{path}");
+    }
+}
+
+#[test]
 fn every_failure_has_a_sample() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/src/error.rs");
     let source = fs::read_to_string(source).unwrap();
