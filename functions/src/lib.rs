@@ -14,25 +14,29 @@ pub use endpoint::{Endpoint, Function};
 macro_rules! endpoints {
     (
         api { $($api:ident: $($api_method:ident $api_path:literal),+;)+ }
+        simplejwt { $($simplejwt:ident: $($simplejwt_method:ident $simplejwt_path:literal),+;)+ }
         openai { $($openai:ident: $($openai_method:ident $openai_path:literal),+;)+ }
         pages { $($page:ident: $($page_method:ident $page_path:literal),+;)+ }
         scheduled { $($scheduled:ident;)+ }
     ) => {
         $(pub mod $api;)+
+        $(pub mod $simplejwt;)+
         $(pub mod $openai;)+
         $(pub mod $page;)+
         $(pub mod $scheduled;)+
 
         /// Every endpoint, for servers of all of them.
         pub const ENDPOINTS: &[Endpoint] = &[
-            $(endpoint!($api),)+ $(endpoint!($openai),)+ $(endpoint!($page),)+
+            $(endpoint!($api),)+ $(endpoint!($simplejwt),)+ $(endpoint!($openai),)+
+            $(endpoint!($page),)+
         ];
 
         /// Every route, without the optional trailing slash.
         pub const ROUTES: &[Route] = &[
-            $($(route!($api, $api_method, $api_path, Problem),)+)+
-            $($(route!($openai, $openai_method, $openai_path, OpenAi),)+)+
-            $($(route!($page, $page_method, $page_path, Problem),)+)+
+            $($(route!($api, $api_method, $api_path, Failures::Problem),)+)+
+            $($(route!($simplejwt, $simplejwt_method, $simplejwt_path, Failures::Simplejwt),)+)+
+            $($(route!($openai, $openai_method, $openai_path, Failures::OpenAi),)+)+
+            $($(route!($page, $page_method, $page_path, PAGES_FAILURES),)+)+
         ];
 
         /// The pages for browsers and the 404 of other paths, which are no part of the API.
@@ -43,10 +47,13 @@ macro_rules! endpoints {
 
         /// The paths of the OpenAPI document.
         #[derive(utoipa::OpenApi)]
-        #[openapi(paths($(crate::$api::handle,)+ $(crate::$openai::handle,)+ crate::models::one))]
+        #[openapi(paths($(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ crate::models::one))]
         pub(crate) struct Paths;
     };
 }
+
+/// People who open an unknown path in a browser see a page.
+const PAGES_FAILURES: Failures = Failures::Page(include_str!("not_found.html"));
 
 macro_rules! endpoint {
     ($name:ident) => {
@@ -57,12 +64,12 @@ macro_rules! endpoint {
 }
 
 macro_rules! route {
-    ($endpoint:ident, $method:ident, $path:literal, $failures:ident) => {
+    ($endpoint:ident, $method:ident, $path:literal, $failures:expr) => {
         Route {
             method: stringify!($method),
             path: $path,
             endpoint: stringify!($endpoint),
-            failures: Failures::$failures,
+            failures: $failures,
         }
     };
 }
@@ -114,6 +121,13 @@ endpoints! {
         health: GET "/api/health";
         openapi: GET "/api/openapi.json";
         jwks: GET "/.well-known/jwks.json";
+        discovery:
+            GET "/.well-known/openid-configuration",
+            GET "/.well-known/oauth-authorization-server";
+    }
+    simplejwt {
+        token_verify: POST "/api/token/verify";
+        token_blacklist: POST "/api/token/blacklist";
     }
     openai {
         completions: POST "/v1/chat/completions";

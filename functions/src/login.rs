@@ -2,8 +2,8 @@
 //! for the tokens of a new session.
 //!
 //! In: `{username, password}`, where `username` may be an e-mail address; `email` is another name
-//! of `username`. Out: `token`, `access`, `refresh` and the balance (`X-Refresh-Token: cookie`: the
-//! refresh token in a cookie, and no `token`).
+//! of `username`. As JSON or as a form. Out: `token`, `access`, `refresh` and the balance
+//! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
 
 use serde::{Deserialize, Serialize};
 use shared::app::Issuing;
@@ -43,13 +43,13 @@ struct Body {
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "A session has begun.", body = LoggedIn)),
-    extensions(("x-fails" = json!(["InvalidCredentials", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidCredentials", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["username"], "properties": { "username": { "type": "string", "minLength": 1 } } },
         { "required": ["email"], "properties": { "email": { "type": "string", "minLength": 1 } } },
     ] }))),
 )]
 pub async fn handle(app: Issuing, req: Request) -> Reply {
-    let (login, password) = http::json::<Body>(&req)?.credentials()?;
+    let (login, password) = http::fields::<Body>(&req)?.credentials()?;
     let (key, now) = (login_key(&login), app.clock.seconds());
     let mut attempt = Attempt::new(
         key.as_deref().unwrap_or(&login),

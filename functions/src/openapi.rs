@@ -3,8 +3,11 @@
 //!
 //! Out: every route with its fields, limits, replies, headers and failures under the current
 //! settings. Each endpoint's file describes its own part, above its `handle`; this file adds what
-//! is common or can be derived. `x-fails` are the failures of an endpoint, and `x-narrow` are
-//! constraints of its body beyond its fields: the document has neither.
+//! is common or can be derived. `x-fails` are the failures of an endpoint, `x-form` says that it
+//! takes its body as a form too, and `x-narrow` are constraints of its body beyond its fields: the
+//! document has none of them.
+
+mod header;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use serde_json::{Map, Value, json};
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{Config, ConfigError, EdgeConfig, Settings};
+use shared::error::REQUIRED;
 use shared::http::{
     Failures, HeaderMap, HeaderValue, OpenAiFailure, Problem, Route, StreamProblem,
 };
@@ -20,11 +24,12 @@ use shared::openapi::failures;
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;
 
+use self::header::header;
 use crate::{PAGES, ROUTES};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Farebox", description = include_str!("openapi.md"), license(name = "MIT", identifier = "MIT")),
+    info(title = "Farebox", description = include_str!("openapi.md"), contact(name = "The maintainers of Farebox"), license(name = "MIT", identifier = "MIT")),
     tags(
         (name = "Accounts", description = "Registration, profile, e-mail address, password, export and deletion of an account."),
         (name = "Sessions", description = "Log-ins, and the sessions of an account."),
@@ -47,12 +52,16 @@ struct Document;
     tag = "Service",
     summary = "Read this document",
     description = "This API as an OpenAPI 3.1 document.",
-    responses((status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String)))),
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier reply: if it is the current one, the reply is 304.")),
+    responses(
+        (status = 200, description = "The document.", body = Object, headers(("Cache-Control" = String), ("ETag" = String))),
+        (status = 304, description = "The client has the current document.", headers(("Cache-Control" = String), ("ETag" = String))),
+    ),
 )]
 pub async fn handle(stated: Stated, req: Request) -> Reply {
     let mut response = http::ok(&document(&stated, http::base_path(&req))?)?;
     response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
-    Ok(response)
+    http::tagged(&req, response)
 }
 
 /// The failures of every operation: the gateway throttles, and refuses malformed requests.
@@ -72,6 +81,11 @@ impl Stated {
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         let (config, edge) = (Config::read(settings)?, EdgeConfig::read(settings)?);
         Ok(Self { config: config.into(), edge: edge.into() })
+    }
+
+    /// The `iss` of every token.
+    pub fn issuer(&self) -> &str {
+        &self.config.issuer
     }
 
     /// A sample of every failure, by name.
@@ -102,6 +116,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
         let mut operation =
             operation(&described, route).ok_or_else(|| broken(route, "is not described"))?;
         without_null(&mut operation);
+        with_form(&mut operation);
         narrow(&mut document, &mut operation);
         for (status, name, failure) in failing(&mut operation, route, &failures)? {
             put(
@@ -113,7 +128,9 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
             shared.insert(name, failure);
         }
         add_headers(&mut operation);
-        let methods = paths.entry(spelled(route.path)).or_insert_with(|| json!({}));
+        // Said for each operation: the document has no default.
+        operation.entry("security").or_insert_with(|| json!([]));
+        let methods = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
         if let Some(methods) = methods.as_object_mut() {
             methods.insert(route.method.to_lowercase(), Value::Object(operation));
         }
@@ -127,7 +144,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
             "securitySchemes": {
                 "access_token": {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-                    "description": "`access` or `token` of a log-in. The scheme may be `Bearer` or `Token`.",
+                    "description": "`access` or `token` of a log-in. The scheme may be `Bearer`, `Token` or `JWT`.",
                 },
                 "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, `sk-..`, or an access token." },
             },
@@ -135,18 +152,41 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
     });
     merge(&mut document, settled);
     put_value(&mut document, "paths", Value::Object(paths));
+    simplify(&mut document);
     Ok(document)
+}
+
+/// Writes schemas as the generators of clients read them. The meaning stays the same.
+///
+/// Most of them know `enum` better than `const`. An `anyOf` beside `properties` makes them lose the
+/// properties; of two cases, the second is required if the first one isn't met.
+fn simplify(part: &mut Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some(value) = fields.remove("const") {
+                fields.insert("enum".into(), json!([value]));
+            }
+            if fields.contains_key("properties")
+                && let Some([one, other]) =
+                    fields.get("anyOf").and_then(Value::as_array).map(Vec::as_slice)
+            {
+                let (one, other) = (json!({ "not": one }), other.clone());
+                fields.remove("anyOf");
+                fields.extend([("if".to_owned(), one), ("then".to_owned(), other)]);
+            }
+            // These are values and no schemas.
+            let inner = fields.iter_mut().filter(|(name, _)| {
+                !["default", "enum", "example", "examples"].contains(&name.as_str())
+            });
+            inner.for_each(|(_, field)| simplify(field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        _ => {}
+    }
 }
 
 fn broken(route: &Route, what: &str) -> Error {
     Error::Internal(format!("{} {} {what}", route.method, route.path))
-}
-
-/// A path as clients usually write it: with a trailing slash, except for files. Both forms work.
-fn spelled(path: &str) -> String {
-    let is_file = path.ends_with(".json") || path.ends_with("/{list}");
-    let slash = if path.starts_with("/api/") && !is_file { "/" } else { "" };
-    format!("{path}{slash}")
 }
 
 /// The description of this route in its endpoint's file, or that of the route whose alias it is.
@@ -169,10 +209,11 @@ fn operation(described: &Value, route: &Route) -> Option<Map<String, Value>> {
     let (first, mut operation) =
         ROUTES.iter().filter(same).find_map(|other| Some((other, of(other)?)))?;
     let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
-    let about = format!("{about}\n\nAnother name of `{} {}`.", first.method, spelled(first.path));
-    let name = route.path.trim_start_matches("/api").replace(['/', '-'], "_");
+    let about = format!("{about}\n\nAnother name of `{} {}`.", first.method, first.path);
+    let name = route.path.trim_start_matches("/api").trim_start_matches(['/', '.']);
+    let name = name.replace(['/', '-'], "_");
     operation.insert("description".into(), json!(about));
-    operation.insert("operationId".into(), json!(format!("{}{name}", route.endpoint)));
+    operation.insert("operationId".into(), json!(format!("{}_{name}", route.endpoint)));
     Some(operation)
 }
 
@@ -189,6 +230,25 @@ fn without_null(operation: &mut Map<String, Value>) {
         .cloned();
     if let Some(one) = one {
         *schema = one;
+    }
+}
+
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Adds the same body as a form, where an operation takes one.
+fn with_form(operation: &mut Map<String, Value>) {
+    if operation.remove("x-form").is_none() {
+        return;
+    }
+    let content = operation
+        .get_mut("requestBody")
+        .and_then(|body| body.get_mut("content"))
+        .and_then(Value::as_object_mut);
+    if let Some(content) = content
+        && let Some(body) = content.get("application/json").cloned()
+    {
+        content.insert(FORM.to_owned(), body);
     }
 }
 
@@ -242,10 +302,14 @@ fn failing(
     }
     let replies = statuses.into_iter().map(|(status, failures)| {
         let names: Vec<&str> = failures.keys().copied().collect();
-        let shape = if route.failures == Failures::OpenAi { ".OpenAi" } else { "" };
+        let shape = match route.failures {
+            Failures::Problem | Failures::Page(_) => "",
+            Failures::OpenAi => "OpenAi",
+            Failures::Simplejwt => "Simplejwt",
+        };
         (
             status.to_string(),
-            format!("{status}.{}{shape}", names.join(".")),
+            format!("Failure{status}{}{shape}", names.concat()),
             failure(route.failures, &failures),
         )
     });
@@ -259,7 +323,10 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
     let mut examples = Map::new();
     let mut headers: BTreeMap<String, usize> = BTreeMap::new();
     let mut status = 0;
+    let of_token = Error::field("token", REQUIRED);
     for (name, error) in failures {
+        let is_invalid = shape == Failures::Simplejwt && *name == "Invalid";
+        let error = if is_invalid { &of_token } else { *error };
         let reply = shape.reply(error, "");
         let example = shape.document(error, "6cfcdfc8-fcae-44f4-85ef-7253027842df");
         let example: Value = serde_json::from_str(&example).unwrap_or_default();
@@ -267,8 +334,8 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
             example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let (code, detail) = match shape {
-            Failures::Problem => (said("/code"), said("/detail")),
             Failures::OpenAi => (said("/error/code"), said("/error/message")),
+            _ => (said("/code"), said("/detail")),
         };
         about.push(format!("`{code}`: {detail}"));
         if !codes.contains(&code) {
@@ -281,18 +348,25 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
     let (media_type, schema) = match shape {
-        Failures::Problem => {
-            let narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
-            (
-                "application/problem+json",
-                json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),
-            )
-        }
         Failures::OpenAi => {
-            let narrower = json!({ "properties": { "error": { "properties": { "code": { "enum": codes } } } } });
+            let code = json!({ "properties": { "code": { "enum": codes } } });
+            let error = json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiError" }, code] });
+            let narrower = json!({ "properties": { "error": error } });
             (
                 "application/json",
                 json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiFailure" }, narrower] }),
+            )
+        }
+        _ => {
+            let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
+            if shape == Failures::Simplejwt && failures.contains_key("Invalid") {
+                let sentences = json!({ "type": "array", "items": { "type": "string" } });
+                let fields = json!({ "properties": { "token": sentences, "refresh": sentences } });
+                merge(&mut narrower, fields);
+            }
+            (
+                "application/problem+json",
+                json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),
             )
         }
     };
@@ -338,76 +412,6 @@ fn add_headers(operation: &mut Map<String, Value>) {
         headers.extend(devices.then(|| header("x-device-token", false)));
         response.insert("headers".into(), Value::Object(headers));
     }
-}
-
-/// A header of the document, in its usual spelling.
-fn header(name: &str, required: bool) -> (String, Value) {
-    let (spelled, about, schema) = match name {
-        "allow" => (
-            "Allow",
-            "The methods that the path allows.",
-            json!({ "type": "string", "examples": ["GET, OPTIONS"] }),
-        ),
-        "cache-control" => (
-            "Cache-Control",
-            "How long clients may cache the reply.",
-            json!({ "type": "string", "examples": ["public, max-age=300"] }),
-        ),
-        "content-disposition" => (
-            "Content-Disposition",
-            "The name of the file.",
-            json!({ "type": "string", "examples": ["attachment; filename=\"farebox-export.json\""] }),
-        ),
-        "idempotent-replayed" => (
-            "Idempotent-Replayed",
-            "The request repeats an earlier one, and had no effect this time.",
-            json!({ "const": "true" }),
-        ),
-        "link" => (
-            "Link",
-            "The next page, if there is one.",
-            json!({ "type": "string", "examples": ["<?limit=20&cursor=MDFh..>; rel=\"next\""] }),
-        ),
-        "ratelimit" => (
-            "RateLimit",
-            "The remaining quota, and the seconds until it grows again.",
-            json!({ "type": "string", "examples": ["\"chats\";r=297;t=31"] }),
-        ),
-        "ratelimit-policy" => (
-            "RateLimit-Policy",
-            "The limit.",
-            json!({ "type": "string", "examples": ["\"chats\";q=300;w=60"] }),
-        ),
-        "retry-after" => (
-            "Retry-After",
-            "The seconds after which to retry.",
-            json!({ "type": "integer", "minimum": 0, "examples": [5] }),
-        ),
-        "set-cookie" => (
-            "Set-Cookie",
-            "The refresh token, if the request has `X-Refresh-Token: cookie`; empty to delete the cookie. After a log-in also \
-             the device token, as `__Host-farebox_device`. On the local server the names are without `__Host-`.",
-            json!({ "type": "string", "examples": ["__Host-farebox_refresh=eyJ0eXAiOi...; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"] }),
-        ),
-        "www-authenticate" => {
-            ("WWW-Authenticate", "The authentication scheme.", json!({ "const": "Bearer" }))
-        }
-        "x-device-token" => (
-            "X-Device-Token",
-            "The device token that this client sends at its next log-in to this account, unless it is in a cookie.",
-            json!({ "type": "string", "examples": ["eyJ0eXAiOi..."] }),
-        ),
-        "x-should-retry" => (
-            "X-Should-Retry",
-            "OpenAI's clients should not retry the request.",
-            json!({ "const": "false" }),
-        ),
-        "x-request-id" => {
-            ("X-Request-Id", "The id of this request in the log.", json!({ "type": "string" }))
-        }
-        other => (other, "", json!({ "type": "string" })),
-    };
-    (spelled.to_owned(), json!({ "description": about, "required": required, "schema": schema }))
 }
 
 fn has_parameter(operation: &Map<String, Value>, name: &str) -> bool {

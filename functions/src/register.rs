@@ -1,7 +1,7 @@
 //! `POST /api/register` - create an account, which begins with a grant of tokens and a session.
 //!
 //! In: `{username, password}`; `password1` is another name of `password`, `password2` must equal
-//! it, `email` is optional. A `username` with an `@` is the `email`. `Idempotency-Key` makes
+//! it, `email` is optional. As JSON or as a form. A `username` with an `@` is the `email`. `Idempotency-Key` makes
 //! retries safe. Out: 201 with the user's data, the balance and the session's tokens
 //! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
@@ -54,14 +54,14 @@ struct Registration {
     params(IdempotencyKey, KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 201, description = "The account is created, and a session has begun.", body = OpenedAccount)),
-    extensions(("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-form" = json!(true)), ("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["password"], "properties": { "password": { "type": "string" } } },
         { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
     ] }))),
 )]
 pub async fn handle(app: Issuing, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
-    let body: Body = http::json(&req)?;
+    let body: Body = http::fields(&req)?;
     let plain = body.password.clone().or_else(|| body.password1.clone()).unwrap_or_default();
     let Registration { name, email, password } = body.validate()?;
     let password = app.passwords.hash(&password).await?;

@@ -1,9 +1,9 @@
 //! `POST /api/token/refresh` - exchange a refresh token for a new access token and the next refresh
 //! token.
 //!
-//! In: `{refresh}`. Out: `access` and `refresh`. A repeated request with the same token gets the
-//! same `refresh`, so a client can use its first one until the session ends. With `X-Refresh-Token:
-//! cookie` both refresh tokens are in a cookie.
+//! In: `{refresh}`, as JSON or as a form. Out: `access` and `refresh`. A repeated request with the
+//! same token gets the same `refresh`, so a client can use its first one until the session ends.
+//! With `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
 use shared::app::Issuing;
@@ -35,7 +35,7 @@ struct Body {
     params(KeptInCookie),
     request_body = Option<Body>,
     responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),
-    extensions(("x-fails" = json!(["InvalidToken", "NotAuthenticated"]))),
+    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken", "NotAuthenticated"]))),
 )]
 pub async fn handle(app: Issuing, req: Request) -> Reply {
     let presented = RefreshToken::verify(&app, &presented(&req)?).await?;
@@ -72,7 +72,8 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
 /// `X-Refresh-Token: cookie`.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);
-    let Body { refresh } = if in_cookie { http::json_or_nothing(req)? } else { http::json(req)? };
+    let nothing = in_cookie && req.body().is_empty();
+    let Body { refresh } = if nothing { Body::default() } else { http::fields(req)? };
     match required(refresh) {
         Err(_) if in_cookie => {
             cookie::refresh_token(req).map(str::to_owned).ok_or(Error::NotAuthenticated)

@@ -3,6 +3,7 @@
 
 mod access_key;
 mod in_process;
+mod operations;
 mod wire;
 
 use std::fs::{self, File};

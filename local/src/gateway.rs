@@ -2,6 +2,7 @@
 //! calls the endpoint of the template's route. For a handler this is no different from Lambda.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use functions::Function;
 use futures_util::StreamExt;
 use lambda_http::RequestExt;
@@ -31,6 +34,7 @@ const PAYLOAD_LIMIT: usize = 10 * 1024 * 1024;
 pub struct Gateway {
     /// By path, then by method or `ANY`.
     routes: Arc<BTreeMap<String, BTreeMap<String, Target>>>,
+    compressed_from: usize,
     clock: Clock,
 }
 
@@ -57,7 +61,7 @@ impl Gateway {
                 routes.entry(path.clone()).or_default().insert(method.clone(), target.clone());
             }
         }
-        Self { routes: Arc::new(routes), clock }
+        Self { routes: Arc::new(routes), compressed_from: template.compressed_from, clock }
     }
 
     /// The resource and the function of a request. A path without a route belongs to the template's
@@ -134,13 +138,27 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
         tokio::spawn(tokio::time::timeout(timeout, async move { function.answer(req).await }));
     match answer.await {
         Ok(Ok(reply)) => {
-            reply.map(|body| match body {
+            let (mut head, body) = reply.into_parts();
+            let body = match body {
                 // The time-out cuts a stream off after the pieces that were sent.
                 Streamed::Pieces(pieces) => Body::new(Streamed::Pieces(Box::pin(
                     pieces.take_until(tokio::time::sleep_until(ends)),
                 ))),
+                Streamed::Text(text)
+                    if text.len() >= gateway.compressed_from && takes_gzip(&parts.headers) =>
+                {
+                    match gzip(&text) {
+                        Ok(zipped) => {
+                            let gzip = HeaderValue::from_static("gzip");
+                            head.headers.insert(header::CONTENT_ENCODING, gzip);
+                            Body::from(zipped)
+                        }
+                        Err(_) => Body::from(text),
+                    }
+                }
                 whole => Body::new(whole),
-            })
+            };
+            Response::from_parts(head, body)
         }
         _ => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -223,6 +241,23 @@ fn may_change(headers: &HeaderMap, allowed: &[String]) -> bool {
         own.map(str::as_bytes) == host || allowed.iter().any(|allowed| allowed == origin)
     };
     headers.get_all(header::ORIGIN).iter().all(is_welcome)
+}
+
+/// Whether a client reads gzip, which it says without a quality of zero.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let quality = quality.trim().trim_start_matches("q=").parse::<f32>();
+        name.trim().eq_ignore_ascii_case("gzip") && quality.is_ok_and(|quality| quality > 0.0)
+    })
+}
+
+fn gzip(text: &str) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes())?;
+    encoder.finish()
 }
 
 fn path_parameters(resource: &str, path: &str) -> Value {

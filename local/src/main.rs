@@ -311,11 +311,25 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
 async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     let dynamo = Dynamo::start(&keep.data(), address).await?;
     println!("The embedded DynamoDB listens on http://{} (Ctrl-C stops it)", dynamo.address);
-    write_environments(&keep.data, &dynamo)?;
-    println!(
-        "The environment of the functions is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
-        keep.data.display()
-    );
+    match keep.data() {
+        Data::Folder(folder) => {
+            write_environments(&folder, &dynamo)?;
+            println!(
+                "The environment of the functions is in {0}/lambda.env (cargo lambda watch) and {0}/sam.json (sam local start-api).",
+                folder.display()
+            );
+        }
+        // Without a folder, the terminal is the only place where another program can find them.
+        Data::Memory => {
+            println!(
+                "Nothing is written to disk. The access key and the signing secret of this run:"
+            );
+            println!();
+            println!("  DYNAMODB_ENDPOINT={}", dynamo.url);
+            println!("  SIGNING_SECRET={}", dynamo.signing_secret);
+            println!();
+        }
+    }
     println!("E-mails are not sent: each is shown here.");
     let carrying = tokio::spawn(postman(&dynamo, &keep.data()).await?.work());
     interrupted().await?;

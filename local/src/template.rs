@@ -21,6 +21,8 @@ pub struct Template {
     pub functions: Vec<Function>,
     /// Every table.
     pub tables: Vec<Table>,
+    /// How many bytes a reply has at least if the gateway compresses it.
+    pub compressed_from: usize,
 }
 
 /// A function of the template.
@@ -145,6 +147,12 @@ struct Environment {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct Gateway {
+    minimum_compression_size: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Event {
     r#type: String,
     properties: Value,
@@ -192,6 +200,7 @@ impl Template {
             parameter.default = Value::String((*value).to_owned());
         }
         let (mut functions, mut tables) = (Vec::new(), Vec::new());
+        let mut compressed_from = usize::MAX;
         for (name, resource) in &document.resources {
             match resource.r#type.as_str() {
                 "AWS::Serverless::Function" => functions.push(document.function(name, resource)?),
@@ -199,10 +208,14 @@ impl Template {
                     let table: Table = read(name, &resource.properties)?;
                     tables.push(Table { name: name.clone(), ..table });
                 }
+                "AWS::Serverless::Api" => {
+                    let api: Gateway = read(name, &resource.properties)?;
+                    compressed_from = api.minimum_compression_size;
+                }
                 _ => {}
             }
         }
-        Ok(Self { functions, tables })
+        Ok(Self { functions, tables, compressed_from })
     }
 }
 

@@ -35,7 +35,7 @@ const SESSION = { token: "access", refresh: "refresh" };
 // disabled. `keep` lists the values that are kept of the reply. `without` names a variable: if it is empty, the request must be refused with
 // that status. `before` and `after` are lines of JavaScript around the request.
 const ORDER = [
-  ["Service", ["health", "openapi", "jwks"]],
+  ["Service", ["health", "openapi", "jwks", "discovery", "discovery_well_known_oauth_authorization_server"]],
   [
     "Accounts",
     [
@@ -80,6 +80,14 @@ const ORDER = [
       { operation: "sessions", keep: { sessionId: "find(({ current }) => !current).id" } },
       { operation: "session_end", path: { id: "{{sessionId}}" } },
       { operation: "token_refresh", body: { refresh: "{{refresh}}" }, keep: SESSION },
+      { operation: "token_verify", body: { token: "{{refresh}}" } },
+      { operation: "token_blacklist", body: { refresh: "{{refresh}}" } },
+      {
+        operation: "login_token",
+        name: "Log in for a log-out",
+        body: { username: "{{username}}", password: "{{password}}" },
+        keep: SESSION,
+      },
       { operation: "logout", body: { all: false } },
       { operation: "login_token", name: "Log in again", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
     ],
@@ -365,6 +373,8 @@ function form(document, part) {
   if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
   if (schema.required?.length) kept.required = schema.required;
   if (schema.items) kept.items = form(document, schema.items);
+  // Of two ways to fill in a body, the second is needed if the first one isn't taken.
+  if (schema.if) kept.anyOf = [schema.if.not, schema.then].map((one) => form(document, one));
   for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));
   for (const one of schema.allOf ?? []) {
     const { properties, required, ...rest } = form(document, one);

@@ -201,6 +201,10 @@ def complete(operation, body):
         body["new_password"] = fit(body["new_password"])
     if operation == "account_delete":
         body["password"] = PASSWORD
+    if operation == "token_verify":
+        body["token"] = MAIN["token"]
+    if operation == "token_blacklist":
+        body["refresh"] = register()["refresh"]
     if operation == "email_verify":
         body["token"] = verification()
     if operation == "password_reset_confirm":

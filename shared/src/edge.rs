@@ -12,7 +12,8 @@ use tracing::Instrument;
 use crate::config::EdgeConfig;
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
-    function_request_id, parameters, pattern, request_id, source_address,
+    base_path, function_request_id, is_form, not_found, parameters, pattern, request_id,
+    source_address, wants_html,
 };
 use crate::metrics::{self, Metric};
 use crate::{Error, Result};
@@ -47,9 +48,10 @@ where
 
     let pattern = pattern(routes.iter().map(|route| route.path), &path);
     let failures = failures(routes, pattern, &path);
+    let page = page_of(routes, &req);
     let reply = match gate(routes, pattern, config, &req) {
         Ok(None) => AssertUnwindSafe(
-            async { handle(with_parameters(req, pattern, &path)).await }.instrument(span.clone()),
+            async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone()),
         )
         .catch_unwind()
         .await
@@ -64,10 +66,17 @@ where
         Err(error) => {
             error.log();
             metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
-            (failures.reply(&error, &request_id), error.code())
+            let reply = match &page {
+                Some((page, base)) if error == Error::NotFound => not_found(page, base),
+                _ => failures.reply(&error, &request_id),
+            };
+            (reply, error.code())
         }
     };
     dress(response.headers_mut(), &request_id, origin);
+    if method == Method::HEAD {
+        response = response.map(|_| Body::Empty);
+    }
     let status = response.status().as_u16();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(%method, ?path, status, code, ms, "request");
@@ -85,6 +94,19 @@ fn failures(routes: &[Route], pattern: Option<&str>, path: &str) -> Failures {
     routes.iter().find(near).map_or(Failures::Problem, |route| route.failures)
 }
 
+/// The page that people get in the place of [`Error::NotFound`], and the prefix of this API's paths.
+/// `None` for programs.
+fn page_of(routes: &[Route], req: &Request) -> Option<(&'static str, String)> {
+    let page = |route: &Route| match route.failures {
+        Failures::Page(page) => Some(page),
+        _ => None,
+    };
+    if !wants_html(req) {
+        return None;
+    }
+    routes.iter().find_map(page).map(|page| (page, base_path(req).to_owned()))
+}
+
 /// The most bytes of a header; API Gateway takes 10 KB of them in all
 /// ([quotas](https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html)).
 pub(crate) const HEADER_LIMIT: usize = 8192;
@@ -99,7 +121,7 @@ fn gate(
 ) -> Result<Option<Response<Body>>> {
     let of_path =
         routes.iter().filter(|route| Some(route.path) == pattern && route.method != "ANY");
-    let accepted: Vec<&str> = of_path.map(|route| route.method).collect();
+    let accepted: Vec<&str> = of_path.flat_map(|route| accepted_with(route.method)).collect();
     if !accepted.is_empty() && !accepted.contains(&req.method().as_str()) {
         let allow = format!("{}, OPTIONS", accepted.join(", "));
         if req.method() == Method::OPTIONS {
@@ -114,11 +136,25 @@ fn gate(
     if req.body().len() > limit {
         return Err(Error::BodyTooLarge { limit });
     }
+    // Browsers send forms for pages of any origin without asking before; with JSON they ask.
+    let is_of_a_page = req.headers().contains_key(header::ORIGIN);
+    if is_of_a_page && is_form(req) && allowed_origin(config, req).is_none() {
+        return Err(Error::UnsupportedMediaType);
+    }
     Ok(None)
 }
 
-/// The request with the parameters of its path, which not every gateway fills in.
-fn with_parameters(req: Request, pattern: Option<&str>, path: &str) -> Request {
+/// The methods that a route accepts: with `GET` also `HEAD`.
+fn accepted_with(method: &'static str) -> impl Iterator<Item = &'static str> {
+    [method].into_iter().chain((method == "GET").then_some("HEAD"))
+}
+
+/// The request as the handler gets it: `HEAD` is a `GET` whose reply is sent without its body. With
+/// the parameters of its path, which not every gateway fills in.
+fn for_handler(mut req: Request, pattern: Option<&str>, path: &str) -> Request {
+    if req.method() == Method::HEAD {
+        *req.method_mut() = Method::GET;
+    }
     let found = pattern.and_then(|pattern| parameters(pattern, path)).unwrap_or_default();
     let found: HashMap<String, String> =
         found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -146,7 +182,7 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
     if let Ok(id) = HeaderValue::try_from(request_id) {
         headers.insert("x-request-id", id);
     }
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    headers.entry(header::VARY).or_insert(HeaderValue::from_static("Origin"));
     match origin {
         Some(origin) => {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -163,7 +199,7 @@ fn dress(headers: &mut HeaderMap, request_id: &str, origin: Option<HeaderValue>)
 /// The headers of a reply that pages of other origins may read, beside those that CORS always
 /// allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
+    "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry",
 );
 
 /// On every reply, including failures.

@@ -153,7 +153,7 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// 415: the body isn't declared as JSON.
+    /// 415: the body isn't declared as JSON, or as a form where one is taken.
     UnsupportedMediaType,
     /// 429: the maximum number of this account's messages wait for the AI.
     TooManyChats(Limit),

@@ -1,5 +1,6 @@
 //! Requests and replies, as handlers see them.
 
+mod accept;
 pub mod cookie;
 mod csv;
 mod events;
@@ -12,19 +13,23 @@ mod route;
 pub use lambda_http::Request;
 pub use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-pub use self::csv::{csv, csv_download, csv_row, wants_csv};
+pub use self::accept::wants_csv;
+pub(crate) use self::accept::wants_html;
+pub use self::csv::{csv, csv_download, csv_row};
 pub use self::events::{Events, events};
+pub(crate) use self::failure::not_found;
 pub use self::failure::{Failures, OpenAiFailure, Problem, StreamProblem};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};
 pub use self::read::{
-    authorization, bare_stage, base_path, came, device, escaped, id, idempotency_key, json,
-    json_or_nothing, path, path_id, path_parameter, query, query_day, retry_count, source_network,
-    time_left,
+    authorization, bare_stage, base_path, base_url, came, device, escaped, fields, id,
+    idempotency_key, json, json_or_nothing, path, path_id, path_parameter, query, query_day,
+    retry_count, source_network, time_left,
 };
-pub(crate) use self::read::{function_request_id, request_id, source_address};
+pub(crate) use self::read::{function_request_id, is_form, request_id, source_address};
 pub use self::reply::{
-    Reply, accepted, created, download, limited, moved, ok, replayed, see_other, text, to_json,
+    Reply, accepted, created, download, limited, moved, ok, replayed, see_other, tagged, text,
+    to_json,
 };
 pub use self::route::{Route, parameters, pattern};
 pub use crate::stream::Body;

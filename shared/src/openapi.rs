@@ -393,7 +393,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::NoSuchApiKey,
         Error::NoSuchConversation,
         Error::NoSuchChat,
-        Error::MethodNotAllowed { allow: "GET, OPTIONS".into() },
+        Error::MethodNotAllowed { allow: "GET, HEAD, OPTIONS".into() },
         Error::UsernameTaken,
         Error::EmailTaken,
         Error::NothingToVerify,

@@ -59,7 +59,7 @@ pub use registration::{NewAccount, Registered};
 pub use restore::{Newer, Reapplied, Since};
 pub use retries::Call;
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
-pub use sessions::{Ending, Rotation, Session};
+pub use sessions::{Ending, Freshness, Rotation, Session};
 pub use sweep::Swept;
 pub use timeline::Place;
 pub use users::{Label, Listed};

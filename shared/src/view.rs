@@ -16,6 +16,10 @@ pub struct Done {
     pub message: &'static str,
 }
 
+/// An empty object.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Nothing {}
+
 /// An account as its owner sees it.
 #[derive(Serialize, ToSchema)]
 pub struct User<'a> {

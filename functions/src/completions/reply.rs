@@ -7,7 +7,7 @@ use shared::chat::Chat;
 use shared::http::{Events, OpenAiFailure};
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Object, Schema, Type};
+use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A completion.
@@ -154,8 +154,10 @@ struct AnswerDelta<'a> {
     content: Option<&'a str>,
 }
 
+/// Nothing, where other servers may have a text: generators of clients know no type that is only
+/// null.
 fn null() -> Object {
-    Object::with_type(Type::Null)
+    Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))
 }
 
 impl<'a> Completion<'a> {

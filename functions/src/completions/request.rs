@@ -29,6 +29,7 @@ pub(super) struct Body {
     /// The most tokens of the answer; -1 for no limit by the request.
     max_completion_tokens: Option<f64>,
     /// The texts before which the answer ends.
+    #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
     tools: Option<Vec<Value>>,
@@ -65,7 +66,7 @@ pub(super) fn limits() -> Value {
             "tools": { "type": ["array", "null"], "description": "Must be empty, unless `tool_choice` is `none`." },
             "functions": { "maxItems": 0 },
             "logprobs": { "enum": [false, null] },
-            "audio": { "type": "null" },
+            "audio": { "type": ["object", "null"], "enum": [null] },
         },
         "anyOf": [
             { "properties": { "tools": { "maxItems": 0 } } },
@@ -80,7 +81,7 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize)]
 #[serde(untagged, expecting = "a text, or a list of texts")]
 enum Stop {
     One(String),

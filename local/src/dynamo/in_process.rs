@@ -11,7 +11,7 @@ use aws_smithy_types::body::SdkBody;
 use dynoxide::Database;
 use tokio::task::yield_now;
 
-use super::wire;
+use super::operations;
 
 /// The configuration of a client whose calls `database` answers in this process.
 pub fn client(database: &Database) -> Builder {
@@ -42,7 +42,7 @@ impl HttpConnector for InProcess {
             yield_now().await;
             let target = request.headers().get("x-amz-target").unwrap_or_default();
             let body = request.body().bytes().unwrap_or_default();
-            let (status, reply) = wire::perform(&database, target, body);
+            let (status, reply) = operations::perform(&database, target, "in-process", body);
             Ok(HttpResponse::new(status.into(), SdkBody::from(reply)))
         })
     }

@@ -9,13 +9,12 @@ use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
-use dynoxide::{Database, DynoxideError};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use dynoxide::Database;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::access_key::AccessKey;
+use super::operations::perform;
 use crate::door::{self, Unread};
 
 /// DynamoDB's own limit for a request's body.
@@ -73,31 +72,14 @@ pub async fn answer(
     if !key.signed(&parts, &body) {
         return refuse(StatusCode::BAD_REQUEST, "InvalidSignatureException", UNSIGNED);
     }
-    let target = parts
-        .headers
-        .get("x-amz-target")
-        .and_then(|target| target.to_str().ok())
-        .unwrap_or_default();
-    let (status, reply) = perform(&database, target, &body);
+    let header = |name: &str| {
+        parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    };
+    let (status, reply) = perform(&database, header("x-amz-target"), header("host"), &body);
     reply_with(status, reply)
 }
 
-/// The status and the body of the reply to a call whose caller is allowed to make it. `target` is
-/// the header `x-amz-target`.
-pub fn perform(database: &Database, target: &str, body: &[u8]) -> (StatusCode, String) {
-    let operation = target
-        .strip_prefix("DynamoDB_20120810.")
-        .or_else(|| target.strip_prefix("DynamoDBStreams_20120810."));
-    match call(database, operation.unwrap_or_default(), body) {
-        Ok(reply) => (StatusCode::OK, reply),
-        Err(error) => {
-            let status = StatusCode::from_u16(error.status_code());
-            (status.unwrap_or(StatusCode::BAD_REQUEST), error.to_json())
-        }
-    }
-}
-
-const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in dynamodb-url, lambda.env and sam.json.";
+const UNSIGNED: &str = "Sign with the access key of this run: it is in the data folder, in dynamodb-url, lambda.env and sam.json. With --memory the program prints it.";
 
 /// Whether the header `Host` names this store: its port, and a host that only this machine or its
 /// containers use for it.
@@ -110,54 +92,6 @@ fn is_for(listens: SocketAddr, parts: &Parts) -> bool {
         None => name == "host.docker.internal",
     };
     port.unwrap_or(80) == listens.port() && (door::is_loopback(name) || named())
-}
-
-macro_rules! operations {
-    ($($name:literal => $method:ident,)*) => {
-        /// Runs one operation. The database blocks, but not for as long as a change of threads
-        /// would take.
-        fn call(database: &Database, operation: &str, body: &[u8]) -> dynoxide::Result<String> {
-            match operation {
-                $($name => written(&database.$method(read(body)?)?),)*
-                _ => Err(DynoxideError::ValidationException(format!("{operation:?} is no operation of this store."))),
-            }
-        }
-    };
-}
-
-operations! {
-    "BatchGetItem" => batch_get_item,
-    "BatchWriteItem" => batch_write_item,
-    "CreateTable" => create_table,
-    "DeleteItem" => delete_item,
-    "DeleteTable" => delete_table,
-    "DescribeStream" => describe_stream,
-    "DescribeTable" => describe_table,
-    "DescribeTimeToLive" => describe_time_to_live,
-    "ExecuteStatement" => execute_statement,
-    "GetItem" => get_item,
-    "GetRecords" => get_records,
-    "GetShardIterator" => get_shard_iterator,
-    "ListStreams" => list_streams,
-    "ListTables" => list_tables,
-    "PutItem" => put_item,
-    "Query" => query,
-    "Scan" => scan,
-    "TransactGetItems" => transact_get_items,
-    "TransactWriteItems" => transact_write_items,
-    "UpdateItem" => update_item,
-    "UpdateTable" => update_table,
-    "UpdateTimeToLive" => update_time_to_live,
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> dynoxide::Result<T> {
-    serde_json::from_slice(body)
-        .map_err(|error| DynoxideError::SerializationException(error.to_string()))
-}
-
-fn written(reply: &impl Serialize) -> dynoxide::Result<String> {
-    serde_json::to_string(reply)
-        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
 fn refuse(status: StatusCode, code: &str, sentence: &str) -> Response {

@@ -45,6 +45,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("log-in", "login"),
     ("log-in by e-mail address", "login"),
     ("refresh", "token_refresh"),
+    ("check of an access token", "token_verify"),
+    ("check of a refresh token", "token_verify"),
+    ("end of a session by its refresh token", "token_blacklist"),
     ("deletion of an account", "account_delete"),
     ("other title", "conversation_rename"),
     ("page of a conversation's history", "chat_history"),
@@ -87,6 +90,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("export of the users of a day", "admin_export"),
     ("export of the ledger of a day", "admin_export"),
     ("public keys", "jwks"),
+    ("place of the public keys", "discovery"),
     ("this API as a document", "openapi"),
     (SWEEP, "sweep"),
 ];

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Api, GRANT, Person, unique};
+use crate::support::function::{Reply, TIME, event, invoke};
 
 impl Person {
     async fn says(&self, messages: &[&str]) {
@@ -206,4 +207,26 @@ async fn a_cursor_dies_with_its_account_though_the_name_is_used_again() {
         ann.using(token).history("").await.expect(401, "invalid_token");
     }
     api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn the_next_page_is_a_path_of_the_host_with_the_stage_and_the_slash_of_the_request() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.says(&["one", "two"]).await;
+    let function = &api.server().functions["chat_history"];
+    for path in ["/api/chat", "/api/chat/"] {
+        // Under AWS's host name the path begins with the stage, and under a domain it doesn't.
+        for stage in ["/live", ""] {
+            let headers = [("authorization", &*ann.bearer())];
+            let mut event =
+                event("chat_history", &format!("{path}?limit=1"), &headers, &Value::Null);
+            event["requestContext"]["path"] = json!(format!("{stage}{path}"));
+            let reply = Reply::of(invoke(function, &event, TIME).await).await;
+            assert_eq!(reply.status, 200);
+            let link = reply.headers["link"].to_str().unwrap();
+            let expected = format!("<{stage}{path}?limit=1&cursor=");
+            assert!(link.starts_with(&expected), "{link} is not {expected}");
+        }
+    }
 }

@@ -565,6 +565,28 @@ async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     assert_eq!(tables.table_names.unwrap().len(), 5);
 }
 
+#[tokio::test]
+async fn an_embedded_dynamodb_in_memory_writes_no_file_and_prints_its_access_key() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path()).unwrap();
+    let port = free_port();
+    let mut program = command(&["dynamodb", "--port", &port, "--memory"]);
+    program.current_dir(folder.path()).env("TMPDIR", folder.path());
+    let server = Running::of(program);
+    let printed = |name: &str| {
+        let line = server.printed.lines().find_map(|line| line.trim().strip_prefix(name));
+        line.unwrap_or_else(|| panic!("no {name} in {}", server.printed)).to_owned()
+    };
+    let endpoint = printed("DYNAMODB_ENDPOINT=");
+    assert!(endpoint.ends_with(&format!("@127.0.0.1:{port}")), "{endpoint}");
+    assert_eq!(printed("SIGNING_SECRET=").len(), 64);
+    let tables = local::dynamo::client(&endpoint).list_tables().send().await.unwrap();
+    assert_eq!(tables.table_names.unwrap().len(), 5);
+    server.interrupt();
+    let written: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(written.is_empty(), "{written:?}");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_data_folder_is_its_owners_alone_whatever_it_was_before() {

@@ -228,11 +228,11 @@ async fn dialect_e_logs_in_at_either_path_and_sends_messages_to_chat_msg() {
 }
 
 #[tokio::test]
-async fn every_balance_path_takes_every_token_under_either_scheme_in_any_case() {
+async fn every_balance_path_takes_every_token_under_each_scheme_in_any_case() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     for path in ["/api/tokens", "/api/token_balance", "/api/tokenbalance", "/api/user/balance"] {
-        for scheme in ["Token", "token", "TOKEN", "Bearer", "bearer", "bEARER"] {
+        for scheme in ["Token", "token", "TOKEN", "Bearer", "bearer", "bEARER", "JWT", "jwt"] {
             for token in [&ann.token, &ann.access] {
                 let balance = get(&api, path, &format!("{scheme} {token}")).await;
                 reads_numbers(&balance, &["tokens", "tokens_left", "remaining_tokens"], GRANT);

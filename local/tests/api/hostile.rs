@@ -260,6 +260,8 @@ async fn a_verifier_that_compares_no_type_takes_access_tokens_alone() {
         let claims = as_others_verify(&api, token).unwrap();
         assert_eq!((&claims["client_id"], &claims["sub"]), (&json!("farebox"), &json!(ann.id)));
         assert!(claims["iat"].as_u64().unwrap() < claims["exp"].as_u64().unwrap());
+        // What clients of djangorestframework-simplejwt read.
+        assert_eq!((&claims["token_type"], &claims["user_id"]), (&json!("access"), &json!(ann.id)));
         ids.push(claims["jti"].as_str().unwrap().to_owned());
     }
     ids.dedup();
@@ -278,7 +280,7 @@ async fn tokens_from_before_each_kind_had_its_audience_hold_until_they_end() {
     let ann = api.person("ann").await;
     let real = Forge::of(&api);
     let mut claims = forge::claims(&ann.access);
-    for claim in ["iat", "jti", "client_id"] {
+    for claim in ["iat", "jti", "client_id", "token_type", "user_id"] {
         claims = with(&claims, claim, None);
     }
     ann.using(real.sign(&forge::header(&ann.access), &claims)).profile().await.is(200);

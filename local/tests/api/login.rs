@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Api, GRANT, unique};
@@ -48,6 +49,34 @@ async fn a_name_or_an_address_and_the_password_begin_a_session() {
         }
         api.refresh(session["refresh"].as_str().unwrap()).await.is(200);
     }
+}
+
+#[tokio::test]
+async fn a_form_registers_logs_in_and_refreshes_as_json_does() {
+    let api = Api::start().await;
+    let send = async |path: &str, form: &str| {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        api.raw(Method::POST, path, &headers, form.as_bytes().to_vec()).await
+    };
+    let name = unique("ann");
+    let password = "password=two+words%2B%C3%A9&password2=two%20words%2b%c3%a9";
+    let form = format!("username={name}&email={name}%40example.com&{password}&csrf=x");
+    let registered = send("/api/register/", &form).await.is(201);
+    assert_eq!(registered["email"], format!("{name}@example.com"));
+    let json = json!({ "username": name, "password": "two words+\u{e9}" });
+    api.log_in(json).await.is(200);
+    for path in ["/api/login/", "/api/token"] {
+        let session = send(path, &format!("username={name}&{password}")).await.is(200);
+        let refresh = format!("refresh={}", session["refresh"].as_str().unwrap());
+        send("/api/token/refresh/", &refresh).await.is(200);
+        send(path, &format!("username={name}&password=another"))
+            .await
+            .expect(401, "invalid_credentials");
+        let twice = format!("username={name}&{password}&password=x");
+        send(path, &twice).await.expect(400, "malformed_request");
+    }
+    let missing = send("/api/token/", "username=&password=x").await.expect(400, "invalid_fields");
+    assert_eq!(missing["errors"]["username"], json!(["This field is required."]));
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! `ANY /{proxy+}`.
 
 use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::support::client::Api;
+use crate::support::function::{Reply, TIME, event, invoke};
 
 #[tokio::test]
 async fn a_path_that_is_not_served_is_not_found_whatever_the_method() {
@@ -20,6 +22,58 @@ async fn a_path_that_is_not_served_is_not_found_whatever_the_method() {
     }
     for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
         api.send(method, "/api/nothing", &[], None).await.expect(404, "not_found");
+    }
+}
+
+/// What Chromium sends when an address is opened.
+const BROWSER: &str =
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+
+#[tokio::test]
+async fn a_browser_at_an_unknown_path_sees_a_page_and_a_program_a_problem_document() {
+    let api = Api::start().await;
+    let get = async |path: &str, accept: &str| {
+        api.send(Method::GET, path, &[("accept", accept)], None).await
+    };
+    let paths =
+        ["/nothing", "/nothing/more/", "/api/nothing", "/v1/nothing", "/assets/0/nothing.js"];
+    for path in paths {
+        for accept in [BROWSER, "text/html", "text/html, application/json;q=0.9"] {
+            let answer = get(path, accept).await;
+            assert_eq!(answer.header("content-type"), "text/html; charset=utf-8", "{path}");
+            assert_eq!(answer.header("cache-control"), "no-store");
+            let policy = answer.header("content-security-policy");
+            assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
+            let page = answer.is(404);
+            let page = page.as_str().unwrap();
+            assert!(page.contains("<h1>Page not found</h1>") && !page.contains("nothing"));
+            assert!(!page.contains("<script") && !page.contains(" style="), "{page}");
+        }
+        for accept in ["*/*", "application/json", "text/html, application/problem+json", ""] {
+            get(path, accept).await.expect(404, "not_found");
+        }
+    }
+    // A failure of an endpoint is for programs, whatever they accept.
+    get("/api/tokens/", BROWSER).await.expect(401, "not_authenticated");
+}
+
+#[tokio::test]
+async fn the_links_of_the_page_lead_to_the_chat_and_its_files_under_a_stage_too() {
+    let api = Api::own(&[]).await;
+    for (stage, root) in [("/live", "/live/"), ("", "/"), ("/li\"ve", "/")] {
+        let mut event = event("not_found", "/no/thing", &[("accept", BROWSER)], &Value::Null);
+        event["httpMethod"] = json!("GET");
+        event["requestContext"]["path"] = json!(format!("{stage}/no/thing"));
+        let function = &api.server().functions["not_found"];
+        let reply = Reply::of(invoke(function, &event, TIME).await).await;
+        let page = reply.body.as_str().unwrap();
+        let links: Vec<&str> =
+            page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        assert_eq!(links.len(), 4, "{page}");
+        for link in links {
+            let path = link.strip_prefix(root).unwrap_or_else(|| panic!("{link} is not in {root}"));
+            api.get(&format!("/{path}")).await.is(200);
+        }
     }
 }
 

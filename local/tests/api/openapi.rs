@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
+use flate2::read::GzDecoder;
 use functions::openapi::document;
 use functions::{PAGES, ROUTES};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::Api;
@@ -65,6 +68,39 @@ fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
             .collect();
         let expected = path.split(['{', '}']).skip(1).step_by(2).collect();
         assert_eq!(in_path, expected, "{method} {path}");
+    }
+}
+
+#[test]
+fn generators_of_clients_find_only_what_they_can_name() {
+    fn look_at(part: &Value) {
+        match part {
+            Value::Object(fields) => {
+                assert!(!fields.contains_key("const"), "{part}");
+                let both = ["anyOf", "properties"].iter().all(|name| fields.contains_key(*name));
+                assert!(!both, "{part}");
+                let values = ["default", "enum", "example", "examples"];
+                let inner = fields.iter().filter(|(name, _)| !values.contains(&name.as_str()));
+                inner.for_each(|(_, field)| look_at(field));
+            }
+            Value::Array(items) => items.iter().for_each(look_at),
+            _ => {}
+        }
+    }
+    look_at(&DOCUMENT);
+    for (name, _) in DOCUMENT["components"]["responses"].as_object().unwrap() {
+        assert!(name.starts_with("Failure") && name.chars().all(char::is_alphanumeric), "{name}");
+    }
+    for (name, schema) in DOCUMENT["components"]["schemas"].as_object().unwrap() {
+        for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+            assert_ne!(schema["type"], "null", "{field} of {name}");
+        }
+    }
+    for (method, path, operation) in operations(&DOCUMENT) {
+        assert!(operation["security"].is_array(), "{method} {path}");
+    }
+    for path in DOCUMENT["paths"].as_object().unwrap().keys() {
+        assert!(!path.ends_with('/'), "{path}");
     }
 }
 
@@ -146,6 +182,49 @@ async fn the_document_is_public_and_cached_for_five_minutes() {
     );
     assert_eq!(given["servers"], json!([{ "url": "/" }]));
     assert_eq!(given["paths"], DOCUMENT["paths"]);
+}
+
+#[tokio::test]
+async fn a_client_that_has_the_document_is_told_so_until_a_setting_changes() {
+    let (api, other) = (Api::start().await, Api::own(&[("CHAT_PRICE", "7")]).await);
+    let tag = api.get(PATH).await.header("etag").to_owned();
+    assert!(tag.starts_with("W/\""), "the gateway compresses what it tags: {tag}");
+    let strong = tag.trim_start_matches("W/");
+    for known in [&tag, strong, "*", &format!("\"x\", {tag}")] {
+        let answer = api.send(Method::GET, PATH, &[("if-none-match", known)], None).await;
+        assert_eq!((answer.header("etag"), &answer.body), (&*tag, &json!("")), "{known}");
+        assert_eq!(answer.header("cache-control"), "public, max-age=300");
+        assert!(!answer.headers.contains_key("content-type"), "{answer:?}");
+        answer.is(304);
+    }
+    for unknown in ["\"x\"", "", "W/"] {
+        api.send(Method::GET, PATH, &[("if-none-match", unknown)], None).await.is(200);
+    }
+    let changed = other.send(Method::GET, PATH, &[("if-none-match", &tag)], None).await;
+    assert_ne!(changed.header("etag"), tag);
+    changed.is(200);
+}
+
+#[tokio::test]
+async fn the_document_is_compressed_for_clients_that_accept_it_and_a_small_reply_is_not() {
+    let api = Api::own(&[]).await;
+    let get = async |path: &str, accepted: &str| {
+        let request = reqwest::Client::new().get(format!("{}{path}", api.url));
+        let reply = request.header("accept-encoding", accepted).send().await.unwrap();
+        let zipped = reply.headers().get("content-encoding").is_some_and(|coding| coding == "gzip");
+        (zipped, reply.headers()["vary"].to_str().unwrap().to_owned(), reply.bytes().await.unwrap())
+    };
+    let (zipped, _, plain) = get(PATH, "identity").await;
+    assert!(!zipped);
+    for accepted in ["gzip", "gzip, deflate, br", "br;q=1.0, gzip;q=0.8"] {
+        let (zipped, vary, bytes) = get(PATH, accepted).await;
+        assert!(zipped && vary.contains("Accept-Encoding") && bytes.len() < plain.len() / 4);
+        let mut text = Vec::new();
+        GzDecoder::new(&bytes[..]).read_to_end(&mut text).unwrap();
+        assert!(text == plain, "{accepted}");
+    }
+    assert!(!get(PATH, "gzip;q=0, deflate").await.0);
+    assert!(!get("/.well-known/jwks.json", "gzip").await.0);
 }
 
 #[test]

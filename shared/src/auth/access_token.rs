@@ -37,6 +37,12 @@ struct OfSession {
     jti: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
+    /// What `typ` and `sub` say, where clients of djangorestframework-simplejwt read it ([its
+    /// claims](https://django-rest-framework-simplejwt.readthedocs.io/en/latest/settings.html)).
+    #[serde(skip_deserializing)]
+    token_type: &'static str,
+    #[serde(skip_deserializing)]
+    user_id: String,
     epoch: u64,
     /// The second at which the session ends: until then a log-out must be remembered.
     #[serde(default)]
@@ -65,6 +71,8 @@ impl AccessToken {
             jti: Some(issuing.clock.id().to_string()),
             // Clients aren't registered: all of them are the issuer's own.
             client_id: Some(issuing.config.issuer.clone()),
+            token_type: "access",
+            user_id: user_id.clone(),
             epoch: self.auth_epoch,
             session_exp: Some(self.session_ends),
         };

@@ -96,7 +96,7 @@ fn name_at(req: &Request, name: &str) -> String {
 }
 
 /// Whether the client is on the same machine, without TLS: Safari stores no `Secure` cookie there.
-fn is_loopback(req: &Request) -> bool {
+pub(super) fn is_loopback(req: &Request) -> bool {
     let host =
         req.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());

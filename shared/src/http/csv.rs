@@ -1,12 +1,9 @@
-//! CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)): when a client wants it, and how to
-//! write rows.
+//! How to write rows as CSV ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)).
 
 use std::borrow::Cow;
 
-use lambda_http::http::header;
-
 use super::reply::{attachment, response};
-use super::{HeaderValue, Reply, Request, StatusCode};
+use super::{HeaderValue, Reply, StatusCode};
 use crate::Result;
 use crate::stream::Pieces;
 
@@ -52,73 +49,9 @@ where
     attachment(file, CSV, write)
 }
 
-/// Whether the `Accept` header prefers CSV to JSON. JSON is the default.
-pub fn wants_csv(req: &Request) -> bool {
-    let headers =
-        req.headers().get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let ranges: Vec<&str> = headers.flat_map(|value| value.split(',')).collect();
-    let weight = |media_type: &str| {
-        ranges.iter().filter_map(|range| quality(range, media_type)).fold(0.0, f32::max)
-    };
-    let csv = weight("text/csv");
-    csv > 0.0 && csv > weight("application/json")
-}
-
-/// The weight of this type in a range of an `Accept` header. `None` if the range doesn't name the
-/// type or the weight is invalid.
-fn quality(range: &str, media_type: &str) -> Option<f32> {
-    let mut parts = range.split(';').map(str::trim);
-    if !parts.next()?.eq_ignore_ascii_case(media_type) {
-        return None;
-    }
-    let weight = parts.find_map(|part| {
-        part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-    });
-    let Some((_, weight)) = weight else { return Some(1.0) };
-    weight.trim().parse().ok().filter(|weight| (0.0..=1.0).contains(weight))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn csv_is_for_whoever_prefers_it_to_json() {
-        for accept in [
-            "text/csv",
-            "TEXT/CSV;charset=utf-8",
-            "text/csv, */*",
-            "text/csv, application/json;q=0.9",
-            "a/b, text/csv ; Q=0.1",
-            "text/csv;q=1",
-        ] {
-            assert!(wants_csv(&accepting(&[accept])), "{accept}");
-        }
-        for accept in [
-            "",
-            "*/*",
-            "text/*",
-            "application/json",
-            "text/csv;q=0",
-            "text/csv;q=0.000",
-            "text/csv, application/json",
-            "text/csv;q=x",
-            "text/csvx",
-            ",;=,",
-        ] {
-            assert!(!wants_csv(&accepting(&[accept])), "{accept}");
-        }
-        assert!(wants_csv(&accepting(&["application/json;q=0.5", "text/csv"])));
-        assert!(!wants_csv(&Request::default()));
-    }
-
-    fn accepting(values: &[&'static str]) -> Request {
-        let mut request = Request::default();
-        for value in values {
-            request.headers_mut().append(header::ACCEPT, HeaderValue::from_static(value));
-        }
-        request
-    }
 
     #[test]
     fn a_cell_is_quoted_where_it_must_be_and_never_a_formula() {

@@ -69,7 +69,7 @@ impl Events {
         tracing::error_span!("request", request_id = self.request_id).in_scope(|| error.log());
         metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
         match self.failures {
-            Failures::Problem => {
+            Failures::Problem | Failures::Simplejwt | Failures::Page(_) => {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await
             }
             Failures::OpenAi => {

@@ -11,6 +11,13 @@ use crate::error::FieldErrors;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
+const PAGE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// The page has no script.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
 /// The form of a route's failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Failures {
@@ -19,6 +26,13 @@ pub enum Failures {
     Problem,
     /// OpenAI's form ([error codes](https://platform.openai.com/docs/guides/error-codes)).
     OpenAi,
+    /// Problem documents with what clients of
+    /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt) read: its code of an
+    /// invalid token, and the invalid fields beside the other members.
+    Simplejwt,
+    /// Problem documents, and this page in the place of [`Error::NotFound`] for requests that prefer
+    /// HTML. Its links begin with `./`, which means the API's root.
+    Page(&'static str),
 }
 
 impl Failures {
@@ -26,7 +40,9 @@ impl Failures {
     /// sends its own.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Problem => "authorization, content-type, idempotency-key, x-device-token",
+            Self::Problem | Self::Simplejwt | Self::Page(_) => {
+                "authorization, content-type, idempotency-key, x-device-token"
+            }
             Self::OpenAi => {
                 "authorization, content-type, idempotency-key, x-stainless-arch, x-stainless-lang, x-stainless-os, \
                  x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
@@ -37,8 +53,9 @@ impl Failures {
     /// The body of the reply.
     pub fn document(self, error: &Error, request_id: &str) -> String {
         let document = match self {
-            Self::Problem => to_json(&Problem::of(error, request_id)),
+            Self::Problem | Self::Page(_) => to_json(&Problem::of(error, request_id)),
             Self::OpenAi => to_json(&OpenAiFailure::of(error)),
+            Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
         };
         // Both always have a form in JSON.
         document.unwrap_or_default()
@@ -47,7 +64,7 @@ impl Failures {
     /// The reply.
     pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
         let (status, content_type) = match self {
-            Self::Problem => (error.status(), PROBLEM),
+            Self::Problem | Self::Simplejwt | Self::Page(_) => (error.status(), PROBLEM),
             Self::OpenAi => (openai_status(error), JSON),
         };
         let mut response = response(status, content_type, self.document(error, request_id));
@@ -72,6 +89,18 @@ impl Failures {
         }
         response
     }
+}
+
+/// 404 with this page of [`Failures::Page`]. Paths of this API come after `base`.
+pub(crate) fn not_found(page: &str, base: &str) -> Response<Body> {
+    // The gateway's own text: the name of the stage.
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    let base = if base.bytes().all(is_path) { base } else { "" };
+    let page = page.replace("\"./", &format!("\"{base}/"));
+    let mut response = response(StatusCode::NOT_FOUND, PAGE, page);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin, Accept"));
+    response
 }
 
 /// A failure ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
@@ -111,6 +140,26 @@ impl<'a> Problem<'a> {
                 _ => None,
             },
         }
+    }
+}
+
+/// A failure with what clients of djangorestframework-simplejwt read.
+#[derive(Serialize)]
+struct SimplejwtProblem<'a> {
+    #[serde(flatten)]
+    problem: Problem<'a>,
+    #[serde(flatten)]
+    fields: Option<&'a FieldErrors>,
+}
+
+impl<'a> SimplejwtProblem<'a> {
+    fn of(error: &'a Error, request_id: &'a str) -> Self {
+        let mut problem = Problem::of(error, request_id);
+        if *error == Error::InvalidToken {
+            problem.code = "token_not_valid";
+            problem.detail = "Token is invalid".into();
+        }
+        Self { fields: problem.errors, problem }
     }
 }
 
@@ -191,6 +240,20 @@ fn is_out_of_tokens(error: &Error) -> bool {
 mod tests {
     use super::*;
     use crate::Tokens;
+
+    #[test]
+    fn simplejwts_clients_find_its_code_and_the_invalid_fields() {
+        let read = |error: &Error| -> serde_json::Value {
+            serde_json::from_str(&Failures::Simplejwt.document(error, "r")).unwrap()
+        };
+        let invalid = read(&Error::InvalidToken);
+        assert_eq!([&invalid["code"], &invalid["detail"]], ["token_not_valid", "Token is invalid"]);
+        assert_eq!([&invalid["request_id"], &invalid["title"]], ["r", "Unauthorized"]);
+        let missing = read(&Error::field("token", "This field is required."));
+        assert_eq!(missing["token"], serde_json::json!(["This field is required."]));
+        assert_eq!(missing["errors"]["token"], missing["token"]);
+        assert_eq!(Failures::Simplejwt.reply(&Error::InvalidToken, "r").status(), 401);
+    }
 
     #[test]
     fn openais_clients_are_told_in_their_own_words() {

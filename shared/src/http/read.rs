@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
 use crate::clock::Day;
 use crate::idempotency::Key;
@@ -17,21 +18,16 @@ use crate::{Error, Result};
 
 /// The body, parsed as JSON. The failure names a field of the wrong type.
 pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
-    let content_type =
-        req.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     // Without a preflight, pages of other origins can send bodies without a type or with one of a
     // few types.
-    let is_json = |value: &str| {
-        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = |essence: String| {
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
     };
-    if !content_type.map_or(req.body().is_empty(), is_json) {
+    if !media_type(req).map_or(req.body().is_empty(), is_json) {
         return Err(Error::UnsupportedMediaType);
     }
-    let body: &[u8] = req.body();
-    let text =
-        std::str::from_utf8(body).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))?;
+    let text = text_of(req)?;
     if !text.trim_start().starts_with('{') {
         return Err(Error::Malformed("The body is not a JSON object.".into()));
     }
@@ -49,13 +45,51 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
-/// The same for an endpoint with an optional body: an empty one of any type is `T`'s default.
+/// The body, parsed as JSON or as a form whose fields are texts. The edge refuses forms that
+/// browsers send for pages.
+pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
+    if !is_form(req) {
+        return json(req);
+    }
+    let mut fields = serde_json::Map::new();
+    for (name, value) in form_urlencoded::parse(text_of(req)?.as_bytes()) {
+        // The parser puts this character in the place of bytes that are not UTF-8.
+        if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
+            return Err(Error::Malformed("The form is not UTF-8.".into()));
+        }
+        if fields.insert(name.clone().into_owned(), value.into()).is_some() {
+            return Err(Error::Malformed("The form has a field twice.".into()));
+        }
+    }
+    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+        let sentence: String = error.inner().to_string().chars().take(200).collect();
+        Error::field(error.path().to_string(), sentence)
+    })
+}
+
+/// Whether the body is declared as a form, as HTML's forms and Python's requests send it.
+pub(crate) fn is_form(req: &Request) -> bool {
+    media_type(req).is_some_and(|essence| essence == "application/x-www-form-urlencoded")
+}
+
+/// The type of the body in lower case, without parameters. `None` without the header.
+fn media_type(req: &Request) -> Option<String> {
+    let value = req.headers().get(header::CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn text_of(req: &Request) -> Result<&str> {
+    std::str::from_utf8(req.body()).map_err(|_| Error::Malformed("The body is not UTF-8.".into()))
+}
+
+/// The body as [`json`] reads it, for an endpoint with an optional body: an empty one of any type is
+/// `T`'s default.
 pub fn json_or_nothing<T: DeserializeOwned + Default>(req: &Request) -> Result<T> {
     if req.body().is_empty() { Ok(T::default()) } else { json(req) }
 }
 
-/// The token of the `Authorization` header, whose scheme is `Bearer` or `Token` in any case. `None`
-/// without the header. Another scheme and a missing token are failures.
+/// The token of the `Authorization` header, whose scheme is `Bearer`, `Token` or `JWT` in any case.
+/// `None` without the header. Another scheme and a missing token are failures.
 pub fn authorization(req: &Request) -> Result<Option<&str>> {
     let Some(value) = req.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let (scheme, token) = value
@@ -63,9 +97,12 @@ pub fn authorization(req: &Request) -> Result<Option<&str>> {
         .ok()
         .and_then(|text| text.trim().split_once(' '))
         .ok_or(Error::InvalidToken)?;
-    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
     if known { Ok(Some(token.trim())) } else { Err(Error::InvalidToken) }
 }
+
+/// The schemes of clients of different APIs: they mean the same.
+const SCHEMES: [&str; 3] = ["bearer", "token", "jwt"];
 
 /// The `Idempotency-Key` header, if there is one.
 pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
@@ -155,6 +192,16 @@ pub fn base_path(req: &Request) -> &str {
         _ => None,
     };
     whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
+}
+
+/// The URL of this API's root, without a slash at its end: of the host that the client wrote.
+/// `None` if it wrote none.
+pub fn base_url(req: &Request) -> Option<String> {
+    let host = req.headers().get(header::HOST)?.to_str().ok()?;
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let scheme = if is_loopback(req) { "http" } else { "https" };
+    (!host.is_empty() && host.bytes().all(is_host))
+        .then(|| format!("{scheme}://{host}{}", base_path(req)))
 }
 
 /// The query parameter `name`, decoded. An empty one counts as missing.
@@ -283,12 +330,37 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_bearer_or_token_in_any_case() {
+    fn a_form_is_utf8_and_has_each_field_once() {
+        let form = "application/x-www-form-urlencoded";
+        let read = |body: &str| fields::<Body1>(&with_body(form, body)).map(|body| body.message);
+        for (body, message) in [
+            ("", None),
+            ("message=", Some("")),
+            ("message=a+b%26%C3%A9&other=1&other2", Some("a b&\u{e9}")),
+            ("Message=x", None),
+        ] {
+            assert_eq!(read(body).unwrap().as_deref(), message, "{body}");
+        }
+        for body in ["message=%FF", "message=a&message=a", "%FF=a"] {
+            assert_eq!(read(body).unwrap_err().code(), "malformed_request", "{body}");
+        }
+        for content_type in ["APPLICATION/x-www-form-urlencoded; charset=utf-8", form] {
+            fields::<Body1>(&with_body(content_type, "message=x")).unwrap();
+        }
+        fields::<Body1>(&with_body("application/json", "{}")).unwrap();
+        let neither = fields::<Body1>(&with_body("multipart/form-data", "message=x"));
+        assert_eq!(neither.unwrap_err(), Error::UnsupportedMediaType);
+    }
+
+    #[test]
+    fn the_scheme_is_bearer_token_or_jwt_in_any_case() {
         let mut request = Request::default();
         assert_eq!(authorization(&request), Ok(None));
         for (value, token) in [
             ("Bearer x", Ok(Some("x"))),
             ("tOKEN  x ", Ok(Some("x"))),
+            ("jwt x", Ok(Some("x"))),
+            ("JWTx x", Err(Error::InvalidToken)),
             ("Basic x", Err(Error::InvalidToken)),
             ("x", Err(Error::InvalidToken)),
         ] {

@@ -1,9 +1,11 @@
 //! Replies: their status, content type and body.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use lambda_http::http::header;
 use serde::Serialize;
 
-use super::{Body, HeaderValue, Response, StatusCode};
+use super::{Body, HeaderValue, Request, Response, StatusCode};
 use crate::limit::Limit;
 use crate::stream::Pieces;
 use crate::{Error, Result};
@@ -104,6 +106,32 @@ pub(super) fn response(
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     response
+}
+
+/// Adds a tag of the body (`ETag`), or makes the reply 304 without a body if the client has this
+/// body already ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2)). The tag is weak: the gateway compresses bodies,
+/// and leaves the tag as it is.
+pub fn tagged(req: &Request, mut response: Response<Body>) -> Reply {
+    let Body::Text(text) = response.body() else { return Ok(response) };
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let tag = format!("\"{:016x}\"", hasher.finish());
+    let known = req.headers().get_all(header::IF_NONE_MATCH).iter();
+    let known = known.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let is_known =
+        known.map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag);
+    let tag = HeaderValue::try_from(format!("W/{tag}"))
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    response.headers_mut().insert(header::ETAG, tag);
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("Origin, Accept-Encoding"));
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::Empty;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
+    Ok(response)
 }
 
 /// Adds a limit and its remaining quota to a reply.

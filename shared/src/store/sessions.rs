@@ -55,6 +55,17 @@ pub enum Rotation {
     Gone,
 }
 
+/// What a refresh token is to its session, before it is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is the session's current or next token.
+    Current,
+    /// It is dead, as in [`Rotation::Dead`].
+    Outdated,
+    /// It was never issued, as far as the session knows.
+    Unknown,
+}
+
 /// What a log-out ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending<'s> {
@@ -104,6 +115,21 @@ impl Session {
     /// Whether a later refresh token was presented than `earlier`, the same session, knows of.
     pub(super) fn is_ahead_of(&self, earlier: &Self) -> bool {
         self.generation > earlier.generation
+    }
+
+    /// What presenting a refresh token of this session at the second `now` would find.
+    pub fn freshness_of(&self, token: &RefreshToken, now: u64) -> Freshness {
+        match token.generation.checked_sub(self.generation) {
+            Some(0) if self.may_come_again(now) => Freshness::Current,
+            Some(1) => Freshness::Current,
+            None | Some(0) => Freshness::Outdated,
+            Some(_) => Freshness::Unknown,
+        }
+    }
+
+    /// Whether its current refresh token can be presented again at the second `now`.
+    fn may_come_again(&self, now: u64) -> bool {
+        self.rotated.is_none_or(|rotated| now <= rotated + GRACE)
     }
 
     /// Whether the account accepts its tokens at the second `now`.
@@ -160,8 +186,7 @@ impl Store {
         else {
             return Ok(Rotation::Gone);
         };
-        let again = token.generation == session.generation
-            && session.rotated.is_none_or(|rotated| now <= rotated + GRACE);
+        let again = token.generation == session.generation && session.may_come_again(now);
         Ok(match token.generation > session.generation {
             true => Rotation::Gone,
             false if again => Rotation::Current(session),
@@ -175,6 +200,19 @@ impl Store {
             return Ok(None);
         }
         self.get(&self.tables.tokens, pk(session_key(id))).await
+    }
+
+    /// The account and the session of a refresh token, read at the same time, strongly consistent.
+    ///
+    /// # Errors
+    /// [`Error::InvalidToken`] if the session has ended, or the account doesn't accept it.
+    pub async fn session_of(&self, token: &RefreshToken, now: u64) -> Result<(Account, Session)> {
+        let (account, session) =
+            tokio::try_join!(self.account_named(&token.name), self.session(&token.session))?;
+        let opened = account.zip(session).filter(|(account, session)| {
+            account.id == token.user_id && account.active && session.opens(account, now)
+        });
+        opened.ok_or(Error::InvalidToken)
     }
 
     /// The ids of some sessions of a user, newest first, older than the session `before`; and

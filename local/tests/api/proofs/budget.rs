@@ -424,6 +424,16 @@ async fn each_request_costs_what_the_documentation_says() {
             json!({ "refresh": ann.refresh }),
         )
         .await;
+    for (name, token) in
+        [("check of an access token", &ann.access), ("check of a refresh token", &ann.refresh)]
+    {
+        let body = json!({ "token": token });
+        counted.count(name, 200, "token_verify", "/api/token/verify", "", body).await;
+    }
+    let other = json!({ "username": "ann", "password": ann.password });
+    let other = counted.api.log_in(other).await.is(200)["refresh"].clone();
+    let (name, path) = ("end of a session by its refresh token", "/api/token/blacklist");
+    counted.count(name, 200, "token_blacklist", path, "", json!({ "refresh": other })).await;
 
     counted.sweep().await;
     counted.chat("first chat after a rest", 200, &ann, "hi").await;
@@ -501,6 +511,8 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.get("end of an API key", "api_key_revoke", &key, &ann).await;
     counted.count("log-out", 200, "logout", "/api/logout", &ann.access, json!({})).await;
     counted.get("public keys", "jwks", "/.well-known/jwks.json", &ann).await;
+    let place = "/.well-known/openid-configuration";
+    counted.get("place of the public keys", "discovery", place, &ann).await;
     counted.get("this API as a document", "openapi", "/api/openapi.json", &ann).await;
 
     let cat = json!({ "username": "cat", "password": "secret123", "email": "cat@example.com" });

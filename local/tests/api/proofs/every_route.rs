@@ -13,9 +13,11 @@ use shared::http::Route;
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::document;
+use crate::support::function::{TIME, event, invoke};
 
 /// The endpoints that require no token.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 14] = [
+    "discovery",
     "email_verify",
     "health",
     "jwks",
@@ -26,11 +28,13 @@ const OPEN: [&str; 11] = [
     "password_reset_confirm",
     "register",
     "site",
+    "token_blacklist",
     "token_refresh",
+    "token_verify",
 ];
 
 /// The endpoints that don't use the store.
-const COLD: [&str; 2] = ["openapi", "site"];
+const COLD: [&str; 3] = ["discovery", "openapi", "site"];
 
 fn known() -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(|route| route.method != "ANY")
@@ -69,11 +73,12 @@ fn posted() -> impl Iterator<Item = &'static Route> {
     known().filter(|route| route.method == "POST")
 }
 
-/// The methods of each path.
+/// The methods of each path: with `GET` also `HEAD`.
 fn paths() -> BTreeMap<String, BTreeSet<&'static str>> {
     let mut paths = BTreeMap::<_, BTreeSet<_>>::new();
     for route in known() {
-        paths.entry(concrete(route.path)).or_default().insert(route.method);
+        let methods = paths.entry(concrete(route.path)).or_default();
+        methods.extend([route.method].into_iter().chain((route.method == "GET").then_some("HEAD")));
     }
     paths
 }
@@ -145,6 +150,41 @@ async fn a_path_names_its_methods_and_refuses_the_others() {
                 }
             }
         }
+    }
+}
+
+/// The headers of a reply that are those of every reply to the same request.
+fn lasting_headers(answer: &Answer) -> BTreeMap<String, String> {
+    let once = ["connection", "content-length", "date", "transfer-encoding", "x-request-id"];
+    let headers = answer.headers.iter().filter(|(name, _)| !once.contains(&name.as_str()));
+    headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
+    let api = Api::start().await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    ann.chat("hi").await.is(200);
+    for route in known().filter(|route| route.method == "GET") {
+        let person = if is_administrators(route) { &root } else { &ann };
+        for headers in [vec![], vec![("authorization", person.bearer())]] {
+            let headers: Vec<_> =
+                headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let path = concrete(route.path);
+            let get = api.send(Method::GET, &path, &headers, None).await;
+            let head = api.send(Method::HEAD, &path, &headers, None).await;
+            assert_eq!(head.status, get.status, "{head:?}");
+            assert_eq!(head.body, json!(""), "{head:?}");
+            let length = |answer: &Answer| answer.headers.get("content-length").cloned();
+            assert!(length(&head).is_none() || length(&head) == length(&get), "{head:?} {get:?}");
+            if api.is_own() {
+                assert_eq!(lasting_headers(&head), lasting_headers(&get), "{path}");
+            }
+        }
+    }
+    for path in ["/api/nothing", "/nothing"] {
+        let head = api.send(Method::HEAD, path, &[], None).await;
+        assert_eq!((head.status.as_u16(), &head.body), (404, &json!("")), "{head:?}");
     }
 }
 
@@ -342,7 +382,6 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
             "text/plain",
             "text/plain; charset=application/json",
             "text/json",
-            "application/x-www-form-urlencoded",
             "multipart/form-data; boundary=x",
             "application/jsonp",
             "application/xml",
@@ -351,6 +390,10 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
             ";",
         ] {
             send(Some(content_type)).await.expect(415, "unsupported_media_type");
+        }
+        if !document::takes_a_form(route) {
+            let form = send(Some("application/x-www-form-urlencoded")).await;
+            form.expect(415, "unsupported_media_type");
         }
         let undeclared = send(None).await.expect(415, "unsupported_media_type");
         assert!(
@@ -362,6 +405,35 @@ async fn only_a_body_that_is_declared_as_json_is_read() {
         {
             let answer = send(Some(content_type)).await;
             assert!([400, 401].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_read_for_a_session_alone_and_not_from_a_page_that_is_not_listed() {
+    const LISTED: &str = "https://app.example.com";
+    let api = Api::own(&[("ALLOWED_ORIGINS", LISTED)]).await;
+    let forms = posted().filter(|route| document::takes_a_body(route));
+    let forms: Vec<_> = forms.filter(|route| document::takes_a_form(route)).collect();
+    let names: BTreeSet<&str> = forms.iter().map(|route| route.endpoint).collect();
+    assert_eq!(
+        names,
+        BTreeSet::from(["login", "register", "token_blacklist", "token_refresh", "token_verify"])
+    );
+    for route in forms {
+        // As on AWS, where nothing in front of the function looks at the origin.
+        let send = async |headers: &[(&str, &str)]| {
+            let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+            let mut event =
+                event(route.endpoint, route.path, &[&form, headers].concat(), &json!(1));
+            event["body"] = json!("username=%21&x=1");
+            invoke(&api.server().functions[route.endpoint], &event, TIME).await.status().as_u16()
+        };
+        for headers in [&[][..], &[("origin", LISTED)]] {
+            assert_eq!(send(headers).await, 400, "{}", route.path);
+        }
+        for origin in ["null", "https://evil.test", "https://app.example.com.evil.test"] {
+            assert_eq!(send(&[("origin", origin)]).await, 415, "{} for {origin}", route.path);
         }
     }
 }
@@ -387,9 +459,9 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
             );
             assert_eq!(
                 get.header("access-control-expose-headers"),
-                "idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry"
+                "etag, idempotent-replayed, link, ratelimit, ratelimit-policy, retry-after, x-device-token, x-request-id, x-should-retry"
             );
-            assert_eq!(get.header("vary"), "Origin");
+            assert!(get.header("vary").split(", ").any(|name| name == "Origin"), "{get:?}");
         }
         for origin in [
             "null",
@@ -464,7 +536,11 @@ async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
         "current_password": "secret123", "new_password": "secret456", "messages": [{ "role": "user", "content": "hi" }],
     });
     let answers = known().filter(|route| !COLD.contains(&route.endpoint)).map(|route| {
-        let (body, bearer) = (has_a_body(route).then(|| body.clone()), ann.bearer());
+        let mut body = body.clone();
+        if route.endpoint == "token_verify" {
+            body["token"] = json!(ann.access);
+        }
+        let (body, bearer) = (has_a_body(route).then_some(body), ann.bearer());
         let api = &api;
         async move {
             api.send(

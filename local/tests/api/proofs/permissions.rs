@@ -268,6 +268,14 @@ fn refresh(token: &str) -> Ask<'static> {
     to("token_refresh", "/api/token/refresh").with(json!({ "refresh": token }))
 }
 
+fn verify(token: &str) -> Ask<'static> {
+    to("token_verify", "/api/token/verify").with(json!({ "token": token }))
+}
+
+fn blacklist(token: &str) -> Ask<'static> {
+    to("token_blacklist", "/api/token/blacklist").with(json!({ "refresh": token }))
+}
+
 struct User {
     id: String,
     token: String,
@@ -498,6 +506,13 @@ impl Watched {
         // The first refresh token ends its session, which is gone when the token comes again.
         self.is(401, refresh(&eve.refresh)).await;
         self.is(401, refresh(&eve.refresh)).await;
+        self.is(401, verify(&eve.refresh)).await;
+        let ended = self.log_in("eve").await;
+        self.is(200, verify(&ended.token)).await;
+        self.is(200, verify(&ended.refresh)).await;
+        self.is(200, blacklist(&ended.refresh)).await;
+        self.is(401, blacklist(&ended.refresh)).await;
+        self.is(200, blacklist(&self.log_in("eve").await.refresh).blindly()).await;
         let (eve, _) = (self.log_in("eve").await, self.log_in("eve").await);
         let sessions = self.is(200, to("sessions", "/api/user/sessions").by(&eve.token)).await;
         let other = sessions.as_array().unwrap().iter().find(|one| one["current"] == false);

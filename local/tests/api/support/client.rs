@@ -724,13 +724,15 @@ impl Answer {
             .unwrap()
     }
 
-    /// The query of the next page. `None` on the last page.
+    /// The query of the next page, whose path is that of this one. `None` on the last page.
     pub fn next_page(&self) -> Option<String> {
         let link = self.headers.get("link")?.to_str().unwrap();
+        let path = self.asked.split([' ', '?']).nth(1).unwrap();
         let query = link
             .strip_prefix('<')
+            .and_then(|link| link.strip_prefix(path))
             .and_then(|link| link.strip_suffix(">; rel=\"next\""))
-            .unwrap_or_else(|| panic!("{link}"));
+            .unwrap_or_else(|| panic!("{link} on {}", self.asked));
         Some(query.to_owned())
     }
 

@@ -51,10 +51,11 @@ impl Running {
         let mut lines = BufReader::new(program.stdout.as_mut().unwrap());
         let mut printed = String::new();
         // The last line of what it prints when it is ready.
-        while !printed
-            .lines()
-            .any(|line| line.trim_start().starts_with("curl") || line.contains("/lambda.env"))
-        {
+        while !printed.lines().any(|line| {
+            line.trim_start().starts_with("curl")
+                || line.contains("/lambda.env")
+                || line.contains("SIGNING_SECRET=")
+        }) {
             assert_ne!(
                 lines.read_line(&mut printed).unwrap(),
                 0,

@@ -1,0 +1,59 @@
+//! `GET /.well-known/openid-configuration`, `GET /.well-known/oauth-authorization-server` - where
+//! services that verify access tokens find the keys.
+//!
+//! Out: the issuer of the tokens and the URL of the public keys, as authorization servers publish
+//! them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). Nothing else is true of this API: it
+//! has no flow of OAuth and issues no ID tokens. Many libraries know only the first path.
+
+use serde::Serialize;
+use shared::http::HeaderValue;
+use shared::{Error, Reply, Request, http};
+use utoipa::ToSchema;
+
+use crate::openapi::Stated;
+
+/// Clients may cache the reply as long as the public keys.
+#[utoipa::path(
+    get,
+    path = "/.well-known/openid-configuration",
+    tag = "Service",
+    summary = "Find the public keys",
+    description = "The issuer of the access tokens, and the URL of the keys that verify them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). This API has no flow of OAuth and issues no ID tokens.",
+    responses((status = 200, description = "The issuer and the place of its keys.", body = Discovery, headers(("Cache-Control" = String)))),
+)]
+pub async fn handle(stated: Stated, req: Request) -> Reply {
+    let host = || Error::Malformed("The request names no host.".into());
+    let base = http::base_url(&req).ok_or_else(host)?;
+    let issuer = stated.issuer();
+    // An issuer that is a URL is this API's own. The host is what the client wrote.
+    let at = if issuer.starts_with("https://") { issuer.trim_end_matches('/') } else { &base };
+    let mut response = http::ok(&Discovery {
+        issuer,
+        jwks_uri: format!("{at}/.well-known/jwks.json"),
+        service_documentation: format!("{at}/docs/"),
+        response_types_supported: [],
+        grant_types_supported: [],
+    })?;
+    response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
+    Ok(response)
+}
+
+/// What a service needs to verify access tokens.
+#[derive(Serialize, ToSchema)]
+struct Discovery<'a> {
+    /// The `iss` and the `aud` of every access token.
+    #[schema(examples("farebox"))]
+    issuer: &'a str,
+    /// The URL of the public keys.
+    #[schema(format = "uri", examples("https://api.example.com/.well-known/jwks.json"))]
+    jwks_uri: String,
+    /// The URL of the documentation.
+    #[schema(format = "uri", examples("https://api.example.com/docs/"))]
+    service_documentation: String,
+    /// Always empty: the API has no authorization endpoint.
+    #[schema(value_type = Vec<String>, max_items = 0)]
+    response_types_supported: [&'static str; 0],
+    /// Always empty. Without this field, clients would assume two flows of OAuth.
+    #[schema(value_type = Vec<String>, max_items = 0)]
+    grant_types_supported: [&'static str; 0],
+}

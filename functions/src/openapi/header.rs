@@ -1,0 +1,80 @@
+//! The headers of replies, as the OpenAPI document describes them.
+
+use serde_json::{Value, json};
+
+/// A header of the document, in its usual spelling.
+pub(super) fn header(name: &str, required: bool) -> (String, Value) {
+    let (spelled, about, schema) = match name {
+        "allow" => (
+            "Allow",
+            "The methods that the path allows.",
+            json!({ "type": "string", "examples": ["GET, HEAD, OPTIONS"] }),
+        ),
+        "cache-control" => (
+            "Cache-Control",
+            "How long clients may cache the reply.",
+            json!({ "type": "string", "examples": ["public, max-age=300"] }),
+        ),
+        "content-disposition" => (
+            "Content-Disposition",
+            "The name of the file.",
+            json!({ "type": "string", "examples": ["attachment; filename=\"farebox-export.json\""] }),
+        ),
+        "etag" => (
+            "ETag",
+            "The version of the reply, for `If-None-Match`.",
+            json!({ "type": "string", "examples": ["W/\"5d41402abc4b2a76\""] }),
+        ),
+        "idempotent-replayed" => (
+            "Idempotent-Replayed",
+            "The request repeats an earlier one, and had no effect this time.",
+            json!({ "type": "string", "const": "true" }),
+        ),
+        "link" => (
+            "Link",
+            "The next page, if there is one: a path of this host.",
+            json!({ "type": "string", "examples": ["</api/chat/?limit=20&cursor=MDFh..>; rel=\"next\""] }),
+        ),
+        "ratelimit" => (
+            "RateLimit",
+            "The remaining quota, and the seconds until it grows again.",
+            json!({ "type": "string", "examples": ["\"chats\";r=297;t=31"] }),
+        ),
+        "ratelimit-policy" => (
+            "RateLimit-Policy",
+            "The limit.",
+            json!({ "type": "string", "examples": ["\"chats\";q=300;w=60"] }),
+        ),
+        "retry-after" => (
+            "Retry-After",
+            "The seconds after which to retry.",
+            json!({ "type": "integer", "minimum": 0, "examples": [5] }),
+        ),
+        "set-cookie" => (
+            "Set-Cookie",
+            "The refresh token, if the request has `X-Refresh-Token: cookie`; empty to delete the cookie. After a log-in also \
+             the device token, as `__Host-farebox_device`. On the local server the names are without `__Host-`.",
+            json!({ "type": "string", "examples": ["__Host-farebox_refresh=eyJ0eXAiOi...; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict; Secure"] }),
+        ),
+        "www-authenticate" => (
+            "WWW-Authenticate",
+            "The authentication scheme.",
+            json!({ "type": "string", "const": "Bearer" }),
+        ),
+        "x-device-token" => (
+            "X-Device-Token",
+            "The device token that this client sends at its next log-in to this account, unless it is in a cookie.",
+            json!({ "type": "string", "examples": ["eyJ0eXAiOi..."] }),
+        ),
+        "x-should-retry" => (
+            "X-Should-Retry",
+            "OpenAI's clients should not retry the request.",
+            json!({ "type": "string", "const": "false" }),
+        ),
+        "x-request-id" => {
+            ("X-Request-Id", "The id of this request in the log.", json!({ "type": "string" }))
+        }
+        other => (other, "", json!({ "type": "string" })),
+    };
+    (spelled.to_owned(), json!({ "description": about, "required": required, "schema": schema }))
+}

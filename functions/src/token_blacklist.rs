@@ -1,0 +1,54 @@
+//! `POST /api/token/blacklist` - end the session of a refresh token, as
+//! djangorestframework-simplejwt's endpoint does.
+//!
+//! In: `{refresh}`, as JSON or as a form. Out: `{}`, or 401 with the code `token_not_valid`. All
+//! tokens of the session are invalid at once, access tokens too.
+
+use serde::Deserialize;
+use shared::auth::{AccessToken, RefreshToken};
+use shared::error::required;
+use shared::openapi::Given;
+use shared::store::Freshness;
+use shared::view::Nothing;
+use shared::{App, Error, Reply, Request, http};
+use utoipa::ToSchema;
+
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Blacklisting)]
+struct Body {
+    /// A refresh token.
+    #[schema(value_type = Given, examples("eyJ0eXAiOi..."))]
+    refresh: Option<String>,
+}
+
+/// Reads the session and the account at the same time, and then ends the session as a log-out does.
+/// An outdated token ends it too, since a thief may have a copy of it, and is refused.
+#[utoipa::path(
+    post,
+    path = "/api/token/blacklist",
+    tag = "Sessions",
+    summary = "Blacklist a refresh token",
+    description = "Ends the session of a refresh token. All tokens of the session are invalid at once, access tokens too. A second request with the token gets 401.",
+    request_body = Body,
+    responses((status = 200, description = "The session has ended.", body = Nothing)),
+    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let Body { refresh } = http::fields(&req)?;
+    let refresh = required(refresh).map_err(|sentence| Error::field("refresh", sentence))?;
+    let presented = RefreshToken::verify(&app, &refresh).await?;
+    let now = app.clock.seconds();
+
+    let (account, session) = app.store.session_of(&presented, now).await?;
+    let freshness = session.freshness_of(&presented, now);
+    if freshness == Freshness::Unknown {
+        return Err(Error::InvalidToken);
+    }
+    let caller = AccessToken::of(&account, &session, session.ends);
+    app.store.end_session(&caller, &session, now).await?;
+    tracing::info!(user = account.id, session = presented.session, "blacklisted a refresh token");
+    match freshness {
+        Freshness::Current => http::ok(&Nothing {}),
+        Freshness::Outdated | Freshness::Unknown => Err(Error::InvalidToken),
+    }
+}

@@ -1,0 +1,55 @@
+//! `POST /api/token/verify` - check a token, as djangorestframework-simplejwt's endpoint does.
+//!
+//! In: `{token}`, an access or refresh token, as JSON or as a form. Out: `{}` if the account accepts
+//! the token now, or 401 with the code `token_not_valid`.
+
+use serde::Deserialize;
+use shared::auth::{AccessToken, RefreshToken};
+use shared::error::required;
+use shared::openapi::Given;
+use shared::store::Freshness;
+use shared::view::Nothing;
+use shared::{App, Error, Reply, Request, Result, http};
+use utoipa::ToSchema;
+
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Verification)]
+struct Body {
+    /// An access or refresh token.
+    #[schema(value_type = Given, examples("eyJ0eXAiOi..."))]
+    token: Option<String>,
+}
+
+/// Reads what the token belongs to, strongly consistent, and changes nothing: an outdated refresh
+/// token ends its session when it is used, not when it is checked.
+#[utoipa::path(
+    post,
+    path = "/api/token/verify",
+    tag = "Sessions",
+    summary = "Verify a token",
+    description = "Checks that an access or refresh token is valid now. Log-out, a new password and the end of its session make a token invalid before its time.",
+    request_body = Body,
+    responses((status = 200, description = "The token is valid.", body = Nothing)),
+    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let Body { token } = http::fields(&req)?;
+    let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
+    match AccessToken::verify(&app, &token).await {
+        Ok(access) => app.store.account_of(&access).await.map(drop),
+        Err(Error::InvalidToken) => check_refresh(&app, &token).await,
+        Err(failure) => Err(failure),
+    }?;
+    http::ok(&Nothing {})
+}
+
+/// Checks a refresh token by its session and its account.
+async fn check_refresh(app: &App, token: &str) -> Result<()> {
+    let presented = RefreshToken::verify(app, token).await?;
+    let now = app.clock.seconds();
+    let (_, session) = app.store.session_of(&presented, now).await?;
+    match session.freshness_of(&presented, now) {
+        Freshness::Current => Ok(()),
+        Freshness::Outdated | Freshness::Unknown => Err(Error::InvalidToken),
+    }
+}

@@ -1,0 +1,82 @@
+//! `POST /api/token/verify`, as clients of djangorestframework-simplejwt call it.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::client::{Answer, Api};
+use crate::support::forge::{self, Forge};
+
+impl Api {
+    pub async fn verify(&self, token: &str) -> Answer {
+        self.post("/api/token/verify/", json!({ "token": token })).await
+    }
+}
+
+#[tokio::test]
+async fn a_valid_token_of_either_kind_is_answered_by_an_empty_object() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let before = api.items(&ann.id).await;
+    for token in [&ann.access, &ann.token, &ann.refresh] {
+        assert_eq!(api.verify(token).await.is(200), json!({}));
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let form = format!("token={token}").into_bytes();
+        let answer = api.raw(Method::POST, "/api/token/verify", &headers, form).await;
+        assert_eq!(answer.is(200), json!({}));
+    }
+    assert_eq!(api.items(&ann.id).await, before, "a check changes nothing");
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_or_has_ended_is_refused_in_simplejwts_words() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let device = ann.log_in().await.header("x-device-token").to_owned();
+    let key = ann.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
+    let stranger = Forge::of_a_stranger();
+    let forged = stranger.sign(&forge::header(&ann.access), &forge::claims(&ann.access));
+    for token in ["x", "a.b.c", &forged, &device, &key] {
+        let refused = api.verify(token).await.expect(401, "token_not_valid");
+        assert_eq!(refused["detail"], "Token is invalid");
+    }
+    for body in [json!({}), json!({ "token": "" }), json!({ "token": null })] {
+        let refused = api.post("/api/token/verify/", body).await.expect(400, "invalid_fields");
+        assert_eq!(refused["token"], json!(["This field is required."]));
+    }
+    api.server().clock.advance(Duration::from_secs(3600 + 62));
+    api.verify(&ann.access).await.expect(401, "token_not_valid");
+    api.verify(&ann.token).await.is(200);
+    let ben = api.person("ben").await;
+    ben.log_out().await.is(200);
+    for token in [&ben.access, &ben.token, &ben.refresh] {
+        api.verify(token).await.expect(401, "token_not_valid");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_valid_as_long_as_it_can_be_used_and_a_check_ends_nothing() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let next = async |refresh: &str| {
+        api.refresh(refresh).await.is(200)["refresh"].as_str().unwrap().to_owned()
+    };
+    let second = next(&ann.refresh).await;
+    for token in [&ann.refresh, &second] {
+        api.verify(token).await.is(200);
+    }
+    let third = next(&second).await;
+    for _ in 0..2 {
+        api.verify(&ann.refresh).await.expect(401, "token_not_valid");
+        api.verify(&second).await.is(200);
+        api.verify(&third).await.is(200);
+    }
+    api.server().clock.advance(Duration::from_secs(601));
+    api.verify(&second).await.expect(401, "token_not_valid");
+    let claims = forge::with(&forge::claims(&third), "generation", json!(9));
+    let ahead = Forge::of(&api).sign(&forge::header(&third), &claims);
+    api.verify(&ahead).await.expect(401, "token_not_valid");
+    // No check counted as a use of an outdated token.
+    next(&third).await;
+}
