@@ -19,8 +19,8 @@ pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};
 pub use self::read::{
     authorization, bare_stage, base_path, came, device, escaped, id, idempotency_key, json,
-    json_or_nothing, path, path_id, path_parameter, query, query_day, retry_count, source_network,
-    time_left,
+    json_or_nothing, opens_a_page, path, path_id, path_parameter, query, query_day, retry_count,
+    source_network, time_left,
 };
 pub(crate) use self::read::{function_request_id, request_id, source_address};
 pub use self::reply::{

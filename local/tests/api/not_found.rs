@@ -24,6 +24,27 @@ async fn a_path_that_is_not_served_is_not_found_whatever_the_method() {
 }
 
 #[tokio::test]
+async fn a_browser_that_opens_an_unknown_path_is_led_to_a_page_that_says_so() {
+    let api = Api::own(&[]).await;
+    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    for (path, location) in [
+        ("/nowhere", "./#/page-not-found"),
+        ("/nowhere/", "../#/page-not-found"),
+        ("/docs/nowhere.html", "../#/page-not-found"),
+        ("/a/b/c", "../../#/page-not-found"),
+    ] {
+        let answer = api.send(Method::GET, path, &browser, None).await;
+        assert_eq!(answer.header("location"), location, "{path}");
+        answer.is(303);
+        api.send(Method::GET, path, &[("accept", "*/*")], None).await.expect(404, "not_found");
+        api.send(Method::POST, path, &browser, None).await.expect(404, "not_found");
+    }
+    for path in ["/api/nowhere", "/v1/nowhere"] {
+        api.send(Method::GET, path, &browser, None).await.expect(404, "not_found");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_says_nothing_back_that_the_client_made_up() {
     let api = Api::start().await;
     for path in [

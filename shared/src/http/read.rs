@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{HeaderValue, Request};
+use super::{HeaderValue, Method, Request};
 use crate::clock::Day;
 use crate::idempotency::Key;
 use crate::{Error, Result};
@@ -115,6 +115,15 @@ const DEVICE_LENGTH: usize = 200;
 /// The path as it was sent, without the stage.
 pub fn path(req: &Request) -> &str {
     req.raw_http_path()
+}
+
+/// Whether a browser opens this path as a page, and not a program or a script as data.
+pub fn opens_a_page(req: &Request) -> bool {
+    let accepts = req.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_data = ["/api", "/v1"].iter().any(|folder| path(req).starts_with(folder));
+    req.method() == Method::GET
+        && !is_data
+        && accepts.is_some_and(|types| types.contains("text/html"))
 }
 
 /// The stage, if the path is only its name: `/live`. The gateway treats it like `/live/`, but
