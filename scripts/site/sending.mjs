@@ -2,14 +2,19 @@
 // lose their session, or have a second tab.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, finish, journeys, newPage, newUser } from "./browser.mjs";
 import { answered, balance, chatPage, heading, said, say, signIn } from "./chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const messages = (page) => page.locator(".said p").allInnerTexts();
-const spent = async (person) => (await person.api("GET", "api/user/ledger/")).body.filter(({ kind }) => kind === "chat").length;
+/** A new session of a user, for requests beside the page. */
+const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
+/** How often a user was charged. */
+const spent = async (person) => (await ask("GET", "api/user/ledger/", null, await session(person))).body.filter(({ kind }) => kind === "chat").length;
+/** Ends all sessions of a user. */
+const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
 
 await journeys({
   async "a message after a stopped first one is shown at once, and is answered after it"() {
@@ -92,7 +97,7 @@ await journeys({
   async "a message that is sent when the session has ended is there after signing in, and is answered"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    await ann.api("POST", "api/logout/", { all: true });
+    await endSessions(ann);
     await say(page, "Do not lose me");
     await heading(page, "Sign in");
     await page.getByText("what you wrote is kept").waitFor();
@@ -103,9 +108,7 @@ await journeys({
     assert.equal(await chats(page).getByRole("listitem").count(), 1);
     assert.equal(await spent(ann), 1);
 
-    await ann.api("POST", "api/login/", { username: ann.name, password: ann.password }).then(({ body }) =>
-      fetch(new URL("api/logout/", SITE), { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${body.access}` }, body: '{"all": true}' }),
-    );
+    await endSessions(ann);
     await say(page, "And this one");
     await heading(page, "Sign in");
     await signIn(page, ann);
