@@ -39,7 +39,7 @@ export function ownData(_place, goodbye) {
       h(
         "p",
         {},
-        "Everything that is stored about you, as one JSON file: profile, sessions, API keys (without the keys themselves), conversations with all messages, and the statement.",
+        "Everything that is stored about you, as one JSON file: profile, sessions, API keys (without the keys themselves), chats with all messages and answers, and the statement.",
       ),
       take,
     ),
@@ -73,7 +73,7 @@ function deleteAccount(goodbye) {
         {},
         "“",
         profile().username,
-        "” and all its conversations are deleted for good, and its tokens are lost.",
+        "” and all its chats are deleted for good, and its tokens are lost.",
       ),
       form([password], {
         submit: "Delete for good",

@@ -26,7 +26,7 @@ export async function profilePage({ signal }) {
         { class: "facts" },
         h("dt", {}, "Username"),
         h("dd", {}, own.username),
-        h("dt", {}, "Joined"),
+        h("dt", {}, "Member since"),
         h("dd", {}, time(own.date_joined)),
       ),
       namesForm(own),
@@ -148,7 +148,7 @@ function addressForm() {
     onsubmit: async (values) => {
       await learnProfile(patch("api/user/profile/", { ...values, email: values.email.trim() }));
       element.reset();
-      toast("An e-mail to verify the address was sent.");
+      toast("We've sent you a verification e-mail.");
     },
   });
   return element;

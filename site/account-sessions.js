@@ -3,6 +3,7 @@
 import { accountPage } from "./account.js";
 import { ensureDeleted, page, signOut as endSession } from "./api.js";
 import { button } from "./button.js";
+import { device } from "./device.js";
 import { confirm } from "./dialog.js";
 import { h } from "./dom.js";
 import { formatAgo, time } from "./format.js";
@@ -90,27 +91,4 @@ export function sessions({ signal }, signOut, goodbye) {
       button("Sign out everywhere", { kind: "danger", icon: "out", onclick: everywhere }),
     ),
   );
-}
-
-/** The browser and the system of a `User-Agent`. */
-function device(agent) {
-  if (!agent) return "Unknown device";
-  const browser = [
-    [/Edg\//, "Edge"],
-    [/OPR\//, "Opera"],
-    [/Firefox\//, "Firefox"],
-    [/Chrom(e|ium)\//, "Chrome"],
-    [/Safari\//, "Safari"],
-  ].find(([sign]) => sign.test(agent))?.[1];
-  const system = [
-    [/iPhone/, "iPhone"],
-    [/iPad/, "iPad"],
-    [/Android/, "Android"],
-    [/Windows/, "Windows"],
-    [/Mac OS X/, "Mac"],
-    [/CrOS/, "ChromeOS"],
-    [/Linux/, "Linux"],
-  ].find(([sign]) => sign.test(agent))?.[1];
-  if (browser && system) return `${browser} on ${system}`;
-  return agent.split(" ")[0].slice(0, 60);
 }

@@ -5,6 +5,7 @@ import { page } from "./api.js";
 import { h } from "./dom.js";
 import { formatAgo, formatTokens, time } from "./format.js";
 import { paged } from "./list.js";
+import { showMarkdown } from "./markdown.js";
 import { emptyState } from "./note.js";
 
 /** How many characters of a message its line shows. */
@@ -37,23 +38,25 @@ export function chats({ userId, signal }) {
 }
 
 function row(chat, named) {
+  const answer = h("dd", { class: "prose", dir: "auto" });
   const details = h(
     "details",
     {},
-    h("summary", {}, h("span", { class: "admin-preview" }, preview(chat.message))),
+    h("summary", {}, h("span", { class: "admin-preview", dir: "auto" }, preview(chat.message))),
     h(
       "dl",
       { class: "admin-said" },
       h("dt", {}, "Message"),
-      h("dd", { class: "admin-text" }, chat.message),
+      h("dd", { class: "admin-text", dir: "auto" }, chat.message),
       h("dt", {}, "Answer"),
-      h("dd", { class: "admin-text" }, chat.response),
+      answer,
       h("dt", {}, "Message id"),
       h("dd", { class: "mono" }, chat.id),
-      h("dt", {}, "Conversation id"),
+      h("dt", {}, "Chat id"),
       h("dd", { class: "mono" }, chat.conversation_id),
     ),
   );
+  details.addEventListener("toggle", () => showMarkdown(answer, chat.response));
   return h(
     "li",
     { class: "admin-chat" },

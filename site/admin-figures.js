@@ -46,7 +46,7 @@ export function figuresView({ query, signal }) {
   open.show(range, signal);
   const { activeElement } = document;
   return {
-    title: `Figures, ${rangeInWords(range.from, range.to)}`,
+    title: `Statistics, ${rangeInWords(range.from, range.to)}`,
     content: open.content,
     focus: open.content.contains(activeElement) ? activeElement : undefined,
   };
@@ -84,7 +84,7 @@ function build() {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("div", { class: "page-head" }, h("h1", {}, "Figures")),
+    h("div", { class: "page-head" }, h("h1", {}, "Statistics")),
     h(
       "div",
       { class: "admin-ranges" },
@@ -111,7 +111,7 @@ function build() {
       fill(body, shown(figures, range));
       if (held) focusOn(content.querySelector("h1"));
       announce(
-        `Figures of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${name} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
+        `Statistics of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${name} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
       );
     } catch (error) {
       if (signal.aborted) return;
@@ -222,7 +222,7 @@ function figure({ title, series }, days, from, to) {
 function dayTable(days) {
   const columns = [["day", "Day"], ...TOTALS];
   const { element, body } = table(
-    "Figures day by day",
+    "Statistics day by day",
     columns.map(([key]) => ({ text: " ", class: key === "day" ? "" : "number" })),
   );
   const heads = [...element.querySelectorAll("thead th")];

@@ -87,7 +87,7 @@ export function standing(user, me, path, show) {
  */
 async function changeStanding({ title, text, action, danger = false, change, done, path, show }) {
   const changed = await dialog(title, (close) => {
-    const reason = reasonField({ optional: true, hint: "Shown in the trail." });
+    const reason = reasonField({ optional: true, hint: "Shown in the audit log." });
     const cancel = button("Cancel", { onclick: () => close() });
     return [
       h("p", {}, text),
@@ -106,7 +106,7 @@ async function changeStanding({ title, text, action, danger = false, change, don
           ({
             last_administrator:
               "This is the last active administrator. Make another account an administrator first.",
-            own_standing: "You can't change your own role or state. Another administrator can.",
+            own_standing: "You can't change your own role or status. Another administrator can.",
           })[error.code] ?? explain(error),
       }),
     ];

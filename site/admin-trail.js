@@ -19,7 +19,7 @@ export function trailView({ signal }, me) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("h1", {}, "Trail"),
+    h("h1", {}, "Audit log"),
     h("p", { class: "lead" }, "What administrators did, newest first."),
     paged({
       load: (next) => page(next ?? "api/admin/trail/", next ? null : { limit: 25 }, { signal }),
@@ -36,7 +36,7 @@ export function trailView({ signal }, me) {
       more: "Show more entries",
     }),
   );
-  return { title: "Trail", content };
+  return { title: "Audit log", content };
 }
 
 function sentence({ act, amount, role, user_id: id, username }) {

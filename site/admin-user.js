@@ -5,8 +5,10 @@ import { chats } from "./admin-chats.js";
 import { roleBadge, standingBadge, userPlace } from "./admin-people.js";
 import { standing } from "./admin-standing.js";
 import { statement } from "./admin-statement.js";
+import { usersPlace } from "./admin-users.js";
 import { get } from "./api.js";
 import { copyButton } from "./button.js";
+import { device } from "./device.js";
 import { fill, h, newId } from "./dom.js";
 import { formatAgo, formatNumber, formatTokens, time } from "./format.js";
 import { icon } from "./icons.js";
@@ -47,7 +49,7 @@ export async function userView({ params, signal }, me, part) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("p", { class: "admin-back" }, h("a", { href: "#/users" }, icon("back"), "Users")),
+    h("p", { class: "admin-back" }, h("a", { href: usersPlace() }, icon("back"), "Users")),
     h("div", { class: "page-head admin-user-head" }, h("h1", {}, user.username), badges),
     h("nav", { class: "nav admin-tabs", "aria-label": `About ${user.username}` }, tabs),
     body,
@@ -63,7 +65,7 @@ function overview(first, path, me, showBadges) {
   let user = first;
   const [balanceBox, standingBox, profileBox, sessionsBox] = [
     "Balance",
-    "Role and state",
+    "Role and status",
     "Profile",
     "Sessions",
   ].map(card);
@@ -147,7 +149,7 @@ function profile(user) {
     h("dt", {}, "E-mail"),
     h("dd", {}, user.email ? [user.email, " ", verified] : none.cloneNode(true)),
     user.pending_email && [h("dt", {}, "To be verified"), h("dd", {}, user.pending_email)],
-    h("dt", {}, "Joined"),
+    h("dt", {}, "Member since"),
     h("dd", {}, time(user.date_joined)),
     h("dt", {}, "API keys"),
     h("dd", {}, formatNumber(user.api_keys)),
@@ -162,7 +164,7 @@ function sessions({ sessions: list }) {
     h(
       "li",
       {},
-      h("p", { class: "row-title" }, session.device || "Unknown device"),
+      h("p", { class: "row-title", title: session.device ?? "" }, device(session.device)),
       h(
         "p",
         { class: "row-about" },

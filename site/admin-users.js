@@ -13,6 +13,13 @@ import { emptyState } from "./note.js";
 /** How long after the last typed letter the search begins, in milliseconds. */
 const REST = 250;
 
+/** The list as it was left: its search, the number of its rows, and how far it was scrolled. */
+let left = { q: "", rows: 1, top: 0 };
+
+/** The address of the list as it was left. */
+export const usersPlace = () =>
+  left.q ? `#/users?${new URLSearchParams({ q: left.q })}` : "#/users";
+
 /** `#/users?q=ann` */
 export function usersView({ query, signal }) {
   const id = newId("search");
@@ -32,12 +39,16 @@ export function usersView({ query, signal }) {
   let resting;
 
   const search = async (q, said = true) => {
+    const isSame = q === left.q && !said;
+    const { rows, top } = isSame ? left : { rows: 1, top: 0 };
+    left = { q, rows, top: 0 };
     searching.abort();
     searching = new AbortController();
     const own = AbortSignal.any([signal, searching.signal]);
-    const list = usersList(q, own);
+    const list = usersList(q, own, rows);
     fill(results, list);
     await list.ready;
+    if (!own.aborted && top > 0) scrollTo(0, top);
     if (said && !own.aborted) announce(found(list, q));
   };
 
@@ -81,19 +92,20 @@ export function usersView({ query, signal }) {
     ),
     results,
   );
+  results.addEventListener("click", () => (left.top = scrollY));
   search(input.value.trim(), false);
   return { title: "Users", content };
 }
 
-function usersList(q, signal) {
+function usersList(q, signal, atLeast) {
   const { element, body, row } = stackedTable(
     q ? `Users that begin with ${q}` : "Users, newest first",
     [
       { text: "Username", head: true },
       { text: "E-mail", class: "admin-email" },
       { text: "Role" },
-      { text: "State" },
-      { text: "Joined", class: "admin-joined" },
+      { text: "Status" },
+      { text: "Member since", class: "admin-joined" },
     ],
   );
   return paged({
@@ -116,6 +128,8 @@ function usersList(q, signal) {
         )
       : emptyState("users", "No users yet."),
     more: "Show more users",
+    atLeast,
+    grown: (rows) => (left.rows = rows),
   });
 }
 

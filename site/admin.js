@@ -20,8 +20,8 @@ import { themeSwitch } from "./theme-switch.js";
 const VIEWS = [
   { path: "users", text: "Users", icon: "users" },
   { path: "chats", text: "Messages", icon: "chat" },
-  { path: "figures", text: "Figures", icon: "chart" },
-  { path: "trail", text: "Trail", icon: "history" },
+  { path: "figures", text: "Statistics", icon: "chart" },
+  { path: "trail", text: "Audit log", icon: "history" },
   { path: "export", text: "Export", icon: "download" },
 ];
 

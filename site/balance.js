@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { h } from "./dom.js";
 import { formatNumber, formatTokens, plural } from "./format.js";
 import { icon } from "./icons.js";
+import { onTold, tellTabs } from "./tabs.js";
 
 /** A balance for fewer answers than this is low. */
 const FEW = 5;
@@ -27,8 +28,13 @@ export const answerPrice = () => price;
 /** How many answers the balance is enough for, or null if that is unknown. */
 const answersLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
 
-/** Uses the balance and the cost in a reply. */
+/** Uses the balance and the cost in a reply, also in the other tabs. */
 export function learn({ tokens_left: left, tokens_deducted: cost }) {
+  use({ tokens_left: left, tokens_deducted: cost });
+  if (Number.isInteger(left)) tellTabs("balance", { tokens_left: left, tokens_deducted: cost });
+}
+
+function use({ tokens_left: left, tokens_deducted: cost }) {
   if (Number.isInteger(left)) {
     tokens = left;
     known = asked;
@@ -36,6 +42,8 @@ export function learn({ tokens_left: left, tokens_deducted: cost }) {
   if (Number.isInteger(cost) && cost > 0) price = cost;
   watchers.forEach((show) => show());
 }
+
+onTold("balance", use);
 
 /** Uses the price in the sentence of a refusal. */
 export function learnPrice(sentence) {

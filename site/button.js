@@ -42,13 +42,16 @@ export async function busy(element, work) {
   }
 }
 
-/** A button that copies `text`, which is a string or a function, and says so. */
+/**
+ * A button that copies `text`, which is a string or a function, and says so. If the browser doesn't
+ * copy, the text is selected for the keys that do.
+ */
 export function copyButton(text, { label = "Copy", small = true, ...props } = {}) {
   const words = h("span", {}, label);
   const classes = `button button-secondary${small ? " button-small" : ""} copy`;
   const element = h("button", { type: "button", class: classes, ...props }, icon("copy"), words);
   element.addEventListener("click", async () => {
-    const copied = await copy(typeof text === "function" ? text() : text);
+    const copied = await copy(typeof text === "function" ? text() : text, element);
     words.textContent = copied ? "Copied" : "Press Ctrl+C";
     announce(copied ? "Copied." : "It could not be copied.");
     setTimeout(() => (words.textContent = label), 2000);
@@ -56,11 +59,25 @@ export function copyButton(text, { label = "Copy", small = true, ...props } = {}
   return element;
 }
 
-async function copy(text) {
+async function copy(text, beside) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return false;
+    // There is no clipboard without HTTPS, and some browsers ask for a permission.
+    return copySelected(text, beside);
   }
+}
+
+/** Copies a text by selecting it. It stays selected, until the focus moves, if that fails. */
+function copySelected(text, beside) {
+  const box = h("textarea", { class: "sr-only", readOnly: true, "aria-label": "Text to copy" });
+  box.value = text;
+  // In a dialog, everything outside of it is inert.
+  beside.after(box);
+  box.select();
+  box.addEventListener("blur", () => box.remove());
+  const copied = document.execCommand("copy");
+  if (copied) beside.focus();
+  return copied;
 }

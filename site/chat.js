@@ -1,32 +1,54 @@
 // The chat page: the session, the frame around the views, and the view of each address.
 
-import { ownData } from "./account-data.js";
-import { apiKeys } from "./account-keys.js";
-import { profilePage } from "./account-profile.js";
-import { sessions } from "./account-sessions.js";
 import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
 import { balanceLink, forgetBalance, learn } from "./balance.js";
 import { button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
-import { forgotten, registration, resetting, signingIn, verifying, wanted } from "./door.js";
 import { forgetDrafts } from "./drafts.js";
 import { explain } from "./format.js";
-import { history } from "./history.js";
 import { icon } from "./icons.js";
 import { menuButton } from "./menu.js";
 import { attempt } from "./message.js";
 import { note } from "./note.js";
 import { forgetProfile, learnProfile, profile, watchProfile } from "./profile.js";
 import { go, router } from "./router.js";
+import { listenToKeys, showShortcuts } from "./shortcuts.js";
 import { sidebar } from "./sidebar.js";
-import { statement } from "./statement.js";
 import { themeSwitch } from "./theme-switch.js";
 import { forgetThreads, newThread, oldThread, restoreThreads } from "./thread.js";
 import { sawChat } from "./unfinished.js";
+import { wanted } from "./wanted.js";
 
 /** The views without a session. The first two are only for users without one. */
-const PUBLIC = ["sign-in", "register", "forgotten-password", "reset-password", "verify-email"];
+const PUBLIC = [
+  "sign-in",
+  "register",
+  "forgotten-password",
+  "reset-password",
+  "verify-email",
+];
 const DOORS = PUBLIC.slice(0, 2);
+
+/** The views that are read when they are opened, or when the browser has nothing else to do. */
+const LATER = {
+  signingIn: () => import("./door.js"),
+  registration: () => import("./door.js"),
+  forgotten: () => import("./door.js"),
+  resetting: () => import("./door.js"),
+  verifying: () => import("./door.js"),
+  history: () => import("./history.js"),
+  statement: () => import("./statement.js"),
+  profilePage: () => import("./account-profile.js"),
+  sessions: () => import("./account-sessions.js"),
+  apiKeys: () => import("./account-keys.js"),
+  ownData: () => import("./account-data.js"),
+};
+
+/** A view of `LATER`. */
+const later =
+  (name, ...more) =>
+  async (place) =>
+    (await LATER[name]())[name](place, ...more);
 
 const root = document.getElementById("root");
 const main = h("main", { id: "main", tabIndex: -1 });
@@ -82,7 +104,7 @@ function appFrame() {
   const opener = button(null, {
     kind: "quiet",
     icon: "menu",
-    label: "Conversations",
+    label: "Chats",
     class: "button button-quiet button-icon drawer-opener",
     "aria-expanded": "false",
     "aria-controls": "sidebar",
@@ -136,6 +158,7 @@ function accountMenu() {
     { text: "Account", icon: "user", href: "#/account" },
     { text: "History", icon: "history", href: "#/history" },
     { text: "Statement", icon: "receipt", href: "#/statement" },
+    { text: "Keyboard shortcuts", icon: "keyboard", run: showShortcuts },
     { text: "API documentation", icon: "book", href: new URL("docs/", base).href },
     profile()?.role === "admin" && {
       text: "Administration",
@@ -198,17 +221,17 @@ onSessionEnded(() => {
 const ROUTES = [
   ["", newThread],
   ["c/:id", oldThread],
-  ["history", history],
-  ["statement", statement],
-  ["account", profilePage],
-  ["account/sessions", (place) => sessions(place, leave, goodbye)],
-  ["account/api-keys", apiKeys],
-  ["account/data", (place) => ownData(place, goodbye)],
-  ["sign-in", (place) => signingIn(place, welcome)],
-  ["register", (place) => registration(place, welcome)],
-  ["forgotten-password", forgotten],
-  ["reset-password", resetting],
-  ["verify-email", (place) => verifying(place, () => enter(false))],
+  ["history", later("history")],
+  ["statement", later("statement")],
+  ["account", later("profilePage")],
+  ["account/sessions", later("sessions", leave, goodbye)],
+  ["account/api-keys", later("apiKeys")],
+  ["account/data", later("ownData", goodbye)],
+  ["sign-in", later("signingIn", welcome)],
+  ["register", later("registration", welcome)],
+  ["forgotten-password", later("forgotten")],
+  ["reset-password", later("resetting")],
+  ["verify-email", later("verifying", () => enter(false))],
 ];
 
 function before({ path }) {
@@ -251,6 +274,10 @@ async function start() {
     return;
   }
   router({ outlet: main, routes: ROUTES, before, after });
+  listenToKeys(isSignedIn);
+  // So that a view opens at once, and also without a connection.
+  const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
+  idle(() => Object.values(LATER).forEach((read) => read().catch(() => {})));
 }
 
 start();

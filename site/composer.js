@@ -18,7 +18,7 @@ export class Composer {
       id: "message",
       class: "composer-box",
       rows: 1,
-      placeholder: "Ask something",
+      placeholder: "Ask anything",
       "aria-label": "Your message",
       "aria-describedby": "composer-hint",
       autocomplete: "off",
@@ -90,7 +90,7 @@ export class Composer {
     keepDraft(this.draft, null);
     this.box.value = "";
     this.changed();
-    this.thread.send(message).then((sent) => sent || this.put(message));
+    this.thread.send(message);
     this.box.focus();
   }
 
@@ -98,16 +98,18 @@ export class Composer {
   refuse(error) {
     const { thread } = this;
     const isPoor = error.status === 402;
+    const isGone = error.status === 404 && thread.id;
+    const text =
+      error.errors?.message?.join(" ") ?? (isGone ? "This chat was deleted." : explain(error));
     const actions = [];
-    if (error.status === 404 && thread.id) {
+    if (isGone) {
       const onclick = () => thread.abandon(this.box.value);
-      actions.push(button("Ask in a new conversation", { small: true, kind: "primary", onclick }));
+      actions.push(button("Ask in a new chat", { small: true, kind: "primary", onclick }));
     }
     if (isPoor) {
       const props = { small: true, icon: "receipt" };
       actions.push(linkButton("See your statement", "#/statement", props));
     }
-    const text = error.errors?.message?.join(" ") ?? explain(error);
     const sentences = isPoor
       ? [
           h("p", {}, h("strong", {}, "You have too few tokens for this. "), text),

@@ -4,33 +4,18 @@ import { isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
 import { linkButton } from "./button.js";
 import { h } from "./dom.js";
 import { field, form } from "./form.js";
+import { explain } from "./format.js";
 import { icon } from "./icons.js";
 import { toast } from "./message.js";
 import { note } from "./note.js";
 import { profile } from "./profile.js";
 import { go } from "./router.js";
 
-/** The address that was asked for before the user had to sign in. */
-export const wanted = (() => {
-  let hash = null;
-  return {
-    keep(place) {
-      hash =
-        place && !/^#\/?(sign-in|register|reset-password|verify-email)/.test(place) ? place : null;
-    },
-    take() {
-      const place = hash;
-      hash = null;
-      return place;
-    },
-  };
-})();
-
 const FACTS = [
   [
     "chat",
     "Answers as they are written",
-    "Conversations that remember your messages, on all of your devices.",
+    "Chats that remember your messages, on all of your devices.",
   ],
   [
     "coin",
@@ -96,6 +81,7 @@ export function signingIn({ query }, welcome) {
       ),
     form([name, password], {
       submit: "Sign in",
+      words: refusal,
       onsubmit: async (values) => {
         await signIn(values.username.trim(), values.password);
         await welcome();
@@ -109,6 +95,12 @@ export function signingIn({ query }, welcome) {
     ),
   );
   return { title: "Sign in", content, focus: name.input };
+}
+
+/** A wrong password and a deactivated account get the same reply, so that nobody can try names. */
+export function refusal(error) {
+  if (error.code !== "invalid_credentials") return explain(error);
+  return `${error.message} If you are sure that both are right, the account may be deactivated: ask an administrator.`;
 }
 
 /** `#/register`. `welcome` runs after the account was created. */
@@ -137,7 +129,7 @@ export function registration(_place, welcome) {
   let sent = { values: "", key: newKey() };
   const content = door(
     "Create an account",
-    "You start with tokens to try it.",
+    "Includes free tokens to get started.",
     form([name, email, password], {
       submit: "Create account",
       codes: { username_taken: "username", email_taken: "email" },
@@ -148,7 +140,7 @@ export function registration(_place, welcome) {
         await welcome();
         toast(
           values.email || values.username.includes("@")
-            ? `Welcome, ${values.username}! An e-mail to verify your address was sent.`
+            ? `Welcome, ${values.username}! We've sent you a verification e-mail.`
             : `Welcome, ${values.username}!`,
         );
       },
@@ -183,7 +175,7 @@ export function forgotten() {
             {},
             "If an account has the address ",
             h("strong", {}, address.trim()),
-            ", an e-mail was sent to it. Its link works once, within an hour.",
+            ", an e-mail was sent to it. The link expires in an hour and works once.",
           ),
           h("p", {}, "Didn't get it? Check your spam folder, or try again in a minute."),
         ),

@@ -90,7 +90,7 @@ export function form(nodes, props) {
     { class: "form", noValidate: true, ...attributes },
     nodes,
     failure,
-    h("div", { class: "form-actions" }, go, extra),
+    h("div", { class: "form-actions" }, extra, go),
   );
   element.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -7,9 +7,10 @@ import { h } from "./dom.js";
 import { formatTime, formatTokens, time } from "./format.js";
 import { icon } from "./icons.js";
 import { paged } from "./list.js";
-import { showMarkdown } from "./markdown.js";
+import { plainText, showMarkdown } from "./markdown.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
+import { tellTabs } from "./tabs.js";
 
 /** `#/history?q=..`: all messages and answers, newest first, or those that contain a text. */
 export function history({ query, signal }) {
@@ -38,7 +39,7 @@ export function history({ query, signal }) {
   const empty = q
     ? emptyState(
         "search",
-        `No message or answer contains “${q}”`,
+        `No results for “${q}”`,
         h("p", {}, "Try a shorter text or another word."),
       )
     : emptyState(
@@ -55,7 +56,7 @@ export function history({ query, signal }) {
   const title = q ? `Search: ${q}` : "History";
   return {
     title,
-    focus: q ? input : undefined,
+    focus: "q" in query ? input : undefined,
     content: h(
       "div",
       { class: "page" },
@@ -72,14 +73,14 @@ function chatRow(chat, q) {
   const details = h(
     "details",
     { class: "chat-answer" },
-    h("summary", {}, marked(excerpt(chat.response, q), q)),
+    h("summary", { dir: "auto" }, marked(excerpt(plainText(chat.response), q), q)),
     answer,
   );
   details.addEventListener("toggle", () => showMarkdown(answer, chat.response));
   const element = h(
     "li",
     { class: "chat-row" },
-    h("h2", { class: "chat-asked" }, marked(chat.message, q)),
+    h("h2", { class: "chat-asked", dir: "auto" }, marked(chat.message, q)),
     details,
     h(
       "div",
@@ -87,15 +88,16 @@ function chatRow(chat, q) {
       h("span", {}, time(chat.timestamp)),
       h("span", {}, formatTokens(chat.tokens_deducted)),
       chat.model && h("span", {}, chat.model),
+      chat.finish_reason !== "stop" && h("span", { class: "badge badge-coin" }, "cut off"),
       h(
         "span",
         { class: "chat-actions" },
         chat.conversation_id
-          ? linkButton("Open", `#/c/${chat.conversation_id}`, {
+          ? linkButton("Open", `#/c/${chat.conversation_id}?chat=${chat.id}`, {
               small: true,
               kind: "quiet",
               icon: "chat",
-              "aria-label": `Open the conversation of ${formatTime(chat.timestamp)}`,
+              "aria-label": `Open the chat of ${formatTime(chat.timestamp)}`,
             })
           : h("span", { class: "badge" }, "by a program"),
         button(null, {
@@ -109,7 +111,9 @@ function chatRow(chat, q) {
     ),
   );
   async function remove() {
-    if (await deleteMessage(chat)) element.remove();
+    if (!(await deleteMessage(chat))) return;
+    element.remove();
+    tellTabs("chats", chat.conversation_id);
   }
   return element;
 }

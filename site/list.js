@@ -15,7 +15,8 @@ const MOST_PAGES = 10;
  * `load(next)` resolves with `{items, next}`; `next` is null for the first page, and after the last
  * one. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the element
  * that holds the rows, and `around(list)` may wrap it. If a page can't be loaded, the list stays as
- * it is. The element's `ready` resolves after the first page.
+ * it is. With `atLeast`, so many rows are read at once. The element's `ready` resolves after that,
+ * and `grown` gets the number of rows each time when it changes.
  */
 export function paged({
   load,
@@ -24,6 +25,8 @@ export function paged({
   list = h("ul", { class: "list" }),
   around = (element) => element,
   more = "Show more",
+  atLeast = 1,
+  grown = () => {},
 }) {
   const foot = h("div", { class: "paged-foot" });
   const wrapped = around(list);
@@ -36,7 +39,8 @@ export function paged({
     fill(foot, shown === 0 ? skeleton(4) : go);
     const before = shown;
     try {
-      for (let pages = 0; pages < MOST_PAGES && shown === before; pages += 1) {
+      const wanted = before === 0 ? atLeast : before + 1;
+      for (let pages = 0; pages < MOST_PAGES && shown < wanted; pages += 1) {
         const page = await load(next);
         next = page.next;
         const rows = page.items.map(row);
@@ -46,6 +50,7 @@ export function paged({
         if (before > 0 && rows[0]) focusOn(rows[0]);
         if (!next) break;
       }
+      grown(shown);
       wrapped.hidden = shown === 0;
       fill(foot, shown === 0 && !next && empty, next && go);
       if (before > 0) announce(`${shown - before} more`);

@@ -7,7 +7,7 @@ import { h } from "./dom.js";
  */
 export const DEPTH = 8;
 
-const SPECIAL = /[\\`*_~[!<\nh]/g;
+const SPECIAL = /[\\`*_~[!<\nh$]/g;
 const EMPHASES = [
   ["**", "strong"],
   ["__", "strong"],
@@ -66,6 +66,10 @@ export function inline(text, depth = 0) {
 function read(text, at, find, depth) {
   const mark = text[at];
   if (mark === "\n") return { node: h("br", {}), end: at + 1 };
+  if (mark === "\\" || mark === "$") {
+    const formula = formulaAt(text, at, find);
+    if (formula || mark === "$") return formula;
+  }
   if (mark === "\\")
     return /[!-/:-@[-`{-~]/.test(text[at + 1] ?? "") ? { node: text[at + 1], end: at + 2 } : null;
   if (mark === "`") return code(text, at, find);
@@ -74,6 +78,17 @@ function read(text, at, find, depth) {
   if (mark === "[") return link(text, at, find, depth);
   if (mark === "!") return text[at + 1] === "[" ? link(text, at + 1, find, depth) : null;
   return emphasis(text, at, find, depth);
+}
+
+const FORMULAS = { "\\(": "\\)", "\\[": "\\]", $$: "$$" };
+
+/** A formula, as it was written: nothing in it is Markdown. */
+function formulaAt(text, at, find) {
+  const close = FORMULAS[text.slice(at, at + 2)];
+  const end = close ? find(close, at + 2) : -1;
+  if (end < 0) return null;
+  const source = text.slice(at, end + 2);
+  return { node: h("span", { class: "formula", dir: "ltr" }, source), end: end + 2 };
 }
 
 function code(text, at, find) {
@@ -115,11 +130,11 @@ function closes(text, end, marks) {
 }
 
 function link(text, at, find, depth) {
-  const end = find("](", at + 1);
-  if (end < 0 || end - at > 1000) return null;
-  // The text of the link may contain pairs of brackets.
+  const first = find("](", at + 1);
+  if (first < 0 || first - at > 1000) return null;
+  const end = bracketEnd(text, at);
+  if (end < 0 || text[end + 1] !== "(") return null;
   const inner = text.slice(at + 1, end);
-  if (inner.includes("[") && !inner.includes("]")) return null;
   let close = end + 2;
   for (let open = 1; close < text.length && close - end < 1000; close += 1) {
     if (text[close] === "(") open += 1;
@@ -139,6 +154,17 @@ function link(text, at, find, depth) {
     node: url ? anchor(url, content.length > 0 ? content : [url]) : content,
     end: close + 1,
   };
+}
+
+/** The bracket that closes the one at `at`. The text between may contain pairs of brackets. */
+function bracketEnd(text, at) {
+  for (let [open, end] = [0, at]; end < text.length && end - at < 1000; end += 1) {
+    if (text[end] === "\\") end += 1;
+    else if (text[end] === "[") open += 1;
+    else if (text[end] === "]") open -= 1;
+    if (open === 0) return end;
+  }
+  return -1;
 }
 
 function angleLink(text, at, find) {

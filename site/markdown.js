@@ -5,22 +5,35 @@
 import { copyButton } from "./button.js";
 import { h } from "./dom.js";
 import { DEPTH, inline } from "./markdown-line.js";
+import { morph } from "./morph.js";
 
 /**
  * Shows a text in an element. Called again with a longer text, it keeps the nodes that didn't
- * change, so a selection or a screen reader there is not interrupted.
+ * change, also within the block that grows: a selection, a screen reader or a code block that is
+ * scrolled sideways is not interrupted.
  */
 export function showMarkdown(element, text) {
   const shown = element.blocks ?? [];
   const blocks = outlined(split(text.replaceAll("\r\n", "\n").split("\n")));
   const same = blocks.findIndex((block, index) => shown[index]?.source !== block.source);
   const kept = same < 0 ? blocks.length : same;
-  for (const block of shown.slice(kept)) block.node.remove();
-  element.blocks = blocks.map((block, index) =>
-    index < kept ? shown[index] : { source: block.source, node: build(block, 0) },
-  );
-  element.append(...element.blocks.slice(kept).map((block) => block.node));
+  for (const block of shown.slice(blocks.length)) block.node.remove();
+  element.blocks = blocks.map((block, index) => {
+    if (index < kept) return shown[index];
+    const old = shown[index]?.node;
+    const fresh = build(block, 0);
+    if (!old) element.append(fresh);
+    return { source: block.source, node: old ? morph(old, fresh) : fresh };
+  });
   return element;
+}
+
+/** The text of an answer without its marks, for an excerpt. */
+export function plainText(text) {
+  const element = showMarkdown(h("div", {}), text);
+  element.querySelectorAll("figcaption").forEach((caption) => caption.remove());
+  element.querySelectorAll("li, th, td, br").forEach((end) => end.after(" "));
+  return element.blocks.map(({ node }) => node.textContent).join("\n");
 }
 
 /** Moves headings below the two levels of the page, without gaps between the levels. */
@@ -41,6 +54,7 @@ const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/;
 const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( {0,3})([-*+]|\d{1,9}[.)])( {1,4}|\t|$)/;
+const FORMULA = /^ {0,3}(\$\$|\\\[)/;
 const DIVIDER = /^[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 
 /** The blocks in these lines, each `{kind, lines, source, ..}`. */
@@ -61,6 +75,7 @@ function split(lines) {
         fence: fence[1],
         language: fence[2].trim().split(/\s/)[0],
       });
+    else if (formulaEnd(lines, at) > at) take("formula", formulaEnd(lines, at));
     else if (HEADING.test(line)) take("heading", at + 1);
     else if (RULE.test(line)) take("rule", at + 1);
     else if (QUOTE.test(line))
@@ -120,6 +135,22 @@ function codeEnd(lines, at, fence) {
   return Math.min(end + 1, lines.length);
 }
 
+/** The line after the end of the formula that begins here, or `at` if none does. */
+function formulaEnd(lines, at) {
+  const mark = FORMULA.exec(lines[at])?.[1];
+  if (!mark) return at;
+  const close = mark === "$$" ? "$$" : "\\]";
+  const rest = (line, index) => (index === 0 ? line.slice(line.indexOf(mark) + 2) : line);
+  for (let end = at; end < lines.length && lines[end].trim() !== ""; end += 1)
+    if (
+      rest(lines[end], end - at)
+        .trimEnd()
+        .endsWith(close)
+    )
+      return end + 1;
+  return at;
+}
+
 /** The end of a list: of its items, indented lines, and lines that begin no other block. */
 function listEnd(lines, at) {
   const ordered = isOrdered(lines[at]);
@@ -166,6 +197,8 @@ function all(lines, depth) {
 const BUILDERS = {
   paragraph: ({ lines }) => h("p", {}, inline(lines.map((line) => line.trim()).join("\n"))),
   rule: () => h("hr", {}),
+  // As it was written: nothing in it is Markdown.
+  formula: ({ lines }) => h("p", { class: "formula", dir: "ltr" }, lines.join("\n")),
   quote: ({ lines }, depth) =>
     h(
       "blockquote",
@@ -191,11 +224,18 @@ const BUILDERS = {
     const closed =
       lines.length > 1 && last.startsWith(fence) && last === fence[0].repeat(last.length);
     const text = lines.slice(1, closed ? -1 : undefined).join("\n");
+    const code = h("code", {}, text);
+    // Code is written from left to right, also in an answer in Arabic.
     return h(
       "figure",
-      { class: "code" },
-      h("figcaption", {}, h("span", {}, language || "text"), copyButton(text, { kind: "quiet" })),
-      h("pre", { tabIndex: 0 }, h("code", {}, text)),
+      { class: "code", dir: "ltr" },
+      h(
+        "figcaption",
+        {},
+        h("span", {}, language || "text"),
+        copyButton(() => code.textContent, { kind: "quiet" }),
+      ),
+      h("pre", { tabIndex: 0 }, code),
     );
   },
 
@@ -242,7 +282,7 @@ const BUILDERS = {
     );
     return h(
       "div",
-      { class: "table-box", tabIndex: 0, role: "region", "aria-label": "Table" },
+      { class: "table-box", tabIndex: 0, role: "group", "aria-label": "Table" },
       h("table", {}, h("thead", {}, h("tr", {}, head.map(cell("th")))), h("tbody", {}, body)),
     );
   },

@@ -4,7 +4,7 @@ import { fill, h, newId } from "./dom.js";
 import { icon } from "./icons.js";
 
 /**
- * A button that opens `choices`, each `{text, icon, run, href, danger}`. Escape, a press elsewhere
+ * A button that opens `choices`, each `{text, icon, run, href, danger, checked}`. Escape, a press elsewhere
  * and each choice close the list; arrow keys move in it. The button shows `face` if it is given,
  * otherwise an icon.
  */
@@ -54,8 +54,9 @@ export function menuButton(label, choices, { icon: name = "more", face = null, .
   return opener;
 }
 
-function item({ text, icon: name, run, href, danger }, list) {
-  const inside = [name && icon(name), h("span", {}, text)];
+function item({ text, icon: name, run, href, danger, checked }, list) {
+  const mark = checked && [icon("check"), h("span", { class: "sr-only" }, "chosen")];
+  const inside = [name && icon(name), h("span", {}, text), mark];
   const props = {
     class: `menu-item${danger ? " menu-danger" : ""}`,
     onclick: () => {

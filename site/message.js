@@ -16,7 +16,7 @@ export function toast(text, { kind = "good", action } = {}) {
   const element = h(
     "div",
     { class: `toast toast-${kind}`, role: kind === "bad" ? "alert" : "status" },
-    icon(kind === "good" ? "check" : "alert"),
+    icon({ good: "check", info: "info" }[kind] ?? "alert"),
     h("p", {}, text),
   );
   const remove = () => element.remove();

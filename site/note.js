@@ -5,7 +5,7 @@ import { icon } from "./icons.js";
 
 /** A box that says something in place. Its `kind` is `info`, `good`, `warn` or `bad`. */
 export function note(kind, ...children) {
-  const name = { info: "alert", good: "check", warn: "alert", bad: "alert" }[kind];
+  const name = { info: "info", good: "check", warn: "alert", bad: "alert" }[kind];
   return h(
     "div",
     { class: `note note-${kind}`, role: kind === "bad" ? "alert" : undefined },

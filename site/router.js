@@ -110,6 +110,7 @@ function decode(text) {
   }
 }
 
+/** The view of an address that nothing has. */
 function unknownPlace() {
   const title = "Page not found";
   const content = h(
@@ -123,13 +124,16 @@ function unknownPlace() {
 }
 
 function broken(error, again) {
-  const title = error.status === 404 ? "Not found" : "This could not be shown";
+  const isMissing = error.status === 404;
+  const title = isMissing ? "Not found" : "This could not be shown";
   const content = h(
     "div",
     { class: "page" },
     h("h1", {}, title),
     note("bad", explain(error)),
-    button("Try again", { icon: "repeat", onclick: again }),
+    isMissing
+      ? linkButton("Go to the start", "#/")
+      : button("Try again", { icon: "repeat", onclick: again }),
   );
   return { title, content };
 }

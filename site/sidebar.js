@@ -1,17 +1,15 @@
 // The sidebar: the list of conversations, the last used first, and what can be done with them.
 
-import { announce } from "./announce.js";
-import { ensureDeleted, get, page, patch } from "./api.js";
+import { get, page } from "./api.js";
 import { button, linkButton } from "./button.js";
-import { confirm, dialog } from "./dialog.js";
 import { fill, h } from "./dom.js";
-import { field, form } from "./form.js";
 import { explain } from "./format.js";
 import { icon } from "./icons.js";
 import { menuButton } from "./menu.js";
-import { toast } from "./message.js";
+import { attempt, toast } from "./message.js";
 import { skeleton } from "./note.js";
 import { go } from "./router.js";
+import { onTold, tellTabs } from "./tabs.js";
 
 /** How many conversations are read at a time. */
 const PAGE = 30;
@@ -27,10 +25,10 @@ export function sidebar({ brand, onchoose }) {
     label: "Close",
     class: "button button-quiet button-icon drawer-closer",
   });
-  const fresh = linkButton("New conversation", "#/", { kind: "primary", icon: "plus" });
+  const fresh = linkButton("New chat", "#/", { kind: "primary", icon: "plus" });
   const element = h(
     "aside",
-    { class: "sidebar", id: "sidebar", "aria-label": "Conversations" },
+    { class: "sidebar", id: "sidebar", "aria-label": "Chats" },
     h("div", { class: "sidebar-head" }, brand, closer),
     fresh,
     list.element,
@@ -47,10 +45,18 @@ export function sidebar({ brand, onchoose }) {
   return element;
 }
 
-/** Moves a conversation to the top of the list, or adds it. `old` is its id in the list so far. */
+/**
+ * Moves a conversation to the top of the list, or adds it, in all tabs. `old` is its id in the list
+ * so far.
+ */
 export function putOnTop(conversation, old = conversation.id) {
   list?.put(conversation, old);
+  if (!conversation.waiting) tellTabs("used", conversation);
 }
+
+onTold("used", (conversation) => list?.put(conversation, conversation.id));
+onTold("renamed", (conversation) => showRenamed(conversation));
+onTold("deleted", (conversation) => leave(conversation, "was deleted in another tab"));
 
 /** Removes a conversation from the list. */
 export function takeOut(id) {
@@ -62,8 +68,8 @@ function conversationList() {
   const foot = h("div", { class: "sidebar-more" });
   const element = h(
     "nav",
-    { class: "sidebar-list", "aria-label": "Conversations" },
-    h("h2", { class: "sidebar-title" }, "Conversations"),
+    { class: "sidebar-list", "aria-label": "Chats" },
+    h("h2", { class: "sidebar-title" }, "Chats"),
     rows,
     foot,
   );
@@ -95,8 +101,7 @@ function conversationList() {
         foot,
         next
           ? more
-          : byId.size === 0 &&
-              h("p", { class: "sidebar-empty" }, "Your conversations appear here."),
+          : byId.size === 0 && h("p", { class: "sidebar-empty" }, "Your chats will appear here."),
       );
     } catch (error) {
       fill(
@@ -118,8 +123,9 @@ function conversationList() {
       mark(item, conversation);
     },
     rename(conversation) {
+      if (!byId.has(conversation.id)) return;
       const item = row(conversation);
-      byId.get(conversation.id)?.replaceWith(item);
+      byId.get(conversation.id).replaceWith(item);
       byId.set(conversation.id, item);
       mark(item, conversation);
     },
@@ -130,15 +136,18 @@ function conversationList() {
   };
 }
 
-function mark(item, { id }) {
-  if (location.hash === `#/c/${id}`) item.querySelector("a").setAttribute("aria-current", "page");
+/** Whether this conversation is shown. */
+const isShown = ({ id }) => location.hash.split("?")[0] === `#/c/${id}`;
+
+function mark(item, conversation) {
+  if (isShown(conversation)) item.querySelector("a").setAttribute("aria-current", "page");
 }
 
 function row(conversation) {
   const title = named(conversation);
   const link = h(
     "a",
-    { href: `#/c/${conversation.id}`, class: "clip", title },
+    { href: `#/c/${conversation.id}`, class: "clip", dir: "auto", title },
     conversation.waiting && h("span", { class: "waiting-dot", "aria-hidden": "true" }),
     title,
   );
@@ -153,9 +162,14 @@ export const named = ({ title }) => title || "Untitled";
 export function conversationChoices(conversation) {
   // The API doesn't know it yet.
   if (conversation.waiting !== undefined) return [];
+  const change = (how) =>
+    attempt(async () => {
+      const dialogs = await import("./change-conversation.js");
+      await dialogs[how](conversation, how === "rename" ? renameIt : removeIt);
+    });
   return [
-    { text: "Rename", icon: "pencil", run: () => rename(conversation) },
-    { text: "Delete", icon: "trash", danger: true, run: () => remove(conversation) },
+    { text: "Rename", icon: "pencil", run: () => change("rename") },
+    { text: "Delete", icon: "trash", danger: true, run: () => change("remove") },
   ];
 }
 
@@ -165,43 +179,26 @@ export function onRenamed(show) {
   renamed.add(show);
 }
 
-async function rename(conversation) {
-  await dialog("Rename the conversation", (close) => {
-    const title = field("Title", "title", {
-      value: conversation.title ?? "",
-      maxLength: 100,
-      required: true,
-      autofocus: true,
-    });
-    return form([title], {
-      submit: "Rename",
-      extra: button("Cancel", { onclick: () => close() }),
-      onsubmit: async (values) => {
-        const data = await patch(`api/conversations/${conversation.id}/`, { title: values.title });
-        Object.assign(conversation, data);
-        list?.rename(conversation);
-        renamed.forEach((show) => show(conversation));
-        close();
-        announce("Renamed.");
-      },
-    });
-  });
+function renameIt(conversation) {
+  showRenamed(conversation);
+  tellTabs("renamed", conversation);
 }
 
-async function remove(conversation) {
-  const deleted = await confirm(
-    "Delete the conversation?",
-    `“${named(conversation)}” and all its messages are deleted for good. What they cost stays in your statement.`,
-    {
-      action: "Delete",
-      danger: true,
-      run: () => ensureDeleted(`api/conversations/${conversation.id}/`),
-    },
-  );
-  if (!deleted) return;
+function removeIt(conversation) {
+  tellTabs("deleted", { id: conversation.id, title: conversation.title });
+  leave(conversation, "is deleted");
+}
+
+function showRenamed(conversation) {
+  list?.rename(conversation);
+  renamed.forEach((show) => show(conversation));
+}
+
+/** Takes a deleted conversation out of the list and out of view. */
+function leave(conversation, how) {
   takeOut(conversation.id);
-  toast("The conversation is deleted.");
-  if (location.hash === `#/c/${conversation.id}`) go("#/", { replace: true });
+  if (isShown(conversation) || how === "is deleted") toast(`“${named(conversation)}” ${how}.`);
+  if (isShown(conversation)) go("#/", { replace: true });
 }
 
 /** Reads a conversation. */

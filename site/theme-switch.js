@@ -1,33 +1,39 @@
-// The switch between light and dark colours. theme.js applies the choice on the next page.
+// The choice between the system's colours, light and dark ones. theme.js applies it on the next page.
 
-import { button } from "./button.js";
 import { fill } from "./dom.js";
 import { icon } from "./icons.js";
+import { menuButton } from "./menu.js";
 
-/** The button. Until it is used, the system's choice applies. */
+const THEMES = [
+  ["system", "System colours", "contrast"],
+  ["light", "Light colours", "sun"],
+  ["dark", "Dark colours", "moon"],
+];
+
+const KEY = "farebox.theme";
+
+/** The button with its menu. Until it is used, the system's choice applies. */
 export function themeSwitch() {
-  const element = button(null, { kind: "quiet", icon: "moon", label: "Dark colours" });
-  const dark = () => {
-    const chosen = document.documentElement.style.colorScheme;
-    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  };
-  const show = () => {
-    const label = dark() ? "Light colours" : "Dark colours";
-    element.setAttribute("aria-label", label);
-    element.title = label;
-    fill(element, icon(dark() ? "sun" : "moon"));
-  };
-  element.addEventListener("click", () => {
-    const theme = dark() ? "light" : "dark";
-    document.documentElement.style.colorScheme = theme;
+  const chosen = () => document.documentElement.style.colorScheme || "system";
+  const choices = () =>
+    THEMES.map(([theme, text, name]) => ({
+      text,
+      icon: name,
+      checked: theme === chosen(),
+      run: () => choose(theme),
+    }));
+  const element = menuButton("Colours", choices, { class: "button button-quiet button-icon" });
+  const show = () => fill(element, icon(THEMES.find(([theme]) => theme === chosen())[2]));
+  const choose = (theme) => {
+    document.documentElement.style.colorScheme = theme === "system" ? "" : theme;
     try {
-      localStorage.setItem("farebox.theme", theme);
+      if (theme === "system") localStorage.removeItem(KEY);
+      else localStorage.setItem(KEY, theme);
     } catch {
       // Without storage the choice applies to this page only.
     }
     show();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  };
   show();
   return element;
 }

@@ -2,12 +2,14 @@
 // message.
 
 import { announce } from "./announce.js";
-import { newKey, page } from "./api.js";
+import { ApiError, newKey, page } from "./api.js";
 import { watchBalance } from "./balance.js";
 import { button } from "./button.js";
 import { Composer } from "./composer.js";
 import { fill, h } from "./dom.js";
 import { keepDraft } from "./drafts.js";
+import { Follower } from "./follow.js";
+import { ideas } from "./ideas.js";
 import { menuButton } from "./menu.js";
 import { attempt } from "./message.js";
 import { go } from "./router.js";
@@ -19,11 +21,13 @@ import {
   readConversation,
   takeOut,
 } from "./sidebar.js";
+import { onTold, tellTabs } from "./tabs.js";
 import { Turn } from "./turn.js";
 import {
   answers,
   dropUnfinished,
   forgetChats,
+  mayBeRunning,
   newestChat,
   sawChat,
   unfinished,
@@ -32,14 +36,9 @@ import {
 /** How many turns are read at a time. */
 const PAGE = 20;
 
-/** How near to the end, in pixels, a reader still follows an answer that grows. */
-const NEAR = 80;
-
-const IDEAS = [
-  "Explain compound interest with an example",
-  "Write a polite reminder for an unpaid invoice",
-  "Compare a bicycle and a bus for a commute of 8 km, as a table",
-];
+/** How many are read at a time, and in all, to find the turn that an address names. */
+const SEARCH_PAGE = 100;
+const SEARCHED = 2000;
 
 /** The opened conversations, by their id, or by a name of this page while they have no id. */
 const threads = new Map();
@@ -47,19 +46,21 @@ const threads = new Map();
 /** The conversation that is shown. */
 let shown = null;
 
-/** Counts the conversations that were begun on this page. */
-let names = 0;
+const main = () => document.getElementById("main");
+
+/** Made with the first view, and the same for all conversations. */
+let follower = null;
 
 // --- Views ---
 
 /** `#/`: a conversation that begins with the next message. */
 export function newThread() {
   const thread = new Thread(null);
-  return thread.view("New conversation");
+  return thread.view("New chat");
 }
 
-/** `#/c/<id>`: a conversation of this page or of the API. */
-export async function oldThread({ params: { id }, signal }) {
+/** `#/c/<id>?chat=<id>`: a conversation of this page or of the API, at one of its turns or its end. */
+export async function oldThread({ params: { id }, query, signal }) {
   let thread = threads.get(id);
   if (!thread) {
     if (id.startsWith("new-")) {
@@ -71,16 +72,22 @@ export async function oldThread({ params: { id }, signal }) {
     await thread.load(signal);
     threads.set(id, thread);
   } else if (thread.id && !thread.running) await thread.refresh(signal);
-  return thread.view(named(thread.conversation));
+  const turn = query.chat && thread.id ? await thread.find(query.chat, signal) : null;
+  return thread.view(named(thread.conversation), turn);
 }
 
-/** Lists the conversations that were begun before a reload and have no answer yet. */
-export function restoreThreads() {
+/** Continues the conversations that were begun before a reload and have no answer yet. */
+export async function restoreThreads() {
+  const begun = new Map();
   for (const kept of unfinished().filter(({ conversation }) => !conversation)) {
-    const thread = new Thread(null);
+    if (!begun.has(kept.first)) begun.set(kept.first, new Thread(null));
+    const thread = begun.get(kept.first);
+    if (!thread.name) thread.wait(kept);
     thread.restore(kept);
-    thread.wait(kept.message);
   }
+  if (begun.size === 0) return;
+  const { items } = await page("api/chat/", { limit: PAGE }).catch(() => ({ items: [] }));
+  for (const thread of begun.values()) thread.resume(items);
 }
 
 /** Forgets all conversations, and stops reading their answers. */
@@ -92,6 +99,11 @@ export function forgetThreads() {
 }
 
 watchBalance(() => shown?.composer.priced());
+
+onTold("chats", (id) => {
+  const thread = threads.get(id);
+  if (thread && !thread.running) thread.refresh().catch(() => {});
+});
 
 onRenamed((conversation) => {
   const thread = threads.get(conversation.id);
@@ -107,15 +119,17 @@ class Thread {
   constructor(id) {
     this.id = id;
     this.name = null;
+    /** The key of the message that begins it, while it has no id. */
+    this.first = null;
     this.conversation = { id, title: null };
     this.turns = [];
     this.next = null;
-    this.heading = h("h1", { class: "thread-title" });
+    this.heading = h("h1", { class: "thread-title", dir: "auto" });
     this.menu = h("div", {});
     this.earlier = h("div", { class: "thread-earlier" });
     this.list = h("ol", { class: "turns", "aria-label": "Messages" });
     this.composer = new Composer(this);
-    this.hello = id ? null : hello((text) => this.composer.put(text));
+    this.hello = id ? null : ideas((text) => this.composer.put(text));
     this.down = button(null, {
       icon: "down",
       label: "To the newest message",
@@ -123,6 +137,7 @@ class Thread {
       hidden: true,
       onclick: () => this.toEnd(true),
     });
+    this.growth = new ResizeObserver(() => this.toEnd());
     const head = h("header", { class: "thread-head" }, this.heading, this.menu);
     const foot = h("div", { class: "thread-foot" }, this.down, this.composer.element);
     this.element = h("div", { class: "thread" }, head, this.hello, this.earlier, this.list, foot);
@@ -139,19 +154,30 @@ class Thread {
     return !this.id && this.turns.length === 0;
   }
 
-  view(title) {
+  /** The view of this conversation, at this turn or at its end. */
+  view(title, turn = null) {
     return {
       title,
       content: this.element,
       thread: this,
-      focus: this.composer.box,
+      focus: turn ? turn.element : this.composer.box,
       shown: () => {
+        shown?.growth.disconnect();
         shown = this;
+        follower ??= new Follower(main(), () => shown?.moved());
         this.composer.shown();
-        this.toEnd(true);
-        main().onscroll = () => (this.down.hidden = this.atEnd());
+        if (turn) this.showTurn(turn);
+        else this.toEnd(true);
+        for (const element of [this.element, main()]) this.growth.observe(element);
       },
     };
+  }
+
+  showTurn(turn) {
+    follower.follows = false;
+    turn.element.classList.add("turn-found");
+    turn.element.scrollIntoView({ block: "start" });
+    this.moved();
   }
 
   nameIt() {
@@ -159,7 +185,7 @@ class Thread {
     this.heading.textContent = isNamed ? named(this.conversation) : "What would you like to know?";
     this.heading.className = isNamed ? "thread-title clip" : "hello-title";
     const choices = this.id ? conversationChoices(this.conversation) : [];
-    fill(this.menu, choices.length > 0 && menuButton("More about this conversation", choices));
+    fill(this.menu, choices.length > 0 && menuButton("More about this chat", choices));
   }
 
   titlePage() {
@@ -179,6 +205,7 @@ class Thread {
       if (chats.items.some((chat) => answers(chat, kept))) dropUnfinished(kept);
       else this.restore(kept);
     }
+    this.resume([]);
   }
 
   /** Reads the newest turns again: another device may have added some. */
@@ -188,15 +215,44 @@ class Thread {
       return null;
     });
     if (!chats || this.running) return;
-    const left = this.turns.filter((turn) => !turn.chat);
-    this.turns.forEach((turn) => turn.element.remove());
-    this.turns = [];
-    this.show(chats);
-    for (const turn of left) {
-      const chat = chats.items.find((chat) => answers(chat, turn));
-      if (chat) dropUnfinished(turn);
-      else this.add(turn);
+    const known = new Map(
+      this.turns.filter(({ chat }) => chat).map((turn) => [turn.chat.id, turn]),
+    );
+    const isContinued = chats.items.some(({ id }) => known.has(id));
+    const left = this.turns.filter(({ chat }) => !chat);
+    if (!isContinued) {
+      // There are more new turns than a page has.
+      this.turns.forEach((turn) => turn.element.remove());
+      this.turns = [];
+      this.show(chats);
+      left.forEach((turn) => this.add(turn));
     }
+    const oldest = chats.next ? chats.items.at(-1)?.id : "";
+    for (const [id, turn] of isContinued ? known : [])
+      if (id > oldest && !chats.items.some((chat) => chat.id === id)) this.remove(turn);
+    for (const chat of [...chats.items].reverse()) {
+      sawChat(chat);
+      const turn = left.find((turn) => !turn.chat && answers(chat, turn));
+      if (turn) {
+        dropUnfinished(turn);
+        if (isContinued) turn.finish(chat);
+        else this.remove(turn);
+      } else if (isContinued && !known.has(chat.id)) this.add(Turn.of(this, chat));
+    }
+    this.toEnd();
+  }
+
+  /** The turn with this id, after reading as many earlier turns as necessary; or null. */
+  async find(id, signal) {
+    const has = () => this.turns.find(({ chat }) => chat?.id === id) ?? null;
+    let query = { conversation_id: this.id, limit: SEARCH_PAGE };
+    for (let next = null; !has() && this.next && this.turns.length < SEARCHED;) {
+      const read = await page(next ?? "api/chat/", query, { signal });
+      const older = read.items.filter(({ id }) => !this.turns.some(({ chat }) => chat?.id === id));
+      this.prepend(older, read.next);
+      [next, query] = [read.next, undefined];
+    }
+    return has();
   }
 
   chats(next, signal) {
@@ -222,11 +278,8 @@ class Thread {
     more.setAttribute("aria-busy", "true");
     try {
       const { items, next } = await this.chats(this.next);
-      const earlier = [...items].reverse().map((chat) => Turn.of(this, chat));
       const before = main().scrollHeight;
-      this.turns.unshift(...earlier);
-      this.list.prepend(...earlier.map((turn) => turn.element));
-      this.offerEarlier(next);
+      const earlier = this.prepend(items, next);
       // The text that is being read doesn't move.
       main().scrollTop += main().scrollHeight - before;
       earlier.at(-1)?.element.focus({ preventScroll: true });
@@ -234,6 +287,14 @@ class Thread {
     } finally {
       more.removeAttribute("aria-busy");
     }
+  }
+
+  prepend(items, next) {
+    const earlier = [...items].reverse().map((chat) => Turn.of(this, chat));
+    this.turns.unshift(...earlier);
+    this.list.prepend(...earlier.map((turn) => turn.element));
+    this.offerEarlier(next);
+    return earlier;
   }
 
   add(turn) {
@@ -249,38 +310,49 @@ class Thread {
     dropUnfinished(turn);
   }
 
-  /** Shows a turn that a reload interrupted. */
+  /** Shows a message that was sent before a reload. */
   restore(kept) {
     const turn = new Turn(this, kept);
     this.add(turn);
     turn.interrupted();
   }
 
+  /** Reads the answers that were interrupted, if the API has them or may still be writing them. */
+  async resume(chats) {
+    for (const turn of this.turns.filter(({ chat, controller }) => !chat && !controller)) {
+      const chat = chats.find((chat) => answers(chat, turn));
+      if (chat) await turn.found(chat);
+      else if (mayBeRunning(turn)) turn.ask();
+    }
+  }
+
+  /** Shows the answer to a turn if the API has it. */
+  async readAnswerOf(turn) {
+    const { items } = await page("api/chat/", { limit: PAGE });
+    const chat = items.find((chat) => answers(chat, turn));
+    if (chat) await turn.found(chat);
+  }
+
   // --- The next message ---
 
-  /** Sends a message and shows it. Resolves with whether it was sent. */
-  async send(message) {
-    if (!this.id && this.turns.length > 0) {
-      // Only the answer to the first message has the id of this conversation.
-      await this.turns[0].ask();
-      if (!this.id) return false;
-    }
+  /** Sends a message and shows it. */
+  send(message) {
     const turn = new Turn(this, { key: newKey(), message, sent: Date.now(), after: newestChat() });
     this.add(turn);
     if (!this.id && !this.name) {
-      this.wait(message);
+      this.wait(turn);
       window.history.replaceState(null, "", `#/c/${this.name}`);
       this.titlePage();
       putOnTop(this.conversation);
     }
     this.toEnd(true);
     turn.ask();
-    return true;
   }
 
   /** Lists a new conversation under a name of this page, until its first answer arrives. */
-  wait(message) {
-    this.name ??= `new-${(names += 1)}`;
+  wait({ key, first = key, message }) {
+    this.first = first;
+    this.name = `new-${first.slice(0, 8)}`;
     const title = [...message.trim().split("\n")[0]].slice(0, 60).join("");
     this.conversation = { id: this.name, title, waiting: true };
     threads.set(this.name, this);
@@ -288,11 +360,27 @@ class Thread {
     this.nameIt();
   }
 
+  /**
+   * Resolves when a turn can be sent: only the answer to the first message has the id of this
+   * conversation.
+   */
+  async ready(turn) {
+    const [first] = this.turns;
+    if (this.id || turn === first) return;
+    turn.wait();
+    await first.ask();
+    if (this.id) return;
+    const detail = "It has not been sent: the message before it has no answer yet.";
+    throw new ApiError({ status: 409, code: "not_begun", detail });
+  }
+
   /** Takes over the id that came with the first answer. */
   async begun(id) {
     this.id = id;
     threads.delete(this.name);
     threads.set(id, this);
+    // A reload finds them in this conversation from now on.
+    this.turns.filter(({ chat }) => !chat).forEach((turn) => turn.keep());
     const isShown = () => location.hash === `#/c/${this.name}`;
     const wasShown = isShown();
     const unread = { id, title: this.conversation.title };
@@ -336,27 +424,14 @@ class Thread {
 
   // --- Scrolling ---
 
-  atEnd() {
-    const { scrollHeight, scrollTop, clientHeight } = main();
-    return scrollHeight - scrollTop - clientHeight < NEAR;
-  }
-
   /** Scrolls to the newest turn if the reader follows it, or in any case if `surely`. */
   toEnd(surely = false) {
-    if (!this.element.isConnected) return;
-    if (surely || this.follows) main().scrollTop = main().scrollHeight;
-    this.down.hidden = this.atEnd();
+    if (!this.element.isConnected || shown !== this) return;
+    follower.toEnd(surely);
+    this.moved();
   }
-}
 
-const main = () => document.getElementById("main");
-
-/** What a new conversation suggests. */
-function hello(choose) {
-  const idea = (text) => {
-    const props = { type: "button", class: "idea", onclick: () => choose(text) };
-    return h("li", {}, h("button", props, text));
-  };
-  const list = h("ul", { class: "ideas", "aria-label": "Ideas to begin with" }, IDEAS.map(idea));
-  return h("div", { class: "hello" }, list);
+  moved() {
+    this.down.hidden = follower.isAtEnd();
+  }
 }

@@ -13,11 +13,12 @@ import { fill, h } from "./dom.js";
 import { explain, formatTokens, time } from "./format.js";
 import { showMarkdown } from "./markdown.js";
 import { menuButton } from "./menu.js";
-import { toast } from "./message.js";
+import { attempt, toast } from "./message.js";
 import { note } from "./note.js";
 import { go } from "./router.js";
 import { named, putOnTop } from "./sidebar.js";
-import { dropUnfinished, keepUnfinished, sawChat } from "./unfinished.js";
+import { tellTabs } from "./tabs.js";
+import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
 /**
  * Statuses of failures that return the message to the box: the API didn't begin to answer it, and
@@ -31,13 +32,19 @@ const MOST_TRIES = 20;
 /** The shortest time between two drawings of a growing answer, in milliseconds. */
 const PACE = 50;
 
-const ONCE = "You can safely ask again: the message is answered once and charged once.";
+const ONCE = "You can safely retry: the message is answered once and charged once.";
+
+/** Why an answer ends before its end, by its `finish_reason`. */
+const CUT = {
+  length: "This answer was cut off because it reached its maximum length.",
+  content_filter: "This answer was cut off by the AI provider's content filter.",
+};
 
 /** A message and its answer, in a `Thread`. */
 export class Turn {
-  constructor(thread, { key = null, message, sent, after = "" }) {
-    Object.assign(this, { thread, key, message, sent, after });
-    Object.assign(this, { chat: null, received: "", controller: null });
+  constructor(thread, { key = null, message, sent, after = "", failed = false }) {
+    Object.assign(this, { thread, key, message, sent, after, failed });
+    Object.assign(this, { chat: null, received: "", controller: null, asking: null });
     this.text = h("div", { class: "prose", dir: "auto" });
     this.state = h("div", { class: "turn-state" });
     this.foot = h("div", { class: "turn-foot" });
@@ -55,20 +62,36 @@ export class Turn {
     return turn;
   }
 
-  /** Sends the message, for the first time or again, and shows the answer while it is written. */
-  async ask() {
-    if (this.controller) return;
+  /** Keeps the message for a reload, until its answer has arrived. */
+  keep() {
+    keepUnfinished(this, this.failed);
+  }
+
+  /**
+   * Sends the message, for the first time or again, and shows the answer while it is written.
+   * Resolves at its end.
+   */
+  ask() {
+    this.asking ??= this.send().finally(() => {
+      this.asking = null;
+      this.thread.composer.update();
+    });
+    return this.asking;
+  }
+
+  async send() {
     const { thread } = this;
     this.controller = new AbortController();
-    this.received = "";
-    keepUnfinished(this);
+    this.failed = false;
+    this.keep();
     thread.composer.update();
     this.answer.setAttribute("aria-busy", "true");
-    fill(this.state, thinking("Asking the AI"));
+    fill(this.state, thinking("Thinking"));
     fill(this.foot);
-    showMarkdown(this.text, "");
+    thread.toEnd();
     announce("Sent. The answer is on its way.");
     try {
+      await thread.ready(this);
       const chat = await this.listen();
       this.controller = null;
       dropUnfinished(this);
@@ -79,24 +102,31 @@ export class Turn {
       if (!this.left) await this.broke(error);
     } finally {
       this.answer.removeAttribute("aria-busy");
-      thread.composer.update();
       thread.toEnd();
     }
   }
 
+  /** Shows that the message before it is answered first. */
+  wait() {
+    fill(this.state, thinking("Waiting for the answer before"));
+  }
+
   /**
    * Reads the answer to its end and resolves with the chat. If the API still answers an earlier
-   * request with the same key, waits for that answer.
+   * request with the same key, waits for that answer; what is shown of it stays.
    */
   async listen() {
     const { key, message, thread, controller } = this;
     const { signal } = controller;
-    const body = { message, conversation_id: thread.id ?? undefined };
     for (let tries = 0; ; tries += 1) {
+      signal.throwIfAborted();
+      const body = { message, conversation_id: thread.id ?? undefined };
+      let isFirst = true;
       try {
         const events = stream("api/chat/stream/", body, { key, signal });
         for await (const { event, data, replayed } of events) {
-          if (event === "delta") this.receive(data.text);
+          if (event === "delta") this.receive(data.text, isFirst);
+          if (event === "delta") isFirst = false;
           if (event === "done") return { ...data, replayed };
           if (event === "error") throw problemOf(data);
         }
@@ -109,17 +139,14 @@ export class Turn {
     }
   }
 
-  /** Adds a part of the answer. */
-  receive(text) {
-    this.received += text;
-    this.thread.follows = this.thread.atEnd();
-    const isFirst = this.received.length === text.length;
+  /** Adds a part of the answer. The first one replaces what an earlier request received. */
+  receive(text, isFirst) {
+    this.received = isFirst ? text : this.received + text;
     if (isFirst) fill(this.state, thinking("The answer is being written", true));
     if (this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = null;
       if (!this.controller) return;
-      this.thread.follows = this.thread.atEnd();
       showMarkdown(this.text, this.received);
       this.thread.toEnd();
     }, PACE);
@@ -138,9 +165,8 @@ export class Turn {
   /** Shows the complete answer. */
   finish(chat) {
     this.chat = chat;
-    this.thread.follows = this.thread.element.isConnected && this.thread.atEnd();
     showMarkdown(this.text, chat.response);
-    fill(this.state);
+    fill(this.state, this.cut());
     const about = [chat.model, formatTokens(chat.tokens_deducted)].filter(Boolean).join(" · ");
     const copy = copyButton(() => chat.response, {
       class: "button button-quiet button-small copy",
@@ -152,6 +178,22 @@ export class Turn {
     const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
     fill(this.foot, copy, menu, facts);
     this.thread.toEnd();
+  }
+
+  /** Says that the answer is cut off, and offers to continue the last one. */
+  cut() {
+    const sentence = CUT[this.chat.finish_reason];
+    if (!sentence) return null;
+    const onclick = () => this.thread.running || this.thread.send("Continue");
+    const more = button("Continue", { kind: "primary", small: true, onclick });
+    return note("warn", h("p", {}, sentence), h("div", { class: "note-actions turn-more" }, more));
+  }
+
+  /** Shows an answer that arrived by another way than the stream. */
+  async found(chat) {
+    dropUnfinished(this);
+    this.finish(chat);
+    await this.arrived({ ...chat, replayed: true });
   }
 
   /** Updates the rest of the page after an answer that was waited for. */
@@ -169,6 +211,7 @@ export class Turn {
       const action = { text: "Show", run: () => go(`#/c/${thread.id}`) };
       toast(`“${named(thread.conversation)}” is answered.`, { action });
     }
+    tellTabs("chats", thread.id);
   }
 
   /** Handles a failure, or the user's stop. What was received stays. */
@@ -187,10 +230,14 @@ export class Turn {
       dropUnfinished(this);
       this.key = newKey();
     }
+    this.failed = !isUnknown(error);
+    this.keep();
     const sentence = explain(error);
     const text = this.received ? `The answer was interrupted. ${sentence}` : sentence;
     const reason = note("bad", h("p", {}, text), isUnknown(error) && h("p", {}, ONCE));
-    this.failed(reason, error.retryAfter ?? 0);
+    // An answer that has begun is finished and charged, even if nobody reads it.
+    const isAnswered = isUnknown(error) && this.received !== "";
+    this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });
     readBalance();
   }
 
@@ -207,38 +254,50 @@ export class Turn {
   stopped() {
     showMarkdown(this.text, this.received);
     const price = answerPrice();
-    const cost = price ? ` (${formatTokens(price)})` : "";
-    const text = "You stopped here. The AI still finishes the answer, which is charged once";
-    this.failed(note("info", h("p", {}, text, cost, ".")), 0, "Show the whole answer");
+    const cost = price ? ` and costs ${formatTokens(price)}` : "";
+    const text = `You stopped watching. The full answer is still being generated${cost}.`;
+    this.unanswered(note("info", h("p", {}, text)), { again: "Show the whole answer" });
     announce("Stopped.");
     setTimeout(readBalance, 1500);
   }
 
-  /** Shows a turn that a reload interrupted. */
+  /** Shows a turn that was sent before a reload. */
   interrupted() {
-    const text = "You left this page before the answer was complete.";
-    this.failed(note("warn", h("p", {}, text), h("p", {}, ONCE)));
+    const editable = !mayBeRunning(this);
+    const text = this.failed
+      ? "This message was not answered."
+      : "You left this page before the answer was complete.";
+    this.unanswered(note("warn", h("p", {}, text), h("p", {}, ONCE)), { editable });
   }
 
-  /** Shows a note with a button to ask again, which waits for some seconds. */
-  failed(reason, seconds = 0, text = "Ask again") {
-    const again = button(text, {
+  /**
+   * Shows a note with a button to ask again, which waits for some seconds. The message can be
+   * edited unless the API may be answering it: the answer would be charged all the same.
+   */
+  unanswered(reason, { seconds = 0, again = "Retry", editable = false }) {
+    const repeat = button(again, {
       kind: "primary",
       icon: "repeat",
       small: true,
-      onclick: () => again.getAttribute("aria-disabled") || this.ask(),
+      onclick: () => repeat.getAttribute("aria-disabled") || this.ask(),
     });
     const onclick = () => this.takeBack();
-    const edit = button("Edit the message", { icon: "pencil", small: true, onclick });
-    reason.querySelector(".note-body").append(h("div", { class: "note-actions" }, again, edit));
+    const edit = editable && button("Edit message", { icon: "pencil", small: true, onclick });
+    reason.querySelector(".note-body").append(h("div", { class: "note-actions" }, repeat));
+    if (edit) repeat.after(edit);
     fill(this.state, reason);
-    countDown(again, text, seconds);
+    countDown(repeat, again, seconds);
     this.thread.toEnd();
   }
 
-  /** Returns the message to the box, before the text that is there, to be changed. */
-  takeBack() {
+  /**
+   * Returns the message to the box, before the text that is there, to be changed. If its outcome is
+   * unknown, it may have been answered meanwhile.
+   */
+  async takeBack() {
     const { thread } = this;
+    const isKnown = this.failed || (await attempt(() => thread.readAnswerOf(this)));
+    if (!isKnown || this.chat) return;
     const { value } = thread.composer.box;
     thread.remove(this);
     thread.composer.put(value.trim() === "" ? this.message : `${this.message}\n\n${value}`);
@@ -248,6 +307,7 @@ export class Turn {
   async delete() {
     if (!(await deleteMessage(this.chat))) return;
     this.thread.remove(this);
+    tellTabs("chats", this.thread.id);
     this.thread.composer.box.focus();
   }
 }

@@ -6,6 +6,12 @@ import { keepDraft, readDraft } from "./drafts.js";
 /** How long a message is kept, in milliseconds: the API remembers an idempotency key for a day. */
 const KEY_LIFE = 23 * 3600 * 1000;
 
+/**
+ * How long the API may be answering a message, in milliseconds. Later the user decides whether it
+ * is sent again.
+ */
+const ANSWERING = 10 * 60 * 1000;
+
 /** The id of the newest chat that this page has seen. Ids sort by time. */
 let newest = "";
 
@@ -20,21 +26,32 @@ export function forgetChats() {
   newest = "";
 }
 
-/** What is unfinished: `{key, message, sent, after, conversation}` each. */
+/**
+ * What is unfinished: `{key, message, sent, after, conversation, first, failed}` each. Without a
+ * conversation, `first` is the key of the message that begins it. `failed` says that the API
+ * refused the message or could not answer it.
+ */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
 }
 
 /** Keeps a turn until its answer has arrived. */
-export function keepUnfinished(turn) {
-  const { key, message, sent, after } = turn;
-  const others = unfinished().filter((other) => other.key !== key);
-  keepDraft("unfinished", [...others, { key, message, sent, after, conversation: turn.thread.id }]);
+export function keepUnfinished(turn, failed = false) {
+  const { key, message, sent, after, thread } = turn;
+  const all = unfinished();
+  const kept = { key, message, sent, after, conversation: thread.id, first: thread.first, failed };
+  const place = all.findIndex((other) => other.key === key);
+  keepDraft("unfinished", place < 0 ? [...all, kept] : all.with(place, kept));
 }
 
 export function dropUnfinished({ key }) {
   const rest = unfinished().filter((other) => other.key !== key);
   keepDraft("unfinished", rest.length === 0 ? null : rest);
+}
+
+/** Whether the API may still be answering a message. */
+export function mayBeRunning({ sent, failed }) {
+  return !failed && Date.now() - sent < ANSWERING;
 }
 
 /**

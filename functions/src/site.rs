@@ -11,7 +11,7 @@ use shared::{Error, Reply, Request, Result, http};
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
 /// A page runs only its own files, and calls only its own API.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
 /// Farebox's own pages don't build HTML from strings. Swagger UI does, for the descriptions that it
@@ -82,6 +82,7 @@ fn content_type(name: &str) -> Option<&'static str> {
         "css" => "text/css; charset=utf-8",
         "txt" => "text/plain; charset=utf-8",
         "svg" => "image/svg+xml; charset=utf-8",
+        "webmanifest" => "application/manifest+json; charset=utf-8",
         _ => return None,
     })
 }

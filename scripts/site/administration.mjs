@@ -21,11 +21,11 @@ await journeys({
 
     await page.getByRole("button", { name: "Sign in with another account" }).click();
     await signIn(page, { name: admin.name, password: "not this one" });
-    await page.getByRole("alert").getByText("No account has this name and password.").waitFor();
+    await page.getByRole("alert").getByText("Incorrect username or password.").waitFor();
     await signIn(page, admin);
-    await heading(page, "Trail");
+    await heading(page, "Audit log");
     await page.reload();
-    await heading(page, "Trail");
+    await heading(page, "Audit log");
     await page.getByRole("button", { name: "Sign out" }).click();
     await heading(page, "Sign in");
     await page.reload();
@@ -126,7 +126,7 @@ await journeys({
     await say(chat, "Hello?");
     await chat.getByText("Your session has ended").waitFor();
     await signIn(chat, bob);
-    await chat.getByText("No account has this name and password.").waitFor();
+    await chat.getByText("Incorrect username or password.").waitFor();
     assert.equal((await bob.api("GET", "api/tokens/", null)).status, 401);
 
     await decide(page, "Reactivate");
@@ -145,12 +145,12 @@ await journeys({
     const hers = await newPage();
     await hers.goto(`${SITE}admin/#/figures`);
     await signIn(hers, carla);
-    await heading(hers, "Figures");
+    await heading(hers, "Statistics");
     await openUser(hers, carla);
     await hers.getByText("This is your own account.").waitFor();
     assert.equal(await hers.getByRole("button", { name: /Deactivate|ordinary/ }).count(), 0);
-    await hers.getByRole("link", { name: "Trail" }).click();
-    await heading(hers, "Trail");
+    await hers.getByRole("link", { name: "Audit log" }).click();
+    await heading(hers, "Audit log");
 
     await decide(page, "Make an ordinary user");
     await page.getByText(`${carla.name} is an ordinary user now.`).waitFor();
@@ -283,8 +283,8 @@ await journeys({
     await page.getByText(`${erin.name} is deactivated.`).waitFor();
     await decide(page, "Reactivate");
     await page.getByText(`${erin.name} is active again.`).waitFor();
-    await page.getByRole("link", { name: "Trail" }).click();
-    await heading(page, "Trail");
+    await page.getByRole("link", { name: "Audit log" }).click();
+    await heading(page, "Audit log");
     await rowsAre(page);
     const acts = (await rows(page)).filter((row) => row[1].includes(erin.name)).map(([, what, by, why]) => [what, by, why]);
     assert.deepEqual(acts, [
@@ -386,7 +386,7 @@ await journeys({
   async "failures are explained, and can be retried"() {
     const page = await adminPage("#/export");
     await page.route("**/api/admin/**", (route) => route.abort());
-    for (const view of ["Users", "Messages", "Trail", "Figures"]) {
+    for (const view of ["Users", "Messages", "Audit log", "Statistics"]) {
       await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: view }).click();
       await heading(page, view);
       await page.getByRole("alert").getByText("can't be reached").first().waitFor();
@@ -398,6 +398,42 @@ await journeys({
     await heading(page, "Not found");
     await page.goto(`${SITE}admin/#/nowhere`);
     await heading(page, "Page not found");
+  },
+
+  async "the list of users is as it was left when one comes back to it"() {
+    const prefix = `zoe${Date.now().toString(36)}`;
+    for (let number = 0; number < 30; number += 1) await newUser(prefix);
+    const page = await adminPage();
+    await page.getByLabel("Search").fill(prefix);
+    await page.waitForURL(`**/#/users?q=${prefix}`);
+    await page.getByRole("button", { name: "Show more users" }).click();
+    const users = page.locator("tbody tr");
+    await users.nth(29).waitFor();
+    for (const back of [() => page.goBack(), () => page.locator(".admin-back a").click()]) {
+      await users.nth(28).getByRole("link").click();
+      await page.getByRole("heading", { name: "Sessions" }).waitFor();
+      await back();
+      await users.nth(29).waitFor();
+      assert.equal(await page.getByLabel("Search").inputValue(), prefix);
+      await users.nth(28).waitFor();
+      await page.waitForFunction(() => scrollY > 0);
+    }
+  },
+
+  async "a user's sessions are named as people say them, and answers are shown as Markdown"() {
+    const ann = await newUser("ann");
+    await ann.api("POST", "api/chat/", { message: "Markdown please" });
+    const chat = await newPage();
+    await chat.goto(SITE);
+    await signIn(chat, ann);
+    await chat.getByRole("textbox", { name: "Your message" }).waitFor();
+    const page = await adminPage();
+    await openUser(page, ann);
+    await page.getByText("Chrome on Linux").waitFor();
+    await part(page, "Messages");
+    await page.locator("summary").first().click();
+    await page.locator(".prose strong").waitFor();
+    await page.locator(".prose").getByRole("row").nth(2).waitFor();
   },
 
   async "every view is accessible and fits, in both colours, wide and narrow"() {
@@ -423,7 +459,7 @@ await journeys({
         await part(page, "Messages");
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [view, title, sign] of [["chats", "Messages", "summary"], ["trail", "Trail", "tbody tr, .empty"], ["figures", "Figures", ".plot text"], ["export", "Export", "select"]]) {
+        for (const [view, title, sign] of [["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();
@@ -474,7 +510,7 @@ async function adjust(page, direction, tokens, reason) {
 
 /** Presses a button of a user's role or state, and confirms. */
 async function decide(page, action, reason = "") {
-  await page.getByRole("region", { name: "Role and state" }).getByRole("button", { name: action }).click();
+  await page.getByRole("region", { name: "Role and status" }).getByRole("button", { name: action }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Reason").fill(reason);
   await dialog.getByRole("button", { name: action }).click();

@@ -2,8 +2,8 @@
 // open.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
-// folder for screenshots. A journey fails if its page writes an error to the console, violates its
-// policy, throws, or misses a file.
+// folder for screenshots, and TIMEOUT the patience with each step, in milliseconds. A journey fails
+// if its page writes an error to the console, violates its policy, throws, or misses a file.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -11,7 +11,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3" } = process.env;
+const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "30000" } = process.env;
 
 /** The URL of the pages, with a slash at the end. */
 export const SITE = new URL("./", site).href;
@@ -61,7 +61,7 @@ export async function journeys(all) {
 /** A page in a browser of its own, or in the one of `beside`. */
 export async function newPage({ beside, ...options } = {}) {
   const context = beside ? beside.context() : await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(Number(TIMEOUT));
   const page = await context.newPage();
   const state = journey.getStore();
   state.pages.push(page);

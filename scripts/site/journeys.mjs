@@ -8,6 +8,7 @@ import { readFile, readdir } from "node:fs/promises";
 import path from "node:path";
 
 import { SITE, ask, finish, journeys, newPage, newUser } from "./browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
 import { newWire } from "./wire.mjs";
 
 const { DATA, FAREBOX } = process.env;
@@ -49,7 +50,7 @@ await journeys({
     await page.reload();
     await said(page, "Slowly one").waitFor();
     await balance(page, FIRST_GRANT - PRICE);
-    const list = page.getByRole("navigation", { name: "Conversations" });
+    const list = page.getByRole("navigation", { name: "Chats" });
     await list.getByRole("link", { name: "Slowly one" }).waitFor();
     await say(page, "And now?");
     await answered(page);
@@ -82,7 +83,7 @@ await journeys({
 
     await page.getByRole("link", { name: "Sign in" }).click();
     await signIn(page, { ...ann, password: "not this one" });
-    await page.getByRole("alert").getByText("No account has this name and password.").waitFor();
+    await page.getByRole("alert").getByText("Incorrect username or password.").waitFor();
     assert.equal(await page.getByLabel("Username or e-mail address").inputValue(), ann.name);
     await page.getByRole("button", { name: "Show password" }).click();
     assert.equal(await page.getByLabel("Password", { exact: true }).getAttribute("type"), "text");
@@ -118,7 +119,7 @@ await journeys({
     await say(page, slow);
     await said(page, "Slowly one").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
-    await page.getByText("You stopped here.").waitFor();
+    await page.getByText("You stopped watching.").waitFor();
     assert(!(await answer(page).innerText()).includes("twelve"));
     // The conversation is requested at once, and waits until the running answer is finished.
     await page.getByRole("button", { name: "Show the whole answer" }).click();
@@ -145,11 +146,11 @@ await journeys({
     wire.cut();
     await page.getByText("The answer was interrupted. The connection was lost before the end of the reply.").waitFor();
     await page.getByText("answered once and charged once").waitFor();
-    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.getByRole("button", { name: "Retry" }).click();
     await page.getByText("The server can't be reached.").waitFor();
     wire.lose(false);
     await finish(slow);
-    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.getByRole("button", { name: "Retry" }).click();
     await answered(page);
     assert.match(await answer(page).innerText(), /ten/);
     await balance(page, FIRST_GRANT - PRICE);
@@ -164,7 +165,7 @@ await journeys({
       await say(page, message);
       await page.getByRole("alert").getByText(sign).waitFor();
       await late.answered;
-      await page.getByRole("button", { name: "Ask again" }).click();
+      await page.getByRole("button", { name: "Retry" }).click();
       await said(page, `${message}`).waitFor();
       await answered(page);
       // The reply has the balance of the moment when the AI failed, but arrives after the answer
@@ -220,8 +221,8 @@ await journeys({
       await page.getByText(detail).waitFor();
       assert.equal(await page.getByText("charged once").count(), code === "unavailable" ? 1 : 0);
       // It counts down meanwhile.
-      if (seconds) await page.getByRole("button", { name: new RegExp(`^Ask again in [1-${seconds}] s$`) }).waitFor();
-      await page.getByRole("button", { name: "Ask again", exact: true }).click();
+      if (seconds) await page.getByRole("button", { name: new RegExp(`^Retry in [1-${seconds}] s$`) }).waitFor();
+      await page.getByRole("button", { name: "Retry", exact: true }).click();
     }
     // The page waits for the running message by itself.
     await answered(page);
@@ -241,9 +242,9 @@ await journeys({
     const page = await chatPage(await newUser("ann"));
     await page.route("**/api/chat/stream/", (route) => route.abort());
     await say(page, "First try");
-    await page.getByRole("button", { name: "Ask again" }).waitFor();
+    await page.getByRole("button", { name: "Retry" }).waitFor();
     await page.getByLabel("Your message").fill("and more");
-    await page.getByRole("button", { name: "Edit the message" }).click();
+    await page.getByRole("button", { name: "Edit message" }).click();
     await heading(page, "What would you like to know?");
     assert.equal(await page.getByLabel("Your message").inputValue(), "First try\n\nand more");
     assert.equal(await page.locator(".conversations li").count(), 0);
@@ -265,11 +266,8 @@ await journeys({
     await say(page, "Slowly one two three");
     await said(page, "Slowly one").waitFor();
     await page.reload();
-    const waiting = page.getByRole("navigation", { name: "Conversations" }).getByRole("link", { name: "Slowly one" });
-    await waiting.first().click();
-    await page.getByText("You left this page before the answer was complete.").waitFor();
+    await page.getByText("Waiting for the rest of the answer").waitFor();
     await finish("Slowly one two three");
-    await page.getByRole("button", { name: "Ask again" }).click();
     await answered(page);
     assert.match(await answer(page).innerText(), /three/);
     await balance(page, FIRST_GRANT - PRICE);
@@ -293,7 +291,7 @@ await journeys({
     const ann = await newUser("ann");
     for (let number = 0; number < 33; number += 1) await ann.api("POST", "api/chat/", { message: `Talk ${number}` });
     const page = await chatPage(ann);
-    const list = page.getByRole("navigation", { name: "Conversations" });
+    const list = page.getByRole("navigation", { name: "Chats" });
     await list.getByRole("link", { name: "Talk 32" }).waitFor();
     assert.equal(await list.getByRole("listitem").count(), 30);
     await list.getByRole("button", { name: "Show more" }).click();
@@ -306,7 +304,7 @@ await journeys({
     await said(page, "Once more").waitFor();
     assert.equal(await list.getByRole("listitem").first().innerText(), "Talk 0");
 
-    await page.getByRole("button", { name: "More about this conversation" }).click();
+    await page.getByRole("button", { name: "More about this chat" }).click();
     await page.getByRole("button", { name: "Rename" }).click();
     await page.getByRole("dialog").getByLabel("Title").fill("Fares & <b>tickets</b>");
     await page.keyboard.press("Enter");
@@ -317,7 +315,7 @@ await journeys({
     await page.getByRole("button", { name: "Delete this message" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await said(page, "Once more").waitFor({ state: "detached" });
-    await page.getByRole("button", { name: "More about this conversation" }).click();
+    await page.getByRole("button", { name: "More about this chat" }).click();
     await page.getByRole("button", { name: "Delete", exact: true }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await heading(page, "What would you like to know?");
@@ -332,8 +330,8 @@ await journeys({
     await said(page, "First").waitFor();
     await ann.api("DELETE", `api/conversations/${chat.conversation_id}/`);
     await say(page, "Second");
-    await page.getByText("You have no conversation with this id, or it was deleted.").waitFor();
-    await page.getByRole("button", { name: "Ask in a new conversation" }).click();
+    await page.getByText("This chat was deleted.").waitFor();
+    await page.getByRole("button", { name: "Ask in a new chat" }).click();
     await heading(page, "What would you like to know?");
     assert.equal(await page.getByLabel("Your message").inputValue(), "Second");
     await page.goto(`${SITE}#/c/${chat.conversation_id}`);
@@ -382,7 +380,7 @@ await journeys({
     await page.getByText("The message is deleted.").first().waitFor();
     assert.equal((await ann.api("GET", "api/chat/")).body.length, 2);
     await page.goto(`${SITE}#/history?q=giraffe`);
-    await page.getByText("No message or answer contains “giraffe”").waitFor();
+    await page.getByText("No results for “giraffe”").waitFor();
   },
 
   async "the statement shows every token, and is downloaded whole"() {
@@ -480,7 +478,7 @@ await journeys({
     const late = await hold(page, "**/api/user/profile/");
     await page.getByRole("button", { name: "Save" }).click();
     await late.answered;
-    await page.getByRole("link", { name: "New conversation" }).click();
+    await page.getByRole("link", { name: "New chat" }).click();
     await say(page, "Meanwhile");
     await answered(page);
     await balance(page, FIRST_GRANT - PRICE);
@@ -507,8 +505,6 @@ await journeys({
     await say(other, "Still here?");
     await other.getByText("Your session has ended.").waitFor();
     await signIn(other, { ...ann, password: "another horse and battery" });
-    await other.getByRole("link", { name: "Still here?" }).click();
-    await other.getByRole("button", { name: "Ask again" }).click();
     await said(other, "Still here?").waitFor();
   },
 
@@ -580,7 +576,7 @@ await journeys({
     await page.keyboard.press("Enter");
     await heading(page, "Sign in");
     await signIn(page, ann);
-    await page.getByText("No account has this name and password.").waitFor();
+    await page.getByText("Incorrect username or password.").waitFor();
   },
 
   async "two tabs are one session: both sign in and out together"() {
@@ -639,7 +635,7 @@ await journeys({
     const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
     await page.locator("#sidebar").getByText("Talk", { exact: true }).waitFor({ state: "attached" });
     assert.equal(await page.getByRole("link", { name: "Talk" }).count(), 0, "what is not seen is not reached");
-    const opener = page.getByRole("button", { name: "Conversations" });
+    const opener = page.getByRole("button", { name: "Chats" });
     await opener.click();
     await page.getByRole("link", { name: "Talk" }).waitFor();
     await page.keyboard.press("Escape");
@@ -656,19 +652,26 @@ await journeys({
     await page.goto(SITE);
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const light = await ground();
-    await page.getByRole("button", { name: "Dark colours" }).click();
+    const choose = async (name) => {
+      await page.getByRole("button", { name: "Colours", exact: true }).click();
+      await page.getByRole("button", { name }).click();
+    };
+    await choose("Dark colours");
     const dark = await ground();
     assert.notEqual(light, dark);
     await page.reload();
     assert.equal(await ground(), dark);
-    await page.getByRole("button", { name: "Light colours" }).click();
+    await choose("Light colours");
     assert.equal(await ground(), light);
     // The choice takes precedence over the system's.
     await page.emulateMedia({ colorScheme: "dark" });
     assert.equal(await ground(), light);
-    await page.evaluate(() => localStorage.clear());
+    await choose("System colours");
+    assert.equal(await ground(), dark);
     await page.reload();
     assert.equal(await ground(), dark);
+    await page.emulateMedia({ colorScheme: "light" });
+    assert.equal(await ground(), light);
   },
 
   async "the documentation authorizes and tries it out"() {
@@ -716,56 +719,12 @@ await journeys({
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByText("Grant for a new account").waitFor();
     await page.getByRole("link", { name: "Hello?" }).click();
-    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.getByRole("button", { name: "Retry" }).click();
     await said(page, "Hello?").waitFor();
   },
 });
 
 // --- What journeys are made of -------------------------------------------------------------------------------------------------------
-
-/** A page of its own browser, in which a user is signed in. */
-async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
-  const page = await newPage(options);
-  await page.goto(url + place);
-  await signIn(page, person);
-  await page.getByRole("button", { name: "Your account" }).waitFor();
-  if (place === "") await heading(page, "What would you like to know?");
-  return page;
-}
-
-async function signIn(page, { name, password }) {
-  await page.getByLabel("Username or e-mail address").fill(name);
-  await page.getByLabel("Password", { exact: true }).fill(password);
-  await page.getByRole("button", { name: "Sign in", exact: true }).click();
-}
-
-async function say(page, text) {
-  await page.getByLabel("Your message").fill(text);
-  await page.keyboard.press("Enter");
-}
-
-/** The last answer. */
-function answer(page) {
-  return page.locator(".answer").last();
-}
-
-/** The answer that repeats this. */
-function said(page, message, exact = false) {
-  return page.locator(".turn .prose").getByText(`You said: ${message}`, { exact });
-}
-
-/** Waits until the last answer is complete. */
-async function answered(page) {
-  await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
-}
-
-async function heading(page, name) {
-  await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
-}
-
-async function balance(page, tokens) {
-  await page.getByRole("link", { name: `Balance: ${tokens.toLocaleString("en")} tokens` }).waitFor();
-}
 
 /** Holds back the API's reply to the next call of an address: `answered` when the API has replied, until `letGo` passes it to the page. */
 async function hold(page, url) {
@@ -782,14 +741,6 @@ async function hold(page, url) {
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   };
   return { answered, letGo };
-}
-
-/** The accessible name of the focused element. */
-function focused(page) {
-  return page.evaluate(() => {
-    const { activeElement: element } = document;
-    return (element.getAttribute("aria-label") ?? (element.labels?.[0]?.firstChild ?? element).textContent).trim();
-  });
 }
 
 /** The description of a field for screen readers. */

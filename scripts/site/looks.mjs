@@ -42,7 +42,7 @@ const looks = (colorScheme, width) => async () => {
   await page.getByText("You said: Slowly one").waitFor();
   await shot("answering");
   await page.getByRole("button", { name: "Stop" }).click();
-  await page.getByText("You stopped here.").waitFor();
+  await page.getByText("You stopped watching.").waitFor();
   await shot("stopped");
   await finish(slow);
 
@@ -56,12 +56,12 @@ const looks = (colorScheme, width) => async () => {
   assert.deepEqual([await box.inputValue(), await box.evaluate((element) => element === document.activeElement)], ["One too many", true], "the message is back in its box");
   reply = (route) => route.abort();
   await page.keyboard.press("Enter");
-  await page.getByRole("button", { name: "Ask again" }).waitFor();
+  await page.getByRole("button", { name: "Retry" }).waitFor();
   await shot("unreachable");
   await page.unroute("**/api/chat/stream/");
 
   if (width < 600) {
-    await page.getByRole("button", { name: "Conversations" }).click();
+    await page.getByRole("button", { name: "Chats" }).click();
     await shot("drawer");
     await page.keyboard.press("Escape");
   }

@@ -1,6 +1,6 @@
 // An AI with OpenAI's chat completions that follows orders: it repeats the message, in the manner
 // that the first word names. It finishes an answer to `Slowly ..` when it receives `Finish` and the
-// message.
+// message. `Lines` and `Code` are answered as slowly, in many lines.
 //
 //     node provider.mjs PORT
 
@@ -42,6 +42,10 @@ const GUIDE = `Two ways lead to the **harbour** from the old town:
 
 Buy the ticket before you get on: the driver sells none.`;
 
+/** Paragraphs, and a block of code with lines that are wider than the page. */
+const lines = (count, text) => Array.from({ length: count }, (_, number) => `Line ${number + 1} of ${text}.\n\n`);
+const code = (count) => ["```python\n", ...Array.from({ length: count }, (_, number) => `value_${number} = "${"wide ".repeat(60)}"\n`), "```\n"];
+
 /** How often each message was received. */
 const asked = new Map();
 
@@ -77,15 +81,17 @@ http
     }
     if (manner === "Finish") gate(message.slice("Finish ".length)).open();
     const said = message === "How do I get to the harbour?" ? GUIDE : `You said: ${message}`;
-    const text = manner === "Markdown" ? MARKDOWN : said;
+    const text = manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
+    const finish = manner === "Cut" ? "length" : "stop";
     if (!stream) {
       response.writeHead(200, { "Content-Type": "application/json" });
-      response.end(JSON.stringify({ model: "parrot", choices: [{ message: { content: text }, finish_reason: "stop" }] }));
+      response.end(JSON.stringify({ model: "parrot", choices: [{ message: { content: text }, finish_reason: finish }] }));
       return;
     }
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     const say = (fields) => response.write(`data: ${JSON.stringify({ model: "parrot", ...fields })}\n\n`);
-    const words = text.split(/(?<= )/);
+    const words = manner === "Lines" ? lines(80, message) : manner === "Code" ? code(40) : text.split(/(?<= )/);
+    const pace = { Slowly: 100, Lines: 40, Code: 60 }[manner];
     for (const [index, word] of words.entries()) {
       say({ choices: [{ delta: { content: word } }] });
       if (manner === "Break" && times === 1 && index === 3) {
@@ -93,9 +99,9 @@ http
         response.destroy();
         return;
       }
-      if (manner === "Slowly") await (index === words.length - 2 ? gate(message).opened : pause(100));
+      if (pace) await (index === words.length - 2 ? gate(message).opened : pause(pace));
     }
-    say({ choices: [{ delta: {}, finish_reason: "stop" }] });
+    say({ choices: [{ delta: {}, finish_reason: finish }] });
     response.end("data: [DONE]\n\n");
   })
   .listen(Number(process.argv[2]), "127.0.0.1");

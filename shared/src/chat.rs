@@ -106,6 +106,15 @@ impl Chat {
         Self { conversation, thread, ..self }
     }
 
+    /// Why the answer ends, in the words of OpenAI's API.
+    pub fn finish_reason(&self) -> &'static str {
+        match self.cut {
+            None => "stop",
+            Some(Cut::Length) => "length",
+            Some(Cut::ContentFilter) => "content_filter",
+        }
+    }
+
     /// The message and the answer as turns.
     pub fn turns(&self) -> [Turn; 2] {
         [

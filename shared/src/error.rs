@@ -223,7 +223,7 @@ impl Error {
             Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link",
                 "This link is unknown, was used or has expired. Request a new one.".into()),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials",
-                "No account has this name and password.".into()),
+                "Incorrect username or password.".into()),
             Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated",
                 "Send a token: `Authorization: Bearer <token>`.".into()),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token",

@@ -301,6 +301,19 @@ impl<'a> Conversation<'a> {
     }
 }
 
+/// Why an answer ends: the words of OpenAI's API.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "the schema of `Chat::finish_reason`")]
+enum FinishReason {
+    /// It is complete.
+    Stop,
+    /// It has reached its maximum length, or the time was over.
+    Length,
+    /// The provider's content filter.
+    ContentFilter,
+}
+
 /// A message and its answer.
 #[derive(Serialize, ToSchema)]
 pub struct Chat<'a> {
@@ -314,6 +327,9 @@ pub struct Chat<'a> {
     /// The answer.
     #[schema(examples("You said: Hello!"))]
     response: &'a str,
+    /// Why the answer ends: it is complete, or it has reached its maximum length.
+    #[schema(value_type = FinishReason)]
+    finish_reason: &'static str,
     /// The model that answered.
     #[schema(examples("echo"))]
     model: &'a str,
@@ -332,6 +348,7 @@ impl<'a> Chat<'a> {
             conversation_id: chat.conversation.as_deref(),
             message: &chat.message,
             response: &chat.response,
+            finish_reason: chat.finish_reason(),
             model: &chat.model,
             tokens_deducted: chat.cost,
             timestamp: clock::rfc3339(chat.time),

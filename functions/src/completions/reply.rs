@@ -2,7 +2,6 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
-use shared::ai::Cut;
 use shared::chat::Chat;
 use shared::http::{Events, OpenAiFailure};
 use shared::{Error, Result, openapi};
@@ -163,7 +162,7 @@ fn null() -> Object {
 impl<'a> Completion<'a> {
     pub(super) fn of(chat: &'a Chat) -> Self {
         let message = AnswerMessage { role: "assistant", content: &chat.response, refusal: () };
-        let finish_reason = finish_reason(chat);
+        let finish_reason = chat.finish_reason();
         Self {
             id: id(&chat.chat_id),
             object: "chat.completion",
@@ -177,14 +176,6 @@ impl<'a> Completion<'a> {
 
 fn id(chat_id: &str) -> String {
     format!("chatcmpl-{chat_id}")
-}
-
-fn finish_reason(chat: &Chat) -> &'static str {
-    match chat.cut {
-        None => "stop",
-        Some(Cut::Length) => "length",
-        Some(Cut::ContentFilter) => "content_filter",
-    }
 }
 
 impl Usage {
@@ -224,7 +215,7 @@ impl Chunks {
             // Clients expect the role even if the answer is empty.
             self.say(&chat.model, "").await?;
         }
-        let end = ChunkChoice::of(AnswerDelta::default(), Some(finish_reason(chat)));
+        let end = ChunkChoice::of(AnswerDelta::default(), Some(chat.finish_reason()));
         self.send(&chat.model, end, None).await?;
         if with_usage {
             self.send(&chat.model, Vec::new(), Usage::of(chat)).await?;

@@ -41,6 +41,7 @@ async fn a_chat_is_answered_charged_and_stored() {
         fields,
         [
             "conversation_id",
+            "finish_reason",
             "id",
             "message",
             "model",

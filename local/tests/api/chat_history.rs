@@ -57,6 +57,7 @@ async fn a_history_is_a_bare_list_of_ones_own_chats_newest_first() {
             fields,
             [
                 "conversation_id",
+                "finish_reason",
                 "id",
                 "message",
                 "model",

@@ -218,9 +218,15 @@ async fn whatever_a_server_does_wrong_is_a_clear_failure_and_costs_nothing() {
         ann.chat("hi").await.expect(status, code);
     }
     provider.does(Does::Says(200, json!({ "choices": [{ "message": { "content": "cut by its length" }, "finish_reason": "length" }] })));
-    assert_eq!(ann.chat("hi").await.is(200)["response"], "cut by its length");
+    let chat = ann.chat("hi").await.is(200);
+    assert_eq!(
+        (&chat["response"], &chat["finish_reason"]),
+        (&json!("cut by its length"), &json!("length"))
+    );
     assert_eq!(ann.balance().await, GRANT - PRICE);
-    assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 1);
+    let history = ann.history("").await.is(200);
+    assert_eq!(history.as_array().unwrap().len(), 1);
+    assert_eq!(history[0]["finish_reason"], "length");
 }
 
 #[tokio::test]

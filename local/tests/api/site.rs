@@ -48,6 +48,7 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
             "default-src 'none'",
             "script-src 'self'",
             "connect-src 'self'",
+            "manifest-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
@@ -117,6 +118,7 @@ async fn each_file_is_served_as_it_is_and_as_what_it_is() {
             "js" => "text/javascript",
             "css" => "text/css",
             "svg" => "image/svg+xml",
+            "webmanifest" => "application/manifest+json",
             "txt" => "text/plain",
             other => panic!("the type of .{other} is not known"),
         };

@@ -1,0 +1,55 @@
+// What journeys through the chat page do and look at.
+
+import { SITE, newPage } from "./browser.mjs";
+
+/** A page of its own browser, in which a user is signed in. */
+export async function chatPage(person, { place = "", url = SITE, ...options } = {}) {
+  const page = await newPage(options);
+  await page.goto(url + place);
+  await signIn(page, person);
+  await page.getByRole("button", { name: "Your account" }).waitFor();
+  if (place === "") await heading(page, "What would you like to know?");
+  return page;
+}
+
+export async function signIn(page, { name, password }) {
+  await page.getByLabel("Username or e-mail address").fill(name);
+  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+}
+
+export async function say(page, text) {
+  await page.getByLabel("Your message").fill(text);
+  await page.keyboard.press("Enter");
+}
+
+/** The last answer. */
+export function answer(page) {
+  return page.locator(".answer").last();
+}
+
+/** The answer that repeats this. */
+export function said(page, message, exact = false) {
+  return page.locator(".turn .prose").getByText(`You said: ${message}`, { exact });
+}
+
+/** Waits until the last answer is complete. */
+export async function answered(page) {
+  await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
+}
+
+export async function heading(page, name) {
+  await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+}
+
+export async function balance(page, tokens) {
+  await page.getByRole("link", { name: `Balance: ${tokens.toLocaleString("en")} tokens` }).waitFor();
+}
+
+/** The accessible name of the focused element. */
+export function focused(page) {
+  return page.evaluate(() => {
+    const { activeElement: element } = document;
+    return (element.getAttribute("aria-label") ?? (element.labels?.[0]?.firstChild ?? element).textContent).trim();
+  });
+}

@@ -1,0 +1,80 @@
+// The main journey in Firefox, over WebDriver BiDi. SITE is the URL of the pages, TOOLS the folder
+// with puppeteer-core, FIREFOX the browser.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const { SITE, TOOLS = "target/site-tools", FIREFOX = "/usr/bin/firefox-esr", TIMEOUT = "30000" } = process.env;
+const puppeteer = createRequire(path.resolve(TOOLS, "package.json"))("puppeteer-core");
+
+const NAME = "a user creates an account, reads, stops, sends and reloads in Firefox";
+const chosen = process.argv.slice(2);
+if (chosen.length > 0 && !chosen.some((part) => NAME.includes(part))) process.exit(0);
+
+const browser = await puppeteer.launch({ browser: "firefox", executablePath: FIREFOX, headless: true, timeout: Number(TIMEOUT) });
+const wrong = [];
+try {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(Number(TIMEOUT));
+  await page.setViewport({ width: 1280, height: 800 });
+  page.on("pageerror", (error) => wrong.push(error.message));
+  page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
+  const find = (selector) => page.waitForSelector(`::-p-aria(${selector})`);
+  const text = (words) => page.waitForFunction((words) => document.body.innerText.includes(words), {}, words);
+  const fromEnd = () => page.$eval("#main", (main) => main.scrollHeight - main.scrollTop - main.clientHeight);
+
+  const name = `fox${Date.now().toString(36)}`;
+  await page.goto(`${SITE}#/register`);
+  await (await find("Username")).type(name);
+  await (await find("Password")).type("correct horse battery staple");
+  await page.keyboard.press("Enter");
+  await text("What would you like to know?");
+
+  const message = `Lines for ${name} with a title of gypsy jugglers`;
+  const box = await find("Your message");
+  await box.type(message);
+  await page.keyboard.press("Enter");
+  await text("Line 25 of");
+  assert((await fromEnd()) < 5, "the reader follows the answer");
+  await page.mouse.move(700, 400);
+  for (let turn = 0; turn < 20; turn += 1) await page.mouse.wheel({ deltaY: -30 });
+  await text("Line 50 of");
+  assert((await fromEnd()) > 150, `the wheel scrolls up while the answer grows: ${await fromEnd()}`);
+
+  await page.keyboard.press("Escape");
+  await text("You stopped watching.");
+  await (await find("Your message")).type("And a second one");
+  await page.keyboard.press("Enter");
+  await text("Waiting for the answer before");
+  await page.reload();
+  await text("Waiting for the answer before");
+  const token = await page.evaluate(async () => {
+    const reply = await fetch("api/token/refresh/", { method: "POST", headers: { "Content-Type": "application/json", "X-Refresh-Token": "cookie" }, body: "{}" });
+    return (await reply.json()).access;
+  });
+  await fetch(new URL("api/chat/", SITE), { method: "POST", headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` }, body: JSON.stringify({ message: `Finish ${message}` }) });
+  await text("You said: And a second one");
+
+  // The line of a title has room for its descenders.
+  const cut = await page.$eval(".thread-title", (title) => {
+    const { lineHeight, fontSize, paddingTop } = getComputedStyle(title);
+    return Number.parseFloat(lineHeight) + 2 * Number.parseFloat(paddingTop) < 1.35 * Number.parseFloat(fontSize);
+  });
+  assert.equal(cut, false, "descenders are cut off");
+  // No scrollbar moves the page.
+  const gutter = await page.$eval("#main", (main) => getComputedStyle(main).scrollbarGutter);
+  assert.equal(gutter, "stable");
+
+  await (await find("Colours")).click();
+  await (await find("Dark colours")).click();
+  const ground = () => page.$eval("body", (body) => getComputedStyle(body).backgroundColor);
+  const dark = await ground();
+  await page.reload();
+  await text("You said: And a second one");
+  assert.equal(await ground(), dark);
+  assert.deepEqual(wrong, [], "what the browser complained of");
+  console.log(`ok  ${NAME}`);
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,234 @@
+// Journeys of users who read: answers that grow slowly, formulas, links and code in them, long
+// conversations and search results.
+
+import assert from "node:assert/strict";
+import { SITE, finish, journeys, newPage, newUser } from "./browser.mjs";
+import { answer, answered, chatPage, heading, said, say } from "./chatting.mjs";
+
+/** How far the text is from its end, in pixels. */
+const fromEnd = (page) => page.locator("main").evaluate((main) => main.scrollHeight - main.scrollTop - main.clientHeight);
+const scrolled = (page) => page.locator("main").evaluate((main) => main.scrollTop);
+/** Waits until the growing answer has a text. */
+const grows = (page, text) => answer(page).getByText(text).waitFor();
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+await journeys({
+  async "a reader scrolls up with the wheel while an answer grows, and follows it again at the end"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const message = `Lines for ${ann.name}`;
+    await say(page, message);
+    await grows(page, "Line 25 of");
+    assert((await fromEnd(page)) < 5, "the reader follows the answer");
+    await page.mouse.move(700, 400);
+    for (let turn = 0; turn < 30; turn += 1) {
+      await page.mouse.wheel(0, -15);
+      await pause(20);
+    }
+    await pause(300);
+    const top = await scrolled(page);
+    const away = await fromEnd(page);
+    assert(away > 250, `450 pixels up, and ${away} from the end`);
+    await grows(page, "Line 60 of");
+    assert.equal(await scrolled(page), top, "the text that is being read doesn't move");
+    await page.getByRole("button", { name: "To the newest message" }).waitFor();
+    await page.mouse.wheel(0, 20_000);
+    await page.waitForFunction(() => {
+      const main = document.getElementById("main");
+      return main.scrollHeight - main.scrollTop - main.clientHeight < 5;
+    });
+    await grows(page, "Line 75 of");
+    assert((await fromEnd(page)) < 5, "the answer is followed again");
+    await finish(message);
+    await answered(page);
+    await pause(200);
+    assert((await fromEnd(page)) < 5, "also at its end");
+  },
+
+  async "a finger and the keyboard scroll up while an answer grows"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { viewport: { width: 400, height: 700 }, hasTouch: true, isMobile: true });
+    const message = `Lines for ${ann.name}`;
+    await say(page, message);
+    await grows(page, "Line 30 of");
+    const devtools = await page.context().newCDPSession(page);
+    const touch = (type, y) => devtools.send("Input.dispatchTouchEvent", { type, touchPoints: y === null ? [] : [{ x: 200, y }] });
+    await touch("touchStart", 250);
+    for (let y = 260; y <= 500; y += 10) {
+      await touch("touchMove", y);
+      await pause(20);
+    }
+    await touch("touchEnd", null);
+    await pause(300);
+    const away = await fromEnd(page);
+    assert(away > 150, `250 pixels up, and ${away} from the end`);
+    await page.getByRole("button", { name: "To the newest message" }).click();
+    await grows(page, "Line 65 of");
+    assert((await fromEnd(page)) < 5, "the button follows the answer again");
+    await page.locator(".turn").last().focus();
+    await page.keyboard.press("PageUp");
+    await pause(500);
+    assert((await fromEnd(page)) > 150, "a page up");
+    await finish(message);
+    await answered(page);
+    assert((await fromEnd(page)) > 150, "and it stays there");
+  },
+
+  async "the waiting indicator is in view"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { viewport: { width: 400, height: 480 } });
+    for (const number of [1, 2, 3]) {
+      await say(page, `Talk ${number}`);
+      await said(page, `Talk ${number}`).waitFor();
+      await answered(page);
+    }
+    await page.route("**/api/chat/stream/", () => {});
+    await say(page, `One more question\nin\nseveral\nlines`);
+    const dots = page.locator(".turn").last().locator(".thinking");
+    await dots.getByText("Thinking").waitFor();
+    await pause(200);
+    const [indicator, foot] = await Promise.all([dots.boundingBox(), page.locator(".composer-form").boundingBox()]);
+    assert(indicator.y + indicator.height <= foot.y, `the indicator ends at ${indicator.y + indicator.height}, the box begins at ${foot.y}`);
+  },
+
+  async "a selection and a code block that is scrolled sideways survive the growth of an answer"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const message = `Code for ${ann.name}`;
+    await say(page, message);
+    await grows(page, "value_6");
+    const select = () => {
+      const [text] = document.querySelector(".answer code").childNodes;
+      getSelection().setBaseAndExtent(text, 0, text, 7);
+      document.querySelector(".answer pre").scrollLeft = 120;
+    };
+    await page.evaluate(select);
+    await grows(page, "value_20");
+    const kept = await page.evaluate(() => [getSelection().toString(), document.querySelector(".answer pre").scrollLeft]);
+    assert.deepEqual(kept, ["value_0", 120]);
+    await finish(message);
+    await answered(page);
+    assert.deepEqual(await page.evaluate(() => [getSelection().toString(), document.querySelector(".answer pre").scrollLeft]), ["value_0", 120]);
+    assert.match(await page.locator(".answer code").innerText(), /value_39/);
+  },
+
+  async "brackets beside a link stay text"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, "Raw As shown in [1] and in [2], see [the paper](https://example.com/paper) and [a [nested] one](https://example.com/nested).");
+    await answered(page);
+    const links = await answer(page).getByRole("link").evaluateAll((all) => all.map((link) => [link.textContent, link.href]));
+    assert.deepEqual(links, [["the paper", "https://example.com/paper"], ["a [nested] one", "https://example.com/nested"]]);
+    await answer(page).getByText("As shown in [1] and in [2], see the paper and a [nested] one.").waitFor();
+  },
+
+  async "formulas stay as they were written"() {
+    const page = await chatPage(await newUser("ann"));
+    const inline = String.raw`Let \(P_1 * P_2\) and \[x_a *y* z_b\] be it, and $$a_1 *b* c_1$$ too. It costs $5 or \$6.`;
+    const block = String.raw`$$
+\sum_{i=1}^{n} x_i * y_i
+- 1
+$$`;
+    await say(page, `Raw ${inline.replaceAll("\n", " ")}`);
+    await answered(page);
+    await answer(page).getByText(inline.replace(String.raw`\$6`, "$6")).waitFor();
+    assert.equal(await answer(page).locator("em").count(), 0);
+    await page.getByLabel("Your message").fill(`Raw ${block}`);
+    await page.keyboard.press("Enter");
+    await page.locator(".turn").nth(1).getByRole("button", { name: "Copy the answer" }).waitFor();
+    assert.equal((await answer(page).locator(".prose").innerText()).trim(), block);
+    assert.equal(await answer(page).locator("em, li").count(), 0);
+  },
+
+  async "an answer from right to left has code from left to right, and so have titles their own direction"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, "Raw هذا مثال على الشيفرة:\n\n```python\nprint(1)\n```");
+    await answered(page);
+    const direction = (element) => getComputedStyle(element).direction;
+    assert.equal(await answer(page).locator(".prose").evaluate(direction), "rtl");
+    assert.equal(await answer(page).locator("pre").evaluate(direction), "ltr");
+    assert.equal(await answer(page).locator("figcaption").evaluate(direction), "ltr");
+    await page.getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("button", { name: "Rename" }).click();
+    await page.getByRole("dialog").getByLabel("Title").fill("مثال على الشيفرة");
+    await page.keyboard.press("Enter");
+    await heading(page, "مثال على الشيفرة");
+    assert.equal(await page.locator("h1").evaluate(direction), "rtl");
+    assert.equal(await page.locator(".conversations a").first().evaluate(direction), "rtl");
+  },
+
+  async "an answer that was cut off says so, and is continued"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, "Cut this short");
+    await answered(page);
+    await page.getByText("This answer was cut off because it reached its maximum length.").waitFor();
+    await page.reload();
+    await page.getByText("This answer was cut off because it reached its maximum length.").waitFor();
+    await page.getByRole("button", { name: "Continue" }).click();
+    await said(page, "Continue").waitFor();
+    await answered(page);
+    assert.equal(await page.getByRole("button", { name: "Continue" }).count(), 0, "only the last answer is continued");
+    await page.goto(`${SITE}#/history`);
+    await page.locator(".chat-row", { hasText: "Cut this short" }).getByText("cut off").waitFor();
+  },
+
+  async "a search result opens its conversation at the message that was found"() {
+    const ann = await newUser("ann");
+    const { body: first } = await ann.api("POST", "api/chat/", { message: "Where is the giraffe?" });
+    for (let number = 1; number < 28; number += 1) {
+      const { status } = await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
+      assert.equal(status, 200);
+    }
+    const page = await chatPage(ann, { place: "#/history?q=giraffe" });
+    await page.getByRole("link", { name: /^Open/ }).click();
+    await said(page, "Where is the giraffe?").waitFor();
+    const found = page.locator(".turn").first();
+    await page.waitForFunction(() => document.activeElement.matches(".turn:first-child"));
+    const [box, main] = await Promise.all([found.boundingBox(), page.locator("main").boundingBox()]);
+    assert(box.y >= main.y - 1 && box.y < main.y + main.height / 2, `it begins at ${box.y}`);
+    assert.equal(await page.locator(".turn").count(), 28);
+    // And also if the conversation is open already.
+    await page.getByRole("button", { name: "To the newest message" }).click();
+    await page.goto(`${SITE}#/history?q=number+15`);
+    await page.getByRole("link", { name: /^Open/ }).click();
+    await page.waitForFunction(() => document.activeElement.matches(".turn") && document.activeElement.textContent.includes("Number 15"));
+  },
+
+  async "the history shows answers without their marks"() {
+    const ann = await newUser("ann");
+    await ann.api("POST", "api/chat/", { message: "Markdown please" });
+    const page = await chatPage(ann, { place: "#/history" });
+    const summary = page.locator("summary").first();
+    await summary.waitFor();
+    assert.match(await summary.innerText(), /^A title A bold claim, with emphasis, code and a link\./);
+  },
+
+  async "copying works without the clipboard API"() {
+    const page = await newPage({ permissions: ["clipboard-read"] });
+    await page.addInitScript(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+    const ann = await newUser("ann");
+    await page.goto(SITE);
+    await page.getByLabel("Username or e-mail address").fill(ann.name);
+    await page.getByLabel("Password", { exact: true }).fill(ann.password);
+    await page.keyboard.press("Enter");
+    await heading(page, "What would you like to know?");
+    await say(page, "Copy me");
+    await answered(page);
+    await page.getByRole("button", { name: "Copy the answer" }).click();
+    await page.getByText("Copied", { exact: true }).waitFor();
+    const box = page.getByLabel("Your message");
+    await box.focus();
+    await page.keyboard.press("Control+V");
+    assert.equal(await box.inputValue(), "You said: Copy me");
+
+    // If the browser refuses that too, the text is selected.
+    await page.evaluate(() => (document.execCommand = () => false));
+    await box.fill("");
+    await page.getByRole("button", { name: "Copy the answer" }).click();
+    await page.getByText("Press Ctrl+C").waitFor();
+    await page.keyboard.press("Control+C");
+    await box.focus();
+    await page.keyboard.press("Control+V");
+    assert.equal(await box.inputValue(), "You said: Copy me");
+  },
+});

@@ -1,0 +1,168 @@
+// Journeys of users who send messages while something else happens: they stop an answer, reload,
+// lose their session, or have a second tab.
+
+import assert from "node:assert/strict";
+import { SITE, ask, finish, journeys, newPage, newUser } from "./browser.mjs";
+import { answered, balance, chatPage, heading, said, say, signIn } from "./chatting.mjs";
+
+const [PRICE, FIRST_GRANT] = [100, 4000];
+
+const chats = (page) => page.getByRole("navigation", { name: "Chats" });
+const messages = (page) => page.locator(".said p").allInnerTexts();
+/** A new session of a user, for requests beside the page. */
+const session = async ({ name, password }) => (await ask("POST", "api/login/", { username: name, password })).body.access;
+/** How often a user was charged. */
+const spent = async (person) => (await ask("GET", "api/user/ledger/", null, await session(person))).body.filter(({ kind }) => kind === "chat").length;
+/** Ends all sessions of a user. */
+const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
+
+await journeys({
+  async "a message after a stopped first one is shown at once, and is answered after it"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const slow = `Slowly one two three four five six ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one two").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("You stopped watching.").waitFor();
+    await say(page, "And a second one");
+    await page.getByText("Waiting for the answer before").waitFor();
+    assert.deepEqual(await messages(page), [slow, "And a second one"]);
+    assert.match(await page.locator(".prose").first().innerText(), /Slowly one two/, "the part that was there stays");
+    // A reload loses neither.
+    await page.reload();
+    await page.getByText("Waiting for the answer before").waitFor();
+    assert.deepEqual(await messages(page), [slow, "And a second one"]);
+    await finish(slow);
+    await said(page, "And a second one").waitFor();
+    await answered(page);
+    assert.deepEqual(await messages(page), [slow, "And a second one"]);
+    assert.match(await page.locator(".prose").first().innerText(), new RegExp(ann.name));
+    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    await page.reload();
+    await said(page, "And a second one").waitFor();
+    assert.deepEqual(await messages(page), [slow, "And a second one"]);
+    assert.equal(await spent(ann), 2);
+  },
+
+  async "a stopped message can't go back to the box, and is neither charged nor shown twice"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const slow = `Slowly one two three four ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText(`The full answer is still being generated`).waitFor();
+    await page.getByRole("button", { name: "Show the whole answer" }).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Edit message" }).count(), 0);
+    await finish(slow);
+    await page.getByRole("button", { name: "Show the whole answer" }).click();
+    await answered(page);
+    await page.reload();
+    await said(page, slow).waitFor();
+    assert.deepEqual(await messages(page), [slow]);
+    assert.equal(await spent(ann), 1);
+    await balance(page, FIRST_GRANT - PRICE);
+  },
+
+  async "a reload during the first answer continues it, and leaves one chat in the list"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const slow = `Slowly one two three four ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one").waitFor();
+    await page.reload();
+    await page.getByText("Waiting for the rest of the answer").waitFor();
+    await finish(slow);
+    await answered(page);
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
+    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    assert.equal(await spent(ann), 1);
+
+    // The answer may also arrive while no page is open.
+    const later = `Slowly five six seven eight ${ann.name}`;
+    await page.getByRole("link", { name: "New chat" }).click();
+    await say(page, later);
+    await said(page, "Slowly five").waitFor();
+    await page.goto("about:blank");
+    await finish(later);
+    await page.goto(SITE);
+    await chats(page).getByRole("link", { name: "Slowly five" }).first().click();
+    await said(page, later).waitFor();
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
+    assert.equal(await chats(page).getByRole("listitem").count(), 2);
+    assert.equal(await spent(ann), 2);
+  },
+
+  async "a message that is sent when the session has ended is there after signing in, and is answered"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await endSessions(ann);
+    await say(page, "Do not lose me");
+    await heading(page, "Sign in");
+    await page.getByText("what you wrote is kept").waitFor();
+    await signIn(page, ann);
+    await said(page, "Do not lose me").waitFor();
+    await answered(page);
+    assert.deepEqual(await messages(page), ["Do not lose me"]);
+    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    assert.equal(await spent(ann), 1);
+
+    await endSessions(ann);
+    await say(page, "And this one");
+    await heading(page, "Sign in");
+    await signIn(page, ann);
+    await said(page, "And this one").waitFor();
+    assert.deepEqual(await messages(page), ["Do not lose me", "And this one"]);
+    assert.equal(await spent(ann), 2);
+  },
+
+  async "two tabs show the same balance, chats and messages"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const second = await newPage({ beside: page });
+    await second.goto(SITE);
+    await heading(second, "What would you like to know?");
+    await say(page, "From the first tab");
+    await answered(page);
+    await balance(second, FIRST_GRANT - PRICE);
+    await chats(second).getByRole("link", { name: "From the first tab" }).click();
+    await said(second, "From the first tab").waitFor();
+
+    await say(second, "From the second tab");
+    await answered(second);
+    await said(page, "From the second tab").waitFor();
+    await balance(page, FIRST_GRANT - 2 * PRICE);
+    assert.deepEqual(await messages(page), ["From the first tab", "From the second tab"]);
+
+    await second.getByRole("button", { name: "More about this message" }).first().click();
+    await second.getByRole("button", { name: "Delete this message" }).click();
+    await second.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await said(page, "From the first tab").waitFor({ state: "detached" });
+    assert.deepEqual(await messages(page), ["From the second tab"]);
+
+    await second.getByRole("button", { name: "More about this chat" }).click();
+    await second.getByRole("button", { name: "Rename" }).click();
+    await second.getByRole("dialog").getByLabel("Title").fill("Both of them");
+    await second.keyboard.press("Enter");
+    await heading(page, "Both of them");
+    await chats(page).getByRole("link", { name: "Both of them" }).waitFor();
+
+    await second.getByRole("button", { name: "More about this chat" }).click();
+    await second.getByRole("button", { name: "Delete", exact: true }).click();
+    await second.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("was deleted in another tab").waitFor();
+    await heading(page, "What would you like to know?");
+    assert.equal(await chats(page).getByRole("listitem").count(), 0);
+  },
+
+  async "tabs of two accounts tell one another nothing"() {
+    const [ann, bob] = [await newUser("ann"), await newUser("bob")];
+    const page = await chatPage(ann);
+    const other = await chatPage(bob);
+    await say(page, "Only for me");
+    await answered(page);
+    await balance(other, FIRST_GRANT);
+    assert.equal(await chats(other).getByRole("listitem").count(), 0);
+  },
+});

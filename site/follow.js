@@ -1,0 +1,56 @@
+// Keeps the end of a growing text in view, until the reader scrolls away from it.
+
+/** How near to the end, in pixels, a reader who scrolls down follows the text again. */
+const NEAR = 80;
+
+/** How long after a gesture away from the end nothing counts as a return, in milliseconds. */
+const GESTURE = 150;
+
+const UP = new Set(["ArrowUp", "PageUp", "Home"]);
+
+/** The reader of `box`, which scrolls. `moved` runs after each scrolling. */
+export class Follower {
+  constructor(box, moved) {
+    Object.assign(this, { box, follows: true, top: box.scrollTop, left: -GESTURE });
+    let finger = 0;
+    const on = (name, act) => box.addEventListener(name, act, { passive: true });
+    on("wheel", ({ deltaY }) => deltaY < 0 && this.leave());
+    on("touchstart", ({ touches }) => (finger = touches[0].clientY));
+    on("touchmove", ({ touches }) => {
+      if (touches[0].clientY > finger) this.leave();
+      finger = touches[0].clientY;
+    });
+    on("keydown", ({ key, shiftKey, target }) => {
+      const isTyping = target.matches("input, textarea, select");
+      if (!isTyping && (UP.has(key) || (key === " " && shiftKey))) this.leave();
+    });
+    on("scroll", () => {
+      const { scrollTop } = box;
+      const isRecent = performance.now() - this.left < GESTURE;
+      // A text that becomes shorter moves the box up too, but not away from the end.
+      if (scrollTop < this.top && !this.isAtEnd(2)) this.follows = false;
+      else if (scrollTop > this.top && !isRecent && this.isAtEnd()) this.follows = true;
+      this.top = scrollTop;
+      moved();
+    });
+  }
+
+  /** The reader scrolls towards the beginning. */
+  leave() {
+    if (this.box.scrollTop <= 0) return;
+    this.follows = false;
+    this.left = performance.now();
+  }
+
+  isAtEnd(within = NEAR) {
+    const { scrollHeight, scrollTop, clientHeight } = this.box;
+    return scrollHeight - scrollTop - clientHeight < within;
+  }
+
+  /** Scrolls to the end if the reader follows the text, or in any case if `surely`. */
+  toEnd(surely = false) {
+    if (surely) this.follows = true;
+    if (this.follows) this.box.scrollTop = this.box.scrollHeight;
+    this.top = this.box.scrollTop;
+  }
+}

@@ -1,0 +1,73 @@
+// Keyboard shortcuts of the chat page, and the list of them.
+
+import { dialog } from "./dialog.js";
+import { h } from "./dom.js";
+import { go } from "./router.js";
+
+const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
+const CTRL = isMac ? "⌘" : "Ctrl";
+
+/** The keys, what they do, and whether an event presses them. */
+const SHORTCUTS = [
+  [[CTRL, "K"], "Search messages and answers", search, (event) => isCtrl(event, "k")],
+  [[CTRL, "Shift", "O"], "New chat", begin, (event) => isCtrl(event, "o", true)],
+  [["Shift", "Esc"], "Write a message", write, ({ key, shiftKey }) => key === "Escape" && shiftKey],
+  [["Esc"], "Stop the answer", stop, ({ key, shiftKey }) => key === "Escape" && !shiftKey],
+  [[CTRL, "/"], "Show this list", showShortcuts, (event) => isCtrl(event, "/")],
+];
+
+/** Keys of the box in which a message is written. */
+const IN_BOX = [
+  [["Enter"], "Send the message"],
+  [["Shift", "Enter"], "Start a new line"],
+];
+
+/** Begins to listen for the shortcuts, which work while `isActive()`. */
+export function listenToKeys(isActive) {
+  addEventListener("keydown", (event) => {
+    const isElsewhere = document.querySelector("dialog[open], .menu:popover-open, .sidebar.open");
+    if (event.defaultPrevented || event.isComposing || isElsewhere || !isActive()) return;
+    const [, , run] = SHORTCUTS.find(([, , , matches]) => matches(event)) ?? [];
+    if (run?.() !== false && run) event.preventDefault();
+  });
+}
+
+/** Whether Ctrl, on a Mac Command, is pressed with this key. */
+function isCtrl({ key, ctrlKey, metaKey, altKey, shiftKey }, wanted, shift = false) {
+  const isHeld = isMac ? metaKey : ctrlKey;
+  return isHeld && !altKey && shiftKey === shift && key.toLowerCase() === wanted;
+}
+
+function search() {
+  if (location.hash.startsWith("#/history")) document.querySelector("[type=search]")?.focus();
+  else go("#/history?q=");
+}
+
+function begin() {
+  go("#/", { replace: location.hash === "#/" });
+}
+
+const box = () => document.getElementById("message");
+
+function write() {
+  if (!box()) return false;
+  box().focus();
+  return true;
+}
+
+function stop() {
+  const running = document.querySelector(".composer-stop");
+  if (!running) return false;
+  running.click();
+  return true;
+}
+
+/** Shows the list of the shortcuts. */
+export function showShortcuts() {
+  const keys = (names) => names.flatMap((name, at) => [at > 0 && " + ", h("kbd", {}, name)]);
+  const rows = [...IN_BOX, ...SHORTCUTS].map(([names, what]) => [
+    h("dt", {}, keys(names)),
+    h("dd", {}, what),
+  ]);
+  dialog("Keyboard shortcuts", h("dl", { class: "facts" }, rows));
+}

@@ -1,0 +1,26 @@
+// What the tabs of an account tell one another, so that all of them show the same.
+
+import { accountId, base } from "./api.js";
+
+const channel =
+  typeof BroadcastChannel === "function"
+    ? new BroadcastChannel(`farebox.changes${base.pathname}`)
+    : null;
+
+const listeners = new Map();
+
+/** Tells the other tabs of this account about a change. */
+export function tellTabs(change, about) {
+  channel?.postMessage({ account: accountId(), change, about });
+}
+
+/** Calls `act` with what another tab of this account tells about this change. */
+export function onTold(change, act) {
+  listeners.set(change, [...(listeners.get(change) ?? []), act]);
+}
+
+if (channel) {
+  channel.onmessage = ({ data: { account, change, about } }) => {
+    if (account && account === accountId()) listeners.get(change)?.forEach((act) => act(about));
+  };
+}
