@@ -126,7 +126,7 @@ fn describe_continuous_backups(database: &Database, body: &[u8]) -> (StatusCode,
         }
         Err(DynoxideError::ResourceNotFoundException(_)) => {
             let table = serde_json::from_slice::<Value>(body).unwrap_or_default();
-            let name = table["TableName"].as_str().unwrap_or_default();
+            let name = table.get("TableName").and_then(Value::as_str).unwrap_or_default();
             let body = json!({
                 "__type": "com.amazonaws.dynamodb.v20120810#TableNotFoundException",
                 "message": format!("Table not found: {name}"),
