@@ -272,6 +272,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(port: u16, data: &Data) -> Result<(), String> {
+    let interruption = interruption()?;
     let server = Server::start(port, data, |name| std::env::var(name).ok()).await?;
     let url = &server.url;
     println!("Farebox listens on {url} (Ctrl-C stops it)");
@@ -302,13 +303,14 @@ async fn serve(port: u16, data: &Data) -> Result<(), String> {
         r#"  curl -s {url}/api/register -H 'Content-Type: application/json' -d '{{"username": "ann", "password": "secret123"}}'"#
     );
     println!();
-    interrupted().await?;
+    interruption.await;
     println!("Stopping.");
     server.stop().await;
     Ok(())
 }
 
 async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
+    let interruption = interruption()?;
     let dynamo = Dynamo::start(&keep.data(), address).await?;
     println!("The embedded DynamoDB listens on http://{} (Ctrl-C stops it)", dynamo.address);
     match keep.data() {
@@ -332,7 +334,7 @@ async fn dynamodb(address: SocketAddr, keep: &Keep) -> Result<(), String> {
     }
     println!("E-mails are not sent: each is shown here.");
     let carrying = tokio::spawn(postman(&dynamo, &keep.data()).await?.work());
-    interrupted().await?;
+    interruption.await;
     println!("Stopping.");
     carrying.abort();
     dynamo.stop().await;
@@ -434,18 +436,26 @@ async fn create_admin(
     manage::create_admin(data, name, email, tokens, &password).await
 }
 
-/// Waits for Ctrl-C, or for the signal that asks a service to stop.
-async fn interrupted() -> Result<(), String> {
-    #[cfg(unix)]
-    {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-                .map_err(|error| error.to_string())?;
+/// A future that waits for Ctrl-C, or for the signal that asks a service to stop. It notices those
+/// too that come before it is awaited.
+#[cfg(unix)]
+fn interruption() -> Result<impl Future<Output = ()>, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| error.to_string());
+    let (mut interrupt, mut terminate) =
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
         tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed.map_err(|error| error.to_string()),
-            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map_err(|error| error.to_string())
+    })
+}
+
+#[cfg(not(unix))]
+fn interruption() -> Result<impl Future<Output = ()>, String> {
+    let mut interrupt = tokio::signal::windows::ctrl_c().map_err(|error| error.to_string())?;
+    Ok(async move {
+        interrupt.recv().await;
+    })
 }

@@ -123,7 +123,12 @@ async fn each_file_is_served_as_it_is_and_as_what_it_is() {
             other => panic!("the type of .{other} is not known"),
         };
         assert_eq!(answer.header("content-type"), format!("{expected}; charset=utf-8"));
-        assert!(text(answer) == *content, "{name}");
+        // The test's client reads JSON as such.
+        let is_alike = match answer.is(200) {
+            Value::String(text) => text == *content,
+            manifest => manifest == serde_json::from_str::<Value>(content).unwrap(),
+        };
+        assert!(is_alike, "{name}");
     }
 }
 

@@ -487,7 +487,8 @@ async fn a_web_page_of_a_listed_origin_may_call_and_no_other() {
                     .filter(|name| name.as_str().starts_with("access-control-"))
                     .collect();
                 assert!(cors.is_empty(), "{origin}: {cors:?} on {answer:?}");
-                assert_eq!(answer.header("vary"), "Origin");
+                let mut varies = answer.header("vary").split(", ");
+                assert!(varies.any(|name| name == "Origin"), "{answer:?}");
             }
         }
     }

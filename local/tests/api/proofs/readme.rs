@@ -230,6 +230,8 @@ fn kind(at: &str, text: &str) -> Option<&'static str> {
         Some("time")
     } else if text.len() == 43 && text.chars().all(base64) {
         Some("key")
+    } else if text.starts_with("http://127.0.0.1:") {
+        Some("URL of the server")
     } else {
         None
     }
