@@ -24,6 +24,7 @@ API = os.environ["FAREBOX_API"]
 MAILS = pathlib.Path(os.environ["FAREBOX_DATA"]) / "mail"
 COMMON = set((pathlib.Path(__file__).parents[2] / "shared/src/auth/common_passwords.txt").read_text().splitlines())
 PASSWORD = "a-password-of-tests"
+FORM = "application/x-www-form-urlencoded"
 numbers = itertools.count()
 
 
@@ -221,6 +222,12 @@ def complete(operation, body):
     return body
 
 
+def form(body):
+    """The fields of a form: each is a text, and none is null."""
+    texts = {field: value[-1] if isinstance(value, list) and value else value for field, value in body.items()}
+    return {field: value if isinstance(value, str) else json.dumps(value) for field, value in texts.items() if value is not None}
+
+
 def refresh(case):
     """A refresh token in the body, or in the cookie if the header says so."""
     body = case.body if isinstance(case.body, dict) else {}
@@ -260,7 +267,7 @@ def before_call(context, case, kwargs):
     if operation == "token_refresh":
         refresh(case)
     elif isinstance(case.body, dict):
-        case.body = complete(operation, dict(case.body))
+        case.body = complete(operation, form(case.body) if case.media_type == FORM else dict(case.body))
     key = (case.headers or {}).get("Idempotency-Key")
     if key:
         case.headers["Idempotency-Key"] = (key + uuid.uuid4().hex)[-255:]

@@ -305,7 +305,8 @@ await journeys({
     const row = page.getByRole("listitem").filter({ hasText: fay.name }).first();
     await row.locator("summary").focus();
     await page.keyboard.press("Enter");
-    await row.getByText(`You said: ${text}`).waitFor();
+    // The answer is shown as Markdown, where the second line begins after a `br`.
+    await row.getByText(`You said: A <i>message</i> ${fay.name}`).waitFor();
     await row.getByRole("link", { name: fay.name }).click();
     await heading(page, fay.name);
   },

@@ -73,7 +73,8 @@ export async function newPage({ beside, ...options } = {}) {
   page.on("pageerror", (error) => state.wrong.push(error.stack));
   page.on("response", (response) => {
     const { pathname } = new URL(response.url());
-    if (response.status() >= 400 && !/^\/(api|v1)\//.test(pathname)) state.wrong.push(`${response.status()} ${pathname}`);
+    const isFile = !/^\/(api|v1)\//.test(pathname) && !response.request().isNavigationRequest();
+    if (response.status() >= 400 && isFile) state.wrong.push(`${response.status()} ${pathname}`);
   });
   return page;
 }

@@ -45,8 +45,8 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     Ok(value)
 }
 
-/// The body, parsed as JSON or as a form whose fields are texts. The edge refuses forms that
-/// browsers send for pages.
+/// The body, parsed as JSON or as a form whose fields are texts. Of a field that comes twice, the
+/// last one counts, as in Django. The edge refuses forms that browsers send for pages.
 pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
     if !is_form(req) {
         return json(req);
@@ -57,9 +57,7 @@ pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
         if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
             return Err(Error::Malformed("The form is not UTF-8.".into()));
         }
-        if fields.insert(name.clone().into_owned(), value.into()).is_some() {
-            return Err(Error::Malformed("The form has a field twice.".into()));
-        }
+        fields.insert(name.into_owned(), value.into());
     }
     serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
         let sentence: String = error.inner().to_string().chars().take(200).collect();
