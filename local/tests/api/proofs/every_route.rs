@@ -175,9 +175,11 @@ async fn head_has_the_status_and_the_headers_of_get_and_no_body() {
             let head = api.send(Method::HEAD, &path, &headers, None).await;
             assert_eq!(head.status, get.status, "{head:?}");
             assert_eq!(head.body, json!(""), "{head:?}");
-            let length = |answer: &Answer| answer.headers.get("content-length").cloned();
-            assert!(length(&head).is_none() || length(&head) == length(&get), "{head:?} {get:?}");
+            // Emulators count the bytes of the body, of which there are none.
             if api.is_own() {
+                let length = |answer: &Answer| answer.headers.get("content-length").cloned();
+                let (of_head, of_get) = (length(&head), length(&get));
+                assert!(of_head.is_none() || of_head == of_get, "{head:?} {get:?}");
                 assert_eq!(lasting_headers(&head), lasting_headers(&get), "{path}");
             }
         }
