@@ -97,7 +97,7 @@ export function signingIn({ query }, welcome) {
   return { title: "Sign in", content, focus: name.input };
 }
 
-/** A wrong password and a deactivated account get the same reply, so that nobody can try names. */
+/** A wrong password and a deactivated account get the same reply, so that names can't be tried. */
 export function refusal(error) {
   if (error.code !== "invalid_credentials") return explain(error);
   return `${error.message} If you are sure that both are right, the account may be deactivated: ask an administrator.`;

@@ -15,8 +15,8 @@ const MOST_PAGES = 10;
  * `load(next)` resolves with `{items, next}`; `next` is null for the first page, and after the last
  * one. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the element
  * that holds the rows, and `around(list)` may wrap it. If a page can't be loaded, the list stays as
- * it is. With `atLeast`, so many rows are read at once. The element's `ready` resolves after that,
- * and `grown` gets the number of rows each time when it changes.
+ * it is. With `atLeast`, at least that many rows are read at once. The element's `ready` resolves
+ * after that, and `grown` gets the number of rows each time when it changes.
  */
 export function paged({
   load,

@@ -235,7 +235,7 @@ export class Turn {
     const sentence = explain(error);
     const text = this.received ? `The answer was interrupted. ${sentence}` : sentence;
     const reason = note("bad", h("p", {}, text), isUnknown(error) && h("p", {}, ONCE));
-    // An answer that has begun is finished and charged, even if nobody reads it.
+    // An answer that has begun is finished and charged, even if the client has left.
     const isAnswered = isUnknown(error) && this.received !== "";
     this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });
     readBalance();

@@ -6,7 +6,6 @@
 //! has no flow of OAuth and issues no ID tokens. Many libraries know only the first path.
 
 use serde::Serialize;
-use shared::http::HeaderValue;
 use shared::{Error, Reply, Request, http};
 use utoipa::ToSchema;
 
@@ -27,15 +26,14 @@ pub async fn handle(stated: Stated, req: Request) -> Reply {
     let issuer = stated.issuer();
     // An issuer that is a URL is this API's own. The host is what the client wrote.
     let at = if issuer.starts_with("https://") { issuer.trim_end_matches('/') } else { &base };
-    let mut response = http::ok(&Discovery {
+    let document = Discovery {
         issuer,
         jwks_uri: format!("{at}/.well-known/jwks.json"),
         service_documentation: format!("{at}/docs/"),
         response_types_supported: [],
         grant_types_supported: [],
-    })?;
-    response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
-    Ok(response)
+    };
+    http::ok(&document).map(http::cached)
 }
 
 /// What a service needs to verify access tokens.

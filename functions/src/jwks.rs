@@ -2,7 +2,6 @@
 //! 7517](https://www.rfc-editor.org/rfc/rfc7517)).
 
 use serde::Serialize;
-use shared::http::HeaderValue;
 use shared::store::PublicKey;
 use shared::{App, Reply, Request, http};
 use utoipa::ToSchema;
@@ -19,9 +18,7 @@ use utoipa::ToSchema;
 )]
 pub async fn handle(app: App, _req: Request) -> Reply {
     let keys = app.keyring.published().await?;
-    let mut response = http::ok(&PublicKeys { keys: keys.iter().map(Jwk::of).collect() })?;
-    response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
-    Ok(response)
+    http::ok(&PublicKeys { keys: keys.iter().map(Jwk::of).collect() }).map(http::cached)
 }
 
 /// Public keys ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)).

@@ -17,9 +17,7 @@ use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{Config, ConfigError, EdgeConfig, Settings};
 use shared::error::REQUIRED;
-use shared::http::{
-    Failures, HeaderMap, HeaderValue, OpenAiFailure, Problem, Route, StreamProblem,
-};
+use shared::http::{Failures, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
 use shared::openapi::failures;
 use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::OpenApi;
@@ -45,7 +43,7 @@ use crate::{PAGES, ROUTES};
 )]
 struct Document;
 
-/// Builds the document. Clients may cache it as long as the public keys.
+/// Builds the document.
 #[utoipa::path(
     get,
     path = "/api/openapi.json",
@@ -59,9 +57,8 @@ struct Document;
     ),
 )]
 pub async fn handle(stated: Stated, req: Request) -> Reply {
-    let mut response = http::ok(&document(&stated, http::base_path(&req))?)?;
-    response.headers_mut().insert("cache-control", HeaderValue::from_static("public, max-age=300"));
-    http::tagged(&req, response)
+    let response = http::ok(&document(&stated, http::base_path(&req))?)?;
+    http::tagged(&req, http::cached(response))
 }
 
 /// The failures of every operation: the gateway throttles, and refuses malformed requests.

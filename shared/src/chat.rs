@@ -1,6 +1,7 @@
 //! Messages, titles of conversations, and a message with its answer as it is stored.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Tokens;
 use crate::ai::{Cut, Speaker, Turn, Usage};
@@ -97,6 +98,18 @@ pub struct Chat {
     pub month: String,
 }
 
+/// Why an answer ends: the words of OpenAI's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// It is complete.
+    Stop,
+    /// It has reached its maximum length, or the time was over.
+    Length,
+    /// The provider's content filter.
+    ContentFilter,
+}
+
 impl Chat {
     /// The same chat in this conversation.
     #[must_use]
@@ -106,12 +119,12 @@ impl Chat {
         Self { conversation, thread, ..self }
     }
 
-    /// Why the answer ends, in the words of OpenAI's API.
-    pub fn finish_reason(&self) -> &'static str {
+    /// Why the answer ends.
+    pub fn finish_reason(&self) -> FinishReason {
         match self.cut {
-            None => "stop",
-            Some(Cut::Length) => "length",
-            Some(Cut::ContentFilter) => "content_filter",
+            None => FinishReason::Stop,
+            Some(Cut::Length) => FinishReason::Length,
+            Some(Cut::ContentFilter) => FinishReason::ContentFilter,
         }
     }
 

@@ -28,8 +28,8 @@ pub use self::read::{
 };
 pub(crate) use self::read::{function_request_id, is_form, request_id, source_address};
 pub use self::reply::{
-    Reply, accepted, created, download, limited, moved, ok, replayed, see_other, tagged, text,
-    to_json,
+    Reply, accepted, cached, created, download, limited, moved, ok, replayed, see_other, tagged,
+    text, to_json,
 };
 pub use self::route::{Route, parameters, pattern};
 pub use crate::stream::Body;

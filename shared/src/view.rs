@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::Tokens;
 use crate::auth::api_key::KeyName;
+use crate::chat::FinishReason;
 use crate::user::{Account, GivenName, Role, Username};
 use crate::{chat, clock, store};
 
@@ -301,19 +302,6 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Why an answer ends: the words of OpenAI's API.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(dead_code, reason = "the schema of `Chat::finish_reason`")]
-enum FinishReason {
-    /// It is complete.
-    Stop,
-    /// It has reached its maximum length, or the time was over.
-    Length,
-    /// The provider's content filter.
-    ContentFilter,
-}
-
 /// A message and its answer.
 #[derive(Serialize, ToSchema)]
 pub struct Chat<'a> {
@@ -328,8 +316,7 @@ pub struct Chat<'a> {
     #[schema(examples("You said: Hello!"))]
     response: &'a str,
     /// Why the answer ends: it is complete, or it has reached its maximum length.
-    #[schema(value_type = FinishReason)]
-    finish_reason: &'static str,
+    finish_reason: FinishReason,
     /// The model that answered.
     #[schema(examples("echo"))]
     model: &'a str,

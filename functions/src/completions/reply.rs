@@ -2,7 +2,7 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
-use shared::chat::Chat;
+use shared::chat::{Chat, FinishReason};
 use shared::http::{Events, OpenAiFailure};
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
@@ -44,8 +44,7 @@ struct Choice<'a> {
     #[schema(schema_with = null)]
     logprobs: (),
     /// Why the answer ends.
-    #[schema(pattern = "^(stop|length|content_filter)$", examples("stop"))]
-    finish_reason: &'static str,
+    finish_reason: FinishReason,
 }
 
 /// The AI's message.
@@ -130,12 +129,12 @@ struct ChunkChoice<'a> {
     #[schema(schema_with = null)]
     logprobs: (),
     /// Why the answer ends, in the last chunk with a choice.
-    #[schema(required, pattern = "^(stop|length|content_filter)$", examples("stop"))]
-    finish_reason: Option<&'static str>,
+    #[schema(required)]
+    finish_reason: Option<FinishReason>,
 }
 
 impl<'a> ChunkChoice<'a> {
-    fn of(delta: AnswerDelta<'a>, finish_reason: Option<&'static str>) -> Vec<Self> {
+    fn of(delta: AnswerDelta<'a>, finish_reason: Option<FinishReason>) -> Vec<Self> {
         vec![Self { index: 0, delta, logprobs: (), finish_reason }]
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lambda_http::RequestExt;
 use lambda_http::http::header;
 use lambda_http::request::RequestContext;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -32,36 +33,42 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
         return Err(Error::Malformed("The body is not a JSON object.".into()));
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = typed(&mut json, "valid JSON")?;
+    json.end().map_err(|_| Error::Malformed("The body goes on after its JSON object.".into()))?;
+    Ok(value)
+}
+
+/// The body, parsed as JSON or as a form whose fields are texts. The edge refuses forms that
+/// browsers send for pages.
+pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
+    if !is_form(req) {
+        return json(req);
+    }
+    let fields: Vec<_> = form_urlencoded::parse(text_of(req)?.as_bytes()).collect();
+    // The parser puts this character in the place of bytes that are not UTF-8.
+    if fields.iter().any(|(name, value)| [name, value].iter().any(|text| text.contains('\u{fffd}')))
+    {
+        return Err(Error::Malformed("The form is not UTF-8.".into()));
+    }
+    let fields = fields.into_iter().map(|(name, value)| (name.into_owned(), Value::from(value)));
+    typed(MapDeserializer::new(fields), "a valid form")
+}
+
+/// What a body contains. A failure names a field of the wrong type, or says that the body is not
+/// what it is declared as, such as one with a field twice.
+fn typed<'de, T, D>(body: D, declared: &str) -> Result<T>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de, Error = serde_json::Error>,
+{
+    serde_path_to_error::deserialize(body).map_err(|error| {
         let field = error.path().to_string();
         let sentence: String = error.inner().to_string().chars().take(200).collect();
         if error.inner().is_data() && field != "." {
             Error::field(field, sentence)
         } else {
-            Error::Malformed(format!("The body is not valid JSON: {sentence}."))
+            Error::Malformed(format!("The body is not {declared}: {sentence}."))
         }
-    })?;
-    json.end().map_err(|_| Error::Malformed("The body goes on after its JSON object.".into()))?;
-    Ok(value)
-}
-
-/// The body, parsed as JSON or as a form whose fields are texts. Of a field that comes twice, the
-/// last one counts, as in Django. The edge refuses forms that browsers send for pages.
-pub fn fields<T: DeserializeOwned>(req: &Request) -> Result<T> {
-    if !is_form(req) {
-        return json(req);
-    }
-    let mut fields = serde_json::Map::new();
-    for (name, value) in form_urlencoded::parse(text_of(req)?.as_bytes()) {
-        // The parser puts this character in the place of bytes that are not UTF-8.
-        if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
-            return Err(Error::Malformed("The form is not UTF-8.".into()));
-        }
-        fields.insert(name.into_owned(), value.into());
-    }
-    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
-        let sentence: String = error.inner().to_string().chars().take(200).collect();
-        Error::field(error.path().to_string(), sentence)
     })
 }
 

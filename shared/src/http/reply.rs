@@ -102,6 +102,13 @@ pub(super) fn response(
     response
 }
 
+/// Lets clients keep a reply for five minutes, as long as this API itself keeps public keys.
+pub fn cached(mut response: Response<Body>) -> Response<Body> {
+    let public = HeaderValue::from_static("public, max-age=300");
+    response.headers_mut().insert(header::CACHE_CONTROL, public);
+    response
+}
+
 /// Marks a reply as the repetition of an earlier one: the request had no effect this time.
 pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
