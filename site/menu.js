@@ -4,9 +4,9 @@ import { fill, h, newId } from "./dom.js";
 import { icon } from "./icons.js";
 
 /**
- * A button that opens `choices`, each `{text, icon, run, href, danger, checked}`. Escape, a press elsewhere
- * and each choice close the list; arrow keys move in it. The button shows `face` if it is given,
- * otherwise an icon.
+ * A button that opens `choices`, each `{text, icon, run, href, danger, checked}`. Escape, a press
+ * elsewhere and each choice close the list; arrow keys move in it. The button shows `face` if it is
+ * given, otherwise an icon.
  */
 export function menuButton(label, choices, { icon: name = "more", face = null, ...props } = {}) {
   const list = h("div", { class: "menu", popover: "auto", id: newId("menu") });

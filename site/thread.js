@@ -376,22 +376,21 @@ class Thread {
 
   /** Takes over the id that came with the first answer. */
   async begun(id) {
+    const wasShown = location.hash === `#/c/${this.name}`;
     this.id = id;
     threads.delete(this.name);
     threads.set(id, this);
-    // A reload finds them in this conversation from now on.
+    // A reload finds them in this conversation from now on, and the conversation at its address.
     this.turns.filter(({ chat }) => !chat).forEach((turn) => turn.keep());
-    const isShown = () => location.hash === `#/c/${this.name}`;
-    const wasShown = isShown();
-    const unread = { id, title: this.conversation.title };
-    this.conversation = await readConversation(id).catch(() => unread);
+    if (wasShown) window.history.replaceState(null, "", `#/c/${id}`);
+    this.conversation = { id, title: this.conversation.title };
     putOnTop(this.conversation, this.name);
-    if (wasShown && isShown()) {
-      // The address changes, the view doesn't.
-      window.history.replaceState(null, "", `#/c/${id}`);
-      putOnTop(this.conversation);
-      this.titlePage();
-    }
+    this.nameIt();
+    const read = await readConversation(id).catch(() => null);
+    if (!read) return;
+    this.conversation = read;
+    putOnTop(read);
+    if (location.hash === `#/c/${id}`) this.titlePage();
     this.nameIt();
   }
 

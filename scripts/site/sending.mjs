@@ -94,6 +94,20 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
+  async "a reload right after the first answer shows it again"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    // The page asks for the title of the new chat, and gets no reply.
+    await page.route("**/api/conversations/*-*", () => {});
+    await say(page, "Stay where you are");
+    await answered(page);
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
+    await page.unroute("**/api/conversations/*-*");
+    await page.reload();
+    await said(page, "Stay where you are").waitFor();
+    assert.deepEqual(await messages(page), ["Stay where you are"]);
+  },
+
   async "a message that is sent when the session has ended is there after signing in, and is answered"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
