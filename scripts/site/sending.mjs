@@ -98,11 +98,11 @@ await journeys({
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     // The page asks for the title of the new chat, and gets no reply.
-    await page.route("**/api/conversations/*-*", () => {});
+    await page.route("**/api/conversations/*/", () => {});
     await say(page, "Stay where you are");
     await answered(page);
     await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
-    await page.unroute("**/api/conversations/*-*");
+    await page.unroute("**/api/conversations/*/");
     await page.reload();
     await said(page, "Stay where you are").waitFor();
     assert.deepEqual(await messages(page), ["Stay where you are"]);
