@@ -11,10 +11,10 @@ import { button, copyButton } from "./button.js";
 import { deleteMessage } from "./delete-message.js";
 import { fill, h } from "./dom.js";
 import { explain, formatTokens, time } from "./format.js";
-import { showMarkdown } from "./markdown.js";
 import { menuButton } from "./menu.js";
 import { attempt, toast } from "./message.js";
 import { note } from "./note.js";
+import { readMarkdown, showAnswer } from "./prose.js";
 import { go } from "./router.js";
 import { named, putOnTop } from "./sidebar.js";
 import { tellTabs } from "./tabs.js";
@@ -45,6 +45,7 @@ export class Turn {
   constructor(thread, { key = null, message, sent, after = "", failed = false }) {
     Object.assign(this, { thread, key, message, sent, after, failed });
     Object.assign(this, { chat: null, received: "", controller: null, asking: null });
+    readMarkdown();
     this.text = h("div", { class: "prose", dir: "auto" });
     this.state = h("div", { class: "turn-state" });
     this.foot = h("div", { class: "turn-foot" });
@@ -147,7 +148,7 @@ export class Turn {
     this.timer = setTimeout(() => {
       this.timer = null;
       if (!this.controller) return;
-      showMarkdown(this.text, this.received);
+      showAnswer(this.text, this.received);
       this.thread.toEnd();
     }, PACE);
   }
@@ -165,7 +166,7 @@ export class Turn {
   /** Shows the complete answer. */
   finish(chat) {
     this.chat = chat;
-    showMarkdown(this.text, chat.response);
+    showAnswer(this.text, chat.response);
     fill(this.state, this.cut());
     const about = [chat.model, formatTokens(chat.tokens_deducted)].filter(Boolean).join(" · ");
     const copy = copyButton(() => chat.response, {
@@ -252,7 +253,7 @@ export class Turn {
   }
 
   stopped() {
-    showMarkdown(this.text, this.received);
+    showAnswer(this.text, this.received);
     const price = answerPrice();
     const cost = price ? ` and costs ${formatTokens(price)}` : "";
     const text = `You stopped watching. The full answer is still being generated${cost}.`;
