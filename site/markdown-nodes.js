@@ -2,17 +2,19 @@
 // of an answer becomes HTML.
 
 import { copyButton } from "./button.js";
+import { coloured } from "./code.js";
 import { h } from "./dom.js";
+import { formula } from "./formula.js";
 import { languageOf } from "./markdown-syntax.js";
 
 /**
- * The nodes of these tokens. `address` returns the address to which a link leads, or null if it
- * leads nowhere.
+ * The nodes of these tokens. `lacking` gets the libraries that they need and that aren't loaded yet.
+ * `address` returns the address to which a link leads, or null if it leads nowhere.
  */
-export function nodesOf(tokens, { address = safe } = {}) {
+export function nodesOf(tokens, { lacking = new Set(), address = safe } = {}) {
   const made = [];
   const open = [];
-  const context = { address, links: 0 };
+  const context = { lacking, address, links: 0 };
   const put = (nodes) => (open.at(-1)?.children ?? made).push(...[nodes].flat());
   for (const token of tokens) {
     if (token.type.startsWith("link_")) context.links += token.nesting;
@@ -66,11 +68,15 @@ const ALONE = {
   hardbreak: () => h("br", {}),
   code_inline: ({ content }) => h("code", {}, content),
   hr: () => h("hr", {}),
-  fence: (token) => code(token.content, languageOf(token)),
-  code_block: ({ content }) => code(content, ""),
-  // As it was written: nothing in it is Markdown.
-  formula: ({ markup }) => h("span", { class: "formula", dir: "ltr" }, markup),
-  formula_block: ({ markup }) => h("p", { class: "formula", dir: "ltr" }, markup),
+  fence: (token, { lacking }) => code(token.content, languageOf(token), lacking),
+  code_block: ({ content }, { lacking }) => code(content, "", lacking),
+  formula: (token, { lacking }) => formula(token, lacking),
+  formula_block: (token, { lacking }) =>
+    h(
+      "div",
+      { class: "formula-box", tabIndex: 0, role: "group", "aria-label": "Formula" },
+      formula({ ...token, block: true }, lacking),
+    ),
 
   // Nothing is loaded from other hosts. Within a link there is no other one.
   image: (token, { address, links }) => {
@@ -99,10 +105,10 @@ function safe(text) {
   }
 }
 
-function code(content, language) {
+function code(content, language, lacking) {
   const text = content.replace(/\n$/, "");
   const named = language ? `language-${language}` : null;
-  const element = h("code", { class: named }, text);
+  const element = h("code", { class: named }, coloured(text, language, lacking));
   // Code is written from left to right, also in an answer in Arabic.
   return h(
     "figure",

@@ -40,7 +40,7 @@ class Drawing {
   constructor(element) {
     this.element = element;
     this.text = "";
-    /** What is shown: `{source, node}` for each block. */
+    /** What is shown: `{source, node}` for each block, with its `tokens` if it lacks a library. */
     this.blocks = [];
     /** The definitions of links in the text. */
     this.defined = "{}";
@@ -89,10 +89,20 @@ class Drawing {
   /** Shows a block in its place. */
   put(index, source, tokens) {
     const old = this.blocks[index];
-    if (old?.source === source) return;
-    const [fresh] = nodesOf(tokens);
+    if (old?.source === source && !old.tokens) return;
+    const lacking = new Set();
+    const [fresh] = nodesOf(tokens, { lacking });
     if (!old) this.element.append(fresh);
-    this.blocks[index] = { source, node: old ? morph(old.node, fresh) : fresh };
+    const node = old ? morph(old.node, fresh) : fresh;
+    this.blocks[index] = { source, node, tokens: lacking.size > 0 ? tokens : null };
+    if (lacking.size === 0) return;
+    const reading = [...lacking].map((library) => library.read());
+    Promise.all(reading).then((modules) => modules.some(Boolean) && this.supply());
+  }
+
+  /** Shows the blocks again that lacked a library. */
+  supply() {
+    this.blocks.forEach(({ source, tokens }, index) => tokens && this.put(index, source, tokens));
   }
 
   /**

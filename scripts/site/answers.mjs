@@ -1,4 +1,4 @@
-// What answers become: formulas, prices and links; that nothing in them is run; and that the
+// What answers become: formulas, prices, code and links; that nothing in them is run; and that the
 // work for an answer that grows is proportional to its length. TOOLS is the folder with linkedom.
 
 import assert from "node:assert/strict";
@@ -6,6 +6,10 @@ import { alike, document, grown, script, whole } from "./in-node.mjs";
 import { PAYLOADS } from "./payloads.mjs";
 
 const { default: MarkdownIt } = await script("markdown-it.esm.min.mjs");
+
+// The libraries are loaded with the first answer that needs them, which is shown again with them.
+const first = whole("$x$\n\n```js\nreturn\n```");
+while (!first.querySelector("math") || !first.querySelector(".code-keyword")) await new Promise((done) => setTimeout(done, 20));
 
 function proves(what, work) {
   const began = performance.now();
@@ -21,7 +25,7 @@ function used(work) {
 }
 
 /** How many formulas an answer shows. */
-const formulas = (text) => whole(text).querySelectorAll(".formula").length;
+const formulas = (text) => whole(text).querySelectorAll("math").length;
 
 proves("formulas are formulas", () => {
   const one = [
@@ -63,9 +67,32 @@ proves("prices, variables and escapes are text", () => {
   ];
   for (const text of none) {
     const element = whole(text);
-    assert.equal(element.querySelectorAll(".formula").length, 0, text);
+    assert.equal(element.querySelectorAll("math, .formula").length, 0, text);
   }
   assert.equal(whole("It costs $5 and $6.").textContent, "It costs $5 and $6.");
+});
+
+proves("what is no TeX is shown as it was written", () => {
+  const broken = ["\\(\\frac{1}\\)", "$$\\nonsense{x}$$", "$x^{$", "$$\n\\begin{a}\n$$", "\\[\\href{https://example.com}{x}\\]", "$$\\def\\x{\\x\\x}\\x$$", `$$${"{".repeat(2000)}x${"}".repeat(2000)}$$`, "$$\\hspace{-50em}x$$"];
+  for (const text of broken) {
+    const element = whole(text);
+    assert.equal(element.querySelectorAll("math").length, 0, text.slice(0, 40));
+    assert.equal(element.textContent, text);
+  }
+});
+
+proves("code has the colours of its language, by classes alone", () => {
+  const code = 'for way in ways:\n    print(f"{way} <b>is</b> a way")  # all\n';
+  const element = whole(`\`\`\`python\n${code}\`\`\``).querySelector("code");
+  assert.equal(`${element.textContent}\n`, code);
+  const kinds = [...element.querySelectorAll("span")].map((span) => [span.className, span.textContent]);
+  assert.deepEqual(kinds[0], ["code-keyword", "for"]);
+  assert(kinds.some(([kind, text]) => kind === "code-comment" && text === "# all"), JSON.stringify(kinds));
+  assert.equal(element.querySelectorAll("[style]").length, 0);
+  for (const language of ["", "nonsense", "text"]) {
+    const plain = whole(`\`\`\`${language}\n${code}\`\`\``).querySelector("code");
+    assert.equal(plain.querySelectorAll("span").length, 0, language);
+  }
 });
 
 proves("links lead to web sites and e-mail addresses alone", () => {
@@ -90,11 +117,16 @@ proves("links lead to web sites and e-mail addresses alone", () => {
 const HTML = new Set("a blockquote br code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre span strong table tbody td th thead tr ul".split(" "));
 const ATTRIBUTES = /^(?:aria-label|class|dir|href|rel|role|scope|start|tabindex|target|title)$/i;
 
-proves(`${PAYLOADS.length} answers that try to run a script become texts and links`, () => {
+proves(`${PAYLOADS.length} answers that try to run a script become texts, links and formulas`, () => {
   for (const payload of PAYLOADS) {
     const answer = whole(payload);
     answer.querySelectorAll("button").forEach((button) => button.remove());
     for (const element of answer.querySelectorAll("*")) {
+      if (element.closest("math")) {
+        const names = [...element.attributes].map(({ name }) => name).filter((name) => /^(?:on|id$|href|src|xlink)/.test(name));
+        assert.deepEqual(names, [], payload);
+        continue;
+      }
       assert(HTML.has(element.localName), `${element.localName} of ${payload}`);
       for (const { name, value } of element.attributes) {
         assert.match(name, ATTRIBUTES, payload);
@@ -149,3 +181,5 @@ proves("no answer takes long", () => {
   }
   console.log(`    the longest ${JSON.stringify(worst[0])}: ${worst[1].toFixed(0)} ms for ${size} characters`);
 });
+
+assert.equal(document.querySelectorAll("link").length, 1, "the style sheet of formulas");
