@@ -29,8 +29,12 @@ const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 /** The most repeats of a request while the API still answers an earlier one with its key. */
 const MOST_TRIES = 20;
 
-/** The shortest time between two drawings of a growing answer, in milliseconds. */
+/**
+ * The shortest time between two drawings of a growing answer, in milliseconds, and as a multiple of
+ * the time that the last one took.
+ */
 const PACE = 50;
+const REST = 10;
 
 const ONCE = "You can safely retry: the message is answered once and charged once.";
 
@@ -44,7 +48,7 @@ const CUT = {
 export class Turn {
   constructor(thread, { key = null, message, sent, after = "", failed = false }) {
     Object.assign(this, { thread, key, message, sent, after, failed });
-    Object.assign(this, { chat: null, received: "", controller: null, asking: null });
+    Object.assign(this, { chat: null, received: "", controller: null, asking: null, pace: PACE });
     readMarkdown();
     this.text = h("div", { class: "prose", dir: "auto" });
     this.state = h("div", { class: "turn-state" });
@@ -148,9 +152,11 @@ export class Turn {
     this.timer = setTimeout(() => {
       this.timer = null;
       if (!this.controller) return;
+      const began = performance.now();
       showAnswer(this.text, this.received);
       this.thread.toEnd();
-    }, PACE);
+      this.pace = Math.max(PACE, REST * (performance.now() - began));
+    }, this.pace);
   }
 
   stop() {
