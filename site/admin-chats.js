@@ -5,8 +5,8 @@ import { page } from "./api.js";
 import { h } from "./dom.js";
 import { formatAgo, formatTokens, time } from "./format.js";
 import { paged } from "./list.js";
-import { showMarkdown } from "./markdown.js";
 import { emptyState } from "./note.js";
+import { showAnswer } from "./prose.js";
 
 /** How many characters of a message its line shows. */
 const PREVIEW = 160;
@@ -56,7 +56,7 @@ function row(chat, named) {
       h("dd", { class: "mono" }, chat.conversation_id),
     ),
   );
-  details.addEventListener("toggle", () => showMarkdown(answer, chat.response));
+  details.addEventListener("toggle", () => showAnswer(answer, chat.response));
   return h(
     "li",
     { class: "admin-chat" },

@@ -7,8 +7,8 @@ import { h } from "./dom.js";
 import { formatTime, formatTokens, time } from "./format.js";
 import { icon } from "./icons.js";
 import { paged } from "./list.js";
-import { plainText, showMarkdown } from "./markdown.js";
 import { emptyState } from "./note.js";
+import { plainText, readMarkdown, showAnswer } from "./prose.js";
 import { go } from "./router.js";
 import { tellTabs } from "./tabs.js";
 
@@ -48,7 +48,10 @@ export function history({ query, signal }) {
         linkButton("Ask something", "#/", { kind: "primary" }),
       );
   const list = paged({
-    load: (next) => page(next ?? "api/chat/", next ? undefined : { q, limit: 20 }, { signal }),
+    load: async (next) => {
+      const reading = page(next ?? "api/chat/", next ? undefined : { q, limit: 20 }, { signal });
+      return (await Promise.all([reading, readMarkdown()]))[0];
+    },
     row: (chat) => chatRow(chat, q),
     empty,
     list: h("ul", { class: "list chats" }),
@@ -76,7 +79,7 @@ function chatRow(chat, q) {
     h("summary", { dir: "auto" }, marked(excerpt(plainText(chat.response), q), q)),
     answer,
   );
-  details.addEventListener("toggle", () => showMarkdown(answer, chat.response));
+  details.addEventListener("toggle", () => showAnswer(answer, chat.response));
   const element = h(
     "li",
     { class: "chat-row" },

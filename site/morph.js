@@ -5,7 +5,9 @@
  * the place to which a box is scrolled survive. Returns the node that is in the page afterwards.
  */
 export function morph(old, fresh) {
-  if (old.nodeName !== fresh.nodeName) {
+  // The styles in a formula can't be set as attributes, which the pages' policy refuses.
+  const isOther = old.nodeName === "math" && !old.isEqualNode(fresh);
+  if (old.nodeName !== fresh.nodeName || isOther) {
     old.replaceWith(fresh);
     return fresh;
   }

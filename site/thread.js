@@ -12,6 +12,7 @@ import { Follower } from "./follow.js";
 import { ideas } from "./ideas.js";
 import { menuButton } from "./menu.js";
 import { attempt } from "./message.js";
+import { readMarkdown } from "./prose.js";
 import { go } from "./router.js";
 import {
   conversationChoices,
@@ -196,6 +197,7 @@ class Thread {
 
   /** Reads the conversation and its newest turns. */
   async load(signal) {
+    readMarkdown();
     const reading = readConversation(this.id, { signal });
     const [conversation, chats] = await Promise.all([reading, this.chats(null, signal)]);
     this.conversation = conversation;

@@ -11,10 +11,10 @@ import { button, copyButton } from "./button.js";
 import { deleteMessage } from "./delete-message.js";
 import { fill, h } from "./dom.js";
 import { explain, formatTokens, time } from "./format.js";
-import { showMarkdown } from "./markdown.js";
 import { menuButton } from "./menu.js";
 import { attempt, toast } from "./message.js";
 import { note } from "./note.js";
+import { readMarkdown, showAnswer } from "./prose.js";
 import { go } from "./router.js";
 import { named, putOnTop } from "./sidebar.js";
 import { tellTabs } from "./tabs.js";
@@ -29,8 +29,12 @@ const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 /** The most repeats of a request while the API still answers an earlier one with its key. */
 const MOST_TRIES = 20;
 
-/** The shortest time between two drawings of a growing answer, in milliseconds. */
+/**
+ * The shortest time between two drawings of a growing answer, in milliseconds, and as a multiple of
+ * the time that the last one took.
+ */
 const PACE = 50;
+const REST = 10;
 
 const ONCE = "You can safely retry: the message is answered once and charged once.";
 
@@ -44,7 +48,8 @@ const CUT = {
 export class Turn {
   constructor(thread, { key = null, message, sent, after = "", failed = false }) {
     Object.assign(this, { thread, key, message, sent, after, failed });
-    Object.assign(this, { chat: null, received: "", controller: null, asking: null });
+    Object.assign(this, { chat: null, received: "", controller: null, asking: null, pace: PACE });
+    readMarkdown();
     this.text = h("div", { class: "prose", dir: "auto" });
     this.state = h("div", { class: "turn-state" });
     this.foot = h("div", { class: "turn-foot" });
@@ -147,9 +152,11 @@ export class Turn {
     this.timer = setTimeout(() => {
       this.timer = null;
       if (!this.controller) return;
-      showMarkdown(this.text, this.received);
+      const began = performance.now();
+      showAnswer(this.text, this.received);
       this.thread.toEnd();
-    }, PACE);
+      this.pace = Math.max(PACE, REST * (performance.now() - began));
+    }, this.pace);
   }
 
   stop() {
@@ -165,7 +172,7 @@ export class Turn {
   /** Shows the complete answer. */
   finish(chat) {
     this.chat = chat;
-    showMarkdown(this.text, chat.response);
+    showAnswer(this.text, chat.response);
     fill(this.state, this.cut());
     const about = [chat.model, formatTokens(chat.tokens_deducted)].filter(Boolean).join(" · ");
     const copy = copyButton(() => chat.response, {
@@ -252,7 +259,7 @@ export class Turn {
   }
 
   stopped() {
-    showMarkdown(this.text, this.received);
+    showAnswer(this.text, this.received);
     const price = answerPrice();
     const cost = price ? ` and costs ${formatTokens(price)}` : "";
     const text = `You stopped watching. The full answer is still being generated${cost}.`;

@@ -78,7 +78,8 @@ fn file(name: &str) -> Result<&'static str> {
 /// The content type of a page's file. Only text, since the gateway doesn't pass on binary data.
 fn content_type(name: &str) -> Option<&'static str> {
     Some(match name.rsplit_once('.')?.1 {
-        "js" => "text/javascript; charset=utf-8",
+        // The libraries that are modules end in `mjs`.
+        "js" | "mjs" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "txt" => "text/plain; charset=utf-8",
         "svg" => "image/svg+xml; charset=utf-8",

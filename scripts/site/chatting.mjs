@@ -33,9 +33,10 @@ export function said(page, message, exact = false) {
   return page.locator(".turn .prose").getByText(`You said: ${message}`, { exact });
 }
 
-/** Waits until the last answer is complete. */
+/** Waits until the last answer is complete, and shown as Markdown. */
 export async function answered(page) {
   await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
+  await answer(page).locator(".as-written").waitFor({ state: "detached" });
 }
 
 export async function heading(page, name) {

@@ -115,7 +115,7 @@ async fn each_file_is_served_as_it_is_and_as_what_it_is() {
     for (name, content) in FILES.iter().filter(|(name, _)| !name.ends_with(".html")) {
         let answer = api.get(&format!("/assets/{VERSION}/{name}")).await;
         let expected = match name.rsplit_once('.').unwrap().1 {
-            "js" => "text/javascript",
+            "js" | "mjs" => "text/javascript",
             "css" => "text/css",
             "svg" => "image/svg+xml",
             "webmanifest" => "application/manifest+json",

@@ -1,0 +1,255 @@
+// Journeys of users who read answers with code, formulas and tables: how they look, when their
+// libraries are loaded, how they grow, and that nothing in them is run.
+
+import assert from "node:assert/strict";
+import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { answer, answered, chatPage, heading, say, signIn } from "./chatting.mjs";
+import { PAYLOADS } from "./payloads.mjs";
+
+/** An answer with everything that has a look of its own. */
+const EVERYTHING = String.raw`Raw ## A title
+
+Some *words*, **bold** ones, ~~none~~, ${"`code`"} and [a link](https://example.com). The area is \(A = \pi r^2\).
+
+| Way | Minutes |
+|:----|--------:|
+| Bus | $\frac{50}{2}$ |
+
+$$
+\begin{pmatrix} a & b \\ c & d \end{pmatrix} \sum_{i=1}^{n} x_i = \boxed{\sqrt{2}}
+$$
+
+- [ ] a task
+- [x] a finished one
+
+${"```"}python
+@cached
+class Way(Base):
+    """A way."""
+    def minutes(self, speed=12.5):  # by bicycle
+        return len(self.name) / speed if speed else None
+${"```"}
+
+${"```"}html
+<!-- a page --><a href="#x" class="y">&amp;</a>
+<style>.a { color: red }</style>
+${"```"}
+
+${"```"}diff
+- old
++ new
+${"```"}
+
+${"```"}js
+const a = ${"`x ${b} y`"};
+${"```"}`;
+
+const KINDS = ["comment", "deletion", "keyword", "meta", "name", "number", "plain", "string", "tag", "title", "type"];
+
+/** Waits until the code and the formulas of the last answer are shown as such. */
+async function rendered(page) {
+  await answered(page);
+  await answer(page).locator("math").first().waitFor();
+  await answer(page).locator(".code-keyword").first().waitFor();
+}
+
+/** The classes of the coloured parts of code, each once. */
+const kinds = (page) => answer(page).locator(".code span[class]").evaluateAll((parts) => [...new Set(parts.map((part) => part.className))].sort());
+
+/** The names of the modules that the page has requested from now on. */
+function modules(page) {
+  const names = [];
+  page.on("request", (request) => {
+    const name = new URL(request.url()).pathname.split("/").at(-1);
+    if (/\.mjs$|^temml/.test(name)) names.push(name);
+  });
+  return names;
+}
+
+const looks = (colorScheme, width) => async () => {
+  const page = await chatPage(await newUser("ann"), { colorScheme, viewport: { width, height: 800 } });
+  await say(page, EVERYTHING);
+  await rendered(page);
+  assert.deepEqual(await kinds(page), KINDS.map((kind) => `code-${kind}`));
+  assert.equal(await answer(page).locator("math").count(), 3);
+  await looksRight(page, `rendered-${width}-${colorScheme}`);
+  await page.locator("main").evaluate((main) => (main.scrollTop = 0));
+  await looksRight(page, `rendered-top-${width}-${colorScheme}`);
+};
+
+await journeys({
+  "code, formulas and tables are accessible and fit, wide and light": looks("light", 1280),
+  "code, formulas and tables are accessible and fit, wide and dark": looks("dark", 1280),
+  "code, formulas and tables are accessible and fit, narrow and light": looks("light", 320),
+  "code, formulas and tables are accessible and fit, narrow and dark": looks("dark", 320),
+
+  async "code has the colours of its language by classes, and is copied as it was written"() {
+    const page = await chatPage(await newUser("ann"), { permissions: ["clipboard-read", "clipboard-write"] });
+    await say(page, EVERYTHING);
+    await rendered(page);
+    const code = answer(page).locator(".code");
+    assert.equal(await code.locator("[style]").count(), 0);
+    const colours = await code.first().locator("span[class]").evaluateAll((parts) => parts.map((part) => getComputedStyle(part).color));
+    assert(new Set(colours).size > 5, colours.join(" "));
+    await code.nth(1).getByRole("button", { name: "Copy", exact: true }).click();
+    await code.nth(1).getByText("Copied").waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), '<!-- a page --><a href="#x" class="y">&amp;</a>\n<style>.a { color: red }</style>');
+    // A language that is not known has one colour.
+    await say(page, "Raw ```klingon\nreturn 1\n```");
+    await answered(page);
+    await answer(page).getByText("klingon").waitFor();
+    assert.equal(await answer(page).locator(".code code span").count(), 0);
+  },
+
+  async "formulas are formulas, broken ones are shown as they were written, and prices are text"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, String.raw`Raw Let \(P_1 * P_2\) and \[x_a *y* z_b\] be it, and $$a_1 *b* c_1$$ too, for $x^2$. It costs $5 and $6, or \$7. No formula: \(\frac{1}\).`);
+    await answered(page);
+    await answer(page).locator("math").nth(3).waitFor();
+    assert.equal(await answer(page).locator("math").count(), 4);
+    assert.equal(await answer(page).locator("em").count(), 0);
+    await answer(page).getByText("It costs $5 and $6, or $7. No formula:").waitFor();
+    assert.deepEqual(await answer(page).locator(".formula").allInnerTexts(), [String.raw`\(\frac{1}\)`]);
+
+    const block = "$$\n\\sum_{i=1}^{n} x_i * y_i\n- 1\n$$";
+    await say(page, `Raw ${block}`);
+    await page.locator(".turn").nth(1).locator(".formula-box math").waitFor();
+    assert.equal(await answer(page).locator("em, li").count(), 0);
+    const { height } = await answer(page).locator("munderover").boundingBox();
+    assert(height > 20, `the sum is ${height} pixels high`);
+    // The style sheet of formulas is there too.
+    await page.waitForFunction(() => getComputedStyle(document.querySelector("math.tml-display")).display.startsWith("block"));
+  },
+
+  async "libraries are loaded with the first answer that needs them"() {
+    const page = await newPage();
+    const names = modules(page);
+    await page.goto(SITE);
+    await signIn(page, await newUser("ann"));
+    await heading(page, "What would you like to know?");
+    await page.waitForLoadState("networkidle");
+    assert.deepEqual(names, []);
+    await say(page, "Talk");
+    await answered(page);
+    assert.deepEqual(names, ["markdown-it.esm.min.mjs"]);
+    await say(page, "Raw ```js\nreturn 1;\n```");
+    await answer(page).locator(".code-keyword").waitFor();
+    assert.deepEqual(names.slice(1), ["highlight.min.mjs"]);
+    await say(page, "Raw It is $x^2$.");
+    await answer(page).locator("math").waitFor();
+    assert.deepEqual(names.slice(2).sort(), ["temml.css", "temml.min.mjs"]);
+    await page.reload();
+    await answer(page).locator("math").waitFor();
+    await page.locator(".code-keyword").waitFor();
+  },
+
+  async "an answer is there as it was written until its scripts are, and if they can't be loaded"() {
+    const ann = await newUser("ann");
+    let open;
+    const opened = new Promise((done) => (open = done));
+    const page = await newPage();
+    await page.route("**/markdown-it*.mjs", async (route) => {
+      await opened;
+      await route.continue();
+    });
+    await page.goto(SITE);
+    await signIn(page, ann);
+    await say(page, "Raw **bold** and $x^2$");
+    await answer(page).getByText("**bold** and $x^2$").waitFor();
+    open();
+    await answer(page).locator("strong").waitFor();
+    await answer(page).locator("math").waitFor();
+
+    const other = await newPage();
+    await other.route("**/*.mjs", (route) => route.abort());
+    await other.goto(SITE);
+    await signIn(other, ann);
+    await other.locator(".conversations a").first().click();
+    await answer(other).getByText("**bold** and $x^2$").waitFor();
+    await other.goto(`${SITE}#/history`);
+    await other.locator("summary").getByText("**bold** and $x^2$").waitFor();
+  },
+
+  async "what is complete of a growing answer stays as it is"() {
+    const page = await chatPage(await newUser("ann"));
+    const message = "Lines of a growing answer";
+    await say(page, message);
+    await answer(page).locator(".prose > p").nth(4).waitFor();
+    await page.evaluate(() => (document.querySelector(".answer .prose p").isKept = true));
+    await answer(page).getByText("Line 40 of").waitFor();
+    await finish(message);
+    await answered(page);
+    assert(await page.evaluate(() => document.querySelector(".answer .prose p").isKept));
+    assert.equal(await answer(page).locator(".prose > p").count(), 80);
+  },
+
+  async "the work for a growing answer is proportional to its length"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, EVERYTHING);
+    await rendered(page);
+    const [short, long] = await page.evaluate(async (text) => {
+      const file = (name) => import(new URL(name, document.querySelector("script[src$='chat.js']").src));
+      const [{ draw }, { default: MarkdownIt }] = await Promise.all([file("markdown.js"), file("markdown-it.esm.min.mjs")]);
+      const { parse } = MarkdownIt.prototype;
+      /** How many characters are parsed, and nodes put into the page, while this answer grows. */
+      const work = async (whole) => {
+        let [parsed, added] = [0, 0];
+        MarkdownIt.prototype.parse = function (source, env) {
+          parsed += source.length;
+          return parse.call(this, source, env);
+        };
+        const count = (records) => records.forEach((record) => (added += record.addedNodes.length));
+        const observer = new MutationObserver(count);
+        const element = document.createElement("div");
+        observer.observe(element, { childList: true, subtree: true });
+        for (let end = 40; end < whole.length + 40; end += 40) draw(element, whole.slice(0, end));
+        count(observer.takeRecords());
+        observer.disconnect();
+        MarkdownIt.prototype.parse = parse;
+        return { parsed, added };
+      };
+      return [await work(text.repeat(5)), await work(text.repeat(20))];
+    }, `${EVERYTHING.slice("Raw ".length)}\n\n`);
+    console.log(`    ${short.parsed} characters parsed and ${short.added} nodes added; for four times as much ${long.parsed} and ${long.added}`);
+    for (const what of ["parsed", "added"]) assert(long[what] < 5 * short[what], what);
+  },
+
+  async "answers that try to run a script run none"() {
+    const page = await newPage();
+    const ran = [];
+    page.on("dialog", async (dialog) => {
+      ran.push(dialog.message());
+      await dialog.dismiss();
+    });
+    await page.addInitScript(() => {
+      globalThis.refused = [];
+      addEventListener("securitypolicyviolation", ({ violatedDirective, sample }) => globalThis.refused.push(`${violatedDirective} ${sample}`));
+    });
+    await page.goto(SITE);
+    await signIn(page, await newUser("ann"));
+    // As answers of the AI, and each of them alone.
+    for (let from = 0; from < PAYLOADS.length; from += 48) {
+      const message = `Raw ${PAYLOADS.slice(from, from + 48).join("\n\n")}`;
+      assert(message.length < 8000, `${message.length} characters`);
+      await say(page, message);
+      await page.locator(".turn").nth(from / 48).getByRole("button", { name: "Copy the answer" }).waitFor();
+    }
+    await page.locator("math").first().waitFor();
+    await page.locator(".code-tag").first().waitFor();
+    await page.evaluate(async (payloads) => {
+      const { draw } = await import(new URL("markdown.js", document.querySelector("script[src$='chat.js']").src));
+      for (const payload of payloads) {
+        const element = document.createElement("div");
+        document.querySelector(".answer .prose").append(element);
+        draw(element, payload);
+      }
+      for (const element of document.querySelectorAll(".prose *"))
+        for (const name of ["mouseover", "focus", "load", "error", "toggle"]) element.dispatchEvent(new Event(name, { bubbles: true }));
+    }, PAYLOADS);
+    assert.equal(await page.locator(".prose").locator("script, img, iframe, style, form, object, embed, audio, video, link, base, svg:not(.icon)").count(), 0);
+    const links = await page.locator(".prose [href]").evaluateAll((all) => [...new Set(all.map(({ protocol }) => protocol))].sort());
+    assert.deepEqual(links, ["http:", "https:", "mailto:"].filter((protocol) => links.includes(protocol)));
+    assert.deepEqual(ran, []);
+    assert.deepEqual(await page.evaluate(() => globalThis.refused), []);
+  },
+});
