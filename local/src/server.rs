@@ -46,14 +46,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts on a loopback port (0 for any free one). `environment` overrides the values of the
-    /// template.
+    /// Starts on a loopback port (0 for any free one). `clock` is the time of all functions, and
+    /// `environment` overrides the values of the template.
     ///
     /// # Errors
     /// A sentence for the terminal.
     pub async fn start(
         port: u16,
         data: &Data,
+        clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -63,7 +64,6 @@ impl Server {
         let dynamo = Dynamo::start(data, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
 
         let template = Template::load()?;
-        let clock = Clock::default();
         let environment = |function: &template::Function, name: &str| {
             environment(name)
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{AiConfig, AiProvider, ConfigError};
 use crate::metrics::{self, Metric};
-use crate::{Error, Result, trace};
+use crate::{Result, trace};
 
 pub use self::said::{Listener, Piece};
 
@@ -279,6 +279,7 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
+    use crate::Error;
     use crate::config::Settings;
 
     async fn ai(providers: &'static str) -> Ai {

@@ -212,7 +212,7 @@ async fn a_callers_trace_is_continued_and_a_hostile_one_is_ignored() {
         api.send(Method::GET, "/api/health/", headers, None).await.is(200);
         let is_new = |span: &Span| span.name == "GET /api/health" && !known.contains(&span.id);
         let spans = collector.trace(is_new).await;
-        spans.into_iter().filter(is_new).next_back().unwrap()
+        spans.into_iter().rfind(is_new).unwrap()
     };
     let valid = format!("00-{}-{}-01", CALLERS.0, CALLERS.1);
     let continued = asked(&[("traceparent", valid.as_str())]).await;
