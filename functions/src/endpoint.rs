@@ -9,6 +9,7 @@ use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{ConfigError, EdgeConfig, Settings};
 use shared::http::{Body, Response};
+use shared::trace::Traces;
 use shared::{App, Reply, Request, edge};
 
 use crate::ROUTES;
@@ -42,21 +43,28 @@ impl Endpoint {
 pub struct Function {
     /// The settings of its edge.
     pub edge: Arc<EdgeConfig>,
+    traces: Option<Traces>,
     handler: Arc<dyn Handler>,
 }
 
 impl Function {
     /// An endpoint with what it needs.
-    pub fn new<A: Start, F>(edge: Arc<EdgeConfig>, needs: A, handle: fn(A, Request) -> F) -> Self
+    pub fn new<A: Start, F>(
+        edge: Arc<EdgeConfig>,
+        mut needs: A,
+        handle: fn(A, Request) -> F,
+    ) -> Self
     where
         F: Future<Output = Reply> + Send + 'static,
     {
-        Self { edge, handler: Arc::new(Bound { needs, handle }) }
+        let traces = needs.app_mut().and_then(|app| app.traces.clone());
+        Self { edge, traces, handler: Arc::new(Bound { needs, handle }) }
     }
 
     /// Answers one request.
     pub async fn answer(&self, req: Request) -> Response<Body> {
-        edge::answer(ROUTES, |req| self.handler.call(req), &self.edge, req).await
+        let (edge, traces) = (&self.edge, self.traces.as_ref());
+        edge::answer(ROUTES, |req| self.handler.call(req), edge, traces, req).await
     }
 
     /// What it needs, if that is an `A`.
@@ -71,7 +79,8 @@ impl Function {
 
     /// The same function over another `App`.
     pub fn over(&self, app: App) -> Self {
-        Self { edge: self.edge.clone(), handler: self.handler.over(app) }
+        let (edge, traces) = (self.edge.clone(), app.traces.clone());
+        Self { edge, traces, handler: self.handler.over(app) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use local::dynamo::Data;
 use local::server::Server;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use shared::http::{Body, Response};
 use shared::user::Account;
 use shared::{App, Request};
@@ -18,7 +19,7 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     let settings = HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
     let lookup = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-    RUNTIME.block_on(Server::start(0, &Data::Memory, lookup)).expect("a server")
+    RUNTIME.block_on(Server::start(0, &Data::Memory, Clock::default(), lookup)).expect("a server")
 });
 
 /// A user with an account.

@@ -149,7 +149,7 @@ impl Load {
             dollars_per_thousand_chats: sum(&month) / self.chats() * 1000.0,
             first_that_breaks: first(false)?,
             first_of_the_design: first(true)?,
-            per_million: per_million(&requests)?,
+            per_million: per_million(&stack, &requests)?,
             month,
             quotas,
         })
@@ -254,6 +254,7 @@ impl Load {
         let rate = asked.requests / SECONDS;
         let traces = SECONDS * (rate.min(1.0) + TRACED * (rate - 1.0).max(0.0))
             + stack.scheduled.iter().map(|(_, count)| count).sum::<f64>();
+        let recorded = if stack.recorded_by_x_ray { 1.0 } else { 0.0 };
         let metrics = if stack.metrics_per_method { METRICS_OF_A_METHOD } else { 0.0 };
         let item = |price: Price, quantity: f64| Item {
             item: price.item.into(),
@@ -291,7 +292,7 @@ impl Load {
             ),
             item(prices::ALARMS, stack.alarms),
             item(prices::DASHBOARDS, stack.dashboards),
-            item(prices::TRACES, traces / MILLION),
+            item(prices::TRACES, recorded * traces / MILLION),
             item(prices::SECRETS, stack.secrets),
             item(prices::SECRET_READS, asked.invocations * STARTS.value / MILLION),
             item(prices::EMAILS, self.emails() / 1000.0),
@@ -301,7 +302,8 @@ impl Load {
 
 /// The dollars for a million of each request in docs/money.md, and for a million of the pages'
 /// files.
-fn per_million(requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
+fn per_million(stack: &Stack, requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
+    let recorded = if stack.recorded_by_x_ray { TRACED } else { 0.0 };
     let names = requests.rows().map(|cost| cost.request.as_str()).chain([FILE]);
     let kind = |request: &str| {
         let needs = requests.one(request)?;
@@ -313,7 +315,7 @@ fn per_million(requests: &Requests<'_>) -> Result<Vec<Kind>, String> {
         let store = prices::WRITES.dollars * needs.writes + prices::READS.dollars * needs.reads;
         let logs = by_gb(prices::LOGS_IN, needs.log_bytes)
             + by_gb(prices::LOGS_KEPT, needs.log_bytes * LOG_MONTHS.value)
-            + prices::TRACES.dollars * TRACED;
+            + prices::TRACES.dollars * recorded;
         let dollars = gateway + functions + waiting + store + logs;
         Ok(Kind { request: request.into(), dollars, gateway, functions, waiting, store, logs })
     };

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use functions::mail;
+use futures_util::FutureExt;
 use shared::app::Mailing;
 use shared::aws::{Endpoint, emulated_at};
 use shared::clock::rfc3339;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::dynamo::{Data, MAILS, make_private_folder, write_private};
+use crate::server::traced;
 
 /// The time between two reads of the stream.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -166,7 +168,8 @@ impl Postman {
 
     /// Delivers a letter: its e-mail is shown once the letter is deleted from the outbox.
     async fn carry(&mut self, key: String) {
-        if let Err(error) = mail::work(self.mailing.clone(), key).await {
+        let sent = mail::work(self.mailing.clone(), key).boxed();
+        if let Err(error) = traced(&self.mailing, ("mail", "datasource"), sent).await {
             tracing::error!(
                 code = error.code(),
                 cause = error.cause(),

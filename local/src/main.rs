@@ -273,7 +273,8 @@ async fn main() -> ExitCode {
 
 async fn serve(port: u16, data: &Data) -> Result<(), String> {
     let interruption = interruption()?;
-    let server = Server::start(port, data, |name| std::env::var(name).ok()).await?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let server = Server::start(port, data, Clock::default(), environment).await?;
     let url = &server.url;
     println!("Farebox listens on {url} (Ctrl-C stops it)");
     println!();

@@ -6,14 +6,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use functions::{ENDPOINTS, Function};
-use futures_util::future::try_join_all;
-use shared::App;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join_all};
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
+use shared::trace::{self, Parent};
+use shared::{App, Error};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use crate::door;
 use crate::dynamo::{Data, Dynamo, port_sentence};
@@ -43,14 +46,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts on a loopback port (0 for any free one). `environment` overrides the values of the
-    /// template.
+    /// Starts on a loopback port (0 for any free one). `clock` is the time of all functions, and
+    /// `environment` overrides the values of the template.
     ///
     /// # Errors
     /// A sentence for the terminal.
     pub async fn start(
         port: u16,
         data: &Data,
+        clock: Clock,
         environment: impl Fn(&str) -> Option<String> + Send + Sync,
     ) -> Result<Self, String> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -60,7 +64,6 @@ impl Server {
         let dynamo = Dynamo::start(data, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
 
         let template = Template::load()?;
-        let clock = Clock::default();
         let environment = |function: &template::Function, name: &str| {
             environment(name)
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
@@ -95,8 +98,8 @@ impl Server {
             }
         });
         let scheduled = [
-            tokio::spawn(often(sweep, functions::sweep::work)),
-            tokio::spawn(often(erase, functions::erase::work)),
+            tokio::spawn(often("sweep", sweep, functions::sweep::work)),
+            tokio::spawn(often("erase", erase, functions::erase::work)),
         ];
         let server = tokio::spawn(async move {
             door::serve(
@@ -120,13 +123,31 @@ impl Server {
 }
 
 /// Runs a scheduled function, as the template's schedules do on AWS.
-async fn often<F: Future<Output = shared::Result<()>>>(app: App, work: fn(App) -> F) {
+async fn often<F>(name: &str, app: App, work: fn(App) -> F)
+where
+    F: Future<Output = shared::Result<()>> + Send + 'static,
+{
     loop {
-        if let Err(error) = work(app.clone()).await {
+        if let Err(error) = traced(&app, (name, "timer"), work(app.clone()).boxed()).await {
             tracing::error!(cause = error.cause(), "the scheduled work failed");
         }
         tokio::time::sleep(OFTEN).await;
     }
+}
+
+/// Does what a schedule or a stream starts. With traces, it is a trace, whose id is in each of its
+/// lines of the log.
+pub(crate) async fn traced(
+    app: &App,
+    what: (&str, &str),
+    work: BoxFuture<'_, shared::Result<()>>,
+) -> shared::Result<()> {
+    let trace = app.traces.as_ref().map(|traces| traces.begin(Parent::default()));
+    let span = match &trace {
+        Some(trace) => tracing::error_span!("invocation", trace_id = trace.id()),
+        None => Span::none(),
+    };
+    trace::of_work(trace.as_ref(), what, work.instrument(span), Error::code).await
 }
 
 /// A variable of a function as in the template, but with this endpoint and this secret, without

@@ -5,9 +5,11 @@
 
 mod bedrock;
 mod echo;
+mod failure;
 mod openai;
 mod said;
 mod scripted;
+mod traced;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +20,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{AiConfig, AiProvider, ConfigError};
 use crate::metrics::{self, Metric};
-use crate::{Error, Result};
+use crate::{Result, trace};
 
 pub use self::said::{Listener, Piece};
 
 use self::bedrock::Bedrock;
+use self::failure::Failure;
 use self::openai::OpenAi;
 use self::said::Said;
 
@@ -135,45 +138,6 @@ pub enum Cut {
     ContentFilter,
 }
 
-/// Why a provider didn't answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Failure {
-    /// It refused, or its answer is invalid, incomplete or empty.
-    Failed(String),
-    /// It is overloaded.
-    Overloaded,
-    /// It was too slow.
-    TimedOut,
-    /// Its answer is cut off here, for this reason.
-    Cut(Cut),
-}
-
-impl Failure {
-    fn failed(cause: impl Into<String>) -> Self {
-        Self::Failed(cause.into())
-    }
-
-    fn cause(&self) -> &str {
-        match self {
-            Self::Failed(cause) => cause,
-            Self::Overloaded => "overloaded",
-            Self::TimedOut => "too slow",
-            Self::Cut(Cut::Length) => "the answer is over the limit",
-            Self::Cut(Cut::ContentFilter) => "refused by the provider's filter",
-        }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Failed(_) | Failure::Cut(_) => Self::AiFailed,
-            Failure::Overloaded => Self::AiOverloaded,
-            Failure::TimedOut => Self::AiTimedOut,
-        }
-    }
-}
-
 impl Ai {
     /// The providers of the settings. Reads their keys from files and Secrets Manager.
     ///
@@ -246,6 +210,9 @@ impl Ai {
             waiting = waiting.saturating_sub(1);
             let asked = Instant::now();
             let (outcome, heard) = self.ask(provider, &prompt, share, until, listener).await;
+            if let Some(trace) = trace::recorded() {
+                provider.record(&trace, asked.into_std(), &prompt, outcome.as_ref());
+            }
             match outcome {
                 Ok(answer) => {
                     let ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -312,6 +279,7 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
+    use crate::Error;
     use crate::config::Settings;
 
     async fn ai(providers: &'static str) -> Ai {

@@ -8,9 +8,10 @@ use crate::ai::Ai;
 use crate::auth::{Keyring, Passwords, Signer};
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::{AiConfig, Config, ConfigError, MailConfig, Settings};
+use crate::config::{AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig};
 use crate::mail::Carrier;
 use crate::store::Store;
+use crate::trace::Traces;
 
 /// What an endpoint needs. Cloning it is cheap.
 pub trait Start: Clone + Send + Sync + 'static {
@@ -56,6 +57,8 @@ pub struct App {
     pub keyring: Keyring,
     /// The hashing of passwords.
     pub passwords: Passwords,
+    /// The traces, if an operator has named a collector.
+    pub traces: Option<Traces>,
 }
 
 impl App {
@@ -73,7 +76,12 @@ impl App {
     /// An `App` of these parts. It hasn't read anything yet.
     pub fn over(config: Config, clock: Clock, store: Store) -> Self {
         let keyring = Keyring::new(store.clone(), clock.clone());
-        Self { config: Arc::new(config), clock, store, keyring, passwords: Passwords::new() }
+        let passwords = Passwords::new();
+        let traces = config.traces.as_ref().and_then(|traces| {
+            let TraceConfig { endpoint, service, share } = traces;
+            Traces::to(endpoint, service, *share)
+        });
+        Self { config: Arc::new(config), clock, store, keyring, passwords, traces }
     }
 }
 

@@ -23,6 +23,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use self::http::Https;
+
 /// TLS couldn't be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError(String);
@@ -92,12 +94,7 @@ pub async fn connect(dynamodb: Option<&Endpoint>) -> Result<SdkConfig, TlsError>
 /// # Errors
 /// If TLS can't be configured.
 pub async fn amazon() -> Result<SdkConfig, TlsError> {
-    let broken = |error: &dyn fmt::Display| TlsError(error.to_string());
-    let mut roots = RootCertStore::empty();
-    for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
-        roots.add(root.map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
-    }
-    let https = http::for_sdk(http::client(roots)?);
+    let https = http::for_sdk(client()?);
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let region = EnvironmentVariableRegionProvider::new().region().await;
     let builder =
@@ -105,7 +102,20 @@ pub async fn amazon() -> Result<SdkConfig, TlsError> {
     Ok(builder.region(region).http_client(https).credentials_provider(credentials).build())
 }
 
-/// The same for an emulator, which accepts any region and credentials.
+/// A client that trusts certificates of Amazon Trust Services.
+///
+/// # Errors
+/// If TLS can't be configured.
+pub(crate) fn client() -> Result<Https, TlsError> {
+    let broken = |error: &dyn fmt::Display| TlsError(error.to_string());
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
+        roots.add(root.map_err(|error| broken(&error))?).map_err(|error| broken(&error))?;
+    }
+    http::client(roots)
+}
+
+/// The configuration of AWS clients of an emulator, which accepts any region and credentials.
 pub fn emulated() -> SdkConfig {
     // TLS isn't used here. If it couldn't be configured, calls would fail for want of a client.
     let http = http::client(RootCertStore::empty()).ok().map(http::for_sdk);

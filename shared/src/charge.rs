@@ -3,6 +3,7 @@
 
 mod asked;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,7 +21,7 @@ use crate::idempotency::REMEMBERED;
 use crate::limit::Limit;
 use crate::metrics::{self, Metric};
 use crate::store::{ChatLimits, Hold, Reserved, Settled, chat_month};
-use crate::{App, Error, Request, Result, http};
+use crate::{App, Error, Request, Result, http, trace};
 
 pub use self::asked::{Asked, Body, Context, Keyed, conversation_id, read};
 
@@ -242,7 +243,9 @@ impl Answering {
     pub async fn begin(charge: Box<Charge>) -> Result<Self> {
         let (chat_id, began) = (charge.chat_id.to_string(), charge.started);
         let (listener, mut pieces) = unbounded_channel();
-        let answering = tokio::spawn(charge.answer(Some(listener)).in_current_span());
+        let (answer, trace) = (charge.answer(Some(listener)).boxed(), trace::current());
+        let answering = async move { trace::within(trace.as_ref(), pin!(answer)).await };
+        let answering = tokio::spawn(answering.in_current_span());
         let outcome = async { answering.await.unwrap_or_else(broken) };
         let first = pieces.recv().await;
         let outcome = match first {

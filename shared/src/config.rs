@@ -1,7 +1,9 @@
 //! Every setting, read once at start from a lookup that is passed in. No other file names an
 //! environment variable. An endpoint reads only the settings that it needs.
 
+mod ai;
 mod settings;
+mod traces;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,10 +12,11 @@ use tracing::Level;
 
 use crate::Tokens;
 use crate::aws::{self, Endpoint};
-use crate::secret::Secret;
 
+pub use ai::{AiConfig, AiProvider, OpenAiServer};
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
+pub use traces::TraceConfig;
 
 /// The settings of what every function writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,27 +76,8 @@ pub struct Config {
     pub message_limit: usize,
     /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function.
     pub sam_local: bool,
-}
-
-/// The settings of the functions that ask the AI.
-#[derive(Clone, Debug)]
-pub struct AiConfig {
-    /// `AI_PROVIDER`: the providers; if one fails, the next one is asked.
-    pub providers: Vec<AiProvider>,
-    /// `AI_SYSTEM_PROMPT`: the system prompt of every conversation.
-    pub system_prompt: Option<String>,
-    /// `AI_TEMPERATURE`: the temperature, from 0 to 2. `None` for the provider's default.
-    pub temperature: Option<f64>,
-    /// `AI_MAX_TOKENS`: the most tokens of the model that an answer may have.
-    pub max_tokens: u32,
-    /// `AI_TIMEOUT_SECONDS`: how long the providers may take together.
-    pub timeout: Duration,
-    /// `ANSWER_LIMIT`: the most bytes of an answer; a longer one is a failure.
-    pub answer_limit: usize,
-    /// `CONTEXT_CHATS`: how many earlier messages of a conversation are sent along.
-    pub context_chats: usize,
-    /// `CONTEXT_BYTES`: the most bytes of these.
-    pub context_bytes: usize,
+    /// Where traces are sent. `None` for no traces.
+    pub traces: Option<TraceConfig>,
 }
 
 /// The settings of the function that sends e-mail.
@@ -122,59 +106,6 @@ pub struct Tables {
     pub chats: String,
     /// The immutable rows that explain every balance.
     pub ledger: String,
-}
-
-/// A provider of answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AiProvider {
-    /// `echo`: answers offline with the message itself.
-    Echo,
-    /// `openai` and `openai2`: a server that speaks OpenAI's chat completions.
-    OpenAi(OpenAiServer),
-    /// `bedrock`: Amazon Bedrock, in the region of the function.
-    Bedrock {
-        /// `BEDROCK_MODEL`: the id of a model or of an inference profile.
-        model: String,
-        /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for AWS's own.
-        endpoint: Option<String>,
-    },
-    /// `scripted`: fails, hangs or answers too much if a message asks for it. For tests.
-    Scripted,
-}
-
-impl AiProvider {
-    /// Its name in `AI_PROVIDER`.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Echo => "echo",
-            Self::OpenAi(server) => &server.name,
-            Self::Bedrock { .. } => "bedrock",
-            Self::Scripted => "scripted",
-        }
-    }
-
-    /// The name of the model.
-    pub fn model(&self) -> &str {
-        match self {
-            Self::Echo => "echo",
-            Self::OpenAi(server) => &server.model,
-            Self::Bedrock { model, .. } => model,
-            Self::Scripted => "scripted",
-        }
-    }
-}
-
-/// A server that speaks OpenAI's chat completions: `OPENAI_..`, and `OPENAI2_..` for a second one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenAiServer {
-    /// Its name in `AI_PROVIDER`: `openai` or `openai2`.
-    pub name: String,
-    /// `.._BASE_URL`, without a slash at its end.
-    pub url: String,
-    /// `.._API_KEY`, if the server requires one.
-    pub key: Option<Secret>,
-    /// `.._MODEL`: the name of the model.
-    pub model: String,
 }
 
 /// A setting that can't be used, by name.
@@ -278,33 +209,8 @@ impl Config {
             )?,
             message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
             sam_local: settings.sam_local(),
+            traces: TraceConfig::read(settings)?,
         })
-    }
-}
-
-impl AiConfig {
-    /// # Errors
-    /// The first setting that is missing or can't be used.
-    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            providers: settings.ai_providers("AI_PROVIDER")?,
-            system_prompt: settings.optional("AI_SYSTEM_PROMPT"),
-            temperature: settings.temperature("AI_TEMPERATURE")?,
-            max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
-            timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
-            answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
-            context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
-            context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
-        })
-    }
-
-    /// The names of the providers' models, in the order in which the providers are asked: for an
-    /// endpoint that asks none of them.
-    ///
-    /// # Errors
-    /// The first setting that is missing or can't be used.
-    pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
-        settings.ai_models("AI_PROVIDER")
     }
 }
 
@@ -323,6 +229,7 @@ impl MailConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
 
     fn with(name: &'static str, value: &'static str) -> Settings<'static> {
         Settings::new(move |asked| {
@@ -385,28 +292,17 @@ mod tests {
             ("MAIL_URL", "app.example.com"),
             ("ALLOWED_ORIGINS", "*"),
             ("ALLOWED_ORIGINS", "https://app.example.com/"),
+            ("TRACES_ENDPOINT", "localhost:4318"),
+            ("TRACES_ENDPOINT", "http://local host:4318"),
+            ("TRACES_ENDPOINT", "http://user:password@localhost:4318"),
+            ("TRACES_ENDPOINT", "http://localhost:4318/?key=1"),
+            ("TRACES_SAMPLING", "1.5"),
+            ("TRACES_SAMPLING", "NaN"),
+            ("TRACES_SAMPLING", "always"),
         ] {
             let error = complaint(&with(name, value));
             assert!(error.0.starts_with(name), "{error}");
         }
-    }
-
-    #[test]
-    fn models_are_named_without_the_settings_of_their_servers() {
-        let settings = Settings::new(|name| {
-            let value = match name {
-                "AI_PROVIDER" => "bedrock, openai2,echo",
-                "BEDROCK_MODEL" => "nova",
-                "OPENAI2_MODEL" => "llama",
-                "AI_TEMPERATURE" => "warm",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        });
-        let models = ["nova", "llama", "echo"].map(str::to_owned);
-        assert_eq!(AiConfig::models(&settings), Ok(models.to_vec()));
-        let missing = AiConfig::models(&with("AI_PROVIDER", "openai")).unwrap_err();
-        assert_eq!(missing.0, "OPENAI_MODEL must be set");
     }
 
     #[test]

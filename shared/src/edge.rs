@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -12,17 +13,20 @@ use tracing::Instrument;
 use crate::config::EdgeConfig;
 use crate::http::{
     Body, Failures, HeaderMap, HeaderValue, Method, Reply, Request, Response, Route, StatusCode,
-    base_path, function_request_id, is_form, not_found, parameters, pattern, request_id,
-    source_address, wants_html,
+    base_path, function_name, function_request_id, is_form, not_found, parameters, pattern,
+    request_id, source_address, wants_html,
 };
 use crate::metrics::{self, Metric};
+use crate::trace::{self, Parent, Root, Trace, Traces};
 use crate::{Error, Result};
 
-/// Answers one request: the same code on Lambda and in the local server.
+/// Answers one request: the same code on Lambda and in the local server. With `traces`, it is
+/// recorded as a trace.
 pub async fn answer<F>(
     routes: &'static [Route],
     handle: impl FnOnce(Request) -> F,
     config: &EdgeConfig,
+    traces: Option<&Traces>,
     req: Request,
 ) -> Response<Body>
 where
@@ -34,13 +38,17 @@ where
     let method = req.method().clone();
     let path = req.raw_http_path().to_owned();
     let address = source_address(&req);
+    let function_request_id = function_request_id(&req);
+    let trace = traces.map(|traces| traces.begin(parent(&req)));
+    let function = trace.as_ref().map(|_| function_name(&req)).unwrap_or_default();
 
     // Every line that is logged during the request has these fields; the account is added once the
     // token is read. A span of a lower level would be missing where only errors are logged.
     let span = tracing::error_span!(
         "request",
         request_id,
-        function_request_id = function_request_id(&req),
+        function_request_id,
+        trace_id = trace.as_ref().map(Trace::id),
         address,
         user = tracing::field::Empty,
         api_key = tracing::field::Empty
@@ -50,17 +58,19 @@ where
     let failures = failures(routes, pattern, &path);
     let page = page_of(routes, &req);
     let reply = match gate(routes, pattern, config, &req) {
-        Ok(None) => AssertUnwindSafe(
-            async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone()),
-        )
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into()))),
+        Ok(None) => {
+            let handled =
+                async { handle(for_handler(req, pattern, &path)).await }.instrument(span.clone());
+            let handled = pin!(AssertUnwindSafe(handled).catch_unwind());
+            trace::within(trace.as_ref(), handled)
+                .await
+                .unwrap_or_else(|_| Err(Error::Internal("the handler panicked".into())))
+        }
         Ok(Some(preflight)) => Ok(preflight),
         Err(error) => Err(error),
     };
 
-    let _entered = span.enter();
+    let entered = span.enter();
     let (mut response, code) = match reply {
         Ok(response) => (response.map(|body| body.watched(&request_id)), ""),
         Err(error) => {
@@ -80,7 +90,51 @@ where
     let status = response.status().as_u16();
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(%method, ?path, status, code, ms, "request");
-    response
+    drop(entered);
+    let Some(trace) = trace else { return response };
+    let root = root(function, &method, pattern, (status, code), &function_request_id);
+    let (head, body) = response.into_parts();
+    Response::from_parts(head, body.traced(trace, root).await)
+}
+
+/// The trace that a request continues.
+fn parent(req: &Request) -> Parent {
+    let traceparent = req.headers().get("traceparent").map(HeaderValue::as_bytes);
+    let of_lambda = req.lambda_context_ref().and_then(|context| context.xray_trace_id.as_deref());
+    Parent::of(traceparent, of_lambda)
+}
+
+/// The span of a request
+/// ([attributes](https://opentelemetry.io/docs/specs/semconv/http/http-spans/)). It has the route and
+/// not the path, which can contain anything.
+fn root(
+    function: String,
+    method: &Method,
+    route: Option<&str>,
+    (status, code): (u16, &str),
+    invocation: &str,
+) -> Root {
+    let method = match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "_OTHER",
+    };
+    let mut attributes = vec![
+        ("http.request.method", method.into()),
+        ("http.response.status_code", u32::from(status).into()),
+        ("faas.trigger", "http".into()),
+        ("faas.invocation_id", invocation.into()),
+    ];
+    attributes.extend(route.map(|route| ("http.route", route.into())));
+    if !code.is_empty() {
+        attributes.push(("error.type", code.into()));
+    }
+    let name = match (method, route) {
+        ("_OTHER", Some(route)) => format!("HTTP {route}"),
+        ("_OTHER", None) => "HTTP".to_owned(),
+        (method, Some(route)) => format!("{method} {route}"),
+        (method, None) => method.to_owned(),
+    };
+    Root { function, name, attributes, has_failed: status >= 500, is_request: true }
 }
 
 /// The format of a path's failures. A path without a route has the format of the routes with the

@@ -26,7 +26,9 @@ pub use self::read::{
     idempotency_key, json, json_or_nothing, path, path_id, path_parameter, query, query_day,
     retry_count, source_network, time_left,
 };
-pub(crate) use self::read::{function_request_id, is_form, request_id, source_address};
+pub(crate) use self::read::{
+    function_name, function_request_id, is_form, request_id, source_address,
+};
 pub use self::reply::{
     Reply, accepted, cached, created, download, limited, moved, ok, replayed, see_other, tagged,
     text, to_json,

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{ConfigError, EdgeConfig, LogConfig, Settings};
 use crate::http::{Body, Reply, Request, Response, Route};
 use crate::metrics::{self, Metric, PERMANENT};
+use crate::trace::{self, Parent, Trace, Traces};
 use crate::{Error, Result, edge};
 
 /// Serves one endpoint until the platform stops the process. This is the whole `main` of a
@@ -74,6 +75,7 @@ fn serve_pieces(endpoint: Starting) -> ExitCode {
 struct Endpoint {
     routes: &'static [Route],
     edge: Arc<EdgeConfig>,
+    traces: Option<Traces>,
     handle: Arc<dyn Fn(Request) -> BoxFuture<'static, Reply> + Send + Sync>,
 }
 
@@ -87,13 +89,15 @@ impl Endpoint {
     {
         let settings = Settings::from_env();
         let edge = Arc::new(EdgeConfig::read(&settings)?);
-        let needs = A::start(&settings, Clock::default()).await?;
+        let mut needs = A::start(&settings, Clock::default()).await?;
+        let traces = needs.app_mut().and_then(|app| app.traces.clone());
         let handle = Arc::new(move |req| handle(needs.clone(), req).boxed());
-        Ok(Self { routes, edge, handle })
+        Ok(Self { routes, edge, traces, handle })
     }
 
     async fn answer(self, req: Request) -> Response<Body> {
-        edge::answer(self.routes, |req| (self.handle)(req), &self.edge, req).await
+        let (edge, traces) = (&self.edge, self.traces.as_ref());
+        edge::answer(self.routes, |req| (self.handle)(req), edge, traces, req).await
     }
 
     async fn whole(self) -> Result<(), lambda_runtime::Error> {
@@ -126,8 +130,11 @@ where
 {
     start(async { App::connect(&Settings::from_env(), Clock::default()).await }, async move |app| {
         let run = service_fn(move |event: LambdaEvent<IgnoredAny>| {
-            let done = work(app.clone()).instrument(invocation(&event));
+            let Invocation { function, trace, span } = Invocation::of(&event, &app);
+            let done = work(app.clone()).instrument(span).boxed();
             async move {
+                let what = (function.as_str(), "timer");
+                let done = trace::of_work(trace.as_ref(), what, done, Error::code);
                 done.await.map_err(|error| Failed { what: "the scheduled work failed", error })
             }
         });
@@ -145,9 +152,15 @@ where
     let connect = async { Mailing::connect(&Settings::from_env(), Clock::default()).await };
     start(connect, async move |mailing| {
         let run = service_fn(move |event: LambdaEvent<StreamEvent>| {
-            let span = invocation(&event);
+            let Invocation { function, trace, span } = Invocation::of(&event, &mailing);
+            let done = process(work, mailing.clone(), event.payload.records).instrument(span);
             // Without the box, the type of this future is too deep for the compiler.
-            process(work, mailing.clone(), event.payload.records).instrument(span).boxed()
+            let done = done.boxed();
+            async move {
+                let what = (function.as_str(), "datasource");
+                let code = |failed: &Failed| failed.error.code();
+                trace::of_work(trace.as_ref(), what, done, code).await
+            }
         });
         lambda_runtime::run(run).await
     })
@@ -190,9 +203,26 @@ where
     }
 }
 
-/// The span of an invocation without a request: its lines have Lambda's id.
-fn invocation<E>(event: &LambdaEvent<E>) -> Span {
-    tracing::error_span!("invocation", function_request_id = event.context.request_id)
+/// An invocation without a request.
+struct Invocation {
+    function: String,
+    trace: Option<Trace>,
+    /// Its lines of the log have Lambda's id.
+    span: Span,
+}
+
+impl Invocation {
+    fn of<E>(event: &LambdaEvent<E>, app: &App) -> Self {
+        let context = &event.context;
+        let parent = Parent::of_lambda(context.xray_trace_id.as_deref());
+        let trace = app.traces.as_ref().map(|traces| traces.begin(parent));
+        let span = tracing::error_span!(
+            "invocation",
+            function_request_id = context.request_id,
+            trace_id = trace.as_ref().map(Trace::id)
+        );
+        Self { function: context.env_config.function_name.clone(), trace, span }
+    }
 }
 
 /// Why an invocation without a request failed. The runtime logs its `Debug` text, once.

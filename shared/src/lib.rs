@@ -28,6 +28,7 @@ pub mod statement;
 pub mod store;
 pub mod stream;
 pub mod tokens;
+pub mod trace;
 pub mod user;
 pub mod view;
 

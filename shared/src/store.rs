@@ -34,6 +34,7 @@ mod schema;
 mod sessions;
 mod sweep;
 mod timeline;
+mod traced;
 mod transaction;
 mod users;
 mod write;
@@ -74,6 +75,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use self::traced::Traced;
 use self::transaction::{Refusals, Transaction};
 use self::write::{NEW, Outcome, Patience, Write};
 use crate::config::{Config, Tables};
@@ -102,6 +104,9 @@ impl Store {
             if let Some(credentials) = aws::credentials(endpoint) {
                 client.set_credentials_provider(Some(credentials));
             }
+        }
+        if config.traces.is_some() {
+            client = client.interceptor(Traced);
         }
         Self { client: Client::from_conf(client.build()), tables: Arc::new(config.tables.clone()) }
     }

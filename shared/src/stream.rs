@@ -3,15 +3,16 @@
 use std::convert::Infallible;
 use std::mem;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::stream::poll_fn;
+use futures_util::stream::{poll_fn, unfold};
 use futures_util::{FutureExt, Stream, StreamExt};
 use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
+use crate::trace::{self, Root, Trace};
 use crate::{Error, Result};
 
 /// The body of a reply.
@@ -70,8 +71,10 @@ impl Body {
         });
         let log = move |piece: &Result<String>| {
             if let Err(error) = piece {
+                let trace = trace::current();
                 tracing::error!(
                     request_id,
+                    trace_id = trace.as_ref().map(Trace::id),
                     code = error.code(),
                     cause = error.cause(),
                     "the reply was cut off"
@@ -79,6 +82,31 @@ impl Body {
             }
         };
         Self::Pieces(Box::pin(pieces.inspect(log)))
+    }
+
+    /// The same body within a trace, which ends with the body and is sent then.
+    pub(crate) async fn traced(self, trace: Trace, root: Root) -> Self {
+        let mut ending = Ending { trace, root: Some(root) };
+        let Self::Pieces(pieces) = self else {
+            ending.end(None).await;
+            return self;
+        };
+        let state = Some((pieces, ending));
+        Self::Pieces(Box::pin(unfold(state, |state| async move {
+            let (mut pieces, mut ending) = state?;
+            let piece = trace::within(Some(&ending.trace), pin!(pieces.next())).await;
+            match piece {
+                Some(Ok(piece)) => Some((Ok(piece), Some((pieces, ending)))),
+                Some(Err(error)) => {
+                    ending.end(Some(error.code())).await;
+                    Some((Err(error), None))
+                }
+                None => {
+                    ending.end(None).await;
+                    None
+                }
+            }
+        })))
     }
 
     /// The whole text, up to a failure.
@@ -94,6 +122,34 @@ impl Body {
                 text
             }
         }
+    }
+}
+
+/// The end of a trace. If the body is dropped before its end, the client has disconnected.
+struct Ending {
+    trace: Trace,
+    root: Option<Root>,
+}
+
+impl Ending {
+    async fn end(&mut self, failure: Option<&str>) {
+        self.close(failure);
+        self.trace.send().await;
+    }
+
+    fn close(&mut self, failure: Option<&str>) {
+        let Some(mut root) = self.root.take() else { return };
+        if let Some(code) = failure {
+            root.attributes.push(("error.type", code.into()));
+            root.has_failed = true;
+        }
+        self.trace.end(root);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.close(Some("cut_off"));
     }
 }
 

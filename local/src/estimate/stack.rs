@@ -23,6 +23,8 @@ pub struct Stack {
     pub scheduled: Vec<(String, f64)>,
     /// Whether the gateway publishes metrics for each method.
     pub metrics_per_method: bool,
+    /// Whether X-Ray records requests and scheduled runs.
+    pub recorded_by_x_ray: bool,
     /// The rate limits in requests per second, by method and path. `*` applies to all other methods
     /// and paths.
     rates: HashMap<(String, String), f64>,
@@ -124,7 +126,18 @@ impl Stack {
             let path = path.strip_prefix('/').unwrap_or(path).replace("~1", "/");
             rates.insert((method.to_owned(), path), rate);
         }
-        Ok(Self { functions, secrets, alarms, dashboards, scheduled, metrics_per_method, rates })
+        let recorded_by_x_ray =
+            text(&document, &["Parameters", "XRay", "Default"]) == Some("Active");
+        Ok(Self {
+            functions,
+            secrets,
+            alarms,
+            dashboards,
+            scheduled,
+            metrics_per_method,
+            recorded_by_x_ray,
+            rates,
+        })
     }
 
     /// A function, by the name of its binary.

@@ -89,7 +89,7 @@ impl Person {
         auth::administrator(app, &request, async { Ok(()) }).await.unwrap().0
     }
 
-    async fn deletes_the_account(&self) -> Answer {
+    pub async fn deletes_the_account(&self) -> Answer {
         self.api
             .send(
                 Method::DELETE,

@@ -298,7 +298,7 @@ async fn a_writer_that_panics_ends_its_own_reply_and_nothing_else() {
     let function = &api.server().functions["export"];
     let event = event("export", PATH, &[], &Value::Null);
     let request = function::request(function, &event, TIME);
-    let response = edge::answer(ROUTES, handle, &function.edge, request).await;
+    let response = edge::answer(ROUTES, handle, &function.edge, None, request).await;
     assert_eq!(response.into_body().text().await, "[1,");
     assert!(log::text().contains("the writer panicked"), "{}", log::text());
 }

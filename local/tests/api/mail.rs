@@ -10,6 +10,7 @@ use local::dynamo;
 use serde_json::{Value, json};
 use shared::App;
 use shared::app::Mailing;
+use shared::clock::Clock;
 use shared::mail::Carrier;
 use shared::metrics::{Metric, PERMANENT, TEMPORARY};
 use tokio::net::TcpListener;
@@ -416,7 +417,7 @@ async fn what_waits_in_the_outbox_of_a_folder_is_sent_by_the_next_run() {
     posted(&dynamo.url, "outbox:1", FAR).await;
     dynamo.stop().await;
 
-    let server = local::server::Server::start(0, &data, |_| None).await.unwrap();
+    let server = local::server::Server::start(0, &data, Clock::default(), |_| None).await.unwrap();
     let mut mails = server.mails.clone().unwrap();
     let sent =
         tokio::time::timeout(Duration::from_secs(20), mails.wait_for(|mails| !mails.is_empty()))

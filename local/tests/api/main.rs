@@ -58,4 +58,5 @@ mod support;
 mod token_blacklist;
 mod token_refresh;
 mod token_verify;
+mod traces;
 mod trail;

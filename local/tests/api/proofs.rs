@@ -19,4 +19,5 @@ mod properties;
 mod readme;
 mod recovery;
 mod restore;
+mod schema;
 mod seeds;

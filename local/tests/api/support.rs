@@ -2,6 +2,7 @@
 //! its store, and the contents of the store.
 
 pub mod client;
+pub mod collector;
 pub mod counting_ai;
 pub mod document;
 pub mod forge;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use lambda_http::http::Uri;
 use tracing::Level;
 
 use super::{AiProvider, ConfigError, OpenAiServer};
@@ -220,12 +221,29 @@ impl<'a> Settings<'a> {
         })
     }
 
-    pub(super) fn temperature(&self, name: &str) -> Result<Option<f64>, ConfigError> {
+    /// A number from 0 to `most`, which may have a fraction.
+    pub(super) fn fraction(&self, name: &str, most: f64) -> Result<Option<f64>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };
         match text.parse::<f64>() {
-            Ok(number) if (0.0..=2.0).contains(&number) => Ok(Some(number)),
-            _ => Err(ConfigError(format!("{name} must be a number from 0 to 2 (got {text:?})"))),
+            Ok(number) if (0.0..=most).contains(&number) => Ok(Some(number)),
+            _ => {
+                Err(ConfigError(format!("{name} must be a number from 0 to {most} (got {text:?})")))
+            }
         }
+    }
+
+    /// The base URL of a collector, without a slash at its end. The failure doesn't show the value,
+    /// which may contain a password or a key, neither of which is sent.
+    pub(super) fn collector(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        let is_http = text.starts_with("http://") || text.starts_with("https://");
+        let is_plain = |url: &Uri| url.query().is_none() && !text.contains(['@', '#']);
+        if is_http && text.parse::<Uri>().is_ok_and(|url| is_plain(&url)) {
+            return Ok(Some(text.trim_end_matches('/').to_owned()));
+        }
+        Err(ConfigError(format!(
+            "{name} must be a URL that begins with http:// or https://, without a user, a password or a query"
+        )))
     }
 
     pub(super) fn origins(&self, name: &str) -> Result<Vec<String>, ConfigError> {

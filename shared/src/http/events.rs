@@ -11,6 +11,7 @@ use super::reply::to_json;
 use super::{Body, Failures, HeaderValue, Reply, Request, Response};
 use crate::metrics::{self, Metric};
 use crate::stream::Pieces;
+use crate::trace::{self, Trace};
 use crate::{Error, Result};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -66,7 +67,10 @@ impl Events {
     /// # Errors
     /// If the client has disconnected.
     pub async fn fail(&self, error: &Error) -> Result<()> {
-        tracing::error_span!("request", request_id = self.request_id).in_scope(|| error.log());
+        let trace = trace::current();
+        let trace_id = trace.as_ref().map(Trace::id);
+        let span = tracing::error_span!("request", request_id = self.request_id, trace_id);
+        span.in_scope(|| error.log());
         metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
         match self.failures {
             Failures::Problem | Failures::Simplejwt | Failures::Page(_) => {

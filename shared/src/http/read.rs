@@ -254,6 +254,12 @@ pub(crate) fn function_request_id(req: &Request) -> String {
     req.lambda_context_ref().map(|context| context.request_id.clone()).unwrap_or_default()
 }
 
+/// The name of the function.
+pub(crate) fn function_name(req: &Request) -> String {
+    let context = req.lambda_context_ref();
+    context.map(|context| context.env_config.function_name.clone()).unwrap_or_default()
+}
+
 /// The IP address that API Gateway saw. Clients can forge headers such as `X-Forwarded-For`, so
 /// these aren't read.
 pub(crate) fn source_address(req: &Request) -> String {

@@ -25,6 +25,8 @@ static TEMPLATE: LazyLock<Yaml> =
 
 const OPENAI_KEY: (&str, &str) =
     ("OpenAiKeyArn", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:openai-AbCdEf");
+const LAYER: (&str, &str) =
+    ("TracesLayerArn", "arn:aws:lambda:eu-central-1:111122223333:layer:collector-arm64:7");
 const CERTIFICATE: (&str, &str) =
     ("CertificateArn", "arn:aws:acm:eu-central-1:111122223333:certificate/0b1c-2d3e");
 
@@ -39,6 +41,9 @@ const DOCUMENTED: &[&Parameters] = &[
     &[("MailFrom", "no-reply@example.com"), ("MailUrl", "https://app.example.com")],
     &[("MailFrom", "no-reply@example.com"), ("MailConfigurationSet", "farebox-mail")],
     &[("AccessLogs", "on"), ("GatewayLogRole", "on"), ("LogLevel", "warn")],
+    &[("TracesEndpoint", "http://localhost:4318"), LAYER, ("XRay", "PassThrough")],
+    &[("TracesEndpoint", "https://otel.example.com/farebox"), ("TracesSampling", "0.05")],
+    &[("XRay", "Active")],
     &[("AiProvider", "openai"), ("OpenAiModel", "gpt-4o-mini"), OPENAI_KEY],
     &[
         ("AiProvider", "openai"),
@@ -256,6 +261,30 @@ const MISTAKES: &[Mistake] = &[
         refused: "LogLevel",
         stops: Stopped::All,
         says: "LOG_LEVEL must be error, warn or info (got \"debug\")",
+    },
+    Mistake {
+        given: &[("TracesEndpoint", "localhost:4318")],
+        refused: "TracesEndpoint",
+        stops: Stopped::StoreUsers,
+        says: "TRACES_ENDPOINT must be a URL that begins with http:// or https://",
+    },
+    Mistake {
+        given: &[("TracesEndpoint", "http://user:password@localhost:4318")],
+        refused: "TracesEndpoint",
+        stops: Stopped::StoreUsers,
+        says: "TRACES_ENDPOINT must be a URL that begins with http:// or https://",
+    },
+    Mistake {
+        given: &[("TracesSampling", "1.5")],
+        refused: "TracesSampling",
+        stops: Stopped::StoreUsers,
+        says: "TRACES_SAMPLING must be a number from 0 to 1 (got \"1.5\")",
+    },
+    Mistake {
+        given: &[("TracesLayerArn", "collector")],
+        refused: "TracesLayerArn",
+        stops: Stopped::None,
+        says: "",
     },
     Mistake {
         given: &[("MailUrl", "https://app.example.com")],

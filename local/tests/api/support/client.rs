@@ -76,6 +76,10 @@ impl Api {
     }
 
     async fn over(data: &Data, environment: &[(&str, &str)]) -> Self {
+        Self::running(data, Clock::default(), environment).await
+    }
+
+    async fn running(data: &Data, clock: Clock, environment: &[(&str, &str)]) -> Self {
         log::listen();
         let mut variables =
             HashMap::from([("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "1")]);
@@ -94,7 +98,7 @@ impl Api {
             variables.insert("DYNAMODB_ENDPOINT", store);
         }
         let lookup = |name: &str| variables.get(name).map(|value| (*value).to_owned());
-        let server = Server::start(0, data, lookup).await.unwrap();
+        let server = Server::start(0, data, clock, lookup).await.unwrap();
         let dynamodb = store.clone().unwrap_or_else(|| server.dynamo.url.clone());
         Self {
             url: server.url.clone(),
@@ -120,9 +124,14 @@ impl Api {
 
     /// Another server of this test's own, with some settings changed, over the store of this one.
     pub async fn beside(&self, environment: &[(&str, &str)]) -> Self {
-        let mut environment = environment.to_vec();
-        environment.push(("DYNAMODB_ENDPOINT", &self.dynamodb));
-        Self { dynamodb: self.dynamodb.clone(), ..Self::own(&environment).await }
+        Self::at(&self.dynamodb, Clock::default(), environment).await
+    }
+
+    /// A server of this test's own over this store, with this clock.
+    pub async fn at(dynamodb: &str, clock: Clock, environment: &[(&str, &str)]) -> Self {
+        let environment = [environment, &[("DYNAMODB_ENDPOINT", dynamodb)]].concat();
+        let own = Self::running(&Data::Memory, clock, &environment).await;
+        Self { dynamodb: dynamodb.to_owned(), ..own }
     }
 
     /// This test's own server, whose clock can be moved and whose functions can be inspected.
@@ -418,6 +427,8 @@ fn kept_mails() -> Vec<Mail> {
     let folder = std::env::var("MAIL_FOLDER")
         .expect("with API_URL, MAIL_FOLDER names the folder of its mails");
     let files = std::fs::read_dir(folder).into_iter().flatten().map(|file| file.unwrap().path());
+    // A file that is being written has another name.
+    let files = files.filter(|file| file.extension().is_some_and(|is| is == "txt"));
     let mut files: Vec<_> = files.collect();
     files.sort();
     let read = |file: std::path::PathBuf| {

@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
 
+/// The password of administrators that it creates.
+pub const ADMIN_PASSWORD: &str = "correct horse";
+
 /// A folder that is deleted at the end of the test.
 pub struct Folder(PathBuf);
 
@@ -102,8 +105,17 @@ impl Drop for Running {
 
 /// The program, with nothing of this process's environment.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(arguments).env_clear().env("ADMIN_PASSWORD", "correct horse");
+    started(PROGRAM, arguments)
+}
+
+/// The same program of the release that `FAREBOX` names, if that is set.
+pub fn of_release(arguments: &[&str]) -> Command {
+    started(&std::env::var("FAREBOX").unwrap_or_else(|_| PROGRAM.to_owned()), arguments)
+}
+
+fn started(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("ADMIN_PASSWORD", ADMIN_PASSWORD);
     command
 }
 

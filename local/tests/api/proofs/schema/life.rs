@@ -1,0 +1,453 @@
+//! The use of a server that leaves items of every kind with all their attributes in its store, and
+//! what its clients keep of it.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use functions::ENDPOINTS;
+use futures_util::future::{Either, select};
+use local::dynamo::{Data, Dynamo};
+use local::server::environment_of;
+use local::template::Template;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::clock::{Clock, Day, FIRST_DAY};
+use shared::config::Settings;
+use tokio::task::JoinHandle;
+
+use super::record::{self, Head, Record, TABLES};
+use crate::support::client::{Answer, Api, DAY, Person, token_in};
+use crate::support::program;
+
+pub const PASSWORD: &str = "secret123";
+
+/// The secrets of these servers. They sign nothing else.
+pub const OLD_SECRET: &str = "the-first-secret-of-the-recorded-store-0123456789";
+pub const SECRET: &str = "the-second-secret-of-the-recorded-store-0123456789";
+
+/// The settings of a server for this. `scripts/record-store` gives an earlier release the same.
+pub const SETTINGS: [(&str, &str); 5] = [
+    ("AI_PROVIDER", "scripted"),
+    ("AI_TIMEOUT_SECONDS", "25"),
+    ("LOGIN_ATTEMPTS", "9"),
+    ("LOGIN_FAILURES_PER_ADDRESS", "1000"),
+    ("REGISTRATIONS_PER_ADDRESS", "1000"),
+];
+
+/// How often a letter is posted until one is seen.
+const TURNS: usize = 8;
+
+/// What clients keep.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// Users with their tokens, by a name for each session.
+    people: BTreeMap<String, Session>,
+    /// Tokens of links and programs, and ids.
+    words: BTreeMap<String, String>,
+    /// What the server answered last.
+    pub seen: Vec<Seen>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Session {
+    id: String,
+    name: String,
+    token: String,
+    access: String,
+    refresh: String,
+}
+
+/// A reply.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Seen {
+    pub by: String,
+    pub path: String,
+    pub reply: Value,
+}
+
+impl Kept {
+    fn keeps(&mut self, session: &str, person: &Person) {
+        let Person { id, name, token, access, refresh, .. } = person.clone();
+        self.people.insert(session.into(), Session { id, name, token, access, refresh });
+    }
+
+    fn word(&mut self, name: &str, word: impl Into<String>) {
+        self.words.insert(name.into(), word.into());
+    }
+
+    /// The user in this session, at this server.
+    pub fn person(&self, session: &str, api: &Api) -> Person {
+        let Session { id, name, token, access, refresh } = self.people[session].clone();
+        Person { api: api.clone(), id, name, password: PASSWORD.into(), token, access, refresh }
+    }
+
+    pub fn said(&self, name: &str) -> &str {
+        &self.words[name]
+    }
+}
+
+/// A server of today's code with these settings, and a store in which another key has signed
+/// before.
+pub async fn server() -> (Dynamo, Api) {
+    let dynamo = Dynamo::start(&Data::Memory, ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let now = Clock::default().millis();
+    let template = Template::load().unwrap();
+    let function = template.functions.iter().find(|function| function.name == "login").unwrap();
+    let url = dynamo.url.clone();
+    let settings = Settings::new(|name| environment_of(function, name, &url, OLD_SECRET));
+    let login = ENDPOINTS.iter().find(|endpoint| endpoint.name == "login").unwrap();
+    login.start(&settings, Clock::standing(now - 60_000)).await.unwrap();
+    let settings = [&SETTINGS[..], &[("SIGNING_SECRET", SECRET)]].concat();
+    let api = Api::at(&dynamo.url, Clock::standing(now), &settings).await;
+    (dynamo, api)
+}
+
+/// Uses the server, and returns what its store has then.
+pub async fn record(api: &Api, release: &str) -> Record {
+    let mut kept = Kept::default();
+    let root = create_administrator(api).await;
+    kept.keeps("root", &root);
+
+    erased_user(api).await;
+    let ann = owner(api, &mut kept).await;
+    talks(&ann, &mut kept).await;
+    sessions(&ann, &mut kept).await;
+    administration(api, &root, &ann, &mut kept).await;
+    let mut letters = addresses(api, &ann, &mut kept).await;
+    guesses(api, &ann, &mut kept).await;
+    deletions(api, &root, &mut kept).await;
+
+    let waiting = waits(&ann).await;
+    kept.seen = look(&root, &ann, &kept).await;
+    let at = now(api);
+    let mut items = record::items(&api.dynamodb).await;
+    waiting.abort();
+    let tokens = items.get_mut("TokensTable").unwrap();
+    letters.retain(|letter| !tokens.iter().any(|item| item["pk"] == letter["pk"]));
+    tokens.extend(letters);
+    if api.is_own() {
+        tokens.extend(guess_of_a_later_day(api).await);
+    }
+    let head = Head {
+        note: "A store for tests, written by scripts/record-store. Its secrets were made for it and open nothing else.".into(),
+        release: release.into(),
+        at,
+        signing_secret: SECRET.into(),
+        unneeded: String::new(),
+        kept,
+    };
+    Record { head, tables: record::tables(&api.dynamodb).await, items }
+}
+
+/// The server's time in milliseconds.
+fn now(api: &Api) -> u64 {
+    if api.is_own() { api.server().clock.millis() } else { Clock::default().millis() }
+}
+
+async fn registers(api: &Api, name: &str, email: Option<&str>) -> Person {
+    let mut body = json!({ "username": name, "password": PASSWORD });
+    if let Some(email) = email {
+        body["email"] = json!(email);
+    }
+    api.person_with(body).await
+}
+
+/// Runs a command of `manage` of the release that is recorded, over this store.
+fn manage(api: &Api, arguments: &[&str]) {
+    let mut command = program::of_release(&[&["manage"][..], arguments].concat());
+    for table in TABLES {
+        let variable = table.strip_suffix("Table").unwrap().to_uppercase();
+        command.env(format!("{variable}_TABLE"), table);
+    }
+    let output = command.env("DYNAMODB_ENDPOINT", &api.dynamodb).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+async fn create_administrator(api: &Api) -> Person {
+    let named = ["create-admin", "root", "--email", "root@example.com"];
+    manage(api, &[&named[..], &["--password-env", "ADMIN_PASSWORD"]].concat());
+    let credentials = json!({ "username": "root", "password": program::ADMIN_PASSWORD });
+    let session = api.log_in(credentials.clone()).await.is(200);
+    let mut registered = session.clone();
+    registered["id"] = session["user"]["id"].clone();
+    Person::of(api, &credentials, &registered)
+}
+
+/// Eve has deleted her account, and it is erased but for its name.
+async fn erased_user(api: &Api) {
+    let eve = registers(api, "eve", None).await;
+    deletes_account(&eve).await;
+    manage(api, &["erase"]);
+}
+
+async fn deletes_account(person: &Person) {
+    let body = json!({ "password": PASSWORD });
+    let authorization = person.bearer();
+    let headers = [("authorization", authorization.as_str())];
+    person.api.send(Method::DELETE, "/api/user/", &headers, Some(body)).await.is(202);
+}
+
+/// Ann, who has registered with an idempotency key and has proven her address.
+async fn owner(api: &Api, kept: &mut Kept) -> Person {
+    let body = json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD });
+    let headers = [("idempotency-key", "registration")];
+    let registered =
+        api.send(Method::POST, "/api/register/", &headers, Some(body.clone())).await.is(201);
+    let token = api.token_to("ann@example.com").await;
+    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    let ann = Person::of(api, &body, &registered).elsewhere("a laptop").await;
+    ann.change(json!({ "first_name": "Ann", "last_name": "Smith" })).await.is(200);
+    kept.keeps("ann", &ann);
+    ann
+}
+
+pub async fn keyed(person: &Person, path: &str, key: &str, body: Value) -> Answer {
+    let authorization = person.bearer();
+    let headers = [("authorization", authorization.as_str()), ("idempotency-key", key)];
+    person.api.send(Method::POST, path, &headers, Some(body)).await
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// Conversations, and messages: with and without a key, of a program, one that failed and one that
+/// is deleted.
+async fn talks(ann: &Person, kept: &mut Kept) {
+    let begun = ann.chat("the first message").await.is(200);
+    let conversation = text(&begun["conversation_id"]);
+    let more = json!({ "message": "the second", "conversation_id": conversation });
+    ann.post("/api/chat/stream/", more).await.is(200);
+    let once = json!({ "message": "only once", "conversation_id": conversation });
+    let keyed_message = keyed(ann, "/api/chat/", "message", once).await.is(200);
+    kept.word("message", text(&keyed_message["id"]));
+    kept.word("keyed message", keyed_message.to_string());
+    keyed(ann, "/api/chat/", "failed", json!({ "message": "!fail" }))
+        .await
+        .expect(502, "ai_failed");
+    ann.patch(&format!("/api/conversations/{conversation}"), json!({ "title": "Fares" }))
+        .await
+        .is(200);
+    kept.word("conversation", conversation);
+
+    let other = text(&ann.chat("to be deleted").await.is(200)["conversation_id"]);
+    ann.delete(&format!("/api/chat/{other}")).await.is(200);
+
+    let key = ann.makes_a_key("a program").await.is(201);
+    let revoked = ann.makes_a_key("an old program").await.is(201);
+    ann.delete(&format!("/api/user/api-keys/{}", text(&revoked["id"]))).await.is(200);
+    kept.word("api key", text(&key["key"]));
+    kept.word("api key id", text(&key["id"]));
+    kept.word("revoked api key", text(&revoked["key"]));
+    completes(&ann.using(text(&key["key"])), "0").await.is(200);
+}
+
+/// Sends a message as a program that counts its attempts.
+pub async fn completes(program: &Person, attempts_before: &str) -> Answer {
+    let authorization = program.bearer();
+    let headers =
+        [("authorization", authorization.as_str()), ("x-stainless-retry-count", attempts_before)];
+    let body = json!({ "messages": [{ "role": "user", "content": "a program's message" }] });
+    program.api.send(Method::POST, "/v1/chat/completions", &headers, Some(body)).await
+}
+
+/// Sessions: refreshed, ended by their owner, and logged out.
+async fn sessions(ann: &Person, kept: &mut Kept) {
+    let mut tablet = ann.elsewhere("a tablet").await;
+    for _ in 0..2 {
+        let refreshed = ann.api.refresh(&tablet.refresh).await.is(200);
+        (tablet.access, tablet.refresh) = (text(&refreshed["access"]), text(&refreshed["refresh"]));
+    }
+    kept.keeps("tablet", &tablet);
+    let phone = ann.elsewhere("a phone").await;
+    ann.ends(&phone.session()).await.is(200);
+    kept.keeps("ended session", &phone);
+    ann.elsewhere("a watch").await.log_out().await.is(200);
+}
+
+async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept) {
+    let (ben, cat) =
+        (registers(api, "ben", Some("ben@example.com")).await, registers(api, "cat", None).await);
+    // The letter of a deactivated account is not sent.
+    api.mails_to("ben@example.com", 1).await;
+    let user = |person: &Person| format!("/api/admin/users/{}", person.id);
+    let adjust = json!({ "amount": 500, "reason": "for the outage" });
+    let path = format!("{}/adjustments", user(ann));
+    let adjusted = keyed(root, &path, "adjustment", adjust).await.is(201);
+    kept.word("adjustment", adjusted.to_string());
+    manage(api, &["adjust", "ann", "-50", "--reason", "too much"]);
+    root.deletes_the_account().await.expect(409, "last_administrator");
+    root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
+    root.patch(&user(&ben), json!({ "active": false, "reason": "is away" })).await.is(200);
+    // A new role ends all sessions.
+    kept.keeps("cat", &cat.elsewhere("a laptop").await);
+    kept.keeps("ben", &ben);
+    let closed = Day::of(now(api)).before(2).max(FIRST_DAY);
+    let figures = format!("/api/admin/figures?from={closed}&to={closed}");
+    root.get(&figures).await.is(200);
+    kept.word("figures", figures);
+}
+
+/// Wrong passwords: of unknown clients until they are refused, of a known device, and of a user who
+/// is logged in.
+async fn guesses(api: &Api, ann: &Person, kept: &mut Kept) {
+    let guess = |name: &str| json!({ "username": name, "password": "not-the-password" });
+    let mut refused = false;
+    for _ in 0..9 {
+        refused |= api.log_in(guess("nobody")).await.status == 429;
+    }
+    assert!(refused, "unknown clients may guess too often");
+    let device = ann.log_in().await.header("x-device-token").to_owned();
+    let headers = [("x-device-token", device.as_str())];
+    // A known device has a count of its own once the count of unknown clients is full.
+    for _ in 0..2 {
+        let wrong = api.send(Method::POST, "/api/login/", &headers, Some(guess("ann"))).await;
+        wrong.expect(401, "invalid_credentials");
+    }
+    let body = json!({ "current_password": "not-the-password", "new_password": "another-one" });
+    let cat = kept.person("cat", api);
+    cat.post("/api/user/password/", body).await.expect(403, "wrong_password");
+    kept.word("device", device);
+}
+
+/// The count of wrong passwords after a pause. No recording waits so long.
+async fn guess_of_a_later_day(api: &Api) -> Vec<Value> {
+    api.server().clock.advance(DAY / 2);
+    let guess = json!({ "username": "nobody", "password": "not-the-password" });
+    api.log_in(guess).await.expect(401, "invalid_credentials");
+    let mut counts = record::items_of(&api.dynamodb, "TokensTable").await;
+    counts.retain(|item| !item["latest"].is_null());
+    assert!(!counts.is_empty(), "no guess was admitted after a pause");
+    counts
+}
+
+/// Mia has deleted a conversation, and Dan, an administrator, his account. Nothing is erased yet.
+async fn deletions(api: &Api, root: &Person, kept: &mut Kept) {
+    let dan = registers(api, "dan", Some("dan@example.com")).await;
+    let user = format!("/api/admin/users/{}", dan.id);
+    root.patch(&user, json!({ "role": "admin", "reason": "helps too" })).await.is(200);
+    let dan = dan.elsewhere("a laptop").await;
+    dan.chat("to be erased").await.is(200);
+    dan.makes_a_key("a program").await.is(201);
+    deletes_account(&dan).await;
+    kept.keeps("dan", &dan);
+    let mia = registers(api, "mia", None).await;
+    let conversation = text(&mia.chat("to be erased").await.is(200)["conversation_id"]);
+    mia.delete(&format!("/api/conversations/{conversation}")).await.is(202);
+    kept.word("deleted conversation", conversation);
+    kept.keeps("mia", &mia);
+}
+
+/// Addresses that are to be proven, a link that resets a password, and a letter of each kind that
+/// is not sent yet.
+async fn addresses(api: &Api, ann: &Person, kept: &mut Kept) -> Vec<Value> {
+    let mut letters = Vec::new();
+    letters.push(
+        letter(api, "verify", async |turn| {
+            registers(api, &format!("fay{turn}"), Some(&format!("fay{turn}@example.com"))).await;
+        })
+        .await,
+    );
+    letters.push(
+        letter(api, "reset", async |turn| {
+            let address = format!("ida{turn}@example.com");
+            registers(api, &format!("ida{turn}"), Some(&address)).await;
+            let body = json!({ "email": address });
+            api.post("/api/password/reset/", body).await.is(202);
+        })
+        .await,
+    );
+    let mut movers = Vec::new();
+    for mover in 0..TURNS {
+        let address = format!("gus{mover}@example.com");
+        movers.push(registers(api, &format!("gus{mover}"), Some(&address)).await);
+    }
+    let lea = registers(api, "lea", Some("lea@example.com")).await;
+    kept.keeps("lea", &lea);
+    letters.push(
+        letter(api, "address_changes", async |turn| {
+            let address = json!({ "email": format!("gus{turn}@example.org") });
+            movers[turn].change(address).await.is(200);
+        })
+        .await,
+    );
+    // Ben has claimed this address and hasn't proven it.
+    ann.change(json!({ "email": "ben@example.com" })).await.is(200);
+    kept.word("verify", token_in(api.mails_to("ben@example.com", 2).await.last().unwrap()));
+    api.post("/api/password/reset/", json!({ "email": "lea@example.com" })).await.is(202);
+    kept.word("reset", token_in(api.mails_to("lea@example.com", 2).await.last().unwrap()));
+    for letter in &letters {
+        let letter = &letter["letter"]["M"];
+        let (kind, of) = letter.as_object().unwrap().iter().next().unwrap();
+        kept.word(&format!("letter {kind}"), text(&of["M"]["address"]["S"]));
+    }
+    letters
+}
+
+/// A letter of this kind, read from the outbox before it was sent. The server sends letters within
+/// a tenth of a second, so another one is posted if this one was faster.
+async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
+    let seen = async || loop {
+        let items = record::items_of(&api.dynamodb, "TokensTable").await;
+        let is_it = |item: &Value| !item["letter"]["M"][kind].is_null();
+        if let Some(letter) = items.into_iter().find(is_it) {
+            return letter;
+        }
+    };
+    for turn in 0..TURNS {
+        let posted = async {
+            post(turn).await;
+            api.outbox_is_empty().await;
+        };
+        if let Either::Left((letter, posted)) = select(pin!(seen()), pin!(posted)).await {
+            posted.await;
+            return letter;
+        }
+    }
+    panic!("no letter of the kind {kind} was seen")
+}
+
+/// A message with a key waits for the AI.
+async fn waits(ann: &Person) -> JoinHandle<()> {
+    let waiting = ann.clone();
+    let waiting = tokio::spawn(async move {
+        keyed(&waiting, "/api/chat/", "waiting", json!({ "message": "!hang" })).await;
+    });
+    ann.is_waiting().await;
+    waiting
+}
+
+/// What an administrator and a user read.
+async fn look(root: &Person, ann: &Person, kept: &Kept) -> Vec<Seen> {
+    let user = format!("/api/admin/users/{}", ann.id);
+    let own = [
+        "/api/tokens/",
+        "/api/user/profile/",
+        "/api/chat/?limit=100",
+        &format!("/api/chat/{}", kept.said("message")),
+        "/api/conversations/",
+        &format!("/api/conversations/{}", kept.said("conversation")),
+        "/api/user/ledger/?limit=100",
+        "/api/user/sessions/?limit=100",
+        "/api/user/api-keys/",
+        "/.well-known/jwks.json",
+    ]
+    .map(str::to_owned);
+    let of_all = [
+        user.clone(),
+        format!("{user}/ledger/?limit=100"),
+        "/api/admin/users/?limit=100".into(),
+        format!("/api/admin/chats?limit=100&user_id={}", ann.id),
+        "/api/admin/trail?limit=100".into(),
+        kept.said("figures").to_owned(),
+    ];
+    let mut seen = Vec::new();
+    for (by, person, paths) in [("ann", ann, &own[..]), ("root", root, &of_all[..])] {
+        for path in paths {
+            let reply = person.get(path).await.is(200);
+            seen.push(Seen { by: by.into(), path: path.clone(), reply });
+        }
+    }
+    seen
+}

@@ -1,0 +1,44 @@
+//! The spans of calls to providers
+//! ([attributes](https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/)). They have no
+//! text of a conversation.
+
+use std::time::Instant;
+
+use super::{Answer, Cut, Failure, Prompt, Provider};
+use crate::trace::{Attributes, Trace, Value};
+
+impl Provider {
+    /// Adds a call, which ends now, to a trace.
+    pub(super) fn record(
+        &self,
+        trace: &Trace,
+        asked: Instant,
+        prompt: &Prompt,
+        outcome: Result<&Answer, &Failure>,
+    ) {
+        let name = if self.name == "bedrock" { "aws.bedrock" } else { self.name.as_str() };
+        let mut said: Attributes = vec![
+            ("gen_ai.operation.name", "chat".into()),
+            ("gen_ai.provider.name", name.into()),
+            ("gen_ai.request.model", self.model.as_str().into()),
+        ];
+        said.extend(prompt.max_tokens.map(|most| ("gen_ai.request.max_tokens", most.into())));
+        let temperature = prompt.temperature.map(Value::Fraction);
+        said.extend(temperature.map(|number| ("gen_ai.request.temperature", number)));
+        if let Ok(answer) = outcome {
+            said.push(("gen_ai.response.model", answer.model.as_str().into()));
+            let reason = match answer.cut {
+                None => "stop",
+                Some(Cut::Length) => "length",
+                Some(Cut::ContentFilter) => "content_filter",
+            };
+            said.push(("gen_ai.response.finish_reasons", Value::Texts(vec![reason.into()])));
+            if let Some(usage) = answer.usage {
+                said.push(("gen_ai.usage.input_tokens", usage.prompt_tokens.into()));
+                said.push(("gen_ai.usage.output_tokens", usage.completion_tokens.into()));
+            }
+        }
+        let failure = outcome.err().map(Failure::code);
+        trace.call(format!("chat {}", self.model), asked, said, failure);
+    }
+}

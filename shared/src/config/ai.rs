@@ -1,0 +1,130 @@
+//! The settings of the AI: its providers, and what is asked of all of them.
+
+use std::time::Duration;
+
+use super::{ConfigError, Settings};
+use crate::secret::Secret;
+
+/// The settings of the functions that ask the AI.
+#[derive(Clone, Debug)]
+pub struct AiConfig {
+    /// `AI_PROVIDER`: the providers; if one fails, the next one is asked.
+    pub providers: Vec<AiProvider>,
+    /// `AI_SYSTEM_PROMPT`: the system prompt of every conversation.
+    pub system_prompt: Option<String>,
+    /// `AI_TEMPERATURE`: the temperature, from 0 to 2. `None` for the provider's default.
+    pub temperature: Option<f64>,
+    /// `AI_MAX_TOKENS`: the most tokens of the model that an answer may have.
+    pub max_tokens: u32,
+    /// `AI_TIMEOUT_SECONDS`: how long the providers may take together.
+    pub timeout: Duration,
+    /// `ANSWER_LIMIT`: the most bytes of an answer; a longer one is a failure.
+    pub answer_limit: usize,
+    /// `CONTEXT_CHATS`: how many earlier messages of a conversation are sent along.
+    pub context_chats: usize,
+    /// `CONTEXT_BYTES`: the most bytes of these.
+    pub context_bytes: usize,
+}
+
+/// A provider of answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AiProvider {
+    /// `echo`: answers offline with the message itself.
+    Echo,
+    /// `openai` and `openai2`: a server that speaks OpenAI's chat completions.
+    OpenAi(OpenAiServer),
+    /// `bedrock`: Amazon Bedrock, in the region of the function.
+    Bedrock {
+        /// `BEDROCK_MODEL`: the id of a model or of an inference profile.
+        model: String,
+        /// `BEDROCK_ENDPOINT`: the URL of Bedrock. `None` for AWS's own.
+        endpoint: Option<String>,
+    },
+    /// `scripted`: fails, hangs or answers too much if a message asks for it. For tests.
+    Scripted,
+}
+
+impl AiProvider {
+    /// Its name in `AI_PROVIDER`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Echo => "echo",
+            Self::OpenAi(server) => &server.name,
+            Self::Bedrock { .. } => "bedrock",
+            Self::Scripted => "scripted",
+        }
+    }
+
+    /// The name of the model.
+    pub fn model(&self) -> &str {
+        match self {
+            Self::Echo => "echo",
+            Self::OpenAi(server) => &server.model,
+            Self::Bedrock { model, .. } => model,
+            Self::Scripted => "scripted",
+        }
+    }
+}
+
+/// A server that speaks OpenAI's chat completions: `OPENAI_..`, and `OPENAI2_..` for a second one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAiServer {
+    /// Its name in `AI_PROVIDER`: `openai` or `openai2`.
+    pub name: String,
+    /// `.._BASE_URL`, without a slash at its end.
+    pub url: String,
+    /// `.._API_KEY`, if the server requires one.
+    pub key: Option<Secret>,
+    /// `.._MODEL`: the name of the model.
+    pub model: String,
+}
+
+impl AiConfig {
+    /// # Errors
+    /// The first setting that is missing or can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            providers: settings.ai_providers("AI_PROVIDER")?,
+            system_prompt: settings.optional("AI_SYSTEM_PROMPT"),
+            temperature: settings.fraction("AI_TEMPERATURE", 2.0)?,
+            max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
+            timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
+            answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
+            context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
+            context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
+        })
+    }
+
+    /// The names of the providers' models, in the order in which the providers are asked: for an
+    /// endpoint that asks none of them.
+    ///
+    /// # Errors
+    /// The first setting that is missing or can't be used.
+    pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
+        settings.ai_models("AI_PROVIDER")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_named_without_the_settings_of_their_servers() {
+        let settings = Settings::new(|name| {
+            let value = match name {
+                "AI_PROVIDER" => "bedrock, openai2,echo",
+                "BEDROCK_MODEL" => "nova",
+                "OPENAI2_MODEL" => "llama",
+                "AI_TEMPERATURE" => "warm",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let models = ["nova", "llama", "echo"].map(str::to_owned);
+        assert_eq!(AiConfig::models(&settings), Ok(models.to_vec()));
+        let openai = |name: &str| (name == "AI_PROVIDER").then(|| "openai".to_owned());
+        let missing = AiConfig::models(&Settings::new(openai)).unwrap_err();
+        assert_eq!(missing.0, "OPENAI_MODEL must be set");
+    }
+}

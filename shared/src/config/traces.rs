@@ -1,0 +1,24 @@
+//! The settings of traces.
+
+use super::{ConfigError, Settings};
+
+/// Where traces are sent, and how many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraceConfig {
+    /// `TRACES_ENDPOINT`: the base URL of a collector of OpenTelemetry, which gets them by OTLP over
+    /// HTTP.
+    pub endpoint: String,
+    /// `TRACES_SAMPLING`: the share of requests and of scheduled runs that are recorded, from 0 to 1.
+    pub share: f64,
+    /// `METRICS_NAMESPACE`: the name of the service, in traces too.
+    pub service: String,
+}
+
+impl TraceConfig {
+    pub(super) fn read(settings: &Settings<'_>) -> Result<Option<Self>, ConfigError> {
+        let endpoint = settings.collector("TRACES_ENDPOINT")?;
+        let share = settings.fraction("TRACES_SAMPLING", 1.0)?.unwrap_or(1.0);
+        let service = settings.text("METRICS_NAMESPACE", "farebox");
+        Ok(endpoint.map(|endpoint| Self { endpoint, share, service }))
+    }
+}

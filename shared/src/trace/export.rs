@@ -1,0 +1,195 @@
+//! Sends spans to the collector: OTLP over HTTP, with the client of all other calls. Nothing of it
+//! reaches a request but a wait of at most [`WAIT`].
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_smithy_types::body::SdkBody;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt, Limited};
+use lambda_http::http::header::CONTENT_TYPE;
+use lambda_http::http::{Request, Uri};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::aws;
+use crate::aws::http::Https;
+
+/// How long an invocation waits until its spans are sent. A collector beside the function takes
+/// about a millisecond.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How long sending may take. Lambda stops a function's clock between two invocations.
+const SEND: Duration = Duration::from_secs(5);
+
+/// How long nothing is sent after a failure.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How many requests to the collector may be on their way.
+const AT_ONCE: usize = 16;
+
+/// How many bytes of the collector's reply are read, so that its connection can be used again.
+const REPLY: usize = 65_536;
+
+/// Posts a body. A pointer: functions that start no traces, such as those of the pages, don't contain
+/// the client and its TLS.
+type Post = Box<dyn Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// Cloning it is cheap.
+#[derive(Clone)]
+pub struct Exporter(Arc<Collector>);
+
+struct Collector {
+    post: Post,
+    /// Whether an invocation has waited for it in vain, and it hasn't answered since. Until then no
+    /// other one waits.
+    is_slow: AtomicBool,
+    sending: AtomicUsize,
+    /// `None` if the last request succeeded. Otherwise the time from which it is tried again.
+    failed: Mutex<Option<Instant>>,
+}
+
+impl Exporter {
+    /// `None` for an endpoint that is no URL, or if TLS can't be configured.
+    pub fn to(endpoint: &str) -> Option<Self> {
+        let url: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/')).parse().ok()?;
+        let http = aws::client().ok()?;
+        Some(Self::by(Box::new(move |body| post(http.clone(), url.clone(), body).boxed())))
+    }
+
+    fn by(post: Post) -> Self {
+        Self(Arc::new(Collector {
+            post,
+            is_slow: AtomicBool::new(false),
+            sending: AtomicUsize::new(0),
+            failed: Mutex::new(None),
+        }))
+    }
+
+    /// Sends a body, in a task of its own: if it takes longer than [`WAIT`], it goes on while the
+    /// reply is sent, or in the next invocation.
+    pub async fn send(&self, body: String) {
+        if self.0.is_pausing() || self.0.sending.load(Ordering::Relaxed) >= AT_ONCE {
+            return;
+        }
+        self.0.sending.fetch_add(1, Ordering::Relaxed);
+        let collector = self.0.clone();
+        let sent = tokio::spawn(async move { collector.take(body).await });
+        if !self.0.is_slow.load(Ordering::Relaxed) && timeout(WAIT, sent).await.is_err() {
+            self.0.is_slow.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The same from where nothing can wait.
+    pub fn send_later(&self, body: String) {
+        if let Ok(runtime) = Handle::try_current() {
+            let exporter = self.clone();
+            runtime.spawn(async move { exporter.send(body).await });
+        }
+    }
+}
+
+impl Collector {
+    async fn take(&self, body: String) {
+        let sent = timeout(SEND, (self.post)(body)).await;
+        let cause = match sent {
+            Ok(Ok(())) => None,
+            Ok(Err(cause)) => Some(cause),
+            Err(_) => Some("no answer in time".to_owned()),
+        };
+        self.sending.fetch_sub(1, Ordering::Relaxed);
+        match cause {
+            None => {
+                self.is_slow.store(false, Ordering::Relaxed);
+                *self.failed() = None;
+            }
+            Some(cause) => {
+                let before = self.failed().replace(Instant::now() + PAUSE);
+                if before.is_none() {
+                    tracing::warn!(cause, "traces can't be sent and are dropped");
+                }
+            }
+        }
+    }
+
+    fn is_pausing(&self) -> bool {
+        self.failed().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn post(http: Https, url: Uri, body: String) -> Result<(), String> {
+    let request = Request::post(url).header(CONTENT_TYPE, "application/json");
+    let request = request.body(SdkBody::from(body)).map_err(|error| error.to_string())?;
+    let response = http.request(request).await.map_err(|error| innermost(&error))?;
+    let status = response.status();
+    let _ = Limited::new(response.into_body(), REPLY).collect().await;
+    if status.is_success() { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
+}
+
+/// The innermost cause: the outer ones only say that something failed.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// An exporter to a collector that replies so, and how often it has posted.
+    fn exporter<F>(reply: impl Fn() -> F + Send + Sync + 'static) -> (Exporter, Arc<AtomicUsize>)
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let posted = Arc::new(AtomicUsize::new(0));
+        let count = posted.clone();
+        let post = move |_: String| {
+            count.fetch_add(1, Ordering::Relaxed);
+            reply().boxed()
+        };
+        (Exporter::by(Box::new(post)), posted)
+    }
+
+    #[tokio::test]
+    async fn a_collector_is_waited_for_until_it_is_slow() {
+        let answered = Arc::new(AtomicBool::new(false));
+        let answer = answered.clone();
+        let (quick, _) = exporter(move || {
+            let answer = answer.clone();
+            async move {
+                yield_now().await;
+                answer.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        });
+        quick.send(String::new()).await;
+        assert!(answered.load(Ordering::Relaxed));
+
+        let (hanging, _) = exporter(pending);
+        hanging.send(String::new()).await;
+        for _ in 0..AT_ONCE {
+            assert!(hanging.send(String::new()).now_or_never().is_some(), "no other one waits");
+        }
+        assert_eq!(hanging.0.sending.load(Ordering::Relaxed), AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_fails_is_left_alone_for_a_while() {
+        let (refusing, posted) = exporter(|| ready(Err("status 503".to_owned())));
+        for _ in 0..3 {
+            refusing.send(String::new()).await;
+        }
+        assert_eq!(posted.load(Ordering::Relaxed), 1);
+        assert_eq!(refusing.0.sending.load(Ordering::Relaxed), 0);
+    }
+}
