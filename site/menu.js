@@ -23,10 +23,11 @@ export function menuButton(label, choices, { icon: name = "more", face = null, .
     },
     face ?? icon(name),
   );
-  let closed = 0;
+  let wasOpen = false;
+  opener.addEventListener("pointerdown", () => (wasOpen = list.matches(":popover-open")));
   opener.addEventListener("click", ({ detail: presses }) => {
     // A press on the button while the list is open has closed it already, as a press outside of it.
-    const hasClosedIt = presses > 0 && performance.now() - closed < 200;
+    const hasClosedIt = presses > 0 && wasOpen;
     if (list.matches(":popover-open") || hasClosedIt) return;
     const chosen = typeof choices === "function" ? choices() : choices;
     fill(
@@ -40,9 +41,7 @@ export function menuButton(label, choices, { icon: name = "more", face = null, .
     list.firstElementChild?.focus();
   });
   list.addEventListener("beforetoggle", ({ newState }) => {
-    if (newState !== "closed") return;
-    closed = performance.now();
-    opener.setAttribute("aria-expanded", "false");
+    if (newState === "closed") opener.setAttribute("aria-expanded", "false");
   });
   list.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];

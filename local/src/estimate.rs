@@ -354,7 +354,7 @@ mod tests {
             + prices::DASHBOARDS.dollars * stack.dashboards
             + prices::METRICS.dollars * METRICS_AT_REST;
         let rest = estimate.at_rest_dollars - fixed;
-        assert!(rest > 0.05 && rest < 0.25, "{rest}");
+        assert!(rest > 0.005 && rest < 0.1, "{rest}");
     }
 
     #[test]

@@ -674,6 +674,23 @@ await journeys({
     assert.equal(await ground(), light);
   },
 
+  async "a menu opens again right after a choice, and a press on its button closes it"() {
+    const page = await newPage();
+    await page.goto(SITE);
+    const opener = page.getByRole("button", { name: "Colours", exact: true });
+    const choice = page.getByRole("button", { name: "Dark colours" });
+    await opener.click();
+    await opener.evaluate((button) => {
+      button.nextElementSibling.lastElementChild.click();
+      button.dispatchEvent(new PointerEvent("pointerdown"));
+      button.dispatchEvent(new MouseEvent("click", { detail: 1 }));
+    });
+    await choice.waitFor();
+    await opener.click();
+    await choice.waitFor({ state: "hidden" });
+    assert.equal(await opener.getAttribute("aria-expanded"), "false");
+  },
+
   async "the documentation authorizes and tries it out"() {
     const ann = await newUser("ann");
     const { body: session } = await ask("POST", "api/login/", { username: ann.name, password: ann.password });
