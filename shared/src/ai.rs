@@ -138,6 +138,16 @@ pub enum Cut {
     ContentFilter,
 }
 
+impl Cut {
+    /// As OpenAI's API and traces name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::ContentFilter => "content_filter",
+        }
+    }
+}
+
 impl Ai {
     /// The providers of the settings. Reads their keys from files and Secrets Manager.
     ///

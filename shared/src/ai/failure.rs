@@ -38,8 +38,7 @@ impl Failure {
             Self::Failed(_) => "failed",
             Self::Overloaded => "overloaded",
             Self::TimedOut => "timeout",
-            Self::Cut(Cut::Length) => "length",
-            Self::Cut(Cut::ContentFilter) => "content_filter",
+            Self::Cut(cut) => cut.word(),
         }
     }
 }

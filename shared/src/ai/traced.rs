@@ -27,11 +27,7 @@ impl Provider {
         said.extend(temperature.map(|number| ("gen_ai.request.temperature", number)));
         if let Ok(answer) = outcome {
             said.push(("gen_ai.response.model", answer.model.as_str().into()));
-            let reason = match answer.cut {
-                None => "stop",
-                Some(Cut::Length) => "length",
-                Some(Cut::ContentFilter) => "content_filter",
-            };
+            let reason = answer.cut.map_or("stop", Cut::word);
             said.push(("gen_ai.response.finish_reasons", Value::Texts(vec![reason.into()])));
             if let Some(usage) = answer.usage {
                 said.push(("gen_ai.usage.input_tokens", usage.prompt_tokens.into()));
