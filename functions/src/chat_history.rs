@@ -121,7 +121,9 @@ fn cut(
         looked_at += 1;
         last = Some(chat.chat_id.clone());
         if search.is_none_or(|search| {
-            [&chat.message, &chat.response].iter().any(|text| text.to_lowercase().contains(search))
+            [chat.message.as_str(), &chat.answer()]
+                .iter()
+                .any(|text| text.to_lowercase().contains(search))
         }) {
             shown.push(chat);
         }

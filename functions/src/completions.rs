@@ -2,11 +2,13 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 //!
 //! In: an API key or an access token, and `messages`; the history shows the user's last one.
-//! `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`, `max_completion_tokens` and
-//! `stop` take effect. The settings choose the model, whatever `model` says. Fields that would
-//! change the form of the answer are refused, others are ignored. Out: a completion, or its chunks.
-//! The price is that of a message. A retry that says so (`x-stainless-retry-count`) gets the
-//! completion that was paid for.
+//! `stream`, `stream_options`, `temperature`, `top_p`, `max_tokens`, `max_completion_tokens`, `stop`,
+//! `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` and the older `functions` and
+//! `function_call` take effect. The settings choose the model, whatever `model` says. `n` above 1
+//! and `audio` are refused. Other fields are ignored: `logprobs` is null in every answer. Out: a
+//! completion, or its chunks. A completion that calls functions ends there: the client runs them,
+//! and sends the results with its next request. The price is that of a message. A retry that says
+//! so (`x-stainless-retry-count`) gets the completion that was paid for.
 
 mod reply;
 mod request;
@@ -17,7 +19,7 @@ use shared::http::Failures;
 use shared::openapi::IdempotencyKey;
 use shared::{Error, Reply, Request, auth, http};
 
-use self::reply::{ChunkEvent, Chunks, Completion};
+use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
 
 /// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
@@ -31,8 +33,9 @@ const COME_AGAIN: u32 = 10;
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
     description = "The price is that of a message. The settings choose the model, whatever `model` says. `stream`, `stream_options`, `temperature`, \
-                   `top_p`, `max_tokens`, `max_completion_tokens` and `stop` take effect. Fields that would change the form of the answer are refused, others \
-                   are ignored. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
+                   `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `functions` and \
+                   `function_call` take effect. `n` above 1 and `audio` are refused, other fields are ignored. A model without functions \
+                   answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,
@@ -45,14 +48,16 @@ const COME_AGAIN: u32 = 10;
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!(charge::FAILURES)), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &["PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
 )]
 pub async fn handle(app: Asking, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let caller = auth::program(&app, &req).await?;
     let (streamed, usage) = (body.stream == Some(true), body.wants_usage());
+    let form = if body.is_older() { Form::Function } else { Form::Tools };
     let (message, prompt) = body.read(app.config.message_limit)?;
+    app.ai.check(&prompt)?;
     let key = match (key, http::retry_count(&req)) {
         (Some(key), _) => Some(Keyed::of_completion(&key, &caller, &req)),
         (None, Some(count)) => Some(Keyed::of_call(&app, &req, &caller, count > 0).await?),
@@ -66,19 +71,17 @@ pub async fn handle(app: Asking, req: Request) -> Reply {
     match begun? {
         Begun::Replayed(chat) if streamed => {
             let said = http::events(&req, Failures::OpenAi, async move |events| {
-                let mut chunks = Chunks::of(events, &chat.chat_id, chat.time);
-                chunks.say(&chat.model, &chat.response).await?;
-                chunks.end(&chat, usage).await
+                Chunks::of(events, form, &chat.chat_id, chat.time).repeat(&chat, usage).await
             });
             said.map(http::replayed)
         }
-        Begun::Replayed(chat) => http::ok(&Completion::of(&chat)).map(http::replayed),
+        Begun::Replayed(chat) => http::ok(&Completion::of(&chat, form)).map(http::replayed),
         Begun::Charge(charge) if streamed => {
             let mut answering = Answering::begin(charge).await?;
             http::events(&req, Failures::OpenAi, async move |events| {
-                let mut chunks = Chunks::of(events, answering.chat_id(), answering.began());
+                let mut chunks = Chunks::of(events, form, answering.chat_id(), answering.began());
                 while let Some(piece) = answering.next().await {
-                    chunks.say(&piece.model, &piece.text).await?;
+                    chunks.pass(&piece).await?;
                 }
                 match answering.end().await {
                     Ok(paid) => chunks.end(&paid.chat, usage).await,
@@ -88,7 +91,8 @@ pub async fn handle(app: Asking, req: Request) -> Reply {
         }
         Begun::Charge(charge) => {
             let paid = charge.answer(None).await?;
-            Ok(http::limited(http::ok(&Completion::of(&paid.chat))?, &paid.this_minute))
+            let completion = http::ok(&Completion::of(&paid.chat, form))?;
+            Ok(http::limited(completion, &paid.this_minute))
         }
     }
 }

@@ -106,7 +106,10 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
     let described = serde_json::to_value(Document::openapi().merge_from(crate::Paths::openapi()))
         .map_err(|error| Error::Internal(error.to_string()))?;
     let mut document = described.clone();
-    let failures = stated.failures().into_iter().collect();
+    let failures: BTreeMap<String, Error> = stated.failures().into_iter().collect();
+    let mut of_openai = failures.clone();
+    of_openai
+        .insert("BodyTooLarge".into(), Error::BodyTooLarge { limit: stated.edge.v1_body_limit });
     let mut paths = Map::new();
     let mut shared = Map::new();
     for route in ROUTES.iter().filter(|route| !PAGES.contains(&route.endpoint)) {
@@ -115,7 +118,8 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
         without_null(&mut operation);
         with_form(&mut operation);
         narrow(&mut document, &mut operation);
-        for (status, name, failure) in failing(&mut operation, route, &failures)? {
+        let failures = if route.failures == Failures::OpenAi { &of_openai } else { &failures };
+        for (status, name, failure) in failing(&mut operation, route, failures)? {
             put(
                 &mut operation,
                 "responses",

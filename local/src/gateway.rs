@@ -12,13 +12,14 @@ use axum::extract::Request;
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use functions::Function;
+use functions::{Function, ROUTES};
 use futures_util::StreamExt;
 use lambda_http::RequestExt;
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use lambda_http::lambda_runtime::{Config as Runtime, Context};
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::edge;
 use shared::stream::Body as Streamed;
 use url::Url;
 use uuid::Uuid;
@@ -105,7 +106,8 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
         );
     }
     // One byte over the limit is enough for the function to refuse the body.
-    let body = match door::read(body, config.body_limit + 1, PAYLOAD_LIMIT).await {
+    let limit = edge::body_limit(config, ROUTES, parts.uri.path());
+    let body = match door::read(body, limit + 1, PAYLOAD_LIMIT).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
             return refuse(

@@ -216,6 +216,12 @@ def complete(operation, body):
     if operation == "admin_adjustment" and next(numbers) % 2:
         body["amount"] = abs(int(body["amount"])) % 1000 + 1
     if operation == "completions":
+        # Calls need their results and choices their functions, and the echo has no formats.
+        for field in ("functions", "function_call", "tool_choice", "response_format"):
+            body.pop(field, None)
+        of_calls = lambda message: message.get("tool_calls") or message.get("function_call") or message["role"] in ("tool", "function")
+        has_parts = lambda message: isinstance(message.get("content"), list) and message["role"] != "user"
+        body["messages"] = [message for message in body["messages"] if not of_calls(message) and not has_parts(message)]
         body["messages"].append({"role": "user", "content": "hi"})
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()

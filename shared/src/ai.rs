@@ -7,8 +7,11 @@ mod bedrock;
 mod echo;
 mod failure;
 mod openai;
+mod picture;
+mod prompt;
 mod said;
 mod scripted;
+mod tools;
 mod traced;
 
 use std::sync::Arc;
@@ -17,15 +20,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
+use utoipa::ToSchema;
 
 use crate::config::{AiConfig, AiProvider, ConfigError};
+use crate::error::TooLong;
 use crate::metrics::{self, Metric};
-use crate::{Result, trace};
+use crate::{Error, Result, trace};
 
+pub use self::picture::Picture;
+pub use self::prompt::{Part, Prompt, Speaker, Turn};
 pub use self::said::{Listener, Piece};
+pub use self::tools::{AnswerSchema, CallPiece, Format, JsonSchema, Tool, ToolCall, ToolChoice};
 
 use self::bedrock::Bedrock;
-use self::failure::Failure;
+use self::failure::{Failure, Refusal};
 use self::openai::OpenAi;
 use self::said::Said;
 
@@ -54,65 +62,32 @@ enum Wire {
     Bedrock(Bedrock),
 }
 
-/// The speaker of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Speaker {
-    /// The instructions for the AI.
-    System,
-    /// The user.
-    User,
-    /// The AI.
-    Assistant,
-}
-
-/// A turn of a conversation, as OpenAI's API writes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turn {
-    /// The speaker.
-    pub role: Speaker,
-    /// The text.
-    pub content: String,
-}
-
-/// The input of the AI.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Prompt {
-    /// The conversation; the last turn is the message to answer.
-    pub turns: Vec<Turn>,
-    /// The sampling temperature. `None` for that of the settings.
-    pub temperature: Option<f64>,
-    /// The probability mass for nucleus sampling.
-    pub top_p: Option<f64>,
-    /// The most tokens of the model in the answer, if that is less than the settings allow.
-    pub max_tokens: Option<u32>,
-    /// The texts before which the answer ends.
-    pub stop: Vec<String>,
-    /// Whether a finished but empty answer counts as an answer. Set if the caller chooses what ends
-    /// it: otherwise they could get a refund at will.
-    pub empty_is_an_answer: bool,
-}
-
-impl Prompt {
-    /// A message after the turns before it.
-    pub fn after(mut turns: Vec<Turn>, message: &str) -> Self {
-        turns.push(Turn { role: Speaker::User, content: message.to_owned() });
-        Self { turns, ..Self::default() }
-    }
-
-    /// The message to answer.
-    fn last(&self) -> &str {
-        self.turns.last().map_or("", |turn| &turn.content)
-    }
-}
-
-/// The model's token counts, as the provider reports them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The model's token counts: the provider's, or an estimate if it reports none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TokenUsage)]
 pub struct Usage {
-    /// Tokens of the conversation.
+    /// Tokens of the message and the conversation before it.
+    #[schema(examples(2))]
     pub prompt_tokens: u32,
     /// Tokens of the answer.
+    #[schema(examples(4))]
     pub completion_tokens: u32,
+    /// Whether they are an estimate, because the model's provider doesn't count.
+    #[serde(default)]
+    #[schema(required)]
+    pub estimated: bool,
+}
+
+impl Usage {
+    /// A token has about four bytes.
+    pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
+        let tokens = |bytes: usize| u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX);
+        Self {
+            prompt_tokens: tokens(prompt_bytes),
+            completion_tokens: tokens(answer_bytes),
+            estimated: true,
+        }
+    }
 }
 
 /// An answer.
@@ -120,12 +95,14 @@ pub struct Usage {
 pub struct Answer {
     /// The text.
     pub text: String,
+    /// The functions that it calls.
+    pub calls: Vec<ToolCall>,
     /// The model that wrote it.
     pub model: String,
     /// Why it is cut off, if it is.
     pub cut: Option<Cut>,
-    /// The token counts, if the provider reports them.
-    pub usage: Option<Usage>,
+    /// The token counts.
+    pub usage: Usage,
 }
 
 /// Why an answer is cut off.
@@ -191,13 +168,41 @@ impl Ai {
         }
     }
 
+    /// Whether the providers may be asked this at all.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`], and [`Error::Invalid`] if none of the providers can do what the
+    /// prompt demands.
+    pub fn check(&self, prompt: &Prompt) -> Result<()> {
+        let (bytes, most) = (prompt.size(), self.config.prompt_limit);
+        if bytes > most {
+            return Err(Error::PromptTooLong(Some(TooLong { bytes, most })));
+        }
+        self.able(prompt).map(drop).map_err(Into::into)
+    }
+
+    /// The providers that can do what the prompt demands, as far as is known before they are called.
+    fn able(&self, prompt: &Prompt) -> Result<Vec<&Provider>, Refusal> {
+        let mut refused = None;
+        let able = |provider: &&Provider| {
+            let refusal = provider.refuses(prompt);
+            refused = refused.or(refusal);
+            refusal.is_none()
+        };
+        let able: Vec<&Provider> = self.providers.iter().filter(able).collect();
+        match refused {
+            Some(refusal) if able.is_empty() => Err(refusal),
+            _ => Ok(able),
+        }
+    }
+
     /// Waits for an answer at most `patience`, of which each provider has an equal share until it
     /// begins to answer. A listener gets each piece at once. If the time or the maximum length is
     /// reached, the delivered text is the answer, [cut off](Cut).
     ///
     /// # Errors
     /// [`Error::AiFailed`], [`Error::AiOverloaded`] and [`Error::AiTimedOut`]: that of the last
-    /// provider that was called.
+    /// provider that was called. [`Error::Invalid`] if it can't do what the prompt demands.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -205,7 +210,7 @@ impl Ai {
         listener: Option<&Listener>,
     ) -> Result<Answer> {
         if let Some(content) = self.config.system_prompt.clone() {
-            prompt.turns.insert(0, Turn { role: Speaker::System, content });
+            prompt.turns.insert(0, Turn::of(Speaker::System, content));
         }
         // Some models refuse requests with both.
         prompt.temperature =
@@ -213,9 +218,10 @@ impl Ai {
         prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.config.max_tokens));
 
         let until = Instant::now() + patience;
-        let mut waiting = u32::try_from(self.providers.len()).unwrap_or(u32::MAX);
+        let providers = self.able(&prompt)?;
+        let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
         let mut last = Failure::TimedOut;
-        for provider in self.providers.iter() {
+        for provider in providers {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
             let asked = Instant::now();
@@ -231,7 +237,9 @@ impl Ai {
                     return Ok(answer);
                 }
                 Err(failure) => {
-                    metrics::record_by(&provider.name, &[(Metric::AiFailures, 1)]);
+                    // A request that a model can't answer is not its failure.
+                    let failed = u64::from(!matches!(failure, Failure::Refused(_)));
+                    metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
                     tracing::warn!(
                         provider = provider.name,
                         cause = failure.cause(),
@@ -257,7 +265,8 @@ impl Ai {
         listener: Option<&Listener>,
     ) -> (Result<Answer, Failure>, bool) {
         let heard = AtomicBool::new(false);
-        let mut said = Said::new(&provider.model, self.config.answer_limit, listener, &heard);
+        let limit = self.config.answer_limit;
+        let mut said = Said::new(prompt, &provider.model, limit, listener, &heard);
         let outcome = {
             let mut answering = std::pin::pin!(provider.answer(prompt, &mut said));
             match timeout(share, &mut answering).await {
@@ -273,7 +282,26 @@ impl Ai {
 }
 
 impl Provider {
+    /// What the prompt demands and this provider can't do, as far as is known before it is called.
+    fn refuses(&self, prompt: &Prompt) -> Option<Refusal> {
+        match &self.wire {
+            Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
+            Wire::Echo | Wire::Scripted if prompt.format.is_some() => Some(Refusal::Format),
+            _ => None,
+        }
+    }
+
+    /// If the model has no functions and need not call one, it gets the prompt without them.
     async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+        match self.ask(prompt, said).await {
+            Err(Failure::Refused(Refusal::Tools)) if !prompt.demands_a_call() => {
+                self.ask(&prompt.without_tools(), said).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn ask(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
         match &self.wire {
             Wire::Echo => echo::answer(prompt, said),
             Wire::Scripted => scripted::answer(prompt, said).await,
@@ -289,7 +317,6 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
-    use crate::Error;
     use crate::config::Settings;
 
     async fn ai(providers: &'static str) -> Ai {
@@ -335,10 +362,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_whole_conversation_is_asked_after_the_system_prompt() {
-        let earlier = vec![
-            Turn { role: Speaker::User, content: "I am Ann.".into() },
-            Turn { role: Speaker::Assistant, content: "Hello, Ann.".into() },
-        ];
+        let earlier =
+            vec![Turn::of(Speaker::User, "I am Ann."), Turn::of(Speaker::Assistant, "Hello, Ann.")];
         let answer = ai("scripted")
             .await
             .answer(Prompt::after(earlier, "!recall"), Duration::from_secs(1), None)

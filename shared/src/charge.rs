@@ -188,9 +188,10 @@ impl Charge {
             chat_id: chat_id.to_string(),
             message: message.text().to_owned(),
             response: answer.text,
+            calls: answer.calls,
             model: answer.model,
             cut: answer.cut,
-            usage: answer.usage,
+            usage: Some(answer.usage),
             cost: app.config.chat_price,
             tokens_left: hold.tokens_left(),
             time: started,
@@ -304,7 +305,7 @@ async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result
 fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     let mut left = room;
     let fits = |chat: &Chat| {
-        let rest = left.checked_sub(chat.message.len() + chat.response.len());
+        let rest = left.checked_sub(chat.size());
         left = rest.unwrap_or(left);
         rest.is_some()
     };

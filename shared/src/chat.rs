@@ -1,10 +1,12 @@
 //! Messages, titles of conversations, and a message with its answer as it is stored.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::Tokens;
-use crate::ai::{Cut, Speaker, Turn, Usage};
+use crate::ai::{Cut, Speaker, ToolCall, Turn, Usage};
 use crate::user::turns_text;
 
 /// A message that may be sent to the AI.
@@ -24,6 +26,19 @@ impl Message {
             return Err(format!("A message has at most {limit} characters."));
         }
         Ok(Self(text))
+    }
+
+    /// The same of a text of any length: of a longer one, its beginning and a mark that says so.
+    pub fn shortened(text: String, limit: usize) -> Result<Self, String> {
+        let length = text.chars().count();
+        let whole = Self::parse(text, length)?;
+        if length <= limit {
+            return Ok(whole);
+        }
+        let mark = format!("\n[shortened: {length} characters were sent]");
+        let kept = limit.saturating_sub(mark.chars().count());
+        let beginning = whole.0.chars().take(kept);
+        Ok(Self(beginning.chain(mark.chars()).take(limit).collect()))
     }
 
     /// The text.
@@ -76,14 +91,17 @@ pub struct Chat {
     pub thread: Option<String>,
     /// The message.
     pub message: String,
-    /// The answer.
+    /// The text of the answer.
     pub response: String,
+    /// The functions that the answer calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
     /// The model that answered.
     pub model: String,
     /// Why the answer is cut off, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
-    /// The model's token counts, if the provider reports them.
+    /// The model's token counts. Older messages may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// Its price.
@@ -108,6 +126,10 @@ pub enum FinishReason {
     Length,
     /// The provider's content filter.
     ContentFilter,
+    /// It calls functions.
+    ToolCalls,
+    /// The same for a request with `functions`, the older form of `tools`.
+    FunctionCall,
 }
 
 impl Chat {
@@ -122,17 +144,40 @@ impl Chat {
     /// Why the answer ends.
     pub fn finish_reason(&self) -> FinishReason {
         match self.cut {
-            None => FinishReason::Stop,
             Some(Cut::Length) => FinishReason::Length,
             Some(Cut::ContentFilter) => FinishReason::ContentFilter,
+            None if self.calls.is_empty() => FinishReason::Stop,
+            None => FinishReason::ToolCalls,
         }
+    }
+
+    /// The whole answer for people: its text, and a line for each call of a function.
+    pub fn answer(&self) -> Cow<'_, str> {
+        if self.calls.is_empty() {
+            return Cow::Borrowed(&self.response);
+        }
+        let text = Some(self.response.clone()).filter(|text| !text.is_empty());
+        let lines = text.into_iter().chain(self.calls.iter().map(ToString::to_string));
+        Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The model's token counts, or an estimate.
+    pub fn usage(&self) -> Usage {
+        let estimate = || Usage::estimate(self.message.len(), self.answer().len());
+        self.usage.unwrap_or_else(estimate)
+    }
+
+    /// How many bytes the message and its answer take.
+    pub fn size(&self) -> usize {
+        let calls: usize = self.calls.iter().map(ToolCall::size).sum();
+        self.message.len() + self.response.len() + calls
     }
 
     /// The message and the answer as turns.
     pub fn turns(&self) -> [Turn; 2] {
         [
-            Turn { role: Speaker::User, content: self.message.clone() },
-            Turn { role: Speaker::Assistant, content: self.response.clone() },
+            Turn::of(Speaker::User, self.message.as_str()),
+            Turn::of(Speaker::Assistant, self.response.as_str()),
         ]
     }
 }
@@ -150,6 +195,21 @@ mod tests {
             Title::parse(&format!(" {} ", "é".repeat(100))).unwrap().text(),
             "é".repeat(100)
         );
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_may_be_shortened_and_then_says_so() {
+        let shortened = |characters: usize| {
+            Message::shortened("é".repeat(characters), 50).unwrap().text().to_owned()
+        };
+        assert_eq!(shortened(50), "é".repeat(50));
+        assert_eq!(
+            shortened(51),
+            format!("{}\n[shortened: 51 characters were sent]", "é".repeat(13))
+        );
+        assert_eq!(Message::shortened("x".repeat(9), 3).unwrap().text(), "\n[s");
+        assert!(Message::shortened(" ".repeat(99), 50).is_err());
+        assert!(Message::shortened(format!("{}\0", "x".repeat(99)), 50).is_err());
     }
 
     #[test]

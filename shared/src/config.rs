@@ -33,6 +33,8 @@ pub struct LogConfig {
 pub struct EdgeConfig {
     /// `BODY_LIMIT`: the most bytes of a request's body.
     pub body_limit: usize,
+    /// `V1_BODY_LIMIT`: the same under `/v1`, where clients send whole conversations.
+    pub v1_body_limit: usize,
     /// `ALLOWED_ORIGINS`: the web origins that browsers may call from, separated by commas.
     pub allowed_origins: Vec<String>,
 }
@@ -146,6 +148,8 @@ impl EdgeConfig {
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             body_limit: settings.number("BODY_LIMIT", 65_536, 1024, 1_048_576)?,
+            // Lambda takes 6 MB, in which each quote and line break of a body takes two bytes.
+            v1_body_limit: settings.number("V1_BODY_LIMIT", 2_097_152, 1024, 4_194_304)?,
             allowed_origins: settings.origins("ALLOWED_ORIGINS")?,
         })
     }

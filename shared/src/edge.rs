@@ -186,7 +186,7 @@ fn gate(
     if req.headers().values().any(|value| value.len() > HEADER_LIMIT) {
         return Err(Error::HeaderTooLarge { limit: HEADER_LIMIT });
     }
-    let limit = config.body_limit;
+    let limit = limit(config, failures(routes, pattern, req.raw_http_path()));
     if req.body().len() > limit {
         return Err(Error::BodyTooLarge { limit });
     }
@@ -196,6 +196,16 @@ fn gate(
         return Err(Error::UnsupportedMediaType);
     }
     Ok(None)
+}
+
+/// The most bytes of the body of a request to this path.
+pub fn body_limit(config: &EdgeConfig, routes: &[Route], path: &str) -> usize {
+    let pattern = pattern(routes.iter().map(|route| route.path), path);
+    limit(config, failures(routes, pattern, path))
+}
+
+fn limit(config: &EdgeConfig, failures: Failures) -> usize {
+    if failures == Failures::OpenAi { config.v1_body_limit } else { config.body_limit }
 }
 
 /// The methods that a route accepts: with `GET` also `HEAD`.

@@ -66,6 +66,15 @@ pub fn required(value: Option<String>) -> Result<String, String> {
     value.filter(|text| !text.is_empty()).ok_or_else(|| REQUIRED.into())
 }
 
+/// How long a prompt is, and may be, if the settings limit it and not only the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// Its bytes.
+    pub bytes: usize,
+    /// The limit in bytes.
+    pub most: usize,
+}
+
 /// A failure, as the client gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -73,6 +82,8 @@ pub enum Error {
     Malformed(String),
     /// 400: fields are invalid.
     Invalid(FieldErrors),
+    /// 400: the prompt is longer than the settings or the model allow.
+    PromptTooLong(Option<TooLong>),
     /// 400: this API didn't issue the `cursor` for this user and this list.
     InvalidCursor,
     /// 400: the token of an e-mailed link is unknown, used or expired.
@@ -218,6 +229,11 @@ impl Error {
                 why.clone().into()),
             Self::Invalid(fields) => (StatusCode::BAD_REQUEST, "invalid_fields",
                 fields.summary().into()),
+            // Clients look for its first words.
+            Self::PromptTooLong(None) => (StatusCode::BAD_REQUEST, "context_length_exceeded",
+                "This model's maximum context length is less than the length of these messages. Shorten them. Nothing was charged.".into()),
+            Self::PromptTooLong(Some(TooLong { bytes, most })) => (StatusCode::BAD_REQUEST, "context_length_exceeded",
+                format!("This model's maximum context length is {most} bytes here, and these messages have {bytes}. Shorten them. Nothing was charged.").into()),
             Self::InvalidCursor => (StatusCode::BAD_REQUEST, "invalid_cursor",
                 "This cursor is invalid for this list. Follow the Link header, or start without a cursor.".into()),
             Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link",

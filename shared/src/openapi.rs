@@ -378,6 +378,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
     let failures = [
         Error::Malformed("The body is not a JSON object.".into()),
         Error::field("password", "This field is required."),
+        Error::PromptTooLong(None),
         Error::InvalidCursor,
         Error::InvalidLink,
         Error::InvalidCredentials,

@@ -1,10 +1,13 @@
 //! Replies that several endpoints share: accounts, sessions, API keys, conversations, messages and
 //! rows of the ledger.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Tokens;
+use crate::ai::Usage;
 use crate::auth::api_key::KeyName;
 use crate::chat::FinishReason;
 use crate::user::{Account, GivenName, Role, Username};
@@ -312,16 +315,18 @@ pub struct Chat<'a> {
     conversation_id: Option<&'a str>,
     #[schema(examples("Hello!"))]
     message: &'a str,
-    /// The answer.
+    /// The answer. A call of a function is a line `Calls name(arguments)`.
     #[schema(examples("You said: Hello!"))]
-    response: &'a str,
-    /// Why the answer ends: it is complete, or it has reached its maximum length.
+    response: Cow<'a, str>,
+    /// Why the answer ends: it is complete, has reached its maximum length, or calls functions.
     finish_reason: FinishReason,
     /// The model that answered.
     #[schema(examples("echo"))]
     model: &'a str,
     /// The price.
     tokens_deducted: Tokens,
+    /// The model's own token counts, which don't change the price.
+    usage: Usage,
     /// When the message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.966Z"))]
     timestamp: String,
@@ -334,10 +339,11 @@ impl<'a> Chat<'a> {
             id: &chat.chat_id,
             conversation_id: chat.conversation.as_deref(),
             message: &chat.message,
-            response: &chat.response,
+            response: chat.answer(),
             finish_reason: chat.finish_reason(),
             model: &chat.model,
             tokens_deducted: chat.cost,
+            usage: chat.usage(),
             timestamp: clock::rfc3339(chat.time),
         }
     }

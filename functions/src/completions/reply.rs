@@ -2,6 +2,7 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 
 use serde::Serialize;
+use shared::ai::{CallPiece, Piece, ToolCall};
 use shared::chat::{Chat, FinishReason};
 use shared::http::{Events, OpenAiFailure};
 use shared::{Error, Result, openapi};
@@ -27,9 +28,8 @@ pub(super) struct Completion<'a> {
     /// Always one.
     #[schema(min_items = 1, max_items = 1)]
     choices: [Choice<'a>; 1],
-    /// The token counts, if the provider reports them.
-    #[schema(required)]
-    usage: Option<Usage>,
+    /// The token counts.
+    usage: Usage,
 }
 
 /// An answer.
@@ -53,15 +53,53 @@ struct AnswerMessage<'a> {
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
     role: &'static str,
-    /// The answer. It may be empty, and costs the same.
-    #[schema(examples("You said: Hello!"))]
-    content: &'a str,
+    /// The answer. It may be empty, and costs the same. Null beside calls without a text.
+    #[schema(required, examples("You said: Hello!"))]
+    content: Option<&'a str>,
     /// Always null.
     #[schema(schema_with = null)]
     refusal: (),
+    /// The functions that the client is asked to call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, min_items = 1)]
+    tool_calls: Vec<AnswerCall<'a>>,
+    /// The same for a request with `functions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    function_call: Option<AnswerFunction<'a>>,
 }
 
-/// Counts of the model's tokens.
+/// A call of a function.
+#[derive(Serialize, ToSchema)]
+struct AnswerCall<'a> {
+    /// The id that the result must name.
+    #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
+    id: &'a str,
+    /// Always `function`.
+    #[schema(pattern = "^function$", examples("function"))]
+    r#type: &'static str,
+    /// The function.
+    function: AnswerFunction<'a>,
+}
+
+/// A function with its arguments.
+#[derive(Serialize, ToSchema)]
+struct AnswerFunction<'a> {
+    /// The function's name.
+    #[schema(examples("get_weather"))]
+    name: &'a str,
+    /// The arguments, usually as JSON.
+    #[schema(examples(r#"{"city": "Paris"}"#))]
+    arguments: &'a str,
+}
+
+impl<'a> AnswerFunction<'a> {
+    fn of(call: &'a ToolCall) -> Self {
+        Self { name: &call.name, arguments: &call.arguments }
+    }
+}
+
+/// Counts of the model's tokens; an estimate if the provider reports none.
 #[derive(Serialize, ToSchema)]
 struct Usage {
     /// Tokens of the prompt.
@@ -111,8 +149,7 @@ struct Chunk<'a> {
     /// One, or none in the chunk with the usage.
     #[schema(max_items = 1)]
     choices: Vec<ChunkChoice<'a>>,
-    /// The token counts, in the last chunk if the request asks for them and the provider reports
-    /// them.
+    /// The token counts, in the last chunk if the request asks for them.
     #[schema(required)]
     usage: Option<Usage>,
 }
@@ -146,10 +183,48 @@ struct AnswerDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^assistant$", examples("assistant"))]
     role: Option<&'static str>,
-    /// The next text.
+    /// The next text. Null in the first chunk of an answer without a text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, examples("You "))]
-    content: Option<&'a str>,
+    #[schema(value_type = Option<String>, required = false, examples("You "))]
+    content: Option<Option<&'a str>>,
+    /// A part of a call of a function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_items = 1, max_items = 1)]
+    tool_calls: Option<[DeltaCall<'a>; 1]>,
+    /// The same for a request with `functions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    function_call: Option<DeltaFunction<'a>>,
+}
+
+/// A part of a call of a function.
+#[derive(Serialize, ToSchema)]
+struct DeltaCall<'a> {
+    /// The number of the call.
+    #[schema(examples(0))]
+    index: usize,
+    /// The id that the result must name, in the first part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
+    id: Option<&'a str>,
+    /// `function`, in the first part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^function$", examples("function"))]
+    r#type: Option<&'static str>,
+    /// The function.
+    function: DeltaFunction<'a>,
+}
+
+/// A part of a function's call.
+#[derive(Serialize, ToSchema)]
+struct DeltaFunction<'a> {
+    /// The function's name, in the first part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("get_weather"))]
+    name: Option<&'a str>,
+    /// The next part of the arguments.
+    #[schema(examples(r#"{"city": "#))]
+    arguments: &'a str,
 }
 
 /// Nothing, where other servers may have a text: generators of clients know no type that is only
@@ -158,10 +233,39 @@ fn null() -> Object {
     Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))
 }
 
+/// The form in which an answer calls functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `tool_calls`.
+    Tools,
+    /// The older `function_call`.
+    Function,
+}
+
+impl Form {
+    fn finish_reason(self, chat: &Chat) -> FinishReason {
+        match (chat.finish_reason(), self) {
+            (FinishReason::ToolCalls, Self::Function) => FinishReason::FunctionCall,
+            (reason, _) => reason,
+        }
+    }
+}
+
 impl<'a> Completion<'a> {
-    pub(super) fn of(chat: &'a Chat) -> Self {
-        let message = AnswerMessage { role: "assistant", content: &chat.response, refusal: () };
-        let finish_reason = chat.finish_reason();
+    pub(super) fn of(chat: &'a Chat, form: Form) -> Self {
+        let text = chat.response.as_str();
+        let (tool_calls, function_call) = match form {
+            Form::Tools => (chat.calls.iter().map(AnswerCall::of).collect(), None),
+            Form::Function => (Vec::new(), chat.calls.first().map(AnswerFunction::of)),
+        };
+        let message = AnswerMessage {
+            role: "assistant",
+            content: Some(text).filter(|text| !text.is_empty() || chat.calls.is_empty()),
+            refusal: (),
+            tool_calls,
+            function_call,
+        };
+        let finish_reason = form.finish_reason(chat);
         Self {
             id: id(&chat.chat_id),
             object: "chat.completion",
@@ -173,18 +277,24 @@ impl<'a> Completion<'a> {
     }
 }
 
+impl<'a> AnswerCall<'a> {
+    fn of(call: &'a ToolCall) -> Self {
+        Self { id: &call.id, r#type: "function", function: AnswerFunction::of(call) }
+    }
+}
+
 fn id(chat_id: &str) -> String {
     format!("chatcmpl-{chat_id}")
 }
 
 impl Usage {
-    /// The token counts, if the provider reports them.
-    fn of(chat: &Chat) -> Option<Self> {
-        chat.usage.map(|usage| Self {
+    fn of(chat: &Chat) -> Self {
+        let usage = chat.usage();
+        Self {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
-        })
+        }
     }
 }
 
@@ -192,21 +302,59 @@ impl Usage {
 /// ([reference](https://platform.openai.com/docs/api-reference/chat-streaming)).
 pub(super) struct Chunks {
     events: Events,
+    form: Form,
     id: String,
     created: u64,
     begun: bool,
 }
 
 impl Chunks {
-    pub(super) fn of(events: Events, chat_id: &str, began: u64) -> Self {
-        Self { events, id: id(chat_id), created: began / 1000, begun: false }
+    pub(super) fn of(events: Events, form: Form, chat_id: &str, began: u64) -> Self {
+        Self { events, form, id: id(chat_id), created: began / 1000, begun: false }
     }
 
-    pub(super) async fn say(&mut self, model: &str, text: &str) -> Result<()> {
-        let role = (!self.begun).then_some("assistant");
-        self.begun = true;
-        let delta = AnswerDelta { role, content: Some(text) };
-        self.send(model, ChunkChoice::of(delta, None), None).await
+    /// Sends a whole stored answer.
+    pub(super) async fn repeat(mut self, chat: &Chat, with_usage: bool) -> Result<()> {
+        if !chat.response.is_empty() {
+            self.say(&chat.model, &chat.response).await?;
+        }
+        for (index, call) in chat.calls.iter().enumerate() {
+            let begins = Some((call.id.clone(), call.name.clone()));
+            let piece = CallPiece { index, begins, arguments: call.arguments.clone() };
+            self.call(&chat.model, &piece).await?;
+        }
+        self.end(chat, with_usage).await
+    }
+
+    pub(super) async fn pass(&mut self, piece: &Piece) -> Result<()> {
+        match &piece.call {
+            Some(call) => self.call(&piece.model, call).await,
+            None => self.say(&piece.model, &piece.text).await,
+        }
+    }
+
+    async fn say(&mut self, model: &str, text: &str) -> Result<()> {
+        let delta = AnswerDelta { content: Some(Some(text)), ..AnswerDelta::default() };
+        self.send_delta(model, delta).await
+    }
+
+    async fn call(&mut self, model: &str, piece: &CallPiece) -> Result<()> {
+        let (id, name) = match &piece.begins {
+            Some((id, name)) => (Some(id.as_str()), Some(name.as_str())),
+            None => (None, None),
+        };
+        let function = DeltaFunction { name, arguments: &piece.arguments };
+        let content = (!self.begun).then_some(None);
+        let delta = AnswerDelta { content, ..AnswerDelta::default() };
+        let delta = match self.form {
+            Form::Function => AnswerDelta { function_call: Some(function), ..delta },
+            Form::Tools => {
+                let r#type = id.map(|_| "function");
+                let call = DeltaCall { index: piece.index, id, r#type, function };
+                AnswerDelta { tool_calls: Some([call]), ..delta }
+            }
+        };
+        self.send_delta(model, delta).await
     }
 
     pub(super) async fn end(&mut self, chat: &Chat, with_usage: bool) -> Result<()> {
@@ -214,16 +362,24 @@ impl Chunks {
             // Clients expect the role even if the answer is empty.
             self.say(&chat.model, "").await?;
         }
-        let end = ChunkChoice::of(AnswerDelta::default(), Some(chat.finish_reason()));
+        let reason = self.form.finish_reason(chat);
+        let end = ChunkChoice::of(AnswerDelta::default(), Some(reason));
         self.send(&chat.model, end, None).await?;
         if with_usage {
-            self.send(&chat.model, Vec::new(), Usage::of(chat)).await?;
+            self.send(&chat.model, Vec::new(), Some(Usage::of(chat))).await?;
         }
         self.events.send_data("[DONE]").await
     }
 
     pub(super) async fn fail(&self, error: &Error) -> Result<()> {
         self.events.fail(error).await
+    }
+
+    /// The first delta has the role.
+    async fn send_delta(&mut self, model: &str, delta: AnswerDelta<'_>) -> Result<()> {
+        let role = (!self.begun).then_some("assistant");
+        self.begun = true;
+        self.send(model, ChunkChoice::of(AnswerDelta { role, ..delta }, None), None).await
     }
 
     async fn send(

@@ -1,13 +1,21 @@
 //! Requests of OpenAI's clients
 //! ([reference](https://platform.openai.com/docs/api-reference/chat/create)).
 
+mod format;
+mod messages;
+mod tools;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::Result;
-use shared::ai::{Prompt, Speaker, Turn};
+use shared::ai::Prompt;
 use shared::chat::Message;
-use shared::error::{FieldErrors, REQUIRED};
+use shared::error::FieldErrors;
 use utoipa::ToSchema;
+
+use self::format::ResponseFormat;
+use self::messages::{MESSAGES, PromptMessage, asked, turns};
+use self::tools::{Choice, FunctionChoice, OfferedFunction, OfferedTool, TOOLS, Tools};
 
 /// The most texts of `stop`.
 const STOPS: usize = 4;
@@ -32,11 +40,18 @@ pub(super) struct Body {
     #[schema(value_type = Option<Value>)]
     stop: Option<Stop>,
     n: Option<f64>,
-    tools: Option<Vec<Value>>,
-    tool_choice: Option<Value>,
-    functions: Option<Vec<Value>>,
-    response_format: Option<Typed>,
-    logprobs: Option<bool>,
+    /// The functions that the model may call.
+    tools: Option<Vec<OfferedTool>>,
+    /// Whether the model may, must or must not call a function.
+    tool_choice: Option<Choice>,
+    /// Whether the model may call several functions in one answer.
+    parallel_tool_calls: Option<bool>,
+    /// The older form of `tools`. The answer then has the older `function_call`.
+    functions: Option<Vec<OfferedFunction>>,
+    /// The older form of `tool_choice`.
+    function_call: Option<FunctionChoice>,
+    /// Whether the answer is a text or JSON.
+    response_format: Option<ResponseFormat>,
     audio: Option<Value>,
 }
 
@@ -52,26 +67,21 @@ pub(super) fn limits() -> Value {
     let part = json!({ "anyOf": [
         { "properties": { "type": { "const": "text" }, "text": { "type": "string" } }, "required": ["text"] },
         { "properties": { "type": { "const": "refusal" }, "refusal": { "type": "string" } }, "required": ["refusal"] },
+        { "properties": { "type": { "const": "image_url" }, "image_url": { "not": { "type": "null" } } }, "required": ["image_url"] },
     ] });
     json!({
         "properties": {
-            "messages": { "items": { "properties": { "content": { "items": part } } }, "contains": of_user, "minItems": 1 },
-            "response_format": { "properties": { "type": { "const": "text" } } },
+            "messages": { "items": { "properties": { "content": { "items": part } } }, "contains": of_user, "minItems": 1, "maxItems": MESSAGES },
             "temperature": { "minimum": 0, "maximum": 2 },
             "top_p": { "minimum": 0, "maximum": 1 },
             "max_tokens": tokens(),
             "max_completion_tokens": tokens(),
             "stop": stop,
             "n": { "enum": [1, null] },
-            "tools": { "type": ["array", "null"], "description": "Must be empty, unless `tool_choice` is `none`." },
-            "functions": { "maxItems": 0 },
-            "logprobs": { "enum": [false, null] },
+            "tools": { "maxItems": TOOLS },
+            "functions": { "maxItems": TOOLS },
             "audio": { "type": ["object", "null"], "enum": [null] },
         },
-        "anyOf": [
-            { "properties": { "tools": { "maxItems": 0 } } },
-            { "properties": { "tool_choice": { "const": "none" } }, "required": ["tool_choice"] },
-        ],
     })
 }
 
@@ -88,53 +98,28 @@ enum Stop {
     Several(Vec<String>),
 }
 
-#[derive(Deserialize, ToSchema)]
-struct PromptMessage {
-    #[schema(pattern = "^(system|developer|user|assistant)$", examples("user"))]
-    role: String,
-    content: Option<Content>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "a text, or a list of parts")]
-enum Content {
-    Text(String),
-    Parts(Vec<Typed>),
-}
-
-/// A part of a message, or another object with a type.
-#[derive(Deserialize, ToSchema)]
-struct Typed {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
-    refusal: Option<String>,
-}
-
 impl Body {
     pub(super) fn wants_usage(&self) -> bool {
         self.stream_options.as_ref().is_some_and(|options| options.include_usage == Some(true))
     }
 
+    /// Whether the answer calls functions in the older form.
+    pub(super) fn is_older(&self) -> bool {
+        self.functions.as_ref().is_some_and(|functions| !functions.is_empty())
+    }
+
     /// The message for the history, and the prompt for the AI.
     pub(super) fn read(self, message_limit: usize) -> Result<(Message, Prompt)> {
         let mut errors = FieldErrors::default();
-        for (field, asked) in [
-            ("n", self.n.is_some_and(|n| n != 1.0)),
-            (
-                "tools",
-                self.tools.is_some_and(|tools| !tools.is_empty())
-                    && self.tool_choice.is_none_or(|choice| choice != "none"),
-            ),
-            ("functions", self.functions.is_some_and(|functions| !functions.is_empty())),
-            ("response_format", self.response_format.is_some_and(|format| format.kind != "text")),
-            ("logprobs", self.logprobs == Some(true)),
-            ("audio", self.audio.is_some()),
-        ] {
+        let is_older = self.is_older();
+        for (field, asked) in
+            [("n", self.n.is_some_and(|n| n != 1.0)), ("audio", self.audio.is_some())]
+        {
             if asked {
                 errors.note(field, "This API answers with one text only. Omit this field.");
             }
         }
+        let format = self.response_format.and_then(|format| format.read(&mut errors));
         let within = |number: Option<f64>, most: f64| match number {
             Some(number) if !(0.0..=most).contains(&number) => {
                 Err(format!("This is a number from 0 to {most}."))
@@ -157,13 +142,24 @@ impl Body {
         if stop.len() > STOPS {
             errors.note("stop", format!("At most {STOPS} texts can end an answer."));
         }
+        let tools = self.tools.unwrap_or_default();
+        let tools = match self.functions.filter(|functions| !functions.is_empty()) {
+            Some(_) if !tools.is_empty() => {
+                errors.note("functions", "A request has either tools or functions.");
+                None
+            }
+            Some(functions) => {
+                Some(Tools::of_functions(functions, self.function_call, &mut errors))
+            }
+            None => Some(Tools::read(tools, self.tool_choice, &mut errors)),
+        };
         let turns = turns(self.messages.unwrap_or_default(), &mut errors);
         let message =
             turns.as_ref().and_then(|turns| errors.check("messages", asked(turns, message_limit)));
-        match (message, turns) {
-            (Some(message), Some(mut turns)) if errors.is_empty() => {
+        match (message, turns, tools) {
+            (Some(message), Some(mut turns), Some(tools)) if errors.is_empty() => {
                 // Some providers refuse blank turns.
-                turns.retain(|turn| !turn.content.trim().is_empty());
+                turns.retain(|turn| !turn.is_blank());
                 Ok((
                     message,
                     Prompt {
@@ -172,7 +168,16 @@ impl Body {
                         top_p,
                         max_tokens,
                         stop,
-                        empty_is_an_answer: true,
+                        tools: tools.tools,
+                        tool_choice: tools.choice,
+                        // The older form has room for one call.
+                        parallel_calls: if is_older {
+                            Some(false)
+                        } else {
+                            self.parallel_tool_calls
+                        },
+                        format,
+                        given: true,
                     },
                 ))
             }
@@ -186,48 +191,6 @@ fn most(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None | Some(-1.0) => Ok(None),
         Some(tokens) if (1.0..=f64::from(u32::MAX)).contains(&tokens) => Ok(Some(tokens as u32)),
-        Some(_) => Err("An answer has at least one token.".into()),
-    }
-}
-
-/// The conversation, if all of it is valid.
-fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
-    let turns =
-        messages.into_iter().enumerate().map(|(number, PromptMessage { role, content })| {
-            let role = match role.as_str() {
-                "system" | "developer" => Ok(Speaker::System),
-                "user" => Ok(Speaker::User),
-                "assistant" => Ok(Speaker::Assistant),
-                _ => Err("This is system, developer, user or assistant.".to_owned()),
-            };
-            let role = errors.check(&format!("messages[{number}].role"), role);
-            let content = errors.check(
-                &format!("messages[{number}].content"),
-                content.map_or(Ok(String::new()), Content::text),
-            );
-            Some(Turn { role: role?, content: content? })
-        });
-    turns.collect()
-}
-
-/// The last message by the user.
-fn asked(turns: &[Turn], limit: usize) -> Result<Message, String> {
-    let last = turns.iter().rev().find(|turn| turn.role == Speaker::User).ok_or(REQUIRED)?;
-    Message::parse(last.content.clone(), limit)
-}
-
-impl Content {
-    fn text(self) -> Result<String, String> {
-        let parts = match self {
-            Self::Text(text) => return Ok(text),
-            Self::Parts(parts) => parts,
-        };
-        let text = |part: Typed| match part.kind.as_str() {
-            "text" => part.text,
-            "refusal" => part.refusal,
-            _ => None,
-        };
-        let texts: Option<Vec<String>> = parts.into_iter().map(text).collect();
-        texts.map(|texts| texts.join("\n")).ok_or_else(|| "Only texts are supported.".into())
+        Some(_) => Err(format!("An answer has 1 to {} tokens.", u32::MAX)),
     }
 }

@@ -50,7 +50,8 @@ async fn a_chat_is_answered_charged_and_stored() {
             "timestamp",
             "tokens",
             "tokens_deducted",
-            "tokens_left"
+            "tokens_left",
+            "usage"
         ],
         "nothing else"
     );

@@ -63,7 +63,8 @@ async fn a_history_is_a_bare_list_of_ones_own_chats_newest_first() {
                 "model",
                 "response",
                 "timestamp",
-                "tokens_deducted"
+                "tokens_deducted",
+                "usage"
             ]
         );
     }

@@ -18,18 +18,18 @@ use crate::support::log;
 const PATH: &str = "/v1/chat/completions";
 
 /// A program with an API key of a user.
-struct Program {
-    api: Api,
-    key: String,
+pub struct Program {
+    pub api: Api,
+    pub key: String,
 }
 
 impl Program {
-    async fn of(person: &Person) -> Self {
+    pub async fn of(person: &Person) -> Self {
         let key = person.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
         Self { api: person.api.clone(), key }
     }
 
-    async fn send(&self, headers: &[(&str, &str)], body: Value) -> Answer {
+    pub async fn send(&self, headers: &[(&str, &str)], body: Value) -> Answer {
         let bearer = format!("Bearer {}", self.key);
         let headers: Vec<_> =
             headers.iter().copied().chain([("authorization", bearer.as_str())]).collect();
@@ -57,22 +57,34 @@ impl Program {
     }
 }
 
-fn asking(message: &str) -> Value {
+pub fn asking(message: &str) -> Value {
     json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": message }] })
 }
 
-fn streamed(message: &str) -> Value {
+/// A function that a request offers.
+pub fn weather() -> Value {
+    let city = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
+    json!({ "type": "function", "function": { "name": "get_weather", "parameters": city } })
+}
+
+pub fn offering(message: &str) -> Value {
+    let mut body = asking(message);
+    body["tools"] = json!([weather()]);
+    body
+}
+
+pub fn streamed(message: &str) -> Value {
     json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": message }], "stream": true })
 }
 
-fn said(completion: &Value) -> &str {
+pub fn said(completion: &Value) -> &str {
     completion["choices"][0]["message"]["content"]
         .as_str()
         .unwrap_or_else(|| panic!("{completion}"))
 }
 
 /// The data of a stream's events. Data that isn't JSON is a text.
-fn data(answer: &Answer) -> Vec<Value> {
+pub fn data(answer: &Answer) -> Vec<Value> {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
     let data = |event: &str| {
@@ -85,11 +97,11 @@ fn data(answer: &Answer) -> Vec<Value> {
         .collect()
 }
 
-fn words(chunks: &[Value]) -> Vec<&str> {
+pub fn words(chunks: &[Value]) -> Vec<&str> {
     chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
 }
 
-fn is_replay(answer: &Answer) -> bool {
+pub fn is_replay(answer: &Answer) -> bool {
     answer.headers.contains_key("idempotent-replayed")
 }
 
@@ -109,7 +121,7 @@ async fn a_completion_costs_what_a_chat_costs_and_is_in_the_history_and_the_stat
         "choices": [{
             "index": 0, "message": { "role": "assistant", "content": "You said: hi", "refusal": null }, "logprobs": null, "finish_reason": "stop",
         }],
-        "usage": null,
+        "usage": { "prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4 },
     });
     assert_eq!(completion, expected);
     let fields = ["message", "response", "tokens_deducted", "conversation_id"]
@@ -160,7 +172,7 @@ async fn the_whole_conversation_that_is_sent_is_answered_and_the_last_message_by
         { "role": "user", "content": [part("!recall")] },
     ]);
     let asked = json!({
-        "messages": messages, "n": 1.0, "tools": [{}], "tool_choice": "none", "seed": 7, "user": "x", "top_p": 0.5, "max_tokens": -1, "stop": "",
+        "messages": messages, "n": 1.0, "tools": [weather()], "tool_choice": "none", "seed": 7, "user": "x", "top_p": 0.5, "max_tokens": -1, "stop": "",
         "response_format": { "type": "text" }, "modalities": ["text"],
     });
     let completion = program.send(&[], asked).await.is(200);
@@ -182,26 +194,27 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
         ("messages", json!([])),
         ("messages", message("assistant", json!("hi"))),
         ("messages", message("user", json!(" "))),
-        ("messages", message("user", json!("x".repeat(8001)))),
         (
             "messages",
             json!([{ "role": "user", "content": "hi" }, { "role": "assistant", "content": "yo" }, { "role": "user", "content": " " }]),
         ),
-        ("messages[0].role", message("tool", json!("hi"))),
-        (
-            "messages[0].content",
-            message(
-                "user",
-                json!([{ "type": "image_url", "image_url": { "url": "https://example.com" } }]),
-            ),
-        ),
+        ("messages[0].role", message("parrot", json!("hi"))),
+        ("messages[0].name", message("tool", json!("hi"))),
         ("messages[0].content", message("user", json!(7))),
         ("n", json!(2)),
         ("n", json!(0)),
-        ("tools", json!([{ "type": "function" }])),
-        ("functions", json!([{}])),
-        ("response_format", json!({ "type": "json_object" })),
-        ("logprobs", json!(true)),
+        ("tools[0].function", json!([{ "type": "function" }])),
+        ("tools[0].type", json!([{ "type": "custom", "custom": { "name": "x" } }])),
+        ("tools[0].function.name", json!([{ "type": "function", "function": { "name": "a b" } }])),
+        (
+            "tools[0].function.parameters",
+            json!([{ "type": "function", "function": { "name": "a", "parameters": [] } }]),
+        ),
+        ("tool_choice", json!("required")),
+        ("tool_choice", json!("perhaps")),
+        ("tool_choice", json!({ "type": "function", "function": { "name": "a" } })),
+        ("functions[0].name", json!([{ "name": "" }])),
+        ("function_call", json!({ "name": "a" })),
         ("audio", json!({})),
         ("temperature", json!(2.1)),
         ("top_p", json!(-0.1)),
@@ -211,7 +224,11 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
         ("stop", json!(7)),
     ] {
         let mut body = asking("hi");
-        body[param.split('[').next().unwrap()] = value;
+        let field = param.split('[').next().unwrap();
+        body[field] = value;
+        if field == "function_call" {
+            body["functions"] = json!([{ "name": "b" }]);
+        }
         let refused = program.send(&[], body).await.expect(400, "invalid_fields");
         assert_eq!(refused["error"]["param"], param, "{refused}");
         assert!(!refused["error"]["message"].as_str().unwrap().contains("untagged"), "{refused}");
@@ -244,6 +261,26 @@ async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
     program.send(&[], streamed("hi")).await.expect(402, "insufficient_tokens");
     assert_eq!(ann.balance().await, PRICE - 1);
     assert_eq!(ann.history("").await.is(200), json!([]));
+}
+
+#[tokio::test]
+async fn every_answer_has_its_usage_and_an_estimate_is_marked_where_people_read_it() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut body = streamed("hi");
+    body["stream_options"] = json!({ "include_usage": true });
+    for count in ["0", "1"] {
+        let answer = program.send(&[("x-stainless-retry-count", count)], body.clone()).await;
+        let chunks = data(&answer);
+        let (last, others) = chunks[..chunks.len() - 1].split_last().unwrap();
+        let usage = json!({ "prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4 });
+        assert_eq!((&last["usage"], &last["choices"]), (&usage, &json!([])));
+        assert!(others.iter().all(|chunk| chunk["usage"].is_null()), "{others:?}");
+    }
+    let estimate = json!({ "prompt_tokens": 1, "completion_tokens": 3, "estimated": true });
+    assert_eq!(ann.history("").await.is(200)[0]["usage"], estimate);
+    assert_eq!(ann.chat("hi").await.is(200)["usage"], estimate);
 }
 
 #[tokio::test]

@@ -230,7 +230,12 @@ async fn the_document_is_compressed_for_clients_that_accept_it_and_a_small_reply
 #[test]
 fn the_document_knows_its_stage_and_its_settings() {
     let changed = document(
-        &stated(&[("MESSAGE_LIMIT", "12"), ("CHAT_PRICE", "7"), ("BODY_LIMIT", "2048")]),
+        &stated(&[
+            ("MESSAGE_LIMIT", "12"),
+            ("CHAT_PRICE", "7"),
+            ("BODY_LIMIT", "2048"),
+            ("V1_BODY_LIMIT", "4096"),
+        ]),
         "/live",
     )
     .unwrap();
@@ -239,4 +244,5 @@ fn the_document_knows_its_stage_and_its_settings() {
     assert_eq!(changed["components"]["schemas"]["Message"]["maxLength"], 12);
     let text = changed.to_string();
     assert!(text.contains("A message costs 7 tokens") && text.contains("at most 2048 bytes"));
+    assert!(text.contains("at most 4096 bytes"), "under /v1");
 }

@@ -27,7 +27,7 @@ const KEY: &str = "sk-a-key-that-no-log-may-hold-0123456789";
 
 /// What the simulated provider does with the next request.
 #[derive(Clone)]
-enum Does {
+pub enum Does {
     Says(u16, Value),
     /// Sends these pieces one after the other.
     Streams(Vec<Bytes>),
@@ -35,12 +35,14 @@ enum Does {
     Waits(Vec<Bytes>, Arc<Notify>),
     /// Sends these, and cuts the connection.
     Cuts(Vec<Bytes>),
+    /// Refuses requests with this field in these words, and says the last to others.
+    Refuses(&'static str, Value, Value),
 }
 
 /// A simulated provider, with the requests and headers that it received.
 #[derive(Clone)]
-struct Provider {
-    url: String,
+pub struct Provider {
+    pub url: String,
     asked: Arc<Mutex<Vec<(String, String, Value)>>>,
     /// The connections of functions that started, and that of the last message.
     opened: Arc<Mutex<HashSet<SocketAddr>>>,
@@ -49,7 +51,7 @@ struct Provider {
 }
 
 impl Provider {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let provider = Self {
@@ -65,23 +67,23 @@ impl Provider {
         provider
     }
 
-    fn does(&self, does: Does) {
+    pub fn does(&self, does: Does) {
         *self.does.lock().unwrap() = does;
     }
 
-    fn says(&self, text: &str) {
+    pub fn says(&self, text: &str) {
         self.does(Does::Says(
             200,
             json!({ "model": "tiny-1", "choices": [{ "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }] }),
         ));
     }
 
-    fn last_asked(&self) -> (String, String, Value) {
+    pub fn last_asked(&self) -> (String, String, Value) {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
 
     /// A server whose first provider this is.
-    async fn api(&self, others: &str) -> Api {
+    pub async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);
         Api::own(&[
             ("AI_PROVIDER", &format!("openai{others}")),
@@ -114,14 +116,17 @@ async fn answer(
         .map_or("", |value| value.to_str().unwrap())
         .to_owned();
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
-    provider.asked.lock().unwrap().push((
-        path,
-        authorization,
-        serde_json::from_slice(&body).unwrap(),
-    ));
+    let asked: Value = serde_json::from_slice(&body).unwrap();
+    provider.asked.lock().unwrap().push((path, authorization, asked.clone()));
     let does = provider.does.lock().unwrap().clone();
     let pieces = |pieces: Vec<Bytes>| stream::iter(pieces).map(Ok::<_, Infallible>);
+    let does = match does {
+        Does::Refuses(field, words, _) if !asked[field].is_null() => Does::Says(400, words),
+        Does::Refuses(_, _, says) => Does::Says(200, says),
+        other => other,
+    };
     match does {
+        Does::Refuses(..) => unreachable!(),
         Does::Says(status, body) => {
             let reply = Response::builder()
                 .status(StatusCode::from_u16(status).unwrap())
@@ -152,12 +157,12 @@ async fn answer(
     }
 }
 
-fn chunk(content: &str, finish: Option<&str>) -> Bytes {
+pub fn chunk(content: &str, finish: Option<&str>) -> Bytes {
     let chunk = json!({ "model": "tiny-1", "choices": [{ "delta": { "content": content }, "finish_reason": finish }] });
     Bytes::from(format!("data: {chunk}\n\n"))
 }
 
-fn done() -> Bytes {
+pub fn done() -> Bytes {
     Bytes::from("data: [DONE]\n\n")
 }
 
@@ -170,6 +175,7 @@ async fn a_server_is_asked_with_its_key_its_model_and_the_whole_conversation() {
     provider.says("Hello, Ann.");
     let first = ann.chat("I am Ann.").await.is(200);
     assert_eq!((&first["response"], &first["model"]), (&json!("Hello, Ann."), &json!("tiny-1")));
+    assert_eq!(first["usage"]["estimated"], true, "the server counts nothing");
     ann.post(
         "/api/chat/",
         json!({ "message": "Who am I?", "conversation_id": first["conversation_id"] }),
@@ -336,7 +342,7 @@ async fn a_stream_may_be_split_anywhere_and_one_that_ends_too_soon_has_failed() 
 }
 
 /// A server that asks this provider as Bedrock, with Bedrock's own SDK.
-async fn bedrock(provider: &Provider, others: &str) -> Api {
+pub async fn bedrock(provider: &Provider, others: &str) -> Api {
     Api::own(&[
         ("AI_PROVIDER", &format!("bedrock{others}")),
         ("BEDROCK_MODEL", "tiny.model-v1:0"),
@@ -349,7 +355,7 @@ async fn bedrock(provider: &Provider, others: &str) -> Api {
 }
 
 /// A message of the event stream ([format](https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html)).
-fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
+pub fn frame(kind: &str, name: &str, payload: &Value) -> Bytes {
     let header = |name: &'static str, value: &str| {
         Header::new(name, HeaderValue::String(value.to_owned().into()))
     };
@@ -392,6 +398,8 @@ async fn bedrock_is_asked_by_converse_and_its_failures_are_told_apart() {
         (&first["response"], &first["model"]),
         (&json!("Hello, Ann."), &json!("tiny.model-v1:0"))
     );
+    let counted = json!({ "prompt_tokens": 3, "completion_tokens": 4, "estimated": false });
+    assert_eq!(first["usage"], counted);
     ann.post(
         "/api/chat/",
         json!({ "message": "Who am I?", "conversation_id": first["conversation_id"] }),

@@ -2,6 +2,8 @@
 //! ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)),
 //! which is the same for all its models.
 
+mod request;
+
 use std::convert::Infallible;
 
 use aws_config::SdkConfig;
@@ -10,14 +12,15 @@ use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig, retry::RetryConfig};
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::types::{
-    ContentBlock, ConversationRole, ConverseOutput, ConverseStreamOutput, InferenceConfiguration,
-    Message, StopReason, SystemContentBlock, TokenUsage,
+    ContentBlock, ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStart,
+    ContentBlockStartEvent, ConverseOutput, ConverseStreamOutput, StopReason, TokenUsage,
 };
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-use super::{Cut, Failure, Prompt, Said, Speaker, Turn, Usage};
+use self::request::Asked;
+use super::{Cut, Failure, Prompt, Said, Usage};
 use crate::aws;
 use crate::config::ConfigError;
 
@@ -57,59 +60,108 @@ impl Bedrock {
         let _ = self.open.invoke(()).await;
     }
 
+    /// Some models have formats of answers. Those that have functions instead answer by calling one
+    /// that takes the answer. Nothing tells which model is which, except that it refuses.
     pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        if said.is_listened_to() {
-            self.listen(prompt, said).await
-        } else {
-            self.read(prompt, said).await
+        let asked = Asked::of(prompt)?;
+        let may_ask_otherwise = !asked.by_function;
+        match self.ask(prompt, asked, said).await {
+            Err(Failure::Refused(refusal)) if may_ask_otherwise => {
+                match Asked::by_function(prompt)? {
+                    Some(asked) => self.ask(prompt, asked, said).await,
+                    None => Err(Failure::Refused(refusal)),
+                }
+            }
+            outcome => outcome,
         }
     }
 
-    async fn read(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        let (system, messages) = split(prompt)?;
+    async fn ask(&self, prompt: &Prompt, asked: Asked, said: &mut Said<'_>) -> Result<(), Failure> {
+        if said.is_listened_to() {
+            self.listen(prompt, asked, said).await
+        } else {
+            self.read(prompt, asked, said).await
+        }
+    }
+
+    async fn read(
+        &self,
+        prompt: &Prompt,
+        asked: Asked,
+        said: &mut Said<'_>,
+    ) -> Result<(), Failure> {
+        let Asked { system, messages, inference, tools, output, by_function } = asked;
         let asked = self
             .client
             .converse()
             .model_id(&self.model)
             .set_system(Some(system))
-            .set_messages(Some(messages));
+            .set_messages(Some(messages))
+            .set_tool_config(tools)
+            .set_output_config(output);
         let reply = asked
-            .inference_config(inference(prompt))
+            .inference_config(inference)
             .send()
             .await
-            .map_err(|error| failure(&error))?;
+            .map_err(|error| failure(&error, prompt))?;
         stopped(&reply.stop_reason, said)?;
         said.usage = reply.usage.as_ref().and_then(usage);
         let Some(ConverseOutput::Message(message)) = reply.output else {
             return Err(Failure::failed("no message"));
         };
-        message
-            .content
-            .iter()
-            .filter_map(|block| block.as_text().ok())
-            .try_for_each(|text| said.say(text))
+        for (number, block) in (0..).zip(&message.content) {
+            match block {
+                ContentBlock::Text(text) if !by_function => said.say(text)?,
+                ContentBlock::ToolUse(call) => {
+                    let arguments = request::json(&call.input).to_string();
+                    match by_function {
+                        true => said.say(&arguments)?,
+                        false => said.call(number, &call.tool_use_id, &call.name, &arguments)?,
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
-    async fn listen(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        let (system, messages) = split(prompt)?;
+    async fn listen(
+        &self,
+        prompt: &Prompt,
+        asked: Asked,
+        said: &mut Said<'_>,
+    ) -> Result<(), Failure> {
+        let Asked { system, messages, inference, tools, output, by_function } = asked;
         let asked = self
             .client
             .converse_stream()
             .model_id(&self.model)
             .set_system(Some(system))
-            .set_messages(Some(messages));
+            .set_messages(Some(messages))
+            .set_tool_config(tools)
+            .set_output_config(output);
         let mut reply = asked
-            .inference_config(inference(prompt))
+            .inference_config(inference)
             .send()
             .await
-            .map_err(|error| failure(&error))?;
+            .map_err(|error| failure(&error, prompt))?;
         let mut finished = false;
-        while let Some(event) = reply.stream.recv().await.map_err(|error| failure(&error))? {
+        // The call whose arguments have not begun.
+        let mut bare = None;
+        while let Some(event) =
+            reply.stream.recv().await.map_err(|error| failure(&error, prompt))?
+        {
             match event {
+                ConverseStreamOutput::ContentBlockStart(block) => bare = begin(&block, said)?,
                 ConverseStreamOutput::ContentBlockDelta(block) => {
-                    if let Some(text) = block.delta.as_ref().and_then(|delta| delta.as_text().ok())
-                    {
-                        said.say(text)?;
+                    bare = bare.filter(|_| !is_of_a_call(&block));
+                    go_on(&block, by_function, said)?;
+                }
+                ConverseStreamOutput::ContentBlockStop(_) => {
+                    // A function without parameters is called without arguments; clients expect
+                    // an object.
+                    if let Some(number) = bare.take() {
+                        said.call(number, "", "", "{}")?;
                     }
                 }
                 ConverseStreamOutput::MessageStop(stop) => {
@@ -124,6 +176,39 @@ impl Bedrock {
         }
         if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
     }
+}
+
+/// Reads the beginning of a block. Returns its number if it is a call of a function.
+fn begin(block: &ContentBlockStartEvent, said: &mut Said<'_>) -> Result<Option<u64>, Failure> {
+    let Some(ContentBlockStart::ToolUse(call)) = &block.start else { return Ok(None) };
+    let number = number(block.content_block_index);
+    said.call(number, &call.tool_use_id, &call.name, "")?;
+    Ok(Some(number))
+}
+
+/// Whether it is a part of the arguments of a call.
+fn is_of_a_call(block: &ContentBlockDeltaEvent) -> bool {
+    matches!(&block.delta, Some(ContentBlockDelta::ToolUse(part)) if !part.input.is_empty())
+}
+
+/// Reads a part of a block.
+fn go_on(
+    block: &ContentBlockDeltaEvent,
+    by_function: bool,
+    said: &mut Said<'_>,
+) -> Result<(), Failure> {
+    match &block.delta {
+        Some(ContentBlockDelta::Text(text)) if !by_function => said.say(text),
+        Some(ContentBlockDelta::ToolUse(part)) if by_function => said.say(&part.input),
+        Some(ContentBlockDelta::ToolUse(part)) => {
+            said.call(number(block.content_block_index), "", "", &part.input)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn number(of_block: i32) -> u64 {
+    u64::try_from(of_block).unwrap_or_default()
 }
 
 /// An unsigned `HEAD` with the HTTP client and the time-outs of the other operations: they share its
@@ -149,43 +234,6 @@ fn opening(aws: &SdkConfig, url: &str) -> Operation<(), (), Infallible> {
         .build()
 }
 
-/// The instructions and the conversation. Bedrock requires that the user begins and that speakers
-/// alternate.
-fn split(prompt: &Prompt) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
-    let mut system = Vec::new();
-    let mut turns: Vec<Turn> = Vec::new();
-    for turn in &prompt.turns {
-        match (turn.role, turns.last_mut()) {
-            (Speaker::System, _) => system.push(SystemContentBlock::Text(turn.content.clone())),
-            (Speaker::Assistant, None) => {}
-            (role, Some(last)) if last.role == role => {
-                last.content = format!("{}\n\n{}", last.content, turn.content)
-            }
-            _ => turns.push(turn.clone()),
-        }
-    }
-    let message = |turn: Turn| {
-        let role = if turn.role == Speaker::Assistant {
-            ConversationRole::Assistant
-        } else {
-            ConversationRole::User
-        };
-        Message::builder().role(role).content(ContentBlock::Text(turn.content)).build()
-    };
-    let messages: Result<Vec<Message>, _> = turns.into_iter().map(message).collect();
-    Ok((system, messages.map_err(|error| Failure::failed(error.to_string()))?))
-}
-
-fn inference(prompt: &Prompt) -> InferenceConfiguration {
-    let most = prompt.max_tokens.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
-    let stop = Some(prompt.stop.clone()).filter(|stop| !stop.is_empty());
-    // Other providers accept temperatures up to 2, Bedrock up to 1.
-    let temperature = prompt.temperature.map(|temperature| temperature.min(1.0) as f32);
-    let inference =
-        InferenceConfiguration::builder().set_max_tokens(most).set_temperature(temperature);
-    inference.set_top_p(prompt.top_p.map(|top_p| top_p as f32)).set_stop_sequences(stop).build()
-}
-
 fn stopped(reason: &StopReason, said: &mut Said<'_>) -> Result<(), Failure> {
     match reason {
         StopReason::ContentFiltered | StopReason::GuardrailIntervened => {
@@ -202,16 +250,22 @@ fn usage(usage: &TokenUsage) -> Option<Usage> {
     Some(Usage {
         prompt_tokens: usage.input_tokens.try_into().ok()?,
         completion_tokens: usage.output_tokens.try_into().ok()?,
+        estimated: false,
     })
 }
 
 /// Only codes and kinds: an error message may contain the prompt.
-fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Failure {
-    match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
+    let service = error.as_service_error();
+    match service.and_then(ProvideErrorMetadata::code) {
         Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException") => {
             Failure::Overloaded
         }
         Some("ModelTimeoutException") => Failure::TimedOut,
+        Some("ValidationException") if prompt.given => {
+            let words = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
+            Failure::refused(&words.to_lowercase(), prompt, "ValidationException")
+        }
         Some(code) => Failure::failed(code),
         None => Failure::failed(aws::cause(error)),
     }

@@ -1,6 +1,6 @@
 //! Why a provider didn't answer: what the log and traces say of it, and what the client is told.
 
-use super::Cut;
+use super::{Cut, Prompt};
 use crate::Error;
 
 /// Why a provider didn't answer.
@@ -14,11 +14,113 @@ pub(super) enum Failure {
     TimedOut,
     /// Its answer is cut off here, for this reason.
     Cut(Cut),
+    /// The model can't do what the prompt asks for.
+    Refused(Refusal),
+}
+
+/// What a model can't do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It can't call functions.
+    Tools,
+    /// It can't answer in this format.
+    Format,
+    /// Some models answer with JSON only if the conversation mentions it.
+    JsonUnmentioned,
+    /// It can't look at pictures.
+    Pictures,
+    /// It can't look at pictures that it would have to fetch.
+    PicturesByUrl,
+    /// The prompt is too long for it.
+    TooLong,
+    /// It refuses something in the request, and doesn't say what.
+    Request,
+}
+
+impl Refusal {
+    /// The refusal that a provider tells in these words, in lower case.
+    fn told(words: &str, prompt: &Prompt) -> Option<Self> {
+        let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+        let context = ["context length", "context size", "context window", "maximum model length"];
+        if has(&context) || has(&["context_length", "is too long"]) {
+            return Some(Self::TooLong);
+        }
+        let is_unable = has(&["support", "enable-auto-tool-choice"]);
+        if prompt.has_tools() && has(&["tool", "function"]) && is_unable && !has(&["schema"]) {
+            return Some(Self::Tools);
+        }
+        if prompt.format.is_some() && has(&["must contain the word"]) {
+            return Some(Self::JsonUnmentioned);
+        }
+        let formats = ["response_format", "response format", "json_object", "json_schema"];
+        let is_format = has(&formats) || has(&["structured output", "outputconfig"]);
+        if prompt.format.is_some() && is_format {
+            return Some(Self::Format);
+        }
+        let is_picture = has(&["image", "picture", "vision", "multimodal", "multi-modal"]);
+        (prompt.has_pictures() && is_picture).then_some(Self::Pictures)
+    }
+
+    fn cause(self) -> &'static str {
+        match self {
+            Self::Tools => "it can't call functions",
+            Self::Format | Self::JsonUnmentioned => "it can't answer in this format",
+            Self::TooLong => "the prompt is too long for it",
+            Self::Pictures | Self::PicturesByUrl => "it can't look at the pictures",
+            Self::Request => "it refuses the request",
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Tools => Self::field(
+                "tools",
+                "The model of this server can't call functions. Send `tool_choice` `auto` or \
+                 `none` for an answer in words. Nothing was charged.",
+            ),
+            Refusal::Format => Self::field(
+                "response_format",
+                "The model of this server can't answer in this format. Nothing was charged.",
+            ),
+            Refusal::JsonUnmentioned => Self::field(
+                "messages",
+                "One of the messages must contain the word JSON. Nothing was charged.",
+            ),
+            Refusal::TooLong => Self::PromptTooLong(None),
+            Refusal::Pictures => Self::field(
+                "messages",
+                "The model of this server can't look at these pictures. Nothing was charged.",
+            ),
+            Refusal::PicturesByUrl => Self::field(
+                "messages",
+                "The model of this server can't fetch pictures. Send them as data URLs \
+                 (data:image/png;base64,..). Nothing was charged.",
+            ),
+            Refusal::Request => Self::field(
+                "messages",
+                "The model refuses this request; its tools, pictures or response_format may not \
+                 be valid for it. Nothing was charged.",
+            ),
+        }
+    }
 }
 
 impl Failure {
     pub(super) fn failed(cause: impl Into<String>) -> Self {
         Self::Failed(cause.into())
+    }
+
+    /// The failure of a provider that refuses a program's prompt with these words, in lower case.
+    /// Providers have no common codes for this. The words may contain the prompt, so they go
+    /// nowhere else.
+    pub(super) fn refused(words: &str, prompt: &Prompt, cause: impl Into<String>) -> Self {
+        match Refusal::told(words, prompt) {
+            Some(refusal) => Self::Refused(refusal),
+            None if prompt.demands_more_than_words() => Self::Refused(Refusal::Request),
+            None => Self::failed(cause),
+        }
     }
 
     /// For the log.
@@ -29,6 +131,7 @@ impl Failure {
             Self::TimedOut => "too slow",
             Self::Cut(Cut::Length) => "the answer is over the limit",
             Self::Cut(Cut::ContentFilter) => "refused by the provider's filter",
+            Self::Refused(refusal) => refusal.cause(),
         }
     }
 
@@ -39,6 +142,7 @@ impl Failure {
             Self::Overloaded => "overloaded",
             Self::TimedOut => "timeout",
             Self::Cut(cut) => cut.word(),
+            Self::Refused(_) => "refused",
         }
     }
 }
@@ -49,6 +153,49 @@ impl From<Failure> for Error {
             Failure::Failed(_) | Failure::Cut(_) => Self::AiFailed,
             Failure::Overloaded => Self::AiOverloaded,
             Failure::TimedOut => Self::AiTimedOut,
+            Failure::Refused(refusal) => refusal.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ai::{Format, Part, Picture, Speaker, Tool, Turn};
+
+    #[test]
+    fn a_refusal_is_known_by_the_words_of_its_provider() {
+        let mut turn = Turn::of(Speaker::User, "hi");
+        let picture = Picture::parse("https://example.com/a.png".into(), None).unwrap();
+        turn.content.push(Part::Picture(picture));
+        let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+        let everything = Prompt {
+            turns: vec![turn],
+            tools: vec![tool],
+            format: Some(Format::JsonObject),
+            given: true,
+            ..Prompt::default()
+        };
+        let too_long = Some(Refusal::TooLong);
+        for (words, refusal) in [
+            ("This model's maximum context length is 8192 tokens.", too_long),
+            ("the request exceeds the available context size, try increasing it", too_long),
+            ("The prompt is longer than the maximum model length of 8192.", too_long),
+            ("prompt is too long: 210000 tokens > 200000 maximum", too_long),
+            ("library/tiny:latest does not support tools", Some(Refusal::Tools)),
+            ("\"auto\" tool choice requires --enable-auto-tool-choice", Some(Refusal::Tools)),
+            ("'messages' must contain the word 'json'", Some(Refusal::JsonUnmentioned)),
+            ("'response_format' of type 'json_schema' is not supported", Some(Refusal::Format)),
+            ("This model doesn't support the outputConfig field.", Some(Refusal::Format)),
+            ("image_url is only supported by certain models", Some(Refusal::Pictures)),
+            ("Invalid schema for function 'f'", None),
+        ] {
+            let words = words.to_lowercase();
+            assert_eq!(Refusal::told(&words, &everything), refusal, "{words}");
+            let told = Refusal::told(&words, &Prompt::after(vec![], "hi"));
+            assert_eq!(told, refusal.filter(|refusal| *refusal == Refusal::TooLong), "{words}");
+            let failure = Failure::refused(&words, &everything, "status 400");
+            assert_eq!(failure, Failure::Refused(refusal.unwrap_or(Refusal::Request)));
         }
     }
 }

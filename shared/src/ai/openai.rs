@@ -5,6 +5,8 @@
 //! Fields that such servers add or omit are ignored as long as there is an answer. No redirect is
 //! followed, and no request is retried.
 
+mod request;
+
 use std::io;
 
 use aws_smithy_types::body::SdkBody;
@@ -14,9 +16,10 @@ use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use lambda_http::http::{HeaderValue, Request, Uri};
 use rustls::RootCertStore;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sse_stream::SseStream;
 
+use self::request::Asked;
 use super::{Cut, Failure, Prompt, Said, Usage};
 use crate::aws;
 use crate::aws::http::Https;
@@ -31,11 +34,13 @@ pub struct OpenAi {
     base: Uri,
     completions: Uri,
     authorization: Option<HeaderValue>,
-    /// The field for the maximum of tokens: newer models of OpenAI refuse the name that other
-    /// servers use.
-    most: &'static str,
+    /// Whether it is OpenAI itself.
+    is_openai: bool,
     http: Https,
 }
+
+/// The most bytes that are read of a refusal.
+const REFUSAL: usize = 16 * 1024;
 
 /// The fields that are read of a reply, or of a chunk.
 #[derive(Deserialize)]
@@ -57,6 +62,22 @@ struct Choice {
 #[derive(Deserialize)]
 struct Message {
     content: Option<String>,
+    tool_calls: Option<Vec<Call>>,
+}
+
+/// A call of a function, or a part of one.
+#[derive(Deserialize)]
+struct Call {
+    /// The number of the call. Whole replies, and some servers, have none.
+    index: Option<u64>,
+    id: Option<String>,
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: Option<String>,
+    arguments: Option<Value>,
 }
 
 impl OpenAi {
@@ -84,11 +105,7 @@ impl OpenAi {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
         Ok(Self {
             model: server.model.clone(),
-            most: if completions.host() == Some("api.openai.com") {
-                "max_completion_tokens"
-            } else {
-                "max_tokens"
-            },
+            is_openai: completions.host() == Some("api.openai.com"),
             base,
             completions,
             authorization,
@@ -112,6 +129,9 @@ impl OpenAi {
             200 => {}
             429 | 503 | 529 => return Err(Failure::Overloaded),
             408 | 504 => return Err(Failure::TimedOut),
+            status @ (400 | 413 | 422) if prompt.given => {
+                return Err(refused(status, response.into_body(), prompt).await);
+            }
             status => return Err(Failure::failed(format!("status {status}"))),
         }
         let body = Limited::new(response.into_body(), (said.limit + 1024) * WRAPPING);
@@ -119,31 +139,16 @@ impl OpenAi {
     }
 
     fn request(&self, prompt: &Prompt, streamed: bool) -> Result<Request<SdkBody>, Failure> {
-        let mut body = json!({ "model": self.model, "messages": prompt.turns, "stream": streamed });
-        if let Some(fields) = body.as_object_mut() {
-            fields.insert(self.most.into(), json!(prompt.max_tokens));
-            if let Some(temperature) = prompt.temperature {
-                fields.insert("temperature".into(), json!(temperature));
-            }
-            if let Some(top_p) = prompt.top_p {
-                fields.insert("top_p".into(), json!(top_p));
-            }
-            if !prompt.stop.is_empty() {
-                fields.insert("stop".into(), json!(prompt.stop));
-            }
-            if streamed {
-                fields.insert("stream_options".into(), json!({ "include_usage": true }));
-            }
-        }
+        let body = Asked::of(prompt, &self.model, self.is_openai, streamed);
+        let body =
+            serde_json::to_string(&body).map_err(|error| Failure::failed(error.to_string()))?;
         let mut request = Request::post(&self.completions).header(CONTENT_TYPE, "application/json");
         request =
             request.header(ACCEPT, if streamed { "text/event-stream" } else { "application/json" });
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request
-            .body(SdkBody::from(body.to_string()))
-            .map_err(|error| Failure::failed(error.to_string()))
+        request.body(SdkBody::from(body)).map_err(|error| Failure::failed(error.to_string()))
     }
 }
 
@@ -193,10 +198,38 @@ fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
         _ => {}
     }
     // Some servers send both the new text and the whole text so far.
-    if let Some(text) = choice.delta.or(choice.message).and_then(|message| message.content) {
-        said.say(&text)?;
+    if let Some(message) = choice.delta.or(choice.message) {
+        if let Some(text) = message.content {
+            said.say(&text)?;
+        }
+        for (place, call) in message.tool_calls.into_iter().flatten().enumerate() {
+            take_call(call, place, said)?;
+        }
     }
     Ok(choice.finish_reason.is_some())
+}
+
+/// Reads a call of a function, or a part of one, which is the one at this place of its reply.
+fn take_call(call: Call, place: usize, said: &mut Said<'_>) -> Result<(), Failure> {
+    let number = call.index.unwrap_or_else(|| u64::try_from(place).unwrap_or(u64::MAX));
+    let Some(Function { name, arguments }) = call.function else { return Ok(()) };
+    let arguments = match arguments {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text,
+        // Some servers send the arguments themselves, and not their text.
+        Some(other) => other.to_string(),
+    };
+    let (id, name) = (call.id.unwrap_or_default(), name.unwrap_or_default());
+    said.call(number, &id, &name, &arguments)
+}
+
+/// Why a server refuses a program's prompt.
+async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> Failure {
+    let words = match Limited::new(body, REFUSAL).collect().await {
+        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).to_lowercase(),
+        Err(_) => String::new(),
+    };
+    Failure::refused(&words, prompt, format!("status {status}"))
 }
 
 /// The server's token counts, if they are whole numbers.
@@ -205,6 +238,7 @@ fn usage(counted: &Value) -> Option<Usage> {
     Some(Usage {
         prompt_tokens: count("prompt_tokens")?,
         completion_tokens: count("completion_tokens")?,
+        estimated: false,
     })
 }
 

@@ -1,7 +1,7 @@
 //! A provider for tests, which obeys the first word of the message: `!fail`, `!overloaded`,
 //! `!hang`, `!empty`, `!long`, `!slow <ms>`, `!words [<ms>] <words>` (with a pause after each),
-//! `!cut <words>` (fails before the last one), `!recall` (repeats the whole prompt); other messages
-//! are echoed.
+//! `!cut <words>` (fails before the last one), `!recall` (repeats the whole prompt), `!call <name>
+//! <arguments>` (calls a function, in pieces of a word); other messages are echoed.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Failure, Prompt, Said, echo};
 
 pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
     let message = prompt.last();
-    let (command, rest) = message.split_once(' ').unwrap_or((message, ""));
+    let (command, rest) = message.split_once(' ').unwrap_or((&message, ""));
     match command {
         "!fail" => Err(Failure::failed("as it was asked to")),
         "!overloaded" => Err(Failure::Overloaded),
@@ -38,9 +38,15 @@ pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure>
         }
         "!recall" => {
             let turns = prompt.turns.iter().map(|turn| {
-                format!("{}: {}", format!("{:?}", turn.role).to_lowercase(), turn.content)
+                format!("{}: {}", format!("{:?}", turn.role).to_lowercase(), turn.text())
             });
             said.say(&turns.collect::<Vec<_>>().join("\n"))
+        }
+        "!call" if prompt.offers_calls() => {
+            let (name, arguments) = rest.split_once(' ').unwrap_or((rest, ""));
+            said.call(0, "", name, "")?;
+            let mut pieces = arguments.split_inclusive(' ');
+            pieces.try_for_each(|piece| said.call(0, "", name, piece))
         }
         _ => echo::answer(prompt, said),
     }

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::{Answer, Cut, Failure, Prompt, Provider};
+use super::{Answer, Failure, Prompt, Provider};
 use crate::trace::{Attributes, Trace, Value};
 
 impl Provider {
@@ -27,9 +27,14 @@ impl Provider {
         said.extend(temperature.map(|number| ("gen_ai.request.temperature", number)));
         if let Ok(answer) = outcome {
             said.push(("gen_ai.response.model", answer.model.as_str().into()));
-            let reason = answer.cut.map_or("stop", Cut::word);
+            let reason = match answer.cut {
+                Some(cut) => cut.word(),
+                None if answer.calls.is_empty() => "stop",
+                None => "tool_call",
+            };
             said.push(("gen_ai.response.finish_reasons", Value::Texts(vec![reason.into()])));
-            if let Some(usage) = answer.usage {
+            let usage = answer.usage;
+            if !usage.estimated {
                 said.push(("gen_ai.usage.input_tokens", usage.prompt_tokens.into()));
                 said.push(("gen_ai.usage.output_tokens", usage.completion_tokens.into()));
             }

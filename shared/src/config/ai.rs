@@ -20,6 +20,8 @@ pub struct AiConfig {
     pub timeout: Duration,
     /// `ANSWER_LIMIT`: the most bytes of an answer; a longer one is a failure.
     pub answer_limit: usize,
+    /// `PROMPT_LIMIT`: the most bytes of a prompt under `/v1`, with its functions and schemas.
+    pub prompt_limit: usize,
     /// `CONTEXT_CHATS`: how many earlier messages of a conversation are sent along.
     pub context_chats: usize,
     /// `CONTEXT_BYTES`: the most bytes of these.
@@ -90,6 +92,7 @@ impl AiConfig {
             max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
             timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
+            prompt_limit: settings.number("PROMPT_LIMIT", 524_288, 1024, 4_194_304)?,
             context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
             context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
         })

@@ -212,10 +212,20 @@ impl OpenAiFailure {
             status if status.is_server_error() => ("server_error", error.code()),
             _ => ("invalid_request_error", error.code()),
         };
+        // Clients recognise these failures by OpenAI's own first words.
         let (message, param) = match error {
-            _ if status == StatusCode::UNAUTHORIZED => {
-                ("Send a valid API key: `Authorization: Bearer sk-...`.".into(), None)
+            Error::NotAuthenticated => {
+                let how = "Send one in the header `Authorization: Bearer sk-...`.";
+                (format!("You didn't provide an API key. {how}"), None)
             }
+            _ if status == StatusCode::UNAUTHORIZED => {
+                let how = "Send a valid one in the header `Authorization: Bearer sk-...`.";
+                (format!("Incorrect API key provided. {how}"), None)
+            }
+            _ if is_out_of_tokens(error) => {
+                (format!("You exceeded your current quota. {}", error.detail()), None)
+            }
+            Error::PromptTooLong(_) => (error.detail(), Some("messages".into())),
             // OpenAI's form has only one field.
             Error::Invalid(fields) => fields.first().map_or_else(
                 || (error.detail(), None),
@@ -275,11 +285,21 @@ mod tests {
                 "idempotency_key_running",
             ),
             (Error::field("messages", "None."), 400, "invalid_request_error", "invalid_fields"),
+            (Error::PromptTooLong(None), 400, "invalid_request_error", "context_length_exceeded"),
             (Error::AiFailed, 502, "server_error", "ai_failed"),
         ] {
             assert_eq!(Failures::OpenAi.reply(&error, "r").status(), status, "{error:?}");
             let failure = OpenAiFailure::of(&error).error;
             assert_eq!((failure.r#type, failure.code), (kind, code));
+        }
+        for (error, words) in [
+            (Error::NotAuthenticated, "You didn't provide an API key."),
+            (Error::InvalidToken, "Incorrect API key provided."),
+            (out.clone(), "You exceeded your current quota."),
+            (Error::PromptTooLong(None), "This model's maximum context length is "),
+        ] {
+            let message = OpenAiFailure::of(&error).error.message;
+            assert!(message.starts_with(words), "{message}");
         }
         let failure = OpenAiFailure::of(&Error::field("messages", "None.")).error;
         assert_eq!(failure.param.as_deref(), Some("messages"));

@@ -65,7 +65,9 @@ where
         let field = error.path().to_string();
         let sentence: String = error.inner().to_string().chars().take(200).collect();
         if error.inner().is_data() && field != "." {
-            Error::field(field, sentence)
+            // The field says where.
+            let sentence = sentence.split(" at line ").next().unwrap_or_default();
+            Error::field(field, format!("{sentence}."))
         } else {
             Error::Malformed(format!("The body is not {declared}: {sentence}."))
         }
@@ -310,7 +312,7 @@ mod tests {
         let error = json::<Body1>(&with_body("application/json", r#"{"message": 5}"#)).unwrap_err();
         assert_eq!(error.code(), "invalid_fields");
         assert!(
-            error.detail().starts_with("message: invalid type: integer `5`, expected a string"),
+            error.detail() == "message: invalid type: integer `5`, expected a string.",
             "{}",
             error.detail()
         );

@@ -79,7 +79,7 @@ impl Store {
         let (mut chats, mut taken) = (Vec::new(), 0);
         for some in keys.chunks(CHATS) {
             for chat in self.chats_with(some).await? {
-                taken += chat.message.len() + chat.response.len();
+                taken += chat.size();
                 if taken > size && !chats.is_empty() {
                     let last = chats.last().map(|last: &Chat| Place::Before(last.chat_id.clone()));
                     return Ok((chats, last));

@@ -215,6 +215,18 @@ const MISTAKES: &[Mistake] = &[
         says: "BODY_LIMIT must be a whole number from 1024 to 1048576 (got \"1000\")",
     },
     Mistake {
+        given: &[("V1BodyLimit", "6000000")],
+        refused: "V1BodyLimit",
+        stops: Stopped::Endpoints,
+        says: "V1_BODY_LIMIT must be a whole number from 1024 to 4194304 (got \"6000000\")",
+    },
+    Mistake {
+        given: &[("PromptLimit", "1000")],
+        refused: "PromptLimit",
+        stops: Stopped::Askers,
+        says: "PROMPT_LIMIT must be a whole number from 1024 to 4194304 (got \"1000\")",
+    },
+    Mistake {
         given: &[("ChatPrice", "1.5")],
         refused: "ChatPrice",
         stops: Stopped::StoreUsers,
@@ -540,7 +552,7 @@ fn a_range_of_the_template_is_the_one_that_its_function_accepts() {
             }
         }
     }
-    assert!(compared.len() >= 13, "{compared:?}");
+    assert!(compared.len() >= 15, "{compared:?}");
 }
 
 /// What the readers of the settings say of one setting.
@@ -633,9 +645,9 @@ fn the_longest_parameters_fit_into_the_environment_of_a_function() {
         assert!(bytes <= ENVIRONMENT, "{}: {bytes} bytes", function.name);
     }
     let prompt = &TEMPLATE["Parameters"]["AiSystemPrompt"];
-    assert!(accepts(prompt, &"x".repeat(1500)) && accepts(prompt, &"\u{20ac}".repeat(375)));
-    assert!(!accepts(prompt, &"x".repeat(1501)), "more bytes than were counted");
-    assert!(!accepts(prompt, &"\u{20ac}".repeat(376)), "more bytes than were counted");
+    assert!(accepts(prompt, &"x".repeat(1400)) && accepts(prompt, &"\u{20ac}".repeat(350)));
+    assert!(!accepts(prompt, &"x".repeat(1401)), "more bytes than were counted");
+    assert!(!accepts(prompt, &"\u{20ac}".repeat(351)), "more bytes than were counted");
 }
 
 #[test]

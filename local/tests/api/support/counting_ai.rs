@@ -10,8 +10,8 @@ use axum::extract::State;
 use axum::http::Method;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::json;
-use shared::ai::{Ai, Prompt, Turn};
+use serde_json::{Value, json};
+use shared::ai::{Ai, Prompt, Speaker, Tool, ToolCall, Turn};
 use shared::config::{AiConfig, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
@@ -31,8 +31,33 @@ pub struct CountingAi {
 /// The fields of a request that are read.
 #[derive(Deserialize)]
 struct Asked {
-    messages: Vec<Turn>,
+    messages: Vec<Value>,
+    #[serde(default)]
+    tools: Vec<Value>,
     stream: bool,
+}
+
+impl Asked {
+    fn prompt(&self) -> Prompt {
+        let turn = |message: &Value| {
+            let role = match message["role"].as_str().unwrap() {
+                "system" => Speaker::System,
+                "assistant" => Speaker::Assistant,
+                "tool" => Speaker::Tool,
+                _ => Speaker::User,
+            };
+            Turn::of(role, message["content"].as_str().unwrap_or_default())
+        };
+        let tool = |tool: &Value| {
+            let name = tool["function"]["name"].as_str().unwrap().to_owned();
+            Tool { name, description: None, parameters: None, strict: None }
+        };
+        Prompt {
+            turns: self.messages.iter().map(turn).collect(),
+            tools: self.tools.iter().map(tool).collect(),
+            ..Prompt::default()
+        }
+    }
 }
 
 impl CountingAi {
@@ -65,17 +90,23 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
     if method == Method::HEAD {
         return Response::default();
     }
-    let Asked { messages, stream } = serde_json::from_slice(&body).unwrap();
-    let message = messages.last().unwrap().content.clone();
+    let asked: Asked = serde_json::from_slice(&body).unwrap();
+    let (prompt, stream) = (asked.prompt(), asked.stream);
+    let message = prompt.turns.last().unwrap().text().into_owned();
     *provider.asked.lock().unwrap().entry(message).or_default() += 1;
 
-    let prompt = Prompt { turns: messages, ..Prompt::default() };
     let (listener, mut pieces) = unbounded_channel();
     let outcome = provider.scripted.answer(prompt, PATIENCE, stream.then_some(&listener)).await;
     drop(listener);
     let mut events = String::new();
     while let Some(piece) = pieces.recv().await {
-        let said = json!({ "choices": [{ "delta": { "content": piece.text } }] });
+        let mut delta = json!({ "content": piece.text });
+        if let Some(call) = piece.call {
+            let (id, name) = call.begins.unzip();
+            let function = json!({ "name": name, "arguments": call.arguments });
+            delta["tool_calls"] = json!([{ "index": call.index, "id": id, "type": "function", "function": function }]);
+        }
+        let said = json!({ "choices": [{ "delta": delta }] });
         events.push_str(&format!("data: {said}\n\n"));
     }
     match outcome {
@@ -84,7 +115,13 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
             Response::new(Body::from(format!("{events}data: {end}\n\ndata: [DONE]\n\n")))
         }
         Ok(answer) => {
-            let said = json!({ "message": { "content": answer.text }, "finish_reason": "stop" });
+            let call = |call: &ToolCall| {
+                let function = json!({ "name": call.name, "arguments": call.arguments });
+                json!({ "id": call.id, "type": "function", "function": function })
+            };
+            let calls: Vec<Value> = answer.calls.iter().map(call).collect();
+            let message = json!({ "content": answer.text, "tool_calls": calls });
+            let said = json!({ "message": message, "finish_reason": "stop" });
             Response::new(Body::from(json!({ "choices": [said] }).to_string()))
         }
         Err(_) if !events.is_empty() => Response::new(Body::from(events)),

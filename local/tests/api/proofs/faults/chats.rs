@@ -39,10 +39,12 @@ pub enum Paying {
     ChatInConversation,
     /// By one of OpenAI's clients, which sends no key, but counts its retries.
     Completion,
+    /// The same, and the answer calls a function.
+    CallOfTool,
 }
 
 impl Paying {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -54,6 +56,7 @@ impl Paying {
         Self::FailedOver,
         Self::ChatInConversation,
         Self::Completion,
+        Self::CallOfTool,
     ];
 
     fn has_a_key(self) -> bool {
@@ -62,13 +65,17 @@ impl Paying {
 
     /// Whether a retry is the same chat.
     fn is_known_again(self) -> bool {
-        self.has_a_key() || self == Self::Completion
+        self.has_a_key() || self.is_completion()
+    }
+
+    fn is_completion(self) -> bool {
+        matches!(self, Self::Completion | Self::CallOfTool)
     }
 
     fn endpoint(self) -> (&'static str, &'static str) {
         match self {
             Self::StreamedChat | Self::StreamThatBreaks => ("chat_stream", "/api/chat/stream"),
-            Self::Completion => ("completions", "/v1/chat/completions"),
+            Self::Completion | Self::CallOfTool => ("completions", "/v1/chat/completions"),
             _ => ("chat", "/api/chat"),
         }
     }
@@ -78,6 +85,7 @@ impl Paying {
         let message = match self {
             Self::FailingChat | Self::KeyedFailingChat | Self::FailedOver => "!fail",
             Self::StreamThatBreaks => "!cut one",
+            Self::CallOfTool => "!call get_weather",
             _ => "hi",
         };
         format!("{message} {}", who.name)
@@ -148,14 +156,17 @@ impl Case<Paying> {
             (self.function().clone(), self.who.bearer(), self.scenario);
         let Own { key, conversation, .. } = self.own.clone();
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
-        let body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
+        let mut body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
+        if scenario == Paying::CallOfTool {
+            body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
+        }
         async move {
             let mut headers =
                 vec![("authorization", bearer.as_str()), ("x-stainless-retry-count", &count)];
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
             let (endpoint, path) = scenario.endpoint();
             let reply = ask(&function, endpoint, path, &headers, body).await;
-            if scenario == Paying::Completion {
+            if scenario.is_completion() {
                 Reply { body: of_chat(&reply.body, &message), ..reply }
             } else {
                 reply
@@ -200,12 +211,9 @@ impl Case<Paying> {
                 wrong.push(format!("an answer was served and no chat is stored: {}", reply.body));
                 continue;
             };
-            let left = if self.scenario == Paying::Completion {
-                Value::Null
-            } else {
-                json!(chat.tokens_left)
-            };
-            if reply.body["response"] != chat.response
+            let left =
+                if self.scenario.is_completion() { Value::Null } else { json!(chat.tokens_left) };
+            if reply.body["response"] != *chat.answer()
                 || reply.body["message"] != chat.message
                 || reply.body["tokens_left"] != left
             {
@@ -298,7 +306,16 @@ fn of_chat(completion: &Value, message: &str) -> Value {
     match (completion["id"].as_str(), &completion["error"]) {
         (Some(id), _) => {
             let id = id.strip_prefix("chatcmpl-").unwrap();
-            json!({ "id": id, "response": completion["choices"][0]["message"]["content"], "message": message })
+            let answer = &completion["choices"][0]["message"];
+            let response = match &answer["tool_calls"][0]["function"] {
+                Value::Null => answer["content"].clone(),
+                call => {
+                    let [name, arguments] =
+                        ["name", "arguments"].map(|field| call[field].as_str().unwrap());
+                    json!(format!("Calls {name}({arguments})"))
+                }
+            };
+            json!({ "id": id, "response": response, "message": message })
         }
         (None, error) => json!({ "code": error["code"], "detail": error["message"] }),
     }

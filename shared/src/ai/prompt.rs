@@ -1,0 +1,193 @@
+//! What an AI is asked: the conversation, the functions that it may call, and how to answer.
+
+use std::borrow::Cow;
+
+use super::picture::Picture;
+use super::tools::{Format, JsonSchema, Tool, ToolCall, ToolChoice};
+
+/// How many bytes a picture counts as: models take about a thousand tokens for one.
+const PICTURE: usize = 4096;
+
+/// The speaker of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The instructions for the AI.
+    System,
+    /// The user.
+    User,
+    /// The AI.
+    Assistant,
+    /// A function that the AI called.
+    Tool,
+}
+
+/// A turn of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The speaker.
+    pub role: Speaker,
+    /// Texts and pictures, in their order.
+    pub content: Vec<Part>,
+    /// The functions that the AI calls in this turn.
+    pub calls: Vec<ToolCall>,
+    /// The id of the call whose result this is, in a turn of a function.
+    pub answers: Option<String>,
+}
+
+/// A part of a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A text.
+    Text(String),
+    /// A picture.
+    Picture(Picture),
+}
+
+impl Part {
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Picture(_) => None,
+        }
+    }
+}
+
+impl Turn {
+    /// A turn with this text.
+    pub fn of(role: Speaker, text: impl Into<String>) -> Self {
+        Self { role, content: vec![Part::Text(text.into())], calls: Vec::new(), answers: None }
+    }
+
+    /// The turn as a text, with a note for each picture.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self.content.as_slice() {
+            [] => Cow::Borrowed(""),
+            [Part::Text(text)] => Cow::Borrowed(text),
+            parts => {
+                let texts = parts.iter().map(|part| match part {
+                    Part::Text(text) => text.clone(),
+                    Part::Picture(picture) => picture.to_string(),
+                });
+                Cow::Owned(texts.collect::<Vec<_>>().join("\n"))
+            }
+        }
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_blank(&self) -> bool {
+        let is_blank = |part: &Part| matches!(part, Part::Text(text) if text.trim().is_empty());
+        self.content.iter().all(is_blank) && self.calls.is_empty() && self.answers.is_none()
+    }
+}
+
+/// The input of the AI.
+#[derive(Clone, Debug, Default)]
+pub struct Prompt {
+    /// The conversation; the last turn is the message to answer.
+    pub turns: Vec<Turn>,
+    /// The sampling temperature. `None` for that of the settings.
+    pub temperature: Option<f64>,
+    /// The probability mass for nucleus sampling.
+    pub top_p: Option<f64>,
+    /// The most tokens of the model in the answer, if that is less than the settings allow.
+    pub max_tokens: Option<u32>,
+    /// The texts before which the answer ends.
+    pub stop: Vec<String>,
+    /// The functions that the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether it may, must or must not call them.
+    pub tool_choice: ToolChoice,
+    /// Whether it may call several functions in one answer. `None` for the model's own way.
+    pub parallel_calls: Option<bool>,
+    /// The format of the answer. `None` for a text.
+    pub format: Option<Format>,
+    /// Whether the request has the whole conversation and says how to answer it, as on `/v1`. A
+    /// finished but empty answer is an answer then: the caller chooses what ends it, and could get
+    /// refunds at will. What a model can't do is the caller's to change.
+    pub given: bool,
+}
+
+impl Prompt {
+    /// A message after the turns before it.
+    pub fn after(mut turns: Vec<Turn>, message: &str) -> Self {
+        turns.push(Turn::of(Speaker::User, message));
+        Self { turns, ..Self::default() }
+    }
+
+    /// How many bytes it has, with its functions and schemas.
+    pub fn size(&self) -> usize {
+        let of_part = |part: &Part| part.as_text().map_or(PICTURE, str::len);
+        let of_turn = |turn: &Turn| {
+            let calls: usize = turn.calls.iter().map(ToolCall::size).sum();
+            turn.content.iter().map(of_part).sum::<usize>() + calls
+        };
+        let of_schema = |schema: &Option<JsonSchema>| {
+            schema.as_ref().map_or(0, |schema| schema.json().get().len())
+        };
+        let of_tool = |tool: &Tool| {
+            let description = tool.description.as_ref().map_or(0, String::len);
+            tool.name.len() + description + of_schema(&tool.parameters)
+        };
+        let format = match &self.format {
+            Some(Format::JsonSchema(named)) => of_schema(&named.schema),
+            _ => 0,
+        };
+        self.turns.iter().map(of_turn).sum::<usize>()
+            + self.tools.iter().map(of_tool).sum::<usize>()
+            + format
+    }
+
+    /// The message to answer.
+    pub(super) fn last(&self) -> Cow<'_, str> {
+        self.turns.last().map_or(Cow::Borrowed(""), Turn::text)
+    }
+
+    /// Whether the model may call functions.
+    pub(super) fn offers_calls(&self) -> bool {
+        !self.tools.is_empty() && self.tool_choice != ToolChoice::None
+    }
+
+    /// Whether the answer must be a call of a function.
+    pub(super) fn demands_a_call(&self) -> bool {
+        matches!(self.tool_choice, ToolChoice::Required | ToolChoice::Function(_))
+    }
+
+    /// Whether the prompt has functions, calls of them, or results of calls.
+    pub(super) fn has_tools(&self) -> bool {
+        let is_of_a_call = |turn: &Turn| turn.role == Speaker::Tool || !turn.calls.is_empty();
+        !self.tools.is_empty() || self.turns.iter().any(is_of_a_call)
+    }
+
+    /// Whether a model that only reads and writes texts may refuse it.
+    pub(super) fn demands_more_than_words(&self) -> bool {
+        self.has_tools() || self.format.is_some() || self.has_pictures()
+    }
+
+    /// Whether a turn has a picture.
+    pub(super) fn has_pictures(&self) -> bool {
+        let is_picture = |part: &Part| matches!(part, Part::Picture(_));
+        self.turns.iter().flat_map(|turn| &turn.content).any(is_picture)
+    }
+
+    /// The same for a model that has no functions: earlier calls and their results become texts.
+    pub(super) fn without_tools(&self) -> Self {
+        let mut prompt = self.clone();
+        for turn in &mut prompt.turns {
+            if !turn.calls.is_empty() {
+                let text = Some(turn.text().into_owned()).filter(|text| !text.is_empty());
+                let calls = turn.calls.iter().map(ToString::to_string);
+                let lines: Vec<String> = text.into_iter().chain(calls).collect();
+                *turn = Turn::of(turn.role, lines.join("\n"));
+            }
+            if turn.role == Speaker::Tool {
+                let text = format!("The result of the call:\n{}", turn.text());
+                *turn = Turn::of(Speaker::User, text);
+            }
+        }
+        prompt.tools = Vec::new();
+        prompt.tool_choice = ToolChoice::Auto;
+        prompt.parallel_calls = None;
+        prompt
+    }
+}
