@@ -14,5 +14,6 @@ pub mod permissions;
 pub mod program;
 pub mod proxy;
 pub mod rig;
+pub mod seen;
 pub mod stack;
 pub mod world;

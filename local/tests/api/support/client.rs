@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::support::proxy::Proxy;
 use crate::support::world::scan;
-use crate::support::{document, log};
+use crate::support::{document, log, seen};
 
 /// The price of a chat and the grant of a new account, which all clients know.
 pub const PRICE: u64 = 100;
@@ -202,6 +202,7 @@ impl Api {
             document::describes(&method, path, &body, status, &headers, &text);
         }
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        seen::reply(&method, path, status, &headers, &body);
         Answer { asked: format!("{method} {path}"), status, headers, body }
     }
 

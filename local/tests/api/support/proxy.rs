@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::support::mistakes::Sabotage;
+use crate::support::seen;
 
 /// Longer than one attempt of a call may take.
 const PAST_THE_ATTEMPT: Duration = Duration::from_millis(2000);
@@ -600,7 +601,8 @@ async fn deliver(attempt: Attempt) -> Response {
         _ => {}
     }
 
-    let (status, headers, reply) = wire.forward(headers, body).await;
+    let (status, headers, reply) = wire.forward(headers, body.clone()).await;
+    seen::call(&operation, &body, status, &reply);
     if reply.windows(OVERDRAWN.len()).any(|bytes| bytes == OVERDRAWN) {
         traffic.state.lock().unwrap().overdrawn = true;
     }
