@@ -212,8 +212,8 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// Conversations, and messages: with and without a key, of a program, one that failed and one that
-/// is deleted.
+/// Conversations, and messages: with and without a key, of a program, one that calls a function, one
+/// that failed and one that is deleted.
 async fn talks(ann: &Person, kept: &mut Kept) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -240,7 +240,13 @@ async fn talks(ann: &Person, kept: &mut Kept) {
     kept.word("api key", text(&key["key"]));
     kept.word("api key id", text(&key["id"]));
     kept.word("revoked api key", text(&revoked["key"]));
-    completes(&ann.using(text(&key["key"])), "0").await.is(200);
+    let program = ann.using(text(&key["key"]));
+    completes(&program, "0").await.is(200);
+    let calling = json!({
+        "messages": [{ "role": "user", "content": "!call ring_the_bell {}" }],
+        "tools": [{ "type": "function", "function": { "name": "ring_the_bell" } }],
+    });
+    program.post("/v1/chat/completions", calling).await.is(200);
 }
 
 /// Sends a message as a program that counts its attempts.
