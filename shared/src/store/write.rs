@@ -16,6 +16,8 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, ReturnValue, TransactWriteItem, Update,
 };
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::{Item, Store, from_item};
@@ -194,37 +196,40 @@ impl Store {
     }
 
     /// The same. `sent_again` becomes true if the write was sent more than once, so that an earlier
-    /// copy may still be on its way.
-    pub(super) async fn send_watched(
-        &self,
+    /// copy may still be on its way. Boxed, or each caller would contain its code.
+    pub(super) fn send_watched<'a>(
+        &'a self,
         write: &Write,
-        sent_again: &mut bool,
-    ) -> Result<Outcome> {
+        sent_again: &'a mut bool,
+    ) -> BoxFuture<'a, Result<Outcome>> {
         let write = write.clone();
-        let sends = Sends::default();
-        let outcome = match write.operation {
-            Operation::Put { item } => {
-                let put = conditional!(self.client.put_item(), write).set_item(Some(item));
-                let send = || put.clone().customize().interceptor(sends.clone()).send();
-                outcome(repeat(send).await, |_| None, shown!(PutItemError))
-            }
-            Operation::Update { key, expression, returns } => {
-                let update = conditional!(self.client.update_item(), write)
-                    .set_key(Some(key))
-                    .update_expression(expression)
-                    .set_return_values(returns);
-                let send = || update.clone().customize().interceptor(sends.clone()).send();
-                outcome(repeat(send).await, |done| done.attributes, shown!(UpdateItemError))
-            }
-            Operation::Delete { key } => {
-                let delete = conditional!(self.client.delete_item(), write).set_key(Some(key));
-                let send = || delete.clone().customize().interceptor(sends.clone()).send();
-                outcome(repeat(send).await, |_| None, shown!(DeleteItemError))
-            }
-            Operation::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
+        let sending = async move {
+            let sends = Sends::default();
+            let outcome = match write.operation {
+                Operation::Put { item } => {
+                    let put = conditional!(self.client.put_item(), write).set_item(Some(item));
+                    let send = || put.clone().customize().interceptor(sends.clone()).send();
+                    outcome(repeat(send).await, |_| None, shown!(PutItemError))
+                }
+                Operation::Update { key, expression, returns } => {
+                    let update = conditional!(self.client.update_item(), write)
+                        .set_key(Some(key))
+                        .update_expression(expression)
+                        .set_return_values(returns);
+                    let send = || update.clone().customize().interceptor(sends.clone()).send();
+                    outcome(repeat(send).await, |done| done.attributes, shown!(UpdateItemError))
+                }
+                Operation::Delete { key } => {
+                    let delete = conditional!(self.client.delete_item(), write).set_key(Some(key));
+                    let send = || delete.clone().customize().interceptor(sends.clone()).send();
+                    outcome(repeat(send).await, |_| None, shown!(DeleteItemError))
+                }
+                Operation::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
+            };
+            *sent_again |= sends.more_than_one();
+            outcome
         };
-        *sent_again |= sends.more_than_one();
-        outcome
+        sending.boxed()
     }
 
     /// The item that refused a write: `shown`, or read if the reply didn't have it.
