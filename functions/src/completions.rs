@@ -14,17 +14,14 @@ mod reply;
 mod request;
 
 use shared::app::Asking;
-use shared::charge::{self, Answering, Asked, Begun, Charge, Context, Keyed};
+use shared::charge::{self, AnswerForm, Answering, Begun};
 use shared::http::Failures;
 use shared::openapi::IdempotencyKey;
-use shared::{Error, Reply, Request, auth, http};
+use shared::{Reply, Request, auth, http};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
-
-/// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
-/// most twice, so this is longer than most answers take.
-const COME_AGAIN: u32 = 10;
+use crate::openai;
 
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
@@ -56,19 +53,9 @@ pub async fn handle(app: Asking, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;
     let (streamed, usage) = (body.stream == Some(true), body.wants_usage());
     let form = if body.is_older() { Form::Function } else { Form::Tools };
-    let (message, prompt) = body.read(app.config.message_limit)?;
-    app.ai.check(&prompt)?;
-    let key = match (key, http::retry_count(&req)) {
-        (Some(key), _) => Some(Keyed::of_completion(&key, &caller, &req)),
-        (None, Some(count)) => Some(Keyed::of_call(&app, &req, &caller, count > 0).await?),
-        (None, None) => None,
-    };
-    let asked = Asked { message, context: Context::Given(prompt), key };
-    let begun = Charge::begin(&app, &req, &caller, asked).await.map_err(|error| match error {
-        Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
-        error => error,
-    });
-    match begun? {
+    let asked = body.read(app.config.message_limit)?;
+    let completion = AnswerForm::Completion;
+    match openai::begin(&app, &req, &caller, key.as_ref(), completion, asked).await? {
         Begun::Replayed(chat) if streamed => {
             let said = http::events(&req, Failures::OpenAi, async move |events| {
                 Chunks::of(events, form, &chat.chat_id, chat.time).repeat(&chat, usage).await

@@ -6,6 +6,7 @@
 //! each file.
 
 mod endpoint;
+mod openai;
 
 use shared::http::{Failures, Route};
 

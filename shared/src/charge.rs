@@ -23,7 +23,7 @@ use crate::metrics::{self, Metric};
 use crate::store::{ChatLimits, Hold, Reserved, Settled, chat_month};
 use crate::{App, Error, Request, Result, http, trace};
 
-pub use self::asked::{Asked, Body, Context, Keyed, conversation_id, read};
+pub use self::asked::{AnswerForm, Asked, Body, Context, Keyed, conversation_id, read};
 
 /// The part of the function's time that is kept for storing the answer, or returning the tokens.
 const TIME_TO_SETTLE: Duration = Duration::from_secs(6);

@@ -7,8 +7,10 @@ use shared::chat::{Chat, FinishReason};
 use shared::http::{Events, OpenAiFailure};
 use shared::{Error, Result, openapi};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
+use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
+
+use crate::openai::{null, pieces};
 
 /// A completion.
 #[derive(Serialize, ToSchema)]
@@ -227,12 +229,6 @@ struct DeltaFunction<'a> {
     arguments: &'a str,
 }
 
-/// Nothing, where other servers may have a text: generators of clients know no type that is only
-/// null.
-fn null() -> Object {
-    Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))
-}
-
 /// The form in which an answer calls functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -315,13 +311,8 @@ impl Chunks {
 
     /// Sends a whole stored answer.
     pub(super) async fn repeat(mut self, chat: &Chat, with_usage: bool) -> Result<()> {
-        if !chat.response.is_empty() {
-            self.say(&chat.model, &chat.response).await?;
-        }
-        for (index, call) in chat.calls.iter().enumerate() {
-            let begins = Some((call.id.clone(), call.name.clone()));
-            let piece = CallPiece { index, begins, arguments: call.arguments.clone() };
-            self.call(&chat.model, &piece).await?;
+        for piece in pieces(chat) {
+            self.pass(&piece).await?;
         }
         self.end(chat, with_usage).await
     }

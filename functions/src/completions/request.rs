@@ -14,8 +14,11 @@ use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
 use self::format::ResponseFormat;
-use self::messages::{MESSAGES, PromptMessage, asked, turns};
-use self::tools::{Choice, FunctionChoice, OfferedFunction, OfferedTool, TOOLS, Tools};
+use self::messages::{MESSAGES, PromptMessage, turns};
+use self::tools::{Choice, FunctionChoice, OfferedTool};
+use crate::openai::tools::{OfferedFunction, TOOLS};
+use crate::openai::turns::asked;
+use crate::openai::{most_tokens, token_limits, within};
 
 /// The most texts of `stop`.
 const STOPS: usize = 4;
@@ -57,7 +60,6 @@ pub(super) struct Body {
 
 /// What [`Body::read`] requires of the fields beyond their types.
 pub(super) fn limits() -> Value {
-    let tokens = || json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] });
     let stop = json!({ "oneOf": [
         { "type": "null" },
         { "type": "string" },
@@ -74,8 +76,8 @@ pub(super) fn limits() -> Value {
             "messages": { "items": { "properties": { "content": { "items": part } } }, "contains": of_user, "minItems": 1, "maxItems": MESSAGES },
             "temperature": { "minimum": 0, "maximum": 2 },
             "top_p": { "minimum": 0, "maximum": 1 },
-            "max_tokens": tokens(),
-            "max_completion_tokens": tokens(),
+            "max_tokens": token_limits(),
+            "max_completion_tokens": token_limits(),
             "stop": stop,
             "n": { "enum": [1, null] },
             "tools": { "maxItems": TOOLS },
@@ -120,17 +122,11 @@ impl Body {
             }
         }
         let format = self.response_format.and_then(|format| format.read(&mut errors));
-        let within = |number: Option<f64>, most: f64| match number {
-            Some(number) if !(0.0..=most).contains(&number) => {
-                Err(format!("This is a number from 0 to {most}."))
-            }
-            number => Ok(number),
-        };
         let temperature = errors.check("temperature", within(self.temperature, 2.0)).flatten();
         let top_p = errors.check("top_p", within(self.top_p, 1.0)).flatten();
-        let older = errors.check("max_tokens", most(self.max_tokens)).flatten();
+        let older = errors.check("max_tokens", most_tokens(self.max_tokens)).flatten();
         let max_tokens = errors
-            .check("max_completion_tokens", most(self.max_completion_tokens))
+            .check("max_completion_tokens", most_tokens(self.max_completion_tokens))
             .flatten()
             .or(older);
         let mut stop = match self.stop {
@@ -148,10 +144,8 @@ impl Body {
                 errors.note("functions", "A request has either tools or functions.");
                 None
             }
-            Some(functions) => {
-                Some(Tools::of_functions(functions, self.function_call, &mut errors))
-            }
-            None => Some(Tools::read(tools, self.tool_choice, &mut errors)),
+            Some(functions) => Some(tools::older(functions, self.function_call, &mut errors)),
+            None => Some(tools::offered(tools, self.tool_choice, &mut errors)),
         };
         let turns = turns(self.messages.unwrap_or_default(), &mut errors);
         let message =
@@ -183,14 +177,5 @@ impl Body {
             }
             _ => Err(errors.into_error()),
         }
-    }
-}
-
-/// The most tokens of an answer. Some clients send -1 for no limit.
-fn most(tokens: Option<f64>) -> Result<Option<u32>, String> {
-    match tokens {
-        None | Some(-1.0) => Ok(None),
-        Some(tokens) if (1.0..=f64::from(u32::MAX)).contains(&tokens) => Ok(Some(tokens as u32)),
-        Some(_) => Err(format!("An answer has 1 to {} tokens.", u32::MAX)),
     }
 }

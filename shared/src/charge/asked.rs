@@ -47,10 +47,47 @@ pub struct Keyed {
     pub fresh: bool,
 }
 
+/// The form of the answer that one of OpenAI's clients asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerForm {
+    /// A chat completion.
+    Completion,
+    /// A response.
+    Response,
+}
+
+impl AnswerForm {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Completion => "completion",
+            Self::Response => "response",
+        }
+    }
+
+    /// The hash of a request. No request for another form or of another kind has the same one.
+    fn fingerprint(self, req: &Request) -> String {
+        fingerprint(json!([self.word(), fingerprint(req.body())]).to_string())
+    }
+}
+
 impl Keyed {
-    /// The key that a client sent with a request for a completion.
-    pub fn of_completion(key: &Key, caller: &Credential, req: &Request) -> Self {
-        Self::sent(key, caller, completion(req))
+    /// The key of a request of one of OpenAI's clients: the one that it sent, or one for its count of
+    /// retries. `None` if the request has neither.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn of_program(
+        app: &App,
+        req: &Request,
+        caller: &Credential,
+        key: Option<&Key>,
+        form: AnswerForm,
+    ) -> Result<Option<Self>> {
+        match (key, http::retry_count(req)) {
+            (Some(key), _) => Ok(Some(Self::sent(key, caller, form.fingerprint(req)))),
+            (None, Some(count)) => Self::of_call(app, req, caller, form, count > 0).await.map(Some),
+            (None, None) => Ok(None),
+        }
     }
 
     fn sent(key: &Key, caller: &Credential, fingerprint: String) -> Self {
@@ -65,9 +102,10 @@ impl Keyed {
         app: &App,
         req: &Request,
         caller: &Credential,
+        form: AnswerForm,
         again: bool,
     ) -> Result<Self> {
-        let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), completion(req));
+        let (fresh, fingerprint) = (Uuid::new_v4().simple().to_string(), form.fingerprint(req));
         let now = app.clock.millis();
         // SAM CLI reports the time of its own start as the time of every request.
         let came = if app.config.sam_local { now } else { http::came(req, now) };
@@ -75,11 +113,6 @@ impl Keyed {
         let id = app.store.key_of(call, &fresh).await?;
         Ok(Self { fresh: id == fresh, id, fingerprint })
     }
-}
-
-/// The hash of a request for a completion. No other kind of request has the same one.
-fn completion(req: &Request) -> String {
-    fingerprint(json!(["completion", fingerprint(req.body())]).to_string())
 }
 
 /// A message for the AI.

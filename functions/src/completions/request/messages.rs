@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 use shared::ai::{Part, Picture, Speaker, ToolCall, Turn};
-use shared::chat::Message;
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
+
+use crate::openai::turns::{Open, PARTS, joined};
 
 /// The most messages of a request.
 pub(super) const MESSAGES: usize = 2048;
@@ -80,7 +81,8 @@ pub(super) fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> O
         errors.note("messages", format!("A request has at most {MESSAGES} messages."));
         return None;
     }
-    let mut open = Open::default();
+    let mut open =
+        Open::new(|id| format!("A message with the role tool must follow for the call {id}."));
     let turns = messages.into_iter().enumerate();
     let turns: Vec<Option<Turn>> =
         turns.map(|(number, message)| turn(number, message, &mut open, errors)).collect();
@@ -112,11 +114,8 @@ fn turn(
     };
     if role == Speaker::Tool {
         let (told_by, answers) = match tool_call_id {
-            Some(id) => ("tool_call_id", open.answer(|call| call.id == id)),
-            None => {
-                let name = name.unwrap_or_default();
-                ("name", open.answer(|call| call.name == name))
-            }
+            Some(id) => ("tool_call_id", open.answer(&id)),
+            None => ("name", open.answer_named(&name.unwrap_or_default())),
         };
         let none = "No message of the assistant before this one makes this call.";
         let answers = errors.check(&field(told_by), answers.ok_or_else(|| none.to_owned()))?;
@@ -128,80 +127,23 @@ fn turn(
         let calls = tool_calls.unwrap_or_default().into_iter().map(CallOfTool::call);
         let older = function_call.map(|function| Ok(function.call(format!("call_{number}"))));
         let calls: Result<Vec<ToolCall>, String> = calls.chain(older).collect();
-        turn.calls = errors.check(&field("tool_calls"), calls)?;
-        open.begin(field("tool_calls"), &turn.calls, errors);
+        let field = field("tool_calls");
+        turn.calls = errors.check(&field, calls)?;
+        // One sentence about two calls with one id is enough.
+        let _ = turn.calls.iter().all(|call| open.add(&field, call, errors));
     }
     Some(turn)
 }
 
-/// The calls of the last message of the assistant that have no results yet.
-#[derive(Default)]
-struct Open {
-    field: String,
-    calls: Vec<ToolCall>,
-}
-
-impl Open {
-    fn begin(&mut self, field: String, calls: &[ToolCall], errors: &mut FieldErrors) {
-        let mut ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.len() < calls.len() {
-            errors.note(&field, "Each call has an id of its own.");
-        }
-        *self = Self { field, calls: calls.to_vec() };
-    }
-
-    /// The id of the first such call, which has its result now.
-    fn answer(&mut self, is_it: impl Fn(&ToolCall) -> bool) -> Option<String> {
-        let place = self.calls.iter().position(is_it)?;
-        Some(self.calls.remove(place).id)
-    }
-
-    fn close(&mut self, errors: &mut FieldErrors) {
-        if let Some(call) = self.calls.first() {
-            let id: String = call.id.chars().take(100).collect();
-            let sentence = format!("A message with the role tool must follow for the call {id}.");
-            errors.note(&self.field, sentence);
-            self.calls.clear();
-        }
-    }
-}
-
-/// The last message by the user, shortened to `limit` characters, and how many results of calls
-/// have come since.
-pub(super) fn asked(turns: &[Turn], limit: usize) -> Result<Message, String> {
-    if turns.is_empty() {
-        return Err(REQUIRED.into());
-    }
-    let place = turns.iter().rposition(|turn| turn.role == Speaker::User);
-    let (before, after) = turns.split_at(place.map_or(0, |place| place + 1));
-    let last = before.last().ok_or("At least one message must have the role user.")?;
-    let results = after.iter().filter(|turn| turn.role == Speaker::Tool).count();
-    let note = match results {
-        0 => String::new(),
-        results => format!("\n\n(Results of calls: {results})"),
-    };
-    let room = limit.saturating_sub(note.len()).max(1);
-    let message = Message::shortened(last.text().into_owned(), room)?;
-    Message::parse(format!("{}{note}", message.text()), limit.max(note.len() + 1))
-}
-
 impl Content {
-    /// The texts, and the pictures if it is the user's. Texts without pictures are one text, which
-    /// is the only form that some servers know.
+    /// The texts, and the pictures if it is the user's.
     fn parts(self, is_users: bool) -> Result<Vec<Part>, String> {
         let parts = match self {
             Self::Text(text) => return Ok(vec![Part::Text(text)]),
             Self::Parts(parts) => parts,
         };
         let parts = parts.into_iter().map(|part| part.read(is_users));
-        let parts: Vec<Part> = parts.collect::<Result<_, _>>()?;
-        let texts: Option<Vec<&str>> = parts.iter().map(Part::as_text).collect();
-        Ok(match texts {
-            Some(texts) => vec![Part::Text(texts.join("\n"))],
-            None => parts,
-        })
+        parts.collect::<Result<Vec<Part>, String>>().map(joined)
     }
 }
 
@@ -216,8 +158,7 @@ impl PromptPart {
             }
             _ => None,
         };
-        let known = "Only texts are supported, and pictures in messages of the user.";
-        text.map(Part::Text).ok_or_else(|| known.to_owned())
+        text.map(Part::Text).ok_or_else(|| PARTS.to_owned())
     }
 }
 

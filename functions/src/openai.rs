@@ -1,0 +1,84 @@
+//! What the endpoints of OpenAI's API have in common: how their requests begin, and the functions,
+//! formats and messages in them.
+
+pub(crate) mod format;
+pub(crate) mod tools;
+pub(crate) mod turns;
+
+use serde_json::{Value, json};
+use shared::ai::{CallPiece, Piece, Prompt};
+use shared::app::Asking;
+use shared::auth::Credential;
+use shared::charge::{AnswerForm, Asked, Begun, Charge, Context, Keyed};
+use shared::chat::{Chat, Message};
+use shared::idempotency::Key;
+use shared::{Error, Request, Result};
+use utoipa::openapi::schema::{Object, SchemaType, Type};
+
+/// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
+/// most twice, so this is longer than most answers take.
+const COME_AGAIN: u32 = 10;
+
+/// Begins to charge a message, or finds the answer to the same request.
+///
+/// # Errors
+/// Those of a prompt that no model may be asked, and of [`Charge::begin`].
+pub(crate) async fn begin(
+    app: &Asking,
+    req: &Request,
+    caller: &Credential,
+    key: Option<&Key>,
+    form: AnswerForm,
+    (message, prompt): (Message, Prompt),
+) -> Result<Begun> {
+    app.ai.check(&prompt)?;
+    let key = Keyed::of_program(app, req, caller, key, form).await?;
+    let asked = Asked { message, context: Context::Given(prompt), key };
+    Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
+        Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
+        error => error,
+    })
+}
+
+/// A stored answer as the pieces of a stream: its text, and each call as a whole.
+pub(crate) fn pieces(chat: &Chat) -> Vec<Piece> {
+    let text = Some(chat.response.clone()).filter(|text| !text.is_empty());
+    let text = text.map(|text| Piece { text, ..Piece::default() });
+    let calls = chat.calls.iter().enumerate().map(|(index, call)| {
+        let begins = Some((call.id.clone(), call.name.clone()));
+        let call = CallPiece { index, begins, arguments: call.arguments.clone() };
+        Piece { call: Some(call), ..Piece::default() }
+    });
+    let by_model = |piece: Piece| Piece { model: chat.model.clone(), ..piece };
+    text.into_iter().chain(calls).map(by_model).collect()
+}
+
+/// A number from 0 to `most`.
+pub(crate) fn within(number: Option<f64>, most: f64) -> Result<Option<f64>, String> {
+    match number {
+        Some(number) if !(0.0..=most).contains(&number) => {
+            Err(format!("This is a number from 0 to {most}."))
+        }
+        number => Ok(number),
+    }
+}
+
+/// The most tokens of an answer. Some clients send -1 for no limit.
+pub(crate) fn most_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
+    match tokens {
+        None | Some(-1.0) => Ok(None),
+        Some(tokens) if (1.0..=f64::from(u32::MAX)).contains(&tokens) => Ok(Some(tokens as u32)),
+        Some(_) => Err(format!("An answer has 1 to {} tokens.", u32::MAX)),
+    }
+}
+
+/// What [`most_tokens`] requires, in the OpenAPI document.
+pub(crate) fn token_limits() -> Value {
+    json!({ "anyOf": [{ "minimum": 1, "maximum": u32::MAX }, { "const": -1 }, { "type": "null" }] })
+}
+
+/// Nothing, where other servers may have a text: generators of clients know no type that is only
+/// null.
+pub(crate) fn null() -> Object {
+    Object::with_type(SchemaType::from_iter([Type::String, Type::Null]))
+}

@@ -1,0 +1,118 @@
+//! The functions that a request offers, and whether the model may call them.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::ai::{JsonSchema, Tool, ToolChoice};
+use shared::error::FieldErrors;
+use utoipa::ToSchema;
+
+/// The most functions of a request.
+pub(crate) const TOOLS: usize = 128;
+
+/// What a name is.
+pub(crate) const NAME: &str = "A name has 1 to 64 letters, digits, _ and -.";
+
+/// Whether it is a name of a function or of a schema.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+/// A function that the model may call. The client runs it.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct OfferedFunction {
+    #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("get_weather"))]
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    /// A JSON Schema, at most 50 levels deep.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) parameters: Option<Box<RawValue>>,
+    pub(crate) strict: Option<bool>,
+}
+
+/// The valid ones of the functions of a list, each with the field from which it comes.
+pub(crate) fn functions(
+    list: &str,
+    functions: Vec<(String, OfferedFunction)>,
+    errors: &mut FieldErrors,
+) -> Vec<Tool> {
+    if functions.len() > TOOLS {
+        errors.note(list, format!("A request offers at most {TOOLS} functions."));
+        return Vec::new();
+    }
+    functions.into_iter().filter_map(|(field, function)| tool(&field, function, errors)).collect()
+}
+
+fn tool(field: &str, function: OfferedFunction, errors: &mut FieldErrors) -> Option<Tool> {
+    let OfferedFunction { name, description, parameters, strict } = function;
+    let fits = is_name(&name);
+    if !fits {
+        errors.note(&format!("{field}.name"), NAME);
+    }
+    let parameters = parameters.map(JsonSchema::parse).transpose();
+    let parameters = errors.check(&format!("{field}.parameters"), parameters)?;
+    fits.then_some(Tool { name, description, parameters, strict })
+}
+
+/// What a request says of the functions that the model calls.
+pub(crate) enum Wish {
+    /// `auto`, `none` or `required`.
+    Word(String),
+    /// It calls this function.
+    Function(String),
+    /// The word is about these functions, and the model calls no other.
+    Allowed { mode: String, names: HashSet<String> },
+    /// Something that this API doesn't know.
+    Unknown,
+}
+
+/// The functions, and the choice between them.
+pub(crate) struct Tools {
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) choice: ToolChoice,
+}
+
+impl Tools {
+    /// The choice between these functions that the wish in this field makes.
+    pub(crate) fn choose(
+        mut tools: Vec<Tool>,
+        field: &str,
+        wish: Option<Wish>,
+        errors: &mut FieldErrors,
+    ) -> Self {
+        let choice = match wish {
+            None => Ok(ToolChoice::Auto),
+            Some(Wish::Word(word)) => of_word(&word),
+            Some(Wish::Function(name)) => Ok(ToolChoice::Function(name)),
+            Some(Wish::Allowed { mode, names }) => {
+                tools.retain(|tool| names.contains(&tool.name));
+                of_word(&mode)
+            }
+            Some(Wish::Unknown) => {
+                Err("This is auto, none, required, a function or allowed_tools.".into())
+            }
+        };
+        let choice = errors.check(field, choice).unwrap_or_default();
+        // A function that must be called is one of those that are offered.
+        let is_there = match &choice {
+            ToolChoice::Auto | ToolChoice::None => true,
+            ToolChoice::Required => !tools.is_empty(),
+            ToolChoice::Function(name) => tools.iter().any(|tool| tool.name == *name),
+        };
+        if !is_there && errors.is_empty() {
+            errors.note(field, "The request offers no such function.");
+        }
+        Self { tools, choice }
+    }
+}
+
+fn of_word(word: &str) -> Result<ToolChoice, String> {
+    match word {
+        "auto" => Ok(ToolChoice::Auto),
+        "none" => Ok(ToolChoice::None),
+        "required" => Ok(ToolChoice::Required),
+        _ => Err("This is auto, none, required or a function.".into()),
+    }
+}
