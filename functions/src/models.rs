@@ -2,11 +2,13 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/models)).
 //!
 //! In: an API key or an access token. Out: `{object: "list", data: [{id, object, created,
-//! owned_by}]}`, in the order in which they are called, or one of them.
+//! owned_by}]}`, in the order in which they are called, or one of them. If the operator has changed
+//! how long a prompt may be, each has that in tokens, as `max_model_len`.
 
 use std::sync::Arc;
 
 use serde::Serialize;
+use shared::ai::tokens_of;
 use shared::app::Start;
 use shared::clock::Clock;
 use shared::config::{AiConfig, ConfigError, Settings};
@@ -23,12 +25,12 @@ use utoipa::ToSchema;
     security(("api_key" = []), ("access_token" = [])),
     responses((status = 200, description = "The models.", body = Models)),
 )]
-pub async fn handle(Catalog { app, models }: Catalog, req: Request) -> Reply {
+pub async fn handle(Catalog { app, models, longest }: Catalog, req: Request) -> Reply {
     let caller = auth::program(&app, &req).await?;
     app.store.account_with(&caller).await?;
-    let models = models.iter().map(String::as_str);
+    let models = models.iter().map(|model| Model::of(model, longest));
     match http::path_parameter(&req, "id") {
-        "" => http::ok(&Models { object: "list", data: models.map(Model::of).collect() }),
+        "" => http::ok(&Models { object: "list", data: models.collect() }),
         id => one(models, id),
     }
 }
@@ -45,11 +47,9 @@ pub async fn handle(Catalog { app, models }: Catalog, req: Request) -> Reply {
     responses((status = 200, description = "The model.", body = Model)),
     extensions(("x-fails" = json!(["NoSuchModel"]))),
 )]
-pub(crate) fn one<'m>(mut models: impl Iterator<Item = &'m str>, id: &str) -> Reply {
-    let named = models
-        .find(|model| *model == id || http::escaped(model) == id)
-        .ok_or(Error::NoSuchModel)?;
-    http::ok(&Model::of(named))
+pub(crate) fn one<'m>(mut models: impl Iterator<Item = Model<'m>>, id: &str) -> Reply {
+    let is_it = |model: &Model<'m>| model.id == id || http::escaped(model.id) == id;
+    http::ok(&models.find(is_it).ok_or(Error::NoSuchModel)?)
 }
 
 /// An [`App`], and the names of the models. It never asks them.
@@ -57,12 +57,15 @@ pub(crate) fn one<'m>(mut models: impl Iterator<Item = &'m str>, id: &str) -> Re
 pub struct Catalog {
     app: App,
     models: Arc<[String]>,
+    /// The most tokens of a prompt, if the operator has chosen them.
+    longest: Option<usize>,
 }
 
 impl Start for Catalog {
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let models = AiConfig::models(settings)?.into();
-        Ok(Self { app: App::start(settings, clock).await?, models })
+        let longest = AiConfig::chosen_prompt_limit(settings)?.map(tokens_of);
+        Ok(Self { app: App::start(settings, clock).await?, models, longest })
     }
 
     fn app_mut(&mut self) -> Option<&mut App> {
@@ -82,7 +85,7 @@ struct Models<'a> {
 
 /// A configured model.
 #[derive(Serialize, ToSchema)]
-struct Model<'a> {
+pub(crate) struct Model<'a> {
     /// Its name.
     #[schema(examples("echo"))]
     id: &'a str,
@@ -95,10 +98,15 @@ struct Model<'a> {
     /// Always `system`.
     #[schema(pattern = "^system$", examples("system"))]
     owned_by: &'static str,
+    /// The most tokens of a prompt, with four bytes to a token. Missing if the operator has not
+    /// changed the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples(32_768))]
+    max_model_len: Option<usize>,
 }
 
 impl<'a> Model<'a> {
-    fn of(id: &'a str) -> Self {
-        Self { id, object: "model", created: 0, owned_by: "system" }
+    fn of(id: &'a str, max_model_len: Option<usize>) -> Self {
+        Self { id, object: "model", created: 0, owned_by: "system", max_model_len }
     }
 }

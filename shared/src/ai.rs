@@ -79,15 +79,20 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// A token has about four bytes.
+    /// An estimate from the lengths of a prompt and its answer.
     pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
-        let tokens = |bytes: usize| u32::try_from(bytes.div_ceil(4)).unwrap_or(u32::MAX);
+        let tokens = |bytes: usize| u32::try_from(tokens_of(bytes)).unwrap_or(u32::MAX);
         Self {
             prompt_tokens: tokens(prompt_bytes),
             completion_tokens: tokens(answer_bytes),
             estimated: true,
         }
     }
+}
+
+/// About how many tokens of a model these bytes are: a token has about four.
+pub fn tokens_of(bytes: usize) -> usize {
+    bytes.div_ceil(4)
 }
 
 /// An answer.

@@ -316,6 +316,15 @@ async fn the_models_are_those_that_the_settings_name() {
 }
 
 #[tokio::test]
+async fn a_model_says_how_long_a_prompt_may_be_if_the_operator_has_chosen_that() {
+    for (limit, tokens) in [("131072", json!(32_768)), ("524288", Value::Null)] {
+        let api = Api::own(&[("PROMPT_LIMIT", limit)]).await;
+        let program = Program::of(&api.person("ann").await).await;
+        assert_eq!(program.models().await.is(200)["data"][0]["max_model_len"], tokens);
+    }
+}
+
+#[tokio::test]
 async fn an_api_key_opens_these_routes_alone_and_only_while_it_and_its_account_are_valid() {
     log::clear();
     let api = Api::start().await;

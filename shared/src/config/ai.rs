@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::{ConfigError, Settings};
 use crate::secret::Secret;
 
+/// The default of `PROMPT_LIMIT`.
+const PROMPT_LIMIT: usize = 524_288;
+
 /// The settings of the functions that ask the AI.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
@@ -92,7 +95,7 @@ impl AiConfig {
             max_tokens: settings.number("AI_MAX_TOKENS", 1024, 1, 65_536)?,
             timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
-            prompt_limit: settings.number("PROMPT_LIMIT", 524_288, 1024, 4_194_304)?,
+            prompt_limit: prompt_limit(settings)?,
             context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
             context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
         })
@@ -106,6 +109,20 @@ impl AiConfig {
     pub fn models(settings: &Settings<'_>) -> Result<Vec<String>, ConfigError> {
         settings.ai_models("AI_PROVIDER")
     }
+
+    /// The most bytes of a prompt, for an endpoint that asks no provider. `None` if the operator has
+    /// left the default, which says nothing of the models.
+    ///
+    /// # Errors
+    /// The setting can't be used.
+    pub fn chosen_prompt_limit(settings: &Settings<'_>) -> Result<Option<usize>, ConfigError> {
+        let limit = prompt_limit(settings)?;
+        Ok(Some(limit).filter(|limit| *limit != PROMPT_LIMIT))
+    }
+}
+
+fn prompt_limit(settings: &Settings<'_>) -> Result<usize, ConfigError> {
+    settings.number("PROMPT_LIMIT", PROMPT_LIMIT, 1024, 4_194_304)
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ enum Stopped {
     None,
     /// Those that ask the AI.
     Askers,
-    /// Those that know the models.
+    /// Those that know the models, and how long a prompt may be.
     AskersAndModels,
     /// All with routes.
     Endpoints,
@@ -223,7 +223,7 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         given: &[("PromptLimit", "1000")],
         refused: "PromptLimit",
-        stops: Stopped::Askers,
+        stops: Stopped::AskersAndModels,
         says: "PROMPT_LIMIT must be a whole number from 1024 to 4194304 (got \"1000\")",
     },
     Mistake {
