@@ -17,19 +17,21 @@ macro_rules! endpoints {
         api { $($api:ident: $($api_method:ident $api_path:literal),+;)+ }
         simplejwt { $($simplejwt:ident: $($simplejwt_method:ident $simplejwt_path:literal),+;)+ }
         openai { $($openai:ident: $($openai_method:ident $openai_path:literal),+;)+ }
+        responses { $($response:ident: $($response_method:ident $response_path:literal),+;)+ }
         pages { $($page:ident: $($page_method:ident $page_path:literal),+;)+ }
         scheduled { $($scheduled:ident;)+ }
     ) => {
         $(pub mod $api;)+
         $(pub mod $simplejwt;)+
         $(pub mod $openai;)+
+        $(pub mod $response;)+
         $(pub mod $page;)+
         $(pub mod $scheduled;)+
 
         /// Every endpoint, for servers of all of them.
         pub const ENDPOINTS: &[Endpoint] = &[
             $(endpoint!($api),)+ $(endpoint!($simplejwt),)+ $(endpoint!($openai),)+
-            $(endpoint!($page),)+
+            $(endpoint!($response),)+ $(endpoint!($page),)+
         ];
 
         /// Every route, without the optional trailing slash.
@@ -37,6 +39,7 @@ macro_rules! endpoints {
             $($(route!($api, $api_method, $api_path, Failures::Problem),)+)+
             $($(route!($simplejwt, $simplejwt_method, $simplejwt_path, Failures::Simplejwt),)+)+
             $($(route!($openai, $openai_method, $openai_path, Failures::OpenAi),)+)+
+            $($(route!($response, $response_method, $response_path, Failures::Responses),)+)+
             $($(route!($page, $page_method, $page_path, PAGES_FAILURES),)+)+
         ];
 
@@ -48,7 +51,9 @@ macro_rules! endpoints {
 
         /// The paths of the OpenAPI document.
         #[derive(utoipa::OpenApi)]
-        #[openapi(paths($(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ crate::models::one))]
+        #[openapi(paths(
+            $(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ $(crate::$response::handle,)+ crate::models::one
+        ))]
         pub(crate) struct Paths;
     };
 }
@@ -133,6 +138,9 @@ endpoints! {
     openai {
         completions: POST "/v1/chat/completions";
         models: GET "/v1/models", GET "/v1/models/{id}";
+    }
+    responses {
+        responses: POST "/v1/responses";
     }
     pages {
         site:

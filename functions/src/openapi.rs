@@ -118,7 +118,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
         without_null(&mut operation);
         with_form(&mut operation);
         narrow(&mut document, &mut operation);
-        let failures = if route.failures == Failures::OpenAi { &of_openai } else { &failures };
+        let failures = if route.failures.is_openai() { &of_openai } else { &failures };
         for (status, name, failure) in failing(&mut operation, route, failures)? {
             put(
                 &mut operation,
@@ -306,6 +306,7 @@ fn failing(
         let shape = match route.failures {
             Failures::Problem | Failures::Page(_) => "",
             Failures::OpenAi => "OpenAi",
+            Failures::Responses => "Responses",
             Failures::Simplejwt => "Simplejwt",
         };
         (
@@ -334,9 +335,9 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
         let said = |pointer: &str| {
             example.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let (code, detail) = match shape {
-            Failures::OpenAi => (said("/error/code"), said("/error/message")),
-            _ => (said("/code"), said("/detail")),
+        let (code, detail) = match shape.is_openai() {
+            true => (said("/error/code"), said("/error/message")),
+            false => (said("/code"), said("/detail")),
         };
         about.push(format!("`{code}`: {detail}"));
         if !codes.contains(&code) {
@@ -349,7 +350,7 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
         examples.insert((*name).to_owned(), json!({ "value": example }));
     }
     let (media_type, schema) = match shape {
-        Failures::OpenAi => {
+        Failures::OpenAi | Failures::Responses => {
             let code = json!({ "properties": { "code": { "enum": codes } } });
             let error = json!({ "allOf": [{ "$ref": "#/components/schemas/OpenAiError" }, code] });
             let narrower = json!({ "properties": { "error": error } });

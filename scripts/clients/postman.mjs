@@ -155,6 +155,13 @@ const ORDER = [
         body: { messages: [{ role: "user", content: "Hello!" }], stream: true },
         type: "text/event-stream",
       },
+      { operation: "responses", body: { input: "Hello!" } },
+      {
+        operation: "responses",
+        name: "Send the AI a message in the format of OpenAI's Responses API, and read its answer piece by piece",
+        body: { input: "Hello!", stream: true },
+        type: "text/event-stream",
+      },
     ],
     "apiKey",
   ],

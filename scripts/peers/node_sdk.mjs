@@ -52,6 +52,29 @@ const proofs = {
     assert.equal((await person.history())[0].response, recited(messages));
   },
 
+  async "a response is answered, paid and kept"() {
+    const { person, client } = await aCaller();
+    const response = await client.responses.create({ model: "gpt-4o", input: "Hello!" });
+    assert.deepEqual([response.status, response.output_text], ["completed", recited(HELLO)]);
+    const { input_tokens, output_tokens, total_tokens } = response.usage;
+    assert.deepEqual([input_tokens, output_tokens, total_tokens], [1, 2, 3]);
+    await person.hasPaidFor(1);
+    assert.equal((await person.history())[0].response, recited(HELLO));
+  },
+
+  async "a streamed response comes in typed events that make the response"() {
+    const { person, client } = await aCaller();
+    const stream = client.responses.stream({ model: "gpt-4o", input: "one two three four" });
+    const pieces = [];
+    for await (const event of stream) {
+      if (event.type === "response.output_text.delta") pieces.push(event.delta);
+    }
+    assert.deepEqual(pieces, ["user:", " one", " two", " three", " four"]);
+    const { output } = await stream.finalResponse();
+    assert.equal(output[0].content[0].text, pieces.join(""));
+    await person.hasPaidFor(1);
+  },
+
   async "a conversation with its system message reaches the provider whole"() {
     const { person, client } = await aCaller();
     assert.equal(await answer(client, CONVERSATION), recited(CONVERSATION));

@@ -73,6 +73,46 @@ def a_streamed_completion_comes_word_by_word_with_its_usage_at_the_end():
     equal(person.history()[0]["response"], recital(messages))
 
 
+def a_response_is_answered_paid_and_kept():
+    person, client = a_caller()
+    response = client.responses.create(model="gpt-4o", instructions="You recite.", input="Hello!")
+    recited = recital([{"role": "system", "content": "You recite."}, *HELLO])
+    equal((response.status, response.output_text, response.error), ("completed", recited, None))
+    equal((response.usage.input_tokens, response.usage.output_tokens, response.usage.total_tokens), (3, 4, 7))
+    person.has_paid_for(1)
+    equal(person.history()[0]["response"], recited)
+    refused = raised(
+        openai.BadRequestError,
+        lambda: client.responses.create(model="gpt-4o", input="Hello!", previous_response_id=response.id),
+    )
+    equal(refused.param, "previous_response_id")
+    person.has_paid_for(1)
+
+
+def a_streamed_response_comes_in_typed_events_that_make_the_response():
+    person, client = a_caller()
+    with client.responses.stream(model="gpt-4o", input="one two three four") as stream:
+        events = list(stream)
+        response = stream.get_final_response()
+    pieces = [event.delta for event in events if event.type == "response.output_text.delta"]
+    equal(pieces, ["user:", " one", " two", " three", " four"])
+    equal([event.sequence_number for event in events], list(range(len(events))))
+    equal(response.output_text, "".join(pieces))
+    equal((response.usage.input_tokens, response.usage.output_tokens), (4, 5))
+    person.has_paid_for(1)
+
+
+def lost_responses_are_replayed_and_paid_once():
+    for streams in [False, True]:
+        person, client = a_caller()
+        wire.cut("before")
+        reply = client.responses.create(model="gpt-4o", input="Hello!", stream=streams)
+        response = [event for event in reply][-1].response if streams else reply
+        equal(response.output_text, recital(HELLO))
+        attempts(None, 200)
+        person.has_paid_for(1)
+
+
 def the_first_piece_comes_within_100_ms_of_the_providers_first_byte():
     def first_piece(person):
         client = OpenAI(base_url=BASE_URL, api_key=person.api_key())
@@ -192,6 +232,9 @@ prove(
     the_models_are_listed,
     a_completion_is_answered_paid_and_kept,
     a_streamed_completion_comes_word_by_word_with_its_usage_at_the_end,
+    a_response_is_answered_paid_and_kept,
+    a_streamed_response_comes_in_typed_events_that_make_the_response,
+    lost_responses_are_replayed_and_paid_once,
     the_first_piece_comes_within_100_ms_of_the_providers_first_byte,
     a_conversation_with_its_system_message_reaches_the_provider_whole,
     the_same_words_said_twice_cost_twice,

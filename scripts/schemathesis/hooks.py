@@ -223,6 +223,15 @@ def complete(operation, body):
         has_parts = lambda message: isinstance(message.get("content"), list) and message["role"] != "user"
         body["messages"] = [message for message in body["messages"] if not of_calls(message) and not has_parts(message)]
         body["messages"].append({"role": "user", "content": "hi"})
+    if operation == "responses":
+        # The same: only messages are left of the items.
+        for field in ("tool_choice", "text"):
+            body.pop(field, None)
+        items = body["input"] if isinstance(body.get("input"), list) else []
+        is_message = lambda item: item.get("type") in (None, "message") and isinstance(item.get("content"), str)
+        roles = ("user", "assistant", "system", "developer")
+        body["input"] = [item for item in items if is_message(item) and item.get("role") in roles]
+        body["input"].append({"role": "user", "content": "hi"})
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()
     return body

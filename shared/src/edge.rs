@@ -205,7 +205,7 @@ pub fn body_limit(config: &EdgeConfig, routes: &[Route], path: &str) -> usize {
 }
 
 fn limit(config: &EdgeConfig, failures: Failures) -> usize {
-    if failures == Failures::OpenAi { config.v1_body_limit } else { config.body_limit }
+    if failures.is_openai() { config.v1_body_limit } else { config.body_limit }
 }
 
 /// The methods that a route accepts: with `GET` also `HEAD`.

@@ -145,6 +145,7 @@ pub const EMAIL_READS: f64 = 2.0;
 pub const REPLIES: &[(&str, f64)] = &[
     ("chat", 2000.0),
     ("completions", 2000.0),
+    ("responses", 3000.0),
     ("chat_stream", 16_000.0),
     ("chat_history", 12_000.0),
     ("conversations", 4000.0),
@@ -159,7 +160,7 @@ pub const REPLIES: &[(&str, f64)] = &[
 pub const REPLY: Assumption = assume(
     "reply",
     1200.0,
-    "bytes with headers; except chats 2,000, streamed chats 16,000, the history 12,000, conversations 4,000, pages' files 6,000",
+    "bytes with headers; except chats 2,000, responses 3,000, streamed chats 16,000, the history 12,000, conversations 4,000, pages' files 6,000",
 );
 
 /// Every assumption.

@@ -39,6 +39,9 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("completion by API key", "completions"),
     ("completion by a client that counts", "completions"),
     ("completion that is sent again", "completions"),
+    ("response by API key", "responses"),
+    ("response by a client that counts", "responses"),
+    ("response that is sent again", "responses"),
     ("list of the models", "models"),
     ("registration", "register"),
     ("registration with an e-mail address", "register"),
@@ -105,8 +108,13 @@ pub const SWEEP: &str = "sweep of one account";
 pub const FILE: &str = "file of the pages";
 
 /// Requests that are answered without the AI, by functions that otherwise ask it.
-const WITHOUT_AI: &[&str] =
-    &["replayed chat", "refused chat", "chat without a message", "completion that is sent again"];
+const WITHOUT_AI: &[&str] = &[
+    "replayed chat",
+    "refused chat",
+    "chat without a message",
+    "completion that is sent again",
+    "response that is sent again",
+];
 
 /// Requests that ask the AI and store nothing.
 const NOT_STORED: &[&str] = &["chat whose AI fails"];

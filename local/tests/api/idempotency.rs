@@ -228,7 +228,11 @@ async fn a_key_is_refused_for_a_request_of_another_shape_with_the_same_text() {
     let completion = json!({ "messages": [{ "role": "user", "content": "hi" }] });
     send("/v1/chat/completions", "k2", completion.clone()).await.is(200);
     ann.chat_once("k2", &completion.to_string()).await.expect(422, "idempotency_key_reused");
-    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+    let mut both = completion;
+    both["input"] = json!("hi");
+    send("/v1/chat/completions", "k3", both.clone()).await.is(200);
+    send("/v1/responses", "k3", both).await.expect(422, "idempotency_key_reused");
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
 }
 
 #[tokio::test]

@@ -100,8 +100,8 @@ impl From<Refusal> for Error {
             ),
             Refusal::Request => Self::field(
                 "messages",
-                "The model refuses this request; its tools, pictures or response_format may not \
-                 be valid for it. Nothing was charged.",
+                "The model refuses this request; its tools, pictures or format may not be valid \
+                 for it. Nothing was charged.",
             ),
         }
     }

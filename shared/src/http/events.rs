@@ -62,23 +62,28 @@ impl Events {
         self.send_data(to_json(data)?).await
     }
 
-    /// Sends a failure, as the body of a failed reply would have it, logs it and counts it.
+    /// Sends a failure, as the body of a failed reply would have it, and [notes](Self::note) it.
     ///
     /// # Errors
     /// If the client has disconnected.
     pub async fn fail(&self, error: &Error) -> Result<()> {
+        self.note(error);
+        match self.failures {
+            Failures::Problem | Failures::Simplejwt | Failures::Page(_) => {
+                self.send("error", &StreamProblem::of(error, &self.request_id)).await
+            }
+            Failures::OpenAi | Failures::Responses => {
+                self.send_data(self.failures.document(error, &self.request_id)).await
+            }
+        }
+    }
+
+    /// Logs a failure and counts it, for a writer that sends it in another form.
+    pub fn note(&self, error: &Error) {
         let trace = trace::current();
         let trace_id = trace.as_ref().map(Trace::id);
         let span = tracing::error_span!("request", request_id = self.request_id, trace_id);
         span.in_scope(|| error.log());
         metrics::record_by(error.code(), &[(Metric::Failures, 1)]);
-        match self.failures {
-            Failures::Problem | Failures::Simplejwt | Failures::Page(_) => {
-                self.send("error", &StreamProblem::of(error, &self.request_id)).await
-            }
-            Failures::OpenAi => {
-                self.send_data(self.failures.document(error, &self.request_id)).await
-            }
-        }
     }
 }

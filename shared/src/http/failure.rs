@@ -26,6 +26,8 @@ pub enum Failures {
     Problem,
     /// OpenAI's form ([error codes](https://platform.openai.com/docs/guides/error-codes)).
     OpenAi,
+    /// The same with the names that OpenAI's Responses API has for the fields of a request.
+    Responses,
     /// Problem documents with what clients of
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt) read: its code of an
     /// invalid token, and the invalid fields beside the other members.
@@ -36,6 +38,11 @@ pub enum Failures {
 }
 
 impl Failures {
+    /// Whether a route belongs to OpenAI's API.
+    pub fn is_openai(self) -> bool {
+        matches!(self, Self::OpenAi | Self::Responses)
+    }
+
     /// The request headers that web pages of other origins may send. OpenAI's SDK in a browser
     /// sends its own.
     pub(crate) fn asked_with(self) -> HeaderValue {
@@ -43,7 +50,7 @@ impl Failures {
             Self::Problem | Self::Simplejwt | Self::Page(_) => {
                 "authorization, content-type, idempotency-key, x-device-token"
             }
-            Self::OpenAi => {
+            Self::OpenAi | Self::Responses => {
                 "authorization, content-type, idempotency-key, x-stainless-arch, x-stainless-lang, x-stainless-os, \
                  x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
             }
@@ -54,7 +61,7 @@ impl Failures {
     pub fn document(self, error: &Error, request_id: &str) -> String {
         let document = match self {
             Self::Problem | Self::Page(_) => to_json(&Problem::of(error, request_id)),
-            Self::OpenAi => to_json(&OpenAiFailure::of(error)),
+            Self::OpenAi | Self::Responses => to_json(&OpenAiFailure::of(error, self)),
             Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
         };
         // Both always have a form in JSON.
@@ -65,7 +72,7 @@ impl Failures {
     pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
         let (status, content_type) = match self {
             Self::Problem | Self::Simplejwt | Self::Page(_) => (error.status(), PROBLEM),
-            Self::OpenAi => (openai_status(error), JSON),
+            Self::OpenAi | Self::Responses => (openai_status(error), JSON),
         };
         let mut response = response(status, content_type, self.document(error, request_id));
         let headers = response.headers_mut();
@@ -83,11 +90,20 @@ impl Failures {
         if let Some(limit) = error.limit() {
             limit.show(headers);
         }
-        if self == Self::OpenAi && is_out_of_tokens(error) {
+        if self.is_openai() && is_out_of_tokens(error) {
             // OpenAI's clients retry a 429 unless this header forbids it.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
+    }
+
+    /// The name of a field of a prompt in the API of these failures.
+    fn field(self, name: &str) -> &str {
+        match name {
+            "messages" if self == Self::Responses => "input",
+            "response_format" if self == Self::Responses => "text.format",
+            name => name,
+        }
     }
 }
 
@@ -184,26 +200,27 @@ impl<'a> StreamProblem<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OpenAiFailure {
     /// The failure.
-    error: OpenAiError,
+    pub error: OpenAiError,
 }
 
 /// The failure.
 #[derive(Debug, Serialize, ToSchema)]
-struct OpenAiError {
+pub struct OpenAiError {
     /// What happened and what to do, for people.
-    message: String,
+    pub message: String,
     /// The kind of failure.
-    r#type: &'static str,
+    pub r#type: &'static str,
     /// The invalid field.
     #[schema(required)]
-    param: Option<String>,
+    pub param: Option<String>,
     /// What happened, for programs.
-    code: &'static str,
+    pub code: &'static str,
 }
 
 impl OpenAiFailure {
-    /// The `code` is OpenAI's where it has one for the failure, and otherwise Farebox's.
-    fn of(error: &Error) -> Self {
+    /// The `code` is OpenAI's where it has one for the failure, and otherwise Farebox's. The fields
+    /// have the names of the API of `failures`.
+    pub fn of(error: &Error, failures: Failures) -> Self {
         let status = openai_status(error);
         let (r#type, code) = match status {
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
@@ -225,11 +242,15 @@ impl OpenAiFailure {
             _ if is_out_of_tokens(error) => {
                 (format!("You exceeded your current quota. {}", error.detail()), None)
             }
-            Error::PromptTooLong(_) => (error.detail(), Some("messages".into())),
+            Error::PromptTooLong(_) => (error.detail(), Some(failures.field("messages").into())),
             // OpenAI's form has only one field.
             Error::Invalid(fields) => fields.first().map_or_else(
                 || (error.detail(), None),
-                |(field, sentence)| (sentence, Some(field.to_owned())),
+                |(field, sentence)| {
+                    let name = failures.field(field);
+                    let sentence = sentence.strip_prefix(field).unwrap_or(&sentence);
+                    (format!("{name}{sentence}"), Some(name.to_owned()))
+                },
             ),
             _ => (error.detail(), None),
         };
@@ -289,7 +310,7 @@ mod tests {
             (Error::AiFailed, 502, "server_error", "ai_failed"),
         ] {
             assert_eq!(Failures::OpenAi.reply(&error, "r").status(), status, "{error:?}");
-            let failure = OpenAiFailure::of(&error).error;
+            let failure = OpenAiFailure::of(&error, Failures::OpenAi).error;
             assert_eq!((failure.r#type, failure.code), (kind, code));
         }
         for (error, words) in [
@@ -298,12 +319,23 @@ mod tests {
             (out.clone(), "You exceeded your current quota."),
             (Error::PromptTooLong(None), "This model's maximum context length is "),
         ] {
-            let message = OpenAiFailure::of(&error).error.message;
+            let message = OpenAiFailure::of(&error, Failures::OpenAi).error.message;
             assert!(message.starts_with(words), "{message}");
         }
-        let failure = OpenAiFailure::of(&Error::field("messages", "None.")).error;
-        assert_eq!(failure.param.as_deref(), Some("messages"));
-        assert_eq!(failure.message, "messages: None.");
+        for (failures, field, name) in [
+            (Failures::OpenAi, "messages", "messages"),
+            (Failures::OpenAi, "response_format", "response_format"),
+            (Failures::Responses, "messages", "input"),
+            (Failures::Responses, "response_format", "text.format"),
+            (Failures::Responses, "tools", "tools"),
+            (Failures::Responses, "input[0].content", "input[0].content"),
+        ] {
+            let failure = OpenAiFailure::of(&Error::field(field, "None."), failures).error;
+            assert_eq!(failure.param.as_deref(), Some(name));
+            assert_eq!(failure.message, format!("{name}: None."));
+        }
+        let too_long = OpenAiFailure::of(&Error::PromptTooLong(None), Failures::Responses).error;
+        assert_eq!(too_long.param.as_deref(), Some("input"));
         assert_eq!(Failures::OpenAi.reply(&out, "r").headers()["x-should-retry"], "false");
         assert!(!Failures::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
     }

@@ -135,8 +135,8 @@ fn an_alarm_watches_the_throttles_of_every_table() {
 #[test]
 fn an_alarm_watches_the_functions_that_ask_the_ai_and_another_ten_that_are_quick() {
     let template = yaml(TEMPLATE);
-    let asking = ["ChatFunction", "ChatStreamFunction", "CompletionsFunction"];
-    assert_eq!(passed(&template, "ChatFunctions")[..3], asking);
+    let asking = ["ChatFunction", "ChatStreamFunction", "CompletionsFunction", "ResponsesFunction"];
+    assert_eq!(passed(&template, "ChatFunctions")[..4], asking);
     let quick: BTreeSet<String> = passed(&template, "QuickFunctions").into_iter().collect();
     assert_eq!(quick.len(), 10, "{quick:?}");
     assert!(asking.iter().all(|name| !quick.contains(*name)), "{quick:?}");
@@ -255,6 +255,7 @@ fn a_function_with_an_alias_moves_step_by_step_and_back_if_its_own_alarm_fires()
         "completions",
         "login",
         "register",
+        "responses",
         "token_refresh",
     ];
     assert_eq!(binaries, BTreeSet::from(critical));

@@ -356,6 +356,26 @@ impl Counted {
 }
 
 impl Counted {
+    /// The requests of a program for responses.
+    async fn responses(&mut self) {
+        let pam = self.api.person("pam").await;
+        // The first chat after a rest costs more.
+        pam.chat("hi").await.is(200);
+        let key = pam.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
+        for (name, count) in [
+            ("response by API key", None),
+            ("response by a client that counts", Some("0")),
+            ("response that is sent again", Some("1")),
+        ] {
+            self.header = count.map(|count| ("x-stainless-retry-count", count));
+            let body = json!({ "input": "hi" });
+            self.count(name, 200, "responses", "/v1/responses", &key, body).await;
+        }
+        self.header = None;
+    }
+}
+
+impl Counted {
     /// What a request without a body costs, for each endpoint that the documentation lists by its
     /// name and that has not been counted yet.
     async fn plain(&mut self, documented: &Costs) {
@@ -604,6 +624,7 @@ async fn each_request_costs_what_the_documentation_says() {
         counted.header = None;
     }
     counted.administration().await;
+    counted.responses().await;
     let documented = documented();
     counted.plain(&documented).await;
     let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);

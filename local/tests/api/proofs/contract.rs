@@ -683,8 +683,8 @@ fn functions_that_ask_or_hash_can_have_instances_of_their_own() {
         assert!(value.is_some_and(|value| is_ref(value, parameter)), "{binary}: {reserved:?}");
         *reserving.entry(parameter).or_insert(0) += 1;
     }
-    assert_eq!(reserving, BTreeMap::from([("AskConcurrency", 3), ("HashConcurrency", 6)]));
-    for (parameter, number) in [("AskConcurrency", "three"), ("HashConcurrency", "six")] {
+    assert_eq!(reserving, BTreeMap::from([("AskConcurrency", 4), ("HashConcurrency", 6)]));
+    for (parameter, number) in [("AskConcurrency", "four"), ("HashConcurrency", "six")] {
         let described = yaml["Parameters"][parameter]["Description"].as_str().unwrap();
         assert!(described.contains(&format!("each of the {number} functions")), "{described}");
         assert_eq!(yaml["Parameters"][parameter]["Default"], 0, "new accounts have ten instances");
@@ -977,6 +977,7 @@ async fn every_event_gets_its_endpoints_answer() {
         "api_keys",
         "models",
         "completions",
+        "responses",
         "api_key_revoke",
         "email_resend",
         "email_verify",

@@ -9,7 +9,7 @@ use functions::ROUTES;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use shared::http::{Failures, Route};
+use shared::http::Route;
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::document;
@@ -101,7 +101,7 @@ async fn ask(api: &Api, route: &Route, headers: &[(&str, &str)]) -> Answer {
 async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) -> Answer {
     let body = json!({
         "message": "hi", "current_password": "not-the-one", "new_password": "another-one", "title": "Fares", "password": "not-the-one", "name": "a program",
-        "messages": [{ "role": "user", "content": "hi" }], "amount": 500, "reason": "a test", "active": false,
+        "messages": [{ "role": "user", "content": "hi" }], "input": "hi", "amount": 500, "reason": "a test", "active": false,
     });
     api.send(method(route.method), path, headers, has_a_body(route).then_some(body)).await
 }
@@ -365,7 +365,7 @@ async fn a_body_may_have_sixty_four_kilobytes_or_two_megabytes_and_not_a_byte_mo
         let send = |bytes| {
             api.raw(Method::POST, route.path, &[("content-type", "application/json")], body(bytes))
         };
-        let limit = if route.failures == Failures::OpenAi { 2_097_152 } else { 65_536 };
+        let limit = if route.failures.is_openai() { 2_097_152 } else { 65_536 };
         let answer = send(limit).await;
         assert_ne!(answer.status, 413, "{answer:?}");
         send(limit + 1).await.expect(413, "body_too_large");
@@ -537,7 +537,7 @@ async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
     let body = json!({
         "amount": 500, "reason": "a test", "active": false,
         "username": "ann", "password": "secret123", "refresh": ann.refresh, "message": "hi", "email": "ann@example.com", "token": "A".repeat(43),
-        "current_password": "secret123", "new_password": "secret456", "messages": [{ "role": "user", "content": "hi" }],
+        "current_password": "secret123", "new_password": "secret456", "messages": [{ "role": "user", "content": "hi" }], "input": "hi",
     });
     let answers = known().filter(|route| !COLD.contains(&route.endpoint)).map(|route| {
         let mut body = body.clone();

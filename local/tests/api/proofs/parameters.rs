@@ -65,7 +65,7 @@ const DOCUMENTED: &[&Parameters] = &[
     &[("LoginFailuresPerAddress", "0"), ("RegistrationsPerAddress", "0")],
     &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
     &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
-    &[("AskConcurrency", "200"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
+    &[("AskConcurrency", "150"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
     &[
         ("KmsKeyArn", "arn:aws:kms:eu-central-1:111122223333:key/0b1c-2d3e"),
         ("FirewallRate", "2000"),
@@ -91,7 +91,7 @@ enum Stopped {
 
 impl Stopped {
     fn names(self) -> BTreeSet<String> {
-        let asking = ["chat", "chat_stream", "completions"];
+        let asking = ["chat", "chat_stream", "completions", "responses"];
         let endpoints = ENDPOINTS.iter().map(|endpoint| endpoint.name);
         let names: Vec<&str> = match self {
             Self::None => vec![],

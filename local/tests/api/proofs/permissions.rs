@@ -41,7 +41,7 @@ use crate::support::world::scan;
 
 /// Permissions that no call needs here, by function and action.
 const ARGUED: [(&str, &str); 2] = [
-    // The three functions that ask the AI share a policy. The two actions give the same answers of
+    // The functions that ask the AI share a policy. The two actions give the same answers of
     // the same models, whole or piece by piece.
     ("chat", "bedrock:InvokeModelWithResponseStream"),
     ("chat_stream", "bedrock:InvokeModel"),
@@ -535,18 +535,22 @@ impl Watched {
             self.loses_a_reply(chat(json!({ "message": "hi" }))).await;
         }
         let key = self.api_key(&ann).await["key"].as_str().unwrap().to_owned();
-        let complete = |streamed: bool| {
-            let turns = json!([{ "role": "user", "content": "hi" }]);
-            let body = json!({ "messages": turns, "stream": streamed });
-            to("completions", "/v1/chat/completions").by(&key).with(body)
-        };
-        for retries in ["0", "1"] {
-            self.is(200, complete(false).counted(retries)).await;
+        for (endpoint, path) in
+            [("completions", "/v1/chat/completions"), ("responses", "/v1/responses")]
+        {
+            let complete = |streamed: bool| {
+                let turns = json!([{ "role": "user", "content": "hi" }]);
+                let body = json!({ "messages": turns, "input": turns, "stream": streamed });
+                to(endpoint, path).by(&key).with(body)
+            };
+            for retries in ["0", "1"] {
+                self.is(200, complete(false).counted(retries)).await;
+            }
+            for _ in 0..2 {
+                self.is(200, complete(true).keyed(endpoint)).await;
+            }
+            self.loses_a_reply(complete(false)).await;
         }
-        for _ in 0..2 {
-            self.is(200, complete(true).keyed("completions")).await;
-        }
-        self.loses_a_reply(complete(false)).await;
         self.is(200, to("models", "/v1/models").by(&key)).await;
     }
 

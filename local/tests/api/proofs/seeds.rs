@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use shared::ai::Ai;
 use shared::app::{Asking, Issuing};
 use shared::auth::{self, AccessToken, RefreshToken, Signer};
-use shared::charge::{self, Begun, Charge, Keyed};
+use shared::charge::{self, AnswerForm, Begun, Charge, Keyed};
 use shared::clock::Clock;
 use shared::config::{AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
@@ -596,6 +596,8 @@ impl<'l> Schedule<'l> {
         let id = self.tasks.len();
         let Client { person, token, refresh, .. } = &self.clients[client];
         let whose = self.people[*person].name;
+        // What the clients of each person that count their retries ask for.
+        let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
         let app = self.app.clone();
         let asking = Asking { app: app.clone(), ai: self.ai.clone() };
         let ask = |body: Value, key: Option<&str>| {
@@ -630,9 +632,10 @@ impl<'l> Schedule<'l> {
                         words,
                         Box::pin(functions::chat::handle(asking, request).map(Outcome::Replied)),
                     ),
-                    way => {
-                        (words, Box::pin(in_pieces(asking, request, *way).map(Outcome::Replied)))
-                    }
+                    way => (
+                        words,
+                        Box::pin(in_pieces(asking, request, *way, form).map(Outcome::Replied)),
+                    ),
                 }
             }
             What::Balance => {
@@ -1362,10 +1365,10 @@ impl<'l> Schedule<'l> {
 
 /// Runs a streamed or counted chat as its endpoint does, but in the task of its request, so that
 /// the schedule decides when it continues.
-async fn in_pieces(app: Asking, req: Request, way: Way) -> Reply {
+async fn in_pieces(app: Asking, req: Request, way: Way, form: AnswerForm) -> Reply {
     let (caller, mut asked) = charge::read(&app, &req).await?;
     if way.counts() {
-        asked.key = Some(Keyed::of_call(&app, &req, &caller, way == Way::Again).await?);
+        asked.key = Some(Keyed::of_call(&app, &req, &caller, form, way == Way::Again).await?);
     }
     match Charge::begin(&app, &req, &caller, asked).await? {
         Begun::Replayed(chat) => http::ok(&PaidChat::of(&chat)).map(http::replayed),

@@ -41,10 +41,12 @@ pub enum Paying {
     Completion,
     /// The same, and the answer calls a function.
     CallOfTool,
+    /// A response instead of a completion.
+    Response,
 }
 
 impl Paying {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -57,6 +59,7 @@ impl Paying {
         Self::ChatInConversation,
         Self::Completion,
         Self::CallOfTool,
+        Self::Response,
     ];
 
     fn has_a_key(self) -> bool {
@@ -65,17 +68,18 @@ impl Paying {
 
     /// Whether a retry is the same chat.
     fn is_known_again(self) -> bool {
-        self.has_a_key() || self.is_completion()
+        self.has_a_key() || self.is_of_a_program()
     }
 
-    fn is_completion(self) -> bool {
-        matches!(self, Self::Completion | Self::CallOfTool)
+    fn is_of_a_program(self) -> bool {
+        matches!(self, Self::Completion | Self::CallOfTool | Self::Response)
     }
 
     fn endpoint(self) -> (&'static str, &'static str) {
         match self {
             Self::StreamedChat | Self::StreamThatBreaks => ("chat_stream", "/api/chat/stream"),
             Self::Completion | Self::CallOfTool => ("completions", "/v1/chat/completions"),
+            Self::Response => ("responses", "/v1/responses"),
             _ => ("chat", "/api/chat"),
         }
     }
@@ -156,7 +160,7 @@ impl Case<Paying> {
             (self.function().clone(), self.who.bearer(), self.scenario);
         let Own { key, conversation, .. } = self.own.clone();
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
-        let mut body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }] });
+        let mut body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }], "input": message });
         if scenario == Paying::CallOfTool {
             body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
         }
@@ -166,7 +170,7 @@ impl Case<Paying> {
             headers.extend(key.as_deref().map(|key| ("idempotency-key", key)));
             let (endpoint, path) = scenario.endpoint();
             let reply = ask(&function, endpoint, path, &headers, body).await;
-            if scenario.is_completion() {
+            if scenario.is_of_a_program() {
                 Reply { body: of_chat(&reply.body, &message), ..reply }
             } else {
                 reply
@@ -212,7 +216,7 @@ impl Case<Paying> {
                 continue;
             };
             let left =
-                if self.scenario.is_completion() { Value::Null } else { json!(chat.tokens_left) };
+                if self.scenario.is_of_a_program() { Value::Null } else { json!(chat.tokens_left) };
             if reply.body["response"] != *chat.answer()
                 || reply.body["message"] != chat.message
                 || reply.body["tokens_left"] != left
@@ -302,23 +306,26 @@ fn slow_message(who: &Person) -> String {
 
 /// A reply to OpenAI's clients in the form of a chat's reply, without the tokens left, which that
 /// API doesn't have.
-fn of_chat(completion: &Value, message: &str) -> Value {
-    match (completion["id"].as_str(), &completion["error"]) {
-        (Some(id), _) => {
-            let id = id.strip_prefix("chatcmpl-").unwrap();
-            let answer = &completion["choices"][0]["message"];
-            let response = match &answer["tool_calls"][0]["function"] {
-                Value::Null => answer["content"].clone(),
-                call => {
-                    let [name, arguments] =
-                        ["name", "arguments"].map(|field| call[field].as_str().unwrap());
-                    json!(format!("Calls {name}({arguments})"))
-                }
-            };
-            json!({ "id": id, "response": response, "message": message })
-        }
-        (None, error) => json!({ "code": error["code"], "detail": error["message"] }),
+fn of_chat(reply: &Value, message: &str) -> Value {
+    let Some(id) = reply["id"].as_str() else {
+        let error = &reply["error"];
+        return json!({ "code": error["code"], "detail": error["message"] });
+    };
+    if let Some(id) = id.strip_prefix("resp_") {
+        let response = &reply["output"][0]["content"][0]["text"];
+        return json!({ "id": id, "response": response, "message": message });
     }
+    let id = id.strip_prefix("chatcmpl-").unwrap();
+    let answer = &reply["choices"][0]["message"];
+    let response = match &answer["tool_calls"][0]["function"] {
+        Value::Null => answer["content"].clone(),
+        call => {
+            let [name, arguments] =
+                ["name", "arguments"].map(|field| call[field].as_str().unwrap());
+            json!(format!("Calls {name}({arguments})"))
+        }
+    };
+    json!({ "id": id, "response": response, "message": message })
 }
 
 impl Person {

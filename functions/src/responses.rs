@@ -1,0 +1,88 @@
+//! `POST /v1/responses` - a message in the format of OpenAI's Responses API
+//! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
+//!
+//! In: an API key or an access token, and `input`: a text, or messages, calls of functions and their
+//! results; the history shows the user's last message. `instructions`, `stream`, `temperature`,
+//! `top_p`, `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls` and `text.format` take
+//! effect; `metadata` and `user` are repeated in the reply. The settings choose the model, whatever
+//! `model` says. No response is stored for later requests, as with `store: false`:
+//! `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools
+//! that aren't functions. Other fields are ignored. Out: a response, or its events. It costs, is
+//! retried and ends with a call of a function as a completion does.
+
+mod events;
+mod items;
+mod reply;
+mod request;
+
+use shared::app::Asking;
+use shared::charge::{self, AnswerForm, Answering, Begun};
+use shared::http::Failures;
+use shared::openapi::IdempotencyKey;
+use shared::{Reply, Request, auth, http};
+
+use self::events::{ResponseEvent, Steps};
+use self::reply::Response;
+use self::request::{Body, limits};
+use crate::openai;
+
+/// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
+#[utoipa::path(
+    post,
+    path = "/v1/responses",
+    tag = "OpenAI",
+    summary = "Send the AI a message in the format of OpenAI's Responses API",
+    description = "The price is that of a message. The settings choose the model, whatever `model` says. `instructions`, `stream`, `temperature`, `top_p`, \
+                   `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls` and `text.format` take effect. No response is stored for later requests: \
+                   `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions. Other fields are ignored. \
+                   A model without functions answers with a text, unless `tool_choice` demands a call. \
+                   With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
+    security(("api_key" = []), ("access_token" = [])),
+    params(
+        IdempotencyKey,
+        ("x-stainless-retry-count" = Option<String>, Header, description = "How often this request was sent before. Values that aren't numbers are ignored.", example = "0"),
+    ),
+    request_body = Body,
+    responses((
+        status = 200,
+        description = "A response; with `stream` its events, as server-sent events.",
+        content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
+        headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
+    )),
+    extensions(("x-fails" = json!([charge::FAILURES, &["PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
+)]
+pub async fn handle(app: Asking, req: Request) -> Reply {
+    let key = http::idempotency_key(&req)?;
+    let body: Body = http::json(&req)?;
+    let caller = auth::program(&app, &req).await?;
+    let streamed = body.stream == Some(true);
+    let (asked, echo) = body.read(app.config.message_limit)?;
+    let response = AnswerForm::Response;
+    match openai::begin(&app, &req, &caller, key.as_ref(), response, asked).await? {
+        Begun::Replayed(chat) if streamed => {
+            let said = http::events(&req, Failures::Responses, async move |events| {
+                Steps::of(events, echo, &chat.chat_id, chat.time).repeat(&chat).await
+            });
+            said.map(http::replayed)
+        }
+        Begun::Replayed(chat) => http::ok(&Response::of(&chat, &echo)).map(http::replayed),
+        Begun::Charge(charge) if streamed => {
+            let mut answering = Answering::begin(charge).await?;
+            http::events(&req, Failures::Responses, async move |events| {
+                let mut steps = Steps::of(events, echo, answering.chat_id(), answering.began());
+                while let Some(piece) = answering.next().await {
+                    steps.pass(&piece).await?;
+                }
+                match answering.end().await {
+                    Ok(paid) => steps.end(&paid.chat).await,
+                    Err(error) => steps.fail(&error).await,
+                }
+            })
+        }
+        Begun::Charge(charge) => {
+            let paid = charge.answer(None).await?;
+            let response = http::ok(&Response::of(&paid.chat, &echo))?;
+            Ok(http::limited(response, &paid.this_minute))
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The items of an answer
+//! ([reference](https://platform.openai.com/docs/api-reference/responses/object)): a message, and
+//! calls of functions.
+
+use serde::Serialize;
+use shared::chat::Chat;
+use utoipa::ToSchema;
+
+/// An item of the answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseItem)]
+#[serde(untagged)]
+pub(super) enum Item<'a> {
+    Message(MessageItem<'a>),
+    Call(CallItem<'a>),
+}
+
+/// The AI's message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseMessage)]
+pub(super) struct MessageItem<'a> {
+    /// `msg_` and the id of the message.
+    #[schema(examples("msg_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
+    pub(super) id: String,
+    /// Always `message`.
+    #[schema(pattern = "^message$", examples("message"))]
+    r#type: &'static str,
+    /// How far it is.
+    status: Status,
+    /// Always `assistant`.
+    #[schema(pattern = "^assistant$", examples("assistant"))]
+    role: &'static str,
+    /// The text; nothing in the event that begins the message.
+    #[schema(max_items = 1)]
+    content: Vec<OutputText<'a>>,
+}
+
+/// A text of the AI.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOutputText)]
+pub(super) struct OutputText<'a> {
+    /// Always `output_text`.
+    #[schema(pattern = "^output_text$", examples("output_text"))]
+    r#type: &'static str,
+    /// The text. It may be empty, and costs the same.
+    #[schema(examples("You said: Hello!"))]
+    pub(super) text: &'a str,
+    /// Always empty.
+    #[schema(value_type = Vec<Object>, max_items = 0)]
+    annotations: [(); 0],
+    /// Always empty.
+    #[schema(value_type = Vec<Object>, max_items = 0)]
+    logprobs: [(); 0],
+}
+
+/// A call of a function.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseFunctionCall)]
+pub(super) struct CallItem<'a> {
+    /// `fc_`, the id of the message, and the number of the call.
+    #[schema(examples("fc_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36_0"))]
+    pub(super) id: String,
+    /// Always `function_call`.
+    #[schema(pattern = "^function_call$", examples("function_call"))]
+    r#type: &'static str,
+    /// How far it is.
+    status: Status,
+    /// The id that the result must name.
+    #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
+    call_id: &'a str,
+    /// The function's name.
+    #[schema(examples("get_weather"))]
+    pub(super) name: &'a str,
+    /// The arguments, usually as JSON.
+    #[schema(examples(r#"{"city": "Paris"}"#))]
+    pub(super) arguments: &'a str,
+}
+
+/// How far a response or one of its items is.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[schema(as = ResponseStatus)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Status {
+    /// It is being written.
+    InProgress,
+    /// It is whole.
+    Completed,
+    /// It is cut off.
+    Incomplete,
+    /// There is no answer.
+    Failed,
+}
+
+/// What an item of an answer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The text.
+    Text,
+    /// The call with this number.
+    Call(usize),
+}
+
+impl Source {
+    /// The items of a stored answer. An answer without a call has a text, even if that is empty.
+    pub(super) fn all(chat: &Chat) -> Vec<Self> {
+        let has_text = !chat.response.is_empty() || chat.calls.is_empty();
+        let calls = (0..chat.calls.len()).map(Self::Call);
+        has_text.then_some(Self::Text).into_iter().chain(calls).collect()
+    }
+}
+
+/// The items of an answer in this order. If the answer is cut off, the last one is.
+pub(super) fn items<'a>(chat: &'a Chat, sources: &[Source]) -> Vec<Item<'a>> {
+    let last = sources.len().saturating_sub(1);
+    let item = |(place, source): (usize, &Source)| {
+        let is_cut = chat.cut.is_some() && place == last;
+        let status = if is_cut { Status::Incomplete } else { Status::Completed };
+        match source {
+            Source::Text => {
+                let content = vec![OutputText::of(&chat.response)];
+                Some(Item::Message(MessageItem::of(&chat.chat_id, content, status)))
+            }
+            Source::Call(index) => {
+                let call = chat.calls.get(*index)?;
+                let begun = CallItem::begun(&chat.chat_id, *index, &call.id, &call.name);
+                Some(Item::Call(CallItem { status, arguments: &call.arguments, ..begun }))
+            }
+        }
+    };
+    sources.iter().enumerate().filter_map(item).collect()
+}
+
+impl<'a> MessageItem<'a> {
+    pub(super) fn of(chat_id: &str, content: Vec<OutputText<'a>>, status: Status) -> Self {
+        Self { id: message_id(chat_id), r#type: "message", status, role: "assistant", content }
+    }
+}
+
+/// The id of the item that has the text.
+pub(super) fn message_id(chat_id: &str) -> String {
+    format!("msg_{chat_id}")
+}
+
+impl<'a> OutputText<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { r#type: "output_text", text, annotations: [], logprobs: [] }
+    }
+}
+
+impl<'a> CallItem<'a> {
+    /// A call without its arguments.
+    pub(super) fn begun(chat_id: &str, index: usize, call_id: &'a str, name: &'a str) -> Self {
+        Self {
+            id: call_item_id(chat_id, index),
+            r#type: "function_call",
+            status: Status::InProgress,
+            call_id,
+            name,
+            arguments: "",
+        }
+    }
+}
+
+/// The id of the item that has the call with this number.
+pub(super) fn call_item_id(chat_id: &str, index: usize) -> String {
+    format!("fc_{chat_id}_{index}")
+}

@@ -1,0 +1,311 @@
+//! A response, whole
+//! ([reference](https://platform.openai.com/docs/api-reference/responses/object)).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use shared::ai::{AnswerSchema, Cut, Format, JsonSchema, Tool};
+use shared::chat::Chat;
+use utoipa::ToSchema;
+
+use super::items::{Item, Source, Status, items};
+use super::request::Choice;
+use crate::openai::null;
+
+/// What a response repeats of its request.
+pub(super) struct Echo {
+    pub(super) instructions: Option<String>,
+    pub(super) max_output_tokens: Option<u32>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) parallel_tool_calls: bool,
+    pub(super) temperature: Option<f64>,
+    pub(super) format: Option<Format>,
+    pub(super) tool_choice: Choice,
+    pub(super) tools: Vec<Tool>,
+    pub(super) top_p: Option<f64>,
+    pub(super) user: Option<String>,
+}
+
+/// A response.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenAiResponse)]
+pub(super) struct Response<'a> {
+    /// `resp_` and the id of the message.
+    #[schema(examples("resp_01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"))]
+    id: String,
+    /// Always `response`.
+    #[schema(pattern = "^response$", examples("response"))]
+    object: &'static str,
+    /// When the message was sent, in seconds since 1970.
+    #[schema(examples(1_795_132_800))]
+    created_at: u64,
+    /// How far it is.
+    status: Status,
+    /// Why it failed, in the last event of a stream.
+    #[schema(required)]
+    error: Option<Failed>,
+    /// Why the answer is cut off, if it is.
+    #[schema(required)]
+    incomplete_details: Option<IncompleteDetails>,
+    /// The model.
+    #[schema(examples("echo"))]
+    model: &'a str,
+    /// The answer: a message, calls of functions, or both.
+    output: Vec<Item<'a>>,
+    /// The token counts, at the end.
+    #[schema(required)]
+    usage: Option<Usage>,
+    /// Always false: no response is stored for later requests.
+    store: bool,
+    /// Always null.
+    #[schema(schema_with = null)]
+    previous_response_id: (),
+    /// Always `disabled`: a prompt that is too long is refused.
+    #[schema(pattern = "^disabled$", examples("disabled"))]
+    truncation: &'static str,
+    /// The settings choose how the model reasons.
+    reasoning: Reasoning,
+    /// The format of the answer.
+    text: TextOptions<'a>,
+    /// As in the request.
+    #[schema(required)]
+    instructions: Option<&'a str>,
+    /// As in the request.
+    #[schema(required)]
+    max_output_tokens: Option<u32>,
+    /// As in the request.
+    #[schema(value_type = BTreeMap<String, String>)]
+    metadata: &'a BTreeMap<String, String>,
+    /// As in the request, by default true.
+    parallel_tool_calls: bool,
+    /// As in the request.
+    #[schema(required)]
+    temperature: Option<f64>,
+    /// As in the request, by default `auto`.
+    #[schema(value_type = Choice)]
+    tool_choice: &'a Choice,
+    /// As in the request.
+    tools: Vec<OfferedTool<'a>>,
+    /// As in the request.
+    #[schema(required)]
+    top_p: Option<f64>,
+    /// As in the request.
+    #[schema(required)]
+    user: Option<&'a str>,
+}
+
+/// Why there is no answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseError)]
+struct Failed {
+    /// Always `server_error`. The event `error` before it has the code of the failure.
+    #[schema(pattern = "^server_error$", examples("server_error"))]
+    code: &'static str,
+    /// What happened and what to do, for people.
+    message: String,
+}
+
+/// Why an answer is cut off.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseIncompleteDetails)]
+struct IncompleteDetails {
+    /// It has reached its maximum length or the time was over, or the provider's filter.
+    #[schema(pattern = "^(max_output_tokens|content_filter)$", examples("max_output_tokens"))]
+    reason: &'static str,
+}
+
+/// Counts of the model's tokens; an estimate if the provider reports none.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseUsage)]
+struct Usage {
+    /// Tokens of the prompt.
+    #[schema(examples(9))]
+    input_tokens: u32,
+    /// Some of them.
+    input_tokens_details: InputTokens,
+    /// Tokens of the answer.
+    #[schema(examples(12))]
+    output_tokens: u32,
+    /// Some of them.
+    output_tokens_details: OutputTokens,
+    /// The sum of both.
+    #[schema(examples(21))]
+    total_tokens: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseInputTokens)]
+struct InputTokens {
+    /// Always 0.
+    #[schema(maximum = 0, examples(0))]
+    cached_tokens: u32,
+    /// Always 0.
+    #[schema(maximum = 0, examples(0))]
+    cache_write_tokens: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOutputTokens)]
+struct OutputTokens {
+    /// Always 0.
+    #[schema(maximum = 0, examples(0))]
+    reasoning_tokens: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseReasoning)]
+struct Reasoning {
+    /// Always null.
+    #[schema(schema_with = null)]
+    effort: (),
+    /// Always null.
+    #[schema(schema_with = null)]
+    summary: (),
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseTextOptions)]
+struct TextOptions<'a> {
+    /// As in the request, by default `text`.
+    format: TextFormat<'a>,
+}
+
+/// The format of an answer; with `json_schema` also its schema.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = ResponseFormatOption)]
+struct TextFormat<'a> {
+    #[schema(pattern = "^(text|json_object|json_schema)$", examples("text"))]
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    schema: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+/// A function that the request offers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResponseOfferedTool)]
+struct OfferedTool<'a> {
+    /// Always `function`.
+    #[schema(pattern = "^function$", examples("function"))]
+    r#type: &'static str,
+    #[schema(examples("get_weather"))]
+    name: &'a str,
+    #[schema(required)]
+    description: Option<&'a str>,
+    #[schema(required, value_type = Option<Object>)]
+    parameters: Option<&'a RawValue>,
+    #[schema(required)]
+    strict: Option<bool>,
+}
+
+impl<'a> Response<'a> {
+    /// A whole answer.
+    pub(super) fn of(chat: &'a Chat, echo: &'a Echo) -> Self {
+        Self::in_order(chat, &Source::all(chat), echo)
+    }
+
+    /// The same with the items in this order.
+    pub(super) fn in_order(chat: &'a Chat, sources: &[Source], echo: &'a Echo) -> Self {
+        Self {
+            status: if chat.cut.is_some() { Status::Incomplete } else { Status::Completed },
+            incomplete_details: chat.cut.map(IncompleteDetails::of),
+            output: items(chat, sources),
+            usage: Some(Usage::of(chat)),
+            ..Self::begun(&chat.chat_id, &chat.model, chat.time / 1000, echo)
+        }
+    }
+
+    /// A response of which nothing is written yet.
+    pub(super) fn begun(chat_id: &str, model: &'a str, created_at: u64, echo: &'a Echo) -> Self {
+        Self {
+            id: format!("resp_{chat_id}"),
+            object: "response",
+            created_at,
+            status: Status::InProgress,
+            error: None,
+            incomplete_details: None,
+            model,
+            output: Vec::new(),
+            usage: None,
+            store: false,
+            previous_response_id: (),
+            truncation: "disabled",
+            reasoning: Reasoning { effort: (), summary: () },
+            text: TextOptions { format: TextFormat::of(echo.format.as_ref()) },
+            instructions: echo.instructions.as_deref(),
+            max_output_tokens: echo.max_output_tokens,
+            metadata: &echo.metadata,
+            parallel_tool_calls: echo.parallel_tool_calls,
+            temperature: echo.temperature,
+            tool_choice: &echo.tool_choice,
+            tools: echo.tools.iter().map(OfferedTool::of).collect(),
+            top_p: echo.top_p,
+            user: echo.user.as_deref(),
+        }
+    }
+
+    /// The same response, which has failed.
+    pub(super) fn failed(self, message: String) -> Self {
+        let error = Some(Failed { code: "server_error", message });
+        Self { status: Status::Failed, error, ..self }
+    }
+}
+
+impl IncompleteDetails {
+    fn of(cut: Cut) -> Self {
+        Self {
+            reason: match cut {
+                Cut::Length => "max_output_tokens",
+                Cut::ContentFilter => "content_filter",
+            },
+        }
+    }
+}
+
+impl Usage {
+    fn of(chat: &Chat) -> Self {
+        let usage = chat.usage();
+        Self {
+            input_tokens: usage.prompt_tokens,
+            input_tokens_details: InputTokens { cached_tokens: 0, cache_write_tokens: 0 },
+            output_tokens: usage.completion_tokens,
+            output_tokens_details: OutputTokens { reasoning_tokens: 0 },
+            total_tokens: u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens),
+        }
+    }
+}
+
+impl<'a> TextFormat<'a> {
+    fn of(format: Option<&'a Format>) -> Self {
+        match format {
+            None => Self { r#type: "text", ..Self::default() },
+            Some(Format::JsonObject) => Self { r#type: "json_object", ..Self::default() },
+            Some(Format::JsonSchema(AnswerSchema { name, description, schema, strict })) => Self {
+                r#type: "json_schema",
+                name: Some(name),
+                description: description.as_deref(),
+                schema: schema.as_ref().map(JsonSchema::json),
+                strict: *strict,
+            },
+        }
+    }
+}
+
+impl<'a> OfferedTool<'a> {
+    fn of(tool: &'a Tool) -> Self {
+        Self {
+            r#type: "function",
+            name: &tool.name,
+            description: tool.description.as_deref(),
+            parameters: tool.parameters.as_ref().map(JsonSchema::json),
+            strict: tool.strict,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Requests of OpenAI's clients for a response
+//! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
+
+mod input;
+mod text;
+mod tools;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::Result;
+use shared::ai::{Prompt, Speaker, Turn};
+use shared::chat::Message;
+use shared::error::FieldErrors;
+use utoipa::ToSchema;
+
+use self::input::{Input, turns};
+use self::text::Text;
+use self::tools::OfferedTool;
+use super::reply::Echo;
+use crate::openai::tools::{TOOLS, Tools};
+use crate::openai::turns::asked;
+use crate::openai::{most_tokens, token_limits, within};
+
+pub(super) use self::tools::Choice;
+
+/// The most pairs of `metadata`, and the most characters of their names and values.
+const METADATA: (usize, usize, usize) = (16, 64, 512);
+
+/// What is said of fields that need an earlier response.
+const STATELESS: &str = "This API stores no responses. Send the earlier items in `input`.";
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ResponseRequest)]
+pub(super) struct Body {
+    /// The message, or the conversation as a list of items. The history shows the user's last
+    /// message, which must not be blank.
+    #[schema(value_type = Input)]
+    input: Option<Input>,
+    /// The instructions for the AI, before the conversation.
+    instructions: Option<String>,
+    /// Whether the answer is sent in events.
+    pub(super) stream: Option<bool>,
+    /// The sampling temperature.
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    /// The most tokens of the answer; -1 for no limit by the request.
+    max_output_tokens: Option<f64>,
+    /// The functions that the model may call.
+    tools: Option<Vec<OfferedTool>>,
+    /// Whether the model may, must or must not call a function.
+    tool_choice: Option<Choice>,
+    /// Whether the model may call several functions in one answer.
+    parallel_tool_calls: Option<bool>,
+    /// Whether the answer is a text or JSON.
+    text: Option<Text>,
+    /// Repeated in the response.
+    metadata: Option<BTreeMap<String, String>>,
+    /// Repeated in the response.
+    user: Option<String>,
+    background: Option<bool>,
+    conversation: Option<Value>,
+    previous_response_id: Option<Value>,
+    prompt: Option<Value>,
+}
+
+/// What [`Body::read`] requires of the fields beyond their types.
+pub(super) fn limits() -> Value {
+    let (pairs, name, value) = METADATA;
+    let metadata = json!({
+        "maxProperties": pairs,
+        "propertyNames": { "maxLength": name },
+        "additionalProperties": { "maxLength": value },
+    });
+    json!({
+        "properties": {
+            "temperature": { "minimum": 0, "maximum": 2 },
+            "top_p": { "minimum": 0, "maximum": 1 },
+            "max_output_tokens": token_limits(),
+            "tools": { "maxItems": TOOLS },
+            "metadata": metadata,
+            "background": { "enum": [false, null] },
+            "conversation": { "type": ["object", "null"], "enum": [null] },
+            "previous_response_id": { "type": ["string", "null"], "enum": [null] },
+            "prompt": { "type": ["object", "null"], "enum": [null] },
+        },
+    })
+}
+
+impl Body {
+    /// The message for the history with the prompt for the AI, and what the response repeats.
+    pub(super) fn read(self, message_limit: usize) -> Result<((Message, Prompt), Echo)> {
+        let mut errors = FieldErrors::default();
+        let at_once = "This API answers at once. Omit this field.";
+        let templates = "This API stores no prompts. Send `instructions` and `input`.";
+        for (field, is_sent, sentence) in [
+            ("background", self.background == Some(true), at_once),
+            ("conversation", self.conversation.is_some(), STATELESS),
+            ("previous_response_id", self.previous_response_id.is_some(), STATELESS),
+            ("prompt", self.prompt.is_some(), templates),
+        ] {
+            if is_sent {
+                errors.note(field, sentence);
+            }
+        }
+        let temperature = errors.check("temperature", within(self.temperature, 2.0)).flatten();
+        let top_p = errors.check("top_p", within(self.top_p, 1.0)).flatten();
+        let max_tokens = most_tokens(self.max_output_tokens);
+        let max_tokens = errors.check("max_output_tokens", max_tokens).flatten();
+        let metadata = self.metadata.unwrap_or_default();
+        errors.check("metadata", fits(&metadata));
+        let format = self.text.and_then(|text| text.format(&mut errors));
+        let offered = tools::offered(self.tools.unwrap_or_default(), &mut errors);
+        let choice = self.tool_choice.unwrap_or_default();
+        let wish = Some(choice.wish());
+        let tools = Tools::choose(offered.clone(), "tool_choice", wish, &mut errors);
+        let turns = turns(self.input, &mut errors);
+        let message =
+            turns.as_ref().and_then(|turns| errors.check("input", asked(turns, message_limit)));
+        let (Some(message), Some(mut turns), true) = (message, turns, errors.is_empty()) else {
+            return Err(errors.into_error());
+        };
+        if let Some(instructions) = &self.instructions {
+            turns.insert(0, Turn::of(Speaker::System, instructions.as_str()));
+        }
+        // Some providers refuse blank turns.
+        turns.retain(|turn| !turn.is_blank());
+        let echo = Echo {
+            instructions: self.instructions,
+            max_output_tokens: max_tokens,
+            metadata,
+            parallel_tool_calls: self.parallel_tool_calls.unwrap_or(true),
+            temperature,
+            format: format.clone(),
+            tool_choice: choice,
+            tools: offered,
+            top_p,
+            user: self.user,
+        };
+        let prompt = Prompt {
+            turns,
+            temperature,
+            top_p,
+            max_tokens,
+            stop: Vec::new(),
+            tools: tools.tools,
+            tool_choice: tools.choice,
+            parallel_calls: self.parallel_tool_calls,
+            format,
+            given: true,
+        };
+        Ok(((message, prompt), echo))
+    }
+}
+
+fn fits(metadata: &BTreeMap<String, String>) -> Result<(), String> {
+    let (pairs, name, value) = METADATA;
+    let is_longer = |text: &str, most: usize| text.chars().count() > most;
+    let too_long = |(key, text): (&String, &String)| is_longer(key, name) || is_longer(text, value);
+    if metadata.len() > pairs || metadata.iter().any(too_long) {
+        return Err(format!(
+            "This is at most {pairs} pairs, whose names have at most {name} characters and whose values at most {value}."
+        ));
+    }
+    Ok(())
+}

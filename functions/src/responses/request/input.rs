@@ -1,0 +1,229 @@
+//! The input of a request: a text, or items, which are messages, calls of functions and their
+//! results.
+
+use std::fmt;
+use std::mem;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use shared::ai::{Part, Picture, Speaker, ToolCall, Turn};
+use shared::error::{FieldErrors, REQUIRED, required};
+use utoipa::ToSchema;
+
+use crate::openai::turns::{Open, PARTS, joined};
+
+/// The most items of a request. A completion's message can have several calls; here each is an item.
+const ITEMS: usize = 4096;
+
+/// A text of the user, or items.
+#[derive(ToSchema)]
+#[schema(as = ResponseInput)]
+#[serde(untagged)]
+pub(super) enum Input {
+    Text(String),
+    Items(Vec<InputItem>),
+}
+
+/// Not derived, so that a failure names the item in which it is.
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(TextOrItems)
+    }
+}
+
+struct TextOrItems;
+
+impl<'de> Visitor<'de> for TextOrItems {
+    type Value = Input;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, or a list of items")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Input, E> {
+        Ok(Input::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Input, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(items)).map(Input::Items)
+    }
+}
+
+/// A `message` (the type may be missing), a `function_call`, its `function_call_output`, or
+/// `reasoning`, which is ignored.
+#[derive(serde::Deserialize, ToSchema)]
+#[schema(as = ResponseInputItem)]
+pub(super) struct InputItem {
+    #[serde(rename = "type")]
+    #[schema(examples("message"))]
+    kind: Option<String>,
+    /// `user`, `assistant`, `system` or `developer`, of a message.
+    #[schema(examples("user"))]
+    role: Option<String>,
+    /// The content of a message.
+    content: Option<Content>,
+    /// The id of a call, or of the call whose result this is.
+    call_id: Option<String>,
+    /// The name of the function that is called.
+    name: Option<String>,
+    /// The arguments of the call, as JSON.
+    arguments: Option<String>,
+    /// The result of the call.
+    output: Option<Content>,
+}
+
+#[derive(serde::Deserialize, ToSchema)]
+#[schema(as = ResponseInputContent)]
+#[serde(untagged, expecting = "a text, or a list of parts")]
+enum Content {
+    Text(String),
+    Parts(Vec<InputPart>),
+}
+
+/// A part of a message: `input_text`, `output_text`, `refusal`, or, in a message of the user,
+/// `input_image`.
+#[derive(serde::Deserialize, ToSchema)]
+#[schema(as = ResponseInputPart)]
+struct InputPart {
+    #[serde(rename = "type")]
+    #[schema(examples("input_text"))]
+    kind: String,
+    #[schema(examples("Hello!"))]
+    text: Option<String>,
+    refusal: Option<String>,
+    /// An `https` URL, which the model's provider opens, or the data of a PNG, JPEG, GIF or WebP.
+    #[schema(examples("https://example.com/cat.png"))]
+    image_url: Option<String>,
+    /// How closely the model looks at the picture.
+    detail: Option<String>,
+}
+
+/// The conversation, if all of its items are valid.
+pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
+    let items = match input {
+        None => return Some(Vec::new()),
+        Some(Input::Text(text)) => return Some(vec![Turn::of(Speaker::User, text)]),
+        Some(Input::Items(items)) => items,
+    };
+    if items.len() > ITEMS {
+        errors.note("input", format!("A request has at most {ITEMS} items."));
+        return None;
+    }
+    let unanswered = |id: &str| format!("No tool output found for function call {id}.");
+    let mut history = History { turns: Vec::new(), open: Open::new(unanswered) };
+    let mut is_valid = true;
+    for (number, item) in items.into_iter().enumerate() {
+        is_valid &= history.add(&format!("input[{number}]"), item, errors).is_some();
+    }
+    history.open.close(errors);
+    is_valid.then_some(history.turns)
+}
+
+/// The turns that the items so far make.
+struct History {
+    turns: Vec<Turn>,
+    open: Open,
+}
+
+impl History {
+    /// Adds an item. `None` if it is invalid.
+    fn add(&mut self, field: &str, item: InputItem, errors: &mut FieldErrors) -> Option<()> {
+        let of = |name: &str| format!("{field}.{name}");
+        let InputItem { kind, role, content, call_id, name, arguments, output } = item;
+        match kind.as_deref().unwrap_or("message") {
+            "message" => {
+                let role = errors.check(&of("role"), speaker(role))?;
+                let content = parts(content, role == Speaker::User);
+                let content = errors.check(&of("content"), content)?;
+                self.say(role, content, errors);
+            }
+            "function_call" => {
+                let id = errors.check(&of("call_id"), required(call_id))?;
+                let name = errors.check(&of("name"), required(name))?;
+                let call = ToolCall { id, name, arguments: arguments.unwrap_or_default() };
+                self.call(&of("call_id"), call, errors);
+            }
+            "function_call_output" => {
+                let id = errors.check(&of("call_id"), required(call_id))?;
+                let none = "No function_call before this item has this id and no output yet.";
+                let answers = self.open.answer(&id).ok_or_else(|| none.to_owned());
+                let answers = errors.check(&of("call_id"), answers)?;
+                let content = errors.check(&of("output"), parts(output, false))?;
+                let role = Speaker::Tool;
+                self.turns.push(Turn { role, content, calls: Vec::new(), answers: Some(answers) });
+            }
+            "reasoning" => {}
+            "item_reference" => {
+                errors.note(&of("type"), "This API stores no items. Send the item itself.");
+                return None;
+            }
+            _ => {
+                let known = "This is message, function_call, function_call_output or reasoning.";
+                errors.note(&of("type"), known);
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Adds a message. What the assistant writes beside its calls is of the same turn.
+    fn say(&mut self, role: Speaker, content: Vec<Part>, errors: &mut FieldErrors) {
+        if role == Speaker::Assistant
+            && let Some(turn) = self.turns.last_mut()
+            && !turn.calls.is_empty()
+        {
+            let mut parts = mem::take(&mut turn.content);
+            parts.extend(content);
+            turn.content = joined(parts);
+            return;
+        }
+        self.open.close(errors);
+        self.turns.push(Turn { role, content, calls: Vec::new(), answers: None });
+    }
+
+    /// Adds a call to the assistant's turn.
+    fn call(&mut self, field: &str, call: ToolCall, errors: &mut FieldErrors) {
+        if self.turns.last().is_none_or(|turn| turn.role != Speaker::Assistant) {
+            self.say(Speaker::Assistant, Vec::new(), errors);
+        }
+        self.open.add(field, &call, errors);
+        if let Some(turn) = self.turns.last_mut() {
+            turn.calls.push(call);
+        }
+    }
+}
+
+fn speaker(role: Option<String>) -> Result<Speaker, String> {
+    match role.as_deref() {
+        Some("user") => Ok(Speaker::User),
+        Some("assistant") => Ok(Speaker::Assistant),
+        Some("system" | "developer") => Ok(Speaker::System),
+        _ => Err("This is user, assistant, system or developer.".into()),
+    }
+}
+
+/// The texts, and the pictures if it is a message of the user.
+fn parts(content: Option<Content>, is_users: bool) -> Result<Vec<Part>, String> {
+    let parts = match content.ok_or(REQUIRED)? {
+        Content::Text(text) => return Ok(vec![Part::Text(text)]),
+        Content::Parts(parts) => parts,
+    };
+    let parts = parts.into_iter().map(|part| part.read(is_users));
+    parts.collect::<Result<Vec<Part>, String>>().map(joined)
+}
+
+impl InputPart {
+    fn read(self, is_users: bool) -> Result<Part, String> {
+        let text = match self.kind.as_str() {
+            "input_text" | "output_text" => self.text,
+            "refusal" => self.refusal,
+            "input_image" if is_users => {
+                let no_files = "This API stores no files. Send an `image_url`.";
+                let url = self.image_url.ok_or(no_files)?;
+                return Picture::parse(url, self.detail).map(Part::Picture);
+            }
+            _ => None,
+        };
+        text.map(Part::Text).ok_or_else(|| PARTS.to_owned())
+    }
+}

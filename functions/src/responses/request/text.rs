@@ -1,0 +1,51 @@
+//! The format of the answer that a request asks for.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::ai::Format;
+use shared::error::{FieldErrors, REQUIRED};
+use utoipa::ToSchema;
+
+use crate::openai::format::NamedSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ResponseText)]
+pub(super) struct Text {
+    format: Option<TextFormat>,
+}
+
+/// `text`, `json_object`, or a JSON Schema, to which the answer conforms.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ResponseTextFormat)]
+struct TextFormat {
+    #[serde(rename = "type")]
+    #[schema(pattern = "^(text|json_object|json_schema)$", examples("json_schema"))]
+    kind: String,
+    #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("weather"))]
+    name: Option<String>,
+    description: Option<String>,
+    /// At most 50 levels deep.
+    #[schema(value_type = Option<Object>)]
+    schema: Option<Box<RawValue>>,
+    strict: Option<bool>,
+}
+
+impl Text {
+    /// `None` for an answer in words.
+    pub(super) fn format(self, errors: &mut FieldErrors) -> Option<Format> {
+        let TextFormat { kind, name, description, schema, strict } = self.format?;
+        match kind.as_str() {
+            "text" => None,
+            "json_object" => Some(Format::JsonObject),
+            "json_schema" => {
+                let name =
+                    errors.check("text.format.name", name.ok_or_else(|| REQUIRED.to_owned()))?;
+                NamedSchema { name, description, schema, strict }.read("text.format", errors)
+            }
+            _ => {
+                errors.note("text.format.type", "This is text, json_object or json_schema.");
+                None
+            }
+        }
+    }
+}
