@@ -8,6 +8,7 @@ use crate::completions::{
 };
 use crate::providers::{Does, Provider, bedrock, done, frame, stop};
 use crate::support::client::{Answer, Api, GRANT, PRICE};
+use crate::support::log;
 
 const PARIS: &str = r#"{"city": "Paris"}"#;
 
@@ -305,6 +306,20 @@ async fn calls_are_read_however_a_server_numbers_them() {
         ),
         // No number, no id, and the arguments themselves.
         (vec![call(Value::Null, "", "f", json!({ "x": 1 }))], vec![of("f", "{\"x\":1}")]),
+        // Neither, and several whole calls.
+        (
+            vec![
+                call(Value::Null, "", "f", json!("{\"x\":1}")),
+                call(Value::Null, "", "g", json!("{\"y\":2}")),
+                call(Value::Null, "", "g", json!("{\"y\":3}")),
+            ],
+            vec![of("f", "{\"x\":1}"), of("g", "{\"y\":2}"), of("g", "{\"y\":3}")],
+        ),
+        // A name that comes later.
+        (
+            vec![call(json!(0), "a", "", json!("")), call(json!(0), "", "f", json!("{}"))],
+            vec![of("f", "{}")],
+        ),
         // A number that no list could have.
         (vec![call(json!(u64::MAX), "a", "f", json!("{}"))], vec![of("f", "{}")]),
     ] {
@@ -317,7 +332,14 @@ async fn calls_are_read_however_a_server_numbers_them() {
         assert_eq!(calls, expected);
     }
 
+    // One call is allowed: the parts of others are left out, even if all have one number.
     body["parallel_tool_calls"] = json!(false);
+    let parts = [("a", "f", "{"), ("b", "g", ""), ("", "", "[1]"), ("a", "", "}")];
+    let parts = parts.map(|(id, name, text)| part(call(json!(0), id, name, json!(text))));
+    provider.does(Does::Streams(parts.into_iter().chain([end(), done()]).collect()));
+    let calls_of_one = calls_of(&data(&program.send(&[], body.clone()).await));
+    assert_eq!(calls_of_one, [("a".to_owned(), "f".to_owned(), "{}".to_owned())]);
+
     body["stream"] = json!(false);
     let function = json!({ "name": "f", "arguments": "{}" });
     provider.does(calls(
@@ -364,6 +386,7 @@ async fn a_model_that_refuses_functions_is_asked_without_them_unless_it_must_cal
     let refused = program.send(&[], offering("hi")).await.expect(400, "invalid_fields");
     assert!(!refused.to_string().contains("secret"), "{refused}");
     program.send(&[], asking("hi")).await.expect(502, "ai_failed");
+    assert!(!log::text().contains("a secret"), "{}", log::text());
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
     assert_eq!(api.account(&ann).await.reservations.len(), 0);
 }
@@ -448,6 +471,7 @@ async fn bedrock_gets_functions_calls_and_results_in_its_own_form() {
         let refused = program.send(&[], body.clone()).await.expect(400, "invalid_fields");
         assert!(!refused.to_string().contains("secret"), "{refused}");
     }
+    assert!(!log::text().contains("a secret"), "{}", log::text());
     assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
 }
 

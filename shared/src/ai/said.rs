@@ -1,7 +1,9 @@
 //! What a provider has answered so far, and its delivery to a listener.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::de::IgnoredAny;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
@@ -25,11 +27,11 @@ pub type Listener = UnboundedSender<Piece>;
 /// What a provider has answered so far, and its listener.
 pub(super) struct Said<'l> {
     text: String,
-    calls: Vec<ToolCall>,
-    /// The number that the provider gave to each call.
-    numbers: Vec<u64>,
+    calls: Vec<SaidCall>,
     /// How many functions the answer may call. Other calls are left out.
     most_calls: usize,
+    /// The numbers of calls that were left out.
+    left_out: HashSet<u64>,
     pub(super) limit: usize,
     listener: Option<&'l Listener>,
     /// How many bytes of the text were delivered. Leading white space waits for the first visible
@@ -39,6 +41,35 @@ pub(super) struct Said<'l> {
     pub(super) model: String,
     pub(super) cut: Option<Cut>,
     pub(super) usage: Option<Usage>,
+}
+
+/// A call of a function, of which parts may still come.
+struct SaidCall {
+    call: ToolCall,
+    /// The provider's own number. Some providers give all calls one number.
+    number: u64,
+    /// How many bytes of the arguments were delivered, once its beginning was.
+    told: Option<usize>,
+}
+
+impl SaidCall {
+    /// Whether a part with the same number, and with this id and name if they aren't empty, belongs
+    /// to this call. Some providers give a new id to each part of a call, or no ids.
+    fn goes_on(&self, id: &str, name: &str) -> bool {
+        match (id, name) {
+            (_, "") => true,
+            ("", name) => {
+                let known = self.call.name.as_str();
+                known.is_empty() || known == name && !is_whole(&self.call.arguments)
+            }
+            (id, _) => self.call.id == id,
+        }
+    }
+}
+
+/// Whether arguments are a whole object.
+fn is_whole(arguments: &str) -> bool {
+    arguments.trim_end().ends_with('}') && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
 }
 
 impl<'l> Said<'l> {
@@ -59,8 +90,8 @@ impl<'l> Said<'l> {
         Self {
             text: String::new(),
             calls: Vec::new(),
-            numbers: Vec::new(),
             most_calls,
+            left_out: HashSet::new(),
             limit,
             listener,
             told: 0,
@@ -78,7 +109,7 @@ impl<'l> Said<'l> {
 
     /// How many more bytes the answer may have.
     fn room(&self) -> usize {
-        let calls: usize = self.calls.iter().map(ToolCall::size).sum();
+        let calls: usize = self.calls.iter().map(|said| said.call.size()).sum();
         self.limit.saturating_sub(self.text.len() + calls)
     }
 
@@ -90,8 +121,8 @@ impl<'l> Said<'l> {
         if fits.len() < piece.len() { Err(Failure::Cut(Cut::Length)) } else { Ok(()) }
     }
 
-    /// Adds a part of a call, up to the limit. A call begins with its name; its id is missing if
-    /// the provider has none. `number` is the provider's own.
+    /// Adds a part of a call, up to the limit. Its id and name are empty if the provider doesn't say
+    /// them in this part. `number` is the provider's own.
     pub(super) fn call(
         &mut self,
         number: u64,
@@ -99,42 +130,60 @@ impl<'l> Said<'l> {
         name: &str,
         arguments: &str,
     ) -> Result<(), Failure> {
-        let known = self.numbers.iter().rposition(|known| *known == number);
-        // Some servers give all calls one number, others a new id to each part of a call.
-        let known = known.filter(|index| {
-            id.is_empty()
-                || name.is_empty()
-                || self.calls.get(*index).is_some_and(|call| call.id == id)
-        });
-        let (index, begins) = match known {
-            Some(index) => (index, None),
-            None if self.calls.len() >= self.most_calls => return Ok(()),
-            None => {
-                let id = match id {
-                    "" => format!("call_{}", Uuid::new_v4().simple()),
-                    id => id.to_owned(),
-                };
-                let call = ToolCall { id, name: name.to_owned(), arguments: String::new() };
-                if call.size() > self.room() {
-                    return Err(Failure::Cut(Cut::Length));
-                }
-                let begins = (call.id.clone(), call.name.clone());
-                self.numbers.push(number);
-                self.calls.push(call);
-                (self.calls.len() - 1, Some(begins))
+        let known = self.calls.iter().rposition(|said| said.number == number);
+        let known = known
+            .and_then(|index| Some((index, self.calls.get(index)?)))
+            .filter(|(_, said)| said.goes_on(id, name))
+            .map(|(index, said)| (index, said.call.id == id));
+        let index = match known {
+            Some((index, true)) => index,
+            _ if self.left_out.contains(&number) => return Ok(()),
+            Some((index, false)) => index,
+            None if self.calls.len() >= self.most_calls => {
+                self.left_out.insert(number);
+                return Ok(());
             }
+            None => self.begin(number, id, name)?,
         };
+        self.name(index, name)?;
         let room = self.room();
         let fits = arguments.get(..arguments.floor_char_boundary(room)).unwrap_or_default();
-        if let Some(call) = self.calls.get_mut(index) {
-            call.arguments.push_str(fits);
+        if let Some(said) = self.calls.get_mut(index) {
+            said.call.arguments.push_str(fits);
         }
         self.tell_the_rest();
-        if begins.is_some() || !fits.is_empty() {
-            let call = CallPiece { index, begins, arguments: fits.to_owned() };
-            self.deliver(Piece { call: Some(call), ..Piece::default() });
+        // A listener could do nothing with a call whose name comes later.
+        if self.calls.get(index).is_some_and(|said| !said.call.name.is_empty()) {
+            self.tell_call(index);
         }
         if fits.len() < arguments.len() { Err(Failure::Cut(Cut::Length)) } else { Ok(()) }
+    }
+
+    /// Begins a call, whose index it returns. Without an id of the provider's it gets one.
+    fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<usize, Failure> {
+        let id = match id {
+            "" => format!("call_{}", Uuid::new_v4().simple()),
+            id => id.to_owned(),
+        };
+        let call = ToolCall { id, name: name.to_owned(), arguments: String::new() };
+        if call.size() > self.room() {
+            return Err(Failure::Cut(Cut::Length));
+        }
+        self.calls.push(SaidCall { call, number, told: None });
+        Ok(self.calls.len() - 1)
+    }
+
+    /// Names a call that has no name yet.
+    fn name(&mut self, index: usize, name: &str) -> Result<(), Failure> {
+        let room = self.room();
+        let Some(said) = self.calls.get_mut(index) else { return Ok(()) };
+        if said.call.name.is_empty() {
+            if name.len() > room {
+                return Err(Failure::Cut(Cut::Length));
+            }
+            said.call.name.push_str(name);
+        }
+        Ok(())
     }
 
     /// Whether the answer so far is only white space.
@@ -154,6 +203,19 @@ impl<'l> Said<'l> {
             let text = news.to_owned();
             self.told = self.text.len();
             self.deliver(Piece { text, ..Piece::default() });
+        }
+    }
+
+    /// Delivers what is new of a call.
+    fn tell_call(&mut self, index: usize) {
+        let Some(said) = self.calls.get_mut(index) else { return };
+        let ToolCall { id, name, arguments } = &said.call;
+        let begins = said.told.is_none().then(|| (id.clone(), name.clone()));
+        let news = arguments.get(said.told.unwrap_or(0)..).unwrap_or_default().to_owned();
+        if begins.is_some() || !news.is_empty() {
+            said.told = Some(arguments.len());
+            let call = CallPiece { index, begins, arguments: news };
+            self.deliver(Piece { call: Some(call), ..Piece::default() });
         }
     }
 
@@ -183,10 +245,73 @@ impl<'l> Said<'l> {
             }
             self.tell_the_rest();
         }
+        (0..self.calls.len()).for_each(|index| self.tell_call(index));
         let Self { text, calls, model, usage, .. } = self;
+        let calls: Vec<ToolCall> = calls.into_iter().map(|said| said.call).collect();
         let of_calls = |call: &ToolCall| call.name.len() + call.arguments.len();
         let bytes = text.len() + calls.iter().map(of_calls).sum::<usize>();
         let usage = usage.unwrap_or_else(|| Usage::estimate(prompt.size(), bytes));
         Ok(Answer { text, calls, model, cut, usage })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::ai::Tool;
+
+    /// The parts of calls, each with its number, id, name and arguments, as an answer with this many
+    /// calls at most. Asserts that a listener gets the same calls, each with its name at first.
+    fn put_together(most: Option<bool>, parts: &[(u64, &str, &str, &str)]) -> Vec<[String; 2]> {
+        let tool = Tool { name: "f".into(), description: None, parameters: None, strict: None };
+        let prompt = Prompt { tools: vec![tool], parallel_calls: most, ..Prompt::default() };
+        let (listener, mut pieces) = unbounded_channel();
+        let heard = AtomicBool::new(false);
+        let mut said = Said::new(&prompt, "model", 1000, Some(&listener), &heard);
+        for (number, id, name, arguments) in parts {
+            said.call(*number, id, name, arguments).unwrap();
+        }
+        let calls = said.answer(Ok(()), &prompt).unwrap().calls;
+        let mut told: Vec<ToolCall> = Vec::new();
+        while let Ok(piece) = pieces.try_recv() {
+            let CallPiece { index, begins, arguments } = piece.call.unwrap();
+            match begins {
+                Some((id, name)) => {
+                    assert_eq!(index, told.len());
+                    told.push(ToolCall { id, name, arguments });
+                }
+                None => told[index].arguments.push_str(&arguments),
+            }
+        }
+        assert_eq!(told, calls);
+        calls.into_iter().map(|call| [call.name, call.arguments]).collect()
+    }
+
+    #[test]
+    fn the_parts_of_calls_are_put_together_however_a_provider_marks_them() {
+        let of = |name: &str, arguments: &str| [name.to_owned(), arguments.to_owned()];
+        // Whole calls without numbers and ids.
+        let parts = [(0, "", "f", r#"{"x":1}"#), (0, "", "g", r#"{"y":2}"#)];
+        let both = [of("f", r#"{"x":1}"#), of("g", r#"{"y":2}"#)];
+        assert_eq!(put_together(None, &parts), both);
+        let parts = [(0, "", "f", "{}"), (0, "", "f", r#"{"y": "#), (0, "", "f", "2}")];
+        assert_eq!(put_together(None, &parts), [of("f", "{}"), of("f", r#"{"y": 2}"#)]);
+        // A name that comes after the beginning, and none at all.
+        let parts = [(0, "a", "", ""), (0, "", "", "{"), (0, "a", "f", "}"), (0, "", "", " ")];
+        assert_eq!(put_together(None, &parts), [of("f", "{} ")]);
+        assert_eq!(put_together(None, &[(0, "a", "", "{}")]), [of("", "{}")]);
+        // One call is allowed. The parts of the others are left out, and those of the first aren't.
+        let parts = [
+            (0, "a", "f", "{"),
+            (0, "b", "g", "["),
+            (0, "", "", "1"),
+            (0, "b", "", "]"),
+            (0, "a", "", "}"),
+            (1, "c", "h", "{}"),
+            (1, "", "", "{}"),
+        ];
+        assert_eq!(put_together(Some(false), &parts), [of("f", "{}")]);
     }
 }

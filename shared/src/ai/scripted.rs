@@ -46,7 +46,7 @@ pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure>
             let (name, arguments) = rest.split_once(' ').unwrap_or((rest, ""));
             said.call(0, "", name, "")?;
             let mut pieces = arguments.split_inclusive(' ');
-            pieces.try_for_each(|piece| said.call(0, "", name, piece))
+            pieces.try_for_each(|piece| said.call(0, "", "", piece))
         }
         _ => echo::answer(prompt, said),
     }
