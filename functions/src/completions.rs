@@ -17,7 +17,7 @@ use shared::app::Asking;
 use shared::charge::{self, AnswerForm, Answering, Begun};
 use shared::http::Failures;
 use shared::openapi::IdempotencyKey;
-use shared::{Reply, Request, auth, http};
+use shared::{Reply, Request, http};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
@@ -49,8 +49,7 @@ use crate::openai;
 )]
 pub async fn handle(app: Asking, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
-    let body: Body = http::json(&req)?;
-    let caller = auth::program(&app, &req).await?;
+    let (caller, body): (_, Body) = openai::read(&app, &req).await?;
     let (streamed, usage) = (body.stream == Some(true), body.wants_usage());
     let form = if body.is_older() { Form::Function } else { Form::Tools };
     let asked = body.read(app.config.message_limit)?;

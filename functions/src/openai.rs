@@ -2,22 +2,35 @@
 //! formats and messages in them.
 
 pub(crate) mod format;
+pub(crate) mod json;
 pub(crate) mod tools;
 pub(crate) mod turns;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::ai::{CallPiece, Piece, Prompt};
 use shared::app::Asking;
-use shared::auth::Credential;
+use shared::auth::{self, Credential};
 use shared::charge::{AnswerForm, Asked, Begun, Charge, Context, Keyed};
 use shared::chat::{Chat, Message};
 use shared::idempotency::Key;
-use shared::{Error, Request, Result};
+use shared::{App, Error, Request, Result, http};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
 
 /// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
 /// most twice, so this is longer than most answers take.
 const COME_AGAIN: u32 = 10;
+
+/// The caller, and the body of the request. Bodies may be large here, so the body is read only when
+/// the caller is known.
+///
+/// # Errors
+/// Those of an invalid credential or body.
+pub(crate) async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Result<(Credential, T)> {
+    http::require_json(req)?;
+    let caller = auth::program(app, req).await?;
+    Ok((caller, http::json(req)?))
+}
 
 /// Begins to charge a message, or finds the answer to the same request.
 ///

@@ -19,7 +19,7 @@ use shared::app::Asking;
 use shared::charge::{self, AnswerForm, Answering, Begun};
 use shared::http::Failures;
 use shared::openapi::IdempotencyKey;
-use shared::{Reply, Request, auth, http};
+use shared::{Reply, Request, http};
 
 use self::events::{ResponseEvent, Steps};
 use self::reply::Response;
@@ -53,8 +53,7 @@ use crate::openai;
 )]
 pub async fn handle(app: Asking, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
-    let body: Body = http::json(&req)?;
-    let caller = auth::program(&app, &req).await?;
+    let (caller, body): (_, Body) = openai::read(&app, &req).await?;
     let streamed = body.stream == Some(true);
     let (asked, echo) = body.read(app.config.message_limit)?;
     let response = AnswerForm::Response;

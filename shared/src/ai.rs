@@ -10,6 +10,7 @@ mod openai;
 mod picture;
 mod prompt;
 mod said;
+mod schema;
 mod scripted;
 mod tools;
 mod traced;
@@ -30,7 +31,8 @@ use crate::{Error, Result, trace};
 pub use self::picture::Picture;
 pub use self::prompt::{Part, Prompt, Speaker, Turn};
 pub use self::said::{Listener, Piece};
-pub use self::tools::{AnswerSchema, CallPiece, Format, JsonSchema, Tool, ToolCall, ToolChoice};
+pub use self::schema::JsonSchema;
+pub use self::tools::{AnswerSchema, CallPiece, Format, Tool, ToolCall, ToolChoice};
 
 use self::bedrock::Bedrock;
 use self::failure::{Failure, Refusal};

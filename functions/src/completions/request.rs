@@ -5,7 +5,8 @@ mod format;
 mod messages;
 mod tools;
 
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::Prompt;
@@ -14,20 +15,22 @@ use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
 use self::format::ResponseFormat;
-use self::messages::{MESSAGES, PromptMessage, turns};
+use self::messages::{CALLS, MESSAGES, PromptMessage, turns};
 use self::tools::{Choice, FunctionChoice, OfferedTool};
+use crate::openai::json::{at_most, text_or_list};
 use crate::openai::tools::{OfferedFunction, TOOLS};
-use crate::openai::turns::asked;
+use crate::openai::turns::{PARTS, asked};
 use crate::openai::{most_tokens, token_limits, within};
 
-/// The most texts of `stop`.
-const STOPS: usize = 4;
+/// The most texts of `stop` that may end an answer, and with empty ones.
+const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = CompletionRequest)]
 pub(super) struct Body {
     /// The conversation. The history shows the user's last message, which must not be blank.
-    #[schema(value_type = Vec<PromptMessage>)]
+    #[serde(default, deserialize_with = "read_messages")]
+    #[schema(required, value_type = Vec<PromptMessage>)]
     messages: Option<Vec<PromptMessage>>,
     /// Whether the answer is sent in chunks.
     pub(super) stream: Option<bool>,
@@ -44,18 +47,37 @@ pub(super) struct Body {
     stop: Option<Stop>,
     n: Option<f64>,
     /// The functions that the model may call.
+    #[serde(default, deserialize_with = "read_tools")]
     tools: Option<Vec<OfferedTool>>,
     /// Whether the model may, must or must not call a function.
     tool_choice: Option<Choice>,
     /// Whether the model may call several functions in one answer.
     parallel_tool_calls: Option<bool>,
     /// The older form of `tools`. The answer then has the older `function_call`.
+    #[serde(default, deserialize_with = "read_functions")]
     functions: Option<Vec<OfferedFunction>>,
     /// The older form of `tool_choice`.
     function_call: Option<FunctionChoice>,
     /// Whether the answer is a text or JSON.
     response_format: Option<ResponseFormat>,
-    audio: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    audio: Option<IgnoredAny>,
+}
+
+fn read_messages<'de, D: Deserializer<'de>>(
+    json: D,
+) -> Result<Option<Vec<PromptMessage>>, D::Error> {
+    at_most(json, MESSAGES, "messages")
+}
+
+fn read_tools<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<OfferedTool>>, D::Error> {
+    at_most(json, TOOLS, "functions")
+}
+
+fn read_functions<'de, D: Deserializer<'de>>(
+    json: D,
+) -> Result<Option<Vec<OfferedFunction>>, D::Error> {
+    at_most(json, TOOLS, "functions")
 }
 
 /// What [`Body::read`] requires of the fields beyond their types.
@@ -63,7 +85,7 @@ pub(super) fn limits() -> Value {
     let stop = json!({ "oneOf": [
         { "type": "null" },
         { "type": "string" },
-        { "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS },
+        { "type": "array", "items": { "type": "string" }, "contains": { "minLength": 1 }, "minContains": 0, "maxContains": STOPS.0, "maxItems": STOPS.1 },
     ] });
     let of_user = json!({ "properties": { "role": { "const": "user" }, "content": { "not": { "type": "null" } } }, "required": ["role", "content"] });
     let part = json!({ "anyOf": [
@@ -71,9 +93,13 @@ pub(super) fn limits() -> Value {
         { "properties": { "type": { "const": "refusal" }, "refusal": { "type": "string" } }, "required": ["refusal"] },
         { "properties": { "type": { "const": "image_url" }, "image_url": { "not": { "type": "null" } } }, "required": ["image_url"] },
     ] });
+    let message = json!({ "properties": {
+        "content": { "items": part, "maxItems": PARTS },
+        "tool_calls": { "maxItems": CALLS },
+    } });
     json!({
         "properties": {
-            "messages": { "items": { "properties": { "content": { "items": part } } }, "contains": of_user, "minItems": 1, "maxItems": MESSAGES },
+            "messages": { "items": message, "contains": of_user, "minItems": 1, "maxItems": MESSAGES },
             "temperature": { "minimum": 0, "maximum": 2 },
             "top_p": { "minimum": 0, "maximum": 1 },
             "max_tokens": token_limits(),
@@ -93,11 +119,15 @@ struct StreamOptions {
     include_usage: Option<bool>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a text, or a list of texts")]
 enum Stop {
     One(String),
     Several(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Stop {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_list(json, (STOPS.1, "texts"), Self::One, Self::Several)
+    }
 }
 
 impl Body {
@@ -114,12 +144,11 @@ impl Body {
     pub(super) fn read(self, message_limit: usize) -> Result<(Message, Prompt)> {
         let mut errors = FieldErrors::default();
         let is_older = self.is_older();
-        for (field, asked) in
-            [("n", self.n.is_some_and(|n| n != 1.0)), ("audio", self.audio.is_some())]
-        {
-            if asked {
-                errors.note(field, "This API answers with one text only. Omit this field.");
-            }
+        if self.n.is_some_and(|n| n != 1.0) {
+            errors.note("n", "This API gives one answer only. Omit this field.");
+        }
+        if self.audio.is_some() {
+            errors.note("audio", "This API answers with a text only. Omit this field.");
         }
         let format = self.response_format.and_then(|format| format.read(&mut errors));
         let temperature = errors.check("temperature", within(self.temperature, 2.0)).flatten();
@@ -135,8 +164,8 @@ impl Body {
             Some(Stop::Several(texts)) => texts,
         };
         stop.retain(|text| !text.is_empty());
-        if stop.len() > STOPS {
-            errors.note("stop", format!("At most {STOPS} texts can end an answer."));
+        if stop.len() > STOPS.0 {
+            errors.note("stop", format!("At most {} texts can end an answer.", STOPS.0));
         }
         let tools = self.tools.unwrap_or_default();
         let tools = match self.functions.filter(|functions| !functions.is_empty()) {

@@ -34,14 +34,9 @@ pub(crate) struct OfferedFunction {
 
 /// The valid ones of the functions of a list, each with the field from which it comes.
 pub(crate) fn functions(
-    list: &str,
     functions: Vec<(String, OfferedFunction)>,
     errors: &mut FieldErrors,
 ) -> Vec<Tool> {
-    if functions.len() > TOOLS {
-        errors.note(list, format!("A request offers at most {TOOLS} functions."));
-        return Vec::new();
-    }
     functions.into_iter().filter_map(|(field, function)| tool(&field, function, errors)).collect()
 }
 
@@ -96,13 +91,15 @@ impl Tools {
         };
         let choice = errors.check(field, choice).unwrap_or_default();
         // A function that must be called is one of those that are offered.
-        let is_there = match &choice {
-            ToolChoice::Auto | ToolChoice::None => true,
-            ToolChoice::Required => !tools.is_empty(),
-            ToolChoice::Function(name) => tools.iter().any(|tool| tool.name == *name),
+        let missing = match &choice {
+            ToolChoice::Required if tools.is_empty() => Some("The request offers no function."),
+            ToolChoice::Function(name) if tools.iter().all(|tool| tool.name != *name) => {
+                Some("The request offers no such function.")
+            }
+            _ => None,
         };
-        if !is_there && errors.is_empty() {
-            errors.note(field, "The request offers no such function.");
+        if let Some(missing) = missing.filter(|_| errors.is_empty()) {
+            errors.note(field, missing);
         }
         Self { tools, choice }
     }

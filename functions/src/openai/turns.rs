@@ -1,13 +1,16 @@
 //! The conversation of a request, with calls of functions and their results.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use shared::ai::{Part, Speaker, ToolCall, Turn};
 use shared::chat::Message;
 use shared::error::{FieldErrors, REQUIRED};
 
-/// What a message may have.
-pub(crate) const PARTS: &str = "Only texts are supported, and pictures in messages of the user.";
+/// The most parts of a message.
+pub(crate) const PARTS: usize = 2048;
+
+/// What a part may be.
+pub(crate) const KINDS: &str = "Only texts are supported, and pictures in messages of the user.";
 
 /// The parts of a message. Texts without pictures are one text, which is the only form that some
 /// servers know.
@@ -27,25 +30,27 @@ pub(crate) struct Open {
     calls: Vec<OpenCall>,
     /// The ids of those without a result.
     ids: HashSet<String>,
+    /// The places of each function's calls. Those before the first one here have results.
+    of_function: HashMap<String, VecDeque<usize>>,
 }
 
 struct OpenCall {
     field: String,
     id: String,
-    name: String,
 }
 
 impl Open {
     pub(crate) fn new(unanswered: fn(&str) -> String) -> Self {
-        Self { unanswered, calls: Vec::new(), ids: HashSet::new() }
+        let (calls, ids, of_function) = (Vec::new(), HashSet::new(), HashMap::new());
+        Self { unanswered, calls, ids, of_function }
     }
 
     /// Adds a call that this field makes. Returns whether no other call has its id.
     pub(crate) fn add(&mut self, field: &str, call: &ToolCall, errors: &mut FieldErrors) -> bool {
         let is_new = self.ids.insert(call.id.clone());
         if is_new {
-            let (id, name) = (call.id.clone(), call.name.clone());
-            self.calls.push(OpenCall { field: field.to_owned(), id, name });
+            self.of_function.entry(call.name.clone()).or_default().push_back(self.calls.len());
+            self.calls.push(OpenCall { field: field.to_owned(), id: call.id.clone() });
         } else {
             errors.note(field, "Each call has an id of its own.");
         }
@@ -59,9 +64,13 @@ impl Open {
 
     /// The id of the first call of this function that had no result until now.
     pub(crate) fn answer_named(&mut self, name: &str) -> Option<String> {
-        let is_open = |call: &&OpenCall| call.name == name && self.ids.contains(&call.id);
-        let id = self.calls.iter().find(is_open)?.id.clone();
-        self.ids.take(&id)
+        let places = self.of_function.get_mut(name)?;
+        while let Some(place) = places.pop_front() {
+            if let Some(id) = self.calls.get(place).and_then(|call| self.ids.take(&call.id)) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     /// Ends the turn: each of its calls must have a result.
@@ -72,6 +81,7 @@ impl Open {
         }
         self.calls.clear();
         self.ids.clear();
+        self.of_function.clear();
     }
 }
 
@@ -92,4 +102,42 @@ pub(crate) fn asked(turns: &[Turn], limit: usize) -> Result<Message, String> {
     let room = limit.saturating_sub(note.len()).max(1);
     let message = Message::shortened(last.text().into_owned(), room)?;
     Message::parse(format!("{}{note}", message.text()), limit.max(note.len() + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calls of these functions, whose ids are their numbers.
+    fn calls(functions: &[&str]) -> Open {
+        let (mut open, mut errors) = (Open::new(str::to_owned), FieldErrors::default());
+        for (number, name) in functions.iter().enumerate() {
+            let (id, name, arguments) = (number.to_string(), (*name).to_owned(), String::new());
+            assert!(open.add("field", &ToolCall { id, name, arguments }, &mut errors));
+        }
+        open
+    }
+
+    #[test]
+    fn a_result_answers_the_call_with_its_id_or_the_first_open_one_of_its_function() {
+        let mut open = calls(&["f", "g", "f", "f"]);
+        assert_eq!(open.answer("2").as_deref(), Some("2"));
+        for (function, id) in
+            [("f", Some("0")), ("f", Some("3")), ("f", None), ("h", None), ("g", Some("1"))]
+        {
+            assert_eq!(open.answer_named(function).as_deref(), id);
+        }
+        let mut errors = FieldErrors::default();
+        open.close(&mut errors);
+        assert!(errors.is_empty());
+    }
+
+    #[test]
+    fn a_turn_ends_with_a_result_of_each_call() {
+        let (mut open, mut errors) = (calls(&["f", "f", "f"]), FieldErrors::default());
+        open.answer("0");
+        open.close(&mut errors);
+        assert_eq!(errors.first(), Some(("field", "field: 1".into())));
+        assert_eq!((open.answer("1"), open.answer_named("f")), (None, None), "it has ended");
+    }
 }

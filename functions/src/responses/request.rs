@@ -2,12 +2,12 @@
 //! ([reference](https://platform.openai.com/docs/api-reference/responses/create)).
 
 mod input;
+mod metadata;
 mod text;
 mod tools;
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use shared::Result;
 use shared::ai::{Prompt, Speaker, Turn};
@@ -16,17 +16,16 @@ use shared::error::FieldErrors;
 use utoipa::ToSchema;
 
 use self::input::{Input, turns};
+use self::metadata::{Metadata, PAIRS};
 use self::text::Text;
 use self::tools::OfferedTool;
 use super::reply::Echo;
+use crate::openai::json::at_most;
 use crate::openai::tools::{TOOLS, Tools};
 use crate::openai::turns::asked;
 use crate::openai::{most_tokens, token_limits, within};
 
 pub(super) use self::tools::Choice;
-
-/// The most pairs of `metadata`, and the most characters of their names and values.
-const METADATA: (usize, usize, usize) = (16, 64, 512);
 
 /// What is said of fields that need an earlier response.
 const STATELESS: &str = "This API stores no responses. Send the earlier items in `input`.";
@@ -48,6 +47,7 @@ pub(super) struct Body {
     /// The most tokens of the answer; -1 for no limit by the request.
     max_output_tokens: Option<f64>,
     /// The functions that the model may call.
+    #[serde(default, deserialize_with = "read_tools")]
     tools: Option<Vec<OfferedTool>>,
     /// Whether the model may, must or must not call a function.
     tool_choice: Option<Choice>,
@@ -56,18 +56,26 @@ pub(super) struct Body {
     /// Whether the answer is a text or JSON.
     text: Option<Text>,
     /// Repeated in the response.
-    metadata: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    metadata: Option<Metadata>,
     /// Repeated in the response.
     user: Option<String>,
     background: Option<bool>,
-    conversation: Option<Value>,
-    previous_response_id: Option<Value>,
-    prompt: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    conversation: Option<IgnoredAny>,
+    #[schema(value_type = Option<Value>)]
+    previous_response_id: Option<IgnoredAny>,
+    #[schema(value_type = Option<Value>)]
+    prompt: Option<IgnoredAny>,
+}
+
+fn read_tools<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<OfferedTool>>, D::Error> {
+    at_most(json, TOOLS, "functions")
 }
 
 /// What [`Body::read`] requires of the fields beyond their types.
 pub(super) fn limits() -> Value {
-    let (pairs, name, value) = METADATA;
+    let (pairs, name, value) = PAIRS;
     let metadata = json!({
         "maxProperties": pairs,
         "propertyNames": { "maxLength": name },
@@ -108,8 +116,7 @@ impl Body {
         let top_p = errors.check("top_p", within(self.top_p, 1.0)).flatten();
         let max_tokens = most_tokens(self.max_output_tokens);
         let max_tokens = errors.check("max_output_tokens", max_tokens).flatten();
-        let metadata = self.metadata.unwrap_or_default();
-        errors.check("metadata", fits(&metadata));
+        let metadata = self.metadata.map(|Metadata(pairs)| pairs).unwrap_or_default();
         let format = self.text.and_then(|text| text.format(&mut errors));
         let offered = tools::offered(self.tools.unwrap_or_default(), &mut errors);
         let choice = self.tool_choice.unwrap_or_default();
@@ -152,16 +159,4 @@ impl Body {
         };
         Ok(((message, prompt), echo))
     }
-}
-
-fn fits(metadata: &BTreeMap<String, String>) -> Result<(), String> {
-    let (pairs, name, value) = METADATA;
-    let is_longer = |text: &str, most: usize| text.chars().count() > most;
-    let too_long = |(key, text): (&String, &String)| is_longer(key, name) || is_longer(text, value);
-    if metadata.len() > pairs || metadata.iter().any(too_long) {
-        return Err(format!(
-            "This is at most {pairs} pairs, whose names have at most {name} characters and whose values at most {value}."
-        ));
-    }
-    Ok(())
 }

@@ -1,9 +1,11 @@
 //! Long prompts and large bodies of `POST /v1/chat/completions`, and what is stored of them.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::completions::{Program, asking, data, offering, said};
 use crate::providers::{Does, Provider};
+use crate::responses::input;
 use crate::support::client::{Api, GRANT, PRICE};
 
 fn text_of(bytes: usize) -> String {
@@ -51,12 +53,40 @@ async fn a_prompt_over_the_limit_is_refused_in_openais_words_and_costs_nothing()
         json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
     let mut with_pictures = asking("hi");
     with_pictures["messages"][0]["content"] = json!([picture, picture, picture]);
-    for body in [asking(&text_of(10_001)), with_schema, with_pictures] {
-        let refused = program.send(&[], body).await.expect(400, "context_length_exceeded");
-        assert_eq!(refused["error"]["param"], "messages");
+    let named = json!({ "name": "a", "description": text_of(10_000) });
+    let mut with_format = asking("hi");
+    with_format["response_format"] = json!({ "type": "json_schema", "json_schema": named });
+    let mut with_stops = asking("hi");
+    with_stops["stop"] = json!(["a", text_of(10_000)]);
+    let mut with_long_ids = offering("hi");
+    let id = text_of(5000);
+    let call =
+        json!({ "id": id, "type": "function", "function": { "name": "f", "arguments": "" } });
+    with_long_ids["messages"].as_array_mut().unwrap().extend([
+        json!({ "role": "assistant", "tool_calls": [call] }),
+        json!({ "role": "tool", "tool_call_id": id, "content": "" }),
+    ]);
+    let is_too_long = |refused: Value, param: &str| {
+        assert_eq!(refused["error"]["param"], param);
         let words = refused["error"]["message"].as_str().unwrap();
         assert!(words.starts_with("This model's maximum context length is 10000 bytes"), "{words}");
+    };
+    for body in [
+        asking(&text_of(10_001)),
+        with_schema,
+        with_pictures,
+        with_format,
+        with_stops,
+        with_long_ids,
+    ] {
+        let refused = program.send(&[], body).await.expect(400, "context_length_exceeded");
+        is_too_long(refused, "messages");
     }
+    let mut with_format = input("hi");
+    with_format["text"]["format"] =
+        json!({ "type": "json_schema", "name": "a", "description": text_of(10_000) });
+    let refused = program.responds(&[], with_format).await.expect(400, "context_length_exceeded");
+    is_too_long(refused, "input");
     let data = format!("data:image/png;base64,{}", "AAAA".repeat(5000));
     let huge = json!([{ "type": "image_url", "image_url": { "url": data } }]);
     let mut body = asking("hi");
@@ -139,4 +169,28 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "length");
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn the_body_of_a_caller_who_is_not_known_is_not_read() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let (json, bearer) = (("content-type", "application/json"), ann.bearer());
+    for path in ["/v1/chat/completions", "/v1/responses"] {
+        for body in ["{", "[]", r#"{"messages": 7, "input": 7}"#] {
+            let send = |headers: Vec<(&'static str, String)>| {
+                let (api, path) = (api.clone(), path.to_owned());
+                async move {
+                    let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+                    let headers: Vec<_> = headers.chain([json]).collect();
+                    api.raw(Method::POST, &path, &headers, body.into()).await
+                }
+            };
+            send(vec![]).await.expect(401, "not_authenticated");
+            let wrong = vec![("authorization", "Bearer sk-x".to_owned())];
+            send(wrong).await.expect(401, "invalid_token");
+            let known = send(vec![("authorization", bearer.clone())]).await;
+            assert_eq!(known.status, 400, "{known:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod every_route;
 mod faults;
 mod kills;
 mod load;
+mod memory;
 mod parameters;
 mod permissions;
 mod properties;

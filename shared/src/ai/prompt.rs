@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::picture::Picture;
-use super::tools::{Format, JsonSchema, Tool, ToolCall, ToolChoice};
+use super::schema::JsonSchema;
+use super::tools::{Format, Tool, ToolCall, ToolChoice};
 
 /// How many bytes a picture counts as: models take about a thousand tokens for one.
 const PICTURE: usize = 4096;
@@ -115,26 +116,30 @@ impl Prompt {
         Self { turns, ..Self::default() }
     }
 
-    /// How many bytes it has, with its functions and schemas.
+    /// How many bytes it has, with its functions, schemas and texts that end the answer.
     pub fn size(&self) -> usize {
+        let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let of_part = |part: &Part| part.as_text().map_or(PICTURE, str::len);
         let of_turn = |turn: &Turn| {
+            let content: usize = turn.content.iter().map(of_part).sum();
             let calls: usize = turn.calls.iter().map(ToolCall::size).sum();
-            turn.content.iter().map(of_part).sum::<usize>() + calls
+            content + calls + of_text(&turn.answers)
         };
         let of_schema = |schema: &Option<JsonSchema>| {
             schema.as_ref().map_or(0, |schema| schema.json().get().len())
         };
         let of_tool = |tool: &Tool| {
-            let description = tool.description.as_ref().map_or(0, String::len);
-            tool.name.len() + description + of_schema(&tool.parameters)
+            tool.name.len() + of_text(&tool.description) + of_schema(&tool.parameters)
         };
         let format = match &self.format {
-            Some(Format::JsonSchema(named)) => of_schema(&named.schema),
+            Some(Format::JsonSchema(named)) => {
+                named.name.len() + of_text(&named.description) + of_schema(&named.schema)
+            }
             _ => 0,
         };
         self.turns.iter().map(of_turn).sum::<usize>()
             + self.tools.iter().map(of_tool).sum::<usize>()
+            + self.stop.iter().map(String::len).sum::<usize>()
             + format
     }
 
@@ -166,8 +171,14 @@ impl Prompt {
 
     /// Whether a turn has a picture.
     pub(super) fn has_pictures(&self) -> bool {
-        let is_picture = |part: &Part| matches!(part, Part::Picture(_));
-        self.turns.iter().flat_map(|turn| &turn.content).any(is_picture)
+        self.pictures().next().is_some()
+    }
+
+    pub(super) fn pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.turns.iter().flat_map(|turn| &turn.content).filter_map(|part| match part {
+            Part::Picture(picture) => Some(picture),
+            Part::Text(_) => None,
+        })
     }
 
     /// The same for a model that has no functions: earlier calls and their results become texts.

@@ -23,7 +23,7 @@ pub struct AiConfig {
     pub timeout: Duration,
     /// `ANSWER_LIMIT`: the most bytes of an answer; a longer one is a failure.
     pub answer_limit: usize,
-    /// `PROMPT_LIMIT`: the most bytes of a prompt under `/v1`, with its functions and schemas.
+    /// `PROMPT_LIMIT`: the most bytes of a prompt under `/v1`, with all that it sends along.
     pub prompt_limit: usize,
     /// `CONTEXT_CHATS`: how many earlier messages of a conversation are sent along.
     pub context_chats: usize,

@@ -17,17 +17,26 @@ use crate::clock::Day;
 use crate::idempotency::Key;
 use crate::{Error, Result};
 
-/// The body, parsed as JSON. The failure names a field of the wrong type.
-pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
+/// Requires a body that is declared as JSON, or an empty one without a type.
+///
+/// # Errors
+/// [`Error::UnsupportedMediaType`].
+pub fn require_json(req: &Request) -> Result<()> {
     // Without a preflight, pages of other origins can send bodies without a type or with one of a
     // few types.
     let is_json = |essence: String| {
         essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"))
     };
-    if !media_type(req).map_or(req.body().is_empty(), is_json) {
-        return Err(Error::UnsupportedMediaType);
+    match media_type(req).map_or(req.body().is_empty(), is_json) {
+        true => Ok(()),
+        false => Err(Error::UnsupportedMediaType),
     }
+}
+
+/// The body, parsed as JSON. The failure names a field of the wrong type.
+pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
+    require_json(req)?;
     let text = text_of(req)?;
     if !text.trim_start().starts_with('{') {
         return Err(Error::Malformed("The body is not a JSON object.".into()));

@@ -1,14 +1,19 @@
 //! The messages of a request: the conversation, with calls of functions and their results.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use shared::ai::{Part, Picture, Speaker, ToolCall, Turn};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::turns::{Open, PARTS, joined};
+use crate::openai::json::{at_most, text_or_list};
+use crate::openai::tools::{NAME, is_name};
+use crate::openai::turns::{KINDS, Open, PARTS, joined};
 
 /// The most messages of a request.
 pub(super) const MESSAGES: usize = 2048;
+
+/// The most calls of a message: each has a message with its result.
+pub(super) const CALLS: usize = MESSAGES;
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct PromptMessage {
@@ -16,6 +21,7 @@ pub(super) struct PromptMessage {
     role: String,
     content: Option<Content>,
     /// The functions that the assistant called. A message with the role `tool` must answer each.
+    #[serde(default, deserialize_with = "read_calls")]
     tool_calls: Option<Vec<CallOfTool>>,
     /// The id of the call whose result this message is, with the role `tool`.
     tool_call_id: Option<String>,
@@ -25,11 +31,21 @@ pub(super) struct PromptMessage {
     name: Option<String>,
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "a text, or a list of parts")]
+fn read_calls<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<CallOfTool>>, D::Error> {
+    at_most(json, CALLS, "calls")
+}
+
+#[derive(ToSchema)]
+#[serde(untagged)]
 enum Content {
     Text(String),
     Parts(Vec<PromptPart>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_list(json, (PARTS, "parts"), Self::Text, Self::Parts)
+    }
 }
 
 /// A part of a message: `text`, `refusal`, or, in a message of the user, `image_url`.
@@ -70,6 +86,7 @@ fn function() -> String {
 
 #[derive(Deserialize, ToSchema)]
 struct CalledFunction {
+    #[schema(pattern = "^[a-zA-Z0-9_-]{1,64}$", examples("get_weather"))]
     name: String,
     /// The arguments, as JSON.
     arguments: String,
@@ -77,10 +94,6 @@ struct CalledFunction {
 
 /// The conversation, if all of it is valid.
 pub(super) fn turns(messages: Vec<PromptMessage>, errors: &mut FieldErrors) -> Option<Vec<Turn>> {
-    if messages.len() > MESSAGES {
-        errors.note("messages", format!("A request has at most {MESSAGES} messages."));
-        return None;
-    }
     let mut open =
         Open::new(|id| format!("A message with the role tool must follow for the call {id}."));
     let turns = messages.into_iter().enumerate();
@@ -125,7 +138,7 @@ fn turn(
     let mut turn = Turn { role, content: content?, calls: Vec::new(), answers: None };
     if role == Speaker::Assistant {
         let calls = tool_calls.unwrap_or_default().into_iter().map(CallOfTool::call);
-        let older = function_call.map(|function| Ok(function.call(format!("call_{number}"))));
+        let older = function_call.map(|function| function.call(format!("call_{number}")));
         let calls: Result<Vec<ToolCall>, String> = calls.chain(older).collect();
         let field = field("tool_calls");
         turn.calls = errors.check(&field, calls)?;
@@ -158,21 +171,24 @@ impl PromptPart {
             }
             _ => None,
         };
-        text.map(Part::Text).ok_or_else(|| PARTS.to_owned())
+        text.map(Part::Text).ok_or_else(|| KINDS.to_owned())
     }
 }
 
 impl CallOfTool {
     fn call(self) -> Result<ToolCall, String> {
         match self.function {
-            Some(function) if self.kind == "function" => Ok(function.call(self.id)),
+            Some(function) if self.kind == "function" => function.call(self.id),
             _ => Err("Only functions can be called.".into()),
         }
     }
 }
 
 impl CalledFunction {
-    fn call(self, id: String) -> ToolCall {
-        ToolCall { id, name: self.name, arguments: self.arguments }
+    /// # Errors
+    /// If no provider accepts the name.
+    fn call(self, id: String) -> Result<ToolCall, String> {
+        let Self { name, arguments } = self;
+        if is_name(&name) { Ok(ToolCall { id, name, arguments }) } else { Err(NAME.into()) }
     }
 }

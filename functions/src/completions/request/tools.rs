@@ -1,10 +1,11 @@
 //! The functions that a request offers, in the form of `tools` and in the older one.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::tools::{OfferedFunction, Tools, Wish, functions};
+use crate::openai::json::{list, text_or_object};
+use crate::openai::tools::{OfferedFunction, TOOLS, Tools, Wish, functions};
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct OfferedTool {
@@ -15,13 +16,19 @@ pub(super) struct OfferedTool {
     function: Option<OfferedFunction>,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = ToolChoice)]
-#[serde(untagged, expecting = "auto, none, required, or a function")]
+#[serde(untagged)]
 pub(super) enum Choice {
     /// `auto`, `none` or `required`.
     Word(String),
     One(ChosenTool),
+}
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_object(json, "auto, none, required, or a function", Self::Word, Self::One)
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -36,7 +43,12 @@ pub(super) struct ChosenTool {
 #[schema(as = AllowedTools)]
 struct Allowed {
     mode: String,
+    #[serde(deserialize_with = "read_functions")]
     tools: Vec<ChosenFunction>,
+}
+
+fn read_functions<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<ChosenFunction>, D::Error> {
+    list(json, TOOLS, "functions")
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -50,12 +62,18 @@ pub(super) struct Named {
     name: String,
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "auto, none, or the name of a function")]
+#[derive(ToSchema)]
+#[serde(untagged)]
 pub(super) enum FunctionChoice {
     /// `auto` or `none`.
     Word(String),
     One(Named),
+}
+
+impl<'de> Deserialize<'de> for FunctionChoice {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_object(json, "auto, none, or the name of a function", Self::Word, Self::One)
+    }
 }
 
 /// The functions of `tools` and `tool_choice`.
@@ -75,7 +93,7 @@ pub(super) fn offered(
         errors.check(&field, function).map(|function| (field, function))
     });
     let offered = offered.collect();
-    let tools = functions("tools", offered, errors);
+    let tools = functions(offered, errors);
     Tools::choose(tools, "tool_choice", choice.map(Choice::wish), errors)
 }
 
@@ -87,7 +105,7 @@ pub(super) fn older(
 ) -> Tools {
     let offered = offered.into_iter().enumerate();
     let offered = offered.map(|(number, function)| (format!("functions[{number}]"), function));
-    let tools = functions("functions", offered.collect(), errors);
+    let tools = functions(offered.collect(), errors);
     let wish = choice.map(|choice| match choice {
         FunctionChoice::Word(word) => Wish::Word(word),
         FunctionChoice::One(named) => Wish::Function(named.name),

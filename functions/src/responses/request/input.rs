@@ -1,16 +1,16 @@
 //! The input of a request: a text, or items, which are messages, calls of functions and their
 //! results.
 
-use std::fmt;
 use std::mem;
 
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use shared::ai::{Part, Picture, Speaker, ToolCall, Turn};
 use shared::error::{FieldErrors, REQUIRED, required};
 use utoipa::ToSchema;
 
-use crate::openai::turns::{Open, PARTS, joined};
+use crate::openai::json::text_or_list;
+use crate::openai::tools::{NAME, is_name};
+use crate::openai::turns::{KINDS, Open, PARTS, joined};
 
 /// The most items of a request. A completion's message can have several calls; here each is an item.
 const ITEMS: usize = 4096;
@@ -24,34 +24,15 @@ pub(super) enum Input {
     Items(Vec<InputItem>),
 }
 
-/// Not derived, so that a failure names the item in which it is.
 impl<'de> Deserialize<'de> for Input {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        input.deserialize_any(TextOrItems)
-    }
-}
-
-struct TextOrItems;
-
-impl<'de> Visitor<'de> for TextOrItems {
-    type Value = Input;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, or a list of items")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Input, E> {
-        Ok(Input::Text(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Input, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(items)).map(Input::Items)
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_list(json, (ITEMS, "items"), Self::Text, Self::Items)
     }
 }
 
 /// A `message` (the type may be missing), a `function_call`, its `function_call_output`, or
 /// `reasoning`, which is ignored.
-#[derive(serde::Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputItem)]
 pub(super) struct InputItem {
     #[serde(rename = "type")]
@@ -72,17 +53,23 @@ pub(super) struct InputItem {
     output: Option<Content>,
 }
 
-#[derive(serde::Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = ResponseInputContent)]
-#[serde(untagged, expecting = "a text, or a list of parts")]
+#[serde(untagged)]
 enum Content {
     Text(String),
     Parts(Vec<InputPart>),
 }
 
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_list(json, (PARTS, "parts"), Self::Text, Self::Parts)
+    }
+}
+
 /// A part of a message: `input_text`, `output_text`, `refusal`, or, in a message of the user,
 /// `input_image`.
-#[derive(serde::Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseInputPart)]
 struct InputPart {
     #[serde(rename = "type")]
@@ -105,10 +92,6 @@ pub(super) fn turns(input: Option<Input>, errors: &mut FieldErrors) -> Option<Ve
         Some(Input::Text(text)) => return Some(vec![Turn::of(Speaker::User, text)]),
         Some(Input::Items(items)) => items,
     };
-    if items.len() > ITEMS {
-        errors.note("input", format!("A request has at most {ITEMS} items."));
-        return None;
-    }
     let unanswered = |id: &str| format!("No tool output found for function call {id}.");
     let mut history = History { turns: Vec::new(), open: Open::new(unanswered) };
     let mut is_valid = true;
@@ -139,7 +122,10 @@ impl History {
             }
             "function_call" => {
                 let id = errors.check(&of("call_id"), required(call_id))?;
-                let name = errors.check(&of("name"), required(name))?;
+                let name = required(name);
+                let name =
+                    name.and_then(|name| if is_name(&name) { Ok(name) } else { Err(NAME.into()) });
+                let name = errors.check(&of("name"), name)?;
                 let call = ToolCall { id, name, arguments: arguments.unwrap_or_default() };
                 self.call(&of("call_id"), call, errors);
             }
@@ -224,6 +210,6 @@ impl InputPart {
             }
             _ => None,
         };
-        text.map(Part::Text).ok_or_else(|| PARTS.to_owned())
+        text.map(Part::Text).ok_or_else(|| KINDS.to_owned())
     }
 }

@@ -1,12 +1,13 @@
 //! The functions that a request offers, and whether the model may call them.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use shared::ai::Tool;
 use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
-use crate::openai::tools::{OfferedFunction, Wish, functions};
+use crate::openai::json::{at_most, text_or_object};
+use crate::openai::tools::{OfferedFunction, TOOLS, Wish, functions};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseTool)]
@@ -29,13 +30,19 @@ pub(super) struct OfferedTool {
 }
 
 /// Whether the model may, must or must not call a function.
-#[derive(Deserialize, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = ResponseToolChoice)]
-#[serde(untagged, expecting = "auto, none, required, or a function")]
+#[serde(untagged)]
 pub(crate) enum Choice {
     /// `auto`, `none` or `required`.
     Word(String),
     One(ChosenTool),
+}
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        text_or_object(json, "auto, none, required, or a function", Self::Word, Self::One)
+    }
 }
 
 /// A `function`, or `allowed_tools` with their mode.
@@ -48,8 +55,12 @@ pub(crate) struct ChosenTool {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "read_allowed", skip_serializing_if = "Option::is_none")]
     tools: Option<Vec<AllowedTool>>,
+}
+
+fn read_allowed<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Vec<AllowedTool>>, D::Error> {
+    at_most(json, TOOLS, "functions")
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -99,5 +110,5 @@ pub(super) fn offered(tools: Vec<OfferedTool>, errors: &mut FieldErrors) -> Vec<
         Some((field, OfferedFunction { name, description, parameters, strict }))
     });
     let offered = offered.collect();
-    functions("tools", offered, errors)
+    functions(offered, errors)
 }

@@ -1,0 +1,156 @@
+//! Values of a request that may be a text or something else, and lists with a limit. They are read
+//! as they come: an `untagged` enum would first keep the JSON in a form of its own, and a list
+//! without a limit its elements, in many times the bytes of the body.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// Reads a list with at most so many elements, or null.
+pub(crate) fn at_most<'de, D, T>(
+    json: D,
+    most: usize,
+    of: &'static str,
+) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    json.deserialize_option(OrNull(List { most, of, element: PhantomData }))
+}
+
+/// Reads a list with at most so many elements.
+pub(crate) fn list<'de, D, T>(json: D, most: usize, of: &'static str) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    json.deserialize_seq(List { most, of, element: PhantomData })
+}
+
+/// Reads a text, or a list with at most so many elements.
+pub(crate) fn text_or_list<'de, D, T, V>(
+    json: D,
+    (most, of): (usize, &'static str),
+    text: fn(String) -> V,
+    list: fn(Vec<T>) -> V,
+) -> Result<V, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    json.deserialize_any(TextOrList {
+        list: List { most, of, element: PhantomData },
+        text,
+        of_list: list,
+    })
+}
+
+/// Reads a text, or an object.
+pub(crate) fn text_or_object<'de, D, T, V>(
+    json: D,
+    expected: &'static str,
+    text: fn(String) -> V,
+    object: fn(T) -> V,
+) -> Result<V, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    json.deserialize_any(TextOrObject { expected, text, object })
+}
+
+struct List<T> {
+    most: usize,
+    /// What its elements are.
+    of: &'static str,
+    element: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of {}", self.of)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<T>, A::Error> {
+        let Self { most, of, .. } = self;
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            if list.len() == most {
+                return Err(de::Error::custom(format!("This list has at most {most} {of}")));
+            }
+            list.push(element);
+        }
+        Ok(list)
+    }
+}
+
+struct OrNull<T>(List<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OrNull<T> {
+    type Value = Option<Vec<T>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_seq(self.0).map(Some)
+    }
+}
+
+struct TextOrList<T, V> {
+    list: List<T>,
+    text: fn(String) -> V,
+    of_list: fn(Vec<T>) -> V,
+}
+
+impl<'de, T: Deserialize<'de>, V> Visitor<'de> for TextOrList<T, V> {
+    type Value = V;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a text, or a list of {}", self.list.of)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<V, E> {
+        Ok((self.text)(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<V, A::Error> {
+        self.list.visit_seq(elements).map(self.of_list)
+    }
+}
+
+struct TextOrObject<T, V> {
+    expected: &'static str,
+    text: fn(String) -> V,
+    object: fn(T) -> V,
+}
+
+impl<'de, T: Deserialize<'de>, V> Visitor<'de> for TextOrObject<T, V> {
+    type Value = V;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<V, E> {
+        Ok((self.text)(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(self.object)
+    }
+}

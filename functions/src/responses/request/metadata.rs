@@ -1,0 +1,42 @@
+//! The pairs of texts that a response repeats of its request.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+
+/// The most pairs, and the most characters of their names and values.
+pub(super) const PAIRS: (usize, usize, usize) = (16, 64, 512);
+
+pub(super) struct Metadata(pub(super) BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_map(Pairs)
+    }
+}
+
+struct Pairs;
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Metadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Metadata, A::Error> {
+        let (most, of_name, of_value) = PAIRS;
+        let is_longer = |text: &str, most: usize| text.chars().count() > most;
+        let mut pairs = BTreeMap::new();
+        while let Some((name, value)) = fields.next_entry::<String, String>()? {
+            if pairs.len() == most || is_longer(&name, of_name) || is_longer(&value, of_value) {
+                return Err(de::Error::custom(format!(
+                    "This is at most {most} pairs, whose names have at most {of_name} characters and whose values at most {of_value}"
+                )));
+            }
+            pairs.insert(name, value);
+        }
+        Ok(Metadata(pairs))
+    }
+}

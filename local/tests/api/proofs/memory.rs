@@ -1,0 +1,140 @@
+//! Large bodies of `/v1`: how much memory they take, whatever is in them.
+
+use reqwest::Client;
+use serde_json::json;
+
+use crate::support::program::Running;
+
+/// The most bytes of a body.
+const LIMIT: usize = 2 * 1024 * 1024;
+
+/// How many MiB a body may take beyond one of the same size with nothing in it that is read. The
+/// functions have 256.
+const MORE: u64 = 64;
+
+const COMPLETIONS: &str = "/v1/chat/completions";
+const RESPONSES: &str = "/v1/responses";
+
+/// A body as large as may be, with one element again and again.
+fn filled(head: &str, element: &str, tail: &str) -> String {
+    let count = (LIMIT - head.len() - tail.len()) / (element.len() + 1);
+    format!("{head}{}{tail}", vec![element; count].join(","))
+}
+
+fn nested(levels: usize) -> String {
+    format!("{}0{}", r#"{"":"#.repeat(levels), "}".repeat(levels))
+}
+
+/// Bodies whose values would take many times their bytes, for each field that may be large.
+fn hostile() -> Vec<(&'static str, String)> {
+    let (deep, schema) = (nested(115), nested(40));
+    let (deep, schema) = (deep.as_str(), schema.as_str());
+    let list = |head: &str, element: &str, count: usize| {
+        format!("{head}{}]}}", vec![element; count].join(","))
+    };
+    let parts = list(r#"{"role":"","content":["#, r#"{"type":""}"#, 85);
+    let texts = list(r#"{"role":"user","content":["#, r#"{"type":"text","text":""}"#, 39);
+    let calls = list(r#"{"role":"","tool_calls":["#, r#"{"id":""}"#, 100);
+    let outputs = list(r#"{"output":["#, r#"{"type":""}"#, 85);
+    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","#;
+    let metadata = (0..180_000).map(|number| format!(r#""{number}":"""#));
+    let metadata = metadata.collect::<Vec<_>>().join(",");
+    let completions = [
+        (r#""audio":["#, deep, "]}"),
+        (r#""audio":["#, r#"{"":0}"#, "]}"),
+        (r#""tools":["#, r#"{"type":""}"#, "]}"),
+        (r#""functions":["#, r#"{"name":""}"#, "]}"),
+        (r#""tool_choice":["#, deep, "]}"),
+        (r#""tool_choice":{"type":"function","x":["#, deep, "]}}"),
+        (
+            r#""tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":["#,
+            r#"{"function":{"name":""}}"#,
+            "]}}}",
+        ),
+        (r#""function_call":{"name":"f","x":["#, deep, "]}}"),
+        (r#""stop":["#, r#""""#, "]}"),
+        (r#""stream_options":{"x":["#, deep, "]}}"),
+        (
+            r#""tools":[{"type":"function","function":{"name":"f","parameters":{"x":["#,
+            schema,
+            "]}}}]}",
+        ),
+        (
+            r#""response_format":{"type":"json_schema","json_schema":{"name":"f","schema":{"x":["#,
+            schema,
+            "]}}}}",
+        ),
+    ];
+    let responses = [
+        (r#""conversation":["#, deep, "]}"),
+        (r#""previous_response_id":["#, r#"{"":0}"#, "]}"),
+        (r#""prompt":["#, deep, "]}"),
+        (r#""metadata":{"x":["#, deep, "]}}"),
+        (r#""tools":["#, r#"{"type":""}"#, "]}"),
+        (r#""tool_choice":{"type":"function","x":["#, deep, "]}}"),
+        (
+            r#""tool_choice":{"type":"allowed_tools","mode":"auto","tools":["#,
+            r#"{"type":""}"#,
+            "]}}",
+        ),
+        (r#""tools":[{"type":"function","name":"f","parameters":{"x":["#, schema, "]}}]}"),
+        (r#""text":{"format":{"type":"json_schema","name":"f","schema":{"x":["#, schema, "]}}}}"),
+    ];
+    let conversations = [
+        (COMPLETIONS, r#"{"messages":["#, r#"{"role":""}"#, "]}"),
+        (COMPLETIONS, r#"{"messages":["#, parts.as_str(), "]}"),
+        (COMPLETIONS, r#"{"messages":["#, texts.as_str(), "]}"),
+        (COMPLETIONS, r#"{"messages":["#, calls.as_str(), "]}"),
+        (COMPLETIONS, r#"{"messages":[{"role":"user","content":["#, "[0]", "]}]}"),
+        (COMPLETIONS, r#"{"messages":[{"role":"user","content":["#, r#"{"type":""}"#, "]}]}"),
+        (COMPLETIONS, r#"{"messages":[{"role":"","tool_calls":["#, r#"{"id":""}"#, "]}]}"),
+        (RESPONSES, r#"{"input":["#, "{}", "]}"),
+        (RESPONSES, r#"{"input":["#, parts.as_str(), "]}"),
+        (RESPONSES, r#"{"input":["#, outputs.as_str(), "]}"),
+        (RESPONSES, r#"{"input":[{"role":"user","content":["#, "[0]", "]}]}"),
+    ];
+    let fields = completions.map(|field| (COMPLETIONS, field)).into_iter();
+    let fields = fields.chain(responses.map(|field| (RESPONSES, field)));
+    let fields = fields
+        .map(|(path, (head, element, tail))| (path, filled(&format!("{hi}{head}"), element, tail)));
+    let conversations = conversations.into_iter();
+    let conversations =
+        conversations.map(|(path, head, element, tail)| (path, filled(head, element, tail)));
+    let pairs = (RESPONSES, format!("{hi}\"metadata\":{{{metadata}}}}}"));
+    fields.chain(conversations).chain([pairs]).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_body_takes_little_memory_whatever_is_in_it_and_whoever_sends_it() {
+    let server = Running::start(&["--port", "0", "--memory"]);
+    let ann = json!({ "username": "ann", "password": "secret123" });
+    assert_eq!(server.post("/api/register", ann.clone()).await.0, 201);
+    let (_, session) = server.post("/api/login", ann).await;
+    let bearer = format!("Bearer {}", session["token"].as_str().unwrap());
+    let client = Client::new();
+    let send = async |path: &str, credential: Option<&str>, body: &str| {
+        let url = format!("{}{path}", server.url);
+        let mut request = client.post(url).header("content-type", "application/json");
+        if let Some(credential) = credential {
+            request = request.header("authorization", credential);
+        }
+        request.body(body.to_owned()).send().await.unwrap().status().as_u16()
+    };
+    let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","x":["#;
+    let ordinary = filled(hi, r#""""#, "]}");
+    for path in [COMPLETIONS, RESPONSES].repeat(4) {
+        assert_eq!(send(path, Some(&bearer), &ordinary).await, 200);
+    }
+    let most = server.peak() + MORE;
+    for (path, body) in hostile() {
+        assert!(body.len() <= LIMIT, "{}", &body[..100]);
+        assert_eq!(send(path, None, &body).await, 401, "{}", &body[..100]);
+        let peak = server.peak();
+        assert!(peak < most, "{peak} MiB of {most} without a credential: {}", &body[..100]);
+        let status = send(path, Some(&bearer), &body).await;
+        assert!([200, 400].contains(&status), "{status}: {}", &body[..100]);
+        let peak = server.peak();
+        assert!(peak < most, "{peak} MiB of {most}: {}", &body[..100]);
+    }
+}
