@@ -1,10 +1,16 @@
 //! Pictures in the messages of `POST /v1/chat/completions`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::completions::{Program, asking, said};
 use crate::providers::{Does, Provider, bedrock};
+use crate::responses::input;
 use crate::support::client::{Api, GRANT, PRICE};
+use crate::support::log;
 
 /// A picture of some bytes, in Base64.
 const DATA: &str = "aGVsbG8=";
@@ -58,6 +64,7 @@ async fn a_picture_reaches_a_server_as_it_is_and_the_store_as_a_note() {
         assert_eq!(refused["error"]["param"], param);
         assert!(!refused.to_string().contains("secret"), "{refused}");
     }
+    assert!(!log::text().contains("a secret"), "{}", log::text());
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 
@@ -93,7 +100,9 @@ async fn what_is_no_picture_is_refused_and_costs_nothing() {
         picture("file:///etc/passwd"),
         picture("data:image/svg+xml;base64,aGVsbG8="),
         picture("data:image/png;base64,hello!"),
+        picture("data:image/png;base64,aGVsbG9="),
         json!({ "type": "image_url" }),
+        json!({ "type": "image_url", "image_url": { "url": "https://example.com", "detail": "x" } }),
         json!({ "type": "input_audio", "input_audio": { "data": DATA, "format": "wav" } }),
         json!({ "type": "file", "file": { "file_data": DATA } }),
     ] {
@@ -110,4 +119,43 @@ async fn what_is_no_picture_is_refused_and_costs_nothing() {
     assert_eq!(ann.balance().await, GRANT);
     let seen = program.send(&[], showing(&[drawn(), text("hi")])).await.is(200);
     assert_eq!(said(&seen), "You said: [a picture: png, 1 KB]\nhi", "the echo sees a note");
+}
+
+#[tokio::test]
+async fn a_picture_within_a_network_is_refused_and_asked_for_by_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    for url in [
+        format!("https://127.0.0.1:{port}/"),
+        format!("https://localhost:{port}/"),
+        format!("https://[::1]:{port}/"),
+        format!("https://2130706433:{port}/"),
+        "https://169.254.169.254/latest/meta-data/".into(),
+        "https://10.0.0.1/".into(),
+        "https://metadata.google.internal/".into(),
+        "https://printer.local/".into(),
+        "https://ollama/".into(),
+        "https://:443/".into(),
+    ] {
+        let refused = program.send(&[], showing(&[picture(&url)])).await;
+        let refused = refused.expect(400, "invalid_fields");
+        assert_eq!(refused["error"]["param"], "messages[0].content", "{url}");
+        let part = json!({ "type": "input_image", "image_url": url });
+        let body = input(json!([{ "role": "user", "content": [part] }]));
+        let refused = program.responds(&[], body).await.expect(400, "invalid_fields");
+        assert_eq!(refused["error"]["param"], "input[0].content", "{url}");
+    }
+    assert_eq!((provider.times_asked(), connections.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!(ann.balance().await, GRANT);
 }

@@ -82,6 +82,11 @@ impl Provider {
         self.asked.lock().unwrap().last().cloned().unwrap()
     }
 
+    /// How many messages it has received.
+    pub fn times_asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
     /// A server whose first provider this is.
     pub async fn api(&self, others: &str) -> Api {
         let url = format!("{}/v1/", self.url);

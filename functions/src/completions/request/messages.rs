@@ -61,13 +61,15 @@ struct PromptPart {
 /// A picture.
 #[derive(Deserialize, ToSchema)]
 struct ImageUrl {
-    /// An `https` URL, which the model's provider opens, or the data of a PNG, JPEG, GIF or WebP.
+    /// An `https` URL with the public name of a host, which the model's provider opens, or the data
+    /// of a PNG, JPEG, GIF or WebP.
     #[schema(
-        pattern = r"^(https://[A-Za-z0-9.:-]+([/?#][!-~]*)?|data:image/(png|jpe?g|gif|webp);base64,([A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}([A-Za-z0-9+/]{2}|[A-Za-z0-9+/]=|==))$",
+        pattern = r"^(https://([A-Za-z0-9-]+\.)+[A-Za-z][A-Za-z0-9-]*(:[0-9]{1,4})?([/?#][!-~]*)?|data:image/(png|jpe?g|gif|webp);base64,([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==))$",
         examples("https://example.com/cat.png")
     )]
     url: String,
     /// How closely the model looks at it.
+    #[schema(pattern = "^(auto|low|high)$", examples("low"))]
     detail: Option<String>,
 }
 
@@ -167,7 +169,7 @@ impl PromptPart {
             "refusal" => self.refusal,
             "image_url" if is_users => {
                 let ImageUrl { url, detail } = self.image_url.ok_or(REQUIRED)?;
-                return Picture::parse(url, detail).map(Part::Picture);
+                return Picture::parse(url, detail.as_deref()).map(Part::Picture);
             }
             _ => None,
         };

@@ -78,10 +78,12 @@ struct InputPart {
     #[schema(examples("Hello!"))]
     text: Option<String>,
     refusal: Option<String>,
-    /// An `https` URL, which the model's provider opens, or the data of a PNG, JPEG, GIF or WebP.
+    /// An `https` URL with the public name of a host, which the model's provider opens, or the data
+    /// of a PNG, JPEG, GIF or WebP.
     #[schema(examples("https://example.com/cat.png"))]
     image_url: Option<String>,
-    /// How closely the model looks at the picture.
+    /// How closely the model looks at the picture: `auto`, `low` or `high`.
+    #[schema(examples("low"))]
     detail: Option<String>,
 }
 
@@ -206,7 +208,7 @@ impl InputPart {
             "input_image" if is_users => {
                 let no_files = "This API stores no files. Send an `image_url`.";
                 let url = self.image_url.ok_or(no_files)?;
-                return Picture::parse(url, self.detail).map(Part::Picture);
+                return Picture::parse(url, self.detail.as_deref()).map(Part::Picture);
             }
             _ => None,
         };

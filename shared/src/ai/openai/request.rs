@@ -196,7 +196,7 @@ impl<'a> Content<'a> {
         let part = |part: &'a Part| match part {
             Part::Text(text) => ContentPart::Text { text },
             Part::Picture(picture) => {
-                let (url, detail) = (picture.url(), picture.detail.as_deref());
+                let (url, detail) = (picture.url(), picture.detail());
                 ContentPart::ImageUrl { image_url: ImageUrl { url, detail } }
             }
         };
