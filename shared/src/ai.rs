@@ -9,6 +9,7 @@ mod failure;
 mod openai;
 mod picture;
 mod prompt;
+mod provider;
 mod said;
 mod schema;
 mod scripted;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::ToSchema;
 
-use crate::config::{AiConfig, AiProvider, ConfigError};
+use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::metrics::{self, Metric};
 use crate::{Error, Result, trace};
@@ -34,9 +35,8 @@ pub use self::said::{Listener, Piece};
 pub use self::schema::JsonSchema;
 pub use self::tools::{AnswerSchema, CallPiece, Format, Tool, ToolCall, ToolChoice};
 
-use self::bedrock::Bedrock;
 use self::failure::{Failure, Refusal};
-use self::openai::OpenAi;
+use self::provider::Provider;
 use self::said::Said;
 
 /// The longest time that opening a connection at start may take.
@@ -48,20 +48,6 @@ pub struct Ai {
     providers: Arc<[Provider]>,
     /// The settings.
     pub config: Arc<AiConfig>,
-}
-
-struct Provider {
-    name: String,
-    model: String,
-    wire: Wire,
-}
-
-/// The protocol of a provider.
-enum Wire {
-    Echo,
-    Scripted,
-    OpenAi(Box<OpenAi>),
-    Bedrock(Bedrock),
 }
 
 /// The model's token counts: the provider's, or an estimate if it reports none.
@@ -140,21 +126,7 @@ impl Ai {
     pub async fn connect(config: AiConfig) -> Result<Self, ConfigError> {
         let mut providers = Vec::new();
         for provider in &config.providers {
-            let wire = match provider {
-                AiProvider::Echo => Wire::Echo,
-                AiProvider::Scripted => Wire::Scripted,
-                AiProvider::OpenAi(server) => {
-                    Wire::OpenAi(Box::new(OpenAi::connect(server).await?))
-                }
-                AiProvider::Bedrock { model, endpoint } => {
-                    Wire::Bedrock(Bedrock::connect(model, endpoint.as_deref()).await?)
-                }
-            };
-            providers.push(Provider {
-                name: provider.name().to_owned(),
-                model: provider.model().to_owned(),
-                wire,
-            });
+            providers.push(Provider::connect(provider).await?);
         }
         Ok(Self { providers: providers.into(), config: Arc::new(config) })
     }
@@ -163,14 +135,7 @@ impl Ai {
     /// Gives up after [`OPENING`]: a provider that is down must not keep a function from starting.
     pub async fn open(&self) {
         let Some(provider) = self.providers.first() else { return };
-        let opened = async {
-            match &provider.wire {
-                Wire::Echo | Wire::Scripted => {}
-                Wire::OpenAi(server) => server.open().await,
-                Wire::Bedrock(bedrock) => bedrock.open().await,
-            }
-        };
-        if timeout(OPENING, opened).await.is_err() {
+        if timeout(OPENING, provider.open()).await.is_err() {
             tracing::warn!(provider = provider.name, "the provider has not answered at start");
         }
     }
@@ -209,7 +174,8 @@ impl Ai {
     ///
     /// # Errors
     /// [`Error::AiFailed`], [`Error::AiOverloaded`] and [`Error::AiTimedOut`]: that of the last
-    /// provider that was called. [`Error::Invalid`] if it can't do what the prompt demands.
+    /// provider that failed. [`Error::Invalid`] and [`Error::PromptTooLong`] if all that were called
+    /// have refused what the prompt demands.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -227,7 +193,7 @@ impl Ai {
         let until = Instant::now() + patience;
         let providers = self.able(&prompt)?;
         let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
-        let mut last = Failure::TimedOut;
+        let mut last: Option<Failure> = None;
         for provider in providers {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
@@ -244,7 +210,8 @@ impl Ai {
                     return Ok(answer);
                 }
                 Err(failure) => {
-                    // A request that a model can't answer is not its failure.
+                    // A request that a model can't answer is not its failure. One that it rejects for
+                    // an unknown reason may be.
                     let failed = u64::from(!matches!(failure, Failure::Refused(_)));
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, failed)]);
                     tracing::warn!(
@@ -252,14 +219,20 @@ impl Ai {
                         cause = failure.cause(),
                         "the AI has not answered"
                     );
-                    last = failure;
+                    // What a backup refuses may be possible for a provider that was only busy.
+                    last = match last {
+                        Some(earlier) if failure.is_refusal() && !earlier.is_refusal() => {
+                            Some(earlier)
+                        }
+                        _ => Some(failure),
+                    };
                 }
             }
             if heard {
                 break;
             }
         }
-        Err(last.into())
+        Err(last.unwrap_or(Failure::TimedOut).into())
     }
 
     /// The answer of a provider, and whether the listener got any of it.
@@ -285,37 +258,6 @@ impl Ai {
             }
         };
         (said.answer(outcome, prompt), heard.into_inner())
-    }
-}
-
-impl Provider {
-    /// What the prompt demands and this provider can't do, as far as is known before it is called.
-    fn refuses(&self, prompt: &Prompt) -> Option<Refusal> {
-        match &self.wire {
-            Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
-            Wire::Echo | Wire::Scripted if prompt.format.is_some() => Some(Refusal::Format),
-            _ => None,
-        }
-    }
-
-    /// If the model has no functions and need not call one, it gets the prompt without them.
-    async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        match self.ask(prompt, said).await {
-            Err(Failure::Refused(Refusal::Tools)) if !prompt.demands_a_call() => {
-                self.ask(&prompt.without_tools(), said).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn ask(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
-        match &self.wire {
-            Wire::Echo => echo::answer(prompt, said),
-            Wire::Scripted => scripted::answer(prompt, said).await,
-            // These futures are large, and every future around them would contain them.
-            Wire::OpenAi(server) => Box::pin(server.answer(prompt, said)).await,
-            Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, said)).await,
-        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! `response_format` of `POST /v1/chat/completions`: answers as JSON.
 
+use axum::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::completions::{Program, asking, data, said, weather, words};
-use crate::providers::{Does, Provider, bedrock, frame, stop};
+use crate::providers::{Does, Provider, bedrock, done, frame, stop};
+use crate::responses::{input, text};
 use crate::support::client::{Api, GRANT, PRICE};
 
 const RAIN: &str = r#"{"rain": true}"#;
@@ -18,7 +20,7 @@ fn rain() -> Value {
     json!({ "type": "json_schema", "json_schema": named })
 }
 
-fn formatted(format: Value) -> Value {
+pub fn formatted(format: Value) -> Value {
     let mut body = asking("hi");
     body["response_format"] = format;
     body
@@ -95,7 +97,7 @@ async fn an_ai_that_has_only_words_refuses_a_format_and_takes_nothing() {
 }
 
 /// An answer of Bedrock with this content.
-fn converse(content: Value, reason: &str) -> Value {
+pub fn converse(content: Value, reason: &str) -> Value {
     json!({ "output": { "message": { "role": "assistant", "content": content } }, "stopReason": reason, "metrics": { "latencyMs": 1 } })
 }
 
@@ -176,4 +178,46 @@ async fn bedrock_streams_an_answer_by_a_function_as_a_text() {
     let chunks = data(&program.send(&[], body).await);
     assert_eq!(words(&chunks), ["{\"rain\": ", "true}"]);
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "stop");
+}
+
+#[tokio::test]
+async fn what_a_model_says_instead_of_the_json_is_the_answer_that_is_paid_for() {
+    const NO: &str = "I can't help with that.";
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let message = json!({ "role": "assistant", "content": null, "refusal": NO });
+    let choice = json!({ "message": message, "finish_reason": "stop" });
+    provider.does(Does::Says(200, json!({ "choices": [choice] })));
+    assert_eq!(said(&program.send(&[], formatted(rain())).await.is(200)), NO);
+    let mut body = input("hi");
+    body["text"] =
+        json!({ "format": { "type": "json_schema", "name": "weather", "schema": schema() } });
+    assert_eq!(text(&program.responds(&[], body).await.is(200)), NO);
+
+    let chunk = |delta: Value, finish: Value| {
+        let chunk = json!({ "choices": [{ "delta": delta, "finish_reason": finish }] });
+        Bytes::from(format!("data: {chunk}\n\n"))
+    };
+    provider.does(Does::Streams(vec![
+        chunk(json!({ "role": "assistant", "content": null, "refusal": null }), Value::Null),
+        chunk(json!({ "refusal": "I can't " }), Value::Null),
+        chunk(json!({ "refusal": "help with that." }), Value::Null),
+        chunk(json!({}), json!("stop")),
+        done(),
+    ]));
+    let mut streamed = formatted(rain());
+    streamed["stream"] = json!(true);
+    assert_eq!(words(&data(&program.send(&[], streamed).await)).concat(), NO);
+    assert_eq!(ann.history("").await.is(200)[0]["response"], NO);
+
+    // In the history of the next request it is what the assistant said.
+    provider.says("Hello.");
+    let mut body = asking("hi");
+    body["messages"] = json!([{ "role": "user", "content": "hi" }, message, { "role": "user", "content": "Why?" }]);
+    program.send(&[], body).await.is(200);
+    let asked = provider.last_asked().2["messages"].clone();
+    assert_eq!(asked[2], json!({ "role": "assistant", "content": NO }));
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
 }

@@ -2,6 +2,8 @@
 //! ([reference](https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html)),
 //! which is the same for all its models.
 
+mod document;
+mod reply;
 mod request;
 
 use std::convert::Infallible;
@@ -19,10 +21,21 @@ use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
+use self::reply::Blocks;
 use self::request::Asked;
-use super::{Cut, Failure, Prompt, Said, Usage};
+use super::{Cut, Failure, Format, Picture, Prompt, Refusal, Said, Usage};
 use crate::aws;
 use crate::config::ConfigError;
+
+/// What the prompt demands and no model can do here: fetch a picture, or both call functions and
+/// answer with any object, which only a function of its own could take.
+pub fn refuses(prompt: &Prompt) -> Option<Refusal> {
+    if prompt.pictures().any(Picture::is_linked) {
+        return Some(Refusal::PicturesByUrl);
+    }
+    let is_any_object = matches!(prompt.format, Some(Format::JsonObject));
+    (is_any_object && prompt.offers_calls()).then_some(Refusal::Format)
+}
 
 pub struct Bedrock {
     client: Client,
@@ -64,12 +77,14 @@ impl Bedrock {
     /// that takes the answer. Nothing tells which model is which, except that it refuses.
     pub async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
         let asked = Asked::of(prompt)?;
-        let may_ask_otherwise = !asked.by_function;
+        let has_format = asked.output.is_some();
         match self.ask(prompt, asked, said).await {
-            Err(Failure::Refused(refusal)) if may_ask_otherwise => {
+            Err(refusal @ (Failure::Refused(Refusal::Format) | Failure::Rejected(_)))
+                if has_format =>
+            {
                 match Asked::by_function(prompt)? {
                     Some(asked) => self.ask(prompt, asked, said).await,
-                    None => Err(Failure::Refused(refusal)),
+                    None => Err(refusal),
                 }
             }
             outcome => outcome,
@@ -90,7 +105,7 @@ impl Bedrock {
         asked: Asked,
         said: &mut Said<'_>,
     ) -> Result<(), Failure> {
-        let Asked { system, messages, inference, tools, output, by_function } = asked;
+        let Asked { system, messages, inference, tools, output, answer } = asked;
         let asked = self
             .client
             .converse()
@@ -109,20 +124,18 @@ impl Bedrock {
         let Some(ConverseOutput::Message(message)) = reply.output else {
             return Err(Failure::failed("no message"));
         };
+        let mut blocks = Blocks::new(said, answer);
         for (number, block) in (0..).zip(&message.content) {
             match block {
-                ContentBlock::Text(text) if !by_function => said.say(text)?,
+                ContentBlock::Text(text) => blocks.text(text)?,
                 ContentBlock::ToolUse(call) => {
-                    let arguments = request::json(&call.input).to_string();
-                    match by_function {
-                        true => said.say(&arguments)?,
-                        false => said.call(number, &call.tool_use_id, &call.name, &arguments)?,
-                    }
+                    blocks.begin(number, &call.tool_use_id, &call.name)?;
+                    blocks.go_on(number, &document::to_json(&call.input).to_string())?;
                 }
                 _ => {}
             }
         }
-        Ok(())
+        blocks.finish()
     }
 
     async fn listen(
@@ -131,7 +144,7 @@ impl Bedrock {
         asked: Asked,
         said: &mut Said<'_>,
     ) -> Result<(), Failure> {
-        let Asked { system, messages, inference, tools, output, by_function } = asked;
+        let Asked { system, messages, inference, tools, output, answer } = asked;
         let asked = self
             .client
             .converse_stream()
@@ -146,62 +159,44 @@ impl Bedrock {
             .await
             .map_err(|error| failure(&error, prompt))?;
         let mut finished = false;
-        // The call whose arguments have not begun.
-        let mut bare = None;
+        let mut blocks = Blocks::new(said, answer);
         while let Some(event) =
             reply.stream.recv().await.map_err(|error| failure(&error, prompt))?
         {
             match event {
-                ConverseStreamOutput::ContentBlockStart(block) => bare = begin(&block, said)?,
-                ConverseStreamOutput::ContentBlockDelta(block) => {
-                    bare = bare.filter(|_| !is_of_a_call(&block));
-                    go_on(&block, by_function, said)?;
-                }
-                ConverseStreamOutput::ContentBlockStop(_) => {
-                    // A function without parameters is called without arguments; clients expect
-                    // an object.
-                    if let Some(number) = bare.take() {
-                        said.call(number, "", "", "{}")?;
-                    }
-                }
+                ConverseStreamOutput::ContentBlockStart(block) => begin(&block, &mut blocks)?,
+                ConverseStreamOutput::ContentBlockDelta(block) => go_on(&block, &mut blocks)?,
+                ConverseStreamOutput::ContentBlockStop(_) => blocks.end()?,
                 ConverseStreamOutput::MessageStop(stop) => {
-                    stopped(&stop.stop_reason, said)?;
+                    stopped(&stop.stop_reason, blocks.said)?;
                     finished = true;
                 }
                 ConverseStreamOutput::Metadata(metadata) => {
-                    said.usage = metadata.usage.as_ref().and_then(usage)
+                    blocks.said.usage = metadata.usage.as_ref().and_then(usage)
                 }
                 _ => {}
             }
         }
-        if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
+        if finished { blocks.finish() } else { Err(Failure::failed("cut off")) }
     }
 }
 
-/// Reads the beginning of a block. Returns its number if it is a call of a function.
-fn begin(block: &ContentBlockStartEvent, said: &mut Said<'_>) -> Result<Option<u64>, Failure> {
-    let Some(ContentBlockStart::ToolUse(call)) = &block.start else { return Ok(None) };
-    let number = number(block.content_block_index);
-    said.call(number, &call.tool_use_id, &call.name, "")?;
-    Ok(Some(number))
-}
-
-/// Whether it is a part of the arguments of a call.
-fn is_of_a_call(block: &ContentBlockDeltaEvent) -> bool {
-    matches!(&block.delta, Some(ContentBlockDelta::ToolUse(part)) if !part.input.is_empty())
+/// Reads the beginning of a block.
+fn begin(block: &ContentBlockStartEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
+    match &block.start {
+        Some(ContentBlockStart::ToolUse(call)) => {
+            blocks.begin(number(block.content_block_index), &call.tool_use_id, &call.name)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads a part of a block.
-fn go_on(
-    block: &ContentBlockDeltaEvent,
-    by_function: bool,
-    said: &mut Said<'_>,
-) -> Result<(), Failure> {
+fn go_on(block: &ContentBlockDeltaEvent, blocks: &mut Blocks<'_, '_>) -> Result<(), Failure> {
     match &block.delta {
-        Some(ContentBlockDelta::Text(text)) if !by_function => said.say(text),
-        Some(ContentBlockDelta::ToolUse(part)) if by_function => said.say(&part.input),
+        Some(ContentBlockDelta::Text(text)) => blocks.text(text),
         Some(ContentBlockDelta::ToolUse(part)) => {
-            said.call(number(block.content_block_index), "", "", &part.input)
+            blocks.go_on(number(block.content_block_index), &part.input)
         }
         _ => Ok(()),
     }
@@ -254,6 +249,9 @@ fn usage(usage: &TokenUsage) -> Option<Usage> {
     })
 }
 
+/// The most characters of an error message that say why: a longer one may repeat the prompt.
+const SENTENCE: usize = 500;
+
 /// Only codes and kinds: an error message may contain the prompt.
 fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) -> Failure {
     let service = error.as_service_error();
@@ -264,7 +262,8 @@ fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) 
         Some("ModelTimeoutException") => Failure::TimedOut,
         Some("ValidationException") if prompt.given => {
             let words = service.and_then(ProvideErrorMetadata::message).unwrap_or_default();
-            Failure::refused(&words.to_lowercase(), prompt, "ValidationException")
+            let sentence: String = words.chars().take(SENTENCE).collect();
+            Failure::refused(&sentence, prompt, "ValidationException")
         }
         Some(code) => Failure::failed(code),
         None => Failure::failed(aws::cause(error)),

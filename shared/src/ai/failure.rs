@@ -16,11 +16,16 @@ pub(super) enum Failure {
     Cut(Cut),
     /// The model can't do what the prompt asks for.
     Refused(Refusal),
+    /// It refuses a prompt that asks for more than words, and doesn't say why in words that are
+    /// known.
+    Rejected(String),
 }
 
 /// What a model can't do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
+    /// It can't be told how many functions it may call at once.
+    ParallelCalls,
     /// It can't call functions.
     Tools,
     /// It can't answer in this format.
@@ -33,8 +38,6 @@ pub(super) enum Refusal {
     PicturesByUrl,
     /// The prompt is too long for it.
     TooLong,
-    /// It refuses something in the request, and doesn't say what.
-    Request,
 }
 
 impl Refusal {
@@ -45,7 +48,11 @@ impl Refusal {
         if has(&context) || has(&["context_length", "is too long"]) {
             return Some(Self::TooLong);
         }
-        let is_unable = has(&["support", "enable-auto-tool-choice"]);
+        if prompt.parallel_calls.is_some() && has(&["parallel_tool_calls"]) {
+            return Some(Self::ParallelCalls);
+        }
+        let is_unable = has(&["support", "enable-auto-tool-choice", "--jinja"])
+            || has(&["cannot be provided in the same turn"]);
         if prompt.has_tools() && has(&["tool", "function"]) && is_unable && !has(&["schema"]) {
             return Some(Self::Tools);
         }
@@ -63,11 +70,11 @@ impl Refusal {
 
     fn cause(self) -> &'static str {
         match self {
+            Self::ParallelCalls => "it can't be told how many functions it may call at once",
             Self::Tools => "it can't call functions",
             Self::Format | Self::JsonUnmentioned => "it can't answer in this format",
             Self::TooLong => "the prompt is too long for it",
             Self::Pictures | Self::PicturesByUrl => "it can't look at the pictures",
-            Self::Request => "it refuses the request",
         }
     }
 }
@@ -75,6 +82,10 @@ impl Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
+            Refusal::ParallelCalls => Self::field(
+                "parallel_tool_calls",
+                "The model of this server doesn't know this field. Omit it. Nothing was charged.",
+            ),
             Refusal::Tools => Self::field(
                 "tools",
                 "The model of this server can't call functions. Send `tool_choice` `auto` or \
@@ -98,11 +109,6 @@ impl From<Refusal> for Error {
                 "The model of this server can't fetch pictures. Send them as data URLs \
                  (data:image/png;base64,..). Nothing was charged.",
             ),
-            Refusal::Request => Self::field(
-                "messages",
-                "The model refuses this request; its tools, pictures or format may not be valid \
-                 for it. Nothing was charged.",
-            ),
         }
     }
 }
@@ -112,21 +118,27 @@ impl Failure {
         Self::Failed(cause.into())
     }
 
-    /// The failure of a provider that refuses a program's prompt with these words, in lower case.
-    /// Providers have no common codes for this. The words may contain the prompt, so they go
-    /// nowhere else.
-    pub(super) fn refused(words: &str, prompt: &Prompt, cause: impl Into<String>) -> Self {
-        match Refusal::told(words, prompt) {
+    /// The failure of a provider that refuses a program's prompt with these words. Providers have no
+    /// common codes for this. The words may contain the prompt, so they go nowhere else.
+    pub(super) fn refused(words: &str, prompt: &Prompt, cause: &str) -> Self {
+        match Refusal::told(&words.to_lowercase(), prompt) {
             Some(refusal) => Self::Refused(refusal),
-            None if prompt.demands_more_than_words() => Self::Refused(Refusal::Request),
+            None if prompt.demands_more_than_words() => {
+                Self::Rejected(format!("it refuses the request: {cause}"))
+            }
             None => Self::failed(cause),
         }
+    }
+
+    /// Whether the request is the cause, as far as is known.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Rejected(_))
     }
 
     /// For the log.
     pub(super) fn cause(&self) -> &str {
         match self {
-            Self::Failed(cause) => cause,
+            Self::Failed(cause) | Self::Rejected(cause) => cause,
             Self::Overloaded => "overloaded",
             Self::TimedOut => "too slow",
             Self::Cut(Cut::Length) => "the answer is over the limit",
@@ -142,7 +154,7 @@ impl Failure {
             Self::Overloaded => "overloaded",
             Self::TimedOut => "timeout",
             Self::Cut(cut) => cut.word(),
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::Rejected(_) => "refused",
         }
     }
 }
@@ -154,6 +166,11 @@ impl From<Failure> for Error {
             Failure::Overloaded => Self::AiOverloaded,
             Failure::TimedOut => Self::AiTimedOut,
             Failure::Refused(refusal) => refusal.into(),
+            Failure::Rejected(_) => Self::field(
+                "messages",
+                "The model refuses this request; its tools, pictures or format may not be valid \
+                 for it. Nothing was charged.",
+            ),
         }
     }
 }
@@ -172,30 +189,39 @@ mod tests {
         let everything = Prompt {
             turns: vec![turn],
             tools: vec![tool],
+            parallel_calls: Some(false),
             format: Some(Format::JsonObject),
             given: true,
             ..Prompt::default()
         };
-        let too_long = Some(Refusal::TooLong);
+        let (too_long, tools) = (Some(Refusal::TooLong), Some(Refusal::Tools));
         for (words, refusal) in [
             ("This model's maximum context length is 8192 tokens.", too_long),
             ("the request exceeds the available context size, try increasing it", too_long),
             ("The prompt is longer than the maximum model length of 8192.", too_long),
             ("prompt is too long: 210000 tokens > 200000 maximum", too_long),
-            ("library/tiny:latest does not support tools", Some(Refusal::Tools)),
-            ("\"auto\" tool choice requires --enable-auto-tool-choice", Some(Refusal::Tools)),
+            ("library/tiny:latest does not support tools", tools),
+            ("\"auto\" tool choice requires --enable-auto-tool-choice", tools),
+            ("No endpoints found that support tool use.", tools),
+            ("tools param requires --jinja flag", tools),
+            ("Conversation blocks and tool use blocks cannot be provided in the same turn.", tools),
+            (
+                "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.",
+                Some(Refusal::ParallelCalls),
+            ),
             ("'messages' must contain the word 'json'", Some(Refusal::JsonUnmentioned)),
             ("'response_format' of type 'json_schema' is not supported", Some(Refusal::Format)),
             ("This model doesn't support the outputConfig field.", Some(Refusal::Format)),
             ("image_url is only supported by certain models", Some(Refusal::Pictures)),
             ("Invalid schema for function 'f'", None),
         ] {
-            let words = words.to_lowercase();
-            assert_eq!(Refusal::told(&words, &everything), refusal, "{words}");
-            let told = Refusal::told(&words, &Prompt::after(vec![], "hi"));
-            assert_eq!(told, refusal.filter(|refusal| *refusal == Refusal::TooLong), "{words}");
-            let failure = Failure::refused(&words, &everything, "status 400");
-            assert_eq!(failure, Failure::Refused(refusal.unwrap_or(Refusal::Request)));
+            let failure = Failure::refused(words, &everything, "status 400");
+            let rejected = Failure::Rejected("it refuses the request: status 400".into());
+            assert_eq!(failure, refusal.map_or(rejected, Failure::Refused), "{words}");
+            let failure = Failure::refused(words, &Prompt::after(vec![], "hi"), "status 400");
+            let failed = Failure::failed("status 400");
+            let refusal = refusal.filter(|refusal| *refusal == Refusal::TooLong);
+            assert_eq!(failure, refusal.map_or(failed, Failure::Refused), "{words}");
         }
     }
 }

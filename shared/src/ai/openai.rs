@@ -5,6 +5,7 @@
 //! Fields that such servers add or omit are ignored as long as there is an answer. No redirect is
 //! followed, and no request is retried.
 
+mod refusal;
 mod request;
 
 use std::io;
@@ -39,9 +40,6 @@ pub struct OpenAi {
     http: Https,
 }
 
-/// The most bytes that are read of a refusal.
-const REFUSAL: usize = 16 * 1024;
-
 /// The fields that are read of a reply, or of a chunk.
 #[derive(Deserialize)]
 struct Completion {
@@ -62,6 +60,9 @@ struct Choice {
 #[derive(Deserialize)]
 struct Message {
     content: Option<String>,
+    /// What the model says in the place of an answer that it refuses. OpenAI sends it if the answer
+    /// has a schema.
+    refusal: Option<String>,
     tool_calls: Option<Vec<Call>>,
 }
 
@@ -132,6 +133,13 @@ impl OpenAi {
             status @ (400 | 413 | 422) if prompt.given => {
                 return Err(refused(status, response.into_body(), prompt).await);
             }
+            // Some servers say with these what a model can't do, and most of them something else.
+            status @ (404 | 500 | 501) if prompt.given && prompt.demands_more_than_words() => {
+                return Err(match refused(status, response.into_body(), prompt).await {
+                    Failure::Rejected(_) => Failure::failed(format!("status {status}")),
+                    failure => failure,
+                });
+            }
             status => return Err(Failure::failed(format!("status {status}"))),
         }
         let body = Limited::new(response.into_body(), (said.limit + 1024) * WRAPPING);
@@ -199,7 +207,7 @@ fn take(json: &[u8], said: &mut Said<'_>) -> Result<bool, Failure> {
     }
     // Some servers send both the new text and the whole text so far.
     if let Some(message) = choice.delta.or(choice.message) {
-        if let Some(text) = message.content {
+        for text in message.content.into_iter().chain(message.refusal) {
             said.say(&text)?;
         }
         for (place, call) in message.tool_calls.into_iter().flatten().enumerate() {
@@ -225,11 +233,7 @@ fn take_call(call: Call, place: usize, said: &mut Said<'_>) -> Result<(), Failur
 
 /// Why a server refuses a program's prompt.
 async fn refused(status: u16, body: hyper::body::Incoming, prompt: &Prompt) -> Failure {
-    let words = match Limited::new(body, REFUSAL).collect().await {
-        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).to_lowercase(),
-        Err(_) => String::new(),
-    };
-    Failure::refused(&words, prompt, format!("status {status}"))
+    Failure::refused(&refusal::words(body).await, prompt, &format!("status {status}"))
 }
 
 /// The server's token counts, if they are whole numbers.

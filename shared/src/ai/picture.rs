@@ -53,6 +53,11 @@ impl Picture {
         self.detail
     }
 
+    /// Whether a provider has to fetch it.
+    pub(super) fn is_linked(&self) -> bool {
+        self.data().is_none()
+    }
+
     /// The type and the data in Base64 of a `data` URL.
     fn data(&self) -> Option<(&str, &str)> {
         self.url.strip_prefix("data:image/")?.split_once(";base64,")

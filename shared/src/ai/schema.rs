@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 /// How many levels a schema may have.
 const DEPTH: usize = 50;
 
-/// A JSON Schema, as the client wrote it: models follow the order of its properties.
+/// A JSON Schema, as the client wrote it: models follow the order of its properties, which all
+/// providers but Bedrock get.
 #[derive(Clone, Debug)]
 pub struct JsonSchema(Box<RawValue>);
 
@@ -45,11 +46,6 @@ impl JsonSchema {
     /// The text.
     pub fn json(&self) -> &RawValue {
         &self.0
-    }
-
-    /// The value, without the order of its properties.
-    pub(super) fn value(&self) -> serde_json::Value {
-        serde_json::from_str(self.0.get()).unwrap_or_default()
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct PromptMessage {
     #[schema(pattern = "^(system|developer|user|assistant|tool|function)$", examples("user"))]
     role: String,
     content: Option<Content>,
+    /// What the assistant said in the place of an answer.
+    refusal: Option<String>,
     /// The functions that the assistant called. A message with the role `tool` must answer each.
     #[serde(default, deserialize_with = "read_calls")]
     tool_calls: Option<Vec<CallOfTool>>,
@@ -112,9 +114,11 @@ fn turn(
     errors: &mut FieldErrors,
 ) -> Option<Turn> {
     let field = |name: &str| format!("messages[{number}].{name}");
-    let PromptMessage { role, content, tool_calls, tool_call_id, function_call, name } = message;
+    let PromptMessage { role, content, refusal, tool_calls, tool_call_id, function_call, name } =
+        message;
     let is_users = role == "user";
-    let content = content.map_or(Ok(Vec::new()), |content| content.parts(is_users));
+    let refused = refusal.filter(|_| role == "assistant").map(Content::Text);
+    let content = content.or(refused).map_or(Ok(Vec::new()), |content| content.parts(is_users));
     let content = errors.check(&field("content"), content);
     let role = match role.as_str() {
         "system" | "developer" => Speaker::System,

@@ -11,17 +11,14 @@ use aws_sdk_bedrockruntime::types::{
     ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock, ToolSpecification,
     ToolUseBlock,
 };
-use aws_smithy_types::{Blob, Document, Number};
-use serde_json::{Value, json};
+use aws_smithy_types::{Blob, Document};
 
+use super::document::object;
+use super::reply::AnswerIn;
 use crate::ai::{
-    AnswerSchema, Failure, Format, Part, Picture, Prompt, Refusal, Speaker, Tool, ToolCall,
-    ToolChoice, Turn,
+    AnswerSchema, Failure, Format, JsonSchema, Part, Picture, Prompt, Refusal, Speaker, Tool,
+    ToolCall, ToolChoice, Turn,
 };
-
-/// The most characters of the id of a call
-/// ([reference](https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html)).
-const ID_LENGTH: usize = 64;
 
 pub struct Asked {
     pub system: Vec<SystemContentBlock>,
@@ -29,8 +26,8 @@ pub struct Asked {
     pub inference: InferenceConfiguration,
     pub tools: Option<ToolConfiguration>,
     pub output: Option<OutputConfig>,
-    /// Whether the answer is the arguments of a function.
-    pub by_function: bool,
+    /// Where the answer will be.
+    pub answer: AnswerIn,
 }
 
 /// The function that takes an answer without a schema.
@@ -56,7 +53,7 @@ impl Asked {
         }
         let (system, messages) = split(&prompt.turns)?;
         let (inference, tools, output) = (inference(prompt), tools(prompt)?, output(prompt)?);
-        Ok(Self { system, messages, inference, tools, output, by_function: false })
+        Ok(Self { system, messages, inference, tools, output, answer: AnswerIn::Blocks })
     }
 
     /// The same with a function that takes the answer. `None` if the answer is a text, or may call
@@ -65,38 +62,40 @@ impl Asked {
         let (Some(format), false) = (&prompt.format, prompt.offers_calls()) else {
             return Ok(None);
         };
-        let mut prompt = prompt.without_tools();
         let (name, schema, description) = match format {
-            Format::JsonObject => (ANSWER.to_owned(), None, None),
+            Format::JsonObject => (ANSWER, None, None),
             Format::JsonSchema(named) => {
-                (named.name.clone(), named.schema.clone(), named.description.clone())
+                (named.name.as_str(), named.schema.as_ref(), named.description.as_deref())
             }
         };
-        let description = description.or_else(|| Some("Takes the whole answer.".into()));
-        prompt.tools =
-            vec![Tool { name: name.clone(), description, parameters: schema, strict: None }];
-        prompt.tool_choice = ToolChoice::Function(name);
-        prompt.format = None;
-        Ok(Some(Self { by_function: true, ..Self::of(&prompt)? }))
+        let (schema, answer) = takes(schema);
+        let description = description.unwrap_or("Takes the whole answer.");
+        let tools = ToolConfiguration::builder()
+            .tools(specification(name, Some(description), schema)?)
+            .tool_choice(only(name)?);
+        let prompt = Prompt { format: None, ..prompt.without_tools() };
+        Ok(Some(Self { tools: Some(tools.build()?), answer, ..Self::of(&prompt)? }))
     }
 }
 
 /// The instructions and the conversation. Bedrock requires that the user begins and that speakers
-/// alternate. The results of calls are the user's.
+/// alternate, so what comes before the user's first message is left out. The results of calls are
+/// the user's.
 fn split(turns: &[Turn]) -> Result<(Vec<SystemContentBlock>, Vec<Message>), Failure> {
     let mut system = Vec::new();
     let mut messages: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
+    let mut ids = Ids::default();
     for turn in turns {
         let role = match turn.role {
             Speaker::System => {
                 system.push(SystemContentBlock::Text(turn.text().into_owned()));
                 continue;
             }
-            Speaker::Assistant if messages.is_empty() => continue,
+            Speaker::Assistant | Speaker::Tool if messages.is_empty() => continue,
             Speaker::Assistant => ConversationRole::Assistant,
             Speaker::User | Speaker::Tool => ConversationRole::User,
         };
-        let blocks = blocks(turn)?;
+        let blocks = blocks(turn, &mut ids)?;
         match messages.last_mut() {
             Some((last, before)) if *last == role => join(before, blocks),
             _ => messages.push((role, blocks)),
@@ -119,13 +118,33 @@ fn join(before: &mut Vec<ContentBlock>, blocks: Vec<ContentBlock>) {
     }
 }
 
-fn blocks(turn: &Turn) -> Result<Vec<ContentBlock>, Failure> {
+/// Ids of calls that Bedrock accepts: other providers make ids of other characters and lengths.
+#[derive(Default)]
+struct Ids<'p> {
+    /// The number of the last call with this id.
+    numbers: HashMap<&'p str, usize>,
+    count: usize,
+}
+
+impl<'p> Ids<'p> {
+    fn of_call(&mut self, id: &'p str) -> String {
+        self.count += 1;
+        self.numbers.insert(id, self.count);
+        self.of_result(id)
+    }
+
+    fn of_result(&self, id: &str) -> String {
+        format!("call_{}", self.numbers.get(id).copied().unwrap_or_default())
+    }
+}
+
+fn blocks<'p>(turn: &'p Turn, ids: &mut Ids<'p>) -> Result<Vec<ContentBlock>, Failure> {
     if let Some(call) = &turn.answers {
         // A text must not be blank.
         let text = Some(turn.text()).filter(|text| !text.trim().is_empty());
         let text = text.map_or_else(|| "nothing".to_owned(), Cow::into_owned);
         let result = ToolResultBlock::builder()
-            .tool_use_id(id(call))
+            .tool_use_id(ids.of_result(call))
             .content(ToolResultContentBlock::Text(text));
         return Ok(vec![ContentBlock::ToolResult(result.build()?)]);
     }
@@ -138,7 +157,7 @@ fn blocks(turn: &Turn) -> Result<Vec<ContentBlock>, Failure> {
         }
     }
     for call in &turn.calls {
-        let block = ToolUseBlock::builder().tool_use_id(id(&call.id)).name(&call.name);
+        let block = ToolUseBlock::builder().tool_use_id(ids.of_call(&call.id)).name(&call.name);
         blocks.push(ContentBlock::ToolUse(block.input(arguments(call)).build()?));
     }
     Ok(blocks)
@@ -151,19 +170,14 @@ fn image(picture: &Picture) -> Result<ImageBlock, Failure> {
     Ok(ImageBlock::builder().format(ImageFormat::from(kind)).source(source).build()?)
 }
 
-/// An id of a call as Bedrock accepts it: other providers make ids of other characters.
-fn id(id: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    id.chars().map(plain).take(ID_LENGTH).collect()
-}
-
 /// The arguments of a call: always an object.
 fn arguments(call: &ToolCall) -> Document {
-    match serde_json::from_str(&call.arguments) {
-        Ok(Value::Object(fields)) => document(Value::Object(fields)),
-        _ if call.arguments.trim().is_empty() => document(json!({})),
-        _ => document(json!({ "arguments": call.arguments })),
-    }
+    let whole = || HashMap::from([("arguments".into(), call.arguments.as_str().into())]);
+    Document::Object(match object(&call.arguments) {
+        Some(fields) => fields,
+        None if call.arguments.trim().is_empty() => HashMap::new(),
+        None => whole(),
+    })
 }
 
 fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
@@ -173,9 +187,7 @@ fn tools(prompt: &Prompt) -> Result<Option<ToolConfiguration>, Failure> {
     let choice = match &prompt.tool_choice {
         ToolChoice::Auto | ToolChoice::None => None,
         ToolChoice::Required => Some(types::ToolChoice::Any(AnyToolChoice::builder().build())),
-        ToolChoice::Function(name) => {
-            Some(types::ToolChoice::Tool(SpecificToolChoice::builder().name(name).build()?))
-        }
+        ToolChoice::Function(name) => Some(only(name)?),
     };
     let tools: Result<Vec<types::Tool>, BuildError> = prompt.tools.iter().map(tool).collect();
     let tools = ToolConfiguration::builder().set_tools(Some(tools?)).set_tool_choice(choice);
@@ -202,18 +214,63 @@ fn output(prompt: &Prompt) -> Result<Option<OutputConfig>, Failure> {
 
 const ANY_OBJECT: &str = r#"{"type":"object"}"#;
 
-fn tool(tool: &Tool) -> Result<types::Tool, BuildError> {
-    let schema = tool
-        .parameters
-        .as_ref()
-        .map_or_else(|| json!({ "type": "object" }), |schema| schema.value());
-    let description = tool.description.clone().filter(|text| !text.trim().is_empty());
-    let specification = ToolSpecification::builder()
-        .name(&tool.name)
-        .set_description(description)
-        .input_schema(ToolInputSchema::Json(document(schema)));
-    Ok(types::Tool::ToolSpec(specification.build()?))
+fn only(name: &str) -> Result<types::ToolChoice, BuildError> {
+    SpecificToolChoice::builder().name(name).build().map(types::ToolChoice::Tool)
 }
+
+fn tool(tool: &Tool) -> Result<types::Tool, BuildError> {
+    let schema = of_object(fields(tool.parameters.as_ref()));
+    specification(&tool.name, tool.description.as_deref(), schema)
+}
+
+fn specification(
+    name: &str,
+    description: Option<&str>,
+    schema: Document,
+) -> Result<types::Tool, BuildError> {
+    let description = description.filter(|text| !text.trim().is_empty());
+    let specification = ToolSpecification::builder()
+        .name(name)
+        .set_description(description.map(str::to_owned))
+        .input_schema(ToolInputSchema::Json(schema));
+    specification.build().map(types::Tool::ToolSpec)
+}
+
+type Fields = HashMap<String, Document>;
+
+fn fields(schema: Option<&JsonSchema>) -> Fields {
+    schema.and_then(|schema| object(schema.json().get())).unwrap_or_default()
+}
+
+/// Converse demands that the type is there.
+fn of_object(mut schema: Fields) -> Document {
+    schema.entry("type".into()).or_insert_with(|| "object".into());
+    Document::Object(schema)
+}
+
+/// The parameters of a function that takes an answer with this schema. They are an object: another
+/// answer is a field of it.
+fn takes(schema: Option<&JsonSchema>) -> (Document, AnswerIn) {
+    let mut schema = fields(schema);
+    let is_object = match schema.get("type") {
+        Some(kind) => kind.as_string() == Some("object"),
+        None => !OF_ANY_TYPE.iter().any(|keyword| schema.contains_key(*keyword)),
+    };
+    if is_object {
+        return (of_object(schema), AnswerIn::Arguments);
+    }
+    // References mean the root.
+    let defined = ["$defs", "definitions"];
+    let defined = defined.into_iter().filter_map(|name| schema.remove_entry(name));
+    let mut outer: Fields = defined.collect();
+    let answer = HashMap::from([("answer".to_owned(), Document::Object(schema))]);
+    outer.insert("properties".into(), Document::Object(answer));
+    outer.insert("required".into(), Document::Array(vec!["answer".into()]));
+    (of_object(outer), AnswerIn::Field)
+}
+
+/// The keywords of schemas of answers that may be no objects.
+const OF_ANY_TYPE: [&str; 6] = ["allOf", "anyOf", "const", "enum", "not", "oneOf"];
 
 fn inference(prompt: &Prompt) -> InferenceConfiguration {
     let most = prompt.max_tokens.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
@@ -225,37 +282,39 @@ fn inference(prompt: &Prompt) -> InferenceConfiguration {
     inference.set_top_p(prompt.top_p.map(|top_p| top_p as f32)).set_stop_sequences(stop).build()
 }
 
-/// JSON in the SDK's form.
-fn document(value: Value) -> Document {
-    match value {
-        Value::Null => Document::Null,
-        Value::Bool(bool) => Document::Bool(bool),
-        Value::Number(number) => Document::Number(match (number.as_u64(), number.as_i64()) {
-            (Some(number), _) => Number::PosInt(number),
-            (None, Some(number)) => Number::NegInt(number),
-            (None, None) => Number::Float(number.as_f64().unwrap_or_default()),
-        }),
-        Value::String(text) => Document::String(text),
-        Value::Array(items) => Document::Array(items.into_iter().map(document).collect()),
-        Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(name, value)| (name, document(value)));
-            Document::Object(fields.collect::<HashMap<_, _>>())
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::document::to_json;
+    use super::*;
 
-/// The SDK's form as JSON.
-pub fn json(document: &Document) -> Value {
-    match document {
-        Document::Null => Value::Null,
-        Document::Bool(bool) => Value::Bool(*bool),
-        Document::Number(Number::PosInt(number)) => json!(number),
-        Document::Number(Number::NegInt(number)) => json!(number),
-        Document::Number(Number::Float(number)) => json!(number),
-        Document::String(text) => json!(text),
-        Document::Array(items) => items.iter().map(json).collect(),
-        Document::Object(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), json(value))).collect()
+    #[test]
+    fn a_function_that_takes_an_answer_takes_an_object() {
+        let takes = |schema: &str| {
+            let schema = serde_json::value::RawValue::from_string(schema.to_owned()).unwrap();
+            let (schema, answer) = takes(Some(&JsonSchema::parse(schema).unwrap()));
+            (to_json(&schema).to_string(), answer)
+        };
+        for (schema, sent) in [
+            ("{}", r#"{"type":"object"}"#),
+            (
+                r##"{"$ref":"#/$defs/a","$defs":{}}"##,
+                r##"{"$defs":{},"$ref":"#/$defs/a","type":"object"}"##,
+            ),
+            (r#"{"type":"object","anyOf":[{}]}"#, r#"{"anyOf":[{}],"type":"object"}"#),
+        ] {
+            assert_eq!(takes(schema), (sent.to_owned(), AnswerIn::Arguments));
         }
+        for (schema, field, defined) in [
+            (r#"{"type":"array"}"#, r#"{"type":"array"}"#, ""),
+            (r#"{"anyOf":[{}]}"#, r#"{"anyOf":[{}]}"#, ""),
+            (r#"{"type":["object","null"]}"#, r#"{"type":["object","null"]}"#, ""),
+            (r#"{"enum":[1],"$defs":{"a":{}}}"#, r#"{"enum":[1]}"#, r#""$defs":{"a":{}},"#),
+        ] {
+            let sent = format!(
+                r#"{{{defined}"properties":{{"answer":{field}}},"required":["answer"],"type":"object"}}"#
+            );
+            assert_eq!(takes(schema), (sent, AnswerIn::Field));
+        }
+        assert_eq!(super::takes(None), (of_object(Fields::new()), AnswerIn::Arguments));
     }
 }

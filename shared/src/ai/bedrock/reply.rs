@@ -1,0 +1,166 @@
+//! The blocks of a reply of Bedrock, and the answer in them.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::ai::{Failure, Said};
+
+/// Where an answer is in a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerIn {
+    /// In its texts and calls.
+    Blocks,
+    /// In the arguments of the function that takes it.
+    Arguments,
+    /// In the field `answer` of these arguments.
+    Field,
+}
+
+/// The arguments of [`AnswerIn::Field`].
+#[derive(Deserialize)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    answer: &'a RawValue,
+}
+
+/// Reads the blocks of a reply, one after the other.
+pub struct Blocks<'s, 'l> {
+    pub said: &'s mut Said<'l>,
+    answer: AnswerIn,
+    /// The texts beside the function that takes the answer. They are the answer if the model doesn't
+    /// call it.
+    aside: String,
+    /// The arguments of [`AnswerIn::Field`].
+    wrapped: String,
+    /// The number of the call whose arguments have not begun.
+    bare: Option<u64>,
+}
+
+impl<'s, 'l> Blocks<'s, 'l> {
+    pub fn new(said: &'s mut Said<'l>, answer: AnswerIn) -> Self {
+        Self { said, answer, aside: String::new(), wrapped: String::new(), bare: None }
+    }
+
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        if self.answer == AnswerIn::Blocks {
+            return self.said.say(text);
+        }
+        keep(&mut self.aside, text, self.said.limit);
+        Ok(())
+    }
+
+    /// Begins a block that is a call.
+    pub fn begin(&mut self, number: u64, id: &str, name: &str) -> Result<(), Failure> {
+        self.bare = Some(number);
+        match self.answer {
+            AnswerIn::Blocks => self.said.call(number, id, name, ""),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds to the arguments of a call.
+    pub fn go_on(&mut self, number: u64, arguments: &str) -> Result<(), Failure> {
+        if arguments.is_empty() {
+            return Ok(());
+        }
+        self.bare = None;
+        match self.answer {
+            AnswerIn::Blocks => self.said.call(number, "", "", arguments),
+            AnswerIn::Arguments => self.said.say(arguments),
+            AnswerIn::Field => {
+                keep(&mut self.wrapped, arguments, self.said.limit);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a block. A function without parameters is called without arguments; clients expect an
+    /// object.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        match self.bare {
+            Some(number) => self.go_on(number, "{}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the reply.
+    pub fn finish(self) -> Result<(), Failure> {
+        if !self.wrapped.is_empty() {
+            let whole = serde_json::from_str::<Wrapped<'_>>(&self.wrapped);
+            let answer = whole.map(|whole| whole.answer.get());
+            self.said.say(answer.unwrap_or(&self.wrapped))?;
+        }
+        if self.said.is_empty() { self.said.say(&self.aside) } else { Ok(()) }
+    }
+}
+
+/// Adds to a text as long as it isn't longer than an answer may be.
+fn keep(kept: &mut String, text: &str, limit: usize) {
+    if kept.len() <= limit {
+        kept.push_str(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::ai::Prompt;
+
+    /// A block: a text, or a call with the parts of its arguments.
+    enum Block {
+        Text(&'static str),
+        Call(&'static [&'static str]),
+    }
+
+    /// The text of an answer of at most 20 bytes in these blocks, one after the other.
+    fn text(answer: AnswerIn, blocks: &[Block]) -> Result<String, Failure> {
+        let prompt = Prompt { given: true, ..Prompt::default() };
+        let heard = AtomicBool::new(false);
+        let mut said = Said::new(&prompt, "model", 20, None, &heard);
+        let mut read = Blocks::new(&mut said, answer);
+        for block in blocks {
+            match block {
+                Block::Text(text) => read.text(text)?,
+                Block::Call(parts) => {
+                    read.begin(0, "id", "name")?;
+                    parts.iter().try_for_each(|part| read.go_on(0, part))?;
+                }
+            }
+            read.end()?;
+        }
+        read.finish()?;
+        said.answer(Ok(()), &prompt).map(|answer| answer.text)
+    }
+
+    #[test]
+    fn an_answer_is_in_the_arguments_of_a_function_and_otherwise_in_the_texts_beside_it() {
+        let (arguments, field) = (AnswerIn::Arguments, AnswerIn::Field);
+        for (answer, blocks, expected) in [
+            (AnswerIn::Blocks, &[Block::Text("Hello.")][..], "Hello."),
+            (
+                arguments,
+                &[Block::Text("Here:"), Block::Call(&["{\"a\":", "", " 1}"])],
+                "{\"a\": 1}",
+            ),
+            (arguments, &[Block::Call(&[])], "{}"),
+            (arguments, &[Block::Call(&["", ""])], "{}"),
+            (arguments, &[Block::Text("No "), Block::Text("object.")], "No object."),
+            (arguments, &[], ""),
+            (field, &[Block::Text("Here:"), Block::Call(&["{\"answer\":", " [2, 1]}"])], "[2, 1]"),
+            (field, &[Block::Call(&["{\"answer\": [2,"])], "{\"answer\": [2,"),
+            (field, &[Block::Call(&[]), Block::Text("No.")], "{}"),
+            (field, &[Block::Text("No.")], "No."),
+        ] {
+            assert_eq!(text(answer, blocks).as_deref(), Ok(expected));
+        }
+        let long = Failure::Cut(crate::ai::Cut::Length);
+        for blocks in [
+            [Block::Text("a text that is too long")],
+            [Block::Call(&["{\"answer\": \"this is much too long for it\"}"])],
+        ] {
+            assert_eq!(text(field, &blocks), Err(long.clone()));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Why a server refuses a request, in its own words. These are only looked for where a server says
+//! them: the rest of its reply may repeat the prompt, whose words would be taken for the server's.
+
+use std::fmt;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// The most bytes that are read of a reply.
+const REPLY: usize = 64 * 1024;
+
+/// The most characters of a text: a reason is shorter, and a longer text may repeat the prompt.
+const TEXT: usize = 500;
+
+/// The texts that say why.
+pub async fn words(mut body: Incoming) -> String {
+    let mut reply = Vec::new();
+    while reply.len() < REPLY
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        reply.extend(frame.data_ref().into_iter().flatten());
+    }
+    reply.truncate(REPLY);
+    words_of(&reply)
+}
+
+/// The same of a reply that may be cut off: what comes before is kept.
+fn words_of(reply: &[u8]) -> String {
+    let mut words = String::new();
+    let mut json = serde_json::Deserializer::from_slice(reply);
+    let _ = Look { place: Place::Reply, words: &mut words }.deserialize(&mut json);
+    words
+}
+
+/// Looks for the texts in a value of a reply.
+struct Look<'w> {
+    place: Place,
+    words: &'w mut String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The reply, or an element of it: some servers reply with a list.
+    Reply,
+    /// `error`, whose text some servers send in its place.
+    Error,
+    /// A text that says why.
+    Words,
+    Elsewhere,
+}
+
+impl Place {
+    fn within(self, field: &str) -> Self {
+        match (self, field) {
+            (Self::Reply, "error") => Self::Error,
+            (Self::Reply, "message" | "detail") | (Self::Error, "message" | "code") => Self::Words,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Look<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        match self.place {
+            Place::Elsewhere => json.deserialize_ignored_any(IgnoredAny).map(drop),
+            _ => json.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Look<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if self.place != Place::Reply {
+            self.words.extend(text.chars().take(TEXT));
+            self.words.push('\n');
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { place, words } = self;
+        let place = if place == Place::Reply { place } else { Place::Elsewhere };
+        while items.next_element_seed(Look { place, words: &mut *words })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let Self { place, words } = self;
+        while let Some(field) = fields.next_key::<String>()? {
+            let place = place.within(&field);
+            fields.next_value_seed(Look { place, words: &mut *words })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_server_says_itself_is_read_and_no_more_than_a_sentence_of_it() {
+        let long = format!(r#"{{"message": "{}", "code": 400}}"#, "é".repeat(600));
+        for (reply, words) in [
+            (
+                r#"{"error": {"message": "No.", "code": "why", "type": "t", "param": "p"}}"#,
+                "No.|why",
+            ),
+            (r#"{"error": "No."}"#, "No."),
+            (r#"[{"error": {"code": 400, "message": "No."}}]"#, "No."),
+            (r#"{"object": "error", "message": "No.", "code": 400}"#, "No."),
+            (r#"{"detail": "No.", "input": "a tool"}"#, "No."),
+            (r#"{"detail": [{"msg": "a tool", "input": {"message": "a tool"}}]}"#, ""),
+            (
+                r#"{"request": {"error": {"message": "a tool"}}, "error": {"message": "No."}}"#,
+                "No.",
+            ),
+            (r#"{"error": {"message": ["a tool"], "metadata": {"message": "a tool"}}}"#, ""),
+            (r#"{"error": {"message": "No."}, "request": ["cut o"#, "No."),
+            (r#""a tool""#, ""),
+            ("a tool", ""),
+            ("", ""),
+            (long.as_str(), "é".repeat(500).as_str()),
+        ] {
+            assert_eq!(words_of(reply.as_bytes()).trim_end().replace('\n', "|"), words, "{reply}");
+        }
+    }
+}

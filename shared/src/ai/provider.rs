@@ -1,0 +1,83 @@
+//! A provider: its model, and the protocol by which it is asked.
+
+use super::bedrock::{self, Bedrock};
+use super::failure::{Failure, Refusal};
+use super::openai::OpenAi;
+use super::said::Said;
+use super::{Prompt, echo, scripted};
+use crate::config::{AiProvider, ConfigError};
+
+pub(super) struct Provider {
+    pub(super) name: String,
+    pub(super) model: String,
+    wire: Wire,
+}
+
+/// The protocol of a provider.
+enum Wire {
+    Echo,
+    Scripted,
+    OpenAi(Box<OpenAi>),
+    Bedrock(Bedrock),
+}
+
+impl Provider {
+    pub(super) async fn connect(provider: &AiProvider) -> Result<Self, ConfigError> {
+        let wire = match provider {
+            AiProvider::Echo => Wire::Echo,
+            AiProvider::Scripted => Wire::Scripted,
+            AiProvider::OpenAi(server) => Wire::OpenAi(Box::new(OpenAi::connect(server).await?)),
+            AiProvider::Bedrock { model, endpoint } => {
+                Wire::Bedrock(Bedrock::connect(model, endpoint.as_deref()).await?)
+            }
+        };
+        Ok(Self { name: provider.name().to_owned(), model: provider.model().to_owned(), wire })
+    }
+
+    /// Opens the connection that the next request uses.
+    pub(super) async fn open(&self) {
+        match &self.wire {
+            Wire::Echo | Wire::Scripted => {}
+            Wire::OpenAi(server) => server.open().await,
+            Wire::Bedrock(bedrock) => bedrock.open().await,
+        }
+    }
+
+    /// What the prompt demands and this provider can't do, as far as is known before it is called.
+    pub(super) fn refuses(&self, prompt: &Prompt) -> Option<Refusal> {
+        match &self.wire {
+            Wire::Echo if prompt.demands_a_call() => Some(Refusal::Tools),
+            Wire::Echo | Wire::Scripted if prompt.format.is_some() => Some(Refusal::Format),
+            Wire::Bedrock(_) => bedrock::refuses(prompt),
+            _ => None,
+        }
+    }
+
+    /// A model that refuses a wish is asked again without it. If it has no functions and need not
+    /// call one, it gets the prompt without them.
+    pub(super) async fn answer(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+        let outcome = match self.ask(prompt, said).await {
+            Err(Failure::Refused(Refusal::ParallelCalls)) => {
+                let prompt = Prompt { parallel_calls: None, ..prompt.clone() };
+                self.ask(&prompt, said).await
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Err(Failure::Refused(Refusal::Tools)) if !prompt.demands_a_call() => {
+                self.ask(&prompt.without_tools(), said).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn ask(&self, prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure> {
+        match &self.wire {
+            Wire::Echo => echo::answer(prompt, said),
+            Wire::Scripted => scripted::answer(prompt, said).await,
+            // These futures are large, and every future around them would contain them.
+            Wire::OpenAi(server) => Box::pin(server.answer(prompt, said)).await,
+            Wire::Bedrock(bedrock) => Box::pin(bedrock.answer(prompt, said)).await,
+        }
+    }
+}
