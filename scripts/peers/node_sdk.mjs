@@ -2,13 +2,10 @@
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
+import { FIRST_GRANT, PRICE, aPerson, attempted, baseURL, plan, prove } from "./proof.mjs";
 
 // In NODE_PATH, which `import` doesn't search.
 const OpenAI = createRequire(import.meta.url)("openai");
-
-const { API, API_WIRE } = process.env;
-const baseURL = `${API_WIRE}/v1`;
-const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const HELLO = [{ role: "user", content: "Hello!" }];
 const SLOW = [{ role: "user", content: "!slow Hello!" }];
@@ -180,38 +177,17 @@ function counts(usage) {
 
 /** A user who has just registered, and a client with an API key of theirs. */
 async function aCaller() {
-  const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
-  const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof" }, access);
-  const history = () => call(API, "GET", "/api/chat/?limit=100", undefined, access);
-  const hasPaidFor = async (chats) => {
-    const { tokens } = await call(API, "GET", "/api/user/balance/", undefined, access);
-    assert.deepEqual([tokens, (await history()).length], [FIRST_GRANT - chats * PRICE, chats]);
-  };
-  return { person: { history, hasPaidFor }, client: new OpenAI({ baseURL, apiKey: key }) };
-}
-
-async function call(url, method, path, body, token) {
-  const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
-  const reply = await fetch(url + path, { method, headers, body: JSON.stringify(body) });
-  assert(reply.ok, `${method} ${path}: ${reply.status}`);
-  return reply.json();
-}
-
-/** What wire.py is to do with the next replies. */
-async function plan(cut, times = 1) {
-  await call(API_WIRE, "POST", "/wire/plan", { cut, times });
+  const person = await aPerson();
+  return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
 }
 
 /** The calls since the plan were one, tried as often as there are statuses, null where a client heard none. */
 async function attempts(...statuses) {
-  const calls = await call(API_WIRE, "GET", "/wire/calls");
+  const calls = await attempted();
   assert.deepEqual(calls.map((call) => call.status), statuses);
   assert.deepEqual(calls.map((call) => call.retry), statuses.map((_, number) => String(number)));
   assert.equal(new Set(calls.map((call) => call.body)).size, 1);
   return calls;
 }
 
-for (const [sentence, proof] of Object.entries(proofs)) {
-  await proof();
-  console.log(`  ${sentence}`);
-}
+await prove(proofs);

@@ -24,8 +24,28 @@ def prove(*proofs):
         print("  " + proof.__name__.replace("_", " ") + (f": {figures}" if figures else ""), flush=True)
 
 
+def prove_of(client, *proofs):
+    """Runs tests of a client, and prints one line."""
+    began = time.monotonic()
+    for proof in proofs:
+        try:
+            proof()
+        except BaseException:
+            print(f"  {client} failed: {proof.__name__.replace('_', ' ')}", flush=True)
+            raise
+    print(f"  {client}: {len(proofs)} tests in {time.monotonic() - began:.1f} s", flush=True)
+
+
 def equal(got, wanted):
     assert got == wanted, f"{got!r}, not {wanted!r}"
+
+
+def raised(kind, ask):
+    try:
+        ask()
+    except kind as error:
+        return error
+    raise AssertionError(f"no {kind.__name__}")
 
 
 def recital(messages):
@@ -97,9 +117,16 @@ class Person:
         equal(status, 200)
         return chats
 
+    def statement(self):
+        status, rows = self.call("GET", "/api/user/ledger?limit=100")
+        equal(status, 200)
+        return rows
+
     def has_paid_for(self, chats):
-        """Asserts that this many messages are paid for and in the history."""
-        equal((self.balance(), len(self.history())), (FIRST_GRANT - chats * PRICE, chats))
+        """Asserts that this many messages are in the history, and that the statement has one charge for each."""
+        charges = {row["chat_id"]: row["amount"] for row in self.statement() if row["kind"] == "chat"}
+        equal(charges, {chat["id"]: -PRICE for chat in self.history()})
+        equal((self.balance(), len(charges)), (FIRST_GRANT - chats * PRICE, chats))
 
 
 def events(reply):

@@ -5,7 +5,7 @@ import time
 
 import openai
 from openai import AsyncOpenAI, OpenAI
-from proof import API_WIRE, FIRST_GRANT, PRICE, Person, Wire, equal, first_pieces_come_soon, prove, recital
+from proof import API_WIRE, FIRST_GRANT, PRICE, Person, Wire, equal, first_pieces_come_soon, prove, raised, recital
 
 BASE_URL = API_WIRE + "/v1"
 wire = Wire(API_WIRE)
@@ -218,14 +218,6 @@ def a_call_that_still_runs_is_waited_for_and_paid_once():
         waited = replayed["began"] - refused["began"]
         assert waited >= float(refused["retry_after"]), (waited, refused)
         person.has_paid_for(1)
-
-
-def raised(kind, ask):
-    try:
-        ask()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}")
 
 
 prove(

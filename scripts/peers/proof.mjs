@@ -1,0 +1,97 @@
+// What the tests with clients for Node share: users, connections that break as planned, the script of the model behind the API (provider.py), and
+// the output.
+
+import assert from "node:assert/strict";
+
+export const { API, API_WIRE, PROVIDER } = process.env;
+export const baseURL = `${API_WIRE}/v1`;
+export const [PRICE, FIRST_GRANT] = [100, 4000];
+
+export async function call(url, method, path, body, token) {
+  const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+  const reply = await fetch(url + path, { method, headers, body: JSON.stringify(body) });
+  assert(reply.ok, `${method} ${path}: ${reply.status}`);
+  return reply.json();
+}
+
+/** A user who has just registered, with an API key of theirs. */
+export async function aPerson() {
+  const { access } = await call(API, "POST", "/api/register/", { username: `ben-${crypto.randomUUID()}`, password: "secret123" });
+  const { key } = await call(API, "POST", "/api/user/api-keys/", { name: "proof" }, access);
+  const history = () => call(API, "GET", "/api/chat/?limit=100", undefined, access);
+  /** Asserts that this many messages are in the history, and that the statement has one charge for each. */
+  const hasPaidFor = async (chats) => {
+    const { tokens } = await call(API, "GET", "/api/user/balance/", undefined, access);
+    const statement = await call(API, "GET", "/api/user/ledger?limit=100", undefined, access);
+    const charges = statement.filter((row) => row.kind === "chat").map((row) => [row.chat_id, row.amount]);
+    const kept = (await history()).map((chat) => [chat.id, -PRICE]);
+    assert.deepEqual(Object.fromEntries(charges), Object.fromEntries(kept));
+    assert.deepEqual([tokens, charges.length], [FIRST_GRANT - chats * PRICE, chats]);
+  };
+  return { key, history, hasPaidFor };
+}
+
+/** What wire.py is to do with the next replies. */
+export async function plan(cut, times = 1) {
+  await call(API_WIRE, "POST", "/wire/plan", { cut, times });
+}
+
+/** The calls since the plan. */
+export function attempted() {
+  return call(API_WIRE, "GET", "/wire/calls");
+}
+
+/** What the client got for each of them; null where it got nothing. */
+export async function statuses() {
+  return (await attempted()).map((attempt) => attempt.status);
+}
+
+/** Plans the model's next answers. */
+export async function play(...answers) {
+  await call(PROVIDER, "POST", "/script", answers);
+}
+
+/** The requests that the model got. Each answer was asked for once. */
+export async function played() {
+  const { requests, left } = await call(PROVIDER, "GET", "/script");
+  assert.equal(left, 0);
+  return requests;
+}
+
+export function says(text) {
+  return { text };
+}
+
+/** An answer that calls functions, each a name with its arguments. */
+export function calls(...named) {
+  return { calls: named.map(([name, args]) => ({ name, arguments: args })) };
+}
+
+/** The results of functions in a request that the model got. */
+export function results(request) {
+  return request.messages.filter((message) => message.role === "tool").map((message) => message.content);
+}
+
+export function functions(request) {
+  return request.tools.map((tool) => tool.function.name);
+}
+
+/** Runs tests, each under the sentence that it proves. */
+export async function prove(proofs) {
+  for (const [sentence, proof] of Object.entries(proofs)) {
+    await proof();
+    console.log(`  ${sentence}`);
+  }
+}
+
+/** Runs tests of a client, and prints one line. */
+export async function proveOf(client, proofs) {
+  const began = performance.now();
+  for (const [sentence, proof] of Object.entries(proofs)) {
+    await proof().catch((error) => {
+      console.log(`  ${client} failed: ${sentence}`);
+      throw error;
+    });
+  }
+  console.log(`  ${client}: ${Object.keys(proofs).length} tests in ${((performance.now() - began) / 1000).toFixed(1)} s`);
+}

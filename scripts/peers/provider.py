@@ -1,0 +1,113 @@
+"""provider.py PORT - a server with OpenAI's chat completions whose answers are scripted.
+
+`POST /script` with a list of answers plans the next ones, and forgets the earlier requests. An answer has a `text`, or `calls` of functions, or both,
+and may have a pause of `seconds` before it. Each call has a `name` and `arguments`. `GET /script` gives the bodies of the `requests` since, and how
+many answers are `left`. A request for which no answer is planned gets a 500.
+"""
+
+import itertools
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PIECE = 7
+
+
+class Script:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.plan([])
+
+    def plan(self, answers):
+        self.answers, self.requests = list(answers), []
+
+    def next_answer(self, request):
+        with self.lock:
+            self.requests.append(request)
+            return self.answers.pop(0) if self.answers else None
+
+    def told(self):
+        return {"requests": self.requests, "left": len(self.answers)}
+
+
+script = Script()
+numbers = itertools.count(1)
+
+
+class Provider(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.reply(200, script.told())
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/script":
+            script.plan(body)
+            self.reply(200, script.told())
+            return
+        answer = script.next_answer(body)
+        if answer is None:
+            self.reply(500, {"error": {"message": "The script has no answer to this.", "type": "server_error", "param": None, "code": None}})
+            return
+        time.sleep(answer.get("seconds", 0))
+        text, calls = answer.get("text"), [called(call) for call in answer.get("calls", [])]
+        finish = "tool_calls" if calls else "stop"
+        usage = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+        head = {"id": f"chatcmpl-{next(numbers)}", "created": int(time.time()), "model": body["model"]}
+        if body.get("stream"):
+            self.stream(head | {"object": "chat.completion.chunk"}, text, calls, finish, usage)
+        else:
+            message = {"role": "assistant", "content": text, "refusal": None} | ({"tool_calls": calls} if calls else {})
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+            self.reply(200, head | {"object": "chat.completion", "choices": [choice], "usage": usage})
+
+    def reply(self, status, value):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def stream(self, head, text, calls, finish, usage):
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        for delta in deltas(text, calls):
+            self.event(head | {"choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}], "usage": None})
+        self.event(head | {"choices": [{"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish}], "usage": None})
+        self.event(head | {"choices": [], "usage": usage})
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def event(self, value):
+        self.wfile.write(b"data: %s\n\n" % json.dumps(value).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def called(call):
+    function = {"name": call["name"], "arguments": json.dumps(call["arguments"])}
+    return {"id": f"call_{next(numbers)}", "type": "function", "function": function}
+
+
+def deltas(text, calls):
+    """An answer in pieces: the text, then each call with its arguments."""
+    yield {"role": "assistant", "content": "" if text else None, "refusal": None}
+    yield from ({"content": piece} for piece in pieces(text or ""))
+    for index, call in enumerate(calls):
+        arguments = call["function"]["arguments"]
+        yield {"tool_calls": [{"index": index} | call | {"function": call["function"] | {"arguments": ""}}]}
+        yield from ({"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in pieces(arguments))
+
+
+def pieces(text):
+    return (text[at : at + PIECE] for at in range(0, len(text), PIECE))
+
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Provider).serve_forever()

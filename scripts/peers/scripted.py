@@ -1,0 +1,53 @@
+"""What the tests of agents share: the script of the model behind the API (provider.py), and people with clients."""
+
+from importlib.metadata import version
+
+from proof import API_WIRE, FIRST_GRANT, PRICE, PROVIDER, Person, Wire, call, equal, prove_of, raised
+
+BASE_URL = API_WIRE + "/v1"
+wire = Wire(API_WIRE)
+
+
+def play(*answers):
+    """Plans the model's next answers."""
+    equal(call(PROVIDER, "POST", "/script", answers)[0], 200)
+
+
+def played():
+    """The requests that the model got. Each answer was asked for once."""
+    status, script = call(PROVIDER, "GET", "/script")
+    equal((status, script["left"]), (200, 0))
+    return script["requests"]
+
+
+def says(text, **more):
+    return {"text": text} | more
+
+
+def calls(*named, **more):
+    """An answer that calls functions, each a name with its arguments."""
+    return {"calls": [{"name": name, "arguments": arguments} for name, arguments in named]} | more
+
+
+def a_caller():
+    """A user who has just registered, and an API key of theirs."""
+    person = Person()
+    return person, person.api_key()
+
+
+def results(request):
+    """The results of functions in a request that the model got."""
+    return [message["content"] for message in request["messages"] if message["role"] == "tool"]
+
+
+def functions(request):
+    return [tool["function"]["name"] for tool in request.get("tools", [])]
+
+
+def statuses():
+    """What the client got for each attempt since the last plan of the wire; None where it got nothing."""
+    return [attempt["status"] for attempt in wire.calls()]
+
+
+def prove_client(package, *proofs):
+    prove_of(f"{package} {version(package)}", *proofs)

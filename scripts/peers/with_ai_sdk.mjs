@@ -1,0 +1,100 @@
+// Tests Vercel's AI SDK. Only the base URL and the key of its provider are set.
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { createRequire } from "node:module";
+import { aPerson, baseURL, calls, functions, plan, play, played, proveOf, results, says, statuses } from "./proof.mjs";
+
+// In NODE_PATH, which `import` doesn't search.
+const require = createRequire(import.meta.url);
+const { Output, generateText, stepCountIs, streamText, tool } = require("ai");
+const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
+const { createOpenAI } = require("@ai-sdk/openai");
+const { z } = require("zod");
+
+const prompt = "How is the weather?";
+const CITIES = calls(["getWeather", { city: "Paris" }], ["getWeather", { city: "Oslo" }]);
+const REPORT = { city: "Paris", degrees: 21 };
+const Weather = z.object({ city: z.string(), degrees: z.number().int() });
+
+/** A user, and the model through each of the SDK's two providers. */
+async function aCaller(settings = {}) {
+  const person = await aPerson();
+  const compatible = createOpenAICompatible({ name: "farebox", baseURL, apiKey: person.key, supportsStructuredOutputs: true, ...settings });
+  return { person, model: compatible("farebox"), openai: createOpenAI({ baseURL, apiKey: person.key, ...settings }).chat("gpt-4o") };
+}
+
+/** The function `getWeather`, and what it does beside its answer. */
+function tools(beside = async () => {}) {
+  const execute = async ({ city }) => {
+    await beside();
+    return `Sunny in ${city}.`;
+  };
+  return { getWeather: tool({ description: "The weather of a city.", inputSchema: z.object({ city: z.string() }), execute }) };
+}
+
+const proofs = {
+  async "functions are run until there is an answer, whole and in pieces"() {
+    for (const provider of ["model", "openai"]) {
+      for (const ask of [generateText, streamText]) {
+        const caller = await aCaller();
+        await play(CITIES, says("Sunny everywhere."));
+        const { text } = await ask({ model: caller[provider], prompt, tools: tools(), stopWhen: stepCountIs(5) });
+        assert.equal(await text, "Sunny everywhere.");
+        const [first, last] = await played();
+        assert.deepEqual([functions(first), results(last)], [["getWeather"], ["Sunny in Paris.", "Sunny in Oslo."]]);
+        await caller.person.hasPaidFor(2);
+      }
+    }
+  },
+
+  async "an answer is an object of the schema"() {
+    for (const provider of ["model", "openai"]) {
+      const caller = await aCaller();
+      await play(says(JSON.stringify(REPORT)), says(JSON.stringify(REPORT)));
+      const asked = { model: caller[provider], prompt, output: Output.object({ schema: Weather }) };
+      assert.deepEqual((await generateText(asked)).output, REPORT);
+      assert.deepEqual(await streamText(asked).output, REPORT);
+      for (const request of await played()) assert.equal(request.response_format.type, "json_schema");
+      await caller.person.hasPaidFor(2);
+    }
+  },
+
+  // It sends neither a key nor a count.
+  async "a lost reply is asked for again as another message"() {
+    const { person, model } = await aCaller();
+    await play(says("Sunny."), says("Sunny."));
+    await plan("before");
+    assert.equal((await generateText({ model, prompt })).text, "Sunny.");
+    assert.deepEqual([await statuses(), (await played()).length], [[null, 200], 2]);
+    await person.hasPaidFor(2);
+  },
+
+  async "a lost reply under a key of its caller is paid once"() {
+    const { person, model } = await aCaller();
+    await play(says("Sunny."));
+    await plan("before");
+    assert.equal((await generateText({ model, prompt, headers: { "Idempotency-Key": crypto.randomUUID() } })).text, "Sunny.");
+    assert.deepEqual([await statuses(), (await played()).length], [[null, 200], 1]);
+    await person.hasPaidFor(1);
+  },
+
+  // Each request of a loop is longer than the one before.
+  async "a reply that is lost in the middle of a loop is paid once, if its body is its key"() {
+    for (const ask of [generateText, streamText]) {
+      const run = crypto.randomUUID();
+      const keyed = (url, init) => {
+        const key = createHash("sha256").update(run + init.body).digest("hex");
+        return fetch(url, { ...init, headers: { ...init.headers, "Idempotency-Key": key } });
+      };
+      const { person, model } = await aCaller({ fetch: keyed });
+      await play(calls(["getWeather", { city: "Paris" }]), says("Sunny everywhere."));
+      const { text } = await ask({ model, prompt, tools: tools(() => plan("before")), stopWhen: stepCountIs(5) });
+      assert.equal(await text, "Sunny everywhere.");
+      assert.deepEqual([await statuses(), (await played()).length], [[null, 200], 2]);
+      await person.hasPaidFor(2);
+    }
+  },
+};
+
+await proveOf(`ai ${require("ai/package.json").version}`, proofs);

@@ -1,0 +1,95 @@
+"""Tests agents of LangChain. Only the base URL and the key of its model are set."""
+
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
+from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+
+ASKED = {"messages": [{"role": "user", "content": "How is the weather in Paris?"}]}
+CALL = calls(("get_weather", {"city": "Paris"}))
+
+
+class Weather(BaseModel):
+    """A weather report."""
+
+    city: str
+    degrees: int
+
+
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return f"Sunny in {city}."
+
+
+def get_weather_over_a_bad_line(city: str) -> str:
+    """The weather of a city; the reply to the next request is lost."""
+    wire.cut("before")
+    return f"Sunny in {city}."
+
+
+def an_agent(**more):
+    person, key = a_caller()
+    return person, create_agent(model=ChatOpenAI(model="gpt-4o", base_url=BASE_URL, api_key=key), **more)
+
+
+def an_agent_runs_its_tools_and_pays_for_each_call_of_the_model():
+    person, agent = an_agent(tools=[get_weather], system_prompt="You know the weather.")
+    play(CALL, calls(("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})), says("Sunny everywhere."))
+    equal(agent.invoke(ASKED)["messages"][-1].content, "Sunny everywhere.")
+    first, _, last = played()
+    equal((first["messages"][0]["content"], functions(first)), ("You know the weather.", ["get_weather"]))
+    equal(results(last), ["Sunny in Paris.", "Sunny in Oslo.", "Sunny in Rome."])
+    person.has_paid_for(3)
+
+
+def an_agent_streams_its_words():
+    person, agent = an_agent(tools=[get_weather])
+    play(CALL, says("Sunny everywhere."))
+    pieces = [piece.content for piece, about in agent.stream(ASKED, stream_mode="messages") if about["langgraph_node"] == "model"]
+    assert len([piece for piece in pieces if piece]) > 1, pieces
+    equal(("".join(pieces), results(played()[1])), ("Sunny everywhere.", ["Sunny in Paris."]))
+    person.has_paid_for(2)
+
+
+def an_agent_answers_with_an_object():
+    for strategy, answer in [
+        (ToolStrategy(Weather), calls(("Weather", {"city": "Paris", "degrees": 21}))),
+        (ProviderStrategy(Weather), says('{"city": "Paris", "degrees": 21}')),
+    ]:
+        person, agent = an_agent(tools=[get_weather], response_format=strategy)
+        play(CALL, answer)
+        equal(agent.invoke(ASKED)["structured_response"], Weather(city="Paris", degrees=21))
+        played()
+        person.has_paid_for(2)
+
+
+def a_model_answers_with_an_object():
+    for method, answer in [
+        ("json_schema", says('{"city": "Paris", "degrees": 21}')),
+        ("json_mode", says('{"city": "Paris", "degrees": 21}')),
+        ("function_calling", calls(("Weather", {"city": "Paris", "degrees": 21}))),
+    ]:
+        person, key = a_caller()
+        model = ChatOpenAI(model="gpt-4o", base_url=BASE_URL, api_key=key).with_structured_output(Weather, method=method)
+        play(answer)
+        equal(model.invoke("How is the weather in Paris? Answer as JSON."), Weather(city="Paris", degrees=21))
+        person.has_paid_for(1)
+
+
+def a_reply_that_is_lost_in_the_middle_of_the_loop_is_paid_once():
+    person, agent = an_agent(tools=[get_weather_over_a_bad_line])
+    play(calls(("get_weather_over_a_bad_line", {"city": "Paris"})), says("Sunny everywhere."))
+    equal(agent.invoke(ASKED)["messages"][-1].content, "Sunny everywhere.")
+    equal((statuses(), len(played())), ([None, 200], 2))
+    person.has_paid_for(2)
+
+
+prove_client(
+    "langchain",
+    an_agent_runs_its_tools_and_pays_for_each_call_of_the_model,
+    an_agent_streams_its_words,
+    an_agent_answers_with_an_object,
+    a_model_answers_with_an_object,
+    a_reply_that_is_lost_in_the_middle_of_the_loop_is_paid_once,
+)

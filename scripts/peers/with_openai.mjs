@@ -1,0 +1,78 @@
+// Tests functions, schemas and streams of OpenAI's client for Node. Only its base URL and its key are set.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { aPerson, baseURL, calls, functions, plan, play, played, proveOf, results, says, statuses } from "./proof.mjs";
+
+// In NODE_PATH, which `import` doesn't search.
+const require = createRequire(import.meta.url);
+const OpenAI = require("openai");
+const { zodResponseFormat } = require("openai/helpers/zod");
+const { z } = require("zod");
+
+const ASKED = [{ role: "user", content: "How is the weather?" }];
+const CITIES = calls(["get_weather", { city: "Paris" }], ["get_weather", { city: "Oslo" }]);
+const REPORT = { city: "Paris", degrees: 21 };
+const Weather = z.object({ city: z.string(), degrees: z.number().int() });
+
+async function aCaller() {
+  const person = await aPerson();
+  return { person, client: new OpenAI({ baseURL, apiKey: person.key }) };
+}
+
+/** The function `get_weather`, and what it does beside its answer. */
+function weather(beside = async () => {}) {
+  return {
+    type: "function",
+    function: {
+      name: "get_weather",
+      description: "The weather of a city.",
+      parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+      parse: JSON.parse,
+      async function({ city }) {
+        await beside();
+        return `Sunny in ${city}.`;
+      },
+    },
+  };
+}
+
+const proofs = {
+  async "functions are run until there is an answer, whole and in pieces"() {
+    for (const stream of [false, true]) {
+      const { person, client } = await aCaller();
+      await play(CITIES, says("Sunny everywhere."));
+      const runner = client.chat.completions.runTools({ model: "gpt-4o", messages: ASKED, tools: [weather()], stream });
+      assert.equal(await runner.finalContent(), "Sunny everywhere.");
+      const [first, last] = await played();
+      assert.deepEqual([functions(first), results(last)], [["get_weather"], ["Sunny in Paris.", "Sunny in Oslo."]]);
+      await person.hasPaidFor(2);
+    }
+  },
+
+  async "an answer is parsed by its schema"() {
+    const { person, client } = await aCaller();
+    await play(says(JSON.stringify(REPORT)), says(JSON.stringify(REPORT)));
+    const asked = { model: "gpt-4o", messages: ASKED, response_format: zodResponseFormat(Weather, "report") };
+    const completion = await client.chat.completions.parse(asked);
+    assert.deepEqual(completion.choices[0].message.parsed, REPORT);
+    const streamed = await client.chat.completions.stream(asked).finalChatCompletion();
+    assert.deepEqual(streamed.choices[0].message.parsed, REPORT);
+    for (const request of await played()) assert.equal(request.response_format.json_schema.name, "report");
+    await person.hasPaidFor(2);
+  },
+
+  async "a reply that is lost in the middle of the loop is paid once"() {
+    for (const stream of [false, true]) {
+      const { person, client } = await aCaller();
+      await play(calls(["get_weather", { city: "Paris" }]), says("Sunny everywhere."));
+      const tools = [weather(() => plan("before"))];
+      const runner = client.chat.completions.runTools({ model: "gpt-4o", messages: ASKED, tools, stream });
+      assert.equal(await runner.finalContent(), "Sunny everywhere.");
+      assert.deepEqual([await statuses(), (await played()).length], [[null, 200], 2]);
+      await person.hasPaidFor(2);
+    }
+  },
+};
+
+await proveOf(`openai (Node) ${require("openai/version.js").VERSION}`, proofs);
