@@ -160,7 +160,8 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
 /// Writes schemas as the generators of clients read them. The meaning stays the same.
 ///
 /// Most of them know `enum` better than `const`. An `anyOf` beside `properties` makes them lose the
-/// properties; of two cases, the second is required if the first one isn't met.
+/// properties; of two cases, the second is required if the first one isn't met. OpenAPI Generator
+/// fails at an object or null whose fields are unknown, unless they are allowed explicitly.
 fn simplify(part: &mut Value) {
     match part {
         Value::Object(fields) => {
@@ -174,6 +175,11 @@ fn simplify(part: &mut Value) {
                 let (one, other) = (json!({ "not": one }), other.clone());
                 fields.remove("anyOf");
                 fields.extend([("if".to_owned(), one), ("then".to_owned(), other)]);
+            }
+            let types = fields.get("type").and_then(Value::as_array);
+            let is_nullable_object = types.is_some_and(|types| types.contains(&json!("object")));
+            if is_nullable_object && !fields.contains_key("properties") {
+                fields.entry("additionalProperties").or_insert(json!(true));
             }
             // These are values and no schemas.
             let inner = fields.iter_mut().filter(|(name, _)| {
@@ -234,22 +240,16 @@ fn without_null(operation: &mut Map<String, Value>) {
     }
 }
 
-/// The media type of forms.
-const FORM: &str = "application/x-www-form-urlencoded";
+/// What the description of an operation says if it takes its body as a form too. As a second media
+/// type of the body it would make some generated clients send forms, and others fail.
+const FORM: &str = "The body may also be a form (`application/x-www-form-urlencoded`).";
 
-/// Adds the same body as a form, where an operation takes one.
+/// Says that an operation takes the same body as a form, where it does.
 fn with_form(operation: &mut Map<String, Value>) {
-    if operation.remove("x-form").is_none() {
-        return;
-    }
-    let content = operation
-        .get_mut("requestBody")
-        .and_then(|body| body.get_mut("content"))
-        .and_then(Value::as_object_mut);
-    if let Some(content) = content
-        && let Some(body) = content.get("application/json").cloned()
-    {
-        content.insert(FORM.to_owned(), body);
+    if operation.remove("x-form").is_some() {
+        let about = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+        let about = format!("{about}\n\n{FORM}");
+        operation.insert("description".into(), json!(about));
     }
 }
 

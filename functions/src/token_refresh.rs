@@ -16,7 +16,7 @@ use shared::{Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(as = Refresh)]
+#[schema(as = TokenRefresh)]
 struct Body {
     /// The refresh token. With `X-Refresh-Token: cookie` it may be missing, as may the body: then
     /// the one in the cookie is used.

@@ -237,6 +237,15 @@ def complete(operation, body):
     return body
 
 
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Adds the forms, which the document only mentions."""
+    for operation in (operation for path in raw_schema["paths"].values() for operation in path.values()):
+        if FORM in operation["description"] and "requestBody" in operation:
+            content = operation["requestBody"]["content"]
+            content[FORM] = content["application/json"]
+
+
 def form(body):
     """The fields of a form: each is a text, and none is null."""
     texts = {field: value[-1] if isinstance(value, list) and value else value for field, value in body.items()}

@@ -51,7 +51,10 @@ pub fn takes_a_body(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].body.is_some()
 }
 
-/// Whether the document describes its request body as a form too.
+/// What the description of an operation says if its body may be a form.
+const FORM: &str = "The body may also be a form (`application/x-www-form-urlencoded`).";
+
+/// Whether the document says that the request body may be a form too.
 pub fn takes_a_form(route: &Route) -> bool {
     OPERATIONS[&(route.method.to_owned(), route.path.to_owned())].takes_a_form
 }
@@ -93,9 +96,7 @@ impl Operation {
         let replies = operation["responses"].as_object().unwrap().iter().map(reply).collect();
         Self {
             body,
-            takes_a_form: operation
-                .pointer("/requestBody/content/application~1x-www-form-urlencoded")
-                .is_some(),
+            takes_a_form: operation["description"].as_str().unwrap().contains(FORM),
             needs_a_body: operation.pointer("/requestBody/required") == Some(&json!(true)),
             replies,
         }
