@@ -1,10 +1,13 @@
 """What the tests of agents share: the script of the model behind the API (provider.py), and people with clients."""
 
+import sys
 from importlib.metadata import version
 
 from proof import API_WIRE, FIRST_GRANT, PRICE, PROVIDER, Person, Wire, call, equal, prove_of, raised
 
 BASE_URL = API_WIRE + "/v1"
+# Whether the client is to use OpenAI's Responses API. The model behind the API gets the same requests.
+RESPONSES = "responses" in sys.argv[1:]
 wire = Wire(API_WIRE)
 
 
@@ -50,4 +53,4 @@ def statuses():
 
 
 def prove_client(package, *proofs):
-    prove_of(f"{package} {version(package)}", *proofs)
+    prove_of(f"{package} {version(package)}" + (", Responses API" if RESPONSES else ""), *proofs)

@@ -17,11 +17,15 @@ const CITIES = calls(["getWeather", { city: "Paris" }], ["getWeather", { city: "
 const REPORT = { city: "Paris", degrees: 21 };
 const Weather = z.object({ city: z.string(), degrees: z.number().int() });
 
-/** A user, and the model through each of the SDK's two providers. */
+/** The SDK's two providers, the second one with each of OpenAI's APIs. */
+const PROVIDERS = ["model", "completions", "responses"];
+
+/** A user, and the model through each of these. */
 async function aCaller(settings = {}) {
   const person = await aPerson();
   const compatible = createOpenAICompatible({ name: "farebox", baseURL, apiKey: person.key, supportsStructuredOutputs: true, ...settings });
-  return { person, model: compatible("farebox"), openai: createOpenAI({ baseURL, apiKey: person.key, ...settings }).chat("gpt-4o") };
+  const openai = createOpenAI({ baseURL, apiKey: person.key, ...settings });
+  return { person, model: compatible("farebox"), completions: openai.chat("gpt-4o"), responses: openai.responses("gpt-4o") };
 }
 
 /** The function `getWeather`, and what it does beside its answer. */
@@ -35,7 +39,7 @@ function tools(beside = async () => {}) {
 
 const proofs = {
   async "functions are run until there is an answer, whole and in pieces"() {
-    for (const provider of ["model", "openai"]) {
+    for (const provider of PROVIDERS) {
       for (const ask of [generateText, streamText]) {
         const caller = await aCaller();
         await play(CITIES, says("Sunny everywhere."));
@@ -49,7 +53,7 @@ const proofs = {
   },
 
   async "an answer is an object of the schema"() {
-    for (const provider of ["model", "openai"]) {
+    for (const provider of PROVIDERS) {
       const caller = await aCaller();
       await play(says(JSON.stringify(REPORT)), says(JSON.stringify(REPORT)));
       const asked = { model: caller[provider], prompt, output: Output.object({ schema: Weather }) };

@@ -1,10 +1,10 @@
-"""Tests agents of LangChain. Only the base URL and the key of its model are set."""
+"""Tests agents of LangChain. Only the base URL and the key of its model are set, and which of OpenAI's APIs it uses."""
 
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import BASE_URL, RESPONSES, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
 
 ASKED = {"messages": [{"role": "user", "content": "How is the weather in Paris?"}]}
 CALL = calls(("get_weather", {"city": "Paris"}))
@@ -28,15 +28,20 @@ def get_weather_over_a_bad_line(city: str) -> str:
     return f"Sunny in {city}."
 
 
-def an_agent(**more):
+def a_model():
     person, key = a_caller()
-    return person, create_agent(model=ChatOpenAI(model="gpt-4o", base_url=BASE_URL, api_key=key), **more)
+    return person, ChatOpenAI(model="gpt-4o", base_url=BASE_URL, api_key=key, use_responses_api=RESPONSES)
+
+
+def an_agent(**more):
+    person, model = a_model()
+    return person, create_agent(model=model, **more)
 
 
 def an_agent_runs_its_tools_and_pays_for_each_call_of_the_model():
     person, agent = an_agent(tools=[get_weather], system_prompt="You know the weather.")
     play(CALL, calls(("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Rome"})), says("Sunny everywhere."))
-    equal(agent.invoke(ASKED)["messages"][-1].content, "Sunny everywhere.")
+    equal(agent.invoke(ASKED)["messages"][-1].text, "Sunny everywhere.")
     first, _, last = played()
     equal((first["messages"][0]["content"], functions(first)), ("You know the weather.", ["get_weather"]))
     equal(results(last), ["Sunny in Paris.", "Sunny in Oslo.", "Sunny in Rome."])
@@ -46,7 +51,7 @@ def an_agent_runs_its_tools_and_pays_for_each_call_of_the_model():
 def an_agent_streams_its_words():
     person, agent = an_agent(tools=[get_weather])
     play(CALL, says("Sunny everywhere."))
-    pieces = [piece.content for piece, about in agent.stream(ASKED, stream_mode="messages") if about["langgraph_node"] == "model"]
+    pieces = [piece.text for piece, about in agent.stream(ASKED, stream_mode="messages") if about["langgraph_node"] == "model"]
     assert len([piece for piece in pieces if piece]) > 1, pieces
     equal(("".join(pieces), results(played()[1])), ("Sunny everywhere.", ["Sunny in Paris."]))
     person.has_paid_for(2)
@@ -70,17 +75,16 @@ def a_model_answers_with_an_object():
         ("json_mode", says('{"city": "Paris", "degrees": 21}')),
         ("function_calling", calls(("Weather", {"city": "Paris", "degrees": 21}))),
     ]:
-        person, key = a_caller()
-        model = ChatOpenAI(model="gpt-4o", base_url=BASE_URL, api_key=key).with_structured_output(Weather, method=method)
+        person, model = a_model()
         play(answer)
-        equal(model.invoke("How is the weather in Paris? Answer as JSON."), Weather(city="Paris", degrees=21))
+        equal(model.with_structured_output(Weather, method=method).invoke("How is the weather in Paris? Answer as JSON."), Weather(city="Paris", degrees=21))
         person.has_paid_for(1)
 
 
 def a_reply_that_is_lost_in_the_middle_of_the_loop_is_paid_once():
     person, agent = an_agent(tools=[get_weather_over_a_bad_line])
     play(calls(("get_weather_over_a_bad_line", {"city": "Paris"})), says("Sunny everywhere."))
-    equal(agent.invoke(ASKED)["messages"][-1].content, "Sunny everywhere.")
+    equal(agent.invoke(ASKED)["messages"][-1].text, "Sunny everywhere.")
     equal((statuses(), len(played())), ([None, 200], 2))
     person.has_paid_for(2)
 

@@ -1,4 +1,4 @@
-"""Tests OpenAI's Agents SDK. Only its client is set, and that it uses chat completions."""
+"""Tests OpenAI's Agents SDK. Only its client is set, and that it uses chat completions unless the Responses API is asked for."""
 
 import asyncio
 import json
@@ -6,9 +6,9 @@ import json
 from agents import Agent, Runner, function_tool, set_default_openai_api, set_default_openai_client, set_tracing_disabled
 from openai import AsyncOpenAI
 from pydantic import BaseModel
-from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import BASE_URL, RESPONSES, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
 
-set_default_openai_api("chat_completions")
+set_default_openai_api("responses" if RESPONSES else "chat_completions")
 # Traces go to OpenAI.
 set_tracing_disabled(True)
 

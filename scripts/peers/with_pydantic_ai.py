@@ -1,12 +1,12 @@
-"""Tests agents of Pydantic AI. Only the base URL and the key of its provider are set."""
+"""Tests agents of Pydantic AI. Only the base URL and the key of its provider are set, and which of OpenAI's APIs it uses."""
 
 import asyncio
 
 from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput, PromptedOutput, ToolOutput
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
-from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
+from scripted import BASE_URL, RESPONSES, a_caller, calls, equal, functions, play, played, prove_client, results, says, statuses, wire
 
 ASKED = "How is the weather in Paris?"
 CALL = calls(("get_weather", {"city": "Paris"}))
@@ -31,7 +31,8 @@ def get_weather_over_a_bad_line(city: str) -> str:
 
 def an_agent(**more):
     person, key = a_caller()
-    return person, Agent(OpenAIChatModel("gpt-4o", provider=OpenAIProvider(base_url=BASE_URL, api_key=key)), **more)
+    model = OpenAIResponsesModel if RESPONSES else OpenAIChatModel
+    return person, Agent(model("gpt-4o", provider=OpenAIProvider(base_url=BASE_URL, api_key=key)), **more)
 
 
 def an_agent_runs_its_tools_and_answers_with_an_object():

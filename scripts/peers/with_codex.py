@@ -1,0 +1,58 @@
+"""Tests Codex, which edits a file in a folder. Its provider is set, and that it offers the model functions only."""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_of, says, statuses, wire
+
+CODEX, VERSION = os.environ["CODEX"], os.environ["CODEX_VERSION"]
+SETTINGS = f"""
+model = "farebox"
+model_provider = "farebox"
+web_search = "disabled"
+agents.enabled = false
+model_providers.farebox = {{ name = "Farebox", base_url = "{BASE_URL}", env_key = "FAREBOX_KEY", wire_api = "responses" }}
+analytics.enabled = false
+check_for_update_on_startup = false
+"""
+BEFORE = 'def greeting():\n    return "Hello!"\n'
+AFTER = 'def greeting():\n    return "Good day!"\n'
+EDIT = calls(("exec_command", {"cmd": "sed -i 's/Hello/Good day/' greeting.py"}))
+
+
+def edited(key):
+    """The file after Codex has run."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "greeting.py")
+        file.write_text(BEFORE)
+        home = Path(folder, "codex")
+        home.mkdir()
+        home.joinpath("config.toml").write_text(SETTINGS)
+        settings = os.environ | {"FAREBOX_KEY": key, "CODEX_HOME": str(home), "HOME": folder, "PWD": folder}
+        command = [CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "Be politer."]
+        done = subprocess.run(command, cwd=folder, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100)
+        equal((done.returncode, done.stdout.strip()), (0, "Done."))
+        return file.read_text()
+
+
+def a_command_edits_a_file_for_two_messages():
+    person, key = a_caller()
+    play(EDIT, says("Done."))
+    equal(edited(key), AFTER)
+    first, last = played()
+    assert "exec_command" in functions(first) and last["messages"][-1]["role"] == "tool", last
+    person.has_paid_for(2)
+
+
+# It sends neither a key nor a count.
+def a_lost_reply_is_asked_for_again_as_another_message():
+    person, key = a_caller()
+    play(EDIT, EDIT, says("Done."))
+    wire.cut("before")
+    equal((edited(key), statuses(), len(played())), (AFTER, [None, 200, 200], 3))
+    person.has_paid_for(3)
+
+
+prove_of(f"codex {VERSION}, Responses API", a_command_edits_a_file_for_two_messages, a_lost_reply_is_asked_for_again_as_another_message)

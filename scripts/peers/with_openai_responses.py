@@ -1,0 +1,82 @@
+"""Tests the Responses API with OpenAI's client for Python: functions, schemas and streams. Only its base URL and its key are set."""
+
+import json
+
+from openai import OpenAI
+from pydantic import BaseModel
+from scripted import BASE_URL, a_caller, calls, equal, functions, play, played, prove_of, results, says, statuses, version, wire
+
+ASKED = {"role": "user", "content": "How is the weather in Paris and Oslo?"}
+CITIES = calls(("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Oslo"}))
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+TOOLS = [{"type": "function", "name": "get_weather", "description": "The weather of a city.", "strict": True, "parameters": PARAMETERS}]
+
+
+class Weather(BaseModel):
+    city: str
+    degrees: int
+
+
+def a_client():
+    person, key = a_caller()
+    return person, OpenAI(base_url=BASE_URL, api_key=key)
+
+
+def weather(call):
+    return {"type": "function_call_output", "call_id": call.call_id, "output": f"Sunny in {json.loads(call.arguments)['city']}."}
+
+
+def asked(client, items):
+    return client.responses.create(model="gpt-4o", input=items, tools=TOOLS, store=False)
+
+
+def streamed(client, items):
+    with client.responses.stream(model="gpt-4o", input=items, tools=TOOLS, store=False) as stream:
+        done = [event.name for event in stream if event.type == "response.function_call_arguments.done"]
+        response = stream.get_final_response()
+    equal(len(done), len([item for item in response.output if item.type == "function_call"]))
+    return response
+
+
+def calls_go_out_and_results_come_back_whole_and_in_pieces():
+    for ask in [asked, streamed]:
+        person, client = a_client()
+        play(CITIES, says("Sunny everywhere."))
+        first = ask(client, [ASKED])
+        equal([json.loads(item.arguments)["city"] for item in first.output], ["Paris", "Oslo"])
+        # The items of the model go back as they came.
+        last = ask(client, [ASKED, *first.output, *map(weather, first.output)])
+        equal((last.status, last.output_text), ("completed", "Sunny everywhere."))
+        one, other = played()
+        equal((functions(one), results(other)), (["get_weather"], ["Sunny in Paris.", "Sunny in Oslo."]))
+        person.has_paid_for(2)
+
+
+def an_answer_is_parsed_into_a_class():
+    person, client = a_client()
+    play(says('{"city": "Paris", "degrees": 21}'))
+    response = client.responses.parse(model="gpt-4o", input=[ASKED], text_format=Weather)
+    equal(response.output_parsed, Weather(city="Paris", degrees=21))
+    equal(played()[0]["response_format"]["type"], "json_schema")
+    person.has_paid_for(1)
+
+
+def a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once():
+    for ask in [asked, streamed]:
+        person, client = a_client()
+        play(CITIES, says("Sunny everywhere."))
+        wire.cut("before")
+        first = ask(client, [ASKED])
+        equal((statuses(), len(first.output)), ([None, 200], 2))
+        wire.cut("before")
+        last = ask(client, [ASKED, *first.output, *map(weather, first.output)])
+        equal((statuses(), last.output_text, len(played())), ([None, 200], "Sunny everywhere.", 2))
+        person.has_paid_for(2)
+
+
+prove_of(
+    f"openai {version('openai')}, Responses API",
+    calls_go_out_and_results_come_back_whole_and_in_pieces,
+    an_answer_is_parsed_into_a_class,
+    a_lost_reply_in_the_middle_of_a_loop_is_replayed_with_its_calls_and_paid_once,
+)
