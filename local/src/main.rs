@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use local::dynamo::{Data, Dynamo, make_private_folder, write_private};
+use local::dynamo::{Data, Dynamo};
 use local::estimate::Load;
 use local::mail::Postman;
 use local::manage;
 use local::restore;
-use local::server::{Server, environment_of};
+use local::server::{Server, environment_of, write_environments};
 use local::template::Template;
-use serde_json::{Map, json};
+use serde_json::json;
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{LogConfig, Settings};
@@ -359,46 +359,6 @@ async fn postman(dynamo: &Dynamo, data: &Data) -> Result<Postman, String> {
     let mailing = Mailing::connect(&settings, Clock::default()).await;
     Postman::new(mailing.map_err(|error| format!("{error}."))?, data)
         .ok_or_else(|| "The embedded DynamoDB has no URL.".into())
-}
-
-/// Writes the environment of all functions for the two emulators of Lambda: every variable of the
-/// template, with this store and its secret.
-fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
-    make_private_folder(folder)
-        .map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
-    let template = Template::load()?;
-    let environment = |endpoint: &str, secret: &str| {
-        let mut variables = Map::new();
-        for function in &template.functions {
-            for name in function.environment.keys() {
-                // Functions share these variables, so the first function's value counts: of
-                // `AI_TIMEOUT_SECONDS` the one of `chat`, the shortest.
-                if variables.contains_key(name) {
-                    continue;
-                }
-                let set = std::env::var(name)
-                    .ok()
-                    .or_else(|| environment_of(function, name, endpoint, secret));
-                variables.insert(name.clone(), json!(set.unwrap_or_default()));
-            }
-        }
-        variables
-    };
-    let here = if dynamo.address.ip().is_unspecified() {
-        dynamo.url_at("127.0.0.1")
-    } else {
-        dynamo.url.clone()
-    };
-    let here = environment(&here, &dynamo.signing_secret);
-    let lines =
-        here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
-    write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
-    // Containers don't see the folder.
-    let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
-    write_private(
-        &folder.join("sam.json"),
-        &format!("{:#}\n", json!({ "Parameters": in_container })),
-    )
 }
 
 fn estimate(load: Load, as_json: bool) -> Result<(), String> {

@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use functions::{ENDPOINTS, Function};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, try_join_all};
+use serde_json::{Map, json};
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{ConfigError, Settings};
@@ -19,7 +21,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
 use crate::door;
-use crate::dynamo::{Data, Dynamo, port_sentence};
+use crate::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
 use crate::gateway::{self, Gateway};
 use crate::mail::{Postman, Sent};
 use crate::template::{self, Template};
@@ -170,6 +172,49 @@ pub fn environment_of(
         "PARALLEL_CHATS" => "64".to_owned(),
         _ => value.clone(),
     })
+}
+
+/// Writes the environment of all functions for the two emulators of Lambda: every variable of the
+/// template, with this store and its secret.
+///
+/// # Errors
+/// A sentence for the terminal.
+pub fn write_environments(folder: &Path, dynamo: &Dynamo) -> Result<(), String> {
+    make_private_folder(folder)
+        .map_err(|error| format!("The folder {} can't be written: {error}.", folder.display()))?;
+    let template = Template::load()?;
+    let environment = |endpoint: &str, secret: &str| {
+        let mut variables = Map::new();
+        for function in &template.functions {
+            for name in function.environment.keys() {
+                // Functions share these variables, so the first function's value counts: of
+                // `AI_TIMEOUT_SECONDS` the one of `chat`, the shortest.
+                if variables.contains_key(name) {
+                    continue;
+                }
+                let set = std::env::var(name)
+                    .ok()
+                    .or_else(|| environment_of(function, name, endpoint, secret));
+                variables.insert(name.clone(), json!(set.unwrap_or_default()));
+            }
+        }
+        variables
+    };
+    let here = if dynamo.address.ip().is_unspecified() {
+        dynamo.url_at("127.0.0.1")
+    } else {
+        dynamo.url.clone()
+    };
+    let here = environment(&here, &dynamo.signing_secret);
+    let lines =
+        here.iter().map(|(name, value)| format!("{name}={}\n", value.as_str().unwrap_or_default()));
+    write_private(&folder.join("lambda.env"), &lines.collect::<String>())?;
+    // Containers don't see the folder.
+    let in_container = environment(&dynamo.url_at("host.docker.internal"), &dynamo.secret);
+    write_private(
+        &folder.join("sam.json"),
+        &format!("{:#}\n", json!({ "Parameters": in_container })),
+    )
 }
 
 /// Every function that has routes. Those that publish the public key start before those that read
