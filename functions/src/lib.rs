@@ -88,6 +88,7 @@ endpoints! {
         logout: POST "/api/logout";
         chat: POST "/api/chat", POST "/api/chat_msg";
         chat_stream: POST "/api/chat/stream";
+        chat_stop: POST "/api/chat/stop";
         chat_history: GET "/api/chat";
         chat_read: GET "/api/chat/{id}";
         chat_delete: DELETE "/api/chat/{id}";

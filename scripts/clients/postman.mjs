@@ -102,7 +102,12 @@ const ORDER = [
         body: { message: "And again!", conversation_id: "{{conversationId}}" },
         keep: { chatId: "id" },
       },
-      { operation: "chat_stream", body: { message: "Once more!", conversation_id: "{{conversationId}}" } },
+      {
+        operation: "chat_stream",
+        headers: { "Idempotency-Key": "{{chatId}}" },
+        body: { message: "Once more!", conversation_id: "{{conversationId}}" },
+      },
+      { operation: "chat_stop", body: { idempotency_key: "{{chatId}}" } },
       { operation: "chat_history", query: { limit: "5" } },
       { operation: "chat_read", path: { id: "{{chatId}}" } },
       { operation: "chat_delete", path: { id: "{{chatId}}" } },

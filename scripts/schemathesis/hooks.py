@@ -100,6 +100,13 @@ def chat():
     return call("POST", "/api/chat/", MAIN, json={"message": "hi"}).json()["id"]
 
 
+def sent_key():
+    """The key of a message that was answered."""
+    key = uuid.uuid4().hex
+    call("POST", "/api/chat/", MAIN, json={"message": "hi"}, headers={"Idempotency-Key": key})
+    return key
+
+
 def api_key():
     for key in call("GET", "/api/user/api-keys/", MAIN).json()[40:]:
         call("DELETE", f"/api/user/api-keys/{key['id']}/", MAIN)
@@ -213,6 +220,8 @@ def complete(operation, body):
         for field in ("password", "new_password"):
             if isinstance(body.get(field), str):
                 body[field] = fit(body[field])
+    if operation == "chat_stop" and next(numbers) % 2:
+        body["idempotency_key"] = sent_key()
     if operation == "admin_adjustment" and next(numbers) % 2:
         body["amount"] = abs(int(body["amount"])) % 1000 + 1
     if operation == "completions":

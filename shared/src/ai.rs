@@ -3,6 +3,7 @@
 //! Providers are called in the order of the settings, until one answers. After a listener has got a
 //! piece of an answer, no other provider is called.
 
+mod answer;
 mod bedrock;
 mod echo;
 mod failure;
@@ -16,19 +17,20 @@ mod scripted;
 mod tools;
 mod traced;
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout, timeout_at};
-use utoipa::ToSchema;
 
 use crate::config::{AiConfig, ConfigError};
 use crate::error::TooLong;
 use crate::metrics::{self, Metric};
 use crate::{Error, Result, trace};
 
+pub use self::answer::{Answer, Cut, Usage, tokens_of};
 pub use self::picture::Picture;
 pub use self::prompt::{Part, Prompt, Speaker, Turn};
 pub use self::said::{Listener, Piece};
@@ -48,74 +50,6 @@ pub struct Ai {
     providers: Arc<[Provider]>,
     /// The settings.
     pub config: Arc<AiConfig>,
-}
-
-/// The model's token counts: the provider's, or an estimate if it reports none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = TokenUsage)]
-pub struct Usage {
-    /// Tokens of the message and the conversation before it.
-    #[schema(examples(2))]
-    pub prompt_tokens: u32,
-    /// Tokens of the answer.
-    #[schema(examples(4))]
-    pub completion_tokens: u32,
-    /// Whether they are an estimate, because the model's provider doesn't count.
-    #[serde(default)]
-    #[schema(required)]
-    pub estimated: bool,
-}
-
-impl Usage {
-    /// An estimate from the lengths of a prompt and its answer.
-    pub(crate) fn estimate(prompt_bytes: usize, answer_bytes: usize) -> Self {
-        let tokens = |bytes: usize| u32::try_from(tokens_of(bytes)).unwrap_or(u32::MAX);
-        Self {
-            prompt_tokens: tokens(prompt_bytes),
-            completion_tokens: tokens(answer_bytes),
-            estimated: true,
-        }
-    }
-}
-
-/// About how many tokens of a model these bytes are: a token has about four.
-pub fn tokens_of(bytes: usize) -> usize {
-    bytes.div_ceil(4)
-}
-
-/// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The text.
-    pub text: String,
-    /// The functions that it calls.
-    pub calls: Vec<ToolCall>,
-    /// The model that wrote it.
-    pub model: String,
-    /// Why it is cut off, if it is.
-    pub cut: Option<Cut>,
-    /// The token counts.
-    pub usage: Usage,
-}
-
-/// Why an answer is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cut {
-    /// It has reached its maximum length, or the time is over.
-    Length,
-    /// The provider's content filter.
-    ContentFilter,
-}
-
-impl Cut {
-    /// As OpenAI's API and traces name it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Length => "length",
-            Self::ContentFilter => "content_filter",
-        }
-    }
 }
 
 impl Ai {
@@ -170,18 +104,22 @@ impl Ai {
 
     /// Waits for an answer at most `patience`, of which each provider has an equal share until it
     /// begins to answer. A listener gets each piece at once. If the time or the maximum length is
-    /// reached, the delivered text is the answer, [cut off](Cut).
+    /// reached, the delivered text is the answer, [cut off](Cut). So it is as soon as `stop` ends,
+    /// and the connection to the provider is closed.
     ///
     /// # Errors
     /// [`Error::AiFailed`], [`Error::AiOverloaded`] and [`Error::AiTimedOut`]: that of the last
     /// provider that failed. [`Error::Invalid`] and [`Error::PromptTooLong`] if all that were called
-    /// have refused what the prompt demands.
+    /// have refused what the prompt demands. [`Error::Stopped`] if `stop` ends before anything was
+    /// delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
         patience: Duration,
         listener: Option<&Listener>,
+        stop: impl Future<Output = ()>,
     ) -> Result<Answer> {
+        let mut stop = pin!(stop);
         if let Some(content) = self.config.system_prompt.clone() {
             prompt.turns.insert(0, Turn::of(Speaker::System, content));
         }
@@ -198,16 +136,25 @@ impl Ai {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
             let asked = Instant::now();
-            let (outcome, heard) = self.ask(provider, &prompt, share, until, listener).await;
+            let asking = self.ask(provider, &prompt, share, until, listener, stop.as_mut());
+            let (outcome, heard) = asking.await;
             if let Some(trace) = trace::recorded() {
                 provider.record(&trace, asked.into_std(), &prompt, outcome.as_ref());
             }
             match outcome {
+                Ok(answer) if answer.stopped => {
+                    metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
+                    return Ok(answer);
+                }
                 Ok(answer) => {
                     let ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
                     let values = [(Metric::AiLatency, ms), (Metric::AiFailures, 0)];
                     metrics::record_by(&provider.name, &values);
                     return Ok(answer);
+                }
+                Err(Failure::Stopped) => {
+                    metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
+                    return Err(Failure::Stopped.into());
                 }
                 Err(failure) => {
                     // A request that a model can't answer is not its failure. One that it rejects for
@@ -243,18 +190,26 @@ impl Ai {
         share: Duration,
         until: Instant,
         listener: Option<&Listener>,
+        stop: Pin<&mut impl Future<Output = ()>>,
     ) -> (Result<Answer, Failure>, bool) {
         let heard = AtomicBool::new(false);
         let limit = self.config.answer_limit;
         let mut said = Said::new(prompt, &provider.model, limit, listener, &heard);
         let outcome = {
-            let mut answering = std::pin::pin!(provider.answer(prompt, &mut said));
-            match timeout(share, &mut answering).await {
-                Ok(outcome) => outcome,
-                Err(_) if heard.load(Ordering::Relaxed) => {
-                    timeout_at(until, answering).await.unwrap_or(Err(Failure::Cut(Cut::Length)))
+            let mut answering = pin!(provider.answer(prompt, &mut said));
+            let in_time = pin!(async {
+                match timeout(share, &mut answering).await {
+                    Ok(outcome) => outcome,
+                    Err(_) if heard.load(Ordering::Relaxed) => timeout_at(until, &mut answering)
+                        .await
+                        .unwrap_or(Err(Failure::Cut(Cut::Length))),
+                    Err(_) => Err(Failure::TimedOut),
                 }
-                Err(_) => Err(Failure::TimedOut),
+            });
+            // An answer that is complete is not stopped.
+            match select(in_time, stop).await {
+                Either::Left((outcome, _)) => outcome,
+                Either::Right(_) => Err(Failure::Stopped),
             }
         };
         (said.answer(outcome, prompt), heard.into_inner())
@@ -263,6 +218,8 @@ impl Ai {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
@@ -281,8 +238,19 @@ mod tests {
     async fn answer(providers: &'static str, message: &str) -> Result<Answer> {
         ai(providers)
             .await
-            .answer(Prompt::after(vec![], message), Duration::from_millis(60), None)
+            .answer(Prompt::after(vec![], message), Duration::from_millis(60), None, pending())
             .await
+    }
+
+    /// An answer that is listened to.
+    async fn told(
+        providers: &'static str,
+        message: &str,
+        patience: u64,
+        listener: &Listener,
+    ) -> Result<Answer> {
+        let (prompt, patience) = (Prompt::after(vec![], message), Duration::from_millis(patience));
+        ai(providers).await.answer(prompt, patience, Some(listener), pending()).await
     }
 
     #[tokio::test]
@@ -315,7 +283,7 @@ mod tests {
             vec![Turn::of(Speaker::User, "I am Ann."), Turn::of(Speaker::Assistant, "Hello, Ann.")];
         let answer = ai("scripted")
             .await
-            .answer(Prompt::after(earlier, "!recall"), Duration::from_secs(1), None)
+            .answer(Prompt::after(earlier, "!recall"), Duration::from_secs(1), None, pending())
             .await
             .unwrap();
         assert_eq!(
@@ -328,12 +296,7 @@ mod tests {
     async fn a_listener_hears_the_answer_piece_by_piece_and_of_a_cut_one_its_beginning_and_no_other()
      {
         let (sender, mut pieces) = unbounded_channel();
-        let long = Duration::from_secs(5);
-        let answer = ai("scripted")
-            .await
-            .answer(Prompt::after(vec![], "!words one two three"), long, Some(&sender))
-            .await
-            .unwrap();
+        let answer = told("scripted", "!words one two three", 5000, &sender).await.unwrap();
         let mut heard = Vec::new();
         while let Ok(piece) = pieces.try_recv() {
             assert_eq!(piece.model, "scripted");
@@ -341,18 +304,11 @@ mod tests {
         }
         assert_eq!((heard.len(), heard.concat()), (3, answer.text));
 
-        let cut = ai("scripted,echo")
-            .await
-            .answer(Prompt::after(vec![], "!cut one two"), long, Some(&sender))
-            .await;
+        let cut = told("scripted,echo", "!cut one two", 5000, &sender).await;
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((cut, hear()), (Err(Error::AiFailed), Ok("one ".into())));
         assert!(hear().is_err(), "after a part of an answer no other answer is delivered");
-        let empty = ai("scripted,echo")
-            .await
-            .answer(Prompt::after(vec![], "!empty"), long, Some(&sender))
-            .await
-            .unwrap();
+        let empty = told("scripted,echo", "!empty", 5000, &sender).await.unwrap();
         assert_eq!(
             (empty.model, hear()),
             ("echo".into(), Ok("You ".into())),
@@ -363,11 +319,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_heard_ends_where_there_is_no_more_room() {
         let (sender, mut pieces) = unbounded_channel();
-        let long = ai("scripted,echo")
-            .await
-            .answer(Prompt::after(vec![], "!long"), Duration::from_secs(5), Some(&sender))
-            .await
-            .unwrap();
+        let long = told("scripted,echo", "!long", 5000, &sender).await.unwrap();
         assert_eq!(
             (long.text.len(), long.cut, long.model.as_str()),
             (1000, Some(Cut::Length), "scripted")
@@ -376,20 +328,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_ends_where_it_is_stopped_and_no_other_provider_is_asked() {
+        let (sender, mut pieces) = unbounded_channel();
+        let long = Duration::from_secs(5);
+        let ai = ai("scripted,echo").await;
+        let stop = tokio::time::sleep(Duration::from_millis(50));
+        let prompt = Prompt::after(vec![], "!hold one two three");
+        let stopped = ai.answer(prompt, long, Some(&sender), stop).await.unwrap();
+        assert_eq!(
+            (stopped.text.as_str(), stopped.stopped, stopped.cut, stopped.model.as_str()),
+            ("one two", true, Some(Cut::Length), "scripted")
+        );
+        let mut hear = || pieces.try_recv().map(|piece| piece.text);
+        assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
+
+        // Nothing was heard: there is no answer.
+        let hang = || Prompt::after(vec![], "!hang");
+        let stop = tokio::time::sleep(Duration::from_millis(20));
+        assert_eq!(ai.answer(hang(), long, Some(&sender), stop).await, Err(Error::Stopped));
+        assert_eq!(ai.answer(hang(), long, None, ready(())).await, Err(Error::Stopped));
+        // A complete answer is not stopped.
+        let whole = ai.answer(Prompt::after(vec![], "hi"), long, None, ready(())).await.unwrap();
+        assert_eq!((whole.text.as_str(), whole.stopped), ("You said: hi", false));
+    }
+
+    #[tokio::test]
     async fn who_has_begun_to_answer_may_go_on_beyond_its_share() {
         let (sender, _pieces) = unbounded_channel();
         let slow = "!words 30 one two three four five six seven eight";
-        let whole = ai("scripted,echo")
-            .await
-            .answer(Prompt::after(vec![], slow), Duration::from_millis(400), Some(&sender))
-            .await
-            .unwrap();
+        let whole = told("scripted,echo", slow, 400, &sender).await.unwrap();
         assert_eq!(whole.model, "scripted");
-        let cut = ai("scripted")
-            .await
-            .answer(Prompt::after(vec![], slow), Duration::from_millis(100), Some(&sender))
-            .await
-            .unwrap();
+        let cut = told("scripted", slow, 100, &sender).await.unwrap();
         assert!(
             cut.cut == Some(Cut::Length)
                 && cut.text.starts_with("one ")

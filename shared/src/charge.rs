@@ -39,6 +39,7 @@ pub const FAILURES: &[&str] = &[
     "KeyRunning",
     "KeyReused",
     "ChatDeleted",
+    "Stopped",
     "TooManyChats",
     "TooManyChatsThisMinute",
     "TooManyRefunds",
@@ -69,6 +70,8 @@ pub struct Charge {
     limits: ChatLimits,
     started: u64,
     patience: Duration,
+    /// Whether the client knows its idempotency key, by which it can be stopped.
+    can_be_stopped: bool,
 }
 
 /// A message that is answered, stored and paid.
@@ -108,6 +111,7 @@ impl Charge {
         if let Some(key) = &asked.key {
             hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
         }
+        let can_be_stopped = asked.key.as_ref().is_some_and(|key| key.by_client);
         let used_before = asked.key.as_ref().filter(|key| !key.fresh);
         let replayed = async {
             match used_before {
@@ -156,12 +160,14 @@ impl Charge {
             limits,
             started,
             patience,
+            can_be_stopped,
         })))
     }
 
     /// Calls the AI, and stores the answer or returns the tokens. If the conversation was deleted
     /// meanwhile, the message is stored without one. A listener gets each piece of the answer at
-    /// once; if it disconnects, nothing changes.
+    /// once; if it disconnects, nothing changes. If the message is
+    /// [stopped](crate::store::Store::stop), what the listener got is the answer.
     ///
     /// # Errors
     /// Those of [`Ai::answer`](crate::ai::Ai::answer), [`Error::AiFailedTokensHeld`] if the tokens
@@ -178,8 +184,15 @@ impl Charge {
             limits,
             started,
             patience,
+            can_be_stopped,
         } = self;
-        let answer = match app.ai.answer(prompt, patience, listener.as_ref()).await {
+        // A look that comes after the end of the time would be in vain.
+        let is_watched = can_be_stopped && patience > app.ai.config.stop_pace;
+        let answered = {
+            let stop = stop(&app, &hold, is_watched);
+            app.ai.answer(prompt, patience, listener.as_ref(), stop).await
+        };
+        let answer = match answered {
             Ok(answer) => answer,
             Err(error) => return Err(refund(&app, &hold, error).await),
         };
@@ -191,6 +204,7 @@ impl Charge {
             calls: answer.calls,
             model: answer.model,
             cut: answer.cut,
+            stopped: answer.stopped,
             usage: Some(answer.usage),
             cost: app.config.chat_price,
             tokens_left: hold.tokens_left(),
@@ -221,6 +235,25 @@ impl Charge {
                 Settled::KeyUsed | Settled::TooLate => {
                     return Err(refund(&app, &hold, Error::NotCharged).await);
                 }
+            }
+        }
+    }
+}
+
+/// Ends when the user has stopped the message of this reservation. Looks for that in the store, from
+/// a while after its beginning on: an answer that is complete by then costs no look. Never ends
+/// unless it `is_watched`.
+async fn stop(app: &Asking, hold: &Hold, is_watched: bool) {
+    if !is_watched {
+        future::pending::<()>().await;
+    }
+    loop {
+        tokio::time::sleep(app.ai.config.stop_pace).await;
+        match app.store.is_stopped(hold).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "can't read whether a message was stopped");
             }
         }
     }
@@ -338,7 +371,9 @@ async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
     match released {
         Ok(()) => {
             tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
-            metrics::record(&[(Metric::Refunds, 1)]);
+            if error != Error::Stopped {
+                metrics::record(&[(Metric::Refunds, 1)]);
+            }
             error
         }
         Err(unknown) => {

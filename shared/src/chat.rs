@@ -101,6 +101,9 @@ pub struct Chat {
     /// Why the answer is cut off, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
+    /// Whether its user stopped the answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// The model's token counts. Older messages may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -116,7 +119,7 @@ pub struct Chat {
     pub month: String,
 }
 
-/// Why an answer ends: the words of OpenAI's API.
+/// Why an answer ends: the words of OpenAI's API, and one of our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
@@ -130,6 +133,8 @@ pub enum FinishReason {
     ToolCalls,
     /// The same for a request with `functions`, the older form of `tools`.
     FunctionCall,
+    /// Its user stopped it. OpenAI's clients, which don't know this word, read `length`.
+    Stopped,
 }
 
 impl Chat {
@@ -144,6 +149,7 @@ impl Chat {
     /// Why the answer ends.
     pub fn finish_reason(&self) -> FinishReason {
         match self.cut {
+            _ if self.stopped => FinishReason::Stopped,
             Some(Cut::Length) => FinishReason::Length,
             Some(Cut::ContentFilter) => FinishReason::ContentFilter,
             None if self.calls.is_empty() => FinishReason::Stop,

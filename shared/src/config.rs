@@ -13,7 +13,7 @@ use tracing::Level;
 use crate::Tokens;
 use crate::aws::{self, Endpoint};
 
-pub use ai::{AiConfig, AiProvider, OpenAiServer};
+pub use ai::{AiConfig, AiProvider, OpenAiServer, STOP_PACE};
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
 pub use traces::TraceConfig;

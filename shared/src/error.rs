@@ -118,6 +118,9 @@ pub enum Error {
     NoSuchConversation,
     /// 404: the caller has no message with this id, or it was deleted.
     NoSuchChat,
+    /// 404: no message of the caller with this idempotency key is being answered, or was answered
+    /// in the last day.
+    NothingToStop,
     /// 405: the path exists, but not with this method.
     MethodNotAllowed {
         /// The allowed methods, as the `Allow` header lists them.
@@ -154,6 +157,8 @@ pub enum Error {
     KeyReused,
     /// 410: the message that was sent under this idempotency key was deleted.
     ChatDeleted,
+    /// 410: the message was stopped before its answer began; nothing was charged.
+    Stopped,
     /// 413: the body is too large.
     BodyTooLarge {
         /// The limit in bytes.
@@ -264,8 +269,13 @@ impl Error {
                 "You have no conversation with this id, or it was deleted.".into()),
             Self::NoSuchChat => (StatusCode::NOT_FOUND, "not_found",
                 "You have no message with this id, or it was deleted.".into()),
+            Self::NothingToStop => (StatusCode::NOT_FOUND, "not_found",
+                "No message that you sent with this Idempotency-Key is being answered, or was answered in the last day.".into()),
             Self::ChatDeleted => (StatusCode::GONE, "chat_deleted",
                 "The message that was sent under this Idempotency-Key was deleted. Nothing was charged; choose a new key.".into()),
+            // A client that retries by itself must not ask again what its user stopped: no 409.
+            Self::Stopped => (StatusCode::GONE, "stopped",
+                "The message was stopped before its answer began. Nothing was charged.".into()),
             Self::MethodNotAllowed { allow } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed",
                 format!("This path allows {allow}.").into()),
             Self::UsernameTaken => (StatusCode::CONFLICT, "username_taken",

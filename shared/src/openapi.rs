@@ -235,17 +235,23 @@ impl IntoParams for PageQuery {
     }
 }
 
+/// The idempotency key of an earlier request.
+#[derive(Debug)]
+pub struct SentKey;
+
+text!(SentKey, key(text("The `Idempotency-Key` that the message was sent with.", "a-key-7")));
+
+fn key(text: ObjectBuilder) -> ObjectBuilder {
+    text.min_length(Some(1)).max_length(Some(idempotency::LENGTH)).pattern(Some("^[ -~]*$"))
+}
+
 /// The header `Idempotency-Key`.
 #[derive(Debug)]
 pub struct IdempotencyKey;
 
 impl IntoParams for IdempotencyKey {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let key = Object::builder()
-            .schema_type(Type::String)
-            .min_length(Some(1))
-            .max_length(Some(idempotency::LENGTH))
-            .pattern(Some("^[ -~]*$"));
+        let key = key(Object::builder()).schema_type(Type::String);
         let about = "A key of your choice for this request, such as a UUID, remembered for a day. A request that is repeated with the same key happens once; \
                      the reply to the repetition has the header `Idempotent-Replayed`.";
         vec![parameter(
@@ -394,6 +400,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::NoSuchApiKey,
         Error::NoSuchConversation,
         Error::NoSuchChat,
+        Error::NothingToStop,
         Error::MethodNotAllowed { allow: "GET, HEAD, OPTIONS".into() },
         Error::UsernameTaken,
         Error::EmailTaken,
@@ -406,6 +413,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::KeyRunning { seconds: 5 },
         Error::KeyReused,
         Error::ChatDeleted,
+        Error::Stopped,
         Error::BodyTooLarge { limit: edge.body_limit },
         Error::HeaderTooLarge { limit: HEADER_LIMIT },
         Error::UnsupportedMediaType,

@@ -43,7 +43,7 @@ pub use administration::StandingChange;
 pub use api_keys::{API_KEYS, StoredKey};
 pub use attempts::Attempt;
 pub use audit::{Audited, Difference};
-pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Reserved, Settled};
+pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Reserved, Settled, Stopped};
 pub use chats::{CHATS, ChatKey};
 pub use conversations::Conversation;
 pub use deletion::Erased;

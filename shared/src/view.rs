@@ -318,7 +318,8 @@ pub struct Chat<'a> {
     /// The answer. A call of a function is a line `Calls name(arguments)`.
     #[schema(examples("You said: Hello!"))]
     response: Cow<'a, str>,
-    /// Why the answer ends: it is complete, has reached its maximum length, or calls functions.
+    /// Why the answer ends: it is complete, has reached its maximum length, was stopped, or calls
+    /// functions.
     finish_reason: FinishReason,
     /// The model that answered.
     #[schema(examples("echo"))]

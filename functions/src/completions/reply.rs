@@ -241,6 +241,7 @@ pub(super) enum Form {
 impl Form {
     fn finish_reason(self, chat: &Chat) -> FinishReason {
         match (chat.finish_reason(), self) {
+            (FinishReason::Stopped, _) => FinishReason::Length,
             (FinishReason::ToolCalls, Self::Function) => FinishReason::FunctionCall,
             (reason, _) => reason,
         }

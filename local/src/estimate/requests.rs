@@ -2,6 +2,7 @@
 //! `local/tests/api/proofs/budget.rs` compares that table with what requests consume.
 
 use functions::ROUTES;
+use shared::config::STOP_PACE;
 
 use super::assumptions::{
     CHAT_ITEM, CONVERSATION, CPU, HASH, LOG, REPLIES, REPLY, ROUND_TRIP, START, STARTS, TEXT,
@@ -31,6 +32,10 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("chat in a conversation", "chat"),
     (CHAT, "chat"),
     (STREAMED, "chat_stream"),
+    ("keyed chat whose answer takes 2.5 seconds", "chat"),
+    ("keyed chat that is stopped before its answer", "chat"),
+    ("chat stop by API key", "chat_stop"),
+    ("chat stop after the answer", "chat_stop"),
     ("replayed chat", "chat"),
     ("chat whose AI fails", "chat"),
     ("refused chat", "chat"),
@@ -117,7 +122,8 @@ const WITHOUT_AI: &[&str] = &[
 ];
 
 /// Requests that ask the AI and store nothing.
-const NOT_STORED: &[&str] = &["chat whose AI fails"];
+const NOT_STORED: &[&str] =
+    &["chat whose AI fails", "keyed chat that is stopped before its answer"];
 
 /// Reads the table of docs/money.md.
 ///
@@ -279,7 +285,9 @@ impl<'s> Requests<'s> {
             gb_seconds: gb * work / 1000.0,
             waiting_gb_seconds: gb * waits,
             writes: cost.writes + if stores { units_of_text() } else { 0.0 },
-            reads: cost.reads + if request.contains("in a conversation") { earlier() } else { 0.0 },
+            reads: cost.reads
+                + if request.contains("in a conversation") { earlier() } else { 0.0 }
+                + if stores && request.contains("with a key") { looks(waits) } else { 0.0 },
             bytes_out: reply.unwrap_or(REPLY.value),
             log_bytes: LOG.value,
         })
@@ -290,6 +298,12 @@ impl<'s> Requests<'s> {
 /// further KB takes two units, because a transaction writes it.
 pub(super) fn units_of_text() -> f64 {
     2.0 * (((CHAT_ITEM.value + TEXT.value) / 1024.0).ceil() - 1.0)
+}
+
+/// How often a function looks whether a message with a key was stopped, while it waits this many
+/// seconds for the AI. Each look is one read unit.
+fn looks(waits: f64) -> f64 {
+    ((waits / STOP_PACE.as_secs_f64()).ceil() - 1.0).max(0.0)
 }
 
 /// How many earlier chats a chat in a conversation reads on average, beyond the one in its row.
@@ -329,6 +343,19 @@ mod tests {
         assert!(requests.one(CHAT).unwrap().seconds > 4.0);
         assert_eq!(requests.one("refused chat").unwrap().waiting_gb_seconds, 0.0);
         assert_eq!(requests.one("balance").unwrap().waiting_gb_seconds, 0.0);
+    }
+
+    #[test]
+    fn a_message_with_a_key_is_looked_at_once_a_second_until_it_is_answered() {
+        let stack = Stack::load().unwrap();
+        for (ai_seconds, looks) in [(0.5, 0.0), (1.0, 0.0), (1.5, 1.0), (4.0, 3.0)] {
+            let requests = Requests::new(&stack, ai_seconds).unwrap();
+            let more = |request: &str| {
+                requests.one(request).unwrap().reads - requests.row(request).unwrap().reads
+            };
+            assert_eq!([more("chat with a key"), more("chat")], [looks, 0.0], "{ai_seconds}");
+            assert_eq!(more(CHAT), looks + earlier());
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod audit;
 mod balance;
 mod chat;
 mod chat_history;
+mod chat_stop;
 mod chat_stream;
 mod cli;
 mod completions;

@@ -14,6 +14,8 @@ pub(super) enum Failure {
     TimedOut,
     /// Its answer is cut off here, for this reason.
     Cut(Cut),
+    /// Its user stopped it.
+    Stopped,
     /// The model can't do what the prompt asks for.
     Refused(Refusal),
     /// It refuses a prompt that asks for more than words, and doesn't say why in words that are
@@ -143,6 +145,7 @@ impl Failure {
             Self::TimedOut => "too slow",
             Self::Cut(Cut::Length) => "the answer is over the limit",
             Self::Cut(Cut::ContentFilter) => "refused by the provider's filter",
+            Self::Stopped => "stopped by its user",
             Self::Refused(refusal) => refusal.cause(),
         }
     }
@@ -154,6 +157,7 @@ impl Failure {
             Self::Overloaded => "overloaded",
             Self::TimedOut => "timeout",
             Self::Cut(cut) => cut.word(),
+            Self::Stopped => "stopped",
             Self::Refused(_) | Self::Rejected(_) => "refused",
         }
     }
@@ -165,6 +169,7 @@ impl From<Failure> for Error {
             Failure::Failed(_) | Failure::Cut(_) => Self::AiFailed,
             Failure::Overloaded => Self::AiOverloaded,
             Failure::TimedOut => Self::AiTimedOut,
+            Failure::Stopped => Self::Stopped,
             Failure::Refused(refusal) => refusal.into(),
             Failure::Rejected(_) => Self::field(
                 "messages",

@@ -227,16 +227,27 @@ impl<'l> Said<'l> {
         }
     }
 
+    /// Waits until the listener has disconnected. Never ends without a listener.
+    pub(super) async fn is_left(&self) {
+        match self.listener {
+            Some(listener) => listener.closed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// The result. A partial answer is charged once any of it was delivered: otherwise clients
-    /// could have answers cut off and pay nothing.
+    /// could have answers cut off, or stop them, and pay nothing.
     pub(super) fn answer(
         mut self,
         outcome: Result<(), Failure>,
         prompt: &Prompt,
     ) -> Result<Answer, Failure> {
-        let cut = match outcome {
-            Ok(()) => self.cut,
-            Err(Failure::Cut(cut)) if self.heard.load(Ordering::Relaxed) => Some(cut),
+        let heard = self.heard.load(Ordering::Relaxed);
+        let (cut, stopped) = match outcome {
+            Ok(()) => (self.cut, false),
+            Err(Failure::Cut(cut)) if heard => (Some(cut), false),
+            // Earlier releases, which read the same chats, know no other reason.
+            Err(Failure::Stopped) if heard => (Some(Cut::Length), true),
             Err(failure) => return Err(failure),
         };
         if self.is_empty() {
@@ -251,7 +262,7 @@ impl<'l> Said<'l> {
         let of_calls = |call: &ToolCall| call.name.len() + call.arguments.len();
         let bytes = text.len() + calls.iter().map(of_calls).sum::<usize>();
         let usage = usage.unwrap_or_else(|| Usage::estimate(prompt.size(), bytes));
-        Ok(Answer { text, calls, model, cut, usage })
+        Ok(Answer { text, calls, model, cut, stopped, usage })
     }
 }
 

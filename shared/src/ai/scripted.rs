@@ -1,7 +1,8 @@
 //! A provider for tests, which obeys the first word of the message: `!fail`, `!overloaded`,
 //! `!hang`, `!empty`, `!long`, `!slow <ms>`, `!words [<ms>] <words>` (with a pause after each),
-//! `!cut <words>` (fails before the last one), `!recall` (repeats the whole prompt), `!call <name>
-//! <arguments>` (calls a function, in pieces of a word); other messages are echoed.
+//! `!cut <words>` (fails before the last one), `!hold <words>` (says the last one when its listener
+//! has gone, or never without one), `!recall` (repeats the whole prompt), `!call <name> <arguments>`
+//! (calls a function, in pieces of a word); other messages are echoed.
 
 use std::time::Duration;
 
@@ -35,6 +36,12 @@ pub async fn answer(prompt: &Prompt, said: &mut Said<'_>) -> Result<(), Failure>
             let all = words.clone().count();
             words.take(all.saturating_sub(1)).try_for_each(|word| said.say(word))?;
             Err(Failure::failed("cut off, as it was asked to be"))
+        }
+        "!hold" => {
+            let (before, last) = rest.split_at(rest.rfind(' ').unwrap_or(0));
+            before.split_inclusive(' ').try_for_each(|word| said.say(word))?;
+            said.is_left().await;
+            said.say(last)
         }
         "!recall" => {
             let turns = prompt.turns.iter().map(|turn| {

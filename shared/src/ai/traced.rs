@@ -28,6 +28,7 @@ impl Provider {
         if let Ok(answer) = outcome {
             said.push(("gen_ai.response.model", answer.model.as_str().into()));
             let reason = match answer.cut {
+                _ if answer.stopped => Failure::Stopped.code(),
                 Some(cut) => cut.word(),
                 None if answer.calls.is_empty() => "stop",
                 None => "tool_call",

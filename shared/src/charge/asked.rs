@@ -45,6 +45,8 @@ pub struct Keyed {
     pub fingerprint: String,
     /// Whether it was generated for this request, so that no earlier request can have used it.
     pub fresh: bool,
+    /// Whether the client chose it, and so can stop the message.
+    pub by_client: bool,
 }
 
 /// The form of the answer that one of OpenAI's clients asks for.
@@ -91,7 +93,8 @@ impl Keyed {
     }
 
     fn sent(key: &Key, caller: &Credential, fingerprint: String) -> Self {
-        Self { id: key.id(Kind::Chat, caller.user_id()), fingerprint, fresh: false }
+        let id = key.id(Kind::Chat, caller.user_id());
+        Self { id, fingerprint, fresh: false, by_client: true }
     }
 
     /// The key for a call that was sent without one. `again`: the client counts it as a retry.
@@ -111,7 +114,7 @@ impl Keyed {
         let came = if app.config.sam_local { now } else { http::came(req, now) };
         let call = Call { user_id: caller.user_id(), payload: &fingerprint, again, came };
         let id = app.store.key_of(call, &fresh).await?;
-        Ok(Self { fresh: id == fresh, id, fingerprint })
+        Ok(Self { fresh: id == fresh, id, fingerprint, by_client: false })
     }
 }
 

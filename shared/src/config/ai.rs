@@ -8,6 +8,9 @@ use crate::secret::Secret;
 /// The default of `PROMPT_LIMIT`.
 const PROMPT_LIMIT: usize = 524_288;
 
+/// How often a function looks whether the message that it answers was stopped.
+pub const STOP_PACE: Duration = Duration::from_secs(1);
+
 /// The settings of the functions that ask the AI.
 #[derive(Clone, Debug)]
 pub struct AiConfig {
@@ -29,6 +32,8 @@ pub struct AiConfig {
     pub context_chats: usize,
     /// `CONTEXT_BYTES`: the most bytes of these.
     pub context_bytes: usize,
+    /// [`STOP_PACE`], which no setting changes.
+    pub stop_pace: Duration,
 }
 
 /// A provider of answers.
@@ -98,6 +103,7 @@ impl AiConfig {
             prompt_limit: prompt_limit(settings)?,
             context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
             context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
+            stop_pace: STOP_PACE,
         })
     }
 

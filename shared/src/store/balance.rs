@@ -4,7 +4,7 @@
 //! balance in one conditional write and keeps them on the account;
 //! [`Store::settle`](super::Store::settle) turns them into a stored chat, or
 //! [`Store::release`](super::Store::release) returns them. At every moment `granted = tokens +
-//! reservations + spent`.
+//! reservations + spent`. [`Store::stop`](super::Store::stop) only marks a reservation.
 
 mod adjust;
 mod hold;
@@ -13,12 +13,14 @@ mod reconcile;
 mod release;
 mod reserve;
 mod settle;
+mod stop;
 
 pub use adjust::{Adjusted, Adjustment};
 pub use hold::Hold;
 pub use limits::ChatLimits;
 pub use reserve::Reserved;
 pub use settle::Settled;
+pub use stop::Stopped;
 
 use crate::user::Account;
 

@@ -6,6 +6,7 @@ use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use super::timeline::Timeline;
 use super::{Place, Store, Write, from_item, s, to_item};
 use crate::Result;
+use crate::chat::Chat;
 use crate::clock::{Day, millis_of, month};
 use crate::user::{Role, is_blank, turns_text};
 
@@ -92,6 +93,21 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The row of a settled chat.
+    pub(super) fn of_chat(chat: &Chat) -> Self {
+        Self {
+            user_id: chat.user_id.clone(),
+            entry_id: chat.chat_id.clone(),
+            amount: -chat.cost.signed(),
+            kind: EntryKind::Chat,
+            reason: if chat.stopped { "stopped" } else { "chat" }.into(),
+            actor: chat.user_id.clone(),
+            chat_id: Some(chat.chat_id.clone()),
+            act: None,
+            time: chat.time,
+        }
+    }
+
     /// The id of the account that the row is about.
     pub fn subject(&self) -> &str {
         self.user_id.strip_prefix(STANDING).unwrap_or(&self.user_id)

@@ -204,6 +204,9 @@ pub struct Reservation {
     /// without a key.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
+    /// Whether its user has stopped the message: its function ends the answer where it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
 }
 
 #[cfg(test)]
@@ -227,6 +230,7 @@ mod tests {
             owner: "o".into(),
             expires_at,
             fingerprint: String::new(),
+            stopped: false,
         };
         let account = Account {
             pk: "user:ann".into(),

@@ -178,7 +178,11 @@ type Costs = BTreeMap<String, [String; 2]>;
 
 impl Counted {
     async fn start() -> Self {
-        let limits = [("LOGIN_FAILURES_PER_ADDRESS", "100"), ("REGISTRATIONS_PER_ADDRESS", "20")];
+        let limits = [
+            ("LOGIN_FAILURES_PER_ADDRESS", "100"),
+            ("REGISTRATIONS_PER_ADDRESS", "20"),
+            ("AI_TIMEOUT_SECONDS", "5"),
+        ];
         Self {
             api: Api::own(&limits).await,
             meter: Meter::default(),
@@ -291,6 +295,40 @@ impl Counted {
 }
 
 impl Counted {
+    /// Chats that can be stopped, and the requests that stop them.
+    async fn stops(&mut self, who: &Person) {
+        let body = |key: &str| json!({ "idempotency_key": key });
+        let path = "/api/chat/stop";
+        self.header = Some(("idempotency-key", "k3"));
+        self.chat("keyed chat whose answer takes 2.5 seconds", 200, who, "!slow 2500").await;
+        self.header = None;
+        let name = "chat stop after the answer";
+        self.count(name, 200, "chat_stop", path, &who.access, body("k3")).await;
+
+        let waits = who.clone();
+        let waiting = tokio::spawn(async move { waits.chat_once("k4", "!hang").await });
+        who.is_waiting().await;
+        self.count("chat stop", 200, "chat_stop", path, &who.access, body("k4")).await;
+        waiting.await.unwrap().expect(410, "stopped");
+
+        let key = who.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
+        let waits = who.clone();
+        let waiting = tokio::spawn(async move { waits.chat_once("k5", "!hang").await });
+        who.is_waiting().await;
+        self.count("chat stop by API key", 200, "chat_stop", path, &key, body("k5")).await;
+        waiting.await.unwrap().expect(410, "stopped");
+
+        let stops = who.clone();
+        let stopping = tokio::spawn(async move {
+            stops.is_waiting().await;
+            stops.stops("k6").await.is(200)
+        });
+        self.header = Some(("idempotency-key", "k6"));
+        self.chat("keyed chat that is stopped before its answer", 410, who, "!hang").await;
+        self.header = None;
+        stopping.await.unwrap();
+    }
+
     /// The requests of administrators, in a store with a few users.
     async fn administration(&mut self) {
         let (root, dan) = (self.api.administrator("root").await, self.api.person("dan").await);
@@ -623,6 +661,7 @@ async fn each_request_costs_what_the_documentation_says() {
         counted.count(name, 200, endpoint, path, &eve.access, body).await;
         counted.header = None;
     }
+    counted.stops(&eve).await;
     counted.administration().await;
     counted.responses().await;
     let documented = documented();
@@ -636,6 +675,27 @@ async fn each_request_costs_what_the_documentation_says() {
         .map(|name| (name, counted.costs.get(name)))
         .collect();
     assert!(wrong.is_empty(), "docs/money.md tells otherwise: {wrong:#?}");
+}
+
+#[tokio::test]
+async fn nothing_looks_whether_a_chat_is_stopped_that_no_client_can_stop() {
+    let mut counted = Counted::start().await;
+    let ann = counted.api.person("ann").await;
+    let mut cost = async |count: Option<&'static str>, endpoint: &str, path: &str, body: Value| {
+        counted.header = count.map(|count| ("x-stainless-retry-count", count));
+        let (reading, status, reply) = counted.ask(endpoint, path, &ann.access, body).await;
+        assert_eq!(status, 200, "{reply}");
+        (reading.round_trips, reading.read_units)
+    };
+    let slow = "!slow 2200";
+    let chat = json!({ "message": slow });
+    assert_eq!(cost(None, "chat", "/api/chat", chat).await, (2, 0.0), "it has no key");
+    // The client doesn't know the key that the function chooses.
+    let completion = json!({ "messages": [{ "role": "user", "content": slow }] });
+    let costs = cost(Some("0"), "completions", "/v1/chat/completions", completion).await;
+    assert_eq!(costs, (3, 0.0), "the last call; reserve; settle");
+    let costs = cost(Some("0"), "responses", "/v1/responses", json!({ "input": slow })).await;
+    assert_eq!(costs, (3, 0.0), "the same");
 }
 
 #[tokio::test]

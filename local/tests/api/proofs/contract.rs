@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use functions::site::FILES;
 use functions::{ENDPOINTS, ROUTES, SCHEDULED};
 use local::template::{Function, Template};
+use reqwest::Method;
 use serde_json::Value;
 use serde_norway::Value as Yaml;
 use shared::config::{LogConfig, Settings};
@@ -959,6 +960,7 @@ async fn every_event_gets_its_endpoints_answer() {
         "token_verify",
         "chat",
         "chat_stream",
+        "chat_stop",
         "chat_history",
         "chat_read",
         "conversations",
@@ -1010,6 +1012,13 @@ async fn every_event_gets_its_endpoints_answer() {
         if name == "account_delete" {
             // A user whose password is the one in the event.
             tokens.insert("ACCESS_TOKEN", api.person("eve").await.access);
+        }
+        if name == "chat_stop" {
+            // The message whose key is in the event.
+            let bearer = format!("Bearer {}", tokens["ACCESS_TOKEN"]);
+            let headers = [("authorization", bearer.as_str()), ("idempotency-key", "a-key-7")];
+            let body = serde_json::json!({ "message": "hi" });
+            api.send(Method::POST, "/api/chat/", &headers, Some(body)).await.is(200);
         }
         let mut event = read(&format!("events/{name}.json"));
         for (placeholder, token) in &tokens {

@@ -102,6 +102,7 @@ async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) 
     let body = json!({
         "message": "hi", "current_password": "not-the-one", "new_password": "another-one", "title": "Fares", "password": "not-the-one", "name": "a program",
         "messages": [{ "role": "user", "content": "hi" }], "input": "hi", "amount": 500, "reason": "a test", "active": false,
+        "idempotency_key": "k1",
     });
     api.send(method(route.method), path, headers, has_a_body(route).then_some(body)).await
 }
@@ -121,6 +122,7 @@ async fn grants(person: &Person, route: &Route) {
     match route.endpoint {
         _ if is_administrators(route) => drop(answer.expect(403, "forbidden")),
         "account_delete" | "password_change" => drop(answer.expect(403, "wrong_password")),
+        "chat_stop" => drop(answer.expect(404, "not_found")),
         "email_resend" => drop(answer.expect(409, "nothing_to_verify")),
         "api_key_create" => drop(answer.is(201)),
         "models" if route.path.ends_with("{id}") => drop(answer.expect(404, "model_not_found")),
@@ -538,6 +540,7 @@ async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
         "amount": 500, "reason": "a test", "active": false,
         "username": "ann", "password": "secret123", "refresh": ann.refresh, "message": "hi", "email": "ann@example.com", "token": "A".repeat(43),
         "current_password": "secret123", "new_password": "secret456", "messages": [{ "role": "user", "content": "hi" }], "input": "hi",
+        "idempotency_key": "k1",
     });
     let answers = known().filter(|route| !COLD.contains(&route.endpoint)).map(|route| {
         let mut body = body.clone();

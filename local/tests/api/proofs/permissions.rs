@@ -22,6 +22,7 @@ use shared::App;
 use shared::app::Mailing;
 use shared::clock::{Clock, Day};
 use shared::config::Settings;
+use shared::idempotency::{Key, Kind};
 use shared::mail::{Carrier, Mail};
 use shared::secret::Secret;
 use tokio::net::TcpListener;
@@ -431,13 +432,30 @@ impl Watched {
 
     /// Changes an attribute of an account behind the functions' back.
     async fn set(&self, name: &str, attribute: &str, value: &str) {
+        self.set_value(name, attribute, AttributeValue::S(value.to_owned())).await;
+    }
+
+    /// Lets an account hold tokens for a message with this key, or for none.
+    async fn holds(&self, name: &str, user: &User, key: Option<&str>) {
+        let number = |number: u32| AttributeValue::N(number.to_string());
+        let reservation = || {
+            let owner = AttributeValue::S("a-chat".to_owned());
+            let fields = [("cost", number(1)), ("owner", owner), ("expires_at", number(u32::MAX))];
+            AttributeValue::M(fields.map(|(name, value)| (name.to_owned(), value)).into())
+        };
+        let held =
+            key.map(|key| (Key::parse(key).unwrap().id(Kind::Chat, &user.id), reservation()));
+        self.set_value(name, "reservations", AttributeValue::M(held.into_iter().collect())).await;
+    }
+
+    async fn set_value(&self, name: &str, attribute: &str, value: AttributeValue) {
         let update = dynamo::client(&self.dynamo.url)
             .update_item()
             .table_name("UsersTable")
             .key("pk", AttributeValue::S(format!("user:{name}")))
             .update_expression("SET #attribute = :value")
             .expression_attribute_names("#attribute", attribute)
-            .expression_attribute_values(":value", AttributeValue::S(value.to_owned()));
+            .expression_attribute_values(":value", value);
         update.send().await.unwrap();
     }
 
@@ -534,7 +552,17 @@ impl Watched {
             self.is(200, chat(json!({ "message": "hi", "conversation_id": begun }))).await;
             self.loses_a_reply(chat(json!({ "message": "hi" }))).await;
         }
+        let stop = |key: &str| {
+            let body = json!({ "idempotency_key": key });
+            to("chat_stop", "/api/chat/stop").by(&ann.token).with(body)
+        };
+        self.is(200, stop("chat")).await;
+        self.holds("ann", &ann, Some("waiting")).await;
+        self.is(200, stop("waiting")).await;
+        self.holds("ann", &ann, None).await;
         let key = self.api_key(&ann).await["key"].as_str().unwrap().to_owned();
+        let stop = to("chat_stop", "/api/chat/stop").by(&key);
+        self.is(200, stop.with(json!({ "idempotency_key": "chat" }))).await;
         for (endpoint, path) in
             [("completions", "/v1/chat/completions"), ("responses", "/v1/responses")]
         {

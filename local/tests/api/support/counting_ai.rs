@@ -1,6 +1,8 @@
 //! A provider that counts: the scripted AI behind a server that speaks OpenAI's chat completions.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,12 +11,15 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::Response;
+use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::ai::{Ai, Prompt, Speaker, Tool, ToolCall, Turn};
+use shared::Result;
+use shared::ai::{Ai, Answer, Piece, Prompt, Speaker, Tool, ToolCall, Turn};
 use shared::config::{AiConfig, Settings};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
 
 /// Longer than the product waits for any answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,6 +31,8 @@ pub struct CountingAi {
     scripted: Ai,
     /// How often each message was sent.
     asked: Arc<Mutex<HashMap<String, usize>>>,
+    /// How often a client disconnected before the answer to a message was complete.
+    left: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 /// The fields of a request that are read.
@@ -66,7 +73,7 @@ impl CountingAi {
         let scripted = Ai::connect(AiConfig::read(&settings).unwrap()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let provider = Self { url, scripted, asked: Arc::default() };
+        let provider = Self { url, scripted, asked: Arc::default(), left: Arc::default() };
         let router = Router::new().fallback(answer).with_state(provider.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         provider
@@ -81,10 +88,67 @@ impl CountingAi {
     pub fn times(&self, message: &str) -> usize {
         self.asked.lock().unwrap().get(message).copied().unwrap_or(0)
     }
+
+    /// How often a client disconnected before the answer to this message was complete.
+    pub fn times_left(&self, message: &str) -> usize {
+        self.left.lock().unwrap().get(message).copied().unwrap_or(0)
+    }
 }
 
-/// Answers as the scripted AI does. A stream is sent as a whole when its answer is complete; if the
-/// AI fails after a part, the stream ends without its last event.
+/// The connection of a client that waits for an answer.
+struct Client {
+    provider: CountingAi,
+    message: String,
+    is_answered: bool,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let mut left = self.provider.left.lock().unwrap();
+            *left.entry(std::mem::take(&mut self.message)).or_default() += 1;
+        }
+    }
+}
+
+/// A stream of events, and the answer that it is made of.
+struct Streaming {
+    first: Option<Piece>,
+    pieces: UnboundedReceiver<Piece>,
+    answering: Option<JoinHandle<Result<Answer>>>,
+    client: Client,
+}
+
+impl Streaming {
+    /// The next event. If the AI fails after a part, the stream ends without its last event.
+    async fn next(mut self) -> Option<(Result<String, Infallible>, Self)> {
+        let piece = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.pieces.recv().await,
+        };
+        if let Some(piece) = piece {
+            return Some((Ok(event(piece)), self));
+        }
+        let outcome = self.answering.take()?.await.unwrap();
+        self.client.is_answered = true;
+        let end = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
+        outcome.ok().map(|_| (Ok(format!("data: {end}\n\ndata: [DONE]\n\n")), self))
+    }
+}
+
+fn event(piece: Piece) -> String {
+    let mut delta = json!({ "content": piece.text });
+    if let Some(call) = piece.call {
+        let (id, name) = call.begins.unzip();
+        let function = json!({ "name": name, "arguments": call.arguments });
+        delta["tool_calls"] =
+            json!([{ "index": call.index, "id": id, "type": "function", "function": function }]);
+    }
+    let said = json!({ "choices": [{ "delta": delta }] });
+    format!("data: {said}\n\n")
+}
+
+/// Answers as the scripted AI does, as a stream if the client asks for one.
 async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes) -> Response {
     // A function that starts only opens its connection.
     if method == Method::HEAD {
@@ -93,27 +157,28 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
     let asked: Asked = serde_json::from_slice(&body).unwrap();
     let (prompt, stream) = (asked.prompt(), asked.stream);
     let message = prompt.turns.last().unwrap().text().into_owned();
-    *provider.asked.lock().unwrap().entry(message).or_default() += 1;
+    *provider.asked.lock().unwrap().entry(message.clone()).or_default() += 1;
 
-    let (listener, mut pieces) = unbounded_channel();
-    let outcome = provider.scripted.answer(prompt, PATIENCE, stream.then_some(&listener)).await;
-    drop(listener);
-    let mut events = String::new();
-    while let Some(piece) = pieces.recv().await {
-        let mut delta = json!({ "content": piece.text });
-        if let Some(call) = piece.call {
-            let (id, name) = call.begins.unzip();
-            let function = json!({ "name": name, "arguments": call.arguments });
-            delta["tool_calls"] = json!([{ "index": call.index, "id": id, "type": "function", "function": function }]);
+    let scripted = provider.scripted.clone();
+    let mut client = Client { provider, message, is_answered: false };
+    let outcome = if stream {
+        let (listener, mut pieces) = unbounded_channel();
+        let answering = tokio::spawn(async move {
+            scripted.answer(prompt, PATIENCE, Some(&listener), pending()).await
+        });
+        match pieces.recv().await {
+            Some(first) => {
+                let (first, answering) = (Some(first), Some(answering));
+                let stream = Streaming { first, pieces, answering, client };
+                return Response::new(Body::from_stream(unfold(stream, Streaming::next)));
+            }
+            None => answering.await.unwrap(),
         }
-        let said = json!({ "choices": [{ "delta": delta }] });
-        events.push_str(&format!("data: {said}\n\n"));
-    }
+    } else {
+        scripted.answer(prompt, PATIENCE, None, pending()).await
+    };
+    client.is_answered = true;
     match outcome {
-        Ok(_) if stream => {
-            let end = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
-            Response::new(Body::from(format!("{events}data: {end}\n\ndata: [DONE]\n\n")))
-        }
         Ok(answer) => {
             let call = |call: &ToolCall| {
                 let function = json!({ "name": call.name, "arguments": call.arguments });
@@ -124,7 +189,6 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
             let said = json!({ "message": message, "finish_reason": "stop" });
             Response::new(Body::from(json!({ "choices": [said] }).to_string()))
         }
-        Err(_) if !events.is_empty() => Response::new(Body::from(events)),
         // The product distinguishes the AI's failures by these statuses.
         Err(error) => Response::builder().status(error.status()).body(Body::empty()).unwrap(),
     }

@@ -130,7 +130,7 @@ impl Reply {
     }
 
     /// A stream as if it were its last event, with the status of that.
-    fn at_its_end(mut self) -> Self {
+    pub fn at_its_end(mut self) -> Self {
         let Some((before, last)) = self.body.as_str().and_then(|text| text.rsplit_once("data: "))
         else {
             return self;

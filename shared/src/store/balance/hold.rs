@@ -49,6 +49,7 @@ impl Hold {
                 owner: chat_id.to_string(),
                 expires_at,
                 fingerprint: String::new(),
+                stopped: false,
             },
             tokens_left: Tokens::ZERO,
             sent_again: false,

@@ -137,7 +137,7 @@ impl Store {
             }
             let chat: Chat = from_item(item)?;
             if book.charged.insert(chat.chat_id.clone()) {
-                self.send(&self.enter(&charge_of(&chat))?).await?;
+                self.send(&self.enter(&Entry::of_chat(&chat))?).await?;
                 book.spent += i128::from(chat.cost.get());
                 repairs.push(format!("the message {} has a row again", chat.chat_id));
             }
@@ -182,19 +182,4 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         act: None,
         time: account.created,
     })
-}
-
-/// The row of a stored chat, as its settle wrote it.
-fn charge_of(chat: &Chat) -> Entry {
-    Entry {
-        user_id: chat.user_id.clone(),
-        entry_id: chat.chat_id.clone(),
-        amount: -chat.cost.signed(),
-        kind: EntryKind::Chat,
-        reason: "chat".into(),
-        actor: chat.user_id.clone(),
-        chat_id: Some(chat.chat_id.clone()),
-        act: None,
-        time: chat.time,
-    }
 }

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::chat::Chat;
 use crate::store::chats::NEW_CHAT;
 use crate::store::schema::pk;
-use crate::store::{Entry, EntryKind, Store, Transaction, Write, n, s, to_item};
+use crate::store::{Entry, Store, Transaction, Write, n, s, to_item};
 
 /// The outcome of a settle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +29,7 @@ impl Store {
     /// [`Error::Unavailable`](crate::Error::Unavailable) if the outcome stays unknown; then the lease
     /// decides.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<Settled> {
-        let entry = Entry {
-            user_id: hold.user_id.clone(),
-            entry_id: chat.chat_id.clone(),
-            amount: -hold.reservation.cost.signed(),
-            kind: EntryKind::Chat,
-            reason: "chat".into(),
-            actor: hold.user_id.clone(),
-            chat_id: Some(chat.chat_id.clone()),
-            act: None,
-            time: chat.time,
-        };
+        let entry = Entry::of_chat(chat);
         let mut writes = vec![
             self.spend(hold, now),
             Write::put(&self.tables.chats, to_item(chat)?).when(NEW_CHAT).shows_item(),

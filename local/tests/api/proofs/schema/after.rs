@@ -80,8 +80,8 @@ async fn opens_to_the_same(api: &Api, kept: &Kept) {
     completes(&revoked, "0").await.expect(401, "invalid_token");
 }
 
-/// Finished keys are replayed, conversations continue, and the message that was waiting is returned
-/// when its lease has ended.
+/// Finished keys are replayed, conversations continue, and the tokens of messages that were waiting
+/// are returned when their leases have ended.
 async fn goes_on(api: &Api, kept: &Kept) {
     let [ann, root] = ["ann", "root"].map(|session| kept.person(session, api));
     let (conversation, before) = (kept.said("conversation"), ann.balance().await);
@@ -113,11 +113,14 @@ async fn goes_on(api: &Api, kept: &Kept) {
         ["after the update", "after the update", "only once", "the second", "the first message"];
     assert_eq!(said, all);
 
+    let held = record::items_of(&api.dynamodb, "UsersTable").await;
+    let held = held.iter().filter_map(|item| item["reservations"]["M"].as_object());
+    let held: usize = held.map(serde_json::Map::len).sum();
     let app = &api.server().apps["sweep"];
     app.clock.advance(Duration::from_secs(90));
     assert_eq!(ann.balance().await, before - PRICE, "the lease has ended");
     let swept = app.store.sweep(app.clock.seconds()).await.unwrap();
-    assert_eq!((swept.released, swept.tokens), (1, PRICE));
+    assert_eq!((swept.released, swept.tokens), (held, PRICE * held as u64));
     assert_eq!(ann.balance().await, before - PRICE);
 }
 

@@ -118,10 +118,10 @@ pub async fn record(api: &Api, release: &str) -> Record {
     guesses(api, &ann, &mut kept).await;
     deletions(api, &root, &mut kept).await;
 
-    let waiting = waits(&ann).await;
+    let waiting = waits(&ann, "waiting").await;
     kept.seen = look(&root, &ann, &kept).await;
     let at = now(api);
-    let mut items = record::items(&api.dynamodb).await;
+    let mut items = items_with_a_stop(&kept.person("mia", api)).await;
     waiting.abort();
     let tokens = items.get_mut("TokensTable").unwrap();
     letters.retain(|letter| !tokens.iter().any(|item| item["pk"] == letter["pk"]));
@@ -213,7 +213,7 @@ pub fn text(value: &Value) -> String {
 }
 
 /// Conversations, and messages: with and without a key, of a program, one that calls a function, one
-/// that failed and one that is deleted.
+/// that failed, one that is stopped and one that is deleted.
 async fn talks(ann: &Person, kept: &mut Kept) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -230,6 +230,13 @@ async fn talks(ann: &Person, kept: &mut Kept) {
         .await
         .is(200);
     kept.word("conversation", conversation);
+    let stop = async {
+        ann.is_waiting().await;
+        ann.stops("stopped").await.is(200);
+    };
+    let hold = json!({ "message": "!hold one two" });
+    let (stopped, ()) = tokio::join!(keyed(ann, "/api/chat/stream/", "stopped", hold), stop);
+    stopped.is(200);
 
     let other = text(&ann.chat("to be deleted").await.is(200)["conversation_id"]);
     ann.delete(&format!("/api/chat/{other}")).await.is(200);
@@ -415,13 +422,31 @@ async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
 }
 
 /// A message with a key waits for the AI.
-async fn waits(ann: &Person) -> JoinHandle<()> {
-    let waiting = ann.clone();
+async fn waits(person: &Person, key: &str) -> JoinHandle<()> {
+    let (waiting, key) = (person.clone(), key.to_owned());
     let waiting = tokio::spawn(async move {
-        keyed(&waiting, "/api/chat/", "waiting", json!({ "message": "!hang" })).await;
+        keyed(&waiting, "/api/chat/", &key, json!({ "message": "!hang" })).await;
     });
-    ann.is_waiting().await;
+    person.is_waiting().await;
     waiting
+}
+
+/// All items, with the reservation of a message that was stopped. Its function finds that out within
+/// a second and returns the tokens, so another one is stopped if this one was faster.
+async fn items_with_a_stop(person: &Person) -> BTreeMap<String, Vec<Value>> {
+    let is_it = |item: &Value| item["reservations"].to_string().contains("stopped");
+    for turn in 0..TURNS {
+        let key = format!("stopped {turn}");
+        let waiting = waits(person, &key).await;
+        // The reservation of the message before may have been seen.
+        while person.stops(&key).await.status == 404 {}
+        let items = record::items(&person.api.dynamodb).await;
+        waiting.abort();
+        if items["UsersTable"].iter().any(is_it) {
+            return items;
+        }
+    }
+    panic!("no message that was stopped was seen")
 }
 
 /// What an administrator and a user read.

@@ -1,0 +1,76 @@
+//! `POST /api/chat/stop` - end the answer to one of the caller's messages where it is.
+//!
+//! In: an access token or an API key, and `{idempotency_key}`, the key that the message was sent
+//! with. Out: the id of the message, and whether its answer is `stopping` or had `ended` before. The
+//! function that answers looks once a second whether it was stopped: it closes the connection to the
+//! AI, stores what was delivered so far and charges the message as any other. If nothing was
+//! delivered, nothing is charged. Idempotent.
+
+use serde::{Deserialize, Serialize};
+use shared::error::required;
+use shared::idempotency::{Key, Kind};
+use shared::openapi::SentKey;
+use shared::store::Stopped;
+use shared::{App, Error, Reply, Request, auth, http};
+use utoipa::ToSchema;
+
+/// The message whose answer is to end.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StopRequest)]
+struct Body {
+    #[schema(value_type = SentKey)]
+    idempotency_key: Option<String>,
+}
+
+/// A message whose answer is to be stopped.
+#[derive(Serialize, ToSchema)]
+struct StoppedMessage<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    id: &'a str,
+    status: Status,
+}
+
+/// What becomes of the answer.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = StopStatus)]
+enum Status {
+    /// It ends within two seconds, unless it is complete before.
+    Stopping,
+    /// It had ended before this request.
+    Ended,
+}
+
+/// Marks the reservation of the message, if its owner is the caller.
+#[utoipa::path(
+    post,
+    path = "/api/chat/stop",
+    tag = "Chat",
+    summary = "Stop an answer",
+    description = "Ends the answer to a message where it is. What was delivered so far is stored, with the `finish_reason` `stopped`, and costs what an answer costs. \
+                   If nothing was delivered, nothing is charged, and the request that waits for the answer gets 410 `stopped`. \
+                   Only a message that was sent with an `Idempotency-Key` can be stopped, also a completion or a response.",
+    security(("api_key" = []), ("access_token" = [])),
+    request_body = Body,
+    responses((status = 200, description = "The answer is stopping, or had ended before.", body = StoppedMessage)),
+    extensions(("x-fails" = json!(["NothingToStop"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let caller = auth::program(&app, &req).await?;
+    let Body { idempotency_key } = http::json(&req)?;
+    let key = required(idempotency_key).and_then(|text| {
+        Key::parse(&text).ok_or_else(|| "A key has 1 to 255 visible ASCII characters.".to_owned())
+    });
+    let key = key.map_err(|sentence| Error::field("idempotency_key", sentence))?;
+    let account = app.store.account_with(&caller).await?;
+    let key_id = key.id(Kind::Chat, &account.id);
+    let (id, status) = match app.store.stop(&account, &key_id, app.clock.seconds()).await? {
+        Stopped::Marked(id) => {
+            tracing::info!(user = account.id, chat = id, "chat stopped");
+            (id, Status::Stopping)
+        }
+        Stopped::Settled(id) => (id, Status::Ended),
+        Stopped::Unknown => return Err(Error::NothingToStop),
+    };
+    http::ok(&StoppedMessage { id: &id, status })
+}
