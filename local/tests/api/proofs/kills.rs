@@ -1,6 +1,6 @@
-//! The real Lambda binary of the function `chat`, killed (SIGKILL) at every point of a chat, under
-//! a Runtime API of the test's own: what the store holds then, the reply to a retry with the same
-//! key, and what recovery alone does.
+//! The real Lambda binaries of the functions `chat` and `chat_stream`, killed (SIGKILL) at every
+//! point of a chat, also of one that was stopped, under a Runtime API of the test's own: what the
+//! store holds then, the reply to a retry with the same key, and what recovery alone does.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -12,14 +12,14 @@ use crate::support::proxy::{At, Fault, Lane, Plan, Strikes};
 use crate::support::rig::Rig;
 use crate::support::world::World;
 
-/// An instance of the function, on this lane.
-async fn instance(lane: &Lane) -> Instance {
+/// An instance of a function, on this lane.
+async fn instance(function: &str, lane: &Lane) -> Instance {
     let settings = [
         ("DYNAMODB_ENDPOINT", lane.url.as_str()),
         ("AI_PROVIDER", "scripted"),
         ("AI_TIMEOUT_SECONDS", "5"),
     ];
-    Instance::of("chat", &settings).await
+    Instance::of(function, &settings).await
 }
 
 /// When it is killed.
@@ -35,6 +35,13 @@ enum Killed {
     AfterTheReply,
     BeforeRelease,
     AfterRelease,
+    /// After the user has stopped the message, of which nothing was delivered.
+    StoppedBeforeItIsNoticed,
+    StoppedBeforeRelease,
+    StoppedAfterRelease,
+    /// After the user has stopped a stream, of which a part was delivered.
+    StreamStoppedBeforeSettle,
+    StreamStoppedAfterSettle,
 }
 
 /// What the store holds then.
@@ -46,7 +53,7 @@ enum Holds {
 }
 
 impl Killed {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 15] = [
         Self::BeforeRecordIsRead,
         Self::AfterRecordIsRead,
         Self::BeforeReserve,
@@ -57,7 +64,26 @@ impl Killed {
         Self::AfterTheReply,
         Self::BeforeRelease,
         Self::AfterRelease,
+        Self::StoppedBeforeItIsNoticed,
+        Self::StoppedBeforeRelease,
+        Self::StoppedAfterRelease,
+        Self::StreamStoppedBeforeSettle,
+        Self::StreamStoppedAfterSettle,
     ];
+
+    fn is_stream(self) -> bool {
+        matches!(self, Self::StreamStoppedBeforeSettle | Self::StreamStoppedAfterSettle)
+    }
+
+    fn is_stopped(self) -> bool {
+        let whole =
+            [Self::StoppedBeforeItIsNoticed, Self::StoppedBeforeRelease, Self::StoppedAfterRelease];
+        self.is_stream() || whole.contains(&self)
+    }
+
+    fn endpoint(self) -> (&'static str, &'static str) {
+        if self.is_stream() { ("chat_stream", "/api/chat/stream") } else { ("chat", "/api/chat") }
+    }
 
     fn plan(self) -> Option<Plan> {
         let (at, fault) = match self {
@@ -65,10 +91,20 @@ impl Killed {
             Self::AfterRecordIsRead => (At::Call(1), Fault::StallAfter),
             Self::BeforeReserve => (At::Operation("UpdateItem", 1), Fault::StallBefore),
             Self::AfterReserve => (At::Operation("UpdateItem", 1), Fault::StallAfter),
-            Self::BeforeSettle => (At::Operation("TransactWriteItems", 1), Fault::StallBefore),
-            Self::AfterSettle => (At::Operation("TransactWriteItems", 1), Fault::StallAfter),
-            Self::BeforeRelease => (At::Operation("UpdateItem", 2), Fault::StallBefore),
-            Self::AfterRelease => (At::Operation("UpdateItem", 2), Fault::StallAfter),
+            Self::BeforeSettle | Self::StreamStoppedBeforeSettle => {
+                (At::Operation("TransactWriteItems", 1), Fault::StallBefore)
+            }
+            Self::AfterSettle | Self::StreamStoppedAfterSettle => {
+                (At::Operation("TransactWriteItems", 1), Fault::StallAfter)
+            }
+            Self::BeforeRelease | Self::StoppedBeforeRelease => {
+                (At::Operation("UpdateItem", 2), Fault::StallBefore)
+            }
+            Self::AfterRelease | Self::StoppedAfterRelease => {
+                (At::Operation("UpdateItem", 2), Fault::StallAfter)
+            }
+            // The first read is that of the key's record.
+            Self::StoppedBeforeItIsNoticed => (At::Operation("GetItem", 2), Fault::StallBefore),
             Self::DuringTheAi | Self::AfterTheReply => return None,
         };
         Some(Plan { at, fault, strikes: Strikes::FromThenOn })
@@ -76,7 +112,9 @@ impl Killed {
 
     fn message(self) -> &'static str {
         match self {
+            _ if self.is_stream() => "!words 2000 one two",
             Self::DuringTheAi => "!slow 4000",
+            _ if self.is_stopped() => "!slow 4000",
             Self::BeforeRelease | Self::AfterRelease => "!fail",
             _ => "hi",
         }
@@ -87,11 +125,16 @@ impl Killed {
             Self::BeforeRecordIsRead
             | Self::AfterRecordIsRead
             | Self::BeforeReserve
-            | Self::AfterRelease => Holds::Nothing,
-            Self::AfterReserve | Self::DuringTheAi | Self::BeforeSettle | Self::BeforeRelease => {
-                Holds::Reservation
-            }
-            Self::AfterSettle | Self::AfterTheReply => Holds::Chat,
+            | Self::AfterRelease
+            | Self::StoppedAfterRelease => Holds::Nothing,
+            Self::AfterReserve
+            | Self::DuringTheAi
+            | Self::BeforeSettle
+            | Self::BeforeRelease
+            | Self::StoppedBeforeItIsNoticed
+            | Self::StoppedBeforeRelease
+            | Self::StreamStoppedBeforeSettle => Holds::Reservation,
+            Self::AfterSettle | Self::AfterTheReply | Self::StreamStoppedAfterSettle => Holds::Chat,
         }
     }
 }
@@ -113,13 +156,18 @@ impl Case {
     fn request(&self) -> Value {
         let headers = [("authorization", self.who.bearer()), ("idempotency-key", "k1".into())];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        event("chat", "/api/chat", &headers, &json!({ "message": self.killed.message() }))
+        let (endpoint, path) = self.killed.endpoint();
+        event(endpoint, path, &headers, &json!({ "message": self.killed.message() }))
     }
 
     async fn is_killed(&mut self) {
-        let mut instance = instance(&self.lane).await;
+        let mut instance = instance(self.killed.endpoint().0, &self.lane).await;
         self.lane.strike(self.killed.plan());
         instance.takes(&self.request());
+        if self.killed.is_stopped() {
+            self.who.is_waiting().await;
+            assert_eq!(self.who.stops("k1").await.is(200)["status"], "stopping");
+        }
         match self.killed {
             Killed::AfterTheReply => self.first_reply = Some(instance.answers().await),
             Killed::DuringTheAi => self.who.is_waiting().await,
@@ -131,9 +179,9 @@ impl Case {
 
     /// The reply of a new instance to the same request.
     async fn is_sent_again(&self) -> Reply {
-        let mut instance = instance(&self.lane).await;
+        let mut instance = instance(self.killed.endpoint().0, &self.lane).await;
         instance.takes(&self.request());
-        instance.answers().await
+        instance.answers().await.at_its_end()
     }
 
     fn balance_is(&self, world: &World, holds: Holds) {
@@ -176,7 +224,9 @@ async fn killed_everywhere(rig: &Rig) -> Vec<Case> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
-    binary("chat");
+    for name in ["chat", "chat_stream"] {
+        binary(name);
+    }
     let rig = Rig::start().await;
     let cases = killed_everywhere(&rig).await;
     let replies = join_all(cases.iter().map(Case::is_sent_again)).await;
@@ -204,6 +254,8 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
                     "{:?}: {reply:?}",
                     case.killed
                 );
+                let reason = if case.killed.is_stopped() { "stopped" } else { "stop" };
+                assert_eq!(reply.body["finish_reason"], reason, "{:?}", case.killed);
                 assert!(
                     case.first_reply.as_ref().is_none_or(|first| first.body == reply.body),
                     "{reply:?}"
@@ -248,7 +300,9 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no_more() {
-    binary("chat");
+    for name in ["chat", "chat_stream"] {
+        binary(name);
+    }
     let rig = Rig::start().await;
     let cases = killed_everywhere(&rig).await;
     rig.sweep().await;

@@ -1,13 +1,17 @@
 //! Chats: charged once or not at all.
 
 use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use functions::Function;
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use shared::ai::Ai;
 use shared::app::Asking;
-use shared::config::AiProvider;
+use shared::config::{AiConfig, AiProvider};
 use tokio::task::JoinHandle;
 
 use super::{Case, Matrix, Scenario, none, side_by_side};
@@ -43,9 +47,12 @@ pub enum Paying {
     CallOfTool,
     /// A response instead of a completion.
     Response,
+    /// Streamed under a key, and stopped over the same wire once the AI was asked.
+    StoppedStream,
 }
 
 impl Paying {
+    /// Those whose calls come in one order. (A stream that is stopped looks for that at any time.)
     const ALL: [Self; 13] = [
         Self::Chat,
         Self::KeyedChat,
@@ -63,7 +70,10 @@ impl Paying {
     ];
 
     fn has_a_key(self) -> bool {
-        matches!(self, Self::KeyedChat | Self::KeyedFailingChat | Self::Replay)
+        matches!(
+            self,
+            Self::KeyedChat | Self::KeyedFailingChat | Self::Replay | Self::StoppedStream
+        )
     }
 
     /// Whether a retry is the same chat.
@@ -77,7 +87,9 @@ impl Paying {
 
     fn endpoint(self) -> (&'static str, &'static str) {
         match self {
-            Self::StreamedChat | Self::StreamThatBreaks => ("chat_stream", "/api/chat/stream"),
+            Self::StreamedChat | Self::StreamThatBreaks | Self::StoppedStream => {
+                ("chat_stream", "/api/chat/stream")
+            }
             Self::Completion | Self::CallOfTool => ("completions", "/v1/chat/completions"),
             Self::Response => ("responses", "/v1/responses"),
             _ => ("chat", "/api/chat"),
@@ -90,9 +102,19 @@ impl Paying {
             Self::FailingChat | Self::KeyedFailingChat | Self::FailedOver => "!fail",
             Self::StreamThatBreaks => "!cut one",
             Self::CallOfTool => "!call get_weather",
+            Self::StoppedStream => "!hold one two",
             _ => "hi",
         };
         format!("{message} {}", who.name)
+    }
+
+    /// The replies without a fault.
+    fn usual(self) -> Vec<(u16, &'static str)> {
+        match self {
+            Self::StoppedStream => vec![(200, ""), (410, "stopped")],
+            _ if self.succeeds() == 200 => vec![(200, "")],
+            _ => vec![(502, "ai_failed")],
+        }
     }
 
     /// The status without a fault.
@@ -111,6 +133,9 @@ pub struct Own {
     ai: CountingAi,
     key: Option<String>,
     conversation: Option<String>,
+    /// The function that stops messages, and its replies.
+    stop: Option<Function>,
+    stops: Arc<Mutex<Vec<Reply>>>,
 }
 
 impl Scenario for Paying {
@@ -120,7 +145,8 @@ impl Scenario for Paying {
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let who = rig.person().await;
         let key = self.has_a_key().then(|| "k1".to_owned());
-        let own = Own { ai: rig.ai.clone(), key, conversation: None };
+        let own =
+            Own { ai: rig.ai.clone(), key, conversation: None, stop: None, stops: Arc::default() };
         let mut case = Case::new(rig, self.endpoint().0, self, plan, retries, who, own);
         match self {
             Self::ChatInConversation => {
@@ -137,6 +163,20 @@ impl Scenario for Paying {
                 let edge = function.edge.clone();
                 case.function = Some(Function::new(edge, asking, functions::chat::handle));
             }
+            Self::StoppedStream => {
+                let function = case.function();
+                let mut asking = function.needs::<Asking>().unwrap().clone();
+                // Sooner, so that the case takes less time.
+                let config = AiConfig {
+                    stop_pace: Duration::from_millis(250),
+                    timeout: Duration::from_secs(2),
+                    ..(*asking.ai.config).clone()
+                };
+                asking.ai.config = Arc::new(config);
+                let edge = function.edge.clone();
+                case.function = Some(Function::new(edge, asking, functions::chat_stream::handle));
+                case.own.stop = Some(rig.api.function_over("chat_stop", &case.lane));
+            }
             Self::ChatBehindExpired => case.who.holds_everything().await,
             Self::Replay => case.asks().await,
             _ => {}
@@ -146,11 +186,18 @@ impl Scenario for Paying {
     }
 
     async fn ask(case: &Case<Self>) -> Reply {
-        case.says(&case.scenario.message(&case.who)).await
+        let message = case.scenario.message(&case.who);
+        if case.scenario == Self::StoppedStream {
+            case.says_and_stops(&message).await
+        } else {
+            case.says(&message).await
+        }
     }
 
     fn is_usual(self, reply: &Reply) -> bool {
-        reply.status == self.succeeds()
+        // On a busy machine a stop may be noticed before the first word.
+        let is_early = self == Self::StoppedStream && reply.code() == "stopped";
+        reply.status == self.succeeds() || is_early
     }
 }
 
@@ -178,6 +225,31 @@ impl Case<Paying> {
         }
     }
 
+    /// Sends a message, and stops it once the AI was asked.
+    async fn says_and_stops(&self, message: &str) -> Reply {
+        let Own { ai, key, stop, stops, .. } = &self.own;
+        let before = ai.times(message);
+        let asked = pin!(async {
+            while ai.times(message) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let mut reply = pin!(self.says(message));
+        if let Either::Left((reply, _)) = select(reply.as_mut(), asked).await {
+            // The AI was not asked.
+            return reply;
+        }
+        let stopped = async {
+            let (bearer, body) = (self.who.bearer(), json!({ "idempotency_key": key }));
+            let headers = [("authorization", bearer.as_str())];
+            let stop = stop.as_ref().expect("a function that stops messages");
+            ask(stop, "chat_stop", "/api/chat/stop", &headers, body).await
+        };
+        let (reply, stopped) = tokio::join!(reply, stopped);
+        stops.lock().unwrap().push(stopped);
+        reply
+    }
+
     /// Begins a chat whose AI is slow, and returns when the AI was asked.
     async fn falls_asleep(&self) -> JoinHandle<Reply> {
         let message = slow_message(&self.who);
@@ -197,15 +269,21 @@ impl Case<Paying> {
         if self.lane.overdrawn() {
             wrong.push("the balance was negative".into());
         }
-        let expected: &[(u16, &str)] = &[
+        let is_stopped = self.scenario == Paying::StoppedStream;
+        let mut expected = vec![
             (200, ""),
             (409, "idempotency_key_running"),
             (502, "ai_failed"),
             (503, "unavailable"),
             (503, "not_charged"),
         ];
+        expected.extend(is_stopped.then_some((410, "stopped")));
         for reply in &self.replies {
-            wrong.extend(reply.audit(expected));
+            wrong.extend(reply.audit(&expected));
+        }
+        let stops = self.own.stops.lock().unwrap().clone();
+        for reply in &stops {
+            wrong.extend(reply.audit(&[(200, ""), (404, "not_found"), (503, "unavailable")]));
         }
 
         let (chats, account) = (world.chats(&id), &world.accounts[&id]);
@@ -217,15 +295,24 @@ impl Case<Paying> {
             };
             let left =
                 if self.scenario.is_of_a_program() { Value::Null } else { json!(chat.tokens_left) };
+            let reason = &reply.body["finish_reason"];
             if reply.body["response"] != *chat.answer()
                 || reply.body["message"] != chat.message
                 || reply.body["tokens_left"] != left
+                || !(reason.is_null() || *reason == json!(chat.finish_reason()))
             {
                 wrong.push(format!("{} is not the chat {chat:?}", reply.body));
             }
             if reply.replayed() && answered.iter().any(|other| other.body != reply.body) {
                 wrong.push(format!("a replay differs: {}", reply.body));
             }
+        }
+        let mut ended = stops.iter().filter(|reply| reply.body["status"] == "ended");
+        if ended.any(|reply| !chats.iter().any(|chat| reply.body["id"] == chat.chat_id)) {
+            wrong.push("a stop says that an answer has ended that is not stored".into());
+        }
+        if chats.iter().any(|chat| chat.stopped && stops.is_empty()) {
+            wrong.push("an answer was stopped, and no request did it".into());
         }
         let known: HashSet<_> =
             answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();
@@ -243,7 +330,8 @@ impl Case<Paying> {
         }
 
         // An answered chat has asked the AI once. A replay or a refusal asks it nothing.
-        let failed = self.replies.iter().filter(|reply| matches!(reply.status, 502 | 503)).count();
+        let failed =
+            self.replies.iter().filter(|reply| matches!(reply.status, 410 | 502 | 503)).count();
         let messages = [self.scenario.message(&self.who), slow_message(&self.who)];
         let asked = messages.iter().map(|message| self.own.ai.times(message)).sum();
         if !(known.len()..=known.len() + failed).contains(&asked) {
@@ -390,9 +478,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
             } else {
                 (200, "")
             };
-            let usual =
-                if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
-            case.runs_again(&[usual, running]).await;
+            case.runs_again(&[&case.scenario.usual()[..], &[running]].concat()).await;
         }
     })
     .await;
@@ -402,9 +488,7 @@ pub async fn run(rig: &Rig, matrix: Matrix<Paying>) -> (usize, Vec<String>) {
     rig.after_the_lease();
     side_by_side(&mut cases, async |case| {
         if case.retries && case.scenario.is_known_again() {
-            let usual =
-                if case.scenario.succeeds() == 200 { (200, "") } else { (502, "ai_failed") };
-            case.runs_again(&[usual]).await;
+            case.runs_again(&case.scenario.usual()).await;
         }
     })
     .await;
@@ -485,6 +569,16 @@ pub async fn sleepers(rig: &Rig) -> (usize, Vec<String>) {
 async fn whatever_fails_at_whichever_call_a_chat_is_charged_once_or_not_at_all() {
     let rig = Rig::start().await;
     none(run(&rig, Matrix::whole(&Paying::ALL)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_stopped_chat_is_charged_once_or_not_at_all() {
+    let rig = Rig::start().await;
+    // Of the message: its record, the reserve, its looks and the settle. Of the stop: the account,
+    // which may be read before a look or after it, and the mark.
+    let calls = ["GetItem", "UpdateItem", "GetItem", "GetItem", "UpdateItem", "TransactWriteItems"];
+    let calls = Some(calls.map(str::to_owned).to_vec());
+    none(run(&rig, Matrix { calls, ..Matrix::whole(&[Paying::StoppedStream]) }).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

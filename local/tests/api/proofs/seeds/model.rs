@@ -1,7 +1,7 @@
 //! What must hold of an account after every write, and which of its changes are steps that the
 //! protocol knows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use dynoxide::{AttributeValue, Item};
 
@@ -22,6 +22,10 @@ fn text(item: &Item, name: &str) -> String {
     }
 }
 
+fn flag(item: &Item, name: &str) -> bool {
+    matches!(item.get(name), Some(AttributeValue::BOOL(true)))
+}
+
 fn map(item: &Item, name: &str) -> Item {
     match item.get(name) {
         Some(AttributeValue::M(map)) => map.clone(),
@@ -35,6 +39,8 @@ pub struct Held {
     pub cost: i64,
     pub owner: String,
     pub expires_at: u64,
+    /// Whether its user has stopped it.
+    pub stopped: bool,
 }
 
 /// An account as the store holds it.
@@ -58,8 +64,13 @@ impl Account {
         let item = tables.item("UsersTable", &[("pk", pk)]).unwrap();
         let held = map(&item, "reservations").into_iter().map(|(rid, held)| {
             let AttributeValue::M(held) = held else { panic!("a reservation is a map") };
-            let expires_at = number(&held, "expires_at").unsigned_abs();
-            (rid, Held { cost: number(&held, "cost"), owner: text(&held, "owner"), expires_at })
+            let held = Held {
+                cost: number(&held, "cost"),
+                owner: text(&held, "owner"),
+                expires_at: number(&held, "expires_at").unsigned_abs(),
+                stopped: flag(&held, "stopped"),
+            };
+            (rid, held)
         });
         let minutes = map(&item, "minutes");
         let counted: Vec<_> =
@@ -136,6 +147,8 @@ pub struct Person {
     /// id.
     taken: HashMap<String, u32>,
     returned: HashMap<String, u32>,
+    /// The ids of the chats that were stopped while tokens were held for them.
+    stopped: HashSet<String>,
 }
 
 /// What the model needs to know of the task that wrote.
@@ -148,6 +161,8 @@ pub struct Writer<'w> {
     pub reserves_in: Option<u64>,
     /// The minute that its write counts a refund in, if it does.
     pub releases_in: Option<u64>,
+    /// The id of the chat that its write stops, if it does.
+    pub stops: Option<&'w str>,
 }
 
 /// How many chats an account may have.
@@ -172,6 +187,7 @@ impl Person {
             ledger: BTreeMap::new(),
             taken: HashMap::new(),
             returned: HashMap::new(),
+            stopped: HashSet::new(),
         };
         person.ledger = person.read_ledger(tables);
         person
@@ -217,8 +233,15 @@ impl Person {
         for (rid, came) in
             after.held.iter().filter(|(rid, held)| before.held.get(*rid) != Some(held))
         {
-            if before.held.contains_key(rid) {
-                return Err(format!("{name}: a reservation took the place of another"));
+            if let Some(was) = before.held.get(rid) {
+                if *came != (Held { stopped: true, ..was.clone() }) {
+                    return Err(format!("{name}: a reservation took the place of another"));
+                }
+                if writer.stops != Some(came.owner.as_str()) {
+                    return Err(format!("{name}: a chat was stopped instead of another"));
+                }
+                self.stopped.insert(came.owner.clone());
+                continue;
             }
             if came.cost != price || writer.owner != Some(came.owner.as_str()) {
                 return Err(format!("{name}: a reservation without a task: {came:?}"));
@@ -361,6 +384,11 @@ impl Person {
         self.matches_its_ledger()
     }
 
+    /// Whether a chat was stopped while tokens were held for it.
+    pub fn has_stopped(&self, chat_id: &str) -> bool {
+        self.stopped.contains(chat_id)
+    }
+
     /// Whether a chat was paid.
     pub fn paid(&self, chat_id: &str) -> bool {
         self.ledger.contains_key(chat_id)
@@ -400,4 +428,14 @@ pub fn chat(tables: &Tables, user_id: &str, chat_id: &str) -> Option<(String, St
         number(&item, "cost"),
         number(&item, "tokens_left"),
     ))
+}
+
+/// Why the answer of a stored chat ends, in the word of its `finish_reason`.
+pub fn end(tables: &Tables, user_id: &str, chat_id: &str) -> Option<&'static str> {
+    let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
+    Some(match text(&item, "cut").as_str() {
+        "" => "stop",
+        _ if flag(&item, "stopped") => "stopped",
+        _ => "length",
+    })
 }
