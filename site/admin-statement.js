@@ -36,8 +36,8 @@ export function statement(user, path, me, signal) {
           KINDS[entry.kind] ?? entry.kind,
           amount(entry.amount),
           formatNumber(entry.balance),
-          // The reason of an answer only repeats its kind.
-          entry.kind === "chat" ? "" : entry.reason,
+          // The reason of most answers only repeats their kind.
+          entry.reason === entry.kind ? "" : entry.reason,
           entry.actor === user.id ? user.username : actor(entry.actor, null, me),
         ]),
       list: body,

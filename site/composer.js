@@ -39,7 +39,7 @@ export class Composer {
       // With `isComposing`, Enter accepts a Chinese or Japanese word.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      if (!this.thread.running) this.submit();
+      if (!this.thread.stoppable) this.submit();
     });
     this.update();
   }
@@ -77,9 +77,10 @@ export class Composer {
 
   /** Sends the message, or stops the answer that is being written. */
   submit() {
-    const { running } = this.thread;
-    if (running) {
-      running.stop();
+    const { stoppable } = this.thread;
+    if (stoppable) {
+      stoppable.stop();
+      this.box.focus();
       return;
     }
     const message = this.box.value.toWellFormed?.() ?? this.box.value;
@@ -92,6 +93,12 @@ export class Composer {
     this.changed();
     this.thread.send(message);
     this.box.focus();
+  }
+
+  /** Says something about the message that is in the box again. */
+  tell(text) {
+    fill(this.notice, note("info", h("p", {}, text)));
+    this.priced();
   }
 
   /** Says why the API refused the message that is in the box again. */
@@ -152,12 +159,12 @@ export class Composer {
 
   /** Shows whether the button sends a message or stops an answer. */
   update() {
-    const { running } = this.thread;
-    const label = running ? "Stop" : "Send";
+    const { stoppable } = this.thread;
+    const label = stoppable ? "Stop" : "Send";
     this.go.setAttribute("aria-label", label);
     this.go.title = label;
-    this.go.classList.toggle("composer-stop", Boolean(running));
-    fill(this.go, icon(running ? "stop" : "send"));
+    this.go.classList.toggle("composer-stop", Boolean(stoppable));
+    fill(this.go, icon(stoppable ? "stop" : "send"));
     this.priced();
   }
 }

@@ -12,6 +12,9 @@ import { plainText, readMarkdown, showAnswer } from "./prose.js";
 import { go } from "./router.js";
 import { tellTabs } from "./tabs.js";
 
+/** Why an answer ends before its end. */
+const ENDS = { length: "cut off", content_filter: "cut off", stopped: "stopped" };
+
 /** `#/history?q=..`: all messages and answers, newest first, or those that contain a text. */
 export function history({ query, signal }) {
   const q = (query.q ?? "").trim();
@@ -72,6 +75,7 @@ export function history({ query, signal }) {
 }
 
 function chatRow(chat, q) {
+  const end = ENDS[chat.finish_reason];
   const answer = h("div", { class: "prose", dir: "auto" });
   const details = h(
     "details",
@@ -91,7 +95,7 @@ function chatRow(chat, q) {
       h("span", {}, time(chat.timestamp)),
       h("span", {}, formatTokens(chat.tokens_deducted)),
       chat.model && h("span", {}, chat.model),
-      chat.finish_reason !== "stop" && h("span", { class: "badge badge-coin" }, "cut off"),
+      end && h("span", { class: "badge badge-coin" }, end),
       h(
         "span",
         { class: "chat-actions" },

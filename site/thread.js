@@ -30,6 +30,7 @@ import {
   forgetChats,
   mayBeRunning,
   newestChat,
+  onReturn,
   sawChat,
   unfinished,
 } from "./unfinished.js";
@@ -99,6 +100,7 @@ export function forgetThreads() {
   forgetChats();
 }
 
+onReturn(() => threads.forEach((thread) => thread.resume([])));
 watchBalance(() => shown?.composer.priced());
 
 onTold("chats", (id) => {
@@ -148,6 +150,11 @@ class Thread {
   /** The turn whose answer is being read. */
   get running() {
     return this.turns.find((turn) => turn.controller) ?? null;
+  }
+
+  /** The same, unless it is being stopped: then the next message can be sent. */
+  get stoppable() {
+    return this.running?.stopping ? null : this.running;
   }
 
   /** Whether none of its messages has an answer or waits for one. */
@@ -324,7 +331,7 @@ class Thread {
     for (const turn of this.turns.filter(({ chat, controller }) => !chat && !controller)) {
       const chat = chats.find((chat) => answers(chat, turn));
       if (chat) await turn.found(chat);
-      else if (mayBeRunning(turn)) turn.ask();
+      else if (mayBeRunning(turn)) turn.ask(turn.stopped);
     }
   }
 
@@ -362,16 +369,20 @@ class Thread {
     this.nameIt();
   }
 
-  /**
-   * Resolves when a turn can be sent: only the answer to the first message has the id of this
-   * conversation.
-   */
+  /** Resolves when a turn can be sent: no answer is being stopped, and this chat has its id. */
   async ready(turn) {
-    const [first] = this.turns;
+    const before = this.turns.find((one) => one === turn || (one.controller && one.stopping));
+    if (before !== turn) {
+      turn.wait();
+      await before.ask();
+    }
+    // The first answer has the id, and a message that was stopped before its answer began has none.
+    const first = this.turns.find((one) => one === turn || !(one.stopped && one.failed));
     if (this.id || turn === first) return;
     turn.wait();
-    await first.ask();
+    await first.ask(first.stopped);
     if (this.id) return;
+    if (first.stopped && first.failed) return this.ready(turn);
     const detail = "It has not been sent: the message before it has no answer yet.";
     throw new ApiError({ status: 409, code: "not_begun", detail });
   }

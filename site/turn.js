@@ -5,9 +5,9 @@
 // charged once.
 
 import { announce } from "./announce.js";
-import { interrupted, newKey, problemOf, stream } from "./api.js";
+import { ApiError, get, interrupted, newKey, post, problemOf, stream } from "./api.js";
 import { answerPrice, learn, learnPrice, readBalance } from "./balance.js";
-import { button, copyButton } from "./button.js";
+import { button, copyButton, countDown } from "./button.js";
 import { deleteMessage } from "./delete-message.js";
 import { fill, h } from "./dom.js";
 import { explain, formatTokens, time } from "./format.js";
@@ -38,17 +38,29 @@ const REST = 10;
 
 const ONCE = "You can safely retry: the message is answered once and charged once.";
 
+/** How often a stop is requested, while the message may still be on its way to the API. */
+const MOST_STOPS = 6;
+
+/** How often the API is asked whether a stopped answer is stored, in milliseconds, and in all. */
+const LOOK = 1000;
+const MOST_LOOKS = 6;
+
+const NEVER_BEGAN = "You stopped the message before its answer began. Nothing was charged.";
+
 /** Why an answer ends before its end, by its `finish_reason`. */
 const CUT = {
   length: "This answer was cut off because it reached its maximum length.",
   content_filter: "This answer was cut off by the AI provider's content filter.",
+  stopped: "You stopped this answer.",
 };
 
 /** A message and its answer, in a `Thread`. */
 export class Turn {
-  constructor(thread, { key = null, message, sent, after = "", failed = false }) {
-    Object.assign(this, { thread, key, message, sent, after, failed });
+  constructor(thread, { key = null, message, sent, after = "", failed = false, stopped = false }) {
+    Object.assign(this, { thread, key, message, sent, after, failed, stopped });
     Object.assign(this, { chat: null, received: "", controller: null, asking: null, pace: PACE });
+    /** Resolves with `{id, status}` of the message, once the API was told to stop its answer. */
+    this.stopping = null;
     readMarkdown();
     this.text = h("div", { class: "prose", dir: "auto" });
     this.state = h("div", { class: "turn-state" });
@@ -73,31 +85,35 @@ export class Turn {
   }
 
   /**
-   * Sends the message, for the first time or again, and shows the answer while it is written.
-   * Resolves at its end.
+   * Sends the message, for the first time or again, and shows the answer while it is written. If it
+   * was `stopped` before a reload, stops it again, since the first request may have been lost, and
+   * shows what is stored. Resolves at its end.
    */
-  ask() {
-    this.asking ??= this.send().finally(() => {
+  ask(stopped = false) {
+    this.asking ??= this.send(stopped).finally(() => {
       this.asking = null;
       this.thread.composer.update();
     });
     return this.asking;
   }
 
-  async send() {
+  async send(stopped) {
     const { thread } = this;
     this.controller = new AbortController();
-    this.failed = false;
+    const { signal } = this.controller;
+    const stopping = stopped ? requestStop(this.key, signal) : null;
+    stopping?.catch(() => {});
+    Object.assign(this, { failed: false, stopped, stopping });
     this.keep();
     thread.composer.update();
     this.answer.setAttribute("aria-busy", "true");
-    fill(this.state, thinking("Thinking"));
+    fill(this.state, thinking(stopped ? "Stopping" : "Thinking"));
     fill(this.foot);
     thread.toEnd();
-    announce("Sent. The answer is on its way.");
+    announce(stopped ? "Stopping." : "Sent. The answer is on its way.");
     try {
       await thread.ready(this);
-      const chat = await this.listen();
+      const chat = await (stopped ? this.stoppedChat(signal) : this.listen());
       this.controller = null;
       dropUnfinished(this);
       this.finish(chat);
@@ -137,17 +153,40 @@ export class Turn {
         }
         throw interrupted();
       } catch (error) {
-        if (error.code !== "idempotency_key_running" || tries === MOST_TRIES) throw error;
+        const isRunning = error.code === "idempotency_key_running";
+        // The same request would ask again if the answer had not begun.
+        if (this.stopping && (isRunning || error.status === 0)) return this.stoppedChat(signal);
+        if (!isRunning || tries === MOST_TRIES) throw error;
         fill(this.state, thinking("Waiting for the rest of the answer"));
-        await pause((error.retryAfter ?? 2) * 1000, signal);
+        const stopped = new Promise((wake) => (this.wake = wake));
+        await Promise.race([pause((error.retryAfter ?? 2) * 1000, signal), stopped]);
+        if (this.stopping) return this.stoppedChat(signal);
       }
     }
+  }
+
+  /**
+   * The stored part of a stopped answer that no request of this page receives. If nothing of it was
+   * delivered, the API soon knows of no answer with its key.
+   */
+  async stoppedChat(signal) {
+    const neverBegan = new ApiError({ status: 410, code: "stopped" });
+    for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
+      const { id, status } = await this.stopping.catch((error) => {
+        throw error.status === 404 ? neverBegan : error;
+      });
+      if (status === "ended")
+        return { ...(await get(`api/chat/${id}/`, undefined, { signal })), replayed: true };
+      await pause(LOOK, signal);
+      this.stopping = requestStop(this.key, signal, 1);
+    }
+    throw neverBegan;
   }
 
   /** Adds a part of the answer. The first one replaces what an earlier request received. */
   receive(text, isFirst) {
     this.received = isFirst ? text : this.received + text;
-    if (isFirst) fill(this.state, thinking("The answer is being written", true));
+    if (isFirst && !this.stopping) fill(this.state, thinking("The answer is being written", true));
     if (this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = null;
@@ -159,14 +198,33 @@ export class Turn {
     }, this.pace);
   }
 
-  stop() {
-    this.controller?.abort();
+  /**
+   * Has the API end the answer where it is. What was written so far is stored, and arrives as a
+   * whole answer does. If the API can't be told, the page stops reading.
+   */
+  async stop() {
+    if (this.stopping) return;
+    const { signal } = this.controller;
+    this.stopped = true;
+    this.keep();
+    this.stopping = requestStop(this.key, signal);
+    fill(this.state, thinking("Stopping"));
+    announce("Stopping.");
+    this.thread.composer.update();
+    this.wake?.();
+    try {
+      await this.stopping;
+    } catch (error) {
+      if (signal.aborted || this.controller?.signal !== signal) return;
+      this.unstopped = explain(error);
+      this.controller.abort();
+    }
   }
 
-  /** Stops because the user signed out. The turn stays unfinished, and is restored later. */
+  /** Stops reading because the user signed out. The turn is restored later. */
   leave() {
     this.left = true;
-    this.stop();
+    this.controller?.abort();
   }
 
   /** Shows the complete answer. */
@@ -187,13 +245,15 @@ export class Turn {
     this.thread.toEnd();
   }
 
-  /** Says that the answer is cut off, and offers to continue the last one. */
+  /** Says that the answer is cut off or was stopped, and offers to continue the last one. */
   cut() {
-    const sentence = CUT[this.chat.finish_reason];
+    const { finish_reason: reason } = this.chat;
+    const sentence = CUT[reason];
     if (!sentence) return null;
     const onclick = () => this.thread.running || this.thread.send("Continue");
     const more = button("Continue", { kind: "primary", small: true, onclick });
-    return note("warn", h("p", {}, sentence), h("div", { class: "note-actions turn-more" }, more));
+    const actions = h("div", { class: "note-actions turn-more" }, more);
+    return note(reason === "stopped" ? "info" : "warn", h("p", {}, sentence), actions);
   }
 
   /** Shows an answer that arrived by another way than the stream. */
@@ -207,7 +267,8 @@ export class Turn {
   async arrived(chat) {
     const { thread } = this;
     sawChat(chat);
-    announce(`Answer: ${this.text.textContent.slice(0, 2000)}`);
+    const said = this.text.textContent.slice(0, 2000);
+    announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
     // A replayed answer has the balance of the time when it was first given.
     const left = chat.replayed ? undefined : chat.tokens_left;
     learn({ tokens_deducted: chat.tokens_deducted, tokens_left: left });
@@ -224,7 +285,11 @@ export class Turn {
   /** Handles a failure, or the user's stop. What was received stays. */
   async broke(error) {
     if (error.name === "AbortError") {
-      this.stopped();
+      this.goesOn();
+      return;
+    }
+    if (error.code === "stopped") {
+      this.neverBegan();
       return;
     }
     learnPrice(error.message);
@@ -258,22 +323,45 @@ export class Turn {
     readBalance();
   }
 
-  stopped() {
+  /** Shows that the answer could not be stopped, and is no longer read. */
+  goesOn() {
+    this.stopped = false;
+    this.keep();
     showAnswer(this.text, this.received);
     const price = answerPrice();
     const cost = price ? ` and costs ${formatTokens(price)}` : "";
-    const text = `You stopped watching. The full answer is still being generated${cost}.`;
-    this.unanswered(note("info", h("p", {}, text)), { again: "Show the whole answer" });
-    announce("Stopped.");
+    const text = `The answer could not be stopped, and is still being generated${cost}.`;
+    const why = h("p", {}, this.unstopped);
+    this.unanswered(note("warn", h("p", {}, text), why), { again: "Show the whole answer" });
+    announce(text);
     setTimeout(readBalance, 1500);
+  }
+
+  /**
+   * Returns a message to the box that was stopped before its answer began. It stays where it is if
+   * the user has written on.
+   */
+  neverBegan() {
+    const { thread } = this;
+    if (thread.turns.at(-1) === this && thread.composer.box.value.trim() === "") {
+      thread.remove(this);
+      thread.composer.put(this.message);
+      thread.composer.tell(NEVER_BEGAN);
+      if (thread.isUnbegun) thread.reset();
+    } else {
+      this.failed = true;
+      this.keep();
+      this.unanswered(note("info", h("p", {}, NEVER_BEGAN)), { editable: true });
+    }
+    announce(NEVER_BEGAN);
+    readBalance();
   }
 
   /** Shows a turn that was sent before a reload. */
   interrupted() {
     const editable = !mayBeRunning(this);
-    const text = this.failed
-      ? "This message was not answered."
-      : "You left this page before the answer was complete.";
+    const failed = this.stopped ? NEVER_BEGAN : "This message was not answered.";
+    const text = this.failed ? failed : "You left this page before the answer was complete.";
     this.unanswered(note("warn", h("p", {}, text), h("p", {}, ONCE)), { editable });
   }
 
@@ -330,19 +418,20 @@ function thinking(text, quiet = false) {
   return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));
 }
 
-/** Disables a button for some seconds, and shows how many are left. */
-function countDown(element, text, seconds) {
-  const words = element.querySelector("span");
-  const ends = Date.now() + seconds * 1000;
-  const tick = () => {
-    const left = Math.ceil((ends - Date.now()) / 1000);
-    words.textContent = left > 0 ? `${text} in ${left} s` : text;
-    if (left > 0) {
-      element.setAttribute("aria-disabled", "true");
-      setTimeout(tick, 250);
-    } else element.removeAttribute("aria-disabled");
-  };
-  tick();
+/**
+ * Asks the API to stop the answer to the message with this key, again while the message may be on
+ * its way. Resolves with `{id, status}` of the message.
+ */
+async function requestStop(key, signal, most = MOST_STOPS) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await post("api/chat/stop/", { idempotency_key: key }, { signal });
+    } catch (error) {
+      const isEarly = error.status === 404 || error.passing;
+      if (!isEarly || tries === most) throw error;
+    }
+    await pause(300, signal);
+  }
 }
 
 function pause(milliseconds, signal) {

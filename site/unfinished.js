@@ -27,9 +27,9 @@ export function forgetChats() {
 }
 
 /**
- * What is unfinished: `{key, message, sent, after, conversation, first, failed}` each. Without a
- * conversation, `first` is the key of the message that begins it. `failed` says that the API
- * refused the message or could not answer it.
+ * What is unfinished: `{key, message, sent, after, conversation, first, failed, stopped}` each.
+ * Without a conversation, `first` is the key of the message that begins it. `failed` says that the
+ * API refused the message or could not answer it, and `stopped` that the user has stopped it.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -37,9 +37,10 @@ export function unfinished() {
 
 /** Keeps a turn until its answer has arrived. */
 export function keepUnfinished(turn, failed = false) {
-  const { key, message, sent, after, thread } = turn;
+  const { key, message, sent, after, stopped, thread } = turn;
+  const { id: conversation, first } = thread;
   const all = unfinished();
-  const kept = { key, message, sent, after, conversation: thread.id, first: thread.first, failed };
+  const kept = { key, message, sent, after, conversation, first, failed, stopped };
   const place = all.findIndex((other) => other.key === key);
   keepDraft("unfinished", place < 0 ? [...all, kept] : all.with(place, kept));
 }
@@ -52,6 +53,16 @@ export function dropUnfinished({ key }) {
 /** Whether the API may still be answering a message. */
 export function mayBeRunning({ sent, failed }) {
   return !failed && Date.now() - sent < ANSWERING;
+}
+
+/**
+ * Calls `listener` when the user comes back to this page or is online again: connections may have
+ * been lost meanwhile.
+ */
+export function onReturn(listener) {
+  const isBack = () => document.visibilityState === "visible" && listener();
+  document.addEventListener("visibilitychange", isBack);
+  addEventListener("online", isBack);
 }
 
 /**

@@ -97,6 +97,14 @@ export async function finish(message) {
   assert.equal(status, 200, JSON.stringify(body));
 }
 
+/** When the API gave up the answer to this message that the AI was writing, in milliseconds since 1970. NaN if it did not. */
+export async function leftAt(message) {
+  const { api } = await newUser("friend");
+  const { status, body } = await api("POST", "api/chat/", { message: `Left ${message}` });
+  assert.equal(status, 200, JSON.stringify(body));
+  return Number(body.response);
+}
+
 /** Sends a request to the API without the browser. */
 export async function ask(method, path, body, token) {
   const headers = { ...(body ? { "Content-Type": "application/json" } : {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) };

@@ -87,7 +87,7 @@ await journeys({
     await say(page, `Slowly one two three ${ann.name}`);
     await said(page, "Slowly one").waitFor();
     await page.keyboard.press("Escape");
-    await page.getByText("You stopped watching.").waitFor();
+    await page.getByText("You stopped this answer.").waitFor();
     await page.keyboard.press("Control+k");
     await heading(page, "History");
     assert.equal(await focused(page), "Search messages and answers");

@@ -112,27 +112,29 @@ await journeys({
     assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^# A title/);
   },
 
-  async "an answer that is stopped is charged once, and shown whole when asked for"() {
+  async "an answer that is stopped is charged once, and continued when asked for"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    const slow = "Slowly one two three four five six seven eight nine ten eleven twelve";
-    await say(page, slow);
+    await say(page, `Slowly one two three four five six seven eight nine ten ${ann.name}`);
     await said(page, "Slowly one").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
-    await page.getByText("You stopped watching.").waitFor();
-    assert(!(await answer(page).innerText()).includes("twelve"));
-    // The conversation is requested at once, and waits until the running answer is finished.
-    await page.getByRole("button", { name: "Show the whole answer" }).click();
-    await page.getByText("Waiting for the rest of the answer").waitFor();
-    await finish(slow);
-    await answered(page);
-    assert.match(await answer(page).innerText(), /twelve/);
+    await page.getByText("You stopped this answer.").waitFor();
+    assert(!(await answer(page).innerText()).includes(ann.name));
     await balance(page, FIRST_GRANT - PRICE);
-    await say(page, "And then?");
+    await page.getByRole("button", { name: "Continue" }).click();
+    await said(page, "Continue", true).waitFor();
     await answered(page);
-    await said(page, "And then?").waitFor();
     assert.equal((await ann.api("GET", "api/conversations/")).body.length, 1);
-    assert.deepEqual((await ann.api("GET", "api/user/ledger/")).body.map(({ amount }) => amount), [-PRICE, -PRICE, FIRST_GRANT]);
+    const rows = (await ann.api("GET", "api/user/ledger/")).body;
+    assert.deepEqual(rows.map(({ amount, reason }) => [amount, reason]), [[-PRICE, "chat"], [-PRICE, "stopped"], [FIRST_GRANT, "registration"]]);
+    // The statement, the history and the export say so too.
+    await page.goto(`${SITE}#/statement`);
+    await heading(page, "Statement");
+    await page.getByRole("row").filter({ hasText: "Answer: stopped" }).waitFor();
+    await page.goto(`${SITE}#/history`);
+    await page.locator(".badge").getByText("stopped").waitFor();
+    const { chats } = (await ann.api("GET", "api/user/export/")).body;
+    assert.deepEqual(chats.map(({ finish_reason: reason }) => reason), ["stop", "stopped"]);
   },
 
   async "a connection that breaks in the middle of an answer costs one chat, however often it is asked again"() {

@@ -2,7 +2,7 @@
 // finds, whether it fits the window, and a picture of it.
 
 import assert from "node:assert/strict";
-import { SITE, ask, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 
 const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
 const DOORS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
@@ -42,9 +42,8 @@ const looks = (colorScheme, width) => async () => {
   await page.getByText("You said: Slowly one").waitFor();
   await shot("answering");
   await page.getByRole("button", { name: "Stop" }).click();
-  await page.getByText("You stopped watching.").waitFor();
+  await page.getByText("You stopped this answer.").waitFor();
   await shot("stopped");
-  await finish(slow);
 
   // One route for both replies: a request between two of them would reach the API, and be answered.
   let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens and the balance is less. Nothing was charged." } });

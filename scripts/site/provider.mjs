@@ -1,6 +1,7 @@
 // An AI with OpenAI's chat completions that follows orders: it repeats the message, in the manner
 // that the first word names. It finishes an answer to `Slowly ..` when it receives `Finish` and the
-// message. `Lines` and `Code` are answered as slowly, in many lines.
+// message. `Lines` and `Code` are answered as slowly, in many lines, and `Silently` without a word
+// before that. `Left` and a message asks when its answer was given up, in milliseconds since 1970.
 //
 //     node provider.mjs PORT
 
@@ -60,6 +61,9 @@ function gate(message) {
   return gates.get(message);
 }
 
+/** When the reader of each unfinished answer disconnected. */
+const left = new Map();
+
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 http
@@ -80,7 +84,9 @@ http
       return;
     }
     if (manner === "Finish") gate(message.slice("Finish ".length)).open();
-    const said = message === "How do I get to the harbour?" ? GUIDE : `You said: ${message}`;
+    response.on("close", () => response.writableEnded || left.set(message, Date.now()));
+    const was = manner === "Left" && String(left.get(message.slice("Left ".length)) ?? "never");
+    const said = message === "How do I get to the harbour?" ? GUIDE : was || `You said: ${message}`;
     const text = manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
     const finish = manner === "Cut" ? "length" : "stop";
     if (!stream) {
@@ -92,6 +98,10 @@ http
     const say = (fields) => response.write(`data: ${JSON.stringify({ model: "parrot", ...fields })}\n\n`);
     const words = manner === "Lines" ? lines(80, message) : manner === "Code" ? code(40) : text.split(/(?<= )/);
     const pace = { Slowly: 100, Lines: 40, Code: 60 }[manner];
+    if (manner === "Silently") {
+      response.flushHeaders();
+      await gate(message).opened;
+    }
     for (const [index, word] of words.entries()) {
       say({ choices: [{ delta: { content: word } }] });
       if (manner === "Break" && times === 1 && index === 3) {

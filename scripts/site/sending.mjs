@@ -2,8 +2,9 @@
 // lose their session, or have a second tab.
 
 import assert from "node:assert/strict";
-import { SITE, ask, finish, journeys, newPage, newUser } from "./browser.mjs";
-import { answered, balance, chatPage, heading, said, say, signIn } from "./chatting.mjs";
+import { SITE, ask, finish, journeys, leftAt, newPage, newUser } from "./browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
+import { newWire } from "./wire.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
@@ -17,42 +18,158 @@ const spent = async (person) => (await ask("GET", "api/user/ledger/", null, awai
 const endSessions = async (person) => ask("POST", "api/logout/", { all: true }, await session(person));
 
 await journeys({
-  async "a message after a stopped first one is shown at once, and is answered after it"() {
+  async "Stop ends the answer where it is, at the AI too, and the next message is answered"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four five six ${ann.name}`;
     await say(page, slow);
     await said(page, "Slowly one two").waitFor();
+    const began = Date.now();
     await page.getByRole("button", { name: "Stop" }).click();
-    await page.getByText("You stopped watching.").waitFor();
+    assert.equal(await focused(page), "Your message");
+    await page.getByText("You stopped this answer.").waitFor();
+    const took = (await leftAt(slow)) - began;
+    assert(took <= 2000, `the AI was left after ${took} ms`);
+    assert.equal(await focused(page), "Your message");
+    const part = await page.locator(".prose").first().innerText();
+    assert.match(part, /^You said: Slowly one two/);
+    assert(!part.includes(ann.name), part);
+    await balance(page, FIRST_GRANT - PRICE);
     await say(page, "And a second one");
-    await page.getByText("Waiting for the answer before").waitFor();
-    assert.deepEqual(await messages(page), [slow, "And a second one"]);
-    assert.match(await page.locator(".prose").first().innerText(), /Slowly one two/, "the part that was there stays");
-    // A reload loses neither.
-    await page.reload();
-    await page.getByText("Waiting for the answer before").waitFor();
-    assert.deepEqual(await messages(page), [slow, "And a second one"]);
-    await finish(slow);
     await said(page, "And a second one").waitFor();
     await answered(page);
-    assert.deepEqual(await messages(page), [slow, "And a second one"]);
-    assert.match(await page.locator(".prose").first().innerText(), new RegExp(ann.name));
-    assert.equal(await chats(page).getByRole("listitem").count(), 1);
     await page.reload();
-    await said(page, "And a second one").waitFor();
+    await page.getByText("You stopped this answer.").waitFor();
     assert.deepEqual(await messages(page), [slow, "And a second one"]);
+    assert.equal(await page.locator(".prose").first().innerText(), part);
+    assert.equal(await chats(page).getByRole("listitem").count(), 1);
     assert.equal(await spent(ann), 2);
   },
 
-  async "a stopped message can't go back to the box, and is neither charged nor shown twice"() {
+  async "a message that is sent while an answer is stopped is answered after it"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
     const slow = `Slowly one two three four ${ann.name}`;
     await say(page, slow);
     await said(page, "Slowly one").waitFor();
+    await page.keyboard.press("Escape");
+    await say(page, "And a second one");
+    await said(page, "And a second one").waitFor();
+    await answered(page);
+    assert.deepEqual(await messages(page), [slow, "And a second one"]);
+    await page.getByText("You stopped this answer.").waitFor();
+    assert.equal(await chats(page).getByRole("listitem").count(), 1);
+    assert.equal(await spent(ann), 2);
+    // The second one continues the conversation of the first.
+    const { body } = await ask("GET", "api/chat/", null, await session(ann));
+    assert.equal(new Set(body.map((chat) => chat.conversation_id)).size, 1);
+  },
+
+  async "a message that is stopped before its answer begins is in the box again, and costs nothing"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const silent = `Silently ${ann.name}`;
+    const notice = page.locator(".composer-notice").getByText("Nothing was charged.");
+    await say(page, silent);
+    await page.getByText("Thinking").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
-    await page.getByText(`The full answer is still being generated`).waitFor();
+    await notice.waitFor();
+    await heading(page, "What would you like to know?");
+    assert.deepEqual([await page.getByLabel("Your message").inputValue(), await focused(page)], [silent, "Your message"]);
+    assert.equal(await chats(page).getByRole("listitem").count(), 0);
+    await balance(page, FIRST_GRANT);
+
+    // What was written meanwhile stays in the box, and begins the conversation.
+    await page.keyboard.press("Enter");
+    await page.getByText("Thinking").waitFor();
+    await page.keyboard.type("Something else");
+    await page.keyboard.press("Escape");
+    await page.locator(".turn .note").getByText("Nothing was charged.").waitFor();
+    await page.getByRole("button", { name: "Edit message" }).waitFor();
+    await page.keyboard.press("Enter");
+    await said(page, "Something else").waitFor();
+    await answered(page);
+    assert.equal(await spent(ann), 1);
+    await balance(page, FIRST_GRANT - PRICE);
+  },
+
+  async "Stop after a reload ends the answer that no page receives any more"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const slow = `Slowly one two three four ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one").waitFor();
+    await page.reload();
+    await page.getByText("Waiting for the rest of the answer").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("You stopped this answer.").waitFor();
+    assert.match(await page.locator(".prose").first().innerText(), /^You said: Slowly one/);
+    assert((await leftAt(slow)) > 0);
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
+    assert.equal(await spent(ann), 1);
+    await balance(page, FIRST_GRANT - PRICE);
+
+    // A reload right after Stop asks for no answer, whether the API was told to stop or not.
+    const asked = [];
+    for (const [manner, isTold] of [["Silently", true], ["Silently", false], ["Slowly five six seven", false]]) {
+      await page.getByRole("link", { name: "New chat" }).click();
+      const message = `${manner} ${isTold} ${ann.name}`;
+      await say(page, message);
+      if (manner === "Silently") await page.getByText("Thinking").waitFor();
+      else await said(page, "Slowly five").waitFor();
+      if (!isTold) await page.route("**/api/chat/stop/", () => {});
+      const told = isTold && page.waitForResponse("**/api/chat/stop/");
+      await page.keyboard.press("Escape");
+      await page.locator(".turn-state").getByText("Stopping").waitFor();
+      await told;
+      await page.unrouteAll({ behavior: "ignoreErrors" });
+      page.on("request", (request) => request.url().endsWith("/api/chat/stream/") && asked.push(request.url()));
+      await page.reload();
+      if (manner === "Silently") {
+        await page.locator(".composer-notice").getByText("Nothing was charged.").waitFor();
+        assert.equal(await page.getByLabel("Your message").inputValue(), message);
+        await page.getByLabel("Your message").fill("");
+      } else {
+        await page.getByText("You stopped this answer.").waitFor();
+        assert(!(await answer(page).innerText()).includes(ann.name), "it is not whole");
+      }
+      page.removeAllListeners("request");
+      assert.deepEqual(asked, []);
+    }
+    assert.equal(await spent(ann), 2);
+    await balance(page, FIRST_GRANT - 2 * PRICE);
+  },
+
+  async "an answer whose connection was lost is there when the user comes back, without a press"() {
+    const ann = await newUser("ann");
+    const wire = await newWire();
+    const page = await chatPage(ann, { url: wire.url });
+    const slow = `Slowly one two three four ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one").waitFor();
+    wire.lose(true);
+    wire.cut();
+    await page.getByText("The answer was interrupted.").waitFor();
+    wire.lose(false);
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await page.getByText("Waiting for the rest of the answer").waitFor();
+    await finish(slow);
+    await answered(page);
+    assert.match(await answer(page).innerText(), new RegExp(ann.name));
+    assert.deepEqual(await messages(page), [slow]);
+    assert.equal(await spent(ann), 1);
+    await balance(page, FIRST_GRANT - PRICE);
+  },
+
+  async "an answer that can't be stopped goes on, can't go back to the box, and is charged once"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await page.route("**/api/chat/stop/", (route) => route.abort());
+    const slow = `Slowly one two three four ${ann.name}`;
+    await say(page, slow);
+    await said(page, "Slowly one").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.locator(".note").getByText("The answer could not be stopped").waitFor();
     await page.getByRole("button", { name: "Show the whole answer" }).waitFor();
     assert.equal(await page.getByRole("button", { name: "Edit message" }).count(), 0);
     await finish(slow);
