@@ -76,10 +76,12 @@ impl Title {
     }
 }
 
-/// A message and its answer, as the table Chats stores them.
+/// A message and its answer, as the table Chats stores them. A page of [`crate::Store::chats`] lacks
+/// what has a default here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chat {
     /// The account's id.
+    #[serde(default)]
     pub user_id: String,
     /// UUIDv7: messages sort by the time at which they were sent.
     pub chat_id: String,
@@ -110,12 +112,14 @@ pub struct Chat {
     /// Its price.
     pub cost: Tokens,
     /// The balance right after the tokens were reserved.
+    #[serde(default)]
     pub tokens_left: Tokens,
     /// When it was sent, in milliseconds since 1970.
     pub time: u64,
     /// The username, for the administrators' list.
     pub name: String,
     /// Partition of the index by_time: `<yyyy-mm>#<shard>`.
+    #[serde(default)]
     pub month: String,
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
+use super::read::{names, page};
 use super::schema::{CHAT_SHARDS, CONVERSATION, chat_key};
 use super::timeline::Timeline;
 use super::{Place, Store, Write, from_item};
@@ -16,6 +17,19 @@ pub const CHATS: usize = 25;
 
 /// The condition of a put that must not replace a chat or conversation.
 pub(super) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
+
+/// What lists show of a chat. Reading the rest of each would take longer, and tells nothing new.
+const SHOWN: &str =
+    "chat_id, conversation, message, #response, calls, model, cut, #usage, #cost, #time, #name";
+
+/// Those of them whose names DynamoDB reserves.
+const SHOWN_NAMES: [(&str, &str); 5] = [
+    ("#response", "response"),
+    ("#usage", "usage"),
+    ("#cost", "cost"),
+    ("#time", "time"),
+    ("#name", "name"),
+];
 
 /// The key of a chat, as the index by_time has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -40,21 +54,23 @@ impl Store {
     }
 
     /// At most `count` chats of a user, newest first, older than the chat `before`; and whether
-    /// there may be more. DynamoDB stops at 1 MB too.
+    /// there may be more. DynamoDB stops at 1 MB too. Without what lists don't show: the balance after
+    /// it, and its places in indexes.
     pub async fn chats(
         &self,
         user_id: &str,
         before: Option<&str>,
         count: usize,
     ) -> Result<(Vec<Chat>, bool)> {
-        self.newest_first(
-            &self.tables.chats,
-            "user_id = :user AND chat_id < :before",
-            user_id,
-            before.unwrap_or(CONVERSATION),
-            count,
-        )
-        .await
+        let (keys, before) =
+            ("user_id = :user AND chat_id < :before", before.unwrap_or(CONVERSATION));
+        let query = self
+            .newest_first(&self.tables.chats, keys, user_id, before, count)
+            .projection_expression(SHOWN)
+            .set_expression_attribute_names(names(SHOWN_NAMES));
+        let (chats, more): (Vec<Chat>, bool) = page(query).await?;
+        let of_user = |chat| Chat { user_id: user_id.to_owned(), ..chat };
+        Ok((chats.into_iter().map(of_user).collect(), more))
     }
 
     /// The keys of at most `count` chats of all users, newest first, from `place`; and where the

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::read::page;
 use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use super::timeline::Timeline;
 use super::{Place, Store, Write, from_item, s, to_item};
@@ -226,14 +227,9 @@ impl Store {
         before: Option<&str>,
         count: usize,
     ) -> Result<(Vec<Entry>, bool)> {
-        self.newest_first(
-            &self.tables.ledger,
-            "user_id = :user AND entry_id < :before",
-            user_id,
-            before.unwrap_or(AFTER_ALL),
-            count,
-        )
-        .await
+        let (keys, before) =
+            ("user_id = :user AND entry_id < :before", before.unwrap_or(AFTER_ALL));
+        page(self.newest_first(&self.tables.ledger, keys, user_id, before, count)).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::de::DeserializeOwned;
 
@@ -24,18 +25,17 @@ impl Store {
         get.consistent_read(true).send().await?.item.map(from_item).transpose()
     }
 
-    /// At most `count` items of a user's partition that sort before `before`, newest first; and
-    /// whether there may be more. `keys` is the key condition over `:user` and `:before`.
-    pub(super) async fn newest_first<T: DeserializeOwned>(
+    /// Asks for at most `count` items of a user's partition that sort before `before`, newest first.
+    /// `keys` is the key condition over `:user` and `:before`.
+    pub(super) fn newest_first(
         &self,
         table: &str,
         keys: &'static str,
         user_id: &str,
         before: &str,
         count: usize,
-    ) -> Result<(Vec<T>, bool)> {
-        let query = self
-            .client
+    ) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(table)
             .key_condition_expression(keys)
@@ -45,12 +45,7 @@ impl Store {
             ]))
             .scan_index_forward(false)
             .consistent_read(true)
-            .limit(i32::try_from(count).unwrap_or(i32::MAX));
-        let page = query.send().await?;
-        let more = page.last_evaluated_key.is_some();
-        let items =
-            page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
-        Ok((items, more))
+            .limit(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
     /// The ids of some of a user's items in the table Tokens whose keys begin with `kind`, newest
@@ -129,6 +124,14 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// The items of one page; and whether there may be more.
+pub(super) async fn page<T: DeserializeOwned>(query: QueryFluentBuilder) -> Result<(Vec<T>, bool)> {
+    let page = query.send().await?;
+    let more = page.last_evaluated_key.is_some();
+    let items = page.items.unwrap_or_default().into_iter().map(from_item).collect::<Result<_>>()?;
+    Ok((items, more))
 }
 
 /// Names for a query.
