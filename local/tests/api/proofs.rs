@@ -8,6 +8,7 @@ mod budget;
 mod builds;
 mod checklist;
 mod contract;
+mod dependencies;
 mod even_log_in;
 mod every_route;
 mod faults;
