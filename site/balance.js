@@ -1,4 +1,4 @@
-// The balance, and the price of an answer, as the API reported them last.
+// The balance, the price of an answer and the way to more tokens, as the API reported them last.
 
 import { get } from "./api.js";
 import { h } from "./dom.js";
@@ -11,6 +11,8 @@ const FEW = 5;
 
 let tokens = null;
 let price = null;
+/** The operator's words on how to get more tokens, `{text, url}`. */
+let topUp = null;
 /** The number of the last request for the balance, and of the newest reply that was used. */
 let asked = 0;
 let known = 0;
@@ -28,18 +30,21 @@ export const answerPrice = () => price;
 /** How many answers the balance is enough for, or null if that is unknown. */
 const answersLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
 
-/** Uses the balance and the cost in a reply, also in the other tabs. */
-export function learn({ tokens_left: left, tokens_deducted: cost }) {
-  use({ tokens_left: left, tokens_deducted: cost });
-  if (Number.isInteger(left)) tellTabs("balance", { tokens_left: left, tokens_deducted: cost });
+/** Uses the balance, the price and the way to more tokens in a reply, also in the other tabs. */
+export function learn(reply) {
+  const { tokens_left: left, tokens_deducted: cost, chat_price: now = cost, top_up: more } = reply;
+  const learned = { left, cost: now, more };
+  use(learned);
+  if (Number.isInteger(left)) tellTabs("balance", learned);
 }
 
-function use({ tokens_left: left, tokens_deducted: cost }) {
+function use({ left, cost, more }) {
   if (Number.isInteger(left)) {
     tokens = left;
     known = asked;
   }
   if (Number.isInteger(cost) && cost > 0) price = cost;
+  if (more) topUp = more;
   watchers.forEach((show) => show());
 }
 
@@ -103,11 +108,27 @@ export function balanceLink() {
   return element;
 }
 
-/** A sentence about a low balance, or null. */
+/** What is said of a low balance, with the way to more tokens; or null. */
 export function lowBalance() {
   const left = answersLeft();
   if (left === null || left >= FEW) return null;
-  if (left === 0)
-    return `Your balance of ${formatTokens(tokens)} is less than an answer costs (${formatNumber(price)}). An administrator can give you more.`;
-  return `Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`;
+  const sentence =
+    left === 0
+      ? `Your balance of ${formatTokens(tokens)} is less than an answer costs (${formatNumber(price)}).`
+      : `Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`;
+  return [h("p", {}, sentence), (left === 0 || topUp?.text) && moreTokens()];
+}
+
+/** What is said to a user who has too few tokens for an answer. */
+export function tooFew() {
+  const cost = price && `An answer costs ${formatTokens(price)}, and your balance is less.`;
+  return [h("p", {}, h("strong", {}, "You have too few tokens for this. "), cost), moreTokens()];
+}
+
+/** How to get more tokens: the operator's words and link. */
+function moreTokens() {
+  const { text, url } = topUp ?? {};
+  if (!url) return h("p", {}, text || "An administrator can give you more tokens.");
+  const apart = url.startsWith("mailto:") ? {} : { target: "_blank", rel: "noopener noreferrer" };
+  return h("p", {}, h("a", { href: url, ...apart }, text));
 }

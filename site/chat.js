@@ -1,7 +1,7 @@
 // The chat page: the session, the frame around the views, and the view of each address.
 
 import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
-import { balanceLink, forgetBalance, learn } from "./balance.js";
+import { balanceLink, forgetBalance } from "./balance.js";
 import { button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { forgetDrafts } from "./drafts.js";
@@ -195,14 +195,13 @@ function enter(signedIn) {
   if (signedIn) restoreThreads();
 }
 
-/** Reads the profile, and the price of an answer from the newest one. */
+/** Reads the profile, and when the newest message was sent. */
 async function loadAccount() {
   const [, chats] = await Promise.all([
     learnProfile(get("api/user/profile/")),
     get("api/chat/", { limit: 1 }),
   ]);
   chats.forEach(sawChat);
-  learn({ tokens_deducted: chats[0]?.tokens_deducted });
 }
 
 /** After signing in, shows the view that was asked for before. */

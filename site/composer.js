@@ -1,6 +1,6 @@
 // The box below a conversation, in which a message is written and sent.
 
-import { answerPrice, lowBalance } from "./balance.js";
+import { answerPrice, lowBalance, tooFew } from "./balance.js";
 import { button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { keepDraft, readDraft } from "./drafts.js";
@@ -118,10 +118,7 @@ export class Composer {
       actions.push(linkButton("See your statement", "#/statement", props));
     }
     const sentences = isPoor
-      ? [
-          h("p", {}, h("strong", {}, "You have too few tokens for this. "), text),
-          h("p", {}, "Your message is kept in the box. An administrator can give you more tokens."),
-        ]
+      ? [tooFew(), h("p", {}, "Nothing was charged, and your message is kept in the box.")]
       : [h("p", {}, text)];
     const shown = note(
       isPoor ? "warn" : "bad",
@@ -154,7 +151,7 @@ export class Composer {
       ),
     );
     const low = lowBalance();
-    fill(this.low, low && !this.notice.hasChildNodes() && note("warn", h("p", {}, low)));
+    fill(this.low, low && !this.notice.hasChildNodes() && note("warn", low));
   }
 
   /** Shows whether the button sends a message or stops an answer. */

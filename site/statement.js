@@ -1,12 +1,13 @@
 // The statement: all changes of the balance, in pages and as a file.
 
 import { file, page, save } from "./api.js";
+import { lowBalance } from "./balance.js";
 import { busy, button } from "./button.js";
 import { h } from "./dom.js";
 import { formatClock, formatDay, formatNumber, formatSigned, time } from "./format.js";
 import { paged, table } from "./list.js";
 import { attempt, toast } from "./message.js";
-import { emptyState } from "./note.js";
+import { emptyState, note } from "./note.js";
 
 const KINDS = { grant: "Grant", chat: "Answer", adjustment: "Adjustment" };
 
@@ -38,6 +39,7 @@ export function statement({ signal }) {
     icon: "download",
     onclick: () => busy(download, () => attempt(() => csv(signal))),
   });
+  const low = lowBalance();
   return {
     title: "Statement",
     content: h(
@@ -49,6 +51,7 @@ export function statement({ signal }) {
         { class: "lead" },
         "All changes of your balance, newest first. Entries are never changed.",
       ),
+      low && note("warn", low),
       list,
     ),
   };

@@ -6,7 +6,7 @@
 
 import { announce } from "./announce.js";
 import { ApiError, get, interrupted, newKey, post, problemOf, stream } from "./api.js";
-import { answerPrice, learn, learnPrice, readBalance } from "./balance.js";
+import { answerPrice, learn, learnPrice, readBalance, tooFew } from "./balance.js";
 import { button, copyButton, countDown } from "./button.js";
 import { deleteMessage } from "./delete-message.js";
 import { fill, h } from "./dom.js";
@@ -306,7 +306,8 @@ export class Turn {
     this.keep();
     const sentence = explain(error);
     const text = this.received ? `The answer was interrupted. ${sentence}` : sentence;
-    const reason = note("bad", h("p", {}, text), isUnknown(error) && h("p", {}, ONCE));
+    const what = error.status === 402 ? tooFew() : h("p", {}, text);
+    const reason = note("bad", what, isUnknown(error) && h("p", {}, ONCE));
     // An answer that has begun is finished and charged, even if the client has left.
     const isAnswered = isUnknown(error) && this.received !== "";
     this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });

@@ -1,9 +1,11 @@
-//! `GET /api/user/profile` - the caller's data and balance.
+//! `GET /api/user/profile` - the caller's data and balance, what a message costs, and how to get more
+//! tokens.
 
 use serde::Serialize;
+use shared::config::TopUp;
 use shared::user::Account;
 use shared::view::{Balance, User};
-use shared::{App, Reply, Request, auth, http};
+use shared::{App, Reply, Request, Tokens, auth, http};
 use utoipa::ToSchema;
 
 /// Strongly consistent.
@@ -12,14 +14,14 @@ use utoipa::ToSchema;
     path = "/api/user/profile",
     tag = "Accounts",
     summary = "Read the profile",
-    description = "The account and its balance.",
+    description = "The account and its balance, what a message costs, and how to get more tokens.",
     security(("access_token" = [])),
     responses((status = 200, description = "The profile.", body = Profile)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account_of(&caller).await?;
-    http::ok(&Profile::of(&account, app.clock.seconds()))
+    http::ok(&Profile::of(&app, &account))
 }
 
 /// An account and its balance.
@@ -31,11 +33,38 @@ pub struct Profile<'a> {
     /// The balance.
     #[serde(flatten)]
     balance: Balance,
+    /// What a message and its answer cost.
+    chat_price: Tokens,
+    /// How to get more tokens.
+    top_up: MoreTokens<'a>,
+}
+
+/// How to get more tokens, in the words of the operator.
+#[derive(Serialize, ToSchema)]
+struct MoreTokens<'a> {
+    /// What to do; empty if the operator doesn't say.
+    #[schema(examples("Buy more in our shop."))]
+    text: &'a str,
+    /// Where: a web page, or an e-mail address (`mailto:`).
+    #[schema(required, examples("https://shop.example.com/tokens"))]
+    url: Option<&'a str>,
 }
 
 impl<'a> Profile<'a> {
-    /// The view of this account at the second `now`.
-    pub fn of(account: &'a Account, now: u64) -> Self {
-        Self { user: User::of(account), balance: Balance::of(account.balance(now)) }
+    /// The view of this account.
+    pub fn of(app: &'a App, account: &'a Account) -> Self {
+        Self {
+            user: User::of(account),
+            balance: Balance::of(account.balance(app.clock.seconds())),
+            chat_price: app.config.chat_price,
+            top_up: MoreTokens::of(app.config.top_up.as_ref()),
+        }
+    }
+}
+
+impl<'a> MoreTokens<'a> {
+    fn of(top_up: Option<&'a TopUp>) -> Self {
+        let text = top_up.map_or("", |top_up| top_up.text.as_str());
+        Self { text, url: top_up.and_then(|top_up| top_up.url.as_deref()) }
     }
 }

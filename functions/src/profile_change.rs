@@ -54,7 +54,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let account = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await?;
     tracing::info!(user = account.id, address = change.email.is_some(), "profile changed");
-    http::ok(&Profile::of(&account, app.clock.seconds()))
+    http::ok(&Profile::of(&app, &account))
 }
 
 impl Body {

@@ -186,10 +186,13 @@ await journeys({
     manage("adjust", ann.name, String(-(FIRST_GRANT - 3 * PRICE)), "--reason", "for a test");
     await say(page, "How many are left?");
     await page.getByText("Your tokens are enough for 1 more answer.").waitFor();
+    await leadsToMore(page);
     await say(page, "The last one");
     await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
+    await leadsToMore(page);
     await say(page, "One too many");
-    await page.getByText("You have too few tokens for this.").waitFor();
+    await page.getByText("You have too few tokens for this. An answer costs 100 tokens, and your balance is less.").waitFor();
+    await leadsToMore(page);
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
     assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it is only in the box");
     await page.reload();
@@ -199,6 +202,26 @@ await journeys({
     await page.getByRole("button", { name: "Send" }).click();
     await said(page, "One too many").waitFor();
     await balance(page, 900);
+  },
+
+  async "a new user whose grant is small is warned at once, and without the operator's words sent to an administrator"() {
+    const ann = await newUser("ann");
+    manage("adjust", ann.name, String(-(FIRST_GRANT - 4 * PRICE)), "--reason", "for a test");
+    const page = await chatPage(ann);
+    await page.getByText("Your tokens are enough for 4 more answers.").waitFor();
+    await page.goto(`${SITE}#/statement`);
+    await heading(page, "Statement");
+    await leadsToMore(page);
+
+    manage("adjust", ann.name, String(-4 * PRICE), "--reason", "for a test");
+    await page.route("**/api/user/profile/", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), top_up: { text: "", url: null } } });
+    });
+    await page.reload();
+    await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
+    await page.getByText("An administrator can give you more tokens.").waitFor();
+    assert.equal(await page.getByRole("link", { name: "Buy more tokens in our shop." }).count(), 0);
   },
 
   async "every refusal is explained, and the message is retried under the same key"() {
@@ -760,6 +783,13 @@ async function hold(page, url) {
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   };
   return { answered, letGo };
+}
+
+/** Checks the one link to where the operator sells tokens. */
+async function leadsToMore(page) {
+  const link = page.getByRole("link", { name: "Buy more tokens in our shop." });
+  await link.waitFor();
+  assert.deepEqual(await link.evaluateAll((links) => links.map(({ href, target, rel }) => [href, target, rel])), [["https://shop.example.com/tokens", "_blank", "noopener noreferrer"]]);
 }
 
 /** The description of a field for screen readers. */

@@ -129,7 +129,7 @@ impl Charge {
             app.store.reserve(caller, &mut hold, limits, now),
             app.store.chats_by_id(caller.user_id(), &ids)
         );
-        let reserved = reserved?;
+        let reserved = reserved.map_err(|error| error.advised(app.config.advice()))?;
         if let (Reserved::Ended, Some(key)) = (reserved, &asked.key) {
             let chat = finished(app, caller, key).await?;
             return chat.map(Begun::Replayed).ok_or(Error::KeyRunning { seconds: 5 });

@@ -3,6 +3,7 @@
 
 mod ai;
 mod settings;
+mod top_up;
 mod traces;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::aws::{self, Endpoint};
 pub use ai::{AiConfig, AiProvider, OpenAiServer, STOP_PACE};
 pub use settings::Settings;
 pub(crate) use settings::checked_secret;
+pub use top_up::TopUp;
 pub use traces::TraceConfig;
 
 /// The settings of what every function writes.
@@ -58,6 +60,8 @@ pub struct Config {
     pub chat_price: Tokens,
     /// `FIRST_GRANT`: the balance of a new account.
     pub first_grant: Tokens,
+    /// How users get more tokens. `None` if the operator doesn't say.
+    pub top_up: Option<TopUp>,
     /// `PARALLEL_CHATS`: how many messages of one account may wait for the AI at a time.
     pub parallel_chats: u32,
     /// `CHATS_PER_MINUTE`: how many messages one account may send in a minute.
@@ -193,6 +197,7 @@ impl Config {
             )?,
             chat_price: settings.tokens("CHAT_PRICE", 100, 1)?,
             first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
+            top_up: TopUp::read(settings)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
             // With a lower limit, checking the refunds of earlier minutes would need more
@@ -215,6 +220,11 @@ impl Config {
             sam_local: settings.sam_local(),
             traces: TraceConfig::read(settings)?,
         })
+    }
+
+    /// How to get more tokens, in one line.
+    pub fn advice(&self) -> Option<String> {
+        self.top_up.as_ref().map(TopUp::line)
     }
 }
 
@@ -272,6 +282,10 @@ mod tests {
             ("ACCESS_TOKEN_SECONDS", "1 hour"),
             ("SESSION_SECONDS", "0"),
             ("FIRST_GRANT", "4000.5"),
+            ("TOP_UP_TEXT", "Buy\nmore"),
+            ("TOP_UP_URL", "shop.example.com"),
+            ("TOP_UP_URL", "javascript:alert(1)"),
+            ("TOP_UP_URL", "https://shop.example.com/our tokens"),
             ("PARALLEL_CHATS", "65"),
             ("CHATS_PER_MINUTE", "0"),
             ("REFUNDS_PER_MINUTE", "1"),
@@ -333,6 +347,16 @@ mod tests {
         assert_eq!(secret("file:///var/lib/farebox/signing-secret"), Ok(Secret::File(file.into())));
         let arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x";
         assert_eq!(secret(arn), Ok(Secret::Arn(arn.into())));
+    }
+
+    #[test]
+    fn what_is_said_of_more_tokens_needs_no_text_and_no_link() {
+        let read = |name, value| Config::read(&with(name, value)).unwrap().top_up;
+        assert_eq!(read("CHAT_PRICE", "7"), None);
+        let text = read("TOP_UP_TEXT", "Ask Ann, on the second floor.").unwrap();
+        assert_eq!(text.line(), "Ask Ann, on the second floor.");
+        let link = read("TOP_UP_URL", "mailto:ann@example.com?subject=Tokens").unwrap();
+        assert_eq!(link.line(), "Get more tokens: mailto:ann@example.com?subject=Tokens");
     }
 
     #[test]

@@ -99,6 +99,8 @@ pub enum Error {
     InsufficientTokens {
         /// The price of a message.
         cost: Tokens,
+        /// How to get more tokens, if the operator says so.
+        advice: Option<String>,
     },
     /// 403: the token is valid, but the current password in the request is wrong.
     WrongPassword,
@@ -209,6 +211,15 @@ impl Error {
         Self::Invalid(FieldErrors(BTreeMap::from([(name.into(), vec![sentence.into()])])))
     }
 
+    /// The same failure with the operator's words on how to get more tokens, if it is about them.
+    #[must_use]
+    pub fn advised(self, advice: Option<String>) -> Self {
+        match self {
+            Self::InsufficientTokens { cost, .. } => Self::InsufficientTokens { cost, advice },
+            other => other,
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.told().0
@@ -249,8 +260,10 @@ impl Error {
                 "Send a token: `Authorization: Bearer <token>`.".into()),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token",
                 "This token is invalid or has expired. Log in again.".into()),
-            Self::InsufficientTokens { cost } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
+            Self::InsufficientTokens { cost, advice: None } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
                 format!("A message costs {cost} tokens and the balance is less. Nothing was charged.").into()),
+            Self::InsufficientTokens { cost, advice: Some(advice) } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
+                format!("A message costs {cost} tokens and the balance is less. Nothing was charged. {advice}").into()),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password",
                 "This is not the account's current password. Nothing was changed.".into()),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden",

@@ -390,7 +390,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::InvalidCredentials,
         Error::NotAuthenticated,
         Error::InvalidToken,
-        Error::InsufficientTokens { cost: config.chat_price },
+        Error::InsufficientTokens { cost: config.chat_price, advice: config.advice() },
         Error::WrongPassword,
         Error::Forbidden,
         Error::NotFound,

@@ -293,6 +293,9 @@ async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
 
     let seen = root.sees(&ann).await;
     let mut expected = ann.profile().await.is(200);
+    for own in ["chat_price", "top_up"] {
+        expected.as_object_mut().unwrap().remove(own);
+    }
     let left = GRANT - 2 * PRICE;
     let held = |id: &str, expires: &str, expired: bool| json!({ "id": id, "cost": PRICE, "chat_id": "a-chat", "expires": expires, "expired": expired });
     let mut sessions = ann.sessions("").await.is(200);

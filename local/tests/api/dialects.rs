@@ -4,6 +4,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::completions::{Program, asking, streamed};
+use crate::responses::input;
 use crate::support::client::{Api, GRANT, PRICE, unique};
 
 const SLASHES: [&str; 2] = ["/", ""];
@@ -238,5 +240,45 @@ async fn every_balance_path_takes_every_token_under_each_scheme_in_any_case() {
                 reads_numbers(&balance, &["tokens", "tokens_left", "remaining_tokens"], GRANT);
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn how_to_get_more_tokens_is_said_in_the_sentence_of_a_refusal_and_in_no_other_field() {
+    let advised = Api::own(&[
+        ("TOP_UP_TEXT", "Buy more in our shop."),
+        ("TOP_UP_URL", "https://shop.example.com/tokens"),
+    ])
+    .await;
+    let plain = Api::own(&[]).await;
+    let refusals = async |api: &Api| {
+        let ann = api.person("ann").await;
+        let program = Program::of(&ann).await;
+        ann.has_left(PRICE - 1).await;
+        let token = json!({ "message": "hi", "token": ann.token });
+        [
+            ann.chat("hi").await.expect(402, "insufficient_tokens"),
+            ann.post("/api/chat/stream/", json!({ "message": "hi" }))
+                .await
+                .expect(402, "insufficient_tokens"),
+            api.post("/api/chat_msg", token).await.expect(402, "insufficient_tokens"),
+            program.send(&[], asking("hi")).await.expect(402, "insufficient_tokens"),
+            program.send(&[], streamed("hi")).await.expect(402, "insufficient_tokens"),
+            program.responds(&[], input("hi")).await.expect(402, "insufficient_tokens"),
+        ]
+    };
+    for (mut told, mut untold) in refusals(&advised).await.into_iter().zip(refusals(&plain).await) {
+        let sentence = |refusal: &mut Value| {
+            refusal.as_object_mut().unwrap().remove("request_id");
+            let is_openai = refusal.get("error").is_some();
+            let field =
+                if is_openai { &mut refusal["error"]["message"] } else { &mut refusal["detail"] };
+            field.take().as_str().unwrap().to_owned()
+        };
+        let (with, without) = (sentence(&mut told), sentence(&mut untold));
+        let advice = "Buy more in our shop: https://shop.example.com/tokens";
+        assert_eq!(with, format!("{without} {advice}"));
+        assert!(without.ends_with("Nothing was charged."), "{without}");
+        assert_eq!(told, untold);
     }
 }

@@ -17,13 +17,32 @@ async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
     let left = GRANT - PRICE;
     let expected = json!({
         "id": ann.id, "username": name, "email": email, "email_verified": false, "pending_email": null, "first_name": "", "last_name": "", "role": "user", "is_staff": false, "date_joined": null,
-        "tokens": left, "tokens_left": left, "remaining_tokens": left,
+        "tokens": left, "tokens_left": left, "remaining_tokens": left, "chat_price": PRICE,
+        "top_up": { "text": "", "url": null },
     });
     assert_eq!(profile, expected);
     assert!(
         joined.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
         "{joined}"
     );
+}
+
+#[tokio::test]
+async fn a_profile_says_what_a_message_costs_and_how_to_get_more_tokens() {
+    let url = "https://shop.example.com/tokens";
+    for (settings, text, url) in [
+        (vec![("TOP_UP_TEXT", "Ask Ann.")], "Ask Ann.", json!(null)),
+        (vec![("TOP_UP_URL", url)], "Get more tokens", json!(url)),
+        (vec![("TOP_UP_TEXT", "Buy more."), ("TOP_UP_URL", url)], "Buy more.", json!(url)),
+    ] {
+        let api = Api::own(&[&settings[..], &[("CHAT_PRICE", "7")]].concat()).await;
+        let ann = api.person("ann").await;
+        let changed = ann.change(json!({ "first_name": "Ann" })).await.is(200);
+        for profile in [changed, ann.profile().await.is(200)] {
+            assert_eq!(profile["top_up"], json!({ "text": text, "url": url }));
+            assert_eq!(profile["chat_price"], 7);
+        }
+    }
 }
 
 #[tokio::test]

@@ -137,6 +137,30 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// A text on one line.
+    pub(super) fn line(&self, name: &str, most: usize) -> Result<Option<String>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        if text.chars().count() <= most && !text.chars().any(char::is_control) {
+            return Ok(Some(text));
+        }
+        Err(ConfigError(format!("{name} must be at most {most} characters on one line")))
+    }
+
+    /// Where a link of the pages may lead: it runs no script.
+    pub(super) fn link(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let link = self.optional(name);
+        let leads = |text: &str| {
+            let begins = ["https://", "http://", "mailto:"].iter().any(|way| text.starts_with(way));
+            begins && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\'))
+        };
+        match &link {
+            Some(text) if !leads(text) => Err(ConfigError(format!(
+                "{name} must begin with https://, http:// or mailto:, without spaces (got {text:?})"
+            ))),
+            _ => Ok(link),
+        }
+    }
+
     /// The failure doesn't show the value, which may contain a secret.
     pub(super) fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, ConfigError> {
         let Some(text) = self.optional(name) else { return Ok(None) };

@@ -288,7 +288,10 @@ mod tests {
 
     #[test]
     fn openais_clients_are_told_in_their_own_words() {
-        let out = Error::InsufficientTokens { cost: Tokens::new(100).unwrap() };
+        let out = Error::InsufficientTokens {
+            cost: Tokens::new(100).unwrap(),
+            advice: Some("Get more: https://shop.example.com".into()),
+        };
         for (error, status, kind, code) in [
             (Error::InvalidToken, 401, "invalid_request_error", "invalid_api_key"),
             (Error::NotAuthenticated, 401, "invalid_request_error", "invalid_api_key"),
@@ -334,6 +337,10 @@ mod tests {
             assert_eq!(failure.param.as_deref(), Some(name));
             assert_eq!(failure.message, format!("{name}: None."));
         }
+        let advised = OpenAiFailure::of(&out, Failures::Responses).error;
+        assert!(
+            advised.message.ends_with(" Nothing was charged. Get more: https://shop.example.com")
+        );
         let too_long = OpenAiFailure::of(&Error::PromptTooLong(None), Failures::Responses).error;
         assert_eq!(too_long.param.as_deref(), Some("input"));
         assert_eq!(Failures::OpenAi.reply(&out, "r").headers()["x-should-retry"], "false");

@@ -63,6 +63,11 @@ const DOCUMENTED: &[&Parameters] = &[
     ],
     &[("AllowedOrigins", "https://app.example.com, http://localhost:5173")],
     &[("LoginFailuresPerAddress", "0"), ("RegistrationsPerAddress", "0")],
+    &[
+        ("TopUpText", "Buy more in our shop."),
+        ("TopUpUrl", "https://shop.example.com/tokens?from=chat"),
+    ],
+    &[("TopUpUrl", "mailto:tokens@example.com")],
     &[("DeploymentPreference", "AllAtOnce"), ("Alarms", "off")],
     &[("LedgerVaultArn", "arn:aws:backup:eu-central-1:444455556666:backup-vault:ledger")],
     &[("AskConcurrency", "150"), ("HashConcurrency", "20"), ("ParallelChats", "16")],
@@ -231,6 +236,18 @@ const MISTAKES: &[Mistake] = &[
         refused: "ChatPrice",
         stops: Stopped::StoreUsers,
         says: "CHAT_PRICE must be a whole number from 1 to 1000000 (got \"1.5\")",
+    },
+    Mistake {
+        given: &[("TopUpText", "Buy more\nin our shop.")],
+        refused: "TopUpText",
+        stops: Stopped::StoreUsers,
+        says: "TOP_UP_TEXT must be at most 200 characters on one line",
+    },
+    Mistake {
+        given: &[("TopUpUrl", "shop.example.com")],
+        refused: "TopUpUrl",
+        stops: Stopped::StoreUsers,
+        says: "TOP_UP_URL must begin with https://, http:// or mailto:, without spaces (got \"shop.example.com\")",
     },
     Mistake {
         given: &[("SessionSeconds", "1e6")],
@@ -644,10 +661,12 @@ fn the_longest_parameters_fit_into_the_environment_of_a_function() {
         let bytes = serde_json::to_string(&environment).unwrap().len();
         assert!(bytes <= ENVIRONMENT, "{}: {bytes} bytes", function.name);
     }
-    let prompt = &TEMPLATE["Parameters"]["AiSystemPrompt"];
-    assert!(accepts(prompt, &"x".repeat(1400)) && accepts(prompt, &"\u{20ac}".repeat(350)));
-    assert!(!accepts(prompt, &"x".repeat(1401)), "more bytes than were counted");
-    assert!(!accepts(prompt, &"\u{20ac}".repeat(351)), "more bytes than were counted");
+    for (name, bytes) in [("AiSystemPrompt", 1200), ("TopUpText", 120)] {
+        let accepts = |text: &str| accepts(&TEMPLATE["Parameters"][name], text);
+        assert!(accepts(&"x".repeat(bytes)) && accepts(&"\u{20ac}".repeat(bytes / 4)), "{name}");
+        let more = ["x".repeat(bytes + 1), "\u{20ac}".repeat(bytes / 4 + 1)];
+        assert!(!more.iter().any(|text| accepts(text)), "{name}: more bytes than were counted");
+    }
 }
 
 #[test]

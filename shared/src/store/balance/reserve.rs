@@ -167,7 +167,8 @@ impl Store {
                     return Err(Error::TooManyRefunds(refunds_a_minute(limits, minute, now)));
                 }
                 Refusal::Tokens => {
-                    return Err(Error::InsufficientTokens { cost: hold.reservation.cost });
+                    let cost = hold.reservation.cost;
+                    return Err(Error::InsufficientTokens { cost, advice: None });
                 }
                 _ if patience.lasts().await => {}
                 _ => {
