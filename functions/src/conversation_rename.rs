@@ -1,21 +1,28 @@
-//! `PATCH /api/conversations/{id}` - change the title of one of the caller's conversations.
+//! `PATCH /api/conversations/{id}` - change the title of one of the caller's conversations, or the
+//! instructions that the AI gets in it.
 //!
-//! In: `{title}` of 1 to 100 characters. Out: the conversation; 404 if it isn't the caller's or was
-//! deleted.
+//! In: `{title, instructions}`, at least one of them: a title of 1 to 100 characters, instructions of
+//! at most 2,000 bytes. Empty instructions remove them. Out: the conversation; 404 if it isn't the
+//! caller's or was deleted.
 
 use serde::Deserialize;
 use shared::chat::Title;
-use shared::error::required;
+use shared::error::{FieldErrors, REQUIRED, required};
 use shared::openapi::PathId;
+use shared::store::ConversationChange;
+use shared::user::Instructions;
 use shared::view::Conversation;
-use shared::{App, Error, Reply, Request, auth, http};
+use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = Rename)]
+#[schema(as = ConversationChange)]
 struct Body {
-    #[schema(value_type = Title)]
+    #[schema(value_type = Option<Title>)]
     title: Option<String>,
+    /// Instructions for the AI in this conversation, beside those of the account.
+    #[schema(value_type = Option<Instructions>)]
+    instructions: Option<String>,
 }
 
 /// One conditional write, after the account has accepted the token.
@@ -23,22 +30,42 @@ struct Body {
     patch,
     path = "/api/conversations/{id}",
     tag = "Conversations",
-    summary = "Rename a conversation",
-    description = "Changes its title.",
+    summary = "Change a conversation",
+    description = "Changes its title, or the instructions that the AI gets with its next message and all later ones. Missing fields don't change; one of them is required.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,
-    responses((status = 200, description = "The conversation with its new title.", body = Conversation)),
-    extensions(("x-fails" = json!(["NoSuchConversation"]))),
+    responses((status = 200, description = "The conversation after the change.", body = Conversation)),
+    extensions(("x-fails" = json!(["NoSuchConversation"])), ("x-narrow" = json!({ "anyOf": [
+        { "required": ["title"], "properties": { "title": { "type": "string" } } },
+        { "required": ["instructions"], "properties": { "instructions": { "type": "string" } } },
+    ] }))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let Body { title } = http::json(&req)?;
-    let title = required(title)
-        .and_then(|text| Title::parse(&text))
-        .map_err(|sentence| Error::field("title", sentence))?;
+    let change = http::json::<Body>(&req)?.validate()?;
     app.store.account_of(&caller).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation)?;
-    let renamed = app.store.rename_conversation(&caller.user_id, &id, title.text()).await?;
-    http::ok(&Conversation::of(&renamed))
+    let changed = app.store.change_conversation(&caller.user_id, &id, &change).await?;
+    http::ok(&Conversation::of(&changed))
+}
+
+impl Body {
+    fn validate(self) -> Result<ConversationChange> {
+        let mut invalid = FieldErrors::default();
+        let Self { title, instructions } = self;
+        if title.is_none() && instructions.is_none() {
+            invalid.note("title", REQUIRED);
+        }
+        let title = title.and_then(|title| {
+            invalid.check("title", required(Some(title)).and_then(|text| Title::parse(&text)))
+        });
+        let instructions =
+            instructions.and_then(|text| invalid.check("instructions", Instructions::parse(&text)));
+        if invalid.is_empty() {
+            Ok(ConversationChange { title, instructions })
+        } else {
+            Err(invalid.into_error())
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! `GET /api/conversations` - the caller's conversations, the most recently used one first.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
-//! `title`, `created` and `last_used` of each, as a bare list, and a `Link` header to the next
-//! page.
+//! `title`, `created`, `last_used` and `instructions` of each, as a bare list, and a `Link` header to
+//! the next page.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;

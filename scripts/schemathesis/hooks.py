@@ -191,6 +191,9 @@ def complete(operation, body):
     # No pattern describes which characters of all scripts an address may have.
     if not (body.get("email") or "").isascii() and operation in ("register", "profile_change", "password_reset"):
         body["email"] = f"{uuid.uuid4().hex}@example.com"
+    # The limit is in bytes.
+    if isinstance(body.get("instructions"), str):
+        body["instructions"] = body["instructions"].encode()[:2000].decode(errors="ignore")
     if operation == "register":
         plain = all(unicodedata.normalize("NFKC", c).isalpha() or c.isascii() for c in body["username"])
         body["username"] = (body["username"] if plain else "name") + f"-{next(numbers)}"

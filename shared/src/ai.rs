@@ -120,9 +120,7 @@ impl Ai {
         stop: impl Future<Output = ()>,
     ) -> Result<Answer> {
         let mut stop = pin!(stop);
-        if let Some(content) = self.config.system_prompt.clone() {
-            prompt.turns.insert(0, Turn::of(Speaker::System, content));
-        }
+        prompt.begin(self.config.system_prompt.as_deref());
         // Some models refuse requests with both.
         prompt.temperature =
             prompt.temperature.or(self.config.temperature.filter(|_| prompt.top_p.is_none()));

@@ -119,11 +119,11 @@ impl Charge {
                 None => Ok(None),
             }
         };
-        let (replayed, ids) = tokio::join!(replayed, earlier(app, caller, &asked.context));
+        let (replayed, earlier) = tokio::join!(replayed, earlier(app, caller, &asked.context));
         if let Some(chat) = replayed? {
             return Ok(Begun::Replayed(chat));
         }
-        let ids = ids?;
+        let Earlier { ids, instructions } = earlier?;
         let limits = ChatLimits::of(&app.config);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
@@ -139,12 +139,14 @@ impl Charge {
             Err(error) => return Err(refund(app, &hold, error).await),
         };
         let Asked { message, context, .. } = asked;
+        let instructions: Vec<String> = instructions.into_iter().collect();
+        // They count as earlier messages: no prompt is longer than one without them may be.
+        let taken: usize = instructions.iter().map(String::len).sum();
+        let room = app.ai.config.context_bytes.saturating_sub(taken);
+        let after = |turns| Prompt { instructions, ..Prompt::after(turns, message.text()) };
         let (conversation, prompt) = match context {
-            Context::New => (Some(chat_id.to_string()), Prompt::after(vec![], message.text())),
-            Context::Conversation(id) => (
-                Some(id),
-                Prompt::after(remembered(chats, app.ai.config.context_bytes), message.text()),
-            ),
+            Context::New => (Some(chat_id.to_string()), after(vec![])),
+            Context::Conversation(id) => (Some(id), after(remembered(chats, room))),
             Context::Given(prompt) => (None, prompt),
         };
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
@@ -320,18 +322,27 @@ fn broken<T>(_: JoinError) -> Result<T> {
     Err(Error::Internal("answering panicked; the tokens return when the lease ends".into()))
 }
 
-/// The ids of the earlier messages of a conversation. Fails if the conversation doesn't exist.
-async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Vec<String>> {
-    let Context::Conversation(id) = context else { return Ok(Vec::new()) };
+/// What the conversation before a message has for the AI.
+#[derive(Default)]
+struct Earlier {
+    /// The ids of its messages.
+    ids: Vec<String>,
+    /// The user's instructions for it.
+    instructions: Option<String>,
+}
+
+/// The conversation before a message. Fails if it doesn't exist.
+async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Earlier> {
+    let Context::Conversation(id) = context else { return Ok(Earlier::default()) };
     let chats = app.store.thread(caller.user_id(), id, None, app.ai.config.context_chats);
     let (conversation, chats) =
         tokio::try_join!(app.store.conversation(caller.user_id(), id), chats)?;
-    if conversation.is_none() {
+    let Some(conversation) = conversation else {
         // If the account doesn't accept the token, the caller learns nothing else.
         app.store.account_with(caller).await?;
         return Err(Error::NoSuchConversation);
-    }
-    Ok(chats.0)
+    };
+    Ok(Earlier { ids: chats.0, instructions: conversation.instructions })
 }
 
 /// The last messages and their answers that fit into `room` bytes together, oldest first.

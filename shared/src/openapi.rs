@@ -13,7 +13,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use crate::auth::NewPassword;
 use crate::auth::api_key::{self, KeyName};
 use crate::auth::password;
-use crate::chat::{Message, TITLE_LENGTH, Title};
+use crate::chat::{TITLE_LENGTH, Title};
 use crate::clock::Day;
 use crate::config::{Config, EdgeConfig};
 use crate::edge::HEADER_LIMIT;
@@ -42,6 +42,8 @@ macro_rules! text {
         impl ToSchema for $type {}
     };
 }
+
+mod prompts;
 
 fn text(about: &str, example: &str) -> ObjectBuilder {
     Object::builder().description(Some(about)).examples([example])
@@ -150,14 +152,6 @@ text!(Act, {
     let acts = [Act::Activation, Act::Deactivation, Act::Role(Role::Admin)].map(Act::word);
     let acts = [EntryKind::Adjustment.word()].into_iter().chain(acts);
     text("An administrator's action.", EntryKind::Adjustment.word()).enum_values(Some(acts))
-});
-
-// The maximum length is a setting: the function `openapi` adds it.
-text!(Message, {
-    let pattern = format!(r"^[^\x00]*[^\x00{BLANK}][^\x00]*$");
-    text("A message for the AI: not only white space, and no NUL.", "Hello!")
-        .min_length(Some(1))
-        .pattern(Some(pattern))
 });
 
 impl PartialSchema for Tokens {

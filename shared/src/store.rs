@@ -45,7 +45,7 @@ pub use attempts::Attempt;
 pub use audit::{Audited, Difference};
 pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Reserved, Settled, Stopped};
 pub use chats::{CHATS, ChatKey};
-pub use conversations::Conversation;
+pub use conversations::{Conversation, ConversationChange};
 pub use deletion::Erased;
 pub use figures::{Figures, is_closed};
 pub use idempotency::Record;

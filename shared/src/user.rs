@@ -1,7 +1,8 @@
-//! Users: their names, e-mail addresses, profiles and accounts.
+//! Users: their names, e-mail addresses, profiles, instructions and accounts.
 
 mod account;
 mod email;
+mod instructions;
 mod name;
 mod profile;
 mod text;
@@ -9,6 +10,8 @@ mod text;
 pub use self::account::{Account, Reservation, Role};
 pub(crate) use self::email::EMAIL_LENGTH;
 pub use self::email::Email;
+pub(crate) use self::instructions::INSTRUCTIONS_LENGTH;
+pub use self::instructions::Instructions;
 pub(crate) use self::name::NAME_LENGTH;
 pub use self::name::Username;
 pub use self::profile::{GivenName, ProfileChange};

@@ -10,7 +10,7 @@ use crate::Tokens;
 use crate::ai::Usage;
 use crate::auth::api_key::KeyName;
 use crate::chat::FinishReason;
-use crate::user::{Account, GivenName, Role, Username};
+use crate::user::{Account, GivenName, Instructions, Role, Username};
 use crate::{chat, clock, store};
 
 /// A confirmation.
@@ -291,6 +291,9 @@ pub struct Conversation<'a> {
     /// When its last message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:40.102Z"))]
     last_used: String,
+    /// The instructions that the AI gets with each message of it.
+    #[schema(value_type = Instructions)]
+    instructions: &'a str,
 }
 
 impl<'a> Conversation<'a> {
@@ -301,6 +304,7 @@ impl<'a> Conversation<'a> {
             title: &conversation.title,
             created: clock::rfc3339(conversation.created),
             last_used: clock::rfc3339(conversation.used),
+            instructions: conversation.instructions.as_deref().unwrap_or_default(),
         }
     }
 }

@@ -187,6 +187,7 @@ impl Body {
                     message,
                     Prompt {
                         turns,
+                        instructions: Vec::new(),
                         temperature,
                         top_p,
                         max_tokens,

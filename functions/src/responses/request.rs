@@ -147,6 +147,7 @@ impl Body {
         };
         let prompt = Prompt {
             turns,
+            instructions: Vec::new(),
             temperature,
             top_p,
             max_tokens,

@@ -35,6 +35,7 @@ mod export;
 mod health;
 mod hostile;
 mod idempotency;
+mod instructions;
 mod invocations;
 mod journeys;
 mod jwks;

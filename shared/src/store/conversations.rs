@@ -20,7 +20,8 @@ use super::schema::{
 };
 use super::{Item, Outcome, Store, Transaction, Write, flag, from_item, n, s, to_item};
 use crate::auth::AccessToken;
-use crate::chat::Chat;
+use crate::chat::{Chat, Title};
+use crate::user::Instructions;
 use crate::{Error, Result};
 
 /// Sorts after every text with the same beginning.
@@ -44,6 +45,10 @@ pub struct Conversation {
     pub created: u64,
     /// When its newest stored chat began.
     pub used: u64,
+    /// The user's instructions for the AI in it. They are in this item because every chat in it reads
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
     /// Deleted, and to be erased: no chat can be added.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
@@ -59,6 +64,7 @@ impl Conversation {
             title: title_of(chat),
             created: chat.time,
             used: chat.time,
+            instructions: None,
             deleted: false,
         }
     }
@@ -72,6 +78,15 @@ impl Conversation {
     pub fn place(&self) -> &str {
         &self.thread
     }
+}
+
+/// A change of a conversation by its owner. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConversationChange {
+    /// The title.
+    pub title: Option<Title>,
+    /// The instructions.
+    pub instructions: Option<Instructions>,
 }
 
 /// The attribute that is read of the index's items.
@@ -140,21 +155,37 @@ impl Store {
         self.send(&forget).await.map(drop)
     }
 
+    /// Changes the title or the instructions, which the next chat in it uses. Idempotent.
+    ///
     /// # Errors
     /// [`Error::NoSuchConversation`] if it doesn't exist.
-    pub async fn rename_conversation(
+    pub async fn change_conversation(
         &self,
         user_id: &str,
         id: &str,
-        title: &str,
+        change: &ConversationChange,
     ) -> Result<Conversation> {
-        let rename = self
-            .update_conversation(user_id, id, "SET title = :title")
+        let (mut set, mut remove, mut values) = (Vec::new(), "", Vec::new());
+        if let Some(title) = &change.title {
+            set.push("title = :title");
+            values.push((":title", s(title.text())));
+        }
+        match change.instructions.as_ref().map(Instructions::text) {
+            Some(Some(text)) => {
+                set.push("instructions = :instructions");
+                values.push((":instructions", s(text)));
+            }
+            Some(None) => remove = "REMOVE instructions",
+            None => {}
+        }
+        let set = if set.is_empty() { String::new() } else { format!("SET {}", set.join(", ")) };
+        let change = self
+            .update_conversation(user_id, id, [set.as_str(), remove].join(" ").trim())
             .when(EXISTS)
-            .values([(":title", s(title))])
+            .values(values)
             .returns(ReturnValue::AllNew);
-        match self.send(&rename).await? {
-            Outcome::Applied(renamed) => from_item(renamed),
+        match self.send(&change).await? {
+            Outcome::Applied(changed) => from_item(changed),
             Outcome::Refused(_) => Err(Error::NoSuchConversation),
         }
     }

@@ -414,6 +414,41 @@ impl Counted {
 }
 
 impl Counted {
+    /// The requests of a user whose instructions are as long as possible, in a store of its own: the
+    /// pages of all users are counted in a store of few rows.
+    async fn instructions(&mut self) {
+        let mut apart = Self::start().await;
+        let zoe = apart.api.person("zoe").await;
+        let begun = zoe.chat("hi").await.is(200);
+        let id = begun["conversation_id"].as_str().unwrap();
+        let (path, instructions) =
+            (format!("/api/conversations/{id}"), json!({ "instructions": "x".repeat(2000) }));
+        apart
+            .count(
+                "instructions of a conversation",
+                200,
+                "conversation_rename",
+                &path,
+                &zoe.access,
+                instructions,
+            )
+            .await;
+        let body = json!({ "message": "hi", "conversation_id": id });
+        apart
+            .count(
+                "chat in a conversation with instructions",
+                200,
+                "chat",
+                "/api/chat",
+                &zoe.access,
+                body,
+            )
+            .await;
+        self.costs.append(&mut apart.costs);
+    }
+}
+
+impl Counted {
     /// What a request without a body costs, for each endpoint that the documentation lists by its
     /// name and that has not been counted yet.
     async fn plain(&mut self, documented: &Costs) {
@@ -664,6 +699,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.stops(&eve).await;
     counted.administration().await;
     counted.responses().await;
+    counted.instructions().await;
     let documented = documented();
     counted.plain(&documented).await;
     let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);

@@ -226,9 +226,8 @@ async fn talks(ann: &Person, kept: &mut Kept) {
     keyed(ann, "/api/chat/", "failed", json!({ "message": "!fail" }))
         .await
         .expect(502, "ai_failed");
-    ann.patch(&format!("/api/conversations/{conversation}"), json!({ "title": "Fares" }))
-        .await
-        .is(200);
+    let change = json!({ "title": "Fares", "instructions": "Answer in one sentence." });
+    ann.patch(&format!("/api/conversations/{conversation}"), change).await.is(200);
     kept.word("conversation", conversation);
     let stop = async {
         ann.is_waiting().await;
