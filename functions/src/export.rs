@@ -1,8 +1,8 @@
 //! `GET /api/user/export` - all data of the caller, as one JSON document.
 //!
-//! Out: `profile`, `balance`, and `sessions`, `api_keys`, `conversations`, `chats` and `ledger`,
-//! newest first, as a file. The function reads the data page by page while the client reads the
-//! reply, so only Lambda limits the size (200 MB). If it fails in the middle, the document is cut
+//! Out: `profile`, `balance`, `instructions`, and `sessions`, `api_keys`, `conversations`, `chats` and
+//! `ledger`, newest first, as a file. The function reads the data page by page while the client reads
+//! the reply, so only Lambda limits the size (200 MB). If it fails in the middle, the document is cut
 //! off and isn't valid JSON.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use shared::auth::AccessToken;
 use shared::stream::Pieces;
-use shared::user::Account;
+use shared::user::{Account, Instructions};
 use shared::view::{ApiKey, Balance, Chat, Conversation, LedgerRow, OwnSession, User};
 use shared::{App, Reply, Request, Result, Tokens, auth, clock, http};
 use utoipa::openapi::schema::{AllOf, Array, Object, Schema};
@@ -38,8 +38,11 @@ const PAGE: usize = 100;
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account_of(&caller).await?;
+    let instructions = app.store.instructions_of(&account).await?;
     tracing::info!(user = account.id, "exporting");
-    http::download("farebox-export.json", |pieces| write(app, caller, account, pieces))
+    http::download("farebox-export.json", |pieces| {
+        write(app, caller, account, instructions, pieces)
+    })
 }
 
 /// All data of an account: the fields of [`Head`], and then the lists, newest first.
@@ -72,6 +75,9 @@ struct Head<'a> {
     profile: User<'a>,
     /// The tokens.
     balance: ExportedBalance,
+    /// The instructions that the AI gets with each message.
+    #[schema(value_type = Instructions)]
+    instructions: String,
 }
 
 /// The tokens of an account.
@@ -106,7 +112,13 @@ const LISTS: [(&str, List); 5] = [
 ];
 
 /// Reads the pages one after the other, so that at most two are in memory.
-async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) -> Result<()> {
+async fn write(
+    app: App,
+    caller: AccessToken,
+    account: Account,
+    instructions: String,
+    pieces: Pieces,
+) -> Result<()> {
     let head = http::to_json(&Head {
         exported: clock::rfc3339(app.clock.millis()),
         profile: User::of(&account),
@@ -115,6 +127,7 @@ async fn write(app: App, caller: AccessToken, account: Account, pieces: Pieces) 
             granted: account.granted,
             spent: account.spent,
         },
+        instructions,
     })?;
     // The lists follow in the same object.
     let mut before_list = head.strip_suffix('}').unwrap_or(&head).to_owned();

@@ -1,9 +1,9 @@
-//! `GET /api/user/profile` - the caller's data and balance, what a message costs, and how to get more
-//! tokens.
+//! `GET /api/user/profile` - the caller's data and balance, what a message costs, how to get more
+//! tokens, and the instructions that the AI gets with each message.
 
 use serde::Serialize;
 use shared::config::TopUp;
-use shared::user::Account;
+use shared::user::{Account, Instructions};
 use shared::view::{Balance, User};
 use shared::{App, Reply, Request, Tokens, auth, http};
 use utoipa::ToSchema;
@@ -14,14 +14,15 @@ use utoipa::ToSchema;
     path = "/api/user/profile",
     tag = "Accounts",
     summary = "Read the profile",
-    description = "The account and its balance, what a message costs, and how to get more tokens.",
+    description = "The account and its balance, what a message costs, how to get more tokens, and the instructions that the AI gets with each message.",
     security(("access_token" = [])),
     responses((status = 200, description = "The profile.", body = Profile)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account_of(&caller).await?;
-    http::ok(&Profile::of(&app, &account))
+    let instructions = app.store.instructions_of(&account).await?;
+    http::ok(&Profile::of(&app, &account, &instructions))
 }
 
 /// An account and its balance.
@@ -37,6 +38,9 @@ pub struct Profile<'a> {
     chat_price: Tokens,
     /// How to get more tokens.
     top_up: MoreTokens<'a>,
+    /// The instructions that the AI gets with each message, except of OpenAI's clients.
+    #[schema(value_type = Instructions)]
+    instructions: &'a str,
 }
 
 /// How to get more tokens, in the words of the operator.
@@ -51,13 +55,14 @@ struct MoreTokens<'a> {
 }
 
 impl<'a> Profile<'a> {
-    /// The view of this account.
-    pub fn of(app: &'a App, account: &'a Account) -> Self {
+    /// The view of this account, with its instructions.
+    pub fn of(app: &'a App, account: &'a Account, instructions: &'a str) -> Self {
         Self {
             user: User::of(account),
             balance: Balance::of(account.balance(app.clock.seconds())),
             chat_price: app.config.chat_price,
             top_up: MoreTokens::of(app.config.top_up.as_ref()),
+            instructions,
         }
     }
 }

@@ -1,14 +1,14 @@
-//! `PATCH /api/user/profile` - change the caller's names and e-mail address.
+//! `PATCH /api/user/profile` - change the caller's names, e-mail address, and instructions for the AI.
 //!
-//! In: any of `{first_name, last_name, email}`; a new address also needs `current_password`.
-//! Missing fields don't change, an empty name removes it, an empty `email` changes nothing. Out:
-//! the profile.
+//! In: any of `{first_name, last_name, email, instructions}`; a new address also needs
+//! `current_password`. Missing fields don't change, an empty name or empty instructions remove them, an
+//! empty `email` changes nothing. Out: the profile.
 
 use crate::profile::Profile;
 use serde::Deserialize;
 use shared::error::FieldErrors;
 use shared::openapi::EmailOrNone;
-use shared::user::{Email, GivenName, ProfileChange};
+use shared::user::{Email, GivenName, Instructions, ProfileChange};
 use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
@@ -22,6 +22,10 @@ struct Body {
     /// An empty or blank address changes nothing.
     #[schema(value_type = Option<EmailOrNone>)]
     email: Option<String>,
+    /// The AI gets them with the next message and all later ones, in every conversation. Messages of
+    /// OpenAI's clients have their own.
+    #[schema(value_type = Option<Instructions>)]
+    instructions: Option<String>,
     /// Required with a new `email`.
     current_password: Option<String>,
 }
@@ -54,7 +58,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let account = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await?;
     tracing::info!(user = account.id, address = change.email.is_some(), "profile changed");
-    http::ok(&Profile::of(&app, &account))
+    let instructions = match &change.instructions {
+        Some(written) => written.text().unwrap_or_default().to_owned(),
+        None => app.store.instructions_of(&account).await?,
+    };
+    http::ok(&Profile::of(&app, &account, &instructions))
 }
 
 impl Body {
@@ -70,6 +78,10 @@ impl Body {
             .as_deref()
             .map(|name| invalid.check("last_name", GivenName::parse(name)));
         let email = email.map(|email| invalid.check("email", Email::choose(email)));
+        let instructions = self
+            .instructions
+            .as_deref()
+            .map(|text| invalid.check("instructions", Instructions::parse(text)));
         if invalid != FieldErrors::default() {
             return Err(invalid.into_error());
         }
@@ -77,6 +89,7 @@ impl Body {
             first_name: first_name.flatten(),
             last_name: last_name.flatten(),
             email: email.flatten(),
+            instructions: instructions.flatten(),
         })
     }
 }

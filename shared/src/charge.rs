@@ -90,9 +90,9 @@ impl Charge {
     /// # Errors
     /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
     /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]. Nothing was taken then, except
-    /// after [`Error::Unavailable`] from the reserve: the lease decides. If the conversation can't
-    /// be read after the reserve, the tokens are returned, or [`Error::AiFailedTokensHeld`] says
-    /// that they aren't yet.
+    /// after [`Error::Unavailable`] from the reserve: the lease decides. If the conversation or the
+    /// user's instructions can't be read after the reserve, the tokens are returned, or
+    /// [`Error::AiFailedTokensHeld`] says that they aren't yet.
     pub async fn begin(
         app: &Asking,
         req: &Request,
@@ -134,12 +134,16 @@ impl Charge {
             let chat = finished(app, caller, key).await?;
             return chat.map(Begun::Replayed).ok_or(Error::KeyRunning { seconds: 5 });
         }
-        let chats = match chats {
-            Ok(chats) => chats,
+        let read = match chats {
+            Ok(chats) => own_instructions(app, &hold, &asked.context).await.map(|own| (chats, own)),
+            Err(error) => Err(error),
+        };
+        let (chats, own) = match read {
+            Ok(read) => read,
             Err(error) => return Err(refund(app, &hold, error).await),
         };
         let Asked { message, context, .. } = asked;
-        let instructions: Vec<String> = instructions.into_iter().collect();
+        let instructions: Vec<String> = own.into_iter().chain(instructions).collect();
         // They count as earlier messages: no prompt is longer than one without them may be.
         let taken: usize = instructions.iter().map(String::len).sum();
         let room = app.ai.config.context_bytes.saturating_sub(taken);
@@ -343,6 +347,17 @@ async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result
         return Err(Error::NoSuchConversation);
     };
     Ok(Earlier { ids: chats.0, instructions: conversation.instructions })
+}
+
+/// The user's instructions for all conversations. Only an account that has some pays for a read, and
+/// only a message of this API's own: other clients send all that the AI should know.
+async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
+    match context {
+        Context::New | Context::Conversation(_) if hold.is_instructed() => {
+            app.store.instructions(hold.user_id()).await
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The last messages and their answers that fit into `room` bytes together, oldest first.

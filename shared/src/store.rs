@@ -19,6 +19,7 @@ mod conversations;
 mod deletion;
 mod figures;
 mod idempotency;
+mod instructions;
 mod keys;
 mod ledger;
 mod links;

@@ -113,6 +113,7 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
         "chats",
         "conversations",
         "exported",
+        "instructions",
         "ledger",
         "profile",
         "sessions",
@@ -135,7 +136,9 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
         .for_each(|row| drop(row.as_object_mut().unwrap().remove("balance")));
     assert_eq!(export["ledger"], statement);
     let mut profile = ann.profile().await.is(200);
-    for field in ["tokens", "tokens_left", "remaining_tokens", "chat_price", "top_up"] {
+    for field in
+        ["tokens", "tokens_left", "remaining_tokens", "chat_price", "top_up", "instructions"]
+    {
         profile.as_object_mut().unwrap().remove(field);
     }
     assert_eq!(export["profile"], profile);

@@ -68,7 +68,9 @@ impl Store {
         let mut patience = Patience::new();
         loop {
             let after = change.applied_to(&account, pending);
-            if after.profile() == account.profile() {
+            // Instructions are written even if the account has their mark: in restored tables their
+            // item may be older.
+            if after.profile() == account.profile() && change.instructions.is_none() {
                 return Ok(after);
             }
             let request = Uuid::new_v4().to_string();
@@ -87,6 +89,9 @@ impl Store {
                 if let Some(old) = &account.email {
                     writes.push(self.post(&Letter::AddressChanges { address: old.clone() }, now)?);
                 }
+            }
+            if let Some(instructions) = &change.instructions {
+                writes.push(self.instruct(&account, instructions)?);
             }
             let refusals = match self.transact(writes, &request).await? {
                 Transaction::Applied => return Ok(after),

@@ -54,6 +54,7 @@ impl NewAccount {
             pending_email: None,
             first_name: None,
             last_name: None,
+            instructions: None,
             password: self.password.clone(),
             key: self.key.clone(),
             role: self.role,

@@ -66,6 +66,14 @@ pub const OUTBOX: &str = "outbox:";
 /// The prefix of closed days' figures.
 pub(super) const FIGURES: &str = "figures:";
 
+/// The prefix of users' instructions for the AI.
+pub(super) const INSTRUCTIONS: &str = "instructions:";
+
+/// The instructions of a user.
+pub(super) fn instructions_key(user_id: &str) -> String {
+    format!("{INSTRUCTIONS}{user_id}")
+}
+
 /// A session.
 pub(super) fn session_key(id: &str) -> String {
     format!("{SESSION}{id}")

@@ -33,6 +33,9 @@ pub struct Account {
     /// The last name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
+    /// A mark of the instructions for the AI, which are an item of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
     /// The password's hash, a PHC string.
     pub password: String,
     /// The id of the idempotency key of its registration.
@@ -115,10 +118,11 @@ impl Account {
     }
 
     /// What the owner can change, by attribute.
-    pub(crate) fn profile(&self) -> [(&'static str, Option<&str>); 4] {
+    pub(crate) fn profile(&self) -> [(&'static str, Option<&str>); 5] {
         [
             ("first_name", self.first_name.as_deref()),
             ("last_name", self.last_name.as_deref()),
+            ("instructions", self.instructions.as_deref()),
             ("email", self.email.as_deref()),
             ("pending_email", self.pending_email.as_deref()),
         ]
@@ -241,6 +245,7 @@ mod tests {
             pending_email: None,
             first_name: None,
             last_name: None,
+            instructions: None,
             password: String::new(),
             key: None,
             role: Role::User,

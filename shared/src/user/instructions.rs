@@ -1,5 +1,7 @@
 //! A user's instructions for the AI.
 
+use crate::idempotency::fingerprint;
+
 /// The most bytes of instructions. A conversation with as many is still read with one read unit.
 pub(crate) const INSTRUCTIONS_LENGTH: usize = 2000;
 
@@ -25,6 +27,12 @@ impl Instructions {
     pub fn text(&self) -> Option<&str> {
         Some(self.0.as_str()).filter(|text| !text.is_empty())
     }
+
+    /// What an account has of its instructions, which are an item of their own: a part of their hash.
+    /// `None` without a text.
+    pub(crate) fn mark(&self) -> Option<String> {
+        self.text().map(|text| fingerprint(text).chars().take(16).collect())
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +52,15 @@ mod tests {
 
     #[test]
     fn instructions_of_white_space_are_none() {
-        assert_eq!(Instructions::parse(" \n").unwrap().text(), None);
+        let none = Instructions::parse(" \n").unwrap();
+        assert_eq!((none.text(), none.mark()), (None, None));
+    }
+
+    #[test]
+    fn other_instructions_have_another_mark() {
+        let mark = |text: &str| Instructions::parse(text).unwrap().mark().unwrap();
+        assert_eq!(mark("Be brief."), mark(" Be brief."));
+        assert_ne!(mark("Be brief."), mark("Be kind."));
+        assert_eq!(mark("Be brief.").len(), 16);
     }
 }

@@ -1,8 +1,9 @@
-//! What the owner of an account can change of it: names and the e-mail address.
+//! What the owner of an account can change of it: names, the e-mail address, and instructions for the
+//! AI.
 
 use super::name::NAME_LENGTH;
 use super::text::{key, turns_text};
-use super::{Account, Email};
+use super::{Account, Email, Instructions};
 
 /// A change by the owner of an account. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct ProfileChange {
     pub last_name: Option<GivenName>,
     /// The address.
     pub email: Option<Email>,
+    /// The instructions for the AI.
+    pub instructions: Option<Instructions>,
 }
 
 impl ProfileChange {
@@ -31,6 +34,9 @@ impl ProfileChange {
         }
         if let Some(GivenName(name)) = &self.last_name {
             after.last_name.clone_from(name);
+        }
+        if let Some(instructions) = &self.instructions {
+            after.instructions = instructions.mark();
         }
         let Some(email) = &self.email else { return after };
         let shown = Some(email.shown().to_owned());

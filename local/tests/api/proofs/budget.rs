@@ -444,6 +444,20 @@ impl Counted {
                 body,
             )
             .await;
+        let (path, instructions) =
+            ("/api/user/profile", json!({ "instructions": "x".repeat(2000) }));
+        apart
+            .count(
+                "instructions of an account",
+                200,
+                "profile_change",
+                path,
+                &zoe.access,
+                instructions,
+            )
+            .await;
+        apart.get("profile of an account with instructions", "profile", path, &zoe).await;
+        apart.chat("chat of an account with instructions", 200, &zoe, "hi").await;
         self.costs.append(&mut apart.costs);
     }
 }

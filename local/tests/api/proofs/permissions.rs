@@ -542,6 +542,10 @@ impl Watched {
 
     async fn chats(&self) {
         let ann = self.log_in("ann").await;
+        for instructions in ["Be kind.", "", "Be brief."] {
+            let body = json!({ "instructions": instructions });
+            self.is(200, to("profile_change", "/api/user/profile").by(&ann.token).with(body)).await;
+        }
         let conversations = || to("conversations", "/api/conversations").by(&ann.token);
         for (endpoint, path) in [("chat", "/api/chat"), ("chat_stream", "/api/chat/stream")] {
             let chat = |body: Value| to(endpoint, path).by(&ann.token).with(body);
@@ -675,6 +679,9 @@ impl Watched {
         let hi = json!({ "message": "hi" });
         self.is(200, to("chat", "/api/chat").by(&ruth.token).with(hi.clone())).await;
         self.api_key(&ruth).await;
+        let instructions = json!({ "instructions": "Be brief." });
+        let change = to("profile_change", "/api/user/profile").by(&ruth.token);
+        self.is(200, change.with(instructions)).await;
         self.token_to("ruth@example.com").await;
         let delete = to("account_delete", "/api/user").by(&ruth.token);
         self.is(202, delete.with(json!({ "password": PASSWORD }))).await;

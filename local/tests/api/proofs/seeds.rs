@@ -379,6 +379,9 @@ impl<'l> Schedule<'l> {
             };
             let account = new.open(&clock);
             app.store.register(&new, &account, None, None).await.unwrap();
+            if seed.is_multiple_of(3) {
+                lane.tables().instruct(&account.pk, &account.id);
+            }
             people.push(Person::new(name, account.pk.clone(), account.id.clone(), &lane.tables()));
             accounts.push(account);
         }

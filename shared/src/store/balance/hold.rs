@@ -18,6 +18,8 @@ pub struct Hold {
     pub(super) account: String,
     pub(super) user_id: String,
     pub(super) name: String,
+    /// Whether the account has instructions for the AI.
+    pub(super) instructed: bool,
     pub(super) rid: String,
     pub(super) reservation: Reservation,
     pub(super) tokens_left: Tokens,
@@ -43,6 +45,7 @@ impl Hold {
             account: account_key(caller.name()),
             user_id: caller.user_id().to_owned(),
             name: String::new(),
+            instructed: false,
             rid: Uuid::new_v4().simple().to_string(),
             reservation: Reservation {
                 cost,
@@ -99,6 +102,11 @@ impl Hold {
         &self.name
     }
 
+    /// Whether the account has instructions for the AI.
+    pub fn is_instructed(&self) -> bool {
+        self.instructed
+    }
+
     /// The account's id.
     pub fn user_id(&self) -> &str {
         &self.user_id
@@ -112,6 +120,7 @@ impl Hold {
     ) -> Reserved {
         self.tokens_left = account.balance(now);
         self.name.clone_from(&account.name);
+        self.instructed = account.instructions.is_some();
         self.outdated = outdated(account, now);
         self.refunds = Refunds::of(account);
         self.begun = (minute(now), account.chats_in(minute(now)));

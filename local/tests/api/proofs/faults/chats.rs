@@ -11,6 +11,7 @@ use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use shared::ai::Ai;
 use shared::app::Asking;
+use shared::chat::Chat;
 use shared::config::{AiConfig, AiProvider};
 use tokio::task::JoinHandle;
 
@@ -41,6 +42,8 @@ pub enum Paying {
     FailedOver,
     /// After an earlier one in its conversation, which it reads.
     ChatInConversation,
+    /// Of an account with instructions, which the AI repeats.
+    InstructedChat,
     /// By one of OpenAI's clients, which sends no key, but counts its retries.
     Completion,
     /// The same, and the answer calls a function.
@@ -53,7 +56,7 @@ pub enum Paying {
 
 impl Paying {
     /// Those whose calls come in one order. (A stream that is stopped looks for that at any time.)
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -64,6 +67,7 @@ impl Paying {
         Self::StreamThatBreaks,
         Self::FailedOver,
         Self::ChatInConversation,
+        Self::InstructedChat,
         Self::Completion,
         Self::CallOfTool,
         Self::Response,
@@ -103,6 +107,7 @@ impl Paying {
             Self::StreamThatBreaks => "!cut one",
             Self::CallOfTool => "!call get_weather",
             Self::StoppedStream => "!hold one two",
+            Self::InstructedChat => "!recall",
             _ => "hi",
         };
         format!("{message} {}", who.name)
@@ -178,6 +183,9 @@ impl Scenario for Paying {
                 case.own.stop = Some(rig.api.function_over("chat_stop", &case.lane));
             }
             Self::ChatBehindExpired => case.who.holds_everything().await,
+            Self::InstructedChat => {
+                case.who.change(json!({ "instructions": "Be brief." })).await.is(200);
+            }
             Self::Replay => case.asks().await,
             _ => {}
         }
@@ -313,6 +321,10 @@ impl Case<Paying> {
         }
         if chats.iter().any(|chat| chat.stopped && stops.is_empty()) {
             wrong.push("an answer was stopped, and no request did it".into());
+        }
+        let is_told = |chat: &Chat| chat.response.contains("> Be brief.");
+        if self.scenario == Paying::InstructedChat && !chats.iter().all(is_told) {
+            wrong.push("the AI was asked without the instructions".into());
         }
         let known: HashSet<_> =
             answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();

@@ -197,7 +197,8 @@ async fn owner(api: &Api, kept: &mut Kept) -> Person {
     let token = api.token_to("ann@example.com").await;
     api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
     let ann = Person::of(api, &body, &registered).elsewhere("a laptop").await;
-    ann.change(json!({ "first_name": "Ann", "last_name": "Smith" })).await.is(200);
+    let profile = json!({ "first_name": "Ann", "last_name": "Smith", "instructions": "Be brief." });
+    ann.change(profile).await.is(200);
     kept.keeps("ann", &ann);
     ann
 }

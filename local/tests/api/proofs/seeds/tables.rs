@@ -116,6 +116,22 @@ impl Tables {
         id
     }
 
+    /// Gives an account instructions for the AI, behind the API's back.
+    pub fn instruct(&self, pk: &str, user_id: &str) {
+        let mark = json!({
+            "TableName": "UsersTable",
+            "Key": { "pk": { "S": pk } },
+            "UpdateExpression": "SET instructions = :mark",
+            "ExpressionAttributeValues": { ":mark": { "S": "a mark" } },
+        });
+        self.call("UpdateItem", &mark);
+        let key = format!("instructions:{user_id}");
+        let texts = [("pk", key.as_str()), ("user_id", user_id), ("text", "Be brief.")];
+        let item: serde_json::Map<_, _> =
+            texts.map(|(name, text)| (name.to_owned(), json!({ "S": text }))).into_iter().collect();
+        self.call("PutItem", &json!({ "TableName": "TokensTable", "Item": item }));
+    }
+
     /// Deletes an account's item, behind the API's back.
     pub fn remove(&self, pk: &str) {
         self.call(
