@@ -1,4 +1,4 @@
-// The profile: name, e-mail address and password.
+// The profile: name, instructions for the AI, e-mail address and password.
 
 import { accountPage } from "./account.js";
 import { changePassword, get, patch, post } from "./api.js";
@@ -30,6 +30,12 @@ export async function profilePage({ signal }) {
         h("dd", {}, time(own.date_joined)),
       ),
       namesForm(own),
+    ),
+    h(
+      "section",
+      { class: "card", "aria-labelledby": "instructions" },
+      h("h2", { id: "instructions" }, "Instructions for the AI"),
+      instructionsForm(own),
     ),
     h(
       "section",
@@ -67,6 +73,26 @@ function namesForm(own) {
   });
   element.classList.add("form-pair");
   return element;
+}
+
+function instructionsForm(own) {
+  const box = field("How should the AI answer?", "instructions", {
+    type: "textarea",
+    rows: 4,
+    dir: "auto",
+    value: own.instructions ?? "",
+    placeholder: "For example: Answer briefly, and use metres.",
+    hint: "The AI gets this with each of your messages. It costs nothing. Programs with an API key send their own.",
+    optional: true,
+  });
+  return form([box], {
+    submit: "Save instructions",
+    onsubmit: async (values) => {
+      await learnProfile(patch("api/user/profile/", values));
+      const what = profile().instructions ? "saved" : "removed";
+      toast(`Your instructions are ${what}.`);
+    },
+  });
 }
 
 /** The address, whether it is verified, and the button that sends the e-mail again. */

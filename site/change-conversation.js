@@ -1,10 +1,11 @@
-// The dialogs that rename and delete a conversation.
+// The dialogs that rename a conversation, give it instructions, and delete it.
 
 import { announce } from "./announce.js";
-import { ensureDeleted, patch } from "./api.js";
+import { ensureDeleted, get, patch } from "./api.js";
 import { button } from "./button.js";
 import { confirm, dialog } from "./dialog.js";
 import { field, form } from "./form.js";
+import { toast } from "./message.js";
 
 /** Asks for another title. `done` gets the renamed conversation. */
 export async function rename(conversation, done) {
@@ -24,6 +25,36 @@ export async function rename(conversation, done) {
         done(conversation);
         close();
         announce("Renamed.");
+      },
+    });
+  });
+}
+
+/** Asks for the instructions that the AI gets in a conversation. `done` gets it with them. */
+export async function instruct(conversation, done) {
+  // They may be newer than the list.
+  const { instructions } = await get(`api/conversations/${conversation.id}/`);
+  await dialog("Instructions for this chat", (close) => {
+    const box = field("How should the AI answer in this chat?", "instructions", {
+      type: "textarea",
+      rows: 5,
+      dir: "auto",
+      value: instructions,
+      placeholder: "For example: Answer in French.",
+      hint: "The AI gets this with each of your messages in this chat, after the instructions of your account. It costs nothing.",
+      optional: true,
+      autofocus: true,
+    });
+    return form([box], {
+      submit: "Save",
+      extra: button("Cancel", { onclick: () => close() }),
+      onsubmit: async (values) => {
+        const data = await patch(`api/conversations/${conversation.id}/`, values);
+        Object.assign(conversation, data);
+        done(conversation);
+        close();
+        const what = data.instructions ? "saved" : "removed";
+        toast(`The instructions for this chat are ${what}.`);
       },
     });
   });

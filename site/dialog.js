@@ -37,7 +37,7 @@ export function dialog(title, content, { wide = false, kind = "" } = {}) {
     });
     // A press beside the dialog closes it only if no typed text would be lost.
     element.addEventListener("mousedown", (event) => {
-      const isTyped = element.matches(":has(input:not(:placeholder-shown))");
+      const isTyped = element.matches(":has(:is(input, textarea):not(:placeholder-shown))");
       if (event.target === element && !isTyped) close();
     });
     document.body.append(element);

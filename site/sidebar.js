@@ -165,10 +165,11 @@ export function conversationChoices(conversation) {
   const change = (how) =>
     attempt(async () => {
       const dialogs = await import("./change-conversation.js");
-      await dialogs[how](conversation, how === "rename" ? renameIt : removeIt);
+      await dialogs[how](conversation, how === "remove" ? removeIt : renameIt);
     });
   return [
     { text: "Rename", icon: "pencil", run: () => change("rename") },
+    { text: "Instructions", icon: "info", run: () => change("instruct") },
     { text: "Delete", icon: "trash", danger: true, run: () => change("remove") },
   ];
 }

@@ -496,12 +496,12 @@ await journeys({
     const other = await chatPage(ann);
     await page.getByLabel("First name").fill("Ann");
     await page.getByLabel("Last name").fill("Smith");
-    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByText("Your name is saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
     // The balance in a late profile is an old one.
     const late = await hold(page, "**/api/user/profile/");
-    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("button", { name: "Save", exact: true }).click();
     await late.answered;
     await page.getByRole("link", { name: "New chat" }).click();
     await say(page, "Meanwhile");
@@ -531,6 +531,60 @@ await journeys({
     await other.getByText("Your session has ended.").waitFor();
     await signIn(other, { ...ann, password: "another horse and battery" });
     await said(other, "Still here?").waitFor();
+  },
+
+  async "instructions are written once, for all chats or for one, and the AI gets them with the next message"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { place: "#/account" });
+    const own = page.getByRole("region", { name: "Instructions for the AI" });
+    const box = own.getByLabel("How should the AI answer?");
+    const save = own.getByRole("button", { name: "Save instructions" });
+    await box.fill("é".repeat(1001));
+    await save.click();
+    await own.getByText("Instructions have at most 2000 bytes.").waitFor();
+    await box.fill("Answer in one sentence.\nUse metres.");
+    await save.click();
+    await page.getByText("Your instructions are saved.").waitFor();
+    await page.reload();
+    assert.equal(await box.inputValue(), "Answer in one sentence.\nUse metres.");
+
+    const recall = async (message) => {
+      await say(page, `Recall ${message}`);
+      await page.locator(".said", { hasText: `Recall ${message}` }).waitFor();
+      await answered(page);
+      return answer(page).innerText();
+    };
+    await page.getByRole("link", { name: "New chat" }).click();
+    assert.match(await recall("one"), /Answer in one sentence\.\s+Use metres\./);
+    await page.getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("button", { name: "Instructions", exact: true }).click();
+    const dialog = page.getByRole("dialog", { name: "Instructions for this chat" });
+    await dialog.getByLabel("How should the AI answer in this chat?").fill("Speak French.");
+    // A press beside the dialog loses no text.
+    await page.mouse.click(5, 5);
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await page.getByText("The instructions for this chat are saved.").waitFor();
+    assert.match(await recall("two"), /Use metres\.[^]*Speak French\./);
+    await page.getByRole("link", { name: "New chat" }).click();
+    assert.doesNotMatch(await recall("three"), /French/);
+
+    const [{ id }] = (await ann.api("GET", "api/conversations/?limit=2")).body.slice(1);
+    await page.goto(`${SITE}#/c/${id}`);
+    await page.getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("button", { name: "Instructions", exact: true }).click();
+    const given = dialog.getByLabel("How should the AI answer in this chat?");
+    assert.equal(await given.inputValue(), "Speak French.");
+    await given.fill("");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await page.getByText("The instructions for this chat are removed.").waitFor();
+    assert.doesNotMatch(await recall("four"), /French/);
+    await page.goto(`${SITE}#/account`);
+    await box.fill("");
+    await save.click();
+    await page.getByText("Your instructions are removed.").waitFor();
+    await page.getByRole("link", { name: "New chat" }).click();
+    assert.match(await recall("five"), /I was told nothing\./);
+    await balance(page, FIRST_GRANT - 5 * PRICE);
   },
 
   async "sessions are ended one by one and all at once"() {

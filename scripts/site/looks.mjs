@@ -36,6 +36,12 @@ const looks = (colorScheme, width) => async () => {
     await answers.nth(index).waitFor();
   }
   await shot("conversation");
+  await page.getByRole("button", { name: "More about this chat" }).click();
+  await page.getByRole("button", { name: "Instructions", exact: true }).click();
+  await page.getByLabel("How should the AI answer in this chat?").waitFor();
+  await shot("instructions");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
   const slow = `Slowly one two three four five six seven eight nine ten eleven twelve thirteen ${ann.name}`;
   await box.fill(slow);
   await page.keyboard.press("Enter");
