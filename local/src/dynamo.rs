@@ -6,6 +6,7 @@ mod in_process;
 mod operations;
 mod wire;
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -56,6 +57,19 @@ pub struct Dynamo {
     _folder: Option<Folder>,
 }
 
+/// Opens a database, with the index that numbering the records of streams needs. Without it, each
+/// write to a table with a stream would read all records of the last day.
+fn open(path: &str) -> Result<Database, String> {
+    let sentence = |error: &dyn Display| format!("{path} can't be opened: {error}");
+    let database = Database::new(path).map_err(|error| sentence(&error))?;
+    let index = "CREATE INDEX IF NOT EXISTS farebox_stream_numbers \
+                 ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+    rusqlite::Connection::open(path)
+        .and_then(|connection| connection.execute_batch(index))
+        .map_err(|error| sentence(&error))?;
+    Ok(database)
+}
+
 /// How often expired items are deleted.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -66,12 +80,12 @@ impl Dynamo {
     /// A sentence for the terminal: a folder in use or without write permission, a taken port.
     pub async fn start(data: &Data, address: SocketAddr) -> Result<Self, String> {
         let (database, folder) = match data {
-            Data::Memory => (Database::memory().map_err(|error| error.to_string())?, None),
+            // A name of its own, by which more than one connection could open it.
+            Data::Memory => (open(&format!("file:/{}?vfs=memdb", Uuid::new_v4()))?, None),
             Data::Folder(path) => {
                 let folder = Folder::lock(path)?;
                 let file = path.join(DATABASE);
-                let database = Database::new(&file.to_string_lossy())
-                    .map_err(|error| format!("{} can't be opened: {error}", file.display()))?;
+                let database = open(&file.to_string_lossy())?;
                 // Together they set the journal mode in which the file survives a kill, and a write
                 // takes a seventh of the time.
                 database
