@@ -46,7 +46,7 @@ pub(crate) async fn begin(
 ) -> Result<Begun> {
     app.ai.check(&prompt)?;
     let key = Keyed::of_program(app, req, caller, key, form).await?;
-    let asked = Asked { message, context: Context::Given(prompt), key };
+    let asked = Asked { message, context: Context::Given(Box::new(prompt)), key };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
         error => error,

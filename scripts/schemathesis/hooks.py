@@ -189,7 +189,7 @@ def search(operation, query):
 def complete(operation, body):
     """Adds to a body what no schema can describe."""
     # No pattern describes which characters of all scripts an address may have.
-    if not (body.get("email") or "").isascii() and operation in ("register", "profile_change", "password_reset"):
+    if operation in ("register", "profile_change", "password_reset") and not (body.get("email") or "").isascii():
         body["email"] = f"{uuid.uuid4().hex}@example.com"
     # The limit is in bytes.
     if isinstance(body.get("instructions"), str):

@@ -151,7 +151,7 @@ impl Charge {
         let (conversation, prompt) = match context {
             Context::New => (Some(chat_id.to_string()), after(vec![])),
             Context::Conversation(id) => (Some(id), after(remembered(chats, room))),
-            Context::Given(prompt) => (None, prompt),
+            Context::Given(prompt) => (None, *prompt),
         };
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
         let patience =

@@ -33,7 +33,7 @@ pub enum Context {
     /// The conversation with this id.
     Conversation(String),
     /// The turns in the request; the message belongs to no conversation.
-    Given(Prompt),
+    Given(Box<Prompt>),
 }
 
 /// An idempotency key and its payload.
