@@ -19,8 +19,7 @@ pub const CHATS: usize = 25;
 pub(super) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
 /// What lists show of a chat. Reading the rest of each would take longer, and tells nothing new.
-const SHOWN: &str =
-    "chat_id, conversation, message, #response, calls, model, cut, #usage, #cost, #time, #name";
+const SHOWN: &str = "chat_id, conversation, message, #response, calls, model, cut, stopped, #usage, #cost, #time, #name";
 
 /// Those of them whose names DynamoDB reserves.
 const SHOWN_NAMES: [(&str, &str); 5] = [
