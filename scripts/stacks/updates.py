@@ -1,0 +1,44 @@
+"""What CloudFormation replaces in an update, by its own schemas of the types of resources, which cfn-lint contains."""
+
+from functools import cache
+
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+
+# What the documentation says beside the schema. A secret stays, but gets another value.
+FURTHER = {"AWS::DynamoDB::Table": ["LocalSecondaryIndexes"], "AWS::SecretsManager::Secret": ["GenerateSecretString"]}
+
+
+@cache
+def create_only(kind):
+    """The properties that only a new resource can have: by their paths."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+    paths = schema.get("createOnlyProperties", []) + schema.get("conditionalCreateOnlyProperties", [])
+    return [path.removeprefix("/properties/").split("/") for path in paths] + [[name] for name in FURTHER.get(kind, [])]
+
+
+def at(path, properties):
+    for name in path:
+        properties = properties.get(name) if isinstance(properties, dict) else None
+    return properties
+
+
+def replacing(kind, before, after):
+    """The properties of a resource for whose change CloudFormation makes another one, which it takes instead."""
+    changed = ["/".join(path) for path in create_only(kind) if at(path, before) != at(path, after)]
+    if kind == "AWS::DynamoDB::Table":
+        # The same attribute with another type.
+        types = [{each["AttributeName"]: each["AttributeType"] for each in of["AttributeDefinitions"]} for of in (before, after)]
+        changed += [f"AttributeDefinitions/{name}" for name in types[0] if types[1].get(name, types[0][name]) != types[0][name]]
+    return changed
+
+
+def replaced(before, after):
+    """The resources of a resolved template that the next one replaces, with why: another type, or these properties."""
+    found = {}
+    for name in before.keys() & after.keys():
+        one, other = before[name], after[name]
+        if one["Type"] != other["Type"]:
+            found[name] = ["Type"]
+        elif changed := replacing(one["Type"], one.get("Properties", {}), other.get("Properties", {})):
+            found[name] = changed
+    return found
