@@ -56,8 +56,8 @@ enum Status {
     extensions(("x-fails" = json!(["NothingToStop"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let caller = auth::program(&app, &req).await?;
     let Body { idempotency_key } = http::json(&req)?;
+    let caller = auth::program(&app, &req).await?;
     let key = required(idempotency_key).and_then(|text| {
         Key::parse(&text).ok_or_else(|| "A key has 1 to 255 visible ASCII characters.".to_owned())
     });
