@@ -88,7 +88,7 @@ pub(super) fn limits() -> Value {
             "max_output_tokens": token_limits(),
             "tools": { "maxItems": TOOLS },
             "metadata": metadata,
-            "background": { "enum": [false, null] },
+            "background": { "not": { "const": true } },
             "conversation": { "type": ["object", "null"], "enum": [null] },
             "previous_response_id": { "type": ["string", "null"], "enum": [null] },
             "prompt": { "type": ["object", "null"], "enum": [null] },
