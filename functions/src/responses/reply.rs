@@ -97,7 +97,7 @@ pub(super) struct Response<'a> {
 
 /// Why there is no answer.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ResponseError)]
+#[schema(as = ResponseFailure)]
 struct Failed {
     /// Always `server_error`. The event `error` before it has the code of the failure.
     #[schema(pattern = "^server_error$", examples("server_error"))]
