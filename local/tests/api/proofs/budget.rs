@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
@@ -299,11 +299,14 @@ impl Counted {
     async fn stops(&mut self, who: &Person) {
         let body = |key: &str| json!({ "idempotency_key": key });
         let path = "/api/chat/stop";
-        self.header = Some(("idempotency-key", "k3"));
-        self.chat("keyed chat whose answer takes 2.5 seconds", 200, who, "!slow 2500").await;
-        self.header = None;
+        let name = "keyed chat whose answer takes 2.5 seconds";
+        let (keys, most) = (["s1", "s2", "s3", "s4", "s5"], Duration::from_millis(2800));
+        let slow = async |counted: &mut Self, _: &'static str| {
+            counted.chat(name, 200, who, "!slow 2500").await;
+        };
+        let key = self.in_time(keys, most, slow).await;
         let name = "chat stop after the answer";
-        self.count(name, 200, "chat_stop", path, &who.access, body("k3")).await;
+        self.count(name, 200, "chat_stop", path, &who.access, body(key)).await;
 
         let waits = who.clone();
         let waiting = tokio::spawn(async move { waits.chat_once("k4", "!hang").await });
@@ -318,15 +321,39 @@ impl Counted {
         self.count("chat stop by API key", 200, "chat_stop", path, &key, body("k5")).await;
         waiting.await.unwrap().expect(410, "stopped");
 
-        let stops = who.clone();
-        let stopping = tokio::spawn(async move {
-            stops.is_waiting().await;
-            stops.stops("k6").await.is(200)
-        });
-        self.header = Some(("idempotency-key", "k6"));
-        self.chat("keyed chat that is stopped before its answer", 410, who, "!hang").await;
+        let name = "keyed chat that is stopped before its answer";
+        let (keys, most) = (["h1", "h2", "h3", "h4", "h5"], Duration::from_millis(1500));
+        let stopped = async |counted: &mut Self, key: &'static str| {
+            let stop = async {
+                who.is_waiting().await;
+                who.stops(key).await.is(200);
+            };
+            tokio::join!(counted.chat(name, 410, who, "!hang"), stop);
+        };
+        self.in_time(keys, most, stopped).await;
+    }
+
+    /// Records what a chat costs during which the function looks once a second whether it is stopped:
+    /// again under another key if it took longer than `most`, since the machine was busy. Returns
+    /// the key of the last one.
+    async fn in_time(
+        &mut self,
+        keys: [&'static str; 5],
+        most: Duration,
+        chat: impl AsyncFn(&mut Self, &'static str),
+    ) -> &'static str {
+        let mut used = "";
+        for key in keys {
+            used = key;
+            self.header = Some(("idempotency-key", key));
+            let began = Instant::now();
+            chat(self, key).await;
+            if began.elapsed() < most {
+                break;
+            }
+        }
         self.header = None;
-        stopping.await.unwrap();
+        used
     }
 
     /// The requests of administrators, in a store with a few users.
@@ -710,10 +737,15 @@ async fn each_request_costs_what_the_documentation_says() {
         counted.count(name, 200, endpoint, path, &eve.access, body).await;
         counted.header = None;
     }
-    counted.stops(&eve).await;
     counted.administration().await;
     counted.responses().await;
     counted.instructions().await;
+    // In another store, since the rows of a day are counted above.
+    let mut stopping = Counted::start().await;
+    let eve = stopping.api.person("eve").await;
+    eve.chat("hi").await.is(200);
+    stopping.stops(&eve).await;
+    counted.costs.extend(stopping.costs);
     let documented = documented();
     counted.plain(&documented).await;
     let differ = |name: &&String| counted.costs.get(*name) != documented.get(*name);
