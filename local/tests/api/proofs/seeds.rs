@@ -1487,6 +1487,7 @@ impl<'l> Schedule<'l> {
         let known = self.keys.get(&(person, key.to_owned())).filter(|known| now < known.until);
         let known = known.map(|known| known.message == message);
         let before = self.people[person].account.clone();
+        let refunds = i64::from(self.app.config.refunds_per_minute);
         let probe = self
             .finish(
                 client,
@@ -1499,6 +1500,8 @@ impl<'l> Schedule<'l> {
             Some(true) => (200, true),
             Some(false) => (422, false),
             None if before.tokens < PRICE => (402, false),
+            // A minute in which more were refunded than its limit closes minutes after it, too.
+            None if before.is_closed_by_refunds(now / 60, refunds) => (429, false),
             None => (200, false),
         };
         if (status, replayed) != expected {
