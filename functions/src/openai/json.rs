@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Reads a list with at most so many elements, or null.
+/// Reads a list with at most `most` elements, or null.
 pub(crate) fn at_most<'de, D, T>(
     json: D,
     most: usize,
@@ -21,7 +21,7 @@ where
     json.deserialize_option(OrNull(List { most, of, element: PhantomData }))
 }
 
-/// Reads a list with at most so many elements.
+/// Reads a list with at most `most` elements.
 pub(crate) fn list<'de, D, T>(json: D, most: usize, of: &'static str) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -30,7 +30,7 @@ where
     json.deserialize_seq(List { most, of, element: PhantomData })
 }
 
-/// Reads a text, or a list with at most so many elements.
+/// Reads a text, or a list with at most `most` elements.
 pub(crate) fn text_or_list<'de, D, T, V>(
     json: D,
     (most, of): (usize, &'static str),

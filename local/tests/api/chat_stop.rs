@@ -156,7 +156,7 @@ async fn a_stop_that_comes_again_or_after_the_answer_changes_nothing_and_says_th
     assert_eq!(api.items(&ann.id).await, before);
     ann.has_paid(&[("You said: hi", "stop"), ("one two", "stopped")]).await;
 
-    // The key still stands for what was heard.
+    // The key is still that of what was heard.
     let again = ann.chat_once("k1", "!hold one two three").await;
     assert_eq!(again.header("idempotent-replayed"), "true");
     let again = again.is(200);
@@ -279,7 +279,7 @@ async fn of_a_stop_and_the_end_of_an_answer_one_wins_and_the_charge_is_one() {
     let ann = api.person("ann").await;
     let words: Vec<String> = (0..20).map(|number| format!("word{number}")).collect();
     let message = format!("!words 60 {}", words.join(" "));
-    // An answer takes 1.2 seconds, and its function looks after one.
+    // An answer takes 1.2 seconds, and its function looks once, one second after the beginning.
     let races = (0..24).map(|race: u64| {
         let (ann, message, words) = (&ann, &message, &words);
         async move {
@@ -384,12 +384,7 @@ async fn a_function_that_dies_after_the_stop_charges_nothing_and_after_the_lease
  {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    let settings = [
-        ("DYNAMODB_ENDPOINT", api.dynamodb.as_str()),
-        ("AI_PROVIDER", "scripted"),
-        ("AI_TIMEOUT_SECONDS", "20"),
-    ];
-    let function = Instance::of("chat_stream", &settings).await;
+    let function = Instance::scripted("chat_stream", &api.dynamodb).await;
     let headers = [("authorization", ann.bearer()), ("idempotency-key", "k1".to_owned())];
     let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
     let message = json!({ "message": "!hold one two" });
@@ -415,13 +410,8 @@ async fn a_function_that_dies_after_the_stop_charges_nothing_and_after_the_lease
 async fn the_real_functions_stop_an_answer() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    let settings = [
-        ("DYNAMODB_ENDPOINT", api.dynamodb.as_str()),
-        ("AI_PROVIDER", "scripted"),
-        ("AI_TIMEOUT_SECONDS", "20"),
-    ];
-    let mut answers = Instance::of("chat_stream", &settings).await;
-    let mut stops = Instance::of("chat_stop", &settings[..1]).await;
+    let mut answers = Instance::scripted("chat_stream", &api.dynamodb).await;
+    let mut stops = Instance::of("chat_stop", &[("DYNAMODB_ENDPOINT", &api.dynamodb)]).await;
     let bearer = ann.bearer();
     let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
     let message = json!({ "message": "!hold one two three" });

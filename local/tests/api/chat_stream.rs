@@ -207,12 +207,7 @@ async fn a_client_that_goes_away_in_the_middle_is_charged_once_for_an_answer_tha
 async fn a_function_that_dies_in_the_middle_charges_nothing() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    let settings = [
-        ("DYNAMODB_ENDPOINT", api.dynamodb.as_str()),
-        ("AI_PROVIDER", "scripted"),
-        ("AI_TIMEOUT_SECONDS", "20"),
-    ];
-    let function = Instance::of("chat_stream", &settings).await;
+    let function = Instance::scripted("chat_stream", &api.dynamodb).await;
     function.takes(&event(
         "chat_stream",
         "/api/chat/stream",

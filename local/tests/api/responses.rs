@@ -528,7 +528,7 @@ async fn a_hostile_history_schema_or_picture_is_refused_clearly_and_costs_nothin
     assert_eq!(refused["error"]["param"], "input");
     assert_eq!(ann.balance().await, GRANT);
 
-    // A large picture counts as any other, and so many calls with their results are a conversation.
+    // A large picture counts as any other, and this number of calls with their results is allowed.
     program.responds(&[], picture(format!("data:image/png;base64,{data}"))).await.is(200);
     let pairs = with((0..60).flat_map(|id| [call(id), output(id)]).collect());
     program.responds(&[], pairs).await.is(200);

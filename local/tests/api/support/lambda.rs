@@ -95,6 +95,12 @@ impl Instance {
         Self::start(Command::new(binary(function)), function, settings).await
     }
 
+    /// The same with the scripted AI, over the store of this URL.
+    pub async fn scripted(function: &str, dynamodb: &str) -> Self {
+        let ai = [("AI_PROVIDER", "scripted"), ("AI_TIMEOUT_SECONDS", "20")];
+        Self::of(function, &[("DYNAMODB_ENDPOINT", dynamodb), ai[0], ai[1]]).await
+    }
+
     /// The same with this command.
     pub async fn start(command: Command, function: &str, settings: &[(&str, &str)]) -> Self {
         Self::run(command, function, settings, Stdio::null()).await
