@@ -1,8 +1,8 @@
 //! `GET /api/conversations/{id}` - one of the caller's conversations. The history has its messages:
 //! `GET /api/chat?conversation_id={id}`.
 //!
-//! Out: `id`, `title`, `created`, `last_used` and `instructions`; 404 if it isn't the caller's or was
-//! deleted.
+//! Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions`; 404 if it isn't the
+//! caller's or was deleted.
 
 use shared::openapi::PathId;
 use shared::view::Conversation;

@@ -1,13 +1,13 @@
 //! `PATCH /api/conversations/{id}` - change the title of one of the caller's conversations, or the
-//! instructions that the AI gets in it.
+//! instructions that the AI gets in it, or pin it.
 //!
-//! In: `{title, instructions}`, at least one of them: a title of 1 to 100 characters, instructions of
-//! at most 2,000 bytes. Empty instructions remove them. Out: the conversation; 404 if it isn't the
-//! caller's or was deleted.
+//! In: `{title, instructions, pinned}`, at least one of them: a title of 1 to 100 characters,
+//! instructions of at most 2,000 bytes, true or false. Empty instructions remove them. Out: the
+//! conversation; 404 if it isn't the caller's or was deleted.
 
 use serde::Deserialize;
 use shared::chat::Title;
-use shared::error::{FieldErrors, REQUIRED, required};
+use shared::error::{FieldErrors, required};
 use shared::openapi::PathId;
 use shared::store::ConversationChange;
 use shared::user::Instructions;
@@ -23,15 +23,18 @@ struct Body {
     /// Instructions for the AI in this conversation, beside those of the account.
     #[schema(value_type = Option<Instructions>)]
     instructions: Option<String>,
+    /// Whether it is pinned: pinned conversations come first in the list.
+    pinned: Option<bool>,
 }
 
-/// One conditional write, after the account has accepted the token.
+/// One conditional write, after the account has accepted the token. To unpin, the conversation is
+/// read first.
 #[utoipa::path(
     patch,
     path = "/api/conversations/{id}",
     tag = "Conversations",
     summary = "Change a conversation",
-    description = "Changes its title, or the instructions that the AI gets with its next message and all later ones. Missing fields don't change; one of them is required.",
+    description = "Changes its title, the instructions that the AI gets with its next message and all later ones, and whether it is pinned: pinned conversations come first in the list. Missing fields don't change; one of them is required.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,
@@ -39,6 +42,7 @@ struct Body {
     extensions(("x-fails" = json!(["NoSuchConversation"])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["title"], "properties": { "title": { "type": "string" } } },
         { "required": ["instructions"], "properties": { "instructions": { "type": "string" } } },
+        { "required": ["pinned"], "properties": { "pinned": { "type": "boolean" } } },
     ] }))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -46,16 +50,17 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let change = http::json::<Body>(&req)?.validate()?;
     app.store.account_of(&caller).await?;
     let id = http::path_id(&req).ok_or(Error::NoSuchConversation)?;
-    let changed = app.store.change_conversation(&caller.user_id, &id, &change).await?;
+    let now = app.clock.millis();
+    let changed = app.store.change_conversation(&caller.user_id, &id, &change, now).await?;
     http::ok(&Conversation::of(&changed))
 }
 
 impl Body {
     fn validate(self) -> Result<ConversationChange> {
         let mut invalid = FieldErrors::default();
-        let Self { title, instructions } = self;
-        if title.is_none() && instructions.is_none() {
-            invalid.note("title", REQUIRED);
+        let Self { title, instructions, pinned } = self;
+        if title.is_none() && instructions.is_none() && pinned.is_none() {
+            invalid.note("title", "Send a title, instructions, or whether it is pinned.");
         }
         let title = title.and_then(|title| {
             invalid.check("title", required(Some(title)).and_then(|text| Title::parse(&text)))
@@ -63,7 +68,7 @@ impl Body {
         let instructions =
             instructions.and_then(|text| invalid.check("instructions", Instructions::parse(&text)));
         if invalid.is_empty() {
-            Ok(ConversationChange { title, instructions })
+            Ok(ConversationChange { title, instructions, pinned })
         } else {
             Err(invalid.into_error())
         }

@@ -1,8 +1,9 @@
-//! `GET /api/conversations` - the caller's conversations, the most recently used one first.
+//! `GET /api/conversations` - the caller's conversations: the pinned ones, and then the others, the
+//! most recently used one first.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
-//! `title`, `created`, `last_used` and `instructions` of each, as a bare list, and a `Link` header to
-//! the next page.
+//! `title`, `created`, `last_used`, `pinned` and `instructions` of each, as a bare list, and a `Link`
+//! header to the next page.
 
 use shared::http::Paging;
 use shared::openapi::PageQuery;
@@ -18,7 +19,7 @@ const SCOPE: &str = "conversations";
     path = "/api/conversations",
     tag = "Conversations",
     summary = "List conversations",
-    description = "The most recently used one comes first.",
+    description = "The pinned ones come first, the most recently pinned one at the top, and then the others, the most recently used one first.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),

@@ -160,7 +160,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
 /// Writes schemas as the generators of clients read them. The meaning stays the same.
 ///
 /// Most of them know `enum` better than `const`. An `anyOf` beside `properties` makes them lose the
-/// properties; of two cases, the second is required if the first one isn't met. OpenAPI Generator
+/// properties; of several cases, the last is required if no other one is met. OpenAPI Generator
 /// fails at an object or null whose fields are unknown, unless they are allowed explicitly.
 fn simplify(part: &mut Value) {
     match part {
@@ -169,12 +169,12 @@ fn simplify(part: &mut Value) {
                 fields.insert("enum".into(), json!([value]));
             }
             if fields.contains_key("properties")
-                && let Some([one, other]) =
-                    fields.get("anyOf").and_then(Value::as_array).map(Vec::as_slice)
+                && let Some(Value::Array(cases)) = fields.remove("anyOf")
             {
-                let (one, other) = (json!({ "not": one }), other.clone());
-                fields.remove("anyOf");
-                fields.extend([("if".to_owned(), one), ("then".to_owned(), other)]);
+                let or = |then: Value, case: Value| json!({ "if": { "not": case }, "then": then });
+                if let Some(Value::Object(narrower)) = cases.into_iter().rev().reduce(or) {
+                    fields.extend(narrower);
+                }
             }
             let types = fields.get("type").and_then(Value::as_array);
             let is_nullable_object = types.is_some_and(|types| types.contains(&json!("object")));

@@ -385,8 +385,9 @@ function form(document, part) {
   if (schema.properties) kept.properties = mapped(schema.properties, (field) => form(document, field));
   if (schema.required?.length) kept.required = schema.required;
   if (schema.items) kept.items = form(document, schema.items);
-  // Of two ways to fill in a body, the second is needed if the first one isn't taken.
-  if (schema.if) kept.anyOf = [schema.if.not, schema.then].map((one) => form(document, one));
+  // Of several ways to fill in a body, the last is needed if no other one is taken.
+  const ways = (one) => (one.if ? [one.if.not, ...ways(one.then)] : [one]);
+  if (schema.if) kept.anyOf = ways(schema).map((one) => form(document, one));
   for (const name of ["anyOf", "oneOf"]) if (schema[name]) kept[name] = schema[name].map((one) => form(document, one));
   for (const one of schema.allOf ?? []) {
     const { properties, required, ...rest } = form(document, one);

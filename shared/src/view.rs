@@ -291,6 +291,8 @@ pub struct Conversation<'a> {
     /// When its last message was sent.
     #[schema(format = "date-time", examples("2026-11-20T07:17:40.102Z"))]
     last_used: String,
+    /// Whether it is pinned: these come first in the list.
+    pinned: bool,
     /// The instructions that the AI gets with each message of it.
     #[schema(value_type = Instructions)]
     instructions: &'a str,
@@ -304,6 +306,7 @@ impl<'a> Conversation<'a> {
             title: &conversation.title,
             created: clock::rfc3339(conversation.created),
             last_used: clock::rfc3339(conversation.used),
+            pinned: conversation.is_pinned(),
             instructions: conversation.instructions.as_deref().unwrap_or_default(),
         }
     }

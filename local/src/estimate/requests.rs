@@ -61,6 +61,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("deletion of an account", "account_delete"),
     ("other title", "conversation_rename"),
     ("instructions of a conversation", "conversation_rename"),
+    ("pin of a conversation", "conversation_rename"),
+    ("end of a pin", "conversation_rename"),
     ("page of a conversation's history", "chat_history"),
     ("page of the conversations", "conversations"),
     ("single chat", "chat_read"),

@@ -1,6 +1,6 @@
 //! `/api/conversations` and `/api/conversations/{id}`, and single chats under `/api/chat/{id}`:
-//! what is remembered, listed, renamed and deleted, and that a chat is paid whatever happens to its
-//! conversation.
+//! what is remembered, listed, renamed, pinned and deleted, and that a chat is paid whatever happens
+//! to its conversation.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::world::scan;
 
 impl Person {
     async fn says_in(&self, message: &str, conversation: &Value) -> Answer {
@@ -166,6 +167,110 @@ async fn conversations_are_listed_by_their_last_use_and_page_by_page() {
     for bad in ["?limit=0", "?limit=101"] {
         ann.conversations(bad).await.expect(400, "invalid_fields");
     }
+}
+
+#[tokio::test]
+async fn a_pinned_conversation_comes_first_until_it_is_unpinned_wherever_it_is_used() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let mut ids = Vec::new();
+    for title in ["one", "two", "three", "four", "five"] {
+        ids.push(ann.begins_with(title).await);
+        api.server().clock.advance(Duration::from_secs(1));
+    }
+    let pins = async |index: usize, pinned: bool| {
+        api.server().clock.advance(Duration::from_secs(1));
+        let path = format!("/api/conversations/{}", ids[index]);
+        let changed = ann.patch(&path, json!({ "pinned": pinned })).await.is(200);
+        assert_eq!((&changed["pinned"], &changed), (&json!(pinned), &ann.get(&path).await.is(200)));
+    };
+    pins(0, true).await;
+    pins(2, true).await;
+    let order = ["three", "one", "five", "four", "two"];
+    let all = ann.conversations("").await.is(200);
+    assert_eq!(titles(&all), order);
+    let pinned = all.as_array().unwrap().iter().map(|one| one["pinned"] == true);
+    assert_eq!(pinned.collect::<Vec<_>>(), [true, true, false, false, false]);
+    assert_eq!(ann.get("/api/user/export/").await.is(200)["conversations"], all);
+
+    // A second pin and a message leave it where it is.
+    pins(0, true).await;
+    api.server().clock.advance(Duration::from_secs(1));
+    ann.says_in("again", &json!(ids[0])).await.is(200);
+    let all = ann.conversations("").await.is(200);
+    assert_eq!(titles(&all), order);
+    assert!(all[1]["last_used"].as_str() > all[0]["last_used"].as_str(), "{all}");
+    let (mut seen, mut next) = (Vec::new(), Some("?limit=1".to_owned()));
+    while let Some(query) = next {
+        let page = ann.conversations(&query).await;
+        seen.extend(titles(&page.body).into_iter().map(str::to_owned));
+        next = page.next_page();
+    }
+    assert_eq!(seen, order);
+
+    for _ in 0..2 {
+        pins(2, false).await;
+        pins(0, false).await;
+        let order = ["one", "five", "four", "three", "two"];
+        assert_eq!(titles(&ann.conversations("").await.is(200)), order, "by the last use");
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_used_while_it_is_unpinned_goes_to_the_place_of_its_last_use() {
+    let api = Api::own(&[("CHAT_PRICE", "1")]).await;
+    let ann = api.person("ann").await;
+    let id = ann.begins_with("hi").await;
+    let (path, within) = (format!("/api/conversations/{id}"), json!(id));
+    for _ in 0..20 {
+        ann.patch(&path, json!({ "pinned": true })).await.is(200);
+        let uses = async {
+            for _ in 0..3 {
+                ann.says_in("again", &within).await.is(200);
+            }
+        };
+        let (unpinned, ()) = tokio::join!(ann.patch(&path, json!({ "pinned": false })), uses);
+        assert_eq!(unpinned.is(200)["pinned"], false);
+        let items: Vec<Value> = scan(&api.dynamodb, "ChatsTable").await;
+        let item = items.iter().find(|item| item["chat_id"] == format!("c#{id}")).unwrap();
+        let place = format!("c#{:013}#{id}", item["used"].as_u64().unwrap());
+        assert_eq!((&item["thread"], item.get("pinned")), (&json!(place), None));
+    }
+}
+
+#[tokio::test]
+async fn one_request_renames_instructs_and_pins_a_conversation_of_its_owner_while_it_exists() {
+    let api = Api::start().await;
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let path = format!("/api/conversations/{}/", ann.begins_with("hi").await);
+    for (title, instructions, pinned) in
+        [("Fares", "Be brief.", true), ("Tickets", "Be kind.", false), ("Seats", "", false)]
+    {
+        let change = json!({ "title": title, "instructions": instructions, "pinned": pinned });
+        let mut changed = ann.patch(&path, change.clone()).await.is(200);
+        assert_eq!(changed, ann.get(&path).await.is(200));
+        changed.as_object_mut().unwrap().retain(|name, _| change.get(name).is_some());
+        assert_eq!(changed, change);
+    }
+    for (bad, field) in [
+        (json!({ "pinned": "yes" }), "pinned"),
+        (json!({ "pinned": 1 }), "pinned"),
+        (json!({ "pinned": null }), "title"),
+        (json!({ "pinned": true, "title": "" }), "title"),
+    ] {
+        let refused = ann.patch(&path, bad).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{refused}");
+    }
+    assert_eq!(ann.get(&path).await.is(200)["pinned"], false);
+    for pinned in [true, false] {
+        ben.patch(&path, json!({ "pinned": pinned })).await.expect(404, "not_found");
+    }
+    ann.patch(&path, json!({ "pinned": true })).await.is(200);
+    ann.delete(&path).await.is(202);
+    for pinned in [true, false] {
+        ann.patch(&path, json!({ "pinned": pinned })).await.expect(404, "not_found");
+    }
+    assert_eq!(ann.conversations("").await.is(200), json!([]));
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
-//! Conversations, in the table Chats beside their chats: titles, the order by last use, and
+//! Conversations, in the table Chats beside their chats: titles, the order by last use, pins, and
 //! deletion.
 //!
 //! A conversation's key is `c#<id>`. In the index by_conversation, whose reads are consistent, a
-//! chat is under `<conversation>#<chat id>`, a conversation under `c#<time of last use>#<id>`, and
-//! one that is to be erased under `d#<id>`.
+//! chat is under `<conversation>#<chat id>`, a conversation under `c#<time of last use>#<id>`, one
+//! that is pinned under `c#p<time of pinning>#<id>`, and one that is to be erased under `d#<id>`.
+
+mod change;
 
 use std::time::Instant;
 
-use aws_sdk_dynamodb::types::ReturnValue;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -18,11 +19,12 @@ use super::schema::{
     CONVERSATION, DELETED_CONVERSATION, chat_key, conversation_key, conversation_place,
     deleted_place, places_of_chats,
 };
-use super::{Item, Outcome, Store, Transaction, Write, flag, from_item, n, s, to_item};
+use super::{Item, Store, Transaction, Write, flag, from_item, n, s, to_item};
 use crate::auth::AccessToken;
-use crate::chat::{Chat, Title};
-use crate::user::Instructions;
+use crate::chat::Chat;
 use crate::{Error, Result};
+
+pub use self::change::ConversationChange;
 
 /// Sorts after every text with the same beginning.
 const LAST: char = '~';
@@ -49,6 +51,9 @@ pub struct Conversation {
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
+    /// Its place in the index while it is pinned, whatever is written in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pinned: Option<String>,
     /// Deleted, and to be erased: no chat can be added.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
@@ -65,6 +70,7 @@ impl Conversation {
             created: chat.time,
             used: chat.time,
             instructions: None,
+            pinned: None,
             deleted: false,
         }
     }
@@ -74,19 +80,15 @@ impl Conversation {
         self.chat_id.strip_prefix(CONVERSATION).unwrap_or_default()
     }
 
-    /// Its place in the list by last use.
+    /// Its place in the list.
     pub fn place(&self) -> &str {
         &self.thread
     }
-}
 
-/// A change of a conversation by its owner. `None` leaves a field as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConversationChange {
-    /// The title.
-    pub title: Option<Title>,
-    /// The instructions.
-    pub instructions: Option<Instructions>,
+    /// Whether it comes before those that aren't pinned.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
 }
 
 /// The attribute that is read of the index's items.
@@ -103,8 +105,9 @@ impl Store {
         Ok(conversation.filter(|conversation| !conversation.deleted))
     }
 
-    /// The keys of at most `count` conversations of a user, most recently used first, after the
-    /// place `before`; and whether there are more.
+    /// The keys of at most `count` conversations of a user, after the place `before`: the pinned
+    /// ones, most recently pinned first, and then the others, most recently used first. And whether
+    /// there are more.
     pub async fn conversation_keys(
         &self,
         user_id: &str,
@@ -114,7 +117,7 @@ impl Store {
         self.index_keys(user_id, CONVERSATION, before, count).await
     }
 
-    /// The conversations with these keys, most recently used first. Erased ones are left out.
+    /// The conversations with these keys, in the order of the list. Erased ones are left out.
     pub async fn conversations(&self, user_id: &str, keys: &[String]) -> Result<Vec<Conversation>> {
         let found = self.items(&self.tables.chats, keys_of(user_id, keys)).await?;
         let mut found: Vec<Conversation> =
@@ -153,41 +156,6 @@ impl Store {
             .when("title = :given")
             .values([(":none", s(UNTITLED)), (":given", s(title_of(chat)))]);
         self.send(&forget).await.map(drop)
-    }
-
-    /// Changes the title or the instructions, which the next chat in it uses. Idempotent.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchConversation`] if it doesn't exist.
-    pub async fn change_conversation(
-        &self,
-        user_id: &str,
-        id: &str,
-        change: &ConversationChange,
-    ) -> Result<Conversation> {
-        let (mut set, mut remove, mut values) = (Vec::new(), "", Vec::new());
-        if let Some(title) = &change.title {
-            set.push("title = :title");
-            values.push((":title", s(title.text())));
-        }
-        match change.instructions.as_ref().map(Instructions::text) {
-            Some(Some(text)) => {
-                set.push("instructions = :instructions");
-                values.push((":instructions", s(text)));
-            }
-            Some(None) => remove = "REMOVE instructions",
-            None => {}
-        }
-        let set = if set.is_empty() { String::new() } else { format!("SET {}", set.join(", ")) };
-        let change = self
-            .update_conversation(user_id, id, [set.as_str(), remove].join(" ").trim())
-            .when(EXISTS)
-            .values(values)
-            .returns(ReturnValue::AllNew);
-        match self.send(&change).await? {
-            Outcome::Applied(changed) => from_item(changed),
-            Outcome::Refused(_) => Err(Error::NoSuchConversation),
-        }
     }
 
     /// Deletes a conversation of the caller: no chat can be added, and no list has it.
@@ -252,7 +220,8 @@ impl Store {
             .collect())
     }
 
-    /// Stores a new conversation, or that the conversation was used; `None` for a chat without one.
+    /// Stores a new conversation, or that the conversation was used, which moves only those in the
+    /// list that aren't pinned; `None` for a chat without one.
     pub(super) fn converse(&self, chat: &Chat) -> Result<Option<Write>> {
         let Some(id) = &chat.conversation else { return Ok(None) };
         if *id == chat.chat_id {
@@ -260,7 +229,11 @@ impl Store {
             return Ok(Some(Write::put(&self.tables.chats, begun).when(NEW_CHAT).shows_item()));
         }
         let used = self
-            .update_conversation(&chat.user_id, id, "SET used = :time, thread = :place")
+            .update_conversation(
+                &chat.user_id,
+                id,
+                "SET used = :time, thread = if_not_exists(pinned, :place)",
+            )
             .when(EXISTS)
             .values([(":time", n(chat.time)), (":place", s(conversation_place(id, chat.time)))]);
         Ok(Some(used))

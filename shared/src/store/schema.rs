@@ -176,6 +176,12 @@ pub(super) fn conversation_place(id: &str, used: u64) -> String {
     format!("{CONVERSATION}{used:013}#{id}")
 }
 
+/// The place in that index of a conversation that was pinned then (milliseconds): after the places of
+/// all others, so that a list in descending order begins with it.
+pub(super) fn pinned_place(id: &str, pinned: u64) -> String {
+    format!("{CONVERSATION}p{pinned:013}#{id}")
+}
+
 /// The prefix of a conversation's chats in that index; the chat's id follows.
 pub(super) fn places_of_chats(conversation_id: &str) -> String {
     format!("{conversation_id}#")

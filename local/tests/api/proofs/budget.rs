@@ -603,16 +603,14 @@ async fn each_request_costs_what_the_documentation_says() {
             &ann,
         )
         .await;
-    counted
-        .count(
-            "other title",
-            200,
-            "conversation_rename",
-            &format!("/api/conversations/{id}"),
-            &ann.access,
-            json!({ "title": "x" }),
-        )
-        .await;
+    for (name, change) in [
+        ("other title", json!({ "title": "x" })),
+        ("pin of a conversation", json!({ "pinned": true })),
+        ("end of a pin", json!({ "pinned": false })),
+    ] {
+        let path = format!("/api/conversations/{id}");
+        counted.count(name, 200, "conversation_rename", &path, &ann.access, change).await;
+    }
     counted.get("single chat", "chat_read", &format!("/api/chat/{id}"), &ann).await;
     counted.get("page of the history", "chat_history", "/api/chat", &ann).await;
     counted.get("page of a search", "chat_history", "/api/chat?q=hi", &ann).await;

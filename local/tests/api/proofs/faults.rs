@@ -8,6 +8,7 @@
 mod adjustments;
 mod administration;
 mod chats;
+mod conversations;
 mod deletions;
 mod log_outs;
 mod logins;

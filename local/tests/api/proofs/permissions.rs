@@ -605,9 +605,12 @@ impl Watched {
         self.is(200, to("chat_history", &history).by(&ann.token)).await;
         self.is(200, to("chat_read", &chat).by(&ann.token)).await;
         self.is(200, to("conversation", &conversation).by(&ann.token)).await;
-        let title = json!({ "title": "hi" });
-        let rename = to("conversation_rename", &conversation).by(&ann.token);
-        self.is(200, rename.with(title)).await;
+        for change in
+            [json!({ "title": "hi" }), json!({ "pinned": true }), json!({ "pinned": false })]
+        {
+            let ask = to("conversation_rename", &conversation).by(&ann.token);
+            self.is(200, ask.with(change)).await;
+        }
         self.is(200, to("chat_delete", &chat).by(&ann.token)).await;
         self.is(202, to("conversation_delete", &conversation).by(&ann.token)).await;
         let malformed = "/api/conversations/x";

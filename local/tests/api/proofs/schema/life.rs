@@ -227,7 +227,8 @@ async fn talks(ann: &Person, kept: &mut Kept) {
     keyed(ann, "/api/chat/", "failed", json!({ "message": "!fail" }))
         .await
         .expect(502, "ai_failed");
-    let change = json!({ "title": "Fares", "instructions": "Answer in one sentence." });
+    let change =
+        json!({ "title": "Fares", "instructions": "Answer in one sentence.", "pinned": true });
     ann.patch(&format!("/api/conversations/{conversation}"), change).await.is(200);
     kept.word("conversation", conversation);
     let stop = async {
