@@ -158,6 +158,19 @@ function row(conversation) {
 /** The title of a conversation. */
 export const named = ({ title }) => title || "Untitled";
 
+/** The longest title that is taken from a message, in characters. */
+const LONGEST = 80;
+
+/** The title of a conversation that a message begins, as the API will take it. */
+export function titleOf(message) {
+  const line = message.trim().split("\n")[0].trim().split(/\s+/).join(" ");
+  const letters = [...line];
+  if (letters.length <= LONGEST) return line;
+  const cut = letters.slice(0, LONGEST - 1).join("");
+  const words = cut.slice(0, Math.max(0, cut.lastIndexOf(" ")));
+  return `${[...words].length >= LONGEST / 2 ? words : cut}…`;
+}
+
 /** The choices of a conversation's menu. */
 export function conversationChoices(conversation) {
   // The API doesn't know it yet.

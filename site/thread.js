@@ -21,6 +21,7 @@ import {
   putOnTop,
   readConversation,
   takeOut,
+  titleOf,
 } from "./sidebar.js";
 import { onTold, tellTabs } from "./tabs.js";
 import { Turn } from "./turn.js";
@@ -362,8 +363,7 @@ class Thread {
   wait({ key, first = key, message }) {
     this.first = first;
     this.name = `new-${first.slice(0, 8)}`;
-    const title = [...message.trim().split("\n")[0]].slice(0, 60).join("");
-    this.conversation = { id: this.name, title, waiting: true };
+    this.conversation = { id: this.name, title: titleOf(message), waiting: true };
     threads.set(this.name, this);
     putOnTop(this.conversation);
     this.nameIt();

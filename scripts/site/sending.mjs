@@ -211,6 +211,23 @@ await journeys({
     assert.equal(await spent(ann), 2);
   },
 
+  async "a long message gives a chat the same title before and after its answer, cut between two words"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const words = Array.from({ length: 20 }, (_, number) => `word${number}`).join(" ");
+    const slow = `Slowly   ${words} ${ann.name}\nand a second line`;
+    const title = `Slowly ${words.slice(0, words.indexOf(" word11"))}…`;
+    await say(page, slow);
+    await page.waitForFunction((title) => document.querySelector(".thread-title").textContent === title, title);
+    await chats(page).getByRole("link", { name: title, exact: true }).waitFor();
+    await finish(slow);
+    await answered(page);
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
+    const { body } = await ann.api("GET", "api/conversations/");
+    assert.deepEqual(body.map((conversation) => conversation.title), [title]);
+    assert.equal(await page.locator(".thread-title").textContent(), title);
+  },
+
   async "a reload right after the first answer shows it again"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);

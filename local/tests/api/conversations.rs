@@ -279,7 +279,7 @@ async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     let id = ann.begins_with(&format!("  {}\nand more", "é".repeat(100))).await;
     let path = format!("/api/conversations/{id}/");
-    assert_eq!(ann.get(&path).await.is(200)["title"], "é".repeat(80));
+    assert_eq!(ann.get(&path).await.is(200)["title"], format!("{}…", "é".repeat(79)));
     let renamed = ann.patch(&path, json!({ "title": " Fares " })).await.is(200);
     assert_eq!((&renamed["title"], &renamed), (&json!("Fares"), &ann.get(&path).await.is(200)));
     for bad in [
@@ -307,6 +307,25 @@ async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
             .await
             .expect(404, "not_found");
         ann.delete(&format!("/api/conversations/{nothing}")).await.expect(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_title_that_is_taken_from_a_message_ends_between_two_words() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let words = |count: usize| vec!["words"; count].join(" ");
+    for (message, title) in [
+        (words(13), words(13)),
+        (words(14), format!("{}…", words(13))),
+        (format!("a {}", "x".repeat(99)), format!("a {}…", "x".repeat(77))),
+        ("  A\ttab,   and spaces \n\nand more".into(), "A tab, and spaces".into()),
+    ] {
+        let id = ann.begins_with(&message).await;
+        let path = format!("/api/conversations/{id}/");
+        assert_eq!(ann.get(&path).await.is(200)["title"], title.as_str(), "{message}");
+        ann.delete(&format!("/api/chat/{id}/")).await.is(200);
+        assert_eq!(ann.get(&path).await.is(200)["title"], "Untitled", "{message}");
     }
 }
 

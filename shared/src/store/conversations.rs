@@ -153,8 +153,12 @@ impl Store {
     pub(super) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
             .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
-            .when("title = :given")
-            .values([(":none", s(UNTITLED)), (":given", s(title_of(chat)))]);
+            .when("title = :given OR title = :before")
+            .values([
+                (":none", s(UNTITLED)),
+                (":given", s(title_of(chat))),
+                (":before", s(first_line(chat).chars().take(TITLE).collect::<String>())),
+            ]);
         self.send(&forget).await.map(drop)
     }
 
@@ -289,9 +293,21 @@ const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// The beginning of the first message.
+/// The beginning of the first message: its first line, cut between two words if it is too long.
+/// (Earlier releases cut it anywhere.) `site/sidebar.js` shows the same until the API answers.
 fn title_of(chat: &Chat) -> String {
-    chat.message.trim().lines().next().unwrap_or_default().chars().take(TITLE).collect()
+    let line = first_line(chat).split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= TITLE {
+        return line;
+    }
+    let cut: String = line.chars().take(TITLE - 1).collect();
+    let words = cut.rsplit_once(' ').map(|(words, _)| words);
+    let words = words.filter(|words| words.chars().count() >= TITLE / 2).unwrap_or(&cut);
+    format!("{words}…")
+}
+
+fn first_line(chat: &Chat) -> &str {
+    chat.message.trim().lines().next().unwrap_or_default()
 }
 
 fn keys_of(user_id: &str, keys: &[String]) -> Vec<Item> {
