@@ -7,19 +7,16 @@
 
 use shared::charge::conversation_id;
 use shared::chat::Chat;
-use shared::http::Paging;
+use shared::http::{Paging, SEARCH_LENGTH};
 use shared::openapi::{IdOrNone, PageQuery};
 use shared::view;
-use shared::{App, Error, Reply, Request, auth, http, openapi};
+use shared::{App, Reply, Request, auth, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
 /// How many messages a search reads per request.
 const SEARCHED: usize = 200;
-
-/// The longest search, in characters.
-const SEARCH_LENGTH: usize = 200;
 
 /// What is read together with the account: messages, or the ids of those of one conversation. With
 /// either, whether there are more.
@@ -42,10 +39,7 @@ enum History {
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let search = http::query(&req, "q").map(str::to_lowercase);
-    if search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
-        return Err(Error::field("q", format!("A search has at most {SEARCH_LENGTH} characters.")));
-    }
+    let search = http::query_search(&req)?;
     let conversation = http::query(&req, "conversation_id").map(conversation_id).transpose()?;
     let scope = format!(
         "chats?q={}&of={}",
@@ -74,7 +68,14 @@ pub async fn handle(app: App, req: Request) -> Reply {
         History::Ids((ids, more)) => (app.store.chats_by_id(&caller.user_id, &ids).await?, more),
     };
 
-    let (shown, next) = cut(chats, more, limit, search.as_deref());
+    let matches = |chat: &Chat| {
+        search.as_deref().is_none_or(|search| {
+            [chat.message.as_str(), &chat.answer()]
+                .iter()
+                .any(|text| text.to_lowercase().contains(search))
+        })
+    };
+    let (shown, next) = paging.found(chats, more, matches, |chat| chat.chat_id.clone());
     let data: Vec<_> = shown.iter().map(view::Chat::of).collect();
     page.reply(&data, next.as_deref())
 }
@@ -100,66 +101,5 @@ impl IntoParams for Search {
                 IdOrNone::schema(),
             ),
         ]
-    }
-}
-
-/// The first `limit` messages that match, and the id of the last one that was compared, if more
-/// follow.
-fn cut(
-    chats: Vec<Chat>,
-    more: bool,
-    limit: usize,
-    search: Option<&str>,
-) -> (Vec<Chat>, Option<String>) {
-    let (read, mut looked_at) = (chats.len(), 0);
-    let mut last = None;
-    let mut shown = Vec::new();
-    for chat in chats {
-        if shown.len() == limit {
-            break;
-        }
-        looked_at += 1;
-        last = Some(chat.chat_id.clone());
-        if search.is_none_or(|search| {
-            [chat.message.as_str(), &chat.answer()]
-                .iter()
-                .any(|text| text.to_lowercase().contains(search))
-        }) {
-            shown.push(chat);
-        }
-    }
-    let next = (more || looked_at < read).then_some(last).flatten();
-    (shown, next)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chats(messages: &[&str]) -> Vec<Chat> {
-        let chat = |(index, message): (usize, &&str)| Chat {
-            user_id: "u".into(),
-            chat_id: index.to_string(),
-            message: (*message).into(),
-            response: format!("re: {message}"),
-            ..Chat::default()
-        };
-        messages.iter().enumerate().map(chat).collect()
-    }
-
-    #[test]
-    fn a_page_ends_at_its_limit_and_knows_whether_more_follows() {
-        let (shown, next) = cut(chats(&["a", "b", "c"]), false, 2, None);
-        assert_eq!((shown.len(), next), (2, Some("1".into())));
-        let (shown, next) = cut(chats(&["a", "b"]), false, 2, None);
-        assert_eq!((shown.len(), next), (2, None));
-    }
-
-    #[test]
-    fn a_search_goes_on_after_what_it_looked_at_though_nothing_matched() {
-        let (shown, next) = cut(chats(&["a", "b", "c"]), true, 2, Some("zebra"));
-        assert_eq!((shown.len(), next), (0, Some("2".into())));
-        let (shown, next) = cut(chats(&["Zebra", "b", "c"]), false, 2, Some("zebra"));
-        assert_eq!((shown.len(), next), (1, None));
     }
 }

@@ -1,17 +1,24 @@
 //! `GET /api/conversations` - the caller's conversations: the pinned ones, and then the others, the
 //! most recently used one first.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: `id`,
-//! `title`, `created`, `last_used`, `pinned` and `instructions` of each, as a bare list, and a `Link`
-//! header to the next page.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
+//! search in titles. Out: `id`, `title`, `created`, `last_used`, `pinned` and `instructions` of each,
+//! as a bare list, and a `Link` header to the next page. A search reads a limited number of
+//! conversations per request, so a page may have few matches, or none, and still have a next page.
 
-use shared::http::Paging;
+use shared::http::{Paging, SEARCH_LENGTH};
 use shared::openapi::PageQuery;
 use shared::view::Conversation;
-use shared::{App, Reply, Request, auth};
+use shared::{App, Reply, Request, auth, http, openapi, store};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
 
-/// The scope of this list's cursors.
+/// The scope of this list's cursors; that of a search has its text too.
 const SCOPE: &str = "conversations";
+
+/// How many conversations a search reads per request.
+const SEARCHED: usize = 100;
 
 /// Reads the keys from an index at the same time as the account, and then the conversations.
 #[utoipa::path(
@@ -19,23 +26,45 @@ const SCOPE: &str = "conversations";
     path = "/api/conversations",
     tag = "Conversations",
     summary = "List conversations",
-    description = "The pinned ones come first, the most recently pinned one at the top, and then the others, the most recently used one first.",
+    description = "The pinned ones come first, the most recently pinned one at the top, and then the others, the most recently used one first. A search reads a limited number of them per request: a page may have few matches, or none, and still have a next page.",
     security(("access_token" = [])),
-    params(PageQuery),
+    params(PageQuery, Search),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let paging = Paging::of(&req, &[])?;
+    let search = http::query_search(&req)?;
+    let scope = search.as_ref().map_or_else(|| SCOPE.to_owned(), |q| format!("{SCOPE}?q={q}"));
+    let paging = Paging::of(&req, &["q"])?;
 
+    let count = if search.is_some() { SEARCHED } else { paging.limit() };
     let (account, keys) = tokio::join!(
         app.store.account_of(&caller),
-        app.store.conversation_keys(&caller.user_id, paging.position(), paging.limit())
+        app.store.conversation_keys(&caller.user_id, paging.position(), count)
     );
     let account = account?;
-    let page = paging.prove(&account, SCOPE)?;
+    let page = paging.prove(&account, &scope)?;
     let (keys, more) = keys?;
     let conversations = app.store.conversations(&caller.user_id, &keys).await?;
-    let data: Vec<_> = conversations.iter().map(Conversation::of).collect();
-    page.reply(&data, conversations.last().filter(|_| more).map(|last| last.place()))
+
+    let matches = |conversation: &store::Conversation| {
+        let title = conversation.title.to_lowercase();
+        search.as_ref().is_none_or(|search| title.contains(search))
+    };
+    let place = |conversation: &store::Conversation| conversation.place().to_owned();
+    let (shown, next) = paging.found(conversations, more, matches, place);
+    let data: Vec<_> = shown.iter().map(Conversation::of).collect();
+    page.reply(&data, next.as_deref())
+}
+
+/// The query parameter `q`.
+#[derive(Debug)]
+pub struct Search;
+
+impl IntoParams for Search {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
+        let about = "The text that titles must contain, in any case.";
+        vec![openapi::parameter("q", ParameterIn::Query, about, text)]
+    }
 }

@@ -22,9 +22,9 @@ pub use self::failure::{Failures, OpenAiFailure, Problem, StreamProblem};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};
 pub use self::read::{
-    authorization, bare_stage, base_path, base_url, came, device, escaped, fields, id,
-    idempotency_key, json, json_or_nothing, path, path_id, path_parameter, query, query_day,
-    require_json, retry_count, source_network, time_left,
+    SEARCH_LENGTH, authorization, bare_stage, base_path, base_url, came, device, escaped, fields,
+    id, idempotency_key, json, json_or_nothing, path, path_id, path_parameter, query, query_day,
+    query_search, require_json, retry_count, source_network, time_left,
 };
 pub(crate) use self::read::{
     function_name, function_request_id, is_form, request_id, source_address,

@@ -65,6 +65,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("end of a pin", "conversation_rename"),
     ("page of a conversation's history", "chat_history"),
     ("page of the conversations", "conversations"),
+    ("search of the conversations", "conversations"),
     ("single chat", "chat_read"),
     ("page of the history", "chat_history"),
     ("page of a search", "chat_history"),

@@ -274,6 +274,46 @@ async fn one_request_renames_instructs_and_pins_a_conversation_of_its_owner_whil
 }
 
 #[tokio::test]
+async fn conversations_are_found_by_their_titles_in_any_case_and_behind_pages_without_a_match() {
+    let api = Api::own(&[("CHAT_PRICE", "1")]).await;
+    let ann = api.person("ann").await;
+    let id = ann.begins_with("The Needle in Genève").await;
+    for _ in 0..105 {
+        ann.begins_with("hay").await;
+    }
+    ann.says_in("no title has this needle", &json!(id)).await.is(200);
+    let renamed = ann.begins_with("hay").await;
+    let path = format!("/api/conversations/{renamed}");
+    ann.patch(&path, json!({ "title": "two NEEDLES" })).await.is(200);
+    let pages = async |query: &str| {
+        let (mut pages, mut next) = (Vec::new(), Some(query.to_owned()));
+        while let Some(query) = next {
+            let page = ann.conversations(&query).await;
+            next = page.next_page();
+            let titles: Vec<String> = titles(&page.body).into_iter().map(str::to_owned).collect();
+            pages.push(titles);
+        }
+        pages
+    };
+    let (one, other) = ("The Needle in Genève".to_owned(), "two NEEDLES".to_owned());
+    assert_eq!(pages("?q=needle").await, [vec![other.clone(), one.clone()], vec![]]);
+    let one_each = [vec![other], vec![one.clone()], vec![], vec![]];
+    assert_eq!(pages("?q=needle&limit=1").await, one_each);
+    assert_eq!(pages("?q=gen%C3%88ve").await, [vec![one], vec![]]);
+    assert_eq!(pages("?q=zebra").await, [vec![""; 0], vec![]]);
+    assert_eq!(pages("?q=").await.concat().len(), 107);
+
+    let long = format!("?q={}", "x".repeat(201));
+    let refused = ann.conversations(&long).await.expect(400, "invalid_fields");
+    assert!(refused["errors"]["q"].is_array(), "{refused}");
+    let next = ann.conversations("?q=needle&limit=1").await.next_page().unwrap();
+    let other = next.replace("q=needle", "q=hay");
+    ann.conversations(&other).await.expect(400, "invalid_cursor");
+    let plain = ann.conversations("?limit=1").await.next_page().unwrap();
+    ann.conversations(&format!("{plain}&q=needle")).await.expect(400, "invalid_cursor");
+}
+
+#[tokio::test]
 async fn a_title_is_the_beginning_of_the_first_message_until_it_is_renamed() {
     let api = Api::start().await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);

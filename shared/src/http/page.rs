@@ -66,6 +66,19 @@ impl<'r> Paging<'r> {
         (items, more)
     }
 
+    /// As many of the items that a search read as the page may have and `matches` accepts; and the
+    /// place of the last one that was compared, if others follow it: in what was read, or by `more`
+    /// in the store.
+    pub fn found<T>(
+        &self,
+        read: Vec<T>,
+        more: bool,
+        matches: impl Fn(&T) -> bool,
+        place: impl Fn(&T) -> String,
+    ) -> (Vec<T>, Option<String>) {
+        found(read, more, self.limit, matches, place)
+    }
+
     /// The page, if its cursor was made for this account and the list `scope`.
     ///
     /// # Errors
@@ -109,6 +122,30 @@ impl ProvenPage<'_> {
     }
 }
 
+fn found<T>(
+    read: Vec<T>,
+    more: bool,
+    limit: usize,
+    matches: impl Fn(&T) -> bool,
+    place: impl Fn(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let (count, mut compared) = (read.len(), 0);
+    let mut last = None;
+    let mut found = Vec::new();
+    for item in read {
+        if found.len() == limit {
+            break;
+        }
+        compared += 1;
+        last = Some(place(&item));
+        if matches(&item) {
+            found.push(item);
+        }
+    }
+    let next = (more || compared < count).then_some(last).flatten();
+    (found, next)
+}
+
 fn next_page<'q>(
     path: &str,
     query: impl Iterator<Item = (&'q str, &'q str)>,
@@ -121,6 +158,26 @@ fn next_page<'q>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn search(read: &[&str], more: bool, limit: usize, text: &str) -> (usize, Option<String>) {
+        let read = read.iter().map(|item| (*item).to_owned()).collect();
+        let matches = |item: &String| item.contains(text);
+        let (found, next) = found(read, more, limit, matches, |item| format!("after {item}"));
+        (found.len(), next)
+    }
+
+    #[test]
+    fn a_page_ends_at_its_limit_and_knows_whether_more_follows() {
+        assert_eq!(search(&["a", "b", "c"], false, 2, ""), (2, Some("after b".into())));
+        assert_eq!(search(&["a", "b"], false, 2, ""), (2, None));
+        assert_eq!(search(&["a", "b"], true, 2, ""), (2, Some("after b".into())));
+    }
+
+    #[test]
+    fn a_search_goes_on_after_what_it_compared_though_nothing_matched() {
+        assert_eq!(search(&["a", "b", "c"], true, 2, "zebra"), (0, Some("after c".into())));
+        assert_eq!(search(&["a zebra", "b", "c"], false, 2, "zebra"), (1, None));
+    }
 
     #[test]
     fn a_link_to_the_next_page_has_the_path_and_an_encoded_query() {

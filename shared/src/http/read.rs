@@ -225,6 +225,24 @@ pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
     req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
 }
 
+/// The longest search, in characters.
+pub const SEARCH_LENGTH: usize = 200;
+
+/// The query parameter `q` in lower case, for a search in any case.
+///
+/// # Errors
+/// [`Error::Invalid`].
+pub fn query_search(req: &Request) -> Result<Option<String>> {
+    let search = query(req, "q").map(str::to_lowercase);
+    match search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
+        true => {
+            let sentence = format!("A search has at most {SEARCH_LENGTH} characters.");
+            Err(Error::field("q", sentence))
+        }
+        false => Ok(search),
+    }
+}
+
 /// The query parameter `name` as a day in UTC, such as `2026-11-20`.
 pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     let day = |text: &str| {

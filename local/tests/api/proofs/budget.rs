@@ -594,6 +594,8 @@ async fn each_request_costs_what_the_documentation_says() {
     let more = json!({ "message": "hi", "conversation_id": id });
     counted.count("chat in a conversation", 200, "chat", "/api/chat", &ann.access, more).await;
     counted.get("page of the conversations", "conversations", "/api/conversations", &ann).await;
+    let search = "/api/conversations?q=hi";
+    counted.get("search of the conversations", "conversations", search, &ann).await;
     counted.get("conversation", "conversation", &format!("/api/conversations/{id}"), &ann).await;
     counted
         .get(
