@@ -6,7 +6,7 @@
 
 use shared::http::Paging;
 use shared::openapi::{PageQuery, PathId};
-use shared::statement::{Of, Statement, StatementRow};
+use shared::statement::{Of, Period, Statement, StatementRow};
 use shared::{App, Reply, Request, auth, http};
 
 /// Finds the account at the same time as the administrator's, and then reads the page.
@@ -34,5 +34,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let scope = format!("admin/ledger?of={}", account.id);
     let page = paging.prove(administrator.account(), &scope)?;
-    Statement::read(&app, Of::Account(&account), &paging).await?.reply(&req, &page, true)
+    let statement =
+        Statement::read(&app, Of::Account(&account), &paging, Period::default()).await?;
+    statement.reply(&req, &page, true)
 }

@@ -1,17 +1,25 @@
-//! `GET /api/user/ledger` - the caller's statement: every change of the balance, newest first.
+//! `GET /api/user/ledger`, `GET /api/user/ledger/months` - the caller's statement: every change of
+//! the balance, newest first, and the totals of each month.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `Accept:
-//! text/csv` for CSV. Out: rows with the signed amount and the balance after each, as a bare list
-//! or as CSV, and a `Link` header to the next page. Tokens that are reserved for a message still
-//! count as part of the balance: they have no row yet.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Of the rows
+//! also `from` and `to`, days in UTC (`2026-11-20`), both included; `Accept: text/csv` for CSV. Out:
+//! rows with the signed amount and the balance after each, as a bare list or as CSV, or months with
+//! `chats` (paid messages), `spent`, `granted` and the `balance` at their end, and a `Link` header to
+//! the next page. Tokens that are reserved for a message still count as part of the balance: they
+//! have no row yet. A request reads a limited number of rows, so a page of earlier days or of months
+//! may have few items, or none, and still have a next page.
 
+use shared::auth::AccessToken;
 use shared::http::Paging;
-use shared::openapi::PageQuery;
-use shared::statement::{Of, Statement, StatementRow};
-use shared::{App, Reply, Request, auth};
+use shared::openapi::{Days, PageQuery};
+use shared::statement::{MonthTotals, Months, Of, Period, Statement, StatementRow};
+use shared::{App, Reply, Request, auth, http};
 
-/// The scope of this list's cursors.
+/// The scope of the cursors of rows of all days.
 const SCOPE: &str = "ledger";
+
+/// The scope of the cursors of months.
+const MONTHS: &str = "ledger/months";
 
 /// Reads a page, and shows it only if the account accepts the token.
 #[utoipa::path(
@@ -19,9 +27,9 @@ const SCOPE: &str = "ledger";
     path = "/api/user/ledger",
     tag = "Tokens",
     summary = "Read the statement",
-    description = "Every change of the balance, newest first, with the balance after it. Tokens that are reserved for a message still count as part of the balance: they have no row yet. With `Accept: text/csv` the reply is a file for spreadsheets.",
+    description = "Every change of the balance, newest first, with the balance after it. Tokens that are reserved for a message still count as part of the balance: they have no row yet. A request reads a limited number of rows: a page of earlier days may have none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
-    params(PageQuery),
+    params(PageQuery, Days),
     responses((
         status = 200,
         description = "A page of the statement.",
@@ -30,8 +38,30 @@ const SCOPE: &str = "ledger";
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
-    let paging = Paging::of(&req, &[])?;
-    let statement = Statement::read(&app, Of::Caller(&caller), &paging).await?;
-    let page = paging.prove(&statement.account, SCOPE)?;
+    if http::path(&req).trim_end_matches('/').ends_with("/months") {
+        return months(&app, &req, &caller).await;
+    }
+    let period = Period::of(&req)?;
+    let paging = Paging::of(&req, &["from", "to"])?;
+    let statement = Statement::read(&app, Of::Caller(&caller), &paging, period).await?;
+    let scope = period.scope(SCOPE);
+    let page = paging.prove(&statement.account, &scope)?;
     statement.reply(&req, &page, false)
+}
+
+#[utoipa::path(
+    get,
+    path = "/api/user/ledger/months",
+    operation_id = "ledger_months",
+    tag = "Tokens",
+    summary = "Read the totals of each month",
+    description = "The months in UTC that have changes of the balance, newest first. A request reads a limited number of changes: a page may have few months, or none, and still have a next page.",
+    security(("access_token" = [])),
+    params(PageQuery),
+    responses((status = 200, description = "A page of months.", body = Vec<MonthTotals>)),
+)]
+pub(crate) async fn months(app: &App, req: &Request, caller: &AccessToken) -> Reply {
+    let paging = Paging::of(req, &[])?;
+    let months = Months::read(app, caller, &paging).await?;
+    months.reply(&paging.prove(&months.account, MONTHS)?)
 }

@@ -52,7 +52,8 @@ macro_rules! endpoints {
         /// The paths of the OpenAPI document.
         #[derive(utoipa::OpenApi)]
         #[openapi(paths(
-            $(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ $(crate::$response::handle,)+ crate::models::one
+            $(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ $(crate::$response::handle,)+
+            crate::ledger::months, crate::models::one
         ))]
         pub(crate) struct Paths;
     };
@@ -108,7 +109,7 @@ endpoints! {
         email_verify: POST "/api/user/email/verify";
         password_reset: POST "/api/password/reset";
         password_reset_confirm: POST "/api/password/reset/confirm";
-        ledger: GET "/api/user/ledger";
+        ledger: GET "/api/user/ledger", GET "/api/user/ledger/months";
         sessions: GET "/api/user/sessions";
         session_end: DELETE "/api/user/sessions/{id}";
         api_keys: GET "/api/user/api-keys";

@@ -1,5 +1,7 @@
 //! Statements: the rows of an account's ledger, newest first, each with the balance after it, which
-//! is computed backwards. Administrators also see the actor of each row.
+//! is computed backwards; and the totals of months. Administrators also see the actor of each row.
+
+mod months;
 
 use std::borrow::Cow;
 
@@ -7,14 +9,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::AccessToken;
+use crate::clock::{Day, least_id};
 use crate::http::{self, Paging, ProvenPage, Reply, Request};
 use crate::store::Entry;
 use crate::user::Account;
 use crate::view::LedgerRow;
 use crate::{App, Error, Result};
 
+pub use self::months::{MonthTotals, Months};
+
 /// How often the first page is read at most, until the account doesn't change meanwhile.
 const READINGS: usize = 10;
+
+/// How many rows a request reads at most that it doesn't show, for a balance or for totals.
+const COMPUTED: usize = 2000;
 
 /// A row of a statement.
 #[derive(Serialize, ToSchema)]
@@ -40,12 +48,31 @@ pub enum Of<'a> {
     Account(&'a Account),
 }
 
+/// The days that a statement shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Period {
+    from: Option<Day>,
+    to: Option<Day>,
+}
+
 /// A page of a statement: some entries of a ledger, and the balance after the first of them.
 pub struct Statement {
     /// The account, as it was read with the entries.
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
+    /// Where the next page begins, if there may be one.
+    next: Option<String>,
+}
+
+/// Entries of a ledger as they were read, newest first.
+struct Rows {
+    /// The account, as it was read with them.
+    account: Account,
+    /// The balance after the first of them.
+    balance: i64,
+    entries: Vec<Entry>,
+    /// Whether older ones may follow.
     more: bool,
 }
 
@@ -73,25 +100,64 @@ impl Of<'_> {
     }
 }
 
-impl Statement {
-    /// The page of the statement that `paging` asks for, whose cursor may still be forged.
+impl Period {
+    /// Reads the query parameters `from` and `to`: days in UTC, both included.
     ///
     /// # Errors
-    /// Those of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
-    /// account kept changing while it was read.
-    pub async fn read(app: &App, of: Of<'_>, paging: &Paging<'_>) -> Result<Self> {
-        let count = paging.limit() + 1;
-        let mut statement = match paging.position() {
-            None => Self::first(app, of, count).await?,
-            Some(position) => Self::later(app, of, position, count).await?,
-        };
-        (statement.entries, statement.more) = paging.cut(statement.entries, statement.more);
-        Ok(statement)
+    /// [`Error::Invalid`].
+    pub fn of(req: &Request) -> Result<Self> {
+        let (from, to) = (http::query_day(req, "from")?, http::query_day(req, "to")?);
+        match (from, to) {
+            (Some(from), Some(to)) if from.days_to(to) == 0 => {
+                Err(Error::field("to", "The last day must not be before the first."))
+            }
+            _ => Ok(Self { from, to }),
+        }
+    }
+
+    /// The scope of the cursors of a list for these days.
+    pub fn scope(self, list: &str) -> String {
+        let text = |day: Option<Day>| day.map(|day| day.to_string()).unwrap_or_default();
+        match self {
+            Self { from: None, to: None } => list.to_owned(),
+            Self { from, to } => format!("{list}?from={}&to={}", text(from), text(to)),
+        }
+    }
+
+    /// Sorts before the rows of these days, and after all older ones.
+    fn first(self) -> Option<String> {
+        self.from.map(|day| least_id(day.begins()))
+    }
+
+    /// Sorts after the rows of these days, and before all newer ones.
+    fn end(self) -> Option<String> {
+        self.to.map(|day| least_id(day.after(1).begins()))
+    }
+
+    /// Whether there may be rows after these days that are older than the row `before`. `now` is in
+    /// milliseconds.
+    fn is_past(self, before: Option<&str>, now: u64) -> bool {
+        let is_past = |end: String| least_id(now) >= end && before.is_none_or(|id| id > &*end);
+        self.end().is_some_and(is_past)
+    }
+}
+
+impl Rows {
+    /// At most `count` rows: the newest ones, or those after a row and the balance before it.
+    ///
+    /// # Errors
+    /// Those of reading the account; [`Error::Unavailable`] if the account kept changing while it
+    /// was read.
+    async fn read(app: &App, of: Of<'_>, after: Option<(&str, i64)>, count: usize) -> Result<Self> {
+        match after {
+            None => Self::newest(app, of, count).await,
+            Some((before, balance)) => Self::older(app, of, before, balance, count).await,
+        }
     }
 
     /// The newest rows, and the balance after the newest one. The account is read before and after
     /// the rows; if it changed, both are read again.
-    async fn first(app: &App, of: Of<'_>, count: usize) -> Result<Self> {
+    async fn newest(app: &App, of: Of<'_>, count: usize) -> Result<Self> {
         let mut before = of.known(app).await?;
         for _ in 0..READINGS {
             let (entries, more) = app.store.entries(of.user_id(), None, count).await?;
@@ -106,17 +172,66 @@ impl Statement {
 
     /// The rows after a position, which contains their balance. They are read at the same time as
     /// the account.
-    async fn later(app: &App, of: Of<'_>, position: &str, count: usize) -> Result<Self> {
-        let (before, balance) = position
-            .split_once(' ')
-            .filter(|(before, _)| !before.is_empty())
-            .ok_or(Error::InvalidCursor)?;
-        let balance = balance.parse().map_err(|_| Error::InvalidCursor)?;
+    async fn older(
+        app: &App,
+        of: Of<'_>,
+        before: &str,
+        balance: i64,
+        count: usize,
+    ) -> Result<Self> {
         let (account, read) =
             tokio::join!(of.known(app), app.store.entries(of.user_id(), Some(before), count));
         let account = account?;
         let (entries, more) = read?;
         Ok(Self { account, balance, entries, more })
+    }
+}
+
+/// The row that a page begins after, and the balance before that row, in the text of a cursor; and
+/// the rest of the text.
+fn place(position: &str) -> Result<(&str, i64, &str)> {
+    let (before, rest) = position.split_once(' ').ok_or(Error::InvalidCursor)?;
+    let (balance, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    match balance.parse() {
+        Ok(balance) if !before.is_empty() => Ok((before, balance, rest)),
+        _ => Err(Error::InvalidCursor),
+    }
+}
+
+/// The balance before the last of these rows, if this is the balance after the first one.
+fn before(entries: &[Entry], balance: i64) -> i64 {
+    entries.iter().fold(balance, |balance, entry| balance.saturating_sub(entry.amount))
+}
+
+impl Statement {
+    /// The page of the statement that `paging` asks for, whose cursor may still be forged. Rows after
+    /// the days of `period` only count for the balance. If there are many, the page has no rows.
+    ///
+    /// # Errors
+    /// Those of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
+    /// account kept changing while it was read.
+    pub async fn read(app: &App, of: Of<'_>, paging: &Paging<'_>, period: Period) -> Result<Self> {
+        let place = paging.position().map(place).transpose()?;
+        let after = place.map(|(before, balance, _)| (before, balance));
+        let is_past = period.is_past(after.map(|(before, _)| before), app.clock.millis());
+        let count = if is_past { COMPUTED } else { paging.limit() + 1 };
+        let Rows { account, balance, entries: mut newer, more } =
+            Rows::read(app, of, after, count).await?;
+
+        let (first, end) = (period.first(), period.end());
+        let is_newer = |entry: &Entry| end.as_ref().is_some_and(|end| entry.entry_id >= *end);
+        let is_older = |entry: &Entry| first.as_ref().is_some_and(|first| entry.entry_id < *first);
+        let skipped = newer.iter().take_while(|entry| is_newer(entry)).count();
+        let mut entries = newer.split_off(skipped);
+        let balance = before(&newer, balance);
+        let read = entries.len();
+        let older = entries.iter().position(is_older);
+        entries.truncate(older.unwrap_or(read));
+        let (entries, more) = paging.cut(entries, more && older.is_none());
+
+        let last = entries.last().or(newer.last()).filter(|_| more);
+        let next = last.map(|last| format!("{} {}", last.entry_id, before(&entries, balance)));
+        Ok(Self { account, balance, entries, next })
     }
 
     /// The page as JSON or CSV, as the request asks, with `actors` or without.
@@ -124,15 +239,13 @@ impl Statement {
     /// # Errors
     /// [`Error::Internal`].
     pub fn reply(&self, req: &Request, page: &ProvenPage<'_>, actors: bool) -> Reply {
-        let (rows, balance) = self.rows(actors);
-        let next =
-            rows.last().filter(|_| self.more).map(|last| format!("{} {balance}", last.row.id));
+        let rows = self.rows(actors);
         let response = if http::wants_csv(req) { csv(&rows, actors)? } else { http::ok(&rows)? };
-        page.linked(response, next.as_deref())
+        page.linked(response, self.next.as_deref())
     }
 
-    /// The rows, newest first, and the balance before the last one.
-    fn rows(&self, actors: bool) -> (Vec<StatementRow<'_>>, i64) {
+    /// The rows, newest first.
+    fn rows(&self, actors: bool) -> Vec<StatementRow<'_>> {
         let mut balance = self.balance;
         let rows = self.entries.iter().map(|entry| {
             let after = balance;
@@ -140,7 +253,7 @@ impl Statement {
             let actor = actors.then_some(entry.actor.as_str());
             StatementRow { row: LedgerRow::of(entry), balance: after, actor }
         });
-        (rows.collect(), balance)
+        rows.collect()
     }
 }
 

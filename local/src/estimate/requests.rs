@@ -71,6 +71,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("page of a search", "chat_history"),
     ("first page of a statement", "ledger"),
     ("later page of a statement", "ledger"),
+    ("statement of earlier days", "ledger"),
+    ("months of a statement", "ledger"),
     ("page of the sessions", "sessions"),
     ("end of another session", "session_end"),
     ("new API key", "api_key_create"),

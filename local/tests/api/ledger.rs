@@ -1,10 +1,12 @@
-//! `GET /api/user/ledger`.
+//! `GET /api/user/ledger`, `GET /api/user/ledger/months`.
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::clock::Day;
 use shared::store::Adjusted;
 
-use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
+use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
+use crate::support::world::put;
 
 impl Person {
     /// The rows of a page; `query` follows the path.
@@ -20,15 +22,40 @@ impl Person {
 
     /// Every row, read page by page from `query` on, and the number of pages.
     async fn whole_statement(&self, query: &str) -> (Vec<Value>, usize) {
-        let (mut rows, mut pages, mut next) = (Vec::new(), 0, Some(query.to_owned()));
+        let pages = self.pages_of(&format!("/api/user/ledger/{query}")).await;
+        (pages.concat(), pages.len())
+    }
+
+    /// The pages of a list, following the links.
+    async fn pages_of(&self, path: &str) -> Vec<Vec<Value>> {
+        let (list, query) = path.split_once('?').unwrap_or((path, ""));
+        let (mut pages, mut next) = (Vec::new(), Some(format!("?{query}")));
         while let Some(query) = next {
-            let page = self.statement(&query).await;
+            let page = self.get(&format!("{list}{query}")).await;
             next = page.next_page();
-            rows.extend(page.is(200).as_array().unwrap().clone());
-            pages += 1;
-            assert!(pages < 50, "the pages have no end");
+            pages.push(page.is(200).as_array().unwrap().clone());
+            assert!(pages.len() < 50, "the pages have no end");
         }
-        (rows, pages)
+        pages
+    }
+
+    /// The same person after some days, in a new session.
+    async fn days_later(&self, days: u32) -> Self {
+        self.api.server().clock.advance(days * DAY);
+        self.elsewhere("a test").await
+    }
+
+    /// Writes this many rows of today behind the API's back, which add and take a token in turns.
+    async fn has_rows(&self, count: usize) {
+        let clock = &self.api.server().clock;
+        let row = |number: usize| {
+            let amount = if number.is_multiple_of(2) { 1 } else { -1 };
+            json!({
+                "user_id": self.id, "entry_id": clock.id().to_string(), "amount": amount, "kind": "adjustment",
+                "reason": "a test", "actor": "manage", "time": clock.millis(),
+            })
+        };
+        put(&self.api.dynamodb, "LedgerTable", &(0..count).map(row).collect::<Vec<_>>()).await;
     }
 
     /// A user whose statement has seven rows.
@@ -275,4 +302,160 @@ async fn an_invalid_page_of_a_statement_is_refused() {
         ann.statement(&format!("?cursor={forged}")).await.expect(400, "invalid_cursor");
     }
     ann.statement(&page).await.is(200);
+}
+
+/// The day of a row.
+fn day(row: &Value) -> &str {
+    &row["timestamp"].as_str().unwrap()[..10]
+}
+
+#[tokio::test]
+async fn a_statement_of_some_days_has_their_rows_with_the_balances_of_the_whole_one() {
+    let api = Api::own(&[]).await;
+    let mut ann = Person::with_seven_rows(&api).await;
+    for chats in [1, 2] {
+        ann = ann.days_later(2).await;
+        for _ in 0..chats {
+            ann.chat("hi").await.is(200);
+        }
+    }
+    ann = ann.days_later(1).await;
+    let (whole, _) = ann.whole_statement("").await;
+    assert_eq!(whole.len(), 10);
+    adds_up(&whole);
+    let today = Day::of(api.server().clock.millis());
+    let days: Vec<String> = (0..8).map(|before| today.before(before).to_string()).collect();
+    let all = [None].into_iter().chain(days.iter().map(|day| Some(day.as_str())));
+    let text =
+        |name: &str, day: Option<&str>| day.map_or("".into(), |day| format!("&{name}={day}"));
+    let mut seen = 0;
+    for from in all.clone() {
+        for to in all.clone().filter(|to| from.is_none() || to.is_none_or(|to| Some(to) >= from)) {
+            let is_within = |row: &&Value| {
+                from.is_none_or(|from| day(row) >= from) && to.is_none_or(|to| day(row) <= to)
+            };
+            let expected: Vec<Value> = whole.iter().filter(is_within).cloned().collect();
+            for limit in [1, 3, 100] {
+                let query = format!("?limit={limit}{}{}", text("from", from), text("to", to));
+                let (rows, _) = ann.whole_statement(&query).await;
+                assert_eq!(rows, expected, "{query}");
+            }
+            seen += expected.len();
+        }
+    }
+    assert!(seen > 100, "{seen} rows were compared");
+
+    let query = format!("?limit=1&from={}", days[7]);
+    let csv = ann.statement_as("text/csv", &query).await;
+    let next = csv.next_page().unwrap();
+    assert_eq!(csv.is(200).as_str().unwrap().lines().count(), 2);
+    // A cursor belongs to its days.
+    let cursor = next.split_once("&cursor=").unwrap().1;
+    for other in ["".to_owned(), format!("&from={}", days[6]), format!("{query}&to={}", days[0])] {
+        let other = format!("?limit=1{}&cursor={cursor}", other.replace("?limit=1", ""));
+        ann.statement(&other).await.expect(400, "invalid_cursor");
+    }
+}
+
+#[tokio::test]
+async fn days_that_a_statement_can_not_have_are_refused_by_name() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    for (query, field) in [
+        ("?from=2026-11-31", "from"),
+        ("?from=yesterday", "from"),
+        ("?to=2026-11-20T00:00:00Z", "to"),
+        ("?from=2026-11-20&to=2026-11-19", "to"),
+    ] {
+        let refused = ann.statement(query).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{query}: {refused}");
+    }
+    for query in ["?from=&to=", "?from=1970-01-01&to=9999-12-31", "?from=2026-11-01"] {
+        let (rows, _) = ann.whole_statement(query).await;
+        assert_eq!(rows.len(), 1, "{query}");
+    }
+    for query in ["?to=2026-10-31", "?from=9999-12-31"] {
+        assert_eq!(ann.statement(query).await.is(200), json!([]), "{query}");
+    }
+}
+
+/// The months of the rows of a whole statement.
+fn months_of(rows: &[Value]) -> Vec<Value> {
+    let mut months: Vec<Value> = Vec::new();
+    for row in rows {
+        let month = &day(row)[..7];
+        if months.last().is_none_or(|last| last["month"] != month) {
+            let balance = &row["balance"];
+            months.push(
+                json!({ "month": month, "chats": 0, "spent": 0, "granted": 0, "balance": balance }),
+            );
+        }
+        let amount = row["amount"].as_i64().unwrap();
+        let (field, change) =
+            if row["kind"] == "chat" { ("spent", -amount) } else { ("granted", amount) };
+        let totals = months.last_mut().unwrap();
+        totals[field] = json!(totals[field].as_i64().unwrap() + change);
+        totals["chats"] = json!(totals["chats"].as_u64().unwrap() + u64::from(field == "spent"));
+    }
+    months
+}
+
+#[tokio::test]
+async fn the_months_of_a_statement_have_the_totals_of_their_rows_newest_first() {
+    let api = Api::own(&[]).await;
+    let mut ann = Person::with_seven_rows(&api).await;
+    // Every month of these has a row, except one.
+    for days in [31, 62, 31] {
+        ann = ann.days_later(days).await;
+        ann.chat("hi").await.is(200);
+    }
+    let (rows, _) = ann.whole_statement("").await;
+    let expected = months_of(&rows);
+    assert_eq!((rows.len(), expected.len()), (10, 4));
+    let oldest = &expected[3];
+    assert_eq!(
+        [&oldest["chats"], &oldest["spent"], &oldest["granted"]],
+        [&json!(3), &json!(3 * PRICE), &json!(GRANT + 451)]
+    );
+    for (limit, pages) in [(1, 4), (2, 2), (3, 2), (100, 1)] {
+        let read = ann.pages_of(&format!("/api/user/ledger/months/?limit={limit}")).await;
+        assert_eq!((read.concat(), read.len()), (expected.clone(), pages), "limit {limit}");
+    }
+    let ben = api.person("ben").await;
+    let of_ben = ben.get("/api/user/ledger/months").await;
+    assert_eq!(of_ben.next_page(), None);
+    assert_eq!(of_ben.is(200)[0]["granted"], json!(GRANT));
+
+    let next = ann.get("/api/user/ledger/months?limit=1").await.next_page().unwrap();
+    ben.get(&format!("/api/user/ledger/months{next}")).await.expect(400, "invalid_cursor");
+    ann.statement(&next).await.expect(400, "invalid_cursor");
+    let of_rows = ann.statement("?limit=1").await.next_page().unwrap();
+    ann.get(&format!("/api/user/ledger/months{of_rows}")).await.expect(400, "invalid_cursor");
+    ann.get("/api/user/ledger/months?limit=0").await.expect(400, "invalid_fields");
+}
+
+#[tokio::test]
+async fn a_request_reads_two_thousand_rows_at_most_and_the_next_one_goes_on() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.chat("hi").await.is(200);
+    let yesterday = Day::of(api.server().clock.millis());
+    let (past, _) = ann.whole_statement("").await;
+    let ann = ann.days_later(31).await;
+    ann.has_rows(2100).await;
+
+    let pages = ann.pages_of(&format!("/api/user/ledger?to={yesterday}")).await;
+    assert_eq!(pages, [vec![], past.clone()]);
+    let today = Day::of(api.server().clock.millis());
+    let pages = ann.pages_of(&format!("/api/user/ledger?limit=100&to={today}")).await;
+    assert_eq!((pages[0].len(), pages.concat().len()), (100, 2102), "nothing is skipped");
+
+    let pages = ann.pages_of("/api/user/ledger/months").await;
+    let [empty, months] = pages.as_slice() else { panic!("{pages:?}") };
+    assert!(empty.is_empty() && months.len() == 2, "{pages:?}");
+    assert_eq!(months[1], months_of(&past)[0]);
+    assert_eq!(
+        [&months[0]["chats"], &months[0]["granted"], &months[0]["balance"]],
+        [&json!(0), &json!(0), &json!(GRANT - PRICE)]
+    );
 }

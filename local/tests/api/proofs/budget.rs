@@ -621,6 +621,11 @@ async fn each_request_costs_what_the_documentation_says() {
     counted
         .get("later page of a statement", "ledger", &format!("/api/user/ledger{next}"), &ann)
         .await;
+    let yesterday = Day::of(counted.api.server().clock.millis()).before(1);
+    let earlier = format!("/api/user/ledger?to={yesterday}");
+    counted.get("statement of earlier days", "ledger", &earlier, &ann).await;
+    let months = "/api/user/ledger/months";
+    counted.get("months of a statement", "ledger", months, &ann).await;
     counted.get("export of a page", "export", "/api/user/export", &ann).await;
     let sessions =
         counted.get("page of the sessions", "sessions", "/api/user/sessions", &ann).await;

@@ -497,6 +497,7 @@ async fn every_read_except_of_an_index_is_strongly_consistent() {
         ("profile", "/api/user/profile"),
         ("chat_history", "/api/chat"),
         ("ledger", "/api/user/ledger"),
+        ("ledger", "/api/user/ledger/months"),
         ("export", "/api/user/export"),
         ("admin_users", "/api/admin/users"),
         ("admin_user", &format!("/api/admin/users/{}", ann.id)),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::Value;
+use shared::clock::Day;
 
 use crate::support::client::{Answer, Api, token_in};
 
@@ -230,6 +231,8 @@ fn kind(at: &str, text: &str) -> Option<&'static str> {
         Some("id")
     } else if text.len() == 24 && text.ends_with('Z') && text.contains('T') {
         Some("time")
+    } else if at.ends_with(".month") && Day::parse(&format!("{text}-01")).is_some() {
+        Some("month")
     } else if text.len() == 43 && text.chars().all(base64) {
         Some("key")
     } else if text.starts_with("http://127.0.0.1:") {
