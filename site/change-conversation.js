@@ -1,4 +1,5 @@
-// The dialogs that rename a conversation, give it instructions, and delete it.
+// What changes a conversation: a pin, and the dialogs that rename it, give it instructions, and delete
+// it.
 
 import { announce } from "./announce.js";
 import { ensureDeleted, get, patch } from "./api.js";
@@ -6,6 +7,12 @@ import { button } from "./button.js";
 import { confirm, dialog } from "./dialog.js";
 import { field, form } from "./form.js";
 import { toast } from "./message.js";
+
+/** Pins a conversation to the top of the list, or returns it to its day. `done` gets it then. */
+export async function pin({ id, pinned }, done) {
+  done(await patch(`api/conversations/${id}/`, { pinned: !pinned }));
+  announce(pinned ? "Unpinned." : "Pinned.");
+}
 
 /** Asks for another title. `done` gets the renamed conversation. */
 export async function rename(conversation, done) {
@@ -21,8 +28,7 @@ export async function rename(conversation, done) {
       extra: button("Cancel", { onclick: () => close() }),
       onsubmit: async (values) => {
         const data = await patch(`api/conversations/${conversation.id}/`, { title: values.title });
-        Object.assign(conversation, data);
-        done(conversation);
+        done(data);
         close();
         announce("Renamed.");
       },
@@ -50,8 +56,7 @@ export async function instruct(conversation, done) {
       extra: button("Cancel", { onclick: () => close() }),
       onsubmit: async (values) => {
         const data = await patch(`api/conversations/${conversation.id}/`, values);
-        Object.assign(conversation, data);
-        done(conversation);
+        done(data);
         close();
         const what = data.instructions ? "saved" : "removed";
         toast(`The instructions for this chat are ${what}.`);

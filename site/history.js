@@ -1,9 +1,10 @@
-// The history: all messages with their answers, and a search.
+// The history: all messages with their answers, a search, and single messages.
 
-import { page } from "./api.js";
+import { get, page } from "./api.js";
 import { button, linkButton } from "./button.js";
 import { deleteMessage } from "./delete-message.js";
 import { h } from "./dom.js";
+import { excerpt, marked } from "./excerpt.js";
 import { formatTime, formatTokens, time } from "./format.js";
 import { icon } from "./icons.js";
 import { paged } from "./list.js";
@@ -56,6 +57,7 @@ export function history({ query, signal }) {
       return (await Promise.all([reading, readMarkdown()]))[0];
     },
     row: (chat) => chatRow(chat, q),
+    endless: true,
     empty,
     list: h("ul", { class: "list chats" }),
   });
@@ -72,6 +74,33 @@ export function history({ query, signal }) {
       list,
     ),
   };
+}
+
+/**
+ * `#/m/<id>`: a message at its place in its chat; by itself if it belongs to none, as those of
+ * programs.
+ */
+export async function message({ params: { id }, signal }) {
+  const reading = get(`api/chat/${encodeURIComponent(id)}/`, undefined, { signal });
+  const chat = await Promise.all([reading, readMarkdown()]).then(([chat]) => chat, missing);
+  if (chat?.conversation_id) return { instead: `#/c/${chat.conversation_id}?chat=${chat.id}` };
+  const title = chat ? "Message" : "This message was deleted";
+  const content = h(
+    "div",
+    { class: "page" },
+    h("h1", {}, title),
+    chat
+      ? h("ul", { class: "list chats" }, chatRow(chat, ""))
+      : h("p", {}, "What it cost stays in your statement."),
+    h("p", { class: "page-actions" }, linkButton("See your statement", "#/statement")),
+  );
+  return { title, content };
+}
+
+/** Nothing for what doesn't exist; other failures are those of the view. */
+function missing(error) {
+  if (error.status === 404) return null;
+  throw error;
 }
 
 function chatRow(chat, q) {
@@ -123,26 +152,4 @@ function chatRow(chat, q) {
     tellTabs("chats", chat.conversation_id);
   }
   return element;
-}
-
-/** A line or two of a text: its beginning, or the part around the first match. */
-function excerpt(text, q) {
-  const flat = text.replace(/\s+/g, " ");
-  const found = q ? flat.toLowerCase().indexOf(q.toLowerCase()) : -1;
-  const from = Math.max(0, found - 60);
-  const cut = flat.slice(from, from + 200);
-  return `${from > 0 ? "…" : ""}${cut}${from + 200 < flat.length ? "…" : ""}`;
-}
-
-/** A text with all matches marked. */
-function marked(text, q) {
-  if (!q) return text;
-  const nodes = [];
-  const [lower, sought] = [text.toLowerCase(), q.toLowerCase()];
-  // If lower case changes the length, the positions of the matches differ.
-  if (lower.length !== text.length) return text;
-  let at = 0;
-  for (let found; (found = lower.indexOf(sought, at)) >= 0; at = found + sought.length)
-    nodes.push(text.slice(at, found), h("mark", {}, text.slice(found, found + sought.length)));
-  return [...nodes, text.slice(at)];
 }

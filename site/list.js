@@ -3,6 +3,7 @@
 import { announce } from "./announce.js";
 import { busy, button } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
+import { whenSeen } from "./endless.js";
 import { explain } from "./format.js";
 import { note, skeleton } from "./note.js";
 
@@ -16,7 +17,8 @@ const MOST_PAGES = 10;
  * one. `row(item)` makes a node, and `empty` is shown if there are no items. `list` is the element
  * that holds the rows, and `around(list)` may wrap it. If a page can't be loaded, the list stays as
  * it is. With `atLeast`, at least that many rows are read at once. The element's `ready` resolves
- * after that, and `grown` gets the number of rows each time when it changes.
+ * after that, and `grown` gets the number of rows each time when it changes. An `endless` list goes
+ * on by itself when its end comes into view.
  */
 export function paged({
   load,
@@ -27,15 +29,19 @@ export function paged({
   more = "Show more",
   atLeast = 1,
   grown = () => {},
+  endless = false,
 }) {
   const foot = h("div", { class: "paged-foot" });
   const wrapped = around(list);
   const element = h("div", { class: "paged" }, wrapped, foot);
   let next = null;
   let shown = 0;
-  const go = button(more, { onclick: () => busy(go, () => add()) });
+  let isLoading = false;
+  const go = button(more, { onclick: () => busy(go, () => add(true)) });
 
-  const add = async () => {
+  const add = async (pressed = false) => {
+    if (isLoading) return;
+    isLoading = true;
     fill(foot, shown === 0 ? skeleton(4) : go);
     const before = shown;
     try {
@@ -47,19 +53,24 @@ export function paged({
         list.append(...rows);
         shown += rows.length;
         // The reader goes on at the first new row.
-        if (before > 0 && rows[0]) focusOn(rows[0]);
+        if (pressed && before > 0 && rows[0]) focusOn(rows[0]);
         if (!next) break;
       }
       grown(shown);
       wrapped.hidden = shown === 0;
       fill(foot, shown === 0 && !next && empty, next && go);
-      if (before > 0) announce(`${shown - before} more`);
+      if (pressed && before > 0) announce(`${shown - before} more`);
+      // A search that has found nothing goes on only if it is asked to.
+      if (next && shown > before) end?.again();
     } catch (error) {
       if (error?.name === "AbortError") return;
-      const again = button("Try again", { small: true, onclick: add });
+      const again = button("Try again", { small: true, onclick: () => add(true) });
       fill(foot, note("bad", h("p", {}, explain(error)), again));
+    } finally {
+      isLoading = false;
     }
   };
+  const end = endless ? whenSeen(foot, () => next && shown > 0 && add()) : null;
   wrapped.hidden = true;
   element.ready = add();
   return element;

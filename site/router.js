@@ -20,9 +20,9 @@ export function go(hash, { replace = false } = {}) {
  * Shows the view of the address in `outlet`, now and whenever the address changes.
  *
  * `routes` are `[pattern, view]`, where a pattern is like `users/:id`. A view is a function of
- * `{path, params, query, signal}` that returns or resolves with `{title, content, focus?, shown?}`;
- * `signal` is aborted when the user leaves the view. `before(place)` may return a hash to go to
- * instead, and `after(place, view)` runs when the view is shown. After a change of the address the
+ * `{path, params, query, signal}` that returns or resolves with `{title, content, focus?, shown?}`,
+ * or with `{instead}`, the hash of another view; `signal` is aborted when the user leaves the view.
+ * `before(place)` may return a hash to go to instead, and `after(place, view)` runs when the view is shown. After a change of the address the
  * focus moves to `focus`, or to the first heading.
  */
 export function router({
@@ -59,6 +59,10 @@ export function router({
       clearTimeout(waiting);
     }
     if (signal.aborted) return;
+    if (view.instead) {
+      go(view.instead, { replace: true });
+      return;
+    }
     document.title = `${view.title} · ${name}`;
     // A view that is in the outlet already has changed itself.
     if (!(view.content instanceof Node && outlet.contains(view.content))) {

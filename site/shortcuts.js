@@ -3,17 +3,18 @@
 import { dialog } from "./dialog.js";
 import { h } from "./dom.js";
 import { go } from "./router.js";
+import { focusSearch } from "./sidebar.js";
 
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const CTRL = isMac ? "⌘" : "Ctrl";
 
 /** The keys, what they do, and whether an event presses them. */
 const SHORTCUTS = [
-  [[CTRL, "K"], "Search messages and answers", search, (event) => isCtrl(event, "k")],
+  [[CTRL, "K"], "Search chats and messages", focusSearch, (event) => isCtrl(event, "k")],
   [[CTRL, "Shift", "O"], "New chat", begin, (event) => isCtrl(event, "o", true)],
   [["Shift", "Esc"], "Write a message", write, ({ key, shiftKey }) => key === "Escape" && shiftKey],
   [["Esc"], "Stop the answer", stop, ({ key, shiftKey }) => key === "Escape" && !shiftKey],
-  [[CTRL, "/"], "Show this list", showShortcuts, (event) => isCtrl(event, "/")],
+  [["?"], "Show this list", showShortcuts, (event) => isCtrl(event, "/") || isAsked(event)],
 ];
 
 /** Keys of the box in which a message is written. */
@@ -38,9 +39,9 @@ function isCtrl({ key, ctrlKey, metaKey, altKey, shiftKey }, wanted, shift = fal
   return isHeld && !altKey && shiftKey === shift && key.toLowerCase() === wanted;
 }
 
-function search() {
-  if (location.hash.startsWith("#/history")) document.querySelector("[type=search]")?.focus();
-  else go("#/history?q=");
+/** Whether this is a question mark that isn't typed into a field. */
+function isAsked({ key, target }) {
+  return key === "?" && !target.matches?.("input, textarea, select");
 }
 
 function begin() {

@@ -1,10 +1,14 @@
-// The sidebar: the list of conversations, the last used first, and what can be done with them.
+// The sidebar: the conversations by the day of their last use, what can be done with them, and the
+// search.
 
 import { get, page } from "./api.js";
 import { button, linkButton } from "./button.js";
-import { fill, h } from "./dom.js";
+import { fill, h, newId } from "./dom.js";
+import { whenSeen } from "./endless.js";
 import { explain } from "./format.js";
+import { groupOf, untilMidnight } from "./groups.js";
 import { icon } from "./icons.js";
+import { lazy } from "./lazy.js";
 import { menuButton } from "./menu.js";
 import { attempt, toast } from "./message.js";
 import { skeleton } from "./note.js";
@@ -14,10 +18,14 @@ import { onTold, tellTabs } from "./tabs.js";
 /** How many conversations are read at a time. */
 const PAGE = 30;
 
+/** The search, which is loaded when its field gets the focus. */
+const finding = lazy(() => import("./find.js"));
+
 let list = null;
 
 /** The sidebar. `onchoose` is called when a link in it is followed. */
 export function sidebar({ brand, onchoose }) {
+  list?.leave();
   list = conversationList();
   const closer = button(null, {
     kind: "quiet",
@@ -26,11 +34,14 @@ export function sidebar({ brand, onchoose }) {
     class: "button button-quiet button-icon drawer-closer",
   });
   const fresh = linkButton("New chat", "#/", { kind: "primary", icon: "plus" });
+  const { field, results } = search(list.element);
   const element = h(
     "aside",
     { class: "sidebar", id: "sidebar", "aria-label": "Chats" },
     h("div", { class: "sidebar-head" }, brand, closer),
     fresh,
+    field,
+    results,
     list.element,
     h(
       "nav",
@@ -45,6 +56,40 @@ export function sidebar({ brand, onchoose }) {
   return element;
 }
 
+// --- The search ---
+
+/** The field of the search, and the place of what it finds instead of the list. */
+function search(chats) {
+  const input = h("input", {
+    id: "find",
+    class: "input",
+    type: "search",
+    placeholder: "Search",
+    "aria-label": "Search chats and messages",
+    maxLength: 200,
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const results = h("div", { class: "sidebar-list", hidden: true });
+  input.addEventListener("focus", async () => (await finding.read())?.listen(input, results, chats));
+  const place = { class: "search sidebar-search", role: "search", "aria-label": "Chats" };
+  const field = h("div", place, icon("search"), input);
+  return { field, results };
+}
+
+/** Moves the focus to the search, in the drawer where the window is narrow. */
+export function focusSearch() {
+  const input = document.getElementById("find");
+  if (!input) return false;
+  if (!input.checkVisibility({ visibilityProperty: true }))
+    document.querySelector(".drawer-opener").click();
+  input.focus();
+  input.select();
+  return true;
+}
+
+// --- The list ---
+
 /**
  * Moves a conversation to the top of the list, or adds it, in all tabs. `old` is its id in the list
  * so far.
@@ -55,7 +100,7 @@ export function putOnTop(conversation, old = conversation.id) {
 }
 
 onTold("used", (conversation) => list?.put(conversation, conversation.id));
-onTold("renamed", (conversation) => showRenamed(conversation));
+onTold("changed", (conversation) => showChanged(conversation));
 onTold("deleted", (conversation) => leave(conversation, "was deleted in another tab"));
 
 /** Removes a conversation from the list. */
@@ -64,96 +109,161 @@ export function takeOut(id) {
 }
 
 function conversationList() {
-  const rows = h("ul", { class: "conversations" });
+  const groups = h("div", {});
   const foot = h("div", { class: "sidebar-more" });
   const element = h(
     "nav",
     { class: "sidebar-list", "aria-label": "Chats" },
-    h("h2", { class: "sidebar-title" }, "Chats"),
-    rows,
+    h("h2", { class: "sr-only" }, "Chats"),
+    groups,
     foot,
   );
-  const byId = new Map();
+  const rows = new Map();
   let next = null;
+  let isLoading = false;
 
-  const add = (conversation, onTop) => {
-    const item = row(conversation);
-    byId.set(conversation.id, item);
-    if (onTop) rows.prepend(item);
-    else rows.append(item);
-    return item;
+  /** The list of a group, which is made when it is first needed. */
+  const listOf = ({ name, rank }) => {
+    const all = [...groups.children];
+    const known = all.find((group) => group.dataset.name === name);
+    if (known) return known.lastElementChild;
+    const heading = h("h3", { class: "sidebar-title", id: newId("group") }, name);
+    const inside = h("ul", { class: "conversations", "aria-labelledby": heading.id });
+    const group = h("div", { dataset: { name, rank } }, heading, inside);
+    groups.insertBefore(group, all.find((other) => Number(other.dataset.rank) > rank) ?? null);
+    return inside;
   };
-  const load = async () => {
-    if (byId.size === 0) fill(foot, skeleton(4));
+  /** Takes a row out of its group, which goes with its last row. */
+  const takeOff = ({ element: row }) => {
+    const group = row.parentElement?.parentElement;
+    row.remove();
+    if (group && !group.lastElementChild.hasChildNodes()) group.remove();
+  };
+  /** Puts a row into the group of its day, by its last use; pinned ones at the end or `first`. */
+  const place = (row, first = false) => {
+    const { element: item, conversation } = row;
+    const focused = item.contains(document.activeElement) ? document.activeElement : null;
+    takeOff(row);
+    const inside = listOf(groupOf(conversation));
+    const isOlder = ({ dataset }) => dataset.used < item.dataset.used;
+    const isLast = !inside.lastElementChild || !isOlder(inside.lastElementChild);
+    if (conversation.pinned) inside[first ? "prepend" : "append"](item);
+    else inside.insertBefore(item, isLast ? null : [...inside.children].find(isOlder));
+    // A row that moves loses the focus.
+    focused?.focus();
+  };
+  /** Shows a conversation in its row, or in a new one. Returns the row. */
+  const show = (conversation, row = new Row()) => {
+    row.show(conversation);
+    rows.set(conversation.id, row);
+    return row;
+  };
+
+  const load = async (pressed = false) => {
+    if (isLoading) return;
+    isLoading = true;
+    if (rows.size === 0) fill(foot, skeleton(4));
     try {
-      const { items, next: later } = await page(
-        next ?? "api/conversations/",
-        next ? undefined : { limit: PAGE },
-      );
+      const query = next ? undefined : { limit: PAGE };
+      const { items, next: later } = await page(next ?? "api/conversations/", query);
       // Conversations that were moved to the top meanwhile are in the list already.
-      const added = items
-        .filter(({ id }) => !byId.has(id))
-        .map((conversation) => add(conversation, false));
-      if (next && added[0]) added[0].querySelector("a").focus();
+      const added = items.filter(({ id }) => !rows.has(id)).map((item) => show(item));
+      added.forEach((row) => place(row));
+      if (pressed) added[0]?.link.focus();
       next = later;
-      const more = button("Show more", { kind: "quiet", small: true, onclick: load });
-      fill(
-        foot,
-        next
-          ? more
-          : byId.size === 0 && h("p", { class: "sidebar-empty" }, "Your chats will appear here."),
-      );
+      const more = button("Show more", { kind: "quiet", small: true, onclick: () => load(true) });
+      const none = h("p", { class: "sidebar-empty" }, "Your chats will appear here.");
+      fill(foot, next ? more : rows.size === 0 && none);
+      if (next) end.again();
     } catch (error) {
-      fill(
-        foot,
-        h("p", { class: "sidebar-empty" }, explain(error)),
-        button("Try again", { kind: "quiet", small: true, onclick: load }),
-      );
+      const again = button("Try again", { kind: "quiet", small: true, onclick: () => load(true) });
+      fill(foot, h("p", { class: "sidebar-empty" }, explain(error)), again);
+    } finally {
+      isLoading = false;
     }
   };
+  const end = whenSeen(foot, () => next && load());
   load();
+
+  let today = new Date().toDateString();
+  /** Moves the rows to their groups when another day has begun. */
+  const turn = () => {
+    clearTimeout(timer);
+    timer = setTimeout(turn, untilMidnight());
+    if (new Date().toDateString() === today) return;
+    today = new Date().toDateString();
+    const all = [...rows.values()].filter(({ conversation }) => !conversation.pinned);
+    all.forEach((row) => place(row));
+  };
+  let timer = setTimeout(turn, untilMidnight());
+  document.addEventListener("visibilitychange", turn);
+
   return {
     element,
     put(conversation, old) {
-      byId.get(old)?.remove();
-      byId.get(conversation.id)?.remove();
-      byId.delete(old);
-      const item = add(conversation, true);
+      const [was, is] = [rows.get(old), rows.get(conversation.id)];
+      // The list has read it under its id, while its first answer was awaited here.
+      if (was && is && was !== is) takeOff(is);
+      const row = was ?? is;
+      const known = row?.conversation;
+      rows.delete(old);
+      const pinned = known?.pinned ?? conversation.pinned ?? false;
+      const used = { ...conversation, pinned, last_used: new Date().toISOString() };
+      const shown = show(used, row);
+      if (!known || !pinned) place(shown);
       foot.querySelector(".sidebar-empty")?.remove();
-      mark(item, conversation);
     },
-    rename(conversation) {
-      if (!byId.has(conversation.id)) return;
-      const item = row(conversation);
-      byId.get(conversation.id).replaceWith(item);
-      byId.set(conversation.id, item);
-      mark(item, conversation);
+    change(conversation) {
+      const row = rows.get(conversation.id);
+      // An old one that the list has not read yet is in it as soon as it is pinned.
+      if (!row && !conversation.pinned) return;
+      const was = Boolean(row?.conversation.pinned);
+      const shown = show({ ...row?.conversation, ...conversation }, row);
+      if (Boolean(shown.conversation.pinned) !== was) place(shown, true);
     },
     remove(id) {
-      byId.get(id)?.remove();
-      byId.delete(id);
+      const row = rows.get(id);
+      rows.delete(id);
+      if (row) takeOff(row);
+    },
+    /** The list is shown no longer. */
+    leave() {
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", turn);
     },
   };
+}
+
+/** The row of a conversation, in which another state of it can be shown. */
+class Row {
+  constructor() {
+    this.link = h("a", { class: "clip", dir: "auto" });
+    this.element = h("li", {}, this.link);
+    this.menu = null;
+  }
+
+  show(conversation) {
+    this.conversation = conversation;
+    const title = named(conversation);
+    const dot = conversation.waiting && h("span", { class: "waiting-dot", "aria-hidden": "true" });
+    Object.assign(this.link, { href: `#/c/${conversation.id}`, title });
+    fill(this.link, dot, title);
+    if (isShown(conversation)) this.link.setAttribute("aria-current", "page");
+    this.element.dataset.used = conversation.last_used ?? "";
+    const label = `More about ${title}`;
+    if (!this.menu && conversationChoices(conversation).length > 0) {
+      this.menu = menuButton(label, () => conversationChoices(this.conversation));
+      this.element.append(this.menu);
+    }
+    this.menu?.setAttribute("aria-label", label);
+    this.menu?.setAttribute("title", label);
+  }
 }
 
 /** Whether this conversation is shown. */
 const isShown = ({ id }) => location.hash.split("?")[0] === `#/c/${id}`;
 
-function mark(item, conversation) {
-  if (isShown(conversation)) item.querySelector("a").setAttribute("aria-current", "page");
-}
-
-function row(conversation) {
-  const title = named(conversation);
-  const link = h(
-    "a",
-    { href: `#/c/${conversation.id}`, class: "clip", dir: "auto", title },
-    conversation.waiting && h("span", { class: "waiting-dot", "aria-hidden": "true" }),
-    title,
-  );
-  const choices = conversationChoices(conversation);
-  return h("li", {}, link, choices.length > 0 && menuButton(`More about ${title}`, choices));
-}
+// --- Conversations ---
 
 /** The title of a conversation. */
 export const named = ({ title }) => title || "Untitled";
@@ -178,24 +288,25 @@ export function conversationChoices(conversation) {
   const change = (how) =>
     attempt(async () => {
       const dialogs = await import("./change-conversation.js");
-      await dialogs[how](conversation, how === "remove" ? removeIt : renameIt);
+      await dialogs[how](conversation, how === "remove" ? removeIt : changeIt);
     });
   return [
+    { text: conversation.pinned ? "Unpin" : "Pin", icon: "pin", run: () => change("pin") },
     { text: "Rename", icon: "pencil", run: () => change("rename") },
     { text: "Instructions", icon: "info", run: () => change("instruct") },
     { text: "Delete", icon: "trash", danger: true, run: () => change("remove") },
   ];
 }
 
-const renamed = new Set();
-/** Calls `show` with each conversation that is renamed. */
-export function onRenamed(show) {
-  renamed.add(show);
+const changed = new Set();
+/** Calls `show` with each conversation that is renamed, pinned or unpinned. */
+export function onChanged(show) {
+  changed.add(show);
 }
 
-function renameIt(conversation) {
-  showRenamed(conversation);
-  tellTabs("renamed", conversation);
+function changeIt(conversation) {
+  showChanged(conversation);
+  tellTabs("changed", conversation);
 }
 
 function removeIt(conversation) {
@@ -203,9 +314,9 @@ function removeIt(conversation) {
   leave(conversation, "is deleted");
 }
 
-function showRenamed(conversation) {
-  list?.rename(conversation);
-  renamed.forEach((show) => show(conversation));
+function showChanged(conversation) {
+  list?.change(conversation);
+  changed.forEach((show) => show(conversation));
 }
 
 /** Takes a deleted conversation out of the list and out of view. */

@@ -11,13 +11,13 @@ import { keepDraft } from "./drafts.js";
 import { Follower } from "./follow.js";
 import { ideas } from "./ideas.js";
 import { menuButton } from "./menu.js";
-import { attempt } from "./message.js";
+import { attempt, toast } from "./message.js";
 import { readMarkdown } from "./prose.js";
 import { go } from "./router.js";
 import {
   conversationChoices,
   named,
-  onRenamed,
+  onChanged,
   putOnTop,
   readConversation,
   takeOut,
@@ -76,6 +76,7 @@ export async function oldThread({ params: { id }, query, signal }) {
     threads.set(id, thread);
   } else if (thread.id && !thread.running) await thread.refresh(signal);
   const turn = query.chat && thread.id ? await thread.find(query.chat, signal) : null;
+  if (query.chat && !turn) toast("This message isn't in the chat any more.", { kind: "info" });
   return thread.view(named(thread.conversation), turn);
 }
 
@@ -109,7 +110,7 @@ onTold("chats", (id) => {
   if (thread && !thread.running) thread.refresh().catch(() => {});
 });
 
-onRenamed((conversation) => {
+onChanged((conversation) => {
   const thread = threads.get(conversation.id);
   if (!thread) return;
   thread.conversation = { ...thread.conversation, ...conversation };
@@ -129,7 +130,7 @@ class Thread {
     this.turns = [];
     this.next = null;
     this.heading = h("h1", { class: "thread-title", dir: "auto" });
-    this.menu = h("div", {});
+    this.menu = menuButton("More about this chat", () => conversationChoices(this.conversation));
     this.earlier = h("div", { class: "thread-earlier" });
     this.list = h("ol", { class: "turns", "aria-label": "Messages" });
     this.composer = new Composer(this);
@@ -193,8 +194,7 @@ class Thread {
     const isNamed = this.id || this.name;
     this.heading.textContent = isNamed ? named(this.conversation) : "What would you like to know?";
     this.heading.className = isNamed ? "thread-title clip" : "hello-title";
-    const choices = this.id ? conversationChoices(this.conversation) : [];
-    fill(this.menu, choices.length > 0 && menuButton("More about this chat", choices));
+    this.menu.hidden = !this.id;
   }
 
   titlePage() {

@@ -51,6 +51,16 @@ try {
   await text("You stopped this answer.");
   await text("You said: And a second one");
 
+  // The chat is listed by its day, and the search opens a message at its place.
+  await text("Today");
+  await page.keyboard.down("Control");
+  await page.keyboard.press("k");
+  await page.keyboard.up("Control");
+  await page.keyboard.type("a second");
+  await page.waitForFunction(() => document.querySelector(".found a")?.innerText.includes("And a second one"));
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector(".turn-found")?.innerText.includes("And a second one"));
+
   // The line of a title has room for its descenders.
   const cut = await page.$eval(".thread-title", (title) => {
     const { lineHeight, fontSize, paddingTop } = getComputedStyle(title);

@@ -66,7 +66,7 @@ await journeys({
     await page.goto(SITE);
     await heading(page, "Sign in");
     const known = new Set(["", ...named.map((path) => new URL(path, SITE).pathname.slice(1))]);
-    const late = loaded.filter((path) => !known.has(path) && !/\/(door|form|account-\w+|history|statement|account|list|device|wordmark)\.\w+$/.test(path));
+    const late = loaded.filter((path) => !known.has(path) && !/\/(door|form|account-\w+|history|statement|account|list|device|excerpt|wordmark)\.\w+$/.test(path));
     assert.deepEqual(late, []);
   },
 
@@ -89,15 +89,19 @@ await journeys({
     await page.keyboard.press("Escape");
     await page.getByText("You stopped this answer.").waitFor();
     await page.keyboard.press("Control+k");
-    await heading(page, "History");
-    assert.equal(await focused(page), "Search messages and answers");
+    assert.equal(await focused(page), "Search chats and messages");
     await page.keyboard.press("Control+Shift+O");
     await heading(page, "What would you like to know?");
     await page.getByRole("link", { name: "History" }).focus();
+    await page.keyboard.press("?");
+    await list.waitFor();
+    await page.keyboard.press("Escape");
+    await list.waitFor({ state: "detached" });
     await page.keyboard.press("Shift+Escape");
     assert.equal(await focused(page), "Your message");
-    await page.keyboard.type("ordinary letters k o /");
-    assert.equal(await page.getByLabel("Your message").inputValue(), "ordinary letters k o /");
+    await page.keyboard.type("ordinary letters k o / ?");
+    assert.equal(await page.getByLabel("Your message").inputValue(), "ordinary letters k o / ?");
+    assert.equal(await list.count(), 0);
   },
 
   async "a message over the page covers no control"() {

@@ -1,0 +1,203 @@
+// Journeys of users who look for something: chats by their day, pinned ones, and what the
+// search finds. FAREBOX is the binary, which adjusts balances.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+
+import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { answered, chatPage, focused, heading, say, signIn } from "./chatting.mjs";
+
+const { DATA, FAREBOX } = process.env;
+
+const chats = (page) => page.getByRole("navigation", { name: "Chats" });
+const search = (page) => page.getByLabel("Search chats and messages");
+const results = (page) => page.locator(".sidebar .found a");
+/** The groups of the list, with the titles in each. */
+const groups = (page) => chats(page).evaluate((list) => [...list.querySelectorAll("h3")].map((group) => [group.textContent, [...group.nextElementSibling.querySelectorAll("li > a")].map((link) => link.textContent)]));
+const texts = (locator) => locator.allInnerTexts();
+
+/** Begins conversations with these messages. Resolves with their ids. */
+async function begin({ api }, messages) {
+  const ids = [];
+  for (const message of messages) ids.push((await api("POST", "api/chat/", { message })).body.conversation_id);
+  return ids;
+}
+
+/** A day before today at noon, here. */
+function daysAgo(days) {
+  const time = new Date();
+  time.setHours(12, 0, 0, 0);
+  time.setDate(time.getDate() - days);
+  return days === 0 ? new Date() : time;
+}
+
+await journeys({
+  async "chats are listed by the day of their last use, pinned ones first, and the list goes on at its end"() {
+    const ann = await newUser("ann");
+    const page = await newPage();
+    const month = (time) => time.toLocaleString("en", time.getFullYear() === new Date().getFullYear() ? { month: "long" } : { month: "long", year: "numeric" });
+    const days = { Today: 0, Yesterday: 1, "Previous 7 days": 5, "Previous 30 days": 20, [month(daysAgo(45))]: 45, [month(daysAgo(420))]: 420 };
+    let number = 0;
+    const conversation = (title, time, pinned = false) => {
+      const id = `01a1f7d1-6dd1-703a-9600-${String((number += 1)).padStart(12, "0")}`;
+      return { id, title, created: time.toISOString(), last_used: time.toISOString(), pinned };
+    };
+    const first = [conversation("An old one", daysAgo(300), true), conversation("An older one", daysAgo(310), true)];
+    const last = [];
+    for (const [name, ago] of Object.entries(days)) {
+      const list = ago < 300 ? first : last;
+      for (let more = 0; more < (ago === 45 ? 40 : 2); more += 1) list.push(conversation(`${name} ${more}`, new Date(daysAgo(ago) - more * 1000)));
+    }
+    const asked = [];
+    await page.route("**/api/conversations/?*", (route) => {
+      const { searchParams } = new URL(route.request().url());
+      asked.push(searchParams.get("cursor"));
+      const headers = asked.length === 1 ? { Link: '</api/conversations/?cursor=the-next>; rel="next"' } : {};
+      return route.fulfill({ headers, json: asked.length === 1 ? first : last });
+    });
+    await page.goto(SITE);
+    await signIn(page, ann);
+    await chats(page).getByRole("link", { name: "Today 0" }).waitFor();
+    const shown = await groups(page);
+    assert.deepEqual(shown.map(([name]) => name), ["Pinned", ...Object.keys(days).slice(0, 5)]);
+    assert.deepEqual(shown[0][1], ["An old one", "An older one"]);
+    assert.deepEqual(shown[1][1], ["Today 0", "Today 1"]);
+    assert.deepEqual(asked, [null], "the end of the list is not seen yet");
+    await chats(page).evaluate((list) => (list.scrollTop = list.scrollHeight));
+    await chats(page).getByRole("link", { name: `${Object.keys(days)[5]} 1` }).waitFor();
+    assert.deepEqual(asked, [null, "the-next"]);
+    assert.deepEqual((await groups(page)).map(([name]) => name), ["Pinned", ...Object.keys(days)]);
+    assert.equal(await chats(page).getByRole("button", { name: "Show more" }).count(), 0);
+    await looksRight(page, "chats-by-day");
+  },
+
+  async "a chat is pinned, stays at the top after a reload and in another tab, and goes back to its day"() {
+    const ann = await newUser("ann");
+    const [one] = await begin(ann, ["Talk one", "Talk two", "Talk three"]);
+    const page = await chatPage(ann);
+    const second = await newPage({ beside: page });
+    await second.goto(SITE);
+    await chats(second).getByRole("link", { name: "Talk one" }).waitFor();
+    const all = ["Talk three", "Talk two", "Talk one"];
+    assert.deepEqual(await groups(page), [["Today", all]]);
+    const choose = async (choice) => {
+      await chats(page).getByRole("button", { name: "More about Talk one" }).click();
+      await page.getByRole("button", { name: choice, exact: true }).click();
+    };
+    await choose("Pin");
+    const pinned = [["Pinned", ["Talk one"]], ["Today", all.slice(0, 2)]];
+    for (const tab of [page, second]) {
+      await chats(tab).getByRole("heading", { name: "Pinned" }).waitFor();
+      assert.deepEqual(await groups(tab), pinned);
+    }
+    assert.equal(await focused(page), "More about Talk one", "the focus moves with the row");
+    await page.reload();
+    await chats(page).getByRole("heading", { name: "Pinned" }).waitFor();
+    assert.deepEqual(await groups(page), pinned);
+
+    // A message leaves it there, and its own menu knows that it is pinned.
+    await chats(page).getByRole("link", { name: "Talk one" }).click();
+    await heading(page, "Talk one");
+    await say(page, "Once more");
+    await answered(page);
+    assert.deepEqual(await groups(page), pinned);
+    await page.getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("button", { name: "Unpin" }).click();
+    await chats(page).getByRole("heading", { name: "Pinned" }).waitFor({ state: "detached" });
+    assert.deepEqual(await groups(page), [["Today", ["Talk one", "Talk three", "Talk two"]]]);
+    assert.equal((await ann.api("GET", `api/conversations/${one}/`)).body.pinned, false);
+
+    // What can't be done is said, and nothing changes.
+    await ann.api("DELETE", `api/conversations/${one}/`);
+    await choose("Pin");
+    await page.getByRole("alert").waitFor();
+    assert.equal((await groups(page)).length, 1);
+  },
+
+  async "the search finds chats by their titles and messages by their text, and opens a message at its place"() {
+    const ann = await newUser("ann");
+    const [long] = await begin(ann, ["Fares of the harbour line"]);
+    await ann.api("POST", "api/chat/", { message: "Where is the giraffe?", conversation_id: long });
+    for (let number = 0; number < 24; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: long });
+    await begin(ann, ["Of giraffes and zebras", "Nothing of the kind"]);
+    const page = await chatPage(ann);
+    await page.getByLabel("Your message").focus();
+    await page.keyboard.press("Control+k");
+    assert.equal(await focused(page), "Search chats and messages");
+    await page.keyboard.type("GIRAFFE");
+    await results(page).nth(2).waitFor();
+    assert.equal(await chats(page).isVisible(), false);
+    assert.deepEqual(await texts(page.locator(".sidebar .found-text")), ["Of giraffes and zebras", "Of giraffes and zebras", "Where is the giraffe?"]);
+    assert.deepEqual(await texts(page.locator(".sidebar mark")), ["giraffe", "giraffe", "giraffe"]);
+    assert.deepEqual(await texts(page.locator(".sidebar").getByRole("heading", { level: 3 })), ["Chats", "Messages"]);
+    await looksRight(page, "search-in-sidebar");
+
+    await page.keyboard.press("ArrowDown");
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href").startsWith("#/c/")), true);
+    await page.keyboard.press("ArrowUp");
+    assert.equal(await focused(page), "Search chats and messages");
+    // The last link is that to the history.
+    await page.keyboard.press("ArrowUp");
+    await page.keyboard.press("ArrowUp");
+    await page.keyboard.press("Enter");
+    await heading(page, "Fares of the harbour line");
+    await page.waitForFunction(() => document.activeElement.matches(".turn") && document.activeElement.textContent.includes("giraffe"));
+    const [box, main] = await Promise.all([page.locator(".turn-found").boundingBox(), page.locator("main").boundingBox()]);
+    assert(box.y >= main.y - 1 && box.y < main.y + main.height / 2, `it begins at ${box.y}`);
+
+    await search(page).fill("no such thing at all");
+    await page.getByText("No results for “no such thing at all”").waitFor();
+    await page.getByRole("link", { name: "Search the history" }).click();
+    await page.waitForURL(/#\/history\?q=no\+such\+thing\+at\+all$/);
+    await search(page).focus();
+    await page.keyboard.press("Escape");
+    assert.equal(await search(page).inputValue(), "");
+    await chats(page).getByRole("link", { name: "Of giraffes" }).waitFor();
+    await search(page).fill("zebra");
+    await results(page).first().waitFor();
+    await search(page).focus();
+    await page.keyboard.press("Enter");
+    await heading(page, "Of giraffes and zebras");
+  },
+
+  async "the search is reached on a narrow window too, and says what fails"() {
+    const ann = await newUser("ann");
+    await begin(ann, ["Talk"]);
+    const page = await chatPage(ann, { viewport: { width: 320, height: 640 } });
+    await page.keyboard.press("Control+k");
+    assert.equal(await focused(page), "Search chats and messages");
+    await page.route("**/api/chat/?q=*", (route) => route.abort());
+    await page.keyboard.type("talk");
+    await page.getByText("The server can't be reached.").waitFor();
+    await page.unroute("**/api/chat/?q=*");
+    await search(page).fill("Tal");
+    await results(page).first().waitFor();
+    await looksRight(page, "search-in-drawer");
+    await page.keyboard.press("Escape");
+    assert.equal(await page.locator(".drawer-opener").getAttribute("aria-expanded"), "true", "the first Escape only ends the search");
+    await search(page).fill("Talk");
+    await results(page).first().click();
+    await heading(page, "Talk");
+    await search(page).waitFor({ state: "hidden" });
+  },
+
+  async "the history goes on when its end is seen"() {
+    const ann = await newUser("ann");
+    manage("adjust", ann.name, "1000", "--reason", "for a test");
+    for (let number = 0; number < 45; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}` });
+    const page = await chatPage(ann, { place: "#/history" });
+    const rows = page.locator(".chat-row");
+    await rows.nth(19).waitFor();
+    assert.equal(await rows.count(), 20);
+    for (const count of [40, 45]) {
+      await page.locator("main").evaluate((main) => (main.scrollTop = main.scrollHeight));
+      await rows.nth(count - 1).waitFor();
+    }
+    assert.equal(await page.getByRole("button", { name: "Show more" }).count(), 0);
+    assert.equal((await texts(rows.last().locator(".chat-asked")))[0], "Number 0");
+  },
+});
+
+function manage(...command) {
+  execFileSync(FAREBOX, ["manage", ...command, "--data", DATA], { stdio: "pipe" });
+}
