@@ -6,6 +6,7 @@ const numbers = new Intl.NumberFormat("en");
 const signed = new Intl.NumberFormat("en", { signDisplay: "exceptZero" });
 const times = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const days = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
+const months = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric" });
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
@@ -22,6 +23,8 @@ export const plural = (number, word) =>
 export const formatTime = (time) => times.format(new Date(time));
 /** `20 Nov 2026` */
 export const formatDay = (time) => days.format(new Date(time));
+/** `November 2026` */
+export const formatMonth = (time) => months.format(new Date(time));
 /** `07:17` */
 export const formatClock = (time) => clock.format(new Date(time));
 

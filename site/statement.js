@@ -1,18 +1,21 @@
-// The statement: all changes of the balance, in pages and as a file.
+// The statement: all changes of the balance, those of some days, and the totals of each month.
 
 import { file, page, save } from "./api.js";
 import { lowBalance } from "./balance.js";
-import { busy, button } from "./button.js";
-import { h } from "./dom.js";
-import { formatClock, formatDay, formatNumber, formatSigned, time } from "./format.js";
+import { busy, button, linkButton } from "./button.js";
+import { fill, h } from "./dom.js";
+import { formatClock, formatDay, formatMonth, formatNumber, formatSigned, time } from "./format.js";
 import { paged, table } from "./list.js";
 import { attempt, toast } from "./message.js";
 import { emptyState, note } from "./note.js";
+import { go } from "./router.js";
 
 const KINDS = { grant: "Grant", chat: "Answer", adjustment: "Adjustment" };
 
-/** `#/statement` */
-export function statement({ signal }) {
+/** `#/statement?from=..&to=..`: the changes of all days, or of those from one day to another. */
+export function statement({ query: { from = "", to = "" }, signal }) {
+  const days = { from, to };
+  const isLimited = from !== "" || to !== "";
   const { element: box, body } = table("Statement, newest first", [
     "When",
     "What",
@@ -28,16 +31,20 @@ export function statement({ signal }) {
       h("td", { class: `number ${entry.amount > 0 ? "good" : ""}` }, formatSigned(entry.amount)),
       h("td", { class: "number" }, formatNumber(entry.balance)),
     );
+  const first = { limit: 50, ...days };
   const list = paged({
-    load: (next) => page(next ?? "api/user/ledger/", next ? undefined : { limit: 50 }, { signal }),
+    load: (next) => page(next ?? "api/user/ledger/", next ? undefined : first, { signal }),
     row,
     list: body,
     around: () => box,
-    empty: emptyState("receipt", "Your balance has not changed yet"),
+    endless: true,
+    empty: isLimited
+      ? emptyState("receipt", "Your balance did not change on these days")
+      : emptyState("receipt", "Your balance has not changed yet"),
   });
   const download = button("Download as CSV", {
     icon: "download",
-    onclick: () => busy(download, () => attempt(() => csv(signal))),
+    onclick: () => busy(download, () => attempt(() => csv(days, signal))),
   });
   const low = lowBalance();
   return {
@@ -52,9 +59,74 @@ export function statement({ signal }) {
         "All changes of your balance, newest first. Entries are never changed.",
       ),
       low && note("warn", low),
+      period(days, isLimited),
+      months(signal),
       list,
     ),
   };
+}
+
+/** The form that limits the statement to some days. */
+function period({ from, to }, isLimited) {
+  const day = (label, name, value) => {
+    const input = h("input", { class: "input", type: "date", name, value });
+    return h("label", { class: "period-day" }, h("span", {}, label), input);
+  };
+  const form = h(
+    "form",
+    { class: "toolbar period", "aria-label": "Days" },
+    day("From", "from", from),
+    day("To", "to", to),
+    h("button", { type: "submit", class: "button button-secondary" }, "Show"),
+    isLimited && linkButton("All days", "#/statement", { kind: "quiet" }),
+    h("p", { class: "hint" }, "Days and months begin at midnight UTC."),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const chosen = new FormData(form);
+    const [one, other] = [chosen.get("from"), chosen.get("to")];
+    // Two days in the wrong order are meant in the right one.
+    const [first, last] = one && other && other < one ? [other, one] : [one, other];
+    const wanted = Object.entries({ from: first, to: last });
+    const query = new URLSearchParams(wanted.filter(([, value]) => value));
+    go(`#/statement${query.size > 0 ? `?${query}` : ""}`);
+  });
+  return form;
+}
+
+/** The totals of each month, which are read when they are opened. */
+function months(signal) {
+  const read = () => {
+    const { element: box, body } = table("Totals by month, newest first", [
+      "Month",
+      { text: "Answers", class: "number" },
+      { text: "Spent", class: "number" },
+      { text: "Granted", class: "number" },
+      { text: "Balance", class: "number" },
+    ]);
+    const load = (next) => page(next ?? "api/user/ledger/months/", undefined, { signal });
+    const empty = emptyState("receipt", "No months yet");
+    return paged({ load, row: monthRow, list: body, around: () => box, empty });
+  };
+  const place = h("div", {});
+  const details = h("details", { class: "months" }, h("summary", {}, "Totals by month"), place);
+  details.addEventListener("toggle", () => fill(place, read()), { once: true });
+  return details;
+}
+
+function monthRow({ month, chats, spent, granted, balance }) {
+  const [year, number] = month.split("-").map(Number);
+  const last = new Date(Date.UTC(year, number, 0)).getUTCDate();
+  const days = new URLSearchParams({ from: `${month}-01`, to: `${month}-${last}` });
+  return h(
+    "tr",
+    {},
+    h("td", {}, h("a", { href: `#/statement?${days}` }, formatMonth(`${month}-15`))),
+    h("td", { class: "number" }, formatNumber(chats)),
+    h("td", { class: "number" }, formatNumber(spent)),
+    h("td", { class: `number ${granted > 0 ? "good" : ""}` }, formatSigned(granted)),
+    h("td", { class: "number" }, formatNumber(balance)),
+  );
 }
 
 /** Two elements, so that a narrow column breaks between them. */
@@ -66,20 +138,22 @@ function dayAndClock(timestamp) {
   ];
 }
 
-function what({ kind, reason }) {
+/** What a row is about; the message of an answer is opened at its place. */
+function what({ kind, reason, chat_id: chat }) {
   const name = KINDS[kind] ?? kind;
+  const about = chat ? h("a", { href: `#/m/${chat}` }, name) : h("span", {}, name);
   const plain = reason === kind || (kind === "grant" && reason === "registration");
-  if (plain) return kind === "grant" ? "Grant for a new account" : name;
-  return [h("span", {}, name), ": ", h("span", {}, reason)];
+  if (!plain) return [about, ": ", h("span", {}, reason)];
+  return kind === "grant" ? "Grant for a new account" : about;
 }
 
-/** Reads all pages of the statement into one file with one head. */
-async function csv(signal) {
+/** Reads all pages of the statement of these days into one file with one head. */
+async function csv(days, signal) {
   const parts = [];
   let next = "api/user/ledger/";
   while (next) {
     const part = await file(next, {
-      query: parts.length === 0 ? { limit: 100 } : undefined,
+      query: parts.length === 0 ? { limit: 100, ...days } : undefined,
       accept: "text/csv",
       signal,
     });
@@ -87,6 +161,7 @@ async function csv(signal) {
     parts.push(parts.length === 0 ? text : text.slice(text.indexOf("\n") + 1));
     next = part.next;
   }
-  save(new Blob(parts, { type: "text/csv" }), "farebox-statement.csv");
+  const name = ["farebox-statement", days.from, days.to].filter(Boolean).join("-");
+  save(new Blob(parts, { type: "text/csv" }), `${name}.csv`);
   toast("Your statement is downloaded.");
 }

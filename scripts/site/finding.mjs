@@ -1,13 +1,15 @@
-// Journeys of users who look for something: chats by their day, pinned ones, and what the
-// search finds. FAREBOX is the binary, which adjusts balances.
+// Journeys of users who look for something: chats by their day, pinned ones, what the search finds,
+// single messages, and the statement of some days. FAREBOX is the binary, which adjusts balances.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
 
-import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
-import { answered, chatPage, focused, heading, say, signIn } from "./chatting.mjs";
+import { SITE, ask, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { answered, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
 
 const { DATA, FAREBOX } = process.env;
+const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const chats = (page) => page.getByRole("navigation", { name: "Chats" });
 const search = (page) => page.getByLabel("Search chats and messages");
@@ -195,6 +197,80 @@ await journeys({
     }
     assert.equal(await page.getByRole("button", { name: "Show more" }).count(), 0);
     assert.equal((await texts(rows.last().locator(".chat-asked")))[0], "Number 0");
+  },
+
+  async "a row of the statement leads to its message, also to one of a program, and says if it was deleted"() {
+    const ann = await newUser("ann");
+    const { body: first } = await ann.api("POST", "api/chat/", { message: "The first one" });
+    for (let number = 0; number < 22; number += 1) await ann.api("POST", "api/chat/", { message: `Number ${number}`, conversation_id: first.conversation_id });
+    const { body: key } = await ann.api("POST", "api/user/api-keys/", { name: "a program" });
+    await ask("POST", "v1/chat/completions", { model: "any", messages: [{ role: "user", content: "By a program" }] }, key.key);
+    const { body: gone } = await ann.api("POST", "api/chat/", { message: "To be deleted" });
+    await ann.api("DELETE", `api/chat/${gone.id}/`);
+    const page = await chatPage(ann, { place: "#/statement" });
+    const answers = page.getByRole("link", { name: "Answer", exact: true });
+    await answers.nth(24).waitFor();
+    await answers.nth(24).click();
+    await heading(page, "The first one");
+    await page.waitForFunction(() => document.activeElement.matches(".turn-found") && document.activeElement.textContent.includes("The first one"));
+    await page.goBack();
+    await heading(page, "Statement");
+    await answers.nth(1).click();
+    await heading(page, "Message");
+    await page.getByText("By a program", { exact: true }).waitFor();
+    await page.getByText("by a program", { exact: true }).waitFor();
+    await page.goBack();
+    await answers.first().click();
+    await heading(page, "This message was deleted");
+    await page.getByRole("link", { name: "See your statement" }).click();
+    await heading(page, "Statement");
+    // The chat is there, and the message isn't.
+    await page.goto(`${SITE}#/c/${first.conversation_id}?chat=${gone.id}`);
+    await page.getByText("This message isn't in the chat any more.").waitFor();
+    await said(page, "Number 21").waitFor();
+  },
+
+  async "the statement is limited to some days, and the totals of a month lead to its days"() {
+    const ann = await newUser("ann");
+    await begin(ann, ["One", "Two", "Three"]);
+    manage("adjust", ann.name, "-250", "--reason", "a mistake");
+    const page = await chatPage(ann, { place: "#/statement" });
+    const rows = page.getByRole("region", { name: "Statement, newest first" }).locator("tbody tr");
+    await rows.nth(4).waitFor();
+    const today = new Date().toISOString().slice(0, 10);
+    const day = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+    const limit = async (from, to) => {
+      await page.getByLabel("From").fill(from);
+      await page.getByLabel("To", { exact: true }).fill(to);
+      await page.getByRole("button", { name: "Show", exact: true }).click();
+    };
+    await limit(day(-3), day(-2));
+    await page.waitForURL(`**/#/statement?from=${day(-3)}&to=${day(-2)}`);
+    await page.getByText("Your balance did not change on these days").waitFor();
+    await limit(day(1), today);
+    await page.waitForURL(`**/#/statement?from=${today}&to=${day(1)}`);
+    await rows.nth(4).waitFor();
+    assert.equal(await page.getByLabel("From").inputValue(), today);
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download as CSV" }).click();
+    const file = await coming;
+    assert.equal(file.suggestedFilename(), `farebox-statement-${today}-${day(1)}.csv`);
+    assert.equal((await readFile(await file.path(), "utf8")).trimEnd().split("\r\n").length, 6);
+
+    await page.getByText("Totals by month").click();
+    const months = page.getByRole("region", { name: "Totals by month, newest first" }).locator("tbody tr");
+    await months.first().waitFor();
+    await looksRight(page, "statement-by-month");
+    const name = new Date(today).toLocaleString("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
+    const cells = await months.evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText)));
+    const balance = (FIRST_GRANT - 250 - 3 * PRICE).toLocaleString("en");
+    assert.deepEqual(cells, [[name, "3", String(3 * PRICE), `+${(FIRST_GRANT - 250).toLocaleString("en")}`, balance]]);
+    await page.getByRole("link", { name }).click();
+    await page.waitForURL(new RegExp(`#/statement\\?from=${today.slice(0, 7)}-01&to=${today.slice(0, 7)}-(28|29|30|31)$`));
+    await rows.nth(4).waitFor();
+    await page.getByRole("link", { name: "All days" }).click();
+    await page.waitForURL("**/#/statement");
+    await rows.nth(4).waitFor();
   },
 });
 

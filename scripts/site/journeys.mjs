@@ -418,10 +418,7 @@ await journeys({
     await page.goto(`${SITE}#/statement`);
     await signIn(page, ann);
     await heading(page, "Statement");
-    for (let rows = 2; rows < 6; rows += 2) {
-      await page.getByRole("row").nth(rows).waitFor();
-      await page.getByRole("button", { name: "Show more" }).click();
-    }
+    // The list goes on by itself as long as its end is seen.
     await page.getByText("Grant for a new account").waitFor();
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
     assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["Answer", "−100", "3,600"], ["Answer", "−100", "3,700"], ["Answer", "−100", "3,800"], ["Answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
