@@ -71,6 +71,12 @@ export async function resume() {
   }
 }
 
+/**
+ * A new access token of the browser's session, for a page that sends requests in its own way; null
+ * if there is no session.
+ */
+export const sessionToken = async () => ((await resume()) ? access : null);
+
 /** Signs in, and resolves with the account. */
 export function signIn(username, password) {
   return begin("api/login/", { username, password });

@@ -1,10 +1,14 @@
 // The API documentation: Swagger UI with the API's description, in the frame of these pages. Typed
-// tokens are forgotten with the page.
+// tokens, and those of the browser's session, are forgotten with the page.
 
-import { base } from "./api.js";
+import { base, onSessionEnded, sessionToken } from "./api.js";
 import { linkButton } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
+import { explain } from "./format.js";
 import { themeSwitch } from "./theme-switch.js";
+
+/** The name of the scheme of access tokens in the description. */
+const SCHEME = "access_token";
 
 const main = document.getElementById("main");
 
@@ -36,13 +40,63 @@ document.getElementById("skip").addEventListener("click", (event) => {
   focusOn(main);
 });
 
+/** What trying costs, with the price that the description names. */
+function costs(description) {
+  const price = /A message costs ([\d,]+) tokens/.exec(description)?.[1];
+  const tokens = price ? `${price} tokens` : "tokens";
+  return `“Execute” sends a real request for the account that you authorize: a message to the AI costs ${tokens} of its balance, and what you change or delete stays changed or deleted.`;
+}
+
 // Adds what Swagger UI's components lack for keyboards and screen readers.
 const accessible = ({ React }) => {
   const e = React.createElement;
+
+  /** The button that authorizes with the browser's session, and what came of it. */
+  const UseSession = ({ authActions }) => {
+    const [said, say] = React.useState("");
+    React.useEffect(
+      () =>
+        onSessionEnded(() => {
+          authActions.logout([SCHEME]);
+          say("Your session has ended.");
+        }),
+      [],
+    );
+    const use = async () => {
+      say("Asking for your session…");
+      try {
+        const value = await sessionToken();
+        const schema = { type: "http", scheme: "bearer" };
+        if (value) authActions.authorize({ [SCHEME]: { name: SCHEME, schema, value } });
+        const start = new URL("#/sign-in", base).href;
+        say(
+          value
+            ? "Requests are sent in your session."
+            : [
+                "You aren't signed in in this browser. ",
+                e("a", { key: "start", href: start }, "Sign in"),
+              ],
+        );
+      } catch (error) {
+        say(explain(error));
+      }
+    };
+    return e(
+      React.Fragment,
+      {},
+      e("span", { className: "docs-said", role: "status" }, said),
+      e(
+        "button",
+        { type: "button", className: "button button-secondary", onClick: use },
+        "Use my session",
+      ),
+    );
+  };
+
   return {
     components: {
       /** Headings without gaps, in the landmarks of this page, and no choice of the only server. */
-      DocsLayout({ getComponent, specSelectors }) {
+      DocsLayout({ getComponent, specSelectors, authActions }) {
         const part = (name) => e(getComponent(name, true));
         if (!specSelectors.specStr()) {
           const failed = specSelectors.loadingStatus() === "failed";
@@ -68,7 +122,13 @@ const accessible = ({ React }) => {
             "div",
             { className: "docs-head" },
             e("h2", {}, "Endpoints"),
-            part("AuthorizeBtnContainer"),
+            e(
+              "div",
+              { className: "docs-auth" },
+              e(UseSession, { authActions }),
+              part("AuthorizeBtnContainer"),
+            ),
+            e("p", { className: "docs-costs" }, costs(specSelectors.specStr())),
           ),
           part("operations"),
           part("Models"),

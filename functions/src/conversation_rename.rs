@@ -16,7 +16,7 @@ use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ConversationChange)]
+#[schema(as = ConversationChange, examples(json!({ "title": "Fares", "pinned": true })))]
 struct Body {
     #[schema(value_type = Option<Title>)]
     title: Option<String>,

@@ -20,7 +20,7 @@ use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = LogIn)]
+#[schema(as = LogIn, examples(json!({ "username": "ann", "password": "secret123" })))]
 struct Body {
     /// A username or an e-mail address.
     #[schema(examples("ann"))]

@@ -11,7 +11,7 @@ use shared::{App, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Default, Deserialize, ToSchema)]
-#[schema(as = LogOut)]
+#[schema(as = LogOut, examples(json!({ "all": false })))]
 struct Body {
     /// Whether every session of the account ends.
     #[serde(default)]

@@ -14,7 +14,7 @@ use shared::{App, Error, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = PasswordResetConfirmation)]
+#[schema(as = PasswordResetConfirmation, examples(json!({ "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE", "password": "secret789" })))]
 struct Body {
     /// The token of the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]

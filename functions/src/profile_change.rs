@@ -13,7 +13,7 @@ use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ProfileChange)]
+#[schema(as = ProfileChange, examples(json!({ "first_name": "Ann", "last_name": "Smith" })))]
 struct Body {
     #[schema(value_type = Option<GivenName>)]
     first_name: Option<String>,

@@ -20,7 +20,7 @@ use shared::{Error, Reply, Request, Result, http, openapi};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = Registration)]
+#[schema(as = Registration, examples(json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" })))]
 struct Body {
     /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
     #[schema(value_type = Username)]

@@ -799,6 +799,35 @@ await journeys({
     await shows("401", "not_authenticated");
   },
 
+  async "the documentation uses the session of the browser, says what trying costs, and begins with a body that works"() {
+    const ann = await newUser("ann");
+    const page = await newPage();
+    await page.goto(`${SITE}docs/`);
+    await page.getByText(`a message to the AI costs ${PRICE} tokens of its balance`).waitFor();
+    await page.getByRole("button", { name: "Use my session" }).click();
+    await page.getByText("You aren't signed in in this browser.").waitFor();
+    await page.getByRole("link", { name: "Sign in", exact: true }).click();
+    await signIn(page, ann);
+    await heading(page, "What would you like to know?");
+    await page.goto(`${SITE}docs/`);
+    await page.getByRole("button", { name: "Use my session" }).click();
+    await page.getByText("Requests are sent in your session.").waitFor();
+    await page.getByRole("button", { name: "Send the AI a message" }).first().click();
+    assert.deepEqual(JSON.parse(await page.getByLabel("Request body").inputValue()), { message: "Hello!" });
+    await page.getByRole("button", { name: "Execute" }).click();
+    const reply = page.locator(".live-responses-table tbody tr").first();
+    await reply.getByText("You said: Hello!").first().waitFor();
+    assert.equal(await reply.getByRole("cell").first().innerText(), "200");
+    assert.equal((await ann.api("GET", "api/tokens/")).body.tokens, FIRST_GRANT - PRICE);
+    const other = await newPage({ beside: page });
+    await other.goto(SITE);
+    await other.getByRole("button", { name: "Your account" }).click();
+    await other.getByRole("button", { name: "Sign out" }).click();
+    await page.getByText("Your session has ended.").waitFor();
+    await page.getByRole("button", { name: "Execute" }).click();
+    await reply.getByText("not_authenticated").first().waitFor();
+  },
+
   async "a user who is offline is told, and goes on when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);

@@ -26,7 +26,7 @@ use crate::openai::{most_tokens, token_limits, within};
 const STOPS: (usize, usize) = (4, 64);
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = CompletionRequest)]
+#[schema(as = CompletionRequest, examples(json!({ "messages": [{ "role": "user", "content": "Hello!" }] })))]
 pub(super) struct Body {
     /// The conversation. The history shows the user's last message, which must not be blank.
     #[serde(default, deserialize_with = "read_messages")]

@@ -31,7 +31,7 @@ pub(super) use self::tools::Choice;
 const STATELESS: &str = "This API stores no responses. Send the earlier items in `input`.";
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ResponseRequest)]
+#[schema(as = ResponseRequest, examples(json!({ "input": "Hello!" })))]
 pub(super) struct Body {
     /// The message, or the conversation as a list of items. The history shows the user's last
     /// message, which must not be blank.

@@ -120,7 +120,7 @@ impl Keyed {
 
 /// A message for the AI.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ChatRequest)]
+#[schema(as = ChatRequest, examples(json!({ "message": "Hello!" })))]
 pub struct Body {
     #[schema(value_type = Message)]
     message: Option<String>,
