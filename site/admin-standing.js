@@ -1,11 +1,9 @@
 // The role and state of a user, and the buttons that change them.
 
-import { reasonField } from "./admin-reason.js";
+import { askWhy } from "./admin-reason.js";
 import { patch } from "./api.js";
 import { button } from "./button.js";
-import { dialog } from "./dialog.js";
 import { h } from "./dom.js";
-import { form } from "./form.js";
 import { explain } from "./format.js";
 import { toast } from "./message.js";
 import { note } from "./note.js";
@@ -86,32 +84,21 @@ export function standing(user, me, path, show) {
  * that undoes the change.
  */
 async function changeStanding({ title, text, action, danger = false, change, done, path, show }) {
-  const changed = await dialog(title, (close) => {
-    const reason = reasonField({ optional: true, hint: "Shown in the audit log." });
-    const cancel = button("Cancel", { onclick: () => close() });
-    return [
-      h("p", {}, text),
-      form([reason], {
-        submit: action,
-        kind: danger ? "danger" : "primary",
-        extra: [cancel],
-        onsubmit: async (values) =>
-          close(
-            await patch(path, {
-              ...change,
-              ...(values.reason.trim() && { reason: values.reason.trim() }),
-            }),
-          ),
-        words: (error) =>
-          ({
-            last_administrator:
-              "This is the last active administrator. Make another account an administrator first.",
-            own_standing: "You can't change your own role or status. Another administrator can.",
-          })[error.code] ?? explain(error),
-      }),
-    ];
+  let changed;
+  const confirmed = await askWhy(title, text, {
+    action,
+    danger,
+    run: async (body) => {
+      changed = await patch(path, { ...change, ...body });
+    },
+    words: (error) =>
+      ({
+        last_administrator:
+          "This is the last active administrator. Make another account an administrator first.",
+        own_standing: "You can't change your own role or status. Another administrator can.",
+      })[error.code] ?? explain(error),
   });
-  if (!changed) return;
+  if (!confirmed) return;
   show(changed);
   toast(done);
   document

@@ -50,5 +50,6 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "deactivation") return ["Deactivated ", user];
   if (act === "role")
     return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
+  if (act === "sessions") return ["Signed ", user, " out everywhere"];
   return [act, " ", user];
 }

@@ -1,5 +1,6 @@
 // One user: balance, role and state, profile and sessions, and links to statement and messages.
 
+import { sessions } from "./admin-access.js";
 import { adjustment } from "./admin-adjust.js";
 import { chats } from "./admin-chats.js";
 import { roleBadge, standingBadge, userPlace } from "./admin-people.js";
@@ -8,9 +9,8 @@ import { statement } from "./admin-statement.js";
 import { usersPlace } from "./admin-users.js";
 import { get } from "./api.js";
 import { copyButton } from "./button.js";
-import { device } from "./device.js";
 import { fill, h, newId } from "./dom.js";
-import { formatAgo, formatNumber, formatTokens, time } from "./format.js";
+import { formatNumber, formatTokens, time } from "./format.js";
 import { icon } from "./icons.js";
 
 const PARTS = [
@@ -69,11 +69,8 @@ function overview(first, path, me, showBadges) {
     "Profile",
     "Sessions",
   ].map(card);
-  const giver = adjustment(
-    path,
-    () => user,
-    async () => show(await get(path)),
-  );
+  const again = async () => show(await get(path));
+  const giver = adjustment(path, () => user, again);
 
   function show(now) {
     user = now;
@@ -81,7 +78,7 @@ function overview(first, path, me, showBadges) {
     balanceBox.show(balance(user));
     standingBox.show(standing(user, me, path, show));
     profileBox.show(profile(user));
-    sessionsBox.show(sessions(user));
+    sessionsBox.show(sessions(user, me, path, again));
   }
   show(first);
   const givingBox = card("Adjust the balance");
@@ -156,25 +153,4 @@ function profile(user) {
     h("dt", {}, "Id"),
     h("dd", { class: "admin-id" }, h("code", {}, user.id), copyButton(user.id, { label: "Copy" })),
   );
-}
-
-function sessions({ sessions: list }) {
-  if (list.length === 0) return h("p", { class: "muted" }, "The account has no sessions.");
-  const row = (session) =>
-    h(
-      "li",
-      {},
-      h("p", { class: "row-title", title: session.device ?? "" }, device(session.device)),
-      h(
-        "p",
-        { class: "row-about" },
-        "Last used ",
-        time(session.last_used, formatAgo),
-        " · started ",
-        time(session.began),
-        " · ends ",
-        time(session.ends),
-      ),
-    );
-  return h("ul", { class: "list admin-sessions" }, list.map(row));
 }

@@ -2,7 +2,7 @@
 //! administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: of
-//! each action `id`, `timestamp`, `act` (`adjustment`, `activation`, `deactivation` or `role`), the
+//! each action `id`, `timestamp`, `act` (such as `adjustment`, `deactivation` or `sessions`), the
 //! affected user (`user_id`, `username`), the administrator (`actor`, `actor_name`), the `amount`
 //! or the `role`, and the `reason`; and a `Link` header to the next page. Deleted accounts have no
 //! name.
@@ -26,7 +26,7 @@ const SCOPE: &str = "admin/trail";
     path = "/api/admin/trail",
     tag = "Administration",
     summary = "List the actions of administrators",
-    description = "Adjustments of balances and changes of roles and states, newest first. A page may have few items, or none, and still have a next page.",
+    description = "Adjustments of balances, changes of roles and states, and everything else that administrators did to an account, newest first. A page may have few items, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery),
     responses((status = 200, description = "A page of the trail.", body = Vec<Shown>)),
@@ -85,16 +85,13 @@ fn shown<'a>(entry: &'a Entry, names: &'a HashMap<String, String>) -> Shown<'a> 
     Shown {
         id: &entry.entry_id,
         timestamp: clock::rfc3339(entry.time),
-        act: entry.act.map_or(entry.kind.word(), Act::word),
+        act: entry.word(),
         user_id: entry.subject(),
         username: names.get(entry.subject()).map(String::as_str),
         actor: &entry.actor,
         actor_name: names.get(&entry.actor).map(String::as_str),
         amount: (entry.kind == EntryKind::Adjustment).then_some(entry.amount),
-        role: match entry.act {
-            Some(Act::Role(role)) => Some(role),
-            _ => None,
-        },
+        role: entry.role(),
         reason: &entry.reason,
     }
 }

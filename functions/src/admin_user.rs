@@ -5,10 +5,14 @@
 //! (tokens that are reserved for messages), the newest `sessions`, and the number of `api_keys`;
 //! 404 for an id that no account has.
 
-use shared::openapi::PathId;
+use serde::Deserialize;
+use shared::auth::{self, Administrator};
+use shared::openapi::{PathId, ReasonOrNone};
+use shared::store::Reason;
 use shared::user::Account;
 use shared::view::UserDetails;
-use shared::{App, Reply, Request, auth, http};
+use shared::{App, Error, Reply, Request, Result, http};
+use utoipa::ToSchema;
 
 /// Finds the account at the same time as the administrator's.
 #[utoipa::path(
@@ -23,10 +27,19 @@ use shared::{App, Reply, Request, auth, http};
     extensions(("x-fails" = json!(["NoSuchUser"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let id = http::path_id(&req);
-    let (_, found) = auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
-    let account = app.store.account_of_user(&found).await?;
+    let (_, account) = subject(&app, &req).await?;
     details(&app, &account).await
+}
+
+/// The administrator, and the account whose id is in the path.
+///
+/// # Errors
+/// Those of [`auth::administrator`], and [`Error::NoSuchUser`].
+pub(crate) async fn subject(app: &App, req: &Request) -> Result<(Administrator, Account)> {
+    let id = http::path_id(req);
+    let (administrator, found) =
+        auth::administrator(app, req, app.store.user_with_id(id.as_deref())).await?;
+    Ok((administrator, app.store.account_of_user(&found).await?))
 }
 
 /// The reply that shows an account to an administrator.
@@ -34,4 +47,23 @@ pub(crate) async fn details(app: &App, account: &Account) -> Reply {
     let now = app.clock.seconds();
     let sessions = app.store.open_sessions(account, now).await?;
     http::ok(&UserDetails::of(account, &sessions, now))
+}
+
+/// Why an administrator does something.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = ActReason)]
+pub(crate) struct Why {
+    /// A line for the trail.
+    #[schema(value_type = Option<ReasonOrNone>)]
+    reason: Option<String>,
+}
+
+impl Why {
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub(crate) fn validate(self) -> Result<Option<Reason>> {
+        let reason = self.reason.filter(|reason| !reason.trim().is_empty());
+        let reason = reason.map(|reason| Reason::parse(&reason)).transpose();
+        reason.map_err(|sentence| Error::field("reason", sentence))
+    }
 }

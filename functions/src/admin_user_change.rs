@@ -11,7 +11,7 @@ use shared::openapi::{PathId, ReasonOrNone};
 use shared::store::{Reason, StandingChange};
 use shared::user::Role;
 use shared::view::UserDetails;
-use shared::{App, Reply, Request, Result, auth, http};
+use shared::{App, Reply, Request, Result, http};
 use utoipa::ToSchema;
 
 use crate::admin_user;
@@ -45,10 +45,7 @@ struct Body {
     ] }))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let id = http::path_id(&req);
-    let (administrator, found) =
-        auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
-    let account = app.store.account_of_user(&found).await?;
+    let (administrator, account) = admin_user::subject(&app, &req).await?;
     let change = http::json::<Body>(&req)?.validate()?;
 
     let changed = app.store.change_standing(&administrator, &account, &change, &app.clock).await?;

@@ -120,6 +120,7 @@ endpoints! {
         admin_users: GET "/api/admin/users";
         admin_user: GET "/api/admin/users/{id}";
         admin_user_change: PATCH "/api/admin/users/{id}";
+        admin_sessions_end: DELETE "/api/admin/users/{id}/sessions";
         admin_adjustment: POST "/api/admin/users/{id}/adjustments";
         admin_ledger: GET "/api/admin/users/{id}/ledger";
         admin_chats: GET "/api/admin/chats";

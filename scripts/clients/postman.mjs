@@ -190,6 +190,7 @@ const ORDER = [
       { operation: "admin_ledger", path: { id: "{{userId}}" } },
       { operation: "admin_chats", query: { user_id: "{{userId}}" } },
       { operation: "admin_user_change", path: { id: "{{userId}}" }, body: { active: true, role: "user", reason: "nothing to change" } },
+      { operation: "admin_sessions_end", path: { id: "{{userId}}" }, body: { reason: "a test" } },
       "admin_trail",
       "admin_figures",
       { operation: "admin_export", path: { list: "users.csv" }, name: "Export all users" },
@@ -203,6 +204,8 @@ const ORDER = [
   [
     "The end",
     [
+      // An administrator may have ended the session.
+      { operation: "login", name: "Log in for the last time", body: { username: "{{username}}", password: "{{password}}" }, keep: SESSION },
       {
         operation: "account_delete",
         body: { password: "{{password}}" },

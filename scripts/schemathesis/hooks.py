@@ -128,9 +128,13 @@ def user():
     return register()["id"]
 
 
+# What administrators change, so that others must not use the same users.
+CHANGES = {"admin_adjustment", "admin_sessions_end", "admin_user_change"}
+
 IDS = {
     "admin_adjustment": user,
     "admin_ledger": lambda: MAIN["id"],
+    "admin_sessions_end": user,
     "admin_user": lambda: MAIN["id"],
     "admin_user_change": user,
     "api_key_revoke": api_key,
@@ -288,7 +292,7 @@ def page(case):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     operation = name(case)
-    if operation in ("admin_adjustment", "admin_user_change") and case.path_parameters.get("id") in OURS:
+    if operation in CHANGES and case.path_parameters.get("id") in OURS:
         case.path_parameters["id"] = user()
     # Schemathesis also uses ids from replies: this one would end the session of all other requests.
     if operation == "session_end" and case.path_parameters.get("id") == SESSION:

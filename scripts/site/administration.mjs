@@ -135,6 +135,31 @@ await journeys({
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
   },
 
+  async "a user who is signed out everywhere signs in again, and the audit log tells why"() {
+    const ann = await newUser("ann");
+    const chat = await newPage();
+    await chat.goto(SITE);
+    await signIn(chat, ann);
+    await chat.getByRole("textbox", { name: "Your message" }).waitFor();
+
+    const page = await adminPage();
+    await openUser(page, ann);
+    await decideIn(page, "Sessions", "Sign out everywhere", "A lost laptop");
+    await page.getByText(`${ann.name} is signed out everywhere.`).waitFor();
+    await page.getByText("The account has no sessions.").waitFor();
+    assert.equal(await focused(page), "Sessions");
+    await say(chat, "Hello?");
+    await chat.getByText("Your session has ended").waitFor();
+    await signIn(chat, ann);
+    await chat.getByRole("textbox", { name: "Your message" }).waitFor();
+
+    await page.getByRole("link", { name: "Audit log" }).click();
+    await heading(page, "Audit log");
+    await rowsAre(page);
+    const acts = (await rows(page)).filter((row) => row[1].includes(ann.name)).map(([, what, by, why]) => [what, by, why]);
+    assert.deepEqual(acts, [[`Signed ${ann.name} out everywhere`, "you", "A lost laptop"]]);
+  },
+
   async "a user becomes an administrator and an ordinary user again, and both take effect at once"() {
     const carla = await newUser("carla");
     const page = await adminPage();
@@ -511,7 +536,12 @@ async function adjust(page, direction, tokens, reason) {
 
 /** Presses a button of a user's role or state, and confirms. */
 async function decide(page, action, reason = "") {
-  await page.getByRole("region", { name: "Role and status" }).getByRole("button", { name: action }).click();
+  await decideIn(page, "Role and status", action, reason);
+}
+
+/** The same in another part of a user's page. */
+async function decideIn(page, region, action, reason = "") {
+  await page.getByRole("region", { name: region }).getByRole("button", { name: action }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Reason").fill(reason);
   await dialog.getByRole("button", { name: action }).click();

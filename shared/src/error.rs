@@ -141,6 +141,8 @@ pub enum Error {
     },
     /// 409: administrators can't deactivate or demote themselves.
     OwnStanding,
+    /// 409: administrators manage their own accounts as every user does.
+    OwnAccount,
     /// 409: this account is the last administrator.
     LastAdministrator,
     /// 409: the balance is less than the amount to take.
@@ -301,6 +303,8 @@ impl Error {
                 format!("An account has at most {most} API keys. Revoke one that nothing uses any more.").into()),
             Self::OwnStanding => (StatusCode::CONFLICT, "own_standing",
                 "Administrators can't deactivate or demote themselves. Another administrator can.".into()),
+            Self::OwnAccount => (StatusCode::CONFLICT, "own_account",
+                "This is your own account. Manage it as every user manages theirs, or ask another administrator. Nothing was changed.".into()),
             Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator",
                 "This account is the last administrator. Nothing was changed.".into()),
             Self::BalanceTooLow { balance } => (StatusCode::CONFLICT, "balance_too_low",

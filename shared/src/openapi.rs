@@ -19,7 +19,7 @@ use crate::config::{Config, EdgeConfig};
 use crate::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::limit::Limit;
-use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
+use crate::store::{API_KEYS, Act, EntryKind, Intervention, REASON_LENGTH, Reason};
 use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
 use crate::{Change, Error, Tokens, idempotency};
 
@@ -142,7 +142,7 @@ fn day() -> ObjectBuilder {
     text("A day in UTC.", "2026-11-20").format(Some(SchemaFormat::Custom("date".into())))
 }
 
-// Changes of roles and states are in no statement.
+// Acts that move no tokens are in no statement.
 text!(EntryKind, {
     let kinds = [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment].map(EntryKind::word);
     text("Why a balance changed.", EntryKind::Chat.word()).enum_values(Some(kinds))
@@ -151,6 +151,7 @@ text!(EntryKind, {
 text!(Act, {
     let acts = [Act::Activation, Act::Deactivation, Act::Role(Role::Admin)].map(Act::word);
     let acts = [EntryKind::Adjustment.word()].into_iter().chain(acts);
+    let acts = acts.chain(Intervention::ALL.map(Intervention::word));
     text("An administrator's action.", EntryKind::Adjustment.word()).enum_values(Some(acts))
 });
 
@@ -401,6 +402,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::NothingToVerify,
         Error::TooManyApiKeys { most: API_KEYS },
         Error::OwnStanding,
+        Error::OwnAccount,
         Error::LastAdministrator,
         Error::BalanceTooLow { balance: config.chat_price },
         Error::GrantTooLarge,

@@ -101,6 +101,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("replayed adjustment", "admin_adjustment"),
     ("deactivation of a user", "admin_user_change"),
     ("change that changes nothing", "admin_user_change"),
+    ("end of a user's sessions", "admin_sessions_end"),
     ("page of the trail", "admin_trail"),
     ("figures of today", "admin_figures"),
     ("figures of a closed day for the first time", "admin_figures"),

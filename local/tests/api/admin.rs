@@ -24,12 +24,12 @@ use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::world::put;
 
 impl Person {
-    async fn admin(&self, path: &str) -> Answer {
+    pub async fn admin(&self, path: &str) -> Answer {
         self.get(&format!("/api/admin/{path}")).await
     }
 
     /// A user as this administrator sees them.
-    async fn sees(&self, user: &Person) -> Value {
+    pub async fn sees(&self, user: &Person) -> Value {
         self.admin(&format!("users/{}", user.id)).await.is(200)
     }
 
@@ -73,13 +73,13 @@ impl Person {
     }
 
     /// The acts that concern this user, newest first.
-    async fn trail_of(&self, user: &Person) -> Vec<Value> {
+    pub async fn trail_of(&self, user: &Person) -> Vec<Value> {
         let (acts, _) = self.every("trail", "?limit=100").await;
         acts.into_iter().filter(|act| act["user_id"] == user.id.as_str()).collect()
     }
 
     /// This administrator, as an endpoint identifies them.
-    async fn at_the_door(&self) -> auth::Administrator {
+    pub async fn at_the_door(&self) -> auth::Administrator {
         let app = &self.api.server().apps["admin_adjustment"];
         let bearer = self.bearer();
         let headers = [("authorization", bearer.as_str())];

@@ -63,6 +63,7 @@ impl Person {
             actor: self.id.clone(),
             chat_id: Some(id.into()),
             act: None,
+            intervention: None,
             time: 1,
         }
     }

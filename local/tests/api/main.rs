@@ -36,6 +36,7 @@ mod health;
 mod hostile;
 mod idempotency;
 mod instructions;
+mod interventions;
 mod invocations;
 mod journeys;
 mod jwks;

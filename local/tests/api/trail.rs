@@ -38,6 +38,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         .await
         .is(201);
     root.patch(&user, json!({ "active": false })).await.is(200);
+    root.delete(&format!("{user}/sessions")).await.is(200);
     root.get("/api/admin/export/users.csv").await.is(200);
     api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None)
         .await
@@ -62,6 +63,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         ("logged out", true),
         ("a balance was adjusted", true),
         ("standing was changed", true),
+        ("all sessions of a user were ended", true),
         ("exporting", false),
         ("code=\"invalid_token\"", false),
     ] {

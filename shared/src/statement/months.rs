@@ -158,6 +158,7 @@ mod tests {
             actor: "manage".into(),
             chat_id: None,
             act: None,
+            intervention: None,
             time,
         }
     }

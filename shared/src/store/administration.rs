@@ -99,6 +99,7 @@ impl Store {
                     actor: by.account().id.clone(),
                     chat_id: None,
                     act: Some(act),
+                    intervention: None,
                     time,
                 };
                 writes.push(self.enter(&row)?);

@@ -27,8 +27,8 @@ pub enum EntryKind {
     Chat,
     /// A correction by an administrator.
     Adjustment,
-    /// A change of a role or state, which moves no tokens. Its row isn't in the user's own
-    /// partition, and so in no statement.
+    /// A change of a role or state, or an intervention, which moves no tokens. Its row isn't in the
+    /// user's own partition, and so in no statement.
     Standing,
 }
 
@@ -67,10 +67,38 @@ impl Act {
     }
 }
 
+/// What an administrator did to an account beside changing its role, state or balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intervention {
+    /// All its sessions were ended.
+    Sessions,
+}
+
+impl Intervention {
+    /// Every intervention.
+    pub const ALL: [Self; 1] = [Self::Sessions];
+
+    /// The stored and displayed word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+        }
+    }
+
+    /// The nearest act that a release knows which knows no interventions: it shows that one in the
+    /// trail. `role` is the account's, which stays.
+    pub(super) fn nearest(self, role: Role) -> Act {
+        match self {
+            Self::Sessions => Act::Role(role),
+        }
+    }
+}
+
 /// A row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The account's id; with the prefix `standing#` for a change of its role or state.
+    /// The account's id; with the prefix `standing#` for an act that moves no tokens.
     pub user_id: String,
     /// A UUIDv7; a chat's row has the chat's id, so that a chat is charged once, even after its
     /// deletion.
@@ -86,9 +114,12 @@ pub struct Entry {
     /// The chat that was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
-    /// The change of a role or state.
+    /// The change of a role or state; of an intervention the nearest one, for earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
+    /// The intervention, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intervention: Option<Intervention>,
     /// The time in milliseconds since 1970.
     pub time: u64,
 }
@@ -105,6 +136,7 @@ impl Entry {
             actor: chat.user_id.clone(),
             chat_id: Some(chat.chat_id.clone()),
             act: None,
+            intervention: None,
             time: chat.time,
         }
     }
@@ -112,6 +144,20 @@ impl Entry {
     /// The id of the account that the row is about.
     pub fn subject(&self) -> &str {
         self.user_id.strip_prefix(STANDING).unwrap_or(&self.user_id)
+    }
+
+    /// The displayed word of an administrator's act.
+    pub fn word(&self) -> &'static str {
+        let act = || self.act.map_or(self.kind.word(), Act::word);
+        self.intervention.map_or_else(act, Intervention::word)
+    }
+
+    /// The role that the act has given the account.
+    pub fn role(&self) -> Option<Role> {
+        match (self.intervention, self.act) {
+            (None, Some(Act::Role(role))) => Some(role),
+            _ => None,
+        }
     }
 
     /// Its partition in the index `trail`: administrators' acts by month, everything else by day.
@@ -125,7 +171,7 @@ impl Entry {
     }
 }
 
-/// The reason of an adjustment or a change of a role or state, for people.
+/// The reason of an administrator's act, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
@@ -257,10 +303,13 @@ mod tests {
     }
 
     #[test]
-    fn the_word_of_a_kind_is_the_one_that_is_stored() {
+    fn the_word_of_a_kind_and_of_an_intervention_is_the_one_that_is_stored() {
         for kind in [EntryKind::Grant, EntryKind::Chat, EntryKind::Adjustment, EntryKind::Standing]
         {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
+        }
+        for intervention in Intervention::ALL {
+            assert_eq!(serde_json::to_value(intervention).unwrap(), intervention.word());
         }
     }
 }

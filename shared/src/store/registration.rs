@@ -104,6 +104,7 @@ impl Store {
             actor: account.id.clone(),
             chat_id: None,
             act: None,
+            intervention: None,
             time: account.created,
         };
         let now = account.created / 1000;

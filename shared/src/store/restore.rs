@@ -315,6 +315,7 @@ impl Store {
                 actor: "manage".into(),
                 chat_id: None,
                 act: Some(act),
+                intervention: None,
                 time: clock.millis(),
             })?);
         }

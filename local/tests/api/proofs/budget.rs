@@ -412,11 +412,20 @@ impl Counted {
             &root,
         )
         .await;
+        self.interventions(&root, &user).await;
         self.api.server().clock.advance(Duration::from_secs(2 * 24 * 3600));
         let root = root.elsewhere("a test").await;
         for name in ["figures of a closed day for the first time", "figures of a closed day"] {
             self.get(name, "admin_figures", &figures, &root).await;
         }
+    }
+}
+
+impl Counted {
+    /// What administrators do to an account beside changing its role, state and balance.
+    async fn interventions(&mut self, root: &Person, user: &str) {
+        let sessions = format!("{user}/sessions");
+        self.get("end of a user's sessions", "admin_sessions_end", &sessions, root).await;
     }
 }
 

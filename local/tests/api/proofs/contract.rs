@@ -991,6 +991,7 @@ async fn every_event_gets_its_endpoints_answer() {
         "admin_users",
         "admin_user",
         "admin_user_change",
+        "admin_sessions_end",
         "admin_adjustment",
         "admin_ledger",
         "admin_chats",

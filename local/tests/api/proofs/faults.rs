@@ -10,6 +10,7 @@ mod administration;
 mod chats;
 mod conversations;
 mod deletions;
+mod interventions;
 mod log_outs;
 mod logins;
 mod refreshes;

@@ -701,6 +701,8 @@ impl Watched {
         let change = |body: Value| to("admin_user_change", &user).by(&root.token).with(body);
         self.is(200, change(json!({ "role": "admin" }))).await;
         self.loses_a_reply(change(json!({ "active": false }))).await;
+        let sessions = format!("{user}/sessions");
+        self.loses_a_reply(to("admin_sessions_end", &sessions).by(&root.token)).await;
 
         let day = Day::of(self.clock.millis());
         let days = format!("?from={day}&to={day}");

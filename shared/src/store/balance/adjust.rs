@@ -43,6 +43,7 @@ impl Adjustment {
             actor: actor.to_owned(),
             chat_id: None,
             act: None,
+            intervention: None,
             time: clock.millis(),
         };
         Self { name_key: account.label.clone(), change, entry, by: None, record: None }

@@ -180,6 +180,7 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         actor: account.id.clone(),
         chat_id: None,
         act: None,
+        intervention: None,
         time: account.created,
     })
 }

@@ -138,6 +138,9 @@ async fn is_managed(api: &Api, kept: &Kept) {
     cat.get("/api/admin/users/").await.is(200);
     root.patch(&user(&cat), json!({ "role": "user", "reason": "helped" })).await.is(200);
     cat.is_out().await;
+    let mia = kept.person("mia", api);
+    root.delete(&format!("{}/sessions", user(&mia))).await.is(200);
+    mia.is_out().await;
     for (path, mentions) in [
         ("/api/admin/users/?q=an", "ann@example.com"),
         ("/api/admin/trail", "helped"),

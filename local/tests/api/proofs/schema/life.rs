@@ -293,8 +293,9 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept)
     manage(api, &["adjust", "ann", "-50", "--reason", "too much"]);
     root.deletes_the_account().await.expect(409, "last_administrator");
     root.patch(&user(&cat), json!({ "role": "admin", "reason": "helps" })).await.is(200);
+    root.delete(&format!("{}/sessions", user(&cat))).await.is(200);
     root.patch(&user(&ben), json!({ "active": false, "reason": "is away" })).await.is(200);
-    // A new role ends all sessions.
+    // All sessions have ended.
     kept.keeps("cat", &cat.elsewhere("a laptop").await);
     kept.keeps("ben", &ben);
     let closed = Day::of(now(api)).before(2).max(FIRST_DAY);

@@ -1,0 +1,38 @@
+//! `DELETE /api/admin/users/{id}/sessions` - end all sessions of a user, such as after a theft. For
+//! administrators.
+//!
+//! In: nothing, or `{reason}`, a line for the trail. Out: a message. The user's tokens and e-mailed
+//! links are invalid at once; API keys stay valid.
+
+use shared::openapi::PathId;
+use shared::store::{Intervening, Intervention};
+use shared::view::Done;
+use shared::{App, Reply, Request, http};
+
+use crate::admin_user::{self, Why};
+
+/// Increments the account's epoch in one transaction, which checks that the caller is still an
+/// administrator.
+#[utoipa::path(
+    delete,
+    path = "/api/admin/users/{id}/sessions",
+    tag = "Administration",
+    summary = "End all sessions of a user",
+    description = "Signs the user out everywhere: all tokens and e-mailed links are invalid at once. API keys stay valid. The trail lists it. Administrators log out themselves.",
+    security(("access_token" = [])),
+    params(PathId),
+    request_body = Option<Why>,
+    responses((status = 200, description = "The sessions have ended.", body = Done)),
+    extensions(("x-fails" = json!(["NoSuchUser", "OwnAccount"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let why: Why = http::json_or_nothing(&req)?;
+    let (administrator, account) = admin_user::subject(&app, &req).await?;
+    let (what, reason) = (Intervention::Sessions, why.validate()?);
+
+    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    app.store.end_sessions_of_user(&doing).await?;
+    let by = &administrator.account().id;
+    tracing::info!(subject = account.id, by, "all sessions of a user were ended");
+    http::ok(&Done { message: "All sessions of this user have ended." })
+}

@@ -1,0 +1,145 @@
+//! What administrators do to an account beside changing its role, state and balance:
+//! `DELETE /api/admin/users/{id}/sessions`.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::Error;
+use shared::clock::Clock;
+use shared::store::{Intervening, Intervention, Purpose};
+
+use crate::support::client::{Answer, Api, Person, unique};
+
+impl Person {
+    /// Sends an intervention in a user's account, without a body if that is null.
+    async fn intervenes(&self, method: Method, user: &Person, place: &str, body: Value) -> Answer {
+        let path = format!("/api/admin/users/{}{place}", user.id);
+        let body = Some(body).filter(|body| !body.is_null());
+        self.api.send(method, &path, &[("authorization", &self.bearer())], body).await
+    }
+
+    async fn signs_out(&self, user: &Person) -> Answer {
+        self.intervenes(Method::DELETE, user, "/sessions/", json!({ "reason": " a theft " })).await
+    }
+}
+
+/// The interventions that need nothing but an account: their methods and places.
+const PLAIN: [(Method, &str); 1] = [(Method::DELETE, "/sessions")];
+
+/// The acts of a trail, with their reasons.
+fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
+    trail
+        .iter()
+        .map(|act| (act["act"].as_str().unwrap(), act["reason"].as_str().unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_programs_go_on() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let address = format!("{}@example.com", unique("ann"));
+    let ann = api
+        .person_with(
+            json!({ "username": unique("ann"), "email": address, "password": "secret123" }),
+        )
+        .await;
+    let there = ann.elsewhere("a phone").await;
+    let key = ann.makes_a_key("a program").await.is(201);
+    let program = ann.using(key["key"].as_str().unwrap());
+    let link = api.link(&ann, Purpose::Reset, &address).await;
+    let statement = ann.get("/api/user/ledger").await.is(200);
+
+    let done = root.signs_out(&ann).await.is(200);
+    assert_eq!(done, json!({ "message": "All sessions of this user have ended." }));
+    ann.is_out().await;
+    there.is_out().await;
+    let reset = json!({ "token": link, "password": "another-one" });
+    api.post("/api/password/reset/confirm/", reset).await.expect(400, "invalid_link");
+    assert_eq!(root.sees(&ann).await["sessions"], json!([]));
+    program.completes().await.is(200);
+
+    // Again, and without a body: what has begun since ends too.
+    let again = ann.elsewhere("a laptop").await;
+    again.is_in().await;
+    root.intervenes(Method::DELETE, &ann, "/sessions", Value::Null).await.is(200);
+    again.is_out().await;
+    let trail = root.trail_of(&ann).await;
+    assert_eq!(acts(&trail), [("sessions", ""), ("sessions", "a theft")]);
+    for act in &trail {
+        assert_eq!((&act["actor"], &act["username"]), (&json!(root.id), &json!(ann.name)));
+        assert_eq!((&act["amount"], &act["role"]), (&Value::Null, &Value::Null));
+    }
+    let after = ann.elsewhere("a test").await.get("/api/user/ledger").await.is(200);
+    let (before, after) = (statement.as_array().unwrap(), after.as_array().unwrap());
+    assert_eq!(after[1..], before[..], "only the program's message is new");
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+    root.is_in().await;
+}
+
+#[tokio::test]
+async fn administrators_do_not_intervene_in_their_own_account() {
+    let api = Api::own(&[]).await;
+    let (root, _) = (api.administrator("root").await, api.administrator("other").await);
+    let before = api.items("").await;
+    for (method, place) in PLAIN {
+        let refused = root.intervenes(method, &root, place, Value::Null).await;
+        refused.expect(409, "own_account");
+    }
+    assert_eq!(api.items("").await, before);
+    root.is_in().await;
+}
+
+#[tokio::test]
+async fn an_intervention_in_no_account_or_for_no_reason_that_can_be_shown_is_refused() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let gone = api.person("gone").await;
+    gone.deletes_the_account().await.is(202);
+    let before = api.items("").await;
+    let nobody = |id: &str| Person { id: id.into(), ..ann.clone() };
+    for (method, place) in PLAIN {
+        for id in ["x", "00000000-0000-7000-8000-000000000000", &gone.id] {
+            let refused = root.intervenes(method.clone(), &nobody(id), place, json!({})).await;
+            refused.expect(404, "not_found");
+        }
+        for reason in [json!("two\nlines"), json!("x".repeat(201)), json!("5\u{202e}0"), json!(5)] {
+            let body = json!({ "reason": reason });
+            let refused = root.intervenes(method.clone(), &ann, place, body.clone()).await;
+            let refused = refused.expect(400, "invalid_fields");
+            assert!(refused["errors"]["reason"].is_array(), "{body}: {refused}");
+        }
+        let refused = ann.intervenes(method, &root, place, json!({})).await;
+        refused.expect(403, "forbidden");
+    }
+    assert_eq!(api.items("").await, before);
+}
+
+#[tokio::test]
+async fn a_former_administrator_intervenes_in_nothing_any_more() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let ends = [
+        ("role", AttributeValue::S("user".into()), Error::Forbidden),
+        ("active", AttributeValue::Bool(false), Error::InvalidToken),
+        ("auth_epoch", AttributeValue::N("9".into()), Error::InvalidToken),
+    ];
+    for (attribute, value, refusal) in ends {
+        let was = root.elsewhere("a test").await.at_the_door().await;
+        let account = api.account(&ann).await;
+        api.set(&root, attribute, value).await;
+        let before = api.items("").await;
+        let (store, clock) = (api.store(), Clock::default());
+        let doing = |what| Intervening::new(&was, &account, what, None, &clock).unwrap();
+        let outcomes = [store.end_sessions_of_user(&doing(Intervention::Sessions)).await];
+        assert!(outcomes.iter().all(|outcome| *outcome == Err(refusal.clone())), "{outcomes:?}");
+        assert_eq!(api.items("").await, before);
+        for (attribute, value) in [
+            ("role", AttributeValue::S("admin".into())),
+            ("active", AttributeValue::Bool(true)),
+            ("auth_epoch", AttributeValue::N("1".into())),
+        ] {
+            api.set(&root, attribute, value).await;
+        }
+    }
+}

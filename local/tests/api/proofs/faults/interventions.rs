@@ -1,0 +1,127 @@
+//! What administrators do to an account beside changing its role, state and balance, with a row on
+//! the trail.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+use shared::store::Intervention;
+
+use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
+use crate::support::client::Person;
+use crate::support::function::{Reply, ask};
+use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
+use crate::support::world::World;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intervening {
+    EndingSessions,
+}
+
+impl Intervening {
+    const ALL: [Self; 1] = [Self::EndingSessions];
+
+    /// The endpoint, and what follows the path of the user.
+    fn place(self) -> (&'static str, String) {
+        match self {
+            Self::EndingSessions => ("admin_sessions_end", "/sessions".into()),
+        }
+    }
+
+    fn what(self) -> Intervention {
+        match self {
+            Self::EndingSessions => Intervention::Sessions,
+        }
+    }
+
+    /// The replies to the same request after a success or an unknown outcome.
+    fn again(self) -> &'static [(u16, &'static str)] {
+        match self {
+            Self::EndingSessions => &[(200, "")],
+        }
+    }
+}
+
+impl Scenario for Intervening {
+    type Reply = Reply;
+    /// The administrator.
+    type Own = Person;
+
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let (who, root) = (rig.person().await, rig.person().await);
+        rig.api.set(&root, "role", AttributeValue::S("admin".into())).await;
+        let case = Case::new(rig, self.place().0, self, plan, retries, who, root);
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        let (endpoint, place) = case.scenario.place();
+        let (bearer, path) =
+            (case.own.bearer(), format!("/api/admin/users/{}{place}", case.who.id));
+        let headers = [("authorization", bearer.as_str())];
+        ask(case.function(), endpoint, &path, &headers, Value::Null).await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == 200
+    }
+}
+
+impl Case<Intervening> {
+    fn audit(&mut self, moment: &str, world: &World) {
+        let scenario = self.scenario;
+        let mut wrong = world.audit(&self.who.id);
+        let expected = [&[(200, ""), (503, "unavailable")][..], scenario.again()].concat();
+        for reply in &self.replies {
+            wrong.extend(reply.audit(&expected));
+        }
+        let done = self.replies.iter().filter(|reply| scenario.is_usual(reply)).count();
+        let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
+        let account = &world.accounts[&self.who.id];
+        let rows = world.ledger(&format!("standing#{}", self.who.id));
+        let of_it = |row: &&shared::store::Entry| {
+            row.intervention == Some(scenario.what()) && row.actor == self.own.id
+        };
+        let acts = rows.iter().filter(of_it).count();
+        if acts != rows.len() {
+            wrong.push(format!("other rows: {rows:?}"));
+        }
+        match scenario {
+            Intervening::EndingSessions => {
+                let epochs = usize::try_from(account.auth_epoch).unwrap() - 1;
+                if acts != epochs || acts < done || acts > done + unknown {
+                    wrong.push(format!(
+                        "{epochs} epochs and {acts} rows after {done} ends, and {unknown} unknown"
+                    ));
+                }
+            }
+        }
+        self.notes(moment, wrong);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_an_intervention_happens_once_with_its_row_or_not_at_all()
+{
+    let rig = Rig::start().await;
+    let mut cases = Matrix::whole(&Intervening::ALL).cases(&rig).await;
+    disturb(&mut cases).await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            // Then only the store shows that it was done.
+            case.lane.forgets_tokens();
+            case.runs_again(case.scenario.again()).await;
+        }
+    })
+    .await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
+
+    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after late copies", &world));
+    none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
+}
