@@ -1,8 +1,10 @@
-// One user: balance, role and state, profile and sessions, and links to statement and messages.
+// One user: balance, role and state, profile, sessions and API keys, and links to statement and
+// messages.
 
 import { sessions } from "./admin-access.js";
 import { adjustment } from "./admin-adjust.js";
 import { chats } from "./admin-chats.js";
+import { apiKeys } from "./admin-keys.js";
 import { roleBadge, standingBadge, userPlace } from "./admin-people.js";
 import { standing } from "./admin-standing.js";
 import { statement } from "./admin-statement.js";
@@ -34,7 +36,7 @@ export async function userView({ params, signal }, me, part) {
   showBadges(user);
 
   const body = {
-    overview: () => overview(user, path, me, showBadges),
+    overview: () => overview(user, path, me, signal, showBadges),
     statement: () => statement(user, path, me, signal),
     chats: () =>
       h(
@@ -61,7 +63,7 @@ export async function userView({ params, signal }, me, part) {
   return { title, content };
 }
 
-function overview(first, path, me, showBadges) {
+function overview(first, path, me, signal, showBadges) {
   let user = first;
   const [balanceBox, standingBox, profileBox, sessionsBox] = [
     "Balance",
@@ -83,11 +85,20 @@ function overview(first, path, me, showBadges) {
   show(first);
   const givingBox = card("Adjust the balance");
   givingBox.show(giver);
+  const keysBox = card("API keys");
+  keysBox.show(apiKeys(user, me, path, signal, again));
   return h(
     "div",
     { class: "admin-columns" },
     h("div", {}, balanceBox.element, givingBox.element),
-    h("div", {}, standingBox.element, profileBox.element, sessionsBox.element),
+    h(
+      "div",
+      {},
+      standingBox.element,
+      profileBox.element,
+      sessionsBox.element,
+      keysBox.element,
+    ),
   );
 }
 

@@ -245,9 +245,9 @@ export const del = async (path, body, options) =>
   (await request("DELETE", path, { ...options, body })).data;
 
 /** Deletes something that may be deleted already, for example by another device. */
-export async function ensureDeleted(path) {
+export async function ensureDeleted(path, body) {
   try {
-    await del(path);
+    await del(path, body);
   } catch (error) {
     if (error.status !== 404) throw error;
   }

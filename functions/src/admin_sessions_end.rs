@@ -32,7 +32,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
 
     let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
     app.store.end_sessions_of_user(&doing).await?;
-    let by = &administrator.account().id;
-    tracing::info!(subject = account.id, by, "all sessions of a user were ended");
+    let (subject, by) = (&account.id, &administrator.account().id);
+    tracing::info!(subject, by, "all sessions of a user were ended");
     http::ok(&Done { message: "All sessions of this user have ended." })
 }

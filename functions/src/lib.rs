@@ -53,7 +53,7 @@ macro_rules! endpoints {
         #[derive(utoipa::OpenApi)]
         #[openapi(paths(
             $(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ $(crate::$response::handle,)+
-            crate::ledger::months, crate::models::one
+            crate::ledger::months, crate::models::one, crate::admin_api_keys_revoke::one
         ))]
         pub(crate) struct Paths;
     };
@@ -121,6 +121,10 @@ endpoints! {
         admin_user: GET "/api/admin/users/{id}";
         admin_user_change: PATCH "/api/admin/users/{id}";
         admin_sessions_end: DELETE "/api/admin/users/{id}/sessions";
+        admin_api_keys: GET "/api/admin/users/{id}/api-keys";
+        admin_api_keys_revoke:
+            DELETE "/api/admin/users/{id}/api-keys",
+            DELETE "/api/admin/users/{id}/api-keys/{key}";
         admin_adjustment: POST "/api/admin/users/{id}/adjustments";
         admin_ledger: GET "/api/admin/users/{id}/ledger";
         admin_chats: GET "/api/admin/chats";

@@ -128,11 +128,20 @@ def user():
     return register()["id"]
 
 
+def key_of_user():
+    account = register()
+    key = call("POST", "/api/user/api-keys/", account, json={"name": "a program"}).json()
+    return {"id": account["id"], "key": key["id"]}
+
+
 # What administrators change, so that others must not use the same users.
-CHANGES = {"admin_adjustment", "admin_sessions_end", "admin_user_change"}
+CHANGES = {"admin_adjustment", "admin_api_key_revoke", "admin_api_keys_revoke", "admin_sessions_end", "admin_user_change"}
 
 IDS = {
     "admin_adjustment": user,
+    "admin_api_key_revoke": key_of_user,
+    "admin_api_keys": lambda: MAIN["id"],
+    "admin_api_keys_revoke": user,
     "admin_ledger": lambda: MAIN["id"],
     "admin_sessions_end": user,
     "admin_user": lambda: MAIN["id"],
@@ -301,7 +310,8 @@ def before_call(context, case, kwargs):
         return
     has_cursor = bool((case.query or {}).get("cursor"))
     if operation in IDS and (has_cursor or next(numbers) % 2):
-        case.path_parameters["id"] = IDS[operation]()
+        found = IDS[operation]()
+        case.path_parameters |= found if isinstance(found, dict) else {"id": found}
     if "X-Refresh-Token" in (case.headers or {}) and next(numbers) % 2:
         case.headers["X-Refresh-Token"] = "cookie"
     if operation == "token_refresh":

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -158,6 +158,39 @@ await journeys({
     await rowsAre(page);
     const acts = (await rows(page)).filter((row) => row[1].includes(ann.name)).map(([, what, by, why]) => [what, by, why]);
     assert.deepEqual(acts, [[`Signed ${ann.name} out everywhere`, "you", "A lost laptop"]]);
+  },
+
+  async "API keys of a user are revoked one by one or all at once, and their programs stop"() {
+    const ann = await newUser("ann");
+    const keys = [];
+    for (const name of ["a robot", "a script", "a phone"]) {
+      keys.push((await ann.api("POST", "api/user/api-keys/", { name })).body.key);
+    }
+    const works = async (key) => (await ask("GET", "v1/models", null, key)).status === 200;
+    const page = await adminPage();
+    await openUser(page, ann);
+    await page.getByRole("button", { name: "Revoke a script" }).click();
+    await answer(page, "Revoke", "Published by mistake");
+    await page.getByText("The key is revoked.").waitFor();
+    assert.equal(await focused(page), "API keys");
+    await page.getByRole("button", { name: "Revoke a script" }).waitFor({ state: "detached" });
+    assert.deepEqual(await Promise.all(keys.map(works)), [true, false, true]);
+
+    await decideIn(page, "API keys", "Revoke all keys", "A theft");
+    await page.getByText(`All API keys of ${ann.name} are revoked.`).waitFor();
+    await page.getByText("The account has no API keys.").waitFor();
+    await page.getByRole("button", { name: "Revoke all keys" }).waitFor({ state: "hidden" });
+    assert.deepEqual(await Promise.all(keys.map(works)), [false, false, false]);
+    assert.equal((await ann.api("GET", "api/tokens/", null)).status, 200);
+
+    await page.getByRole("link", { name: "Audit log" }).click();
+    await heading(page, "Audit log");
+    await rowsAre(page);
+    const acts = (await rows(page)).filter((row) => row[1].includes(ann.name)).map(([, what, by, why]) => [what, by, why]);
+    assert.deepEqual(acts, [
+      [`Revoked all API keys of ${ann.name}`, "you", "A theft"],
+      [`Revoked an API key of ${ann.name}`, "you", "Published by mistake"],
+    ]);
   },
 
   async "a user becomes an administrator and an ordinary user again, and both take effect at once"() {
@@ -542,6 +575,11 @@ async function decide(page, action, reason = "") {
 /** The same in another part of a user's page. */
 async function decideIn(page, region, action, reason = "") {
   await page.getByRole("region", { name: region }).getByRole("button", { name: action }).click();
+  await answer(page, action, reason);
+}
+
+/** Confirms an action in the dialog that asks for it. */
+async function answer(page, action, reason = "") {
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Reason").fill(reason);
   await dialog.getByRole("button", { name: action }).click();

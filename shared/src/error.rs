@@ -114,7 +114,7 @@ pub enum Error {
     NoSuchModel,
     /// 404: the caller has no session with this id, or it has ended.
     NoSuchSession,
-    /// 404: the caller has no API key with this id.
+    /// 404: the account has no API key with this id.
     NoSuchApiKey,
     /// 404: the caller has no conversation with this id, or it was deleted. Nothing was charged.
     NoSuchConversation,
@@ -279,7 +279,7 @@ impl Error {
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "not_found",
                 "You have no session with this id, or it has ended.".into()),
             Self::NoSuchApiKey => (StatusCode::NOT_FOUND, "not_found",
-                "You have no API key with this id, or it was revoked.".into()),
+                "No API key has this id, or it was revoked.".into()),
             Self::NoSuchConversation => (StatusCode::NOT_FOUND, "not_found",
                 "You have no conversation with this id, or it was deleted.".into()),
             Self::NoSuchChat => (StatusCode::NOT_FOUND, "not_found",

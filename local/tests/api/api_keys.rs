@@ -212,7 +212,7 @@ async fn a_key_of_somebody_else_is_not_seen_and_not_revoked() {
     for keys in 0..2 {
         let before = api.items(&ann.id).await;
         let refused = ben.revokes(&id(&key)).await.expect(404, "not_found");
-        assert_eq!(refused["detail"], "You have no API key with this id, or it was revoked.");
+        assert_eq!(refused["detail"], "No API key has this id, or it was revoked.");
         assert_eq!(api.items(&ann.id).await, before);
         ben.has_keys(keys).await;
         ben.makes_a_key("Ben's").await.is(201);

@@ -1,5 +1,5 @@
 //! What administrators do to an account beside changing its role, state and balance:
-//! `DELETE /api/admin/users/{id}/sessions`.
+//! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -21,10 +21,19 @@ impl Person {
     async fn signs_out(&self, user: &Person) -> Answer {
         self.intervenes(Method::DELETE, user, "/sessions/", json!({ "reason": " a theft " })).await
     }
+
+    async fn keys_of(&self, user: &Person) -> Value {
+        self.get(&format!("/api/admin/users/{}/api-keys/", user.id)).await.is(200)
+    }
+
+    async fn revokes_of(&self, user: &Person, key: &str, reason: &str) -> Answer {
+        let place = format!("/api-keys/{key}");
+        self.intervenes(Method::DELETE, user, &place, json!({ "reason": reason })).await
+    }
 }
 
 /// The interventions that need nothing but an account: their methods and places.
-const PLAIN: [(Method, &str); 1] = [(Method::DELETE, "/sessions")];
+const PLAIN: [(Method, &str); 2] = [(Method::DELETE, "/sessions"), (Method::DELETE, "/api-keys")];
 
 /// The acts of a trail, with their reasons.
 fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
@@ -78,6 +87,89 @@ async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_prog
 }
 
 #[tokio::test]
+async fn an_administrator_revokes_the_keys_of_a_user_one_by_one_or_all_at_once_and_sessions_go_on()
+{
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let mut keys = Vec::new();
+    for name in ["a robot", "a script", "a phone"] {
+        keys.push(ann.makes_a_key(name).await.is(201));
+    }
+    let program = |key: usize| ann.using(keys[key]["key"].as_str().unwrap());
+    assert_eq!(root.keys_of(&root).await, json!([]));
+    let listed = root.keys_of(&ann).await;
+    assert_eq!(listed, ann.api_keys().await);
+    assert!(!listed.to_string().contains(keys[0]["key"].as_str().unwrap()));
+
+    let one = keys[1]["id"].as_str().unwrap();
+    let done = root.revokes_of(&ann, &one.to_uppercase(), "published").await.is(200);
+    assert_eq!(done, json!({ "message": "The API key is revoked." }));
+    program(1).completes().await.expect(401, "invalid_token");
+    program(0).completes().await.is(200);
+    ann.has_keys(2).await;
+    root.revokes_of(&ann, one, "again").await.expect(404, "not_found");
+
+    let done = root.revokes_of(&ann, "", "a theft").await.is(200);
+    assert_eq!(done, json!({ "message": "All API keys of this user are revoked." }));
+    for key in [0, 2] {
+        program(key).completes().await.expect(401, "invalid_token");
+    }
+    assert_eq!(root.keys_of(&ann).await, json!([]));
+    ann.has_keys(0).await;
+    ann.is_in().await;
+    let acted = [("api_keys", "a theft"), ("api_key", "published")];
+    assert_eq!(acts(&root.trail_of(&ann).await), acted);
+    let before = api.items("").await;
+    root.intervenes(Method::DELETE, &ann, "/api-keys", Value::Null).await.is(200);
+    assert_eq!(api.items("").await, before, "there was nothing left to revoke");
+
+    // A deactivated user's keys are revoked too: an activation doesn't bring them back.
+    let key = ann.makes_a_key("a car").await.is(201);
+    let user = format!("/api/admin/users/{}", ann.id);
+    root.patch(&user, json!({ "active": false })).await.is(200);
+    assert_eq!(root.keys_of(&ann).await[0]["id"], key["id"]);
+    root.revokes_of(&ann, "", "gone").await.is(200);
+    root.patch(&user, json!({ "active": true })).await.is(200);
+    ann.using(key["key"].as_str().unwrap()).completes().await.expect(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_key_of_another_user_or_of_no_one_is_not_found_and_stays() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let ben = api.person("ben").await;
+    let key = ben.makes_a_key("Ben's").await.is(201);
+    ann.makes_a_key("Ann's").await.is(201);
+    let before = api.items("").await;
+    let none = "00000000-0000-7000-8000-000000000000";
+    for key in [key["id"].as_str().unwrap(), none, "x", "%20", "sk-x"] {
+        let refused = root.revokes_of(&ann, key, "").await.expect(404, "not_found");
+        assert_eq!(refused["detail"], "No API key has this id, or it was revoked.");
+    }
+    assert_eq!(api.items("").await, before);
+}
+
+#[tokio::test]
+async fn a_key_that_is_made_while_all_are_revoked_is_either_revoked_or_valid_and_counted() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    for _ in 0..5 {
+        let ann = api.person("ann").await;
+        for _ in 0..3 {
+            ann.makes_a_key("old").await.is(201);
+        }
+        let (made, done) =
+            tokio::join!(ann.makes_a_key("new"), root.revokes_of(&ann, "", "a theft"));
+        done.is(200);
+        let made = made.is(201);
+        let left = ann.api_keys().await.as_array().unwrap().len();
+        ann.has_keys(u32::try_from(left).unwrap()).await;
+        let answer = ann.using(made["key"].as_str().unwrap()).completes().await;
+        assert_eq!(answer.status == 200, left == 1, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn administrators_do_not_intervene_in_their_own_account() {
     let api = Api::own(&[]).await;
     let (root, _) = (api.administrator("root").await, api.administrator("other").await);
@@ -119,6 +211,7 @@ async fn an_intervention_in_no_account_or_for_no_reason_that_can_be_shown_is_ref
 async fn a_former_administrator_intervenes_in_nothing_any_more() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    ann.makes_a_key("a program").await.is(201);
     let ends = [
         ("role", AttributeValue::S("user".into()), Error::Forbidden),
         ("active", AttributeValue::Bool(false), Error::InvalidToken),
@@ -131,7 +224,9 @@ async fn a_former_administrator_intervenes_in_nothing_any_more() {
         let before = api.items("").await;
         let (store, clock) = (api.store(), Clock::default());
         let doing = |what| Intervening::new(&was, &account, what, None, &clock).unwrap();
-        let outcomes = [store.end_sessions_of_user(&doing(Intervention::Sessions)).await];
+        let keys = store.revoke_keys_of_user(&doing(Intervention::ApiKeys), None).await;
+        let outcomes =
+            [store.end_sessions_of_user(&doing(Intervention::Sessions)).await, keys.map(drop)];
         assert!(outcomes.iter().all(|outcome| *outcome == Err(refusal.clone())), "{outcomes:?}");
         assert_eq!(api.items("").await, before);
         for (attribute, value) in [

@@ -32,6 +32,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
     let passwords = json!({ "current_password": ann.password, "new_password": "another-password" });
     let changed = here.post("/api/user/password/", passwords).await.is(200);
     let here = here.using(changed["access"].as_str().unwrap());
+    let key = here.makes_a_key("another program").await.is(201);
     here.log_out().await.is(200);
     let (root, user) = (api.administrator("root").await, format!("/api/admin/users/{}", ann.id));
     root.post(&format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" }))
@@ -39,6 +40,8 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         .is(201);
     root.patch(&user, json!({ "active": false })).await.is(200);
     root.delete(&format!("{user}/sessions")).await.is(200);
+    root.delete(&format!("{user}/api-keys/{}", key["id"].as_str().unwrap())).await.is(200);
+    root.delete(&format!("{user}/api-keys")).await.is(200);
     root.get("/api/admin/export/users.csv").await.is(200);
     api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None)
         .await
@@ -64,6 +67,8 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         ("a balance was adjusted", true),
         ("standing was changed", true),
         ("all sessions of a user were ended", true),
+        ("an API key of a user was revoked", true),
+        ("all API keys of a user were revoked", true),
         ("exporting", false),
         ("code=\"invalid_token\"", false),
     ] {

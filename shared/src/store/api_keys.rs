@@ -5,9 +5,12 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::interventions::{UNCHANGED, kept_changing};
 use super::schema::{API_KEY, api_key_key, pk};
 use super::sessions::CALLER;
-use super::{NEW, Refusals, Store, Transaction, Write, is_id, n, s, to_item};
+use super::{
+    Intervening, NEW, Patience, Refusals, Store, Transaction, Write, is_id, n, s, to_item,
+};
 use crate::auth::api_key::KeyName;
 use crate::auth::{AccessToken, ApiKey};
 use crate::user::Account;
@@ -134,6 +137,59 @@ impl Store {
                 .filter(|key| key.user_id == caller.user_id && older.is_none())
                 .ok_or(Error::NoSuchApiKey)?;
             older = Some(own.auth_epoch);
+        }
+    }
+
+    /// Deletes API keys of a user for an administrator: the one with the id `only`, or all of them.
+    /// They are invalid from then on. Returns how many they were; nothing is written if there were
+    /// none. Idempotent.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchApiKey`] if the user has no key `only`, and those of
+    /// [`Store::end_sessions_of_user`].
+    pub async fn revoke_keys_of_user(
+        &self,
+        doing: &Intervening<'_>,
+        only: Option<&str>,
+    ) -> Result<usize> {
+        let mut seen = doing.account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let ids = match only {
+                Some(id) => vec![id.to_owned()],
+                None => self.api_key_ids(&seen.id).await?,
+            };
+            let mut keys = self.api_keys(&seen, &ids).await?;
+            keys.retain(|key| key.user_id == seen.id);
+            let found = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+            match only {
+                Some(_) if keys.is_empty() => return Err(Error::NoSuchApiKey),
+                None if keys.is_empty() && seen.api_keys == 0 => return Ok(0),
+                // The index learns of new keys a moment later.
+                None if found < seen.api_keys => seen = self.reread(&seen).await?,
+                _ => {
+                    let count = self
+                        .update_unchanged(&seen, "SET api_keys = :left")
+                        .when(format!("{UNCHANGED} AND api_keys = :had"))
+                        .values([
+                            (":left", n(seen.api_keys.saturating_sub(found))),
+                            (":had", n(seen.api_keys)),
+                        ]);
+                    let delete = |key: &StoredKey| {
+                        Write::delete(&self.tables.tokens, pk(&key.pk))
+                            .when("user_id = :user")
+                            .values([(":user", s(&key.user_id))])
+                    };
+                    let writes = [count].into_iter().chain(keys.iter().map(delete)).collect();
+                    let Some(current) = self.intervene(doing, writes).await? else {
+                        return Ok(keys.len());
+                    };
+                    seen = current;
+                }
+            }
+            if !patience.lasts().await {
+                return Err(kept_changing());
+            }
         }
     }
 

@@ -20,9 +20,9 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Intervening<'a> {
     /// The administrator.
-    pub(super) by: &'a Administrator,
+    pub by: &'a Administrator,
     /// The account, as it was just read.
-    pub(super) account: &'a Account,
+    pub account: &'a Account,
     what: Intervention,
     /// The id of its row.
     pub(super) id: String,

@@ -73,16 +73,22 @@ impl Act {
 pub enum Intervention {
     /// All its sessions were ended.
     Sessions,
+    /// One of its API keys was revoked.
+    ApiKey,
+    /// All its API keys were revoked.
+    ApiKeys,
 }
 
 impl Intervention {
     /// Every intervention.
-    pub const ALL: [Self; 1] = [Self::Sessions];
+    pub const ALL: [Self; 3] = [Self::Sessions, Self::ApiKey, Self::ApiKeys];
 
     /// The stored and displayed word.
     pub fn word(self) -> &'static str {
         match self {
             Self::Sessions => "sessions",
+            Self::ApiKey => "api_key",
+            Self::ApiKeys => "api_keys",
         }
     }
 
@@ -90,7 +96,7 @@ impl Intervention {
     /// trail. `role` is the account's, which stays.
     pub(super) fn nearest(self, role: Role) -> Act {
         match self {
-            Self::Sessions => Act::Role(role),
+            Self::Sessions | Self::ApiKey | Self::ApiKeys => Act::Role(role),
         }
     }
 }

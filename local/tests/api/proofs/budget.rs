@@ -412,20 +412,33 @@ impl Counted {
             &root,
         )
         .await;
-        self.interventions(&root, &user).await;
         self.api.server().clock.advance(Duration::from_secs(2 * 24 * 3600));
         let root = root.elsewhere("a test").await;
         for name in ["figures of a closed day for the first time", "figures of a closed day"] {
             self.get(name, "admin_figures", &figures, &root).await;
         }
+        self.interventions(&root).await;
     }
 }
 
 impl Counted {
     /// What administrators do to an account beside changing its role, state and balance.
-    async fn interventions(&mut self, root: &Person, user: &str) {
+    async fn interventions(&mut self, root: &Person) {
+        let bob = self.api.person("bob").await;
+        let user = format!("/api/admin/users/{}", bob.id);
         let sessions = format!("{user}/sessions");
-        self.get("end of a user's sessions", "admin_sessions_end", &sessions, root).await;
+        let keys = format!("{user}/api-keys");
+        let key = bob.makes_a_key("a program").await.is(201);
+        let key = format!("{keys}/{}", key["id"].as_str().unwrap());
+        bob.makes_a_key("a program").await.is(201);
+        for (name, endpoint, path) in [
+            ("end of a user's API key", "admin_api_keys_revoke", &key),
+            ("list of a user's API keys", "admin_api_keys", &keys),
+            ("end of all API keys of a user", "admin_api_keys_revoke", &keys),
+            ("end of a user's sessions", "admin_sessions_end", &sessions),
+        ] {
+            self.get(name, endpoint, path, root).await;
+        }
     }
 }
 

@@ -992,6 +992,8 @@ async fn every_event_gets_its_endpoints_answer() {
         "admin_user",
         "admin_user_change",
         "admin_sessions_end",
+        "admin_api_keys",
+        "admin_api_keys_revoke",
         "admin_adjustment",
         "admin_ledger",
         "admin_chats",
@@ -1008,7 +1010,10 @@ async fn every_event_gets_its_endpoints_answer() {
     for name in before.iter().copied().chain(others).chain(after.iter().copied()) {
         if name == "admin_users" {
             tokens.insert("ADMIN_TOKEN", api.administrator("root").await.access);
-            tokens.insert("USER_ID", api.person("ben").await.id);
+            let ben = api.person("ben").await;
+            let key = ben.makes_a_key("a program").await.is(201);
+            tokens.insert("USER_KEY_ID", key["id"].as_str().unwrap().to_owned());
+            tokens.insert("USER_ID", ben.id);
         }
         if name == "account_delete" {
             // A user whose password is the one in the event.

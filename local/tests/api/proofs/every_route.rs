@@ -53,6 +53,7 @@ fn lasting() -> impl Iterator<Item = &'static Route> {
 /// file.
 fn concrete(path: &str) -> String {
     path.replace("{id}", "00000000-0000-7000-8000-000000000000")
+        .replace("{key}", "00000000-0000-7000-8000-000000000000")
         .replace("{list}", "users.csv")
         .replace("{version}", "0")
         .replace("{file}", "nothing.js")

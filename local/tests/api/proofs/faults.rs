@@ -503,6 +503,7 @@ async fn every_read_except_of_an_index_is_strongly_consistent() {
         ("admin_users", "/api/admin/users"),
         ("admin_user", &format!("/api/admin/users/{}", ann.id)),
         ("admin_ledger", &format!("/api/admin/users/{}/ledger", ann.id)),
+        ("admin_api_keys", &format!("/api/admin/users/{}/api-keys", ann.id)),
         ("admin_chats", "/api/admin/chats"),
         ("admin_trail", "/api/admin/trail"),
         ("admin_figures", "/api/admin/figures"),

@@ -692,6 +692,9 @@ impl Watched {
         let ida = self.register("ida").await;
         self.is(200, to("chat", "/api/chat").by(&ida.token).with(hi)).await;
         let user = format!("/api/admin/users/{}", ida.id);
+        let keys = format!("{user}/api-keys");
+        let key = format!("{keys}/{}", self.api_key(&ida).await["id"].as_str().unwrap());
+        self.api_key(&ida).await;
         let adjust = format!("{user}/adjustments");
         let body = json!({ "amount": 5, "reason": "a correction" });
         for _ in 0..2 {
@@ -703,6 +706,9 @@ impl Watched {
         self.loses_a_reply(change(json!({ "active": false }))).await;
         let sessions = format!("{user}/sessions");
         self.loses_a_reply(to("admin_sessions_end", &sessions).by(&root.token)).await;
+        self.loses_a_reply(to("admin_api_keys_revoke", &key).by(&root.token)).await;
+        self.is(200, to("admin_api_keys", &keys).by(&root.token)).await;
+        self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
 
         let day = Day::of(self.clock.millis());
         let days = format!("?from={day}&to={day}");

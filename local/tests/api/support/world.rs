@@ -20,6 +20,8 @@ pub struct World {
     pub chats: HashMap<String, Vec<Chat>>,
     /// The user ids of all sessions.
     pub sessions: Vec<String>,
+    /// The user ids of all API keys.
+    pub keys: Vec<String>,
     pub claims: Vec<Value>,
     /// The ids in the list of administrators.
     pub administrators: HashSet<String>,
@@ -57,6 +59,7 @@ impl World {
             ledger: HashMap::new(),
             chats: HashMap::new(),
             sessions: Vec::new(),
+            keys: Vec::new(),
             claims: Vec::new(),
             administrators: HashSet::new(),
         };
@@ -98,10 +101,11 @@ impl World {
             world.chats.entry(chat.user_id.clone()).or_default().push(chat);
         }
         let tokens = scan::<Value>(dynamodb, "TokensTable").await;
-        let sessions =
-            tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with("session:"));
-        world.sessions =
-            sessions.map(|session| session["user_id"].as_str().unwrap().to_owned()).collect();
+        let owners = |kind: &str| -> Vec<String> {
+            let items = tokens.iter().filter(|item| item["pk"].as_str().unwrap().starts_with(kind));
+            items.map(|item| item["user_id"].as_str().unwrap().to_owned()).collect()
+        };
+        (world.sessions, world.keys) = (owners("session:"), owners("apikey:"));
         world
     }
 

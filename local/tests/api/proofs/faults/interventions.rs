@@ -15,51 +15,80 @@ use crate::support::world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Intervening {
     EndingSessions,
+    /// One of two.
+    RevokingKey,
+    /// Two at once.
+    RevokingKeys,
 }
 
 impl Intervening {
-    const ALL: [Self; 1] = [Self::EndingSessions];
+    const ALL: [Self; 3] = [Self::EndingSessions, Self::RevokingKey, Self::RevokingKeys];
 
     /// The endpoint, and what follows the path of the user.
-    fn place(self) -> (&'static str, String) {
+    fn place(self) -> (&'static str, &'static str) {
         match self {
-            Self::EndingSessions => ("admin_sessions_end", "/sessions".into()),
+            Self::EndingSessions => ("admin_sessions_end", "/sessions"),
+            Self::RevokingKey | Self::RevokingKeys => ("admin_api_keys_revoke", "/api-keys"),
         }
     }
 
     fn what(self) -> Intervention {
         match self {
             Self::EndingSessions => Intervention::Sessions,
+            Self::RevokingKey => Intervention::ApiKey,
+            Self::RevokingKeys => Intervention::ApiKeys,
         }
     }
 
     /// The replies to the same request after a success or an unknown outcome.
     fn again(self) -> &'static [(u16, &'static str)] {
         match self {
-            Self::EndingSessions => &[(200, "")],
+            Self::EndingSessions | Self::RevokingKeys => &[(200, "")],
+            Self::RevokingKey => &[(200, ""), (404, "not_found")],
+        }
+    }
+
+    /// How many API keys the account has before, and how many afterwards.
+    fn keys(self) -> [usize; 2] {
+        match self {
+            Self::EndingSessions => [0, 0],
+            Self::RevokingKey => [2, 1],
+            Self::RevokingKeys => [2, 0],
         }
     }
 }
 
+struct Own {
+    root: Person,
+    /// What follows the path of the user.
+    place: String,
+}
+
 impl Scenario for Intervening {
     type Reply = Reply;
-    /// The administrator.
-    type Own = Person;
+    type Own = Own;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let (who, root) = (rig.person().await, rig.person().await);
         rig.api.set(&root, "role", AttributeValue::S("admin".into())).await;
-        let case = Case::new(rig, self.place().0, self, plan, retries, who, root);
+        let (endpoint, place) = self.place();
+        let mut place = place.to_owned();
+        for _ in 0..self.keys()[0] {
+            let key = who.makes_a_key("a program").await.is(201);
+            if self == Self::RevokingKey {
+                place = format!("/api-keys/{}", key["id"].as_str().unwrap());
+            }
+        }
+        let case = Case::new(rig, endpoint, self, plan, retries, who, Own { root, place });
         case.lane.strike(plan);
         case
     }
 
     async fn ask(case: &Case<Self>) -> Reply {
-        let (endpoint, place) = case.scenario.place();
-        let (bearer, path) =
-            (case.own.bearer(), format!("/api/admin/users/{}{place}", case.who.id));
+        let Own { root, place } = &case.own;
+        let (bearer, path) = (root.bearer(), format!("/api/admin/users/{}{place}", case.who.id));
         let headers = [("authorization", bearer.as_str())];
-        ask(case.function(), endpoint, &path, &headers, Value::Null).await
+        ask(case.function(), case.scenario.place().0, &path, &headers, Value::Null).await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {
@@ -80,21 +109,30 @@ impl Case<Intervening> {
         let account = &world.accounts[&self.who.id];
         let rows = world.ledger(&format!("standing#{}", self.who.id));
         let of_it = |row: &&shared::store::Entry| {
-            row.intervention == Some(scenario.what()) && row.actor == self.own.id
+            row.intervention == Some(scenario.what()) && row.actor == self.own.root.id
         };
         let acts = rows.iter().filter(of_it).count();
         if acts != rows.len() {
             wrong.push(format!("other rows: {rows:?}"));
         }
-        match scenario {
-            Intervening::EndingSessions => {
-                let epochs = usize::try_from(account.auth_epoch).unwrap() - 1;
-                if acts != epochs || acts < done || acts > done + unknown {
-                    wrong.push(format!(
-                        "{epochs} epochs and {acts} rows after {done} ends, and {unknown} unknown"
-                    ));
-                }
+        let epochs = usize::try_from(account.auth_epoch).unwrap() - 1;
+        let keys = world.keys.iter().filter(|owner| **owner == self.who.id).count();
+        let (least, most) = match scenario {
+            Intervening::EndingSessions => (done, done + unknown),
+            // The second time there is nothing to do.
+            Intervening::RevokingKey | Intervening::RevokingKeys => {
+                (done.min(1), (done + unknown).min(1))
             }
+        };
+        let ends = if scenario == Intervening::EndingSessions { acts } else { 0 };
+        let left = scenario.keys()[acts.min(1)];
+        if acts < least || acts > most || epochs != ends || keys != left {
+            wrong.push(format!(
+                "{acts} rows, {epochs} epochs and {keys} keys after {done} times, and {unknown} unknown"
+            ));
+        }
+        if usize::try_from(account.api_keys) != Ok(keys) {
+            wrong.push(format!("{} keys are counted of {keys}", account.api_keys));
         }
         self.notes(moment, wrong);
     }

@@ -1,0 +1,78 @@
+//! `DELETE /api/admin/users/{id}/api-keys`, `DELETE /api/admin/users/{id}/api-keys/{key}` - revoke
+//! the API keys of a user, or one of them. For administrators.
+//!
+//! In: nothing, or `{reason}`, a line for the trail. Out: a message; 404 for a key that isn't the
+//! user's or was revoked. The keys are invalid at once; sessions go on.
+
+use shared::openapi::{self, PathId};
+use shared::store::{Intervening, Intervention};
+use shared::view::Done;
+use shared::{App, Error, Reply, Request, http};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+
+use crate::admin_user::{self, Why};
+
+/// Deletes the keys in one transaction, which also counts them and checks that the caller is still
+/// an administrator.
+#[utoipa::path(
+    delete,
+    path = "/api/admin/users/{id}/api-keys",
+    tag = "Administration",
+    summary = "Revoke all API keys of a user",
+    description = "The keys are invalid at once; sessions go on. The trail lists it, unless there was no key.",
+    security(("access_token" = [])),
+    params(PathId),
+    request_body = Option<Why>,
+    responses((status = 200, description = "The user has no API keys any more.", body = Done)),
+    extensions(("x-fails" = json!(["NoSuchUser", "OwnAccount"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let why: Why = http::json_or_nothing(&req)?;
+    let (administrator, account) = admin_user::subject(&app, &req).await?;
+    let reason = why.validate()?;
+    let revoking = |what| Intervening::new(&administrator, &account, what, reason, &app.clock);
+    match http::path_parameter(&req, "key") {
+        "" => all(&app, &revoking(Intervention::ApiKeys)?).await,
+        key => one(&app, &revoking(Intervention::ApiKey)?, key).await,
+    }
+}
+
+async fn all(app: &App, doing: &Intervening<'_>) -> Reply {
+    let keys = app.store.revoke_keys_of_user(doing, None).await?;
+    let (subject, by) = (&doing.account.id, &doing.by.account().id);
+    tracing::info!(subject, by, keys, "all API keys of a user were revoked");
+    http::ok(&Done { message: "All API keys of this user are revoked." })
+}
+
+#[utoipa::path(
+    delete,
+    path = "/api/admin/users/{id}/api-keys/{key}",
+    operation_id = "admin_api_key_revoke",
+    tag = "Administration",
+    summary = "Revoke an API key of a user",
+    description = "The key is invalid at once. The trail lists it.",
+    security(("access_token" = [])),
+    params(PathId, PathKey),
+    request_body = Option<Why>,
+    responses((status = 200, description = "The key is revoked.", body = Done)),
+    extensions(("x-fails" = json!(["NoSuchUser", "NoSuchApiKey", "OwnAccount"]))),
+)]
+pub(crate) async fn one(app: &App, doing: &Intervening<'_>, key: &str) -> Reply {
+    let key = http::id(key).ok_or(Error::NoSuchApiKey)?;
+    app.store.revoke_keys_of_user(doing, Some(&key)).await?;
+    let (subject, by) = (&doing.account.id, &doing.by.account().id);
+    tracing::info!(subject, by, api_key = key, "an API key of a user was revoked");
+    http::ok(&Done { message: "The API key is revoked." })
+}
+
+/// The `{key}` of a path.
+#[derive(Debug)]
+pub struct PathKey;
+
+impl IntoParams for PathKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let id = openapi::id().examples(["01a1f7d1-6e2a-7b0e-9c41-0d5b8c1f7a36"]);
+        vec![openapi::of_path("key", "The id of the key, as the list shows it.", id)]
+    }
+}
