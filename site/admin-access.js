@@ -1,12 +1,36 @@
-// What lets a user in, and how an administrator takes it away.
+// What lets a user in, and how an administrator takes it away or helps to get it back.
 
 import { askWhy } from "./admin-reason.js";
-import { del } from "./api.js";
+import { del, post } from "./api.js";
 import { button } from "./button.js";
 import { device } from "./device.js";
 import { focusOn, h } from "./dom.js";
 import { formatAgo, time } from "./format.js";
 import { attempt, toast } from "./message.js";
+
+/** What sends `user` a link for a new password. */
+export function password(user, me, path) {
+  const because = (reason) => h("p", { class: "muted" }, reason);
+  if (user.id === me.id) return because("You change your own password on your account page.");
+  if (!user.email)
+    return because("The account has no e-mail address that a link for a new password could go to.");
+  if (!user.active) return because("A deactivated account is sent no link for a new password.");
+  const send = button("Send a reset e-mail", {
+    small: true,
+    onclick: async () => {
+      const sent = await askWhy(
+        `Send ${user.username} a link for a new password?`,
+        `The link goes to ${user.email} and works for an hour. Until it is used, the old password stays valid.`,
+        { action: "Send a reset e-mail", run: (body) => post(`${path}password-reset/`, body) },
+      );
+      if (sent) toast(`An e-mail to ${user.email} is on its way.`);
+    },
+  });
+  return [
+    h("p", {}, "A user who has forgotten the password can choose a new one by e-mail."),
+    h("div", { class: "form-actions" }, send),
+  ];
+}
 
 /** The sessions of `user`, and the button that ends them. `again` reads the account again. */
 export function sessions(user, me, path, again) {

@@ -51,6 +51,7 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "role")
     return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
   if (act === "sessions") return ["Signed ", user, " out everywhere"];
+  if (act === "password_reset") return ["Sent ", user, " a link for a new password"];
   if (act === "api_key") return ["Revoked an API key of ", user];
   if (act === "api_keys") return ["Revoked all API keys of ", user];
   return [act, " ", user];

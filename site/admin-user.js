@@ -1,7 +1,7 @@
 // One user: balance, role and state, profile, sessions and API keys, and links to statement and
 // messages.
 
-import { sessions } from "./admin-access.js";
+import { password, sessions } from "./admin-access.js";
 import { adjustment } from "./admin-adjust.js";
 import { chats } from "./admin-chats.js";
 import { apiKeys } from "./admin-keys.js";
@@ -65,10 +65,11 @@ export async function userView({ params, signal }, me, part) {
 
 function overview(first, path, me, signal, showBadges) {
   let user = first;
-  const [balanceBox, standingBox, profileBox, sessionsBox] = [
+  const [balanceBox, standingBox, profileBox, passwordBox, sessionsBox] = [
     "Balance",
     "Role and status",
     "Profile",
+    "Password",
     "Sessions",
   ].map(card);
   const again = async () => show(await get(path));
@@ -80,6 +81,7 @@ function overview(first, path, me, signal, showBadges) {
     balanceBox.show(balance(user));
     standingBox.show(standing(user, me, path, show));
     profileBox.show(profile(user));
+    passwordBox.show(password(user, me, path));
     sessionsBox.show(sessions(user, me, path, again));
   }
   show(first);
@@ -96,6 +98,7 @@ function overview(first, path, me, signal, showBadges) {
       {},
       standingBox.element,
       profileBox.element,
+      passwordBox.element,
       sessionsBox.element,
       keysBox.element,
     ),

@@ -125,6 +125,7 @@ endpoints! {
         admin_api_keys_revoke:
             DELETE "/api/admin/users/{id}/api-keys",
             DELETE "/api/admin/users/{id}/api-keys/{key}";
+        admin_password_reset: POST "/api/admin/users/{id}/password-reset";
         admin_adjustment: POST "/api/admin/users/{id}/adjustments";
         admin_ledger: GET "/api/admin/users/{id}/ledger";
         admin_chats: GET "/api/admin/chats";

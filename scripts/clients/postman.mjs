@@ -193,6 +193,7 @@ const ORDER = [
       { operation: "admin_api_keys", path: { id: "{{userId}}" } },
       { operation: "admin_api_key_revoke", path: { id: "{{userId}}", key: "{{apiKeyId}}" }, body: { reason: "a test" } },
       { operation: "admin_api_keys_revoke", path: { id: "{{userId}}" }, body: { reason: "a test" } },
+      { operation: "admin_password_reset", path: { id: "{{userId}}" }, body: { reason: "a test" } },
       { operation: "admin_sessions_end", path: { id: "{{userId}}" }, body: { reason: "a test" } },
       "admin_trail",
       "admin_figures",

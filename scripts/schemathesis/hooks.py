@@ -128,6 +128,10 @@ def user():
     return register()["id"]
 
 
+def user_with_address():
+    return register(email=f"{uuid.uuid4().hex}@example.com")["id"]
+
+
 def key_of_user():
     account = register()
     key = call("POST", "/api/user/api-keys/", account, json={"name": "a program"}).json()
@@ -135,7 +139,14 @@ def key_of_user():
 
 
 # What administrators change, so that others must not use the same users.
-CHANGES = {"admin_adjustment", "admin_api_key_revoke", "admin_api_keys_revoke", "admin_sessions_end", "admin_user_change"}
+CHANGES = {
+    "admin_adjustment",
+    "admin_api_key_revoke",
+    "admin_api_keys_revoke",
+    "admin_password_reset",
+    "admin_sessions_end",
+    "admin_user_change",
+}
 
 IDS = {
     "admin_adjustment": user,
@@ -143,6 +154,7 @@ IDS = {
     "admin_api_keys": lambda: MAIN["id"],
     "admin_api_keys_revoke": user,
     "admin_ledger": lambda: MAIN["id"],
+    "admin_password_reset": user_with_address,
     "admin_sessions_end": user,
     "admin_user": lambda: MAIN["id"],
     "admin_user_change": user,

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { SITE, ask, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, journeys, looksRight, mailedLink, newPage, newUser } from "./browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -153,11 +153,27 @@ await journeys({
     await signIn(chat, ann);
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
 
-    await page.getByRole("link", { name: "Audit log" }).click();
-    await heading(page, "Audit log");
-    await rowsAre(page);
-    const acts = (await rows(page)).filter((row) => row[1].includes(ann.name)).map(([, what, by, why]) => [what, by, why]);
-    assert.deepEqual(acts, [[`Signed ${ann.name} out everywhere`, "you", "A lost laptop"]]);
+    assert.deepEqual(await actsOn(page, ann), [[`Signed ${ann.name} out everywhere`, "you", "A lost laptop"]]);
+  },
+
+  async "a user who has forgotten the password is sent a link by an administrator"() {
+    const email = `eve${Date.now()}@example.com`;
+    const [eve, bob] = [await newUser("eve", { email }), await newUser("bob")];
+    const page = await adminPage();
+    await openUser(page, bob);
+    await page.getByText("The account has no e-mail address").waitFor();
+    await openUser(page, eve);
+    await decideIn(page, "Password", "Send a reset e-mail", "Asked by phone");
+    await page.getByText(`An e-mail to ${email} is on its way.`).waitFor();
+
+    const chat = await newPage();
+    await chat.goto(await mailedLink(email, "reset-password"));
+    await chat.getByLabel("New password").fill("a password by phone");
+    await chat.getByRole("button", { name: "Change password" }).click();
+    await heading(chat, "Sign in");
+    await signIn(chat, { name: eve.name, password: "a password by phone" });
+    await chat.getByRole("textbox", { name: "Your message" }).waitFor();
+    assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a link for a new password`, "you", "Asked by phone"]]);
   },
 
   async "API keys of a user are revoked one by one or all at once, and their programs stop"() {
@@ -183,11 +199,7 @@ await journeys({
     assert.deepEqual(await Promise.all(keys.map(works)), [false, false, false]);
     assert.equal((await ann.api("GET", "api/tokens/", null)).status, 200);
 
-    await page.getByRole("link", { name: "Audit log" }).click();
-    await heading(page, "Audit log");
-    await rowsAre(page);
-    const acts = (await rows(page)).filter((row) => row[1].includes(ann.name)).map(([, what, by, why]) => [what, by, why]);
-    assert.deepEqual(acts, [
+    assert.deepEqual(await actsOn(page, ann), [
       [`Revoked all API keys of ${ann.name}`, "you", "A theft"],
       [`Revoked an API key of ${ann.name}`, "you", "Published by mistake"],
     ]);
@@ -606,6 +618,14 @@ async function rowsAre(page) {
 /** The texts of a table's cells. */
 function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
+}
+
+/** What the audit log says of a user: what was done, by whom, and why. */
+async function actsOn(page, { name }) {
+  await page.getByRole("link", { name: "Audit log" }).click();
+  await heading(page, "Audit log");
+  await rowsAre(page);
+  return (await rows(page)).filter((row) => row[1].includes(name)).map(([, what, by, why]) => [what, by, why]);
 }
 
 async function totals(page) {

@@ -2,16 +2,18 @@
 // open.
 //
 // SITE is the URL of the pages, TOOLS the folder with playwright-core and axe-core, SCREENS the
-// folder for screenshots, and TIMEOUT the patience with each step, in milliseconds. A journey fails
-// if its page writes an error to the console, violates its policy, throws, or misses a file.
+// folder for screenshots, DATA the data folder of the site, with its e-mails, and TIMEOUT the
+// patience with each step, in milliseconds. A journey fails if its page writes an error to the
+// console, violates its policy, throws, or misses a file.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { mkdirSync, readFileSync } from "node:fs";
+import { readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 
-const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "30000" } = process.env;
+const { SITE: site = "http://127.0.0.1:3000/", TOOLS = "target/site-tools", SCREENS = "target/site-screens", CHROMIUM = "/usr/bin/chromium", AT_ONCE = "3", TIMEOUT = "30000", DATA } = process.env;
 
 /** The URL of the pages, with a slash at the end. */
 export const SITE = new URL("./", site).href;
@@ -88,6 +90,20 @@ export async function newUser(prefix, { email } = {}) {
   const { status, body } = await ask("POST", "api/register/", { username: name, password, email });
   assert.equal(status, 201, JSON.stringify(body));
   return { name, password, email, id: body.id, api: (method, path, data) => ask(method, path, data, body.token) };
+}
+
+/** The link in the newest e-mail to an address. */
+export async function mailedLink(address, what) {
+  const folder = path.join(DATA, "mail");
+  for (let tries = 0; tries < 100; tries += 1) {
+    for (const name of (await readdir(folder).catch(() => [])).sort().reverse()) {
+      const text = await readFile(path.join(folder, name), "utf8");
+      const link = text.includes(address) && new RegExp(`https?://\\S+/${what}/?\\?token=\\S+`).exec(text)?.[0];
+      if (link) return link;
+    }
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  throw new Error(`no mail to ${address} holds a link to ${what}`);
 }
 
 /** Lets the AI say the last word of its answer to a message that begins with `Slowly`: until then it isn't finished. */

@@ -1,13 +1,11 @@
 // Journeys of users through the chat page and the documentation, in a browser, over the site as it
-// is served. DATA is its data folder, with its e-mails, and FAREBOX its binary, which adjusts
-// balances.
+// is served. DATA is its data folder, and FAREBOX its binary, which adjusts balances.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFile, readdir } from "node:fs/promises";
-import path from "node:path";
+import { readFile } from "node:fs/promises";
 
-import { SITE, ask, finish, journeys, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, finish, journeys, mailedLink, newPage, newUser } from "./browser.mjs";
 import { answer, answered, balance, chatPage, focused, heading, said, say, signIn } from "./chatting.mjs";
 import { newWire } from "./wire.mjs";
 
@@ -889,20 +887,6 @@ function watchAnnouncements(page) {
     });
     look.observe(document.body, { childList: true, characterData: true, subtree: true });
   });
-}
-
-/** The link in the newest e-mail to an address. */
-async function mailedLink(address, what) {
-  const folder = path.join(DATA, "mail");
-  for (let tries = 0; tries < 100; tries += 1) {
-    for (const name of (await readdir(folder).catch(() => [])).sort().reverse()) {
-      const text = await readFile(path.join(folder, name), "utf8");
-      const link = text.includes(address) && new RegExp(`https?://\\S+/${what}/?\\?token=\\S+`).exec(text)?.[0];
-      if (link) return link;
-    }
-    await new Promise((done) => setTimeout(done, 100));
-  }
-  throw new Error(`no mail to ${address} holds a link to ${what}`);
 }
 
 function manage(...command) {

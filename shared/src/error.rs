@@ -134,6 +134,8 @@ pub enum Error {
     EmailTaken,
     /// 409: the account has no unverified e-mail address.
     NothingToVerify,
+    /// 409: no e-mail can be sent to the account.
+    NoAddress,
     /// 409: the account has the maximum number of API keys.
     TooManyApiKeys {
         /// The maximum.
@@ -299,6 +301,8 @@ impl Error {
                 "Another account has this e-mail address.".into()),
             Self::NothingToVerify => (StatusCode::CONFLICT, "nothing_to_verify",
                 "This account has no unverified e-mail address.".into()),
+            Self::NoAddress => (StatusCode::CONFLICT, "no_address",
+                "This account has no e-mail address, or is deactivated. No e-mail was sent.".into()),
             Self::TooManyApiKeys { most } => (StatusCode::CONFLICT, "too_many_api_keys",
                 format!("An account has at most {most} API keys. Revoke one that nothing uses any more.").into()),
             Self::OwnStanding => (StatusCode::CONFLICT, "own_standing",

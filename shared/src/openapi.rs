@@ -400,6 +400,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::UsernameTaken,
         Error::EmailTaken,
         Error::NothingToVerify,
+        Error::NoAddress,
         Error::TooManyApiKeys { most: API_KEYS },
         Error::OwnStanding,
         Error::OwnAccount,

@@ -105,6 +105,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("list of a user's API keys", "admin_api_keys"),
     ("end of a user's API key", "admin_api_keys_revoke"),
     ("end of all API keys of a user", "admin_api_keys_revoke"),
+    ("reset e-mail to a user", "admin_password_reset"),
     ("page of the trail", "admin_trail"),
     ("figures of today", "admin_figures"),
     ("figures of a closed day for the first time", "admin_figures"),

@@ -1,5 +1,8 @@
 //! What administrators do to an account beside changing its role, state and balance:
-//! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`.
+//! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`,
+//! `POST /api/admin/users/{id}/password-reset`.
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
@@ -8,7 +11,7 @@ use shared::Error;
 use shared::clock::Clock;
 use shared::store::{Intervening, Intervention, Purpose};
 
-use crate::support::client::{Answer, Api, Person, unique};
+use crate::support::client::{Answer, Api, Person, token_in, unique};
 
 impl Person {
     /// Sends an intervention in a user's account, without a body if that is null.
@@ -30,10 +33,26 @@ impl Person {
         let place = format!("/api-keys/{key}");
         self.intervenes(Method::DELETE, user, &place, json!({ "reason": reason })).await
     }
+
+    async fn resets(&self, user: &Person) -> Answer {
+        let body = json!({ "reason": "asked by phone" });
+        self.intervenes(Method::POST, user, "/password-reset/", body).await
+    }
+}
+
+/// A user with an e-mail address, and the address.
+async fn with_address(api: &Api) -> (Person, String) {
+    let address = format!("{}@example.com", unique("ann"));
+    let body = json!({ "username": unique("ann"), "email": address, "password": "secret123" });
+    (api.person_with(body).await, address)
 }
 
 /// The interventions that need nothing but an account: their methods and places.
-const PLAIN: [(Method, &str); 2] = [(Method::DELETE, "/sessions"), (Method::DELETE, "/api-keys")];
+const PLAIN: [(Method, &str); 3] = [
+    (Method::DELETE, "/sessions"),
+    (Method::DELETE, "/api-keys"),
+    (Method::POST, "/password-reset"),
+];
 
 /// The acts of a trail, with their reasons.
 fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
@@ -47,12 +66,7 @@ fn acts(trail: &[Value]) -> Vec<(&str, &str)> {
 async fn a_user_who_is_signed_out_by_an_administrator_is_out_everywhere_and_programs_go_on() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let address = format!("{}@example.com", unique("ann"));
-    let ann = api
-        .person_with(
-            json!({ "username": unique("ann"), "email": address, "password": "secret123" }),
-        )
-        .await;
+    let (ann, address) = with_address(&api).await;
     let there = ann.elsewhere("a phone").await;
     let key = ann.makes_a_key("a program").await.is(201);
     let program = ann.using(key["key"].as_str().unwrap());
@@ -170,6 +184,61 @@ async fn a_key_that_is_made_while_all_are_revoked_is_either_revoked_or_valid_and
 }
 
 #[tokio::test]
+async fn a_user_is_sent_a_link_for_a_new_password_and_the_old_one_holds_until_it_is_used() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let (ann, address) = with_address(&api).await;
+    let done = root.resets(&ann).await.is(202);
+    assert_eq!(done, json!({ "message": "An e-mail is on its way." }));
+    let mail = api.mails_to(&address, 2).await.remove(1);
+    assert_eq!(mail.subject, "Choose a new password");
+    ann.is_in().await;
+    ann.log_in().await.is(200);
+    let trail = root.trail_of(&ann).await;
+    assert_eq!(acts(&trail), [("password_reset", "asked by phone")]);
+    let shown = format!("{trail:?}");
+    assert!(!shown.contains(&token_in(&mail)) && !shown.contains(&address));
+
+    let new = json!({ "token": token_in(&mail), "password": "another-one" });
+    api.post("/api/password/reset/confirm/", new).await.is(200);
+    ann.is_out().await;
+    let ann = Person { password: "another-one".into(), ..ann };
+    ann.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn an_address_gets_at_most_one_reset_a_minute_whoever_requests_it() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let (ann, address) = with_address(&api).await;
+    let first = root.resets(&ann).await.is(202);
+    api.mails_to(&address, 2).await;
+    api.outbox_is_empty().await;
+    let before = api.items("").await;
+    assert_eq!(root.resets(&ann).await.is(202), first);
+    api.post("/api/password/reset/", json!({ "email": address })).await.is(202);
+    assert_eq!(api.items("").await, before);
+    api.server().clock.advance(Duration::from_secs(61));
+    root.resets(&ann).await.is(202);
+    api.mails_to(&address, 3).await;
+    assert_eq!(root.trail_of(&ann).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_account_without_an_address_or_deactivated_is_sent_no_reset() {
+    let api = Api::own(&[]).await;
+    let (root, ben) = (api.administrator("root").await, api.person("ben").await);
+    let (ann, _) = with_address(&api).await;
+    root.patch(&format!("/api/admin/users/{}", ann.id), json!({ "active": false })).await.is(200);
+    api.outbox_is_empty().await;
+    let before = api.items("").await;
+    for user in [&ben, &ann] {
+        root.resets(user).await.expect(409, "no_address");
+    }
+    assert_eq!(api.items("").await, before);
+}
+
+#[tokio::test]
 async fn administrators_do_not_intervene_in_their_own_account() {
     let api = Api::own(&[]).await;
     let (root, _) = (api.administrator("root").await, api.administrator("other").await);
@@ -210,8 +279,10 @@ async fn an_intervention_in_no_account_or_for_no_reason_that_can_be_shown_is_ref
 #[tokio::test]
 async fn a_former_administrator_intervenes_in_nothing_any_more() {
     let api = Api::own(&[]).await;
-    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    let root = api.administrator("root").await;
+    let (ann, _) = with_address(&api).await;
     ann.makes_a_key("a program").await.is(201);
+    api.outbox_is_empty().await;
     let ends = [
         ("role", AttributeValue::S("user".into()), Error::Forbidden),
         ("active", AttributeValue::Bool(false), Error::InvalidToken),
@@ -225,8 +296,11 @@ async fn a_former_administrator_intervenes_in_nothing_any_more() {
         let (store, clock) = (api.store(), Clock::default());
         let doing = |what| Intervening::new(&was, &account, what, None, &clock).unwrap();
         let keys = store.revoke_keys_of_user(&doing(Intervention::ApiKeys), None).await;
-        let outcomes =
-            [store.end_sessions_of_user(&doing(Intervention::Sessions)).await, keys.map(drop)];
+        let outcomes = [
+            store.end_sessions_of_user(&doing(Intervention::Sessions)).await,
+            keys.map(drop),
+            store.post_reset_of_user(&doing(Intervention::PasswordReset), api.now()).await,
+        ];
         assert!(outcomes.iter().all(|outcome| *outcome == Err(refusal.clone())), "{outcomes:?}");
         assert_eq!(api.items("").await, before);
         for (attribute, value) in [

@@ -35,6 +35,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
     let key = here.makes_a_key("another program").await.is(201);
     here.log_out().await.is(200);
     let (root, user) = (api.administrator("root").await, format!("/api/admin/users/{}", ann.id));
+    root.post(&format!("{user}/password-reset"), json!({})).await.is(202);
     root.post(&format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" }))
         .await
         .is(201);
@@ -69,6 +70,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         ("all sessions of a user were ended", true),
         ("an API key of a user was revoked", true),
         ("all API keys of a user were revoked", true),
+        ("a user was sent a link for a new password", true),
         ("exporting", false),
         ("code=\"invalid_token\"", false),
     ] {

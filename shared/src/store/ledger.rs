@@ -77,11 +77,13 @@ pub enum Intervention {
     ApiKey,
     /// All its API keys were revoked.
     ApiKeys,
+    /// It was sent a link that resets its password.
+    PasswordReset,
 }
 
 impl Intervention {
     /// Every intervention.
-    pub const ALL: [Self; 3] = [Self::Sessions, Self::ApiKey, Self::ApiKeys];
+    pub const ALL: [Self; 4] = [Self::Sessions, Self::ApiKey, Self::ApiKeys, Self::PasswordReset];
 
     /// The stored and displayed word.
     pub fn word(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Intervention {
             Self::Sessions => "sessions",
             Self::ApiKey => "api_key",
             Self::ApiKeys => "api_keys",
+            Self::PasswordReset => "password_reset",
         }
     }
 
@@ -96,7 +99,7 @@ impl Intervention {
     /// trail. `role` is the account's, which stays.
     pub(super) fn nearest(self, role: Role) -> Act {
         match self {
-            Self::Sessions | Self::ApiKey | Self::ApiKeys => Act::Role(role),
+            Self::Sessions | Self::ApiKey | Self::ApiKeys | Self::PasswordReset => Act::Role(role),
         }
     }
 }

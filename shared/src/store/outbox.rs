@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::quotas::mailed_enough;
 use super::schema::{letter_key, pause_key, pk};
-use super::{NEW, Refusals, Store, Transaction, Write, n, to_item};
+use super::{Intervening, NEW, Refusals, Store, Transaction, Write, n, to_item};
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 use crate::user::{Account, Email, key};
@@ -104,6 +104,19 @@ impl Store {
         let writes =
             vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
         self.transact(writes, &request).await.map(drop)
+    }
+
+    /// Writes a letter with a link that resets a user's password, for an administrator. If the
+    /// address was sent such a link less than a minute ago, nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::NoAddress`], and those of [`Store::end_sessions_of_user`].
+    pub async fn post_reset_of_user(&self, doing: &Intervening<'_>, now: u64) -> Result<()> {
+        let address = doing.account.email.as_deref().filter(|_| doing.account.active);
+        let address = key(address.ok_or(Error::NoAddress)?);
+        let pause = self.pause(&fingerprint(&address), &doing.id, now)?;
+        let letter = self.post(&Letter::Reset { address }, now)?;
+        self.intervene(doing, vec![pause, letter]).await.map(drop)
     }
 
     /// Writes another letter with a link that verifies the account's unverified address.

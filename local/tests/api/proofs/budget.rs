@@ -424,7 +424,8 @@ impl Counted {
 impl Counted {
     /// What administrators do to an account beside changing its role, state and balance.
     async fn interventions(&mut self, root: &Person) {
-        let bob = self.api.person("bob").await;
+        let bob = json!({ "username": "bob", "password": "secret123", "email": "bob@example.com" });
+        let bob = self.api.person_with(bob).await;
         let user = format!("/api/admin/users/{}", bob.id);
         let sessions = format!("{user}/sessions");
         let keys = format!("{user}/api-keys");
@@ -439,6 +440,8 @@ impl Counted {
         ] {
             self.get(name, endpoint, path, root).await;
         }
+        let (name, path) = ("reset e-mail to a user", format!("{user}/password-reset"));
+        self.count(name, 202, "admin_password_reset", &path, &root.access, Value::Null).await;
     }
 }
 

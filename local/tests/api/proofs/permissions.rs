@@ -403,7 +403,7 @@ impl Watched {
 
     /// Sends a request whose transaction is applied although its reply is lost, so long ago that
     /// the store doesn't recognize the copy of it. The function looks for what it wrote.
-    async fn loses_a_reply(&self, ask: Ask<'_>) {
+    async fn loses_a_reply(&self, status: u16, ask: Ask<'_>) {
         let lane = &self.instances[ask.endpoint].lane;
         lane.forgets_tokens();
         lane.strike(Some(Plan {
@@ -411,7 +411,7 @@ impl Watched {
             fault: Fault::Fail500After,
             strikes: Strikes::Once,
         }));
-        self.is(200, ask).await;
+        self.is(status, ask).await;
         lane.calm();
     }
 
@@ -554,7 +554,7 @@ impl Watched {
             }
             let begun = self.is(200, conversations()).await[0]["id"].clone();
             self.is(200, chat(json!({ "message": "hi", "conversation_id": begun }))).await;
-            self.loses_a_reply(chat(json!({ "message": "hi" }))).await;
+            self.loses_a_reply(200, chat(json!({ "message": "hi" }))).await;
         }
         let stop = |key: &str| {
             let body = json!({ "idempotency_key": key });
@@ -581,7 +581,7 @@ impl Watched {
             for _ in 0..2 {
                 self.is(200, complete(true).keyed(endpoint)).await;
             }
-            self.loses_a_reply(complete(false)).await;
+            self.loses_a_reply(200, complete(false)).await;
         }
         self.is(200, to("models", "/v1/models").by(&key)).await;
     }
@@ -695,6 +695,8 @@ impl Watched {
         let keys = format!("{user}/api-keys");
         let key = format!("{keys}/{}", self.api_key(&ida).await["id"].as_str().unwrap());
         self.api_key(&ida).await;
+        let reset = format!("{user}/password-reset");
+        self.loses_a_reply(202, to("admin_password_reset", &reset).by(&root.token)).await;
         let adjust = format!("{user}/adjustments");
         let body = json!({ "amount": 5, "reason": "a correction" });
         for _ in 0..2 {
@@ -703,10 +705,10 @@ impl Watched {
         }
         let change = |body: Value| to("admin_user_change", &user).by(&root.token).with(body);
         self.is(200, change(json!({ "role": "admin" }))).await;
-        self.loses_a_reply(change(json!({ "active": false }))).await;
+        self.loses_a_reply(200, change(json!({ "active": false }))).await;
         let sessions = format!("{user}/sessions");
-        self.loses_a_reply(to("admin_sessions_end", &sessions).by(&root.token)).await;
-        self.loses_a_reply(to("admin_api_keys_revoke", &key).by(&root.token)).await;
+        self.loses_a_reply(200, to("admin_sessions_end", &sessions).by(&root.token)).await;
+        self.loses_a_reply(200, to("admin_api_keys_revoke", &key).by(&root.token)).await;
         self.is(200, to("admin_api_keys", &keys).by(&root.token)).await;
         self.is(200, to("admin_api_keys_revoke", &keys).by(&root.token)).await;
 

@@ -22,6 +22,8 @@ pub struct World {
     pub sessions: Vec<String>,
     /// The user ids of all API keys.
     pub keys: Vec<String>,
+    /// The requests that began the pauses between two e-mails, by the recipient.
+    pub pauses: HashMap<String, String>,
     pub claims: Vec<Value>,
     /// The ids in the list of administrators.
     pub administrators: HashSet<String>,
@@ -60,6 +62,7 @@ impl World {
             chats: HashMap::new(),
             sessions: Vec::new(),
             keys: Vec::new(),
+            pauses: HashMap::new(),
             claims: Vec::new(),
             administrators: HashSet::new(),
         };
@@ -106,6 +109,13 @@ impl World {
             items.map(|item| item["user_id"].as_str().unwrap().to_owned()).collect()
         };
         (world.sessions, world.keys) = (owners("session:"), owners("apikey:"));
+        let pauses = tokens.iter().filter(|item| item["request"].is_string());
+        world.pauses = pauses
+            .filter_map(|item| {
+                let whom = item["pk"].as_str().unwrap().strip_prefix("mailed:")?;
+                Some((whom.to_owned(), item["request"].as_str().unwrap().to_owned()))
+            })
+            .collect();
         world
     }
 

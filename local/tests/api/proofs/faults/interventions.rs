@@ -3,10 +3,12 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
+use shared::idempotency::fingerprint;
 use shared::store::Intervention;
+use shared::user::Email;
 
 use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
-use crate::support::client::Person;
+use crate::support::client::{Person, unique};
 use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
@@ -19,16 +21,19 @@ enum Intervening {
     RevokingKey,
     /// Two at once.
     RevokingKeys,
+    SendingReset,
 }
 
 impl Intervening {
-    const ALL: [Self; 3] = [Self::EndingSessions, Self::RevokingKey, Self::RevokingKeys];
+    const ALL: [Self; 4] =
+        [Self::EndingSessions, Self::RevokingKey, Self::RevokingKeys, Self::SendingReset];
 
     /// The endpoint, and what follows the path of the user.
     fn place(self) -> (&'static str, &'static str) {
         match self {
             Self::EndingSessions => ("admin_sessions_end", "/sessions"),
             Self::RevokingKey | Self::RevokingKeys => ("admin_api_keys_revoke", "/api-keys"),
+            Self::SendingReset => ("admin_password_reset", "/password-reset"),
         }
     }
 
@@ -37,6 +42,7 @@ impl Intervening {
             Self::EndingSessions => Intervention::Sessions,
             Self::RevokingKey => Intervention::ApiKey,
             Self::RevokingKeys => Intervention::ApiKeys,
+            Self::SendingReset => Intervention::PasswordReset,
         }
     }
 
@@ -45,13 +51,14 @@ impl Intervening {
         match self {
             Self::EndingSessions | Self::RevokingKeys => &[(200, "")],
             Self::RevokingKey => &[(200, ""), (404, "not_found")],
+            Self::SendingReset => &[(202, "")],
         }
     }
 
     /// How many API keys the account has before, and how many afterwards.
     fn keys(self) -> [usize; 2] {
         match self {
-            Self::EndingSessions => [0, 0],
+            Self::EndingSessions | Self::SendingReset => [0, 0],
             Self::RevokingKey => [2, 1],
             Self::RevokingKeys => [2, 0],
         }
@@ -69,7 +76,9 @@ impl Scenario for Intervening {
     type Own = Own;
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
-        let (who, root) = (rig.person().await, rig.person().await);
+        let (name, root) = (unique("ann"), rig.person().await);
+        let address = Email::choose(&format!("{name}@example.com")).unwrap();
+        let who = rig.person_with(name, "no hash of any password", Some(address)).await;
         rig.api.set(&root, "role", AttributeValue::S("admin".into())).await;
         let (endpoint, place) = self.place();
         let mut place = place.to_owned();
@@ -92,7 +101,7 @@ impl Scenario for Intervening {
     }
 
     fn is_usual(self, reply: &Reply) -> bool {
-        reply.status == 200
+        reply.status == if self == Self::SendingReset { 202 } else { 200 }
     }
 }
 
@@ -123,6 +132,8 @@ impl Case<Intervening> {
             Intervening::RevokingKey | Intervening::RevokingKeys => {
                 (done.min(1), (done + unknown).min(1))
             }
+            // The second time within a minute there is nothing to do.
+            Intervening::SendingReset => (done.min(1), done + unknown),
         };
         let ends = if scenario == Intervening::EndingSessions { acts } else { 0 };
         let left = scenario.keys()[acts.min(1)];
@@ -130,6 +141,12 @@ impl Case<Intervening> {
             wrong.push(format!(
                 "{acts} rows, {epochs} epochs and {keys} keys after {done} times, and {unknown} unknown"
             ));
+        }
+        let pause = world.pauses.get(&fingerprint(account.email.as_deref().unwrap()));
+        let is_of_a_row = |pause: &String| rows.iter().any(|row| row.entry_id == *pause);
+        let expected = scenario == Intervening::SendingReset && acts > 0;
+        if pause.is_some_and(is_of_a_row) != expected || pause.is_some() != expected {
+            wrong.push(format!("the pause is of {pause:?} after {acts} rows"));
         }
         if usize::try_from(account.api_keys) != Ok(keys) {
             wrong.push(format!("{} keys are counted of {keys}", account.api_keys));

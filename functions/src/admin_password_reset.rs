@@ -1,0 +1,38 @@
+//! `POST /api/admin/users/{id}/password-reset` - send a user an e-mail with a link that replaces the
+//! password. For administrators.
+//!
+//! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 409 for an account
+//! without an address. The password is valid until the link is used.
+
+use shared::openapi::PathId;
+use shared::store::{Intervening, Intervention};
+use shared::view::Done;
+use shared::{App, Reply, Request, http};
+
+use crate::admin_user::{self, Why};
+
+/// Writes the letter in one transaction, which checks that the caller is still an administrator: the
+/// function `mail` makes the link, so that no administrator sees it.
+#[utoipa::path(
+    post,
+    path = "/api/admin/users/{id}/password-reset",
+    tag = "Administration",
+    summary = "Send a user an e-mail that resets the password",
+    description = "The e-mail that users request who have forgotten their password: its link is valid for an hour, and until it is used nothing has changed. At most one e-mail a minute is sent to an address; further requests get the same reply. The trail lists each that was sent.",
+    security(("access_token" = [])),
+    params(PathId),
+    request_body = Option<Why>,
+    responses((status = 202, description = "An e-mail is on its way.", body = Done)),
+    extensions(("x-fails" = json!(["NoSuchUser", "OwnAccount", "NoAddress"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let why: Why = http::json_or_nothing(&req)?;
+    let (administrator, account) = admin_user::subject(&app, &req).await?;
+    let (what, reason) = (Intervention::PasswordReset, why.validate()?);
+
+    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    app.store.post_reset_of_user(&doing, app.clock.seconds()).await?;
+    let (subject, by) = (&account.id, &administrator.account().id);
+    tracing::info!(subject, by, "a user was sent a link for a new password");
+    http::accepted(&Done { message: "An e-mail is on its way." })
+}
