@@ -1,7 +1,7 @@
 // What lets a user in, and how an administrator takes it away or helps to get it back.
 
 import { askWhy } from "./admin-reason.js";
-import { del, post } from "./api.js";
+import { del, ensureDeleted, post } from "./api.js";
 import { button } from "./button.js";
 import { device } from "./device.js";
 import { focusOn, h } from "./dom.js";
@@ -29,6 +29,38 @@ export function password(user, me, path) {
   return [
     h("p", {}, "A user who has forgotten the password can choose a new one by e-mail."),
     h("div", { class: "form-actions" }, send),
+  ];
+}
+
+/** What deletes `user` for good. `gone` leaves the account's page. */
+export function deletion(user, me, path, gone) {
+  if (user.id === me.id)
+    return h("p", { class: "muted" }, "You delete your own account on your account page.");
+  const remove = button("Delete the account", {
+    kind: "danger",
+    small: true,
+    onclick: async () => {
+      const deleted = await askWhy(
+        `Delete ${user.username}?`,
+        "All of their sessions and API keys stop working at once, their messages are erased within minutes, and their remaining tokens are lost. This can't be undone.",
+        {
+          action: "Delete the account",
+          danger: true,
+          run: (body) => ensureDeleted(path, body),
+        },
+      );
+      if (!deleted) return;
+      toast(`${user.username} is deleted.`);
+      gone();
+    },
+  });
+  return [
+    h(
+      "p",
+      {},
+      "Deletes everything of the user but the statement, which keeps no name. To lock the user out for a while, deactivate the account instead.",
+    ),
+    h("div", { class: "form-actions" }, remove),
   ];
 }
 

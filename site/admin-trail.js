@@ -52,6 +52,8 @@ function sentence({ act, amount, role, user_id: id, username }) {
     return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
   if (act === "sessions") return ["Signed ", user, " out everywhere"];
   if (act === "password_reset") return ["Sent ", user, " a link for a new password"];
+  // Nothing else is left of its name.
+  if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];
   if (act === "api_key") return ["Revoked an API key of ", user];
   if (act === "api_keys") return ["Revoked all API keys of ", user];
   return [act, " ", user];

@@ -1,7 +1,7 @@
 // One user: balance, role and state, profile, sessions and API keys, and links to statement and
 // messages.
 
-import { password, sessions } from "./admin-access.js";
+import { deletion, password, sessions } from "./admin-access.js";
 import { adjustment } from "./admin-adjust.js";
 import { chats } from "./admin-chats.js";
 import { apiKeys } from "./admin-keys.js";
@@ -14,6 +14,7 @@ import { copyButton } from "./button.js";
 import { fill, h, newId } from "./dom.js";
 import { formatNumber, formatTokens, time } from "./format.js";
 import { icon } from "./icons.js";
+import { go } from "./router.js";
 
 const PARTS = [
   ["overview", "Overview", null],
@@ -87,6 +88,8 @@ function overview(first, path, me, signal, showBadges) {
   show(first);
   const givingBox = card("Adjust the balance");
   givingBox.show(giver);
+  const deletionBox = card("Deletion");
+  deletionBox.show(deletion(user, me, path, () => go(usersPlace())));
   const keysBox = card("API keys");
   keysBox.show(apiKeys(user, me, path, signal, again));
   return h(
@@ -101,6 +104,7 @@ function overview(first, path, me, signal, showBadges) {
       passwordBox.element,
       sessionsBox.element,
       keysBox.element,
+      deletionBox.element,
     ),
   );
 }

@@ -120,6 +120,7 @@ endpoints! {
         admin_users: GET "/api/admin/users";
         admin_user: GET "/api/admin/users/{id}";
         admin_user_change: PATCH "/api/admin/users/{id}";
+        admin_user_delete: DELETE "/api/admin/users/{id}";
         admin_sessions_end: DELETE "/api/admin/users/{id}/sessions";
         admin_api_keys: GET "/api/admin/users/{id}/api-keys";
         admin_api_keys_revoke:

@@ -146,6 +146,7 @@ CHANGES = {
     "admin_password_reset",
     "admin_sessions_end",
     "admin_user_change",
+    "admin_user_delete",
 }
 
 IDS = {
@@ -158,6 +159,7 @@ IDS = {
     "admin_sessions_end": user,
     "admin_user": lambda: MAIN["id"],
     "admin_user_change": user,
+    "admin_user_delete": user,
     "api_key_revoke": api_key,
     "chat_delete": chat,
     "chat_read": chat,

@@ -176,6 +176,27 @@ await journeys({
     assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a link for a new password`, "you", "Asked by phone"]]);
   },
 
+  async "a deleted user is gone for good, and the audit log keeps who did it and why"() {
+    const bob = await newUser("bob");
+    const chat = await newPage();
+    await chat.goto(SITE);
+    await signIn(chat, bob);
+    await chat.getByRole("textbox", { name: "Your message" }).waitFor();
+
+    const page = await adminPage();
+    await openUser(page, bob);
+    await decideIn(page, "Deletion", "Delete the account", "Asked by letter");
+    await page.getByText(`${bob.name} is deleted.`).waitFor();
+    await heading(page, "Users");
+    await say(chat, "Hello?");
+    await chat.getByText("Your session has ended").waitFor();
+    await signIn(chat, bob);
+    await chat.getByText("Incorrect username or password.").waitFor();
+    assert.deepEqual(await actsOn(page, { name: bob.id }), [[`Deleted the account ${bob.id}`, "you", "Asked by letter"]]);
+    await page.goto(`${SITE}admin/#/users/${bob.id}`);
+    await heading(page, "Not found");
+  },
+
   async "API keys of a user are revoked one by one or all at once, and their programs stop"() {
     const ann = await newUser("ann");
     const keys = [];

@@ -1,7 +1,8 @@
 //! What administrators do to an account beside changing its role, state and balance:
 //! `DELETE /api/admin/users/{id}/sessions`, `GET` and `DELETE /api/admin/users/{id}/api-keys`,
-//! `POST /api/admin/users/{id}/password-reset`.
+//! `POST /api/admin/users/{id}/password-reset`, `DELETE /api/admin/users/{id}`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -34,6 +35,10 @@ impl Person {
         self.intervenes(Method::DELETE, user, &place, json!({ "reason": reason })).await
     }
 
+    async fn deletes_user(&self, user: &Person, reason: &str) -> Answer {
+        self.intervenes(Method::DELETE, user, "/", json!({ "reason": reason })).await
+    }
+
     async fn resets(&self, user: &Person) -> Answer {
         let body = json!({ "reason": "asked by phone" });
         self.intervenes(Method::POST, user, "/password-reset/", body).await
@@ -48,7 +53,8 @@ async fn with_address(api: &Api) -> (Person, String) {
 }
 
 /// The interventions that need nothing but an account: their methods and places.
-const PLAIN: [(Method, &str); 3] = [
+const PLAIN: [(Method, &str); 4] = [
+    (Method::DELETE, ""),
     (Method::DELETE, "/sessions"),
     (Method::DELETE, "/api-keys"),
     (Method::POST, "/password-reset"),
@@ -239,6 +245,68 @@ async fn an_account_without_an_address_or_deactivated_is_sent_no_reset() {
 }
 
 #[tokio::test]
+async fn a_user_whom_an_administrator_deletes_is_gone_like_one_who_left_and_the_ledger_stays() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let [(ann, address), (other, _)] = [with_address(&api).await, with_address(&api).await];
+    for person in [&ann, &other] {
+        person.change(json!({ "first_name": "Ann" })).await.is(200);
+        person.chat("hi").await.is(200);
+    }
+    let program = ann.makes_a_key("a program").await.is(201);
+    let program = ann.using(program["key"].as_str().unwrap());
+    let rows = api.items(&ann.id).await["LedgerTable"].clone();
+    let done = root.deletes_user(&ann, "asked by letter").await.is(202);
+    assert_eq!(other.deletes_the_account().await.is(202), done);
+    ann.is_out().await;
+    program.completes().await.expect(401, "invalid_token");
+    ann.log_in().await.expect(401, "invalid_credentials");
+    root.get(&format!("/api/admin/users/{}", ann.id)).await.expect(404, "not_found");
+    let left = api.items("").await["UsersTable"].clone();
+    let tombstone = |person: &Person| {
+        let item = left.iter().find(|item| item["id"] == person.id.as_str()).unwrap();
+        assert!(!item.to_string().contains(&address), "{item}");
+        // Only one of them has had an API key.
+        let names = item.as_object().unwrap().keys().filter(|name| *name != "api_keys");
+        (item["active"].clone(), names.cloned().collect::<BTreeSet<_>>())
+    };
+    assert_eq!(tombstone(&ann), tombstone(&other));
+    let newcomer = json!({ "username": address, "email": address, "password": "secret123" });
+    api.person_with(newcomer).await;
+
+    let trail = root.trail_of(&ann).await;
+    assert_eq!(acts(&trail), [("deletion", "asked by letter")]);
+    assert_eq!((&trail[0]["username"], &trail[0]["role"]), (&Value::Null, &Value::Null));
+    root.deletes_user(&ann, "again").await.expect(404, "not_found");
+    let app = &api.server().apps["erase"];
+    app.store.erase(app.clock.seconds(), functions::erase::TIME).await.unwrap();
+    let items = api.items("").await;
+    let of_ann = |item: &&Value| item["user_id"] == ann.id.as_str();
+    assert_eq!(items["ChatsTable"].iter().filter(of_ann).count(), 0);
+    let kept: Vec<&Value> = items["LedgerTable"].iter().filter(of_ann).collect();
+    assert_eq!(kept, rows.iter().filter(of_ann).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn of_two_administrators_who_delete_each_other_at_once_one_stays() {
+    let api = Api::own(&[]).await;
+    let mut root = api.administrator("root").await;
+    for _ in 0..10 {
+        let other = api.person("other").await;
+        let role = json!({ "role": "admin" });
+        root.patch(&format!("/api/admin/users/{}", other.id), role).await.is(200);
+        let other = other.elsewhere("a test").await;
+        let (first, second) =
+            tokio::join!(root.deletes_user(&other, ""), other.deletes_user(&root, ""));
+        let (stays, refused) = if first.status == 202 { (root, second) } else { (other, first) };
+        refused.expect(401, "invalid_token");
+        root = stays;
+        root.profile().await.is(200);
+    }
+    root.deletes_the_account().await.expect(409, "last_administrator");
+}
+
+#[tokio::test]
 async fn administrators_do_not_intervene_in_their_own_account() {
     let api = Api::own(&[]).await;
     let (root, _) = (api.administrator("root").await, api.administrator("other").await);
@@ -300,6 +368,7 @@ async fn a_former_administrator_intervenes_in_nothing_any_more() {
             store.end_sessions_of_user(&doing(Intervention::Sessions)).await,
             keys.map(drop),
             store.post_reset_of_user(&doing(Intervention::PasswordReset), api.now()).await,
+            store.delete_user(&doing(Intervention::Deletion), "no hash", api.now()).await,
         ];
         assert!(outcomes.iter().all(|outcome| *outcome == Err(refusal.clone())), "{outcomes:?}");
         assert_eq!(api.items("").await, before);

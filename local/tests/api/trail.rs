@@ -43,6 +43,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
     root.delete(&format!("{user}/sessions")).await.is(200);
     root.delete(&format!("{user}/api-keys/{}", key["id"].as_str().unwrap())).await.is(200);
     root.delete(&format!("{user}/api-keys")).await.is(200);
+    root.delete(&user).await.is(202);
     root.get("/api/admin/export/users.csv").await.is(200);
     api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None)
         .await
@@ -71,6 +72,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         ("an API key of a user was revoked", true),
         ("all API keys of a user were revoked", true),
         ("a user was sent a link for a new password", true),
+        ("account deleted", true),
         ("exporting", false),
         ("code=\"invalid_token\"", false),
     ] {

@@ -2,10 +2,10 @@
 //!
 //! The transaction that changes an account checks that another account, which makes the change, is
 //! an active administrator. So if two administrators demote each other at once, one of them
-//! remains. Only the deletion of one's own account could leave none; it asks the item `admins`,
-//! which holds the ids of active administrators and is written with every change of them. Every id
-//! in it is an active administrator's. Administrators from before the item existed may be missing,
-//! until a deletion looks for all of them.
+//! remains, and likewise if they delete each other. Only the deletion of one's own account could
+//! leave none; it asks the item `admins`, which holds the ids of active administrators and is written
+//! with every change of them. Every id in it is an active administrator's. Administrators from before
+//! the item existed may be missing, until a deletion looks for all of them.
 
 use std::collections::BTreeSet;
 
@@ -164,7 +164,7 @@ impl Store {
     fn note_change(&self, seen: &Account, after: &Account) -> Option<Write> {
         match (seen.administers(), after.administers()) {
             (false, true) => Some(self.note_administrator(&after.id)),
-            (true, false) => Some(self.administrators("DELETE ids :id", &seen.id)),
+            (true, false) => Some(self.dismiss_administrator(&seen.id)),
             _ => None,
         }
     }
@@ -174,10 +174,15 @@ impl Store {
         self.administrators("ADD ids :id", id)
     }
 
+    /// Removes an administrator from the item `admins`, for another administrator.
+    pub(super) fn dismiss_administrator(&self, id: &str) -> Write {
+        self.administrators("DELETE ids :id", id)
+    }
+
     /// Removes an administrator from the item `admins`, if another one is left. A refusal shows the
     /// item.
     pub(super) fn leave_administrators(&self, id: &str) -> Write {
-        self.administrators("DELETE ids :id", id)
+        self.dismiss_administrator(id)
             .when("attribute_exists(ids) AND (size(ids) > :one OR NOT contains(ids, :leaving))")
             .values([(":one", n(1)), (":leaving", s(id))])
             .shows_item()

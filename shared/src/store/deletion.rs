@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use uuid::Uuid;
 
+use super::interventions::{UNCHANGED, kept_changing};
 use super::read::values;
 use super::schema::pk;
-use super::{Item, Patience, Store, Transaction, Write, flag, n, no_entries, s};
+use super::{Intervening, Item, Patience, Store, Transaction, Write, flag, n, no_entries, s};
 use crate::auth::AccessToken;
 use crate::user::Account;
 use crate::{Error, Result};
@@ -92,6 +93,34 @@ impl Store {
         }
     }
 
+    /// Deletes a user's account for an administrator, as its owner would. The condition that the
+    /// caller is still an administrator makes sure that one remains. Idempotent.
+    ///
+    /// # Errors
+    /// Those of [`Store::end_sessions_of_user`].
+    pub async fn delete_user(
+        &self,
+        doing: &Intervening<'_>,
+        no_password: &str,
+        now: u64,
+    ) -> Result<()> {
+        let mut seen = doing.account.clone();
+        let mut patience = Patience::new();
+        loop {
+            let end = at_its_address(self.bury(&seen, no_password, now), UNCHANGED, &seen)
+                .values([(":seen", n(seen.auth_epoch))]);
+            let mut writes = vec![end];
+            writes.extend(self.free_address(&seen));
+            writes.extend(seen.administers().then(|| self.dismiss_administrator(&seen.id)));
+            let Some(current) = self.intervene(doing, writes).await? else { return Ok(()) };
+            // The address has changed since.
+            seen = current;
+            if !patience.lasts().await {
+                return Err(kept_changing());
+            }
+        }
+    }
+
     /// Makes the account a tombstone, if the caller's session hasn't ended and the address is still
     /// the one of `seen`. Numbers, reservations and closed ids stay.
     fn end_account(
@@ -101,15 +130,10 @@ impl Store {
         no_password: &str,
         now: u64,
     ) -> Write {
-        let same_address =
-            if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
-        self.bury(seen, no_password, now)
-            .when(format!(
-                "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session) AND {same_address}"
-            ))
+        let mine = "id = :id AND active = :true AND auth_epoch = :seen AND attribute_not_exists(revoked.#session)";
+        at_its_address(self.bury(seen, no_password, now), mine, seen)
             .names([("#session", caller.session.as_str())])
             .values([(":true", flag(true)), (":seen", n(seen.auth_epoch))])
-            .values(seen.email.as_ref().map(|email| (":email", s(email))))
     }
 
     /// The same without a caller, for an account of restored tables that was deleted at the second
@@ -310,4 +334,12 @@ impl Store {
             .values([(":id", s(&account.id)), (":none", n(0))]);
         Ok(self.send(&free).await?.is_applied())
     }
+}
+
+/// Adds to the condition that the account has the address of `seen`, or none.
+fn at_its_address(write: Write, condition: &str, seen: &Account) -> Write {
+    let same = if seen.email.is_some() { "email = :email" } else { "attribute_not_exists(email)" };
+    write
+        .when(format!("{condition} AND {same}"))
+        .values(seen.email.as_ref().map(|email| (":email", s(email))))
 }

@@ -79,11 +79,14 @@ pub enum Intervention {
     ApiKeys,
     /// It was sent a link that resets its password.
     PasswordReset,
+    /// It was deleted.
+    Deletion,
 }
 
 impl Intervention {
     /// Every intervention.
-    pub const ALL: [Self; 4] = [Self::Sessions, Self::ApiKey, Self::ApiKeys, Self::PasswordReset];
+    pub const ALL: [Self; 5] =
+        [Self::Sessions, Self::ApiKey, Self::ApiKeys, Self::PasswordReset, Self::Deletion];
 
     /// The stored and displayed word.
     pub fn word(self) -> &'static str {
@@ -92,14 +95,16 @@ impl Intervention {
             Self::ApiKey => "api_key",
             Self::ApiKeys => "api_keys",
             Self::PasswordReset => "password_reset",
+            Self::Deletion => "deletion",
         }
     }
 
     /// The nearest act that a release knows which knows no interventions: it shows that one in the
-    /// trail. `role` is the account's, which stays.
+    /// trail. `role` is the account's.
     pub(super) fn nearest(self, role: Role) -> Act {
         match self {
             Self::Sessions | Self::ApiKey | Self::ApiKeys | Self::PasswordReset => Act::Role(role),
+            Self::Deletion => Act::Deactivation,
         }
     }
 }

@@ -440,8 +440,14 @@ impl Counted {
         ] {
             self.get(name, endpoint, path, root).await;
         }
-        let (name, path) = ("reset e-mail to a user", format!("{user}/password-reset"));
-        self.count(name, 202, "admin_password_reset", &path, &root.access, Value::Null).await;
+        let (reset, sue) = (format!("{user}/password-reset"), self.api.person("sue").await);
+        let sue = format!("/api/admin/users/{}", sue.id);
+        for (name, endpoint, path) in [
+            ("reset e-mail to a user", "admin_password_reset", &reset),
+            ("deletion of a user", "admin_user_delete", &sue),
+        ] {
+            self.count(name, 202, endpoint, path, &root.access, Value::Null).await;
+        }
     }
 }
 

@@ -1001,6 +1001,7 @@ async fn every_event_gets_its_endpoints_answer() {
         "admin_trail",
         "admin_figures",
         "admin_export",
+        "admin_user_delete",
         "account_delete",
     ];
     // The other endpoints need only a session. A new password ends it, so they come first.
@@ -1035,7 +1036,7 @@ async fn every_event_gets_its_endpoints_answer() {
         let (status, body) = replay(&api, name, &event).await;
         let expected = match name {
             "register" | "api_key_create" | "admin_adjustment" => 201,
-            "account_delete" | "conversation_delete" => 202,
+            "account_delete" | "admin_user_delete" | "conversation_delete" => 202,
             "not_found" => 404,
             "email_resend" | "password_reset" | "admin_password_reset" => 202,
             _ => 200,

@@ -731,6 +731,9 @@ impl Watched {
         ] {
             self.is(200, to(endpoint, path).by(&root.token)).await;
         }
+        // An active administrator with an address.
+        self.is(200, change(json!({ "active": true }))).await;
+        self.loses_a_reply(202, to("admin_user_delete", &user).by(&root.token)).await;
     }
 
     /// The work of the schedules, and what a day that is over shows.

@@ -22,11 +22,18 @@ enum Intervening {
     /// Two at once.
     RevokingKeys,
     SendingReset,
+    /// An administrator with an address.
+    Deleting,
 }
 
 impl Intervening {
-    const ALL: [Self; 4] =
-        [Self::EndingSessions, Self::RevokingKey, Self::RevokingKeys, Self::SendingReset];
+    const ALL: [Self; 5] = [
+        Self::EndingSessions,
+        Self::RevokingKey,
+        Self::RevokingKeys,
+        Self::SendingReset,
+        Self::Deleting,
+    ];
 
     /// The endpoint, and what follows the path of the user.
     fn place(self) -> (&'static str, &'static str) {
@@ -34,6 +41,7 @@ impl Intervening {
             Self::EndingSessions => ("admin_sessions_end", "/sessions"),
             Self::RevokingKey | Self::RevokingKeys => ("admin_api_keys_revoke", "/api-keys"),
             Self::SendingReset => ("admin_password_reset", "/password-reset"),
+            Self::Deleting => ("admin_user_delete", ""),
         }
     }
 
@@ -43,6 +51,7 @@ impl Intervening {
             Self::RevokingKey => Intervention::ApiKey,
             Self::RevokingKeys => Intervention::ApiKeys,
             Self::SendingReset => Intervention::PasswordReset,
+            Self::Deleting => Intervention::Deletion,
         }
     }
 
@@ -52,13 +61,14 @@ impl Intervening {
             Self::EndingSessions | Self::RevokingKeys => &[(200, "")],
             Self::RevokingKey => &[(200, ""), (404, "not_found")],
             Self::SendingReset => &[(202, "")],
+            Self::Deleting => &[(202, ""), (404, "not_found")],
         }
     }
 
     /// How many API keys the account has before, and how many afterwards.
     fn keys(self) -> [usize; 2] {
         match self {
-            Self::EndingSessions | Self::SendingReset => [0, 0],
+            Self::EndingSessions | Self::SendingReset | Self::Deleting => [0, 0],
             Self::RevokingKey => [2, 1],
             Self::RevokingKeys => [2, 0],
         }
@@ -69,6 +79,8 @@ struct Own {
     root: Person,
     /// What follows the path of the user.
     place: String,
+    /// The user's address.
+    address: String,
 }
 
 impl Scenario for Intervening {
@@ -77,9 +89,13 @@ impl Scenario for Intervening {
 
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let (name, root) = (unique("ann"), rig.person().await);
-        let address = Email::choose(&format!("{name}@example.com")).unwrap();
-        let who = rig.person_with(name, "no hash of any password", Some(address)).await;
-        rig.api.set(&root, "role", AttributeValue::S("admin".into())).await;
+        let email = Email::choose(&format!("{name}@example.com")).unwrap();
+        let address = email.key().to_owned();
+        let who = rig.person_with(name, "no hash of any password", Some(email)).await;
+        let other = Some(&who).filter(|_| self == Self::Deleting);
+        for admin in [Some(&root), other].into_iter().flatten() {
+            rig.api.set(admin, "role", AttributeValue::S("admin".into())).await;
+        }
         let (endpoint, place) = self.place();
         let mut place = place.to_owned();
         for _ in 0..self.keys()[0] {
@@ -88,20 +104,21 @@ impl Scenario for Intervening {
                 place = format!("/api-keys/{}", key["id"].as_str().unwrap());
             }
         }
-        let case = Case::new(rig, endpoint, self, plan, retries, who, Own { root, place });
+        let case = Case::new(rig, endpoint, self, plan, retries, who, Own { root, place, address });
         case.lane.strike(plan);
         case
     }
 
     async fn ask(case: &Case<Self>) -> Reply {
-        let Own { root, place } = &case.own;
+        let Own { root, place, .. } = &case.own;
         let (bearer, path) = (root.bearer(), format!("/api/admin/users/{}{place}", case.who.id));
         let headers = [("authorization", bearer.as_str())];
         ask(case.function(), case.scenario.place().0, &path, &headers, Value::Null).await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {
-        reply.status == if self == Self::SendingReset { 202 } else { 200 }
+        let is_accepted = matches!(self, Self::SendingReset | Self::Deleting);
+        reply.status == if is_accepted { 202 } else { 200 }
     }
 }
 
@@ -129,24 +146,31 @@ impl Case<Intervening> {
         let (least, most) = match scenario {
             Intervening::EndingSessions => (done, done + unknown),
             // The second time there is nothing to do.
-            Intervening::RevokingKey | Intervening::RevokingKeys => {
+            Intervening::RevokingKey | Intervening::RevokingKeys | Intervening::Deleting => {
                 (done.min(1), (done + unknown).min(1))
             }
             // The second time within a minute there is nothing to do.
             Intervening::SendingReset => (done.min(1), done + unknown),
         };
-        let ends = if scenario == Intervening::EndingSessions { acts } else { 0 };
+        let begins = matches!(scenario, Intervening::EndingSessions | Intervening::Deleting);
+        let ends = if begins { acts } else { 0 };
         let left = scenario.keys()[acts.min(1)];
         if acts < least || acts > most || epochs != ends || keys != left {
             wrong.push(format!(
                 "{acts} rows, {epochs} epochs and {keys} keys after {done} times, and {unknown} unknown"
             ));
         }
-        let pause = world.pauses.get(&fingerprint(account.email.as_deref().unwrap()));
+        let pause = world.pauses.get(&fingerprint(&self.own.address));
         let is_of_a_row = |pause: &String| rows.iter().any(|row| row.entry_id == *pause);
         let expected = scenario == Intervening::SendingReset && acts > 0;
         if pause.is_some_and(is_of_a_row) != expected || pause.is_some() != expected {
             wrong.push(format!("the pause is of {pause:?} after {acts} rows"));
+        }
+        let claimed = world.claims.iter().any(|claim| claim["id"] == self.who.id.as_str());
+        let gone = (account.deleted.is_some(), account.email.is_none(), !claimed);
+        let is_gone = scenario == Intervening::Deleting && acts > 0;
+        if gone != (is_gone, is_gone, is_gone) {
+            wrong.push(format!("half deleted: {account:?}, claimed: {claimed}"));
         }
         if usize::try_from(account.api_keys) != Ok(keys) {
             wrong.push(format!("{} keys are counted of {keys}", account.api_keys));

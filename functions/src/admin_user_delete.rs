@@ -1,0 +1,39 @@
+//! `DELETE /api/admin/users/{id}` - delete a user's account. For administrators.
+//!
+//! In: nothing, or `{reason}`, a line for the trail. Out: 202 and a message; 404 if it was deleted
+//! before. What follows is what follows a deletion by the owner: an erasure within minutes.
+
+use shared::auth::password;
+use shared::openapi::PathId;
+use shared::store::{Intervening, Intervention};
+use shared::view::Done;
+use shared::{App, Reply, Request, http};
+
+use crate::admin_user::{self, Why};
+
+/// Ends the account in one transaction, which checks that the caller is still an administrator: so
+/// one always remains.
+#[utoipa::path(
+    delete,
+    path = "/api/admin/users/{id}",
+    tag = "Administration",
+    summary = "Delete a user",
+    description = "As a deletion by the owner, and as final: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Administrators delete their own accounts as every user does.",
+    security(("access_token" = [])),
+    params(PathId),
+    request_body = Option<Why>,
+    responses((status = 202, description = "The account is deleted.", body = Done)),
+    extensions(("x-fails" = json!(["NoSuchUser", "OwnAccount"]))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let why: Why = http::json_or_nothing(&req)?;
+    let (administrator, account) = admin_user::subject(&app, &req).await?;
+    let (what, reason) = (Intervention::Deletion, why.validate()?);
+
+    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    app.store.delete_user(&doing, &password::none()?, app.clock.seconds()).await?;
+    // The words by which a restore looks for deleted accounts.
+    tracing::info!(user = account.id, by = administrator.account().id, "account deleted");
+    let message = "The account is deleted. Its messages are erased within minutes, and its username is free again after a day.";
+    http::accepted(&Done { message })
+}
