@@ -50,6 +50,8 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "deactivation") return ["Deactivated ", user];
   if (act === "role")
     return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
+  if (act === "creation") return ["Created ", user];
+  if (act === "invitation") return ["Invited ", user, " by e-mail"];
   if (act === "sessions") return ["Signed ", user, " out everywhere"];
   if (act === "password_reset") return ["Sent ", user, " a link for a new password"];
   // Nothing else is left of its name.

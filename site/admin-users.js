@@ -1,14 +1,18 @@
 // The users, newest first, and the search by the beginning of a name or an e-mail address.
 
-import { roleBadge, standingBadge, userLink } from "./admin-people.js";
+import { createUser } from "./admin-create.js";
+import { roleBadge, standingBadge, userLink, userPlace } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
 import { announce } from "./announce.js";
 import { page } from "./api.js";
+import { button } from "./button.js";
 import { fill, h, newId } from "./dom.js";
 import { formatDay, plural, time } from "./format.js";
 import { icon } from "./icons.js";
 import { paged } from "./list.js";
+import { toast } from "./message.js";
 import { emptyState } from "./note.js";
+import { go } from "./router.js";
 
 /** How long after the last typed letter the search begins, in milliseconds. */
 const REST = 250;
@@ -70,7 +74,12 @@ export function usersView({ query, signal }) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("div", { class: "page-head" }, h("h1", {}, "Users")),
+    h(
+      "div",
+      { class: "page-head" },
+      h("h1", {}, "Users"),
+      button("New user", { kind: "primary", icon: "plus", onclick: create }),
+    ),
     h(
       "search",
       {},
@@ -95,6 +104,15 @@ export function usersView({ query, signal }) {
   results.addEventListener("click", () => (left.top = scrollY));
   search(input.value.trim(), false);
   return { title: "Users", content };
+}
+
+/** Shows the user whom the administrator creates. */
+async function create() {
+  const created = await createUser();
+  if (!created) return;
+  const { user, invited } = created;
+  go(userPlace(user.id));
+  toast(invited ? `${user.username} is invited by e-mail.` : `${user.username} is created.`);
 }
 
 function usersList(q, signal, atLeast) {

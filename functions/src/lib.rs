@@ -118,6 +118,7 @@ endpoints! {
         export: GET "/api/user/export";
         account_delete: DELETE "/api/user";
         admin_users: GET "/api/admin/users";
+        admin_user_create: POST "/api/admin/users";
         admin_user: GET "/api/admin/users/{id}";
         admin_user_change: PATCH "/api/admin/users/{id}";
         admin_user_delete: DELETE "/api/admin/users/{id}";

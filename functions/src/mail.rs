@@ -72,7 +72,7 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
             );
             Ok(Some(Mail { to: address, subject: "Confirm your e-mail address".into(), text }))
         }
-        Letter::Reset { address } => {
+        Letter::Reset { address, invites } => {
             let account =
                 app.store.account_with_address(&address).await?.filter(|account| account.active);
             let Some((account, address)) =
@@ -81,23 +81,32 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
                 return Ok(None);
             };
             let token = LinkToken::random()?;
-            app.store
-                .put_link(&Link::new(
-                    &token,
-                    Purpose::Reset,
-                    &account.id,
-                    &account.label,
-                    &address,
-                    account.auth_epoch,
-                    now,
-                ))
-                .await?;
-            let link = link(app, "reset-password", &token);
-            let text = format!(
-                "Hello,\n\na new password was requested for your account. If that was you, choose it within an hour:\n\n{link}\n\n\
-                 If it was not you, do nothing: your password stays the same.\n"
+            let stored = Link::new(
+                &token,
+                Purpose::Reset,
+                &account.id,
+                &account.label,
+                &address,
+                account.auth_epoch,
+                now,
             );
-            Ok(Some(Mail { to: address, subject: "Choose a new password".into(), text }))
+            let stored = if invites { stored.inviting(now) } else { stored };
+            app.store.put_link(&stored).await?;
+            let link = link(app, "reset-password", &token);
+            let (subject, text) = if invites {
+                let text = format!(
+                    "Hello,\n\nan account was created for you. To use it, choose a password within seven days:\n\n{link}\n\n\
+                     Then log in with this e-mail address. If you expected no account, do nothing.\n"
+                );
+                ("Your new account", text)
+            } else {
+                let text = format!(
+                    "Hello,\n\na new password was requested for your account. If that was you, choose it within an hour:\n\n{link}\n\n\
+                     If it was not you, do nothing: your password stays the same.\n"
+                );
+                ("Choose a new password", text)
+            };
+            Ok(Some(Mail { to: address, subject: subject.into(), text }))
         }
         Letter::AddressChanges { address } => {
             let text = "Hello,\n\nyour account is about to get another e-mail address in place of this one.\n\n\

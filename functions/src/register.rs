@@ -163,7 +163,6 @@ impl Body {
     /// The failure names all invalid fields.
     fn validate(self) -> Result<Registration> {
         let mut invalid = FieldErrors::default();
-        let missing = || REQUIRED.to_owned();
         let username = self.username.unwrap_or_default();
         let email = self.email.filter(|email| !email.trim().is_empty());
         let (field, password) = match (self.password, self.password1) {
@@ -171,20 +170,7 @@ impl Body {
             (password, _) => ("password", password),
         };
 
-        let name = invalid.check(
-            "username",
-            if username.is_empty() { Err(missing()) } else { Username::choose(&username) },
-        );
-        let address =
-            email.as_deref().and_then(|email| invalid.check("email", Email::choose(email)));
-        let named = name.as_ref().and_then(Username::address);
-        let differ = address
-            .as_ref()
-            .zip(named.as_ref())
-            .is_some_and(|(address, named)| address.key() != named.key());
-        if differ {
-            invalid.note("username", "A username with an @ is the account's e-mail address: send the same address as email, or leave email out.");
-        }
+        let named = named(&mut invalid, &username, email.as_deref());
         let repeated = self.password2.is_none_or(|password2| password.as_ref() == Some(&password2));
         if !repeated {
             invalid.note("password2", "The two passwords differ.");
@@ -192,15 +178,36 @@ impl Body {
         let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
         let password = invalid.check(
             field,
-            password.ok_or_else(missing).and_then(|password| NewPassword::parse(&password, &own)),
+            password
+                .ok_or_else(|| REQUIRED.to_owned())
+                .and_then(|password| NewPassword::parse(&password, &own)),
         );
-        match (name, password) {
-            (Some(name), Some(password))
-                if repeated && !differ && email.is_some() == address.is_some() =>
-            {
-                Ok(Registration { name, email: address.or(named), password })
+        match (named, password) {
+            (Some((name, email)), Some(password)) if repeated => {
+                Ok(Registration { name, email, password })
             }
             _ => Err(invalid.into_error()),
         }
     }
+}
+
+/// The name and the address of a new account. `email` isn't blank. `None` if something was noted.
+pub(crate) fn named(
+    invalid: &mut FieldErrors,
+    username: &str,
+    email: Option<&str>,
+) -> Option<(Username, Option<Email>)> {
+    let name = if username.is_empty() { Err(REQUIRED.into()) } else { Username::choose(username) };
+    let name = invalid.check("username", name);
+    let address = email.and_then(|email| invalid.check("email", Email::choose(email)));
+    let named = name.as_ref().and_then(Username::address);
+    let differ = address
+        .as_ref()
+        .zip(named.as_ref())
+        .is_some_and(|(address, named)| address.key() != named.key());
+    if differ {
+        invalid.note("username", "A username with an @ is the account's e-mail address: send the same address as email, or leave email out.");
+    }
+    let is_whole = !differ && email.is_some() == address.is_some();
+    name.filter(|_| is_whole).map(|name| (name, address.or(named)))
 }

@@ -216,12 +216,16 @@ def search(operation, query):
 def complete(operation, body):
     """Adds to a body what no schema can describe."""
     # No pattern describes which characters of all scripts an address may have.
-    if operation in ("register", "profile_change", "password_reset") and not (body.get("email") or "").isascii():
+    addressed = ("register", "profile_change", "password_reset", "admin_user_create")
+    if operation in addressed and not (body.get("email") or "").isascii():
         body["email"] = f"{uuid.uuid4().hex}@example.com"
     # The limit is in bytes.
     if isinstance(body.get("instructions"), str):
         body["instructions"] = body["instructions"].encode()[:2000].decode(errors="ignore")
-    if operation == "register":
+    # Each is created once, at an address of its own.
+    if operation == "admin_user_create" and (body.get("email") or "").strip():
+        body["email"] = f"{uuid.uuid4().hex}@example.com"
+    if operation in ("register", "admin_user_create"):
         plain = all(unicodedata.normalize("NFKC", c).isalpha() or c.isascii() for c in body["username"])
         body["username"] = (body["username"] if plain else "name") + f"-{next(numbers)}"
         # A username with an `@` is the e-mail address too.
@@ -229,7 +233,7 @@ def complete(operation, body):
         for field in ("password", "password1"):
             if isinstance(body.get(field), str):
                 body[field] = fit(body[field])
-        if body.get("password2") is not None:
+        if body.get("password2") is not None and operation == "register":
             body["password2"] = body["password1"] if body.get("password") is None else body["password"]
     if operation in ("login", "login_token") and next(numbers) % 2:
         body |= {"username": MAIN["username"], "password": PASSWORD}

@@ -135,6 +135,72 @@ await journeys({
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
   },
 
+  async "an invited user chooses a password and chats, and a name that is taken is said beside its field"() {
+    const ann = await newUser("ann");
+    const joe = { name: `joe${Date.now()}`, password: "a password of my own" };
+    const email = `${joe.name}@example.com`;
+    const page = await adminPage();
+    await page.getByRole("button", { name: "New user" }).click();
+    const dialog = page.getByRole("dialog");
+    assert.equal(await focused(page), "Username");
+    await dialog.getByLabel("Username").fill(ann.name);
+    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await dialog.getByText("Please fill this in.").waitFor();
+    assert.equal(await focused(page), "E-mail address");
+    await dialog.getByLabel("E-mail address").fill(email);
+    await dialog.getByLabel("First tokens").fill("many");
+    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await dialog.getByText("A whole number, such as 4000.").waitFor();
+    await dialog.getByLabel("First tokens").fill("1,500");
+    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await dialog.locator(".field-error:visible").waitFor();
+    assert.equal(await focused(page), "Username");
+    await dialog.getByLabel("Username").fill(joe.name);
+    await dialog.getByLabel("Reason").fill("A new colleague");
+    let lost = 0;
+    await page.route("**/api/admin/users/", async (route) => {
+      if (lost === 1 || route.request().method() !== "POST") return route.continue();
+      lost += 1;
+      await route.fetch();
+      return route.abort();
+    });
+    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await dialog.getByText("the user is created only once").waitFor();
+    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await page.getByText(`${joe.name} is invited by e-mail.`).waitFor();
+    await heading(page, joe.name);
+    await balance(page, 1500);
+
+    const chat = await newPage();
+    await chat.goto(await mailedLink(email, "reset-password"));
+    await chat.getByLabel("New password").fill(joe.password);
+    await chat.getByRole("button", { name: "Change password" }).click();
+    await heading(chat, "Sign in");
+    await signIn(chat, { ...joe, name: email });
+    await say(chat, "Hello!");
+    await chat.getByText("You said: Hello!", { exact: true }).waitFor();
+    assert.deepEqual(await actsOn(page, joe), [[`Invited ${joe.name} by e-mail`, "you", "A new colleague"]]);
+  },
+
+  async "a user who is created with a password and as an administrator sees the administration"() {
+    const ruth = { name: `ruth${Date.now()}`, password: "told on the phone" };
+    const page = await adminPage();
+    await page.getByRole("button", { name: "New user" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Username").fill(ruth.name);
+    await dialog.getByLabel("Set a password").check();
+    await dialog.getByLabel("Password", { exact: true }).fill(ruth.password);
+    await dialog.getByLabel("Role").selectOption("admin");
+    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await page.getByText(`${ruth.name} is created.`).waitFor();
+    await heading(page, ruth.name);
+    const hers = await newPage();
+    await hers.goto(`${SITE}admin/`);
+    await signIn(hers, ruth);
+    await heading(hers, "Users");
+    assert.deepEqual(await actsOn(page, ruth), [[`Created ${ruth.name}`, "you", "none given"]]);
+  },
+
   async "a user who is signed out everywhere signs in again, and the audit log tells why"() {
     const ann = await newUser("ann");
     const chat = await newPage();
@@ -531,6 +597,7 @@ await journeys({
   async "every view is accessible and fits, in both colours, wide and narrow"() {
     const ida = await newUser("ida");
     await ida.api("POST", "api/chat/", { message: "A word ".repeat(200) });
+    await ida.api("POST", "api/user/api-keys/", { name: "a program" });
     for (const colorScheme of ["light", "dark"]) {
       for (const width of [1280, 320]) {
         const page = await newPage({ colorScheme, viewport: { width, height: 800 } });
@@ -540,6 +607,9 @@ await journeys({
         await signIn(page, admin);
         await rowsAre(page);
         await looksRight(page, `admin-users-${width}-${colorScheme}`);
+        await page.getByRole("button", { name: "New user" }).click();
+        await looksRight(page, `admin-new-user-${width}-${colorScheme}`);
+        await page.keyboard.press("Escape");
         await openUser(page, ida);
         await looksRight(page, `admin-user-${width}-${colorScheme}`);
         await page.getByRole("button", { name: "Deactivate" }).click();

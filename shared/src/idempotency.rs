@@ -25,6 +25,8 @@ pub enum Kind {
     Adjustment,
     /// A registration.
     Registration,
+    /// The creation of an account by an administrator.
+    Creation,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::Chat => "chat",
             Self::Adjustment => "adjustment",
             Self::Registration => "registration",
+            Self::Creation => "creation",
         }
     }
 }

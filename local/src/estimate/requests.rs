@@ -107,6 +107,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("end of all API keys of a user", "admin_api_keys_revoke"),
     ("reset e-mail to a user", "admin_password_reset"),
     ("deletion of a user", "admin_user_delete"),
+    ("creation of a user", "admin_user_create"),
+    ("invitation of a user", "admin_user_create"),
     ("page of the trail", "admin_trail"),
     ("figures of today", "admin_figures"),
     ("figures of a closed day for the first time", "admin_figures"),

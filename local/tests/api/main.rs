@@ -26,6 +26,7 @@ mod completions;
 mod conversations;
 mod converse;
 mod cookie;
+mod creations;
 mod dialects;
 mod discovery;
 mod door;

@@ -44,6 +44,8 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
     root.delete(&format!("{user}/api-keys/{}", key["id"].as_str().unwrap())).await.is(200);
     root.delete(&format!("{user}/api-keys")).await.is(200);
     root.delete(&user).await.is(202);
+    let body = json!({ "username": unique("joe"), "password": "secret123" });
+    root.post("/api/admin/users", body).await.is(201);
     root.get("/api/admin/export/users.csv").await.is(200);
     api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None)
         .await
@@ -73,6 +75,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
         ("all API keys of a user were revoked", true),
         ("a user was sent a link for a new password", true),
         ("account deleted", true),
+        ("a user was created", false),
         ("exporting", false),
         ("code=\"invalid_token\"", false),
     ] {

@@ -21,9 +21,9 @@ use crate::{Error, Result};
 pub struct Intervening<'a> {
     /// The administrator.
     pub by: &'a Administrator,
-    /// The account, as it was just read.
+    /// The account, as it was just read, or as it is to be created.
     pub account: &'a Account,
-    what: Intervention,
+    pub(super) what: Intervention,
     /// The id of its row.
     pub(super) id: String,
     reason: Option<Reason>,

@@ -71,6 +71,10 @@ impl Act {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intervention {
+    /// It was created.
+    Creation,
+    /// It was created, and its address was sent a link that sets the password.
+    Invitation,
     /// All its sessions were ended.
     Sessions,
     /// One of its API keys was revoked.
@@ -85,12 +89,21 @@ pub enum Intervention {
 
 impl Intervention {
     /// Every intervention.
-    pub const ALL: [Self; 5] =
-        [Self::Sessions, Self::ApiKey, Self::ApiKeys, Self::PasswordReset, Self::Deletion];
+    pub const ALL: [Self; 7] = [
+        Self::Creation,
+        Self::Invitation,
+        Self::Sessions,
+        Self::ApiKey,
+        Self::ApiKeys,
+        Self::PasswordReset,
+        Self::Deletion,
+    ];
 
     /// The stored and displayed word.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Creation => "creation",
+            Self::Invitation => "invitation",
             Self::Sessions => "sessions",
             Self::ApiKey => "api_key",
             Self::ApiKeys => "api_keys",
@@ -104,6 +117,7 @@ impl Intervention {
     pub(super) fn nearest(self, role: Role) -> Act {
         match self {
             Self::Sessions | Self::ApiKey | Self::ApiKeys | Self::PasswordReset => Act::Role(role),
+            Self::Creation | Self::Invitation => Act::Activation,
             Self::Deletion => Act::Deactivation,
         }
     }

@@ -16,6 +16,10 @@ const VERIFIES: u64 = 2 * 24 * 3600;
 /// How long a link resets a password, in seconds: an hour.
 const RESETS: u64 = 3600;
 
+/// How long a link sets the first password of an account that an administrator has created, in
+/// seconds: a week.
+const INVITES: u64 = 7 * 24 * 3600;
+
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +77,11 @@ impl Link {
             expires_at: now + life,
             used: None,
         }
+    }
+
+    /// The same link in an invitation, where it is valid for longer.
+    pub fn inviting(self, now: u64) -> Self {
+        Self { expires_at: now + INVITES, ..self }
     }
 
     /// The request that has used it.

@@ -43,6 +43,10 @@ pub enum Letter {
     Reset {
         /// The key of the address.
         address: String,
+        /// Whether it is the first password of an account that an administrator has created. An
+        /// earlier release sends the other e-mail.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        invites: bool,
     },
     /// To the address that an account has replaced: a notice.
     AddressChanges {
@@ -100,7 +104,7 @@ impl Store {
     /// reply nor its timing reveals whether there is one.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
-        let letter = Letter::Reset { address: address.key().to_owned() };
+        let letter = Letter::Reset { address: address.key().to_owned(), invites: false };
         let writes =
             vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
         self.transact(writes, &request).await.map(drop)
@@ -115,7 +119,7 @@ impl Store {
         let address = doing.account.email.as_deref().filter(|_| doing.account.active);
         let address = key(address.ok_or(Error::NoAddress)?);
         let pause = self.pause(&fingerprint(&address), &doing.id, now)?;
-        let letter = self.post(&Letter::Reset { address }, now)?;
+        let letter = self.post(&Letter::Reset { address, invites: false }, now)?;
         self.intervene(doing, vec![pause, letter]).await.map(drop)
     }
 

@@ -6,7 +6,8 @@ use super::addresses::Claim;
 use super::quotas::mailed_enough;
 use super::schema::{account_key, user_month, user_shard};
 use super::{
-    Entry, EntryKind, Letter, NEW, Quota, Session, Store, Transaction, Write, from_item, to_item,
+    Entry, EntryKind, Intervening, Intervention, Letter, NEW, Quota, Session, Store, Transaction,
+    Write, from_item, to_item,
 };
 use crate::clock::{Clock, millis_of};
 use crate::user::{Account, Email, Role, Username};
@@ -41,6 +42,12 @@ pub enum Registered {
 }
 
 impl NewAccount {
+    /// The failure if another account has claimed its address.
+    fn claimed(&self) -> Error {
+        let is_name = self.email.as_ref().is_some_and(|email| email.key() == self.name.key());
+        if is_name { Error::UsernameTaken } else { Error::EmailTaken }
+    }
+
     /// The account, with a new id.
     pub fn open(&self, clock: &Clock) -> Account {
         let id = clock.id().to_string();
@@ -95,31 +102,14 @@ impl Store {
         session: Option<&Session>,
         quota: Option<&Quota>,
     ) -> Result<Registered> {
-        let grant = Entry {
-            user_id: account.id.clone(),
-            entry_id: account.id.clone(),
-            amount: account.granted.signed(),
-            kind: EntryKind::Grant,
-            reason: new.reason.into(),
-            actor: account.id.clone(),
-            chat_id: None,
-            act: None,
-            intervention: None,
-            time: account.created,
-        };
         let now = account.created / 1000;
-        let mut writes = vec![
-            Write::put(&self.tables.users, to_item(account)?).when(NEW).shows_item(),
-            self.enter(&grant)?,
-        ];
+        let mut writes = self.opening(new, account, &account.id)?;
         if let Some(session) = session {
             let begin = Write::put(&self.tables.tokens, to_item(session)?);
             writes.push(begin.when(NEW).shows_item());
         }
         if let Some(email) = &new.email {
-            let claim = Claim::of(account, email.key(), false);
-            let claim = Write::put(&self.tables.users, to_item(&claim)?);
-            writes.push(claim.when(NEW).shows_item());
+            writes.push(self.first_claim(account, email)?);
             writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
         }
 
@@ -159,7 +149,75 @@ impl Store {
         if mailed_too_often && !(0..mailed).any(|index| refusals.has(index)) {
             return Err(mailed_enough(now));
         }
-        let is_name = new.email.as_ref().is_some_and(|email| email.key() == new.name.key());
-        Err(if is_name { Error::UsernameTaken } else { Error::EmailTaken })
+        Err(new.claimed())
+    }
+
+    /// Creates an account for an administrator, with its grant and its claim of an address. An
+    /// invitation also writes the letter with the link that sets the password; otherwise no e-mail
+    /// is sent. Idempotent.
+    ///
+    /// # Errors
+    /// [`Error::UsernameTaken`] if the username is another account's address, [`Error::EmailTaken`],
+    /// [`Error::InvalidToken`] and [`Error::Forbidden`] if the caller is no longer an administrator.
+    pub async fn create_account(
+        &self,
+        doing: &Intervening<'_>,
+        new: &NewAccount,
+    ) -> Result<Registered> {
+        let account = doing.account;
+        let mut writes = self.opening(new, account, &doing.by.account().id)?;
+        let claims = writes.len();
+        if let Some(email) = &new.email {
+            writes.push(self.first_claim(account, email)?);
+            if doing.what == Intervention::Invitation {
+                let letter = Letter::Reset { address: email.key().to_owned(), invites: true };
+                writes.push(self.post(&letter, account.created / 1000)?);
+            }
+        }
+        if account.administers() {
+            writes.push(self.note_administrator(&account.id));
+        }
+        writes.push(self.is_administrator(doing.by.caller()));
+        writes.push(self.enter(&doing.row())?);
+
+        let refusals = match self.transact(writes, &account.nonce).await? {
+            Transaction::Applied => return Ok(Registered::New),
+            Transaction::Refused(refusals) => refusals,
+        };
+        let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
+        // The account was created before, and only the reply was lost.
+        if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
+            return Ok(Registered::New);
+        }
+        doing.by.still(self).await?;
+        match existing {
+            Some(existing) => Ok(Registered::Taken(Box::new(existing))),
+            None if new.email.is_some() && refusals.has(claims) => Err(new.claimed()),
+            None => Err(Error::Unavailable("an administrator was one again at once".into())),
+        }
+    }
+
+    /// The first writes of every new account: itself, and the row of its grant.
+    fn opening(&self, new: &NewAccount, account: &Account, actor: &str) -> Result<Vec<Write>> {
+        let grant = Entry {
+            user_id: account.id.clone(),
+            entry_id: account.id.clone(),
+            amount: account.granted.signed(),
+            kind: EntryKind::Grant,
+            reason: new.reason.into(),
+            actor: actor.to_owned(),
+            chat_id: None,
+            act: None,
+            intervention: None,
+            time: account.created,
+        };
+        let open = Write::put(&self.tables.users, to_item(account)?).when(NEW).shows_item();
+        Ok(vec![open, self.enter(&grant)?])
+    }
+
+    /// Claims the address of a new account, if no account has it.
+    fn first_claim(&self, account: &Account, email: &Email) -> Result<Write> {
+        let claim = to_item(&Claim::of(account, email.key(), false))?;
+        Ok(Write::put(&self.tables.users, claim).when(NEW).shows_item())
     }
 }

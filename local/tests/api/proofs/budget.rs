@@ -440,6 +440,11 @@ impl Counted {
         ] {
             self.get(name, endpoint, path, root).await;
         }
+        let new = "/api/admin/users";
+        let zoe = json!({ "username": "zoe", "password": "secret123" });
+        self.count("creation of a user", 201, "admin_user_create", new, &root.access, zoe).await;
+        let yan = json!({ "username": "yan", "email": "yan@example.com", "invite": true });
+        self.count("invitation of a user", 201, "admin_user_create", new, &root.access, yan).await;
         let (reset, sue) = (format!("{user}/password-reset"), self.api.person("sue").await);
         let sue = format!("/api/admin/users/{}", sue.id);
         for (name, endpoint, path) in [

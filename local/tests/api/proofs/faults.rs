@@ -9,6 +9,7 @@ mod adjustments;
 mod administration;
 mod chats;
 mod conversations;
+mod creations;
 mod deletions;
 mod interventions;
 mod log_outs;

@@ -695,6 +695,9 @@ impl Watched {
         let keys = format!("{user}/api-keys");
         let key = format!("{keys}/{}", self.api_key(&ida).await["id"].as_str().unwrap());
         self.api_key(&ida).await;
+        let jan = json!({ "username": "jan", "email": "jan@example.com", "role": "admin", "invite": true });
+        let create = to("admin_user_create", "/api/admin/users").by(&root.token);
+        self.loses_a_reply(201, create.with(jan)).await;
         let reset = format!("{user}/password-reset");
         self.loses_a_reply(202, to("admin_password_reset", &reset).by(&root.token)).await;
         let adjust = format!("{user}/adjustments");

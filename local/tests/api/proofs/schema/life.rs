@@ -114,7 +114,7 @@ pub async fn record(api: &Api, release: &str) -> Record {
     talks(&ann, &mut kept).await;
     sessions(&ann, &mut kept).await;
     administration(api, &root, &ann, &mut kept).await;
-    let mut letters = addresses(api, &ann, &mut kept).await;
+    let mut letters = addresses(api, &root, &ann, &mut kept).await;
     guesses(api, &ann, &mut kept).await;
     deletions(api, &root, &mut kept).await;
 
@@ -356,7 +356,7 @@ async fn deletions(api: &Api, root: &Person, kept: &mut Kept) {
 
 /// Addresses that are to be proven, a link that resets a password, and a letter of each kind that
 /// is not sent yet.
-async fn addresses(api: &Api, ann: &Person, kept: &mut Kept) -> Vec<Value> {
+async fn addresses(api: &Api, root: &Person, ann: &Person, kept: &mut Kept) -> Vec<Value> {
     let mut letters = Vec::new();
     letters.push(
         letter(api, "verify", async |turn| {
@@ -370,6 +370,14 @@ async fn addresses(api: &Api, ann: &Person, kept: &mut Kept) -> Vec<Value> {
             registers(api, &format!("ida{turn}"), Some(&address)).await;
             let body = json!({ "email": address });
             api.post("/api/password/reset/", body).await.is(202);
+        })
+        .await,
+    );
+    letters.push(
+        letter(api, "reset/M/invites", async |turn| {
+            let (name, address) = (format!("joe{turn}"), format!("joe{turn}@example.com"));
+            let body = json!({ "username": name, "email": address, "invite": true });
+            root.post("/api/admin/users/", body).await.is(201);
         })
         .await,
     );
@@ -395,17 +403,20 @@ async fn addresses(api: &Api, ann: &Person, kept: &mut Kept) -> Vec<Value> {
     for letter in &letters {
         let letter = &letter["letter"]["M"];
         let (kind, of) = letter.as_object().unwrap().iter().next().unwrap();
+        let invites = !of["M"]["invites"].is_null();
+        let kind = if invites { "invitation" } else { kind.as_str() };
         kept.word(&format!("letter {kind}"), text(&of["M"]["address"]["S"]));
     }
     letters
 }
 
-/// A letter of this kind, read from the outbox before it was sent. The server sends letters within
-/// a tenth of a second, so another one is posted if this one was faster.
+/// A letter of this kind, or with this field in it, read from the outbox before it was sent. The
+/// server sends letters within a tenth of a second, so another one is posted if this one was faster.
 async fn letter(api: &Api, kind: &str, post: impl AsyncFn(usize)) -> Value {
+    let place = format!("/letter/M/{kind}");
     let seen = async || loop {
         let items = record::items_of(&api.dynamodb, "TokensTable").await;
-        let is_it = |item: &Value| !item["letter"]["M"][kind].is_null();
+        let is_it = |item: &Value| item.pointer(&place).is_some();
         if let Some(letter) = items.into_iter().find(is_it) {
             return letter;
         }

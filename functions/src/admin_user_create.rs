@@ -1,0 +1,179 @@
+//! `POST /api/admin/users` - create a user, or invite one by e-mail. For administrators.
+//!
+//! In: `{username}`, and optionally `email`, `role`, `tokens` (the first grant), `password`, `invite`
+//! (an e-mail with a link that sets the password, in place of `password`) and `reason`, a line for
+//! the trail. `Idempotency-Key` makes retries safe. Out: 201 with the user as the list shows it.
+
+use serde::Deserialize;
+use serde_json::json;
+use shared::auth::{self, NewPassword, password};
+use shared::error::FieldErrors;
+use shared::idempotency::{Key, Kind, REMEMBERED};
+use shared::openapi::{EmailOrNone, IdempotencyKey, ReasonOrNone};
+use shared::store::{Intervening, Intervention, Listed, NewAccount, Reason, Registered};
+use shared::user::{Account, Email, Role, Username};
+use shared::view::ListedUser;
+use shared::{App, Error, Reply, Request, Result, Tokens, http};
+use utoipa::ToSchema;
+
+use crate::register;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = UserCreation)]
+struct Body {
+    /// A username with an `@` must be an e-mail address, and becomes the account's `email`.
+    #[schema(value_type = Username)]
+    username: Option<String>,
+    /// An empty or blank address is no address. It gets no e-mail, except as an invitation.
+    #[schema(value_type = Option<EmailOrNone>)]
+    email: Option<String>,
+    /// By default `user`.
+    #[schema(value_type = Option<Role>)]
+    role: Option<String>,
+    /// The tokens that the account begins with. By default as many as after a registration.
+    #[schema(value_type = Option<Tokens>)]
+    tokens: Option<f64>,
+    /// An account with an e-mail address can do without: its user chooses one by e-mail.
+    #[schema(value_type = Option<NewPassword>)]
+    password: Option<String>,
+    /// Whether the address is sent a link, valid for a week, with which the user chooses the
+    /// password.
+    #[schema(examples(false))]
+    invite: Option<bool>,
+    #[schema(value_type = Option<ReasonOrNone>)]
+    reason: Option<String>,
+}
+
+/// An account to create.
+struct Creation {
+    name: Username,
+    email: Option<Email>,
+    role: Role,
+    grant: Tokens,
+    password: Option<NewPassword>,
+    invites: bool,
+    reason: Option<Reason>,
+}
+
+/// Creates the account in one transaction, which checks that the caller is still an administrator.
+/// A retry with the same `Idempotency-Key` gets 201 again.
+#[utoipa::path(
+    post,
+    path = "/api/admin/users",
+    tag = "Administration",
+    summary = "Create or invite a user",
+    description = "The account begins with a grant of tokens and no session. Its password is sent here, or chosen by its user with the link of an invitation, which is valid for a week, or of a forgotten password. The trail lists it.",
+    security(("access_token" = [])),
+    params(IdempotencyKey),
+    request_body = Body,
+    responses((status = 201, description = "The user.", body = ListedUser)),
+    extensions(("x-fails" = json!(["UsernameTaken", "EmailTaken"])), ("x-narrow" = json!({ "anyOf": [
+        { "required": ["password"], "properties": { "password": { "type": "string" }, "invite": { "not": { "const": true } } } },
+        { "required": ["email"], "properties": { "email": { "$ref": "#/components/schemas/Email" }, "password": { "type": "null" } } },
+    ] }))),
+)]
+pub async fn handle(app: App, req: Request) -> Reply {
+    let key = http::idempotency_key(&req)?;
+    let body: Body = http::json(&req)?;
+    let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
+    let creation = body.validate(app.config.first_grant)?;
+
+    let by = &administrator.account().id;
+    let key = key.map(|key| creation.key(&key, by));
+    let what = if creation.invites { Intervention::Invitation } else { Intervention::Creation };
+    let password = match &creation.password {
+        Some(password) => app.passwords.hash(password).await?,
+        None => password::none()?,
+    };
+    let Creation { name, email, role, grant, reason, .. } = creation;
+    let cause = "created by an administrator";
+    let new = NewAccount { name, email, password, key, role, grant, reason: cause };
+    let account = new.open(&app.clock);
+    let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
+    match app.store.create_account(&doing, &new).await? {
+        Registered::New => {
+            tracing::info!(subject = account.id, by, what = what.word(), "a user was created");
+            created(&account)
+        }
+        Registered::Taken(standing) => {
+            let is_recent = app.clock.seconds() < standing.created / 1000 + REMEMBERED;
+            if is_recent && new.key.is_some() && new.key == standing.key {
+                created(&standing).map(http::replayed)
+            } else {
+                Err(Error::UsernameTaken)
+            }
+        }
+    }
+}
+
+fn created(account: &Account) -> Reply {
+    http::created(&ListedUser::of(&Listed::of(account)))
+}
+
+impl Creation {
+    /// The id of an idempotency key. Another creation under the same key has another id.
+    fn key(&self, key: &Key, administrator: &str) -> String {
+        let email = self.email.as_ref().map(Email::shown);
+        let asked = json!([
+            administrator,
+            self.name.key(),
+            email,
+            self.role.word(),
+            self.grant.get(),
+            self.invites
+        ]);
+        key.id(Kind::Creation, &asked.to_string())
+    }
+}
+
+impl Body {
+    /// The failure names all invalid fields.
+    fn validate(self, first_grant: Tokens) -> Result<Creation> {
+        let mut invalid = FieldErrors::default();
+        let username = self.username.unwrap_or_default();
+        let email = self.email.filter(|email| !email.trim().is_empty());
+        let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
+        let named = register::named(&mut invalid, &username, email.as_deref());
+        let role = match self.role {
+            Some(role) => invalid.check("role", Role::parse(&role)),
+            None => Some(Role::User),
+        };
+        let bounds = || format!("An amount of tokens is a whole number from 0 to {}.", Tokens::MAX);
+        let grant = match self.tokens {
+            Some(amount) => invalid.check("tokens", tokens(amount).ok_or_else(bounds)),
+            None => Some(first_grant),
+        };
+        let has_password = self.password.is_some();
+        let password = self
+            .password
+            .and_then(|password| invalid.check("password", NewPassword::parse(&password, &own)));
+        let reason = self
+            .reason
+            .filter(|reason| !reason.trim().is_empty())
+            .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
+
+        let invites = self.invite.unwrap_or_default();
+        let named_so = named.as_ref().is_some_and(|(_, email)| email.is_some());
+        let has_address = named_so || email.is_some();
+        if invites && !has_address {
+            invalid.note("email", "An invitation needs an e-mail address.");
+        }
+        if invites && has_password {
+            invalid.note("password", "An invited user chooses the password: leave it out.");
+        }
+        if !invites && !has_address && !has_password {
+            invalid.note("password", "An account without an e-mail address needs a password.");
+        }
+        match (named, role, grant) {
+            (Some((name, email)), Some(role), Some(grant)) if invalid.is_empty() => {
+                Ok(Creation { name, email, role, grant, password, invites, reason })
+            }
+            _ => Err(invalid.into_error()),
+        }
+    }
+}
+
+/// The tokens of a number of JSON, where whole numbers may be written as 5.0.
+fn tokens(amount: f64) -> Option<Tokens> {
+    if amount.fract() == 0.0 && amount >= 0.0 { Tokens::new(amount as u64) } else { None }
+}

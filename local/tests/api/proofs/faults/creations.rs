@@ -1,0 +1,160 @@
+//! Accounts that administrators create: a name is given once, with one grant, one row of the trail
+//! and, if it is an invitation, one e-mail.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+use shared::store::Intervention;
+
+use super::{Case, Matrix, Scenario, disturb, none, side_by_side};
+use crate::support::client::{GRANT, Person, unique};
+use crate::support::function::{Reply, ask};
+use crate::support::proxy::Plan;
+use crate::support::rig::Rig;
+use crate::support::world::World;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Creating {
+    Administrator,
+    /// With an idempotency key.
+    Inviting,
+}
+
+impl Scenario for Creating {
+    type Reply = Reply;
+    /// The administrator.
+    type Own = Person;
+
+    async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
+        let (who, root) = (rig.without_account(unique("ben"), "none"), rig.person().await);
+        rig.api.set(&root, "role", AttributeValue::S("admin".into())).await;
+        let case = Case::new(rig, "admin_user_create", self, plan, retries, who, root);
+        case.lane.strike(plan);
+        case
+    }
+
+    async fn ask(case: &Case<Self>) -> Reply {
+        let (bearer, invites) = (case.own.bearer(), case.scenario == Self::Inviting);
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(invites.then_some(("idempotency-key", "k1")));
+        let role = if invites { "user" } else { "admin" };
+        let body = json!({ "username": case.who.name, "email": case.address(), "role": role, "invite": invites });
+        ask(case.function(), "admin_user_create", "/api/admin/users", &headers, body).await
+    }
+
+    fn is_usual(self, reply: &Reply) -> bool {
+        reply.status == 201
+    }
+}
+
+impl Case<Creating> {
+    fn address(&self) -> String {
+        format!("{}@example.com", self.who.name)
+    }
+
+    fn audit(&mut self, moment: &str, world: &World) {
+        let mut wrong = Vec::new();
+        for reply in &self.replies {
+            wrong.extend(reply.audit(&[(201, ""), (409, "username_taken"), (503, "unavailable")]));
+        }
+        let accounts: Vec<_> =
+            world.accounts.values().filter(|account| account.name == self.who.name).collect();
+        let claims: Vec<_> =
+            world.claims.iter().filter(|claim| claim["label"] == self.address()).collect();
+        let done = self.replies.iter().any(|reply| matches!(reply.status, 201 | 409));
+        let unknown = self.replies.iter().any(Reply::is_unknown);
+        if accounts.len() > 1
+            || (done && accounts.is_empty())
+            || (!done && !unknown && !accounts.is_empty())
+        {
+            wrong.push(format!("{} accounts have the name", accounts.len()));
+        }
+        if claims.len() != accounts.len()
+            || claims.iter().zip(&accounts).any(|(claim, account)| claim["id"] != account.id)
+        {
+            wrong.push(format!("the address is claimed by {claims:?}"));
+        }
+        let (what, administers) = match self.scenario {
+            Creating::Administrator => (Intervention::Creation, true),
+            Creating::Inviting => (Intervention::Invitation, false),
+        };
+        for account in accounts {
+            wrong.extend(world.audit(&account.id));
+            wrong.extend(world.at_rest(&account.id));
+            let rows = world.ledger(&account.id);
+            let acts = world.ledger(&format!("standing#{}", account.id));
+            if rows.len() != 1
+                || rows[0].actor != self.own.id
+                || account.granted.get() != GRANT
+                || account.tokens.get() != GRANT
+            {
+                wrong.push(format!("not granted once: {account:?} {rows:?}"));
+            }
+            if acts.len() != 1 || acts[0].intervention != Some(what) || acts[0].actor != self.own.id
+            {
+                wrong.push(format!("not once on the trail: {acts:?}"));
+            }
+            if world.administrators.contains(&account.id) != administers {
+                wrong.push(format!("the list of administrators is {:?}", world.administrators));
+            }
+            if world.sessions.contains(&account.id) {
+                wrong.push("a session has begun".into());
+            }
+            for reply in self.replies.iter().filter(|reply| reply.status == 201) {
+                if reply.body["id"] != account.id || reply.body["email"] != self.address() {
+                    wrong.push(format!("{} is not the account {account:?}", reply.body));
+                }
+            }
+        }
+        self.notes(moment, wrong);
+    }
+
+    /// An account that was invited has got one e-mail, and no other one any.
+    fn was_sent(&mut self, rig: &Rig, world: &World) {
+        let (name, address) = (&self.who.name, self.address());
+        let stands = world.accounts.values().any(|account| account.name == *name);
+        let expected = usize::from(stands && self.scenario == Creating::Inviting);
+        let mails = rig.api.server().mails.as_ref().unwrap().borrow();
+        let sent = mails.iter().filter(|mail| mail.to == address).count();
+        drop(mails);
+        let wrong = (sent != expected).then(|| format!("{sent} e-mails instead of {expected}"));
+        self.notes("in the end", wrong);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_fails_at_whichever_call_a_user_is_created_granted_and_invited_once() {
+    let rig = Rig::start().await;
+    let matrix = Matrix::whole(&[Creating::Administrator, Creating::Inviting]);
+    let mut cases = matrix.cases(&rig).await;
+    disturb(&mut cases).await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after the request", &world));
+
+    side_by_side(&mut cases, async |case| {
+        if case.retries {
+            let stood = world.accounts.values().any(|account| account.name == case.who.name);
+            let keyed = case.scenario == Creating::Inviting;
+            // Then only the account shows that it was created.
+            case.lane.forgets_tokens();
+            case.runs_again(&[if stood && !keyed { (409, "username_taken") } else { (201, "") }])
+                .await;
+            let replayed = case.replies.last().unwrap().replayed();
+            case.notes(
+                "sent again",
+                (replayed != (stood && keyed)).then(|| format!("replayed: {replayed}")),
+            );
+        }
+    })
+    .await;
+    let world = rig.world().await;
+    cases.iter_mut().for_each(|case| case.audit("after it was sent again", &world));
+
+    side_by_side(&mut cases, async |case| case.lane.deliver_much_later().await).await;
+    rig.api.outbox_is_empty().await;
+    let world = rig.world().await;
+    for case in &mut cases {
+        case.audit("after late copies", &world);
+        case.was_sent(&rig, &world);
+    }
+    none((cases.len(), cases.iter().flat_map(Case::verdict).collect()));
+}
