@@ -1,8 +1,10 @@
 //! `POST /api/chat`, `POST /api/chat_msg` - send the AI a message, and pay for its answer.
 //!
-//! In: `{message, conversation_id?}` with an `Authorization` header, or with a `token` in the body.
-//! `Idempotency-Key` makes retries safe. Out: the answer, its conversation, the price and the
-//! balance. Without a `conversation_id` a new conversation begins. Only a stored answer is charged.
+//! In: `{message, conversation_id?, after?}` with an `Authorization` header, or with a `token` in the
+//! body. `Idempotency-Key` makes retries safe. Out: the answer, its conversation, the price and the
+//! balance. Without a `conversation_id` a new conversation begins. `after` names the message of the
+//! conversation that it follows, and only what leads to that one is sent to the AI. Only a stored
+//! answer is charged.
 
 use shared::app::Asking;
 use shared::charge::{self, Begun, Charge, read};
@@ -16,7 +18,9 @@ use shared::{Reply, Request, http};
     path = "/api/chat",
     tag = "Chat",
     summary = "Send the AI a message",
-    description = "The tokens are taken before the AI is called, and returned if it fails.",
+    description = "The tokens are taken before the AI is called, and returned if it fails. \
+                   A message that names in `after` what it follows begins a branch of the conversation: an edited message, or the same one, which is answered again. \
+                   The other versions stay, and the AI gets none of them.",
     security(("access_token" = []), ()),
     params(IdempotencyKey),
     request_body = charge::Body,

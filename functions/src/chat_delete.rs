@@ -1,7 +1,7 @@
 //! `DELETE /api/chat/{id}` - delete one of the caller's messages with its answer.
 //!
 //! Out: a message; 404 if it isn't the caller's or was deleted. The statement keeps its price. A
-//! conversation whose title it was becomes untitled.
+//! conversation whose title it was becomes untitled. What followed it follows the message before it.
 
 use shared::openapi::PathId;
 use shared::view::Done;
@@ -13,7 +13,7 @@ use shared::{App, Error, Reply, Request, auth, http};
     path = "/api/chat/{id}",
     tag = "Chat",
     summary = "Delete a message",
-    description = "Deletes the message and its answer. The statement keeps its price. A conversation whose title it was becomes untitled.",
+    description = "Deletes the message and its answer. The statement keeps its price. A conversation whose title it was becomes untitled. What followed it follows the message before it.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message is deleted.", body = Done)),

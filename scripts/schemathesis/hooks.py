@@ -277,6 +277,11 @@ def complete(operation, body):
         body["input"].append({"role": "user", "content": "hi"})
     if operation.startswith("chat") and body.get("conversation_id"):
         body["conversation_id"] = chat()
+        # A conversation has the id of its first message.
+        if body.get("after") not in (None, "", "start"):
+            body["after"] = body["conversation_id"]
+    elif operation.startswith("chat"):
+        body.pop("after", None)
     return body
 
 

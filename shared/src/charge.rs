@@ -16,13 +16,14 @@ use uuid::Uuid;
 use crate::ai::{Listener, Piece, Prompt, Turn};
 use crate::app::Asking;
 use crate::auth::Credential;
-use crate::chat::{Chat, Message};
+use crate::chat::{After, Chat, Message};
 use crate::idempotency::REMEMBERED;
 use crate::limit::Limit;
 use crate::metrics::{self, Metric};
-use crate::store::{ChatLimits, Hold, Reserved, Settled, chat_month};
+use crate::store::{Branch, ChatLimits, Conversation, Hold, Reserved, Settled, chat_month};
 use crate::{App, Error, Request, Result, http, trace};
 
+use self::asked::NOT_IN_CONVERSATION;
 pub use self::asked::{AnswerForm, Asked, Body, Context, Keyed, conversation_id, read};
 
 /// The part of the function's time that is kept for storing the answer, or returning the tokens.
@@ -65,6 +66,8 @@ pub struct Charge {
     chat_id: Uuid,
     message: Message,
     conversation: Option<String>,
+    /// What it follows in the conversation, if it doesn't continue the main line.
+    after: Option<After>,
     prompt: Prompt,
     hold: Hold,
     limits: ChatLimits,
@@ -89,9 +92,10 @@ impl Charge {
     ///
     /// # Errors
     /// Those of [`Store::reserve`](crate::store::Store::reserve), [`Error::KeyReused`],
-    /// [`Error::ChatDeleted`] and [`Error::NoSuchConversation`]. Nothing was taken then, except
-    /// after [`Error::Unavailable`] from the reserve: the lease decides. If the conversation or the
-    /// user's instructions can't be read after the reserve, the tokens are returned, or
+    /// [`Error::ChatDeleted`], [`Error::NoSuchConversation`], and [`Error::Invalid`] if the
+    /// conversation lacks the message that this one follows. Nothing was taken then, except after
+    /// [`Error::Unavailable`] from the reserve: the lease decides. If the conversation or the user's
+    /// instructions can't be read after the reserve, the tokens are returned, or
     /// [`Error::AiFailedTokensHeld`] says that they aren't yet.
     pub async fn begin(
         app: &Asking,
@@ -123,7 +127,7 @@ impl Charge {
         if let Some(chat) = replayed? {
             return Ok(Begun::Replayed(chat));
         }
-        let Earlier { ids, instructions } = earlier?;
+        let Earlier { branch: Branch { ids, after }, instructions } = earlier?;
         let limits = ChatLimits::of(&app.config);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
@@ -147,10 +151,10 @@ impl Charge {
         // They count as earlier messages: no prompt is longer than one without them may be.
         let taken: usize = instructions.iter().map(String::len).sum();
         let room = app.ai.config.context_bytes.saturating_sub(taken);
-        let after = |turns| Prompt { instructions, ..Prompt::after(turns, message.text()) };
+        let prompt = |turns| Prompt { instructions, ..Prompt::after(turns, message.text()) };
         let (conversation, prompt) = match context {
-            Context::New => (Some(chat_id.to_string()), after(vec![])),
-            Context::Conversation(id) => (Some(id), after(remembered(chats, room))),
+            Context::New => (Some(chat_id.to_string()), prompt(vec![])),
+            Context::Conversation { id, .. } => (Some(id), prompt(remembered(chats, room))),
             Context::Given(prompt) => (None, *prompt),
         };
         let time_taken = Duration::from_millis(app.clock.millis().saturating_sub(started));
@@ -161,6 +165,7 @@ impl Charge {
             chat_id,
             message,
             conversation,
+            after,
             prompt,
             hold,
             limits,
@@ -185,6 +190,7 @@ impl Charge {
             chat_id,
             message,
             conversation,
+            after,
             prompt,
             mut hold,
             limits,
@@ -219,7 +225,7 @@ impl Charge {
             name: hold.name().to_owned(),
             ..Chat::default()
         }
-        .of(conversation);
+        .of(conversation, after.as_ref());
         let now = app.clock.seconds();
         loop {
             let settled = app.store.settle(&hold, &chat, now).await?;
@@ -235,7 +241,7 @@ impl Charge {
                     });
                 }
                 // The AI has answered: deleting the conversation must not make the answer free.
-                Settled::NoConversation => (hold, chat) = (hold.once_more(), chat.of(None)),
+                Settled::NoConversation => (hold, chat) = (hold.once_more(), chat.of(None, None)),
                 // A client that has received the answer pays for it.
                 Settled::KeyUsed if listener.is_some() => hold = hold.once_more().unrecorded(),
                 Settled::KeyUsed | Settled::TooLate => {
@@ -329,31 +335,40 @@ fn broken<T>(_: JoinError) -> Result<T> {
 /// What the conversation before a message has for the AI.
 #[derive(Default)]
 struct Earlier {
-    /// The ids of its messages.
-    ids: Vec<String>,
+    /// The messages that the new one follows.
+    branch: Branch,
     /// The user's instructions for it.
     instructions: Option<String>,
 }
 
-/// The conversation before a message. Fails if it doesn't exist.
+/// The conversation before a message. Fails if it doesn't exist, or lacks the message that this one
+/// follows.
 async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Earlier> {
-    let Context::Conversation(id) = context else { return Ok(Earlier::default()) };
-    let chats = app.store.thread(caller.user_id(), id, None, app.ai.config.context_chats);
-    let (conversation, chats) =
-        tokio::try_join!(app.store.conversation(caller.user_id(), id), chats)?;
-    let Some(conversation) = conversation else {
-        // If the account doesn't accept the token, the caller learns nothing else.
-        app.store.account_with(caller).await?;
-        return Err(Error::NoSuchConversation);
+    let Context::Conversation { id, after } = context else { return Ok(Earlier::default()) };
+    let (user_id, count) = (caller.user_id(), app.ai.config.context_chats);
+    let (conversation, newest) = tokio::try_join!(
+        app.store.conversation(user_id, id),
+        app.store.newest_chats(user_id, id, count)
+    )?;
+    let missing = match conversation {
+        None => Error::NoSuchConversation,
+        Some(Conversation { instructions, .. }) => {
+            match app.store.branch(user_id, id, newest, after.as_ref(), count).await? {
+                Some(branch) => return Ok(Earlier { branch, instructions }),
+                None => Error::field("after", NOT_IN_CONVERSATION),
+            }
+        }
     };
-    Ok(Earlier { ids: chats.0, instructions: conversation.instructions })
+    // If the account doesn't accept the token, the caller learns nothing else.
+    app.store.account_with(caller).await?;
+    Err(missing)
 }
 
 /// The user's instructions for all conversations. Only an account that has some pays for a read, and
 /// only a message of this API's own: other clients send all that the AI should know.
 async fn own_instructions(app: &App, hold: &Hold, context: &Context) -> Result<Option<String>> {
     match context {
-        Context::New | Context::Conversation(_) if hold.is_instructed() => {
+        Context::New | Context::Conversation { .. } if hold.is_instructed() => {
             app.store.instructions(hold.user_id()).await
         }
         _ => Ok(None),

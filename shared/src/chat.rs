@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::Tokens;
 use crate::ai::{Cut, Speaker, ToolCall, Turn, Usage};
@@ -76,6 +77,55 @@ impl Title {
     }
 }
 
+/// What a message follows in its conversation, if it doesn't simply continue it: its user has edited
+/// a message, or had it answered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing: it is another beginning of the conversation.
+    Start,
+    /// The message with this id.
+    Message(String),
+}
+
+/// The word for [`After::Start`].
+const START: &str = "start";
+
+impl After {
+    /// `start` or an id, as clients and the store write it. `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            START => Some(Self::Start),
+            id => Uuid::try_parse(id).ok().map(|id| Self::Message(id.to_string())),
+        }
+    }
+
+    /// `start` or the id.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Start => START,
+            Self::Message(id) => id,
+        }
+    }
+
+    /// What the chat at this place in the index by_conversation follows.
+    pub(crate) fn of_place(place: &str) -> Option<Self> {
+        word_of_place(place).and_then(Self::parse)
+    }
+}
+
+/// A chat's place in the index by_conversation: `<conversation>#<chat id>`, or
+/// `<conversation>#<chat id>#<after>` if it follows another message than the one before it.
+pub(crate) fn place(conversation: &str, chat_id: &str, after: Option<&After>) -> String {
+    match after {
+        None => format!("{conversation}#{chat_id}"),
+        Some(after) => format!("{conversation}#{chat_id}#{}", after.word()),
+    }
+}
+
+fn word_of_place(place: &str) -> Option<&str> {
+    place.split('#').nth(2)
+}
+
 /// A message and its answer, as the table Chats stores them. A page of [`crate::Store::chats`] lacks
 /// what has a default here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +138,7 @@ pub struct Chat {
     /// The id of its conversation, if it belongs to one: the id of the first message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// Its place in the index by_conversation: `<conversation>#<chat id>`.
+    /// Its place in the index by_conversation, which tells what it follows: [`Chat::after`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
     /// The message.
@@ -142,12 +192,18 @@ pub enum FinishReason {
 }
 
 impl Chat {
-    /// The same chat in this conversation.
+    /// The same chat in this conversation, after this message of it.
     #[must_use]
-    pub fn of(self, conversation: Option<String>) -> Self {
-        let thread =
-            conversation.as_ref().map(|conversation| format!("{conversation}#{}", self.chat_id));
+    pub fn of(self, conversation: Option<String>, after: Option<&After>) -> Self {
+        let place = |conversation: &String| place(conversation, &self.chat_id, after);
+        let thread = conversation.as_ref().map(place);
         Self { conversation, thread, ..self }
+    }
+
+    /// What it follows in its conversation, in the word of [`After`]. `None` if it follows the newest
+    /// older message of which this is true too.
+    pub fn after(&self) -> Option<&str> {
+        self.thread.as_deref().and_then(word_of_place)
     }
 
     /// Why the answer ends.
@@ -220,6 +276,27 @@ mod tests {
         assert_eq!(Message::shortened("x".repeat(9), 3).unwrap().text(), "\n[s");
         assert!(Message::shortened(" ".repeat(99), 50).is_err());
         assert!(Message::shortened(format!("{}\0", "x".repeat(99)), 50).is_err());
+    }
+
+    #[test]
+    fn a_place_tells_what_a_chat_follows() {
+        let id = "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342";
+        let chat = |conversation: Option<&str>, after: Option<&After>| {
+            let chat = Chat { chat_id: "b".into(), ..Chat::default() };
+            chat.of(conversation.map(str::to_owned), after)
+        };
+        let message = After::Message(id.into());
+        for after in [None, Some(After::Start), Some(message.clone())] {
+            let placed = chat(Some("a"), after.as_ref());
+            assert_eq!(placed.after(), after.as_ref().map(After::word));
+            assert_eq!(After::of_place(&placed.thread.unwrap()), after);
+        }
+        assert_eq!(chat(Some("a"), None).thread.unwrap(), "a#b");
+        assert_eq!(chat(None, Some(&message)).thread, None);
+        assert_eq!(After::parse(&id.to_uppercase()), Some(message));
+        for bad in ["", "Start", "x", "c#x"] {
+            assert_eq!(After::parse(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ macro_rules! text {
 
 mod prompts;
 
+pub use prompts::AfterOrNone;
+
 fn text(about: &str, example: &str) -> ObjectBuilder {
     Object::builder().description(Some(about)).examples([example])
 }

@@ -27,8 +27,7 @@ pub struct Nothing {}
 /// An account as its owner sees it.
 #[derive(Serialize, ToSchema)]
 pub struct User<'a> {
-    /// Messages, sessions and the statement refer to it. An account that reuses a name has another
-    /// id.
+    /// Messages, sessions and the statement refer to it. An account that reuses a name has another.
     #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
     id: &'a str,
     /// The name as it was typed.
@@ -39,8 +38,7 @@ pub struct User<'a> {
     email: Option<&'a str>,
     /// Whether the owner has proven that they read e-mail to this address.
     email_verified: bool,
-    /// An address that replaces it once it is verified, since another account claims it without
-    /// proof.
+    /// An address that replaces it once it is verified: another account claims it without proof.
     #[schema(required)]
     pending_email: Option<&'a str>,
     /// Empty if it is missing.
@@ -320,6 +318,11 @@ pub struct Chat<'a> {
     /// Its conversation. Messages of OpenAI's clients belong to none.
     #[schema(required, format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     conversation_id: Option<&'a str>,
+    /// The message that it follows, or `start`. Missing in the main line of the conversation, where
+    /// each follows the one before it. If it was deleted, the one of the main line before it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    after: Option<&'a str>,
     #[schema(examples("Hello!"))]
     message: &'a str,
     /// The answer. A call of a function is a line `Calls name(arguments)`.
@@ -346,6 +349,7 @@ impl<'a> Chat<'a> {
         Self {
             id: &chat.chat_id,
             conversation_id: chat.conversation.as_deref(),
+            after: chat.after(),
             message: &chat.message,
             response: chat.answer(),
             finish_reason: chat.finish_reason(),

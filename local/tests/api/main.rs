@@ -17,6 +17,7 @@ mod api_keys;
 mod attempts;
 mod audit;
 mod balance;
+mod branches;
 mod chat;
 mod chat_history;
 mod chat_stop;

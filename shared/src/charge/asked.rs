@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::ai::Prompt;
 use crate::auth::{AccessToken, Credential};
-use crate::chat::Message;
+use crate::chat::{After, Message};
 use crate::error::REQUIRED;
 use crate::idempotency::{Key, Kind, fingerprint};
-use crate::openapi::IdOrNone;
+use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::Call;
 use crate::{App, Error, Request, Result, http};
 
@@ -30,8 +30,13 @@ pub struct Asked {
 pub enum Context {
     /// None: the message begins a conversation.
     New,
-    /// The conversation with this id.
-    Conversation(String),
+    /// The branch of a conversation that ends with this message.
+    Conversation {
+        /// The conversation's id.
+        id: String,
+        /// The message that it follows; `None` for the newest one.
+        after: Option<After>,
+    },
     /// The turns in the request; the message belongs to no conversation.
     Given(Box<Prompt>),
 }
@@ -127,6 +132,10 @@ pub struct Body {
     /// The conversation that it continues. Without one it begins a new one.
     #[schema(value_type = Option<IdOrNone>)]
     conversation_id: Option<String>,
+    /// The message of the conversation that it follows, or `start` for another beginning: this is how a
+    /// message is edited, or answered again. Without it, it follows the newest message.
+    #[schema(value_type = Option<AfterOrNone>)]
+    after: Option<String>,
     /// An access token, for clients that don't send the header `Authorization`.
     token: Option<String>,
 }
@@ -137,7 +146,7 @@ pub struct Body {
 /// Those of an invalid request or token.
 pub async fn read(app: &App, req: &Request) -> Result<(Credential, Asked)> {
     let key = http::idempotency_key(req)?;
-    let Body { message, conversation_id, token } = http::json(req)?;
+    let Body { message, conversation_id, after, token } = http::json(req)?;
     let caller = match http::authorization(req)? {
         Some(token) => AccessToken::verify(app, token).await?,
         None => AccessToken::verify(app, &token.ok_or(Error::NotAuthenticated)?).await?,
@@ -147,7 +156,7 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, Asked)> {
     let message = message
         .and_then(|text| Message::parse(text, app.config.message_limit))
         .map_err(|sentence| Error::field("message", sentence))?;
-    let asked = Asked::new(&caller, message, conversation_id, key)?;
+    let asked = Asked::new(&caller, message, context(conversation_id, after)?, key);
     Ok((caller, asked))
 }
 
@@ -161,20 +170,40 @@ pub fn conversation_id(text: &str) -> Result<String> {
     Ok(id.to_string())
 }
 
+/// The sentence for a message to follow without a conversation.
+const NO_CONVERSATION: &str =
+    "A message follows another one within a conversation: send its conversation_id too.";
+
+/// The sentence for a message to follow that is of another conversation, or was deleted.
+pub(super) const NOT_IN_CONVERSATION: &str =
+    "The conversation has no message with this id. It may have been deleted.";
+
+/// The conversation before a message, as the request has it.
+fn context(conversation: Option<String>, after: Option<String>) -> Result<Context> {
+    let after = after.filter(|word| !word.is_empty());
+    match (conversation.filter(|id| !id.is_empty()), after) {
+        (None, None) => Ok(Context::New),
+        (None, Some(_)) => Err(Error::field("after", NO_CONVERSATION)),
+        (Some(id), None) => Ok(Context::Conversation { id: conversation_id(&id)?, after: None }),
+        (Some(id), Some(word)) => {
+            let after = After::parse(&word).ok_or_else(|| {
+                Error::field("after", "This is neither the id of a message nor the word start.")
+            });
+            Ok(Context::Conversation { id: conversation_id(&id)?, after: Some(after?) })
+        }
+    }
+}
+
 impl Asked {
-    fn new(
-        caller: &Credential,
-        message: Message,
-        conversation: Option<String>,
-        key: Option<Key>,
-    ) -> Result<Self> {
-        let conversation =
-            conversation.filter(|id| !id.is_empty()).map(|id| conversation_id(&id)).transpose()?;
-        let payload = match &conversation {
-            None => json!(["chat", message.text()]),
-            Some(id) => json!(["chat", id, message.text()]),
+    fn new(caller: &Credential, message: Message, context: Context, key: Option<Key>) -> Self {
+        let payload = match &context {
+            Context::New | Context::Given(_) => json!(["chat", message.text()]),
+            Context::Conversation { id, after: None } => json!(["chat", id, message.text()]),
+            Context::Conversation { id, after: Some(after) } => {
+                json!(["chat", id, message.text(), after.word()])
+            }
         };
         let key = key.map(|key| Keyed::sent(&key, caller, fingerprint(payload.to_string())));
-        Ok(Self { message, context: conversation.map_or(Context::New, Context::Conversation), key })
+        Self { message, context, key }
     }
 }

@@ -16,6 +16,19 @@ text!(Message, {
         .pattern(Some(pattern))
 });
 
+/// What a message follows, or nothing said of that.
+#[derive(Debug)]
+pub struct AfterOrNone;
+
+text!(AfterOrNone, {
+    let pattern = "^(start|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$";
+    text(
+        "The id of a message, or `start` for none. An empty text says nothing.",
+        "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342",
+    )
+    .pattern(Some(pattern))
+});
+
 text!(Instructions, {
     let about = format!(
         "A user's instructions for the AI, such as how to answer: at most {INSTRUCTIONS_LENGTH} bytes, without control characters but tabs and line breaks. An empty text is none."

@@ -19,7 +19,7 @@ pub const CHATS: usize = 25;
 pub(super) const NEW_CHAT: &str = "attribute_not_exists(chat_id)";
 
 /// What lists show of a chat. Reading the rest of each would take longer, and tells nothing new.
-const SHOWN: &str = "chat_id, conversation, message, #response, calls, model, cut, stopped, #usage, #cost, #time, #name";
+const SHOWN: &str = "chat_id, conversation, thread, message, #response, calls, model, cut, stopped, #usage, #cost, #time, #name";
 
 /// Those of them whose names DynamoDB reserves.
 const SHOWN_NAMES: [(&str, &str); 5] = [
@@ -43,18 +43,20 @@ impl Store {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
-    /// Deletes one chat, and the title that it gave to its conversation. The ledger keeps its cost.
+    /// Deletes one chat, and the title that it gave to its conversation. What followed it follows the
+    /// chat before it. The ledger keeps its cost.
     pub async fn delete_chat(&self, chat: &Chat) -> Result<()> {
         if chat.conversation.as_ref() == Some(&chat.chat_id) {
             self.forget_title_of(chat).await?;
         }
+        self.pass_on(chat).await?;
         let key = chat_key(&chat.user_id, &chat.chat_id);
         self.send(&Write::delete(&self.tables.chats, key)).await.map(drop)
     }
 
     /// At most `count` chats of a user, newest first, older than the chat `before`; and whether
     /// there may be more. DynamoDB stops at 1 MB too. Without what lists don't show: the balance after
-    /// it, and its places in indexes.
+    /// it, and its place in the index by_time.
     pub async fn chats(
         &self,
         user_id: &str,

@@ -2,8 +2,9 @@
 //! deletion.
 //!
 //! A conversation's key is `c#<id>`. In the index by_conversation, whose reads are consistent, a
-//! chat is under `<conversation>#<chat id>`, a conversation under `c#<time of last use>#<id>`, one
-//! that is pinned under `c#p<time of pinning>#<id>`, and one that is to be erased under `d#<id>`.
+//! chat is under `<conversation>#<chat id>`, in a [branch](super::branches) with what it follows
+//! behind that, a conversation under `c#<time of last use>#<id>`, one that is pinned under `c#p<time
+//! of pinning>#<id>`, and one that is to be erased under `d#<id>`.
 
 mod change;
 
@@ -27,7 +28,7 @@ use crate::{Error, Result};
 pub use self::change::ConversationChange;
 
 /// Sorts after every text with the same beginning.
-const LAST: char = '~';
+pub(super) const LAST: char = '~';
 
 /// The longest title that is taken from a message, in characters.
 const TITLE: usize = 80;
@@ -91,10 +92,13 @@ impl Conversation {
     }
 }
 
-/// The attribute that is read of the index's items.
+/// An item of the index.
 #[derive(Deserialize)]
-struct IndexedKey {
-    chat_id: String,
+pub(super) struct IndexedKey {
+    /// The item's key in the table.
+    pub(super) chat_id: String,
+    /// Its place.
+    pub(super) thread: String,
 }
 
 impl Store {
@@ -257,6 +261,23 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<String>, bool)> {
         let last = format!("{prefix}{LAST}");
+        let before = before.unwrap_or(&last);
+        // One more item: the place that the page begins after is in it, or it tells that there are
+        // more.
+        let (found, later) = self.indexed(user_id, prefix, before, count + 1).await?;
+        let more = later || found.len() > count;
+        Ok((found.into_iter().take(count).map(|found| found.chat_id).collect(), more))
+    }
+
+    /// The first `limit` of the index's items from the place `before` back to the place `first`,
+    /// without the one at `before`; and whether there may be more.
+    pub(super) async fn indexed(
+        &self,
+        user_id: &str,
+        first: &str,
+        before: &str,
+        limit: usize,
+    ) -> Result<(Vec<IndexedKey>, bool)> {
         let query = self
             .client
             .query()
@@ -265,25 +286,21 @@ impl Store {
             .key_condition_expression("user_id = :user AND thread BETWEEN :first AND :last")
             .set_expression_attribute_values(values([
                 (":user", s(user_id)),
-                (":first", s(prefix)),
-                (":last", s(before.unwrap_or(&last))),
+                (":first", s(first)),
+                (":last", s(before)),
             ]))
             .scan_index_forward(false)
             .consistent_read(true)
-            // One more item: the place that the page begins after is in it, or it tells that there
-            // are more.
-            .limit(i32::try_from(count + 1).unwrap_or(i32::MAX));
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
         let page = query.send().await?;
-        let mut keys = Vec::new();
+        let mut found = Vec::new();
         for item in page.items.unwrap_or_default() {
-            let at = item.get("thread").and_then(|thread| thread.as_s().ok()).cloned();
-            if at.as_deref() != before {
-                keys.push(from_item::<IndexedKey>(item)?.chat_id);
+            let key: IndexedKey = from_item(item)?;
+            if key.thread != before {
+                found.push(key);
             }
         }
-        let more = page.last_evaluated_key.is_some() || keys.len() > count;
-        keys.truncate(count);
-        Ok((keys, more))
+        Ok((found, page.last_evaluated_key.is_some()))
     }
 }
 

@@ -526,6 +526,40 @@ impl Counted {
 }
 
 impl Counted {
+    /// Messages that don't follow the newest one, and what deleting them costs, in a store of its own.
+    async fn branches(&mut self) {
+        let mut apart = Self::start().await;
+        let zoe = apart.api.person("zoe").await;
+        let id = zoe.chat("hi").await.is(200)["id"].as_str().unwrap().to_owned();
+        let body = |after: &Value| {
+            let after = after.as_str().unwrap_or_default();
+            json!({ "message": "hi", "conversation_id": id, "after": after })
+        };
+        let send = async |after: &Value| {
+            let reply = zoe.post("/api/chat/", body(after)).await.is(200);
+            reply["id"].clone()
+        };
+        let (first, token) = (json!(id), zoe.access.clone());
+        let second = send(&Value::Null).await;
+        let name = "chat in a conversation after an earlier message";
+        let branch = apart.count(name, 200, "chat", "/api/chat", &token, body(&first)).await;
+        send(&branch["id"]).await;
+        for (name, id) in
+            [("deletion of a chat", &second), ("deletion of a chat of a branch", &branch["id"])]
+        {
+            let path = format!("/api/chat/{}", id.as_str().unwrap());
+            apart.get(name, "chat_delete", &path, &zoe).await;
+        }
+        for _ in 0..20 {
+            send(&Value::Null).await;
+        }
+        let name = "chat in a conversation after a message far back";
+        apart.count(name, 200, "chat", "/api/chat", &token, body(&first)).await;
+        self.costs.append(&mut apart.costs);
+    }
+}
+
+impl Counted {
     /// What a request without a body costs, for each endpoint that the documentation lists by its
     /// name and that has not been counted yet.
     async fn plain(&mut self, documented: &Costs) {
@@ -781,6 +815,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.administration().await;
     counted.responses().await;
     counted.instructions().await;
+    counted.branches().await;
     // In another store, since the rows of a day are counted above.
     let mut stopping = Counted::start().await;
     let eve = stopping.api.person("eve").await;

@@ -7,6 +7,7 @@
 
 mod adjustments;
 mod administration;
+mod branches;
 mod chats;
 mod conversations;
 mod creations;

@@ -553,7 +553,8 @@ impl Watched {
                 self.is(200, chat(json!({ "message": "hi" })).keyed(endpoint)).await;
             }
             let begun = self.is(200, conversations()).await[0]["id"].clone();
-            self.is(200, chat(json!({ "message": "hi", "conversation_id": begun }))).await;
+            let more = json!({ "message": "hi", "conversation_id": begun, "after": begun });
+            self.is(200, chat(more)).await;
             self.loses_a_reply(200, chat(json!({ "message": "hi" }))).await;
         }
         let stop = |key: &str| {
@@ -611,7 +612,15 @@ impl Watched {
             let ask = to("conversation_rename", &conversation).by(&ann.token);
             self.is(200, ask.with(change)).await;
         }
-        self.is(200, to("chat_delete", &chat).by(&ann.token)).await;
+        let follow = async |after: &str| {
+            let body = json!({ "message": "hi", "conversation_id": id, "after": after });
+            self.is(200, to("chat", "/api/chat").by(&ann.token).with(body)).await
+        };
+        let branch = follow("start").await["id"].as_str().unwrap().to_owned();
+        follow(&branch).await;
+        for message in [format!("/api/chat/{branch}"), chat] {
+            self.is(200, to("chat_delete", &message).by(&ann.token)).await;
+        }
         self.is(202, to("conversation_delete", &conversation).by(&ann.token)).await;
         let malformed = "/api/conversations/x";
         self.is(404, to("conversation_delete", malformed).by(&ann.token)).await;

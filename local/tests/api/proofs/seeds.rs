@@ -171,6 +171,8 @@ enum What {
         message: String,
         way: Way,
         conversation: Option<String>,
+        /// The message of the conversation that it follows, or `start`; by default the newest one.
+        after: Option<String>,
     },
     /// The stop of the chat under a key.
     Stop {
@@ -277,6 +279,8 @@ struct Schedule<'l> {
     keys: HashMap<(usize, String), Remembered>,
     /// The conversations that each person knows, and whether a client has begun to delete them.
     conversations: Vec<Vec<(String, bool)>>,
+    /// The messages that each person was answered in the first of these.
+    messages: Vec<Vec<String>>,
     /// How many chats of clients that count their retries each person has paid.
     calls_paid: Vec<usize>,
     /// How many of a hundred calls meet a fault.
@@ -295,6 +299,8 @@ struct Schedule<'l> {
     all_count: bool,
     /// Clients chat under keys, most answers go on, and clients stop them.
     stops: bool,
+    /// Most chats follow any message of a conversation.
+    branches: bool,
     /// Requests arrive after any time: then only the books must be right, not the replies.
     ancient: bool,
     pauses: u32,
@@ -423,6 +429,7 @@ impl<'l> Schedule<'l> {
         let talks = random.percent(20);
         let all_count = random.percent(10);
         let stops = seed % 8 == 7;
+        let branches = seed % 16 == 3;
         // A stop that arrives late must find another chat under its key.
         let echoes = if stops { 40 } else { echoes };
         let mut log = String::new();
@@ -434,13 +441,14 @@ impl<'l> Schedule<'l> {
             (app.config.parallel_chats, app.config.chats_per_minute, app.config.refunds_per_minute);
         let _ = writeln!(
             log,
-            "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}{}",
+            "{}, {limit} chats may wait, {per_minute} a minute and {refunds} refunds, faults {storm} %{}{}{}",
             grants.join(", "),
             if ancient { ", any delay" } else { "" },
-            if stops { ", stops" } else { "" }
+            if stops { ", stops" } else { "" },
+            if branches { ", branches" } else { "" }
         );
         let (tasks, keys) = Default::default();
-        let calls_paid = vec![0; people.len()];
+        let (messages, calls_paid) = (vec![Vec::new(); people.len()], vec![0; people.len()]);
         let conversations = people
             .iter()
             .map(|person| lane.tables().begin_conversation(&person.id))
@@ -457,6 +465,7 @@ impl<'l> Schedule<'l> {
             tasks,
             keys,
             conversations,
+            messages,
             calls_paid,
             storm,
             echoes,
@@ -466,6 +475,7 @@ impl<'l> Schedule<'l> {
             talks,
             all_count,
             stops,
+            branches,
             ancient,
             pauses: 0,
             log,
@@ -564,6 +574,9 @@ impl<'l> Schedule<'l> {
         if self.stops {
             return self.start_or_stop_a_chat();
         }
+        if self.branches && self.random.percent(60) {
+            return self.start_in_a_branch();
+        }
         // If most requests are refreshes, one client sends them all: only then tokens soon become
         // invalid.
         let client = if self.refreshes > 50 { 0 } else { self.random.below(self.clients.len()) };
@@ -620,7 +633,7 @@ impl<'l> Schedule<'l> {
                     let conversation = conversation
                         .filter(|_| !way.counts() && (key.is_none() || message.contains(" in ")))
                         .map(|(_, id)| id);
-                    What::Chat { key, message, way, conversation }
+                    What::Chat { key, message, way, conversation, after: None }
                 }
                 70..84 if self.talks => {
                     let known = &mut self.conversations[self.clients[client].person];
@@ -654,6 +667,7 @@ impl<'l> Schedule<'l> {
                     Way::Whole,
                 ]),
                 conversation: None,
+                after: None,
             },
             55..95 => {
                 let held: Vec<_> = self
@@ -679,6 +693,29 @@ impl<'l> Schedule<'l> {
             _ => What::Sweep,
         };
         self.start(client, what);
+    }
+
+    /// A client chats in the first conversation of its person: at its end, at another beginning, or
+    /// after any of its messages.
+    fn start_in_a_branch(&mut self) {
+        let client = self.random.below(self.clients.len());
+        let person = self.clients[client].person;
+        let known = &self.messages[person];
+        let place = self.random.below(known.len() + 2);
+        let after = match place {
+            0 => None,
+            1 => Some("start".to_owned()),
+            place => Some(known[place - 2].clone()),
+        };
+        let key = self.random.percent(60).then(|| self.random.pick(&["k1", "k2"]).to_owned());
+        let message = match &key {
+            // A key belongs to a message and what it follows.
+            Some(key) => format!("{key} after {place}"),
+            None => format!("hi {}", self.tasks.len()),
+        };
+        let way = self.random.pick(&[Way::Whole, Way::Streamed]);
+        let conversation = Some(self.conversations[person][0].0.clone());
+        self.start(client, What::Chat { key, message, way, conversation, after });
     }
 
     /// A client that counts its retries sends a call again, or begins one.
@@ -718,13 +755,16 @@ impl<'l> Schedule<'l> {
             request
         };
         let (words, running): (String, Pin<Box<dyn Future<Output = Outcome>>>) = match &what {
-            What::Chat { key, message, way, conversation } => {
+            What::Chat { key, message, way, conversation, after } => {
                 let request = ask(
-                    json!({ "message": message, "conversation_id": conversation }),
+                    json!({ "message": message, "conversation_id": conversation, "after": after }),
                     key.as_deref(),
                 );
-                let place =
-                    conversation.as_ref().map_or(String::new(), |_| " in a conversation".into());
+                let place = match (conversation, after) {
+                    (None, _) => "",
+                    (Some(_), None) => " in a conversation",
+                    (Some(_), Some(_)) => " in a branch",
+                };
                 let words = format!(
                     "client {client} of {whose} chats {message:?} under {}, {way:?}{place}",
                     key.as_deref().unwrap_or("no key")
@@ -1052,7 +1092,7 @@ impl<'l> Schedule<'l> {
     /// reply said that it wouldn't be charged.
     fn was_paid(&mut self, person: usize, chat_id: &str, task: usize, now: u64) -> Checked {
         let task = &self.tasks[task];
-        let What::Chat { key, message, way, conversation } = &task.what else {
+        let What::Chat { key, message, way, conversation, after } = &task.what else {
             return Err("something other than a chat was paid".into());
         };
         let (tables, id) = (self.lane.tables(), &self.people[person].id);
@@ -1069,6 +1109,18 @@ impl<'l> Schedule<'l> {
             return Err(format!(
                 "a chat in {asked_in} is kept in {kept_in:?}, and not in {expected:?}"
             ));
+        }
+        let follows = model::after(&tables, id, chat_id);
+        let may_follow = match (&kept_in, after.as_deref(), follows.as_deref()) {
+            (None, _, follows) => follows.is_none(),
+            (Some(_), Some(asked), Some(follows)) => asked == follows,
+            // The end of the main line is not named.
+            (Some(_), Some(asked), None) => model::after(&tables, id, asked).is_none(),
+            (Some(_), None, Some(follows)) => model::chat(&tables, id, follows).is_some(),
+            (Some(_), None, None) => true,
+        };
+        if !may_follow {
+            return Err(format!("a chat after {after:?} is kept after {follows:?}"));
         }
         let end = model::end(&tables, id, chat_id);
         let may_answer = |answer: &str| match message.strip_prefix("!hold ") {
@@ -1292,6 +1344,11 @@ impl<'l> Schedule<'l> {
                 {
                     known.push((conversation.to_owned(), false));
                 }
+                let first = self.conversations[person_index][0].0.as_str();
+                let messages = &mut self.messages[person_index];
+                if body["conversation_id"] == first && !messages.iter().any(|id| id == chat_id) {
+                    messages.push(chat_id.to_owned());
+                }
                 let Some(key) = key else { return Ok(()) };
                 let remembered = self
                     .keys
@@ -1491,7 +1548,13 @@ impl<'l> Schedule<'l> {
         let probe = self
             .finish(
                 client,
-                What::Chat { key: Some(key.into()), message, way: Way::Whole, conversation: None },
+                What::Chat {
+                    key: Some(key.into()),
+                    message,
+                    way: Way::Whole,
+                    conversation: None,
+                    after: None,
+                },
             )
             .await?;
         let (status, replayed) = self.tasks[probe].told.unwrap();

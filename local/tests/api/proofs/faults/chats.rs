@@ -42,6 +42,8 @@ pub enum Paying {
     FailedOver,
     /// After an earlier one in its conversation, which it reads.
     ChatInConversation,
+    /// After the first message of its conversation, which has others since, and which the AI repeats.
+    Branch,
     /// Of an account with instructions, which the AI repeats.
     InstructedChat,
     /// By one of OpenAI's clients, which sends no key, but counts its retries.
@@ -56,7 +58,7 @@ pub enum Paying {
 
 impl Paying {
     /// Those whose calls come in one order. (A stream that is stopped looks for that at any time.)
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Chat,
         Self::KeyedChat,
         Self::FailingChat,
@@ -67,6 +69,7 @@ impl Paying {
         Self::StreamThatBreaks,
         Self::FailedOver,
         Self::ChatInConversation,
+        Self::Branch,
         Self::InstructedChat,
         Self::Completion,
         Self::CallOfTool,
@@ -107,7 +110,7 @@ impl Paying {
             Self::StreamThatBreaks => "!cut one",
             Self::CallOfTool => "!call get_weather",
             Self::StoppedStream => "!hold one two",
-            Self::InstructedChat => "!recall",
+            Self::InstructedChat | Self::Branch => "!recall",
             _ => "hi",
         };
         format!("{message} {}", who.name)
@@ -138,6 +141,8 @@ pub struct Own {
     ai: CountingAi,
     key: Option<String>,
     conversation: Option<String>,
+    /// The message that it follows.
+    after: Option<String>,
     /// The function that stops messages, and its replies.
     stop: Option<Function>,
     stops: Arc<Mutex<Vec<Reply>>>,
@@ -150,14 +155,27 @@ impl Scenario for Paying {
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let who = rig.person().await;
         let key = self.has_a_key().then(|| "k1".to_owned());
-        let own =
-            Own { ai: rig.ai.clone(), key, conversation: None, stop: None, stops: Arc::default() };
+        let (ai, stops) = (rig.ai.clone(), Arc::default());
+        let own = Own { ai, key, conversation: None, after: None, stop: None, stops };
         let mut case = Case::new(rig, self.endpoint().0, self, plan, retries, who, own);
         match self {
             Self::ChatInConversation => {
                 case.asks().await;
                 case.own.conversation =
                     case.replies[0].body["conversation_id"].as_str().map(str::to_owned);
+            }
+            Self::Branch => {
+                let function = case.function();
+                let mut asking = function.needs::<Asking>().unwrap().clone();
+                // The first message is further back than what is read at first.
+                let config = AiConfig { context_chats: 1, ..(*asking.ai.config).clone() };
+                asking.ai.config = Arc::new(config);
+                let edge = function.edge.clone();
+                case.function = Some(Function::new(edge, asking, functions::chat::handle));
+                case.asks().await;
+                let first = case.replies[0].body["id"].as_str().map(str::to_owned);
+                (case.own.conversation, case.own.after) = (first.clone(), first);
+                case.asks().await;
             }
             Self::FailedOver => {
                 let function = case.function();
@@ -213,9 +231,9 @@ impl Case<Paying> {
     fn says(&self, message: &str) -> impl Future<Output = Reply> + Send + use<> {
         let (function, bearer, scenario) =
             (self.function().clone(), self.who.bearer(), self.scenario);
-        let Own { key, conversation, .. } = self.own.clone();
+        let Own { key, conversation, after, .. } = self.own.clone();
         let (count, message) = (self.replies.len().to_string(), message.to_owned());
-        let mut body = json!({ "message": message, "conversation_id": conversation, "messages": [{ "role": "user", "content": message }], "input": message });
+        let mut body = json!({ "message": message, "conversation_id": conversation, "after": after, "messages": [{ "role": "user", "content": message }], "input": message });
         if scenario == Paying::CallOfTool {
             body["tools"] = json!([{ "type": "function", "function": { "name": "get_weather" } }]);
         }
@@ -231,6 +249,25 @@ impl Case<Paying> {
                 reply
             }
         }
+    }
+
+    /// What is wrong with messages that all follow the first one: each is told of that one alone.
+    fn is_apart(&self, chats: &[Chat]) -> Vec<String> {
+        let (mut wrong, first) = (Vec::new(), self.own.after.as_deref());
+        let message = self.scenario.message(&self.who);
+        let once = format!("user: {message}");
+        let twice = format!("{once}\nassistant: {once}\n{once}");
+        for chat in chats.iter().filter(|chat| Some(chat.chat_id.as_str()) != first) {
+            if chat.response != twice {
+                wrong.push(format!("the AI was told more than the first message: {chat:?}"));
+            }
+        }
+        let in_main_line = chats.iter().filter(|chat| chat.after().is_none()).count();
+        let others = chats.iter().filter(|chat| chat.after().is_some() && chat.after() != first);
+        if in_main_line != 2 || others.count() > 0 {
+            wrong.push(format!("these don't follow the first message: {chats:?}"));
+        }
+        wrong
     }
 
     /// Sends a message, and stops it once the AI was asked.
@@ -325,6 +362,9 @@ impl Case<Paying> {
         let is_told = |chat: &Chat| chat.response.contains("> Be brief.");
         if self.scenario == Paying::InstructedChat && !chats.iter().all(is_told) {
             wrong.push("the AI was asked without the instructions".into());
+        }
+        if self.scenario == Paying::Branch {
+            wrong.extend(self.is_apart(chats));
         }
         let known: HashSet<_> =
             answered.iter().map(|reply| reply.body["id"].as_str().unwrap()).collect();

@@ -213,8 +213,8 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// Conversations, and messages: with and without a key, of a program, one that calls a function, one
-/// that failed, one that is stopped and one that is deleted.
+/// Conversations, and messages: with and without a key, edited, of a program, one that calls a
+/// function, one that failed, one that is stopped and one that is deleted.
 async fn talks(ann: &Person, kept: &mut Kept) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -239,6 +239,11 @@ async fn talks(ann: &Person, kept: &mut Kept) {
     let (stopped, ()) = tokio::join!(keyed(ann, "/api/chat/stream/", "stopped", hold), stop);
     stopped.is(200);
 
+    let mistyped = text(&ann.chat("mistyped").await.is(200)["conversation_id"]);
+    for after in ["start", mistyped.as_str()] {
+        let edited = json!({ "message": "edited", "conversation_id": mistyped, "after": after });
+        ann.post("/api/chat/", edited).await.is(200);
+    }
     let other = text(&ann.chat("to be deleted").await.is(200)["conversation_id"]);
     ann.delete(&format!("/api/chat/{other}")).await.is(200);
 

@@ -413,6 +413,12 @@ pub fn conversation_of(tables: &Tables, user_id: &str, chat_id: &str) -> Option<
     Some(text(&item, "conversation")).filter(|id| !id.is_empty())
 }
 
+/// What a chat follows in its conversation, if that is named.
+pub fn after(tables: &Tables, user_id: &str, chat_id: &str) -> Option<String> {
+    let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", chat_id)])?;
+    text(&item, "thread").split('#').nth(2).map(str::to_owned)
+}
+
 /// Whether a conversation exists.
 pub fn conversation_exists(tables: &Tables, user_id: &str, id: &str) -> bool {
     let item = tables.item("ChatsTable", &[("user_id", user_id), ("chat_id", &format!("c#{id}"))]);
