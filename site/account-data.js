@@ -1,10 +1,11 @@
 // The export of the account's data, and the deletion of the account.
 
 import { accountPage } from "./account.js";
-import { ApiError, del, file, leave, save } from "./api.js";
+import { ApiError, del, leave } from "./api.js";
 import { busy, button } from "./button.js";
 import { dialog } from "./dialog.js";
 import { h } from "./dom.js";
+import { file, save } from "./files.js";
 import { field, form } from "./form.js";
 import { attempt, toast } from "./message.js";
 import { profile } from "./profile.js";

@@ -2,9 +2,10 @@
 
 import { isDay } from "./admin-days.js";
 import { announce } from "./announce.js";
-import { ApiError, base, get, problemOf, request, save } from "./api.js";
+import { ApiError, base, get, problemOf, request } from "./api.js";
 import { button } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
+import { save } from "./files.js";
 import { field, form } from "./form.js";
 import { explain, formatNumber } from "./format.js";
 import { note } from "./note.js";

@@ -3,9 +3,10 @@
 import { actor, amount } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
 import { announce } from "./announce.js";
-import { file, page, save } from "./api.js";
+import { page } from "./api.js";
 import { busy, button } from "./button.js";
 import { fill, h } from "./dom.js";
+import { file, save } from "./files.js";
 import { formatNumber, plural, time } from "./format.js";
 import { paged } from "./list.js";
 import { attempt } from "./message.js";

@@ -1,4 +1,4 @@
-// The client of the API: the session of this tab, requests, pages of lists, streams and files.
+// The client of the API: the session of this tab, requests, pages of lists, and streams.
 //
 // Only the memory of this module has the access token. The refresh token is a cookie that no script
 // can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie`, which
@@ -308,30 +308,11 @@ export function problemOf(data, status = data.status) {
   });
 }
 
-/** Reads a reply as a file: `{blob, name, next}`. Throws if it was cut off. */
-export async function file(path, { query, accept, signal } = {}) {
-  const response = await send("GET", path, { query, accept, signal });
-  const blob = await response.blob().catch(() => {
-    throw interrupted();
-  });
-  const name = /filename="?([^";]+)"?/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
-  return { blob, name, next: nextPage(response) };
-}
-
-/** Has the browser save a blob as a file. */
-export function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
 /**
  * Sends a request, again with a new access token if the reply is 401. Resolves with the response
  * before its body is read, and throws an `ApiError` for a failing status.
  */
-async function send(
+export async function send(
   method,
   path,
   { body, query, key, accept = "application/json", headers, signal, open = false } = {},
@@ -433,7 +414,8 @@ function json(text) {
   }
 }
 
-function nextPage(response) {
+/** The URL of the next page of a list, or null. */
+export function nextPage(response) {
   const link = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];
   return link === undefined ? null : new URL(link, response.url).href;
 }

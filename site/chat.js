@@ -29,8 +29,12 @@ const PUBLIC = [
 ];
 const DOORS = PUBLIC.slice(0, 2);
 
-/** The views that are read when they are opened, or when the browser has nothing else to do. */
+/** What is read when it is needed, or when the browser has nothing else to do. */
 const LATER = {
+  versions: () => import("./versions.js"),
+  stops: () => import("./stop.js"),
+  deletion: () => import("./delete-message.js"),
+  shortcuts: () => import("./shortcut-list.js"),
   signingIn: () => import("./door.js"),
   registration: () => import("./door.js"),
   forgotten: () => import("./door.js"),

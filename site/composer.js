@@ -8,6 +8,8 @@ import { explain, formatNumber } from "./format.js";
 import { icon } from "./icons.js";
 import { note } from "./note.js";
 
+const LOST = "The message before it was deleted. Send it again to continue what is shown now.";
+
 /** The box of one conversation. What is typed is kept as a draft until it is sent. */
 export class Composer {
   constructor(thread) {
@@ -37,7 +39,10 @@ export class Composer {
     this.box.addEventListener("input", () => this.changed());
     this.box.addEventListener("keydown", (event) => {
       // With `isComposing`, Enter accepts a Chinese or Japanese word.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      if (event.shiftKey || event.isComposing) return;
+      const isUp = event.key === "ArrowUp" && this.box.value === "";
+      if (isUp && this.thread.turns.editLast()) event.preventDefault();
+      if (event.key !== "Enter") return;
       event.preventDefault();
       if (!this.thread.stoppable) this.submit();
     });
@@ -106,8 +111,8 @@ export class Composer {
     const { thread } = this;
     const isPoor = error.status === 402;
     const isGone = error.status === 404 && thread.id;
-    const text =
-      error.errors?.message?.join(" ") ?? (isGone ? "This chat was deleted." : explain(error));
+    const words = error.errors?.after ? LOST : isGone ? "This chat was deleted." : explain(error);
+    const text = error.errors?.message?.join(" ") ?? words;
     const actions = [];
     if (isGone) {
       const onclick = () => thread.abandon(this.box.value);
@@ -118,7 +123,7 @@ export class Composer {
       actions.push(linkButton("See your statement", "#/statement", props));
     }
     const sentences = isPoor
-      ? [tooFew(), h("p", {}, "Nothing was charged, and your message is kept in the box.")]
+      ? [tooFew(), h("p", {}, "Nothing was charged, and your message is kept.")]
       : [h("p", {}, text)];
     const shown = note(
       isPoor ? "warn" : "bad",

@@ -1,4 +1,5 @@
-// What fills a place where there is nothing else to show: a note, what is loading, an empty list.
+// What fills a place where there is nothing else to show: a note, what is loading or awaited, an empty
+// list.
 
 import { h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -36,4 +37,10 @@ export function emptyState(name, title, ...children) {
     h("p", { class: "empty-title" }, title),
     children,
   );
+}
+
+/** Three moving dots and what they mean; `quiet` leaves the text to screen readers. */
+export function thinking(text, quiet = false) {
+  const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
+  return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));
 }

@@ -1,4 +1,5 @@
-// Answers, at once as they were written, and as Markdown as soon as its scripts are loaded.
+// Answers, at once as they were written, and as Markdown as soon as its scripts and its look are
+// loaded.
 
 import { fill, h } from "./dom.js";
 import { lazy } from "./lazy.js";
@@ -10,9 +11,23 @@ const markdown = lazy(async () => {
     import("./markdown-nodes.js"),
     import("./markdown-syntax.js"),
     import("./markdown-it.esm.min.mjs"),
+    look(),
   ]);
   return module;
 });
+
+/** Loads the look of answers, which comes after that of the page. */
+function look() {
+  return new Promise((resolve, reject) => {
+    const href = new URL("./prose.css", import.meta.url).href;
+    const onerror = () => {
+      link.remove();
+      reject(new Error("The look of answers can't be loaded."));
+    };
+    const link = h("link", { rel: "stylesheet", href, onload: resolve, onerror });
+    document.body.append(link);
+  });
+}
 
 /** Loads what shows Markdown. Resolves in any case. */
 export const readMarkdown = markdown.read;

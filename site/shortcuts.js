@@ -1,7 +1,6 @@
-// Keyboard shortcuts of the chat page, and the list of them.
+// Keyboard shortcuts of the chat page.
 
-import { dialog } from "./dialog.js";
-import { h } from "./dom.js";
+import { attempt } from "./message.js";
 import { go } from "./router.js";
 import { focusSearch } from "./sidebar.js";
 
@@ -15,12 +14,6 @@ const SHORTCUTS = [
   [["Shift", "Esc"], "Write a message", write, ({ key, shiftKey }) => key === "Escape" && shiftKey],
   [["Esc"], "Stop the answer", stop, ({ key, shiftKey }) => key === "Escape" && !shiftKey],
   [["?"], "Show this list", showShortcuts, (event) => isCtrl(event, "/") || isAsked(event)],
-];
-
-/** Keys of the box in which a message is written. */
-const IN_BOX = [
-  [["Enter"], "Send the message"],
-  [["Shift", "Enter"], "Start a new line"],
 ];
 
 /** Begins to listen for the shortcuts, which work while `isActive()`. */
@@ -65,10 +58,5 @@ function stop() {
 
 /** Shows the list of the shortcuts. */
 export function showShortcuts() {
-  const keys = (names) => names.flatMap((name, at) => [at > 0 && " + ", h("kbd", {}, name)]);
-  const rows = [...IN_BOX, ...SHORTCUTS].map(([names, what]) => [
-    h("dt", {}, keys(names)),
-    h("dd", {}, what),
-  ]);
-  dialog("Keyboard shortcuts", h("dl", { class: "facts" }, rows));
+  attempt(async () => (await import("./shortcut-list.js")).list(SHORTCUTS));
 }

@@ -1,9 +1,10 @@
 // The statement: all changes of the balance, those of some days, and the totals of each month.
 
-import { file, page, save } from "./api.js";
+import { page } from "./api.js";
 import { lowBalance } from "./balance.js";
 import { busy, button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
+import { file, save } from "./files.js";
 import { formatClock, formatDay, formatMonth, formatNumber, formatSigned, time } from "./format.js";
 import { paged, table } from "./list.js";
 import { attempt, toast } from "./message.js";

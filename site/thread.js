@@ -1,17 +1,16 @@
 // The conversations of this page: for each one a view, with its turns and the box for the next
 // message.
 
-import { announce } from "./announce.js";
 import { ApiError, newKey, page } from "./api.js";
 import { watchBalance } from "./balance.js";
 import { button } from "./button.js";
 import { Composer } from "./composer.js";
-import { fill, h } from "./dom.js";
+import { h } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 import { Follower } from "./follow.js";
 import { ideas } from "./ideas.js";
 import { menuButton } from "./menu.js";
-import { attempt, toast } from "./message.js";
+import { toast } from "./message.js";
 import { readMarkdown } from "./prose.js";
 import { go } from "./router.js";
 import {
@@ -23,25 +22,20 @@ import {
   takeOut,
   titleOf,
 } from "./sidebar.js";
-import { onTold, tellTabs } from "./tabs.js";
+import { onTold } from "./tabs.js";
 import { Turn } from "./turn.js";
+import { Turns } from "./turns.js";
 import {
   answers,
   dropUnfinished,
   forgetChats,
-  mayBeRunning,
   newestChat,
   onReturn,
-  sawChat,
   unfinished,
 } from "./unfinished.js";
 
-/** How many turns are read at a time. */
+/** How many messages are read to find the answers to those that were begun before a reload. */
 const PAGE = 20;
-
-/** How many are read at a time, and in all, to find the turn that an address names. */
-const SEARCH_PAGE = 100;
-const SEARCHED = 2000;
 
 /** The opened conversations, by their id, or by a name of this page while they have no id. */
 const threads = new Map();
@@ -74,8 +68,8 @@ export async function oldThread({ params: { id }, query, signal }) {
     thread = new Thread(id);
     await thread.load(signal);
     threads.set(id, thread);
-  } else if (thread.id && !thread.running) await thread.refresh(signal);
-  const turn = query.chat && thread.id ? await thread.find(query.chat, signal) : null;
+  } else if (thread.id && !thread.running) await thread.turns.refresh(signal);
+  const turn = query.chat && thread.id ? await thread.turns.find(query.chat, signal) : null;
   if (query.chat && !turn) toast("This message isn't in the chat any more.", { kind: "info" });
   return thread.view(named(thread.conversation), turn);
 }
@@ -91,23 +85,23 @@ export async function restoreThreads() {
   }
   if (begun.size === 0) return;
   const { items } = await page("api/chat/", { limit: PAGE }).catch(() => ({ items: [] }));
-  for (const thread of begun.values()) thread.resume(items);
+  for (const thread of begun.values()) thread.turns.resume(items);
 }
 
 /** Forgets all conversations, and stops reading their answers. */
 export function forgetThreads() {
-  for (const thread of threads.values()) thread.turns.forEach((turn) => turn.leave());
+  for (const thread of threads.values()) thread.turns.waiting.forEach((turn) => turn.leave());
   threads.clear();
   shown = null;
   forgetChats();
 }
 
-onReturn(() => threads.forEach((thread) => thread.resume([])));
+onReturn(() => threads.forEach((thread) => thread.turns.resume([])));
 watchBalance(() => shown?.composer.priced());
 
 onTold("chats", (id) => {
   const thread = threads.get(id);
-  if (thread && !thread.running) thread.refresh().catch(() => {});
+  if (thread && !thread.running) thread.turns.refresh().catch(() => {});
 });
 
 onChanged((conversation) => {
@@ -127,12 +121,9 @@ class Thread {
     /** The key of the message that begins it, while it has no id. */
     this.first = null;
     this.conversation = { id, title: null };
-    this.turns = [];
-    this.next = null;
+    this.turns = new Turns(this);
     this.heading = h("h1", { class: "thread-title", dir: "auto" });
     this.menu = menuButton("More about this chat", () => conversationChoices(this.conversation));
-    this.earlier = h("div", { class: "thread-earlier" });
-    this.list = h("ol", { class: "turns", "aria-label": "Messages" });
     this.composer = new Composer(this);
     this.hello = id ? null : ideas((text) => this.composer.put(text));
     this.down = button(null, {
@@ -145,13 +136,14 @@ class Thread {
     this.growth = new ResizeObserver(() => this.toEnd());
     const head = h("header", { class: "thread-head" }, this.heading, this.menu);
     const foot = h("div", { class: "thread-foot" }, this.down, this.composer.element);
-    this.element = h("div", { class: "thread" }, head, this.hello, this.earlier, this.list, foot);
+    const { earlier, list } = this.turns;
+    this.element = h("div", { class: "thread" }, head, this.hello, earlier, list, foot);
     this.nameIt();
   }
 
   /** The turn whose answer is being read. */
   get running() {
-    return this.turns.find((turn) => turn.controller) ?? null;
+    return this.turns.running;
   }
 
   /** The same, unless it is being stopped: then the next message can be sent. */
@@ -161,7 +153,7 @@ class Thread {
 
   /** Whether none of its messages has an answer or waits for one. */
   get isUnbegun() {
-    return !this.id && this.turns.length === 0;
+    return !this.id && this.turns.shown.length === 0;
   }
 
   /** The view of this conversation, at this turn or at its end. */
@@ -184,7 +176,7 @@ class Thread {
   }
 
   showTurn(turn) {
-    follower.follows = false;
+    this.stay();
     turn.element.classList.add("turn-found");
     turn.element.scrollIntoView({ block: "start" });
     this.moved();
@@ -207,133 +199,28 @@ class Thread {
   async load(signal) {
     readMarkdown();
     const reading = readConversation(this.id, { signal });
-    const [conversation, chats] = await Promise.all([reading, this.chats(null, signal)]);
+    const [conversation, chats] = await Promise.all([reading, this.turns.load(signal)]);
     this.conversation = conversation;
     this.nameIt();
-    this.show(chats);
     for (const kept of unfinished().filter((kept) => kept.conversation === this.id)) {
-      if (chats.items.some((chat) => answers(chat, kept))) dropUnfinished(kept);
+      if (chats.some((chat) => answers(chat, kept))) dropUnfinished(kept);
       else this.restore(kept);
     }
-    this.resume([]);
+    this.turns.resume([]);
   }
 
-  /** Reads the newest turns again: another device may have added some. */
-  async refresh(signal) {
-    const chats = await this.chats(null, signal).catch((error) => {
-      if (error.status === 404) throw error;
-      return null;
-    });
-    if (!chats || this.running) return;
-    const known = new Map(
-      this.turns.filter(({ chat }) => chat).map((turn) => [turn.chat.id, turn]),
-    );
-    const isContinued = chats.items.some(({ id }) => known.has(id));
-    const left = this.turns.filter(({ chat }) => !chat);
-    if (!isContinued) {
-      // There are more new turns than a page has.
-      this.turns.forEach((turn) => turn.element.remove());
-      this.turns = [];
-      this.show(chats);
-      left.forEach((turn) => this.add(turn));
-    }
-    const oldest = chats.next ? chats.items.at(-1)?.id : "";
-    for (const [id, turn] of isContinued ? known : [])
-      if (id > oldest && !chats.items.some((chat) => chat.id === id)) this.remove(turn);
-    for (const chat of [...chats.items].reverse()) {
-      sawChat(chat);
-      const turn = left.find((turn) => !turn.chat && answers(chat, turn));
-      if (turn) {
-        dropUnfinished(turn);
-        if (isContinued) turn.finish(chat);
-        else this.remove(turn);
-      } else if (isContinued && !known.has(chat.id)) this.add(Turn.of(this, chat));
-    }
-    this.toEnd();
-  }
-
-  /** The turn with this id, after reading as many earlier turns as necessary; or null. */
-  async find(id, signal) {
-    const has = () => this.turns.find(({ chat }) => chat?.id === id) ?? null;
-    let query = { conversation_id: this.id, limit: SEARCH_PAGE };
-    for (let next = null; !has() && this.next && this.turns.length < SEARCHED;) {
-      const read = await page(next ?? "api/chat/", query, { signal });
-      const older = read.items.filter(({ id }) => !this.turns.some(({ chat }) => chat?.id === id));
-      this.prepend(older, read.next);
-      [next, query] = [read.next, undefined];
-    }
-    return has();
-  }
-
-  chats(next, signal) {
-    const query = next ? undefined : { conversation_id: this.id, limit: PAGE };
-    return page(next ?? "api/chat/", query, { signal });
-  }
-
-  show({ items, next }) {
-    items.forEach(sawChat);
-    for (const chat of [...items].reverse()) this.add(Turn.of(this, chat));
-    this.offerEarlier(next);
-  }
-
-  /** Offers the turns before those that are shown, if `next` has any. */
-  offerEarlier(next) {
-    this.next = next;
-    const onclick = () => attempt(() => this.showEarlier(more));
-    const more = button("Show earlier messages", { small: true, onclick });
-    fill(this.earlier, next && more);
-  }
-
-  async showEarlier(more) {
-    more.setAttribute("aria-busy", "true");
-    try {
-      const { items, next } = await this.chats(this.next);
-      const before = main().scrollHeight;
-      const earlier = this.prepend(items, next);
-      // The text that is being read doesn't move.
-      main().scrollTop += main().scrollHeight - before;
-      earlier.at(-1)?.element.focus({ preventScroll: true });
-      announce(`${earlier.length} earlier messages`);
-    } finally {
-      more.removeAttribute("aria-busy");
-    }
-  }
-
-  prepend(items, next) {
-    const earlier = [...items].reverse().map((chat) => Turn.of(this, chat));
-    this.turns.unshift(...earlier);
-    this.list.prepend(...earlier.map((turn) => turn.element));
-    this.offerEarlier(next);
-    return earlier;
-  }
-
-  add(turn) {
-    this.turns.push(turn);
-    this.list.append(turn.element);
+  /** What a new conversation suggests is gone with its first turn. */
+  arranged() {
+    if (this.turns.shown.length === 0) return;
     this.hello?.remove();
     this.hello = null;
-  }
-
-  remove(turn) {
-    this.turns = this.turns.filter((other) => other !== turn);
-    turn.element.remove();
-    dropUnfinished(turn);
   }
 
   /** Shows a message that was sent before a reload. */
   restore(kept) {
     const turn = new Turn(this, kept);
-    this.add(turn);
+    this.turns.add(turn);
     turn.interrupted();
-  }
-
-  /** Reads the answers that were interrupted, if the API has them or may still be writing them. */
-  async resume(chats) {
-    for (const turn of this.turns.filter(({ chat, controller }) => !chat && !controller)) {
-      const chat = chats.find((chat) => answers(chat, turn));
-      if (chat) await turn.found(chat);
-      else if (mayBeRunning(turn)) turn.ask(turn.stopped);
-    }
   }
 
   /** Shows the answer to a turn if the API has it. */
@@ -345,10 +232,21 @@ class Thread {
 
   // --- The next message ---
 
-  /** Sends a message and shows it. */
+  /** A turn for a message that is sent now. */
+  turnFor(message, more) {
+    return new Turn(this, {
+      key: newKey(),
+      message,
+      sent: Date.now(),
+      after: newestChat(),
+      ...more,
+    });
+  }
+
+  /** Sends a message after the last one that is shown, and shows it. */
   send(message) {
-    const turn = new Turn(this, { key: newKey(), message, sent: Date.now(), after: newestChat() });
-    this.add(turn);
+    const turn = this.turnFor(message, { follows: this.turns.shown.at(-1)?.chat?.id });
+    this.turns.add(turn);
     if (!this.id && !this.name) {
       this.wait(turn);
       window.history.replaceState(null, "", `#/c/${this.name}`);
@@ -371,13 +269,14 @@ class Thread {
 
   /** Resolves when a turn can be sent: no answer is being stopped, and this chat has its id. */
   async ready(turn) {
-    const before = this.turns.find((one) => one === turn || (one.controller && one.stopping));
+    const { turns } = this;
+    const before = turns.waiting.find((one) => one === turn || (one.controller && one.stopping));
     if (before !== turn) {
       turn.wait();
       await before.ask();
     }
     // The first answer has the id, and a message that was stopped before its answer began has none.
-    const first = this.turns.find((one) => one === turn || !(one.stopped && one.failed));
+    const first = turns.waiting.find((one) => one === turn || !(one.stopped && one.failed));
     if (this.id || turn === first) return;
     turn.wait();
     await first.ask(first.stopped);
@@ -394,7 +293,8 @@ class Thread {
     threads.delete(this.name);
     threads.set(id, this);
     // A reload finds them in this conversation from now on, and the conversation at its address.
-    this.turns.filter(({ chat }) => !chat).forEach((turn) => turn.keep());
+    this.turns.waiting.forEach((turn) => turn.keep());
+    this.turns.arrange();
     if (wasShown) window.history.replaceState(null, "", `#/c/${id}`);
     this.conversation = { id, title: this.conversation.title };
     putOnTop(this.conversation, this.name);
@@ -441,6 +341,11 @@ class Thread {
     if (!this.element.isConnected || shown !== this) return;
     follower.toEnd(surely);
     this.moved();
+  }
+
+  /** Stops following the end. */
+  stay() {
+    follower.follows = false;
   }
 
   moved() {

@@ -5,15 +5,15 @@
 // charged once.
 
 import { announce } from "./announce.js";
-import { ApiError, get, interrupted, newKey, post, problemOf, stream } from "./api.js";
+import { interrupted, newKey, problemOf, stream } from "./api.js";
 import { answerPrice, learn, learnPrice, readBalance, tooFew } from "./balance.js";
 import { button, copyButton, countDown } from "./button.js";
-import { deleteMessage } from "./delete-message.js";
 import { fill, h } from "./dom.js";
 import { explain, formatTokens, time } from "./format.js";
+import { lazy } from "./lazy.js";
 import { menuButton } from "./menu.js";
 import { attempt, toast } from "./message.js";
-import { note } from "./note.js";
+import { note, thinking } from "./note.js";
 import { readMarkdown, showAnswer } from "./prose.js";
 import { go } from "./router.js";
 import { named, putOnTop } from "./sidebar.js";
@@ -38,13 +38,6 @@ const REST = 10;
 
 const ONCE = "You can safely retry: the message is answered once and charged once.";
 
-/** How often a stop is requested, while the message may still be on its way to the API. */
-const MOST_STOPS = 6;
-
-/** How often the API is asked whether a stopped answer is stored, in milliseconds, and in all. */
-const LOOK = 1000;
-const MOST_LOOKS = 6;
-
 const NEVER_BEGAN = "You stopped the message before its answer began. Nothing was charged.";
 
 /** Why an answer ends before its end, by its `finish_reason`. */
@@ -54,10 +47,22 @@ const CUT = {
   stopped: "You stopped this answer.",
 };
 
+const versions = lazy(() => import("./versions.js"));
+
+/** What stops answers, and waits for them. If it can't be loaded, there is no connection. */
+const stops = () =>
+  import("./stop.js").catch(() => {
+    throw interrupted();
+  });
+const requestStop = async (...asked) => (await stops()).requestStop(...asked);
+const stoppedChat = async (...asked) => (await stops()).stoppedChat(...asked);
+const pause = async (...long) => (await stops()).pause(...long);
+
 /** A message and its answer, in a `Thread`. */
 export class Turn {
-  constructor(thread, { key = null, message, sent, after = "", failed = false, stopped = false }) {
-    Object.assign(this, { thread, key, message, sent, after, failed, stopped });
+  constructor(thread, { key = null, message, sent, after = "", ...more }) {
+    const { follows, instead = null, failed = false, stopped = false } = more;
+    Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
     Object.assign(this, { chat: null, received: "", controller: null, asking: null, pace: PACE });
     /** Resolves with `{id, status}` of the message, once the API was told to stop its answer. */
     this.stopping = null;
@@ -68,8 +73,10 @@ export class Turn {
     const label = h("span", { class: "sr-only" }, "Answer:");
     this.answer = h("div", { class: "answer" }, label, this.text, this.state, this.foot);
     const heading = h("h2", { class: "sr-only" }, "You said");
-    const said = h("div", { class: "said" }, heading, h("p", { dir: "auto" }, message));
-    this.element = h("li", { class: "turn", tabIndex: -1 }, said, this.answer);
+    this.switcher = null;
+    this.tools = h("div", { class: "said-tools" });
+    this.said = h("div", { class: "said" }, heading, h("p", { dir: "auto" }, message), this.tools);
+    this.element = h("li", { class: "turn", tabIndex: -1 }, this.said, this.answer);
   }
 
   /** The turn of a chat that the API returned. */
@@ -113,7 +120,7 @@ export class Turn {
     announce(stopped ? "Stopping." : "Sent. The answer is on its way.");
     try {
       await thread.ready(this);
-      const chat = await (stopped ? this.stoppedChat(signal) : this.listen());
+      const chat = await (stopped ? stoppedChat(this.key, stopping, signal) : this.listen());
       this.controller = null;
       dropUnfinished(this);
       this.finish(chat);
@@ -139,9 +146,13 @@ export class Turn {
   async listen() {
     const { key, message, thread, controller } = this;
     const { signal } = controller;
+    // The same in each request with this key.
+    if (thread.id) this.follows ??= thread.turns.sentAfter(this);
+    this.keep();
+    const after = this.follows || undefined;
+    const body = { message, conversation_id: thread.id ?? undefined, after };
     for (let tries = 0; ; tries += 1) {
       signal.throwIfAborted();
-      const body = { message, conversation_id: thread.id ?? undefined };
       let isFirst = true;
       try {
         const events = stream("api/chat/stream/", body, { key, signal });
@@ -155,32 +166,15 @@ export class Turn {
       } catch (error) {
         const isRunning = error.code === "idempotency_key_running";
         // The same request would ask again if the answer had not begun.
-        if (this.stopping && (isRunning || error.status === 0)) return this.stoppedChat(signal);
+        if (this.stopping && (isRunning || error.status === 0))
+          return stoppedChat(key, this.stopping, signal);
         if (!isRunning || tries === MOST_TRIES) throw error;
         fill(this.state, thinking("Waiting for the rest of the answer"));
         const stopped = new Promise((wake) => (this.wake = wake));
         await Promise.race([pause((error.retryAfter ?? 2) * 1000, signal), stopped]);
-        if (this.stopping) return this.stoppedChat(signal);
+        if (this.stopping) return stoppedChat(key, this.stopping, signal);
       }
     }
-  }
-
-  /**
-   * The stored part of a stopped answer that no request of this page receives. If nothing of it was
-   * delivered, the API soon knows of no answer with its key.
-   */
-  async stoppedChat(signal) {
-    const neverBegan = new ApiError({ status: 410, code: "stopped" });
-    for (let looks = 0; looks < MOST_LOOKS; looks += 1) {
-      const { id, status } = await this.stopping.catch((error) => {
-        throw error.status === 404 ? neverBegan : error;
-      });
-      if (status === "ended")
-        return { ...(await get(`api/chat/${id}/`, undefined, { signal })), replayed: true };
-      await pause(LOOK, signal);
-      this.stopping = requestStop(this.key, signal, 1);
-    }
-    throw neverBegan;
   }
 
   /** Adds a part of the answer. The first one replaces what an earlier request received. */
@@ -237,12 +231,40 @@ export class Turn {
       class: "button button-quiet button-small copy",
       "aria-label": "Copy the answer",
     });
+    const run = () => attempt(() => this.delete());
     const menu = menuButton("More about this message", [
-      { text: "Delete this message", icon: "trash", danger: true, run: () => this.delete() },
+      { text: "Delete this message", icon: "trash", danger: true, run },
     ]);
     const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
-    fill(this.foot, copy, menu, facts);
+    const again = { kind: "quiet", small: true, icon: "repeat", label: "Regenerate the answer" };
+    const repeat = button(null, { ...again, onclick: () => attempt(() => this.regenerate()) });
+    fill(this.foot, copy, repeat, menu, facts);
+    const change = { kind: "quiet", small: true, icon: "pencil", label: "Edit this message" };
+    this.pencil ??= button(null, { ...change, onclick: () => attempt(() => this.edit()) });
+    this.tools.append(this.pencil);
     this.thread.toEnd();
+  }
+
+  /** Says which version of the message this is, and of how many. */
+  showVersion(number, count) {
+    this.version = [number, count];
+    if (count < 2 && !this.switcher) return;
+    if (!versions.module) {
+      versions.read().then((module) => module && this.showVersion(...this.version));
+      return;
+    }
+    this.switcher ??= new versions.module.Switcher(this);
+    this.switcher.show(number, count);
+  }
+
+  /** Asks for another answer to the same message. */
+  async regenerate() {
+    await (await import("./versions.js")).regenerate(this);
+  }
+
+  /** Has the user change the message, and sends what they wrote as another version of it. */
+  async edit(text = this.message) {
+    await (await import("./versions.js")).edit(this, text);
   }
 
   /** Says that the answer is cut off or was stopped, and offers to continue the last one. */
@@ -267,6 +289,7 @@ export class Turn {
   async arrived(chat) {
     const { thread } = this;
     sawChat(chat);
+    thread.turns.answer(this);
     const said = this.text.textContent.slice(0, 2000);
     announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
     // A replayed answer has the balance of the time when it was first given.
@@ -293,8 +316,7 @@ export class Turn {
       return;
     }
     learnPrice(error.message);
-    const { thread } = this;
-    if (BACK_TO_BOX.has(error.status) && thread.composer.box.value.trim() === "") {
+    if (BACK_TO_BOX.has(error.status) && (this.instead || this.isBoxEmpty())) {
       this.giveBack(error);
       return;
     }
@@ -314,13 +336,26 @@ export class Turn {
     readBalance();
   }
 
-  /** Returns the message to the box, with the reason. */
+  isBoxEmpty() {
+    return this.thread.composer.box.value.trim() === "";
+  }
+
+  /** Returns the message to where it was written: the box, or the version before this one. */
+  putBack(text = this.message) {
+    const { turns, composer } = this.thread;
+    turns.remove(this);
+    const version = turns.shown.find(({ chat }) => this.instead && chat?.id === this.instead);
+    if (!version) composer.put(text);
+    else if (version.message !== this.message) attempt(() => version.edit(this.message));
+  }
+
+  /** Returns the message to where it was written, with the reason. */
   giveBack(error) {
     const { thread } = this;
-    thread.remove(this);
-    thread.composer.put(this.message);
+    this.putBack();
     thread.composer.refuse(error);
     if (thread.isUnbegun) thread.reset();
+    if (error.errors?.after) thread.turns.refresh().catch(() => {});
     readBalance();
   }
 
@@ -344,9 +379,8 @@ export class Turn {
    */
   neverBegan() {
     const { thread } = this;
-    if (thread.turns.at(-1) === this && thread.composer.box.value.trim() === "") {
-      thread.remove(this);
-      thread.composer.put(this.message);
+    if (this.instead || (thread.turns.shown.at(-1) === this && this.isBoxEmpty())) {
+      this.putBack();
       thread.composer.tell(NEVER_BEGAN);
       if (thread.isUnbegun) thread.reset();
     } else {
@@ -395,14 +429,14 @@ export class Turn {
     const isKnown = this.failed || (await attempt(() => thread.readAnswerOf(this)));
     if (!isKnown || this.chat) return;
     const { value } = thread.composer.box;
-    thread.remove(this);
-    thread.composer.put(value.trim() === "" ? this.message : `${this.message}\n\n${value}`);
+    this.putBack(this.isBoxEmpty() ? this.message : `${this.message}\n\n${value}`);
     if (thread.isUnbegun) thread.discard();
   }
 
   async delete() {
+    const { deleteMessage } = await import("./delete-message.js");
     if (!(await deleteMessage(this.chat))) return;
-    this.thread.remove(this);
+    this.thread.turns.remove(this);
     tellTabs("chats", this.thread.id);
     this.thread.composer.box.focus();
   }
@@ -411,36 +445,4 @@ export class Turn {
 /** Whether the request may have taken effect although the client doesn't know it. */
 function isUnknown(error) {
   return error.status === 0 || error.code === "unavailable" || error.code?.startsWith("http_5");
-}
-
-/** Three moving dots and what they mean; `quiet` leaves the text to screen readers. */
-function thinking(text, quiet = false) {
-  const dots = h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
-  return h("p", { class: "thinking" }, dots, h("span", { class: quiet ? "sr-only" : "" }, text));
-}
-
-/**
- * Asks the API to stop the answer to the message with this key, again while the message may be on
- * its way. Resolves with `{id, status}` of the message.
- */
-async function requestStop(key, signal, most = MOST_STOPS) {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await post("api/chat/stop/", { idempotency_key: key }, { signal });
-    } catch (error) {
-      const isEarly = error.status === 404 || error.passing;
-      if (!isEarly || tries === most) throw error;
-    }
-    await pause(300, signal);
-  }
-}
-
-function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(new DOMException("stopped", "AbortError"));
-    });
-  });
 }

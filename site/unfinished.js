@@ -27,9 +27,11 @@ export function forgetChats() {
 }
 
 /**
- * What is unfinished: `{key, message, sent, after, conversation, first, failed, stopped}` each.
- * Without a conversation, `first` is the key of the message that begins it. `failed` says that the
- * API refused the message or could not answer it, and `stopped` that the user has stopped it.
+ * What is unfinished: `{key, message, sent, after, conversation, first, follows, instead, failed,
+ * stopped}` each. Without a conversation, `first` is the key of the message that begins it.
+ * `follows` is what the message is sent to follow, and `instead` the id of the message of which it is
+ * another version. `failed` says that the API refused the message or could not answer it, and
+ * `stopped` that the user has stopped it.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -37,10 +39,11 @@ export function unfinished() {
 
 /** Keeps a turn until its answer has arrived. */
 export function keepUnfinished(turn, failed = false) {
-  const { key, message, sent, after, stopped, thread } = turn;
+  const { key, message, sent, after, follows, instead, stopped, thread } = turn;
   const { id: conversation, first } = thread;
   const all = unfinished();
-  const kept = { key, message, sent, after, conversation, first, failed, stopped };
+  const of = { conversation, first, follows, instead };
+  const kept = { key, message, sent, after, ...of, failed, stopped };
   const place = all.findIndex((other) => other.key === key);
   keepDraft("unfinished", place < 0 ? [...all, kept] : all.with(place, kept));
 }

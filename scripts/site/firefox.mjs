@@ -8,7 +8,7 @@ import path from "node:path";
 const { SITE, TOOLS = "target/site-tools", FIREFOX = "/usr/bin/firefox-esr", TIMEOUT = "30000" } = process.env;
 const puppeteer = createRequire(path.resolve(TOOLS, "package.json"))("puppeteer-core");
 
-const NAME = "a user creates an account, reads, stops, sends and reloads in Firefox";
+const NAME = "a user creates an account, reads, stops, sends, regenerates and reloads in Firefox";
 const chosen = process.argv.slice(2);
 if (chosen.length > 0 && !chosen.some((part) => NAME.includes(part))) process.exit(0);
 
@@ -49,6 +49,15 @@ try {
   await text("You said: And a second one");
   await page.reload();
   await text("You stopped this answer.");
+  await text("You said: And a second one");
+
+  // Another answer, and the way back.
+  const again = await page.$$("::-p-aria(Regenerate the answer)");
+  await again.at(-1).click();
+  await text("2 / 2");
+  const back = await page.$$("::-p-aria(Previous version)");
+  await back.at(-1).click();
+  await text("1 / 2");
   await text("You said: And a second one");
 
   // The chat is listed by its day, and the search opens a message at its place.

@@ -66,7 +66,7 @@ await journeys({
     await page.goto(SITE);
     await heading(page, "Sign in");
     const known = new Set(["", ...named.map((path) => new URL(path, SITE).pathname.slice(1))]);
-    const late = loaded.filter((path) => !known.has(path) && !/\/(door|form|account-\w+|history|statement|account|list|device|excerpt|wordmark)\.\w+$/.test(path));
+    const late = loaded.filter((path) => !known.has(path) && !/\/(door|form|account-\w+|history|statement|account|list|device|excerpt|versions|stop|delete-message|shortcut-list|dialog|files|wordmark)\.\w+$/.test(path));
     assert.deepEqual(late, []);
   },
 
@@ -77,7 +77,7 @@ await journeys({
     await page.getByRole("button", { name: "Keyboard shortcuts" }).click();
     const list = page.getByRole("dialog", { name: "Keyboard shortcuts" });
     await list.getByText("Stop the answer").waitFor();
-    assert.equal(await list.locator("dt").count(), 7);
+    assert.equal(await list.locator("dt").count(), 8);
     await page.keyboard.press("Escape");
     await list.waitFor({ state: "detached" });
     await page.keyboard.press("Control+/");

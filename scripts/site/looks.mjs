@@ -36,6 +36,14 @@ const looks = (colorScheme, width) => async () => {
     await answers.nth(index).waitFor();
   }
   await shot("conversation");
+  await page.getByRole("button", { name: "Regenerate the answer" }).last().click();
+  await page.getByRole("group", { name: "Versions of this message" }).getByText("2 / 2", { exact: true }).waitFor();
+  await answers.nth(1).waitFor();
+  await shot("versions");
+  await box.press("ArrowUp");
+  await page.getByLabel("Edit the message").waitFor();
+  await shot("editing");
+  await page.keyboard.press("Escape");
   await page.getByRole("button", { name: "More about this chat" }).click();
   await page.getByRole("button", { name: "Instructions", exact: true }).click();
   await page.getByLabel("How should the AI answer in this chat?").waitFor();

@@ -1,7 +1,8 @@
 // An AI with OpenAI's chat completions that follows orders: it repeats the message, in the manner
 // that the first word names, or for `Recall` what it was told before the conversation. It finishes an
 // answer to `Slowly ..` when it receives `Finish` and the message. `Lines` and `Code` are answered as
-// slowly, in many lines, and `Silently` without a word before that. `Left` and a message asks when its
+// slowly, in many lines, and `Silently` without a word before that. `Vary` is answered differently each
+// time, and `Told` with the messages and answers that it was sent. `Left` and a message asks when its
 // answer was given up, in milliseconds since 1970.
 //
 //     node provider.mjs PORT
@@ -88,7 +89,9 @@ http
     response.on("close", () => response.writableEnded || left.set(message, Date.now()));
     const was = manner === "Left" && String(left.get(message.slice("Left ".length)) ?? "never");
     const told = messages.find(({ role }) => role === "system")?.content ?? "I was told nothing.";
-    const echo = was || (manner === "Recall" ? told : `You said: ${message}`);
+    const turns = messages.filter(({ role }) => role !== "system").map(({ role, content }) => (role === "user" ? ` | ${content}` : ` -> ${content}`));
+    const own = { Vary: `Answer ${times}`, Told: turns.join("").slice(3) }[manner];
+    const echo = own || was || (manner === "Recall" ? told : `You said: ${message}`);
     const said = message === "How do I get to the harbour?" ? GUIDE : echo;
     const text = manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
     const finish = manner === "Cut" ? "length" : "stop";

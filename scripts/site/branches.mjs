@@ -1,0 +1,79 @@
+// Which message of a conversation the pages show behind which, in Node. The rules are those of the
+// API: local/tests/api/branches.rs.
+
+import assert from "node:assert/strict";
+import { script } from "./in-node.mjs";
+
+const { Branches, START } = await script("branches.js");
+
+/** Messages by their ids, each with what it follows. */
+function known(chats, isWhole = true) {
+  const branches = new Branches();
+  for (const [id, after] of chats) branches.add({ id, after });
+  branches.reach(isWhole);
+  return branches;
+}
+
+/** The versions of a message: what follows the same one as it does. */
+const versions = (branches, id) => branches.following(branches.parent(id));
+
+const MAIN = [["1"], ["2"], ["3"]];
+const tests = {
+  "messages without a word of what they follow are in a row"() {
+    const branches = known(MAIN);
+    assert.deepEqual(branches.through(branches.newest()), ["1", "2", "3"]);
+    assert.deepEqual(versions(branches, "2"), ["2"]);
+  },
+
+  "an edited message begins a branch, and the main line goes on without it"() {
+    const branches = known([...MAIN, ["4", "1"], ["5", "4"], ["6"]]);
+    assert.deepEqual(branches.through("5"), ["1", "4", "5"]);
+    assert.deepEqual(branches.through("2"), ["1", "2", "3", "6"]);
+    assert.deepEqual(versions(branches, "4"), ["2", "4"]);
+    assert.deepEqual(versions(branches, "6"), ["6"]);
+  },
+
+  "another beginning is a version of the first message"() {
+    const branches = known([...MAIN, ["4", START], ["5", "4"]]);
+    assert.deepEqual(branches.through("4"), ["4", "5"]);
+    assert.deepEqual(versions(branches, "1"), ["1", "4"]);
+    assert.equal(branches.parent("4"), START);
+  },
+
+  "from a message the branch leads to the newest one behind it"() {
+    const branches = known([...MAIN, ["4", "1"], ["5", "2"], ["6", "4"], ["7", "5"]]);
+    assert.deepEqual(branches.through("1"), ["1", "2", "5", "7"]);
+    assert.deepEqual(branches.through("4"), ["1", "4", "6"]);
+  },
+
+  "what followed a deleted message follows the one before it"() {
+    const branches = known([...MAIN, ["4", "1"], ["5", "4"], ["6", "4"]]);
+    branches.remove("4");
+    assert.deepEqual(branches.through("5"), ["1", "5"]);
+    assert.deepEqual(versions(branches, "6"), ["2", "5", "6"]);
+    branches.remove("2");
+    assert.deepEqual(branches.through("3"), ["1", "3"]);
+    branches.remove("1");
+    assert.deepEqual(branches.through("6"), ["6"]);
+    assert.deepEqual(versions(branches, "6"), ["3", "5", "6"]);
+  },
+
+  "what follows a message that is not read yet has no place yet"() {
+    const branches = known([["8"], ["9"], ["91", "2"], ["92", "91"]], false);
+    assert.equal(branches.parent("8"), null);
+    assert.equal(branches.parent("91"), null);
+    assert.deepEqual(branches.upTo("92"), ["91", "92"]);
+    assert.deepEqual(versions(branches, "91"), []);
+    // But that of a deleted one is known if all messages of its time are.
+    branches.add({ id: "93", after: "90" });
+    assert.deepEqual(branches.upTo("93"), ["8", "9", "93"]);
+    branches.add({ id: "2" });
+    branches.reach(true);
+    assert.deepEqual(branches.upTo("92"), ["2", "91", "92"]);
+  },
+};
+
+for (const [name, test] of Object.entries(tests)) {
+  test();
+  console.log(`ok  ${name}`);
+}

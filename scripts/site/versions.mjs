@@ -1,0 +1,340 @@
+// Journeys of users who edit messages, have them answered again, and go from one version to another.
+
+import assert from "node:assert/strict";
+import { SITE, finish, journeys, newPage, newUser } from "./browser.mjs";
+import { answer, answered, balance, chatPage, focused, heading, said, say } from "./chatting.mjs";
+
+const [PRICE, FIRST_GRANT] = [100, 4000];
+
+const messages = (page) => page.locator(".said p").allInnerTexts();
+/** Which version is shown of the turn with this number: `2 / 3`, or nothing if there is only one. */
+const version = (page, turn = 0) => page.locator(".turn").nth(turn).getByRole("group", { name: "Versions of this message" });
+const shows = (page, words, turn = 0) => version(page, turn).getByText(words, { exact: true }).waitFor();
+const previous = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Previous version" });
+const next = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Next version" });
+const regenerate = (page) => page.getByRole("button", { name: "Regenerate the answer" });
+const says = (page, text) => page.locator(".turn .prose").getByText(text, { exact: true }).waitFor();
+
+/** Opens a message to be edited, and returns its box. */
+async function opens(page, turn = 0) {
+  const tools = page.locator(".turn").nth(turn).locator(".said");
+  await tools.hover();
+  await tools.getByRole("button", { name: "Edit this message" }).click();
+  return page.getByLabel("Edit the message");
+}
+
+/** Presses a key until the element with this name has the focus. */
+async function goTo(page, name, key = "Tab") {
+  for (let presses = 0; presses < 60; presses += 1) {
+    await page.keyboard.press(key);
+    if ((await focused(page)) === name) return;
+  }
+  throw new Error(`${key} does not lead to ${name}`);
+}
+
+await journeys({
+  async "an answer is regenerated, both versions stay, and the AI gets the one that is shown"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const vary = `Vary ${ann.name}`;
+    await say(page, vary);
+    await says(page, "Answer 1");
+    await answered(page);
+    assert.equal(await version(page).isVisible(), false);
+    await regenerate(page).click();
+    await says(page, "Answer 2");
+    await shows(page, "2 / 2");
+    assert.deepEqual(await messages(page), [vary]);
+    assert.equal(await focused(page), "Your message");
+    await balance(page, FIRST_GRANT - 2 * PRICE);
+
+    await previous(page).click();
+    await says(page, "Answer 1");
+    await shows(page, "1 / 2");
+    assert.equal(await focused(page), "Previous version");
+    await say(page, "Told and now?");
+    await says(page, `${vary} -> Answer 1 | Told and now?`);
+    await answered(page);
+    assert.deepEqual(await messages(page), [vary, "Told and now?"]);
+
+    // The shown branch survives a reload.
+    await next(page).click();
+    await says(page, "Answer 2");
+    assert.deepEqual(await messages(page), [vary]);
+    await page.reload();
+    await says(page, "Answer 2");
+    await shows(page, "2 / 2");
+    assert.deepEqual(await messages(page), [vary]);
+    await say(page, "Told and here?");
+    await says(page, `${vary} -> Answer 2 | Told and here?`);
+    await answered(page);
+    await previous(page).click();
+    await says(page, `${vary} -> Answer 1 | Told and now?`);
+
+    const { body: chats } = await ann.api("GET", "api/chat/");
+    assert.equal(new Set(chats.map((chat) => chat.conversation_id)).size, 1);
+    assert.deepEqual(chats.map(({ after }) => after), [chats[2].id, undefined, "start", undefined]);
+    await balance(page, FIRST_GRANT - 4 * PRICE);
+  },
+
+  async "a message is edited in its place, and Escape leaves it as it was"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    for (const message of ["Number one", "Number two", "Number three"]) {
+      await say(page, message);
+      await said(page, message).waitFor();
+      await answered(page);
+    }
+    const box = await opens(page, 1);
+    assert.equal(await box.inputValue(), "Number two");
+    await box.fill("Told something else");
+    await page.keyboard.press("Escape");
+    assert.equal(await focused(page), "Edit this message");
+    assert.deepEqual(await messages(page), ["Number one", "Number two", "Number three"]);
+    await balance(page, FIRST_GRANT - 3 * PRICE);
+
+    await (await opens(page, 1)).fill("Told something else\nin two lines");
+    await page.keyboard.press("Enter");
+    await page.locator(".prose").getByText("Number one -> You said: Number one | Told something else").waitFor();
+    await answered(page);
+    assert.deepEqual(await messages(page), ["Number one", "Told something else\nin two lines"]);
+    await shows(page, "2 / 2", 1);
+    await previous(page, 1).click();
+    assert.deepEqual(await messages(page), ["Number one", "Number two", "Number three"]);
+
+    // An empty box and the key up edit the last message.
+    await page.getByLabel("Your message").focus();
+    await page.keyboard.press("ArrowUp");
+    assert.equal(await focused(page), "Edit the message");
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("Told a third time");
+    await page.keyboard.press("Enter");
+    await says(page, "Number one -> You said: Number one | Number two -> You said: Number two | Told a third time");
+    await answered(page);
+    await shows(page, "2 / 2", 2);
+    // What is typed stays in its box.
+    await page.getByLabel("Your message").fill("half a thou");
+    await page.keyboard.press("ArrowUp");
+    assert.equal(await focused(page), "Your message");
+    await balance(page, FIRST_GRANT - 5 * PRICE);
+  },
+
+  async "a keyboard is enough from the registration to a regenerated answer"() {
+    const page = await newPage();
+    await page.goto(SITE);
+    await heading(page, "Sign in");
+    await page.locator("body").press("Tab");
+    await goTo(page, "Create an account");
+    await page.keyboard.press("Enter");
+    await heading(page, "Create an account");
+    if ((await focused(page)) !== "Username") await goTo(page, "Username");
+    const name = `Ann${Date.now().toString(36)}`;
+    await page.keyboard.type(name);
+    await goTo(page, "Password");
+    await page.keyboard.type("correct horse battery staple");
+    await page.keyboard.press("Enter");
+    await heading(page, "What would you like to know?");
+    assert.equal(await focused(page), "Your message");
+    await page.keyboard.type(`Vary ${name}`);
+    await page.keyboard.press("Enter");
+    await says(page, "Answer 1");
+    await answered(page);
+    await goTo(page, "Regenerate the answer", "Shift+Tab");
+    await page.keyboard.press("Enter");
+    await says(page, "Answer 2");
+    await answered(page);
+    assert.equal(await focused(page), "Your message");
+    await goTo(page, "Previous version", "Shift+Tab");
+    await page.keyboard.press("Enter");
+    await says(page, "Answer 1");
+    assert.equal(await focused(page), "Previous version");
+    // At the end of the row the button says so, and stays.
+    assert.equal(await previous(page).getAttribute("aria-disabled"), "true");
+    await page.keyboard.press("Enter");
+    await shows(page, "1 / 2");
+    await page.keyboard.press("ArrowRight");
+    await says(page, "Answer 2");
+    assert.equal(await focused(page), "Next version");
+  },
+
+  async "a version that is refused or stopped costs nothing, and the one before is shown again"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, "Number one");
+    await said(page, "Number one").waitFor();
+    await answered(page);
+
+    // Stopped before its answer began: the new text is in its box again.
+    const silent = `Silently ${ann.name}`;
+    await (await opens(page)).fill(silent);
+    await page.keyboard.press("Enter");
+    await page.getByText("Thinking").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.locator(".composer-notice").getByText("Nothing was charged.").waitFor();
+    assert.equal(await page.getByLabel("Edit the message").inputValue(), silent);
+    assert.equal(await page.getByLabel("Your message").inputValue(), "");
+    await page.getByLabel("Edit the message").press("Escape");
+    assert.deepEqual(await messages(page), ["Number one"]);
+    assert.equal(await version(page).isVisible(), false);
+
+    // Refused: of a regenerated answer there is nothing to be kept.
+    const refusal = { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens and the balance is less. Nothing was charged." };
+    await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
+    await regenerate(page).click();
+    await page.getByText("You have too few tokens for this.").waitFor();
+    assert.deepEqual(await messages(page), ["Number one"]);
+    assert.equal(await page.getByLabel("Your message").inputValue(), "");
+    await page.unroute("**/api/chat/stream/");
+
+    // Failed: it is retried in its place, or left for the version before.
+    await page.route("**/api/chat/stream/", (route) => route.abort());
+    await regenerate(page).click();
+    await page.getByRole("button", { name: "Retry" }).waitFor();
+    await shows(page, "2 / 2");
+    await previous(page).click();
+    await said(page, "Number one").waitFor();
+    await next(page).click();
+    await page.unroute("**/api/chat/stream/");
+    await page.getByRole("button", { name: "Retry" }).click();
+    await answered(page);
+    await shows(page, "2 / 2");
+    await balance(page, FIRST_GRANT - 2 * PRICE);
+  },
+
+  async "a reload while a version is answered continues it, and no other message is sent meanwhile"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, "Number one");
+    await said(page, "Number one").waitFor();
+    await answered(page);
+    const slow = `Slowly one two three four ${ann.name}`;
+    await (await opens(page)).fill(slow);
+    await page.keyboard.press("Enter");
+    await said(page, "Slowly one").waitFor();
+    await previous(page).click();
+    await said(page, "Number one").waitFor();
+    await regenerate(page).click();
+    await page.getByText("Wait until the answer is complete, or stop it.").waitFor();
+    await page.reload();
+    await page.getByText("Waiting for the rest of the answer").waitFor();
+    await shows(page, "2 / 2");
+    await finish(slow);
+    await answered(page);
+    assert.match(await answer(page).innerText(), new RegExp(ann.name));
+    assert.deepEqual(await messages(page), [slow]);
+    await shows(page, "2 / 2");
+    await balance(page, FIRST_GRANT - 2 * PRICE);
+    const { body: chats } = await ann.api("GET", "api/chat/");
+    assert.deepEqual(chats.map(({ after }) => after), ["start", undefined]);
+  },
+
+  async "versions of another tab are there, and nothing else is shown because of them"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, `Vary ${ann.name}`);
+    await answered(page);
+    await page.waitForURL(/#\/c\/[0-9a-f-]{36}$/);
+    const second = await newPage({ beside: page });
+    await second.goto(page.url());
+    await answered(second);
+    await regenerate(second).click();
+    await says(second, "Answer 2");
+    await shows(page, "1 / 2");
+    await says(page, "Answer 1");
+    // A message that both continue follows what each of them shows.
+    await say(page, "Told in the first tab");
+    await says(page, `Vary ${ann.name} -> Answer 1 | Told in the first tab`);
+    await answered(page);
+    await say(second, "Told in the second tab");
+    await says(second, `Vary ${ann.name} -> Answer 2 | Told in the second tab`);
+  },
+
+  async "a deleted version leaves the others, and what followed it follows the message before"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    for (const message of ["Number one", "Number two"]) {
+      await say(page, message);
+      await said(page, message).waitFor();
+      await answered(page);
+    }
+    await (await opens(page, 1)).fill("Another two");
+    await page.keyboard.press("Enter");
+    await said(page, "Another two").waitFor();
+    await answered(page);
+    await say(page, "And three");
+    await said(page, "And three").waitFor();
+    await answered(page);
+    const remove = async (turn) => {
+      await page.getByRole("button", { name: "More about this message" }).nth(turn).click();
+      await page.getByRole("button", { name: "Delete this message" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+    };
+    await remove(1);
+    assert.deepEqual(await messages(page), ["Number one", "And three"]);
+    await shows(page, "2 / 2", 1);
+    await page.reload();
+    await said(page, "And three").waitFor();
+    assert.deepEqual(await messages(page), ["Number one", "And three"]);
+    await shows(page, "2 / 2", 1);
+    await remove(1);
+    await said(page, "Number two").waitFor();
+    assert.deepEqual(await messages(page), ["Number one", "Number two"]);
+    assert.equal(await version(page, 1).isVisible(), false);
+  },
+
+  async "a message that is found or in the statement opens in its version"() {
+    const ann = await newUser("ann");
+    const { body: first } = await ann.api("POST", "api/chat/", { message: "Number one" });
+    const send = (message, after) => ann.api("POST", "api/chat/", { message, conversation_id: first.id, after });
+    const { body: giraffe } = await send("Where is the giraffe?", first.id);
+    await send("Where is the lion?", first.id);
+    for (let number = 0; number < 24; number += 1) await send(`Later ${number}`);
+    const page = await chatPage(ann, { place: `#/c/${first.id}` });
+    await said(page, "Later 23").waitFor();
+    await page.goto(`${SITE}#/history?q=giraffe`);
+    await page.getByRole("link", { name: /^Open/ }).click();
+    await said(page, "Where is the giraffe?").waitFor();
+    assert.deepEqual(await messages(page), ["Number one", "Where is the giraffe?"]);
+    await next(page, 1).click();
+    await said(page, "Where is the lion?").waitFor();
+    assert.equal((await messages(page)).length, 26);
+    // The address no longer names the message that was found.
+    await page.reload();
+    await said(page, "Later 23").waitFor();
+    assert.equal(await said(page, "Where is the giraffe?").count(), 0);
+
+    // The search of the sidebar leads there too, and so do the rows of the statement.
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("giraffe");
+    await page.locator(".found a", { hasText: "giraffe" }).click();
+    await said(page, "Where is the giraffe?").waitFor();
+    assert.deepEqual(await messages(page), ["Number one", "Where is the giraffe?"]);
+    await next(page, 1).click();
+    await said(page, "Where is the lion?").waitFor();
+    await page.goto(`${SITE}#/m/${giraffe.id}`);
+    await said(page, "Where is the giraffe?").waitFor();
+    assert.deepEqual(await messages(page), ["Number one", "Where is the giraffe?"]);
+  },
+
+  async "a branch that is older than what is read at first is shown after a reload"() {
+    const ann = await newUser("ann");
+    const { body: first } = await ann.api("POST", "api/chat/", { message: "Number one" });
+    const send = (message, after) => ann.api("POST", "api/chat/", { message, conversation_id: first.id, after });
+    await send("An old branch", "start");
+    for (let number = 0; number < 28; number += 1) await send(`Later ${number}`, number === 0 ? first.id : undefined);
+    const page = await chatPage(ann, { place: `#/c/${first.id}` });
+    await said(page, "Later 27").waitFor();
+    await page.getByRole("button", { name: "Show earlier messages" }).click();
+    await said(page, "Number one").waitFor();
+    await shows(page, "1 / 2");
+    await next(page).click();
+    await said(page, "An old branch").waitFor();
+    assert.deepEqual(await messages(page), ["An old branch"]);
+    await page.reload();
+    await said(page, "An old branch").waitFor();
+    assert.deepEqual(await messages(page), ["An old branch"]);
+    await shows(page, "2 / 2");
+    assert.equal(await page.getByRole("button", { name: "Show earlier messages" }).count(), 0);
+  },
+});

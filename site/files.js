@@ -1,0 +1,22 @@
+// Replies as files, and files that the browser saves.
+
+import { interrupted, nextPage, send } from "./api.js";
+
+/** Reads a reply as a file: `{blob, name, next}`. Throws if it was cut off. */
+export async function file(path, { query, accept, signal } = {}) {
+  const response = await send("GET", path, { query, accept, signal });
+  const blob = await response.blob().catch(() => {
+    throw interrupted();
+  });
+  const name = /filename="?([^";]+)"?/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
+  return { blob, name, next: nextPage(response) };
+}
+
+/** Has the browser save a blob as a file. */
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

@@ -1,0 +1,154 @@
+// The versions of a message: the switch between them, the box in which another one is written, and
+// the request for it.
+
+import { announce } from "./announce.js";
+import { answerPrice } from "./balance.js";
+import { button } from "./button.js";
+import { fill, h } from "./dom.js";
+import { formatTokens } from "./format.js";
+import { toast } from "./message.js";
+
+/** The switch of a `Turn`, at the beginning of its tools. */
+export class Switcher {
+  constructor(turn) {
+    const end = (label, icon, step) => {
+      const isEnd = () => this.ends.get(step).getAttribute("aria-disabled");
+      const onclick = () => isEnd() || turnTo(turn, step);
+      return button(null, { kind: "quiet", small: true, icon, label, onclick });
+    };
+    this.ends = new Map([
+      [-1, end("Previous version", "left", -1)],
+      [1, end("Next version", "right", 1)],
+    ]);
+    this.count = h("span", { class: "versions-count" });
+    const [back, on] = this.ends.values();
+    const props = { class: "versions", role: "group", "aria-label": "Versions of this message" };
+    this.element = h("div", props, back, this.count, on);
+    this.element.addEventListener("keydown", ({ key }) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
+      if (step) this.ends.get(step).click();
+    });
+    turn.tools.prepend(this.element);
+  }
+
+  /** Says which version this is, if there are several. */
+  show(number, count) {
+    this.element.hidden = count < 2;
+    const words = h("span", { class: "sr-only" }, `Version ${number} of ${count}`);
+    fill(this.count, h("span", { "aria-hidden": "true" }, `${number} / ${count}`), words);
+    for (const [step, element] of this.ends) {
+      if (number + step < 1 || number + step > count) element.setAttribute("aria-disabled", "true");
+      else element.removeAttribute("aria-disabled");
+    }
+  }
+
+  focus(step) {
+    this.ends.get(step).focus();
+  }
+}
+
+/** Shows another version of a turn, so many further on, and puts the focus on its switch. */
+function turnTo(turn, step) {
+  const { thread, element } = turn;
+  const versions = thread.turns.versions(turn);
+  const to = versions.indexOf(turn.chat?.id ?? turn) + step;
+  if (!(to in versions)) return;
+  const { top } = element.getBoundingClientRect();
+  const other = thread.turns.turnTo(versions[to]);
+  leaveMessage(thread);
+  // The place that is being read doesn't move.
+  thread.stay();
+  const main = document.getElementById("main");
+  main.scrollTop += other.element.getBoundingClientRect().top - top;
+  other.switcher.focus(step);
+  announce(`Version ${to + 1} of ${versions.length}`);
+}
+
+/** Takes the message that was opened out of the address: another version is shown than its own. */
+function leaveMessage({ id }) {
+  const address = `#/c/${id}`;
+  if (location.hash.startsWith(`${address}?`)) window.history.replaceState(null, "", address);
+}
+
+/** Asks for another answer to the same message. */
+export async function regenerate(turn) {
+  if (isFree(turn)) await send(turn, turn.message);
+}
+
+/** Shows a box with this text in the place of a message, and sends what the user makes of it. */
+export async function edit(turn, text) {
+  if (turn.said.querySelector(".edit")) return;
+  const message = await edited(turn, text);
+  if (message === null) turn.pencil.focus();
+  else await send(turn, message);
+}
+
+/** Whether another version can be sent. Says why if it can't. */
+function isFree({ thread }) {
+  if (!thread.running) return true;
+  toast("Wait until the answer is complete, or stop it.", { kind: "info" });
+  return false;
+}
+
+/** Sends another version of a message, edited or as it was, to get another answer. */
+async function send(turn, message) {
+  const { thread } = turn;
+  const instead = turn.chat.id;
+  const follows = await thread.turns.parentOf(instead);
+  if (!isFree(turn)) return;
+  if (!follows) {
+    toast("This message is too far back to be sent again here.", { kind: "info" });
+    return;
+  }
+  const version = thread.turnFor(message, { follows, instead });
+  thread.turns.add(version);
+  leaveMessage(thread);
+  thread.toEnd(true);
+  thread.composer.box.focus();
+  version.ask();
+}
+
+/** Resolves with the text that is sent, once that is possible, or with null if the user cancels. */
+function edited(turn, text) {
+  const { said } = turn;
+  return new Promise((resolve) => {
+    const named = { "aria-label": "Edit the message", autocomplete: "off" };
+    const box = h("textarea", { class: "input", rows: 2, dir: "auto", ...named });
+    box.value = text;
+    const close = (result) => {
+      form.remove();
+      said.classList.remove("said-edited");
+      resolve(result);
+    };
+    const submit = button("Send", { kind: "primary", small: true, type: "submit" });
+    const cancel = button("Cancel", { small: true, onclick: () => close(null) });
+    const price = answerPrice();
+    const cost = price ? `The new answer costs ${formatTokens(price)}. ` : "";
+    const hint = h("div", { class: "hint" }, `${cost}This version stays.`);
+    const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
+    const form = h("form", { class: "edit", noValidate: true }, box, actions);
+    const grow = () => {
+      box.style.height = "auto";
+      box.style.height = `${Math.min(box.scrollHeight + 2, innerHeight * 0.5)}px`;
+    };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const written = box.value.toWellFormed?.() ?? box.value;
+      if (written.trim() === "") box.focus();
+      else if (isFree(turn)) close(written);
+    });
+    form.addEventListener("keydown", (event) => {
+      if (event.isComposing || event.shiftKey) return;
+      const isSent = event.key === "Enter" && event.target === box;
+      if (event.key !== "Escape" && !isSent) return;
+      event.preventDefault();
+      if (isSent) form.requestSubmit();
+      else close(null);
+    });
+    box.addEventListener("input", grow);
+    said.classList.add("said-edited");
+    said.append(form);
+    grow();
+    box.focus();
+  });
+}
