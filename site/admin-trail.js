@@ -1,42 +1,109 @@
-// The trail: what administrators did, newest first.
+// The trail: what administrators did, newest first, all of it or what filters choose.
 
+import { csvButton } from "./admin-csv.js";
+import { dayFields, filters } from "./admin-filters.js";
 import { actor, userLink } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
+import { button } from "./button.js";
 import { h } from "./dom.js";
+import { field } from "./form.js";
 import { formatTokens, time } from "./format.js";
 import { paged } from "./list.js";
 import { emptyState } from "./note.js";
+import { go } from "./router.js";
 
-/** `#/trail` */
-export function trailView({ signal }, me) {
+const PATH = "api/admin/trail/";
+
+const ACTS = [
+  ["", "Everything"],
+  ["adjustment", "Adjustments"],
+  ["deactivation", "Deactivations"],
+  ["activation", "Reactivations"],
+  ["role", "Changes of roles"],
+  ["creation", "Creations of accounts"],
+  ["invitation", "Invitations"],
+  ["deletion", "Deletions"],
+  ["sessions", "Ends of all sessions"],
+  ["password_reset", "Links for a new password"],
+  ["api_key", "Revocations of an API key"],
+  ["api_keys", "Revocations of all API keys"],
+];
+
+/** `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20` */
+export function trailView({ query, signal }, me) {
+  const act = field("What", "act", { type: "select", options: ACTS });
+  const by = field("By", "actor", {
+    type: "select",
+    options: [
+      ["", "All"],
+      [me.id, "You"],
+      ["manage", "The command manage"],
+    ],
+  });
+  // Another administrator, by a link.
+  if (query.actor && ![me.id, "manage"].includes(query.actor))
+    by.input.append(h("option", { value: query.actor }, `Account ${query.actor.slice(0, 8)}…`));
+  const ofUser = query.user_id ? { user_id: query.user_id } : {};
+  const { element, values } = filters({
+    place: "#/trail",
+    label: "Filter the audit log",
+    fields: [act, by, ...dayFields()],
+    kept: ofUser,
+    query,
+    signal,
+    show: (chosen, own) => list({ ...chosen, ...ofUser }, me, own),
+  });
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h("h1", {}, "Audit log"),
+    h("p", { class: "lead" }, "What administrators did, newest first."),
+    query.user_id &&
+      h(
+        "p",
+        { class: "admin-of-one" },
+        "Only what concerns ",
+        userLink(query.user_id, "this user"),
+        ". ",
+        button("Show everything", { small: true, onclick: () => go("#/trail") }),
+      ),
+    element,
+    csvButton({
+      path: PATH,
+      query: () => ({ ...values(), ...ofUser }),
+      list: "audit log",
+      name: () => "audit-log",
+      signal,
+    }),
+  );
+  return { title: "Audit log", content };
+}
+
+function list(chosen, me, signal) {
   const { element, body, row } = stackedTable("What administrators did, newest first", [
     { text: "When", class: "admin-when" },
     { text: "What", class: "admin-what" },
     { text: "By", class: "admin-by" },
     { text: "Reason", class: "admin-reason" },
   ]);
-  const content = h(
-    "div",
-    { class: "page page-wide" },
-    h("h1", {}, "Audit log"),
-    h("p", { class: "lead" }, "What administrators did, newest first."),
-    paged({
-      load: (next) => page(next ?? "api/admin/trail/", next ? null : { limit: 25 }, { signal }),
-      row: (act) =>
-        row([
-          time(act.timestamp),
-          sentence(act),
-          actor(act.actor, act.actor_name, me),
-          act.reason || h("span", { class: "muted" }, "none given"),
-        ]),
-      list: body,
-      around: () => element,
-      empty: emptyState("history", "No administrator has done anything yet."),
-      more: "Show more entries",
-    }),
-  );
-  return { title: "Audit log", content };
+  return paged({
+    load: (next) => page(next ?? PATH, next ? null : { ...chosen, limit: 25 }, { signal }),
+    row: (act) =>
+      row([
+        time(act.timestamp),
+        sentence(act),
+        actor(act.actor, act.actor_name, me),
+        act.reason || h("span", { class: "muted" }, "none given"),
+      ]),
+    list: body,
+    around: () => element,
+    empty:
+      Object.keys(chosen).length > 0
+        ? emptyState("search", "No entry matches these filters.")
+        : emptyState("history", "No administrator has done anything yet."),
+    more: "Show more entries",
+  });
 }
 
 function sentence({ act, amount, role, user_id: id, username }) {

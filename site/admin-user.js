@@ -54,7 +54,12 @@ export async function userView({ params, signal }, me, part) {
     { class: "page page-wide" },
     h("p", { class: "admin-back" }, h("a", { href: usersPlace() }, icon("back"), "Users")),
     h("div", { class: "page-head admin-user-head" }, h("h1", {}, user.username), badges),
-    h("nav", { class: "nav admin-tabs", "aria-label": `About ${user.username}` }, tabs),
+    h(
+      "nav",
+      { class: "nav admin-tabs", "aria-label": `About ${user.username}` },
+      tabs,
+      h("a", { href: `#/trail?user_id=${encodeURIComponent(user.id)}` }, "Administrators' actions"),
+    ),
     body,
   );
   const title =

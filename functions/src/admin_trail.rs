@@ -1,51 +1,140 @@
 //! `GET /api/admin/trail` - the actions of administrators, newest first, as a bare list. For
 //! administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Out: of
-//! each action `id`, `timestamp`, `act` (such as `adjustment`, `deactivation` or `sessions`), the
-//! affected user (`user_id`, `username`), the administrator (`actor`, `actor_name`), the `amount`
-//! or the `role`, and the `reason`; and a `Link` header to the next page. Deleted accounts have no
-//! name.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `act`,
+//! `user_id`, `actor`, `from` and `to` (days in UTC) for some of them; `Accept: text/csv` for CSV.
+//! Out: of each action `id`, `timestamp`, `act` (such as `adjustment`, `deactivation` or
+//! `sessions`), the affected user (`user_id`, `username`), the administrator (`actor`,
+//! `actor_name`), the `amount` or the `role`, and the `reason`; and a `Link` header to the next page.
+//! Deleted accounts have no name.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::json;
 use shared::http::Paging;
-use shared::openapi::PageQuery;
-use shared::store::{Act, Entry, EntryKind, Place};
+use shared::openapi::{Days, PageQuery};
+use shared::store::{Act, ActFilter, Entry, EntryKind, Place, Span};
 use shared::user::Role;
-use shared::{App, Reply, Request, auth, clock};
-use utoipa::ToSchema;
+use shared::{App, Error, Reply, Request, Result, auth, clock, http, openapi};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-/// The scope of this list's cursors.
-const SCOPE: &str = "admin/trail";
+/// The query parameters that choose actions.
+const FILTERS: [&str; 5] = ["act", "user_id", "actor", "from", "to"];
 
-/// Reads the page at the same time as the administrator's account, and then the names.
+/// The columns of the file.
+const COLUMNS: [&str; 10] = [
+    "id",
+    "timestamp",
+    "act",
+    "user_id",
+    "username",
+    "actor",
+    "actor_name",
+    "amount",
+    "role",
+    "reason",
+];
+
+/// Reads the page at the same time as the administrator's account, and then the names. A filter may
+/// need many queries, so it waits for the check of the caller.
 #[utoipa::path(
     get,
     path = "/api/admin/trail",
     tag = "Administration",
     summary = "List the actions of administrators",
-    description = "Adjustments of balances, changes of roles and states, and everything else that administrators did to an account, newest first. A page may have few items, or none, and still have a next page.",
+    description = "Adjustments of balances, changes of roles and states, and everything else that administrators did to an account, newest first. A request looks at a limited number of actions: a page may have few items, or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
-    params(PageQuery),
-    responses((status = 200, description = "A page of the trail.", body = Vec<Shown>)),
+    params(PageQuery, Filter, Days),
+    responses((
+        status = 200,
+        description = "A page of the trail.",
+        content((Vec<Shown> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"act\",\"user_id\",\"username\",\"actor\",\"actor_name\",\"amount\",\"role\",\"reason\"\r\n"))),
+    )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
+    let now = app.clock.millis();
     let read = async {
-        let paging = Paging::of(&req, &[])?;
+        let filter = filter(&req)?;
+        let paging = Paging::of(&req, &FILTERS)?;
         let place = paging.position().map(Place::parse).transpose()?;
-        let (acts, next) =
-            app.store.acts(place.as_ref(), app.clock.millis(), paging.limit()).await?;
-        Ok((paging, acts, next))
+        let read = match filter == ActFilter::default() {
+            true => Some(app.store.acts(&filter, place.as_ref(), now, paging.limit()).await?),
+            false => None,
+        };
+        Ok((filter, paging, place, read))
     };
-    let (administrator, (paging, acts, next)) = auth::administrator(&app, &req, read).await?;
-    let page = paging.prove(administrator.account(), SCOPE)?;
+    let (administrator, (filter, paging, place, read)) =
+        auth::administrator(&app, &req, read).await?;
+    let scope = format!("admin/trail?{}", json!(FILTERS.map(|name| http::query(&req, name))));
+    let page = paging.prove(administrator.account(), &scope)?;
 
+    let (acts, next) = match read {
+        Some(read) => read,
+        None => app.store.acts(&filter, place.as_ref(), now, paging.limit()).await?,
+    };
     let names =
         app.store.usernames(acts.iter().flat_map(|act| [act.subject(), &act.actor])).await?;
     let data: Vec<Shown> = acts.iter().map(|act| shown(act, &names)).collect();
-    page.reply(&data, next.map(|next| next.to_string()).as_deref())
+    let reply = if http::wants_csv(&req) { csv(&data)? } else { http::ok(&data)? };
+    page.linked(reply, next.map(|next| next.to_string()).as_deref())
+}
+
+/// Which actions the query asks for.
+fn filter(req: &Request) -> Result<ActFilter> {
+    let id = |name: &str, text: &str, sentence: &str| {
+        http::id(text).ok_or_else(|| Error::field(name, sentence))
+    };
+    let act = http::query(req, "act").map(|act| {
+        let known = Act::words().find(|word| *word == act);
+        let sentence =
+            || format!("An action is one of {}.", Act::words().collect::<Vec<_>>().join(", "));
+        known.map(str::to_owned).ok_or_else(|| Error::field("act", sentence()))
+    });
+    let user_id = http::query(req, "user_id")
+        .map(|text| id("user_id", text, "This is not the id of a user."));
+    let actor = http::query(req, "actor").map(|text| match text {
+        "manage" => Ok(text.to_owned()),
+        text => id("actor", text, "An actor is the id of a user, or manage."),
+    });
+    let (first, last) = http::query_days(req)?;
+    Ok(ActFilter {
+        act: act.transpose()?,
+        user_id: user_id.transpose()?,
+        actor: actor.transpose()?,
+        span: Span { first, last },
+    })
+}
+
+/// The query parameters `act`, `user_id` and `actor`.
+#[derive(Debug)]
+pub struct Filter;
+
+impl IntoParams for Filter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let query = ParameterIn::Query;
+        let id = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}";
+        let actor =
+            Object::builder().schema_type(Type::String).pattern(Some(format!("^({id}|manage)?$")));
+        vec![
+            openapi::parameter("act", query.clone(), "Only these actions.", Act::schema()),
+            openapi::parameter(
+                "user_id",
+                query.clone(),
+                "Only the actions that affect this user.",
+                openapi::id(),
+            ),
+            openapi::parameter(
+                "actor",
+                query,
+                "Only the actions of this administrator, or of `manage`, the command line.",
+                actor,
+            ),
+        ]
+    }
 }
 
 /// An administrator's action.
@@ -94,4 +183,24 @@ fn shown<'a>(entry: &'a Entry, names: &'a HashMap<String, String>) -> Shown<'a> 
         role: entry.role(),
         reason: &entry.reason,
     }
+}
+
+fn csv(rows: &[Shown<'_>]) -> Reply {
+    let header = COLUMNS.into_iter().map(Cow::from).collect();
+    http::csv([header].into_iter().chain(rows.iter().map(cells)))
+}
+
+fn cells<'r>(row: &'r Shown<'_>) -> Vec<Cow<'r, str>> {
+    vec![
+        row.id.into(),
+        row.timestamp.as_str().into(),
+        row.act.into(),
+        row.user_id.into(),
+        row.username.unwrap_or_default().into(),
+        row.actor.into(),
+        row.actor_name.unwrap_or_default().into(),
+        row.amount.map(|amount| amount.to_string()).unwrap_or_default().into(),
+        row.role.map(Role::word).unwrap_or_default().into(),
+        row.reason.into(),
+    ]
 }

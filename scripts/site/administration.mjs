@@ -453,6 +453,45 @@ await journeys({
     await heading(page, erin.name);
   },
 
+  async "the audit log is filtered, and downloaded as it is filtered"() {
+    const kim = await newUser("kim");
+    const page = await adminPage();
+    await openUser(page, kim);
+    await adjust(page, "Give", 30, "A gift");
+    await page.getByText(`${kim.name} has 4,030 tokens now.`).waitFor();
+    await decide(page, "Deactivate", "A test");
+    await page.getByText(`${kim.name} is deactivated.`).waitFor();
+    await page.getByRole("link", { name: "Administrators' actions" }).click();
+    await page.waitForURL(`**/admin/#/trail?user_id=${kim.id}`);
+    await page.getByText("Only what concerns").waitFor();
+    await rowsAre(page);
+    const acts = (await rows(page)).map((row) => row[1]);
+    assert.deepEqual(acts, [`Deactivated ${kim.name}`, `Gave 30 tokens to ${kim.name}`]);
+
+    await page.getByLabel("What", { exact: true }).selectOption("Adjustments");
+    await page.waitForURL(`**/admin/#/trail?user_id=${kim.id}&act=adjustment`);
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+    const coming = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Download CSV" }).click();
+    const file = await coming;
+    assert.equal(file.suggestedFilename(), "audit-log.csv");
+    const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
+    assert.equal(lines.length, 2);
+    assert.match(lines[1], /"adjustment".*"30"/);
+
+    await page.getByLabel("By", { exact: true }).selectOption("The command manage");
+    await page.getByText("No entry matches these filters.").waitFor();
+    await page.reload();
+    await page.getByText("No entry matches these filters.").waitFor();
+    assert.equal(await page.getByLabel("What", { exact: true }).inputValue(), "adjustment");
+    await page.getByLabel("From", { exact: true }).fill("2026-01-05");
+    await page.getByLabel("To", { exact: true }).fill("2026-01-04");
+    await page.getByText("The last day can't be before the first.").waitFor();
+    await page.getByRole("button", { name: "Show everything" }).click();
+    await page.waitForURL("**/admin/#/trail");
+    await rowsAre(page);
+  },
+
   async "all chats are seen, newest first, and each opens to its message and answer"() {
     const fay = await newUser("fay");
     const page = await adminPage();

@@ -24,7 +24,7 @@ pub use self::page::{Paging, ProvenPage};
 pub use self::read::{
     SEARCH_LENGTH, authorization, bare_stage, base_path, base_url, came, device, escaped, fields,
     id, idempotency_key, json, json_or_nothing, path, path_id, path_parameter, query, query_day,
-    query_search, require_json, retry_count, source_network, time_left,
+    query_days, query_search, require_json, retry_count, source_network, time_left,
 };
 pub(crate) use self::read::{
     function_name, function_request_id, is_form, request_id, source_address,

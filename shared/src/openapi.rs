@@ -19,8 +19,8 @@ use crate::config::{Config, EdgeConfig};
 use crate::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::limit::Limit;
-use crate::store::{API_KEYS, Act, EntryKind, Intervention, REASON_LENGTH, Reason};
-use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Role, Username};
+use crate::store::{API_KEYS, Act, EntryKind, REASON_LENGTH, Reason};
+use crate::user::{EMAIL_LENGTH, Email, GivenName, NAME_LENGTH, Username};
 use crate::{Change, Error, Tokens, idempotency};
 
 /// Unicode's white space, for a character class: regex engines disagree about `\s`.
@@ -150,12 +150,11 @@ text!(EntryKind, {
     text("Why a balance changed.", EntryKind::Chat.word()).enum_values(Some(kinds))
 });
 
-text!(Act, {
-    let acts = [Act::Activation, Act::Deactivation, Act::Role(Role::Admin)].map(Act::word);
-    let acts = [EntryKind::Adjustment.word()].into_iter().chain(acts);
-    let acts = acts.chain(Intervention::ALL.map(Intervention::word));
-    text("An administrator's action.", EntryKind::Adjustment.word()).enum_values(Some(acts))
-});
+text!(
+    Act,
+    text("An administrator's action.", EntryKind::Adjustment.word())
+        .enum_values(Some(Act::words()))
+);
 
 impl PartialSchema for Tokens {
     fn schema() -> RefOr<Schema> {

@@ -106,13 +106,8 @@ impl Period {
     /// # Errors
     /// [`Error::Invalid`].
     pub fn of(req: &Request) -> Result<Self> {
-        let (from, to) = (http::query_day(req, "from")?, http::query_day(req, "to")?);
-        match (from, to) {
-            (Some(from), Some(to)) if from.days_to(to) == 0 => {
-                Err(Error::field("to", "The last day must not be before the first."))
-            }
-            _ => Ok(Self { from, to }),
-        }
+        let (from, to) = http::query_days(req)?;
+        Ok(Self { from, to })
     }
 
     /// The scope of the cursors of a list for these days.

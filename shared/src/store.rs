@@ -56,7 +56,7 @@ pub use idempotency::Record;
 pub use interventions::Intervening;
 pub use keys::PublicKey;
 pub(crate) use ledger::REASON_LENGTH;
-pub use ledger::{Act, Entry, EntryKind, Intervention, Reason};
+pub use ledger::{Act, ActFilter, Entry, EntryKind, Intervention, Reason};
 pub use links::{Link, Purpose};
 pub use outbox::Letter;
 pub use quotas::Quota;
@@ -67,7 +67,7 @@ pub use retries::Call;
 pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use sessions::{Ending, Freshness, Rotation, Session};
 pub use sweep::Swept;
-pub use timeline::Place;
+pub use timeline::{Place, Span};
 pub use users::{Label, Listed};
 
 use std::collections::HashMap;

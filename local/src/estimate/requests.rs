@@ -114,6 +114,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("creation of a user", "admin_user_create"),
     ("invitation of a user", "admin_user_create"),
     ("page of the trail", "admin_trail"),
+    ("filtered page of the trail", "admin_trail"),
     ("figures of today", "admin_figures"),
     ("figures of a closed day for the first time", "admin_figures"),
     ("figures of a closed day", "admin_figures"),

@@ -33,11 +33,11 @@ impl Person {
         self.admin(&format!("users/{}", user.id)).await.is(200)
     }
 
-    async fn changes(&self, user: &Person, change: Value) -> Answer {
+    pub async fn changes(&self, user: &Person, change: Value) -> Answer {
         self.patch(&format!("/api/admin/users/{}/", user.id), change).await
     }
 
-    async fn adjusts(&self, user: &Person, amount: i64, reason: &str) -> Answer {
+    pub async fn adjusts(&self, user: &Person, amount: i64, reason: &str) -> Answer {
         self.post(
             &format!("/api/admin/users/{}/adjustments/", user.id),
             json!({ "amount": amount, "reason": reason }),
@@ -60,7 +60,7 @@ impl Person {
     }
 
     /// The items of a list, read page by page, and the number of pages.
-    async fn every(&self, list: &str, query: &str) -> (Vec<Value>, usize) {
+    pub async fn every(&self, list: &str, query: &str) -> (Vec<Value>, usize) {
         let (mut items, mut pages, mut next) = (Vec::new(), 0, Some(query.to_owned()));
         while let Some(query) = next {
             let page = self.admin(&format!("{list}{query}")).await;
@@ -101,7 +101,7 @@ impl Person {
     }
 }
 
-fn texts(list: &[Value], field: &str) -> Vec<String> {
+pub fn texts(list: &[Value], field: &str) -> Vec<String> {
     list.iter()
         .map(|item| item[field].as_str().unwrap_or_else(|| panic!("{field} of {item}")).to_owned())
         .collect()
@@ -142,7 +142,7 @@ async fn with_chats(api: &Api, person: &Person, count: usize, size: usize) {
 }
 
 /// A server whose clock shows noon, so that no test runs into the next day.
-async fn at_noon() -> Api {
+pub async fn at_noon() -> Api {
     let api = Api::own(&[]).await;
     let now = api.server().clock.millis();
     api.server()

@@ -251,6 +251,20 @@ pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     query(req, name).map(day).transpose()
 }
 
+/// The query parameters `from` and `to`: the first and the last day of a list.
+///
+/// # Errors
+/// [`Error::Invalid`] if one of them isn't a day, or the last one is before the first.
+pub fn query_days(req: &Request) -> Result<(Option<Day>, Option<Day>)> {
+    let (from, to) = (query_day(req, "from")?, query_day(req, "to")?);
+    match from.zip(to) {
+        Some((from, to)) if from > to => {
+            Err(Error::field("to", "The last day must not be before the first."))
+        }
+        _ => Ok((from, to)),
+    }
+}
+
 /// The remaining time of this invocation, according to the Lambda context. The deadline of an
 /// emulator may be long past; it counts as none.
 pub fn time_left(req: &Request, now_ms: u64) -> Duration {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::read::page;
 use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use super::timeline::Timeline;
-use super::{Place, Store, Write, from_item, s, to_item};
+use super::{Place, Span, Store, Write, from_item, s, to_item};
 use crate::Result;
 use crate::chat::Chat;
 use crate::clock::{Day, millis_of, month};
@@ -57,6 +57,15 @@ pub enum Act {
 }
 
 impl Act {
+    /// Every displayed word of an administrator's act: that of adjustments, and those of changes of
+    /// roles and states and of interventions.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        let changes = [Self::Activation, Self::Deactivation, Self::Role(Role::Admin)];
+        let interventions = Intervention::ALL.map(Intervention::word);
+        let words = [EntryKind::Adjustment.word()].into_iter().chain(changes.map(Self::word));
+        words.chain(interventions)
+    }
+
     /// The displayed word.
     pub fn word(self) -> &'static str {
         match self {
@@ -199,6 +208,30 @@ impl Entry {
     }
 }
 
+/// Which acts of administrators a list has. The default has all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActFilter {
+    /// Only those of this [word](Entry::word).
+    pub act: Option<String>,
+    /// Only those that affect the account with this id.
+    pub user_id: Option<String>,
+    /// Only those of the account with this id, or of `manage`.
+    pub actor: Option<String>,
+    /// Only those of these days.
+    pub span: Span,
+}
+
+impl ActFilter {
+    fn accepts(&self, entry: &Entry) -> bool {
+        let is = |wanted: &Option<String>, value: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == value)
+        };
+        is(&self.act, entry.word())
+            && is(&self.user_id, entry.subject())
+            && is(&self.actor, &entry.actor)
+    }
+}
+
 /// The reason of an administrator's act, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
@@ -252,16 +285,22 @@ impl Store {
     }
 
     /// At most `count` acts of administrators, newest first, from `place`; and where the next page
-    /// begins. `now` is in milliseconds.
+    /// begins. `now` is in milliseconds. With a filter, a page may have few acts or none.
     pub async fn acts(
         &self,
+        filter: &ActFilter,
         place: Option<&Place>,
         now: u64,
         count: usize,
     ) -> Result<(Vec<Entry>, Option<Place>)> {
-        let (found, next) =
-            self.newest(Timeline { shards: 1, ..self.trail() }, place, now, count).await?;
-        Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next))
+        let list = Timeline { shards: 1, ..self.trail() };
+        if *filter == ActFilter::default() {
+            let (found, next) = self.newest(list, place, now, count).await?;
+            return Ok((found.into_iter().map(from_item).collect::<Result<_>>()?, next));
+        }
+        let (begin, least) = (filter.span.begin(now), filter.span.least());
+        let place = place.or(begin.as_ref());
+        self.newest_of(list, place, now, &least, count, |entry| filter.accepts(entry)).await
     }
 
     /// Some rows of a day that changed a balance, oldest first, after the id `after`; and the last

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use aws_sdk_dynamodb::operation::query::QueryOutput;
 use futures_util::future::try_join_all;
 use serde::de::DeserializeOwned;
 
@@ -57,6 +58,28 @@ impl Place {
     }
 }
 
+/// The days of a list by time, both included; `None` for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The first day.
+    pub first: Option<Day>,
+    /// The last day.
+    pub last: Option<Day>,
+}
+
+impl Span {
+    /// Where the newest item of these days is. `None` for the newest of all.
+    pub(super) fn begin(self, now: u64) -> Option<Place> {
+        let end = self.last.map(|last| last.after(1).begins()).filter(|end| *end <= now)?;
+        Some(Place::Before(least_id(end)))
+    }
+
+    /// Sorts before every id of these days.
+    pub(super) fn least(self) -> String {
+        self.first.map(|first| least_id(first.begins())).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Before(text) | Self::In(text)) = self;
@@ -71,6 +94,11 @@ impl Timeline<'_> {
             1 => vec![of.to_owned()],
             shards => (0..shards).map(|shard| format!("{of}#{shard}")).collect(),
         }
+    }
+
+    /// How many months one page looks at.
+    fn rounds(&self) -> usize {
+        (QUERIES / usize::from(self.shards)).max(1)
     }
 
     fn names(&self) -> Option<HashMap<String, String>> {
@@ -93,32 +121,11 @@ impl Store {
         now: u64,
         count: usize,
     ) -> Result<(Vec<Item>, Option<Place>)> {
-        let (mut of, before) = match place {
-            None => (month(now), AFTER_ALL),
-            Some(Place::Before(id)) => {
-                (month(millis_of(id).ok_or(Error::InvalidCursor)?), id.as_str())
-            }
-            Some(Place::In(month)) => (month.clone(), AFTER_ALL),
-        };
+        let (mut of, before) = begin(place, now)?;
         let mut found = Vec::new();
-        for _ in 0..(QUERIES / usize::from(list.shards)).max(1) {
+        for _ in 0..list.rounds() {
             let wanted = i32::try_from(count + 1 - found.len()).unwrap_or(i32::MAX);
-            let lanes = list.partitions(&of).into_iter().map(|partition| {
-                self.client
-                    .query()
-                    .table_name(list.table)
-                    .index_name(list.index)
-                    .key_condition_expression("#partition = :partition AND #id < :before")
-                    .set_expression_attribute_names(list.names())
-                    .set_expression_attribute_values(values([
-                        (":partition", s(partition)),
-                        (":before", s(before)),
-                    ]))
-                    .scan_index_forward(false)
-                    .limit(wanted)
-                    .send()
-            });
-            let lanes = try_join_all(lanes).await?;
+            let lanes = self.lanes_before(list, &of, before, wanted).await?;
             let mut of_month: Vec<Item> =
                 lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default()).collect();
             of_month.sort_by(|one, other| list.id_of(other).cmp(list.id_of(one)));
@@ -134,6 +141,90 @@ impl Store {
             of = neighbour(&of, false);
         }
         Ok((found, Some(Place::In(of))))
+    }
+
+    /// The same of the items that `wanted` accepts, down to the id `least`. It looks at a bounded
+    /// number of items: a page may have few or none, and the next one goes on where it ended.
+    pub(super) async fn newest_of<T: DeserializeOwned>(
+        &self,
+        list: Timeline<'_>,
+        place: Option<&Place>,
+        now: u64,
+        least: &str,
+        count: usize,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<T>, Option<Place>)> {
+        let (mut of, before) = begin(place, now)?;
+        let (mut before, mut next) = (before.to_owned(), None);
+        let last_month = millis_of(least).map_or_else(String::new, month).max(FIRST_DAY.month());
+        let mut found = Vec::new();
+        // A page of which most items are accepted costs as much as one of all items.
+        let mut limit = i32::try_from(count + 1).unwrap_or(i32::MAX);
+        for _ in 0..list.rounds() {
+            let (mut items, mut end) = (Vec::new(), None::<String>);
+            for lane in self.lanes_before(list, &of, &before, limit).await? {
+                let some = lane.items.unwrap_or_default();
+                // A partition that was cut off may have further items that come before those of
+                // others.
+                let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
+                end = end.max(cut.map(|cut| list.id_of(cut).to_owned()));
+                items.extend(some);
+            }
+            items.retain(|item| end.as_deref().is_none_or(|end| list.id_of(item) >= end));
+            items.sort_by(|one, other| list.id_of(other).cmp(list.id_of(one)));
+            for item in items {
+                let id = list.id_of(&item).to_owned();
+                if id.as_str() < least {
+                    return Ok((found, None));
+                }
+                let item: T = from_item(item)?;
+                if wanted(&item) {
+                    found.push(item);
+                }
+                if found.len() == count {
+                    return Ok((found, Some(Place::Before(id))));
+                }
+            }
+            match end {
+                Some(id) => {
+                    next = Some(Place::Before(id.clone()));
+                    before = id;
+                }
+                None if of <= last_month => return Ok((found, None)),
+                None => {
+                    of = neighbour(&of, false);
+                    next = Some(Place::In(of.clone()));
+                }
+            }
+            limit = STEP;
+        }
+        Ok((found, next))
+    }
+
+    /// The newest items of a month, older than the id `before`: at most `limit` of each partition.
+    async fn lanes_before(
+        &self,
+        list: Timeline<'_>,
+        of: &str,
+        before: &str,
+        limit: i32,
+    ) -> Result<Vec<QueryOutput>> {
+        let lanes = list.partitions(of).into_iter().map(|partition| {
+            self.client
+                .query()
+                .table_name(list.table)
+                .index_name(list.index)
+                .key_condition_expression("#partition = :partition AND #id < :before")
+                .set_expression_attribute_names(list.names())
+                .set_expression_attribute_values(values([
+                    (":partition", s(partition)),
+                    (":before", s(before)),
+                ]))
+                .scan_index_forward(false)
+                .limit(limit)
+                .send()
+        });
+        Ok(try_join_all(lanes).await?)
     }
 
     /// Some items of a day in these partitions, oldest first, after the id `after`; and the last
@@ -185,6 +276,15 @@ impl Store {
     }
 }
 
+/// The month in which a page begins, and the id that its items are older than.
+fn begin(place: Option<&Place>, now: u64) -> Result<(String, &str)> {
+    Ok(match place {
+        None => (month(now), AFTER_ALL),
+        Some(Place::Before(id)) => (month(millis_of(id).ok_or(Error::InvalidCursor)?), id.as_str()),
+        Some(Place::In(month)) => (month.clone(), AFTER_ALL),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,5 +297,16 @@ mod tests {
         for bad in ["", "~", "2026-13", "2026-11-20", "01A1F7D1-6dd1-703a-9600-a369c76325b7", "x"] {
             assert_eq!(Place::parse(bad), Err(Error::InvalidCursor), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_span_begins_after_its_last_day_unless_that_is_still_to_come() {
+        let day = Day::parse("2026-11-20").unwrap();
+        let end = day.after(1).begins();
+        let span = Span { first: Some(day), last: Some(day) };
+        assert_eq!(span.begin(end), Some(Place::Before(least_id(end))));
+        assert_eq!(span.begin(end - 1), None);
+        assert_eq!(span.least(), least_id(day.begins()));
+        assert_eq!((Span::default().begin(end), Span::default().least()), (None, String::new()));
     }
 }

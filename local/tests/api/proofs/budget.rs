@@ -395,6 +395,8 @@ impl Counted {
             self.count(name, 200, "admin_user_change", &user, &root.access, change).await;
         }
         self.get("page of the trail", "admin_trail", "/api/admin/trail", &root).await;
+        let filtered = "/api/admin/trail?act=adjustment";
+        self.get("filtered page of the trail", "admin_trail", filtered, &root).await;
         let day = Day::of(self.api.server().clock.millis());
         let figures = format!("/api/admin/figures?from={day}&to={day}");
         self.get("figures of today", "admin_figures", &figures, &root).await;

@@ -1,0 +1,81 @@
+// Fields above a list that choose what it shows. Their values are in the address of the view.
+
+import { announce } from "./announce.js";
+import { fill, h } from "./dom.js";
+import { field } from "./form.js";
+import { plural } from "./format.js";
+
+/** How long after the last typed letter the list is read, in milliseconds. */
+const REST = 250;
+
+/** The fields of the first and the last day, to be checked by `filters`. */
+export const dayFields = () => [
+  field("From", "from", { type: "date" }),
+  field("To", "to", { type: "date" }),
+];
+
+/**
+ * The fields, and the list below them: `{element, values}`. `place` is the address of the
+ * view without its query, `query` what the address has now, and `kept` what else it keeps.
+ * `show(values, signal)` makes the list whenever a value changes; its element may have `ready`,
+ * which resolves when it has rows.
+ */
+export function filters({ place, label, fields, kept = {}, query, signal, show }) {
+  const results = h("div", {});
+  let reading = new AbortController();
+  let resting;
+  let asked;
+  for (const { input } of fields) input.value = query[input.name] ?? "";
+
+  const values = () =>
+    Object.fromEntries(
+      fields
+        .map(({ input }) => [input.name, input.value.trim()])
+        .filter(([, value]) => value !== ""),
+    );
+  const addressed = () => new URLSearchParams({ ...kept, ...values() }).toString();
+  const list = () => {
+    reading.abort();
+    reading = new AbortController();
+    asked = addressed();
+    const own = AbortSignal.any([signal, reading.signal]);
+    const shown = show(values(), own);
+    fill(results, shown);
+    return { shown, own };
+  };
+  const refresh = async () => {
+    clearTimeout(resting);
+    const chosen = values();
+    const last = fields.find(({ input }) => input.name === "to");
+    const isReversed = chosen.from && chosen.to && chosen.from > chosen.to;
+    last?.fail(isReversed ? "The last day can't be before the first." : "");
+    if (isReversed) return;
+    const search = addressed();
+    if (search === asked) return;
+    // Replaced, so that not every change becomes an entry of the browser's history.
+    history.replaceState(null, "", search ? `${place}?${search}` : place);
+    const { shown, own } = list();
+    await shown.ready;
+    if (!own.aborted) announce(`${plural(rowsOf(shown), "row")} found.`);
+  };
+  const form = h(
+    "form",
+    {
+      class: "toolbar admin-filters",
+      "aria-label": label,
+      onsubmit: (event) => (event.preventDefault(), refresh()),
+    },
+    fields,
+  );
+  form.addEventListener("change", refresh);
+  form.addEventListener("input", ({ target }) => {
+    if (!["search", "text"].includes(target.type)) return;
+    clearTimeout(resting);
+    resting = setTimeout(refresh, REST);
+  });
+  signal.addEventListener("abort", () => clearTimeout(resting));
+  list();
+  return { element: h("div", {}, h("search", {}, form), results), values };
+}
+
+const rowsOf = (list) => list.querySelectorAll("tbody tr, .list > li").length;
