@@ -151,6 +151,7 @@ async function* pieces({ list, from, to }, signal) {
   const url = new URL(`api/admin/export/${list}.csv`, base);
   if (from) url.searchParams.set("from", from);
   if (to) url.searchParams.set("to", to);
+  if (list === "ledger") url.searchParams.set("names", "true");
   const headers = { Accept: "text/csv", Authorization: `Bearer ${data.access}` };
   let response;
   try {

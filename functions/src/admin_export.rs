@@ -2,16 +2,18 @@
 //! oldest first. For administrators.
 //!
 //! In: `users.csv`, `chats.csv` or `ledger.csv` for the list; `from` and `to`, days in UTC
-//! (`2026-11-20`), both included; by default all days. Out: the file, whose first line names the
-//! columns. The function reads the list page by page while the client reads the reply. If it fails
-//! in the middle, the file is cut off, and its last line has no line break.
+//! (`2026-11-20`), both included; by default all days; `names=true` for the usernames in the
+//! ledger. Out: the file, whose first line names the columns. The function reads the list page by
+//! page while the client reads the reply. If it fails in the middle, the file is cut off, and its
+//! last line has no line break.
 
 use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 use shared::auth::Administrator;
 use shared::clock::{Day, FIRST_DAY};
-use shared::store::CHATS;
+use shared::store::{CHATS, Entry};
 use shared::stream::Pieces;
 use shared::view::{ChatOfUser, LedgerRowOfUser, ListedUser};
 use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
@@ -25,7 +27,12 @@ enum List {
     Users,
     Chats,
     Ledger,
+    /// The ledger with the usernames of its accounts.
+    NamedLedger,
 }
+
+/// How many usernames are remembered during an export, each of which is a query.
+const NAMES: usize = 10_000;
 
 /// The lists by their names, and the names of their files.
 const LISTS: [(&str, List, &str); 3] = [
@@ -42,7 +49,7 @@ const LISTS: [(&str, List, &str); 3] = [
     summary = "Export a list",
     description = "All users, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",
     security(("access_token" = [])),
-    params(Name, openapi::Days),
+    params(Name, openapi::Days, WithNames),
     responses((
         status = 200,
         description = "The file. Its first line names the columns.",
@@ -55,6 +62,10 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let read = async {
         let (list, file) =
             List::named(http::path_parameter(&req, "list")).ok_or(Error::NotFound)?;
+        let list = match (list, http::query_flag(&req, "names")?) {
+            (List::Ledger, Some(true)) => List::NamedLedger,
+            (list, _) => list,
+        };
         let today = Day::of(app.clock.millis());
         let to = http::query_day(&req, "to")?.unwrap_or(today);
         let from = http::query_day(&req, "from")?.unwrap_or(FIRST_DAY.min(to));
@@ -82,8 +93,9 @@ async fn write(
             &list.columns().iter().map(|column| Cow::from(*column)).collect::<Vec<_>>(),
         ))
         .await?;
+    let mut names = Names::default();
     for day in (0..from.days_to(to)).map(|later| from.after(later)) {
-        list.write(&app, day, &pieces).await?;
+        list.write(&app, day, &mut names, &pieces).await?;
     }
     // A caller that is no longer an administrator gets no complete file.
     administrator.still(&app.store).await?;
@@ -115,11 +127,23 @@ impl List {
             Self::Ledger => {
                 &["id", "timestamp", "user_id", "kind", "amount", "reason", "chat_id", "actor"]
             }
+            Self::NamedLedger => &[
+                "id",
+                "timestamp",
+                "user_id",
+                "username",
+                "kind",
+                "amount",
+                "reason",
+                "chat_id",
+                "actor",
+                "actor_name",
+            ],
         }
     }
 
     /// Writes the lines of a day.
-    async fn write(self, app: &App, day: Day, pieces: &Pieces) -> Result<()> {
+    async fn write(self, app: &App, day: Day, names: &mut Names, pieces: &Pieces) -> Result<()> {
         let mut after = None;
         loop {
             let next = match self {
@@ -138,10 +162,13 @@ impl List {
                     }
                     next
                 }
-                Self::Ledger => {
+                Self::Ledger | Self::NamedLedger => {
                     let (entries, next) = app.store.entries_of_day(day, after.as_deref()).await?;
-                    let rows = entries.iter().map(|entry| json!(LedgerRowOfUser::of(entry)));
-                    self.send(rows, pieces).await?;
+                    if matches!(self, Self::NamedLedger) {
+                        names.learn(app, &entries).await?;
+                    }
+                    let row = |entry| json!(LedgerRowOfUser::of(entry, |id| names.of(id)));
+                    self.send(entries.iter().map(row), pieces).await?;
                     next
                 }
             };
@@ -165,6 +192,44 @@ impl List {
         };
         let lines: String = items.map(line).collect();
         if lines.is_empty() { Ok(()) } else { pieces.send(lines).await }
+    }
+}
+
+/// The usernames of accounts, by id; `None` for deleted accounts.
+#[derive(Default)]
+struct Names(HashMap<String, Option<String>>);
+
+impl Names {
+    /// Looks up the names in these entries that aren't known yet.
+    async fn learn(&mut self, app: &App, entries: &[Entry]) -> Result<()> {
+        if self.0.len() > NAMES {
+            self.0.clear();
+        }
+        let ids = entries.iter().flat_map(|entry| [&entry.user_id, &entry.actor]);
+        let unknown: BTreeSet<&str> =
+            ids.filter(|id| !self.0.contains_key(*id)).map(String::as_str).collect();
+        let mut found = app.store.usernames(unknown.iter().copied()).await?;
+        self.0.extend(unknown.into_iter().map(|id| (id.to_owned(), found.remove(id))));
+        Ok(())
+    }
+
+    fn of(&self, id: &str) -> Option<&str> {
+        self.0.get(id)?.as_deref()
+    }
+}
+
+/// The query parameter `names`.
+#[derive(Debug)]
+pub struct WithNames;
+
+impl IntoParams for WithNames {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![openapi::parameter(
+            "names",
+            ParameterIn::Query,
+            "Whether the ledger has the usernames of its accounts, in the columns `username` and `actor_name`. By default it has only ids.",
+            Object::builder().schema_type(Type::Boolean),
+        )]
     }
 }
 

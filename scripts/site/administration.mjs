@@ -512,7 +512,7 @@ await journeys({
     await gil.api("POST", "api/chat/", { message: "For the export" });
     const page = await adminPage("#/export");
     const today = new Date().toISOString().slice(0, 10);
-    for (const [list, holds] of [["users", gil.name], ["chats", "For the export"], ["ledger", gil.id]]) {
+    for (const [list, holds] of [["users", gil.name], ["chats", "For the export"], ["ledger", `"${gil.name}","chat"`]]) {
       await page.getByLabel("What").selectOption(list);
       await page.getByLabel("From").fill(today);
       const coming = page.waitForEvent("download");

@@ -6,6 +6,7 @@ mod csv;
 mod events;
 mod failure;
 mod page;
+mod query;
 mod read;
 mod reply;
 mod route;
@@ -21,10 +22,11 @@ pub(crate) use self::failure::not_found;
 pub use self::failure::{Failures, OpenAiFailure, Problem, StreamProblem};
 pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};
+pub use self::query::{SEARCH_LENGTH, query, query_day, query_days, query_flag, query_search};
 pub use self::read::{
-    SEARCH_LENGTH, authorization, bare_stage, base_path, base_url, came, device, escaped, fields,
-    id, idempotency_key, json, json_or_nothing, path, path_id, path_parameter, query, query_day,
-    query_days, query_search, require_json, retry_count, source_network, time_left,
+    authorization, bare_stage, base_path, base_url, came, device, escaped, fields, id,
+    idempotency_key, json, json_or_nothing, path, path_id, path_parameter, require_json,
+    retry_count, source_network, time_left,
 };
 pub(crate) use self::read::{
     function_name, function_request_id, is_form, request_id, source_address,

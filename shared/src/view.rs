@@ -439,11 +439,21 @@ pub struct LedgerRowOfUser<'a> {
     row: LedgerRow<'a>,
     user_id: &'a str,
     actor: &'a str,
+    /// `None` if the account was deleted, or no name was looked up.
+    username: Option<&'a str>,
+    /// The same of the actor.
+    actor_name: Option<&'a str>,
 }
 
 impl<'a> LedgerRowOfUser<'a> {
-    /// The view of this entry.
-    pub fn of(entry: &'a store::Entry) -> Self {
-        Self { row: LedgerRow::of(entry), user_id: &entry.user_id, actor: &entry.actor }
+    /// The view of this entry, with the usernames that are known.
+    pub fn of(entry: &'a store::Entry, name: impl Fn(&str) -> Option<&'a str>) -> Self {
+        Self {
+            row: LedgerRow::of(entry),
+            user_id: &entry.user_id,
+            actor: &entry.actor,
+            username: name(&entry.user_id),
+            actor_name: name(&entry.actor),
+        }
     }
 }

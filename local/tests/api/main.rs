@@ -13,6 +13,7 @@
 mod account_delete;
 mod adjust;
 mod admin;
+mod admin_export;
 mod admin_trail;
 mod api_keys;
 mod attempts;

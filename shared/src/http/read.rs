@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::cookie::is_loopback;
 use super::{HeaderValue, Request};
-use crate::clock::Day;
 use crate::idempotency::Key;
 use crate::{Error, Result};
 
@@ -218,51 +217,6 @@ pub fn base_url(req: &Request) -> Option<String> {
     let scheme = if is_loopback(req) { "http" } else { "https" };
     (!host.is_empty() && host.bytes().all(is_host))
         .then(|| format!("{scheme}://{host}{}", base_path(req)))
-}
-
-/// The query parameter `name`, decoded. An empty one counts as missing.
-pub fn query<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
-    req.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
-}
-
-/// The longest search, in characters.
-pub const SEARCH_LENGTH: usize = 200;
-
-/// The query parameter `q` in lower case, for a search in any case.
-///
-/// # Errors
-/// [`Error::Invalid`].
-pub fn query_search(req: &Request) -> Result<Option<String>> {
-    let search = query(req, "q").map(str::to_lowercase);
-    match search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
-        true => {
-            let sentence = format!("A search has at most {SEARCH_LENGTH} characters.");
-            Err(Error::field("q", sentence))
-        }
-        false => Ok(search),
-    }
-}
-
-/// The query parameter `name` as a day in UTC, such as `2026-11-20`.
-pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
-    let day = |text: &str| {
-        Day::parse(text).ok_or_else(|| Error::field(name, "A day is written as 2026-11-20."))
-    };
-    query(req, name).map(day).transpose()
-}
-
-/// The query parameters `from` and `to`: the first and the last day of a list.
-///
-/// # Errors
-/// [`Error::Invalid`] if one of them isn't a day, or the last one is before the first.
-pub fn query_days(req: &Request) -> Result<(Option<Day>, Option<Day>)> {
-    let (from, to) = (query_day(req, "from")?, query_day(req, "to")?);
-    match from.zip(to) {
-        Some((from, to)) if from > to => {
-            Err(Error::field("to", "The last day must not be before the first."))
-        }
-        _ => Ok((from, to)),
-    }
 }
 
 /// The remaining time of this invocation, according to the Lambda context. The deadline of an
