@@ -15,21 +15,22 @@ export const dayFields = () => [
 ];
 
 /**
- * The fields, and the list below them: `{element, values}`. `place` is the address of the
- * view without its query, `query` what the address has now, and `kept` what else it keeps.
- * `show(values, signal)` makes the list whenever a value changes; its element may have `ready`,
- * which resolves when it has rows.
+ * The fields, and the list below them: `{element, values}`. The fields `more` are folded away
+ * while they are empty. `place` is the address of the view without its query, `query` what the
+ * address has now, and `kept` what else it keeps. `show(values, signal)` makes the list whenever a
+ * value changes; its element may have `ready`, which resolves when it has rows.
  */
-export function filters({ place, label, fields, kept = {}, query, signal, show }) {
+export function filters({ place, label, fields, more = [], kept = {}, query, signal, show }) {
   const results = h("div", {});
   let reading = new AbortController();
   let resting;
   let asked;
-  for (const { input } of fields) input.value = query[input.name] ?? "";
+  const all = [...fields, ...more];
+  for (const { input } of all) input.value = query[input.name] ?? "";
 
   const values = () =>
     Object.fromEntries(
-      fields
+      all
         .map(({ input }) => [input.name, input.value.trim()])
         .filter(([, value]) => value !== ""),
     );
@@ -45,11 +46,7 @@ export function filters({ place, label, fields, kept = {}, query, signal, show }
   };
   const refresh = async () => {
     clearTimeout(resting);
-    const chosen = values();
-    const last = fields.find(({ input }) => input.name === "to");
-    const isReversed = chosen.from && chosen.to && chosen.from > chosen.to;
-    last?.fail(isReversed ? "The last day can't be before the first." : "");
-    if (isReversed) return;
+    if (reversed(all, values())) return;
     const search = addressed();
     if (search === asked) return;
     // Replaced, so that not every change becomes an entry of the browser's history.
@@ -66,6 +63,13 @@ export function filters({ place, label, fields, kept = {}, query, signal, show }
       onsubmit: (event) => (event.preventDefault(), refresh()),
     },
     fields,
+    more.length > 0 &&
+      h(
+        "details",
+        { open: more.some(({ input }) => input.value !== "") },
+        h("summary", {}, "More filters"),
+        h("div", { class: "toolbar" }, more),
+      ),
   );
   form.addEventListener("change", refresh);
   form.addEventListener("input", ({ target }) => {
@@ -76,6 +80,19 @@ export function filters({ place, label, fields, kept = {}, query, signal, show }
   signal.addEventListener("abort", () => clearTimeout(resting));
   list();
   return { element: h("div", {}, h("search", {}, form), results), values };
+}
+
+/** Whether a last day is before its first one, which is then said at its field. */
+function reversed(fields, chosen) {
+  const wrong = fields.filter(({ input }) => {
+    const first = chosen[input.name.replace(/to$/, "from")];
+    const last = chosen[input.name];
+    return input.type === "date" && input.name.endsWith("to") && first && last && first > last;
+  });
+  for (const field of fields) {
+    field.fail(wrong.includes(field) ? "The last day can't be before the first." : "");
+  }
+  return wrong.length > 0;
 }
 
 const rowsOf = (list) => list.querySelectorAll("tbody tr, .list > li").length;

@@ -1,76 +1,81 @@
-// The users, newest first, and the search by the beginning of a name or an e-mail address.
+// The users: all of them, newest first, or those that a search and filters choose.
 
 import { createUser } from "./admin-create.js";
+import { filters } from "./admin-filters.js";
 import { roleBadge, standingBadge, userLink, userPlace } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
-import { announce } from "./announce.js";
 import { page } from "./api.js";
 import { button } from "./button.js";
-import { fill, h, newId } from "./dom.js";
-import { formatDay, plural, time } from "./format.js";
-import { icon } from "./icons.js";
+import { h } from "./dom.js";
+import { field } from "./form.js";
+import { formatAgo, formatDay, formatNumber, time } from "./format.js";
 import { paged } from "./list.js";
 import { toast } from "./message.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
 
-/** How long after the last typed letter the search begins, in milliseconds. */
-const REST = 250;
-
-/** The list as it was left: its search, the number of its rows, and how far it was scrolled. */
-let left = { q: "", rows: 1, top: 0 };
+/** The list as it was left: its filters, the number of its rows, and how far it was scrolled. */
+let left = { chosen: "", rows: 1, top: 0 };
 
 /** The address of the list as it was left. */
-export const usersPlace = () =>
-  left.q ? `#/users?${new URLSearchParams({ q: left.q })}` : "#/users";
+export const usersPlace = () => (left.chosen ? `#/users?${left.chosen}` : "#/users");
 
-/** `#/users?q=ann` */
+/** `#/users?q=ann&role=admin` */
 export function usersView({ query, signal }) {
-  const id = newId("search");
-  const input = h("input", {
-    id,
-    class: "input",
+  const search = field("Search", "q", {
     type: "search",
-    value: query.q ?? "",
     autocomplete: "off",
     autocapitalize: "none",
     maxLength: 254,
     placeholder: "Username or e-mail address",
-    "aria-describedby": `${id}-hint`,
+    hint: "Search by the beginning of a username or an e-mail address.",
   });
-  const results = h("div", {});
-  let searching = new AbortController();
-  let resting;
-
-  const search = async (q, said = true) => {
-    const isSame = q === left.q && !said;
-    const { rows, top } = isSame ? left : { rows: 1, top: 0 };
-    left = { q, rows, top: 0 };
-    searching.abort();
-    searching = new AbortController();
-    const own = AbortSignal.any([signal, searching.signal]);
-    const list = usersList(q, own, rows);
-    fill(results, list);
-    await list.ready;
-    if (!own.aborted && top > 0) scrollTo(0, top);
-    if (said && !own.aborted) announce(found(list, q));
-  };
-
-  const changed = () => {
-    clearTimeout(resting);
-    const q = input.value.trim();
-    if (q === (query.q ?? "")) return;
-    query = { q };
-    // Replaced, so that not every letter becomes an entry of the browser's history.
-    history.replaceState(null, "", q ? `#/users?${new URLSearchParams({ q })}` : "#/users");
-    search(q);
-  };
-  input.addEventListener("input", () => {
-    clearTimeout(resting);
-    resting = setTimeout(changed, REST);
+  const role = field("Role", "role", {
+    type: "select",
+    options: [
+      ["", "All"],
+      ["admin", "Administrators"],
+      ["user", "Users"],
+    ],
   });
-  signal.addEventListener("abort", () => clearTimeout(resting));
-
+  const status = field("Status", "active", {
+    type: "select",
+    options: [
+      ["", "All"],
+      ["true", "Active"],
+      ["false", "Deactivated"],
+    ],
+  });
+  const amount = (label, name) =>
+    field(label, name, { type: "number", min: 0, step: 1, autocomplete: "off" });
+  const show = (chosen, own) => {
+    const key = new URLSearchParams(chosen).toString();
+    const { rows, top } = key === left.chosen ? left : { rows: 1, top: 0 };
+    left = { chosen: key, rows, top: 0 };
+    const list = usersList(chosen, own, rows);
+    list.ready.then(() => {
+      if (!own.aborted && top > 0) scrollTo(0, top);
+    });
+    return list;
+  };
+  const { element } = filters({
+    place: "#/users",
+    label: "Choose users",
+    fields: [search, role, status],
+    more: [
+      amount("Balance from", "tokens_from"),
+      amount("Balance to", "tokens_to"),
+      field("Last active from", "last_message_from", { type: "date" }),
+      field("Last active to", "last_message_to", {
+        type: "date",
+        hint: "Also finds users who never sent a message.",
+      }),
+    ],
+    query,
+    signal,
+    show,
+  });
+  element.addEventListener("click", () => (left.top = scrollY));
   const content = h(
     "div",
     { class: "page page-wide" },
@@ -80,29 +85,8 @@ export function usersView({ query, signal }) {
       h("h1", {}, "Users"),
       button("New user", { kind: "primary", icon: "plus", onclick: create }),
     ),
-    h(
-      "search",
-      {},
-      h(
-        "form",
-        { class: "toolbar", onsubmit: (event) => (event.preventDefault(), changed()) },
-        h(
-          "div",
-          { class: "admin-search" },
-          h("label", { for: id }, "Search"),
-          h("div", { class: "search" }, icon("search"), input),
-          h(
-            "p",
-            { class: "hint", id: `${id}-hint` },
-            "Search by the beginning of a username or an e-mail address.",
-          ),
-        ),
-      ),
-    ),
-    results,
+    element,
   );
-  results.addEventListener("click", () => (left.top = scrollY));
-  search(input.value.trim(), false);
   return { title: "Users", content };
 }
 
@@ -115,48 +99,51 @@ async function create() {
   toast(invited ? `${user.username} is invited by e-mail.` : `${user.username} is created.`);
 }
 
-function usersList(q, signal, atLeast) {
-  const { element, body, row } = stackedTable(
-    q ? `Users that begin with ${q}` : "Users, newest first",
-    [
-      { text: "Username", head: true },
-      { text: "E-mail", class: "admin-email" },
-      { text: "Role" },
-      { text: "Status" },
-      { text: "Member since", class: "admin-joined" },
-    ],
-  );
+function usersList(chosen, signal, atLeast) {
+  const { element, body, row } = stackedTable(caption(chosen), [
+    { text: "Username", head: true },
+    { text: "E-mail", class: "admin-email" },
+    { text: "Role" },
+    { text: "Status" },
+    { text: "Balance", class: "number admin-tokens" },
+    { text: "Last active", class: "admin-joined" },
+    { text: "Member since", class: "admin-joined" },
+  ]);
+  const asked = { ...chosen, details: true, limit: 25 };
   return paged({
-    load: (next) => page(next ?? "api/admin/users/", next ? null : { q, limit: 25 }, { signal }),
+    load: (next) => page(next ?? "api/admin/users/", next ? null : asked, { signal }),
     row: (user) =>
       row([
         userLink(user.id, user.username),
         user.email ?? h("span", { class: "muted" }, "no address"),
         roleBadge(user.role),
         standingBadge(user.active),
+        formatNumber(user.tokens),
+        user.last_message ? time(user.last_message, formatAgo) : "never",
         time(user.date_joined, formatDay),
       ]),
     list: body,
     around: () => element,
-    empty: q
-      ? emptyState(
-          "search",
-          `No user begins with “${q}”.`,
-          h("p", {}, "The search compares the first letters of usernames and e-mail addresses."),
-        )
-      : emptyState("users", "No users yet."),
+    empty: nothing(chosen),
     more: "Show more users",
     atLeast,
     grown: (rows) => (left.rows = rows),
   });
 }
 
-function found(list, q) {
-  const count = list.querySelectorAll("tbody tr").length;
-  const more = list.querySelector(".paged-foot button") ? "at least " : "";
-  return count === 0
-    ? q
-      ? `No user begins with ${q}.`
-      : "No users."
-    : `${more}${plural(count, "user")} found.`;
+function caption({ q, ...others }) {
+  if (q) return `Users that begin with ${q}`;
+  return Object.keys(others).length > 0 ? "Users with these filters" : "Users, newest first";
+}
+
+function nothing({ q, ...others }) {
+  if (q && Object.keys(others).length === 0)
+    return emptyState(
+      "search",
+      `No user begins with “${q}”.`,
+      h("p", {}, "The search compares the first letters of usernames and e-mail addresses."),
+    );
+  return q || Object.keys(others).length > 0
+    ? emptyState("search", "No user matches these filters.")
+    : emptyState("users", "No users yet.");
 }

@@ -2,88 +2,104 @@
 //! text, as a bare list. For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
-//! search. Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and `date_joined` of each,
-//! and a `Link` header to the next page. A page may have few items, or none, and still have a next
-//! page.
+//! search; `role`, `active`, `tokens_from`, `tokens_to`, `last_message_from` and `last_message_to`
+//! for some of them, and `details` for more of each. Out: `id`, `username`, `email`, `role`,
+//! `is_staff`, `active` and `date_joined` of each, with `details` also `tokens`, `spent` and
+//! `last_message`, and a `Link` header to the next page. A page may have few items, or none, and
+//! still have a next page.
 
-use shared::http::Paging;
+mod query;
+
+use shared::http::{Paging, ProvenPage};
 use shared::openapi::PageQuery;
 use shared::store::{Label, Listed, Place};
 use shared::view::ListedUser;
-use shared::{App, Error, Reply, Request, auth, http, openapi};
-use utoipa::IntoParams;
-use utoipa::openapi::path::{Parameter, ParameterIn};
-use utoipa::openapi::schema::{Object, Type};
+use shared::{App, Reply, Request, auth};
 
-/// The longest search text, in characters.
-const SEARCH_LENGTH: usize = 254;
+use self::query::{Asked, Filters, KEPT, scope};
 
-/// What is read together with the account: users, or the names and addresses that a search found.
+/// What is read together with the administrator's account.
 enum Users {
-    Found(Vec<Label>),
-    Listed(Vec<Listed>),
+    /// Names and addresses that a search found.
+    Found(Vec<Label>, Option<String>),
+    /// Users.
+    Listed(Vec<Listed>, Option<String>),
+    /// Nothing: which users are shown may need many reads, so the caller is checked first.
+    Unread,
 }
 
-/// Reads the page at the same time as the administrator's account.
+/// Reads the page at the same time as the administrator's account, unless it is filtered.
 #[utoipa::path(
     get,
     path = "/api/admin/users",
     tag = "Administration",
     summary = "List users",
-    description = "Newest first. With `q`, the users whose name or address begins with it, in alphabetical order. A page may have few items, or none, and still have a next page.",
+    description = "Newest first. With `q`, the users whose name or address begins with it, in alphabetical order. A request looks at a limited number of users: a page may have few items, or none, and still have a next page.",
     security(("access_token" = [])),
-    params(PageQuery, Search),
+    params(PageQuery, Filters),
     responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let search = http::query(&req, "q").map(str::trim).filter(|search| !search.is_empty());
+    let now = app.clock.millis();
     let read = async {
-        if search.is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
-            return Err(Error::field(
-                "q",
-                format!("A search has at most {SEARCH_LENGTH} characters."),
-            ));
-        }
-        let paging = Paging::of(&req, &["q"])?;
-        let (users, next) = match search {
+        let asked = Asked::read(&req)?;
+        let paging = Paging::of(&req, &KEPT)?;
+        let users = match asked.search {
+            _ if !asked.is_plain() => Users::Unread,
             Some(search) => {
                 let (labels, next) =
                     app.store.labels(search, paging.position(), paging.limit()).await?;
-                (Users::Found(labels), next)
+                Users::Found(labels, next)
             }
             None => {
                 let place = paging.position().map(Place::parse).transpose()?;
-                let (users, next) =
-                    app.store.users(place.as_ref(), app.clock.millis(), paging.limit()).await?;
-                (Users::Listed(users), next.map(|next| next.to_string()))
+                let (users, next) = app.store.users(place.as_ref(), now, paging.limit()).await?;
+                Users::Listed(users, next.map(|next| next.to_string()))
             }
         };
-        Ok((paging, users, next))
+        Ok((asked, paging, users))
     };
-    let (administrator, (paging, users, next)) = auth::administrator(&app, &req, read).await?;
+    let (administrator, (asked, paging, users)) = auth::administrator(&app, &req, read).await?;
 
-    let scope = format!("admin/users?q={}", search.unwrap_or_default());
+    let scope = scope(&req);
     let page = paging.prove(administrator.account(), &scope)?;
-    let users = match users {
-        Users::Found(labels) => app.store.users_labelled(labels).await?,
-        Users::Listed(users) => users,
-    };
-    let data: Vec<_> = users.iter().map(ListedUser::of).collect();
-    page.reply(&data, next.as_deref())
+    match users {
+        Users::Found(labels, next) => {
+            reply(&page, &app.store.users_labelled(labels).await?, next.as_deref())
+        }
+        Users::Listed(users, next) => reply(&page, &users, next.as_deref()),
+        Users::Unread => chosen(&app, &asked, &paging, &page, now).await,
+    }
 }
 
-/// The query parameter `q`.
-#[derive(Debug)]
-pub struct Search;
-
-impl IntoParams for Search {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
-        vec![openapi::parameter(
-            "q",
-            ParameterIn::Query,
-            "The beginning of names or addresses, in any case.",
-            text,
-        )]
+/// The page of what filters choose.
+async fn chosen(
+    app: &App,
+    asked: &Asked<'_>,
+    paging: &Paging<'_>,
+    page: &ProvenPage<'_>,
+    now: u64,
+) -> Reply {
+    let (position, limit) = (paging.position(), paging.limit());
+    if !asked.asks_the_accounts() {
+        let place = position.map(Place::parse).transpose()?;
+        let (users, next) = app.store.users_of(&asked.filter, place.as_ref(), now, limit).await?;
+        return reply(page, &users, next.map(|next| next.to_string()).as_deref());
     }
+    let (accounts, next) =
+        app.store.accounts_of(&asked.source(), &asked.filter, position, now, limit).await?;
+    let listed: Vec<Listed> = accounts.iter().map(Listed::of).collect();
+    if !asked.details {
+        return reply(page, &listed, next.as_deref());
+    }
+    let rows = listed.iter().zip(&accounts);
+    let rows: Vec<ListedUser<'_>> = rows
+        .map(|(listed, account)| ListedUser::of(listed).detailed(account, now / 1000))
+        .collect();
+    page.reply(&rows, next.as_deref())
+}
+
+fn reply(page: &ProvenPage<'_>, users: &[Listed], next: Option<&str>) -> Reply {
+    let rows: Vec<ListedUser<'_>> = users.iter().map(ListedUser::of).collect();
+    page.reply(&rows, next)
 }

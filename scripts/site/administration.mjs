@@ -374,6 +374,45 @@ await journeys({
     await page.getByText("No user begins with").waitFor();
   },
 
+  async "users are filtered, and each is shown with balance and last activity"() {
+    const prefix = `q${Date.now().toString(36)}`;
+    const [busy, idle] = [await newUser(prefix), await newUser(prefix)];
+    await busy.api("POST", "api/chat/", { message: "Hello!" });
+    const page = await adminPage(`#/users?q=${prefix}`);
+    const names = async (count) => {
+      await page.waitForFunction((count) => document.querySelectorAll("tbody tr").length === count, count);
+      return (await rows(page)).map(([name]) => name);
+    };
+    assert.deepEqual((await names(2)).toSorted(), [busy.name, idle.name].toSorted());
+    const shown = (await rows(page)).find(([name]) => name === busy.name);
+    assert.deepEqual(shown.slice(2, 5), ["User", "Active", (FIRST_GRANT - PRICE).toLocaleString("en")]);
+    assert.match(shown[5], /just now|minute/);
+
+    await page.getByText("More filters").click();
+    await page.getByLabel("Balance to").fill(String(FIRST_GRANT - 1));
+    await page.getByLabel("Balance to").press("Enter");
+    await page.waitForURL(`**/admin/#/users?q=${prefix}&tokens_to=${FIRST_GRANT - 1}`);
+    assert.deepEqual(await names(1), [busy.name]);
+    await page.reload();
+    assert.deepEqual(await names(1), [busy.name]);
+    assert.equal(await page.getByLabel("Balance to").inputValue(), String(FIRST_GRANT - 1));
+    await page.getByLabel("Balance to").fill("");
+    await page.getByLabel("Last active to").fill("2026-11-01");
+    assert.deepEqual(await names(1), [idle.name]);
+    await page.getByLabel("Last active from").fill("2026-11-02");
+    await page.getByText("The last day can't be before the first.").waitFor();
+    await page.getByLabel("Last active from").fill("");
+
+    await page.getByLabel("Status").selectOption("Deactivated");
+    await page.getByText("No user matches these filters.").waitFor();
+    await page.getByLabel("Status").selectOption("Active");
+    assert.deepEqual(await names(1), [idle.name]);
+    await page.goto(`${SITE}admin/#/users?role=admin`);
+    await page.getByRole("link", { name: admin.name, exact: true }).waitFor();
+    const roles = new Set((await rows(page)).map((row) => row[2]));
+    assert.deepEqual([...roles], ["Administrator"]);
+  },
+
   async "the figures count what happened today, and are read by keyboard and as a table"() {
     const ann = await newUser("ann");
     const page = await adminPage("#/figures");

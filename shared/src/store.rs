@@ -39,6 +39,7 @@ mod sweep;
 mod timeline;
 mod traced;
 mod transaction;
+mod user_lists;
 mod users;
 mod write;
 
@@ -68,6 +69,7 @@ pub use schema::{CHAT_SHARDS, DAY_SHARDS, OUTBOX, USER_SHARDS, chat_month};
 pub use sessions::{Ending, Freshness, Rotation, Session};
 pub use sweep::Swept;
 pub use timeline::{Place, Span};
+pub use user_lists::{UserFilter, UserSource};
 pub use users::{Label, Listed};
 
 use std::collections::HashMap;

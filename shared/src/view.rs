@@ -1,6 +1,8 @@
 //! Replies that several endpoints share: accounts, sessions, API keys, conversations, messages and
 //! rows of the ledger.
 
+mod listed;
+
 use std::borrow::Cow;
 
 use serde::Serialize;
@@ -12,6 +14,8 @@ use crate::auth::api_key::KeyName;
 use crate::chat::FinishReason;
 use crate::user::{Account, GivenName, Instructions, Role, Username};
 use crate::{chat, clock, store};
+
+pub use self::listed::ListedUser;
 
 /// A confirmation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,44 +92,6 @@ impl Balance {
     /// The view of this balance.
     pub fn of(balance: Tokens) -> Self {
         Self { tokens: balance, tokens_left: balance, remaining_tokens: balance }
-    }
-}
-
-/// An account in a list.
-// It shares six fields with [`User`], but no type: it comes from an index, which has less than the
-// account, and a flattened part would change the order of User's fields in replies.
-#[derive(Serialize, ToSchema)]
-pub struct ListedUser<'a> {
-    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
-    id: &'a str,
-    /// The name as it was typed.
-    #[schema(value_type = Username)]
-    username: &'a str,
-    /// The e-mail address as it was typed.
-    #[schema(required, examples("ann@example.com"))]
-    email: Option<&'a str>,
-    role: Role,
-    /// Whether the role is `admin`.
-    is_staff: bool,
-    /// Whether the account can do anything.
-    active: bool,
-    /// When the account was created.
-    #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
-    date_joined: String,
-}
-
-impl<'a> ListedUser<'a> {
-    /// The view of this account.
-    pub fn of(listed: &'a store::Listed) -> Self {
-        Self {
-            id: &listed.id,
-            username: &listed.name,
-            email: listed.email.as_deref(),
-            role: listed.role,
-            is_staff: listed.role == Role::Admin,
-            active: listed.active,
-            date_joined: listed.joined(),
-        }
     }
 }
 

@@ -95,6 +95,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("change of the password", "password_change"),
     ("export of a page", "export"),
     ("page of the users", "admin_users"),
+    ("page of the users with details", "admin_users"),
+    ("filtered page of the users", "admin_users"),
     ("search of the users", "admin_users"),
     ("user, for administrators", "admin_user"),
     ("first page of a user's statement, for administrators", "admin_ledger"),

@@ -99,7 +99,7 @@ impl Store {
         self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
-    fn users_by_time(&self) -> Timeline<'_> {
+    pub(super) fn users_by_time(&self) -> Timeline<'_> {
         Timeline {
             table: &self.tables.users,
             index: "by_time",
@@ -158,6 +158,15 @@ impl Store {
     /// The accounts with these usernames and addresses, in their order, strongly consistent. An
     /// account with two of them is there once.
     pub async fn users_labelled(&self, labels: Vec<Label>) -> Result<Vec<Listed>> {
+        let accounts = self.accounts_labelled(labels).await?;
+        Ok(accounts.iter().map(|(_, account)| Listed::of(account)).collect())
+    }
+
+    /// The same accounts as they are stored, each with the place of the text that found it.
+    pub(super) async fn accounts_labelled(
+        &self,
+        labels: Vec<Label>,
+    ) -> Result<Vec<(String, Account)>> {
         let mut items =
             self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
         let mut claims = HashMap::new();
@@ -178,10 +187,10 @@ impl Store {
         items.extend(self.users_with_keys(behind).await?);
 
         let (mut shown, mut seen) = (Vec::new(), HashSet::new());
-        for Label { pk, .. } in labels {
-            let (pk, id) = match claims.get(&pk) {
+        for Label { pk: place, .. } in labels {
+            let (pk, id) = match claims.get(&place) {
                 Some(claim) => (account_key(&claim.name), Some(&claim.id)),
-                None => (pk, None),
+                None => (place.clone(), None),
             };
             let Some(account) = items.get(&pk).cloned().map(from_item::<Account>).transpose()?
             else {
@@ -191,14 +200,17 @@ impl Store {
                 && id.is_none_or(|id| *id == account.id)
                 && seen.insert(account.id.clone())
             {
-                shown.push(Listed::of(&account));
+                shown.push((place, account));
             }
         }
         Ok(shown)
     }
 
     /// The items of the table Users with these keys, by key. Deleted ones are left out.
-    async fn users_with_keys(&self, keys: BTreeSet<String>) -> Result<HashMap<String, Item>> {
+    pub(super) async fn users_with_keys(
+        &self,
+        keys: BTreeSet<String>,
+    ) -> Result<HashMap<String, Item>> {
         let keys = keys.into_iter().map(pk).collect();
         let key =
             |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();

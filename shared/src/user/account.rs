@@ -111,6 +111,15 @@ impl Account {
             .unwrap_or(0)
     }
 
+    /// When the last message was sent, to the minute, in milliseconds since 1970: the newest minute
+    /// in which messages were counted. `None` if there is none.
+    pub fn last_message(&self) -> Option<u64> {
+        let minutes = self.minutes.iter().flat_map(BTreeMap::keys);
+        // The refunds of a minute have a key that isn't a number.
+        let last = minutes.filter_map(|minute| minute.parse::<u64>().ok()).max()?;
+        Some(last.saturating_mul(60_000))
+    }
+
     /// The sum of the ledger: the balance with all reservations. Below zero only if the account was
     /// tampered with.
     pub fn booked(&self) -> i64 {
@@ -227,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_reservation_counts_as_free() {
+    fn an_expired_reservation_counts_as_free_and_the_last_counted_minute_as_the_last_message() {
         let tokens = |n| Tokens::new(n).unwrap();
         let reservation = |expires_at| Reservation {
             cost: tokens(100),
@@ -271,5 +280,10 @@ mod tests {
             label: String::new(),
         };
         assert_eq!([9, 10, 20].map(|now| account.balance(now).get()), [3800, 3900, 4000]);
+
+        assert_eq!(account.last_message(), None);
+        let counted = ["29864448", "9", "r99999999"].map(|minute| (minute.to_owned(), 1));
+        let account = Account { minutes: Some(BTreeMap::from(counted)), ..account };
+        assert_eq!(account.last_message(), Some(29_864_448 * 60_000), "neither text nor refund");
     }
 }

@@ -364,6 +364,13 @@ impl Counted {
         self.get("page of the users", "admin_users", "/api/admin/users?limit=2", &root).await;
         self.get("search of the users", "admin_users", "/api/admin/users?limit=2&q=dan", &root)
             .await;
+        for (name, chosen) in [
+            ("page of the users with details", "details=true"),
+            ("filtered page of the users", "role=user"),
+        ] {
+            let path = format!("/api/admin/users?limit=2&{chosen}");
+            self.get(name, "admin_users", &path, &root).await;
+        }
         self.get("user, for administrators", "admin_user", &user, &root).await;
         self.get(
             "first page of a user's statement, for administrators",
@@ -1028,6 +1035,9 @@ async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() 
         ("admin_ledger", &*format!("/api/admin/users/{}/ledger?x=", ann.id), &root),
         ("admin_users", "/api/admin/users?x=", &root),
         ("admin_users", "/api/admin/users?q=u", &root),
+        ("admin_users", "/api/admin/users?role=user", &root),
+        ("admin_users", "/api/admin/users?details=true", &root),
+        ("admin_users", "/api/admin/users?active=true&tokens_from=1", &root),
         ("admin_chats", "/api/admin/chats?x=", &root),
         ("admin_chats", &*format!("/api/admin/chats?user_id={}", ann.id), &root),
     ];

@@ -1,0 +1,140 @@
+//! What the query of a list of users asks for.
+
+use serde_json::json;
+use shared::clock::Day;
+use shared::store::{Span, UserFilter, UserSource};
+use shared::user::Role;
+use shared::{Error, Request, Result, Tokens, http, openapi};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::{IntoParams, PartialSchema};
+
+/// The query parameters that the link to the next page keeps.
+pub(super) const KEPT: [&str; 8] = [
+    "q",
+    "role",
+    "active",
+    "tokens_from",
+    "tokens_to",
+    "last_message_from",
+    "last_message_to",
+    "details",
+];
+
+/// The longest search text, in characters.
+const SEARCH_LENGTH: usize = 254;
+
+/// What a request asks for.
+#[derive(Default, PartialEq)]
+pub(super) struct Asked<'r> {
+    /// The text of a search.
+    pub(super) search: Option<&'r str>,
+    /// Which users.
+    pub(super) filter: UserFilter,
+    /// Whether each is shown with what only its account knows.
+    pub(super) details: bool,
+}
+
+impl<'r> Asked<'r> {
+    pub(super) fn read(req: &'r Request) -> Result<Self> {
+        let search = http::query(req, "q").map(str::trim).filter(|search| !search.is_empty());
+        if search.is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
+            let sentence = format!("A search has at most {SEARCH_LENGTH} characters.");
+            return Err(Error::field("q", sentence));
+        }
+        let role = http::query(req, "role")
+            .map(|role| Role::parse(role).map_err(|sentence| Error::field("role", sentence)));
+        let filter = UserFilter {
+            role: role.transpose()?,
+            active: http::query_flag(req, "active")?,
+            least_tokens: tokens(req, "tokens_from")?,
+            most_tokens: tokens(req, "tokens_to")?,
+            last_message: Span {
+                first: http::query_day(req, "last_message_from")?,
+                last: http::query_day(req, "last_message_to")?,
+            },
+        };
+        let details = http::query_flag(req, "details")?.unwrap_or_default();
+        Ok(Self { search, filter, details })
+    }
+
+    /// Whether it is the list of all users, or a search alone.
+    pub(super) fn is_plain(&self) -> bool {
+        *self == Self { search: self.search, ..Self::default() }
+    }
+
+    /// Whether only the accounts themselves show what it asks for.
+    pub(super) fn asks_the_accounts(&self) -> bool {
+        self.details || self.search.is_some() || self.filter.asks_the_account()
+    }
+
+    /// The accounts among which the filter chooses.
+    pub(super) fn source(&self) -> UserSource {
+        match self.search {
+            Some(search) => UserSource::Beginning(search.to_owned()),
+            None => UserSource::All,
+        }
+    }
+}
+
+/// The scope of the cursors of this list.
+pub(super) fn scope(req: &Request) -> String {
+    format!("admin/users?{}", json!(KEPT.map(|name| http::query(req, name))))
+}
+
+/// An amount of tokens in the query.
+fn tokens(req: &Request, name: &str) -> Result<Option<u64>> {
+    let amount = http::query(req, name).map(|text| {
+        let amount = text.parse().ok().and_then(Tokens::new).map(Tokens::get);
+        let sentence = || format!("An amount is a whole number from 0 to {}.", Tokens::MAX);
+        amount.ok_or_else(|| Error::field(name, sentence()))
+    });
+    amount.transpose()
+}
+
+/// The query parameters that choose users.
+#[derive(Debug)]
+pub struct Filters;
+
+impl IntoParams for Filters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
+        let flag = || Object::builder().schema_type(Type::Boolean);
+        let query = |name: &str, about: &str, schema| {
+            openapi::parameter(name, ParameterIn::Query, about, schema)
+        };
+        vec![
+            openapi::parameter(
+                "q",
+                ParameterIn::Query,
+                "The beginning of names or addresses, in any case.",
+                text,
+            ),
+            query("role", "Only users with this role.", Role::schema()),
+            openapi::parameter(
+                "active",
+                ParameterIn::Query,
+                "Only active users, or only deactivated ones.",
+                flag(),
+            ),
+            query("tokens_from", "Only users with at least this balance.", Tokens::schema()),
+            query("tokens_to", "Only users with at most this balance.", Tokens::schema()),
+            query(
+                "last_message_from",
+                "Only users whose last message was sent on this day in UTC, or later.",
+                Day::schema(),
+            ),
+            query(
+                "last_message_to",
+                "Only users whose last message was sent on this day in UTC or earlier, or who never sent one.",
+                Day::schema(),
+            ),
+            openapi::parameter(
+                "details",
+                ParameterIn::Query,
+                "Whether each user is shown with `tokens`, `spent` and `last_message`.",
+                flag(),
+            ),
+        ]
+    }
+}

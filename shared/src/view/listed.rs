@@ -1,0 +1,71 @@
+//! An account in a list of administrators.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::user::{Account, Role, Username};
+use crate::{Tokens, clock, store};
+
+/// An account in a list.
+// It shares six fields with `User`, but no type: it comes from an index, which has less than the
+// account, and a flattened part would change the order of User's fields in replies.
+#[derive(Serialize, ToSchema)]
+pub struct ListedUser<'a> {
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    id: &'a str,
+    /// The name as it was typed.
+    #[schema(value_type = Username)]
+    username: &'a str,
+    /// The e-mail address as it was typed.
+    #[schema(required, examples("ann@example.com"))]
+    email: Option<&'a str>,
+    role: Role,
+    /// Whether the role is `admin`.
+    is_staff: bool,
+    /// Whether the account can do anything.
+    active: bool,
+    /// When the account was created.
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]
+    date_joined: String,
+    /// The balance. Only with `details`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    tokens: Option<Tokens>,
+    /// All tokens ever spent. Only with `details`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    spent: Option<Tokens>,
+    /// When the last message was sent, to the minute. Null if none was. Only with `details`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false, format = "date-time", examples("2026-11-20T07:17:00.000Z"))]
+    last_message: Option<Option<String>>,
+}
+
+impl<'a> ListedUser<'a> {
+    /// The view of this account.
+    pub fn of(listed: &'a store::Listed) -> Self {
+        Self {
+            id: &listed.id,
+            username: &listed.name,
+            email: listed.email.as_deref(),
+            role: listed.role,
+            is_staff: listed.role == Role::Admin,
+            active: listed.active,
+            date_joined: listed.joined(),
+            tokens: None,
+            spent: None,
+            last_message: None,
+        }
+    }
+
+    /// The same with what only the account knows, at the second `now`.
+    #[must_use]
+    pub fn detailed(self, account: &Account, now: u64) -> Self {
+        Self {
+            tokens: Some(account.balance(now)),
+            spent: Some(account.spent),
+            last_message: Some(account.last_message().map(clock::rfc3339)),
+            ..self
+        }
+    }
+}
