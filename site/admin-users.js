@@ -28,7 +28,7 @@ export function usersView({ query, signal }) {
     autocapitalize: "none",
     maxLength: 254,
     placeholder: "Username or e-mail address",
-    hint: "Search by the beginning of a username or an e-mail address.",
+    hint: "A part of a username or an e-mail address.",
   });
   const role = field("Role", "role", {
     type: "select",
@@ -109,7 +109,8 @@ function usersList(chosen, signal, atLeast) {
     { text: "Last active", class: "admin-joined" },
     { text: "Member since", class: "admin-joined" },
   ]);
-  const asked = { ...chosen, details: true, limit: 25 };
+  const match = chosen.q ? "anywhere" : null;
+  const asked = { ...chosen, match, details: true, limit: 25 };
   return paged({
     load: (next) => page(next ?? "api/admin/users/", next ? null : asked, { signal }),
     row: (user) =>
@@ -132,17 +133,12 @@ function usersList(chosen, signal, atLeast) {
 }
 
 function caption({ q, ...others }) {
-  if (q) return `Users that begin with ${q}`;
+  if (q) return `Users whose name or address contains ${q}`;
   return Object.keys(others).length > 0 ? "Users with these filters" : "Users, newest first";
 }
 
 function nothing({ q, ...others }) {
-  if (q && Object.keys(others).length === 0)
-    return emptyState(
-      "search",
-      `No user begins with “${q}”.`,
-      h("p", {}, "The search compares the first letters of usernames and e-mail addresses."),
-    );
+  if (q && Object.keys(others).length === 0) return emptyState("search", `No results for “${q}”.`);
   return q || Object.keys(others).length > 0
     ? emptyState("search", "No user matches these filters.")
     : emptyState("users", "No users yet.");

@@ -58,7 +58,8 @@ export function paged({
       }
       grown(shown);
       wrapped.hidden = shown === 0;
-      fill(foot, shown === 0 && !next && empty, next && go);
+      const soFar = shown === 0 && next && h("p", { class: "muted" }, "Nothing found so far.");
+      fill(foot, shown === 0 && !next && empty, soFar, next && go);
       if (pressed && before > 0) announce(`${shown - before} more`);
       // A search that has found nothing goes on only if it is asked to.
       if (next && shown > before) end?.again();

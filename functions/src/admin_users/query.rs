@@ -10,8 +10,9 @@ use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
 /// The query parameters that the link to the next page keeps.
-pub(super) const KEPT: [&str; 8] = [
+pub(super) const KEPT: [&str; 9] = [
     "q",
+    "match",
     "role",
     "active",
     "tokens_from",
@@ -21,6 +22,10 @@ pub(super) const KEPT: [&str; 8] = [
     "details",
 ];
 
+/// Where names and addresses may match a search.
+const MATCHES: [&str; 2] = ["beginning", ANYWHERE];
+const ANYWHERE: &str = "anywhere";
+
 /// The longest search text, in characters.
 const SEARCH_LENGTH: usize = 254;
 
@@ -29,6 +34,8 @@ const SEARCH_LENGTH: usize = 254;
 pub(super) struct Asked<'r> {
     /// The text of a search.
     pub(super) search: Option<&'r str>,
+    /// Whether names and addresses only have to contain it.
+    anywhere: bool,
     /// Which users.
     pub(super) filter: UserFilter,
     /// Whether each is shown with what only its account knows.
@@ -42,6 +49,14 @@ impl<'r> Asked<'r> {
             let sentence = format!("A search has at most {SEARCH_LENGTH} characters.");
             return Err(Error::field("q", sentence));
         }
+        let anywhere = match http::query(req, "match") {
+            None => false,
+            Some(how) if MATCHES.contains(&how) => how == ANYWHERE,
+            Some(_) => {
+                let sentence = format!("A search matches {}.", MATCHES.join(" or "));
+                return Err(Error::field("match", sentence));
+            }
+        };
         let role = http::query(req, "role")
             .map(|role| Role::parse(role).map_err(|sentence| Error::field("role", sentence)));
         let filter = UserFilter {
@@ -55,7 +70,7 @@ impl<'r> Asked<'r> {
             },
         };
         let details = http::query_flag(req, "details")?.unwrap_or_default();
-        Ok(Self { search, filter, details })
+        Ok(Self { search, anywhere: anywhere && search.is_some(), filter, details })
     }
 
     /// Whether it is the list of all users, or a search alone.
@@ -71,6 +86,7 @@ impl<'r> Asked<'r> {
     /// The accounts among which the filter chooses.
     pub(super) fn source(&self) -> UserSource {
         match self.search {
+            Some(search) if self.anywhere => UserSource::Containing(search.to_owned()),
             Some(search) => UserSource::Beginning(search.to_owned()),
             None => UserSource::All,
         }
@@ -107,8 +123,14 @@ impl IntoParams for Filters {
             openapi::parameter(
                 "q",
                 ParameterIn::Query,
-                "The beginning of names or addresses, in any case.",
+                "The beginning of names or addresses, in any case; with `match=anywhere` any part of them.",
                 text,
+            ),
+            openapi::parameter(
+                "match",
+                ParameterIn::Query,
+                "Where the text of `q` must be: at the beginning, which is the default, or anywhere.",
+                Object::builder().schema_type(Type::String).enum_values(Some(MATCHES)),
             ),
             query("role", "Only users with this role.", Role::schema()),
             openapi::parameter(

@@ -98,6 +98,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("page of the users with details", "admin_users"),
     ("filtered page of the users", "admin_users"),
     ("search of the users", "admin_users"),
+    ("search inside of names", "admin_users"),
     ("user, for administrators", "admin_user"),
     ("first page of a user's statement, for administrators", "admin_ledger"),
     ("page of all chats", "admin_chats"),

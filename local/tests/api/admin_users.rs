@@ -36,7 +36,9 @@ async fn with_copies(api: &Api, person: &Person, count: usize) {
         copy["id"] = json!(Uuid::now_v7().to_string());
         (copy["name"], copy["label"]) = (json!(name), json!(name));
         let month = account["month"].as_str().unwrap();
-        copy["month"] = json!(format!("{}#{}", &month[..7], number % usize::from(USER_SHARDS)));
+        let shard = (number % usize::from(USER_SHARDS)).to_string();
+        copy["month"] = json!(format!("{}#{shard}", &month[..7]));
+        copy["shard"] = json!(shard);
         copy
     };
     let copies: Vec<Value> = (0..count).map(copy).collect();
@@ -160,6 +162,51 @@ async fn a_filter_looks_at_a_bounded_number_of_users_and_finds_each_of_them() {
 }
 
 #[tokio::test]
+async fn a_search_finds_what_is_inside_of_names_and_addresses() {
+    let api = Api::own(&[]).await;
+    let root = api.administrator("root").await;
+    let somebody = async |name: &str, email: Option<&str>| {
+        api.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await
+    };
+    let hanna = somebody("Hanna", None).await;
+    let anton = somebody("anton", Some("x@example.com")).await;
+    let zoe = somebody("zoe", Some("Susanne@example.org")).await;
+    let ben = somebody("ben@example.org", None).await;
+
+    finds(&root, "match=anywhere&q=ann", &[&hanna, &zoe]).await;
+    finds(&root, "match=anywhere&q=ANN", &[&hanna, &zoe]).await;
+    finds(&root, "match=anywhere&q=nton", &[&anton]).await;
+    finds(&root, "match=anywhere&q=xyz", &[]).await;
+    finds(&root, "match=beginning&q=ann", &[]).await;
+    finds(&root, "match=anywhere&q=ann&active=false", &[]).await;
+    let addresses = names(&root, "?match=anywhere&q=%40example.org").await;
+    assert_eq!(addresses, [ben.name.as_str(), &zoe.name]);
+    // On pages of one, an account is found by its name and by its address.
+    let one_by_one = names(&root, "?match=anywhere&q=%40example.org&limit=1").await;
+    assert_eq!(one_by_one, [ben.name.as_str(), &ben.name, &zoe.name]);
+    let details = root.admin("users?match=anywhere&q=nton&details=true").await.is(200);
+    assert_eq!(details[0]["tokens"], GRANT);
+    root.admin("users?match=end&q=ann").await.expect(400, "invalid_fields");
+    let all = names(&root, "").await;
+    assert_eq!(names(&root, "?match=anywhere").await, all, "without a text there is no search");
+}
+
+#[tokio::test]
+async fn a_search_inside_of_names_looks_at_a_bounded_number_and_finds_each_of_them() {
+    let api = Api::own(&[]).await;
+    let (root, rare) = (api.administrator("root").await, api.person("zz-rare").await);
+    let ann = api.person("ann").await;
+    with_copies(&api, &ann, 25_000).await;
+    let (found, pages) = root.every("users", "?match=anywhere&q=rare").await;
+    assert_eq!(texts(&found, "username"), [rare.name.as_str()]);
+    assert!((2..=4).contains(&pages), "{pages} pages");
+    let found = root.every("users", "?match=anywhere&q=y0001&limit=100").await.0;
+    assert_eq!(texts(&found, "username").len(), 100, "copy000100 to copy000199");
+    let all = names(&root, "?match=anywhere&q=copy00&limit=100").await;
+    assert!(all.len() == 10_000 && all.is_sorted_by(|one, other| one < other), "{}", all.len());
+}
+
+#[tokio::test]
 async fn only_administrators_cause_the_reads_of_a_filter() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
@@ -168,6 +215,7 @@ async fn only_administrators_cause_the_reads_of_a_filter() {
         "/api/admin/users?active=false",
         "/api/admin/users?details=true",
         "/api/admin/users?tokens_to=0",
+        "/api/admin/users?match=anywhere&q=a",
     ] {
         let lane = proxy.lane();
         let bearer = ann.bearer();

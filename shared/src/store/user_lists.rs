@@ -58,6 +58,8 @@ pub enum UserSource {
     All,
     /// Those whose username or address begins with this text, in alphabetical order.
     Beginning(String),
+    /// Those whose username or address contains this text, in alphabetical order.
+    Containing(String),
 }
 
 impl Store {
@@ -132,6 +134,10 @@ impl Store {
             }
             UserSource::Beginning(text) => {
                 let (labels, next) = self.labels(text, position, count).await?;
+                Ok((self.accounts_labelled(labels).await?, next))
+            }
+            UserSource::Containing(text) => {
+                let (labels, next) = self.labels_containing(text, position, count).await?;
                 Ok((self.accounts_labelled(labels).await?, next))
             }
         }

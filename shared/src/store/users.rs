@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use aws_sdk_dynamodb::operation::query::QueryOutput;
 use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,14 @@ const LAST: char = '\u{10ffff}';
 
 /// The longest prefix that is searched for, in bytes: a sort key has at most 1024.
 const LABEL_LENGTH: usize = 1020;
+
+/// Sorts before every label.
+const FIRST: &str = "\u{1}";
+
+/// How often a search inside of labels reads all partitions for one page, and how many labels of
+/// each it reads at a time.
+const LABEL_ROUNDS: usize = 8;
+const LABELS: usize = 250;
 
 /// How many usernames are read at a time.
 const AT_A_TIME: usize = 16;
@@ -127,9 +136,79 @@ impl Store {
         let after =
             after.map(|pk| Label::behind(pk, &prefix).ok_or(Error::InvalidCursor)).transpose()?;
         let from = after.as_ref().map_or(prefix.as_str(), |after| &after.label);
+        // One more item tells whether there are more, and one may be the place that the page begins
+        // after.
+        let lanes = self.label_lanes(from, &format!("{prefix}{LAST}"), count + 2).await?;
+        let found = lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
+        let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
+        labels.retain(|label| Some(label) > after.as_ref());
+        labels.sort();
+        let more = labels.len() > count;
+        labels.truncate(count);
+        let next = labels.last().filter(|_| more).map(|last| last.pk.clone());
+        Ok((labels, next))
+    }
+
+    /// At most `count` usernames and addresses that contain `text`, in their order, after the place
+    /// `after`; and where the next page begins. It looks at a bounded number of them: a page may
+    /// have few or none, and the next one goes on where it ended.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCursor`] if `after` isn't a place of this index.
+    pub(super) async fn labels_containing(
+        &self,
+        text: &str,
+        after: Option<&str>,
+        count: usize,
+    ) -> Result<(Vec<Label>, Option<String>)> {
+        let text = key(text);
+        let mut after =
+            after.map(|pk| Label::behind(pk, "").ok_or(Error::InvalidCursor)).transpose()?;
+        // Two labels may be alike, a username and an address, and two more are the next one and the
+        // one at which the partition is cut off.
+        let (mut found, mut limit) = (Vec::new(), count + 3);
+        for _ in 0..LABEL_ROUNDS {
+            let from = after.as_ref().map_or(FIRST, |after| after.label.as_str());
+            let (mut labels, mut end) = (Vec::<Label>::new(), None::<String>);
+            for lane in self.label_lanes(from, &LAST.to_string(), limit).await? {
+                let some: Vec<Label> = lane
+                    .items
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(from_item)
+                    .collect::<Result<_>>()?;
+                // A partition that was cut off may have further labels that come before those of
+                // others.
+                let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
+                let ends = end.into_iter().chain(cut.map(|cut| cut.label.clone()));
+                end = ends.min();
+                labels.extend(some);
+            }
+            labels.retain(|label| Some(label) > after.as_ref());
+            labels.retain(|label| end.as_ref().is_none_or(|end| label.label < *end));
+            labels.sort();
+            for label in labels {
+                after = Some(label.clone());
+                if label.label.contains(&text) {
+                    found.push(label);
+                }
+                if found.len() == count {
+                    return Ok((found, after.map(|after| after.pk)));
+                }
+            }
+            if end.is_none() {
+                return Ok((found, None));
+            }
+            limit = LABELS;
+        }
+        Ok((found, after.map(|after| after.pk)))
+    }
+
+    /// The labels from one text to another, at most `limit` of each partition of the index.
+    async fn label_lanes(&self, from: &str, to: &str, limit: usize) -> Result<Vec<QueryOutput>> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let lanes = (0..USER_SHARDS).map(|shard| {
-            let query = self
-                .client
+            self.client
                 .query()
                 .table_name(&self.tables.users)
                 .index_name("by_label")
@@ -138,21 +217,12 @@ impl Store {
                 .set_expression_attribute_values(values([
                     (":shard", s(shard.to_string())),
                     (":from", s(from)),
-                    (":to", s(format!("{prefix}{LAST}"))),
-                ]));
-            // One more item tells whether there are more, and one may be the place that the page
-            // begins after.
-            query.limit(i32::try_from(count + 2).unwrap_or(i32::MAX)).send()
+                    (":to", s(to)),
+                ]))
+                .limit(limit)
+                .send()
         });
-        let found =
-            try_join_all(lanes).await?.into_iter().flat_map(|lane| lane.items.unwrap_or_default());
-        let mut labels: Vec<Label> = found.map(from_item).collect::<Result<_>>()?;
-        labels.retain(|label| Some(label) > after.as_ref());
-        labels.sort();
-        let more = labels.len() > count;
-        labels.truncate(count);
-        let next = labels.last().filter(|_| more).map(|last| last.pk.clone());
-        Ok((labels, next))
+        Ok(try_join_all(lanes).await?)
     }
 
     /// The accounts with these usernames and addresses, in their order, strongly consistent. An

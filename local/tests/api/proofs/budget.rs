@@ -371,6 +371,8 @@ impl Counted {
             let path = format!("/api/admin/users?limit=2&{chosen}");
             self.get(name, "admin_users", &path, &root).await;
         }
+        let inside = "/api/admin/users?match=anywhere&q=dan";
+        self.get("search inside of names", "admin_users", inside, &root).await;
         self.get("user, for administrators", "admin_user", &user, &root).await;
         self.get(
             "first page of a user's statement, for administrators",
@@ -1035,6 +1037,7 @@ async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() 
         ("admin_ledger", &*format!("/api/admin/users/{}/ledger?x=", ann.id), &root),
         ("admin_users", "/api/admin/users?x=", &root),
         ("admin_users", "/api/admin/users?q=u", &root),
+        ("admin_users", "/api/admin/users?match=anywhere&q=0", &root),
         ("admin_users", "/api/admin/users?role=user", &root),
         ("admin_users", "/api/admin/users?details=true", &root),
         ("admin_users", "/api/admin/users?active=true&tokens_from=1", &root),
