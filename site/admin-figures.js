@@ -6,7 +6,7 @@ import { ApiError, get } from "./api.js";
 import { button } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
 import { field, form } from "./form.js";
-import { explain, formatNumber } from "./format.js";
+import { explain, formatNumber, time } from "./format.js";
 import { icon } from "./icons.js";
 import { table } from "./list.js";
 import { emptyState, note, skeleton } from "./note.js";
@@ -28,6 +28,15 @@ const PLOTS = [
       { key: "spent", name: "Spent", shape: "line" },
     ],
   },
+];
+const SUMS = [
+  ["users", "Accounts"],
+  ["administrators", "Administrators"],
+  ["deactivated", "Deactivated"],
+  ["silent", "Never sent a message"],
+  ["tokens", "Tokens in all balances"],
+  ["granted", "Tokens ever granted to them"],
+  ["spent", "Tokens ever spent by them"],
 ];
 const TOTALS = [
   ["users", "New users"],
@@ -137,7 +146,7 @@ function build() {
 async function counted({ from, to }, signal, waiting) {
   for (let requests = 1; ; requests += 1) {
     try {
-      return await get("api/admin/figures/", { from, to }, { signal });
+      return await get("api/admin/figures/", { from, to, accounts: true }, { signal });
     } catch (error) {
       if (error.status !== 503 || requests === MOST_REQUESTS) throw error;
       waiting();
@@ -157,7 +166,7 @@ function faulty({ from, to }) {
   return null;
 }
 
-function shown({ days, totals }, { from, to }) {
+function shown({ days, totals, accounts }, { from, to }) {
   const counting = days.some(({ closed }) => closed === false);
   return [
     h(
@@ -179,6 +188,7 @@ function shown({ days, totals }, { from, to }) {
         ),
       ),
     ),
+    sums(accounts),
     days.length === 0
       ? emptyState("chart", "No days.")
       : h(
@@ -197,6 +207,29 @@ function shown({ days, totals }, { from, to }) {
       ),
     ),
   ];
+}
+
+/** The sums of all accounts, or that they were not counted yet. */
+function sums(accounts) {
+  const heading = h("h2", {}, "All accounts");
+  if (!accounts)
+    return h(
+      "section",
+      { class: "card", "aria-label": "All accounts" },
+      heading,
+      h("p", { class: "muted" }, "They are counted once a day, and have not been counted yet."),
+    );
+  return h(
+    "section",
+    { class: "card", "aria-label": "All accounts" },
+    heading,
+    h("p", { class: "muted" }, "As of ", time(accounts.counted), "."),
+    h(
+      "dl",
+      { class: "facts admin-accounts" },
+      SUMS.map(([key, name]) => [h("dt", {}, name), h("dd", {}, formatNumber(accounts[key]))]),
+    ),
+  );
 }
 
 function figure({ title, series }, days, from, to) {

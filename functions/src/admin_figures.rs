@@ -2,18 +2,20 @@
 //!
 //! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366; by default the last 30. Out:
 //! `days`, oldest first, with `users` (registered), `chats` (paid messages), `granted` and `spent`
-//! (tokens) of each and whether it is `closed`, and `totals`. A closed day is counted once and
-//! stored. If many days must be counted first, the reply is 503; a retry continues with the stored
-//! counts.
+//! (tokens) of each and whether it is `closed`, and `totals`; with `accounts=true` also the sums of
+//! all accounts. A closed day is counted once and stored. If many days must be counted first, the
+//! reply is 503; a retry continues with the stored counts.
 
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use shared::clock::Day;
 use shared::openapi::Days;
-use shared::store::{Figures, is_closed};
-use shared::{App, Error, Reply, Request, Result, auth, http};
-use utoipa::ToSchema;
+use shared::store::{Census, Figures, is_closed};
+use shared::{App, Error, Reply, Request, Result, auth, clock, http, openapi};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
+use utoipa::{IntoParams, ToSchema};
 
 /// The most days of a request.
 const DAYS: u64 = 366;
@@ -35,12 +37,20 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
     summary = "Read figures by day",
     description = "Figures of each day in UTC, and of all of them together: at most 366 days, by default the last 30. If many days must be counted for the first time, the reply is 503: retry it.",
     security(("access_token" = [])),
-    params(Days),
+    params(Days, More),
     responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),
     extensions(("x-fails" = json!(["Invalid"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let (_, (first, days)) = auth::administrator(&app, &req, async { range(&app, &req) }).await?;
+    let read = async {
+        let (first, days) = range(&app, &req)?;
+        let accounts = match http::query_flag(&req, "accounts")? {
+            Some(true) => Some(app.store.census().await?.map(|census| Accounts::of(&census))),
+            _ => None,
+        };
+        Ok((first, days, accounts))
+    };
+    let (_, (first, days, accounts)) = auth::administrator(&app, &req, read).await?;
     let now = app.clock.millis();
     let until =
         Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
@@ -50,7 +60,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         .into_iter()
         .map(|(day, figures)| OfDay { day, figures, closed: is_closed(day, now) })
         .collect();
-    http::ok(&Range { days, totals })
+    http::ok(&Range { days, totals, accounts })
 }
 
 /// Figures of some days.
@@ -61,6 +71,43 @@ pub struct Range {
     pub days: Vec<OfDay>,
     /// The totals.
     pub totals: Figures,
+    /// The sums of all accounts, as they are counted once a day. Null before the first count. Only
+    /// with `accounts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Accounts>, required = false)]
+    accounts: Option<Option<Accounts>>,
+}
+
+/// The sums of all accounts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SumsOfAccounts)]
+struct Accounts {
+    /// When they were counted.
+    #[schema(format = "date-time", examples("2026-11-20T03:00:00.000Z"))]
+    counted: String,
+    /// All accounts.
+    users: u64,
+    /// Accounts of administrators, active or not.
+    administrators: u64,
+    /// Deactivated accounts.
+    deactivated: u64,
+    /// Accounts that never sent a message.
+    silent: u64,
+    /// All balances.
+    tokens: u64,
+    /// All tokens ever granted to these accounts.
+    granted: u64,
+    /// All tokens that they ever spent.
+    spent: u64,
+}
+
+impl Accounts {
+    fn of(census: &Census) -> Self {
+        let Census { made, users, administrators, deactivated, silent, tokens, granted, spent } =
+            *census;
+        let counted = clock::rfc3339(made);
+        Self { counted, users, administrators, deactivated, silent, tokens, granted, spent }
+    }
 }
 
 /// Figures of a day.
@@ -86,5 +133,20 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
             Err(Error::field("from", format!("A request can have at most {DAYS} days.")))
         }
         days => Ok((from, days)),
+    }
+}
+
+/// The query parameter `accounts`.
+#[derive(Debug)]
+pub struct More;
+
+impl IntoParams for More {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![openapi::parameter(
+            "accounts",
+            ParameterIn::Query,
+            "Whether the reply has the sums of all accounts, which are counted once a day.",
+            Object::builder().schema_type(Type::Boolean),
+        )]
     }
 }

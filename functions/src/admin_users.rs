@@ -2,11 +2,11 @@
 //! text, as a bare list. For administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
-//! search, with `match=anywhere` inside of names and addresses too; `role`, `active`,
-//! `tokens_from`, `tokens_to`, `last_message_from` and `last_message_to` for some of them, and
-//! `details` for more of each. Out: `id`, `username`, `email`, `role`, `is_staff`, `active` and
-//! `date_joined` of each, with `details` also `tokens`, `spent` and `last_message`, and a `Link`
-//! header to the next page. A page may have few items, or none, and still have a next page.
+//! search, with `match=anywhere` inside of names and addresses too; `sort` for another order;
+//! `role`, `active`, `tokens_from`, `tokens_to`, `last_message_from` and `last_message_to` for some
+//! of them, and `details` for more of each. Out: `id`, `username`, `email`, `role`, `is_staff`,
+//! `active` and `date_joined` of each, with `details` also `tokens`, `spent` and `last_message`, and
+//! a `Link` header to the next page. A page may have few items, or none, and still have a next page.
 
 mod query;
 
@@ -34,7 +34,7 @@ enum Users {
     path = "/api/admin/users",
     tag = "Administration",
     summary = "List users",
-    description = "Newest first. With `q`, the users whose name or address begins with it or, with `match=anywhere`, contains it, in alphabetical order. A request looks at a limited number of users: a page may have few items, or none, and still have a next page.",
+    description = "Newest first, or by `sort`. With `q`, the users whose name or address begins with it or, with `match=anywhere`, contains it, in alphabetical order. A request looks at a limited number of users: a page may have few items, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Filters),
     responses((status = 200, description = "A page of the users.", body = Vec<ListedUser>)),

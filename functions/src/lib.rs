@@ -165,6 +165,7 @@ endpoints! {
     scheduled {
         sweep;
         erase;
+        census;
         mail;
     }
 }

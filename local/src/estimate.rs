@@ -22,7 +22,7 @@ use assumptions::{
 };
 use prices::Price;
 use quotas::Quota;
-use requests::{CHAT, FILE, Needs, Requests, STREAMED, SWEEP};
+use requests::{CENSUS, CHAT, FILE, Needs, Requests, STREAMED, SWEEP};
 use stack::Stack;
 
 /// The load of a deployment.
@@ -227,6 +227,12 @@ impl Load {
         let swept = behind(requests.one(SWEEP)?);
         // A run sweeps many accounts. The row also contains a read of the index.
         needs = needs.and(Needs { invocations: 0.0, log_bytes: 0.0, ..swept }.times(self.visits()));
+        // A census reads every account, one unit each. Its index is a tenth of that.
+        let census = requests.row(CENSUS)?;
+        let days = stack.scheduled.iter().filter(|(name, _)| name == "census");
+        let days: f64 = days.map(|(_, count)| count).sum();
+        needs.writes += census.writes * days;
+        needs.reads += (census.reads + 1.1 * self.users) * days;
         // The first chat of a visit adds the account to the index that sweeps read.
         let rest = requests.row("first chat after a rest")?.writes - requests.row("chat")?.writes;
         needs.writes += rest * self.visits();

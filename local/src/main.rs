@@ -115,6 +115,12 @@ enum Manage {
         #[arg(long, value_name = "DIR", default_value = "data")]
         data: PathBuf,
     },
+    /// Count the accounts, and sort them for the administrators' list
+    Census {
+        /// The data folder
+        #[arg(long, value_name = "DIR", default_value = "data")]
+        data: PathBuf,
+    },
     /// Grant an account tokens, or take some
     Adjust {
         /// The account's username, verified e-mail address or id
@@ -193,6 +199,7 @@ impl Manage {
             }
             Self::Settle { data } => manage::settle(&data).await,
             Self::Erase { data } => manage::erase(&data).await,
+            Self::Census { data } => manage::census(&data).await,
             Self::Adjust { name, amount, reason, data } => {
                 manage::adjust(&data, &name, amount, &reason).await
             }

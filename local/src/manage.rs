@@ -391,6 +391,18 @@ pub async fn erase(data: &Path) -> Result<String, String> {
     Ok(format!("{items} of {accounts} erased, {gone} free again"))
 }
 
+/// Counts the accounts and sorts them, as the scheduled function does.
+///
+/// # Errors
+/// A sentence for the terminal.
+pub async fn census(data: &Path) -> Result<String, String> {
+    let (app, embedded) = open(data).await?;
+    let census = app.store.take_census(app.clock.millis()).await;
+    close(embedded).await;
+    let census = census.map_err(sentence)?;
+    Ok(format!("{} with {} tokens", counted(census.users, "account"), census.tokens))
+}
+
 /// The store of [`settings`].
 async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
     let (settings, embedded) = settings(data).await?;

@@ -26,8 +26,9 @@ use crate::gateway::{self, Gateway};
 use crate::mail::{Postman, Sent};
 use crate::template::{self, Template};
 
-/// How often the scheduled functions run.
+/// How often the scheduled functions run, and the census.
 const OFTEN: Duration = Duration::from_secs(300);
+const DAILY: Duration = Duration::from_secs(24 * 3600);
 
 /// A running server.
 pub struct Server {
@@ -86,10 +87,12 @@ impl Server {
             Ok::<_, String>(dynamo.direct(app))
         };
         let (sweep, erase) = (connect("sweep").await?, connect("erase").await?);
+        let census = connect("census").await?;
         let mut mailing =
             Mailing::connect(&settings("mail")?, clock.clone()).await.map_err(sentence)?;
         mailing.app = dynamo.direct(mailing.app);
-        let scheduled = [("sweep", &sweep), ("erase", &erase), ("mail", &mailing.app)];
+        let scheduled =
+            [("sweep", &sweep), ("erase", &erase), ("census", &census), ("mail", &mailing.app)];
         apps.extend(scheduled.map(|(name, app)| (name.to_owned(), app.clone())));
         let (stop, stopped) = oneshot::channel();
         let postman = Postman::new(mailing, data);
@@ -100,8 +103,9 @@ impl Server {
             }
         });
         let scheduled = [
-            tokio::spawn(often("sweep", sweep, functions::sweep::work)),
-            tokio::spawn(often("erase", erase, functions::erase::work)),
+            tokio::spawn(on_schedule("sweep", sweep, OFTEN, functions::sweep::work)),
+            tokio::spawn(on_schedule("erase", erase, OFTEN, functions::erase::work)),
+            tokio::spawn(on_schedule("census", census, DAILY, functions::census::work)),
         ];
         let server = tokio::spawn(async move {
             door::serve(
@@ -124,16 +128,20 @@ impl Server {
     }
 }
 
-/// Runs a scheduled function, as the template's schedules do on AWS.
-async fn often<F>(name: &str, app: App, work: fn(App) -> F)
+/// Runs a scheduled function, as the template's schedules do on AWS. A daily one begins after a day:
+/// on a laptop a command does its work.
+async fn on_schedule<F>(name: &str, app: App, every: Duration, work: fn(App) -> F)
 where
     F: Future<Output = shared::Result<()>> + Send + 'static,
 {
+    if every == DAILY {
+        tokio::time::sleep(every).await;
+    }
     loop {
         if let Err(error) = traced(&app, (name, "timer"), work(app.clone()).boxed()).await {
             tracing::error!(cause = error.cause(), "the scheduled work failed");
         }
-        tokio::time::sleep(OFTEN).await;
+        tokio::time::sleep(every).await;
     }
 }
 

@@ -3,11 +3,14 @@
 // journeys create everything else themselves.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
 import { SITE, ask, journeys, looksRight, mailedLink, newPage, newUser } from "./browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
+const run = promisify(execFile);
 
 await journeys({
   async "a user who is no administrator is told so, and led to the chat"() {
@@ -386,8 +389,8 @@ await journeys({
     };
     assert.deepEqual((await names(2)).toSorted(), [busy.name, idle.name].toSorted());
     const shown = (await rows(page)).find(([name]) => name === busy.name);
-    assert.deepEqual(shown.slice(2, 5), ["User", "Active", (FIRST_GRANT - PRICE).toLocaleString("en")]);
-    assert.match(shown[5], /just now|minute/);
+    assert.deepEqual(shown.slice(2, 6), ["User", "Active", (FIRST_GRANT - PRICE).toLocaleString("en"), String(PRICE)]);
+    assert.match(shown[6], /just now|minute/);
 
     await page.getByText("More filters").click();
     await page.getByLabel("Balance to").fill(String(FIRST_GRANT - 1));
@@ -412,6 +415,38 @@ await journeys({
     await page.getByRole("link", { name: admin.name, exact: true }).waitFor();
     const roles = new Set((await rows(page)).map((row) => row[2]));
     assert.deepEqual([...roles], ["Administrator"]);
+  },
+
+  async "users are sorted, and all accounts are summed up, as a census has found them"() {
+    const [rich, idle] = [await newUser("rich"), await newUser("idle")];
+    const page = await adminPage();
+    await openUser(page, rich);
+    await adjust(page, "Give", 9_000_000, "The most");
+    await page.getByText(`${rich.name} has 9,004,000 tokens now.`).waitFor();
+    await census();
+    await page.getByRole("link", { name: "Users", exact: true }).first().click();
+    await heading(page, "Users");
+    await page.getByLabel("Order").selectOption("Highest balance first");
+    await page.waitForURL("**/admin/#/users?sort=-tokens");
+    await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
+    const balances = (await rows(page)).map((row) => number(row[4]));
+    assert(balances.every((balance, index) => index === 0 || balance <= balances[index - 1]), balances.join(" "));
+    // The order is that of the census, and the values are current.
+    await openUser(page, rich);
+    await adjust(page, "Take away", 9_003_999, "A mistake");
+    await page.getByText(`${rich.name} has 1 token now.`).waitFor();
+    await page.goto(`${SITE}admin/#/users?sort=-tokens`);
+    await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
+    assert.equal((await rows(page))[0][4], "1");
+    await page.getByLabel("Search").fill(idle.name);
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+    assert.equal((await rows(page))[0][6], "never");
+
+    await page.getByRole("link", { name: "Statistics" }).click();
+    const sums = page.getByRole("region", { name: "All accounts" });
+    await sums.getByText("Tokens in all balances").waitFor();
+    const counted = await sums.locator("dd").allInnerTexts();
+    assert(number(counted[0]) >= 3 && number(counted[1]) >= 1 && number(counted[4]) >= 9_000_000, counted.join(" "));
   },
 
   async "the figures count what happened today, and are read by keyboard and as a table"() {
@@ -805,6 +840,11 @@ async function totals(page) {
 
 function number(text) {
   return Number(text.replaceAll(",", ""));
+}
+
+/** Counts and sorts all accounts, which is otherwise done once a day. */
+async function census() {
+  await run(process.env.FAREBOX, ["manage", "census", "--data", process.env.DATA]);
 }
 
 /** The accessible name of the focused element. */

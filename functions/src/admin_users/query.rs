@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::clock::Day;
-use shared::store::{Span, UserFilter, UserSource};
+use shared::store::{Span, UserFilter, UserOrder, UserSource};
 use shared::user::Role;
 use shared::{Error, Request, Result, Tokens, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -10,9 +10,10 @@ use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema};
 
 /// The query parameters that the link to the next page keeps.
-pub(super) const KEPT: [&str; 9] = [
+pub(super) const KEPT: [&str; 10] = [
     "q",
     "match",
+    "sort",
     "role",
     "active",
     "tokens_from",
@@ -36,6 +37,8 @@ pub(super) struct Asked<'r> {
     pub(super) search: Option<&'r str>,
     /// Whether names and addresses only have to contain it.
     anywhere: bool,
+    /// The order, if it isn't the usual one.
+    order: Option<UserOrder>,
     /// Which users.
     pub(super) filter: UserFilter,
     /// Whether each is shown with what only its account knows.
@@ -57,6 +60,15 @@ impl<'r> Asked<'r> {
                 return Err(Error::field("match", sentence));
             }
         };
+        let order = http::query(req, "sort").map(|word| {
+            let words = || UserOrder::ALL.map(UserOrder::word).join(", ");
+            let sentence = || format!("An order is one of {}.", words());
+            UserOrder::parse(word).ok_or_else(|| Error::field("sort", sentence()))
+        });
+        let order = order.transpose()?;
+        if order.is_some() && search.is_some() {
+            return Err(Error::field("sort", "A search has an order of its own."));
+        }
         let role = http::query(req, "role")
             .map(|role| Role::parse(role).map_err(|sentence| Error::field("role", sentence)));
         let filter = UserFilter {
@@ -70,7 +82,7 @@ impl<'r> Asked<'r> {
             },
         };
         let details = http::query_flag(req, "details")?.unwrap_or_default();
-        Ok(Self { search, anywhere: anywhere && search.is_some(), filter, details })
+        Ok(Self { search, anywhere: anywhere && search.is_some(), order, filter, details })
     }
 
     /// Whether it is the list of all users, or a search alone.
@@ -80,15 +92,17 @@ impl<'r> Asked<'r> {
 
     /// Whether only the accounts themselves show what it asks for.
     pub(super) fn asks_the_accounts(&self) -> bool {
-        self.details || self.search.is_some() || self.filter.asks_the_account()
+        let chosen = self.search.is_some() || self.order.is_some();
+        self.details || chosen || self.filter.asks_the_account()
     }
 
     /// The accounts among which the filter chooses.
     pub(super) fn source(&self) -> UserSource {
-        match self.search {
-            Some(search) if self.anywhere => UserSource::Containing(search.to_owned()),
-            Some(search) => UserSource::Beginning(search.to_owned()),
-            None => UserSource::All,
+        match (self.search, self.order) {
+            (Some(search), _) if self.anywhere => UserSource::Containing(search.to_owned()),
+            (Some(search), _) => UserSource::Beginning(search.to_owned()),
+            (None, Some(order)) => UserSource::Ranked(order),
+            (None, None) => UserSource::All,
         }
     }
 }
@@ -131,6 +145,14 @@ impl IntoParams for Filters {
                 ParameterIn::Query,
                 "Where the text of `q` must be: at the beginning, which is the default, or anywhere.",
                 Object::builder().schema_type(Type::String).enum_values(Some(MATCHES)),
+            ),
+            openapi::parameter(
+                "sort",
+                ParameterIn::Query,
+                "The order, instead of newest first: a field, after a `-` if its largest value comes first. The first 1,000 users of each order are found once a day; their values are current. Not with `q`.",
+                Object::builder()
+                    .schema_type(Type::String)
+                    .enum_values(Some(UserOrder::ALL.map(UserOrder::word))),
             ),
             query("role", "Only users with this role.", Role::schema()),
             openapi::parameter(

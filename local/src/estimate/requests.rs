@@ -97,6 +97,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("page of the users", "admin_users"),
     ("page of the users with details", "admin_users"),
     ("filtered page of the users", "admin_users"),
+    ("sorted page of the users", "admin_users"),
     ("search of the users", "admin_users"),
     ("search inside of names", "admin_users"),
     ("user, for administrators", "admin_user"),
@@ -121,12 +122,14 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("figures of today", "admin_figures"),
     ("figures of a closed day for the first time", "admin_figures"),
     ("figures of a closed day", "admin_figures"),
+    ("figures with the sums of all accounts", "admin_figures"),
     ("export of the users of a day", "admin_export"),
     ("export of the ledger of a day", "admin_export"),
     ("public keys", "jwks"),
     ("place of the public keys", "discovery"),
     ("this API as a document", "openapi"),
     (SWEEP, "sweep"),
+    (CENSUS, "census"),
 ];
 
 /// A chat as most clients send it.
@@ -135,6 +138,8 @@ pub const CHAT: &str = "chat in a conversation with a key";
 pub const STREAMED: &str = "streamed chat in a conversation with a key";
 /// What a sweep does for each account that began a chat since the last sweep.
 pub const SWEEP: &str = "sweep of one account";
+/// A census of a store with one account. Every further account takes one read unit more.
+pub const CENSUS: &str = "census of one account";
 /// A file of the pages. It is not in the table, because its function doesn't use the store.
 pub const FILE: &str = "file of the pages";
 
@@ -260,9 +265,9 @@ impl<'s> Requests<'s> {
         Ok(Self { stack, costs, ai_seconds })
     }
 
-    /// Every row of the table except the sweep, which is not a request.
+    /// Every row of the table except the sweep and the census, which are no requests.
     pub fn rows(&self) -> impl Iterator<Item = &Cost> {
-        self.costs.iter().filter(|cost| cost.request != SWEEP)
+        self.costs.iter().filter(|cost| ![SWEEP, CENSUS].contains(&cost.request.as_str()))
     }
 
     /// A row of the table.

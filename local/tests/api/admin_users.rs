@@ -1,7 +1,9 @@
 //! `GET /api/admin/users`: filters, and what is shown of each user with `details`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::store::USER_SHARDS;
@@ -159,6 +161,79 @@ async fn a_filter_looks_at_a_bounded_number_of_users_and_finds_each_of_them() {
     let all = root.every("users", "?active=true&limit=100").await.0;
     assert_eq!(all.len(), 6002);
     assert!(texts(&all, "id").is_sorted_by(|one, other| one > other), "each once, newest first");
+}
+
+/// Does the work of the schedule.
+async fn counts(api: &Api) {
+    functions::census::work(api.server().apps["census"].clone()).await.unwrap();
+}
+
+#[tokio::test]
+async fn users_are_sorted_as_the_last_census_has_found_them_and_shown_as_they_are() {
+    let api = at_noon().await;
+    let root = api.administrator("root").await;
+    let (ann, ben, cat) =
+        (api.person("ann").await, api.person("ben").await, api.person("cat").await);
+    finds(&root, "sort=tokens", &[]).await;
+    for _ in 0..2 {
+        cat.chat("hi").await.is(200);
+    }
+    api.server().clock.advance(Duration::from_secs(120));
+    ben.chat("hi").await.is(200);
+    for (person, tokens) in [(&ann, 10), (&cat, 500), (&ben, 3000)] {
+        person.has_left(tokens).await;
+    }
+    counts(&api).await;
+    // Of two that are alike, the older one comes first.
+    for (order, expected) in [
+        ("tokens", [&ann, &cat, &ben, &root]),
+        ("-tokens", [&root, &ben, &cat, &ann]),
+        ("spent", [&root, &ann, &ben, &cat]),
+        ("-spent", [&cat, &ben, &root, &ann]),
+        ("last_message", [&root, &ann, &cat, &ben]),
+        ("-last_message", [&ben, &cat, &root, &ann]),
+    ] {
+        finds(&root, &format!("sort={order}"), &expected).await;
+    }
+    finds(&root, "sort=tokens&role=user&tokens_from=100", &[&cat, &ben]).await;
+
+    ann.has_left(9999).await;
+    let now = root.admin("users?sort=tokens&details=true").await.is(200);
+    assert_eq!((&now[0]["username"], &now[0]["tokens"]), (&json!(ann.name), &json!(9999)));
+    finds(&root, "sort=tokens&tokens_to=100", &[]).await;
+    cat.deletes_the_account().await.is(202);
+    finds(&root, "sort=tokens", &[&ann, &ben, &root]).await;
+    counts(&api).await;
+    finds(&root, "sort=tokens", &[&ben, &root, &ann]).await;
+    for bad in ["sort=name", "sort=Tokens", "sort=-", "sort=tokens&q=a"] {
+        root.admin(&format!("users?{bad}")).await.expect(400, "invalid_fields");
+    }
+}
+
+#[tokio::test]
+async fn a_sorted_list_has_the_first_thousand_users_each_once() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    with_copies(&api, &ann, 2500).await;
+    ann.has_left(GRANT + 1).await;
+    counts(&api).await;
+    for (order, first) in [("tokens", &root), ("-tokens", &ann)] {
+        let (users, pages) = root.every("users", &format!("?sort={order}&limit=90")).await;
+        let names = texts(&users, "username");
+        let once: BTreeSet<&String> = names.iter().collect();
+        assert_eq!((names.len(), once.len(), pages), (1000, 1000, 12), "{order}");
+        assert_eq!(names[0], first.name, "{order}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_stops_no_census() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    api.set(&ann, "spent", AttributeValue::S("broken".into())).await;
+    let census = &api.server().apps["census"];
+    assert!(functions::census::work(census.clone()).await.is_err());
+    finds(&root, "sort=tokens", &[&root]).await;
 }
 
 #[tokio::test]

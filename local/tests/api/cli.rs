@@ -522,6 +522,7 @@ async fn what_a_deleted_account_has_left_is_erased_by_hand_too() {
     assert_eq!(manage("erase"), "3 items of 1 deleted account erased, 0 names free again\n");
     assert_eq!(manage("erase"), "0 items of 0 deleted accounts erased, 0 names free again\n");
     assert_eq!(manage("audit"), "1 account, 2 rows, no difference\n");
+    assert_eq!(manage("census"), "0 accounts with 0 tokens\n");
     let adjusted = run(&["manage", "adjust", "ann", "1", "--reason", "x", "--data", folder.path()]);
     assert_eq!(
         String::from_utf8(adjusted.stderr).unwrap(),

@@ -14,6 +14,7 @@ mod account_delete;
 mod adjust;
 mod admin;
 mod admin_export;
+mod admin_figures;
 mod admin_trail;
 mod admin_users;
 mod api_keys;

@@ -74,6 +74,17 @@ pub(super) fn instructions_key(user_id: &str) -> String {
     format!("{INSTRUCTIONS}{user_id}")
 }
 
+/// The sums of the latest census.
+pub(super) const CENSUS: &str = "census:latest";
+
+/// The prefix of the users that are the first of an order.
+const RANKING: &str = "ranking:";
+
+/// A part of the users of an order.
+pub(super) fn ranking_key(order: &str, part: usize) -> String {
+    format!("{RANKING}{order}#{part}")
+}
+
 /// A session.
 pub(super) fn session_key(id: &str) -> String {
     format!("{SESSION}{id}")

@@ -2,7 +2,7 @@
 //! what only the account knows. Each page looks at a bounded number of accounts, and the next one
 //! goes on where it ended.
 
-use super::{Listed, Place, Span, Store, from_item};
+use super::{Listed, Place, Span, Store, UserOrder, from_item};
 use crate::Result;
 use crate::user::{Account, Role};
 
@@ -60,6 +60,17 @@ pub enum UserSource {
     Beginning(String),
     /// Those whose username or address contains this text, in alphabetical order.
     Containing(String),
+    /// The first ones of an order, as the latest census has found them.
+    Ranked(UserOrder),
+}
+
+/// An account that a list names, and its place there: a page that begins at the place begins behind
+/// the account.
+pub(super) struct Placed {
+    pub(super) place: String,
+    pub(super) id: String,
+    /// The key of its item.
+    pub(super) pk: String,
 }
 
 impl Store {
@@ -129,8 +140,12 @@ impl Store {
             UserSource::All => {
                 let place = position.map(Place::parse).transpose()?;
                 let (listed, next) = self.users_of(filter, place.as_ref(), now, count).await?;
-                let keys = listed.into_iter().map(|listed| (listed.id, listed.pk)).collect();
-                Ok((self.accounts_with(keys).await?, next.map(|next| next.to_string())))
+                let placed = |listed: Listed| {
+                    let Listed { id, pk, .. } = listed;
+                    Placed { place: id.clone(), id, pk }
+                };
+                let placed = listed.into_iter().map(placed).collect();
+                Ok((self.accounts_at(placed).await?, next.map(|next| next.to_string())))
             }
             UserSource::Beginning(text) => {
                 let (labels, next) = self.labels(text, position, count).await?;
@@ -140,22 +155,22 @@ impl Store {
                 let (labels, next) = self.labels_containing(text, position, count).await?;
                 Ok((self.accounts_labelled(labels).await?, next))
             }
+            UserSource::Ranked(order) => {
+                let (placed, next) = self.ranked(*order, position, count).await?;
+                Ok((self.accounts_at(placed).await?, next))
+            }
         }
     }
 
-    /// The accounts with these ids and keys, in their order, each with its id. Deleted ones are
-    /// left out.
-    pub(super) async fn accounts_with(
-        &self,
-        keys: Vec<(String, String)>,
-    ) -> Result<Vec<(String, Account)>> {
-        let mut items =
-            self.users_with_keys(keys.iter().map(|(_, pk)| pk.clone()).collect()).await?;
+    /// The accounts that a list names, in its order, each with its place. Deleted ones are left out.
+    async fn accounts_at(&self, placed: Vec<Placed>) -> Result<Vec<(String, Account)>> {
+        let keys = placed.iter().map(|placed| placed.pk.clone()).collect();
+        let mut items = self.users_with_keys(keys).await?;
         let mut found = Vec::new();
-        for (id, pk) in keys {
+        for Placed { place, id, pk } in placed {
             let account: Option<Account> = items.remove(&pk).map(from_item).transpose()?;
-            let is_it = |account: &Account| account.id == id && account.deleted.is_none();
-            found.extend(account.filter(is_it).map(|account| (id.clone(), account)));
+            let account = account.filter(|account| account.id == id && account.deleted.is_none());
+            found.extend(account.map(|account| (place, account)));
         }
         Ok(found)
     }

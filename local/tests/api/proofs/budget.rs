@@ -269,6 +269,16 @@ impl Counted {
         self.note(requests::SWEEP, &reading);
     }
 
+    /// Records what a census of a store with one account costs.
+    async fn census(&mut self) {
+        let other = Self::start().await;
+        other.api.person("fay").await;
+        let app = other.metered(&other.api.server().functions["chat"].app().unwrap());
+        assert_eq!(app.store.take_census(app.clock.millis()).await.unwrap().users, 1);
+        let reading = std::mem::take(&mut *other.meter.0.lock().unwrap());
+        self.note(requests::CENSUS, &reading);
+    }
+
     async fn chat(&mut self, name: &str, status: u16, who: &Person, message: &str) -> Value {
         self.count(name, status, "chat", "/api/chat", &who.access, json!({ "message": message }))
             .await
@@ -428,6 +438,12 @@ impl Counted {
         for name in ["figures of a closed day for the first time", "figures of a closed day"] {
             self.get(name, "admin_figures", &figures, &root).await;
         }
+        let app = self.api.server().apps["census"].clone();
+        app.store.take_census(app.clock.millis()).await.unwrap();
+        let sums = format!("{figures}&accounts=true");
+        self.get("figures with the sums of all accounts", "admin_figures", &sums, &root).await;
+        let sorted = "/api/admin/users?limit=2&sort=-tokens";
+        self.get("sorted page of the users", "admin_users", sorted, &root).await;
         self.interventions(&root).await;
     }
 }
@@ -652,6 +668,7 @@ async fn each_request_costs_what_the_documentation_says() {
     counted.count(name, 200, "token_blacklist", path, "", body).await;
 
     counted.sweep().await;
+    counted.census().await;
     counted.chat("first chat after a rest", 200, &ann, "hi").await;
     counted.chat("chat", 200, &ann, "hi").await;
     for others in [5, 63] {
@@ -1041,6 +1058,8 @@ async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() 
         ("admin_users", "/api/admin/users?role=user", &root),
         ("admin_users", "/api/admin/users?details=true", &root),
         ("admin_users", "/api/admin/users?active=true&tokens_from=1", &root),
+        ("admin_users", "/api/admin/users?sort=-tokens", &root),
+        ("admin_users", "/api/admin/users?sort=last_message&role=user", &root),
         ("admin_chats", "/api/admin/chats?x=", &root),
         ("admin_chats", &*format!("/api/admin/chats?user_id={}", ann.id), &root),
     ];
@@ -1058,6 +1077,8 @@ async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() 
                 [format!("{}{:06}", &name[..2], from + number), id()]
             });
         }
+        let census = &counted.api.server().apps["census"];
+        census.store.take_census(census.clock.millis()).await.unwrap();
         let mut read = Vec::new();
         for (endpoint, path, who) in &pages {
             let path = format!("{path}&limit=20");

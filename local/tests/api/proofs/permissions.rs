@@ -302,6 +302,7 @@ struct Watched {
     blind: BTreeMap<&'static str, Instance>,
     sweep: (App, Lane),
     erase: (App, Lane),
+    census: (App, Lane),
     mail: (Mailing, Lane),
     /// The endpoints that got a request.
     asked: Mutex<BTreeSet<String>>,
@@ -334,6 +335,7 @@ impl Watched {
             (App::connect(&settings, clock.clone()).await.unwrap(), lane.clone())
         };
         let (sweep, erase) = (connect("sweep").await, connect("erase").await);
+        let census = connect("census").await;
         let mail = {
             let lane = recording(&wire);
             let settings = settings("mail", &lane, &amazon);
@@ -356,6 +358,7 @@ impl Watched {
             blind,
             sweep,
             erase,
+            census,
             mail,
             asked: Mutex::default(),
             calls: Mutex::default(),
@@ -758,9 +761,13 @@ impl Watched {
             functions::erase::work(self.erase.0.clone()).await.unwrap();
             self.note("erase", &self.erase.1);
         }
+        functions::census::work(self.census.0.clone()).await.unwrap();
+        self.note("census", &self.census.1);
         let root = self.log_in("root").await;
-        let figures = format!("/api/admin/figures?from={day}&to={day}");
+        let figures = format!("/api/admin/figures?from={day}&to={day}&accounts=true");
         self.is(200, to("admin_figures", &figures).by(&root.token)).await;
+        let sorted = to("admin_users", "/api/admin/users?sort=-tokens").by(&root.token);
+        assert!(!self.is(200, sorted).await.as_array().unwrap().is_empty());
     }
 
     /// A request without a body to each endpoint that nothing else has asked.

@@ -307,6 +307,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept)
     let figures = format!("/api/admin/figures?from={closed}&to={closed}");
     root.get(&figures).await.is(200);
     kept.word("figures", figures);
+    manage(api, &["census"]);
 }
 
 /// Wrong passwords: of unknown clients until they are refused, of a known device, and of a user who

@@ -1,0 +1,5 @@
+//! The Lambda binary of [`functions::census`].
+
+fn main() -> std::process::ExitCode {
+    shared::lambda::serve_schedule(functions::census::work)
+}
