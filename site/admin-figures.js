@@ -1,6 +1,7 @@
-// Figures per day: new users, messages, and tokens granted and spent.
+// Figures per day: new users, messages, and tokens granted and spent, and who did the most.
 
 import { dayBefore, dayInWords, daysIn, isDay, rangeInWords } from "./admin-days.js";
+import { userLink } from "./admin-people.js";
 import { announce } from "./announce.js";
 import { ApiError, get } from "./api.js";
 import { button } from "./button.js";
@@ -38,6 +39,10 @@ const SUMS = [
   ["granted", "Tokens ever granted to them"],
   ["spent", "Tokens ever spent by them"],
 ];
+const TOPS = [
+  ["spent", "By tokens"],
+  ["chats", "By messages"],
+];
 const TOTALS = [
   ["users", "New users"],
   ["chats", "Messages"],
@@ -61,21 +66,30 @@ export function figuresView({ query, signal }) {
   };
 }
 
-function read({ days, from, to }) {
+function read({ days, from, to, top }) {
+  const by = TOPS.some(([key]) => key === top) ? top : TOPS[0][0];
   if (isDay(from) && isDay(to) && from <= to && daysIn(from, to) <= MOST_DAYS)
-    return { from, to, days: null };
+    return { from, to, days: null, by };
   const known = RANGES.includes(Number(days)) ? Number(days) : 30;
-  return { from: dayBefore(known - 1), to: dayBefore(), days: known };
+  return { from: dayBefore(known - 1), to: dayBefore(), days: known, by };
+}
+
+/** The address of a range's view. */
+function place({ from, to, days, by }) {
+  const query = new URLSearchParams(days ? { days } : { from, to });
+  if (by !== TOPS[0][0]) query.set("top", by);
+  return `#/figures?${query}`;
 }
 
 function build() {
-  const presets = RANGES.map((days) =>
-    h(
-      "a",
-      { href: `#/figures?days=${days}`, class: "button button-secondary", dataset: { days } },
-      `${days} days`,
-    ),
-  );
+  let by = TOPS[0][0];
+  const preset = (dataset, text) => h("a", { class: "button button-secondary", dataset }, text);
+  const presets = RANGES.map((days) => preset({ days }, `${days} days`));
+  const tops = TOPS.map(([key, name]) => preset({ by: key }, name));
+  const current = (link, is) => {
+    if (is) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  };
   const from = field("From", "from", { type: "date", max: dayBefore() });
   const to = field("To", "to", { type: "date", max: dayBefore() });
   const custom = form([from, to], {
@@ -86,10 +100,22 @@ function build() {
     onsubmit: (values) => {
       const wrong = faulty(values);
       if (wrong) throw new ApiError({ code: "invalid_fields", ...wrong });
-      go(`#/figures?${new URLSearchParams(values)}`);
+      go(place({ ...values, by }));
     },
   });
   const body = h("div", {});
+  const users = h("div", {});
+  const top = h(
+    "section",
+    { class: "card", "aria-label": "Top users", hidden: true },
+    h(
+      "div",
+      { class: "card-head" },
+      h("h2", {}, "Top users"),
+      h("nav", { class: "admin-presets", "aria-label": "Order" }, tops),
+    ),
+    users,
+  );
   const content = h(
     "div",
     { class: "page page-wide" },
@@ -101,12 +127,18 @@ function build() {
       custom,
     ),
     body,
+    top,
   );
 
   async function show(range, signal) {
+    by = range.by;
     for (const link of presets) {
-      if (Number(link.dataset.days) === range.days) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
+      link.href = place({ days: link.dataset.days, by });
+      current(link, Number(link.dataset.days) === range.days);
+    }
+    for (const link of tops) {
+      link.href = place({ ...range, by: link.dataset.by });
+      current(link, link.dataset.by === by);
     }
     from.input.value = range.from;
     to.input.value = range.to;
@@ -118,12 +150,15 @@ function build() {
       );
       const held = body.contains(document.activeElement);
       fill(body, shown(figures, range));
+      fill(users, topUsers(figures.top));
+      top.hidden = false;
       if (held) focusOn(content.querySelector("h1"));
       announce(
         `Statistics of ${rangeInWords(range.from, range.to)}: ${TOTALS.map(([key, name]) => `${name} ${formatNumber(figures.totals[key])}`).join(", ")}.`,
       );
     } catch (error) {
       if (signal.aborted) return;
+      top.hidden = true;
       fill(
         body,
         note(
@@ -143,10 +178,10 @@ function build() {
  * Reads the figures. If many days are counted for the first time, a request may fail with 503; the
  * next one continues where it ended.
  */
-async function counted({ from, to }, signal, waiting) {
+async function counted({ from, to, by }, signal, waiting) {
   for (let requests = 1; ; requests += 1) {
     try {
-      return await get("api/admin/figures/", { from, to, accounts: true }, { signal });
+      return await get("api/admin/figures/", { from, to, accounts: true, top: by }, { signal });
     } catch (error) {
       if (error.status !== 503 || requests === MOST_REQUESTS) throw error;
       waiting();
@@ -230,6 +265,32 @@ function sums(accounts) {
       SUMS.map(([key, name]) => [h("dt", {}, name), h("dd", {}, formatNumber(accounts[key]))]),
     ),
   );
+}
+
+/** The users who did the most, or that there are none. */
+function topUsers({ users, complete }) {
+  if (users.length === 0)
+    return h("p", { class: "muted" }, "No user sent a message in these days.");
+  const { element, body } = table("Users who did the most", [
+    "User",
+    { text: "Messages", class: "number" },
+    { text: "Tokens spent", class: "number" },
+  ]);
+  const name = ({ user_id: id, username }) => userLink(id, username ?? "deleted account");
+  fill(
+    body,
+    users.map((user) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, name(user)),
+        h("td", { class: "number" }, formatNumber(user.chats)),
+        h("td", { class: "number" }, formatNumber(user.spent)),
+      ),
+    ),
+  );
+  const partly = "Of each day, only the 250 users who spent the most are compared.";
+  return [element, !complete && h("p", { class: "muted" }, partly)];
 }
 
 function figure({ title, series }, days, from, to) {

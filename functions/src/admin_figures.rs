@@ -3,15 +3,17 @@
 //! In: `from` and `to`, days in UTC (`2026-11-20`), at most 366; by default the last 30. Out:
 //! `days`, oldest first, with `users` (registered), `chats` (paid messages), `granted` and `spent`
 //! (tokens) of each and whether it is `closed`, and `totals`; with `accounts=true` also the sums of
-//! all accounts. A closed day is counted once and stored. If many days must be counted first, the
-//! reply is 503; a retry continues with the stored counts.
+//! all accounts, and with `top=spent` or `top=chats` the users who did the most. A closed day is
+//! counted once and stored. If many days must be counted first, the reply is 503; a retry continues
+//! with the stored counts.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use shared::clock::Day;
 use shared::openapi::Days;
-use shared::store::{Census, Figures, is_closed};
+use shared::store::{Census, Figures, Spender, is_closed};
 use shared::{App, Error, Reply, Request, Result, auth, clock, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
@@ -22,6 +24,12 @@ const DAYS: u64 = 366;
 
 /// How many days are shown by default.
 const USUAL: u64 = 30;
+
+/// How many users are shown.
+const TOP: usize = 20;
+
+/// By what the users may be chosen.
+const TOPS: [&str; 2] = ["spent", "chats"];
 
 /// The most time for counting.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,19 +56,54 @@ pub async fn handle(app: App, req: Request) -> Reply {
             Some(true) => Some(app.store.census().await?.map(|census| Accounts::of(&census))),
             _ => None,
         };
-        Ok((first, days, accounts))
+        let top = http::query(&req, "top").map(|top| {
+            let known = TOPS.into_iter().find(|known| *known == top);
+            let sentence = || format!("The top is by {}.", TOPS.join(" or "));
+            known.ok_or_else(|| Error::field("top", sentence()))
+        });
+        Ok((first, days, accounts, top.transpose()?))
     };
-    let (_, (first, days, accounts)) = auth::administrator(&app, &req, read).await?;
+    let (_, (first, days, accounts, top)) = auth::administrator(&app, &req, read).await?;
     let now = app.clock.millis();
     let until =
         Instant::now() + http::time_left(&req, now).saturating_sub(TIME_TO_REPLY).min(PATIENCE);
-    let figures = app.store.figures(first, days, now, until).await?;
+    let users = async {
+        match top {
+            Some(by) => top_users(&app, by, first, days, now, until).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let figures = app.store.figures(first, days, now, until);
+    let (figures, top) = tokio::try_join!(figures, users)?;
     let totals = figures.values().copied().fold(Figures::default(), Figures::and);
     let days = figures
         .into_iter()
         .map(|(day, figures)| OfDay { day, figures, closed: is_closed(day, now) })
         .collect();
-    http::ok(&Range { days, totals, accounts })
+    http::ok(&Range { days, totals, accounts, top })
+}
+
+/// The users who spent the most, or sent the most messages.
+async fn top_users(
+    app: &App,
+    by: &str,
+    first: Day,
+    days: u64,
+    now: u64,
+    until: Instant,
+) -> Result<Top> {
+    let mut spenders = app.store.spenders(first, days, now, until).await?;
+    if by == "chats" {
+        spenders.users.sort_by_key(|user| Reverse((user.chats, user.spent)));
+    }
+    spenders.users.truncate(TOP);
+    let ids = spenders.users.iter().map(|user| user.id.as_str());
+    let mut names = app.store.usernames(ids).await?;
+    let user = |Spender { id, chats, spent }| {
+        let username = names.remove(&id);
+        TopUser { user_id: id, username, chats, spent }
+    };
+    Ok(Top { complete: spenders.complete, users: spenders.users.into_iter().map(user).collect() })
 }
 
 /// Figures of some days.
@@ -76,6 +119,34 @@ pub struct Range {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Accounts>, required = false)]
     accounts: Option<Option<Accounts>>,
+    /// The users who did the most. Only with `top`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    top: Option<Top>,
+}
+
+/// The users who did the most in these days.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TopUsers)]
+struct Top {
+    /// Whether all users were compared: of each day only the 250 who spent the most are stored.
+    complete: bool,
+    /// At most 20 users, the first one first.
+    users: Vec<TopUser>,
+}
+
+/// What a user did in these days.
+#[derive(Serialize, ToSchema)]
+struct TopUser {
+    #[schema(format = "uuid", examples("01a1f7d1-6dd1-703a-9600-a369c76325b7"))]
+    user_id: String,
+    /// The user's name. Null if the account was deleted.
+    #[schema(required, examples("ann"))]
+    username: Option<String>,
+    /// Paid messages.
+    chats: u64,
+    /// Tokens that were spent on them.
+    spent: u64,
 }
 
 /// The sums of all accounts.
@@ -136,17 +207,25 @@ fn range(app: &App, req: &Request) -> Result<(Day, u64)> {
     }
 }
 
-/// The query parameter `accounts`.
+/// The query parameters `accounts` and `top`.
 #[derive(Debug)]
 pub struct More;
 
 impl IntoParams for More {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![openapi::parameter(
-            "accounts",
-            ParameterIn::Query,
-            "Whether the reply has the sums of all accounts, which are counted once a day.",
-            Object::builder().schema_type(Type::Boolean),
-        )]
+        vec![
+            openapi::parameter(
+                "accounts",
+                ParameterIn::Query,
+                "Whether the reply has the sums of all accounts, which are counted once a day.",
+                Object::builder().schema_type(Type::Boolean),
+            ),
+            openapi::parameter(
+                "top",
+                ParameterIn::Query,
+                "Shows the users who spent the most tokens in these days, or sent the most messages.",
+                Object::builder().schema_type(Type::String).enum_values(Some(TOPS)),
+            ),
+        ]
     }
 }

@@ -479,12 +479,25 @@ await journeys({
     assert.equal(await plot.getAttribute("aria-valuenow"), "29");
 
     await page.getByText("The same numbers as a table").click();
-    assert.equal((await rows(page)).length, 30);
-    assert.match((await rows(page))[0][0], /so far/);
+    const table = page.getByRole("region", { name: "Statistics day by day" });
+    assert.equal((await rows(table)).length, 30);
+    assert.match((await rows(table))[0][0], /so far/);
     await page.getByRole("button", { name: "Messages" }).click();
     assert.equal(await page.getByRole("columnheader", { name: "Messages" }).getAttribute("aria-sort"), "descending");
-    const chats = (await rows(page)).map((row) => number(row[2]));
+    const chats = (await rows(table)).map((row) => number(row[2]));
     assert.deepEqual(chats, chats.toSorted((a, b) => b - a));
+
+    // Those who did the most, in the range that is shown.
+    const top = page.getByRole("region", { name: "Top users" });
+    await top.getByRole("link", { name: "By messages" }).click();
+    await page.waitForURL("**/admin/#/figures?days=30&top=chats");
+    await top.locator('[aria-current="true"]', { hasText: "By messages" }).waitFor();
+    assert.equal(await focused(page), "By messages");
+    const most = (await rows(top)).map((row) => number(row[1]));
+    assert(most.length > 0 && most[0] > 0 && most.length <= 20, most.join(" "));
+    assert.deepEqual(most, most.toSorted((a, b) => b - a));
+    await page.goBack();
+    await top.locator('[aria-current="true"]', { hasText: "By tokens" }).waitFor();
 
     // Days that have not been counted yet may take more than one request.
     let [refused, told] = [0, false];

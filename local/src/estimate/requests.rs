@@ -122,6 +122,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("figures of today", "admin_figures"),
     ("figures of a closed day for the first time", "admin_figures"),
     ("figures of a closed day", "admin_figures"),
+    ("top users of a closed day", "admin_figures"),
     ("figures with the sums of all accounts", "admin_figures"),
     ("export of the users of a day", "admin_export"),
     ("export of the ledger of a day", "admin_export"),

@@ -1,16 +1,17 @@
 //! Figures per day, counted in the ledger. The ledger never changes, so the figures of a closed day
 //! are counted once and stored under `figures:<day>` in the table Tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, iter};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::read::values;
-use super::schema::{FIGURES, figures_key, pk};
+use super::schema::{figures_key, pk};
 use super::{EntryKind, NEW, Store, Write, from_item, s, to_item};
 use crate::clock::{Day, FIRST_DAY, least_id};
 use crate::{Error, Result};
@@ -75,15 +76,26 @@ struct CountedRow {
     amount: i64,
 }
 
-/// A closed day's item.
-#[derive(Serialize, Deserialize)]
-struct KeptDay {
-    /// `figures:<day>`.
-    pk: String,
-    users: u64,
-    chats: u64,
-    granted: i64,
-    spent: i64,
+/// What is counted of each day, and stored under a key of its own when the day is closed.
+pub(super) trait Daily: Default + Serialize + DeserializeOwned + Send + Sync {
+    /// The key of its item.
+    fn key(day: Day) -> String;
+
+    /// Counts the ledger rows of a day.
+    fn count(store: &Store, day: Day) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl Daily for Figures {
+    fn key(day: Day) -> String {
+        figures_key(day)
+    }
+
+    async fn count(store: &Store, day: Day) -> Result<Self> {
+        let add = |figures: &mut Self, row: CountedRow| *figures = figures.and(Self::of(&row));
+        let places = store.places_of(day);
+        let counted = store.count_rows(day, places, "kind, amount", add).await?;
+        Ok(counted.into_iter().fold(Self::default(), Self::and))
+    }
 }
 
 impl Store {
@@ -100,38 +112,56 @@ impl Store {
         now: u64,
         until: Instant,
     ) -> Result<BTreeMap<Day, Figures>> {
+        self.daily(first, days, now, until).await
+    }
+
+    /// The same of whatever is counted.
+    pub(super) async fn daily<D: Daily>(
+        &self,
+        first: Day,
+        days: u64,
+        now: u64,
+        until: Instant,
+    ) -> Result<BTreeMap<Day, D>> {
         let all: Vec<Day> = (0..days).map(|later| first.after(later)).collect();
         let can_have_some = |day: &Day| (FIRST_DAY..=Day::of(now)).contains(day);
         let closed: Vec<Day> =
             all.iter().copied().filter(|day| can_have_some(day) && is_closed(*day, now)).collect();
-        let mut figures = self.kept_figures(&closed).await?;
+        let mut found = self.kept_days::<D>(&closed).await?;
         let missing: Vec<Day> = all
             .iter()
             .copied()
-            .filter(|day| can_have_some(day) && !figures.contains_key(day))
+            .filter(|day| can_have_some(day) && !found.contains_key(day))
             .collect();
         let count = |day: Day| async move {
             if Instant::now() >= until {
                 return Err(Error::Unavailable("there was no time to count every day".into()));
             }
-            let counted = self.count_day(day).await?;
+            let counted = D::count(self, day).await?;
             if is_closed(day, now) {
-                self.keep_figures(day, counted).await?;
+                self.keep_day(day, &counted).await?;
             }
             Ok((day, counted))
         };
-        let counted: Vec<Result<(Day, Figures)>> =
+        let counted: Vec<Result<(Day, D)>> =
             iter(missing).map(count).buffer_unordered(AT_A_TIME).collect().await;
         for day in counted {
-            figures.extend([day?]);
+            found.extend([day?]);
         }
-        Ok(all.into_iter().map(|day| (day, figures.remove(&day).unwrap_or_default())).collect())
+        Ok(all.into_iter().map(|day| (day, found.remove(&day).unwrap_or_default())).collect())
     }
 
-    /// Counts the ledger rows of a day.
-    async fn count_day(&self, day: Day) -> Result<Figures> {
+    /// What `add` makes of the rows of a day, for each of these partitions of the index `trail`. Of
+    /// a row only the `attributes` are read.
+    pub(super) async fn count_rows<T: Default + Send, R: DeserializeOwned>(
+        &self,
+        day: Day,
+        places: Vec<String>,
+        attributes: &str,
+        add: impl Fn(&mut T, R) + Sync,
+    ) -> Result<Vec<T>> {
         let (first, last) = (least_id(day.begins()), least_id(day.after(1).begins()));
-        let counts = self.places_of(day).into_iter().map(|place| {
+        let counts = places.into_iter().map(|place| {
             let query = self
                 .client
                 .query()
@@ -143,38 +173,41 @@ impl Store {
                     (":first", s(&first)),
                     (":last", s(&last)),
                 ]))
-                .projection_expression("kind, amount");
+                .projection_expression(attributes);
+            let add = &add;
             async move {
-                let (mut figures, mut rows) =
-                    (Figures::default(), query.into_paginator().items().send());
+                let (mut sum, mut rows) = (T::default(), query.into_paginator().items().send());
                 while let Some(row) = rows.try_next().await? {
-                    figures = figures.and(Figures::of(&from_item(row)?));
+                    add(&mut sum, from_item(row)?);
                 }
-                Ok::<_, Error>(figures)
+                Ok::<_, Error>(sum)
             }
         });
-        Ok(try_join_all(counts).await?.into_iter().fold(Figures::default(), Figures::and))
+        try_join_all(counts).await
     }
 
-    async fn kept_figures(&self, days: &[Day]) -> Result<BTreeMap<Day, Figures>> {
+    async fn kept_days<D: Daily>(&self, days: &[Day]) -> Result<BTreeMap<Day, D>> {
+        let by_key: HashMap<String, Day> = days.iter().map(|day| (D::key(*day), *day)).collect();
         let batches = days.chunks(BATCH).map(|some| {
-            let keys = some.iter().map(|day| pk(figures_key(*day))).collect();
+            let keys = some.iter().map(|day| pk(D::key(*day))).collect();
             self.items(&self.tables.tokens, keys)
         });
-        let mut figures = BTreeMap::new();
+        let mut kept = BTreeMap::new();
         for item in try_join_all(batches).await?.into_iter().flatten() {
-            let KeptDay { pk, users, chats, granted, spent } = from_item(item)?;
-            let day = pk.strip_prefix(FIGURES).and_then(Day::parse);
-            figures.extend(day.map(|day| (day, Figures { users, chats, granted, spent })));
+            let key = item.get("pk").and_then(|pk| pk.as_s().ok());
+            let day = key.and_then(|key| by_key.get(key)).copied();
+            if let Some(day) = day {
+                kept.insert(day, from_item(item)?);
+            }
         }
-        Ok(figures)
+        Ok(kept)
     }
 
-    /// Stores the figures of a closed day. Idempotent.
-    async fn keep_figures(&self, day: Day, figures: Figures) -> Result<()> {
-        let Figures { users, chats, granted, spent } = figures;
-        let kept = KeptDay { pk: figures_key(day), users, chats, granted, spent };
-        let put = Write::put(&self.tables.tokens, to_item(kept)?).when(NEW);
+    /// Stores what was counted of a closed day. Idempotent.
+    async fn keep_day<D: Daily>(&self, day: Day, counted: &D) -> Result<()> {
+        let mut item = to_item(counted)?;
+        item.insert("pk".to_owned(), s(D::key(day)));
+        let put = Write::put(&self.tables.tokens, item).when(NEW);
         self.send(&put).await.map(drop)
     }
 }

@@ -317,9 +317,14 @@ impl Store {
 
     /// The partitions of the index `trail` that hold the rows of a day.
     pub(super) fn places_of(&self, day: Day) -> Vec<String> {
-        let mut places = self.trail().partitions(&day.to_string());
+        let mut places = self.partitions_of(day);
         places.push(day.month());
         places
+    }
+
+    /// Those that hold all of them but administrators' acts.
+    pub(super) fn partitions_of(&self, day: Day) -> Vec<String> {
+        self.trail().partitions(&day.to_string())
     }
 
     fn trail(&self) -> Timeline<'_> {

@@ -64,7 +64,7 @@ pub(super) const LINK: &str = "link:";
 pub const OUTBOX: &str = "outbox:";
 
 /// The prefix of closed days' figures.
-pub(super) const FIGURES: &str = "figures:";
+const FIGURES: &str = "figures:";
 
 /// The prefix of users' instructions for the AI.
 pub(super) const INSTRUCTIONS: &str = "instructions:";
@@ -103,6 +103,11 @@ pub(super) fn letter_key(id: &str) -> String {
 /// The figures of a day.
 pub(super) fn figures_key(day: Day) -> String {
     format!("{FIGURES}{day}")
+}
+
+/// The users who spent the most on a day.
+pub(super) fn spenders_key(day: Day) -> String {
+    format!("{FIGURES}{day}#users")
 }
 
 /// The record of an idempotency key.

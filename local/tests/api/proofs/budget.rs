@@ -438,6 +438,10 @@ impl Counted {
         for name in ["figures of a closed day for the first time", "figures of a closed day"] {
             self.get(name, "admin_figures", &figures, &root).await;
         }
+        // The first request counts the day, as that of the figures does.
+        let top = format!("{figures}&top=spent");
+        root.get(&top).await.is(200);
+        self.get("top users of a closed day", "admin_figures", &top, &root).await;
         let app = self.api.server().apps["census"].clone();
         app.store.take_census(app.clock.millis()).await.unwrap();
         let sums = format!("{figures}&accounts=true");

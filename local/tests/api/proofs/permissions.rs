@@ -764,7 +764,8 @@ impl Watched {
         functions::census::work(self.census.0.clone()).await.unwrap();
         self.note("census", &self.census.1);
         let root = self.log_in("root").await;
-        let figures = format!("/api/admin/figures?from={day}&to={day}&accounts=true");
+        let more = "accounts=true&top=spent";
+        let figures = format!("/api/admin/figures?from={day}&to={day}&{more}");
         self.is(200, to("admin_figures", &figures).by(&root.token)).await;
         let sorted = to("admin_users", "/api/admin/users?sort=-tokens").by(&root.token);
         assert!(!self.is(200, sorted).await.as_array().unwrap().is_empty());

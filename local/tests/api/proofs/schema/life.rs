@@ -306,6 +306,7 @@ async fn administration(api: &Api, root: &Person, ann: &Person, kept: &mut Kept)
     let closed = Day::of(now(api)).before(2).max(FIRST_DAY);
     let figures = format!("/api/admin/figures?from={closed}&to={closed}");
     root.get(&figures).await.is(200);
+    root.get(&format!("{figures}&top=spent")).await.is(200);
     kept.word("figures", figures);
     manage(api, &["census"]);
 }

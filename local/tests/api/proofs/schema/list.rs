@@ -121,6 +121,7 @@ pub fn kind(table: &str, item: &Value) -> String {
         }
         Some("idem:") if key.starts_with("idem:call-") => "idem:call-".into(),
         Some("mailed:") if key.contains('#') => "mailed:#".into(),
+        Some("figures:") if key.contains('#') => "figures:#".into(),
         Some(kind) => kind.to_owned(),
         None => until(key, '#').unwrap_or_else(|| match table {
             "LedgerTable" => text("kind").to_owned(),
