@@ -5,7 +5,7 @@ import { filters } from "./admin-filters.js";
 import { roleBadge, standingBadge, userLink, userPlace } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
-import { button } from "./button.js";
+import { button, linkButton } from "./button.js";
 import { h } from "./dom.js";
 import { field } from "./form.js";
 import { formatAgo, formatDay, formatNumber, time } from "./format.js";
@@ -95,7 +95,12 @@ export function usersView({ query, signal }) {
       "div",
       { class: "page-head" },
       h("h1", {}, "Users"),
-      button("New user", { kind: "primary", icon: "plus", onclick: create }),
+      h(
+        "div",
+        { class: "toolbar admin-head" },
+        linkButton("Grants to many users", "#/users/grants", { icon: "coin" }),
+        button("New user", { kind: "primary", icon: "plus", onclick: create }),
+      ),
     ),
     element,
   );

@@ -4,6 +4,7 @@
 import { chatsView } from "./admin-chats.js";
 import { exportView } from "./admin-export.js";
 import { figuresView } from "./admin-figures.js";
+import { grantsView } from "./admin-grants.js";
 import { trailView } from "./admin-trail.js";
 import { userView } from "./admin-user.js";
 import { usersView } from "./admin-users.js";
@@ -79,6 +80,7 @@ const place = router({
   before: ({ path }) => (path === "" ? "#/users" : null),
   routes: [
     ["users", admitted(usersView)],
+    ["users/grants", admitted(grantsView)],
     ["users/:id", admitted((where) => userView(where, me, "overview"))],
     ["users/:id/statement", admitted((where) => userView(where, me, "statement"))],
     ["users/:id/chats", admitted((where) => userView(where, me, "chats"))],

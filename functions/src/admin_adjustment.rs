@@ -65,15 +65,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
     match (app.store.adjust(&adjustment, now).await?, &key) {
         (Adjusted::Applied, _) => {
-            let (entry, by) = (adjustment.entry(), &administrator.account().id);
-            tracing::info!(
-                subject = account.id,
-                by,
-                amount = entry.amount,
-                row = entry.entry_id,
-                "a balance was adjusted"
-            );
-            shown(&app, &account, entry).await
+            log(&adjustment);
+            shown(&app, &account, adjustment.entry()).await
         }
         (Adjusted::TooLittle(balance), _) => Err(Error::BalanceTooLow { balance }),
         (Adjusted::TooMuch, _) => Err(Error::GrantTooLarge),
@@ -86,6 +79,12 @@ pub async fn handle(app: App, req: Request) -> Reply {
             Err(Error::Internal("an adjustment without a key was refused by one".into()))
         }
     }
+}
+
+/// Logs an adjustment that was made.
+pub(crate) fn log(adjustment: &Adjustment) {
+    let Entry { user_id: subject, entry_id: row, amount, actor: by, .. } = adjustment.entry();
+    tracing::info!(subject, by, amount, row, "a balance was adjusted");
 }
 
 /// An idempotency key and its payload.
@@ -164,13 +163,7 @@ impl Body {
     /// The failure names all invalid fields.
     fn validate(self) -> Result<(Change, Reason)> {
         let mut invalid = FieldErrors::default();
-        let bounds =
-            || format!("An amount is a whole number from -{0} to {0} other than 0.", Tokens::MAX);
-        let amount = self
-            .amount
-            .ok_or_else(|| REQUIRED.to_owned())
-            .and_then(|amount| change(amount).ok_or_else(bounds));
-        let amount = invalid.check("amount", amount);
+        let amount = invalid.check("amount", change(self.amount));
         let reason = invalid
             .check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
         amount.zip(reason).ok_or_else(|| invalid.into_error())
@@ -178,6 +171,10 @@ impl Body {
 }
 
 /// The change by an amount of JSON, where whole numbers may be written as 5.0.
-fn change(amount: f64) -> Option<Change> {
-    if amount.fract() == 0.0 { Change::new(amount as i64) } else { None }
+pub(crate) fn change(amount: Option<f64>) -> Result<Change, String> {
+    let amount = amount.ok_or_else(|| REQUIRED.to_owned())?;
+    let change = if amount.fract() == 0.0 { Change::new(amount as i64) } else { None };
+    change.ok_or_else(|| {
+        format!("An amount is a whole number from -{0} to {0} other than 0.", Tokens::MAX)
+    })
 }

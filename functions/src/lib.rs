@@ -129,6 +129,7 @@ endpoints! {
             DELETE "/api/admin/users/{id}/api-keys/{key}";
         admin_password_reset: POST "/api/admin/users/{id}/password-reset";
         admin_adjustment: POST "/api/admin/users/{id}/adjustments";
+        admin_grants: POST "/api/admin/grants";
         admin_ledger: GET "/api/admin/users/{id}/ledger";
         admin_chats: GET "/api/admin/chats";
         admin_trail: GET "/api/admin/trail";

@@ -261,6 +261,10 @@ def complete(operation, body):
         body["idempotency_key"] = sent_key()
     if operation == "admin_adjustment" and next(numbers) % 2:
         body["amount"] = abs(int(body["amount"])) % 1000 + 1
+    if operation == "admin_grants":
+        body["grants"] = [grant | {"amount": int(grant["amount"]) or 1} for grant in body["grants"]]
+        if body.get("id") is not None:
+            body["id"] = call("POST", "/api/admin/grants/", ADMINISTRATOR, json=body | {"id": None}).json()["id"]
     if operation == "completions":
         # Calls need their results and choices their functions, and the echo has no formats.
         for field in ("functions", "function_call", "tool_choice", "response_format"):

@@ -449,6 +449,54 @@ await journeys({
     assert(number(counted[0]) >= 3 && number(counted[1]) >= 1 && number(counted[4]) >= 9_000_000, counted.join(" "));
   },
 
+  async "many users are granted tokens from a file, once each"() {
+    const [ann, ben] = [await newUser("ann"), await newUser("ben", { email: `b${Date.now()}@example.com` })];
+    const page = await adminPage();
+    await page.getByRole("link", { name: "Grants to many users" }).click();
+    await heading(page, "Grants to many users");
+    const choose = (text) => page.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(text) });
+    await choose("user,tokens\nann,five\n,5\n");
+    await page.getByLabel("Reason").fill("A gift");
+    await page.getByRole("button", { name: "Preview" }).click();
+    await page.getByText("Line 2 has no whole number other than 0 as its amount. Line 3 has no user.").waitFor();
+
+    const file = `user,tokens,reason\n${ann.name},500,"For you, Ann"\n${ben.email},50\nno-such-user,5\n${ann.name},5\n`;
+    await choose(file);
+    await page.getByRole("button", { name: "Preview" }).click();
+    const preview = page.getByRole("region", { name: "Preview" });
+    await preview.getByRole("heading", { name: "2 of 4 rows ready" }).waitFor();
+    const results = async () => (await rows(preview)).map((row) => row.at(-1));
+    assert.deepEqual(await results(), ["Ready", "Ready", "No such user", "More than once in the file"]);
+    assert.match((await rows(preview))[1][1], /Unverified address/);
+    assert.equal((await ann.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT);
+
+    // The first request is answered, and its reply is lost.
+    let lost = 0;
+    await page.route("**/api/admin/grants/", async (route) => {
+      lost += 1;
+      if (lost > 1) return route.continue();
+      await route.fetch();
+      return route.abort();
+    });
+    await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
+    await preview.getByText("2 of 4 rows done.").first().waitFor();
+    assert.deepEqual((await results()).slice(0, 2), ["Done before", "Done before"]);
+    await page.unroute("**/api/admin/grants/");
+
+    // The same file again: the browser knows it.
+    await page.reload();
+    await choose(file);
+    await page.getByLabel("Reason").fill("A gift");
+    await page.getByRole("button", { name: "Preview" }).click();
+    await preview.getByText("This file was sent with this reason before").waitFor();
+    await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
+    await preview.getByText("2 of 4 rows done.").first().waitFor();
+    for (const [user, tokens] of [[ann, 500], [ben, 50]])
+      assert.equal((await user.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT + tokens);
+    await page.getByRole("link", { name: "Audit log" }).click();
+    await page.getByText("For you, Ann").first().waitFor();
+  },
+
   async "the figures count what happened today, and are read by keyboard and as a table"() {
     const ann = await newUser("ann");
     const page = await adminPage("#/figures");
@@ -748,12 +796,12 @@ await journeys({
         await part(page, "Messages");
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [view, title, sign] of [["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
+        for (const [view, title, sign] of [["users/grants", "Grants to many users", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();
           if (view === "figures") await page.getByText("The same numbers as a table").click();
-          await looksRight(page, `admin-${view}-${width}-${colorScheme}`);
+          await looksRight(page, `admin-${view.replace("/", "-")}-${width}-${colorScheme}`);
         }
       }
     }

@@ -23,6 +23,8 @@ pub enum Kind {
     Chat,
     /// An adjustment of a balance.
     Adjustment,
+    /// One of many grants: its owner is the id of their preview, and its key that of the account.
+    Grant,
     /// A registration.
     Registration,
     /// The creation of an account by an administrator.
@@ -34,6 +36,7 @@ impl Kind {
         match self {
             Self::Chat => "chat",
             Self::Adjustment => "adjustment",
+            Self::Grant => "grant",
             Self::Registration => "registration",
             Self::Creation => "creation",
         }

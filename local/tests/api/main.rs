@@ -15,6 +15,7 @@ mod adjust;
 mod admin;
 mod admin_export;
 mod admin_figures;
+mod admin_grants;
 mod admin_trail;
 mod admin_users;
 mod api_keys;

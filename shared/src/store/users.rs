@@ -11,9 +11,9 @@ use super::addresses::Claim;
 use super::read::{names, values};
 use super::schema::{ACCOUNT, USER_SHARDS, account_key, pk, user_month};
 use super::timeline::Timeline;
-use super::{Item, Place, Store, from_item, s};
+use super::{Item, Place, Store, from_item, is_id, s};
 use crate::clock::{self, Day, millis_of};
-use crate::user::{Account, Role, key};
+use crate::user::{Account, Role, key, login_key};
 use crate::{Error, Result};
 
 /// Appended to a text, sorts after everything that begins like it.
@@ -299,6 +299,33 @@ impl Store {
     pub async fn user_with_id(&self, id: Option<&str>) -> Result<Listed> {
         let Some(id) = id else { return Err(Error::NoSuchUser) };
         self.listed(id).await?.ok_or(Error::NoSuchUser)
+    }
+
+    /// Every account that each of these texts may mean: the id of one, or the username of one and
+    /// the address of another.
+    pub async fn accounts_meant(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
+        iter(texts)
+            .map(|text| async move {
+                // No user gets what is for another account by a username that looks like its id.
+                if is_id(&text) {
+                    return self.account_with_id(&text).await.map(|one| one.into_iter().collect());
+                }
+                match login_key(&text) {
+                    Some(login) => self.accounts_meant_by(&login).await,
+                    None => Ok(Vec::new()),
+                }
+            })
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await
+    }
+
+    async fn account_with_id(&self, id: &str) -> Result<Option<Account>> {
+        let Some(listed) = self.listed(id).await? else { return Ok(None) };
+        match self.account_of_user(&listed).await {
+            Err(Error::NoSuchUser) => Ok(None),
+            account => account.map(Some),
+        }
     }
 
     async fn listed(&self, id: &str) -> Result<Option<Listed>> {

@@ -407,6 +407,14 @@ impl Counted {
             self.count(name, 201, "admin_adjustment", &path, &root.access, body.clone()).await;
         }
         self.header = None;
+        let grants = "/api/admin/grants";
+        let mut body = json!({ "reason": "a gift", "grants": [{ "user": dan.id, "amount": 5 }] });
+        body["id"] = root.post(grants, body.clone()).await.is(200)["id"].clone();
+        for name in ["grant of a file", "grant of a file that is sent again"] {
+            self.count(name, 200, "admin_grants", grants, &root.access, body.clone()).await;
+        }
+        body["id"] = json!(null);
+        self.count("preview of a grant", 200, "admin_grants", grants, &root.access, body).await;
         for (name, change) in [
             ("deactivation of a user", json!({ "active": false })),
             ("change that changes nothing", json!({ "active": false })),

@@ -1002,6 +1002,7 @@ async fn every_event_gets_its_endpoints_answer() {
         "admin_api_keys_revoke",
         "admin_password_reset",
         "admin_adjustment",
+        "admin_grants",
         "admin_ledger",
         "admin_chats",
         "admin_trail",

@@ -103,7 +103,7 @@ async fn ask_at(api: &Api, route: &Route, path: &str, headers: &[(&str, &str)]) 
     let body = json!({
         "message": "hi", "current_password": "not-the-one", "new_password": "another-one", "title": "Fares", "password": "not-the-one", "name": "a program",
         "messages": [{ "role": "user", "content": "hi" }], "input": "hi", "amount": 500, "reason": "a test", "active": false,
-        "idempotency_key": "k1", "username": unique("new"),
+        "idempotency_key": "k1", "username": unique("new"), "grants": [{ "user": "no-such-user", "amount": 500 }],
     });
     api.send(method(route.method), path, headers, has_a_body(route).then_some(body)).await
 }
@@ -539,7 +539,7 @@ async fn without_a_list_no_web_page_may_call() {
 async fn an_api_without_its_store_asks_clients_to_retry_and_does_not_say_why() {
     let (api, ann) = Api::without_a_store().await;
     let body = json!({
-        "amount": 500, "reason": "a test", "active": false,
+        "amount": 500, "reason": "a test", "active": false, "grants": [{ "user": "no-such-user", "amount": 500 }],
         "username": "ann", "password": "secret123", "refresh": ann.refresh, "message": "hi", "email": "ann@example.com", "token": "A".repeat(43),
         "current_password": "secret123", "new_password": "secret456", "messages": [{ "role": "user", "content": "hi" }], "input": "hi",
         "idempotency_key": "k1",

@@ -718,6 +718,16 @@ impl Watched {
             let adjust = to("admin_adjustment", &adjust).by(&root.token).keyed("adjustment");
             self.is(201, adjust.with(body.clone())).await;
         }
+        let grants = |id: Value, amount: i64| {
+            let grants =
+                json!([{ "user": ida.id, "amount": amount }, { "user": "b", "amount": 5 }]);
+            let body = json!({ "id": id, "reason": "a correction", "grants": grants });
+            to("admin_grants", "/api/admin/grants").by(&root.token).with(body)
+        };
+        let id = self.is(200, grants(Value::Null, 5)).await["id"].clone();
+        for amount in [-1_000_000, 5, 5] {
+            self.is(200, grants(id.clone(), amount)).await;
+        }
         let change = |body: Value| to("admin_user_change", &user).by(&root.token).with(body);
         self.is(200, change(json!({ "role": "admin" }))).await;
         self.loses_a_reply(200, change(json!({ "active": false }))).await;

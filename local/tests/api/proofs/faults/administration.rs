@@ -1,8 +1,11 @@
 //! What administrators change: a user's role and state, with a row on the trail and the list of
-//! administrators; and balances, with a key.
+//! administrators; and balances, with a key, and by the grants of a file.
+
+use std::sync::LazyLock;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use shared::store::EntryKind;
 use shared::user::Role;
 
@@ -12,6 +15,9 @@ use crate::support::function::{Reply, ask};
 use crate::support::proxy::Plan;
 use crate::support::rig::Rig;
 use crate::support::world::World;
+
+/// The id of a file of grants, as its preview makes it. Each case has a user of its own.
+static FILE: LazyLock<String> = LazyLock::new(|| Clock::default().id().to_string());
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Administering {
@@ -24,10 +30,12 @@ enum Administering {
     Keyed,
     /// Everything, so that the balance alone would refuse it a second time.
     TakingAll,
+    /// By a file.
+    Granting,
 }
 
 impl Administering {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Deactivating,
         Self::Promoting,
         Self::Demoting,
@@ -35,9 +43,10 @@ impl Administering {
         Self::Adjusting,
         Self::Keyed,
         Self::TakingAll,
+        Self::Granting,
     ];
 
-    fn body(self) -> Value {
+    fn body(self, user: &str) -> Value {
         match self {
             Self::Deactivating => json!({ "active": false, "reason": "a test" }),
             Self::Promoting => json!({ "role": "admin" }),
@@ -45,15 +54,24 @@ impl Administering {
             Self::Expelling => json!({ "active": false, "role": "user" }),
             Self::Adjusting | Self::Keyed => json!({ "amount": 500, "reason": "a test" }),
             Self::TakingAll => json!({ "amount": -4000, "reason": "a test" }),
+            Self::Granting => {
+                let grants = json!([{ "user": user, "amount": 500 }]);
+                json!({ "id": *FILE, "reason": "a test", "grants": grants })
+            }
         }
     }
 
     fn adjusts(self) -> bool {
-        matches!(self, Self::Adjusting | Self::Keyed | Self::TakingAll)
+        matches!(self, Self::Adjusting | Self::Keyed | Self::TakingAll | Self::Granting)
     }
 
     fn has_key(self) -> bool {
-        matches!(self, Self::Keyed | Self::TakingAll)
+        matches!(self, Self::Keyed | Self::TakingAll | Self::Granting)
+    }
+
+    /// The status of its usual reply.
+    fn status(self) -> u16 {
+        if self.adjusts() && self != Self::Granting { 201 } else { 200 }
     }
 
     fn was(self) -> (bool, Role) {
@@ -64,7 +82,11 @@ impl Administering {
     }
 
     fn endpoint(self) -> &'static str {
-        if self.adjusts() { "admin_adjustment" } else { "admin_user_change" }
+        match self {
+            Self::Granting => "admin_grants",
+            _ if self.adjusts() => "admin_adjustment",
+            _ => "admin_user_change",
+        }
     }
 
     fn becomes(self) -> (bool, Role) {
@@ -94,13 +116,17 @@ impl Scenario for Administering {
         let (bearer, user) = (case.own.bearer(), format!("/api/admin/users/{}", case.who.id));
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(case.scenario.has_key().then_some(("idempotency-key", "k1")));
-        let path = if case.scenario.adjusts() { format!("{user}/adjustments") } else { user };
-        let (endpoint, body) = (case.scenario.endpoint(), case.scenario.body());
+        let path = match case.scenario.endpoint() {
+            "admin_grants" => "/api/admin/grants".to_owned(),
+            "admin_adjustment" => format!("{user}/adjustments"),
+            _ => user,
+        };
+        let (endpoint, body) = (case.scenario.endpoint(), case.scenario.body(&case.who.id));
         ask(case.function(), endpoint, &path, &headers, body).await
     }
 
     fn is_usual(self, reply: &Reply) -> bool {
-        reply.status == if self.adjusts() { 201 } else { 200 }
+        reply.status == self.status()
     }
 }
 
@@ -109,12 +135,7 @@ impl Case<Administering> {
         let scenario = self.scenario;
         let mut wrong = world.audit(&self.who.id);
         for reply in &self.replies {
-            wrong.extend(
-                reply.audit(&[
-                    (if scenario.adjusts() { 201 } else { 200 }, ""),
-                    (503, "unavailable"),
-                ]),
-            );
+            wrong.extend(reply.audit(&[(scenario.status(), ""), (503, "unavailable")]));
         }
         let done = self.replies.iter().filter(|reply| scenario.is_usual(reply)).count();
         let unknown = self.replies.iter().filter(|reply| reply.is_unknown()).count();
@@ -178,8 +199,7 @@ async fn whatever_fails_at_whichever_call_what_an_administrator_changes_is_chang
         if case.retries {
             // Then only the account shows that it was done.
             case.lane.forgets_tokens();
-            let expected = if case.scenario.adjusts() { 201 } else { 200 };
-            case.runs_again(&[(expected, "")]).await;
+            case.runs_again(&[(case.scenario.status(), "")]).await;
         }
     })
     .await;

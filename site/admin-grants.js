@@ -1,0 +1,287 @@
+// Grants to many users at once: a file, a preview of what it would do, and the grants themselves.
+//
+// The server grants each user of a file once under the id of its preview. The browser remembers the
+// id of a file that was sent, so a file that is chosen again after a failure continues under it.
+
+import { standingBadge, userLink } from "./admin-people.js";
+import { reasonField } from "./admin-reason.js";
+import { grantsOf } from "./admin-sheet.js";
+import { stackedTable } from "./admin-table.js";
+import { announce } from "./announce.js";
+import { ApiError, base, post } from "./api.js";
+import { busy, button } from "./button.js";
+import { fill, focusOn, h } from "./dom.js";
+import { field, form } from "./form.js";
+import { explain, formatNumber, formatSigned, plural, time } from "./format.js";
+import { note } from "./note.js";
+
+/** The most rows of a request, and of a file. */
+const AT_A_TIME = 50;
+const MOST = 2000;
+
+/** How often a request is sent, before the administrator decides. */
+const MOST_TRIES = 3;
+
+/** How long the id of a preview can be used, less some minutes, in milliseconds. */
+const LASTS = 11.8 * 3_600_000;
+
+const OUTCOMES = {
+  ready: ["Ready", "badge"],
+  made: ["Done", "badge badge-good"],
+  made_before: ["Done before", "badge badge-good"],
+  other_made: ["Got something else from this file", "badge badge-bad"],
+  no_such_user: ["No such user", "badge badge-bad"],
+  ambiguous: ["Two users have this name or address", "badge badge-bad"],
+  repeated: ["More than once in the file", "badge badge-bad"],
+  balance_too_low: ["The balance is too low", "badge badge-bad"],
+  grant_too_large: ["Too many tokens", "badge badge-bad"],
+};
+const DONE = ["made", "made_before"];
+
+/** `#/users/grants` */
+export function grantsView({ signal }) {
+  const file = field("File", "file", {
+    type: "file",
+    accept: ".csv,text/csv",
+    hint: "A CSV file with a user in each line: the username, e-mail address or id, then the tokens, and optionally a reason. A negative number takes tokens away.",
+  });
+  const reason = reasonField({
+    hint: "Shown in the users' statements and in the audit log, where a line has no reason of its own.",
+  });
+  const results = h("div", {});
+  const element = form([file, reason], {
+    submit: "Preview",
+    onsubmit: async (values) => {
+      fill(results);
+      const sheet = await read(file.input.files[0], values.reason.trim());
+      try {
+        fill(results, await previewOf(sheet, results, signal));
+      } catch (error) {
+        fill(results);
+        throw error;
+      }
+      const heading = results.querySelector("h2");
+      focusOn(heading);
+      announce(heading.textContent);
+    },
+  });
+  const content = h(
+    "div",
+    { class: "page page-wide" },
+    h("h1", {}, "Grants to many users"),
+    h("p", { class: "lead" }, "From a file, after a preview. Each user is granted tokens once."),
+    h("section", { class: "card", "aria-label": "What is granted" }, element),
+    results,
+  );
+  return { title: "Grants to many users", content };
+}
+
+/** The grants of a file with their reason, and what the file is recognized by. */
+async function read(file, reason) {
+  const text = await file.text();
+  const { grants, wrong } = grantsOf(text);
+  if (grants.length === 0) wrong.push("This file has no rows.");
+  if (grants.length > MOST) wrong.push(`A file can have at most ${formatNumber(MOST)} rows.`);
+  if (wrong.length > 0)
+    throw new ApiError({
+      status: 400,
+      code: "invalid_fields",
+      detail: wrong.join(" "),
+      errors: { file: wrong },
+    });
+  return { grants, reason, mark: await markOf(`${reason}\n${text}`) };
+}
+
+/** What would come of the grants, and the button that makes them. */
+async function previewOf({ grants, reason, mark }, results, signal) {
+  const earlier = remembered.get(mark);
+  const rows = [];
+  const users = new Set();
+  let id = earlier?.id;
+  for (const part of parts(grants)) {
+    fill(results, progress("Looking at the file", rows.length, grants.length));
+    const body = { reason, grants: part.map(({ line, ...grant }) => grant) };
+    const reply = await sent(body, signal);
+    id ??= reply.id;
+    for (const [index, row] of reply.grants.entries()) {
+      // Each request only knows its own rows.
+      const isRepeated = row.user_id && users.has(row.user_id);
+      users.add(row.user_id);
+      rows.push({
+        ...row,
+        line: part[index].line,
+        outcome: isRepeated ? "repeated" : row.outcome,
+      });
+    }
+  }
+
+  const ready = rows.filter(({ outcome }) => outcome === "ready");
+  const sum = ready.reduce((sum, { amount }) => sum + amount, 0);
+  const count = formatNumber(ready.length);
+  const heading = h("h2", {}, `${count} of ${plural(rows.length, "row")} ready`);
+  const listed = h("div", {}, tableOf(rows));
+  const state = h("div", { class: "admin-export-state" });
+  const go = button(`Grant ${formatSigned(sum)} tokens to ${plural(ready.length, "user")}`, {
+    kind: "primary",
+    onclick: () => busy(go, make),
+  });
+
+  async function make() {
+    remembered.set(mark, id);
+    const left = ready.filter(({ outcome }) => outcome === "ready");
+    let failure = null;
+    try {
+      for (const part of parts(left)) {
+        fill(state, progress("Granting", left.indexOf(part[0]), left.length));
+        const body = part.map(({ user_id: user, amount, reason }) => ({ user, amount, reason }));
+        const reply = await sent({ id, reason, grants: body }, signal);
+        part.forEach((row, index) => Object.assign(row, { outcome: reply.grants[index].outcome }));
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      failure = error;
+    }
+    fill(listed, tableOf(rows));
+    const done = rows.filter(({ outcome }) => DONE.includes(outcome)).length;
+    const said = `${formatNumber(done)} of ${plural(rows.length, "row")} done.`;
+    heading.textContent = said;
+    if (failure) {
+      const again = "No user is granted twice if you continue.";
+      fill(go, h("span", {}, "Continue"));
+      fill(state, note("bad", h("p", {}, explain(failure)), h("p", {}, `${said} ${again}`)));
+      return;
+    }
+    go.remove();
+    fill(state, note(done === rows.length ? "good" : "warn", h("p", {}, said)));
+    focusOn(heading);
+    announce(said);
+  }
+
+  return h(
+    "section",
+    { class: "card admin-grants", "aria-label": "Preview" },
+    heading,
+    earlier &&
+      note(
+        "info",
+        h(
+          "p",
+          {},
+          "This file was sent with this reason before, at ",
+          time(earlier.at),
+          ". Users who were granted tokens then get nothing now. To grant the same again, choose another reason.",
+        ),
+      ),
+    listed,
+    state,
+    ready.length > 0 && h("div", { class: "form-actions" }, go),
+  );
+}
+
+function tableOf(rows) {
+  const { element, body, row } = stackedTable("Grants of this file", [
+    { text: "Line", class: "number" },
+    { text: "User", head: true },
+    { text: "Tokens", class: "number" },
+    { text: "Balance before", class: "number" },
+    { text: "Reason" },
+    { text: "Result" },
+  ]);
+  fill(
+    body,
+    rows.map((grant) =>
+      row([
+        formatNumber(grant.line),
+        userOf(grant),
+        formatSigned(grant.amount),
+        grant.tokens === null ? "" : formatNumber(grant.tokens),
+        grant.reason,
+        resultOf(grant.outcome),
+      ]),
+    ),
+  );
+  return element;
+}
+
+/** The account that a row is for, and what the administrator should know about it. */
+function userOf({ user, user_id: id, username, active, email_verified: isVerified }) {
+  if (!id) return h("span", {}, user);
+  const isByAddress = user.includes("@") && user !== username;
+  return [
+    userLink(id, username),
+    isByAddress && h("span", { class: "muted" }, ` ${user}`),
+    isByAddress && !isVerified && h("span", { class: "badge badge-bad" }, "Unverified address"),
+    !active && standingBadge(false),
+  ];
+}
+
+function resultOf(outcome) {
+  const [text, kind] = OUTCOMES[outcome] ?? [outcome, "badge"];
+  return h("span", { class: kind }, text);
+}
+
+function progress(what, value, max) {
+  const text = `${what}: ${formatNumber(value)} of ${formatNumber(max)}`;
+  return h(
+    "div",
+    { class: "admin-progress" },
+    h("progress", { "aria-label": what, value, max }),
+    h("p", {}, text),
+  );
+}
+
+function parts(rows) {
+  const count = Math.ceil(rows.length / AT_A_TIME);
+  const part = (_, index) => rows.slice(index * AT_A_TIME, (index + 1) * AT_A_TIME);
+  return Array.from({ length: count }, part);
+}
+
+/** Sends some rows. It is safe to send them again if the outcome is unknown. */
+async function sent(body, signal) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await post("api/admin/grants/", body, { signal });
+    } catch (error) {
+      if (!error.passing || tries === MOST_TRIES) throw error;
+      await new Promise((done) => setTimeout(done, 1000 * Math.min(error.retryAfter ?? 2, 10)));
+      signal.throwIfAborted();
+    }
+  }
+}
+
+/** A hash of a file and its reason. Null without HTTPS, where browsers have none. */
+async function markOf(text) {
+  const bytes = await crypto.subtle?.digest("SHA-256", new TextEncoder().encode(text));
+  const hex = (byte) => byte.toString(16).padStart(2, "0");
+  return bytes ? Array.from(new Uint8Array(bytes), hex).join("") : null;
+}
+
+/** The time that an id contains. */
+const madeAt = (id) => Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
+
+/** The ids under which files were sent from this browser, while they can be used. */
+const remembered = {
+  key: `farebox.grants${base.pathname}`,
+  all() {
+    try {
+      const files = JSON.parse(localStorage.getItem(this.key) ?? "{}");
+      const usable = ([, { id }]) => madeAt(id) > Date.now() - LASTS;
+      return Object.fromEntries(Object.entries(files).filter(usable));
+    } catch {
+      return {};
+    }
+  },
+  get(mark) {
+    return mark ? this.all()[mark] : undefined;
+  },
+  set(mark, id) {
+    const files = this.all();
+    if (!mark || files[mark]) return;
+    files[mark] = { id, at: new Date().toISOString() };
+    try {
+      localStorage.setItem(this.key, JSON.stringify(files));
+    } catch {
+      // Without storage, a file that is chosen again is a new one.
+    }
+  },
+};
