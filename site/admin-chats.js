@@ -1,8 +1,10 @@
-// The messages and answers of all users or of one, newest first.
+// The messages and answers of all users or of one, newest first, and their search.
 
+import { dayFields, filters } from "./admin-filters.js";
 import { userLink } from "./admin-people.js";
 import { page } from "./api.js";
 import { h } from "./dom.js";
+import { field } from "./form.js";
 import { formatAgo, formatTokens, time } from "./format.js";
 import { paged } from "./list.js";
 import { emptyState } from "./note.js";
@@ -11,28 +13,46 @@ import { showAnswer } from "./prose.js";
 /** How many characters of a message its line shows. */
 const PREVIEW = 160;
 
-/** `#/chats` */
-export function chatsView({ signal }) {
+/** `#/chats?q=tram&from=2026-11-01&to=2026-11-20` */
+export function chatsView({ query, signal }) {
+  const search = field("Search", "q", {
+    type: "search",
+    autocomplete: "off",
+    maxLength: 200,
+    hint: "A part of a message or of its answer.",
+  });
+  const { element } = filters({
+    place: "#/chats",
+    label: "Choose messages",
+    fields: [search, ...dayFields()],
+    query,
+    signal,
+    show: (chosen, own) => chats({ chosen, signal: own }),
+  });
   const content = h(
     "div",
     { class: "page" },
     h("h1", {}, "Messages"),
     h("p", { class: "lead" }, "The messages of all users and their answers, newest first."),
-    chats({ signal }),
+    element,
   );
   return { title: "Messages", content };
 }
 
-/** The list, of one user if `userId` is given. */
-export function chats({ userId, signal }) {
+/** The list: what is `chosen` of all messages, or those of one user if `userId` is given. */
+export function chats({ userId, chosen = {}, signal }) {
+  const isSearch = Object.keys(chosen).length > 0;
+  const asked = { user_id: userId, ...chosen };
   return paged({
-    load: (next) => page(next ?? "api/admin/chats/", next ? null : { user_id: userId }, { signal }),
+    load: (next) => page(next ?? "api/admin/chats/", next ? null : asked, { signal }),
     row: (chat) => row(chat, !userId),
     list: h("ul", {
       class: "list admin-chats",
       "aria-label": userId ? "Messages" : "Messages of all users",
     }),
-    empty: emptyState("chat", "No messages yet."),
+    empty: isSearch
+      ? emptyState("search", "No message matches.")
+      : emptyState("chat", "No messages yet."),
     more: "Show more messages",
   });
 }

@@ -2,27 +2,61 @@
 //! administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
-//! for those of one user. Out: the messages and answers as the history shows them, with `user_id`
-//! and `username`, and a `Link` header to the next page. A page has at most about a megabyte, so it
-//! may have few items, or none, and still have a next page.
+//! for those of one user, `q` for those with this text in the message or the answer, `from` and
+//! `to` for those of some days. Out: the messages and answers as the history shows them, with
+//! `user_id` and `username`, and a `Link` header to the next page. A page has at most about a
+//! megabyte, and a search looks at a bounded number of messages, so it may have few items, or none,
+//! and still have a next page. If the operator has closed the list or the search: 403.
 
+use serde_json::json;
+use shared::app::Start;
 use shared::chat::Chat;
-use shared::http::Paging;
-use shared::openapi::PageQuery;
-use shared::store::{ChatKey, Place};
+use shared::clock::Clock;
+use shared::config::{ChatAccess, ConfigError, Settings};
+use shared::http::{Paging, SEARCH_LENGTH};
+use shared::openapi::{Days, PageQuery};
+use shared::store::{ChatFilter, ChatKey, Place, Span};
 use shared::view::ChatOfUser;
-use shared::{App, Error, Reply, Request, auth, http, openapi};
+use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{Object, Type};
 
 /// How many bytes of text a page has.
 const SIZE: usize = 1_000_000;
 
+/// An [`App`], and what administrators may do with messages.
+#[derive(Clone)]
+pub struct ChatReader {
+    pub(crate) app: App,
+    access: ChatAccess,
+}
+
+impl ChatReader {
+    /// # Errors
+    /// [`Error::ChatsClosed`] if administrators may not do this.
+    pub(crate) fn require(&self, access: ChatAccess) -> Result<()> {
+        if self.access >= access { Ok(()) } else { Err(Error::ChatsClosed) }
+    }
+}
+
+impl Start for ChatReader {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let access = ChatAccess::read(settings)?;
+        Ok(Self { app: App::start(settings, clock).await?, access })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
 /// What is read together with the account: keys of the messages of all users, or the messages of
-/// one user.
+/// one user. With a filter nothing, since it may need many reads.
 enum Chats {
     OfAll(Vec<ChatKey>),
     OfOne(Vec<Chat>),
+    Unread,
 }
 
 /// Reads the page at the same time as the administrator's account.
@@ -31,39 +65,47 @@ enum Chats {
     path = "/api/admin/chats",
     tag = "Administration",
     summary = "List all messages",
-    description = "The messages and answers of all users, newest first. A page has at most about a megabyte: it may have few items, or none, and still have a next page.",
+    description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: it may have few items, or none, and still have a next page. The operator may have closed the search, or the whole list.",
     security(("access_token" = [])),
-    params(PageQuery, Whose),
+    params(PageQuery, Which, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),
+    extensions(("x-fails" = json!(["ChatsClosed"]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
-    let user = http::query(&req, "user_id");
+pub async fn handle(reader: ChatReader, req: Request) -> Reply {
+    let app = &reader.app;
+    let now = app.clock.millis();
     let read = async {
-        let paging = Paging::of(&req, &["user_id"])?;
+        reader.require(ChatAccess::Read)?;
+        let Asked { user, filter } = Asked::of(&reader, &req)?;
+        let paging = Paging::of(&req, &["user_id", "q", "from", "to"])?;
         let place = paging.position().map(Place::parse).transpose()?;
-        let (chats, next) = match user {
+        let (chats, next) = match &user {
+            _ if !filter.is_none() => (Chats::Unread, None),
             None => {
-                let (keys, next) =
-                    app.store.all_chats(place.as_ref(), app.clock.millis(), paging.limit()).await?;
+                let (keys, next) = app.store.all_chats(place.as_ref(), now, paging.limit()).await?;
                 (Chats::OfAll(keys), next)
             }
             Some(user) => {
-                let user = http::id(user)
-                    .ok_or_else(|| Error::field("user_id", "This is not the id of a user."))?;
-                let before = place.map(|place| place.to_string());
+                let before = place.as_ref().map(ToString::to_string);
                 let (chats, more) =
-                    app.store.chats(&user, before.as_deref(), paging.limit() + 1).await?;
+                    app.store.chats(user, before.as_deref(), paging.limit() + 1).await?;
                 let (chats, more) = paging.cut(chats, more);
                 let next =
                     chats.last().filter(|_| more).map(|last| Place::Before(last.chat_id.clone()));
                 (Chats::OfOne(chats), next)
             }
         };
-        Ok((paging, chats, next))
+        Ok((paging, user, filter, place, chats, next))
     };
-    let (administrator, (paging, chats, next)) = auth::administrator(&app, &req, read).await?;
+    let (administrator, read) = auth::administrator(app, &req, read).await?;
+    let (paging, user, filter, place, chats, next) = read;
 
-    let scope = format!("admin/chats?of={}", user.unwrap_or_default());
+    let given = |name| http::query(&req, name).unwrap_or_default();
+    let mut scope = format!("admin/chats?of={}", given("user_id"));
+    if !filter.is_none() {
+        let text = json!([given("q"), given("from"), given("to")]);
+        scope = format!("{scope}&filter={text}");
+    }
     let page = paging.prove(administrator.account(), &scope)?;
     let (chats, next) = match chats {
         Chats::OfAll(keys) => {
@@ -71,22 +113,56 @@ pub async fn handle(app: App, req: Request) -> Reply {
             (chats, cut.or(next))
         }
         Chats::OfOne(chats) => (chats, next),
+        Chats::Unread => {
+            let (user, size) = (user.as_deref(), (paging.limit(), SIZE));
+            app.store.chats_found(user, &filter, place.as_ref(), now, size).await?
+        }
     };
+    if http::query(&req, "q").is_some() {
+        tracing::info!(by = administrator.account().id, "messages were searched");
+    }
     let data: Vec<_> = chats.iter().map(ChatOfUser::of).collect();
     page.reply(&data, next.map(|next| next.to_string()).as_deref())
 }
 
-/// The query parameter `user_id`.
-#[derive(Debug)]
-pub struct Whose;
+/// Which messages a request asks for.
+struct Asked {
+    user: Option<String>,
+    filter: ChatFilter,
+}
 
-impl IntoParams for Whose {
+impl Asked {
+    fn of(reader: &ChatReader, req: &Request) -> Result<Self> {
+        let user = http::query(req, "user_id").map(|user| {
+            http::id(user).ok_or_else(|| Error::field("user_id", "This is not the id of a user."))
+        });
+        let user = user.transpose()?;
+        let (first, last) = http::query_days(req)?;
+        let text = http::query_search(req)?;
+        if text.is_some() {
+            reader.require(ChatAccess::Search)?;
+        }
+        Ok(Self { user, filter: ChatFilter::new(text, Span { first, last }) })
+    }
+}
+
+/// The query parameters `user_id` and `q`.
+#[derive(Debug)]
+pub struct Which;
+
+impl IntoParams for Which {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![openapi::parameter(
-            "user_id",
-            ParameterIn::Query,
-            "Only the messages of this user.",
-            openapi::id(),
-        )]
+        let about =
+            "Only messages with this text in them or in their answers; case makes no difference.";
+        let text = Object::builder().schema_type(Type::String).max_length(Some(SEARCH_LENGTH));
+        vec![
+            openapi::parameter(
+                "user_id",
+                ParameterIn::Query,
+                "Only the messages of this user.",
+                openapi::id(),
+            ),
+            openapi::parameter("q", ParameterIn::Query, about, text),
+        ]
     }
 }

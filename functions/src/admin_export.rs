@@ -5,7 +5,8 @@
 //! (`2026-11-20`), both included; by default all days; `names=true` for the usernames in the
 //! ledger. Out: the file, whose first line names the columns. The function reads the list page by
 //! page while the client reads the reply. If it fails in the middle, the file is cut off, and its
-//! last line has no line break.
+//! last line has no line break. If the operator has closed the messages to administrators, their
+//! list is refused (403).
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -13,6 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Value, json};
 use shared::auth::Administrator;
 use shared::clock::{Day, FIRST_DAY};
+use shared::config::ChatAccess;
 use shared::store::{CHATS, Entry};
 use shared::stream::Pieces;
 use shared::view::{ChatOfUser, LedgerRowOfUser, ListedUser};
@@ -20,6 +22,8 @@ use shared::{App, Error, Reply, Request, Result, auth, http, openapi};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
+
+use crate::admin_chats::ChatReader;
 
 /// A list that can be exported.
 #[derive(Clone, Copy)]
@@ -56,12 +60,16 @@ const LISTS: [(&str, List, &str); 3] = [
         content((String = "text/csv", example = json!("\"id\",\"timestamp\",\"user_id\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"actor\"\r\n"))),
         headers(("Content-Disposition" = String)),
     )),
-    extensions(("x-fails" = json!(["Invalid", "NotFound"]))),
+    extensions(("x-fails" = json!(["Invalid", "NotFound", "ChatsClosed"]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(reader: ChatReader, req: Request) -> Reply {
+    let app = reader.app.clone();
     let read = async {
         let (list, file) =
             List::named(http::path_parameter(&req, "list")).ok_or(Error::NotFound)?;
+        if matches!(list, List::Chats) {
+            reader.require(ChatAccess::Read)?;
+        }
         let list = match (list, http::query_flag(&req, "names")?) {
             (List::Ledger, Some(true)) => List::NamedLedger,
             (list, _) => list,

@@ -643,6 +643,34 @@ await journeys({
     await heading(page, fay.name);
   },
 
+  async "messages are searched, unless the operator has closed that"() {
+    const hal = await newUser("hal");
+    const word = `zebra${Date.now().toString(36)}`;
+    await hal.api("POST", "api/chat/", { message: `Where is the ${word.toUpperCase()}?` });
+    await hal.api("POST", "api/chat/", { message: "Never mind." });
+    const page = await adminPage("#/chats");
+    const items = page.getByRole("list", { name: "Messages of all users" }).getByRole("listitem");
+    await items.nth(1).waitFor();
+    const search = page.getByRole("searchbox", { name: "Search" });
+    await search.fill(word);
+    await page.waitForURL(`**/admin/#/chats?q=${word}`);
+    await page.waitForFunction(() => document.querySelectorAll(".admin-chats > li").length === 1);
+    await items.first().getByText(hal.name).waitFor();
+    // Back shows the same search.
+    await items.first().getByRole("link", { name: hal.name }).click();
+    await heading(page, hal.name);
+    await page.goBack();
+    await page.waitForURL(`**/admin/#/chats?q=${word}`);
+    await page.waitForFunction(() => document.querySelectorAll(".admin-chats > li").length === 1);
+    assert.equal(await search.inputValue(), word);
+    await page.getByLabel("To", { exact: true }).fill("2026-11-01");
+    await page.getByText("No message matches.").waitFor();
+
+    await page.route("**/api/admin/chats/?*", (route) => route.fulfill({ status: 403, json: { status: 403, code: "chats_closed", detail: "This installation doesn't let administrators do this with messages." } }));
+    await search.fill("anything");
+    await page.getByText("This installation doesn't let administrators do this with messages.").waitFor();
+  },
+
   async "lists are exported to files, with progress, and a file that is cut off is noticed"() {
     const gil = await newUser("gil");
     await gil.api("POST", "api/chat/", { message: "For the export" });

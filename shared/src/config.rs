@@ -98,6 +98,34 @@ pub struct MailConfig {
     pub url: Option<String>,
 }
 
+/// What administrators may do with the messages of users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChatAccess {
+    /// Nothing.
+    Off,
+    /// List and export them.
+    Read,
+    /// Search them too.
+    Search,
+}
+
+impl ChatAccess {
+    /// Reads `ADMIN_CHATS`: `off`, `read` or `search`.
+    ///
+    /// # Errors
+    /// Another value.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        match settings.text("ADMIN_CHATS", "search").as_str() {
+            "off" => Ok(Self::Off),
+            "read" => Ok(Self::Read),
+            "search" => Ok(Self::Search),
+            other => {
+                Err(ConfigError(format!("ADMIN_CHATS must be off, read or search (got {other:?})")))
+            }
+        }
+    }
+}
+
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
 /// `LEDGER_TABLE`.
 #[derive(Clone, Debug)]
@@ -256,12 +284,13 @@ mod tests {
 
     /// The complaint of the one reader that reads this setting.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 6] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 7] = [
             |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
             |settings| AiConfig::read(settings).err(),
             |settings| MailConfig::read(settings).err(),
+            |settings| ChatAccess::read(settings).err(),
             |settings| settings.signing_secret().err().filter(|error| error.0 != NO_SECRET),
         ];
         let mut complaints = read.into_iter().filter_map(|read| read(settings));
@@ -292,6 +321,7 @@ mod tests {
             ("LOGIN_ATTEMPTS", "101"),
             ("LOGIN_FAILURES_PER_ADDRESS", "-1"),
             ("REGISTRATIONS_PER_ADDRESS", "many"),
+            ("ADMIN_CHATS", "yes"),
             ("AI_PROVIDER", "parrot"),
             ("AI_PROVIDER", "echo,"),
             ("AI_TEMPERATURE", "warm"),

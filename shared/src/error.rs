@@ -106,6 +106,8 @@ pub enum Error {
     WrongPassword,
     /// 403: the token is valid, but its account isn't an administrator.
     Forbidden,
+    /// 403: the operator doesn't let administrators read or search messages.
+    ChatsClosed,
     /// 404: no endpoint has this path.
     NotFound,
     /// 404: no account has this id.
@@ -272,6 +274,8 @@ impl Error {
                 "This is not the account's current password. Nothing was changed.".into()),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden",
                 "Only administrators may do this.".into()),
+            Self::ChatsClosed => (StatusCode::FORBIDDEN, "chats_closed",
+                "This installation doesn't let administrators do this with messages: see its setting ADMIN_CHATS.".into()),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found",
                 "Nothing is served under this path.".into()),
             Self::NoSuchUser => (StatusCode::NOT_FOUND, "not_found",

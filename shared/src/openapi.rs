@@ -389,6 +389,7 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::InsufficientTokens { cost: config.chat_price, advice: config.advice() },
         Error::WrongPassword,
         Error::Forbidden,
+        Error::ChatsClosed,
         Error::NotFound,
         Error::NoSuchUser,
         Error::NoSuchModel,

@@ -104,6 +104,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("first page of a user's statement, for administrators", "admin_ledger"),
     ("page of all chats", "admin_chats"),
     ("page of one user's chats", "admin_chats"),
+    ("search of the messages", "admin_chats"),
     ("adjustment", "admin_adjustment"),
     ("adjustment with a key", "admin_adjustment"),
     ("replayed adjustment", "admin_adjustment"),

@@ -13,6 +13,7 @@
 mod account_delete;
 mod adjust;
 mod admin;
+mod admin_chats;
 mod admin_export;
 mod admin_figures;
 mod admin_grants;

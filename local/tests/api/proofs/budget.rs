@@ -399,6 +399,8 @@ impl Counted {
             &root,
         )
         .await;
+        let search = "/api/admin/chats?limit=2&q=said";
+        self.get("search of the messages", "admin_chats", search, &root).await;
         let (path, body) =
             (format!("{user}/adjustments"), json!({ "amount": 5, "reason": "a correction" }));
         self.count("adjustment", 201, "admin_adjustment", &path, &root.access, body.clone()).await;
@@ -1074,6 +1076,8 @@ async fn pages_of_a_hundred_thousand_items_cost_as_much_as_pages_of_a_hundred() 
         ("admin_users", "/api/admin/users?sort=last_message&role=user", &root),
         ("admin_chats", "/api/admin/chats?x=", &root),
         ("admin_chats", &*format!("/api/admin/chats?user_id={}", ann.id), &root),
+        ("admin_chats", "/api/admin/chats?q=HI", &root),
+        ("admin_chats", &*format!("/api/admin/chats?q=hi&user_id={}", ann.id), &root),
     ];
     let mut costs = Vec::new();
     let id = || Uuid::now_v7().to_string();

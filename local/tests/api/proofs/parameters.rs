@@ -12,7 +12,9 @@ use serde_norway::Value as Yaml;
 use shared::App;
 use shared::app::Mailing;
 use shared::clock::Clock;
-use shared::config::{AiConfig, Config, ConfigError, EdgeConfig, LogConfig, MailConfig, Settings};
+use shared::config::{
+    AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, LogConfig, MailConfig, Settings,
+};
 
 use crate::support::client::Api;
 
@@ -62,6 +64,8 @@ const DOCUMENTED: &[&Parameters] = &[
         ("OpenAi2BaseUrl", "http://127.0.0.1:9/v1"),
     ],
     &[("AllowedOrigins", "https://app.example.com, http://localhost:5173")],
+    &[("AdminChats", "off")],
+    &[("AdminChats", "read")],
     &[("LoginFailuresPerAddress", "0"), ("RegistrationsPerAddress", "0")],
     &[
         ("TopUpText", "Buy more in our shop."),
@@ -86,6 +90,8 @@ enum Stopped {
     Askers,
     /// Those that know the models, and how long a prompt may be.
     AskersAndModels,
+    /// Those that show administrators messages.
+    ChatReaders,
     /// All with routes.
     Endpoints,
     /// All but those of the pages.
@@ -102,6 +108,7 @@ impl Stopped {
             Self::None => vec![],
             Self::Askers => asking.to_vec(),
             Self::AskersAndModels => asking.into_iter().chain(["models"]).collect(),
+            Self::ChatReaders => vec!["admin_chats", "admin_export"],
             Self::Endpoints => endpoints.collect(),
             Self::StoreUsers => endpoints
                 .chain(SCHEDULED.iter().copied())
@@ -260,6 +267,12 @@ const MISTAKES: &[Mistake] = &[
         refused: "ParallelChats",
         stops: Stopped::StoreUsers,
         says: "PARALLEL_CHATS must be a whole number from 1 to 64 (got \"65\")",
+    },
+    Mistake {
+        given: &[("AdminChats", "on")],
+        refused: "AdminChats",
+        stops: Stopped::ChatReaders,
+        says: "ADMIN_CHATS must be off, read or search (got \"on\")",
     },
     Mistake {
         given: &[("MailFrom", "Farebox")],
@@ -585,6 +598,7 @@ fn complaint(variable: &str, value: &str) -> Option<String> {
         Config::read(&settings).err(),
         AiConfig::read(&settings).err(),
         MailConfig::read(&settings).err(),
+        ChatAccess::read(&settings).err(),
     ];
     errors.into_iter().flatten().next().map(|error| error.to_string())
 }
