@@ -217,7 +217,7 @@ impl Store {
 
     /// Claims the address of a new account, if no account has it.
     fn first_claim(&self, account: &Account, email: &Email) -> Result<Write> {
-        let claim = to_item(&Claim::of(account, email.key(), false))?;
+        let claim = to_item(Claim::of(account, email.key(), false))?;
         Ok(Write::put(&self.tables.users, claim).when(NEW).shows_item())
     }
 }
