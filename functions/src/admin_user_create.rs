@@ -153,8 +153,8 @@ impl Body {
             .and_then(|reason| invalid.check("reason", Reason::parse(&reason)));
 
         let invites = self.invite.unwrap_or_default();
-        let named_so = named.as_ref().is_some_and(|(_, email)| email.is_some());
-        let has_address = named_so || email.is_some();
+        // Also if it is invalid: then that is what must be mended.
+        let has_address = email.is_some();
         if invites && !has_address {
             invalid.note("email", "An invitation needs an e-mail address.");
         }
