@@ -195,7 +195,7 @@ await journeys({
       await page.locator("main").evaluate((main) => (main.scrollTop = main.scrollHeight));
       await rows.nth(count - 1).waitFor();
     }
-    assert.equal(await page.getByRole("button", { name: "Show more" }).count(), 0);
+    assert.equal(await page.locator("main").getByRole("button", { name: "Show more" }).count(), 0);
     assert.equal((await texts(rows.last().locator(".chat-asked")))[0], "Number 0");
   },
 

@@ -105,6 +105,7 @@ await journeys({
     // An empty box and the key up edit the last message.
     await page.getByLabel("Your message").focus();
     await page.keyboard.press("ArrowUp");
+    await page.getByLabel("Edit the message").waitFor();
     assert.equal(await focused(page), "Edit the message");
     await page.keyboard.press("Control+A");
     await page.keyboard.type("Told a third time");
