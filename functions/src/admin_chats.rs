@@ -134,7 +134,7 @@ struct Asked {
 impl Asked {
     fn of(reader: &ChatReader, req: &Request) -> Result<Self> {
         let user = http::query(req, "user_id").map(|user| {
-            http::id(user).ok_or_else(|| Error::field("user_id", "This is not the id of a user."))
+            http::id(user).ok_or_else(|| Error::field("user_id", "This must be the id of a user."))
         });
         let user = user.transpose()?;
         let (first, last) = http::query_days(req)?;

@@ -58,7 +58,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         };
         let top = http::query(&req, "top").map(|top| {
             let known = TOPS.into_iter().find(|known| *known == top);
-            let sentence = || format!("The top is by {}.", TOPS.join(" or "));
+            let sentence = || format!("This must be {}.", TOPS.join(" or "));
             known.ok_or_else(|| Error::field("top", sentence()))
         });
         Ok((first, days, accounts, top.transpose()?))

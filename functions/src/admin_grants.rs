@@ -128,7 +128,7 @@ impl Body {
             .check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
         let asked = self.grants.unwrap_or_default();
         if !(1..=MOST).contains(&asked.len()) {
-            invalid.note("grants", format!("A request has 1 to {MOST} grants."));
+            invalid.note("grants", format!("A request must have 1 to {MOST} grants."));
         }
         let mut grants = Vec::new();
         for (place, asked) in asked.into_iter().take(MOST).enumerate() {

@@ -91,14 +91,14 @@ fn filter(req: &Request) -> Result<ActFilter> {
     let act = http::query(req, "act").map(|act| {
         let known = Act::words().find(|word| *word == act);
         let sentence =
-            || format!("An action is one of {}.", Act::words().collect::<Vec<_>>().join(", "));
+            || format!("An action must be one of {}.", Act::words().collect::<Vec<_>>().join(", "));
         known.map(str::to_owned).ok_or_else(|| Error::field("act", sentence()))
     });
     let user_id = http::query(req, "user_id")
-        .map(|text| id("user_id", text, "This is not the id of a user."));
+        .map(|text| id("user_id", text, "This must be the id of a user."));
     let actor = http::query(req, "actor").map(|text| match text {
         "manage" => Ok(text.to_owned()),
-        text => id("actor", text, "An actor is the id of a user, or manage."),
+        text => id("actor", text, "An actor must be the id of a user, or manage."),
     });
     let (first, last) = http::query_days(req)?;
     Ok(ActFilter {

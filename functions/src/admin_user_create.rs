@@ -138,7 +138,7 @@ impl Body {
             Some(role) => invalid.check("role", Role::parse(&role)),
             None => Some(Role::User),
         };
-        let bounds = || format!("An amount of tokens is a whole number from 0 to {}.", Tokens::MAX);
+        let bounds = || format!("This must be a whole number from 0 to {}.", Tokens::MAX);
         let grant = match self.tokens {
             Some(amount) => invalid.check("tokens", tokens(amount).ok_or_else(bounds)),
             None => Some(first_grant),
@@ -159,7 +159,7 @@ impl Body {
             invalid.note("email", "An invitation needs an e-mail address.");
         }
         if invites && has_password {
-            invalid.note("password", "An invited user chooses the password: leave it out.");
+            invalid.note("password", "Leave the password out: invited users choose it themselves.");
         }
         if !invites && !has_address && !has_password {
             invalid.note("password", "An account without an e-mail address needs a password.");

@@ -173,7 +173,7 @@ impl Body {
         let named = named(&mut invalid, &username, email.as_deref());
         let repeated = self.password2.is_none_or(|password2| password.as_ref() == Some(&password2));
         if !repeated {
-            invalid.note("password2", "The two passwords differ.");
+            invalid.note("password2", "The two passwords are different.");
         }
         let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
         let password = invalid.check(

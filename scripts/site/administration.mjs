@@ -666,9 +666,9 @@ await journeys({
     await page.getByLabel("To", { exact: true }).fill("2026-11-01");
     await page.getByText("No message matches.").waitFor();
 
-    await page.route("**/api/admin/chats/?*", (route) => route.fulfill({ status: 403, json: { status: 403, code: "chats_closed", detail: "This installation doesn't let administrators do this with messages." } }));
+    await page.route("**/api/admin/chats/?*", (route) => route.fulfill({ status: 403, json: { status: 403, code: "chats_closed", detail: "The operator of this service hasn't allowed administrators to do this with messages." } }));
     await search.fill("anything");
-    await page.getByText("This installation doesn't let administrators do this with messages.").waitFor();
+    await page.getByText("The operator of this service hasn't allowed administrators to do this with messages.").waitFor();
   },
 
   async "lists are exported to files, with progress, and a file that is cut off is noticed"() {

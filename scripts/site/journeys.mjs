@@ -69,7 +69,7 @@ await journeys({
     await page.getByLabel("E-mail address").fill("nonsense");
     await page.getByLabel("Password", { exact: true }).fill("short");
     await page.getByRole("button", { name: "Create account" }).click();
-    await page.getByText("A password has at least 8 characters.").waitFor();
+    await page.getByText("A password must have at least 8 characters.").waitFor();
     assert.match(await described(page.getByLabel("Password", { exact: true })), /at least 8 characters\.$/);
     assert.match(await described(page.getByLabel("E-mail address")), /^To reset a forgotten password\. .+/);
     assert.equal(await focused(page), "E-mail address");
@@ -227,7 +227,7 @@ await journeys({
     const page = await chatPage(ann);
     const keys = [];
     const refusals = [
-      [503, "unavailable", "The store did not confirm in time.", "3"],
+      [503, "unavailable", "The database did not confirm in time.", "3"],
       [504, "ai_timed_out", "The AI did not answer in time. Nothing was charged.", null],
       [429, "too_many_chats", "Too many chats of this account are waiting.", "2"],
       [409, "idempotency_key_running", "This request was sent before and is still running.", "1"],
@@ -255,10 +255,10 @@ await journeys({
     await page.unroute("**/api/chat/stream/");
 
     await say(page, "x".repeat(8001));
-    await page.getByText("A message has at most 8000 characters.").waitFor();
+    await page.getByText("A message can have at most 8000 characters.").waitFor();
     assert.equal((await page.getByLabel("Your message").inputValue()).length, 8001);
     await page.getByLabel("Your message").fill("short");
-    assert.equal(await page.getByText("A message has at most").count(), 0);
+    assert.equal(await page.getByText("A message can have at most").count(), 0);
   },
 
   async "a message that failed goes back to its box, before the text that is there"() {
@@ -275,7 +275,7 @@ await journeys({
 
     // The first message of a conversation, refused: the conversation never began.
     await say(page, "x".repeat(8001));
-    await page.getByText("A message has at most 8000 characters.").waitFor();
+    await page.getByText("A message can have at most 8000 characters.").waitFor();
     await heading(page, "What would you like to know?");
     assert.equal(await page.locator(".conversations li").count(), 0);
     await say(page, "Short");
@@ -536,7 +536,7 @@ await journeys({
     const save = own.getByRole("button", { name: "Save instructions" });
     await box.fill("é".repeat(1001));
     await save.click();
-    await own.getByText("Instructions have at most 2000 bytes.").waitFor();
+    await own.getByText("Instructions can have at most 2000 bytes.").waitFor();
     await box.fill("Answer in one sentence.\nUse metres.");
     await save.click();
     await page.getByText("Your instructions are saved.").waitFor();

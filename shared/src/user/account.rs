@@ -198,7 +198,7 @@ impl Role {
     /// The role with this name.
     pub fn parse(word: &str) -> Result<Self, String> {
         let role = [Self::User, Self::Admin].into_iter().find(|role| role.word() == word);
-        role.ok_or_else(|| "A role is user or admin.".into())
+        role.ok_or_else(|| "A role must be user or admin.".into())
     }
 }
 
