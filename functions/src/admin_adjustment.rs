@@ -34,7 +34,7 @@ struct Body {
     path = "/api/admin/users/{id}/adjustments",
     tag = "Administration",
     summary = "Adjust a balance",
-    description = "Grants a user tokens, or takes some, never below zero. The user's statement and the trail list it.",
+    description = "Grants a user tokens, or takes some, never below zero. The user's statement and the audit log list it.",
     security(("access_token" = [])),
     params(PathId, IdempotencyKey),
     request_body = Body,

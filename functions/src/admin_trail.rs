@@ -45,13 +45,13 @@ const COLUMNS: [&str; 10] = [
     get,
     path = "/api/admin/trail",
     tag = "Administration",
-    summary = "List the actions of administrators",
-    description = "Adjustments of balances, changes of roles and states, and everything else that administrators did to an account, newest first. A request looks at a limited number of actions: a page may have few items, or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
+    summary = "Read the audit log",
+    description = "What administrators did to accounts, such as adjusting a balance or changing a role, newest first. A request looks at a limited number of actions: a page may have few items, or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery, Filter, Days),
     responses((
         status = 200,
-        description = "A page of the trail.",
+        description = "A page of the audit log.",
         content((Vec<Shown> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"act\",\"user_id\",\"username\",\"actor\",\"actor_name\",\"amount\",\"role\",\"reason\"\r\n"))),
     )),
 )]

@@ -62,7 +62,7 @@ struct Creation {
     path = "/api/admin/users",
     tag = "Administration",
     summary = "Create or invite a user",
-    description = "The account begins with a grant of tokens and no session. Its password is sent here, or chosen by its user with the link of an invitation, which is valid for a week, or of a forgotten password. The trail lists it.",
+    description = "The account begins with a grant of tokens and no session. Its password is sent here, or chosen by its user with the link of an invitation, which is valid for a week, or of a forgotten password. The audit log lists it.",
     security(("access_token" = [])),
     params(IdempotencyKey),
     request_body = Body,

@@ -101,7 +101,7 @@ struct OpenedAccount<'a> {
     /// The same fields, for clients that read them here.
     #[serde(flatten)]
     same: User<'a>,
-    /// The balance: the grant.
+    /// The balance: the first grant of tokens.
     #[serde(flatten)]
     balance: Balance,
     /// The session.
