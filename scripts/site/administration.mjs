@@ -48,7 +48,7 @@ await journeys({
     await say(chat, "Hello!");
     await chat.getByText("You said: Hello!", { exact: true }).waitFor();
     await say(chat, "Once more!");
-    await chat.getByText("You have too few tokens for this.").waitFor();
+    await chat.getByText("You don't have enough tokens.").waitFor();
 
     await page.reload();
     await balance(page, 0);

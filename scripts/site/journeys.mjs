@@ -145,7 +145,7 @@ await journeys({
     wire.lose(true);
     wire.cut();
     await page.getByText("The answer was interrupted. The connection was lost before the end of the reply.").waitFor();
-    await page.getByText("answered once and charged once").waitFor();
+    await page.getByText("the message is only charged once").waitFor();
     await page.getByRole("button", { name: "Retry" }).click();
     await page.getByText("The server can't be reached.").waitFor();
     wire.lose(false);
@@ -189,7 +189,7 @@ await journeys({
     await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
     await leadsToMore(page);
     await say(page, "One too many");
-    await page.getByText("You have too few tokens for this. An answer costs 100 tokens, and your balance is less.").waitFor();
+    await page.getByText("You don't have enough tokens. An answer costs 100 tokens, more than your balance.").waitFor();
     await leadsToMore(page);
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
     assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it is only in the box");
@@ -301,7 +301,7 @@ await journeys({
     await page.goto(`${SITE}#/history`);
     await heading(page, "History");
     await finish(slow);
-    await page.getByText("is answered.").waitFor();
+    await page.getByText("New answer in").waitFor();
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await page.locator(".prose", { hasText: "twelve thirteen" }).waitFor();
     await page.getByLabel("Your message").fill("half a thou");

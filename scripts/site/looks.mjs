@@ -64,7 +64,7 @@ const looks = (colorScheme, width) => async () => {
   await page.route("**/api/chat/stream/", (route) => reply(route));
   await box.fill("One too many");
   await page.keyboard.press("Enter");
-  await page.getByText("You have too few tokens for this.").waitFor();
+  await page.getByText("You don't have enough tokens.").waitFor();
   await shot("out-of-tokens");
   assert.deepEqual([await box.inputValue(), await box.evaluate((element) => element === document.activeElement)], ["One too many", true], "the message is back in its box");
   reply = (route) => route.abort();
