@@ -203,7 +203,7 @@ def search(operation, query):
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
         query["q"] = "somebody"
-    # Search results can't be sorted. Omit this field.
+    # A search has an order of its own.
     if query.get("sort"):
         query.pop("q", None)
     for day in ("from", "to"):

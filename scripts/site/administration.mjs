@@ -254,7 +254,7 @@ await journeys({
 
     const page = await adminPage();
     await openUser(page, bob);
-    await decideIn(page, "Deletion", "Delete the account", "Asked by letter");
+    await decideIn(page, "Delete the account", "Delete the account", "Asked by letter");
     await page.getByText(`${bob.name} has been deleted.`).waitFor();
     await heading(page, "Users");
     await say(chat, "Hello?");
