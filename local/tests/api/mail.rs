@@ -239,7 +239,7 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
         json!({ "Data": "Your e-mail address is being changed", "Charset": "UTF-8" })
     );
     assert!(
-        message["Body"]["Text"]["Data"].as_str().unwrap().contains("another e-mail address"),
+        message["Body"]["Text"]["Data"].as_str().unwrap().contains("is being changed"),
         "{message}"
     );
     assert!(!exists(&api, &key).await);
