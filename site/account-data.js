@@ -26,7 +26,7 @@ export function ownData(_place, goodbye) {
             });
           }
           save(blob, name ?? "farebox-export.json");
-          toast("Your data is downloaded.");
+          toast("Your data has been downloaded.");
         }),
       ),
   });
@@ -86,7 +86,7 @@ function deleteAccount(goodbye) {
           close();
           leave();
           goodbye();
-          toast("Your account is deleted.");
+          toast("Your account has been deleted.");
         },
       }),
     ];

@@ -50,11 +50,7 @@ export function apiKeys({ signal }) {
       empty: emptyState(
         "key",
         "No API keys",
-        h(
-          "p",
-          {},
-          "With a key, a program of yours can send messages. Their answers cost your tokens.",
-        ),
+        h("p", {}, "With a key, your own programs can send messages. The answers cost tokens."),
       ),
     });
     fill(holder, list);
@@ -71,14 +67,14 @@ export function apiKeys({ signal }) {
     );
     if (!revoked) return;
     load();
-    toast("The key is revoked.");
+    toast("The key has been revoked.");
   };
   const create = () =>
     dialog("New API key", (close) => {
       const name = field("Name", "name", {
         maxLength: 100,
         autofocus: true,
-        hint: "The program or machine that uses it.",
+        hint: "For example, the program that uses it.",
       });
       const creating = form([name], {
         submit: "Create key",
@@ -103,7 +99,7 @@ export function apiKeys({ signal }) {
                 "p",
                 {},
                 h("strong", {}, "Copy it now."),
-                " It is shown only once: only a hash of it is stored.",
+                " It is shown only once and can't be recovered.",
               ),
             ),
             h(
@@ -127,7 +123,7 @@ export function apiKeys({ signal }) {
   load();
   return accountPage(
     "API keys",
-    "For programs. A key works until you revoke it, and answers cost your tokens.",
+    "With a key, your own programs can use the API. A key works until you revoke it, and the answers cost tokens.",
     h(
       "section",
       { class: "card", "aria-labelledby": "keys" },
@@ -142,11 +138,11 @@ export function apiKeys({ signal }) {
     h(
       "section",
       { class: "card", "aria-labelledby": "use" },
-      h("h2", { id: "use" }, "Use them with OpenAI's SDKs"),
+      h("h2", { id: "use" }, "Use a key with OpenAI's SDKs"),
       h(
         "p",
         {},
-        "Programs that use OpenAI's chat completions need two settings: this host, and one of your keys in place of ",
+        "Programs written for OpenAI's API need two settings: this address, and one of your keys in place of ",
         h("code", {}, "sk-…"),
         ". Any model name works.",
       ),

@@ -68,7 +68,7 @@ function namesForm(own) {
     submit: "Save",
     onsubmit: async (values) => {
       await learnProfile(patch("api/user/profile/", values));
-      toast("Your name is saved.");
+      toast("Your name has been saved.");
     },
   });
   element.classList.add("form-pair");
@@ -82,7 +82,7 @@ function instructionsForm(own) {
     dir: "auto",
     value: own.instructions ?? "",
     placeholder: "For example: Answer briefly, and use metres.",
-    hint: "The AI gets this with each of your messages. It costs nothing. Programs with an API key send their own.",
+    hint: "The AI gets these with each of your messages, at no extra cost. Programs with an API key send their own.",
     optional: true,
   });
   return form([box], {
@@ -90,7 +90,7 @@ function instructionsForm(own) {
     onsubmit: async (values) => {
       await learnProfile(patch("api/user/profile/", values));
       const what = profile().instructions ? "saved" : "removed";
-      toast(`Your instructions are ${what}.`);
+      toast(`Your instructions have been ${what}.`);
     },
   });
 }
@@ -114,14 +114,14 @@ function addressState() {
               verified ? "verified" : "not verified",
             ),
           )
-        : h("p", { class: "muted" }, "None. Without one, you can't reset a forgotten password."),
+        : h("p", { class: "muted" }, "No address. Add one to be able to reset your password."),
       pending &&
         h(
           "p",
           {},
-          "Changes to ",
+          "Will change to ",
           h("strong", {}, pending),
-          " when you open the link in the e-mail that was sent there.",
+          " when you open the link in the e-mail that we've sent there.",
         ),
       waits && resend(waits),
     );
@@ -138,7 +138,7 @@ function resend(address) {
       busy(again, async () => {
         try {
           await post("api/user/email/");
-          fill(told, note("good", "An e-mail was sent to ", h("strong", {}, address), "."));
+          fill(told, note("good", "We've sent an e-mail to ", h("strong", {}, address), "."));
         } catch (error) {
           if (error.code === "nothing_to_verify") await learnProfile(get("api/user/profile/"));
           else fill(told, note(error.code === "too_many_mails" ? "info" : "bad", error.message));
@@ -151,7 +151,7 @@ function resend(address) {
     h(
       "p",
       { class: "muted small" },
-      "To verify the address, open the link in the e-mail that was sent there.",
+      "To verify the address, open the link in the e-mail that we've sent there.",
     ),
     again,
     told,
@@ -188,7 +188,7 @@ function passwordForm() {
   const fresh = field("New password", "new_password", {
     type: "password",
     autocomplete: "new-password",
-    hint: "At least 8 characters, and not a common password. All other sessions end.",
+    hint: "At least 8 characters, and not a common password. You are signed out everywhere else.",
   });
   const name = h("input", {
     class: "sr-only",
@@ -206,7 +206,7 @@ function passwordForm() {
     onsubmit: async (values) => {
       await changePassword(values.current_password, values.new_password);
       element.reset();
-      toast("Your password is changed. All other sessions have ended.");
+      toast("Your password has been changed. All other sessions have ended.");
     },
   });
   return element;

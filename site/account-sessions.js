@@ -53,7 +53,7 @@ export function sessions({ signal }, signOut, goodbye) {
     );
     async function end() {
       const name = device(session.device);
-      const ended = await confirm("End this session?", `${name} is signed out.`, {
+      const ended = await confirm("End this session?", `${name} will be signed out.`, {
         action: "End session",
         danger: true,
         run: () => ensureDeleted(`api/user/sessions/${session.id}/`),
@@ -67,7 +67,7 @@ export function sessions({ signal }, signOut, goodbye) {
   const everywhere = async () => {
     const ended = await confirm(
       "Sign out everywhere?",
-      "All of your sessions end, including this one. API keys keep working.",
+      "You will be signed out on all of your devices, including this one. API keys keep working.",
       {
         action: "Sign out everywhere",
         danger: true,

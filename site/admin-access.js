@@ -11,15 +11,14 @@ import { attempt, toast } from "./message.js";
 /** What sends `user` a link for a new password. */
 export function password(user, me, path) {
   const because = (reason) => h("p", { class: "muted" }, reason);
-  if (user.id === me.id) return because("You change your own password on your account page.");
-  if (!user.email)
-    return because("The account has no e-mail address that a link for a new password could go to.");
-  if (!user.active) return because("A deactivated account is sent no link for a new password.");
+  if (user.id === me.id) return because("Change your own password on your account page.");
+  if (!user.email) return because("The account has no e-mail address to send a reset link to.");
+  if (!user.active) return because("Reactivate the account to send a reset link.");
   const send = button("Send a reset e-mail", {
     small: true,
     onclick: async () => {
       const sent = await askWhy(
-        `Send ${user.username} a link for a new password?`,
+        `Send ${user.username} a password reset link?`,
         `The link goes to ${user.email} and works for an hour. Until it is used, the old password stays valid.`,
         { action: "Send a reset e-mail", run: (body) => post(`${path}password-reset/`, body) },
       );
@@ -27,7 +26,7 @@ export function password(user, me, path) {
     },
   });
   return [
-    h("p", {}, "A user who has forgotten the password can choose a new one by e-mail."),
+    h("p", {}, "Sends the user an e-mail with a link to choose a new password."),
     h("div", { class: "form-actions" }, send),
   ];
 }
@@ -35,7 +34,7 @@ export function password(user, me, path) {
 /** What deletes `user` for good. `gone` leaves the account's page. */
 export function deletion(user, me, path, gone) {
   if (user.id === me.id)
-    return h("p", { class: "muted" }, "You delete your own account on your account page.");
+    return h("p", { class: "muted" }, "Delete your own account on your account page.");
   const remove = button("Delete the account", {
     kind: "danger",
     small: true,
@@ -50,7 +49,7 @@ export function deletion(user, me, path, gone) {
         },
       );
       if (!deleted) return;
-      toast(`${user.username} is deleted.`);
+      toast(`${user.username} has been deleted.`);
       gone();
     },
   });
@@ -58,7 +57,7 @@ export function deletion(user, me, path, gone) {
     h(
       "p",
       {},
-      "Deletes everything of the user but the statement, which keeps no name. To lock the user out for a while, deactivate the account instead.",
+      "Deletes all of the user's data except the statement, which is kept without a name. To lock the user out for a while, deactivate the account instead.",
     ),
     h("div", { class: "form-actions" }, remove),
   ];
@@ -93,7 +92,7 @@ export function sessions(user, me, path, again) {
     const heading = end.closest("section").querySelector("h2");
     const ended = await askWhy(
       `Sign ${user.username} out everywhere?`,
-      "All of their sessions end at once, and links in e-mails to them stop working. Their API keys keep working.",
+      "All of their sessions end at once, and links in e-mails sent to them stop working. Their API keys keep working.",
       {
         action: "Sign out everywhere",
         danger: true,
@@ -101,7 +100,7 @@ export function sessions(user, me, path, again) {
       },
     );
     if (!ended) return;
-    toast(`${user.username} is signed out everywhere.`);
+    toast(`${user.username} has been signed out everywhere.`);
     await attempt(again);
     // The pressed button is gone.
     focusOn(heading);

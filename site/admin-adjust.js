@@ -40,7 +40,7 @@ export function adjustment(path, user, changed) {
     outlook.textContent = !change
       ? ""
       : after < 0
-        ? `The balance is ${formatTokens(user().tokens)}: that much can't be taken.`
+        ? `The balance is ${formatTokens(user().tokens)}: you can't take away more.`
         : `${formatNumber(user().tokens)} → ${formatTokens(after)}`;
   }
 
@@ -56,7 +56,8 @@ export function adjustment(path, user, changed) {
       codes: { balance_too_low: "amount", grant_too_large: "amount" },
       onsubmit: async (values) => {
         const change = read(values.amount, take.querySelector("input").checked);
-        if (!change) throw invalid("amount", `A whole number from 1 to ${formatNumber(MOST)}.`);
+        if (!change)
+          throw invalid("amount", `Enter a whole number from 1 to ${formatNumber(MOST)}.`);
         const body = { amount: change, reason: values.reason.trim() };
         const text = JSON.stringify(body);
         if (sent?.text !== text) sent = { text, key: newKey() };
@@ -78,11 +79,11 @@ export function adjustment(path, user, changed) {
       },
       words: (error) => {
         if (error.code === "balance_too_low")
-          return "The balance is lower than that, and never goes below zero. Nothing was changed.";
+          return "The balance is lower than that, and can't go below zero. Nothing was changed.";
         if (error.code === "grant_too_large")
           return "No account can be granted that much. Nothing was changed.";
         if (error.passing)
-          return `${explain(error)} Press the button again: the balance is changed only once.`;
+          return `${explain(error)} You can safely press the button again: the balance is changed only once.`;
         return explain(error);
       },
     },

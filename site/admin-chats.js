@@ -19,11 +19,11 @@ export function chatsView({ query, signal }) {
     type: "search",
     autocomplete: "off",
     maxLength: 200,
-    hint: "A part of a message or of its answer.",
+    hint: "Any part of a message or its answer.",
   });
   const { element } = filters({
     place: "#/chats",
-    label: "Choose messages",
+    label: "Filter messages",
     fields: [search, ...dayFields()],
     query,
     signal,
@@ -33,7 +33,7 @@ export function chatsView({ query, signal }) {
     "div",
     { class: "page" },
     h("h1", {}, "Messages"),
-    h("p", { class: "lead" }, "The messages of all users and their answers, newest first."),
+    h("p", { class: "lead" }, "All users' messages with their answers, newest first."),
     element,
   );
   return { title: "Messages", content };
@@ -70,9 +70,9 @@ function row(chat, named) {
       h("dd", { class: "admin-text", dir: "auto" }, chat.message),
       h("dt", {}, "Answer"),
       answer,
-      h("dt", {}, "Message id"),
+      h("dt", {}, "Message ID"),
       h("dd", { class: "mono" }, chat.id),
-      h("dt", {}, "Chat id"),
+      h("dt", {}, "Chat ID"),
       h("dd", { class: "mono" }, chat.conversation_id),
     ),
   );

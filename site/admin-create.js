@@ -42,11 +42,11 @@ export function createUser() {
       ["admin", "Administrator"],
     ],
   });
-  const tokens = field("First tokens", "tokens", {
+  const tokens = field("Starting balance", "tokens", {
     inputMode: "numeric",
     autocomplete: "off",
     optional: true,
-    hint: "Empty: as many as everyone gets who registers.",
+    hint: "Leave empty to grant as many tokens as at a registration.",
   });
   const reason = reasonField({ optional: true, hint: "Shown in the audit log." });
 
@@ -56,8 +56,8 @@ export function createUser() {
     password.input.dataset.optional = invites();
     email.input.dataset.optional = !invites();
     about.textContent = invites()
-      ? "The user gets a link by e-mail, valid for a week, and chooses the password with it."
-      : "No e-mail is sent: tell the user the name and the password yourself.";
+      ? "The user gets an e-mail with a link to choose a password. The link works for a week."
+      : "No e-mail is sent. Tell the user the username and password yourself.";
   }
   arrange();
 
@@ -78,18 +78,18 @@ export function createUser() {
   const choices = h(
     "fieldset",
     { class: "admin-choices" },
-    h("legend", {}, "How the user gets in"),
+    h("legend", {}, "First sign-in"),
     inviting,
     setting,
   );
   return dialog("New user", (close) =>
     form([username, choices, about, email, password, role, tokens, reason], {
-      submit: "Create the user",
+      submit: "Create user",
       extra: [button("Cancel", { onclick: () => close() })],
       codes: { username_taken: "username", email_taken: "email" },
       words: (error) =>
         error.passing
-          ? `${explain(error)} Press the button again: the user is created only once.`
+          ? `${explain(error)} You can safely press the button again: the user is created only once.`
           : explain(error),
       onsubmit: async (values) => close({ user: await create(values), invited: invites() }),
     }),
@@ -100,7 +100,7 @@ export function createUser() {
 function amount(text) {
   const digits = text.replace(/[\s,.'_]/g, "");
   if (/^\d{1,13}$/.test(digits)) return Number(digits);
-  const sentence = "A whole number, such as 4000.";
+  const sentence = "Enter a whole number, such as 4000.";
   throw new ApiError({
     status: 400,
     code: "invalid_fields",

@@ -12,8 +12,8 @@ import { note } from "./note.js";
 
 const LISTS = [
   ["users", "Users"],
-  ["chats", "Messages, with their answers"],
-  ["ledger", "Ledger, the statements of all users"],
+  ["chats", "Messages and answers"],
+  ["ledger", "Ledger (the statements of all users)"],
 ];
 
 /** How often the progress is updated at most, in milliseconds. */
@@ -21,7 +21,7 @@ const PACE = 120;
 
 /** `#/export` */
 export function exportView({ signal }) {
-  const list = field("What", "list", { type: "select", options: LISTS });
+  const list = field("List", "list", { type: "select", options: LISTS });
   const from = field("From", "from", { type: "date", optional: true });
   const to = field("To", "to", { type: "date", optional: true });
   const state = h("div", { class: "admin-export-state" });
@@ -33,7 +33,7 @@ export function exportView({ signal }) {
       h(
         "p",
         { class: "hint" },
-        "Days in UTC, both included. Leave them empty to export everything.",
+        "The days are in UTC, and both are included. Leave them empty to export everything.",
       ),
     ],
     {
@@ -55,7 +55,7 @@ export function exportView({ signal }) {
     "div",
     { class: "page" },
     h("h1", {}, "Export"),
-    h("p", { class: "lead" }, "A CSV file of any size, for spreadsheets and scripts."),
+    h("p", { class: "lead" }, "Download a list as a CSV file, for spreadsheets and scripts."),
     h("section", { class: "card", "aria-label": "Export" }, element, state),
   );
   return { title: "Export", content };

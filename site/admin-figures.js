@@ -36,8 +36,8 @@ const SUMS = [
   ["deactivated", "Deactivated"],
   ["silent", "Never sent a message"],
   ["tokens", "Tokens in all balances"],
-  ["granted", "Tokens ever granted to them"],
-  ["spent", "Tokens ever spent by them"],
+  ["granted", "Tokens granted in total"],
+  ["spent", "Tokens spent in total"],
 ];
 const TOPS = [
   ["spent", "By tokens"],
@@ -146,7 +146,7 @@ function build() {
     if (!body.hasChildNodes()) fill(body, skeleton(6));
     try {
       const figures = await counted(range, signal, () =>
-        fill(body, h("p", { class: "lead" }, "Counting days for the first time…"), skeleton(6)),
+        fill(body, h("p", { class: "lead" }, "Counting. This may take a while…"), skeleton(6)),
       );
       const held = body.contains(document.activeElement);
       fill(body, shown(figures, range));
@@ -225,7 +225,7 @@ function shown({ days, totals, accounts }, { from, to }) {
     ),
     sums(accounts),
     days.length === 0
-      ? emptyState("chart", "No days.")
+      ? emptyState("chart", "No statistics for these days.")
       : h(
           "div",
           { class: "admin-plots" },
@@ -252,7 +252,7 @@ function sums(accounts) {
       "section",
       { class: "card", "aria-label": "All accounts" },
       heading,
-      h("p", { class: "muted" }, "They are counted once a day, and have not been counted yet."),
+      h("p", { class: "muted" }, "Not counted yet. Accounts are counted once a day."),
     );
   return h(
     "section",
@@ -269,9 +269,8 @@ function sums(accounts) {
 
 /** The users who did the most, or that there are none. */
 function topUsers({ users, complete }) {
-  if (users.length === 0)
-    return h("p", { class: "muted" }, "No user sent a message in these days.");
-  const { element, body } = table("Users who did the most", [
+  if (users.length === 0) return h("p", { class: "muted" }, "No messages were sent on these days.");
+  const { element, body } = table("Users who spent or sent the most", [
     "User",
     { text: "Messages", class: "number" },
     { text: "Tokens spent", class: "number" },
@@ -289,7 +288,7 @@ function topUsers({ users, complete }) {
       ),
     ),
   );
-  const partly = "Of each day, only the 250 users who spent the most are compared.";
+  const partly = "Only the 250 users who spent the most on each day are compared.";
   return [element, !complete && h("p", { class: "muted" }, partly)];
 }
 

@@ -28,11 +28,11 @@ const LASTS = 11.8 * 3_600_000;
 const OUTCOMES = {
   ready: ["Ready", "badge"],
   made: ["Done", "badge badge-good"],
-  made_before: ["Done before", "badge badge-good"],
-  other_made: ["Got something else from this file", "badge badge-bad"],
+  made_before: ["Already done", "badge badge-good"],
+  other_made: ["Already got a different grant from this file", "badge badge-bad"],
   no_such_user: ["No such user", "badge badge-bad"],
   ambiguous: ["Two users have this name or address", "badge badge-bad"],
-  repeated: ["More than once in the file", "badge badge-bad"],
+  repeated: ["Listed more than once", "badge badge-bad"],
   balance_too_low: ["The balance is too low", "badge badge-bad"],
   grant_too_large: ["Too many tokens", "badge badge-bad"],
 };
@@ -43,10 +43,10 @@ export function grantsView({ signal }) {
   const file = field("File", "file", {
     type: "file",
     accept: ".csv,text/csv",
-    hint: "A CSV file with a user in each line: the username, e-mail address or id, then the tokens, and optionally a reason. A negative number takes tokens away.",
+    hint: "A CSV file with one user per line: the username, e-mail address or ID, then the number of tokens, and optionally a reason. A negative number takes tokens away.",
   });
   const reason = reasonField({
-    hint: "Shown in the users' statements and in the audit log, where a line has no reason of its own.",
+    hint: "For lines without a reason of their own. Shown in the users' statements and in the audit log.",
   });
   const results = h("div", {});
   const element = form([file, reason], {
@@ -68,12 +68,16 @@ export function grantsView({ signal }) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("h1", {}, "Grants to many users"),
-    h("p", { class: "lead" }, "From a file, after a preview. Each user is granted tokens once."),
-    h("section", { class: "card", "aria-label": "What is granted" }, element),
+    h("h1", {}, "Bulk grants"),
+    h(
+      "p",
+      { class: "lead" },
+      "Grant tokens to the users in a file. You see a preview first, and no user is granted tokens twice.",
+    ),
+    h("section", { class: "card", "aria-label": "File and reason" }, element),
     results,
   );
-  return { title: "Grants to many users", content };
+  return { title: "Bulk grants", content };
 }
 
 /** The grants of a file with their reason, and what the file is recognized by. */
@@ -99,7 +103,7 @@ async function previewOf({ grants, reason, mark }, results, signal) {
   const users = new Set();
   let id = earlier?.id;
   for (const part of parts(grants)) {
-    fill(results, progress("Looking at the file", rows.length, grants.length));
+    fill(results, progress("Checking the file", rows.length, grants.length));
     const body = { reason, grants: part.map(({ line, ...grant }) => grant) };
     const reply = await sent(body, signal);
     id ??= reply.id;
@@ -146,7 +150,7 @@ async function previewOf({ grants, reason, mark }, results, signal) {
     const said = `${formatNumber(done)} of ${plural(rows.length, "row")} done.`;
     heading.textContent = said;
     if (failure) {
-      const again = "No user is granted twice if you continue.";
+      const again = "You can safely continue: no user is granted tokens twice.";
       fill(go, h("span", {}, "Continue"));
       fill(state, note("bad", h("p", {}, explain(failure)), h("p", {}, `${said} ${again}`)));
       return;
@@ -167,9 +171,9 @@ async function previewOf({ grants, reason, mark }, results, signal) {
         h(
           "p",
           {},
-          "This file was sent with this reason before, at ",
+          "This file has already been used with this reason, at ",
           time(earlier.at),
-          ". Users who were granted tokens then get nothing now. To grant the same again, choose another reason.",
+          ". Users who were granted tokens then get nothing now. To grant them the same again, enter another reason.",
         ),
       ),
     listed,
@@ -179,7 +183,7 @@ async function previewOf({ grants, reason, mark }, results, signal) {
 }
 
 function tableOf(rows) {
-  const { element, body, row } = stackedTable("Grants of this file", [
+  const { element, body, row } = stackedTable("Grants in this file", [
     { text: "Line", class: "number" },
     { text: "User", head: true },
     { text: "Tokens", class: "number" },

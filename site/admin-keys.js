@@ -55,7 +55,7 @@ export function apiKeys(user, me, path, signal, again) {
       text: "Programs that use it stop working at once. This can't be undone.",
       action: "Revoke",
       run: (body) => ensureDeleted(`${path}api-keys/${key.id}/`, body),
-      done: "The key is revoked.",
+      done: "The key has been revoked.",
     });
 
   function revokeAll() {
@@ -64,7 +64,7 @@ export function apiKeys(user, me, path, signal, again) {
       text: "All of their programs stop working at once. This can't be undone. They stay signed in, and can create new keys.",
       action: "Revoke all keys",
       run: (body) => del(`${path}api-keys/`, body),
-      done: `All API keys of ${user.username} are revoked.`,
+      done: `All API keys of ${user.username} have been revoked.`,
     });
   }
 

@@ -11,7 +11,7 @@ export const userLink = (id, name) => h("a", { class: "admin-name", href: userPl
 
 /** The author of an entry: an account, or the command `manage`. `me` is the signed-in account. */
 export function actor(id, name, me) {
-  if (id === "manage") return "the command manage";
+  if (id === "manage") return "the manage command";
   if (id === me.id) return "you";
   return userLink(id, name ?? `account ${id.slice(0, 8)}…`);
 }

@@ -19,9 +19,9 @@ export function grantsOf(text) {
     const digits = number.replace("−", "-");
     const amount = AMOUNT.test(digits) ? Number(digits) : 0;
     if (!user) wrong.push(`Line ${line} has no user.`);
-    if (!amount) wrong.push(`Line ${line} has no whole number other than 0 as its amount.`);
+    if (!amount) wrong.push(`Line ${line} needs a whole number other than 0 as its amount.`);
     if (reason.length > REASON)
-      wrong.push(`Line ${line} has a reason of more than ${REASON} characters.`);
+      wrong.push(`Line ${line} has a reason longer than ${REASON} characters.`);
     return { line, user, amount, ...(reason && { reason }) };
   });
   const more = wrong.length - NAMED;

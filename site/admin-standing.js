@@ -17,12 +17,14 @@ export function standing(user, me, path, show) {
       {},
       user.active
         ? "The account is active."
-        : "The account is deactivated: its user can't sign in or send messages, and its API keys don't work.",
+        : "The account is deactivated: the user can't sign in or send messages, and their API keys don't work.",
     ),
     h(
       "p",
       {},
-      admin ? "It is an administrator and can see everything here." : "It is an ordinary user.",
+      admin
+        ? "The user is an administrator and can see everything here."
+        : "The user is not an administrator.",
     ),
   ];
   if (user.id === me.id)
@@ -45,7 +47,7 @@ export function standing(user, me, path, show) {
             action: "Deactivate",
             danger: true,
             change: { active: false },
-            done: `${user.username} is deactivated.`,
+            done: `${user.username} has been deactivated.`,
           }),
       })
     : button("Reactivate", {

@@ -20,25 +20,25 @@ const ACTS = [
   ["adjustment", "Adjustments"],
   ["deactivation", "Deactivations"],
   ["activation", "Reactivations"],
-  ["role", "Changes of roles"],
-  ["creation", "Creations of accounts"],
+  ["role", "Role changes"],
+  ["creation", "New accounts"],
   ["invitation", "Invitations"],
   ["deletion", "Deletions"],
-  ["sessions", "Ends of all sessions"],
-  ["password_reset", "Links for a new password"],
+  ["sessions", "Sign-outs everywhere"],
+  ["password_reset", "Password reset links"],
   ["api_key", "Revocations of an API key"],
   ["api_keys", "Revocations of all API keys"],
 ];
 
 /** `#/trail?act=adjustment&actor=manage&user_id=<id>&from=2026-11-01&to=2026-11-20` */
 export function trailView({ query, signal }, me) {
-  const act = field("What", "act", { type: "select", options: ACTS });
+  const act = field("Action", "act", { type: "select", options: ACTS });
   const by = field("By", "actor", {
     type: "select",
     options: [
       ["", "All"],
       [me.id, "You"],
-      ["manage", "The command manage"],
+      ["manage", "The manage command"],
     ],
   });
   // Another administrator, by a link.
@@ -63,7 +63,7 @@ export function trailView({ query, signal }, me) {
       h(
         "p",
         { class: "admin-of-one" },
-        "Only what concerns ",
+        "Only actions that affect ",
         userLink(query.user_id, "this user"),
         ". ",
         button("Show everything", { small: true, onclick: () => go("#/trail") }),
@@ -83,7 +83,7 @@ export function trailView({ query, signal }, me) {
 function list(chosen, me, signal) {
   const { element, body, row } = stackedTable("What administrators did, newest first", [
     { text: "When", class: "admin-when" },
-    { text: "What", class: "admin-what" },
+    { text: "Action", class: "admin-what" },
     { text: "By", class: "admin-by" },
     { text: "Reason", class: "admin-reason" },
   ]);
@@ -94,7 +94,7 @@ function list(chosen, me, signal) {
         time(act.timestamp),
         sentence(act),
         actor(act.actor, act.actor_name, me),
-        act.reason || h("span", { class: "muted" }, "none given"),
+        act.reason || h("span", { class: "muted" }, "no reason given"),
       ]),
     list: body,
     around: () => element,
@@ -120,7 +120,7 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "creation") return ["Created ", user];
   if (act === "invitation") return ["Invited ", user, " by e-mail"];
   if (act === "sessions") return ["Signed ", user, " out everywhere"];
-  if (act === "password_reset") return ["Sent ", user, " a link for a new password"];
+  if (act === "password_reset") return ["Sent ", user, " a password reset link"];
   // Nothing else is left of its name.
   if (act === "deletion") return ["Deleted the account ", h("code", {}, id)];
   if (act === "api_key") return ["Revoked an API key of ", user];

@@ -93,7 +93,7 @@ function overview(first, path, me, signal, showBadges) {
   show(first);
   const givingBox = card("Adjust the balance");
   givingBox.show(giver);
-  const deletionBox = card("Deletion");
+  const deletionBox = card("Delete the account");
   deletionBox.show(deletion(user, me, path, () => go(usersPlace())));
   const keysBox = card("API keys");
   keysBox.show(apiKeys(user, me, path, signal, again));
@@ -131,7 +131,7 @@ function balance({ tokens, granted, spent, reservations }) {
       {},
       h("strong", {}, formatTokens(cost)),
       expired
-        ? " for an answer that never ended; counted as free again"
+        ? " for an answer that never ended; free again"
         : [", at most until ", time(expires)],
     );
   return [
@@ -143,11 +143,11 @@ function balance({ tokens, granted, spent, reservations }) {
       h("dd", {}, formatNumber(granted)),
       h("dt", {}, "Spent"),
       h("dd", {}, formatNumber(spent)),
-      h("dt", {}, "Held"),
+      h("dt", {}, "Reserved"),
       h("dd", {}, formatNumber(sum)),
     ),
     reservations.length > 0 && [
-      h("h3", { class: "admin-held" }, "Held for answers"),
+      h("h3", { class: "admin-held" }, "Reserved for answers"),
       h("ul", { class: "admin-reservations" }, reservations.map(row)),
     ],
   ];
@@ -168,12 +168,12 @@ function profile(user) {
     h("dd", {}, name || none),
     h("dt", {}, "E-mail"),
     h("dd", {}, user.email ? [user.email, " ", verified] : none.cloneNode(true)),
-    user.pending_email && [h("dt", {}, "To be verified"), h("dd", {}, user.pending_email)],
+    user.pending_email && [h("dt", {}, "Unverified new address"), h("dd", {}, user.pending_email)],
     h("dt", {}, "Member since"),
     h("dd", {}, time(user.date_joined)),
     h("dt", {}, "API keys"),
     h("dd", {}, formatNumber(user.api_keys)),
-    h("dt", {}, "Id"),
+    h("dt", {}, "User ID"),
     h("dd", { class: "admin-id" }, h("code", {}, user.id), copyButton(user.id, { label: "Copy" })),
   );
 }

@@ -28,7 +28,7 @@ export function usersView({ query, signal }) {
     autocapitalize: "none",
     maxLength: 254,
     placeholder: "Username or e-mail address",
-    hint: "A part of a username or an e-mail address.",
+    hint: "Any part of a username or e-mail address.",
   });
   const role = field("Role", "role", {
     type: "select",
@@ -50,13 +50,13 @@ export function usersView({ query, signal }) {
     type: "select",
     options: [
       ["", "Newest first"],
-      ["-last_message", "Last active first"],
-      ["last_message", "Inactive the longest first"],
-      ["-spent", "Spent the most first"],
-      ["-tokens", "Highest balance first"],
-      ["tokens", "Lowest balance first"],
+      ["-last_message", "Most recently active"],
+      ["last_message", "Longest inactive"],
+      ["-spent", "Most tokens spent"],
+      ["-tokens", "Highest balance"],
+      ["tokens", "Lowest balance"],
     ],
-    hint: "Other orders than by age are found once a day, and have 1,000 users. A search is in alphabetical order.",
+    hint: "Orders other than newest first are updated once a day and show 1,000 users. Search results are in alphabetical order.",
   });
   const amount = (label, name) =>
     field(label, name, { type: "number", min: 0, step: 1, autocomplete: "off" });
@@ -72,7 +72,7 @@ export function usersView({ query, signal }) {
   };
   const { element } = filters({
     place: "#/users",
-    label: "Choose users",
+    label: "Filter users",
     fields: [search, role, status, order],
     more: [
       amount("Balance from", "tokens_from"),
@@ -98,7 +98,7 @@ export function usersView({ query, signal }) {
       h(
         "div",
         { class: "toolbar admin-head" },
-        linkButton("Grants to many users", "#/users/grants", { icon: "coin" }),
+        linkButton("Bulk grants", "#/users/grants", { icon: "coin" }),
         button("New user", { kind: "primary", icon: "plus", onclick: create }),
       ),
     ),
@@ -113,7 +113,9 @@ async function create() {
   if (!created) return;
   const { user, invited } = created;
   go(userPlace(user.id));
-  toast(invited ? `${user.username} is invited by e-mail.` : `${user.username} is created.`);
+  toast(
+    invited ? `${user.username} has been invited by e-mail.` : `${user.username} has been created.`,
+  );
 }
 
 function usersList(chosen, signal, atLeast) {
@@ -158,7 +160,7 @@ function caption({ q, ...others }) {
 
 function nothing({ q, sort, ...others }) {
   if (sort && !q && Object.keys(others).length === 0)
-    return emptyState("users", "The users have not been sorted yet. They are once a day.");
+    return emptyState("users", "This order isn't ready yet. It is updated once a day.");
   if (q && Object.keys(others).length === 0) return emptyState("search", `No results for “${q}”.`);
   return q || Object.keys(others).length > 0
     ? emptyState("search", "No user matches these filters.")

@@ -187,13 +187,13 @@ function stranger() {
     h(
       "div",
       { class: "card" },
-      h("h1", {}, "Only for administrators"),
+      h("h1", {}, "Administrators only"),
       h(
         "p",
         {},
         "You are signed in as ",
         h("strong", {}, me.username),
-        ", and this account isn't an administrator. Another administrator can make it one.",
+        ". This account isn't an administrator. An administrator can make it one.",
       ),
       h(
         "div",
@@ -203,7 +203,7 @@ function stranger() {
       ),
     ),
   );
-  return { title: "Only for administrators", content };
+  return { title: "Administrators only", content };
 }
 
 async function leaveForGood() {

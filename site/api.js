@@ -393,7 +393,7 @@ async function problem(response) {
 }
 
 function words(status) {
-  if (status === 429) return "There were too many requests. Try again in a moment.";
+  if (status === 429) return "Too many requests. Try again in a moment.";
   if (status >= 500) return "The server can't answer right now. Try again in a moment.";
   return `The server refused this (${status}).`;
 }

@@ -121,8 +121,8 @@ export function lowBalance() {
 
 /** What is said to a user who has too few tokens for an answer. */
 export function tooFew() {
-  const cost = price && `An answer costs ${formatTokens(price)}, and your balance is less.`;
-  return [h("p", {}, h("strong", {}, "You have too few tokens for this. "), cost), moreTokens()];
+  const cost = price && `An answer costs ${formatTokens(price)}, more than your balance.`;
+  return [h("p", {}, h("strong", {}, "You don't have enough tokens. "), cost), moreTokens()];
 }
 
 /** How to get more tokens: the operator's words and link. */

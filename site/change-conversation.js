@@ -47,7 +47,7 @@ export async function instruct(conversation, done) {
       dir: "auto",
       value: instructions,
       placeholder: "For example: Answer in French.",
-      hint: "The AI gets this with each of your messages in this chat, after the instructions of your account. It costs nothing.",
+      hint: "The AI gets these with each of your messages in this chat, after your account's instructions, at no extra cost.",
       optional: true,
       autofocus: true,
     });
@@ -59,7 +59,7 @@ export async function instruct(conversation, done) {
         done(data);
         close();
         const what = data.instructions ? "saved" : "removed";
-        toast(`The instructions for this chat are ${what}.`);
+        toast(`The instructions for this chat have been ${what}.`);
       },
     });
   });

@@ -8,7 +8,7 @@ import { explain, formatNumber } from "./format.js";
 import { icon } from "./icons.js";
 import { note } from "./note.js";
 
-const LOST = "The message before it was deleted. Send it again to continue what is shown now.";
+const LOST = "The message before it was deleted. Send it again to continue from here.";
 
 /** The box of one conversation. What is typed is kept as a draft until it is sent. */
 export class Composer {

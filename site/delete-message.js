@@ -14,6 +14,6 @@ export async function deleteMessage({ id }) {
     danger: true,
     run: () => ensureDeleted(`api/chat/${id}/`),
   });
-  if (deleted) toast("The message is deleted.");
+  if (deleted) toast("The message has been deleted.");
   return deleted;
 }

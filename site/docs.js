@@ -44,7 +44,7 @@ document.getElementById("skip").addEventListener("click", (event) => {
 function costs(description) {
   const price = /A message costs ([\d,]+) tokens/.exec(description)?.[1];
   const tokens = price ? `${price} tokens` : "tokens";
-  return `“Execute” sends a real request for the account that you authorize: a message to the AI costs ${tokens} of its balance, and what you change or delete stays changed or deleted.`;
+  return `“Execute” sends a real request for the account that you authorize. A message to the AI costs ${tokens}, and changes and deletions are permanent.`;
 }
 
 // Adds what Swagger UI's components lack for keyboards and screen readers.
@@ -63,7 +63,7 @@ const accessible = ({ React }) => {
       [],
     );
     const use = async () => {
-      say("Asking for your session…");
+      say("Loading your session…");
       try {
         const value = await sessionToken();
         const schema = { type: "http", scheme: "bearer" };
@@ -71,11 +71,8 @@ const accessible = ({ React }) => {
         const start = new URL("#/sign-in", base).href;
         say(
           value
-            ? "Requests are sent in your session."
-            : [
-                "You aren't signed in in this browser. ",
-                e("a", { key: "start", href: start }, "Sign in"),
-              ],
+            ? "Requests now use your session."
+            : ["You aren't signed in. ", e("a", { key: "start", href: start }, "Sign in")],
         );
       } catch (error) {
         say(explain(error));

@@ -14,7 +14,7 @@ import { go } from "./router.js";
 const FACTS = [
   [
     "chat",
-    "Answers as they are written",
+    "Answers appear as they are written",
     "Chats that remember your messages, on all of your devices.",
   ],
   [
@@ -100,7 +100,7 @@ export function signingIn({ query }, welcome) {
 /** A wrong password and a deactivated account get the same reply, so that names can't be tried. */
 export function refusal(error) {
   if (error.code !== "invalid_credentials") return explain(error);
-  return `${error.message} If you are sure that both are right, the account may be deactivated: ask an administrator.`;
+  return `${error.message} If both are correct, the account may be deactivated. Ask an administrator.`;
 }
 
 /** `#/register`. `welcome` runs after the account was created. */
@@ -117,7 +117,7 @@ export function registration(_place, welcome) {
     type: "email",
     autocomplete: "email",
     optional: true,
-    hint: "To reset a forgotten password.",
+    hint: "Used to reset a forgotten password.",
   });
   const password = field("Password", "password", {
     type: "password",
@@ -173,9 +173,9 @@ export function forgotten() {
           h(
             "p",
             {},
-            "If an account has the address ",
+            "If there is an account with the address ",
             h("strong", {}, address.trim()),
-            ", an e-mail was sent to it. The link expires in an hour and works once.",
+            ", we've sent an e-mail to it. The link expires in an hour and works once.",
           ),
           h("p", {}, "Didn't get it? Check your spam folder, or try again in a minute."),
         ),
@@ -187,7 +187,7 @@ export function forgotten() {
   });
   const content = door(
     "Forgotten password",
-    "Enter the e-mail address of your account to get a link. With it you can choose a new password.",
+    "Enter your account's e-mail address. We'll send you a link to choose a new password.",
     asking,
     h(
       "p",
@@ -226,13 +226,13 @@ export function resetting({ query }) {
         spent(choosing, "#/forgotten-password", "Get a new link");
         return;
       }
-      toast("Your password is changed. Sign in with the new one.");
+      toast("Your password has been changed. Sign in with the new one.");
       go("#/sign-in", { replace: true });
     },
   });
   const content = door(
     "Choose a new password",
-    "All sessions of your account end when you change it.",
+    "You will be signed out everywhere when you change it.",
     choosing,
   );
   return { title: "Choose a new password", content, focus: password.input };
@@ -264,7 +264,7 @@ export function verifying({ query }, left) {
           note(
             "good",
             h("p", {}, h("strong", {}, email), " is verified."),
-            h("p", {}, "All sessions of its account have ended. Sign in again."),
+            h("p", {}, "You have been signed out everywhere. Sign in again."),
           ),
           h(
             "p",
@@ -302,7 +302,7 @@ function spent(node, href, text) {
   const told = h(
     "div",
     {},
-    note("bad", "This link is invalid, was used already, or has expired."),
+    note("bad", "This link is invalid, has already been used, or has expired."),
     h("p", { class: "door-links" }, linkButton(text, href, { kind: "primary" })),
   );
   node.replaceWith(told);
@@ -313,7 +313,7 @@ function halfLink(title, href, text) {
   const content = door(
     title,
     null,
-    note("bad", "This link is incomplete. Open it in the e-mail again, or copy all of it."),
+    note("bad", "This link is incomplete. Open it from the e-mail again, or copy the whole link."),
     h("p", { class: "door-links" }, linkButton(text, href)),
   );
   return { title, content };

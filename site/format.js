@@ -55,7 +55,7 @@ export function time(value, form = formatTime) {
 export function explain(error) {
   if (error?.name !== "ApiError") {
     console.error(error);
-    return "Something on this page broke. Reload it and try again.";
+    return "Something went wrong. Reload the page and try again.";
   }
   const { status, message, retryAfter } = error;
   const isSilent = status === 429 && retryAfter > 1 && !/try again in/i.test(message);

@@ -135,7 +135,7 @@ function chatRow(chat, q) {
               icon: "chat",
               "aria-label": `Open the chat of ${formatTime(chat.timestamp)}`,
             })
-          : h("span", { class: "badge" }, "by a program"),
+          : h("span", { class: "badge" }, "via API"),
         button(null, {
           small: true,
           kind: "quiet",

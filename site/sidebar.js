@@ -311,7 +311,7 @@ function changeIt(conversation) {
 
 function removeIt(conversation) {
   tellTabs("deleted", { id: conversation.id, title: conversation.title });
-  leave(conversation, "is deleted");
+  leave(conversation, "was deleted");
 }
 
 function showChanged(conversation) {
@@ -322,7 +322,7 @@ function showChanged(conversation) {
 /** Takes a deleted conversation out of the list and out of view. */
 function leave(conversation, how) {
   takeOut(conversation.id);
-  if (isShown(conversation) || how === "is deleted") toast(`“${named(conversation)}” ${how}.`);
+  if (isShown(conversation) || how === "was deleted") toast(`“${named(conversation)}” ${how}.`);
   if (isShown(conversation)) go("#/", { replace: true });
 }
 

@@ -57,7 +57,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
       h(
         "p",
         { class: "lead" },
-        "All changes of your balance, newest first. Entries are never changed.",
+        "All changes to your balance, newest first. Entries are never edited or removed.",
       ),
       low && note("warn", low),
       period(days, isLimited),
@@ -164,5 +164,5 @@ async function csv(days, signal) {
   }
   const name = ["farebox-statement", days.from, days.to].filter(Boolean).join("-");
   save(new Blob(parts, { type: "text/csv" }), `${name}.csv`);
-  toast("Your statement is downloaded.");
+  toast("Your statement has been downloaded.");
 }

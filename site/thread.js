@@ -282,7 +282,7 @@ class Thread {
     await first.ask(first.stopped);
     if (this.id) return;
     if (first.stopped && first.failed) return this.ready(turn);
-    const detail = "It has not been sent: the message before it has no answer yet.";
+    const detail = "Not sent: the previous message has no answer yet.";
     throw new ApiError({ status: 409, code: "not_begun", detail });
   }
 

@@ -36,7 +36,7 @@ const MOST_TRIES = 20;
 const PACE = 50;
 const REST = 10;
 
-const ONCE = "You can safely retry: the message is answered once and charged once.";
+const ONCE = "You can safely retry: the message is only charged once.";
 
 const NEVER_BEGAN = "You stopped the message before its answer began. Nothing was charged.";
 
@@ -136,7 +136,7 @@ export class Turn {
 
   /** Shows that the message before it is answered first. */
   wait() {
-    fill(this.state, thinking("Waiting for the answer before"));
+    fill(this.state, thinking("Waiting for the answer above"));
   }
 
   /**
@@ -300,7 +300,7 @@ export class Turn {
     else putOnTop(thread.conversation);
     if (!thread.element.isConnected) {
       const action = { text: "Show", run: () => go(`#/c/${thread.id}`) };
-      toast(`“${named(thread.conversation)}” is answered.`, { action });
+      toast(`New answer in “${named(thread.conversation)}”.`, { action });
     }
     tellTabs("chats", thread.id);
   }

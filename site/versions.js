@@ -124,7 +124,7 @@ function edited(turn, text) {
     const cancel = button("Cancel", { small: true, onclick: () => close(null) });
     const price = answerPrice();
     const cost = price ? `The new answer costs ${formatTokens(price)}. ` : "";
-    const hint = h("div", { class: "hint" }, `${cost}This version stays.`);
+    const hint = h("div", { class: "hint" }, `${cost}This version is kept.`);
     const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
     const form = h("form", { class: "edit", noValidate: true }, box, actions);
     const grow = () => {

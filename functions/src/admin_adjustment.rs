@@ -34,7 +34,7 @@ struct Body {
     path = "/api/admin/users/{id}/adjustments",
     tag = "Administration",
     summary = "Adjust a balance",
-    description = "Grants a user tokens, or takes some, never below zero. The user's statement and the trail list it.",
+    description = "Grants a user tokens, or takes some, never below zero. The user's statement and the audit log list it.",
     security(("access_token" = [])),
     params(PathId, IdempotencyKey),
     request_body = Body,
@@ -175,6 +175,6 @@ pub(crate) fn change(amount: Option<f64>) -> Result<Change, String> {
     let amount = amount.ok_or_else(|| REQUIRED.to_owned())?;
     let change = if amount.fract() == 0.0 { Change::new(amount as i64) } else { None };
     change.ok_or_else(|| {
-        format!("An amount is a whole number from -{0} to {0} other than 0.", Tokens::MAX)
+        format!("An amount must be a whole number from -{0} to {0}, other than 0.", Tokens::MAX)
     })
 }

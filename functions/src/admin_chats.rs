@@ -65,7 +65,7 @@ enum Chats {
     path = "/api/admin/chats",
     tag = "Administration",
     summary = "List all messages",
-    description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: it may have few items, or none, and still have a next page. The operator may have closed the search, or the whole list.",
+    description = "The messages and answers of all users, newest first. A page has at most about a megabyte, and a search looks at up to 200 messages for one page: it may have few items, or none, and still have a next page. The operator can close the search, or the whole list.",
     security(("access_token" = [])),
     params(PageQuery, Which, Days),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<ChatOfUser>)),
@@ -134,7 +134,7 @@ struct Asked {
 impl Asked {
     fn of(reader: &ChatReader, req: &Request) -> Result<Self> {
         let user = http::query(req, "user_id").map(|user| {
-            http::id(user).ok_or_else(|| Error::field("user_id", "This is not the id of a user."))
+            http::id(user).ok_or_else(|| Error::field("user_id", "This must be the id of a user."))
         });
         let user = user.transpose()?;
         let (first, last) = http::query_days(req)?;

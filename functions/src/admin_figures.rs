@@ -42,8 +42,8 @@ const TIME_TO_REPLY: Duration = Duration::from_secs(4);
     get,
     path = "/api/admin/figures",
     tag = "Administration",
-    summary = "Read figures by day",
-    description = "Figures of each day in UTC, and of all of them together: at most 366 days, by default the last 30. If many days must be counted for the first time, the reply is 503: retry it.",
+    summary = "Read statistics by day",
+    description = "The statistics of each day in UTC, and their totals: at most 366 days, by default the last 30. If many days must be counted for the first time, the reply is 503: retry it.",
     security(("access_token" = [])),
     params(Days, More),
     responses((status = 200, description = "Every day, oldest first, and the totals.", body = Range)),
@@ -58,7 +58,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         };
         let top = http::query(&req, "top").map(|top| {
             let known = TOPS.into_iter().find(|known| *known == top);
-            let sentence = || format!("The top is by {}.", TOPS.join(" or "));
+            let sentence = || format!("This must be {}.", TOPS.join(" or "));
             known.ok_or_else(|| Error::field("top", sentence()))
         });
         Ok((first, days, accounts, top.transpose()?))
@@ -119,13 +119,13 @@ pub struct Range {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Accounts>, required = false)]
     accounts: Option<Option<Accounts>>,
-    /// The users who did the most. Only with `top`.
+    /// The users who spent or sent the most. Only with `top`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     top: Option<Top>,
 }
 
-/// The users who did the most in these days.
+/// The users who spent or sent the most in these days.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TopUsers)]
 struct Top {

@@ -67,10 +67,10 @@ struct GrantToMake {
     path = "/api/admin/grants",
     tag = "Administration",
     summary = "Adjust many balances",
-    description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. The users' statements and the trail list each grant. If a request fails, send it again.",
+    description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. The users' statements and the audit log list each grant. If a request fails, send it again.",
     security(("access_token" = [])),
     request_body = Body,
-    responses((status = 200, description = "What came of each grant, in their order.", body = GrantsMade)),
+    responses((status = 200, description = "The result of each grant, in the order of the request.", body = GrantsMade)),
     extensions(
         ("x-narrow" = json!({ "properties": { "grants": { "minItems": 1, "maxItems": MOST } } })),
     ),
@@ -128,7 +128,7 @@ impl Body {
             .check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
         let asked = self.grants.unwrap_or_default();
         if !(1..=MOST).contains(&asked.len()) {
-            invalid.note("grants", format!("A request has 1 to {MOST} grants."));
+            invalid.note("grants", format!("A request must have 1 to {MOST} grants."));
         }
         let mut grants = Vec::new();
         for (place, asked) in asked.into_iter().take(MOST).enumerate() {
@@ -257,7 +257,7 @@ struct GrantsMade {
     id: String,
     /// Whether this is a preview: nothing was changed.
     preview: bool,
-    /// What came of each grant, in their order.
+    /// The result of each grant, in the order of the request.
     grants: Vec<GrantMade>,
 }
 
@@ -273,10 +273,10 @@ struct GrantMade {
     /// The name as it was typed.
     #[schema(required, examples("ann"))]
     username: Option<String>,
-    /// Whether the account can do anything.
+    /// Whether the account is active. A deactivated account can't be used.
     #[schema(required)]
     active: Option<bool>,
-    /// Whether the owner has proven that they read e-mail to the account's address.
+    /// Whether the owner has verified the account's address.
     #[schema(required)]
     email_verified: Option<bool>,
     /// The balance before this request.

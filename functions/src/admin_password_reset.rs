@@ -18,7 +18,7 @@ use crate::admin_user::{self, Why};
     path = "/api/admin/users/{id}/password-reset",
     tag = "Administration",
     summary = "Send a user an e-mail that resets the password",
-    description = "The e-mail that users request who have forgotten their password: its link is valid for an hour, and until it is used nothing has changed. At most one e-mail a minute is sent to an address; further requests get the same reply. The trail lists each that was sent.",
+    description = "Sends the same e-mail as a request for a forgotten password. Its link is valid for an hour; until it is used, the old password stays valid. At most one e-mail a minute is sent to an address; further requests get the same reply. The audit log lists each e-mail that was sent.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<Why>,

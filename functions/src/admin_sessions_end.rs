@@ -18,7 +18,7 @@ use crate::admin_user::{self, Why};
     path = "/api/admin/users/{id}/sessions",
     tag = "Administration",
     summary = "End all sessions of a user",
-    description = "Signs the user out everywhere: all tokens and e-mailed links are invalid at once. API keys stay valid. The trail lists it. Administrators log out themselves.",
+    description = "Signs the user out everywhere: all tokens and e-mailed links are invalid at once. API keys stay valid. The audit log lists it. For their own sessions, administrators log out.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<Why>,

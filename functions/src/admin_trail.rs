@@ -45,13 +45,13 @@ const COLUMNS: [&str; 10] = [
     get,
     path = "/api/admin/trail",
     tag = "Administration",
-    summary = "List the actions of administrators",
-    description = "Adjustments of balances, changes of roles and states, and everything else that administrators did to an account, newest first. A request looks at a limited number of actions: a page may have few items, or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
+    summary = "Read the audit log",
+    description = "What administrators did to accounts, such as adjusting a balance or changing a role, newest first. A request looks at a limited number of actions: a page may have few items, or none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery, Filter, Days),
     responses((
         status = 200,
-        description = "A page of the trail.",
+        description = "A page of the audit log.",
         content((Vec<Shown> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"act\",\"user_id\",\"username\",\"actor\",\"actor_name\",\"amount\",\"role\",\"reason\"\r\n"))),
     )),
 )]
@@ -91,14 +91,14 @@ fn filter(req: &Request) -> Result<ActFilter> {
     let act = http::query(req, "act").map(|act| {
         let known = Act::words().find(|word| *word == act);
         let sentence =
-            || format!("An action is one of {}.", Act::words().collect::<Vec<_>>().join(", "));
+            || format!("An action must be one of {}.", Act::words().collect::<Vec<_>>().join(", "));
         known.map(str::to_owned).ok_or_else(|| Error::field("act", sentence()))
     });
     let user_id = http::query(req, "user_id")
-        .map(|text| id("user_id", text, "This is not the id of a user."));
+        .map(|text| id("user_id", text, "This must be the id of a user."));
     let actor = http::query(req, "actor").map(|text| match text {
         "manage" => Ok(text.to_owned()),
-        text => id("actor", text, "An actor is the id of a user, or manage."),
+        text => id("actor", text, "An actor must be the id of a user, or manage."),
     });
     let (first, last) = http::query_days(req)?;
     Ok(ActFilter {

@@ -53,7 +53,7 @@ pub(crate) async fn details(app: &App, account: &Account) -> Reply {
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = ActReason)]
 pub(crate) struct Why {
-    /// A line for the trail.
+    /// The reason, for the audit log.
     #[schema(value_type = Option<ReasonOrNone>)]
     reason: Option<String>,
 }

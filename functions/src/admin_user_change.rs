@@ -19,7 +19,7 @@ use crate::admin_user;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StandingChange)]
 struct Body {
-    /// Whether the account can do anything.
+    /// Whether the account is active. A deactivated account can't be used.
     active: Option<bool>,
     #[schema(value_type = Option<Role>)]
     role: Option<String>,
@@ -34,7 +34,7 @@ struct Body {
     path = "/api/admin/users/{id}",
     tag = "Administration",
     summary = "Change a user's state or role",
-    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Every change ends all sessions of the user at once, and the trail lists it. Administrators can't deactivate or demote themselves.",
+    description = "Activates or deactivates a user, or changes the role: `active`, `role`, or both. Every change ends all sessions of the user at once, and the audit log lists it. Administrators can't deactivate or demote themselves.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Body,

@@ -62,7 +62,7 @@ struct Creation {
     path = "/api/admin/users",
     tag = "Administration",
     summary = "Create or invite a user",
-    description = "The account begins with a grant of tokens and no session. Its password is sent here, or chosen by its user with the link of an invitation, which is valid for a week, or of a forgotten password. The trail lists it.",
+    description = "The account begins with a grant of tokens and no session. Its password is sent here, or chosen by its user with the link of an invitation, which is valid for a week, or of a forgotten password. The audit log lists it.",
     security(("access_token" = [])),
     params(IdempotencyKey),
     request_body = Body,
@@ -138,7 +138,7 @@ impl Body {
             Some(role) => invalid.check("role", Role::parse(&role)),
             None => Some(Role::User),
         };
-        let bounds = || format!("An amount of tokens is a whole number from 0 to {}.", Tokens::MAX);
+        let bounds = || format!("This must be a whole number from 0 to {}.", Tokens::MAX);
         let grant = match self.tokens {
             Some(amount) => invalid.check("tokens", tokens(amount).ok_or_else(bounds)),
             None => Some(first_grant),
@@ -159,7 +159,7 @@ impl Body {
             invalid.note("email", "An invitation needs an e-mail address.");
         }
         if invites && has_password {
-            invalid.note("password", "An invited user chooses the password: leave it out.");
+            invalid.note("password", "Leave the password out: invited users choose it themselves.");
         }
         if !invites && !has_address && !has_password {
             invalid.note("password", "An account without an e-mail address needs a password.");

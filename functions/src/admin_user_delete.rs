@@ -18,7 +18,7 @@ use crate::admin_user::{self, Why};
     path = "/api/admin/users/{id}",
     tag = "Administration",
     summary = "Delete a user",
-    description = "As a deletion by the owner, and as final: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Administrators delete their own accounts as every user does.",
+    description = "Like a deletion by the owner, this can't be undone: all tokens and API keys are invalid at once, and messages are erased within minutes. The e-mail address is free at once, and so is the username if that is the address; other usernames are free after a day. The ledger stays, without a name. Administrators delete their own accounts with `DELETE /api/user/`.",
     security(("access_token" = [])),
     params(PathId),
     request_body = Option<Why>,

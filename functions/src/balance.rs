@@ -12,7 +12,7 @@ use shared::{App, Reply, Request, auth, http};
     path = "/api/tokens",
     tag = "Tokens",
     summary = "Read the balance",
-    description = "One number under three names.",
+    description = "The balance. Its three fields have the same number.",
     security(("access_token" = [])),
     responses((status = 200, description = "The balance.", body = Balance)),
 )]

@@ -19,8 +19,8 @@ use shared::{Reply, Request, http};
     tag = "Chat",
     summary = "Send the AI a message",
     description = "The tokens are taken before the AI is called, and returned if it fails. \
-                   A message that names in `after` what it follows begins a branch of the conversation: an edited message, or the same one, which is answered again. \
-                   The other versions stay, and the AI gets none of them.",
+                   A message that names an earlier message in `after` begins a branch of the conversation, for an edited message or another answer to the same one. \
+                   The other versions are kept, and the AI doesn't get them.",
     security(("access_token" = []), ()),
     params(IdempotencyKey),
     request_body = charge::Body,

@@ -13,7 +13,7 @@ use shared::{App, Error, Reply, Request, auth, http};
     path = "/api/chat/{id}",
     tag = "Chat",
     summary = "Delete a message",
-    description = "Deletes the message and its answer. The statement keeps its price. A conversation whose title it was becomes untitled. What followed it follows the message before it.",
+    description = "Deletes the message and its answer. The statement keeps its price. If the title of its conversation came from it, the conversation has no title any more. Messages that followed it follow the message before it.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The message is deleted.", body = Done)),

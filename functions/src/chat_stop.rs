@@ -59,7 +59,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let Body { idempotency_key } = http::json(&req)?;
     let caller = auth::program(&app, &req).await?;
     let key = required(idempotency_key).and_then(|text| {
-        Key::parse(&text).ok_or_else(|| "A key has 1 to 255 visible ASCII characters.".to_owned())
+        Key::parse(&text)
+            .ok_or_else(|| "A key must have 1 to 255 visible ASCII characters.".to_owned())
     });
     let key = key.map_err(|sentence| Error::field("idempotency_key", sentence))?;
     let account = app.store.account_with(&caller).await?;

@@ -29,7 +29,7 @@ use crate::openai;
     path = "/v1/chat/completions",
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
-    description = "The price is that of a message. The settings choose the model, whatever `model` says. `stream`, `stream_options`, `temperature`, \
+    description = "The price is that of a message. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \
                    `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `functions` and \
                    `function_call` take effect. `n` above 1 and `audio` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",

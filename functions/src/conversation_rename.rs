@@ -60,7 +60,7 @@ impl Body {
         let mut invalid = FieldErrors::default();
         let Self { title, instructions, pinned } = self;
         if title.is_none() && instructions.is_none() && pinned.is_none() {
-            invalid.note("title", "Send a title, instructions, or whether it is pinned.");
+            invalid.note("title", "Send title, instructions or pinned.");
         }
         let title = title.and_then(|title| {
             invalid.check("title", required(Some(title)).and_then(|text| Title::parse(&text)))

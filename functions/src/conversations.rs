@@ -26,7 +26,7 @@ const SEARCHED: usize = 100;
     path = "/api/conversations",
     tag = "Conversations",
     summary = "List conversations",
-    description = "The pinned ones come first, the most recently pinned one at the top, and then the others, the most recently used one first. A search reads a limited number of them per request: a page may have few matches, or none, and still have a next page.",
+    description = "Pinned conversations come first, the most recently pinned at the top. The others follow, the most recently used first. A search reads a limited number of them per request: a page may have few matches, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Search),
     responses((status = 200, description = "A page of the conversations.", body = Vec<Conversation>)),

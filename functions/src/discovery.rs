@@ -17,8 +17,8 @@ use crate::openapi::Stated;
     path = "/.well-known/openid-configuration",
     tag = "Service",
     summary = "Find the public keys",
-    description = "The issuer of the access tokens, and the URL of the keys that verify them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). This API has no flow of OAuth and issues no ID tokens.",
-    responses((status = 200, description = "The issuer and the place of its keys.", body = Discovery, headers(("Cache-Control" = String)))),
+    description = "The issuer of the access tokens, and the URL of the keys that verify them ([RFC 8414](https://www.rfc-editor.org/rfc/rfc8414)). This API has no OAuth flows and issues no ID tokens.",
+    responses((status = 200, description = "The issuer, and the URL of its keys.", body = Discovery, headers(("Cache-Control" = String)))),
 )]
 pub async fn handle(stated: Stated, req: Request) -> Reply {
     let host = || Error::Malformed("The request names no host.".into());

@@ -26,7 +26,7 @@ struct Body {
     path = "/api/user/email/verify",
     tag = "Accounts",
     summary = "Verify an e-mail address",
-    description = "The token of the e-mail works once. Another account that had the address without proof loses it. The first proof of an address \
+    description = "The token of the e-mail works once. Another account that had the address unverified loses it. The first verification of an address \
         invalidates every session, API key and e-mailed link of the account: log in again.",
     request_body = Body,
     responses((status = 200, description = "The address is verified.", body = Verified)),

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
     path = "/api/health",
     tag = "Service",
     summary = "Check the service",
-    description = "Checks that the API can reach its store.",
-    responses((status = 200, description = "The API can reach its store.", body = Healthy)),
+    description = "Checks that the API can reach its database.",
+    responses((status = 200, description = "The API can reach its database.", body = Healthy)),
 )]
 pub async fn handle(app: App, _req: Request) -> Reply {
     app.store.public_keys().await?;

@@ -67,10 +67,10 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
                 .await?;
             let link = link(app, "verify-email", &token);
             let text = format!(
-                "Hello,\n\nan account was registered with this e-mail address. If that was you, confirm the address within two days:\n\n{link}\n\n\
-                 If it was not you, do nothing.\n"
+                "Hello,\n\nThis e-mail address was entered for an account. If that was you, verify it within two days:\n\n{link}\n\n\
+                 If it wasn't you, ignore this e-mail.\n"
             );
-            Ok(Some(Mail { to: address, subject: "Confirm your e-mail address".into(), text }))
+            Ok(Some(Mail { to: address, subject: "Verify your e-mail address".into(), text }))
         }
         Letter::Reset { address, invites } => {
             let account =
@@ -95,25 +95,25 @@ async fn write(app: &Mailing, letter: Letter) -> Result<Option<Mail>> {
             let link = link(app, "reset-password", &token);
             let (subject, text) = if invites {
                 let text = format!(
-                    "Hello,\n\nan account was created for you. To use it, choose a password within seven days:\n\n{link}\n\n\
-                     Then log in with this e-mail address. If you expected no account, do nothing.\n"
+                    "Hello,\n\nAn account was created for you. To use it, choose a password within seven days:\n\n{link}\n\n\
+                     Then sign in with this e-mail address. If you weren't expecting an account, ignore this e-mail.\n"
                 );
                 ("Your new account", text)
             } else {
                 let text = format!(
-                    "Hello,\n\na new password was requested for your account. If that was you, choose it within an hour:\n\n{link}\n\n\
-                     If it was not you, do nothing: your password stays the same.\n"
+                    "Hello,\n\nA new password was requested for your account. If that was you, choose one within an hour:\n\n{link}\n\n\
+                     If it wasn't you, ignore this e-mail: your password stays the same.\n"
                 );
                 ("Choose a new password", text)
             };
             Ok(Some(Mail { to: address, subject: subject.into(), text }))
         }
         Letter::AddressChanges { address } => {
-            let text = "Hello,\n\nyour account is about to get another e-mail address in place of this one.\n\n\
-                        If that was not you, someone else knows your password: log in and choose a new one at once.\n";
+            let text = "Hello,\n\nThe e-mail address of your account is being changed from this one to another.\n\n\
+                        If you didn't request this, someone else may know your password. Sign in and change it right away.\n";
             Ok(Some(Mail {
                 to: address,
-                subject: "Your e-mail address changes".into(),
+                subject: "Your e-mail address is being changed".into(),
                 text: text.into(),
             }))
         }

@@ -70,7 +70,7 @@ pub(crate) fn pieces(chat: &Chat) -> Vec<Piece> {
 pub(crate) fn within(number: Option<f64>, most: f64) -> Result<Option<f64>, String> {
     match number {
         Some(number) if !(0.0..=most).contains(&number) => {
-            Err(format!("This is a number from 0 to {most}."))
+            Err(format!("This must be a number from 0 to {most}."))
         }
         number => Ok(number),
     }
@@ -81,7 +81,7 @@ pub(crate) fn most_tokens(tokens: Option<f64>) -> Result<Option<u32>, String> {
     match tokens {
         None | Some(-1.0) => Ok(None),
         Some(tokens) if (1.0..=f64::from(u32::MAX)).contains(&tokens) => Ok(Some(tokens as u32)),
-        Some(_) => Err(format!("An answer has 1 to {} tokens.", u32::MAX)),
+        Some(_) => Err(format!("An answer can have 1 to {} tokens.", u32::MAX)),
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{PAGES, ROUTES};
         (name = "Accounts", description = "Registration, profile, e-mail address, password, export and deletion of an account."),
         (name = "Sessions", description = "Log-ins, and the sessions of an account."),
         (name = "Chat", description = "Messages to the AI, and their history."),
-        (name = "Conversations", description = "Messages that continue one another."),
+        (name = "Conversations", description = "Chats: messages that continue one another."),
         (name = "Tokens", description = "The balance, and every change of it."),
         (name = "API keys", description = "Keys for programs."),
         (name = "OpenAI", description = "The API of OpenAI's clients: their base URL is `/v1`."),

@@ -33,7 +33,7 @@ struct Body {
     tag = "Accounts",
     summary = "Replace a forgotten password",
     description = "The token of the e-mail works once, within an hour. Every session ends, and the new password is valid. \
-        If the address had not been proven before, every API key is revoked too.",
+        If the address had not been verified before, every API key is revoked too.",
     request_body = Body,
     responses((status = 200, description = "The password is changed.", body = Done, headers(("Set-Cookie" = String)))),
     extensions(("x-fails" = json!(["InvalidLink"])), ("x-narrow" = json!({ "anyOf": [

@@ -51,7 +51,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     if change.address_for(&account).is_some() {
         let password = body.current_password.as_deref().filter(|password| !password.is_empty());
         let password = password.ok_or_else(|| {
-            Error::field("current_password", "A new address needs the current password.")
+            Error::field("current_password", "Send the current password to change the address.")
         })?;
         auth::confirm(&app, &req, &account, password).await?;
     }

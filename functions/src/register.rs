@@ -101,7 +101,7 @@ struct OpenedAccount<'a> {
     /// The same fields, for clients that read them here.
     #[serde(flatten)]
     same: User<'a>,
-    /// The balance: the grant.
+    /// The balance: the first grant of tokens.
     #[serde(flatten)]
     balance: Balance,
     /// The session.
@@ -173,7 +173,7 @@ impl Body {
         let named = named(&mut invalid, &username, email.as_deref());
         let repeated = self.password2.is_none_or(|password2| password.as_ref() == Some(&password2));
         if !repeated {
-            invalid.note("password2", "The two passwords differ.");
+            invalid.note("password2", "The two passwords are different.");
         }
         let own = [username.as_str(), email.as_deref().unwrap_or(&username)];
         let password = invalid.check(

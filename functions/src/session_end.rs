@@ -14,7 +14,7 @@ use shared::{App, Error, Reply, Request, auth, http};
     path = "/api/user/sessions/{id}",
     tag = "Sessions",
     summary = "End a session",
-    description = "For example that of a lost device. All its tokens are invalid at once.",
+    description = "For example, the session of a lost device. All its tokens are invalid at once.",
     security(("access_token" = [])),
     params(PathId),
     responses((status = 200, description = "The session has ended.", body = Done)),

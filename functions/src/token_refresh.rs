@@ -31,7 +31,7 @@ struct Body {
     path = "/api/token/refresh",
     tag = "Sessions",
     summary = "Refresh an access token",
-    description = "The new `refresh` replaces the old one. A repeated request with the old one gets the same `refresh` until the new one is used. An older one ends its session, since a thief may have a copy of it.",
+    description = "The new `refresh` replaces the old one. A repeated request with the old one gets the same `refresh` until the new one is used. A still older one ends its session, since a thief may have a copy of it.",
     params(KeptInCookie),
     request_body = Option<Body>,
     responses((status = 200, description = "A new access token, and the next refresh token.", body = TokenPair)),

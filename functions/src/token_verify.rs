@@ -27,7 +27,7 @@ struct Body {
     path = "/api/token/verify",
     tag = "Sessions",
     summary = "Verify a token",
-    description = "Checks that an access or refresh token is valid now. Log-out, a new password and the end of its session make a token invalid before its time.",
+    description = "Checks that an access or refresh token is valid now. Log-out, a new password and the end of its session make a token invalid before it expires.",
     request_body = Body,
     responses((status = 200, description = "The token is valid.", body = Nothing)),
     extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken"]))),

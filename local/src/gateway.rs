@@ -95,7 +95,7 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
     let Some((resource, Target { name, function, timeout })) =
         gateway.find(parts.method.as_str(), parts.uri.path())
     else {
-        return refuse(StatusCode::NOT_FOUND, "not_found", "Nothing is served under this path.");
+        return refuse(StatusCode::NOT_FOUND, "not_found", "No endpoint has this path.");
     };
     let config = &function.edge;
     if !changes_nothing(&parts.method) && !may_change(&parts.headers, &config.allowed_origins) {
@@ -113,7 +113,7 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
             return refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
-                "The body is over the limit.",
+                "The body is too large.",
             );
         }
         Err(Unread::Stopped) => {
@@ -165,7 +165,7 @@ pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Resp
         _ => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
-            "The function did not answer, so this may have happened or not.",
+            "The server did not answer, so this may or may not have taken effect.",
         ),
     }
 }

@@ -396,7 +396,7 @@ async fn create_admin(
             };
             let password = asked(&format!("Password for {name}: "))?;
             if asked("The password again: ")? != password {
-                return Err("The two passwords differ.".into());
+                return Err("The two passwords are different.".into());
             }
             password
         }

@@ -18,7 +18,7 @@ await journeys({
     const page = await newPage();
     await page.goto(`${SITE}admin/#/trail`);
     await signIn(page, bob);
-    await heading(page, "Only for administrators");
+    await heading(page, "Administrators only");
     assert.equal(await page.getByRole("navigation").count(), 0);
     assert.equal(await page.getByRole("link", { name: "Go to the chat" }).getAttribute("href"), SITE);
 
@@ -48,7 +48,7 @@ await journeys({
     await say(chat, "Hello!");
     await chat.getByText("You said: Hello!", { exact: true }).waitFor();
     await say(chat, "Once more!");
-    await chat.getByText("You have too few tokens for this.").waitFor();
+    await chat.getByText("You don't have enough tokens.").waitFor();
 
     await page.reload();
     await balance(page, 0);
@@ -75,11 +75,11 @@ await journeys({
     const page = await adminPage();
     await openUser(page, ann);
     await adjust(page, "Take away", FIRST_GRANT + 1, "Too much");
-    await page.getByText("never goes below zero").waitFor();
+    await page.getByText("can't go below zero").waitFor();
     assert.equal(await focused(page), "Tokens");
     for (const wrong of ["0", "1.5x", "many", "-5"]) {
       await adjust(page, "Give", wrong, "No number");
-      await page.getByText("A whole number from 1 to").waitFor();
+      await page.getByText("Enter a whole number from 1 to").waitFor();
     }
     await adjust(page, "Give", "2,500", "");
     await page.getByText("Please fill this in.").waitFor();
@@ -122,7 +122,7 @@ await journeys({
     await openUser(page, bob);
     await page.getByRole("region", { name: "Sessions" }).getByText("Last used").first().waitFor();
     await decide(page, "Deactivate", "Spam");
-    await page.getByText(`${bob.name} is deactivated.`).waitFor();
+    await page.getByText(`${bob.name} has been deactivated.`).waitFor();
     assert.equal(await focused(page), "Reactivate");
     await page.getByText("The account has no sessions.").waitFor();
 
@@ -147,15 +147,15 @@ await journeys({
     const dialog = page.getByRole("dialog");
     assert.equal(await focused(page), "Username");
     await dialog.getByLabel("Username").fill(ann.name);
-    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await dialog.getByRole("button", { name: "Create user" }).click();
     await dialog.getByText("Please fill this in.").waitFor();
     assert.equal(await focused(page), "E-mail address");
     await dialog.getByLabel("E-mail address").fill(email);
-    await dialog.getByLabel("First tokens").fill("many");
-    await dialog.getByRole("button", { name: "Create the user" }).click();
-    await dialog.getByText("A whole number, such as 4000.").waitFor();
-    await dialog.getByLabel("First tokens").fill("1,500");
-    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await dialog.getByLabel("Starting balance").fill("many");
+    await dialog.getByRole("button", { name: "Create user" }).click();
+    await dialog.getByText("Enter a whole number, such as 4000.").waitFor();
+    await dialog.getByLabel("Starting balance").fill("1,500");
+    await dialog.getByRole("button", { name: "Create user" }).click();
     await dialog.locator(".field-error:visible").waitFor();
     assert.equal(await focused(page), "Username");
     await dialog.getByLabel("Username").fill(joe.name);
@@ -167,10 +167,10 @@ await journeys({
       await route.fetch();
       return route.abort();
     });
-    await dialog.getByRole("button", { name: "Create the user" }).click();
+    await dialog.getByRole("button", { name: "Create user" }).click();
     await dialog.getByText("the user is created only once").waitFor();
-    await dialog.getByRole("button", { name: "Create the user" }).click();
-    await page.getByText(`${joe.name} is invited by e-mail.`).waitFor();
+    await dialog.getByRole("button", { name: "Create user" }).click();
+    await page.getByText(`${joe.name} has been invited by e-mail.`).waitFor();
     await heading(page, joe.name);
     await balance(page, 1500);
 
@@ -194,14 +194,14 @@ await journeys({
     await dialog.getByLabel("Set a password").check();
     await dialog.getByLabel("Password", { exact: true }).fill(ruth.password);
     await dialog.getByLabel("Role").selectOption("admin");
-    await dialog.getByRole("button", { name: "Create the user" }).click();
-    await page.getByText(`${ruth.name} is created.`).waitFor();
+    await dialog.getByRole("button", { name: "Create user" }).click();
+    await page.getByText(`${ruth.name} has been created.`).waitFor();
     await heading(page, ruth.name);
     const hers = await newPage();
     await hers.goto(`${SITE}admin/`);
     await signIn(hers, ruth);
     await heading(hers, "Users");
-    assert.deepEqual(await actsOn(page, ruth), [[`Created ${ruth.name}`, "you", "none given"]]);
+    assert.deepEqual(await actsOn(page, ruth), [[`Created ${ruth.name}`, "you", "no reason given"]]);
   },
 
   async "a user who is signed out everywhere signs in again, and the audit log tells why"() {
@@ -214,7 +214,7 @@ await journeys({
     const page = await adminPage();
     await openUser(page, ann);
     await decideIn(page, "Sessions", "Sign out everywhere", "A lost laptop");
-    await page.getByText(`${ann.name} is signed out everywhere.`).waitFor();
+    await page.getByText(`${ann.name} has been signed out everywhere.`).waitFor();
     await page.getByText("The account has no sessions.").waitFor();
     assert.equal(await focused(page), "Sessions");
     await say(chat, "Hello?");
@@ -242,7 +242,7 @@ await journeys({
     await heading(chat, "Sign in");
     await signIn(chat, { name: eve.name, password: "a password by phone" });
     await chat.getByRole("textbox", { name: "Your message" }).waitFor();
-    assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a link for a new password`, "you", "Asked by phone"]]);
+    assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a password reset link`, "you", "Asked by phone"]]);
   },
 
   async "a deleted user is gone for good, and the audit log keeps who did it and why"() {
@@ -254,8 +254,8 @@ await journeys({
 
     const page = await adminPage();
     await openUser(page, bob);
-    await decideIn(page, "Deletion", "Delete the account", "Asked by letter");
-    await page.getByText(`${bob.name} is deleted.`).waitFor();
+    await decideIn(page, "Delete the account", "Delete the account", "Asked by letter");
+    await page.getByText(`${bob.name} has been deleted.`).waitFor();
     await heading(page, "Users");
     await say(chat, "Hello?");
     await chat.getByText("Your session has ended").waitFor();
@@ -277,13 +277,13 @@ await journeys({
     await openUser(page, ann);
     await page.getByRole("button", { name: "Revoke a script" }).click();
     await answer(page, "Revoke", "Published by mistake");
-    await page.getByText("The key is revoked.").waitFor();
+    await page.getByText("The key has been revoked.").waitFor();
     assert.equal(await focused(page), "API keys");
     await page.getByRole("button", { name: "Revoke a script" }).waitFor({ state: "detached" });
     assert.deepEqual(await Promise.all(keys.map(works)), [true, false, true]);
 
     await decideIn(page, "API keys", "Revoke all keys", "A theft");
-    await page.getByText(`All API keys of ${ann.name} are revoked.`).waitFor();
+    await page.getByText(`All API keys of ${ann.name} have been revoked.`).waitFor();
     await page.getByText("The account has no API keys.").waitFor();
     await page.getByRole("button", { name: "Revoke all keys" }).waitFor({ state: "hidden" });
     assert.deepEqual(await Promise.all(keys.map(works)), [false, false, false]);
@@ -317,7 +317,7 @@ await journeys({
     await hers.getByRole("link", { name: "Messages" }).click();
     await hers.getByText("Your session has ended.").waitFor();
     await signIn(hers, carla);
-    await heading(hers, "Only for administrators");
+    await heading(hers, "Administrators only");
   },
 
   async "the last administrator stays one, and is told why"() {
@@ -426,7 +426,7 @@ await journeys({
     await census();
     await page.getByRole("link", { name: "Users", exact: true }).first().click();
     await heading(page, "Users");
-    await page.getByLabel("Order").selectOption("Highest balance first");
+    await page.getByLabel("Order").selectOption("Highest balance");
     await page.waitForURL("**/admin/#/users?sort=-tokens");
     await page.waitForFunction((name) => document.querySelector("tbody tr")?.cells[0].innerText.trim() === name, rich.name);
     const balances = (await rows(page)).map((row) => number(row[4]));
@@ -452,13 +452,13 @@ await journeys({
   async "many users are granted tokens from a file, once each"() {
     const [ann, ben] = [await newUser("ann"), await newUser("ben", { email: `b${Date.now()}@example.com` })];
     const page = await adminPage();
-    await page.getByRole("link", { name: "Grants to many users" }).click();
-    await heading(page, "Grants to many users");
+    await page.getByRole("link", { name: "Bulk grants" }).click();
+    await heading(page, "Bulk grants");
     const choose = (text) => page.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(text) });
     await choose("user,tokens\nann,five\n,5\n");
     await page.getByLabel("Reason").fill("A gift");
     await page.getByRole("button", { name: "Preview" }).click();
-    await page.getByText("Line 2 has no whole number other than 0 as its amount. Line 3 has no user.").waitFor();
+    await page.getByText("Line 2 needs a whole number other than 0 as its amount. Line 3 has no user.").waitFor();
 
     const file = `user,tokens,reason\n${ann.name},500,"For you, Ann"\n${ben.email},50\nno-such-user,5\n${ann.name},5\n`;
     await choose(file);
@@ -466,7 +466,7 @@ await journeys({
     const preview = page.getByRole("region", { name: "Preview" });
     await preview.getByRole("heading", { name: "2 of 4 rows ready" }).waitFor();
     const results = async () => (await rows(preview)).map((row) => row.at(-1));
-    assert.deepEqual(await results(), ["Ready", "Ready", "No such user", "More than once in the file"]);
+    assert.deepEqual(await results(), ["Ready", "Ready", "No such user", "Listed more than once"]);
     assert.match((await rows(preview))[1][1], /Unverified address/);
     assert.equal((await ann.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT);
 
@@ -480,7 +480,7 @@ await journeys({
     });
     await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
     await preview.getByText("2 of 4 rows done.").first().waitFor();
-    assert.deepEqual((await results()).slice(0, 2), ["Done before", "Done before"]);
+    assert.deepEqual((await results()).slice(0, 2), ["Already done", "Already done"]);
     await page.unroute("**/api/admin/grants/");
 
     // The same file again: the browser knows it.
@@ -488,7 +488,7 @@ await journeys({
     await choose(file);
     await page.getByLabel("Reason").fill("A gift");
     await page.getByRole("button", { name: "Preview" }).click();
-    await preview.getByText("This file was sent with this reason before").waitFor();
+    await preview.getByText("This file has already been used with this reason").waitFor();
     await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
     await preview.getByText("2 of 4 rows done.").first().waitFor();
     for (const [user, tokens] of [[ann, 500], [ben, 50]])
@@ -573,7 +573,7 @@ await journeys({
     await adjust(page, "Give", 250, "<b>Thanks</b>");
     await page.getByText(`${erin.name} has 4,250 tokens now.`).waitFor();
     await decide(page, "Deactivate", "A test");
-    await page.getByText(`${erin.name} is deactivated.`).waitFor();
+    await page.getByText(`${erin.name} has been deactivated.`).waitFor();
     await decide(page, "Reactivate");
     await page.getByText(`${erin.name} is active again.`).waitFor();
     await page.getByRole("link", { name: "Audit log" }).click();
@@ -581,7 +581,7 @@ await journeys({
     await rowsAre(page);
     const acts = (await rows(page)).filter((row) => row[1].includes(erin.name)).map(([, what, by, why]) => [what, by, why]);
     assert.deepEqual(acts, [
-      [`Reactivated ${erin.name}`, "you", "none given"],
+      [`Reactivated ${erin.name}`, "you", "no reason given"],
       [`Deactivated ${erin.name}`, "you", "A test"],
       [`Gave 250 tokens to ${erin.name}`, "you", "<b>Thanks</b>"],
     ]);
@@ -596,15 +596,15 @@ await journeys({
     await adjust(page, "Give", 30, "A gift");
     await page.getByText(`${kim.name} has 4,030 tokens now.`).waitFor();
     await decide(page, "Deactivate", "A test");
-    await page.getByText(`${kim.name} is deactivated.`).waitFor();
+    await page.getByText(`${kim.name} has been deactivated.`).waitFor();
     await page.getByRole("link", { name: "Administrators' actions" }).click();
     await page.waitForURL(`**/admin/#/trail?user_id=${kim.id}`);
-    await page.getByText("Only what concerns").waitFor();
+    await page.getByText("Only actions that affect").waitFor();
     await rowsAre(page);
     const acts = (await rows(page)).map((row) => row[1]);
     assert.deepEqual(acts, [`Deactivated ${kim.name}`, `Gave 30 tokens to ${kim.name}`]);
 
-    await page.getByLabel("What", { exact: true }).selectOption("Adjustments");
+    await page.getByLabel("Action", { exact: true }).selectOption("Adjustments");
     await page.waitForURL(`**/admin/#/trail?user_id=${kim.id}&act=adjustment`);
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
     const coming = page.waitForEvent("download");
@@ -615,11 +615,11 @@ await journeys({
     assert.equal(lines.length, 2);
     assert.match(lines[1], /"adjustment".*"30"/);
 
-    await page.getByLabel("By", { exact: true }).selectOption("The command manage");
+    await page.getByLabel("By", { exact: true }).selectOption("The manage command");
     await page.getByText("No entry matches these filters.").waitFor();
     await page.reload();
     await page.getByText("No entry matches these filters.").waitFor();
-    assert.equal(await page.getByLabel("What", { exact: true }).inputValue(), "adjustment");
+    assert.equal(await page.getByLabel("Action", { exact: true }).inputValue(), "adjustment");
     await page.getByLabel("From", { exact: true }).fill("2026-01-05");
     await page.getByLabel("To", { exact: true }).fill("2026-01-04");
     await page.getByText("The last day can't be before the first.").waitFor();
@@ -666,9 +666,9 @@ await journeys({
     await page.getByLabel("To", { exact: true }).fill("2026-11-01");
     await page.getByText("No message matches.").waitFor();
 
-    await page.route("**/api/admin/chats/?*", (route) => route.fulfill({ status: 403, json: { status: 403, code: "chats_closed", detail: "This installation doesn't let administrators do this with messages." } }));
+    await page.route("**/api/admin/chats/?*", (route) => route.fulfill({ status: 403, json: { status: 403, code: "chats_closed", detail: "The operator of this service hasn't allowed administrators to do this with messages." } }));
     await search.fill("anything");
-    await page.getByText("This installation doesn't let administrators do this with messages.").waitFor();
+    await page.getByText("The operator of this service hasn't allowed administrators to do this with messages.").waitFor();
   },
 
   async "lists are exported to files, with progress, and a file that is cut off is noticed"() {
@@ -677,7 +677,7 @@ await journeys({
     const page = await adminPage("#/export");
     const today = new Date().toISOString().slice(0, 10);
     for (const [list, holds] of [["users", gil.name], ["chats", "For the export"], ["ledger", `"${gil.name}","chat"`]]) {
-      await page.getByLabel("What").selectOption(list);
+      await page.getByLabel("List", { exact: true }).selectOption(list);
       await page.getByLabel("From").fill(today);
       const coming = page.waitForEvent("download");
       await page.getByRole("button", { name: "Export CSV" }).click();
@@ -824,7 +824,7 @@ await journeys({
         await part(page, "Messages");
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [view, title, sign] of [["users/grants", "Grants to many users", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
+        for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();

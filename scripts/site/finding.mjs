@@ -218,7 +218,7 @@ await journeys({
     await answers.nth(1).click();
     await heading(page, "Message");
     await page.getByText("By a program", { exact: true }).waitFor();
-    await page.getByText("by a program", { exact: true }).waitFor();
+    await page.getByText("via API", { exact: true }).waitFor();
     await page.goBack();
     await answers.first().click();
     await heading(page, "This message was deleted");

@@ -113,7 +113,7 @@ await journeys({
       await page.getByRole("button", { name: "More about this message" }).click();
       await page.getByRole("button", { name: "Delete this message" }).click();
       await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
-      await page.getByText("The message is deleted.").waitFor();
+      await page.getByText("The message has been deleted.").waitFor();
       const covered = await page.evaluate(() => {
         const controls = [...document.querySelectorAll("main button, main a, .topbar button, .topbar a, .sidebar a, textarea")];
         const shown = controls.filter((control) => control.checkVisibility({ visibilityProperty: true }));
@@ -125,7 +125,7 @@ await journeys({
       });
       assert.deepEqual(covered, [], `${viewport.width} pixels wide`);
       await page.getByRole("button", { name: "Dismiss" }).click();
-      await page.getByText("The message is deleted.").waitFor({ state: "detached" });
+      await page.getByText("The message has been deleted.").waitFor({ state: "detached" });
     }
   },
 

@@ -69,9 +69,9 @@ await journeys({
     await page.getByLabel("E-mail address").fill("nonsense");
     await page.getByLabel("Password", { exact: true }).fill("short");
     await page.getByRole("button", { name: "Create account" }).click();
-    await page.getByText("A password has at least 8 characters.").waitFor();
+    await page.getByText("A password must have at least 8 characters.").waitFor();
     assert.match(await described(page.getByLabel("Password", { exact: true })), /at least 8 characters\.$/);
-    assert.match(await described(page.getByLabel("E-mail address")), /^To reset a forgotten password\. .+/);
+    assert.match(await described(page.getByLabel("E-mail address")), /^Used to reset a forgotten password\. .+/);
     assert.equal(await focused(page), "E-mail address");
     await page.getByLabel("E-mail address").fill("");
     await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
@@ -145,7 +145,7 @@ await journeys({
     wire.lose(true);
     wire.cut();
     await page.getByText("The answer was interrupted. The connection was lost before the end of the reply.").waitFor();
-    await page.getByText("answered once and charged once").waitFor();
+    await page.getByText("the message is only charged once").waitFor();
     await page.getByRole("button", { name: "Retry" }).click();
     await page.getByText("The server can't be reached.").waitFor();
     wire.lose(false);
@@ -189,7 +189,7 @@ await journeys({
     await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
     await leadsToMore(page);
     await say(page, "One too many");
-    await page.getByText("You have too few tokens for this. An answer costs 100 tokens, and your balance is less.").waitFor();
+    await page.getByText("You don't have enough tokens. An answer costs 100 tokens, more than your balance.").waitFor();
     await leadsToMore(page);
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
     assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it is only in the box");
@@ -227,7 +227,7 @@ await journeys({
     const page = await chatPage(ann);
     const keys = [];
     const refusals = [
-      [503, "unavailable", "The store did not confirm in time.", "3"],
+      [503, "unavailable", "The database did not confirm in time.", "3"],
       [504, "ai_timed_out", "The AI did not answer in time. Nothing was charged.", null],
       [429, "too_many_chats", "Too many chats of this account are waiting.", "2"],
       [409, "idempotency_key_running", "This request was sent before and is still running.", "1"],
@@ -255,10 +255,10 @@ await journeys({
     await page.unroute("**/api/chat/stream/");
 
     await say(page, "x".repeat(8001));
-    await page.getByText("A message has at most 8000 characters.").waitFor();
+    await page.getByText("A message can have at most 8000 characters.").waitFor();
     assert.equal((await page.getByLabel("Your message").inputValue()).length, 8001);
     await page.getByLabel("Your message").fill("short");
-    assert.equal(await page.getByText("A message has at most").count(), 0);
+    assert.equal(await page.getByText("A message can have at most").count(), 0);
   },
 
   async "a message that failed goes back to its box, before the text that is there"() {
@@ -275,7 +275,7 @@ await journeys({
 
     // The first message of a conversation, refused: the conversation never began.
     await say(page, "x".repeat(8001));
-    await page.getByText("A message has at most 8000 characters.").waitFor();
+    await page.getByText("A message can have at most 8000 characters.").waitFor();
     await heading(page, "What would you like to know?");
     assert.equal(await page.locator(".conversations li").count(), 0);
     await say(page, "Short");
@@ -301,7 +301,7 @@ await journeys({
     await page.goto(`${SITE}#/history`);
     await heading(page, "History");
     await finish(slow);
-    await page.getByText("is answered.").waitFor();
+    await page.getByText("New answer in").waitFor();
     await page.getByRole("button", { name: "Show", exact: true }).click();
     await page.locator(".prose", { hasText: "twelve thirteen" }).waitFor();
     await page.getByLabel("Your message").fill("half a thou");
@@ -400,7 +400,7 @@ await journeys({
     await lion.waitFor();
     await page.locator(".chat-row").first().getByRole("button", { name: "Delete this message" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
-    await page.getByText("The message is deleted.").first().waitFor();
+    await page.getByText("The message has been deleted.").first().waitFor();
     assert.equal((await ann.api("GET", "api/chat/")).body.length, 2);
     await page.goto(`${SITE}#/history?q=giraffe`);
     await page.getByText("No results for “giraffe”").waitFor();
@@ -435,7 +435,7 @@ await journeys({
     const page = await chatPage(ann, { place: "#/account" });
     await page.getByText("not verified").waitFor();
     await page.getByRole("button", { name: "Send the e-mail again" }).click();
-    await page.getByText(/An e-mail was sent/).waitFor();
+    await page.getByText(/We've sent an e-mail/).waitFor();
     const elsewhere = await newPage();
     await elsewhere.goto(`${SITE}#/sign-in`);
     await signIn(elsewhere, ann);
@@ -444,7 +444,7 @@ await journeys({
     await heading(page, "Verify your address");
     await page.getByRole("button", { name: "Verify my address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
-    await page.getByText("All sessions of its account have ended.").waitFor();
+    await page.getByText("You have been signed out everywhere.").waitFor();
     // All earlier sessions have ended, here and on other devices.
     await page.getByRole("link", { name: "Sign in" }).click();
     await heading(page, "Sign in");
@@ -461,7 +461,7 @@ await journeys({
     await lost.getByRole("link", { name: "Forgotten your password?" }).click();
     await lost.getByLabel("E-mail address").fill(email);
     await lost.keyboard.press("Enter");
-    await lost.getByText("an e-mail was sent to it", { exact: false }).waitFor();
+    await lost.getByText("we've sent an e-mail to it", { exact: false }).waitFor();
     const link = await mailedLink(email, "reset-password");
     await lost.goto(link);
     await lost.getByLabel("New password").fill("password1");
@@ -478,7 +478,7 @@ await journeys({
     await page.goto(link);
     await page.getByLabel("New password").fill("yet another horse");
     await page.keyboard.press("Enter");
-    await page.getByText("This link is invalid, was used already, or has expired.").waitFor();
+    await page.getByText("This link is invalid, has already been used, or has expired.").waitFor();
     await page.getByRole("link", { name: "Get a new link" }).click();
     await heading(page, "Forgotten password");
     await page.goto(`${SITE}#/verify-email`);
@@ -492,7 +492,7 @@ await journeys({
     await page.getByLabel("First name").fill("Ann");
     await page.getByLabel("Last name").fill("Smith");
     await page.getByRole("button", { name: "Save", exact: true }).click();
-    await page.getByText("Your name is saved.").waitFor();
+    await page.getByText("Your name has been saved.").waitFor();
     await page.getByRole("button", { name: "Your account" }).getByText("Ann", { exact: true }).waitFor();
     // The balance in a late profile is an old one.
     const late = await hold(page, "**/api/user/profile/");
@@ -519,7 +519,7 @@ await journeys({
     await password.getByLabel("Current password").fill(ann.password);
     await password.getByLabel("New password").fill("another horse and battery");
     await password.getByRole("button", { name: "Change password" }).click();
-    await page.getByText("Your password is changed.").waitFor();
+    await page.getByText("Your password has been changed.").waitFor();
     await page.reload();
     await heading(page, "Profile");
     await say(other, "Still here?");
@@ -536,10 +536,10 @@ await journeys({
     const save = own.getByRole("button", { name: "Save instructions" });
     await box.fill("é".repeat(1001));
     await save.click();
-    await own.getByText("Instructions have at most 2000 bytes.").waitFor();
+    await own.getByText("Instructions can have at most 2000 bytes.").waitFor();
     await box.fill("Answer in one sentence.\nUse metres.");
     await save.click();
-    await page.getByText("Your instructions are saved.").waitFor();
+    await page.getByText("Your instructions have been saved.").waitFor();
     await page.reload();
     assert.equal(await box.inputValue(), "Answer in one sentence.\nUse metres.");
 
@@ -558,7 +558,7 @@ await journeys({
     // A press beside the dialog loses no text.
     await page.mouse.click(5, 5);
     await dialog.getByRole("button", { name: "Save" }).click();
-    await page.getByText("The instructions for this chat are saved.").waitFor();
+    await page.getByText("The instructions for this chat have been saved.").waitFor();
     assert.match(await recall("two"), /Use metres\.[^]*Speak French\./);
     await page.getByRole("link", { name: "New chat" }).click();
     assert.doesNotMatch(await recall("three"), /French/);
@@ -571,12 +571,12 @@ await journeys({
     assert.equal(await given.inputValue(), "Speak French.");
     await given.fill("");
     await dialog.getByRole("button", { name: "Save" }).click();
-    await page.getByText("The instructions for this chat are removed.").waitFor();
+    await page.getByText("The instructions for this chat have been removed.").waitFor();
     assert.doesNotMatch(await recall("four"), /French/);
     await page.goto(`${SITE}#/account`);
     await box.fill("");
     await save.click();
-    await page.getByText("Your instructions are removed.").waitFor();
+    await page.getByText("Your instructions have been removed.").waitFor();
     await page.getByRole("link", { name: "New chat" }).click();
     assert.match(await recall("five"), /I was told nothing\./);
     await balance(page, FIRST_GRANT - 5 * PRICE);
@@ -625,7 +625,7 @@ await journeys({
     await page.getByText("No API keys").waitFor();
     assert.equal((await chat()).status, 401);
     await page.goto(`${SITE}#/history`);
-    await page.getByText("by a program").waitFor();
+    await page.getByText("via API").waitFor();
   },
 
   async "all data is exported, and the account deleted"() {
@@ -801,15 +801,15 @@ await journeys({
     const ann = await newUser("ann");
     const page = await newPage();
     await page.goto(`${SITE}docs/`);
-    await page.getByText(`a message to the AI costs ${PRICE} tokens of its balance`).waitFor();
+    await page.getByText(`A message to the AI costs ${PRICE} tokens`).waitFor();
     await page.getByRole("button", { name: "Use my session" }).click();
-    await page.getByText("You aren't signed in in this browser.").waitFor();
+    await page.getByText("You aren't signed in.").waitFor();
     await page.getByRole("link", { name: "Sign in", exact: true }).click();
     await signIn(page, ann);
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}docs/`);
     await page.getByRole("button", { name: "Use my session" }).click();
-    await page.getByText("Requests are sent in your session.").waitFor();
+    await page.getByText("Requests now use your session.").waitFor();
     await page.getByRole("button", { name: "Send the AI a message" }).first().click();
     assert.deepEqual(JSON.parse(await page.getByLabel("Request body").inputValue()), { message: "Hello!" });
     await page.getByRole("button", { name: "Execute" }).click();

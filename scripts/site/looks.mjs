@@ -60,11 +60,11 @@ const looks = (colorScheme, width) => async () => {
   await shot("stopped");
 
   // One route for both replies: a request between two of them would reach the API, and be answered.
-  let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens and the balance is less. Nothing was charged." } });
+  let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens, which is more than the balance. Nothing was charged." } });
   await page.route("**/api/chat/stream/", (route) => reply(route));
   await box.fill("One too many");
   await page.keyboard.press("Enter");
-  await page.getByText("You have too few tokens for this.").waitFor();
+  await page.getByText("You don't have enough tokens.").waitFor();
   await shot("out-of-tokens");
   assert.deepEqual([await box.inputValue(), await box.evaluate((element) => element === document.activeElement)], ["One too many", true], "the message is back in its box");
   reply = (route) => route.abort();

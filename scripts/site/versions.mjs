@@ -179,10 +179,10 @@ await journeys({
     assert.equal(await version(page).isVisible(), false);
 
     // Refused: of a regenerated answer there is nothing to be kept.
-    const refusal = { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens and the balance is less. Nothing was charged." };
+    const refusal = { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens, which is more than the balance. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
     await regenerate(page).click();
-    await page.getByText("You have too few tokens for this.").waitFor();
+    await page.getByText("You don't have enough tokens.").waitFor();
     assert.deepEqual(await messages(page), ["Number one"]);
     assert.equal(await page.getByLabel("Your message").inputValue(), "");
     await page.unroute("**/api/chat/stream/");

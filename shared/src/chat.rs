@@ -24,7 +24,7 @@ impl Message {
             return Err("A message must not contain NUL characters.".into());
         }
         if text.chars().count() > limit {
-            return Err(format!("A message has at most {limit} characters."));
+            return Err(format!("A message can have at most {limit} characters."));
         }
         Ok(Self(text))
     }
@@ -63,10 +63,12 @@ impl Title {
             || text.chars().count() > TITLE_LENGTH
             || text.chars().any(char::is_control)
         {
-            return Err(format!("A title has 1 to {TITLE_LENGTH} characters on one line."));
+            return Err(format!("A title must have 1 to {TITLE_LENGTH} characters on one line."));
         }
         if text.chars().any(turns_text) {
-            return Err("A title has no characters that change the direction of text.".into());
+            return Err(
+                "A title must not have characters that change the direction of text.".into()
+            );
         }
         Ok(Self(text.to_owned()))
     }

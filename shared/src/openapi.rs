@@ -220,7 +220,7 @@ impl IntoParams for PageQuery {
             .default(Some(PAGE.into()));
         let cursor = Object::builder().schema_type(Type::String);
         vec![
-            parameter("limit", ParameterIn::Query, "The most items of the page.", limit),
+            parameter("limit", ParameterIn::Query, "The maximum number of items per page.", limit),
             parameter(
                 "cursor",
                 ParameterIn::Query,

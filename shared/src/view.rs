@@ -40,9 +40,9 @@ pub struct User<'a> {
     /// The e-mail address as it was typed.
     #[schema(required, examples("ann@example.com"))]
     email: Option<&'a str>,
-    /// Whether the owner has proven that they read e-mail to this address.
+    /// Whether the owner has verified this address.
     email_verified: bool,
-    /// An address that replaces it once it is verified: another account claims it without proof.
+    /// An address that another account has not verified. Once it is verified, it replaces `email`.
     #[schema(required)]
     pending_email: Option<&'a str>,
     /// Empty if it is missing.
@@ -112,7 +112,7 @@ pub struct UserDetails<'a> {
 /// What only administrators see of an account.
 #[derive(Serialize, ToSchema)]
 struct DetailsOfUser<'a> {
-    /// Whether the account can do anything.
+    /// Whether the account is active. A deactivated account can't be used.
     active: bool,
     /// All tokens ever granted, including adjustments.
     granted: Tokens,

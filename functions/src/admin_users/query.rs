@@ -49,25 +49,25 @@ impl<'r> Asked<'r> {
     pub(super) fn read(req: &'r Request) -> Result<Self> {
         let search = http::query(req, "q").map(str::trim).filter(|search| !search.is_empty());
         if search.is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
-            let sentence = format!("A search has at most {SEARCH_LENGTH} characters.");
+            let sentence = format!("A search can have at most {SEARCH_LENGTH} characters.");
             return Err(Error::field("q", sentence));
         }
         let anywhere = match http::query(req, "match") {
             None => false,
             Some(how) if MATCHES.contains(&how) => how == ANYWHERE,
             Some(_) => {
-                let sentence = format!("A search matches {}.", MATCHES.join(" or "));
+                let sentence = format!("This must be {}.", MATCHES.join(" or "));
                 return Err(Error::field("match", sentence));
             }
         };
         let order = http::query(req, "sort").map(|word| {
             let words = || UserOrder::ALL.map(UserOrder::word).join(", ");
-            let sentence = || format!("An order is one of {}.", words());
+            let sentence = || format!("An order must be one of {}.", words());
             UserOrder::parse(word).ok_or_else(|| Error::field("sort", sentence()))
         });
         let order = order.transpose()?;
         if order.is_some() && search.is_some() {
-            return Err(Error::field("sort", "A search has an order of its own."));
+            return Err(Error::field("sort", "Search results can't be sorted. Omit this field."));
         }
         let role = http::query(req, "role")
             .map(|role| Role::parse(role).map_err(|sentence| Error::field("role", sentence)));
@@ -116,7 +116,7 @@ pub(super) fn scope(req: &Request) -> String {
 fn tokens(req: &Request, name: &str) -> Result<Option<u64>> {
     let amount = http::query(req, name).map(|text| {
         let amount = text.parse().ok().and_then(Tokens::new).map(Tokens::get);
-        let sentence = || format!("An amount is a whole number from 0 to {}.", Tokens::MAX);
+        let sentence = || format!("An amount must be a whole number from 0 to {}.", Tokens::MAX);
         amount.ok_or_else(|| Error::field(name, sentence()))
     });
     amount.transpose()

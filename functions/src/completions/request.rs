@@ -165,12 +165,12 @@ impl Body {
         };
         stop.retain(|text| !text.is_empty());
         if stop.len() > STOPS.0 {
-            errors.note("stop", format!("At most {} texts can end an answer.", STOPS.0));
+            errors.note("stop", format!("Send at most {} texts that end an answer.", STOPS.0));
         }
         let tools = self.tools.unwrap_or_default();
         let tools = match self.functions.filter(|functions| !functions.is_empty()) {
             Some(_) if !tools.is_empty() => {
-                errors.note("functions", "A request has either tools or functions.");
+                errors.note("functions", "Send either tools or functions, not both.");
                 None
             }
             Some(functions) => Some(tools::older(functions, self.function_call, &mut errors)),

@@ -81,7 +81,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
         let mut list = Vec::new();
         while let Some(element) = elements.next_element()? {
             if list.len() == most {
-                return Err(de::Error::custom(format!("This list has at most {most} {of}")));
+                return Err(de::Error::custom(format!("This list can have at most {most} {of}")));
             }
             list.push(element);
         }

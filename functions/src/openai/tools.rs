@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub(crate) const TOOLS: usize = 128;
 
 /// What a name is.
-pub(crate) const NAME: &str = "A name has 1 to 64 letters, digits, _ and -.";
+pub(crate) const NAME: &str = "A name must have 1 to 64 letters, digits, _ and -.";
 
 /// Whether it is a name of a function or of a schema.
 pub(crate) fn is_name(text: &str) -> bool {
@@ -86,15 +86,15 @@ impl Tools {
                 of_word(&mode)
             }
             Some(Wish::Unknown) => {
-                Err("This is auto, none, required, a function or allowed_tools.".into())
+                Err("This must be auto, none, required, a function or allowed_tools.".into())
             }
         };
         let choice = errors.check(field, choice).unwrap_or_default();
         // A function that must be called is one of those that are offered.
         let missing = match &choice {
-            ToolChoice::Required if tools.is_empty() => Some("The request offers no function."),
+            ToolChoice::Required if tools.is_empty() => Some("The request has no functions."),
             ToolChoice::Function(name) if tools.iter().all(|tool| tool.name != *name) => {
-                Some("The request offers no such function.")
+                Some("The request has no function of this name.")
             }
             _ => None,
         };
@@ -110,6 +110,6 @@ fn of_word(word: &str) -> Result<ToolChoice, String> {
         "auto" => Ok(ToolChoice::Auto),
         "none" => Ok(ToolChoice::None),
         "required" => Ok(ToolChoice::Required),
-        _ => Err("This is auto, none, required or a function.".into()),
+        _ => Err("This must be auto, none, required or a function.".into()),
     }
 }

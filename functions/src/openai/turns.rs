@@ -52,7 +52,7 @@ impl Open {
             self.of_function.entry(call.name.clone()).or_default().push_back(self.calls.len());
             self.calls.push(OpenCall { field: field.to_owned(), id: call.id.clone() });
         } else {
-            errors.note(field, "Each call has an id of its own.");
+            errors.note(field, "Each call must have its own id.");
         }
         is_new
     }

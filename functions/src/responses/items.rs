@@ -25,7 +25,7 @@ pub(super) struct MessageItem<'a> {
     /// Always `message`.
     #[schema(pattern = "^message$", examples("message"))]
     r#type: &'static str,
-    /// How far it is.
+    /// The status.
     status: Status,
     /// Always `assistant`.
     #[schema(pattern = "^assistant$", examples("assistant"))]
@@ -63,7 +63,7 @@ pub(super) struct CallItem<'a> {
     /// Always `function_call`.
     #[schema(pattern = "^function_call$", examples("function_call"))]
     r#type: &'static str,
-    /// How far it is.
+    /// The status.
     status: Status,
     /// The id that the result must name.
     #[schema(examples("call_0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"))]
@@ -83,7 +83,7 @@ pub(super) struct CallItem<'a> {
 pub(super) enum Status {
     /// It is being written.
     InProgress,
-    /// It is whole.
+    /// It is complete.
     Completed,
     /// It is cut off.
     Incomplete,

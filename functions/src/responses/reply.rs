@@ -40,7 +40,7 @@ pub(super) struct Response<'a> {
     /// When the message was sent, in seconds since 1970.
     #[schema(examples(1_795_132_800))]
     created_at: u64,
-    /// How far it is.
+    /// The status.
     status: Status,
     /// Why it failed, in the last event of a stream.
     #[schema(required)]

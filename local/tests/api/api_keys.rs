@@ -268,7 +268,7 @@ async fn of_sixty_keys_at_once_fifty_are_made() {
                 let refused = answer.expect(409, "too_many_api_keys");
                 assert_eq!(
                     refused["detail"],
-                    "An account has at most 50 API keys. Revoke one that nothing uses any more."
+                    "An account has at most 50 API keys. Revoke one that is no longer used."
                 );
             }
         }

@@ -434,7 +434,7 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
         (["adjust", "ann", "1", "--reason", ""], "A reason must not be empty."),
         (
             ["adjust", "ann", "1", "--reason", &"x".repeat(201)],
-            "A reason has at most 200 characters.",
+            "A reason can have at most 200 characters.",
         ),
         (["adjust", "nobody", "1", "--reason", "x"], "No account has the name \"nobody\"."),
         (["adjust", "a b", "1", "--reason", "x"], "No account has the name \"a b\"."),

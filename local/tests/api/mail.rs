@@ -31,7 +31,7 @@ async fn a_registration_with_an_address_sends_a_link_to_it_and_one_without_sends
         .await;
     let mails = api.mails_to(&address, 1).await;
     let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
-    assert_eq!(mail.subject, "Confirm your e-mail address");
+    assert_eq!(mail.subject, "Verify your e-mail address");
     let link = format!("https://app.example.com/verify-email/?token={}", token_in(mail));
     assert!(mail.text.lines().any(|line| line == link), "{}", mail.text);
     assert_eq!(api.server().mails.as_ref().unwrap().borrow().len(), 1);
@@ -175,7 +175,7 @@ async fn a_letter_leaves_the_outbox_only_after_its_mail_was_taken() {
     let mail = taken.recv().await.unwrap();
     assert_eq!(
         (mail.to.as_str(), mail.subject.as_str()),
-        ("ann@example.com", "Your e-mail address changes")
+        ("ann@example.com", "Your e-mail address is being changed")
     );
     assert!(taken.recv().await.is_none(), "it was sent once");
     assert!(!exists(&api, &key).await);
@@ -236,10 +236,10 @@ async fn amazon_ses_is_given_plain_text_from_the_one_address_to_one_reader() {
     let message = &sent["Content"]["Simple"];
     assert_eq!(
         message["Subject"],
-        json!({ "Data": "Your e-mail address changes", "Charset": "UTF-8" })
+        json!({ "Data": "Your e-mail address is being changed", "Charset": "UTF-8" })
     );
     assert!(
-        message["Body"]["Text"]["Data"].as_str().unwrap().contains("another e-mail address"),
+        message["Body"]["Text"]["Data"].as_str().unwrap().contains("is being changed"),
         "{message}"
     );
     assert!(!exists(&api, &key).await);

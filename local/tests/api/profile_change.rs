@@ -93,7 +93,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
         .expect(401, "invalid_credentials");
     let notice = &api.mails_to(&old, 2).await[1];
     assert!(
-        notice.subject == "Your e-mail address changes"
+        notice.subject == "Your e-mail address is being changed"
             && !notice.text.contains(&new)
             && !notice.text.contains(&ann.name),
         "{}",

@@ -37,8 +37,8 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
     for (field, value, sentence) in [
         ("n", json!(2), "one answer only"),
         ("audio", json!({}), "a text only"),
-        ("tool_choice", must_call.clone(), "The request offers no function."),
-        ("tool_choice", f, "The request offers no such function."),
+        ("tool_choice", must_call.clone(), "The request has no functions."),
+        ("tool_choice", f, "The request has no function of this name."),
     ] {
         let mut body = asking("hi");
         body[field] = value;
@@ -46,7 +46,7 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
     }
     let mut body = input("hi");
     body["tool_choice"] = must_call;
-    is_refused(program.responds(&[], body).await, "The request offers no function.");
+    is_refused(program.responds(&[], body).await, "The request has no functions.");
 
     // No provider accepts such a name, wherever it is.
     let named = json!({ "id": "a", "type": "function", "function": { "name": "f.g h", "arguments": "{}" } });
@@ -56,10 +56,16 @@ async fn a_refusal_says_what_is_wrong_and_what_to_change() {
         { "role": "assistant", "tool_calls": [named] },
         { "role": "tool", "tool_call_id": "a", "content": "1" },
     ]);
-    is_refused(program.send(&[], body).await, "messages[1].tool_calls: A name has 1 to 64 letters");
+    is_refused(
+        program.send(&[], body).await,
+        "messages[1].tool_calls: A name must have 1 to 64 letters",
+    );
     let call = json!({ "type": "function_call", "call_id": "a", "name": "f.g h" });
     let body = input(json!([{ "role": "user", "content": "hi" }, call]));
-    is_refused(program.responds(&[], body).await, "input[1].name: A name has 1 to 64 letters");
+    is_refused(
+        program.responds(&[], body).await,
+        "input[1].name: A name must have 1 to 64 letters",
+    );
 
     // Schemas that JSON's parsers can't read, as texts since this one can't either.
     let bearer = ann.bearer();

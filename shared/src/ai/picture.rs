@@ -80,15 +80,15 @@ impl Picture {
     }
 }
 
-const NO_PICTURE: &str = "A picture has an https URL, or a data URL (data:image/png;base64,..) of a \
+const NO_PICTURE: &str = "A picture must have an https URL, or a data URL (data:image/png;base64,..) of a \
                           PNG, JPEG, GIF or WebP.";
 
 const NO_DATA: &str = "The data of this PNG, JPEG, GIF or WebP isn't Base64 with padding.";
 
 const NO_PUBLIC_HOST: &str =
-    "The URL of a picture has the public name of a host, and no IP address.";
+    "The URL of a picture must have the public name of a host, and no IP address.";
 
-const NO_DETAIL: &str = "The detail of a picture is auto, low or high.";
+const NO_DETAIL: &str = "The detail of a picture must be auto, low or high.";
 
 /// The note that is stored in place of a picture: a URL may contain a secret.
 impl fmt::Display for Picture {

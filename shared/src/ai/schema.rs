@@ -24,7 +24,7 @@ impl JsonSchema {
     /// (a schema that contains itself is valid), or has something that no JSON parser can read.
     pub fn parse(schema: Box<RawValue>) -> Result<Self, String> {
         if !schema.get().starts_with('{') {
-            return Err("A schema is a JSON object.".into());
+            return Err("A schema must be a JSON object.".into());
         }
         let mut references = References::default();
         let look = Look { depth: DEPTH, place: ROOT, referring: None, references: &mut references };
@@ -250,7 +250,7 @@ mod tests {
             assert!(parse(&deep(too_deep)).unwrap_err().contains("at most 50 levels"));
         }
         for no_schema in [json!([]), json!("object"), json!(true), Value::Null] {
-            assert_eq!(parse(&no_schema).unwrap_err(), "A schema is a JSON object.");
+            assert_eq!(parse(&no_schema).unwrap_err(), "A schema must be a JSON object.");
         }
         for unreadable in [r#"{"maximum": 1e999}"#, r#"{"title": "\ud800"}"#, r#"{"\ud800": 1}"#] {
             let refused = parse_text(unreadable).unwrap_err();

@@ -105,13 +105,15 @@ impl KeyName {
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if !(1..=NAME_LENGTH).contains(&text.chars().count()) {
-            return Err(format!("A key's name has 1 to {NAME_LENGTH} characters."));
+            return Err(format!("A key's name must have 1 to {NAME_LENGTH} characters."));
         }
         if text.chars().any(char::is_control) {
-            return Err("A key's name has no control characters.".into());
+            return Err("A key's name must not have control characters.".into());
         }
         if text.chars().any(turns_text) {
-            return Err("A key's name has no characters that change the direction of text.".into());
+            return Err(
+                "A key's name must not have characters that change the direction of text.".into()
+            );
         }
         Ok(Self(text.to_owned()))
     }

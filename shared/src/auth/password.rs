@@ -41,10 +41,10 @@ impl NewPassword {
     pub fn parse(text: &str, names: &[&str]) -> Result<Self, String> {
         let password = composed(text);
         if text.len() > MOST || password.len() > MOST {
-            return Err(format!("A password has at most {MOST} bytes."));
+            return Err(format!("A password can have at most {MOST} bytes."));
         }
         if password.chars().count() < LEAST {
-            return Err(format!("A password has at least {LEAST} characters."));
+            return Err(format!("A password must have at least {LEAST} characters."));
         }
         let folded = crate::user::key(&password);
         let own = |name: &&str| {

@@ -166,13 +166,12 @@ pub async fn read(app: &App, req: &Request) -> Result<(Credential, Asked)> {
 /// [`Error::Invalid`] if it isn't an id.
 pub fn conversation_id(text: &str) -> Result<String> {
     let id = Uuid::try_parse(text)
-        .map_err(|_| Error::field("conversation_id", "This is not the id of a conversation."))?;
+        .map_err(|_| Error::field("conversation_id", "This must be the id of a conversation."))?;
     Ok(id.to_string())
 }
 
 /// The sentence for a message to follow without a conversation.
-const NO_CONVERSATION: &str =
-    "A message follows another one within a conversation: send its conversation_id too.";
+const NO_CONVERSATION: &str = "Also send the conversation_id of the message that this one follows.";
 
 /// The sentence for a message to follow that is of another conversation, or was deleted.
 pub(super) const NOT_IN_CONVERSATION: &str =
@@ -187,7 +186,7 @@ fn context(conversation: Option<String>, after: Option<String>) -> Result<Contex
         (Some(id), None) => Ok(Context::Conversation { id: conversation_id(&id)?, after: None }),
         (Some(id), Some(word)) => {
             let after = After::parse(&word).ok_or_else(|| {
-                Error::field("after", "This is neither the id of a message nor the word start.")
+                Error::field("after", "This must be the id of a message, or start.")
             });
             Ok(Context::Conversation { id: conversation_id(&id)?, after: Some(after?) })
         }

@@ -40,7 +40,7 @@ impl<'r> Paging<'r> {
             Some(_) => {
                 return Err(Error::field(
                     "limit",
-                    format!("A page has 1 to {LARGEST_PAGE} items."),
+                    format!("A page can have 1 to {LARGEST_PAGE} items."),
                 ));
             }
         };

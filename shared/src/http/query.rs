@@ -22,7 +22,7 @@ pub fn query_search(req: &Request) -> Result<Option<String>> {
     let search = query(req, "q").map(str::to_lowercase);
     match search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_LENGTH) {
         true => {
-            let sentence = format!("A search has at most {SEARCH_LENGTH} characters.");
+            let sentence = format!("A search can have at most {SEARCH_LENGTH} characters.");
             Err(Error::field("q", sentence))
         }
         false => Ok(search),
@@ -32,7 +32,7 @@ pub fn query_search(req: &Request) -> Result<Option<String>> {
 /// The query parameter `name` as a day in UTC, such as `2026-11-20`.
 pub fn query_day(req: &Request, name: &str) -> Result<Option<Day>> {
     let day = |text: &str| {
-        Day::parse(text).ok_or_else(|| Error::field(name, "A day is written as 2026-11-20."))
+        Day::parse(text).ok_or_else(|| Error::field(name, "Write the day like this: 2026-11-20."))
     };
     query(req, name).map(day).transpose()
 }
@@ -57,6 +57,6 @@ pub fn query_flag(req: &Request, name: &str) -> Result<Option<bool>> {
         None => Ok(None),
         Some("true") => Ok(Some(true)),
         Some("false") => Ok(Some(false)),
-        Some(_) => Err(Error::field(name, "This is true or false.")),
+        Some(_) => Err(Error::field(name, "This must be true or false.")),
     }
 }

@@ -42,7 +42,7 @@ pub fn json<T: DeserializeOwned>(req: &Request) -> Result<T> {
     }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = typed(&mut json, "valid JSON")?;
-    json.end().map_err(|_| Error::Malformed("The body goes on after its JSON object.".into()))?;
+    json.end().map_err(|_| Error::Malformed("The body must end after its JSON object.".into()))?;
     Ok(value)
 }
 
@@ -124,7 +124,7 @@ pub fn idempotency_key(req: &Request) -> Result<Option<Key>> {
     let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().and_then(Key::parse);
     key.map(Some).ok_or_else(|| {
-        Error::Malformed("An Idempotency-Key has 1 to 255 visible ASCII characters.".into())
+        Error::Malformed("An Idempotency-Key must have 1 to 255 visible ASCII characters.".into())
     })
 }
 

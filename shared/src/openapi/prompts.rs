@@ -23,7 +23,7 @@ pub struct AfterOrNone;
 text!(AfterOrNone, {
     let pattern = "^(start|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$";
     text(
-        "The id of a message, or `start` for none. An empty text says nothing.",
+        "The id of a message, or `start` for none. An empty text counts as a missing field.",
         "01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342",
     )
     .pattern(Some(pattern))

@@ -31,11 +31,11 @@ const BATCH: usize = 100;
 pub struct Figures {
     /// Accounts that were registered.
     pub users: u64,
-    /// Chats that were paid.
+    /// Messages that were paid.
     pub chats: u64,
-    /// Tokens that were given, less those that were taken by hand.
+    /// Tokens that were granted, less those that administrators took.
     pub granted: i64,
-    /// Tokens that were spent on chats.
+    /// Tokens that were spent on messages.
     pub spent: i64,
 }
 

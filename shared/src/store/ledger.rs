@@ -244,13 +244,15 @@ impl Reason {
             return Err("A reason must not be empty.".into());
         }
         if text.chars().count() > REASON_LENGTH {
-            return Err(format!("A reason has at most {REASON_LENGTH} characters."));
+            return Err(format!("A reason can have at most {REASON_LENGTH} characters."));
         }
         if text.chars().any(char::is_control) {
-            return Err("A reason is one line.".into());
+            return Err("A reason must be on one line.".into());
         }
         if text.chars().any(turns_text) {
-            return Err("A reason has no characters that change the direction of text.".into());
+            return Err(
+                "A reason must not have characters that change the direction of text.".into()
+            );
         }
         Ok(Self(text.to_owned()))
     }

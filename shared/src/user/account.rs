@@ -21,7 +21,7 @@ pub struct Account {
     /// The e-mail address as it was typed. The account has the claim of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Whether the owner has proven that they read e-mail to this address.
+    /// Whether the owner has verified this address.
     #[serde(default)]
     pub email_verified: bool,
     /// An address that replaces it once it is verified: another account claims it without proof.
@@ -198,7 +198,7 @@ impl Role {
     /// The role with this name.
     pub fn parse(word: &str) -> Result<Self, String> {
         let role = [Self::User, Self::Admin].into_iter().find(|role| role.word() == word);
-        role.ok_or_else(|| "A role is user or admin.".into())
+        role.ok_or_else(|| "A role must be user or admin.".into())
     }
 }
 

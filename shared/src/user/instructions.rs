@@ -14,11 +14,11 @@ impl Instructions {
     /// them is dropped.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() > INSTRUCTIONS_LENGTH {
-            return Err(format!("Instructions have at most {INSTRUCTIONS_LENGTH} bytes."));
+            return Err(format!("Instructions can have at most {INSTRUCTIONS_LENGTH} bytes."));
         }
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         if text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n')) {
-            return Err("Instructions have no control characters.".into());
+            return Err("Instructions must not have control characters.".into());
         }
         Ok(Self(text.trim().to_owned()))
     }

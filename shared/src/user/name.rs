@@ -34,14 +34,14 @@ impl Username {
         }
         let (key, composed) = (key(text), ComposingNormalizer::new_nfkc().normalize(text));
         if [text, &key].iter().any(|form| form.chars().count() > NAME_LENGTH) {
-            return Err(format!("A name has at most {NAME_LENGTH} characters."));
+            return Err(format!("A name can have at most {NAME_LENGTH} characters."));
         }
         let allowed = |(index, c): (usize, char)| {
             !is_invisible(c)
                 && (c.is_alphanumeric() || "@.+-_".contains(c) || (index > 0 && is_mark(c)))
         };
         if !composed.chars().enumerate().all(allowed) {
-            return Err("A name has only letters, digits and @ . + - _".into());
+            return Err("A name can only have letters, digits and @ . + - _".into());
         }
         Ok(Self { shown: text.to_owned(), key })
     }
@@ -70,7 +70,9 @@ impl Username {
             parts = domain.split('.').chain([local]).collect();
         }
         if !parts.into_iter().all(is_of_one_script) {
-            return Err("A name has letters of one script only, such as Latin or Cyrillic.".into());
+            return Err(
+                "A name must have letters of one script only, such as Latin or Cyrillic.".into()
+            );
         }
         Ok(name)
     }

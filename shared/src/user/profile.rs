@@ -61,13 +61,13 @@ impl GivenName {
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.chars().count() > NAME_LENGTH {
-            return Err(format!("A name has at most {NAME_LENGTH} characters."));
+            return Err(format!("A name can have at most {NAME_LENGTH} characters."));
         }
         if text.chars().any(char::is_control) {
-            return Err("A name has no control characters.".into());
+            return Err("A name must not have control characters.".into());
         }
         if text.chars().any(turns_text) {
-            return Err("A name has no characters that change the direction of text.".into());
+            return Err("A name must not have characters that change the direction of text.".into());
         }
         Ok(Self(Some(text.to_owned()).filter(|text| !text.is_empty())))
     }

@@ -22,7 +22,7 @@ pub struct ListedUser<'a> {
     role: Role,
     /// Whether the role is `admin`.
     is_staff: bool,
-    /// Whether the account can do anything.
+    /// Whether the account is active. A deactivated account can't be used.
     active: bool,
     /// When the account was created.
     #[schema(format = "date-time", examples("2026-11-20T07:17:39.921Z"))]

@@ -27,7 +27,8 @@ impl ResponseFormat {
                 errors.check(field, named)?.read(field, errors)
             }
             _ => {
-                errors.note("response_format.type", "This is text, json_object or json_schema.");
+                errors
+                    .note("response_format.type", "This must be text, json_object or json_schema.");
                 None
             }
         }

@@ -126,7 +126,7 @@ fn turn(
         "assistant" => Speaker::Assistant,
         "tool" | "function" => Speaker::Tool,
         _ => {
-            let roles = "This is system, developer, user, assistant, tool or function.";
+            let roles = "This must be system, developer, user, assistant, tool or function.";
             errors.note(&field("role"), roles);
             return None;
         }

@@ -146,7 +146,8 @@ impl History {
                 return None;
             }
             _ => {
-                let known = "This is message, function_call, function_call_output or reasoning.";
+                let known =
+                    "This must be message, function_call, function_call_output or reasoning.";
                 errors.note(&of("type"), known);
                 return None;
             }
@@ -186,7 +187,7 @@ fn speaker(role: Option<String>) -> Result<Speaker, String> {
         Some("user") => Ok(Speaker::User),
         Some("assistant") => Ok(Speaker::Assistant),
         Some("system" | "developer") => Ok(Speaker::System),
-        _ => Err("This is user, assistant, system or developer.".into()),
+        _ => Err("This must be user, assistant, system or developer.".into()),
     }
 }
 

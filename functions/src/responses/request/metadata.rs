@@ -32,7 +32,7 @@ impl<'de> Visitor<'de> for Pairs {
         while let Some((name, value)) = fields.next_entry::<String, String>()? {
             if pairs.len() == most || is_longer(&name, of_name) || is_longer(&value, of_value) {
                 return Err(de::Error::custom(format!(
-                    "This is at most {most} pairs, whose names have at most {of_name} characters and whose values at most {of_value}"
+                    "This must have at most {most} pairs, with names of at most {of_name} characters and values of at most {of_value}"
                 )));
             }
             pairs.insert(name, value);

@@ -43,7 +43,7 @@ impl Text {
                 NamedSchema { name, description, schema, strict }.read("text.format", errors)
             }
             _ => {
-                errors.note("text.format.type", "This is text, json_object or json_schema.");
+                errors.note("text.format.type", "This must be text, json_object or json_schema.");
                 None
             }
         }
