@@ -65,7 +65,8 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let page = paging.prove(administrator.account(), &scope)?;
     match users {
         Users::Found(labels, next) => {
-            reply(&page, &app.store.users_labelled(labels).await?, next.as_deref())
+            let prefix = asked.search.unwrap_or_default();
+            reply(&page, &app.store.users_labelled(labels, prefix).await?, next.as_deref())
         }
         Users::Listed(users, next) => reply(&page, &users, next.as_deref()),
         Users::Unread => chosen(&app, &asked, &paging, &page, now).await,

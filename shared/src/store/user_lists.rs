@@ -4,7 +4,7 @@
 
 use super::{Listed, Place, Span, Store, UserOrder, from_item};
 use crate::Result;
-use crate::user::{Account, Role};
+use crate::user::{Account, Role, key};
 
 /// How many accounts are read at a time, if those of the first page weren't enough.
 const BATCH: usize = 100;
@@ -149,11 +149,13 @@ impl Store {
             }
             UserSource::Beginning(text) => {
                 let (labels, next) = self.labels(text, position, count).await?;
-                Ok((self.accounts_labelled(labels).await?, next))
+                let text = key(text);
+                Ok((self.accounts_labelled(labels, |name| name.starts_with(&text)).await?, next))
             }
             UserSource::Containing(text) => {
                 let (labels, next) = self.labels_containing(text, position, count).await?;
-                Ok((self.accounts_labelled(labels).await?, next))
+                let text = key(text);
+                Ok((self.accounts_labelled(labels, |name| name.contains(&text)).await?, next))
             }
             UserSource::Ranked(order) => {
                 let (placed, next) = self.ranked(*order, position, count).await?;

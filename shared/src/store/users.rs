@@ -225,17 +225,21 @@ impl Store {
         Ok(try_join_all(lanes).await?)
     }
 
-    /// The accounts with these usernames and addresses, in their order, strongly consistent. An
-    /// account with two of them is there once.
-    pub async fn users_labelled(&self, labels: Vec<Label>) -> Result<Vec<Listed>> {
-        let accounts = self.accounts_labelled(labels).await?;
+    /// The accounts with these usernames and addresses, which begin with `prefix`, in their order,
+    /// strongly consistent. An account whose username and address both do is found by its username
+    /// alone, so that it isn't on two pages.
+    pub async fn users_labelled(&self, labels: Vec<Label>, prefix: &str) -> Result<Vec<Listed>> {
+        let prefix = key(prefix);
+        let accounts = self.accounts_labelled(labels, |name| name.starts_with(&prefix)).await?;
         Ok(accounts.iter().map(|(_, account)| Listed::of(account)).collect())
     }
 
     /// The same accounts as they are stored, each with the place of the text that found it.
+    /// `matches` says whether a search finds a username.
     pub(super) async fn accounts_labelled(
         &self,
         labels: Vec<Label>,
+        matches: impl Fn(&str) -> bool,
     ) -> Result<Vec<(String, Account)>> {
         let mut items =
             self.users_with_keys(labels.iter().map(|label| label.pk.clone()).collect()).await?;
@@ -259,6 +263,7 @@ impl Store {
         let (mut shown, mut seen) = (Vec::new(), HashSet::new());
         for Label { pk: place, .. } in labels {
             let (pk, id) = match claims.get(&place) {
+                Some(claim) if matches(&claim.name) => continue,
                 Some(claim) => (account_key(&claim.name), Some(&claim.id)),
                 None => (place.clone(), None),
             };
