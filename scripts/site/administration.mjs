@@ -456,7 +456,7 @@ await journeys({
     await heading(page, "Bulk grants");
     const choose = (text) => page.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(text) });
     await choose("user,tokens\nann,five\n,5\n");
-    await page.getByLabel("Reason").fill("A gift");
+    await page.getByLabel("Reason", { exact: true }).fill("A gift");
     await page.getByRole("button", { name: "Preview" }).click();
     await page.getByText("Line 2 needs a whole number other than 0 as its amount. Line 3 has no user.").waitFor();
 
@@ -486,7 +486,7 @@ await journeys({
     // The same file again: the browser knows it.
     await page.reload();
     await choose(file);
-    await page.getByLabel("Reason").fill("A gift");
+    await page.getByLabel("Reason", { exact: true }).fill("A gift");
     await page.getByRole("button", { name: "Preview" }).click();
     await preview.getByText("This file has already been used with this reason").waitFor();
     await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
