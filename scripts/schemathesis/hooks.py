@@ -206,7 +206,7 @@ def search(operation, query):
     # A search has an order of its own.
     if query.get("sort"):
         query.pop("q", None)
-    for day in ("from", "to"):
+    for day in ("from", "to", "last_message_from", "last_message_to"):
         if query.get(day):
             query[day] = max(query[day], "1970-01-01")
     if query.get("from"):
