@@ -19,7 +19,15 @@ use shared::{Error, Result};
 /// If another attempt may succeed. A letter that no attempt can send, such as one that can't be
 /// read, is logged and must not hold up the others. It stays in the outbox until it expires: an
 /// operator can mend the cause and send it.
-pub async fn work(app: Mailing, key: String) -> Result<()> {
+// It isn't `async`, since the compiler would then make its code here, for every binary: shared::mail
+// says why that matters.
+#[inline]
+pub fn work(app: Mailing, key: String) -> impl Future<Output = Result<()>> + Send {
+    attempt(app, key)
+}
+
+#[inline]
+async fn attempt(app: Mailing, key: String) -> Result<()> {
     match deliver(&app, &key).await {
         Err(error @ Error::Internal(_)) => {
             tracing::error!(letter = key, cause = error.cause(), "an e-mail can't be sent");
@@ -34,6 +42,7 @@ pub async fn work(app: Mailing, key: String) -> Result<()> {
     }
 }
 
+#[inline]
 async fn deliver(app: &Mailing, key: &str) -> Result<()> {
     let Some(letter) = app.store.letter(key, app.clock.seconds()).await? else { return Ok(()) };
     if let Some(mail) = write(app, letter).await? {

@@ -202,6 +202,8 @@ pub struct Mailing {
 impl Mailing {
     /// # Errors
     /// A setting that can't be used, or TLS that can't be set up.
+    // crate::mail says why.
+    #[inline]
     pub async fn connect(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
         let MailConfig { from, configuration_set, url } = MailConfig::read(settings)?;
         let app = App::connect(settings, clock).await?;
