@@ -127,7 +127,12 @@ impl Charge {
         if let Some(chat) = replayed? {
             return Ok(Begun::Replayed(chat));
         }
-        let Earlier { branch: Branch { ids, after }, instructions } = earlier?;
+        let Earlier { branch: Branch { ids, after }, instructions } = match earlier? {
+            Ok(earlier) => earlier,
+            Err(missing) => {
+                return refused(app, caller, asked.key.as_ref(), missing, now).await;
+            }
+        };
         let limits = ChatLimits::of(&app.config);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
@@ -341,27 +346,43 @@ struct Earlier {
     instructions: Option<String>,
 }
 
-/// The conversation before a message. Fails if it doesn't exist, or lacks the message that this one
-/// follows.
-async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Earlier> {
-    let Context::Conversation { id, after } = context else { return Ok(Earlier::default()) };
+/// The conversation before a message. The inner failure is that it doesn't exist, or lacks the
+/// message that this one follows.
+async fn earlier(app: &Asking, caller: &Credential, context: &Context) -> Result<Result<Earlier>> {
+    let Context::Conversation { id, after } = context else { return Ok(Ok(Earlier::default())) };
     let (user_id, count) = (caller.user_id(), app.ai.config.context_chats);
     let (conversation, newest) = tokio::try_join!(
         app.store.conversation(user_id, id),
         app.store.newest_chats(user_id, id, count)
     )?;
-    let missing = match conversation {
-        None => Error::NoSuchConversation,
-        Some(Conversation { instructions, .. }) => {
-            match app.store.branch(user_id, id, newest, after.as_ref(), count).await? {
-                Some(branch) => return Ok(Earlier { branch, instructions }),
-                None => Error::field("after", NOT_IN_CONVERSATION),
-            }
-        }
+    let Some(Conversation { instructions, .. }) = conversation else {
+        return Ok(Err(Error::NoSuchConversation));
     };
+    let branch = app.store.branch(user_id, id, newest, after.as_ref(), count).await?;
+    Ok(match branch {
+        Some(branch) => Ok(Earlier { branch, instructions }),
+        None => Err(Error::field("after", NOT_IN_CONVERSATION)),
+    })
+}
+
+/// What a message gets whose conversation lacks something: under a key, it may have begun before
+/// that was deleted.
+async fn refused(
+    app: &App,
+    caller: &Credential,
+    key: Option<&Keyed>,
+    missing: Error,
+    now: u64,
+) -> Result<Begun> {
     // If the account doesn't accept the token, the caller learns nothing else.
-    app.store.account_with(caller).await?;
-    Err(missing)
+    let account = app.store.account_with(caller).await?;
+    let Some(key) = key else { return Err(missing) };
+    match account.reservations.get(&key.id).filter(|running| running.expires_at > now) {
+        Some(running) if running.fingerprint != key.fingerprint => Err(Error::KeyReused),
+        Some(_) => Err(Error::KeyRunning { seconds: 5 }),
+        // Read after the account, since it may have ended just before.
+        None => finished(app, caller, key).await?.map(Begun::Replayed).ok_or(missing),
+    }
 }
 
 /// The user's instructions for all conversations. Only an account that has some pays for a read, and

@@ -253,6 +253,9 @@ async fn a_username_that_looks_like_an_accounts_id_gets_none_of_its_grants() {
     let thief = json!({ "username": gone.id, "password": "secret123" });
     let thief = api.person_with(thief).await;
     let id = Clock::default().id().to_string();
-    let made = root.grants(&json!(id), &[(gone.id.as_str(), 500)]).await.is(200);
-    assert_eq!((outcomes(&made).as_str(), thief.balance().await), ("no_such_user", GRANT));
+    // In the notation of other programs too.
+    for notation in [gone.id.clone(), gone.id.to_uppercase(), gone.id.replace('-', "")] {
+        let made = root.grants(&json!(id), &[(notation.as_str(), 500)]).await.is(200);
+        assert_eq!((outcomes(&made).as_str(), thief.balance().await), ("no_such_user", GRANT));
+    }
 }

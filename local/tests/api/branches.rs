@@ -325,6 +325,29 @@ async fn a_message_whose_predecessor_is_deleted_while_it_is_answered_continues_t
 }
 
 #[tokio::test]
+async fn a_retry_while_a_message_runs_is_told_so_though_what_it_follows_was_deleted() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let main = ann.says_all(&["one", "two"]).await;
+    let edited = ann.branches("two again", &main[0], &main[0]).await;
+    let bearer = ann.bearer();
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k1")];
+    let sends = async |after: &str| {
+        let body = json!({ "message": "!slow 2000", "conversation_id": main[0], "after": after });
+        api.send(Method::POST, "/api/chat/", &headers, Some(body)).await
+    };
+    let (first, ()) = tokio::join!(sends(&edited), async {
+        ann.is_waiting().await;
+        ann.removes(&edited).await;
+        sends(&edited).await.expect(409, "idempotency_key_running");
+        sends(UNKNOWN).await.expect(422, "idempotency_key_reused");
+    });
+    let first = first.is(200);
+    assert_eq!(sends(&edited).await.is(200), first);
+    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+}
+
+#[tokio::test]
 async fn a_version_whose_conversation_is_deleted_meanwhile_is_charged_outside_of_any() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;

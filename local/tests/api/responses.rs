@@ -498,7 +498,7 @@ async fn a_hostile_history_schema_or_picture_is_refused_clearly_and_costs_nothin
     let open = with((0..4095).map(call).collect());
     is_refused(program.responds(&[], open).await, "No tool output found for function call 0.");
     let alike = with((0..4094).map(|_| call(0)).chain([output(0)]).collect());
-    is_refused(program.responds(&[], alike).await, "an id of its own");
+    is_refused(program.responds(&[], alike).await, "its own id");
     let long = "x".repeat(100_000);
     let unknown = json!({ "type": "function_call_output", "call_id": long, "output": "" });
     is_refused(program.responds(&[], with(vec![unknown])).await, "No function_call before");

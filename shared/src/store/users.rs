@@ -6,12 +6,13 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use futures_util::future::try_join_all;
 use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::addresses::Claim;
 use super::read::{names, values};
 use super::schema::{ACCOUNT, USER_SHARDS, account_key, pk, user_month};
 use super::timeline::Timeline;
-use super::{Item, Place, Store, from_item, is_id, s};
+use super::{Item, Place, Store, from_item, s};
 use crate::clock::{self, Day, millis_of};
 use crate::user::{Account, Role, key, login_key};
 use crate::{Error, Result};
@@ -311,9 +312,11 @@ impl Store {
     pub async fn accounts_meant(&self, texts: Vec<String>) -> Result<Vec<Vec<Account>>> {
         iter(texts)
             .map(|text| async move {
-                // No user gets what is for another account by a username that looks like its id.
-                if is_id(&text) {
-                    return self.account_with_id(&text).await.map(|one| one.into_iter().collect());
+                // No user gets what is for another account by a username that looks like its id, in
+                // any notation.
+                if let Ok(id) = Uuid::try_parse(&text) {
+                    let found = self.account_with_id(&id.to_string()).await?;
+                    return Ok(found.into_iter().collect());
                 }
                 match login_key(&text) {
                     Some(login) => self.accounts_meant_by(&login).await,
