@@ -196,16 +196,17 @@ async fn a_user_is_sent_a_link_for_a_new_password_and_the_old_one_holds_until_it
     let (ann, address) = with_address(&api).await;
     let done = root.resets(&ann).await.is(202);
     assert_eq!(done, json!({ "message": "An e-mail is on its way." }));
-    let mail = api.mails_to(&address, 2).await.remove(1);
-    assert_eq!(mail.subject, "Choose a new password");
+    let mails = api.mails_to(&address, 2).await;
+    // A store may report the letters in any order.
+    let mail = mails.iter().find(|mail| mail.subject == "Choose a new password").unwrap();
     ann.is_in().await;
     ann.log_in().await.is(200);
     let trail = root.trail_of(&ann).await;
     assert_eq!(acts(&trail), [("password_reset", "asked by phone")]);
     let shown = format!("{trail:?}");
-    assert!(!shown.contains(&token_in(&mail)) && !shown.contains(&address));
+    assert!(!shown.contains(&token_in(mail)) && !shown.contains(&address));
 
-    let new = json!({ "token": token_in(&mail), "password": "another-one" });
+    let new = json!({ "token": token_in(mail), "password": "another-one" });
     api.post("/api/password/reset/confirm/", new).await.is(200);
     ann.is_out().await;
     let ann = Person { password: "another-one".into(), ..ann };

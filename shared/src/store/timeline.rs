@@ -122,25 +122,30 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<Item>, Option<Place>)> {
         let (mut of, before) = begin(place, now)?;
+        let (mut before, mut next) = (before.to_owned(), None);
         let mut found = Vec::new();
         for _ in 0..list.rounds() {
             let wanted = i32::try_from(count + 1 - found.len()).unwrap_or(i32::MAX);
-            let lanes = self.lanes_before(list, &of, before, wanted).await?;
-            let mut of_month: Vec<Item> =
-                lanes.into_iter().flat_map(|lane| lane.items.unwrap_or_default()).collect();
-            of_month.sort_by(|one, other| list.id_of(other).cmp(list.id_of(one)));
-            found.extend(of_month);
+            let (items, end) = self.newest_before(list, &of, &before, wanted).await?;
+            found.extend(items);
             if found.len() > count {
                 found.truncate(count);
                 let next = found.last().map(|last| Place::Before(list.id_of(last).to_owned()));
                 return Ok((found, next));
             }
-            if of <= FIRST_DAY.month() {
-                return Ok((found, None));
+            match end {
+                Some(id) => {
+                    next = Some(Place::Before(id.clone()));
+                    before = id;
+                }
+                None if of <= FIRST_DAY.month() => return Ok((found, None)),
+                None => {
+                    of = neighbour(&of, false);
+                    next = Some(Place::In(of.clone()));
+                }
             }
-            of = neighbour(&of, false);
         }
-        Ok((found, Some(Place::In(of))))
+        Ok((found, next))
     }
 
     /// The same of the items that `wanted` accepts, down to the id `least`. It looks at a bounded
@@ -161,17 +166,7 @@ impl Store {
         // A page of which most items are accepted costs as much as one of all items.
         let mut limit = i32::try_from(count + 1).unwrap_or(i32::MAX);
         for _ in 0..list.rounds() {
-            let (mut items, mut end) = (Vec::new(), None::<String>);
-            for lane in self.lanes_before(list, &of, &before, limit).await? {
-                let some = lane.items.unwrap_or_default();
-                // A partition that was cut off may have further items that come before those of
-                // others.
-                let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
-                end = end.max(cut.map(|cut| list.id_of(cut).to_owned()));
-                items.extend(some);
-            }
-            items.retain(|item| end.as_deref().is_none_or(|end| list.id_of(item) >= end));
-            items.sort_by(|one, other| list.id_of(other).cmp(list.id_of(one)));
+            let (items, end) = self.newest_before(list, &of, &before, limit).await?;
             for item in items {
                 let id = list.id_of(&item).to_owned();
                 if id.as_str() < least {
@@ -199,6 +194,28 @@ impl Store {
             limit = STEP;
         }
         Ok((found, next))
+    }
+
+    /// The newest items of a month, older than the id `before`, read from at most `limit` of each
+    /// partition; and the id at which they end, if the month may have older ones.
+    async fn newest_before(
+        &self,
+        list: Timeline<'_>,
+        of: &str,
+        before: &str,
+        limit: i32,
+    ) -> Result<(Vec<Item>, Option<String>)> {
+        let (mut items, mut end) = (Vec::new(), None::<String>);
+        for lane in self.lanes_before(list, of, before, limit).await? {
+            let some = lane.items.unwrap_or_default();
+            // A partition that was cut off may have further items that come before those of others.
+            let cut = some.last().filter(|_| lane.last_evaluated_key.is_some());
+            end = end.max(cut.map(|cut| list.id_of(cut).to_owned()));
+            items.extend(some);
+        }
+        items.retain(|item| end.as_deref().is_none_or(|end| list.id_of(item) >= end));
+        items.sort_by(|one, other| list.id_of(other).cmp(list.id_of(one)));
+        Ok((items, end))
     }
 
     /// The newest items of a month, older than the id `before`: at most `limit` of each partition.
