@@ -47,7 +47,7 @@ export class Switcher {
   }
 }
 
-/** Shows another version of a turn, so many further on, and puts the focus on its switch. */
+/** Shows another version of a turn, `step` further on, and puts the focus on its switch. */
 function turnTo(turn, step) {
   const { thread, element } = turn;
   const versions = thread.turns.versions(turn);

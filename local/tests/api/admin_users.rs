@@ -240,13 +240,13 @@ async fn an_account_that_cannot_be_read_stops_no_census() {
 async fn a_search_finds_what_is_inside_of_names_and_addresses() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let somebody = async |name: &str, email: Option<&str>| {
+    let person = async |name: &str, email: Option<&str>| {
         api.person_with(json!({ "username": name, "email": email, "password": "secret123" })).await
     };
-    let hanna = somebody("Hanna", None).await;
-    let anton = somebody("anton", Some("x@example.com")).await;
-    let zoe = somebody("zoe", Some("Susanne@example.org")).await;
-    let ben = somebody("ben@example.org", None).await;
+    let hanna = person("Hanna", None).await;
+    let anton = person("anton", Some("x@example.com")).await;
+    let zoe = person("zoe", Some("Susanne@example.org")).await;
+    let ben = person("ben@example.org", None).await;
 
     finds(&root, "match=anywhere&q=ann", &[&hanna, &zoe]).await;
     finds(&root, "match=anywhere&q=ANN", &[&hanna, &zoe]).await;

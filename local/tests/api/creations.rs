@@ -36,7 +36,7 @@ async fn enters(api: &Api, name: &str, password: &str) -> Person {
 }
 
 /// The name and the address of someone without an account.
-fn somebody(name: &str) -> (String, String) {
+fn a_name_and_address(name: &str) -> (String, String) {
     let name = unique(name);
     (name.clone(), format!("{name}@example.com"))
 }
@@ -50,7 +50,7 @@ async fn chooses(api: &Api, token: &str, password: &str) -> Answer {
 async fn a_user_whom_an_administrator_creates_logs_in_has_the_grant_and_was_sent_nothing() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let (name, address) = somebody("Joe");
+    let (name, address) = a_name_and_address("Joe");
     let made = root
         .creates(json!({
             "username": name, "email": address, "password": PASSWORD, "role": "user", "tokens": 50,
@@ -92,7 +92,7 @@ async fn a_user_whom_an_administrator_creates_logs_in_has_the_grant_and_was_sent
 async fn a_name_and_a_password_are_enough_and_the_rest_is_as_after_a_registration() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let (name, address) = somebody("joe");
+    let (name, address) = a_name_and_address("joe");
     let made = root.creates(json!({ "username": name, "password": PASSWORD })).await.is(201);
     assert_eq!((&made["email"], &made["role"]), (&Value::Null, &json!("user")));
     assert_eq!(enters(&api, &name, PASSWORD).await.balance().await, GRANT);
@@ -109,7 +109,7 @@ async fn a_name_and_a_password_are_enough_and_the_rest_is_as_after_a_registratio
 async fn an_invited_user_chooses_the_password_with_the_link_of_an_e_mail_that_names_no_one() {
     let api = Api::own(&[("MAIL_URL", "https://app.example.com/")]).await;
     let root = api.administrator("root").await;
-    let (name, address) = somebody("joe");
+    let (name, address) = a_name_and_address("joe");
     let body = json!({ "username": name, "email": address, "invite": true, "reason": "hired" });
     let made = root.creates(body).await.is(201);
     let guess = json!({ "username": name, "password": PASSWORD });
@@ -139,7 +139,7 @@ async fn an_invitation_is_good_for_a_week_and_then_a_forgotten_password_does_it(
     let root = api.administrator("root").await;
     let mut invited = Vec::new();
     for _ in 0..2 {
-        let (name, address) = somebody("joe");
+        let (name, address) = a_name_and_address("joe");
         root.creates(json!({ "username": name, "email": address, "invite": true })).await.is(201);
         invited.push((api.token_to(&address).await, address));
     }
@@ -175,7 +175,7 @@ async fn an_administrator_whom_another_one_creates_is_one_at_once_and_counted() 
 async fn a_creation_that_is_sent_again_under_its_key_is_the_one_it_was() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
-    let (name, address) = somebody("joe");
+    let (name, address) = a_name_and_address("joe");
     let body = json!({ "username": name, "email": address, "invite": true });
     let made = root.creates_under("k1", body.clone()).await;
     assert!(!made.headers.contains_key("idempotent-replayed"));
@@ -209,7 +209,7 @@ async fn a_creation_that_is_sent_again_under_its_key_is_the_one_it_was() {
 async fn of_eight_creations_of_one_name_at_once_one_succeeds() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let (name, address) = somebody("joe");
+    let (name, address) = a_name_and_address("joe");
     let bodies = (0..8).map(|number| {
         let email = format!("{number}{address}");
         root.creates(json!({ "username": name, "email": email, "invite": true }))
@@ -233,7 +233,7 @@ async fn of_eight_creations_of_one_name_at_once_one_succeeds() {
 async fn a_name_or_address_of_another_account_is_refused_and_nothing_is_written() {
     let api = Api::own(&[]).await;
     let root = api.administrator("root").await;
-    let (name, address) = somebody("ann");
+    let (name, address) = a_name_and_address("ann");
     api.person_with(json!({ "username": name, "email": address, "password": PASSWORD })).await;
     api.outbox_is_empty().await;
     let before = api.items("").await;

@@ -111,8 +111,8 @@ impl Case<Creating> {
     /// An account that was invited has got one e-mail, and no other one any.
     fn was_sent(&mut self, rig: &Rig, world: &World) {
         let (name, address) = (&self.who.name, self.address());
-        let stands = world.accounts.values().any(|account| account.name == *name);
-        let expected = usize::from(stands && self.scenario == Creating::Inviting);
+        let exists = world.accounts.values().any(|account| account.name == *name);
+        let expected = usize::from(exists && self.scenario == Creating::Inviting);
         let mails = rig.api.server().mails.as_ref().unwrap().borrow();
         let sent = mails.iter().filter(|mail| mail.to == address).count();
         drop(mails);
