@@ -122,7 +122,7 @@ pub fn emulated() -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "emulator");
     let mut builder = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .timeout_config(timeouts())
+        .timeout_config(timeouts_of(EMULATED_ATTEMPT, 3 * EMULATED_ATTEMPT))
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials));
     builder.set_http_client(http);
@@ -150,14 +150,22 @@ pub fn emulated_at(endpoint: &Endpoint) -> SdkConfig {
     }
 }
 
-/// The time-out of one attempt of a call. Calls normally take milliseconds.
+/// The time-out of one attempt of a call of AWS. Calls normally take milliseconds.
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
 /// The time-out of a call with all its retries by the SDK.
 pub const OPERATION: Duration = Duration::from_secs(5);
 
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
+/// The same for an emulator, which shares its processors with everything else on a laptop.
+const EMULATED_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// The time-outs of calls of AWS.
+pub fn timeouts() -> TimeoutConfig {
+    timeouts_of(ATTEMPT, OPERATION)
+}
+
+fn timeouts_of(attempt: Duration, operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(operation).build()
 }
 
 /// Why a call failed, for the log: the service's code and message, or the kind of the failure, but

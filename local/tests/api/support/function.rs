@@ -39,11 +39,11 @@ impl Api {
     }
 }
 
-/// The client of a lane.
+/// The client of a lane, with the time-outs that calls of AWS have.
 fn client() -> aws_sdk_dynamodb::config::Builder {
     let retries = RetryPartition::custom("a lane").build();
     let client = aws_sdk_dynamodb::Config::from(&aws::emulated()).to_builder();
-    client.retry_partition(retries)
+    client.retry_partition(retries).timeout_config(aws::timeouts())
 }
 
 /// The same `App` with another client for the store, at this URL.
