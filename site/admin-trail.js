@@ -107,6 +107,8 @@ function list(chosen, me, signal) {
 }
 
 function sentence({ act, amount, role, user_id: id, username }) {
+  const as = role === "admin" ? " as an administrator" : "";
+  const granted = amount ? [", with ", formatTokens(amount)] : "";
   const user = userLink(id, username ?? "a deleted account");
   if (act === "adjustment") {
     return amount > 0
@@ -117,8 +119,8 @@ function sentence({ act, amount, role, user_id: id, username }) {
   if (act === "deactivation") return ["Deactivated ", user];
   if (act === "role")
     return ["Made ", user, role === "admin" ? " an administrator" : " an ordinary user"];
-  if (act === "creation") return ["Created ", user];
-  if (act === "invitation") return ["Invited ", user, " by e-mail"];
+  if (act === "creation") return ["Created ", user, as, granted];
+  if (act === "invitation") return ["Invited ", user, " by e-mail", as, granted];
   if (act === "sessions") return ["Signed ", user, " out everywhere"];
   if (act === "password_reset") return ["Sent ", user, " a password reset link"];
   // Nothing else is left of its name.

@@ -17,7 +17,7 @@ use shared::http::Paging;
 use shared::openapi::{Days, PageQuery};
 use shared::store::{Act, ActFilter, Entry, EntryKind, Place, Span};
 use shared::user::Role;
-use shared::{App, Error, Reply, Request, Result, auth, clock, http, openapi};
+use shared::{App, Error, Reply, Request, Result, Tokens, auth, clock, http, openapi};
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{Object, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
@@ -159,10 +159,11 @@ pub struct Shown<'a> {
     /// The administrator's name. Null for `manage`, and if the account was deleted.
     #[schema(required, examples("root"))]
     actor_name: Option<&'a str>,
-    /// Of an adjustment: how many tokens were added, or taken if negative.
+    /// Of an adjustment: how many tokens were added, or taken if negative. Of a new account: how many
+    /// it was granted.
     #[schema(required, examples(-50))]
     amount: Option<i64>,
-    /// The new role, if it was changed.
+    /// The new role, if it was changed. Of a new account: `admin`, or null.
     #[schema(required)]
     role: Option<Role>,
     /// The reason. Adjustments always have one.
@@ -179,7 +180,10 @@ fn shown<'a>(entry: &'a Entry, names: &'a HashMap<String, String>) -> Shown<'a> 
         username: names.get(entry.subject()).map(String::as_str),
         actor: &entry.actor,
         actor_name: names.get(&entry.actor).map(String::as_str),
-        amount: (entry.kind == EntryKind::Adjustment).then_some(entry.amount),
+        amount: match entry.kind {
+            EntryKind::Adjustment => Some(entry.amount),
+            _ => entry.granted.map(Tokens::signed),
+        },
         role: entry.role(),
         reason: &entry.reason,
     }

@@ -92,7 +92,14 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
     match app.store.create_account(&doing, &new).await? {
         Registered::New => {
-            tracing::info!(subject = account.id, by, what = what.word(), "a user was created");
+            tracing::info!(
+                subject = account.id,
+                by,
+                what = what.word(),
+                role = account.role.word(),
+                granted = account.granted.signed(),
+                "a user was created"
+            );
             created(&account)
         }
         Registered::Taken(standing) => {

@@ -182,7 +182,8 @@ await journeys({
     await signIn(chat, { ...joe, name: email });
     await say(chat, "Hello!");
     await chat.getByText("You said: Hello!", { exact: true }).waitFor();
-    assert.deepEqual(await actsOn(page, joe), [[`Invited ${joe.name} by e-mail`, "you", "A new colleague"]]);
+    const invited = `Invited ${joe.name} by e-mail, with 1,500 tokens`;
+    assert.deepEqual(await actsOn(page, joe), [[invited, "you", "A new colleague"]]);
   },
 
   async "a user who is created with a password and as an administrator sees the administration"() {
@@ -201,7 +202,8 @@ await journeys({
     await hers.goto(`${SITE}admin/`);
     await signIn(hers, ruth);
     await heading(hers, "Users");
-    assert.deepEqual(await actsOn(page, ruth), [[`Created ${ruth.name}`, "you", "no reason given"]]);
+    const created = `Created ${ruth.name} as an administrator, with 4,000 tokens`;
+    assert.deepEqual(await actsOn(page, ruth), [[created, "you", "no reason given"]]);
   },
 
   async "a user who is signed out everywhere signs in again, and the audit log tells why"() {

@@ -83,6 +83,7 @@ async fn a_user_whom_an_administrator_creates_logs_in_has_the_grant_and_was_sent
         (&act["act"], &act["reason"], &act["actor"], &act["username"]),
         (&json!("creation"), &json!("a new colleague"), &json!(root.id), &json!(name))
     );
+    assert_eq!((&act["amount"], &act["role"]), (&json!(50), &Value::Null));
     assert_eq!(api.store().audit(&name).await.unwrap().differences, []);
     api.outbox_is_empty().await;
     assert!(api.server().mails.as_ref().unwrap().borrow().is_empty());
@@ -130,6 +131,7 @@ async fn an_invited_user_chooses_the_password_with_the_link_of_an_e_mail_that_na
     assert_eq!(joe.profile().await.is(200)["email_verified"], true);
     let trail = root.trail_of(&joe).await;
     assert_eq!((trail.len(), &trail[0]["act"]), (1, &json!("invitation")));
+    assert_eq!(trail[0]["amount"], GRANT);
     assert!(!format!("{trail:?}").contains(&address));
 }
 
@@ -167,6 +169,8 @@ async fn an_administrator_whom_another_one_creates_is_one_at_once_and_counted() 
     assert_eq!((&made["role"], &made["is_staff"]), (&json!("admin"), &json!(true)));
     let ruth = enters(&api, &name, PASSWORD).await;
     ruth.admin("users").await.is(200);
+    let trail = root.trail_of(&ruth).await;
+    assert_eq!((&trail[0]["act"], &trail[0]["role"]), (&json!("creation"), &json!("admin")));
     root.deletes_the_account().await.is(202);
     ruth.deletes_the_account().await.expect(409, "last_administrator");
 }

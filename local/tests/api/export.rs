@@ -64,6 +64,7 @@ impl Person {
             chat_id: Some(id.into()),
             act: None,
             intervention: None,
+            granted: None,
             time: 1,
         }
     }

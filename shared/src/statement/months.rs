@@ -159,6 +159,7 @@ mod tests {
             chat_id: None,
             act: None,
             intervention: None,
+            granted: None,
             time,
         }
     }

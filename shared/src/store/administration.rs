@@ -100,6 +100,7 @@ impl Store {
                     chat_id: None,
                     act: Some(act),
                     intervention: None,
+                    granted: None,
                     time,
                 };
                 writes.push(self.enter(&row)?);

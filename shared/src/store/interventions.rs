@@ -60,6 +60,7 @@ impl<'a> Intervening<'a> {
             chat_id: None,
             act: Some(self.what.nearest(self.account.role)),
             intervention: Some(self.what),
+            granted: self.what.creates().then_some(self.account.granted),
             time: self.time,
         }
     }

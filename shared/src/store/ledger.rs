@@ -6,10 +6,10 @@ use super::read::page;
 use super::schema::{DAY_SHARDS, STANDING, day_partition, entry_key};
 use super::timeline::Timeline;
 use super::{Place, Span, Store, Write, from_item, s, to_item};
-use crate::Result;
 use crate::chat::Chat;
 use crate::clock::{Day, millis_of, month};
 use crate::user::{Role, is_blank, turns_text};
+use crate::{Result, Tokens};
 
 /// Sorts after every entry id.
 const AFTER_ALL: &str = "~";
@@ -121,11 +121,17 @@ impl Intervention {
         }
     }
 
+    /// Whether it created the account.
+    pub(super) fn creates(self) -> bool {
+        matches!(self, Self::Creation | Self::Invitation)
+    }
+
     /// The nearest act that a release knows which knows no interventions: it shows that one in the
     /// trail. `role` is the account's.
     pub(super) fn nearest(self, role: Role) -> Act {
         match self {
             Self::Sessions | Self::ApiKey | Self::ApiKeys | Self::PasswordReset => Act::Role(role),
+            Self::Creation | Self::Invitation if role == Role::Admin => Act::Role(role),
             Self::Creation | Self::Invitation => Act::Activation,
             Self::Deletion => Act::Deactivation,
         }
@@ -157,6 +163,10 @@ pub struct Entry {
     /// The intervention, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervention: Option<Intervention>,
+    /// What an administrator's new account was granted, for the trail: the account's own ledger has
+    /// the row that counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Tokens>,
     /// The time in milliseconds since 1970.
     pub time: u64,
 }
@@ -174,6 +184,7 @@ impl Entry {
             chat_id: Some(chat.chat_id.clone()),
             act: None,
             intervention: None,
+            granted: None,
             time: chat.time,
         }
     }
@@ -189,10 +200,12 @@ impl Entry {
         self.intervention.map_or_else(act, Intervention::word)
     }
 
-    /// The role that the act has given the account.
+    /// The role that the act has given the account. `None` for a new ordinary user.
     pub fn role(&self) -> Option<Role> {
-        match (self.intervention, self.act) {
-            (None, Some(Act::Role(role))) => Some(role),
+        match self.act {
+            Some(Act::Role(role)) if self.intervention.is_none_or(Intervention::creates) => {
+                Some(role)
+            }
             _ => None,
         }
     }

@@ -209,6 +209,7 @@ impl Store {
             chat_id: None,
             act: None,
             intervention: None,
+            granted: None,
             time: account.created,
         };
         let open = Write::put(&self.tables.users, to_item(account)?).when(NEW).shows_item();

@@ -316,6 +316,7 @@ impl Store {
                 chat_id: None,
                 act: Some(act),
                 intervention: None,
+                granted: None,
                 time: clock.millis(),
             })?);
         }

@@ -44,6 +44,7 @@ impl Adjustment {
             chat_id: None,
             act: None,
             intervention: None,
+            granted: None,
             time: clock.millis(),
         };
         Self { name_key: account.label.clone(), change, entry, by: None, record: None }

@@ -181,6 +181,7 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         chat_id: None,
         act: None,
         intervention: None,
+        granted: None,
         time: account.created,
     })
 }
