@@ -27,6 +27,8 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
   let asked;
   const all = [...fields, ...more];
   for (const { input } of all) input.value = query[input.name] ?? "";
+  // Below the row, where they have its whole width.
+  const hints = fields.map((field) => field.querySelector(".hint"));
 
   const values = () =>
     Object.fromEntries(
@@ -63,6 +65,7 @@ export function filters({ place, label, fields, more = [], kept = {}, query, sig
       onsubmit: (event) => (event.preventDefault(), refresh()),
     },
     fields,
+    hints,
     more.length > 0 &&
       h(
         "details",

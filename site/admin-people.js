@@ -9,6 +9,12 @@ export const userPlace = (id, part) => `#/users/${encodeURIComponent(id)}${part 
 /** A username that links to the user's view. */
 export const userLink = (id, name) => h("a", { class: "admin-name", href: userPlace(id) }, name);
 
+/** An e-mail address. A narrow column breaks it at its host first. */
+export function emailAddress(text) {
+  const at = text.lastIndexOf("@");
+  return [text.slice(0, at), h("wbr", {}), text.slice(at)];
+}
+
 /** The author of an entry: an account, or the command `manage`. `me` is the signed-in account. */
 export function actor(id, name, me) {
   if (id === "manage") return "the manage command";

@@ -5,7 +5,7 @@ import { deletion, password, sessions } from "./admin-access.js";
 import { adjustment } from "./admin-adjust.js";
 import { chats } from "./admin-chats.js";
 import { apiKeys } from "./admin-keys.js";
-import { roleBadge, standingBadge, userPlace } from "./admin-people.js";
+import { emailAddress, roleBadge, standingBadge, userPlace } from "./admin-people.js";
 import { standing } from "./admin-standing.js";
 import { statement } from "./admin-statement.js";
 import { usersPlace } from "./admin-users.js";
@@ -167,7 +167,7 @@ function profile(user) {
     h("dt", {}, "Name"),
     h("dd", {}, name || none),
     h("dt", {}, "E-mail"),
-    h("dd", {}, user.email ? [user.email, " ", verified] : none.cloneNode(true)),
+    h("dd", {}, user.email ? [emailAddress(user.email), " ", verified] : none.cloneNode(true)),
     user.pending_email && [h("dt", {}, "Unverified new address"), h("dd", {}, user.pending_email)],
     h("dt", {}, "Member since"),
     h("dd", {}, time(user.date_joined)),

@@ -2,7 +2,7 @@
 
 import { createUser } from "./admin-create.js";
 import { filters } from "./admin-filters.js";
-import { roleBadge, standingBadge, userLink, userPlace } from "./admin-people.js";
+import { emailAddress, roleBadge, standingBadge, userLink, userPlace } from "./admin-people.js";
 import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
 import { button, linkButton } from "./button.js";
@@ -136,7 +136,7 @@ function usersList(chosen, signal, atLeast) {
     row: (user) =>
       row([
         userLink(user.id, user.username),
-        user.email ?? h("span", { class: "muted" }, "no address"),
+        user.email ? emailAddress(user.email) : h("span", { class: "muted" }, "no address"),
         roleBadge(user.role),
         standingBadge(user.active),
         formatNumber(user.tokens),
