@@ -13,7 +13,7 @@ use crate::responses::text;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::event;
-use crate::support::lambda::Instance;
+use crate::support::lambda::{Instance, LEASE};
 
 const PATH: &str = "/api/chat/stop/";
 
@@ -397,7 +397,7 @@ async fn a_function_that_dies_after_the_stop_charges_nothing_and_after_the_lease
     assert_eq!((held.stopped, &json!(held.owner)), (true, &stopped["id"]));
     assert_eq!(ann.balance().await, GRANT - PRICE, "the lease decides");
 
-    api.server().clock.advance(Duration::from_secs(400));
+    api.server().clock.advance(LEASE);
     ann.stops("k1").await.expect(404, "not_found");
     assert_eq!(api.server().apps["sweep"].store.sweep(api.now()).await.unwrap().released, 1);
     ann.stops("k1").await.expect(404, "not_found");

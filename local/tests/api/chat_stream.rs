@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::function::event;
-use crate::support::lambda::Instance;
+use crate::support::lambda::{Instance, LEASE};
 
 const PATH: &str = "/api/chat/stream/";
 
@@ -219,7 +219,7 @@ async fn a_function_that_dies_in_the_middle_charges_nothing() {
     }
     function.kill();
     assert_eq!(ann.balance().await, GRANT - PRICE, "the lease decides");
-    api.server().clock.advance(Duration::from_secs(400));
+    api.server().clock.advance(LEASE);
     assert_eq!(api.server().apps["sweep"].store.sweep(api.now()).await.unwrap().released, 1);
     let account = api.account(&ann).await;
     assert_eq!((account.tokens.get(), account.reservations.len()), (GRANT, 0));

@@ -1,39 +1,24 @@
 //! Reservations whose function died: counted as free, released by the sweep, and once only.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use shared::store::Swept;
 
-use crate::support::client::{Api, GRANT, PRICE, Person};
+use crate::support::client::{Api, GRANT, PRICE};
+use crate::support::lambda::LEASE;
 
 async fn sweep(api: &Api) -> Swept {
     let app = &api.server().apps["sweep"];
     app.store.sweep(app.clock.seconds()).await.unwrap()
 }
 
-/// Chats whose AI never answers, dropped when their tokens are held.
-async fn dies_in(ann: &Person, chats: usize) {
-    let waiting = (0..chats).map(|_| {
-        let ann = ann.clone();
-        tokio::spawn(async move { drop(ann.chat("!hang").await) })
-    });
-    let waiting: Vec<_> = waiting.collect();
-    while ann.api.account(ann).await.reservations.len() < chats {
-        tokio::task::yield_now().await;
-    }
-    // Past the lease: the function returns tokens only while its lease lasts.
-    ann.api.server().clock.advance(Duration::from_secs(60));
-    drop(waiting);
-}
-
 #[tokio::test]
 async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
-    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let api = Api::own(&[]).await;
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);
     ben.chat("hi").await.is(200);
-    dies_in(&ann, 3).await;
+    ann.chats_that_die(3).await;
+    api.server().clock.advance(LEASE);
     assert_eq!(ann.balance().await, GRANT, "reads count it as free");
     assert_eq!(api.account(&ann).await.tokens.get(), GRANT - 3 * PRICE, "and write nothing");
 
@@ -46,11 +31,10 @@ async fn a_sweep_gives_back_what_dead_functions_held_and_leaves_the_rest() {
 
 #[tokio::test]
 async fn an_account_that_cant_be_read_stops_no_other_one() {
-    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let api = Api::own(&[]).await;
     let people = join_all(["ann", "ben", "cat"].map(|name| api.person(name))).await;
-    for person in &people {
-        dies_in(person, 1).await;
-    }
+    join_all(people.iter().map(|person| person.chats_that_die(1))).await;
+    api.server().clock.advance(LEASE);
     api.set(&people[1], "role", AttributeValue::S("king".into())).await;
     let app = &api.server().apps["sweep"];
     assert!(app.store.sweep(app.clock.seconds()).await.is_err(), "the sweep fails");
@@ -61,9 +45,10 @@ async fn an_account_that_cant_be_read_stops_no_other_one() {
 
 #[tokio::test]
 async fn sweeps_at_once_release_once() {
-    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    dies_in(&ann, 5).await;
+    ann.chats_that_die(5).await;
+    api.server().clock.advance(LEASE);
     join_all((0..8).map(|_| sweep(&api))).await;
     assert_eq!(api.account(&ann).await.tokens.get(), GRANT);
 }

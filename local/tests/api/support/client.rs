@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
 use local::dynamo::{self, Data};
 use local::server::Server;
 use reqwest::header::HeaderMap;
@@ -22,6 +23,8 @@ use shared::store::{Adjusted, Adjustment, Link, Purpose, Reason, Session, Store}
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::support::function::event;
+use crate::support::lambda::Instance;
 use crate::support::proxy::Proxy;
 use crate::support::world::scan;
 use crate::support::{document, log, seen};
@@ -550,6 +553,25 @@ impl Person {
             }
         };
         tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("a chat that waits");
+    }
+
+    /// So many chats whose functions are killed while they wait for the AI. Their tokens stay reserved
+    /// until [`LEASE`](crate::support::lambda::LEASE) is over. (The functions are processes of their own:
+    /// one of the server's would notice that the clock moves, and return its tokens.)
+    pub async fn chats_that_die(&self, chats: usize) {
+        let event = event(
+            "chat",
+            "/api/chat",
+            &[("authorization", &self.bearer())],
+            &json!({ "message": "!hang" }),
+        );
+        let instances = (0..chats).map(|_| Instance::scripted("chat", &self.api.dynamodb));
+        let instances = join_all(instances).await;
+        instances.iter().for_each(|instance| instance.takes(&event));
+        while self.api.account(self).await.reservations.len() < chats {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        instances.into_iter().for_each(Instance::kill);
     }
 
     pub async fn balance(&self) -> u64 {

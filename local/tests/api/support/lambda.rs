@@ -1,8 +1,9 @@
 //! The real Lambda binaries, under a Runtime API of the test's own.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -22,29 +23,27 @@ use crate::support::function::Reply;
 /// The trace of every invocation, as Lambda reports it.
 pub const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
 
-/// Builds a function's binary from the present sources.
+/// A function's binary, built from the present sources when it is first asked for.
 pub fn binary(function: &str) -> PathBuf {
+    static BUILT: LazyLock<std::sync::Mutex<HashSet<String>>> = LazyLock::new(Default::default);
     let target = Path::new(env!("CARGO_BIN_EXE_local")).ancestors().nth(2).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    // In one call with this test, so that both use the same builds of their dependencies.
-    build
-        .args([
-            "build",
-            "--quiet",
-            "-p",
-            "functions",
-            "-p",
-            "local",
-            "--bin",
-            function,
-            "--test",
-            "api",
-            "--target-dir",
-        ])
-        .arg(target);
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-    assert!(built.success(), "{function} can't be built");
+    let mut built = BUILT.lock().unwrap();
+    if !built.contains(function) {
+        build(function, target);
+        built.insert(function.to_owned());
+    }
     target.join("debug").join(function)
+}
+
+fn build(function: &str, target: &Path) {
+    // In one call with this test, so that both use the same builds of their dependencies.
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "-p", "functions", "-p", "local", "--bin", function])
+        .args(["--test", "api", "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(built.unwrap().success(), "{function} can't be built");
 }
 
 /// An instance of the function: a process, and the Runtime API that it asks for work.
@@ -210,6 +209,10 @@ impl Drop for Instance {
 
 /// Longer than the template's: on a busy machine, what a test does with an instance takes long.
 const FUNCTION_TIME: Duration = Duration::from_secs(118);
+
+/// Past the end of the lease of a message that an instance takes now: half a minute and a second after
+/// its time.
+pub const LEASE: Duration = FUNCTION_TIME.saturating_add(Duration::from_secs(31));
 
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
     runtime.waiting.send_replace(true);

@@ -1,7 +1,6 @@
 //! A test rig: a server, the AI that it asks, and a wire that breaks on demand in front of its store.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -13,13 +12,10 @@ use shared::{App, Request, Tokens};
 use crate::support::client::{Api, GRANT, Person, unique};
 use crate::support::counting_ai::CountingAi;
 use crate::support::function::{self, Reply};
+use crate::support::lambda::LEASE;
 use crate::support::mistakes::Mistake;
 use crate::support::proxy::Proxy;
 use crate::support::world::World;
-
-/// Past the end of a lease that begins now: the time of a function that is a process of its own, half a
-/// minute, and a second.
-const LEASE: Duration = Duration::from_secs(149);
 
 pub struct Rig {
     pub api: Api,
