@@ -164,7 +164,7 @@ impl Dynamo {
 /// Creates the tables of the template at `endpoint`, except those that exist.
 pub async fn create_tables(endpoint: &str) -> Result<(), String> {
     let client = client(endpoint);
-    for table in Template::load()?.tables {
+    for table in &Template::load()?.tables {
         let sentence = |error: &dyn std::fmt::Debug| {
             format!("The table {} can't be created: {error:?}", table.name)
         };

@@ -432,10 +432,10 @@ async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), St
             (embedded.url.clone(), embedded.signing_secret.clone(), Some(embedded))
         }
     };
-    let mut functions = Template::load()?.functions.into_iter();
+    let mut functions = Template::load()?.functions.iter();
     let register = functions
         .find(|function| function.name == "register")
         .ok_or("template.yaml has no function register")?;
-    let lookup = move |name: &str| environment_of(&register, name, &url, &signing_secret);
+    let lookup = move |name: &str| environment_of(register, name, &url, &signing_secret);
     Ok((Settings::new(lookup), embedded))
 }

@@ -71,14 +71,14 @@ impl Server {
             environment(name)
                 .or_else(|| environment_of(function, name, &dynamo.url, &dynamo.signing_secret))
         };
-        let functions = functions(&template, &clock, environment).await?.into_iter();
+        let functions = functions(template, &clock, environment).await?.into_iter();
         let functions: HashMap<String, Function> = functions
             .map(|(name, function)| match function.app() {
                 Some(app) => (name, function.over(dynamo.direct(app))),
                 None => (name, function),
             })
             .collect();
-        let gateway = Gateway::new(&template, &functions, clock.clone());
+        let gateway = Gateway::new(template, &functions, clock.clone());
         let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
         let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
         let settings = |name: &'static str| settings(&template, name, environment);

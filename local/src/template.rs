@@ -2,6 +2,7 @@
 //! environment of a deployment.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
@@ -176,12 +177,13 @@ pub fn parse(text: &str) -> Result<Value, serde_norway::Error> {
 }
 
 impl Template {
-    /// The project's template, with the default of every parameter.
+    /// The project's template, with the default of every parameter. It is read once.
     ///
     /// # Errors
     /// A sentence that names the part that can't be read.
-    pub fn load() -> Result<Self, String> {
-        Self::with(&[])
+    pub fn load() -> Result<&'static Self, String> {
+        static LOADED: LazyLock<Result<Template, String>> = LazyLock::new(|| Template::with(&[]));
+        LOADED.as_ref().map_err(Clone::clone)
     }
 
     /// The project's template, deployed with these parameters.

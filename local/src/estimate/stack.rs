@@ -88,7 +88,7 @@ impl Stack {
             }
         }
         let mut functions = HashMap::new();
-        for function in Template::load()?.functions {
+        for function in &Template::load()?.functions {
             let setting = |name: &str| {
                 function.environment.get(name).and_then(|value| value.parse::<f64>().ok())
             };
@@ -99,7 +99,7 @@ impl Stack {
                 asks_for: setting("AI_TIMEOUT_SECONDS").filter(|_| asks),
                 chats_per_minute: setting("CHATS_PER_MINUTE").unwrap_or_default(),
             };
-            functions.insert(function.name, deployed);
+            functions.insert(function.name.clone(), deployed);
         }
 
         let methods: Vec<&Value> = of("AWS::Serverless::Api")

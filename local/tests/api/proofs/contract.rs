@@ -88,7 +88,7 @@ fn is_ref(value: &Yaml, name: &str) -> bool {
 #[test]
 fn template_files_binaries_and_events_are_the_endpoints() {
     let template: BTreeSet<String> =
-        Template::load().unwrap().functions.into_iter().map(|function| function.name).collect();
+        Template::load().unwrap().functions.iter().map(|function| function.name.clone()).collect();
     let with_scheduled: BTreeSet<String> =
         endpoints().into_iter().chain(SCHEDULED.iter().map(|name| (*name).to_owned())).collect();
     let mut files = names("functions/src", "rs");
@@ -124,7 +124,7 @@ fn the_template_has_every_route_and_no_other() {
     let template = Template::load().unwrap();
     for route in ROUTES {
         assert_eq!(
-            serves(&template, route.method, route.path),
+            serves(template, route.method, route.path),
             Some(route.endpoint),
             "{} {}",
             route.method,
@@ -133,7 +133,7 @@ fn the_template_has_every_route_and_no_other() {
         // The reply to HEAD is that of GET without its body.
         if route.method == "GET" {
             assert_eq!(
-                serves(&template, "HEAD", route.path),
+                serves(template, "HEAD", route.path),
                 Some(route.endpoint),
                 "{}",
                 route.path
@@ -156,10 +156,7 @@ fn the_template_has_every_route_and_no_other() {
     }
     for path in ROUTES.iter().map(|route| route.path) {
         for method in METHODS {
-            assert!(
-                serves(&template, method, path).is_some(),
-                "no function serves {method} {path}"
-            );
+            assert!(serves(template, method, path).is_some(), "no function serves {method} {path}");
         }
     }
 }
@@ -209,7 +206,7 @@ fn the_router_of_cargo_lambda_mirrors_the_template_in_both_spellings() {
             for method in METHODS {
                 expected.insert(
                     (spelling.clone(), method.to_owned()),
-                    serves(&template, method, path).unwrap().to_owned(),
+                    serves(template, method, path).unwrap().to_owned(),
                 );
             }
         }
@@ -700,7 +697,7 @@ fn functions_that_ask_or_hash_can_have_instances_of_their_own() {
 #[test]
 fn a_function_may_do_only_what_it_names_and_only_issuers_sign() {
     let yaml = yaml();
-    for function in Template::load().unwrap().functions {
+    for function in &Template::load().unwrap().functions {
         let issues = function.environment.contains_key("SIGNING_SECRET");
         assert_eq!(issues, self::issues(&function.name), "{}", function.name);
     }
