@@ -6,13 +6,13 @@
 import { standingBadge, userLink } from "./admin-people.js";
 import { reasonField } from "./admin-reason.js";
 import { grantsOf } from "./admin-sheet.js";
-import { stackedTable } from "./admin-table.js";
 import { announce } from "./announce.js";
 import { ApiError, base, post } from "./api.js";
 import { busy, button } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
 import { field, form } from "./form.js";
 import { explain, formatNumber, formatSigned, plural, time } from "./format.js";
+import { stackedTable } from "./list.js";
 import { note } from "./note.js";
 
 /** The most rows of a request, and of a file. */

@@ -3,13 +3,12 @@
 import { csvButton } from "./admin-csv.js";
 import { dayFields, filters } from "./admin-filters.js";
 import { actor, userLink } from "./admin-people.js";
-import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
 import { button } from "./button.js";
 import { h } from "./dom.js";
 import { field } from "./form.js";
 import { formatTokens, time } from "./format.js";
-import { paged } from "./list.js";
+import { paged, stackedTable } from "./list.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
 

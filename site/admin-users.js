@@ -3,13 +3,12 @@
 import { createUser } from "./admin-create.js";
 import { filters } from "./admin-filters.js";
 import { emailAddress, roleBadge, standingBadge, userLink, userPlace } from "./admin-people.js";
-import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
 import { button, linkButton } from "./button.js";
 import { h } from "./dom.js";
 import { field } from "./form.js";
 import { formatAgo, formatDay, formatNumber, time } from "./format.js";
-import { paged } from "./list.js";
+import { paged, stackedTable } from "./list.js";
 import { toast } from "./message.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";

@@ -138,6 +138,15 @@ function showFrame(path) {
     if (link.dataset.path === path) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  document.querySelectorAll(".admin-nav, .admin-tabs").forEach(showCurrent);
+}
+
+/** Scrolls a strip of links sideways, and nothing else, so that the current one is in view. */
+function showCurrent(strip) {
+  const link = strip.querySelector("[aria-current]");
+  if (!link) return;
+  const [around, own] = [strip, link].map((element) => element.getBoundingClientRect());
+  strip.scrollLeft += own.left + own.width / 2 - (around.left + around.width / 2);
 }
 
 function door() {

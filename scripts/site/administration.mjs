@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { SITE, ask, journeys, looksRight, mailedLink, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, newPage, newUser } from "./browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -520,7 +520,7 @@ await journeys({
     const plot = page.getByRole("slider", { name: /^Tokens by day/ });
     await plot.focus();
     const today = await plot.getAttribute("aria-valuetext");
-    assert.match(today, /granted, .* spent, so far$/);
+    assert.match(today, /granted and adjusted, .* spent, so far$/);
     await page.keyboard.press("ArrowLeft");
     assert.notEqual(await plot.getAttribute("aria-valuetext"), today);
     await page.keyboard.press("Home");
@@ -531,7 +531,8 @@ await journeys({
     await page.getByText("The same numbers as a table").click();
     const table = page.getByRole("region", { name: "Statistics day by day" });
     assert.equal((await rows(table)).length, 30);
-    assert.match((await rows(table))[0][0], /so far/);
+    assert.match((await rows(table))[0][0], /\d{4}\s+so far$/);
+    assert.match(await table.locator("tbody th").first().textContent(), /\d{4} so far$/);
     await page.getByRole("button", { name: "Messages" }).click();
     assert.equal(await table.getByRole("columnheader", { name: "Messages" }).getAttribute("aria-sort"), "descending");
     const chats = (await rows(table)).map((row) => number(row[2]));
@@ -825,14 +826,20 @@ await journeys({
         await page.keyboard.press("Escape");
         await part(page, "Statement");
         await looksRight(page, `admin-statement-${width}-${colorScheme}`);
+        await fitsItsBox(page.getByRole("region", { name: /^Statement of .*, newest first$/ }), "the statement");
         await part(page, "Messages");
+        await showsCurrent(page, /^About /);
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
         for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();
-          if (view === "figures") await page.getByText("The same numbers as a table").click();
+          if (view === "figures") {
+            await page.getByText("The same numbers as a table").click();
+            await fitsItsBox(page.getByRole("region", { name: "Statistics day by day" }), "the days");
+          }
+          await showsCurrent(page, "Administration");
           await looksRight(page, `admin-${view.replace("/", "-")}-${width}-${colorScheme}`);
         }
       }
@@ -860,6 +867,13 @@ async function signIn(page, { name, password }) {
 async function openUser(page, { id, name }) {
   await page.goto(`${SITE}admin/#/users/${id}`);
   await heading(page, name);
+}
+
+/** Checks that the current link of a strip is in view within it. */
+async function showsCurrent(page, name) {
+  const strip = page.getByRole("navigation", { name });
+  const [around, own] = await Promise.all([strip.boundingBox(), strip.locator("[aria-current]").boundingBox()]);
+  assert(own.x >= around.x - 1 && own.x + own.width <= around.x + around.width + 1, `the current link is from ${own.x}, ${own.width} wide, in a strip from ${around.x}, ${around.width} wide`);
 }
 
 /** Another part of a user's page. */

@@ -389,6 +389,7 @@ await journeys({
     await page.locator("mark").first().waitFor();
     const found = page.locator(".chat-row");
     assert.equal(await found.count(), 2);
+    await page.getByText("Messages and answers that contain “zebra”, newest first.").waitFor();
     assert.deepEqual(await found.first().locator("mark").allInnerTexts(), ["ZEBRA", "ZEBRA"]);
     await found.last().locator("summary").click();
     await found.last().locator(".prose").getByText("You said: The zebra crosses").waitFor();
@@ -396,7 +397,7 @@ await journeys({
     await heading(page, "The zebra crosses");
     await page.goBack();
     assert.equal(await page.getByLabel("Search messages and answers").inputValue(), "zebra");
-    await page.getByRole("link", { name: "All messages" }).click();
+    await page.getByRole("link", { name: "Show all messages" }).click();
     await lion.waitFor();
     await page.locator(".chat-row").first().getByRole("button", { name: "Delete this message" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
@@ -421,7 +422,7 @@ await journeys({
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
     assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["Answer", "−100", "3,600"], ["Answer", "−100", "3,700"], ["Answer", "−100", "3,800"], ["Answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
     const coming = page.waitForEvent("download");
-    await page.getByRole("button", { name: "Download as CSV" }).click();
+    await page.getByRole("button", { name: "Download CSV" }).click();
     const file = await coming;
     assert.equal(file.suggestedFilename(), "farebox-statement.csv");
     const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
