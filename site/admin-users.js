@@ -55,7 +55,7 @@ export function usersView({ query, signal }) {
       ["-tokens", "Highest balance"],
       ["tokens", "Lowest balance"],
     ],
-    hint: "Orders other than newest first are updated once a day and show 1,000 users. Search results are in alphabetical order.",
+    hint: "Other orders than newest first are updated once a day and show 1,000 users.",
   });
   const amount = (label, name) =>
     field(label, name, { type: "number", min: 0, step: 1, autocomplete: "off" });
@@ -87,6 +87,10 @@ export function usersView({ query, signal }) {
     show,
   });
   element.addEventListener("click", () => (left.top = scrollY));
+  // Search results are always in the order of their names.
+  const arrange = () => (order.input.disabled = search.input.value.trim() !== "");
+  element.addEventListener("input", arrange);
+  arrange();
   const content = h(
     "div",
     { class: "page page-wide" },
@@ -153,7 +157,7 @@ function usersList(chosen, signal, atLeast) {
 }
 
 function caption({ q, ...others }) {
-  if (q) return `Users whose name or address contains ${q}`;
+  if (q) return `Users whose name or address contains ${q}, by name`;
   return Object.keys(others).length > 0 ? "Users with these filters" : "Users, newest first";
 }
 

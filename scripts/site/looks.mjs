@@ -16,6 +16,9 @@ const looks = (colorScheme, width) => async () => {
   await shot("sign-in");
   for (const [view, place] of Object.entries(DOORS)) {
     await visit(page, place);
+    // Every view without a session leads to another one.
+    if (view === "half") await page.getByRole("link", { name: "Sign in", exact: true }).waitFor();
+    if (view === "reset") await page.getByRole("link", { name: "Back to sign in" }).waitFor();
     await shot(view);
   }
 
@@ -104,6 +107,8 @@ const looks = (colorScheme, width) => async () => {
   await page.getByRole("button", { name: "Create key" }).click();
   await page.getByLabel("API key", { exact: true }).waitFor();
   await shot("key");
+  await page.getByText("Copy the key “laptop” now.").waitFor();
+  await fitsItsBox(page.getByLabel("API key", { exact: true }), "the key");
   await page.getByRole("button", { name: "Done" }).click();
   await page.getByRole("button", { name: "Revoke laptop" }).click();
   await page.getByRole("dialog").waitFor();
