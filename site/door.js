@@ -246,7 +246,8 @@ export function resetting({ query }) {
  * runs if the session of this tab was one of them.
  */
 export function verifying({ query }, left) {
-  if (!query.token) return halfLink(VERIFY, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
+  if (!query.token)
+    return halfLink(VERIFY, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
   const verification = form([], {
     submit: "Verify my e-mail address",
     onsubmit: async () => {
