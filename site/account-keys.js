@@ -86,7 +86,7 @@ export function apiKeys({ signal }) {
           // A long key has more than one line, so that none of it is hidden.
           const shown = h("textarea", {
             class: "input mono",
-            rows: 3,
+            rows: 4,
             readOnly: true,
             value: key.key,
             "aria-label": "API key",
