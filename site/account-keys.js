@@ -83,8 +83,10 @@ export function apiKeys({ signal }) {
         onsubmit: async (values) => {
           const key = await post("api/user/api-keys/", values);
           load();
-          const shown = h("input", {
+          // A long key has more than one line, so that none of it is hidden.
+          const shown = h("textarea", {
             class: "input mono",
+            rows: 4,
             readOnly: true,
             value: key.key,
             "aria-label": "API key",
@@ -98,7 +100,7 @@ export function apiKeys({ signal }) {
               h(
                 "p",
                 {},
-                h("strong", {}, "Copy it now."),
+                h("strong", {}, `Copy the key “${key.name}” now.`),
                 " It is shown only once and can't be recovered.",
               ),
             ),

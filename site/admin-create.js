@@ -46,9 +46,9 @@ export function createUser() {
     inputMode: "numeric",
     autocomplete: "off",
     optional: true,
-    hint: "Leave empty to grant as many tokens as at a registration.",
+    hint: "Leave empty to grant the usual amount for a new account.",
   });
-  const reason = reasonField({ optional: true, hint: "Shown in the audit log." });
+  const reason = reasonField({ optional: true, hint: "Shown in the administrators' actions." });
 
   /** Asks for a password, or for the address to which the link for one goes. */
   function arrange() {

@@ -37,7 +37,7 @@ export function exportView({ signal }) {
       ),
     ],
     {
-      submit: "Export CSV",
+      submit: "Download CSV",
       onsubmit: async () => {
         const chosen = { list: list.input.value, from: from.input.value, to: to.input.value };
         from.fail("");

@@ -9,7 +9,7 @@ import { fill, focusOn, h } from "./dom.js";
 import { field, form } from "./form.js";
 import { explain, formatNumber, time } from "./format.js";
 import { icon } from "./icons.js";
-import { table } from "./list.js";
+import { stackedTable, table } from "./list.js";
 import { emptyState, note, skeleton } from "./note.js";
 import { plot } from "./plot.js";
 import { go } from "./router.js";
@@ -25,7 +25,7 @@ const PLOTS = [
   {
     title: "Tokens",
     series: [
-      { key: "granted", name: "Granted", shape: "line" },
+      { key: "granted", name: "Granted and adjusted", shape: "line" },
       { key: "spent", name: "Spent", shape: "line" },
     ],
   },
@@ -36,7 +36,7 @@ const SUMS = [
   ["deactivated", "Deactivated"],
   ["silent", "Never sent a message"],
   ["tokens", "Tokens in all balances"],
-  ["granted", "Tokens granted in total"],
+  ["granted", "Tokens granted and adjusted in total"],
   ["spent", "Tokens spent in total"],
 ];
 const TOPS = [
@@ -46,7 +46,7 @@ const TOPS = [
 const TOTALS = [
   ["users", "New users"],
   ["chats", "Messages"],
-  ["granted", "Tokens granted"],
+  ["granted", "Tokens granted and adjusted"],
   ["spent", "Tokens spent"],
 ];
 
@@ -314,9 +314,11 @@ function figure({ title, series }, days, from, to) {
 /** A table with headings that sort it. */
 function dayTable(days) {
   const columns = [["day", "Day"], ...TOTALS];
-  const { element, body } = table(
+  const { element, body, row } = stackedTable(
     "Statistics day by day",
-    columns.map(([key]) => ({ text: " ", class: key === "day" ? "" : "number" })),
+    columns.map(([key, text]) =>
+      key === "day" ? { text, class: "nowrap", head: true } : { text, class: "number labelled" },
+    ),
   );
   const heads = [...element.querySelectorAll("thead th")];
   const buttons = columns.map(([key, name], index) => {
@@ -337,7 +339,7 @@ function dayTable(days) {
     const rows = days.toSorted(
       (a, b) => sign * (a[key] < b[key] ? -1 : Number(a[key] > b[key])) || (a.day < b.day ? 1 : -1),
     );
-    fill(body, rows.map(row));
+    fill(body, rows.map((day) => row(cells(day))));
     columns.forEach(([other], index) => {
       if (other === key)
         heads[index].setAttribute("aria-sort", order.down ? "descending" : "ascending");
@@ -345,18 +347,10 @@ function dayTable(days) {
       buttons[index].classList.toggle("admin-sorted-up", other === key && !order.down);
     });
   }
-  const row = (day) =>
-    h(
-      "tr",
-      {},
-      h(
-        "th",
-        { scope: "row", class: "nowrap" },
-        dayInWords(day.day),
-        day.closed === false && h("span", { class: "badge" }, "so far"),
-      ),
-      TOTALS.map(([key]) => h("td", { class: "number" }, formatNumber(day[key]))),
-    );
+  const cells = (day) => [
+    [dayInWords(day.day), day.closed === false && [" ", h("span", { class: "badge" }, "so far")]],
+    ...TOTALS.map(([key]) => formatNumber(day[key])),
+  ];
   sort("day");
   return element;
 }

@@ -6,13 +6,13 @@
 import { standingBadge, userLink } from "./admin-people.js";
 import { reasonField } from "./admin-reason.js";
 import { grantsOf } from "./admin-sheet.js";
-import { stackedTable } from "./admin-table.js";
 import { announce } from "./announce.js";
 import { ApiError, base, post } from "./api.js";
 import { busy, button } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
 import { field, form } from "./form.js";
 import { explain, formatNumber, formatSigned, plural, time } from "./format.js";
+import { stackedTable } from "./list.js";
 import { note } from "./note.js";
 
 /** The most rows of a request, and of a file. */
@@ -46,7 +46,7 @@ export function grantsView({ signal }) {
     hint: "A CSV file with one user per line: the username, e-mail address or ID, then the number of tokens, and optionally a reason. A negative number takes tokens away.",
   });
   const reason = reasonField({
-    hint: "For lines without a reason of their own. Shown in the users' statements and in the audit log.",
+    hint: "For lines without a reason of their own. Shown in the users' statements and in the administrators' actions.",
   });
   const results = h("div", {});
   const element = form([file, reason], {

@@ -2,11 +2,10 @@
 
 import { csvButton } from "./admin-csv.js";
 import { actor, amount } from "./admin-people.js";
-import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
 import { h } from "./dom.js";
 import { formatNumber, time } from "./format.js";
-import { paged } from "./list.js";
+import { paged, stackedTable } from "./list.js";
 import { emptyState } from "./note.js";
 
 const KINDS = { grant: "Grant", adjustment: "Adjustment", chat: "Answer" };
@@ -14,14 +13,14 @@ const KINDS = { grant: "Grant", adjustment: "Adjustment", chat: "Answer" };
 /** `#/users/<id>/statement` */
 export function statement(user, path, me, signal) {
   const { element, body, row } = stackedTable(`Statement of ${user.username}, newest first`, [
-    { text: "When", class: "admin-when" },
+    { text: "When", class: "admin-when when" },
     { text: "Kind", class: "admin-kind" },
     { text: "Amount", class: "number" },
-    { text: "Balance after", class: "number admin-after" },
+    { text: "Balance after", class: "number after" },
     { text: "Reason", class: "admin-reason" },
     { text: "By", class: "admin-by" },
   ]);
-  element.classList.add("admin-statement");
+  element.classList.add("statement");
   return h(
     "section",
     { "aria-label": `Statement of ${user.username}` },

@@ -3,13 +3,12 @@
 import { csvButton } from "./admin-csv.js";
 import { dayFields, filters } from "./admin-filters.js";
 import { actor, userLink } from "./admin-people.js";
-import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
 import { button } from "./button.js";
 import { h } from "./dom.js";
 import { field } from "./form.js";
 import { formatTokens, time } from "./format.js";
-import { paged } from "./list.js";
+import { paged, stackedTable } from "./list.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
 
@@ -47,7 +46,7 @@ export function trailView({ query, signal }, me) {
   const ofUser = query.user_id ? { user_id: query.user_id } : {};
   const { element, values } = filters({
     place: "#/trail",
-    label: "Filter the audit log",
+    label: "Filter the administrators' actions",
     fields: [act, by, ...dayFields()],
     kept: ofUser,
     query,
@@ -57,7 +56,7 @@ export function trailView({ query, signal }, me) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("h1", {}, "Audit log"),
+    h("h1", {}, "Administrators' actions"),
     h("p", { class: "lead" }, "What administrators did, newest first."),
     query.user_id &&
       h(
@@ -72,12 +71,12 @@ export function trailView({ query, signal }, me) {
     csvButton({
       path: PATH,
       query: () => ({ ...values(), ...ofUser }),
-      list: "audit log",
-      name: () => "audit-log",
+      list: "list",
+      name: () => "administrators-actions",
       signal,
     }),
   );
-  return { title: "Audit log", content };
+  return { title: "Administrators' actions", content };
 }
 
 function list(chosen, me, signal) {

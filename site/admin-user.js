@@ -139,7 +139,7 @@ function balance({ tokens, granted, spent, reservations }) {
     h(
       "dl",
       { class: "facts admin-sums" },
-      h("dt", {}, "Granted"),
+      h("dt", {}, "Granted and adjusted"),
       h("dd", {}, formatNumber(granted)),
       h("dt", {}, "Spent"),
       h("dd", {}, formatNumber(spent)),

@@ -3,13 +3,12 @@
 import { createUser } from "./admin-create.js";
 import { filters } from "./admin-filters.js";
 import { emailAddress, roleBadge, standingBadge, userLink, userPlace } from "./admin-people.js";
-import { stackedTable } from "./admin-table.js";
 import { page } from "./api.js";
 import { button, linkButton } from "./button.js";
 import { h } from "./dom.js";
 import { field } from "./form.js";
 import { formatAgo, formatDay, formatNumber, time } from "./format.js";
-import { paged } from "./list.js";
+import { paged, stackedTable } from "./list.js";
 import { toast } from "./message.js";
 import { emptyState } from "./note.js";
 import { go } from "./router.js";
@@ -56,7 +55,7 @@ export function usersView({ query, signal }) {
       ["-tokens", "Highest balance"],
       ["tokens", "Lowest balance"],
     ],
-    hint: "Orders other than newest first are updated once a day and show 1,000 users. Search results are in alphabetical order.",
+    hint: "Other orders than newest first are updated once a day and show 1,000 users.",
   });
   const amount = (label, name) =>
     field(label, name, { type: "number", min: 0, step: 1, autocomplete: "off" });
@@ -88,6 +87,10 @@ export function usersView({ query, signal }) {
     show,
   });
   element.addEventListener("click", () => (left.top = scrollY));
+  // Search results are always in the order of their names.
+  const arrange = () => (order.input.disabled = search.input.value.trim() !== "");
+  element.addEventListener("input", arrange);
+  arrange();
   const content = h(
     "div",
     { class: "page page-wide" },
@@ -154,7 +157,7 @@ function usersList(chosen, signal, atLeast) {
 }
 
 function caption({ q, ...others }) {
-  if (q) return `Users whose name or address contains ${q}`;
+  if (q) return `Users whose name or address contains ${q}, by name`;
   return Object.keys(others).length > 0 ? "Users with these filters" : "Users, newest first";
 }
 

@@ -22,7 +22,7 @@ const VIEWS = [
   { path: "users", text: "Users", icon: "users" },
   { path: "chats", text: "Messages", icon: "chat" },
   { path: "figures", text: "Statistics", icon: "chart" },
-  { path: "trail", text: "Audit log", icon: "history" },
+  { path: "trail", text: "Administrators' actions", icon: "history" },
   { path: "export", text: "Export", icon: "download" },
 ];
 
@@ -68,7 +68,10 @@ fill(
     "div",
     { class: "topbar-rest admin-account" },
     who,
-    linkButton("Chat page", CHAT_PAGE, { kind: "quiet", icon: "chat" }),
+    linkButton("Chat", CHAT_PAGE, {
+      icon: "chat",
+      class: "button button-quiet admin-to-chat",
+    }),
     themeSwitch(),
     out,
   ),
@@ -77,6 +80,7 @@ fill(
 const place = router({
   outlet: main,
   name: "Farebox administration",
+  start: "Go to the users",
   before: ({ path }) => (path === "" ? "#/users" : null),
   routes: [
     ["users", admitted(usersView)],
@@ -138,6 +142,15 @@ function showFrame(path) {
     if (link.dataset.path === path) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  document.querySelectorAll(".admin-nav, .admin-tabs").forEach(showCurrent);
+}
+
+/** Scrolls a strip of links sideways, and nothing else, so that the current one is in view. */
+function showCurrent(strip) {
+  const link = strip.querySelector("[aria-current]");
+  if (!link) return;
+  const [around, own] = [strip, link].map((element) => element.getBoundingClientRect());
+  strip.scrollLeft += own.left + own.width / 2 - (around.left + around.width / 2);
 }
 
 function door() {

@@ -27,6 +27,9 @@ export function watchBalance(show) {
 /** The price of an answer in tokens, or null if it is unknown. */
 export const answerPrice = () => price;
 
+/** What another answer costs, as a sentence; "" if it is unknown. */
+export const costOfAnother = () => (price ? `The new answer costs ${formatTokens(price)}.` : "");
+
 /** How many answers the balance is enough for, or null if that is unknown. */
 const answersLeft = () => (tokens === null || !price ? null : Math.floor(tokens / price));
 
@@ -114,15 +117,22 @@ export function lowBalance() {
   if (left === null || left >= FEW) return null;
   const sentence =
     left === 0
-      ? `Your balance of ${formatTokens(tokens)} is less than an answer costs (${formatNumber(price)}).`
+      ? lessThanAnAnswer()
       : `Your tokens are enough for ${left} more ${left === 1 ? "answer" : "answers"}.`;
   return [h("p", {}, sentence), (left === 0 || topUp?.text) && moreTokens()];
 }
 
-/** What is said to a user who has too few tokens for an answer. */
+const lessThanAnAnswer = () =>
+  `Your balance of ${formatTokens(tokens)} is less than an answer costs (${formatNumber(price)}).`;
+
+/**
+ * What is said to a user who has too few tokens for an answer. The balance that is known may be
+ * older than the refusal.
+ */
 export function tooFew() {
-  const cost = price && `An answer costs ${formatTokens(price)}, more than your balance.`;
-  return [h("p", {}, h("strong", {}, "You don't have enough tokens. "), cost), moreTokens()];
+  const cost = price && `An answer costs ${formatTokens(price)}.`;
+  const sentence = answersLeft() === 0 ? lessThanAnAnswer() : cost;
+  return [h("p", {}, h("strong", {}, "You don't have enough tokens. "), sentence), moreTokens()];
 }
 
 /** How to get more tokens: the operator's words and link. */

@@ -20,7 +20,7 @@ const FACTS = [
   [
     "coin",
     "Pay per answer",
-    "You are charged only when an answer is stored. If something fails, you get the tokens back.",
+    "You pay only for answers that you receive. If something fails, you get the tokens back.",
   ],
   [
     "receipt",
@@ -28,6 +28,8 @@ const FACTS = [
     "A statement shows each grant and each answer, with the balance after it.",
   ],
 ];
+
+const VERIFY = "Verify your e-mail address";
 
 /** A view with a form, and beside it a description of the product. */
 function door(title, lead, ...content) {
@@ -111,7 +113,7 @@ export function registration(_place, welcome) {
     spellcheck: "false",
     required: true,
     maxLength: 150,
-    hint: "Letters, digits and . + - _, or your e-mail address. It can't be changed later.",
+    hint: "Use letters, digits and . + - _, or your e-mail address. Your username can't be changed later.",
   });
   const email = field("E-mail address", "email", {
     type: "email",
@@ -189,17 +191,16 @@ export function forgotten() {
     "Forgotten password",
     "Enter your account's e-mail address. We'll send you a link to choose a new password.",
     asking,
-    h(
-      "p",
-      { class: "door-links" },
-      h(
-        "a",
-        { href: isSignedIn() ? "#/account" : "#/sign-in" },
-        isSignedIn() ? "Back to your account" : "Back to sign in",
-      ),
-    ),
+    wayBack(),
   );
   return { title: "Forgotten password", content, focus: email.input };
+}
+
+function wayBack() {
+  const [href, text] = isSignedIn()
+    ? ["#/account", "Back to your account"]
+    : ["#/sign-in", "Back to sign in"];
+  return h("p", { class: "door-links" }, h("a", { href }, text));
 }
 
 /** `#/reset-password?token=..`, the link of that e-mail. */
@@ -234,6 +235,7 @@ export function resetting({ query }) {
     "Choose a new password",
     "You will be signed out everywhere when you change it.",
     choosing,
+    wayBack(),
   );
   return { title: "Choose a new password", content, focus: password.input };
 }
@@ -244,9 +246,10 @@ export function resetting({ query }) {
  * runs if the session of this tab was one of them.
  */
 export function verifying({ query }, left) {
-  if (!query.token) return halfLink("Verify your address", "#/account", "Go to your account");
+  if (!query.token)
+    return halfLink(VERIFY, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
   const verification = form([], {
-    submit: "Verify my address",
+    submit: "Verify my e-mail address",
     onsubmit: async () => {
       try {
         const { email } = await post(
@@ -285,11 +288,11 @@ export function verifying({ query }, left) {
     },
   });
   const content = door(
-    "Verify your address",
-    "Confirm that this address is yours. You can then use it to reset a forgotten password.",
+    VERIFY,
+    "Confirm that this e-mail address is yours. You can then use it to reset a forgotten password.",
     verification,
   );
-  return { title: "Verify your address", content };
+  return { title: VERIFY, content };
 }
 
 /** Whether the account of this tab has this address, or waits for it to be verified. */

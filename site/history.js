@@ -33,7 +33,7 @@ export function history({ query, signal }) {
     { class: "toolbar", role: "search" },
     h("div", { class: "search" }, icon("search"), input),
     h("button", { type: "submit", class: "button button-secondary" }, "Search"),
-    q && linkButton("All messages", "#/history", { kind: "quiet" }),
+    q && linkButton("Show all messages", "#/history", { kind: "quiet" }),
   );
   search.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -62,6 +62,9 @@ export function history({ query, signal }) {
     list: h("ul", { class: "list chats" }),
   });
   const title = q ? `Search: ${q}` : "History";
+  const lead = q
+    ? `Messages and answers that contain “${q}”, newest first.`
+    : "All of your messages, newest first.";
   return {
     title,
     focus: "q" in query ? input : undefined,
@@ -69,7 +72,7 @@ export function history({ query, signal }) {
       "div",
       { class: "page" },
       h("h1", {}, "History"),
-      h("p", { class: "lead" }, "All of your messages, newest first."),
+      h("p", { class: "lead" }, lead),
       search,
       list,
     ),

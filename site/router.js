@@ -22,13 +22,15 @@ export function go(hash, { replace = false } = {}) {
  * `routes` are `[pattern, view]`, where a pattern is like `users/:id`. A view is a function of
  * `{path, params, query, signal}` that returns or resolves with `{title, content, focus?, shown?}`,
  * or with `{instead}`, the hash of another view; `signal` is aborted when the user leaves the view.
- * `before(place)` may return a hash to go to instead, and `after(place, view)` runs when the view is shown. After a change of the address the
+ * `start` is the text of links to the first view. `before(place)` may return a hash to go to
+ * instead, and `after(place, view)` runs when the view is shown. After a change of the address the
  * focus moves to `focus`, or to the first heading.
  */
 export function router({
   outlet,
   routes,
   name = "Farebox",
+  start = "Go to the chat",
   before = () => null,
   after = () => {},
 }) {
@@ -51,10 +53,10 @@ export function router({
     const waiting = setTimeout(loading, PLACEHOLDER_AFTER);
     let view;
     try {
-      view = await (place.view ?? unknownPlace)(place);
+      view = await (place.view ?? (() => unknownPlace(start)))(place);
     } catch (error) {
       if (signal.aborted || error?.name === "AbortError") return;
-      view = broken(error, show);
+      view = broken(error, start, show);
     } finally {
       clearTimeout(waiting);
     }
@@ -115,19 +117,19 @@ function decode(text) {
 }
 
 /** The view of an address that nothing has. */
-function unknownPlace() {
+function unknownPlace(start) {
   const title = "Page not found";
   const content = h(
     "div",
     { class: "page" },
     h("h1", {}, title),
     h("p", {}, "There is no page with this address."),
-    linkButton("Go to the start", "#/"),
+    linkButton(start, "#/"),
   );
   return { title, content };
 }
 
-function broken(error, again) {
+function broken(error, start, again) {
   const isMissing = error.status === 404;
   const title = isMissing ? "Not found" : "This could not be shown";
   const content = h(
@@ -136,7 +138,7 @@ function broken(error, again) {
     h("h1", {}, title),
     note("bad", explain(error)),
     isMissing
-      ? linkButton("Go to the start", "#/")
+      ? linkButton(start, "#/")
       : button("Try again", { icon: "repeat", onclick: again }),
   );
   return { title, content };

@@ -6,7 +6,7 @@ import { busy, button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { file, save } from "./files.js";
 import { formatClock, formatDay, formatMonth, formatNumber, formatSigned, time } from "./format.js";
-import { paged, table } from "./list.js";
+import { paged, stackedTable } from "./list.js";
 import { attempt, toast } from "./message.js";
 import { emptyState, note } from "./note.js";
 import { go } from "./router.js";
@@ -17,33 +17,32 @@ const KINDS = { grant: "Grant", chat: "Answer", adjustment: "Adjustment" };
 export function statement({ query: { from = "", to = "" }, signal }) {
   const days = { from, to };
   const isLimited = from !== "" || to !== "";
-  const { element: box, body } = table("Statement, newest first", [
-    "When",
-    "What",
+  const changes = stackedTable("Statement, newest first", [
+    { text: "When", class: "when" },
+    { text: "What" },
     { text: "Tokens", class: "number" },
-    { text: "Balance", class: "number" },
+    { text: "Balance", class: "number after" },
   ]);
+  changes.element.classList.add("statement");
   const row = (entry) =>
-    h(
-      "tr",
-      {},
-      h("td", {}, time(entry.timestamp, dayAndClock)),
-      h("td", {}, what(entry)),
-      h("td", { class: `number ${entry.amount > 0 ? "good" : ""}` }, formatSigned(entry.amount)),
-      h("td", { class: "number" }, formatNumber(entry.balance)),
-    );
+    changes.row([
+      time(entry.timestamp, dayAndClock),
+      what(entry),
+      gain(entry.amount),
+      formatNumber(entry.balance),
+    ]);
   const first = { limit: 50, ...days };
   const list = paged({
     load: (next) => page(next ?? "api/user/ledger/", next ? undefined : first, { signal }),
     row,
-    list: body,
-    around: () => box,
+    list: changes.body,
+    around: () => changes.element,
     endless: true,
     empty: isLimited
       ? emptyState("receipt", "Your balance did not change on these days")
       : emptyState("receipt", "Your balance has not changed yet"),
   });
-  const download = button("Download as CSV", {
+  const download = button("Download CSV", {
     icon: "download",
     onclick: () => busy(download, () => attempt(() => csv(days, signal))),
   });
@@ -79,7 +78,7 @@ function period({ from, to }, isLimited) {
     day("From", "from", from),
     day("To", "to", to),
     h("button", { type: "submit", class: "button button-secondary" }, "Show"),
-    isLimited && linkButton("All days", "#/statement", { kind: "quiet" }),
+    isLimited && linkButton("Show all days", "#/statement", { kind: "quiet" }),
     h("p", { class: "hint" }, "Days and months begin at midnight UTC."),
   );
   form.addEventListener("submit", (event) => {
@@ -98,16 +97,17 @@ function period({ from, to }, isLimited) {
 /** The totals of each month, which are read when they are opened. */
 function months(signal) {
   const read = () => {
-    const { element: box, body } = table("Totals by month, newest first", [
-      "Month",
-      { text: "Answers", class: "number" },
-      { text: "Spent", class: "number" },
-      { text: "Granted", class: "number" },
-      { text: "Balance", class: "number" },
+    const totals = stackedTable("Totals by month, newest first", [
+      { text: "Month", class: "whole" },
+      { text: "Answers", class: "number labelled" },
+      { text: "Spent", class: "number labelled" },
+      { text: "Granted and adjusted", class: "number labelled" },
+      { text: "Balance", class: "number labelled" },
     ]);
+    const row = (month) => totals.row(monthCells(month));
     const load = (next) => page(next ?? "api/user/ledger/months/", undefined, { signal });
     const empty = emptyState("receipt", "No months yet");
-    return paged({ load, row: monthRow, list: body, around: () => box, empty });
+    return paged({ load, row, list: totals.body, around: () => totals.element, empty });
   };
   const place = h("div", {});
   const details = h("details", { class: "months" }, h("summary", {}, "Totals by month"), place);
@@ -115,20 +115,21 @@ function months(signal) {
   return details;
 }
 
-function monthRow({ month, chats, spent, granted, balance }) {
+/** The cells of a month, whose name leads to its days. */
+function monthCells({ month, chats, spent, granted, balance }) {
   const [year, number] = month.split("-").map(Number);
   const last = new Date(Date.UTC(year, number, 0)).getUTCDate();
   const days = new URLSearchParams({ from: `${month}-01`, to: `${month}-${last}` });
-  return h(
-    "tr",
-    {},
-    h("td", {}, h("a", { href: `#/statement?${days}` }, formatMonth(`${month}-15`))),
-    h("td", { class: "number" }, formatNumber(chats)),
-    h("td", { class: "number" }, formatNumber(spent)),
-    h("td", { class: `number ${granted > 0 ? "good" : ""}` }, formatSigned(granted)),
-    h("td", { class: "number" }, formatNumber(balance)),
-  );
+  return [
+    h("a", { href: `#/statement?${days}` }, formatMonth(`${month}-15`)),
+    formatNumber(chats),
+    formatNumber(spent),
+    gain(granted),
+    formatNumber(balance),
+  ];
 }
+
+const gain = (amount) => h("span", { class: amount > 0 && "good" }, formatSigned(amount));
 
 /** Two elements, so that a narrow column breaks between them. */
 function dayAndClock(timestamp) {

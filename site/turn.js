@@ -6,7 +6,7 @@
 
 import { announce } from "./announce.js";
 import { interrupted, newKey, problemOf, stream } from "./api.js";
-import { answerPrice, learn, learnPrice, readBalance, tooFew } from "./balance.js";
+import { answerPrice, costOfAnother, learn, learnPrice, readBalance, tooFew } from "./balance.js";
 import { button, copyButton, countDown } from "./button.js";
 import { fill, h } from "./dom.js";
 import { explain, formatTokens, time } from "./format.js";
@@ -237,7 +237,8 @@ export class Turn {
     ]);
     const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
     const again = { kind: "quiet", small: true, icon: "repeat", label: "Regenerate the answer" };
-    const repeat = button(null, { ...again, onclick: () => attempt(() => this.regenerate()) });
+    const onclick = () => attempt(() => this.regenerate());
+    const repeat = button(null, { ...again, title: `${again.label}. ${costOfAnother()}`, onclick });
     fill(this.foot, copy, repeat, menu, facts);
     const change = { kind: "quiet", small: true, icon: "pencil", label: "Edit this message" };
     this.pencil ??= button(null, { ...change, onclick: () => attempt(() => this.edit()) });
@@ -274,7 +275,7 @@ export class Turn {
     if (!sentence) return null;
     const onclick = () => this.thread.running || this.thread.send("Continue");
     const more = button("Continue", { kind: "primary", small: true, onclick });
-    const actions = h("div", { class: "note-actions turn-more" }, more);
+    const actions = h("div", { class: "note-actions turn-more" }, more, costOfAnother());
     return note(reason === "stopped" ? "info" : "warn", h("p", {}, sentence), actions);
   }
 

@@ -2,10 +2,9 @@
 // the request for it.
 
 import { announce } from "./announce.js";
-import { answerPrice } from "./balance.js";
+import { costOfAnother } from "./balance.js";
 import { button } from "./button.js";
 import { fill, h } from "./dom.js";
-import { formatTokens } from "./format.js";
 import { toast } from "./message.js";
 
 /** The switch of a `Turn`, at the beginning of its tools. */
@@ -122,9 +121,7 @@ function edited(turn, text) {
     };
     const submit = button("Send", { kind: "primary", small: true, type: "submit" });
     const cancel = button("Cancel", { small: true, onclick: () => close(null) });
-    const price = answerPrice();
-    const cost = price ? `The new answer costs ${formatTokens(price)}. ` : "";
-    const hint = h("div", { class: "hint" }, `${cost}This version is kept.`);
+    const hint = h("div", { class: "hint" }, `${costOfAnother()} This version is kept.`.trim());
     const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
     const form = h("form", { class: "edit", noValidate: true }, box, actions);
     const grow = () => {

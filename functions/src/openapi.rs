@@ -147,7 +147,7 @@ pub fn document(stated: &Stated, base: &str) -> Result<Value> {
                     "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
                     "description": "`access` or `token` of a log-in. The scheme may be `Bearer`, `Token` or `JWT`.",
                 },
-                "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, `sk-..`, or an access token." },
+                "api_key": { "type": "http", "scheme": "bearer", "description": "An API key, `sk-…`, or an access token." },
             },
         },
     });

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { SITE, ask, journeys, looksRight, mailedLink, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, mailedLink, newPage, newUser } from "./browser.mjs";
 
 const admin = { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD };
 const [PRICE, FIRST_GRANT] = [100, 4000];
@@ -26,9 +26,9 @@ await journeys({
     await signIn(page, { name: admin.name, password: "not this one" });
     await page.getByRole("alert").getByText("Incorrect username or password.").waitFor();
     await signIn(page, admin);
-    await heading(page, "Audit log");
+    await heading(page, "Administrators' actions");
     await page.reload();
-    await heading(page, "Audit log");
+    await heading(page, "Administrators' actions");
     await page.getByRole("button", { name: "Sign out" }).click();
     await heading(page, "Sign in");
     await page.reload();
@@ -206,7 +206,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, ruth), [[created, "you", "no reason given"]]);
   },
 
-  async "a user who is signed out everywhere signs in again, and the audit log tells why"() {
+  async "a user who is signed out everywhere signs in again, and the administrators' actions tell why"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -247,7 +247,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a password reset link`, "you", "Asked by phone"]]);
   },
 
-  async "a deleted user is gone for good, and the audit log keeps who did it and why"() {
+  async "a deleted user is gone for good, and the administrators' actions keep who did it and why"() {
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -311,8 +311,8 @@ await journeys({
     await openUser(hers, carla);
     await hers.getByText("This is your own account.").waitFor();
     assert.equal(await hers.getByRole("button", { name: /Deactivate|ordinary/ }).count(), 0);
-    await hers.getByRole("link", { name: "Audit log" }).click();
-    await heading(hers, "Audit log");
+    await hers.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
+    await heading(hers, "Administrators' actions");
 
     await decide(page, "Make an ordinary user");
     await page.getByText(`${carla.name} is an ordinary user now.`).waitFor();
@@ -443,6 +443,9 @@ await journeys({
     await page.getByLabel("Search").fill(idle.name);
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
     assert.equal((await rows(page))[0][6], "never");
+    assert(await page.getByLabel("Order").isDisabled(), "search results have one order");
+    await page.getByLabel("Search").fill("");
+    assert(await page.getByLabel("Order").isEnabled());
 
     await page.getByRole("link", { name: "Statistics" }).click();
     const sums = page.getByRole("region", { name: "All accounts" });
@@ -495,7 +498,7 @@ await journeys({
     await preview.getByText("2 of 4 rows done.").first().waitFor();
     for (const [user, tokens] of [[ann, 500], [ben, 50]])
       assert.equal((await user.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT + tokens);
-    await page.getByRole("link", { name: "Audit log" }).click();
+    await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
     await page.getByText("For you, Ann").first().waitFor();
   },
 
@@ -520,7 +523,7 @@ await journeys({
     const plot = page.getByRole("slider", { name: /^Tokens by day/ });
     await plot.focus();
     const today = await plot.getAttribute("aria-valuetext");
-    assert.match(today, /granted, .* spent, so far$/);
+    assert.match(today, /granted and adjusted, .* spent, so far$/);
     await page.keyboard.press("ArrowLeft");
     assert.notEqual(await plot.getAttribute("aria-valuetext"), today);
     await page.keyboard.press("Home");
@@ -531,7 +534,8 @@ await journeys({
     await page.getByText("The same numbers as a table").click();
     const table = page.getByRole("region", { name: "Statistics day by day" });
     assert.equal((await rows(table)).length, 30);
-    assert.match((await rows(table))[0][0], /so far/);
+    assert.match((await rows(table))[0][0], /\d{4}\s+so far$/);
+    assert.match(await table.locator("tbody th").first().textContent(), /\d{4} so far$/);
     await page.getByRole("button", { name: "Messages" }).click();
     assert.equal(await table.getByRole("columnheader", { name: "Messages" }).getAttribute("aria-sort"), "descending");
     const chats = (await rows(table)).map((row) => number(row[2]));
@@ -578,8 +582,8 @@ await journeys({
     await page.getByText(`${erin.name} has been deactivated.`).waitFor();
     await decide(page, "Reactivate");
     await page.getByText(`${erin.name} is active again.`).waitFor();
-    await page.getByRole("link", { name: "Audit log" }).click();
-    await heading(page, "Audit log");
+    await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
+    await heading(page, "Administrators' actions");
     await rowsAre(page);
     const acts = (await rows(page)).filter((row) => row[1].includes(erin.name)).map(([, what, by, why]) => [what, by, why]);
     assert.deepEqual(acts, [
@@ -591,7 +595,7 @@ await journeys({
     await heading(page, erin.name);
   },
 
-  async "the audit log is filtered, and downloaded as it is filtered"() {
+  async "the administrators' actions are filtered, and downloaded as they are filtered"() {
     const kim = await newUser("kim");
     const page = await adminPage();
     await openUser(page, kim);
@@ -599,7 +603,7 @@ await journeys({
     await page.getByText(`${kim.name} has 4,030 tokens now.`).waitFor();
     await decide(page, "Deactivate", "A test");
     await page.getByText(`${kim.name} has been deactivated.`).waitFor();
-    await page.getByRole("link", { name: "Administrators' actions" }).click();
+    await page.getByRole("navigation", { name: /^About / }).getByRole("link", { name: "Administrators' actions" }).click();
     await page.waitForURL(`**/admin/#/trail?user_id=${kim.id}`);
     await page.getByText("Only actions that affect").waitFor();
     await rowsAre(page);
@@ -612,7 +616,7 @@ await journeys({
     const coming = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download CSV" }).click();
     const file = await coming;
-    assert.equal(file.suggestedFilename(), "audit-log.csv");
+    assert.equal(file.suggestedFilename(), "administrators-actions.csv");
     const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
     assert.equal(lines.length, 2);
     assert.match(lines[1], /"adjustment".*"30"/);
@@ -682,7 +686,7 @@ await journeys({
       await page.getByLabel("List", { exact: true }).selectOption(list);
       await page.getByLabel("From").fill(today);
       const coming = page.waitForEvent("download");
-      await page.getByRole("button", { name: "Export CSV" }).click();
+      await page.getByRole("button", { name: "Download CSV" }).click();
       const file = await coming;
       assert.equal(file.suggestedFilename(), `${list}-from-${today}.csv`);
       const text = await readFile(await file.path(), "utf8");
@@ -692,12 +696,12 @@ await journeys({
       await page.getByRole("region", { name: "Export" }).getByText(new RegExp(`${list}-from-${today}.csv: .* ${(lines - 1).toLocaleString("en")} rows`)).waitFor();
     }
     await page.getByLabel("To").fill("2020-01-01");
-    await page.getByRole("button", { name: "Export CSV" }).click();
+    await page.getByRole("button", { name: "Download CSV" }).click();
     await page.getByText("The last day can't be before the first.").waitFor();
     await page.getByLabel("To").fill("");
 
     await page.route("**/export/*", (route) => route.fulfill({ contentType: "text/csv", body: "id,name\r\n1,half a r" }));
-    await page.getByRole("button", { name: "Export CSV" }).click();
+    await page.getByRole("button", { name: "Download CSV" }).click();
     await page.getByText("was cut off before its end").waitFor();
     const keeping = page.waitForEvent("download");
     await page.getByRole("button", { name: "Save the incomplete file" }).click();
@@ -751,7 +755,7 @@ await journeys({
   async "failures are explained, and can be retried"() {
     const page = await adminPage("#/export");
     await page.route("**/api/admin/**", (route) => route.abort());
-    for (const view of ["Users", "Messages", "Audit log", "Statistics"]) {
+    for (const view of ["Users", "Messages", "Administrators' actions", "Statistics"]) {
       await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: view }).click();
       await heading(page, view);
       await page.getByRole("alert").getByText("can't be reached").first().waitFor();
@@ -825,14 +829,20 @@ await journeys({
         await page.keyboard.press("Escape");
         await part(page, "Statement");
         await looksRight(page, `admin-statement-${width}-${colorScheme}`);
+        await fitsItsBox(page.getByRole("region", { name: /^Statement of .*, newest first$/ }), "the statement");
         await part(page, "Messages");
+        await showsCurrent(page, /^About /);
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
+        for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Administrators' actions", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();
-          if (view === "figures") await page.getByText("The same numbers as a table").click();
+          if (view === "figures") {
+            await page.getByText("The same numbers as a table").click();
+            await fitsItsBox(page.getByRole("region", { name: "Statistics day by day" }), "the days");
+          }
+          await showsCurrent(page, "Administration");
           await looksRight(page, `admin-${view.replace("/", "-")}-${width}-${colorScheme}`);
         }
       }
@@ -847,7 +857,7 @@ async function adminPage(place = "#/users") {
   const page = await newPage();
   await page.goto(`${SITE}admin/${place}`);
   await signIn(page, admin);
-  await page.getByRole("navigation", { name: "Administration" }).waitFor();
+  await page.getByRole("navigation", { name: "Administration", exact: true }).waitFor();
   return page;
 }
 
@@ -860,6 +870,13 @@ async function signIn(page, { name, password }) {
 async function openUser(page, { id, name }) {
   await page.goto(`${SITE}admin/#/users/${id}`);
   await heading(page, name);
+}
+
+/** Checks that the current link of a strip is in view within it. */
+async function showsCurrent(page, name) {
+  const strip = page.getByRole("navigation", { name });
+  const [around, own] = await Promise.all([strip.boundingBox(), strip.locator("[aria-current]").boundingBox()]);
+  assert(own.x >= around.x - 1 && own.x + own.width <= around.x + around.width + 1, `the current link is from ${own.x}, ${own.width} wide, in a strip from ${around.x}, ${around.width} wide`);
 }
 
 /** Another part of a user's page. */
@@ -918,10 +935,10 @@ function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
-/** What the audit log says of a user: what was done, by whom, and why. */
+/** What the administrators' actions say of a user: what was done, by whom, and why. */
 async function actsOn(page, { name }) {
-  await page.getByRole("link", { name: "Audit log" }).click();
-  await heading(page, "Audit log");
+  await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
+  await heading(page, "Administrators' actions");
   await rowsAre(page);
   return (await rows(page)).filter((row) => row[1].includes(name)).map(([, what, by, why]) => [what, by, why]);
 }

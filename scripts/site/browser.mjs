@@ -136,6 +136,12 @@ export async function picture(page, name) {
   await page.screenshot({ path: `${SCREENS}/${name}.png` });
 }
 
+/** Checks that nothing of an element is cut off at its sides. */
+export async function fitsItsBox(element, name) {
+  const { needs, has } = await element.evaluate(({ scrollWidth, clientWidth }) => ({ needs: scrollWidth, has: clientWidth }));
+  assert(needs <= has, `${name}: ${needs} pixels wide where there are ${has}`);
+}
+
 /** Checks accessibility and width of the page, and keeps a picture of it. */
 export async function looksRight(page, name) {
   await picture(page, name);

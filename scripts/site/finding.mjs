@@ -252,7 +252,7 @@ await journeys({
     await rows.nth(4).waitFor();
     assert.equal(await page.getByLabel("From").inputValue(), today);
     const coming = page.waitForEvent("download");
-    await page.getByRole("button", { name: "Download as CSV" }).click();
+    await page.getByRole("button", { name: "Download CSV" }).click();
     const file = await coming;
     assert.equal(file.suggestedFilename(), `farebox-statement-${today}-${day(1)}.csv`);
     assert.equal((await readFile(await file.path(), "utf8")).trimEnd().split("\r\n").length, 6);
@@ -260,6 +260,7 @@ await journeys({
     await page.getByText("Totals by month").click();
     const months = page.getByRole("region", { name: "Totals by month, newest first" }).locator("tbody tr");
     await months.first().waitFor();
+    await page.getByRole("columnheader", { name: "Granted and adjusted" }).waitFor();
     await looksRight(page, "statement-by-month");
     const name = new Date(today).toLocaleString("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
     const cells = await months.evaluateAll((all) => all.map((row) => [...row.cells].map((cell) => cell.innerText)));
@@ -268,7 +269,7 @@ await journeys({
     await page.getByRole("link", { name }).click();
     await page.waitForURL(new RegExp(`#/statement\\?from=${today.slice(0, 7)}-01&to=${today.slice(0, 7)}-(28|29|30|31)$`));
     await rows.nth(4).waitFor();
-    await page.getByRole("link", { name: "All days" }).click();
+    await page.getByRole("link", { name: "Show all days" }).click();
     await page.waitForURL("**/#/statement");
     await rows.nth(4).waitFor();
   },

@@ -174,5 +174,9 @@ await journeys({
     await page.goto(`${SITE}#/c/01a1f7d1-6dd1-703a-9600-a369c76325b7`);
     await heading(page, "Not found");
     assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0);
+    await page.goto(`${SITE}#/nowhere`);
+    await heading(page, "Page not found");
+    await page.getByRole("link", { name: "Go to the chat" }).click();
+    await heading(page, "What would you like to know?");
   },
 });

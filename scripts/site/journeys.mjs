@@ -119,6 +119,8 @@ await journeys({
     await page.getByText("You stopped this answer.").waitFor();
     assert(!(await answer(page).innerText()).includes(ann.name));
     await balance(page, FIRST_GRANT - PRICE);
+    await page.locator(".turn-more", { hasText: `The new answer costs ${PRICE} tokens.` }).waitFor();
+    assert.match(await page.getByRole("button", { name: "Regenerate the answer" }).getAttribute("title"), new RegExp(`The new answer costs ${PRICE} tokens\\.$`));
     await page.getByRole("button", { name: "Continue" }).click();
     await said(page, "Continue", true).waitFor();
     await answered(page);
@@ -189,7 +191,7 @@ await journeys({
     await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
     await leadsToMore(page);
     await say(page, "One too many");
-    await page.getByText("You don't have enough tokens. An answer costs 100 tokens, more than your balance.").waitFor();
+    await page.getByText("You don't have enough tokens. Your balance of 0 tokens is less than an answer costs (100).").waitFor();
     await leadsToMore(page);
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
     assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it is only in the box");
@@ -389,6 +391,7 @@ await journeys({
     await page.locator("mark").first().waitFor();
     const found = page.locator(".chat-row");
     assert.equal(await found.count(), 2);
+    await page.getByText("Messages and answers that contain “zebra”, newest first.").waitFor();
     assert.deepEqual(await found.first().locator("mark").allInnerTexts(), ["ZEBRA", "ZEBRA"]);
     await found.last().locator("summary").click();
     await found.last().locator(".prose").getByText("You said: The zebra crosses").waitFor();
@@ -396,7 +399,7 @@ await journeys({
     await heading(page, "The zebra crosses");
     await page.goBack();
     assert.equal(await page.getByLabel("Search messages and answers").inputValue(), "zebra");
-    await page.getByRole("link", { name: "All messages" }).click();
+    await page.getByRole("link", { name: "Show all messages" }).click();
     await lion.waitFor();
     await page.locator(".chat-row").first().getByRole("button", { name: "Delete this message" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
@@ -421,7 +424,7 @@ await journeys({
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
     assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["Answer", "−100", "3,600"], ["Answer", "−100", "3,700"], ["Answer", "−100", "3,800"], ["Answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
     const coming = page.waitForEvent("download");
-    await page.getByRole("button", { name: "Download as CSV" }).click();
+    await page.getByRole("button", { name: "Download CSV" }).click();
     const file = await coming;
     assert.equal(file.suggestedFilename(), "farebox-statement.csv");
     const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
@@ -441,8 +444,8 @@ await journeys({
     await signIn(elsewhere, ann);
     await heading(elsewhere, "What would you like to know?");
     await page.goto(await mailedLink(email, "verify-email"));
-    await heading(page, "Verify your address");
-    await page.getByRole("button", { name: "Verify my address" }).click();
+    await heading(page, "Verify your e-mail address");
+    await page.getByRole("button", { name: "Verify my e-mail address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
     await page.getByText("You have been signed out everywhere.").waitFor();
     // All earlier sessions have ended, here and on other devices.
@@ -616,7 +619,7 @@ await journeys({
     assert.match(key, /^sk-/);
     assert.equal(await focused(page), "Copy");
     await dialog.getByRole("button", { name: "Done" }).click();
-    await page.getByText("build server").waitFor();
+    await page.getByText("build server", { exact: true }).waitFor();
     await page.getByText(`base_url="${SITE}v1"`).waitFor();
     const chat = () => ask("POST", "v1/chat/completions", { model: "any", messages: [{ role: "user", content: "Hello!" }] }, key);
     assert.equal((await chat()).body.choices[0].message.content, "You said: Hello!");

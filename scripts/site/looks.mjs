@@ -2,7 +2,7 @@
 // finds, whether it fits the window, and a picture of it.
 
 import assert from "node:assert/strict";
-import { SITE, ask, journeys, looksRight, newPage, newUser } from "./browser.mjs";
+import { SITE, ask, fitsItsBox, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 
 const PLACES = { history: "#/history", search: "#/history?q=bus", statement: "#/statement", profile: "#/account", sessions: "#/account/sessions", keys: "#/account/api-keys", data: "#/account/data", nowhere: "#/nowhere" };
 const DOORS = { register: "#/register", forgotten: "#/forgotten-password", reset: "#/reset-password?token=x", verify: "#/verify-email?token=x", half: "#/verify-email" };
@@ -16,6 +16,9 @@ const looks = (colorScheme, width) => async () => {
   await shot("sign-in");
   for (const [view, place] of Object.entries(DOORS)) {
     await visit(page, place);
+    // Every view without a session leads to another one.
+    if (view === "half") await page.getByRole("link", { name: "Sign in", exact: true }).waitFor();
+    if (view === "reset") await page.getByRole("link", { name: "Back to sign in" }).waitFor();
     await shot(view);
   }
 
@@ -43,6 +46,14 @@ const looks = (colorScheme, width) => async () => {
   await box.press("ArrowUp");
   await page.getByLabel("Edit the message").waitFor();
   await shot("editing");
+  const covers = await page.locator(".to-newest").evaluate((down) => {
+    const was = down.hidden;
+    down.hidden = false;
+    const shown = down.checkVisibility();
+    down.hidden = was;
+    return shown;
+  });
+  assert.equal(covers, false, "the way to the newest message lies over the editor");
   await page.keyboard.press("Escape");
   await page.getByRole("button", { name: "More about this chat" }).click();
   await page.getByRole("button", { name: "Instructions", exact: true }).click();
@@ -71,6 +82,9 @@ const looks = (colorScheme, width) => async () => {
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Retry" }).waitFor();
   await shot("unreachable");
+  // Nothing is below the sentence of an answer that can't be continued any more.
+  const stopped = page.locator(".turn", { hasText: "You stopped this answer." }).locator(".note-body > p").first();
+  assert.equal(await stopped.evaluate((sentence) => getComputedStyle(sentence).marginBottom), "0px");
   await page.unroute("**/api/chat/stream/");
 
   if (width < 600) {
@@ -85,6 +99,7 @@ const looks = (colorScheme, width) => async () => {
     await visit(page, place);
     if (view === "search") await page.locator("summary").first().click();
     await shot(view);
+    if (width < 600) await fitsNarrow(page, view);
   }
   await page.goto(`${SITE}#/account/api-keys`);
   await page.getByRole("button", { name: "New key" }).click();
@@ -92,6 +107,8 @@ const looks = (colorScheme, width) => async () => {
   await page.getByRole("button", { name: "Create key" }).click();
   await page.getByLabel("API key", { exact: true }).waitFor();
   await shot("key");
+  await page.getByText("Copy the key “laptop” now.").waitFor();
+  await fitsItsBox(page.getByLabel("API key", { exact: true }), "the key");
   await page.getByRole("button", { name: "Done" }).click();
   await page.getByRole("button", { name: "Revoke laptop" }).click();
   await page.getByRole("dialog").waitFor();
@@ -129,6 +146,24 @@ const documentation = (colorScheme, width) => async () => {
   await page.getByRole("button", { name: "AccountDeletion" }).scrollIntoViewIfNeeded();
   await shot("docs-schema");
 };
+
+/** Checks what has too little room first, beside a scrollbar of 15 pixels. */
+async function fitsNarrow(page, view) {
+  const { width, height } = page.viewportSize();
+  await page.setViewportSize({ width: width - 15, height });
+  for (const strip of await page.locator(".tabs").all()) await fitsItsBox(strip, `the tabs of ${view}`);
+  if (view === "statement") {
+    await page.getByText("Totals by month").click();
+    for (const name of ["Statement, newest first", "Totals by month, newest first"]) {
+      const table = page.getByRole("region", { name });
+      await table.locator("tbody tr").first().waitFor();
+      await fitsItsBox(table, name);
+    }
+    const left = async (label) => (await page.getByLabel(label, { exact: true }).boundingBox()).x;
+    assert.equal(await left("From"), await left("To"), "the days begin at the same place");
+  }
+  await page.setViewportSize({ width, height });
+}
 
 /** Goes to another view, and waits until the old one is gone and the new one is shown. */
 async function visit(page, place) {

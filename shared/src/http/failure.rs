@@ -232,11 +232,11 @@ impl OpenAiFailure {
         // Clients recognise these failures by OpenAI's own first words.
         let (message, param) = match error {
             Error::NotAuthenticated => {
-                let how = "Send one in the header `Authorization: Bearer sk-...`.";
+                let how = "Send one in the header `Authorization: Bearer sk-…`.";
                 (format!("You didn't provide an API key. {how}"), None)
             }
             _ if status == StatusCode::UNAUTHORIZED => {
-                let how = "Send a valid one in the header `Authorization: Bearer sk-...`.";
+                let how = "Send a valid one in the header `Authorization: Bearer sk-…`.";
                 (format!("Incorrect API key provided. {how}"), None)
             }
             _ if is_out_of_tokens(error) => {
