@@ -81,7 +81,7 @@ impl Server {
         let gateway = Gateway::new(template, &functions, clock.clone());
         let app = |function: (&String, &Function)| Some((function.0.clone(), function.1.app()?));
         let mut apps: HashMap<String, App> = functions.iter().filter_map(app).collect();
-        let settings = |name: &'static str| settings(&template, name, environment);
+        let settings = |name: &'static str| settings(template, name, environment);
         let connect = async |name| {
             let app = App::connect(&settings(name)?, clock.clone()).await.map_err(sentence)?;
             Ok::<_, String>(dynamo.direct(app))
