@@ -19,7 +19,7 @@ def functions(names, **settings):
 
 
 def bare(names, **settings):
-    """Builds `hello` with the functions' profile and dependency versions. `argon2id` is compiled for speed: log-ins are compared with it."""
+    """Builds `hello` and `get_item` with the functions' profile and dependency versions. `argon2id` is compiled for speed: log-ins are compared with it."""
     shutil.copy(ROOT / "Cargo.lock", BARE)
     profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
     # cargo takes the levels of single packages from no environment variable.
@@ -29,8 +29,9 @@ def bare(names, **settings):
     built = {}
     for name in names:
         level = {"opt_level": 3} if name == "argon2id" else {}
+        features = ["--features", name] if name == "get_item" else []
         subprocess.run(
-            ["cargo", "lambda", "build", "--quiet", "--release", *levels, "--bin", name], cwd=BARE, check=True,
+            ["cargo", "lambda", "build", "--quiet", "--release", *levels, *features, "--bin", name], cwd=BARE, check=True,
             env=variables(profile) | os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(settings | level))
         built[name] = folder / "lambda" / name / "bootstrap"
     return built

@@ -42,6 +42,8 @@ class Account:
                 return sample("not_found")
             case "hello":
                 return sample("balance", ACCESS_TOKEN=token)
+            case "get_item":
+                return sample("balance", ACCESS_TOKEN=self.name)
             case _:
                 return sample(function, ACCESS_TOKEN=token)
 
