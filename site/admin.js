@@ -10,7 +10,7 @@ import { userView } from "./admin-user.js";
 import { usersView } from "./admin-users.js";
 import { base, get, isSignedIn, onSessionEnded, resume, signIn, signOut } from "./api.js";
 import { busy, button, linkButton } from "./button.js";
-import { fill, focusOn, h } from "./dom.js";
+import { fill, focusOn, h, showCurrent } from "./dom.js";
 import { field, form } from "./form.js";
 import { icon } from "./icons.js";
 import { attempt } from "./message.js";
@@ -143,14 +143,6 @@ function showFrame(path) {
     else link.removeAttribute("aria-current");
   }
   document.querySelectorAll(".admin-nav, .admin-tabs").forEach(showCurrent);
-}
-
-/** Scrolls a strip of links sideways, and nothing else, so that the current one is in view. */
-function showCurrent(strip) {
-  const link = strip.querySelector("[aria-current]");
-  if (!link) return;
-  const [around, own] = [strip, link].map((element) => element.getBoundingClientRect());
-  strip.scrollLeft += own.left + own.width / 2 - (around.left + around.width / 2);
 }
 
 function door() {

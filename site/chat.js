@@ -3,7 +3,7 @@
 import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
 import { balanceLink, forgetBalance } from "./balance.js";
 import { button, linkButton } from "./button.js";
-import { fill, h } from "./dom.js";
+import { fill, h, showCurrent } from "./dom.js";
 import { forgetDrafts } from "./drafts.js";
 import { explain } from "./format.js";
 import { icon } from "./icons.js";
@@ -256,8 +256,8 @@ function after({ path }, view) {
       target === path || (link.closest(".sidebar-foot") && path.startsWith(`${target}/`));
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
-    if (here && link.closest(".tabs")) link.scrollIntoView({ block: "nearest", inline: "center" });
   }
+  document.querySelectorAll(".tabs").forEach(showCurrent);
 }
 
 async function start() {

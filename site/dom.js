@@ -47,3 +47,11 @@ export function focusOn(element) {
   element.tabIndex = -1;
   element.focus({ preventScroll: false });
 }
+
+/** Scrolls a strip of links sideways, and nothing else, so that the current one is in view. */
+export function showCurrent(strip) {
+  const link = strip.querySelector("[aria-current]");
+  if (!link) return;
+  const [around, own] = [strip, link].map((element) => element.getBoundingClientRect());
+  strip.scrollLeft += own.left + own.width / 2 - (around.left + around.width / 2);
+}

@@ -432,8 +432,9 @@ async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), St
             (embedded.url.clone(), embedded.signing_secret.clone(), Some(embedded))
         }
     };
-    let mut functions = Template::load()?.functions.iter();
-    let register = functions
+    let register = Template::load()?
+        .functions
+        .iter()
         .find(|function| function.name == "register")
         .ok_or("template.yaml has no function register")?;
     let lookup = move |name: &str| environment_of(register, name, &url, &signing_secret);

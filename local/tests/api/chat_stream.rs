@@ -214,9 +214,7 @@ async fn a_function_that_dies_in_the_middle_charges_nothing() {
         &[("authorization", &ann.bearer())],
         &json!({ "message": "!words 5000 one two" }),
     ));
-    while api.account(&ann).await.reservations.is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    ann.is_waiting().await;
     function.kill();
     assert_eq!(ann.balance().await, GRANT - PRICE, "the lease decides");
     api.server().clock.advance(LEASE);

@@ -547,17 +547,23 @@ impl Person {
 
     /// Returns when a chat of this user waits for the AI.
     pub async fn is_waiting(&self) {
+        self.has_waiting(1).await;
+    }
+
+    /// Returns when this number of chats of this user waits for the AI.
+    async fn has_waiting(&self, chats: usize) {
         let waiting = async {
-            while self.api.account(self).await.reservations.is_empty() {
+            while self.api.account(self).await.reservations.len() < chats {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("a chat that waits");
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("chats that wait");
     }
 
-    /// So many chats whose functions are killed while they wait for the AI. Their tokens stay reserved
-    /// until [`LEASE`](crate::support::lambda::LEASE) is over. (The functions are processes of their own:
-    /// one of the server's would notice that the clock moves, and return its tokens.)
+    /// Sends this number of chats whose functions are killed while they wait for the AI. Their tokens
+    /// stay reserved until [`LEASE`](crate::support::lambda::LEASE) is over. (The functions are
+    /// processes of their own: one of the server's would notice that the clock moves, and return its
+    /// tokens.)
     pub async fn chats_that_die(&self, chats: usize) {
         let event = event(
             "chat",
@@ -568,9 +574,7 @@ impl Person {
         let instances = (0..chats).map(|_| Instance::scripted("chat", &self.api.dynamodb));
         let instances = join_all(instances).await;
         instances.iter().for_each(|instance| instance.takes(&event));
-        while self.api.account(self).await.reservations.len() < chats {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.has_waiting(chats).await;
         instances.into_iter().for_each(Instance::kill);
     }
 
