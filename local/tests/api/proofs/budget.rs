@@ -1035,14 +1035,14 @@ impl Counted {
             (0..count).map(move |number| {
                 let replace = |item: String, (old, new): (&str, String)| item.replace(old, &new);
                 let item = texts.into_iter().zip(others(number)).fold(item.clone(), replace);
-                json!({ "PutRequest": { "Item": serde_json::from_str::<Value>(&item).unwrap() } })
+                format!(r#"{{"PutRequest":{{"Item":{item}}}}}"#)
             })
         });
-        let puts: Vec<Value> = puts.collect();
+        let puts: Vec<String> = puts.collect();
         // A batch has at most 25 writes.
         for batch in puts.chunks(25) {
-            let batch = json!({ "RequestItems": { table: batch } });
-            database.batch_write_item(serde_json::from_value(batch).unwrap()).unwrap();
+            let batch = format!(r#"{{"RequestItems":{{"{table}":[{}]}}}}"#, batch.join(","));
+            database.batch_write_item(serde_json::from_str(&batch).unwrap()).unwrap();
         }
     }
 }

@@ -64,7 +64,10 @@ impl Api {
                     .expect("with API_URL, DYNAMODB_ENDPOINT names the store behind it");
                 Self { url, dynamodb, http: http(), own: None }
             }
-            Err(_) => Self::own(&[]).await,
+            Err(_) => {
+                seen::front_door();
+                Self::own(&[]).await
+            }
         }
     }
 
