@@ -76,6 +76,11 @@ impl Api {
         Self::over(&Data::Memory, environment).await
     }
 
+    /// The same with this clock.
+    pub async fn with_clock(clock: Clock, environment: &[(&str, &str)]) -> Self {
+        Self::running(&Data::Memory, clock, environment).await
+    }
+
     /// A server of this test's own over a folder, whatever `API_URL` says.
     pub async fn in_folder(folder: &str) -> Self {
         Self::over(&Data::Folder(folder.into()), &[]).await
