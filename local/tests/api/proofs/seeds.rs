@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use shared::ai::{Ai, Piece};
 use shared::app::{Asking, Issuing};
 use shared::auth::{self, AccessToken, RefreshToken, Signer};
+use shared::aws::OPERATION;
 use shared::charge::{self, AnswerForm, Begun, Charge, Keyed};
 use shared::clock::Clock;
 use shared::config::{AiConfig, AiProvider, Config, Settings};
@@ -196,6 +197,8 @@ struct Task {
     what: What,
     client: usize,
     started: u64,
+    /// The machine's time when it started.
+    began: Instant,
     /// Whether, when it started, the client knew that the session had ended, or had refreshed with
     /// a later token.
     after_the_end: bool,
@@ -213,6 +216,12 @@ struct Task {
 }
 
 impl Task {
+    /// Whether a time limit may have ended it: because time jumped, or because the machine was slow.
+    /// The limits of the AI and of retries count the machine's time; the shortest is a call's.
+    fn may_time_out(&self, now: u64) -> bool {
+        now > self.started || self.began.elapsed() >= OPERATION
+    }
+
     /// Records when it first sent its settle: that is the time in the settle.
     fn sends(&mut self, packet: &Packet) {
         if packet.operation == "TransactWriteItems" {
@@ -840,6 +849,7 @@ impl<'l> Schedule<'l> {
             what,
             client,
             started,
+            began: Instant::now(),
             after_the_end,
             faults: 0,
             owner,
@@ -912,7 +922,7 @@ impl<'l> Schedule<'l> {
             }
             if all_wait || self.violation.is_some() { Poll::Ready(()) } else { Poll::Pending }
         });
-        if tokio::time::timeout(Duration::from_secs(20), quiet).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(60), quiet).await.is_err() {
             return Err(format!("after {:?} a task still waits for nothing", begun.elapsed()));
         }
         self.violation.take().map_or(Ok(()), Err)
@@ -1135,8 +1145,7 @@ impl<'l> Schedule<'l> {
         }
         let may_end = match end {
             Some("stopped") => self.people[person].has_stopped(chat_id),
-            // Unless time jumped, an answer that goes on has its time.
-            Some("length") => *way != Way::Held || now > task.started,
+            Some("length") => *way != Way::Held || task.may_time_out(now),
             _ => true,
         };
         if !may_end {
@@ -1376,7 +1385,7 @@ impl<'l> Schedule<'l> {
                 Err(format!("{status} {}, but the chat was charged", task.code))
             }
             (401 | 503, _) if task.code != "not_charged" => Ok(()),
-            (503, _) if now > task.started || task.faults > 0 => Ok(()),
+            (503, _) if task.faults > 0 || task.may_time_out(now) => Ok(()),
             // A settle of the same key that was on its way for longer than an id stays closed was
             // applied first, and its record is valid.
             (503, _)
@@ -1387,7 +1396,9 @@ impl<'l> Schedule<'l> {
             }
             (502, "ai_failed") | (504, "ai_timed_out") if message.starts_with('!') => Ok(()),
             // The tokens are still reserved, or the lease left too little time for the AI.
-            (502, "ai_failed") | (504, "ai_timed_out") if task.faults > 0 || now > task.started => {
+            (502, "ai_failed") | (504, "ai_timed_out")
+                if task.faults > 0 || task.may_time_out(now) =>
+            {
                 Ok(())
             }
             (410, "stopped")
