@@ -16,6 +16,7 @@ use aws_config::environment::{
 };
 use aws_config::meta::region::ProvideRegion;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -97,9 +98,8 @@ pub async fn amazon() -> Result<SdkConfig, TlsError> {
     let https = http::for_sdk(client()?);
     let credentials = SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new());
     let region = EnvironmentVariableRegionProvider::new().region().await;
-    let builder =
-        SdkConfig::builder().behavior_version(BehaviorVersion::latest()).timeout_config(timeouts());
-    Ok(builder.region(region).http_client(https).credentials_provider(credentials).build())
+    let builder = configured(timeouts()).into_builder().region(region).http_client(https);
+    Ok(builder.credentials_provider(credentials).build())
 }
 
 /// A client that trusts certificates of Amazon Trust Services.
@@ -120,13 +120,22 @@ pub fn emulated() -> SdkConfig {
     // TLS isn't used here. If it couldn't be configured, calls would fail for want of a client.
     let http = http::client(RootCertStore::empty()).ok().map(http::for_sdk);
     let credentials = Credentials::new("local", "local", None, None, "emulator");
-    let mut builder = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .timeout_config(timeouts_of(EMULATED_ATTEMPT, 3 * EMULATED_ATTEMPT))
+    let mut builder = configured(timeouts_of(EMULATED_ATTEMPT, 3 * EMULATED_ATTEMPT))
+        .into_builder()
         .region(Region::from_static("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials));
     builder.set_http_client(http);
     builder.build()
+}
+
+/// What all clients have in common. The time-outs include the transfer of bodies, so the SDK needn't
+/// measure how fast they are.
+fn configured(timeouts: TimeoutConfig) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(timeouts)
+        .build()
 }
 
 /// The credentials in the endpoint's URL.

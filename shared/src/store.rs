@@ -90,7 +90,7 @@ use uuid::Uuid;
 
 use self::traced::Traced;
 use self::transaction::{Refusals, Transaction};
-use self::write::{NEW, Outcome, Patience, Write};
+use self::write::{NEW, Outcome, Patience, Sends, Write};
 use crate::config::{Config, Tables};
 use crate::{Error, Result, aws};
 
@@ -118,6 +118,7 @@ impl Store {
                 client.set_credentials_provider(Some(credentials));
             }
         }
+        client = client.interceptor(Sends);
         if config.traces.is_some() {
             client = client.interceptor(Traced);
         }

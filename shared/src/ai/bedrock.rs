@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use aws_config::SdkConfig;
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
-use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig, retry::RetryConfig};
+use aws_sdk_bedrockruntime::config::{Builder, retry::RetryConfig};
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::types::{
     ContentBlock, ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStart,
@@ -53,7 +53,6 @@ impl Bedrock {
         // billed, too.
         let mut config = Builder::from(&aws)
             .timeout_config(TimeoutConfig::disabled())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(RetryConfig::disabled());
         config.set_endpoint_url(endpoint.map(str::to_owned));
         let region = aws.region().map_or("us-east-1", |region| region.as_ref());

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::CancellationReason;
+use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
 use super::write::{Patience, Sends, Write};
@@ -56,14 +57,12 @@ impl Store {
         let items: Vec<_> = writes.into_iter().map(Write::in_transaction).collect::<Result<_>>()?;
         let mut patience = Patience::new();
         loop {
-            let sends = Sends::default();
             let request = self
                 .client
                 .transact_write_items()
                 .set_transact_items(Some(items.clone()))
                 .client_request_token(token);
-            let sent = request.customize().interceptor(sends.clone()).send().await;
-            *sent_again |= sends.more_than_one();
+            let sent = Sends::watch(request.send().boxed(), sent_again).await;
             let error = match sent {
                 Ok(_) => return Ok(Transaction::Applied),
                 Err(error) => error,

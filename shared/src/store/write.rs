@@ -1,9 +1,8 @@
 //! A write of one item as a value: sent alone, or as one of a transaction's writes. The SDK has
 //! separate builders for the two, so that each write would have to be spelled twice.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
@@ -204,11 +203,10 @@ impl Store {
     ) -> BoxFuture<'a, Result<Outcome>> {
         let write = write.clone();
         let sending = async move {
-            let sends = Sends::default();
-            let outcome = match write.operation {
+            match write.operation {
                 Operation::Put { item } => {
                     let put = conditional!(self.client.put_item(), write).set_item(Some(item));
-                    let send = || put.clone().customize().interceptor(sends.clone()).send();
+                    let send = || put.clone().send();
                     outcome(repeat(send).await, |_| None, shown!(PutItemError))
                 }
                 Operation::Update { key, expression, returns } => {
@@ -216,20 +214,18 @@ impl Store {
                         .set_key(Some(key))
                         .update_expression(expression)
                         .set_return_values(returns);
-                    let send = || update.clone().customize().interceptor(sends.clone()).send();
+                    let send = || update.clone().send();
                     outcome(repeat(send).await, |done| done.attributes, shown!(UpdateItemError))
                 }
                 Operation::Delete { key } => {
                     let delete = conditional!(self.client.delete_item(), write).set_key(Some(key));
-                    let send = || delete.clone().customize().interceptor(sends.clone()).send();
+                    let send = || delete.clone().send();
                     outcome(repeat(send).await, |_| None, shown!(DeleteItemError))
                 }
                 Operation::Check { .. } => Err(Error::Internal("a check was sent alone".into())),
-            };
-            *sent_again |= sends.more_than_one();
-            outcome
+            }
         };
-        sending.boxed()
+        Sends::watch(sending.boxed(), sent_again).boxed()
     }
 
     /// The item that refused a write: `shown`, or read if the reply didn't have it.
@@ -277,13 +273,27 @@ impl Patience {
     }
 }
 
-/// Counts how often the SDK sent a request: after a second time, the first may still arrive.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Sends(Arc<AtomicU32>);
+tokio::task_local! {
+    /// How often the SDK has sent the request that is being watched.
+    static SENDS: Cell<u32>;
+}
+
+/// The client's interceptor that counts how often the SDK sends a request. One for each call would
+/// have the SDK put together a configuration for each call.
+#[derive(Debug)]
+pub(super) struct Sends;
 
 impl Sends {
-    pub(super) fn more_than_one(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 1
+    /// Runs a future that sends a request. `sent_again` becomes true if it sends it more than once:
+    /// then the first one may still arrive. The future is boxed, since it is large and each layer
+    /// around it would move it over the stack.
+    pub(super) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
+        let counted = async {
+            let sent = sending.await;
+            *sent_again |= SENDS.with(Cell::get) > 1;
+            sent
+        };
+        SENDS.scope(Cell::new(0), counted).await
     }
 }
 
@@ -298,7 +308,8 @@ impl Intercept for Sends {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        // Reads are not watched.
+        let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
         Ok(())
     }
 }
