@@ -13,8 +13,10 @@ def target():
 def functions(names, **settings):
     """Builds these functions as `sam build` does, with the release profile. `settings` replaces values of the profile."""
     bins = [argument for name in names for argument in ("--bin", name)]
+    # cargo-lambda would set its own values: it strips symbols.
+    alone = ["--disable-optimizations"] if settings else []
     subprocess.run(
-        ["cargo", "lambda", "build", "--quiet", "--release", *bins], cwd=ROOT, env=os.environ | variables(settings), check=True)
+        ["cargo", "lambda", "build", "--quiet", "--release", *alone, *bins], cwd=ROOT, env=os.environ | variables(settings), check=True)
     return {name: target() / "lambda" / name / "bootstrap" for name in names}
 
 
