@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use local::dynamo::Data;
+use emulator::dynamo::Data;
 use local::server::Server;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -86,6 +86,6 @@ pub fn event(
 /// What a function answers to an event; nothing where lambda_http can't read it.
 pub fn answer(function: &str, event: &str) -> Option<Response<Body>> {
     let ends = SERVER.clock.millis() + 28_000;
-    let request: Request = local::gateway::request(event, function, ends)?;
+    let request: Request = emulator::gateway::request(event, function, ends)?;
     Some(RUNTIME.block_on(SERVER.functions[function].answer(request)))
 }

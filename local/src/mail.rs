@@ -18,8 +18,8 @@ use shared::store::OUTBOX;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
-use crate::dynamo::{Data, MAILS, make_private_folder, write_private};
 use crate::server::traced;
+use emulator::dynamo::{Data, MAILS, make_private_folder, write_private};
 
 /// The time between two reads of the stream.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use local::dynamo::{Data, Dynamo};
+use emulator::dynamo::{Data, Dynamo};
+use emulator::template::Template;
 use local::estimate::Load;
 use local::mail::Postman;
 use local::manage;
 use local::restore;
 use local::server::{Server, environment_of, write_environments};
-use local::template::Template;
 use serde_json::json;
 use shared::app::Mailing;
 use shared::clock::Clock;

@@ -21,9 +21,9 @@ use shared::store::{
 use shared::user::{Account, Email, Role, Username, login_key};
 use shared::{Change, Error, Tokens};
 
-use crate::dynamo::{self, Data, Dynamo};
 use crate::server::environment_of;
-use crate::template::Template;
+use emulator::dynamo::{self, Data, Dynamo};
+use emulator::template::Template;
 
 /// Creates an administrator. A username with an `@` is the account's e-mail address too.
 ///

@@ -20,11 +20,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
-use crate::door;
-use crate::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
-use crate::gateway::{self, Gateway};
 use crate::mail::{Postman, Sent};
-use crate::template::{self, Template};
+use emulator::dynamo::{Data, Dynamo, make_private_folder, port_sentence, write_private};
+use emulator::gateway::Gateway;
+use emulator::template::{self, Template};
 
 /// How often the scheduled functions run, and the census.
 const OFTEN: Duration = Duration::from_secs(300);
@@ -107,13 +106,9 @@ impl Server {
             tokio::spawn(on_schedule("erase", erase, OFTEN, functions::erase::work)),
             tokio::spawn(on_schedule("census", census, DAILY, functions::census::work)),
         ];
+        let served = gateway.serve(listener, stopped);
         let server = tokio::spawn(async move {
-            door::serve(
-                listener,
-                move |req, address| gateway::answer(gateway.clone(), address, req),
-                stopped,
-            )
-            .await;
+            let _ = served.await;
             carrying.abort();
             scheduled.iter().for_each(JoinHandle::abort);
         });

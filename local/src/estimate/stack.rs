@@ -5,7 +5,7 @@ use std::ops::Add;
 
 use serde_norway::Value;
 
-use crate::template::{TEXT, Template, parse};
+use emulator::template::{TEXT, Template, parse};
 
 const ALARMS: &str = include_str!("../../../alarms.yaml");
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use aws_sdk_dynamodb::types::AttributeValue;
+use emulator::dynamo;
+use emulator::template::Template;
 use futures_util::future::join_all;
-use local::dynamo;
-use local::template::Template;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::store::{Adjusted, Ending, Erased};

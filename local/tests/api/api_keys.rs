@@ -291,8 +291,10 @@ async fn an_account_from_before_there_were_keys_has_none_and_room_for_them() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let key = AttributeValue::S(format!("user:{}", ann.name));
-    let update =
-        local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable").key("pk", key);
+    let update = emulator::dynamo::client(&api.dynamodb)
+        .update_item()
+        .table_name("UsersTable")
+        .key("pk", key);
     update.update_expression("REMOVE api_keys").send().await.unwrap();
     ann.has_keys(0).await;
     ann.revokes(&Uuid::now_v7().to_string()).await.expect(404, "not_found");
@@ -347,7 +349,7 @@ async fn a_key_from_before_keys_had_an_epoch_works_and_is_revoked_like_others() 
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let made = ann.makes_a_key("x").await.is(201);
-    let update = local::dynamo::client(&api.dynamodb).update_item().table_name("TokensTable");
+    let update = emulator::dynamo::client(&api.dynamodb).update_item().table_name("TokensTable");
     let update = update
         .key("pk", AttributeValue::S(format!("apikey:{}", id(&made))))
         .update_expression("REMOVE auth_epoch");

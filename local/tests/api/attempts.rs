@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use emulator::dynamo;
 use futures_util::future::join_all;
-use local::dynamo;
 use serde_json::{Value, json};
 use shared::store::Attempt;
 

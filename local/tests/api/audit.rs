@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::dynamo;
+use emulator::dynamo;
 use serde_json::Value;
 use shared::Tokens;
 use shared::store::{Audited, Difference};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::dynamo;
+use emulator::dynamo;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 

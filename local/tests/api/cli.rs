@@ -315,7 +315,7 @@ async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
     let squatter =
         register(json!({ "username": "owner@example.com", "password": "secret123" })).await;
     let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
-    let database = local::dynamo::client(&dynamodb);
+    let database = emulator::dynamo::client(&dynamodb);
     let manage =
         |arguments: &[&str]| run(&[&["manage"], arguments, &["--data", folder.path()]].concat());
     let commands = |who: &str| {
@@ -455,7 +455,7 @@ async fn a_balance_is_adjusted_and_audited_beside_a_running_server_or_without_on
         (Some(1), String::new(), "error: No account has the name \"nobody\".\n".into())
     );
     let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
-    let update = local::dynamo::client(&dynamodb)
+    let update = emulator::dynamo::client(&dynamodb)
         .update_item()
         .table_name("UsersTable")
         .key("pk", AttributeValue::S("user:ben".into()));
@@ -562,7 +562,8 @@ async fn the_embedded_dynamodb_alone_tells_both_emulators_how_to_reach_it() {
     let file = std::fs::canonicalize(folder.path()).unwrap().join("signing-secret");
     assert!(read("lambda.env").contains(&format!("SIGNING_SECRET=file://{}\n", file.display())));
     assert_eq!(server.url, format!("http://127.0.0.1:{port}"), "the key is not shown");
-    let tables = local::dynamo::client(&read("dynamodb-url")).list_tables().send().await.unwrap();
+    let tables =
+        emulator::dynamo::client(&read("dynamodb-url")).list_tables().send().await.unwrap();
     assert_eq!(tables.table_names.unwrap().len(), 5);
 }
 
@@ -581,7 +582,7 @@ async fn an_embedded_dynamodb_in_memory_writes_no_file_and_prints_its_access_key
     let endpoint = printed("DYNAMODB_ENDPOINT=");
     assert!(endpoint.ends_with(&format!("@127.0.0.1:{port}")), "{endpoint}");
     assert_eq!(printed("SIGNING_SECRET=").len(), 64);
-    let tables = local::dynamo::client(&endpoint).list_tables().send().await.unwrap();
+    let tables = emulator::dynamo::client(&endpoint).list_tables().send().await.unwrap();
     assert_eq!(tables.table_names.unwrap().len(), 5);
     server.interrupt();
     let written: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
     KeyType, PointInTimeRecoveryStatus, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
-use local::dynamo::{self, Data, Dynamo};
+use emulator::dynamo::{self, Data, Dynamo};
 use shared::aws::{Endpoint, emulated_at};
 
 /// A store in memory, and a client for its tables.

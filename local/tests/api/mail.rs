@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
-use local::dynamo;
+use emulator::dynamo;
 use serde_json::{Value, json};
 use shared::App;
 use shared::app::Mailing;
@@ -143,7 +143,7 @@ async fn posted(dynamodb: &str, key: &str, expires_at: u64) {
     let changes = json!({ "shown": "ann", "address": "ann@example.com", "new": "ann@example.org" });
     let item =
         json!({ "pk": key, "expires_at": expires_at, "letter": { "address_changes": changes } });
-    let put = local::dynamo::client(dynamodb).put_item().table_name("TokensTable");
+    let put = emulator::dynamo::client(dynamodb).put_item().table_name("TokensTable");
     put.set_item(Some(serde_dynamo::to_item(item).unwrap())).send().await.unwrap();
 }
 
@@ -412,8 +412,9 @@ async fn an_event_of_which_nothing_could_be_sent_is_an_error_of_the_function() {
 #[tokio::test]
 async fn what_waits_in_the_outbox_of_a_folder_is_sent_by_the_next_run() {
     let folder = std::env::temp_dir().join(unique("farebox-mail"));
-    let data = local::dynamo::Data::Folder(folder.clone());
-    let dynamo = local::dynamo::Dynamo::start(&data, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let data = emulator::dynamo::Data::Folder(folder.clone());
+    let dynamo =
+        emulator::dynamo::Dynamo::start(&data, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     posted(&dynamo.url, "outbox:1", FAR).await;
     dynamo.stop().await;
 

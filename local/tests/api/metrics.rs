@@ -177,7 +177,7 @@ async fn an_audit_says_its_differences_if_it_is_asked_for_metrics() {
     assert_eq!(metric(&printed), Some(0));
 
     let dynamodb = std::fs::read_to_string(Path::new(folder.path()).join("dynamodb-url")).unwrap();
-    let update = local::dynamo::client(&dynamodb)
+    let update = emulator::dynamo::client(&dynamodb)
         .update_item()
         .table_name("UsersTable")
         .key("pk", AttributeValue::S("user:ann".into()))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::dynamo;
+use emulator::dynamo;
 use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Api, Person};

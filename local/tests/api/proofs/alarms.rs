@@ -21,7 +21,7 @@ const FUNCTION: &str = "AWS::Serverless::Function";
 const ALARM: &str = "AWS::CloudWatch::Alarm";
 
 fn yaml(source: &str) -> Yaml {
-    local::template::parse(source).unwrap()
+    emulator::template::parse(source).unwrap()
 }
 
 /// The resources of a type, by name.

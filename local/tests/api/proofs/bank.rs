@@ -123,7 +123,7 @@ async fn end_leases(api: &Api, people: &[Person]) -> usize {
     for person in people {
         for rid in api.account(person).await.reservations.into_keys() {
             let update =
-                local::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable");
+                emulator::dynamo::client(&api.dynamodb).update_item().table_name("UsersTable");
             let update = update.key("pk", AttributeValue::S(format!("user:{}", person.name)));
             let update =
                 update.update_expression("SET reservations.#rid.expires_at = :past, due = :past");

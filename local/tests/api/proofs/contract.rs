@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use emulator::template::{Function, Template};
 use functions::site::FILES;
 use functions::{ENDPOINTS, ROUTES, SCHEDULED};
-use local::template::{Function, Template};
 use reqwest::Method;
 use serde_json::Value;
 use serde_norway::Value as Yaml;
@@ -77,7 +77,7 @@ fn serves<'t>(template: &'t Template, method: &str, path: &str) -> Option<&'t st
 }
 
 fn yaml() -> Yaml {
-    local::template::parse(&read("template.yaml")).unwrap()
+    emulator::template::parse(&read("template.yaml")).unwrap()
 }
 
 /// Whether a value is `!Ref name`.

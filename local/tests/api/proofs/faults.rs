@@ -26,10 +26,10 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use emulator::dynamo::{Data, Dynamo};
 use functions::Function;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
-use local::dynamo::{Data, Dynamo};
 use serde_json::Value;
 use shared::App;
 use tokio::sync::Mutex;
@@ -82,7 +82,7 @@ async fn keeping_up() {
 /// Whether the emulator that is tested, if there is one, answers soon.
 async fn emulator_keeps_up() -> bool {
     static EMULATOR: LazyLock<Option<Client>> = LazyLock::new(|| {
-        std::env::var("TEST_DYNAMODB").ok().map(|emulator| local::dynamo::client(&emulator))
+        std::env::var("TEST_DYNAMODB").ok().map(|emulator| emulator::dynamo::client(&emulator))
     });
     let Some(emulator) = &*EMULATOR else { return true };
     let began = Instant::now();

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
 
+use emulator::template::{Function, Template};
 use functions::{ENDPOINTS, PAGES, SCHEDULED};
 use local::server::environment_of;
-use local::template::{Function, Template};
 use regex_automata::meta::Regex;
 use serde_norway::Value as Yaml;
 use shared::App;
@@ -23,7 +23,7 @@ type Parameters = [(&'static str, &'static str)];
 const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
 
 static TEMPLATE: LazyLock<Yaml> =
-    LazyLock::new(|| local::template::parse(include_str!("../../../../template.yaml")).unwrap());
+    LazyLock::new(|| emulator::template::parse(include_str!("../../../../template.yaml")).unwrap());
 
 const OPENAI_KEY: (&str, &str) =
     ("OpenAiKeyArn", "arn:aws:secretsmanager:eu-central-1:111122223333:secret:openai-AbCdEf");

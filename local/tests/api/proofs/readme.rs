@@ -86,7 +86,7 @@ fn the_tour_visits_every_route() {
 #[test]
 fn the_configuration_table_lists_every_variable_of_the_template_and_its_default() {
     let rows: Vec<&str> = CONFIGURATION.lines().filter(|line| line.starts_with("| `")).collect();
-    for function in &local::template::Template::load().unwrap().functions {
+    for function in &emulator::template::Template::load().unwrap().functions {
         for (name, value) in &function.environment {
             let row = rows
                 .iter()

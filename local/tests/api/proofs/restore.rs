@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, BillingMode, GlobalSecondaryIndex, LocalSecondaryIndex, PutRequest,
     WriteRequest,
 };
+use emulator::dynamo;
 use futures_util::future::join_all;
-use local::dynamo;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::Tokens;

@@ -22,9 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use emulator::template::Template;
 use futures_util::FutureExt;
 use lambda_http::http::header::{AUTHORIZATION, HeaderValue};
-use local::template::Template;
 use serde_json::{Value, json};
 use shared::ai::{Ai, Piece};
 use shared::app::{Asking, Issuing};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use emulator::dynamo::{self, Data};
 use futures_util::future::join_all;
-use local::dynamo::{self, Data};
 use local::server::Server;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};

@@ -84,7 +84,7 @@ pub async fn invoke(function: &Function, event: &Value, time: Duration) -> Respo
 pub fn request(function: &Function, event: &Value, time: Duration) -> shared::Request {
     let now = function.app().map(|app| app.clock).unwrap_or_default().millis();
     let ends = now + u64::try_from(time.as_millis()).unwrap();
-    local::gateway::request(&event.to_string(), "a test", ends).unwrap()
+    emulator::gateway::request(&event.to_string(), "a test", ends).unwrap()
 }
 
 /// Sends one request to a function, and reads its reply: of a stream the last event.

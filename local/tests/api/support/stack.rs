@@ -16,7 +16,8 @@ pub struct Stack {
 impl Stack {
     /// The stack with these parameters, and the defaults of the others.
     pub fn with(parameters: &[(&str, &str)]) -> Self {
-        let template = local::template::parse(include_str!("../../../../template.yaml")).unwrap();
+        let template =
+            emulator::template::parse(include_str!("../../../../template.yaml")).unwrap();
         let described = template["Parameters"].as_mapping().unwrap().iter();
         let mut values: HashMap<String, String> = described
             .map(|(name, parameter)| (written(name), written(&parameter["Default"])))

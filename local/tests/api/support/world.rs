@@ -31,7 +31,7 @@ pub struct World {
 
 /// Every item of a table. Strongly consistent.
 pub async fn scan<T: DeserializeOwned>(dynamodb: &str, table: &str) -> Vec<T> {
-    let items = local::dynamo::client(dynamodb)
+    let items = emulator::dynamo::client(dynamodb)
         .scan()
         .table_name(table)
         .consistent_read(true)
@@ -199,7 +199,8 @@ pub async fn put<T: Serialize>(dynamodb: &str, table: &str, items: &[T]) {
     // A batch has at most 25 writes.
     for some in items.chunks(25) {
         let puts = some.iter().map(put).collect();
-        let batch = local::dynamo::client(dynamodb).batch_write_item().request_items(table, puts);
+        let batch =
+            emulator::dynamo::client(dynamodb).batch_write_item().request_items(table, puts);
         assert!(batch.send().await.unwrap().unprocessed_items.is_none_or(|left| left.is_empty()));
     }
 }

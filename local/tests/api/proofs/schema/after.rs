@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use local::dynamo::{Data, Dynamo};
+use emulator::dynamo::{Data, Dynamo};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::Clock;

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
+use emulator::dynamo::{Data, Dynamo};
+use emulator::template::Template;
 use functions::ENDPOINTS;
 use futures_util::future::{Either, select};
-use local::dynamo::{Data, Dynamo};
 use local::server::environment_of;
-use local::template::Template;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, IndexStatus, KeySchemaElement, KeyType, Projection, TimeToLiveSpecification,
     TimeToLiveStatus,
 };
-use local::dynamo;
+use emulator::dynamo;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 

@@ -4,7 +4,7 @@
 use std::sync::{LazyLock, mpsc};
 
 use dynoxide::{Database, Item};
-use local::dynamo::{Data, Dynamo};
+use emulator::dynamo::{Data, Dynamo};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Tables {
         wait_for(async move {
             let account = Proxy::account(&emulator).await;
             let url = account.lane().url;
-            local::dynamo::create_tables(&url).await.unwrap();
+            emulator::dynamo::create_tables(&url).await.unwrap();
             Self::Emulator { url, http: reqwest::Client::new(), _account: account }
         })
     }

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_norway::Value;
 
-pub(crate) const TEXT: &str = include_str!("../../template.yaml");
+/// The whole file.
+pub const TEXT: &str = include_str!("../../../template.yaml");
 
 /// The parts of the template that the local server uses.
 #[derive(Debug)]

@@ -109,19 +109,7 @@ impl Dynamo {
         }
 
         let (stop, stopped) = oneshot::channel();
-        let (swept, served, held) = (database.clone(), database.clone(), key.clone());
-        let answer = move |req, _| wire::answer(served.clone(), held.clone(), address, req);
-        let server = tokio::spawn(async move {
-            let sweeper = tokio::spawn(async move {
-                loop {
-                    let database = swept.clone();
-                    let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
-                    tokio::time::sleep(SWEEP).await;
-                }
-            });
-            door::serve(listener, answer, stopped).await;
-            sweeper.abort();
-        });
+        let server = serve(listener, address, database.clone(), key.clone(), stopped);
         create_tables(&url).await?;
         Ok(Self {
             url,
@@ -159,6 +147,30 @@ impl Dynamo {
         let _ = self.stop.send(());
         let _ = self.server.await;
     }
+}
+
+/// Serves connections until `stop`, and deletes expired items, in a task. Not async, like
+/// [`Gateway::serve`](crate::gateway::Gateway::serve).
+fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    database: Database,
+    key: AccessKey,
+    stop: oneshot::Receiver<()>,
+) -> JoinHandle<()> {
+    let swept = database.clone();
+    let answer = move |req, _| wire::answer(database.clone(), key.clone(), address, req);
+    tokio::spawn(async move {
+        let sweeper = tokio::spawn(async move {
+            loop {
+                let database = swept.clone();
+                let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
+                tokio::time::sleep(SWEEP).await;
+            }
+        });
+        door::serve(listener, answer, stop).await;
+        sweeper.abort();
+    })
 }
 
 /// Creates the tables of the template at `endpoint`, except those that exist.
@@ -338,7 +350,7 @@ fn make_private(_: &Path) -> std::io::Result<()> {
 const DATABASE: &str = "dynamodb.sqlite";
 
 /// The name of the folder with the e-mails, in a data folder.
-pub(crate) const MAILS: &str = "mail";
+pub const MAILS: &str = "mail";
 
 /// All files of a data folder, except the e-mails.
 #[cfg(unix)]
@@ -378,7 +390,7 @@ fn secret_url(folder: &Path) -> Result<String, String> {
 }
 
 /// A random secret.
-pub(crate) fn new_secret() -> String {
+pub fn new_secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 

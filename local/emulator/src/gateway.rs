@@ -21,6 +21,9 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::edge;
 use shared::stream::Body as Streamed;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use url::Url;
 use uuid::Uuid;
 
@@ -65,6 +68,16 @@ impl Gateway {
         Self { routes: Arc::new(routes), compressed_from: template.compressed_from, clock }
     }
 
+    /// Serves connections until `stop`, in a task. Not async, so that all that a request passes is
+    /// compiled in this crate: an async function is compiled in the crate that awaits it.
+    pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
+        tokio::spawn(door::serve(
+            listener,
+            move |req, address| answer(self.clone(), address, req),
+            stop,
+        ))
+    }
+
     /// The resource and the function of a request. A path without a route belongs to the template's
     /// resource for all other paths.
     fn find(&self, method: &str, path: &str) -> Option<(&str, &Target)> {
@@ -76,7 +89,7 @@ impl Gateway {
 }
 
 /// Answers a request that came from `address`.
-pub async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response {
+async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response {
     let (parts, body) = req.into_parts();
     if !door::host(&parts.headers).is_some_and(|(name, _)| door::is_loopback(name)) {
         return refuse(
