@@ -533,7 +533,7 @@ async fn every_read_except_of_an_index_is_strongly_consistent() {
 
 /// Runs a part of the matrix with this mistake, which must find it.
 async fn finds(mistake: Mistake, sentence: &str) {
-    let rig = Rig::with(Some(mistake)).await;
+    let rig = Rig::with(mistake).await;
     let (cases, wrong) = match mistake {
         Mistake::DeductWithoutGuard => {
             chats::run(&rig, Matrix::one(Paying::Chat, Fault::Fail500After, Strikes::Once)).await

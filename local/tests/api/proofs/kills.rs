@@ -229,7 +229,7 @@ async fn wherever_a_chat_is_killed_its_key_is_answered_once() {
     for name in ["chat", "chat_stream"] {
         binary(name);
     }
-    let rig = Rig::start().await;
+    let rig = Rig::of_processes().await;
     let cases = killed_everywhere(&rig).await;
     let replies = join_all(cases.iter().map(Case::is_sent_again)).await;
     let world = rig.world().await;
@@ -305,7 +305,7 @@ async fn wherever_a_chat_is_killed_recovery_alone_gives_back_what_it_held_and_no
     for name in ["chat", "chat_stream"] {
         binary(name);
     }
-    let rig = Rig::start().await;
+    let rig = Rig::of_processes().await;
     let cases = killed_everywhere(&rig).await;
     rig.sweep().await;
     let world = rig.world().await;

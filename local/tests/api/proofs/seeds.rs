@@ -216,10 +216,15 @@ struct Task {
 }
 
 impl Task {
+    /// Whether the machine may have been too slow for the limits of the AI and of calls, which count
+    /// its time. The shortest is a call's, which ends earlier than it if a pause would exceed it.
+    fn was_slow(&self) -> bool {
+        self.began.elapsed() >= OPERATION / 2
+    }
+
     /// Whether a time limit may have ended it: because time jumped, or because the machine was slow.
-    /// The limits of the AI and of retries count the machine's time; the shortest is a call's.
     fn may_time_out(&self, now: u64) -> bool {
-        now > self.started || self.began.elapsed() >= OPERATION
+        now > self.started || self.was_slow()
     }
 
     /// Records when it first sent its settle: that is the time in the settle.
@@ -1245,7 +1250,7 @@ impl<'l> Schedule<'l> {
                 "{status} for a session that had ended, or a refresh token that was dead"
             ));
         }
-        if code == "unavailable" && task.faults == 0 {
+        if code == "unavailable" && task.faults == 0 && !task.was_slow() {
             return Err("the store was unavailable without a fault".into());
         }
         match task.what.clone() {

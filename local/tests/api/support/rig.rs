@@ -26,15 +26,22 @@ pub struct Rig {
 
 impl Rig {
     pub async fn start() -> Self {
-        Self::with(None).await
+        Self::at(standing(), None).await
     }
 
     /// A rig whose wire makes a mistake.
-    pub async fn with(mistake: Option<Mistake>) -> Self {
+    pub async fn with(mistake: Mistake) -> Self {
+        Self::at(standing(), Some(mistake)).await
+    }
+
+    /// A rig for functions that are processes: their time goes on, so the server's must too.
+    pub async fn of_processes() -> Self {
+        Self::at(Clock::default(), None).await
+    }
+
+    async fn at(clock: Clock, mistake: Option<Mistake>) -> Self {
         let ai = CountingAi::start().await;
         let settings = [&[("AI_TIMEOUT_SECONDS", "5")], ai.settings().as_slice()].concat();
-        // Only `after_the_lease` moves its time: on a busy machine a matrix takes longer than a lease.
-        let clock = Clock::standing(Clock::default().millis());
         let api = Api::with_clock(clock, &settings).await;
         let sabotage = mistake.map(Mistake::sabotage);
         Self { proxy: Proxy::sabotaged(&api.dynamodb, sabotage).await, api, ai }
@@ -122,6 +129,11 @@ impl Rig {
         let function = &self.api.server().functions[endpoint];
         function::ask(function, endpoint, path, headers, body).await
     }
+}
+
+/// Only `after_the_lease` moves its time: on a busy machine a matrix takes longer than a lease.
+fn standing() -> Clock {
+    Clock::standing(Clock::default().millis())
 }
 
 /// Writes an account and its first session.
