@@ -20,7 +20,7 @@ def functions(names, **settings):
     return {name: target() / "lambda" / name / "bootstrap" for name in names}
 
 
-def bare(names, **settings):
+def bare(names):
     """Builds `hello` and `get_item` with the functions' profile and dependency versions. `argon2id` is compiled for speed: log-ins are compared with it."""
     shutil.copy(ROOT / "Cargo.lock", BARE)
     profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
@@ -34,7 +34,7 @@ def bare(names, **settings):
         features = ["--features", name] if name == "get_item" else []
         subprocess.run(
             ["cargo", "lambda", "build", "--quiet", "--release", *levels, *features, "--bin", name], cwd=BARE, check=True,
-            env=variables(profile) | os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(settings | level))
+            env=variables(profile) | os.environ | {"CARGO_TARGET_DIR": str(folder)} | variables(level))
         built[name] = folder / "lambda" / name / "bootstrap"
     return built
 

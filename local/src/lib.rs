@@ -1,5 +1,5 @@
-//! The whole API in one process: the endpoints of `functions`, behind the API Gateway and over the
-//! DynamoDB of `emulator`. It has no behaviour of its own.
+//! The whole API in one process: the endpoints of `functions`, between the API Gateway and the
+//! DynamoDB that `emulator` plays. It has no behaviour of its own.
 //!
 //! [`mail`] plays the table's stream and the mail server, [`server`] starts everything, [`manage`]
 //! has the commands of administrators, [`restore`] those for restored tables, and [`estimate`]

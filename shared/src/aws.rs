@@ -16,9 +16,10 @@ use aws_config::environment::{
 };
 use aws_config::meta::region::ProvideRegion;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{
+    Credentials, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -128,8 +129,8 @@ pub fn emulated() -> SdkConfig {
     builder.build()
 }
 
-/// What all clients have in common. The time-outs include the transfer of bodies, so the SDK needn't
-/// measure how fast they are.
+/// A configuration with what all clients have in common. The SDK doesn't measure how fast bodies
+/// come: these time-outs include them, and Bedrock's callers have their own.
 fn configured(timeouts: TimeoutConfig) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

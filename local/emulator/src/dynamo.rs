@@ -149,7 +149,8 @@ impl Dynamo {
     }
 }
 
-/// Serves connections until `stop`, and deletes expired items, in a task. Not async, like
+/// Serves connections until `stop`, and deletes expired items, in a task. Not a part of `start`,
+/// which is async and so compiled in the crate that awaits it: see
 /// [`Gateway::serve`](crate::gateway::Gateway::serve).
 fn serve(
     listener: TcpListener,

@@ -68,8 +68,9 @@ impl Gateway {
         Self { routes: Arc::new(routes), compressed_from: template.compressed_from, clock }
     }
 
-    /// Serves connections until `stop`, in a task. Not async, so that all that a request passes is
-    /// compiled in this crate: an async function is compiled in the crate that awaits it.
+    /// Serves connections until `stop`, in a task. Not async: the body of an async function is
+    /// compiled in the crate that awaits it, and the code of every request would be compiled with it,
+    /// without optimisation.
     pub fn serve(self, listener: TcpListener, stop: oneshot::Receiver<()>) -> JoinHandle<()> {
         tokio::spawn(door::serve(
             listener,

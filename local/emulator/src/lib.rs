@@ -1,9 +1,9 @@
-//! What the functions run on when they run without AWS: [`gateway`] plays API Gateway, [`dynamo`]
-//! plays DynamoDB, and [`door`] accepts connections for both. [`template`] reads `template.yaml`,
-//! which says what they have: routes, functions and tables.
+//! What replaces AWS on one machine: [`gateway`] plays API Gateway, [`dynamo`] plays DynamoDB, and
+//! [`door`] accepts connections for both. [`template`] reads their routes, functions and tables from
+//! `template.yaml`.
 //!
-//! A crate of its own, since it is what a request under `cargo run` spends its time in: it is
-//! compiled with optimisation, and the commands and tests of `local` aren't.
+//! It is a crate of its own so that it can be optimised: under `cargo run` a request spends much of
+//! its time here. `local`, with the commands and the tests, is compiled without optimisation.
 
 pub mod door;
 pub mod dynamo;

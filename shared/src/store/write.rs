@@ -278,15 +278,15 @@ tokio::task_local! {
     static SENDS: Cell<u32>;
 }
 
-/// The client's interceptor that counts how often the SDK sends a request. One for each call would
-/// have the SDK put together a configuration for each call.
+/// The client's interceptor that counts how often the SDK sends a request. It belongs to the client,
+/// since for an interceptor of a single call the SDK builds a configuration for that call.
 #[derive(Debug)]
 pub(super) struct Sends;
 
 impl Sends {
-    /// Runs a future that sends a request. `sent_again` becomes true if it sends it more than once:
-    /// then the first one may still arrive. The future is boxed, since it is large and each layer
-    /// around it would move it over the stack.
+    /// Runs a future that sends a request. `sent_again` becomes true if the SDK sends the request more
+    /// than once: an earlier copy may still arrive. Takes a box, since the future is large, and each
+    /// layer around it would move it over the stack.
     pub(super) async fn watch<T>(sending: BoxFuture<'_, T>, sent_again: &mut bool) -> T {
         let counted = async {
             let sent = sending.await;
@@ -308,7 +308,8 @@ impl Intercept for Sends {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // Reads are not watched.
+        // Fails outside of `watch`: how often a read is sent doesn't matter. The SDK sends in the
+        // caller's task.
         let _ = SENDS.try_with(|sends| sends.set(sends.get() + 1));
         Ok(())
     }
