@@ -10,14 +10,21 @@ def target():
     return pathlib.Path(json.loads(output)["target_directory"])
 
 
-def functions(names, **settings):
-    """Builds these functions as `sam build` does, with the release profile. `settings` replaces values of the profile."""
-    bins = [argument for name in names for argument in ("--bin", name)]
-    # cargo-lambda would set its own values: it strips symbols.
-    alone = ["--disable-optimizations"] if settings else []
-    subprocess.run(
-        ["cargo", "lambda", "build", "--quiet", "--release", *alone, *bins], cwd=ROOT, env=os.environ | variables(settings), check=True)
+def functions(names):
+    """Builds these functions as `sam build` does, with the release profile."""
+    subprocess.run(["cargo", "lambda", "build", "--quiet", "--release", *bins(names)], cwd=ROOT, check=True)
     return {name: target() / "lambda" / name / "bootstrap" for name in names}
+
+
+def with_symbols(names):
+    """Builds these functions with the release profile and symbols, which cargo-lambda would strip."""
+    environment = os.environ | variables({"strip": "none"})
+    subprocess.run(["cargo", "build", "--quiet", "--release", *bins(names)], cwd=ROOT, env=environment, check=True)
+    return {name: target() / "release" / name for name in names}
+
+
+def bins(names):
+    return [argument for name in names for argument in ("--bin", name)]
 
 
 def bare(names):
