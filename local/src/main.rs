@@ -14,6 +14,7 @@ use local::mail::Postman;
 use local::manage;
 use local::restore;
 use local::server::{Server, environment_of, write_environments};
+use mimalloc::MiMalloc;
 use serde_json::json;
 use shared::app::Mailing;
 use shared::clock::Clock;
@@ -23,6 +24,9 @@ use tracing_subscriber::filter::{FilterExt, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Farebox, a token-metered AI chat back end. Without a command it serves the whole API on this
 /// machine, over an embedded DynamoDB.

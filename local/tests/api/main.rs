@@ -79,3 +79,6 @@ mod token_verify;
 mod tools;
 mod traces;
 mod trail;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
