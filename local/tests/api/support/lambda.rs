@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::support::function::Reply;
+use crate::support::program::memory;
 
 /// The trace of every invocation, as Lambda reports it.
 pub const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
@@ -183,6 +184,11 @@ impl Instance {
         let text = reply["body"].as_str().unwrap();
         let body = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
         Reply { status: reply["statusCode"].as_u64().unwrap().try_into().unwrap(), headers, body }
+    }
+
+    /// The most memory that it has held, in MiB.
+    pub fn peak(&self) -> u64 {
+        memory(&self.process, "VmHWM")
     }
 
     /// Ends it as Lambda does (SIGTERM), and waits until it has ended.

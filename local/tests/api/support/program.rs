@@ -13,6 +13,15 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_local");
 /// The password of administrators that it creates.
 pub const ADMIN_PASSWORD: &str = "correct horse";
 
+/// A figure of a process in MiB, by its
+/// [name](https://man7.org/linux/man-pages/man5/proc_pid_status.5.html): `VmRSS` is the memory that it
+/// holds, `VmHWM` the most that it has held.
+pub fn memory(process: &Child, figure: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+    line.unwrap().trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+}
+
 /// A folder that is deleted at the end of the test.
 pub struct Folder(PathBuf);
 
@@ -72,19 +81,7 @@ impl Running {
 
     /// The memory that it holds, in MiB.
     pub fn memory(&self) -> u64 {
-        self.status("VmRSS:")
-    }
-
-    /// The most memory that it has held, in MiB.
-    pub fn peak(&self) -> u64 {
-        self.status("VmHWM:")
-    }
-
-    fn status(&self, field: &str) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+        memory(&self.program, "VmRSS")
     }
 
     /// What Ctrl-C does.
