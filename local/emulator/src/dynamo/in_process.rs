@@ -43,7 +43,7 @@ impl HttpConnector for InProcess {
             yield_now().await;
             let target = request.headers().get("x-amz-target").unwrap_or_default();
             let body = request.body().bytes().unwrap_or_default();
-            let (status, reply) = operations::perform(&database, target, "in-process", body);
+            let (status, reply) = operations::perform_once(&database, target, body);
             Ok(HttpResponse::new(status.into(), SdkBody::from(reply)))
         })
     }
