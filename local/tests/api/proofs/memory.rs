@@ -112,6 +112,7 @@ async fn a_large_body_takes_little_memory_whatever_is_in_it_and_whoever_sends_it
     let bearer = rig.person().await.bearer();
     let hi = r#"{"messages":[{"role":"user","content":"hi"}],"input":"hi","x":["#;
     let ordinary = filled(hi, r#""""#, "]}");
+    let hostile = hostile();
     for (endpoint, path) in [("completions", COMPLETIONS), ("responses", RESPONSES)] {
         let mut function = Instance::scripted(endpoint, &rig.api.dynamodb).await;
         let mut send = async |credential: Option<&str>, body: &str| {
@@ -124,7 +125,7 @@ async fn a_large_body_takes_little_memory_whatever_is_in_it_and_whoever_sends_it
         let (status, usual) = send(Some(&bearer), &ordinary).await;
         assert_eq!(status, 200);
         let most = usual + MORE;
-        for (_, body) in hostile().iter().filter(|(of, _)| *of == path) {
+        for (_, body) in hostile.iter().filter(|(of, _)| *of == path) {
             let begin = &body[..100];
             assert!(body.len() <= LIMIT, "{begin}");
             let (status, peak) = send(None, body).await;
