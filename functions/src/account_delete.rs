@@ -5,12 +5,13 @@
 //! day. Its messages are erased within minutes. The last administrator gets 409.
 
 use serde::Deserialize;
+use shared::app::Guarding;
 use shared::auth::password;
 use shared::error::required;
 use shared::http::cookie;
 use shared::openapi::Given;
 use shared::view::Done;
-use shared::{App, Error, Reply, Request, auth, http};
+use shared::{Error, Reply, Request, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -33,12 +34,12 @@ struct Body {
     responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),
     extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts", "LastAdministrator"]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Guarding, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let Body { password } = http::json(&req)?;
     let password = required(password).map_err(|sentence| Error::field("password", sentence))?;
     let account = app.store.account_of(&caller).await?;
-    auth::confirm(&app, &req, &account, &password).await?;
+    auth::confirm(&app, &app.accounts, &req, &account, &password).await?;
 
     app.store.delete_account(&caller, &account, &password::none()?, app.clock.seconds()).await?;
     tracing::info!(user = account.id, "account deleted");

@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use shared::app::Guarding;
 use shared::auth::{self, NewPassword, password};
 use shared::error::FieldErrors;
 use shared::idempotency::{Key, Kind, REMEMBERED};
@@ -13,7 +14,7 @@ use shared::openapi::{EmailOrNone, IdempotencyKey, ReasonOrNone};
 use shared::store::{Intervening, Intervention, Listed, NewAccount, Reason, Registered};
 use shared::user::{Account, Email, Role, Username};
 use shared::view::ListedUser;
-use shared::{App, Error, Reply, Request, Result, Tokens, http};
+use shared::{Error, Reply, Request, Result, Tokens, http};
 use utoipa::ToSchema;
 
 use crate::register;
@@ -72,11 +73,11 @@ struct Creation {
         { "required": ["email"], "properties": { "email": { "$ref": "#/components/schemas/Email" }, "password": { "type": "null" } } },
     ] }))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Guarding, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let body: Body = http::json(&req)?;
     let (administrator, ()) = auth::administrator(&app, &req, async { Ok(()) }).await?;
-    let creation = body.validate(app.config.first_grant)?;
+    let creation = body.validate(app.accounts.first_grant)?;
 
     let by = &administrator.account().id;
     let key = key.map(|key| creation.key(&key, by));

@@ -54,7 +54,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let mut attempt = Attempt::new(
         key.as_deref().unwrap_or(&login),
         http::source_network(&req).as_deref(),
-        &app.config,
+        &app.accounts,
         now,
     );
     let (found, counts) =

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use shared::app::Start;
 use shared::clock::Clock;
-use shared::config::{Config, ConfigError, EdgeConfig, Settings};
+use shared::config::{AccountConfig, Config, ConfigError, EdgeConfig, Settings};
 use shared::error::REQUIRED;
 use shared::http::{Failures, HeaderMap, OpenAiFailure, Problem, Route, StreamProblem};
 use shared::openapi::failures;
@@ -69,6 +69,7 @@ const EVERYWHERE: [&str; 6] =
 #[derive(Clone)]
 pub struct Stated {
     config: Arc<Config>,
+    accounts: Arc<AccountConfig>,
     edge: Arc<EdgeConfig>,
 }
 
@@ -76,8 +77,11 @@ impl Stated {
     /// # Errors
     /// A setting that is missing or can't be used.
     pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
-        let (config, edge) = (Config::read(settings)?, EdgeConfig::read(settings)?);
-        Ok(Self { config: config.into(), edge: edge.into() })
+        Ok(Self {
+            config: Config::read(settings)?.into(),
+            accounts: AccountConfig::read(settings)?.into(),
+            edge: EdgeConfig::read(settings)?.into(),
+        })
     }
 
     /// The `iss` of every token.
@@ -87,7 +91,7 @@ impl Stated {
 
     /// A sample of every failure, by name.
     pub fn failures(&self) -> Vec<(String, Error)> {
-        failures(&self.config, &self.edge)
+        failures(&self.config, &self.accounts, &self.edge)
     }
 }
 

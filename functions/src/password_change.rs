@@ -46,7 +46,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let own = [account.name.as_str(), account.email.as_deref().unwrap_or(&account.name)];
     let new = NewPassword::parse(&new, &own)
         .map_err(|sentence| Error::field("new_password", sentence))?;
-    auth::confirm(&app, &req, &account, &current).await?;
+    auth::confirm(&app, &app.accounts, &req, &account, &current).await?;
     let hash = app.passwords.hash(&new).await?;
 
     let changed = Account { auth_epoch: account.auth_epoch + 1, ..account.clone() };

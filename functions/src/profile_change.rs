@@ -6,10 +6,11 @@
 
 use crate::profile::Profile;
 use serde::Deserialize;
+use shared::app::Guarding;
 use shared::error::FieldErrors;
 use shared::openapi::EmailOrNone;
 use shared::user::{Email, GivenName, Instructions, ProfileChange};
-use shared::{App, Error, Reply, Request, Result, auth, http};
+use shared::{Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
@@ -43,7 +44,7 @@ struct Body {
     responses((status = 200, description = "The profile after the change.", body = Profile)),
     extensions(("x-fails" = json!(["EmailTaken", "WrongPassword", "TooManyAttempts", "TooManyMails"]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(app: Guarding, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
     let caller = auth::caller(&app, &req).await?;
     let change = body.validate()?;
@@ -53,7 +54,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         let password = password.ok_or_else(|| {
             Error::field("current_password", "Send the current password to change the address.")
         })?;
-        auth::confirm(&app, &req, &account, password).await?;
+        auth::confirm(&app, &app.accounts, &req, &account, password).await?;
     }
 
     let account = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await?;

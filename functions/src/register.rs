@@ -73,12 +73,13 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
         password,
         key,
         role: Role::User,
-        grant: app.config.first_grant,
+        grant: app.accounts.first_grant,
         reason: "registration",
     };
     let account = new.open(&app.clock);
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
-    let quota = Quota::of(http::source_network(&req).as_deref(), &app.config, app.clock.seconds());
+    let quota =
+        Quota::of(http::source_network(&req).as_deref(), &app.accounts, app.clock.seconds());
     match app.store.register(&new, &account, Some(&session), quota.as_ref()).await? {
         Registered::New => {
             tracing::info!(user = account.id, session = session.id(), "registered");
@@ -125,7 +126,7 @@ async fn again(
         return Err(Error::UsernameTaken);
     }
     let mut attempt =
-        Attempt::new(new.name.key(), http::source_network(req).as_deref(), &app.config, now);
+        Attempt::new(new.name.key(), http::source_network(req).as_deref(), &app.accounts, now);
     let counts = app.store.begin_attempt(&attempt).await?;
     app.store
         .admit_attempt(

@@ -61,7 +61,8 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
             return Err(Error::InvalidToken);
         }
     };
-    let access = AccessToken::of(&account, &session, now + app.config.access_token_life.as_secs());
+    let access =
+        AccessToken::of(&account, &session, now + app.accounts.access_token_life.as_secs());
     let account = access.admits(Some(account))?;
     tracing::info!(user = account.id, session = presented.session, "refreshed");
     let (tokens, cookie) = auth::hand_out(&app, &req, &access, &presented.successor()).await?;

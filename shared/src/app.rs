@@ -1,5 +1,5 @@
 //! The first parameter of a handler, created once before the first request: `()`, [`App`],
-//! [`Issuing`] or [`Asking`], depending on what the endpoint needs.
+//! [`Issuing`] [`Guarding`] or [`Asking`], depending on what the endpoint needs.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use crate::ai::Ai;
 use crate::auth::{Keyring, Passwords, Signer};
 use crate::aws;
 use crate::clock::Clock;
-use crate::config::{AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig};
+use crate::config::{
+    AccountConfig, AiConfig, Config, ConfigError, MailConfig, Settings, TraceConfig,
+};
 use crate::mail::Carrier;
 use crate::store::Store;
 use crate::trace::Traces;
@@ -103,12 +105,42 @@ impl Start for App {
     }
 }
 
+/// An [`App`] that creates accounts or checks passwords.
+#[derive(Clone)]
+pub struct Guarding {
+    /// What it has in common with other endpoints.
+    pub app: App,
+    /// The limits of registrations and of wrong passwords.
+    pub accounts: Arc<AccountConfig>,
+}
+
+impl Start for Guarding {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let accounts = AccountConfig::read(settings)?.into();
+        Ok(Self { app: App::start(settings, clock).await?, accounts })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        Some(&mut self.app)
+    }
+}
+
+impl Deref for Guarding {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
 /// An [`App`] that issues tokens. Only the binaries of such endpoints contain the code that reads
 /// the signing secret.
 #[derive(Clone)]
 pub struct Issuing {
     /// What it has in common with other endpoints.
     pub app: App,
+    /// The limits of registrations and of wrong passwords, and how long an access token is valid.
+    pub accounts: Arc<AccountConfig>,
     /// The key that signs tokens.
     pub signer: Signer,
 }
@@ -118,14 +150,14 @@ impl Start for Issuing {
 
     /// Fails without a secret, or with one that isn't random. Publishes the public key.
     async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
-        let config = Config::read(settings)?;
+        let (config, accounts) = (Config::read(settings)?, AccountConfig::read(settings)?);
         let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await?;
         let store = Store::connect(&aws, &config);
         let app = App::over(config, clock.clone(), store);
         // The connections to both services are opened at the same time.
         let (signer, known) =
             tokio::join!(Signer::new(settings.signing_secret()?, &aws, clock), app.keyring.read());
-        let issuing = Self { app, signer: signer? };
+        let issuing = Self { app, accounts: accounts.into(), signer: signer? };
         let published = match known {
             Ok(known) => issuing.signer.publish_beside(known, &issuing.app).await,
             Err(error) => Err(error),

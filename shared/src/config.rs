@@ -51,15 +51,11 @@ pub struct Config {
     pub dynamodb_endpoint: Option<Endpoint>,
     /// `TOKEN_ISSUER`: the `iss` and `aud` of every token.
     pub issuer: String,
-    /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
-    pub access_token_life: Duration,
     /// `SESSION_SECONDS`: how long a session is valid, with its refresh tokens and the long-lived
     /// `token`.
     pub session_life: Duration,
     /// `CHAT_PRICE`: the price of a message.
     pub chat_price: Tokens,
-    /// `FIRST_GRANT`: the balance of a new account.
-    pub first_grant: Tokens,
     /// How users get more tokens. `None` if the operator doesn't say.
     pub top_up: Option<TopUp>,
     /// `PARALLEL_CHATS`: how many messages of one account may wait for the AI at a time.
@@ -69,6 +65,22 @@ pub struct Config {
     /// `REFUNDS_PER_MINUTE`: how many failed messages of one account are refunded in a minute, on
     /// average.
     pub refunds_per_minute: u32,
+    /// `MESSAGE_LIMIT`: the most characters of a message.
+    pub message_limit: usize,
+    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function.
+    pub sam_local: bool,
+    /// Where traces are sent. `None` for no traces.
+    pub traces: Option<TraceConfig>,
+}
+
+/// The settings of registration, of log-in and of the tokens that they issue. Only the functions
+/// that create accounts, check passwords or issue tokens have them in their environment.
+#[derive(Clone, Debug)]
+pub struct AccountConfig {
+    /// `ACCESS_TOKEN_SECONDS`: how long an access token is valid.
+    pub access_token_life: Duration,
+    /// `FIRST_GRANT`: the balance of a new account.
+    pub first_grant: Tokens,
     /// `LOGIN_ATTEMPTS`: how many wrong passwords a day an account accepts from unknown clients,
     /// and, counted separately, in requests with a valid token.
     pub login_attempts: u32,
@@ -78,12 +90,6 @@ pub struct Config {
     /// `REGISTRATIONS_PER_ADDRESS`: how many accounts one source address may create in an hour; 0
     /// means no limit.
     pub registrations_per_address: u32,
-    /// `MESSAGE_LIMIT`: the most characters of a message.
-    pub message_limit: usize,
-    /// `AWS_SAM_LOCAL`: whether SAM CLI runs this function.
-    pub sam_local: bool,
-    /// Where traces are sent. `None` for no traces.
-    pub traces: Option<TraceConfig>,
 }
 
 /// The settings of the function that sends e-mail.
@@ -216,7 +222,6 @@ impl Config {
             },
             dynamodb_endpoint: settings.endpoint("DYNAMODB_ENDPOINT")?,
             issuer: settings.text("TOKEN_ISSUER", "farebox"),
-            access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
             session_life: settings.seconds(
                 "SESSION_SECONDS",
                 30 * 86_400,
@@ -224,13 +229,31 @@ impl Config {
                 LONGEST_SESSION.as_secs(),
             )?,
             chat_price: settings.tokens("CHAT_PRICE", 100, 1)?,
-            first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             top_up: TopUp::read(settings)?,
             parallel_chats: settings.number("PARALLEL_CHATS", 64, 1, 64)?,
             chats_per_minute: settings.number("CHATS_PER_MINUTE", 300, 1, 10_000)?,
             // With a lower limit, checking the refunds of earlier minutes would need more
             // conditions than an expression has room for.
             refunds_per_minute: settings.number("REFUNDS_PER_MINUTE", 20, 2, 10_000)?,
+            message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
+            sam_local: settings.sam_local(),
+            traces: TraceConfig::read(settings)?,
+        })
+    }
+
+    /// How to get more tokens, in one line.
+    pub fn advice(&self) -> Option<String> {
+        self.top_up.as_ref().map(TopUp::line)
+    }
+}
+
+impl AccountConfig {
+    /// # Errors
+    /// The first setting that can't be used.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            access_token_life: settings.seconds("ACCESS_TOKEN_SECONDS", 3600, 60, 86_400)?,
+            first_grant: settings.tokens("FIRST_GRANT", 4000, 0)?,
             login_attempts: settings.number("LOGIN_ATTEMPTS", 100, 3, 100)?,
             login_failures_per_address: settings.number(
                 "LOGIN_FAILURES_PER_ADDRESS",
@@ -244,15 +267,7 @@ impl Config {
                 0,
                 10_000,
             )?,
-            message_limit: settings.number("MESSAGE_LIMIT", 8000, 1, 32_000)?,
-            sam_local: settings.sam_local(),
-            traces: TraceConfig::read(settings)?,
         })
-    }
-
-    /// How to get more tokens, in one line.
-    pub fn advice(&self) -> Option<String> {
-        self.top_up.as_ref().map(TopUp::line)
     }
 }
 
@@ -284,10 +299,11 @@ mod tests {
 
     /// The complaint of the one reader that reads this setting.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 7] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 8] = [
             |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
+            |settings| AccountConfig::read(settings).err(),
             |settings| AiConfig::read(settings).err(),
             |settings| MailConfig::read(settings).err(),
             |settings| ChatAccess::read(settings).err(),

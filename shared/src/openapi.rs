@@ -15,7 +15,7 @@ use crate::auth::api_key::{self, KeyName};
 use crate::auth::password;
 use crate::chat::{TITLE_LENGTH, Title};
 use crate::clock::Day;
-use crate::config::{Config, EdgeConfig};
+use crate::config::{AccountConfig, Config, EdgeConfig};
 use crate::edge::HEADER_LIMIT;
 use crate::http::{LARGEST_PAGE, PAGE};
 use crate::limit::Limit;
@@ -374,7 +374,11 @@ pub fn event(name: Option<&str>, schemas: &[&str], or: Option<&str>) -> Object {
 }
 
 /// A sample of every failure that a client can get, with the name of its variant.
-pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
+pub fn failures(
+    config: &Config,
+    accounts: &AccountConfig,
+    edge: &EdgeConfig,
+) -> Vec<(String, Error)> {
     let limit =
         |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
     let failures = [
@@ -419,10 +423,10 @@ pub fn failures(config: &Config, edge: &EdgeConfig) -> Vec<(String, Error)> {
         Error::TooManyChats(Limit::at_once("parallel-chats", config.parallel_chats)),
         Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
         Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31)),
-        Error::TooManyAttempts(limit("log-ins", config.login_attempts, 86_400, 3000)),
+        Error::TooManyAttempts(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
         Error::TooManyRegistrations(limit(
             "registrations",
-            config.registrations_per_address,
+            accounts.registrations_per_address,
             3600,
             1800,
         )),

@@ -233,7 +233,7 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
 /// share what they learn, and waste no guess on a login that is closed. At the end each network
 /// tries once more.
 async fn guesses_in_a_day(api: &Api, networks: usize, logins: &[String]) -> usize {
-    let (store, config) = (&api.store(), &*api.server().apps["login"].config);
+    let (store, config) = (&api.store(), &*api.issuing("login").accounts);
     let guess = &async |network: usize, login: &str, now: u64| {
         let address = format!("10.{}.{}.{}", network >> 16, network >> 8 & 255, network & 255);
         let mut attempt = Attempt::new(login, Some(&address), config, now);

@@ -244,7 +244,8 @@ async fn a_function_takes_a_new_secret_from_secrets_manager_within_five_minutes(
     keys::put_secret(&aws, ARN, "0123456789abcdefghijklmnopqrstuvwxyz").await.unwrap();
     let signer = signer().await.unwrap();
     let app = App::over((*warm.config).clone(), warm.clock.clone(), warm.store.clone());
-    let issuing = Issuing { app: app.clone(), signer: signer.clone() };
+    let accounts = api.issuing("login").accounts.clone();
+    let issuing = Issuing { app: app.clone(), accounts, signer: signer.clone() };
     let token = AccessToken::of(&account, &session, session.ends);
     let sign = async || token.sign(&issuing).await.unwrap();
     let first = sign().await;

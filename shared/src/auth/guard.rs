@@ -2,6 +2,7 @@
 
 use super::password::Verdict;
 use super::{AccessToken, ApiKey, Credential};
+use crate::config::AccountConfig;
 use crate::store::{Attempt, Store};
 use crate::user::Account;
 use crate::{App, Error, Request, Result, http};
@@ -80,10 +81,16 @@ pub async fn administrator<T>(
 ///
 /// # Errors
 /// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].
-pub async fn confirm(app: &App, req: &Request, account: &Account, password: &str) -> Result<()> {
+pub async fn confirm(
+    app: &App,
+    accounts: &AccountConfig,
+    req: &Request,
+    account: &Account,
+    password: &str,
+) -> Result<()> {
     let now = app.clock.seconds();
     let mut attempt =
-        Attempt::of_owner(&account.id, http::source_network(req).as_deref(), &app.config, now);
+        Attempt::of_owner(&account.id, http::source_network(req).as_deref(), accounts, now);
     let counts = app.store.begin_attempt(&attempt).await?;
     app.store.admit_attempt(&mut attempt, counts, None, None).await?;
     if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {

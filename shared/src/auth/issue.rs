@@ -19,7 +19,7 @@ pub async fn issue(
     session: &Session,
 ) -> Result<(SessionTokens, Vec<Kept>)> {
     let now = app.clock.seconds();
-    let access = AccessToken::of(account, session, now + app.config.access_token_life.as_secs());
+    let access = AccessToken::of(account, session, now + app.accounts.access_token_life.as_secs());
     let (pair, cookie) =
         hand_out(app, req, &access, &RefreshToken::first(account, session)).await?;
     // The long-lived token would give scripts what the cookie keeps from them.

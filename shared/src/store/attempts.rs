@@ -22,7 +22,7 @@ use super::schema::{
 };
 use super::{Store, Write, s};
 use crate::auth::DeviceToken;
-use crate::config::Config;
+use crate::config::AccountConfig;
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 use crate::user::{Account, Email};
@@ -70,7 +70,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// A log-in as `login`: the key of a username or an address, or any other text that was typed.
-    pub fn new(login: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
+    pub fn new(login: &str, network: Option<&str>, config: &AccountConfig, now: u64) -> Self {
         let pace = Pace::strangers(login, config.login_attempts);
         Self {
             network: network.map(|network| mark(login, "network", network)),
@@ -80,7 +80,12 @@ impl Attempt {
 
     /// A check of the current password for a client that has a token of this account. Log-ins can't
     /// use up its count.
-    pub fn of_owner(user_id: &str, network: Option<&str>, config: &Config, now: u64) -> Self {
+    pub fn of_owner(
+        user_id: &str,
+        network: Option<&str>,
+        config: &AccountConfig,
+        now: u64,
+    ) -> Self {
         Self::counted(
             owner_attempts_key(user_id),
             Pace::owner(config.login_attempts),
@@ -94,7 +99,7 @@ impl Attempt {
         login: String,
         pace: Pace,
         network: Option<&str>,
-        config: &Config,
+        config: &AccountConfig,
         now: u64,
     ) -> Self {
         let address = network.filter(|_| config.login_failures_per_address > 0);
@@ -329,7 +334,7 @@ mod tests {
     #[test]
     fn the_twenty_networks_of_the_last_log_ins_are_known_for_ninety_days() {
         let tables = Settings::new(|name| name.ends_with("_TABLE").then(|| name.to_owned()));
-        let config = Config::read(&tables).unwrap();
+        let config = AccountConfig::read(&tables).unwrap();
         let attempt = |network: &str, day: u64, known: &[String]| {
             let attempt = Attempt::new("ann", Some(network), &config, day * DAY);
             Attempt { known: known.iter().cloned().collect(), ..attempt }

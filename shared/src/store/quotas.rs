@@ -4,7 +4,7 @@
 use super::schema::{mails_key, pk, registrations_key};
 use super::{Store, Write, n};
 use crate::Error;
-use crate::config::Config;
+use crate::config::AccountConfig;
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 
@@ -25,7 +25,7 @@ pub struct Quota {
 
 impl Quota {
     /// `None` if registrations aren't limited, or the network is unknown.
-    pub fn of(network: Option<&str>, config: &Config, now: u64) -> Option<Self> {
+    pub fn of(network: Option<&str>, config: &AccountConfig, now: u64) -> Option<Self> {
         let network = network.filter(|_| config.registrations_per_address > 0)?;
         Some(Self { network: network.to_owned(), most: config.registrations_per_address, now })
     }

@@ -13,7 +13,8 @@ use shared::App;
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{
-    AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, LogConfig, MailConfig, Settings,
+    AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, LogConfig, MailConfig,
+    Settings,
 };
 
 use crate::support::client::Api;
@@ -596,6 +597,7 @@ fn complaint(variable: &str, value: &str) -> Option<String> {
     let errors = [
         EdgeConfig::read(&settings).err(),
         Config::read(&settings).err(),
+        AccountConfig::read(&settings).err(),
         AiConfig::read(&settings).err(),
         MailConfig::read(&settings).err(),
         ChatAccess::read(&settings).err(),

@@ -32,7 +32,7 @@ use shared::auth::{self, AccessToken, RefreshToken, Signer};
 use shared::aws::OPERATION;
 use shared::charge::{self, AnswerForm, Begun, Charge, Keyed};
 use shared::clock::Clock;
-use shared::config::{AiConfig, AiProvider, Config, Settings};
+use shared::config::{AccountConfig, AiConfig, AiProvider, Config, Settings};
 use shared::http::{self, Body};
 use shared::store::{NewAccount, Session, Store};
 use shared::user::{Role, Username};
@@ -93,6 +93,7 @@ impl Random {
 struct Lane {
     connection: Connection,
     app: App,
+    accounts: Arc<AccountConfig>,
     signer: Signer,
     ai: Ai,
     /// Another AI: one that answers where the first provider fails.
@@ -129,7 +130,8 @@ impl Lane {
         let patient = Ai::connect(AiConfig { timeout, stop_pace, ..ai.clone() }).await.unwrap();
         let ai = Ai::connect(ai).await.unwrap();
         let app = App::over(config, clock, store);
-        Self { connection, signer, ai, failing_over, patient, app }
+        let accounts = AccountConfig::read(&settings).unwrap().into();
+        Self { connection, accounts, signer, ai, failing_over, patient, app }
     }
 
     fn tables(&self) -> Arc<Tables> {
@@ -382,7 +384,8 @@ impl<'l> Schedule<'l> {
         config.refunds_per_minute = random.pick(&[2, 2, 3, 20, 20]);
         let ai = random.pick(&[lane.ai.clone(), lane.failing_over.clone()]);
         let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };
-        let issuing = Issuing { app: app.clone(), signer: lane.signer.clone() };
+        let (accounts, signer) = (lane.accounts.clone(), lane.signer.clone());
+        let issuing = Issuing { app: app.clone(), accounts, signer };
         let (mut people, mut clients) = (Vec::new(), Vec::new());
         let mut accounts = Vec::new();
         for name in ["ann", "ben"] {
@@ -819,7 +822,8 @@ impl<'l> Schedule<'l> {
                 let request = ask(json!({ "refresh": refresh[*generation] }), None);
                 let words =
                     format!("client {client} of {whose} presents refresh token {generation}");
-                let issuing = Issuing { app, signer: self.lane.signer.clone() };
+                let (accounts, signer) = (self.lane.accounts.clone(), self.lane.signer.clone());
+                let issuing = Issuing { app, accounts, signer };
                 let reply = functions::token_refresh::handle(issuing, request);
                 (words, Box::pin(reply.map(Outcome::Replied)))
             }
