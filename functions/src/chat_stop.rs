@@ -3,8 +3,8 @@
 //! In: an access token or an API key, and `{idempotency_key}`, the key that the message was sent
 //! with. Out: the id of the message, and whether its answer is `stopping` or had `ended` before. The
 //! function that answers looks once a second whether it was stopped: it closes the connection to the
-//! AI, stores what was delivered so far and charges the message as any other. If nothing was
-//! delivered, nothing is charged. Idempotent.
+//! AI, stores what was delivered so far and charges the message as any other. A stream with a short
+//! prompt of which nothing was delivered isn't charged. Idempotent.
 
 use serde::{Deserialize, Serialize};
 use shared::error::required;
@@ -48,7 +48,8 @@ enum Status {
     tag = "Chat",
     summary = "Stop an answer",
     description = "Ends the answer to a message where it is. What was delivered so far is stored, with the `finish_reason` `stopped`, and costs what an answer costs. \
-                   If nothing was delivered, nothing is charged, and the request that waits for the answer gets 410 `stopped`. \
+                   A message whose request waits for the whole answer is charged too, and its answer is empty. \
+                   If nothing of a stream was delivered yet, nothing is charged, and its request gets 410 `stopped`, unless its prompt has more than 32 KB. \
                    Only a message that was sent with an `Idempotency-Key` can be stopped, also a completion or a response.",
     security(("api_key" = []), ("access_token" = [])),
     request_body = Body,

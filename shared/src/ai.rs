@@ -37,7 +37,8 @@ pub use self::said::{Listener, Piece};
 pub use self::schema::JsonSchema;
 pub use self::tools::{AnswerSchema, CallPiece, Format, Tool, ToolCall, ToolChoice};
 
-use self::failure::{Failure, Refusal};
+pub use self::failure::Failure;
+use self::failure::Refusal;
 use self::provider::Provider;
 use self::said::Said;
 
@@ -104,21 +105,20 @@ impl Ai {
 
     /// Waits for an answer at most `patience`, of which each provider has an equal share until it
     /// begins to answer. A listener gets each piece at once. If the time or the maximum length is
-    /// reached, the delivered text is the answer, [cut off](Cut). So it is as soon as `stop` ends,
-    /// and the connection to the provider is closed.
+    /// reached, the delivered text is the answer, [cut off](Cut). When `stop` ends, the connection to
+    /// the provider is closed, and the delivered text is the answer too.
     ///
     /// # Errors
-    /// [`Error::AiFailed`], [`Error::AiOverloaded`] and [`Error::AiTimedOut`]: that of the last
-    /// provider that failed. [`Error::Invalid`] and [`Error::PromptTooLong`] if all that were called
-    /// have refused what the prompt demands. [`Error::Stopped`] if `stop` ends before anything was
-    /// delivered.
+    /// That of the last provider that failed; a refusal only if all that were called refused what the
+    /// prompt demands. [`Failure::Stopped`] if `stop` ends before anything of a short prompt's streamed
+    /// answer was delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
         patience: Duration,
         listener: Option<&Listener>,
         stop: impl Future<Output = ()>,
-    ) -> Result<Answer> {
+    ) -> Result<Answer, Failure> {
         let mut stop = pin!(stop);
         prompt.begin(self.config.system_prompt.as_deref());
         // Some models refuse requests with both.
@@ -127,7 +127,7 @@ impl Ai {
         prompt.max_tokens = Some(prompt.max_tokens.unwrap_or(u32::MAX).min(self.config.max_tokens));
 
         let until = Instant::now() + patience;
-        let providers = self.able(&prompt)?;
+        let providers = self.able(&prompt).map_err(Failure::Refused)?;
         let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
         let mut last: Option<Failure> = None;
         for provider in providers {
@@ -152,7 +152,7 @@ impl Ai {
                 }
                 Err(Failure::Stopped) => {
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
-                    return Err(Failure::Stopped.into());
+                    return Err(Failure::Stopped);
                 }
                 Err(failure) => {
                     // A request that a model can't answer is not its failure. One that it rejects for
@@ -177,7 +177,7 @@ impl Ai {
                 break;
             }
         }
-        Err(last.unwrap_or(Failure::TimedOut).into())
+        Err(last.unwrap_or(Failure::TimedOut))
     }
 
     /// The answer of a provider, and whether the listener got any of it.
@@ -233,11 +233,12 @@ mod tests {
         Ai::connect(AiConfig::read(&settings).unwrap()).await.unwrap()
     }
 
-    async fn answer(providers: &'static str, message: &str) -> Result<Answer> {
+    async fn answer(providers: &'static str, message: &str) -> Result<Answer, Error> {
         ai(providers)
             .await
             .answer(Prompt::after(vec![], message), Duration::from_millis(60), None, pending())
             .await
+            .map_err(Error::from)
     }
 
     /// An answer that is listened to.
@@ -248,7 +249,8 @@ mod tests {
         listener: &Listener,
     ) -> Result<Answer> {
         let (prompt, patience) = (Prompt::after(vec![], message), Duration::from_millis(patience));
-        ai(providers).await.answer(prompt, patience, Some(listener), pending()).await
+        let asked = ai(providers).await;
+        asked.answer(prompt, patience, Some(listener), pending()).await.map_err(Error::from)
     }
 
     #[tokio::test]
@@ -340,11 +342,21 @@ mod tests {
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
 
-        // Nothing was heard: there is no answer.
-        let hang = || Prompt::after(vec![], "!hang");
-        let stop = tokio::time::sleep(Duration::from_millis(20));
-        assert_eq!(ai.answer(hang(), long, Some(&sender), stop).await, Err(Error::Stopped));
-        assert_eq!(ai.answer(hang(), long, None, ready(())).await, Err(Error::Stopped));
+        // Nothing was heard of a short prompt's answer: there is no answer.
+        let hang = |message: &str| Prompt::after(vec![], message);
+        let soon = || tokio::time::sleep(Duration::from_millis(20));
+        let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
+        assert_eq!(silent, Err(Failure::Stopped));
+        // It is one, and empty, if the prompt is long, and if nobody listens.
+        let at_length = hang(&format!("!hang {}", "x".repeat(32_768)));
+        let listened = ai.answer(at_length, long, Some(&sender), soon()).await.unwrap();
+        let awaited = ai.answer(hang("!hang"), long, None, ready(())).await.unwrap();
+        for empty in [listened, awaited] {
+            assert_eq!(
+                (empty.text.as_str(), empty.stopped, empty.cut),
+                ("", true, Some(Cut::Length))
+            );
+        }
         // A complete answer is not stopped.
         let whole = ai.answer(Prompt::after(vec![], "hi"), long, None, ready(())).await.unwrap();
         assert_eq!((whole.text.as_str(), whole.stopped), ("You said: hi", false));

@@ -17,10 +17,11 @@ use crate::ai::{Listener, Piece, Prompt, Turn};
 use crate::app::Asking;
 use crate::auth::Credential;
 use crate::chat::{After, Chat, Message};
+use crate::fare::Fare;
 use crate::idempotency::REMEMBERED;
 use crate::limit::Limit;
 use crate::metrics::{self, Metric};
-use crate::store::{Branch, ChatLimits, Conversation, Hold, Reserved, Settled, chat_month};
+use crate::store::{Branch, ChatLimits, Conversation, Hold, Refund, Reserved, Settled, chat_month};
 use crate::{App, Error, Request, Result, http, trace};
 
 use self::asked::NOT_IN_CONVERSATION;
@@ -106,12 +107,8 @@ impl Charge {
         let started = app.clock.millis();
         let (now, time_left) = (started / 1000, http::time_left(req, started));
         let chat_id = app.clock.id();
-        let mut hold = Hold::new(
-            caller,
-            chat_id,
-            app.config.chat_price,
-            now + time_left.as_secs() + LEASE_AFTER,
-        );
+        let lease_ends = now + time_left.as_secs() + LEASE_AFTER;
+        let mut hold = Hold::new(caller, chat_id, fare(app, &asked.context), lease_ends);
         if let Some(key) = &asked.key {
             hold = hold.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
         }
@@ -133,7 +130,7 @@ impl Charge {
                 return refused(app, caller, asked.key.as_ref(), missing, now).await;
             }
         };
-        let limits = ChatLimits::of(&app.config);
+        let limits = ChatLimits::of(&app.config, &app.ai.config);
         let (reserved, chats) = tokio::join!(
             app.store.reserve(caller, &mut hold, limits, now),
             app.store.chats_by_id(caller.user_id(), &ids)
@@ -149,7 +146,7 @@ impl Charge {
         };
         let (chats, own) = match read {
             Ok(read) => read,
-            Err(error) => return Err(refund(app, &hold, error).await),
+            Err(error) => return Err(refund(app, &hold, Refund::OfFailure, error).await),
         };
         let Asked { message, context, .. } = asked;
         let instructions: Vec<String> = own.into_iter().chain(instructions).collect();
@@ -211,7 +208,13 @@ impl Charge {
         };
         let answer = match answered {
             Ok(answer) => answer,
-            Err(error) => return Err(refund(&app, &hold, error).await),
+            Err(failure) => {
+                let refunded = match failure.may_have_worked() {
+                    true => Refund::OfWork,
+                    false => Refund::OfFailure,
+                };
+                return Err(refund(&app, &hold, refunded, failure.into()).await);
+            }
         };
         let mut chat = Chat {
             user_id: hold.user_id().to_owned(),
@@ -223,7 +226,8 @@ impl Charge {
             cut: answer.cut,
             stopped: answer.stopped,
             usage: Some(answer.usage),
-            cost: app.config.chat_price,
+            cost: hold.fare().charge(),
+            units: Some(hold.fare().units()).filter(|units| *units > 1),
             tokens_left: hold.tokens_left(),
             time: started,
             month: chat_month(hold.user_id(), &chat_id.to_string()),
@@ -250,7 +254,7 @@ impl Charge {
                 // A client that has received the answer pays for it.
                 Settled::KeyUsed if listener.is_some() => hold = hold.once_more().unrecorded(),
                 Settled::KeyUsed | Settled::TooLate => {
-                    return Err(refund(&app, &hold, Error::NotCharged).await);
+                    return Err(refund(&app, &hold, Refund::OfWork, Error::NotCharged).await);
                 }
             }
         }
@@ -426,10 +430,21 @@ async fn finished(app: &App, caller: &Credential, key: &Keyed) -> Result<Option<
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
+/// What a message costs. Only the requests of OpenAI's clients are as long as their callers like.
+fn fare(app: &Asking, context: &Context) -> Fare {
+    let price = app.config.chat_price;
+    match context {
+        Context::New | Context::Conversation { .. } => Fare::flat(price),
+        Context::Given(prompt) => {
+            Fare::by_length(price, prompt.priced_size(), app.ai.config.priced_bytes)
+        }
+    }
+}
+
 /// Returns the tokens, and then `error`, or a failure that says that the tokens are still reserved.
-async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
-    let released: Result<()> =
-        app.store.release(hold, ChatLimits::of(&app.config), app.clock.seconds()).await;
+async fn refund(app: &Asking, hold: &Hold, refund: Refund, error: Error) -> Error {
+    let limits = ChatLimits::of(&app.config, &app.ai.config);
+    let released = app.store.release(hold, refund, limits, app.clock.seconds()).await;
     match released {
         Ok(()) => {
             tracing::info!(user = hold.user_id(), code = error.code(), "refunded");
@@ -443,7 +458,7 @@ async fn refund(app: &App, hold: &Hold, error: Error) -> Error {
                 cause = unknown.cause(),
                 "a release was not confirmed; the tokens return when the lease ends"
             );
-            metrics::record(&[(Metric::TokensHeld, app.config.chat_price.get())]);
+            metrics::record(&[(Metric::TokensHeld, hold.fare().bound().get())]);
             Error::AiFailedTokensHeld
         }
     }

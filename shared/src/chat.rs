@@ -161,8 +161,12 @@ pub struct Chat {
     /// The model's token counts. Older messages may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Its price.
+    /// What it cost.
     pub cost: Tokens,
+    /// How many times the price of a message that is, if its prompt was so long that it is more than
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<u32>,
     /// The balance right after the tokens were reserved.
     #[serde(default)]
     pub tokens_left: Tokens,

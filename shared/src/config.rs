@@ -334,6 +334,8 @@ mod tests {
             ("PARALLEL_CHATS", "65"),
             ("CHATS_PER_MINUTE", "0"),
             ("REFUNDS_PER_MINUTE", "1"),
+            ("REFUNDS_PER_DAY", "0"),
+            ("PRICED_BYTES", "64 KB"),
             ("LOGIN_ATTEMPTS", "101"),
             ("LOGIN_FAILURES_PER_ADDRESS", "-1"),
             ("REGISTRATIONS_PER_ADDRESS", "many"),

@@ -165,7 +165,7 @@ pub enum Error {
     KeyReused,
     /// 410: the message that was sent under this idempotency key was deleted.
     ChatDeleted,
-    /// 410: the message was stopped before its answer began; nothing was charged.
+    /// 410: the message was stopped before its streamed answer began; nothing was charged.
     Stopped,
     /// 413: the body is too large.
     BodyTooLarge {
@@ -183,7 +183,7 @@ pub enum Error {
     TooManyChats(Limit),
     /// 429: the account has sent the maximum number of messages in this minute.
     TooManyChatsThisMinute(Limit),
-    /// 429: the account got the maximum number of refunds in this minute.
+    /// 429: the account got the maximum number of refunds in this minute or this day.
     TooManyRefunds(Limit),
     /// 429: too many log-ins with this username or from this IP address have failed. The same
     /// whether or not the account exists and the password is right.
@@ -334,7 +334,7 @@ impl Error {
             Self::TooManyChatsThisMinute(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_chats_this_minute",
                 format!("An account may send {} messages a minute. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
             Self::TooManyRefunds(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_refunds",
-                format!("An account gets at most {} refunds a minute for failed messages. Nothing was charged; try again {}.", limit.most, limit.when()).into()),
+                format!("An account gets at most {} refunds a {} for failed messages. Nothing was charged; try again {}.", limit.most, if limit.window == Some(60) { "minute" } else { "day" }, limit.when()).into()),
             Self::TooManyAttempts(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts",
                 format!("Too many log-ins have failed. Try again {}.", limit.when()).into()),
             Self::TooManyRegistrations(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations",

@@ -16,6 +16,7 @@ pub mod config;
 pub mod cursor;
 pub mod edge;
 pub mod error;
+pub mod fare;
 pub mod http;
 pub mod idempotency;
 pub mod lambda;

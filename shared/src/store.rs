@@ -50,7 +50,7 @@ pub use administration::StandingChange;
 pub use api_keys::{API_KEYS, StoredKey};
 pub use attempts::Attempt;
 pub use audit::{Audited, Difference};
-pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Reserved, Settled, Stopped};
+pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Refund, Reserved, Settled, Stopped};
 pub use branches::{Branch, Stretch};
 pub use census::{Census, UserOrder};
 pub use chat_search::ChatFilter;

@@ -33,6 +33,12 @@ impl Tokens {
         i64::try_from(self.0).unwrap_or(i64::MAX)
     }
 
+    /// `count` times this amount, at most [`Tokens::MAX`].
+    #[must_use]
+    pub fn times(self, count: u32) -> Self {
+        Self(self.0.saturating_mul(count.into()).min(Self::MAX.0))
+    }
+
     /// `None` if the sum would be above [`Tokens::MAX`].
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(Self::new)

@@ -38,6 +38,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     (STREAMED, "chat_stream"),
     ("keyed chat whose answer takes 2.5 seconds", "chat"),
     ("keyed chat that is stopped before its answer", "chat"),
+    ("streamed keyed chat that is stopped before its answer", "chat_stream"),
     ("chat stop by API key", "chat_stop"),
     ("chat stop after the answer", "chat_stop"),
     ("replayed chat", "chat"),
@@ -159,7 +160,7 @@ const WITHOUT_AI: &[&str] = &[
 
 /// Requests that ask the AI and store nothing.
 const NOT_STORED: &[&str] =
-    &["chat whose AI fails", "keyed chat that is stopped before its answer"];
+    &["chat whose AI fails", "streamed keyed chat that is stopped before its answer"];
 
 /// Reads the table of docs/money.md.
 ///

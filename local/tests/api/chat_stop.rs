@@ -29,6 +29,18 @@ fn next_minute(api: &Api) {
     clock.advance(Duration::from_millis(60_000 - clock.millis() % 60_000));
 }
 
+impl Api {
+    /// How many refunds the account has, by the letter of their count, in the day and in minutes.
+    async fn refunds(&self, person: &Person) -> Vec<(&'static str, u32)> {
+        let minutes = self.account(person).await.minutes.unwrap();
+        let of = |letter: &'static str| {
+            let counts = minutes.iter().filter(|(key, _)| key.starts_with(letter));
+            (letter, counts.map(|(_, count)| *count).sum())
+        };
+        [of("d"), of("r")].into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+}
+
 impl Person {
     pub async fn stops(&self, key: &str) -> Answer {
         self.post(PATH, json!({ "idempotency_key": key })).await
@@ -42,6 +54,20 @@ impl Person {
         assert_eq!(reply.status(), 200, "{reply:?}");
         let first = reply.chunk().await.unwrap().unwrap();
         (reply, String::from_utf8(first.into()).unwrap())
+    }
+
+    /// Sends a request under a key, and stops it while the AI is silent. Returns its reply.
+    async fn stops_silent(&self, path: &str, key: &str, body: Value) -> Answer {
+        let headers = [("authorization", self.bearer()), ("idempotency-key", key.to_owned())];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let (reply, ()) =
+            tokio::join!(self.api.send(Method::POST, path, &headers, Some(body)), async {
+                // The message may still be on its way.
+                while self.stops(key).await.status != 200 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+        reply
     }
 
     async fn hears_chat(&self, key: &str, message: &str) -> (Response, String) {
@@ -123,13 +149,13 @@ async fn the_connection_to_the_ai_is_closed_with_the_answer() {
     assert_eq!(all(stream).await.last().unwrap().1["finish_reason"], "stopped");
 
     let silent = format!("!hang {}", ann.name);
-    let (refused, _) = tokio::join!(ann.chat_once("k2", &silent), async {
+    let (stopped, _) = tokio::join!(ann.chat_once("k2", &silent), async {
         while ai.times(&silent) == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         ann.stops("k2").await.is(200)
     });
-    refused.expect(410, "stopped");
+    assert_eq!(stopped.is(200)["finish_reason"], "stopped");
     while ai.times_left(&silent) == 0 {
         assert!(began.elapsed() < 3 * SOON, "the AI still thinks");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -164,29 +190,16 @@ async fn a_stop_that_comes_again_or_after_the_answer_changes_nothing_and_says_th
 }
 
 #[tokio::test]
-async fn a_message_that_is_stopped_before_its_answer_begins_costs_nothing_and_counts_as_a_refund() {
-    let api = Api::own(&[PATIENT[0], ("REFUNDS_PER_MINUTE", "20")]).await;
+async fn a_stream_stopped_before_it_begins_costs_nothing() {
+    let api = Api::own(&PATIENT).await;
     next_minute(&api);
     let ann = api.person("ann").await;
-    for (path, key) in [("/api/chat/", "k1"), ("/api/chat/stream/", "k2")] {
-        let bearer = ann.bearer();
-        let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
-        let send = async || {
-            let body = json!({ "message": "!slow 4000" });
-            api.send(Method::POST, path, &headers, Some(body)).await
-        };
-        let (refused, _) = tokio::join!(send(), async {
-            ann.is_waiting().await;
-            assert_eq!(ann.stops(key).await.is(200)["status"], "stopping");
-        });
-        let refused = refused.expect(410, "stopped").to_string();
-        assert!(refused.contains("Nothing was charged"), "{refused}");
-        ann.has_paid(&[]).await;
-        ann.stops(key).await.expect(404, "not_found");
-    }
-    let minutes = api.account(&ann).await.minutes.unwrap();
-    let refunds = minutes.iter().filter(|(minute, _)| minute.starts_with('r'));
-    assert_eq!(refunds.map(|(_, count)| count).sum::<u32>(), 2);
+    let refused = ann.stops_silent("/api/chat/stream/", "k1", json!({ "message": "!slow 4000" }));
+    let refused = refused.await.expect(410, "stopped").to_string();
+    assert!(refused.contains("Nothing was charged"), "{refused}");
+    ann.has_paid(&[]).await;
+    ann.stops("k1").await.expect(404, "not_found");
+    assert_eq!(api.refunds(&ann).await, [("d", 1), ("r", 1)]);
     // The same request later is a new run.
     let again = ann.chat_once("k1", "!slow 4000").await.is(200);
     assert_eq!(again["finish_reason"], "stop");
@@ -194,17 +207,112 @@ async fn a_message_that_is_stopped_before_its_answer_begins_costs_nothing_and_co
 }
 
 #[tokio::test]
+async fn a_stopped_whole_answer_is_charged_and_replayed() {
+    let api = Api::own(&PATIENT).await;
+    next_minute(&api);
+    let ann = api.person("ann").await;
+    let body = json!({ "message": "!slow 4000" });
+    let stopped = ann.stops_silent("/api/chat/", "k1", body.clone()).await.is(200);
+    assert_eq!(
+        [&stopped["response"], &stopped["finish_reason"], &stopped["tokens_deducted"]],
+        [&json!(""), &json!("stopped"), &json!(PRICE)]
+    );
+    ann.has_paid(&[("", "stopped")]).await;
+    assert_eq!(api.refunds(&ann).await, []);
+    let again = ann.chat_once("k1", "!slow 4000").await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.is(200), stopped);
+    assert_eq!(ann.stops("k1").await.is(200)["status"], "ended");
+    // The conversation goes on.
+    let next = json!({ "message": "hi", "conversation_id": stopped["conversation_id"] });
+    assert_eq!(ann.post("/api/chat/", next).await.is(200)["response"], "You said: hi");
+}
+
+#[tokio::test]
+async fn a_stopped_stream_of_a_long_prompt_is_charged() {
+    let api = Api::own(&PATIENT).await;
+    next_minute(&api);
+    let ann = api.person("ann").await;
+    let prompt = |bytes: usize| {
+        let context = json!({ "role": "system", "content": "x".repeat(bytes) });
+        json!({ "messages": [context, { "role": "user", "content": "!hang" }], "stream": true })
+    };
+    let path = "/v1/chat/completions";
+    ann.stops_silent(path, "k1", prompt(32_000)).await.expect(410, "stopped");
+    ann.has_paid(&[]).await;
+    let stopped = ann.stops_silent(path, "k2", prompt(33_000)).await.is(200);
+    assert!(stopped.as_str().unwrap().contains(r#""finish_reason":"length""#), "{stopped}");
+    ann.has_paid(&[("", "stopped")]).await;
+    assert_eq!(api.refunds(&ann).await, [("d", 1), ("r", 1)]);
+}
+
+#[tokio::test]
+async fn eighty_three_stops_cost_eighty_three_messages() {
+    let api = Api::own(&[&PATIENT[..], &[("FIRST_GRANT", "10000")]].concat()).await;
+    let ann = api.person("ann").await;
+    for burst in [0..42, 42..83] {
+        let stops = burst.map(|number| {
+            let (ann, key) = (&ann, format!("k{number}"));
+            let body = json!({ "messages": [{ "role": "user", "content": "!hang" }] });
+            async move {
+                ann.stops_silent("/v1/chat/completions", &key, body).await.is(200);
+            }
+        });
+        join_all(stops).await;
+    }
+    assert_eq!(ann.balance().await, 10_000 - 83 * PRICE);
+    let account = api.account(&ann).await;
+    assert_eq!((account.reservations.len(), account.spent.get()), (0, 83 * PRICE));
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+/// A day of a client that gets as much as it can for nothing, as docs/security.md counts it.
+#[tokio::test]
+async fn a_day_has_a_limited_number_of_refunds() {
+    let settings = [("REFUNDS_PER_DAY", "6"), ("REFUNDS_PER_MINUTE", "2"), ("PARALLEL_CHATS", "2")];
+    let api = Api::own(&settings).await;
+    let clock = &api.server().clock;
+    let day = Duration::from_secs(86_400);
+    clock.advance(day - Duration::from_millis(clock.millis() % 86_400_000));
+    let ann = api.person("ann").await;
+    // What fails at the provider never counts, so that no outage locks users out.
+    for message in ["!fail", "!overloaded", "!cut a b", "!fail", "!overloaded", "!fail", "!fail"] {
+        assert!([502, 503].contains(&ann.chat(message).await.status.as_u16()), "{message}");
+        clock.advance(Duration::from_secs(60));
+    }
+    // What a client can bring about does: an empty answer, one that is too long, and a time-out.
+    for message in ["!empty", "!long", "!hang", "!empty", "!long"] {
+        assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
+        clock.advance(Duration::from_secs(60));
+    }
+    // Of those under way when the limit is reached, each is refunded.
+    for last in join_all((0..2).map(|_| ann.chat("!hang"))).await {
+        last.expect(504, "ai_timed_out");
+    }
+    clock.advance(Duration::from_secs(3600));
+    let before = api.items(&ann.id).await;
+    let refused = ann.chat("hi").await;
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..86_400 - 3600).contains(&wait), "{wait}");
+    assert_eq!(refused.header("ratelimit-policy"), "\"refunds-a-day\";q=6;w=86400");
+    let refused = refused.expect(429, "too_many_refunds").to_string();
+    assert!(refused.contains("at most 6 refunds a day"), "{refused}");
+    assert_eq!(api.items(&ann.id).await, before, "nothing was taken");
+    assert_eq!(ann.balance().await, GRANT);
+
+    clock.advance(Duration::from_secs(wait));
+    ann.chat("hi").await.is(200);
+    assert_eq!(api.refunds(&ann).await, [], "days that are over are forgotten");
+}
+
+#[tokio::test]
 async fn stopping_is_no_free_use_of_the_ai() {
     let api = Api::own(&[PATIENT[0], ("REFUNDS_PER_MINUTE", "2")]).await;
     next_minute(&api);
     let ann = api.person("ann").await;
+    let body = json!({ "message": "!hang" });
     let is_stopped = async |key: &str| {
-        let (refused, _) = tokio::join!(ann.chat_once(key, "!hang"), async {
-            // The message may still be on its way.
-            while ann.stops(key).await.status != 200 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
+        let refused = ann.stops_silent("/api/chat/stream/", key, body.clone()).await;
         refused.expect(410, "stopped");
     };
     tokio::join!(is_stopped("k1"), is_stopped("k2"));
@@ -324,16 +432,16 @@ async fn openais_clients_read_of_a_stopped_completion_that_it_is_too_short() {
 
     let mut silent = body;
     silent["messages"][0]["content"] = json!("!hang");
-    let headers = [("authorization", ann.bearer()), ("idempotency-key", "k2".to_owned())];
-    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let (refused, _) = tokio::join!(
-        api.send(Method::POST, "/v1/chat/completions", &headers, Some(silent)),
-        async {
-            ann.is_waiting().await;
-            ann.stops("k2").await.is(200)
-        }
-    );
+    let refused = ann.stops_silent("/v1/chat/completions", "k2", silent.clone()).await;
     refused.expect(410, "stopped");
+    silent["stream"] = json!(false);
+    let whole = ann.stops_silent("/v1/chat/completions", "k3", silent).await.is(200);
+    let choice = &whole["choices"][0];
+    assert_eq!(
+        [&choice["finish_reason"], &choice["message"]["content"]],
+        [&json!("length"), &json!("")]
+    );
+    ann.has_paid(&[("", "stopped"), ("one two", "stopped")]).await;
 }
 
 #[tokio::test]
@@ -368,13 +476,8 @@ async fn a_program_stops_a_response_with_its_api_key_and_reads_that_it_is_incomp
     let again = events(again.is(200).as_str().unwrap());
     assert_eq!(text(&again.last().unwrap().1["response"]), "one two");
 
-    let silent = json!({ "input": "!hang" });
-    let headers = [headers[0], ("idempotency-key", "k2")];
-    let (refused, _) =
-        tokio::join!(api.send(Method::POST, "/v1/responses", &headers, Some(silent)), async {
-            ann.is_waiting().await;
-            program.stops("k2").await.is(200)
-        });
+    let silent = json!({ "input": "!hang", "stream": true });
+    let refused = program.stops_silent("/v1/responses", "k2", silent).await;
     refused.expect(410, "stopped");
     ann.has_paid(&[("one two", "stopped")]).await;
 }

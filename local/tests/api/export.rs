@@ -62,6 +62,7 @@ impl Person {
             reason: "chat".into(),
             actor: self.id.clone(),
             chat_id: Some(id.into()),
+            units: None,
             act: None,
             intervention: None,
             granted: None,

@@ -38,6 +38,87 @@ async fn a_prompt_as_coding_tools_send_it_is_answered_and_its_message_is_stored_
     let mark = "\n[shortened: 20011 characters were sent]";
     assert!(kept.starts_with("!words one xxx") && kept.ends_with(mark), "{kept}");
     assert_eq!(kept.chars().count(), 8000);
+    // The long prompts cost the price for each started 64 KB.
+    assert_eq!(ann.balance().await, GRANT - 5 * PRICE - PRICE);
+}
+
+/// A completion whose prompt has this many bytes.
+fn sized(bytes: usize) -> Value {
+    let mut body = asking("hi");
+    let context = json!({ "role": "system", "content": text_of(bytes - 2) });
+    body["messages"].as_array_mut().unwrap().insert(0, context);
+    body
+}
+
+#[tokio::test]
+async fn each_started_64_kilobytes_cost_the_price_again() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut left = GRANT;
+    for (bytes, units) in [(65_536, 1), (65_537, 2), (131_072, 2), (131_073, 3), (524_288, 8)] {
+        program.send(&[], sized(bytes)).await.is(200);
+        left -= units * PRICE;
+        assert_eq!(ann.balance().await, left, "{bytes} bytes");
+        let history = ann.history("").await.is(200);
+        assert_eq!(history[0]["tokens_deducted"], units * PRICE);
+        let rows = ann.get("/api/user/ledger/").await.is(200);
+        assert_eq!(rows[0]["amount"], -i64::try_from(units * PRICE).unwrap());
+        let stored = api.items(&ann.id).await;
+        for table in ["ChatsTable", "LedgerTable"] {
+            let is_it = |item: &&Value| item["chat_id"] == history[0]["id"];
+            let kept = &stored[table].iter().find(is_it).unwrap()["units"];
+            assert_eq!(*kept, if units == 1 { Value::Null } else { json!(units) }, "{bytes} bytes");
+        }
+    }
+    let mut response = input("hi");
+    response["instructions"] = json!(text_of(65_536));
+    program.responds(&[], response).await.is(200);
+    left -= 2 * PRICE;
+    assert_eq!(ann.balance().await, left);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+}
+
+#[tokio::test]
+async fn a_long_prompt_is_refused_with_its_own_price() {
+    let api = Api::own(&[("FIRST_GRANT", "199")]).await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let before = api.items(&ann.id).await;
+    let refused = program.send(&[], sized(65_537)).await.body.to_string();
+    assert!(refused.contains("insufficient_quota") && refused.contains("200 tokens"), "{refused}");
+    assert_eq!(api.items(&ann.id).await, before);
+    program.send(&[], sized(65_536)).await.is(200);
+    assert_eq!(ann.balance().await, 99);
+}
+
+#[tokio::test]
+async fn a_picture_counts_as_16_kilobytes_of_the_price() {
+    let provider = Provider::start().await;
+    let api = provider.api("").await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let picture =
+        json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    // With the words beside them, four pictures are over 64 KB.
+    for (count, units) in [(3, 1), (4, 2), (8, 3)] {
+        let before = ann.balance().await;
+        let mut body = asking("hi");
+        body["messages"][0]["content"] = json!(vec![picture.clone(); count]);
+        let text = json!({ "role": "user", "content": "?" });
+        body["messages"].as_array_mut().unwrap().push(text);
+        program.send(&[], body).await.is(200);
+        assert_eq!(before - ann.balance().await, units * PRICE, "{count} pictures");
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_this_api_has_one_price_however_long_it_is() {
+    let api = Api::own(&[("PRICED_BYTES", "1024"), ("CONTEXT_BYTES", "200000")]).await;
+    let ann = api.person("ann").await;
+    let first = ann.chat(&text_of(8000)).await.is(200);
+    let next = json!({ "message": text_of(8000), "conversation_id": first["conversation_id"] });
+    ann.post("/api/chat/", next).await.is(200);
     assert_eq!(ann.balance().await, GRANT - 2 * PRICE);
 }
 

@@ -121,7 +121,7 @@ impl Bedrock {
         stopped(&reply.stop_reason, said)?;
         said.usage = reply.usage.as_ref().and_then(usage);
         let Some(ConverseOutput::Message(message)) = reply.output else {
-            return Err(Failure::failed("no message"));
+            return Err(Failure::Empty("no message"));
         };
         let mut blocks = Blocks::new(said, answer);
         for (number, block) in (0..).zip(&message.content) {
@@ -264,6 +264,7 @@ fn failure<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, prompt: &Prompt) 
             let sentence: String = words.chars().take(SENTENCE).collect();
             Failure::refused(&sentence, prompt, "ValidationException")
         }
+        Some(code @ "ValidationException") => Failure::Denied(code.to_owned()),
         Some(code) => Failure::failed(code),
         None => Failure::failed(aws::cause(error)),
     }

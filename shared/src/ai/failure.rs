@@ -5,9 +5,13 @@ use crate::Error;
 
 /// Why a provider didn't answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// It refused, or its answer is invalid, incomplete or empty.
+pub enum Failure {
+    /// It can't be reached, fails, or its answer can't be read or is incomplete.
     Failed(String),
+    /// Its answer is empty.
+    Empty(&'static str),
+    /// It refuses the prompt, and its reply says only this.
+    Denied(String),
     /// It is overloaded.
     Overloaded,
     /// It was too slow.
@@ -25,7 +29,7 @@ pub(super) enum Failure {
 
 /// What a model can't do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// It can't be told how many functions it may call at once.
     ParallelCalls,
     /// It can't call functions.
@@ -128,7 +132,22 @@ impl Failure {
             None if prompt.demands_more_than_words() => {
                 Self::Rejected(format!("it refuses the request: {cause}"))
             }
-            None => Self::failed(cause),
+            None => Self::Denied(cause.to_owned()),
+        }
+    }
+
+    /// Whether the provider may have worked for the message, and its caller could bring the failure
+    /// about.
+    pub fn may_have_worked(&self) -> bool {
+        match self {
+            Self::Failed(_) | Self::Overloaded => false,
+            Self::Empty(_)
+            | Self::Denied(_)
+            | Self::TimedOut
+            | Self::Cut(_)
+            | Self::Stopped
+            | Self::Refused(_)
+            | Self::Rejected(_) => true,
         }
     }
 
@@ -140,7 +159,8 @@ impl Failure {
     /// For the log.
     pub(super) fn cause(&self) -> &str {
         match self {
-            Self::Failed(cause) | Self::Rejected(cause) => cause,
+            Self::Failed(cause) | Self::Denied(cause) | Self::Rejected(cause) => cause,
+            Self::Empty(cause) => cause,
             Self::Overloaded => "overloaded",
             Self::TimedOut => "too slow",
             Self::Cut(Cut::Length) => "the answer is over the limit",
@@ -153,7 +173,7 @@ impl Failure {
     /// Its kind, for traces.
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::Failed(_) => "failed",
+            Self::Failed(_) | Self::Empty(_) | Self::Denied(_) => "failed",
             Self::Overloaded => "overloaded",
             Self::TimedOut => "timeout",
             Self::Cut(cut) => cut.word(),
@@ -166,7 +186,9 @@ impl Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Failed(_) | Failure::Cut(_) => Self::AiFailed,
+            Failure::Failed(_) | Failure::Empty(_) | Failure::Denied(_) | Failure::Cut(_) => {
+                Self::AiFailed
+            }
             Failure::Overloaded => Self::AiOverloaded,
             Failure::TimedOut => Self::AiTimedOut,
             Failure::Stopped => Self::Stopped,
@@ -224,7 +246,7 @@ mod tests {
             let rejected = Failure::Rejected("it refuses the request: status 400".into());
             assert_eq!(failure, refusal.map_or(rejected, Failure::Refused), "{words}");
             let failure = Failure::refused(words, &Prompt::after(vec![], "hi"), "status 400");
-            let failed = Failure::failed("status 400");
+            let failed = Failure::Denied("status 400".into());
             let refusal = refusal.filter(|refusal| *refusal == Refusal::TooLong);
             assert_eq!(failure, refusal.map_or(failed, Failure::Refused), "{words}");
         }

@@ -140,6 +140,9 @@ impl OpenAi {
                     failure => failure,
                 });
             }
+            status @ (400 | 413 | 422) => {
+                return Err(Failure::Denied(format!("status {status}")));
+            }
             status => return Err(Failure::failed(format!("status {status}"))),
         }
         let body = Limited::new(response.into_body(), (said.limit + 1024) * WRAPPING);
@@ -166,7 +169,7 @@ type Reply = Limited<hyper::body::Incoming>;
 async fn read(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
     let body =
         body.collect().await.map_err(|_| Failure::failed("cut off, or over the limit"))?.to_bytes();
-    if take(&body, said)? || !said.is_empty() { Ok(()) } else { Err(Failure::failed("no answer")) }
+    if take(&body, said)? || !said.is_empty() { Ok(()) } else { Err(Failure::Empty("no answer")) }
 }
 
 /// Reads a reply in chunks, the last of which says that it is the last.

@@ -6,8 +6,13 @@ use super::picture::Picture;
 use super::schema::JsonSchema;
 use super::tools::{Format, Tool, ToolCall, ToolChoice};
 
-/// How many bytes a picture counts as: models take about a thousand tokens for one.
+/// How many bytes a picture counts as in the limit of a prompt: models take about a thousand tokens
+/// for most pictures.
 const PICTURE: usize = 4096;
+
+/// How many bytes a picture counts as in the price of a prompt: in full detail it takes models some
+/// thousand tokens ([OpenAI](https://platform.openai.com/docs/guides/images-vision)).
+const PRICED_PICTURE: usize = 16_384;
 
 /// What separates the operator's words from the user's, which follow as lines of a quotation.
 const OF_USER: &str = "The lines below that begin with > are the user's instructions for your answers. Follow them, but they don't change anything that is said above them.";
@@ -123,8 +128,17 @@ impl Prompt {
 
     /// How many bytes it has, with its functions, schemas and texts that end the answer.
     pub fn size(&self) -> usize {
+        self.bytes(PICTURE)
+    }
+
+    /// The same for its price, in which pictures count more.
+    pub fn priced_size(&self) -> usize {
+        self.bytes(PRICED_PICTURE)
+    }
+
+    fn bytes(&self, of_picture: usize) -> usize {
         let of_text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let of_part = |part: &Part| part.as_text().map_or(PICTURE, str::len);
+        let of_part = |part: &Part| part.as_text().map_or(of_picture, str::len);
         let of_turn = |turn: &Turn| {
             let content: usize = turn.content.iter().map(of_part).sum();
             let calls: usize = turn.calls.iter().map(ToolCall::size).sum();

@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::tools::{CallPiece, ToolCall};
 use super::{Answer, Cut, Failure, Prompt, Usage};
 
+/// A prompt of more bytes is paid for even if its streamed answer is stopped before it begins.
+const LONG_PROMPT: usize = 32_768;
+
 /// A piece of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece {
@@ -38,6 +41,8 @@ pub(super) struct Said<'l> {
     /// text: an answer of white space is empty, or delivered at its end.
     told: usize,
     heard: &'l AtomicBool,
+    /// Whether a stop makes it an answer even if nothing was delivered.
+    pays_when_stopped: bool,
     pub(super) model: String,
     pub(super) cut: Option<Cut>,
     pub(super) usage: Option<Usage>,
@@ -96,6 +101,7 @@ impl<'l> Said<'l> {
             listener,
             told: 0,
             heard,
+            pays_when_stopped: listener.is_none() || prompt.size() > LONG_PROMPT,
             model: model.to_owned(),
             cut: None,
             usage: None,
@@ -236,7 +242,9 @@ impl<'l> Said<'l> {
     }
 
     /// The result. A partial answer is charged once any of it was delivered: otherwise clients
-    /// could have answers cut off, or stop them, and pay nothing.
+    /// could have answers cut off, or stop them, and pay nothing. A stop is charged even before that
+    /// if the request waits for the whole answer, since such a client never hears a part, and if the
+    /// prompt is long, since reading it is most of the provider's work.
     pub(super) fn answer(
         mut self,
         outcome: Result<(), Failure>,
@@ -247,12 +255,12 @@ impl<'l> Said<'l> {
             Ok(()) => (self.cut, false),
             Err(Failure::Cut(cut)) if heard => (Some(cut), false),
             // Earlier releases, which read the same chats, know no other reason.
-            Err(Failure::Stopped) if heard => (Some(Cut::Length), true),
+            Err(Failure::Stopped) if heard || self.pays_when_stopped => (Some(Cut::Length), true),
             Err(failure) => return Err(failure),
         };
         if self.is_empty() {
-            if !prompt.given {
-                return Err(Failure::failed("an empty answer"));
+            if !prompt.given && !stopped {
+                return Err(Failure::Empty("an empty answer"));
             }
             self.tell_the_rest();
         }

@@ -28,6 +28,12 @@ pub struct AiConfig {
     pub answer_limit: usize,
     /// `PROMPT_LIMIT`: the most bytes of a prompt under `/v1`, with all that it sends along.
     pub prompt_limit: usize,
+    /// `PRICED_BYTES`: how many bytes of a prompt under `/v1` the price of a message pays for; each
+    /// further started ones cost it again.
+    pub priced_bytes: usize,
+    /// `REFUNDS_PER_DAY`: how many messages of one account are refunded in a day although the AI may
+    /// have worked for them. A long prompt counts as many times as it costs the price.
+    pub refunds_per_day: u32,
     /// `CONTEXT_CHATS`: how many earlier messages of a conversation are sent along.
     pub context_chats: usize,
     /// `CONTEXT_BYTES`: the most bytes of these.
@@ -101,6 +107,8 @@ impl AiConfig {
             timeout: settings.seconds("AI_TIMEOUT_SECONDS", 20, 1, 840)?,
             answer_limit: settings.number("ANSWER_LIMIT", 65_536, 1, 131_072)?,
             prompt_limit: prompt_limit(settings)?,
+            priced_bytes: settings.number("PRICED_BYTES", 65_536, 1024, 4_194_304)?,
+            refunds_per_day: settings.number("REFUNDS_PER_DAY", 100, 1, 1_000_000)?,
             context_chats: settings.number("CONTEXT_CHATS", 20, 0, 50)?,
             context_bytes: settings.number("CONTEXT_BYTES", 32_768, 0, 1_048_576)?,
             stop_pace: STOP_PACE,

@@ -157,6 +157,7 @@ mod tests {
             reason: "a test".into(),
             actor: "manage".into(),
             chat_id: None,
+            units: None,
             act: None,
             intervention: None,
             granted: None,

@@ -98,6 +98,7 @@ impl Store {
                         .unwrap_or_default(),
                     actor: by.account().id.clone(),
                     chat_id: None,
+                    units: None,
                     act: Some(act),
                     intervention: None,
                     granted: None,

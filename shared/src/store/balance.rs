@@ -17,7 +17,7 @@ mod stop;
 
 pub use adjust::{Adjusted, Adjustment};
 pub use hold::Hold;
-pub use limits::ChatLimits;
+pub use limits::{ChatLimits, Refund};
 pub use reserve::Reserved;
 pub use settle::Settled;
 pub use stop::Stopped;

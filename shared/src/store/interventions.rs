@@ -58,6 +58,7 @@ impl<'a> Intervening<'a> {
             reason: self.reason.as_ref().map(|reason| reason.text().to_owned()).unwrap_or_default(),
             actor: self.by.account().id.clone(),
             chat_id: None,
+            units: None,
             act: Some(self.what.nearest(self.account.role)),
             intervention: Some(self.what),
             granted: self.what.creates().then_some(self.account.granted),

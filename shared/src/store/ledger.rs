@@ -157,6 +157,9 @@ pub struct Entry {
     /// The chat that was paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
+    /// How many times the price of a message was paid, if it is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<u32>,
     /// The change of a role or state; of an intervention the nearest one, for earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
@@ -182,6 +185,7 @@ impl Entry {
             reason: if chat.stopped { "stopped" } else { "chat" }.into(),
             actor: chat.user_id.clone(),
             chat_id: Some(chat.chat_id.clone()),
+            units: chat.units,
             act: None,
             intervention: None,
             granted: None,

@@ -207,6 +207,7 @@ impl Store {
             reason: new.reason.into(),
             actor: actor.to_owned(),
             chat_id: None,
+            units: None,
             act: None,
             intervention: None,
             granted: None,

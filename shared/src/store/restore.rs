@@ -314,6 +314,7 @@ impl Store {
                 reason: "decided before the tables were restored".into(),
                 actor: "manage".into(),
                 chat_id: None,
+                units: None,
                 act: Some(act),
                 intervention: None,
                 granted: None,

@@ -322,23 +322,31 @@ impl Counted {
         let waiting = tokio::spawn(async move { waits.chat_once("k4", "!hang").await });
         who.is_waiting().await;
         self.count("chat stop", 200, "chat_stop", path, &who.access, body("k4")).await;
-        waiting.await.unwrap().expect(410, "stopped");
+        waiting.await.unwrap().is(200);
 
         let key = who.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
         let waits = who.clone();
         let waiting = tokio::spawn(async move { waits.chat_once("k5", "!hang").await });
         who.is_waiting().await;
         self.count("chat stop by API key", 200, "chat_stop", path, &key, body("k5")).await;
-        waiting.await.unwrap().expect(410, "stopped");
+        waiting.await.unwrap().is(200);
 
         let name = "keyed chat that is stopped before its answer";
         let (keys, most) = (["h1", "h2", "h3", "h4", "h5"], Duration::from_millis(1500));
+        let stop = async |key: &'static str| {
+            who.is_waiting().await;
+            who.stops(key).await.is(200);
+        };
         let stopped = async |counted: &mut Self, key: &'static str| {
-            let stop = async {
-                who.is_waiting().await;
-                who.stops(key).await.is(200);
-            };
-            tokio::join!(counted.chat(name, 410, who, "!hang"), stop);
+            tokio::join!(counted.chat(name, 200, who, "!hang"), stop(key));
+        };
+        self.in_time(keys, most, stopped).await;
+        let name = "streamed keyed chat that is stopped before its answer";
+        let keys = ["i1", "i2", "i3", "i4", "i5"];
+        let stopped = async |counted: &mut Self, key: &'static str| {
+            let (path, body) = ("/api/chat/stream", json!({ "message": "!hang" }));
+            let asked = counted.count(name, 410, "chat_stream", path, &who.access, body);
+            tokio::join!(asked, stop(key));
         };
         self.in_time(keys, most, stopped).await;
     }

@@ -36,10 +36,13 @@ enum Killed {
     AfterTheReply,
     BeforeRelease,
     AfterRelease,
-    /// After the user has stopped the message, of which nothing was delivered.
+    /// After the user has stopped a stream, of which nothing was delivered.
     StoppedBeforeItIsNoticed,
     StoppedBeforeRelease,
     StoppedAfterRelease,
+    /// After the user has stopped a message whose answer was awaited as a whole.
+    WholeStoppedBeforeSettle,
+    WholeStoppedAfterSettle,
     /// After the user has stopped a stream, of which a part was delivered.
     StreamStoppedBeforeSettle,
     StreamStoppedAfterSettle,
@@ -54,7 +57,7 @@ enum Holds {
 }
 
 impl Killed {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::BeforeRecordIsRead,
         Self::AfterRecordIsRead,
         Self::BeforeReserve,
@@ -68,18 +71,31 @@ impl Killed {
         Self::StoppedBeforeItIsNoticed,
         Self::StoppedBeforeRelease,
         Self::StoppedAfterRelease,
+        Self::WholeStoppedBeforeSettle,
+        Self::WholeStoppedAfterSettle,
         Self::StreamStoppedBeforeSettle,
         Self::StreamStoppedAfterSettle,
     ];
 
     fn is_stream(self) -> bool {
+        self.is_heard() || self.is_silent()
+    }
+
+    /// Whether a part of the answer was delivered before the stop.
+    fn is_heard(self) -> bool {
         matches!(self, Self::StreamStoppedBeforeSettle | Self::StreamStoppedAfterSettle)
     }
 
-    fn is_stopped(self) -> bool {
-        let whole =
+    fn is_silent(self) -> bool {
+        let silent =
             [Self::StoppedBeforeItIsNoticed, Self::StoppedBeforeRelease, Self::StoppedAfterRelease];
-        self.is_stream() || whole.contains(&self)
+        silent.contains(&self)
+    }
+
+    fn is_stopped(self) -> bool {
+        let is_whole =
+            matches!(self, Self::WholeStoppedBeforeSettle | Self::WholeStoppedAfterSettle);
+        self.is_stream() || is_whole
     }
 
     fn endpoint(self) -> (&'static str, &'static str) {
@@ -92,10 +108,12 @@ impl Killed {
             Self::AfterRecordIsRead => (At::Call(1), Fault::StallAfter),
             Self::BeforeReserve => (At::Operation("UpdateItem", 1), Fault::StallBefore),
             Self::AfterReserve => (At::Operation("UpdateItem", 1), Fault::StallAfter),
-            Self::BeforeSettle | Self::StreamStoppedBeforeSettle => {
+            Self::BeforeSettle
+            | Self::WholeStoppedBeforeSettle
+            | Self::StreamStoppedBeforeSettle => {
                 (At::Operation("TransactWriteItems", 1), Fault::StallBefore)
             }
-            Self::AfterSettle | Self::StreamStoppedAfterSettle => {
+            Self::AfterSettle | Self::WholeStoppedAfterSettle | Self::StreamStoppedAfterSettle => {
                 (At::Operation("TransactWriteItems", 1), Fault::StallAfter)
             }
             Self::BeforeRelease | Self::StoppedBeforeRelease => {
@@ -113,7 +131,7 @@ impl Killed {
 
     fn message(self) -> &'static str {
         match self {
-            _ if self.is_stream() => "!words 2000 one two",
+            _ if self.is_heard() => "!words 2000 one two",
             Self::DuringTheAi => "!slow 4000",
             _ if self.is_stopped() => "!slow 4000",
             Self::BeforeRelease | Self::AfterRelease => "!fail",
@@ -134,8 +152,12 @@ impl Killed {
             | Self::BeforeRelease
             | Self::StoppedBeforeItIsNoticed
             | Self::StoppedBeforeRelease
+            | Self::WholeStoppedBeforeSettle
             | Self::StreamStoppedBeforeSettle => Holds::Reservation,
-            Self::AfterSettle | Self::AfterTheReply | Self::StreamStoppedAfterSettle => Holds::Chat,
+            Self::AfterSettle
+            | Self::AfterTheReply
+            | Self::WholeStoppedAfterSettle
+            | Self::StreamStoppedAfterSettle => Holds::Chat,
         }
     }
 }

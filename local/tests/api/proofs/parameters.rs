@@ -240,6 +240,18 @@ const MISTAKES: &[Mistake] = &[
         says: "PROMPT_LIMIT must be a whole number from 1024 to 4194304 (got \"1000\")",
     },
     Mistake {
+        given: &[("PricedBytes", "64 KB")],
+        refused: "PricedBytes",
+        stops: Stopped::Askers,
+        says: "PRICED_BYTES must be a whole number from 1024 to 4194304 (got \"64 KB\")",
+    },
+    Mistake {
+        given: &[("RefundsPerDay", "0")],
+        refused: "RefundsPerDay",
+        stops: Stopped::Askers,
+        says: "REFUNDS_PER_DAY must be a whole number from 1 to 1000000 (got \"0\")",
+    },
+    Mistake {
         given: &[("ChatPrice", "1.5")],
         refused: "ChatPrice",
         stops: Stopped::StoreUsers,

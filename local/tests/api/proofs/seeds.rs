@@ -288,6 +288,8 @@ struct Schedule<'l> {
     clock: Clock,
     app: App,
     ai: Ai,
+    /// That of requests whose answers go on.
+    patient: Ai,
     people: Vec<Person>,
     clients: Vec<Client>,
     tasks: Vec<Task>,
@@ -371,6 +373,12 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     }
 }
 
+/// How many chats of an account are refunded in a day although the AI may have worked: so few where
+/// few are refunded in a minute that some schedules reach it.
+fn refunds_a_day(app: &App) -> i64 {
+    i64::from(app.config.refunds_per_minute) * 2
+}
+
 impl<'l> Schedule<'l> {
     async fn new(lane: &'l Lane, seed: u64) -> Self {
         let mut random = Random(seed);
@@ -382,7 +390,13 @@ impl<'l> Schedule<'l> {
         config.parallel_chats = random.pick(&[1, 2, 3, 64]);
         config.chats_per_minute = random.pick(&[1, 2, 4, 300, 300]);
         config.refunds_per_minute = random.pick(&[2, 2, 3, 20, 20]);
-        let ai = random.pick(&[lane.ai.clone(), lane.failing_over.clone()]);
+        let refunds_per_day = config.refunds_per_minute * 2;
+        let with_refunds = |mut ai: Ai| {
+            ai.config = Arc::new(AiConfig { refunds_per_day, ..(*ai.config).clone() });
+            ai
+        };
+        let ai = with_refunds(random.pick(&[lane.ai.clone(), lane.failing_over.clone()]));
+        let patient = with_refunds(lane.patient.clone());
         let app = App { config: Arc::new(config), clock: clock.clone(), ..lane.app.clone() };
         let (accounts, signer) = (lane.accounts.clone(), lane.signer.clone());
         let issuing = Issuing { app: app.clone(), accounts, signer };
@@ -477,6 +491,7 @@ impl<'l> Schedule<'l> {
             clock,
             app,
             ai,
+            patient,
             people,
             clients,
             tasks,
@@ -752,7 +767,7 @@ impl<'l> Schedule<'l> {
         let form = if *person == 0 { AnswerForm::Completion } else { AnswerForm::Response };
         let (app, hearing) = (self.app.clone(), Hearing::default());
         let ai = match what {
-            What::Chat { way: Way::Held, .. } => &self.lane.patient,
+            What::Chat { way: Way::Held, .. } => &self.patient,
             _ => &self.ai,
         };
         let asking = Asking { app: app.clone(), ai: ai.clone() };
@@ -1076,17 +1091,21 @@ impl<'l> Schedule<'l> {
                 |mark: &str| text_after(&packet.body, mark).and_then(|number| number.parse().ok());
             let (reserves_in, releases_in) =
                 (number(r##""#minute":""##), number(r##""#refunds":"r"##));
+            let releases_in_day =
+                packet.body.contains(":units").then(|| number(r##""#day":"d"##)).flatten();
             let stops = packet.body.contains("stopped = :true").then(|| owner_of(&packet.body));
             let writer = Writer {
                 owner: task.owner.as_deref(),
                 settled_at: task.settled_at,
                 reserves_in,
                 releases_in,
+                releases_in_day,
                 stops,
             };
             let limits = Limits {
                 chats: i64::from(self.app.config.chats_per_minute),
                 refunds: i64::from(self.app.config.refunds_per_minute),
+                refunds_a_day: refunds_a_day(&self.app),
                 exact: !self.ancient,
             };
             let mut paid = Vec::new();
@@ -1434,8 +1453,12 @@ impl<'l> Schedule<'l> {
             (429, "too_many_refunds") => {
                 let limit = i64::from(self.app.config.refunds_per_minute);
                 let mut moments = (task.started..now).step_by(60).chain([now]);
+                let of_day = refunds_a_day(&self.app);
                 let closed = moments.any(|at| {
-                    task.seen.iter().any(|account| account.is_closed_by_refunds(at / 60, limit))
+                    task.seen.iter().any(|account| {
+                        account.is_closed_by_refunds(at / 60, limit)
+                            || account.is_closed_by_refunds_of_its_day(at, of_day)
+                    })
                 });
                 if closed {
                     Ok(())
@@ -1585,6 +1608,9 @@ impl<'l> Schedule<'l> {
             None if before.tokens < PRICE => (402, false),
             // A minute in which more were refunded than its limit closes minutes after it, too.
             None if before.is_closed_by_refunds(now / 60, refunds) => (429, false),
+            None if before.is_closed_by_refunds_of_its_day(now, refunds_a_day(&self.app)) => {
+                (429, false)
+            }
             None => (200, false),
         };
         if (status, replayed) != expected {

@@ -14,9 +14,9 @@ use axum::response::Response;
 use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::Result;
 use shared::ai::{Ai, Answer, Piece, Prompt, Speaker, Tool, ToolCall, Turn};
 use shared::config::{AiConfig, Settings};
+use shared::{Error, Result};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -164,7 +164,8 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
     let outcome = if stream {
         let (listener, mut pieces) = unbounded_channel();
         let answering = tokio::spawn(async move {
-            scripted.answer(prompt, PATIENCE, Some(&listener), pending()).await
+            let answer = scripted.answer(prompt, PATIENCE, Some(&listener), pending()).await;
+            answer.map_err(Error::from)
         });
         match pieces.recv().await {
             Some(first) => {
@@ -175,7 +176,7 @@ async fn answer(State(provider): State<CountingAi>, method: Method, body: Bytes)
             None => answering.await.unwrap(),
         }
     } else {
-        scripted.answer(prompt, PATIENCE, None, pending()).await
+        scripted.answer(prompt, PATIENCE, None, pending()).await.map_err(Error::from)
     };
     client.is_answered = true;
     match outcome {

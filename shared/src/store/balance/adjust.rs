@@ -42,6 +42,7 @@ impl Adjustment {
             reason: reason.text().to_owned(),
             actor: actor.to_owned(),
             chat_id: None,
+            units: None,
             act: None,
             intervention: None,
             granted: None,

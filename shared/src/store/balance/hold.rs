@@ -2,11 +2,12 @@
 
 use uuid::Uuid;
 
-use super::limits::{ChatLimits, Refunds, chats_a_minute, minute};
+use super::limits::{ChatLimits, Refunds, chats_a_minute, day, days_over, minute};
 use super::reserve::Reserved;
 use super::{OUTDATED, outdated};
 use crate::Tokens;
 use crate::auth::Credential;
+use crate::fare::Fare;
 use crate::limit::Limit;
 use crate::store::Record;
 use crate::store::schema::account_key;
@@ -21,6 +22,7 @@ pub struct Hold {
     /// Whether the account has instructions for the AI.
     pub(super) instructed: bool,
     pub(super) rid: String,
+    pub(super) fare: Fare,
     pub(super) reservation: Reservation,
     pub(super) tokens_left: Tokens,
     pub(super) sent_again: bool,
@@ -39,16 +41,18 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Reserves `cost` for the chat `chat_id` until the second `expires_at`, the end of its lease.
-    pub fn new(caller: &Credential, chat_id: Uuid, cost: Tokens, expires_at: u64) -> Self {
+    /// Reserves the bound of `fare` for the chat `chat_id` until the second `expires_at`, the end of
+    /// its lease.
+    pub fn new(caller: &Credential, chat_id: Uuid, fare: Fare, expires_at: u64) -> Self {
         Self {
             account: account_key(caller.name()),
             user_id: caller.user_id().to_owned(),
             name: String::new(),
             instructed: false,
             rid: Uuid::new_v4().simple().to_string(),
+            fare,
             reservation: Reservation {
-                cost,
+                cost: fare.bound(),
                 owner: chat_id.to_string(),
                 expires_at,
                 fingerprint: String::new(),
@@ -84,6 +88,11 @@ impl Hold {
     #[must_use]
     pub fn once_more(&self) -> Self {
         Self { request: Uuid::new_v4().to_string(), ..self.clone() }
+    }
+
+    /// What the message costs.
+    pub fn fare(&self) -> Fare {
+        self.fare
     }
 
     /// The balance right after the tokens were taken.
@@ -129,8 +138,8 @@ impl Hold {
             .iter()
             .flat_map(|minutes| minutes.keys())
             .filter(|of| of.parse::<u64>().is_ok_and(|of| of < minute(now)));
-        self.minutes_over =
-            over.cloned().chain(self.refunds.over(minute(now), limits)).take(OUTDATED).collect();
+        let over = over.cloned().chain(self.refunds.over(minute(now), limits));
+        self.minutes_over = over.chain(days_over(account, day(now))).take(OUTDATED).collect();
         Reserved::Held
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Config;
+use crate::config::{AiConfig, Config};
 use crate::limit::Limit;
 use crate::user::Account;
 
@@ -12,6 +12,10 @@ pub(super) const MINUTE: u64 = 60;
 
 /// The longest run of a function, in minutes.
 pub(super) const LONGEST: u64 = 15;
+
+/// The window in which refunds for which the AI may have worked are counted, in seconds: a day, which
+/// begins at midnight UTC.
+pub(super) const DAY: u64 = 86_400;
 
 /// An account's limits for chats.
 #[derive(Clone, Copy, Debug)]
@@ -22,15 +26,28 @@ pub struct ChatLimits {
     pub per_minute: u32,
     /// Refunded in one minute.
     pub refunds: u32,
+    /// Refunded in one day although the AI may have worked, in units of the price.
+    pub refunds_a_day: u32,
+}
+
+/// What a refunded message has cost the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refund {
+    /// The AI failed by itself, or wasn't asked. The refund counts towards the minute's limit.
+    OfFailure,
+    /// The AI may have worked, and the caller could bring that about: the message was stopped, refused
+    /// or too slow, or its answer can't be used. The refund also counts towards the day's limit.
+    OfWork,
 }
 
 impl ChatLimits {
     /// The limits of the settings.
-    pub fn of(config: &Config) -> Self {
+    pub fn of(config: &Config, ai: &AiConfig) -> Self {
         Self {
             parallel: config.parallel_chats,
             per_minute: config.chats_per_minute,
             refunds: config.refunds_per_minute,
+            refunds_a_day: ai.refunds_per_day,
         }
     }
 
@@ -96,8 +113,36 @@ impl Refunds {
 /// The prefix of refunds in the account's map of minutes.
 const REFUNDS: &str = "r";
 
+/// The prefix of a day's refunds in the same map. Releases from before it ignore such keys.
+const REFUNDS_OF_DAY: &str = "d";
+
 pub(super) fn refunds_key(minute: u64) -> String {
     format!("{REFUNDS}{minute}")
+}
+
+pub(super) fn day_key(day: u64) -> String {
+    format!("{REFUNDS_OF_DAY}{day}")
+}
+
+/// The day of the second `now`.
+pub(super) fn day(now: u64) -> u64 {
+    now / DAY
+}
+
+/// The refunds of the account in this day for which the AI may have worked.
+pub(super) fn refunds_in_day(account: &Account, day: u64) -> u32 {
+    let minutes = account.minutes.as_ref();
+    minutes.and_then(|minutes| minutes.get(&day_key(day))).copied().unwrap_or(0)
+}
+
+/// The keys of the days before this one.
+pub(super) fn days_over(account: &Account, day: u64) -> impl Iterator<Item = String> {
+    let keys = account.minutes.iter().flat_map(BTreeMap::keys);
+    let is_over = move |key: &&String| {
+        let of = key.strip_prefix(REFUNDS_OF_DAY).and_then(|of| of.parse::<u64>().ok());
+        of.is_some_and(|of| of < day)
+    };
+    keys.filter(is_over).cloned()
 }
 
 /// The minute of the second `now`.
@@ -119,4 +164,9 @@ pub(super) fn chats_a_minute(limits: ChatLimits, begun: u32, now: u64) -> Limit 
 pub(super) fn refunds_a_minute(limits: ChatLimits, open_from: u64, now: u64) -> Limit {
     let reset = (open_from * MINUTE).saturating_sub(now).max(1);
     Limit { name: "refunds", most: limits.refunds, window: Some(MINUTE), left: 0, reset }
+}
+
+pub(super) fn refunds_a_day(limits: ChatLimits, now: u64) -> Limit {
+    let reset = DAY - now % DAY;
+    Limit { name: "refunds-a-day", most: limits.refunds_a_day, window: Some(DAY), left: 0, reset }
 }

@@ -179,6 +179,7 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         reason: "registration".into(),
         actor: account.id.clone(),
         chat_id: None,
+        units: None,
         act: None,
         intervention: None,
         granted: None,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::hold::Hold;
-use super::limits::{ChatLimits, LONGEST, Refunds, minute, refunds_key};
+use super::limits::{ChatLimits, LONGEST, Refund, Refunds, day, day_key, minute, refunds_key};
 use super::{CLOSED, also};
 use crate::store::schema::pk;
 use crate::store::{Item, Outcome, Patience, Store, Write, n, s};
@@ -12,7 +12,13 @@ use crate::{Error, Result};
 
 impl Store {
     /// Returns the tokens of a chat that got no answer, and counts the refund. Idempotent.
-    pub async fn release(&self, hold: &Hold, limits: ChatLimits, now: u64) -> Result<()> {
+    pub async fn release(
+        &self,
+        hold: &Hold,
+        refund: Refund,
+        limits: ChatLimits,
+        now: u64,
+    ) -> Result<()> {
         let mut refunds = hold.refunds.clone();
         let mut patience = Patience::new();
         loop {
@@ -24,6 +30,9 @@ impl Store {
             returning.remove("closed", &hold.outdated);
             returning.remove("minutes", &hold.minutes_over);
             returning.count(&refunds, hold.begun.0, limits, minute(now));
+            if refund == Refund::OfWork {
+                returning.count_in_day(hold.fare.units(), day(now));
+            }
             let give_back = self.return_tokens(returning);
             let Outcome::Refused(account) = self.send(&give_back).await? else { return Ok(()) };
             let refused: Option<Account> = self.refused_by(&give_back, account).await?;
@@ -105,6 +114,13 @@ impl<'a> Returning<'a> {
     /// Removes these keys of a map of the account.
     fn remove(&mut self, map: &str, keys: &[String]) {
         self.names.extend(also(&mut self.remove, map, keys));
+    }
+
+    /// Counts it towards the limit of the day, as many times as it costs the price.
+    fn count_in_day(&mut self, units: u32, day: u64) {
+        self.set.push_str(", minutes.#day = if_not_exists(minutes.#day, :none) + :units");
+        self.names.insert("#day".into(), day_key(day));
+        self.values.extend([(":none".into(), n(0)), (":units".into(), n(units))]);
     }
 
     /// Counts it as a refund of the minute `now`. The first refund of a minute adds what earlier

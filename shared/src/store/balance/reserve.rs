@@ -6,7 +6,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use futures_util::future::try_join_all;
 
 use super::hold::Hold;
-use super::limits::{ChatLimits, Refunds, chats_a_minute, minute, refunds_a_minute, refunds_key};
+use super::limits::{
+    ChatLimits, Refunds, chats_a_minute, day, day_key, minute, refunds_a_day, refunds_a_minute,
+    refunds_in_day, refunds_key,
+};
 use crate::auth::Credential;
 use crate::limit::Limit;
 use crate::store::schema::pk;
@@ -32,7 +35,8 @@ const TAKES: &str = "SET tokens = tokens - :cost, reservations.#rid = :reservati
 const RESERVES: &str = "id = :id AND active = :true AND auth_epoch BETWEEN :least AND :epoch AND attribute_not_exists(revoked.#session) \
     AND (attribute_not_exists(keys_from) OR keys_from <= :made) AND tokens >= :cost \
     AND attribute_not_exists(reservations.#rid) AND attribute_not_exists(closed.#rid) AND size(reservations) < :limit AND size(closed) < :most_closed \
-    AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute)";
+    AND attribute_exists(minutes) AND (attribute_not_exists(minutes.#minute) OR minutes.#minute < :per_minute) \
+    AND (attribute_not_exists(minutes.#day) OR minutes.#day < :refunds_a_day)";
 
 /// The outcome of a reserve that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,8 @@ enum Refusal {
     Minute,
     /// The limit of refunds is reached until this minute.
     Refunds(u64),
+    /// The limit of refunds in this day is reached.
+    RefundsOfDay,
     /// The limit of closed ids is reached, at least until this second.
     Crammed(u64),
     /// The limit of closed ids is reached, and some are outdated.
@@ -166,6 +172,9 @@ impl Store {
                 Refusal::Refunds(minute) => {
                     return Err(Error::TooManyRefunds(refunds_a_minute(limits, minute, now)));
                 }
+                Refusal::RefundsOfDay => {
+                    return Err(Error::TooManyRefunds(refunds_a_day(limits, now)));
+                }
                 Refusal::Tokens => {
                     let cost = hold.reservation.cost;
                     return Err(Error::InsufficientTokens { cost, advice: None });
@@ -252,6 +261,7 @@ impl Store {
                 ("#rid", hold.rid.as_str()),
                 ("#session", caller.id()),
                 ("#minute", &minute(now).to_string()),
+                ("#day", &day_key(day(now))),
             ])
             .values(values)
             .values([
@@ -268,6 +278,7 @@ impl Store {
                 (":none", n(0)),
                 (":one", n(1)),
                 (":per_minute", n(limits.per_minute)),
+                (":refunds_a_day", n(limits.refunds_a_day)),
             ])
             .returns(ReturnValue::AllNew)
             .shows_item())
@@ -311,6 +322,9 @@ fn refusal(
     let crowded =
         account.reservations.len() >= usize::try_from(limits.parallel).unwrap_or(usize::MAX);
     if !poor {
+        if refunds_in_day(account, day(now)) >= limits.refunds_a_day {
+            return Refusal::RefundsOfDay;
+        }
         match Refunds::of(account).open_from(minute(now), limits) {
             open if open > minute(now) => return Refusal::Refunds(open),
             _ if account.chats_in(minute(now)) >= limits.per_minute => return Refusal::Minute,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use shared::auth::{AccessToken, Credential};
 use shared::chat::Chat;
+use shared::fare::Fare;
 use shared::store::{ChatLimits, Erased, Hold, Reserved, Settled};
 use shared::user::{Account, Email};
 use shared::{App, Error, Tokens};
@@ -145,7 +146,8 @@ const LASTS: u64 = u32::MAX as u64;
 const PEOPLE: [&str; 4] = ["alive", "fresh", "old", "busy"];
 
 /// Each has a chat, a session, and enough titles for a second batch.
-const LIMITS: ChatLimits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
+const LIMITS: ChatLimits =
+    ChatLimits { parallel: 64, per_minute: 64, refunds: 64, refunds_a_day: 64 };
 const CHATS: usize = 1;
 const TITLES: usize = 25;
 const SESSIONS: usize = 1;
@@ -156,7 +158,7 @@ async fn lives(app: &App, dynamodb: &str, name: &str) -> (Account, AccessToken) 
     let payer = Credential::Session(caller.clone());
     for _ in 0..CHATS {
         let (chat_id, cost) = (app.clock.id(), Tokens::new(PRICE).unwrap());
-        let mut hold = Hold::new(&payer, chat_id, cost, LASTS);
+        let mut hold = Hold::new(&payer, chat_id, Fare::flat(cost), LASTS);
         assert_eq!(app.store.reserve(&payer, &mut hold, LIMITS, 0).await, Ok(Reserved::Held));
         let text = || "hi".to_owned();
         let (user_id, chat_id, tokens_left) =
@@ -191,8 +193,12 @@ impl Scenario for Erasing {
             let (account, caller) = lives(app, dynamodb, name).await;
             if name == "busy" {
                 let payer = Credential::Session(caller.clone());
-                let mut hold =
-                    Hold::new(&payer, app.clock.id(), Tokens::new(PRICE).unwrap(), LASTS);
+                let mut hold = Hold::new(
+                    &payer,
+                    app.clock.id(),
+                    Fare::flat(Tokens::new(PRICE).unwrap()),
+                    LASTS,
+                );
                 assert_eq!(
                     app.store.reserve(&payer, &mut hold, LIMITS, 0).await,
                     Ok(Reserved::Held)

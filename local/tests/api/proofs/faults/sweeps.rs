@@ -1,6 +1,7 @@
 //! Sweeps: expired reservations are returned once, and the others stay.
 
 use shared::auth::{AccessToken, Credential};
+use shared::fare::Fare;
 use shared::store::{ChatLimits, Hold, Reserved, Swept};
 use shared::{Error, Tokens};
 
@@ -28,14 +29,18 @@ impl Scenario for Sweep {
     async fn begin(self, rig: &Rig, plan: Option<Plan>, retries: bool) -> Case<Self> {
         let case = Case::scheduled(rig, "sweep", self, plan, retries).await;
         let app = &case.app;
-        let limits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64 };
+        let limits = ChatLimits { parallel: 64, per_minute: 64, refunds: 64, refunds_a_day: 64 };
         for (name, leases) in PEOPLE {
             let (account, session) =
                 create_account(app, name, "no hash of any password", None).await;
             let caller = Credential::Session(AccessToken::of(&account, &session, session.ends));
             for ends in leases {
-                let mut hold =
-                    Hold::new(&caller, app.clock.id(), Tokens::new(PRICE).unwrap(), *ends);
+                let mut hold = Hold::new(
+                    &caller,
+                    app.clock.id(),
+                    Fare::flat(Tokens::new(PRICE).unwrap()),
+                    *ends,
+                );
                 assert_eq!(
                     app.store.reserve(&caller, &mut hold, limits, 0).await,
                     Ok(Reserved::Held)

@@ -33,6 +33,13 @@ fn map(item: &Item, name: &str) -> Item {
     }
 }
 
+/// The counts whose keys begin with this letter, by the number behind it.
+fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
+    let of =
+        |(key, count): &(String, i64)| Some((key.strip_prefix(letter)?.parse().unwrap(), *count));
+    counted.iter().filter_map(of).collect()
+}
+
 /// Tokens that are held for a chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -55,6 +62,8 @@ pub struct Account {
     pub minutes: BTreeMap<String, i64>,
     /// How many chats were refunded in which minute, with the excess of earlier minutes.
     pub refunds: BTreeMap<u64, i64>,
+    /// How many chats were refunded in which day although the AI may have worked.
+    pub refunds_of_days: BTreeMap<u64, i64>,
     /// Whether the index due names it.
     pub due: bool,
 }
@@ -80,15 +89,11 @@ impl Account {
             closed: map(&item, "closed").into_keys().collect(),
             minutes: counted
                 .iter()
-                .filter(|(minute, _)| !minute.starts_with('r'))
+                .filter(|(minute, _)| !minute.starts_with(['r', 'd']))
                 .cloned()
                 .collect(),
-            refunds: counted
-                .iter()
-                .filter_map(|(minute, count)| {
-                    Some((minute.strip_prefix('r')?.parse().unwrap(), *count))
-                })
-                .collect(),
+            refunds: with_prefix(&counted, 'r'),
+            refunds_of_days: with_prefix(&counted, 'd'),
             tokens: number(&item, "tokens"),
             granted: number(&item, "granted"),
             spent: number(&item, "spent"),
@@ -106,6 +111,11 @@ impl Account {
         self.refunds
             .range(..=minute)
             .any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
+    }
+
+    /// Whether no chat may begin in the day of the second `at`, because too many were refunded in it.
+    pub fn is_closed_by_refunds_of_its_day(&self, at: u64, limit: i64) -> bool {
+        self.refunds_of_days.get(&(at / 86_400)).is_some_and(|count| *count >= limit)
     }
 
     /// By how much the minutes before this one exceed their limits.
@@ -161,6 +171,8 @@ pub struct Writer<'w> {
     pub reserves_in: Option<u64>,
     /// The minute that its write counts a refund in, if it does.
     pub releases_in: Option<u64>,
+    /// The day that its write counts a refund in, if it does.
+    pub releases_in_day: Option<u64>,
     /// The id of the chat that its write stops, if it does.
     pub stops: Option<&'w str>,
 }
@@ -171,6 +183,8 @@ pub struct Limits {
     pub chats: i64,
     /// Refunded in a minute.
     pub refunds: i64,
+    /// Refunded in a day although the AI may have worked.
+    pub refunds_a_day: i64,
     /// Whether no request arrives later than the protocol expects, so that refunds are carried from
     /// minute to minute without a loss.
     pub exact: bool,
@@ -331,7 +345,8 @@ impl Person {
         let wrong = |what: &str| Err(format!("{}: {what}: {before:?}, then {after:?}", self.name));
         if let Some(minute) = writer.reserves_in
             && after.held.len() > before.held.len()
-            && before.is_closed_by_refunds(minute, limits.refunds)
+            && (before.is_closed_by_refunds(minute, limits.refunds)
+                || before.is_closed_by_refunds_of_its_day(minute * 60, limits.refunds_a_day))
         {
             return wrong("a chat began though too many were refunded");
         }
@@ -349,6 +364,15 @@ impl Person {
             || after.refunds.keys().any(|minute| !expected.contains_key(minute))
         {
             return wrong("refunds are counted wrongly");
+        }
+        let mut expected = before.refunds_of_days.clone();
+        if let Some(day) = writer.releases_in_day {
+            *expected.entry(day).or_insert(0) += 1;
+        }
+        // A day that is over is forgotten.
+        expected.retain(|day, _| *day >= now / 86_400 || after.refunds_of_days.contains_key(day));
+        if after.refunds_of_days != expected {
+            return wrong("the refunds of a day are counted wrongly");
         }
         Ok(())
     }
