@@ -1,7 +1,7 @@
 // The balance, the price of an answer and the way to more tokens, as the API reported them last.
 
 import { get } from "./api.js";
-import { h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { formatNumber, formatTokens, plural } from "./format.js";
 import { icon } from "./icons.js";
 import { onTold, tellTabs } from "./tabs.js";
@@ -9,7 +9,13 @@ import { onTold, tellTabs } from "./tabs.js";
 /** A balance for fewer answers than this is low. */
 const FEW = 5;
 
+/** How long after a reply with held tokens the balance is read again, in milliseconds. */
+const HELD_PACE = 15_000;
+
 let tokens = null;
+/** Tokens that are held for messages without an answer, beside the balance. */
+let held = 0;
+let rereading;
 let price = null;
 /** The operator's words on how to get more tokens, `{text, url}`. */
 let topUp = null;
@@ -36,15 +42,19 @@ const answersLeft = () => (tokens === null || !price ? null : Math.floor(tokens 
 /** Uses the balance, the price and the way to more tokens in a reply, also in the other tabs. */
 export function learn(reply) {
   const { tokens_left: left, tokens_deducted: cost, chat_price: now = cost, top_up: more } = reply;
-  const learned = { left, cost: now, more };
+  const learned = { left, holds: reply.tokens_held, cost: now, more };
   use(learned);
   if (Number.isInteger(left)) tellTabs("balance", learned);
 }
 
-function use({ left, cost, more }) {
+function use({ left, holds, cost, more }) {
   if (Number.isInteger(left)) {
     tokens = left;
     known = asked;
+    if (Number.isInteger(holds)) held = holds;
+    // They are spent or return without a reply to this page, and an answer doesn't mention them.
+    clearTimeout(rereading);
+    if (held > 0) rereading = setTimeout(readBalance, Number.isInteger(holds) ? HELD_PACE : 0);
   }
   if (Number.isInteger(cost) && cost > 0) price = cost;
   if (more) topUp = more;
@@ -53,10 +63,17 @@ function use({ left, cost, more }) {
 
 onTold("balance", use);
 
-/** Uses the price in the sentence of a refusal. */
+/** Uses the price in the sentence of a refusal, and the balance with what is held. */
 export function learnPrice(sentence) {
-  const named = /costs ([\d,]+) tokens/.exec(sentence)?.[1];
-  if (named) learn({ tokens_deducted: Number(named.replaceAll(",", "")) });
+  const named = (pattern) => {
+    const digits = pattern.exec(sentence)?.[1];
+    return digits && Number(digits.replaceAll(",", ""));
+  };
+  const cost = named(/costs ([\d,]+) tokens/);
+  if (!cost) return;
+  const left = named(/^You have ([\d,]+) tokens/);
+  const holds = named(/ and ([\d,]+) are held/) ?? 0;
+  learn({ tokens_deducted: cost, tokens_left: left, tokens_held: holds });
 }
 
 /**
@@ -80,6 +97,8 @@ export function readBalance() {
 /** Forgets the balance when the user signs out. */
 export function forgetBalance() {
   tokens = null;
+  held = 0;
+  clearTimeout(rereading);
   price = null;
   known = asked;
 }
@@ -88,6 +107,7 @@ export function forgetBalance() {
 export function balanceLink() {
   const number = h("strong", { class: "balance-number" });
   const rest = h("span", { class: "balance-rest" });
+  const holding = h("span", { class: "balance-held" });
   const element = h(
     "a",
     { class: "balance", href: "#/statement" },
@@ -96,6 +116,7 @@ export function balanceLink() {
     number,
     " ",
     rest,
+    holding,
   );
   watchBalance(() => {
     element.hidden = tokens === null;
@@ -103,6 +124,8 @@ export function balanceLink() {
     const left = answersLeft();
     number.textContent = formatNumber(tokens);
     rest.textContent = left === null ? "tokens" : `tokens · ${plural(left, "answer")}`;
+    const unfinished = h("span", { class: "balance-rest" }, " for an unfinished message");
+    fill(holding, held > 0 && [h("span", {}, `${formatNumber(held)} held`), unfinished]);
     element.classList.toggle("balance-low", left !== null && left < FEW);
     element.title = price
       ? `An answer costs ${formatTokens(price)}. Open your statement`
@@ -123,7 +146,22 @@ export function lowBalance() {
 }
 
 const lessThanAnAnswer = () =>
-  `Your balance of ${formatTokens(tokens)} is less than an answer costs (${formatNumber(price)}).`;
+  `You have ${formatTokens(tokens)}${heldToo()}. An answer costs ${formatNumber(price)}.`;
+
+const heldToo = () =>
+  held > 0 ? `, and ${formatNumber(held)} are held for an unfinished message` : "";
+
+/** A line about held tokens, which is empty while there are none. */
+export function heldLine(signal) {
+  const line = h("p", { class: "hint" });
+  const show = () => {
+    line.hidden = held === 0;
+    line.textContent = `${formatTokens(held)} held for an unfinished message. They are part of the balances in this list until they are spent or return, which takes a few minutes at most.`;
+  };
+  watchBalance(show);
+  signal.addEventListener("abort", () => watchers.delete(show));
+  return line;
+}
 
 /**
  * What is said to a user who has too few tokens for an answer. The balance that is known may be

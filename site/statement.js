@@ -1,7 +1,7 @@
 // The statement: all changes of the balance, those of some days, and the totals of each month.
 
 import { page } from "./api.js";
-import { lowBalance } from "./balance.js";
+import { heldLine, lowBalance } from "./balance.js";
 import { busy, button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { file, save } from "./files.js";
@@ -59,6 +59,7 @@ export function statement({ query: { from = "", to = "" }, signal }) {
         "All changes to your balance, newest first. Entries are never edited or removed.",
       ),
       low && note("warn", low),
+      heldLine(signal),
       period(days, isLimited),
       months(signal),
       list,

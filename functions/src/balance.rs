@@ -1,9 +1,10 @@
 //! `GET /api/tokens`, `GET /api/token_balance`, `GET /api/tokenbalance`, `GET /api/user/balance` -
 //! the caller's balance.
 //!
-//! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number.
+//! Out: `tokens`, `tokens_left` and `remaining_tokens`, which are the same number, and `tokens_held`,
+//! which are held for messages whose answer isn't finished.
 
-use shared::view::Balance;
+use shared::view::CurrentBalance;
 use shared::{App, Reply, Request, auth, http};
 
 /// Strongly consistent.
@@ -12,12 +13,12 @@ use shared::{App, Reply, Request, auth, http};
     path = "/api/tokens",
     tag = "Tokens",
     summary = "Read the balance",
-    description = "The balance. Its three fields have the same number.",
+    description = "The balance, a number with three names, and the tokens that are held for messages whose answer isn't finished.",
     security(("access_token" = [])),
-    responses((status = 200, description = "The balance.", body = Balance)),
+    responses((status = 200, description = "The balance.", body = CurrentBalance)),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let account = app.store.account_of(&caller).await?;
-    http::ok(&Balance::of(account.balance(app.clock.seconds())))
+    http::ok(&CurrentBalance::of(&account, app.clock.seconds()))
 }

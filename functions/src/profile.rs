@@ -4,7 +4,7 @@
 use serde::Serialize;
 use shared::config::TopUp;
 use shared::user::{Account, Instructions};
-use shared::view::{Balance, User};
+use shared::view::{CurrentBalance, User};
 use shared::{App, Reply, Request, Tokens, auth, http};
 use utoipa::ToSchema;
 
@@ -33,7 +33,7 @@ pub struct Profile<'a> {
     user: User<'a>,
     /// The balance.
     #[serde(flatten)]
-    balance: Balance,
+    balance: CurrentBalance,
     /// What a message and its answer cost.
     chat_price: Tokens,
     /// How to get more tokens.
@@ -59,7 +59,7 @@ impl<'a> Profile<'a> {
     pub fn of(app: &'a App, account: &'a Account, instructions: &'a str) -> Self {
         Self {
             user: User::of(account),
-            balance: Balance::of(account.balance(app.clock.seconds())),
+            balance: CurrentBalance::of(account, app.clock.seconds()),
             chat_price: app.config.chat_price,
             top_up: MoreTokens::of(app.config.top_up.as_ref()),
             instructions,

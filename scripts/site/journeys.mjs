@@ -188,10 +188,10 @@ await journeys({
     await page.getByText("Your tokens are enough for 1 more answer.").waitFor();
     await leadsToMore(page);
     await say(page, "The last one");
-    await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
+    await page.getByText("You have 0 tokens. An answer costs 100.").waitFor();
     await leadsToMore(page);
     await say(page, "One too many");
-    await page.getByText("You don't have enough tokens. Your balance of 0 tokens is less than an answer costs (100).").waitFor();
+    await page.getByText("You don't have enough tokens. You have 0 tokens. An answer costs 100.").waitFor();
     await leadsToMore(page);
     assert.equal(await page.getByLabel("Your message").inputValue(), "One too many");
     assert.equal(await page.locator(".said", { hasText: "One too many" }).count(), 0, "it is only in the box");
@@ -202,6 +202,28 @@ await journeys({
     await page.getByRole("button", { name: "Send" }).click();
     await said(page, "One too many").waitFor();
     await balance(page, 900);
+  },
+
+  async "tokens that are held for an unfinished message are shown until it ends"() {
+    const ann = await newUser("ann");
+    manage("adjust", ann.name, String(-(FIRST_GRANT - PRICE)), "--reason", "for a test");
+    const slow = `Slowly one two three ${Date.now()}`;
+    const answering = ann.api("POST", "api/chat/", { message: slow });
+    const isHeld = async () => (await ann.api("GET", "api/tokens/")).body.tokens_held === PRICE;
+    while (!(await isHeld())) await new Promise((done) => setTimeout(done, 50));
+    const page = await chatPage(ann, { place: "#/statement" });
+    const holding = page.locator(".balance-held");
+    await holding.waitFor();
+    assert.equal(await holding.innerText(), "100 held for an unfinished message");
+    await page.getByText("100 tokens held for an unfinished message. They are part of the balances").waitFor();
+    await page.goto(SITE);
+    await say(page, "Another one");
+    await page.getByText("You don't have enough tokens. You have 0 tokens, and 100 are held for an unfinished message. An answer costs 100.").waitFor();
+    await finish(slow);
+    assert.equal((await answering).body.tokens_left, 0);
+    // The page reads the balance again by itself.
+    await holding.waitFor({ state: "hidden" });
+    await balance(page, 0);
   },
 
   async "a new user whose grant is small is warned at once, and without the operator's words sent to an administrator"() {
@@ -219,7 +241,7 @@ await journeys({
       await route.fulfill({ response, json: { ...(await response.json()), top_up: { text: "", url: null } } });
     });
     await page.reload();
-    await page.getByText("Your balance of 0 tokens is less than an answer costs (100).").waitFor();
+    await page.getByText("You have 0 tokens. An answer costs 100.").waitFor();
     await page.getByText("An administrator can give you more tokens.").waitFor();
     assert.equal(await page.getByRole("link", { name: "Buy more tokens in our shop." }).count(), 0);
   },

@@ -71,7 +71,7 @@ const looks = (colorScheme, width) => async () => {
   await shot("stopped");
 
   // One route for both replies: a request between two of them would reach the API, and be answered.
-  let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens, which is more than the balance. Nothing was charged." } });
+  let reply = (route) => route.fulfill({ status: 402, json: { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." } });
   await page.route("**/api/chat/stream/", (route) => reply(route));
   await box.fill("One too many");
   await page.keyboard.press("Enter");

@@ -179,7 +179,7 @@ await journeys({
     assert.equal(await version(page).isVisible(), false);
 
     // Refused: of a regenerated answer there is nothing to be kept.
-    const refusal = { status: 402, code: "insufficient_tokens", detail: "A message costs 100 tokens, which is more than the balance. Nothing was charged." };
+    const refusal = { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
     await regenerate(page).click();
     await page.getByText("You don't have enough tokens.").waitFor();

@@ -99,6 +99,10 @@ pub enum Error {
     InsufficientTokens {
         /// The price of a message.
         cost: Tokens,
+        /// The balance.
+        balance: Tokens,
+        /// The tokens that are held for other messages of the account.
+        held: Tokens,
         /// How to get more tokens, if the operator says so.
         advice: Option<String>,
     },
@@ -221,7 +225,9 @@ impl Error {
     #[must_use]
     pub fn advised(self, advice: Option<String>) -> Self {
         match self {
-            Self::InsufficientTokens { cost, .. } => Self::InsufficientTokens { cost, advice },
+            Self::InsufficientTokens { cost, balance, held, .. } => {
+                Self::InsufficientTokens { cost, balance, held, advice }
+            }
             other => other,
         }
     }
@@ -266,10 +272,8 @@ impl Error {
                 "Send a token: `Authorization: Bearer <token>`.".into()),
             Self::InvalidToken => (StatusCode::UNAUTHORIZED, "invalid_token",
                 "This token is invalid or has expired. Log in again.".into()),
-            Self::InsufficientTokens { cost, advice: None } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
-                format!("A message costs {cost} tokens, which is more than the balance. Nothing was charged.").into()),
-            Self::InsufficientTokens { cost, advice: Some(advice) } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
-                format!("A message costs {cost} tokens, which is more than the balance. Nothing was charged. {advice}").into()),
+            Self::InsufficientTokens { cost, balance, held, advice } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
+                too_few(*cost, *balance, *held, advice.as_deref()).into()),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password",
                 "This is not the account's current password. Nothing was changed.".into()),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden",
@@ -399,4 +403,16 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// The sentences of [`Error::InsufficientTokens`]. The pages read the price in them.
+fn too_few(cost: Tokens, balance: Tokens, held: Tokens, advice: Option<&str>) -> String {
+    let holding = match held {
+        Tokens::ZERO => String::new(),
+        held => format!(", and {held} are held for an unfinished message"),
+    };
+    let advice = advice.map(|advice| format!(" {advice}")).unwrap_or_default();
+    format!(
+        "You have {balance} tokens{holding}. A message costs {cost} tokens. Nothing was charged.{advice}"
+    )
 }

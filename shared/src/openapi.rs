@@ -390,7 +390,12 @@ pub fn failures(
         Error::InvalidCredentials,
         Error::NotAuthenticated,
         Error::InvalidToken,
-        Error::InsufficientTokens { cost: config.chat_price, advice: config.advice() },
+        Error::InsufficientTokens {
+            cost: config.chat_price,
+            balance: Tokens::ZERO,
+            held: config.chat_price,
+            advice: config.advice(),
+        },
         Error::WrongPassword,
         Error::Forbidden,
         Error::ChatsClosed,

@@ -95,6 +95,25 @@ impl Balance {
     }
 }
 
+/// The current balance, and the tokens that are held.
+#[derive(Serialize, ToSchema)]
+pub struct CurrentBalance {
+    /// The balance.
+    #[serde(flatten)]
+    balance: Balance,
+    /// Tokens that are held for messages whose answer isn't finished. They aren't part of the
+    /// balance. They are spent with the answer, or return to the balance within minutes.
+    #[schema(examples(0))]
+    tokens_held: Tokens,
+}
+
+impl CurrentBalance {
+    /// The view of this account at the second `now`.
+    pub fn of(account: &Account, now: u64) -> Self {
+        Self { balance: Balance::of(account.balance(now)), tokens_held: account.held(now) }
+    }
+}
+
 /// An account as administrators see it.
 #[derive(Serialize, ToSchema)]
 pub struct UserDetails<'a> {
@@ -103,7 +122,7 @@ pub struct UserDetails<'a> {
     user: User<'a>,
     /// The balance.
     #[serde(flatten)]
-    balance: Balance,
+    balance: CurrentBalance,
     /// The other fields.
     #[serde(flatten)]
     details: DetailsOfUser<'a>,
@@ -162,7 +181,7 @@ impl<'a> UserDetails<'a> {
             sessions: sessions.iter().map(Session::of).collect(),
             api_keys: account.api_keys,
         };
-        Self { user: User::of(account), balance: Balance::of(account.balance(now)), details }
+        Self { user: User::of(account), balance: CurrentBalance::of(account, now), details }
     }
 }
 

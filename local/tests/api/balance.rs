@@ -5,14 +5,14 @@ use serde_json::json;
 use crate::support::client::{Api, GRANT, PRICE};
 
 #[tokio::test]
-async fn a_balance_is_one_number_under_three_names_and_nothing_else() {
+async fn a_balance_has_three_names_and_what_is_held_beside_it() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);
     let left = GRANT - PRICE;
     assert_eq!(
         ann.get("/api/tokens/").await.is(200),
-        json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left })
+        json!({ "tokens": left, "tokens_left": left, "remaining_tokens": left, "tokens_held": 0 })
     );
 }
 
@@ -38,4 +38,61 @@ async fn tokens_held_for_a_chat_that_never_ended_are_free_again_when_its_lease_i
     let before = api.items(&ann.id).await;
     assert_eq!(ann.balance().await, GRANT - PRICE);
     assert_eq!(api.items(&ann.id).await, before, "asking for a balance writes nothing");
+}
+
+#[tokio::test]
+async fn held_tokens_are_shown_wherever_a_balance_is() {
+    let api = Api::own(&[]).await;
+    let (root, ann) = (api.administrator("root").await, api.person("ann").await);
+    ann.holds(&[
+        ("crashed", 1),
+        ("running", u64::from(u32::MAX)),
+        ("another", u64::from(u32::MAX)),
+    ])
+    .await;
+    ann.has_left(0).await;
+    let user = format!("users/{}", ann.id);
+    for (shown, place) in [
+        (ann.get("/api/tokens/").await.is(200), "balance"),
+        (ann.profile().await.is(200), "profile"),
+        (root.admin(&user).await.is(200), "administrators"),
+    ] {
+        // The tokens of the message that crashed are free again.
+        assert_eq!(
+            (&shown["tokens"], &shown["tokens_held"]),
+            (&json!(100), &json!(200)),
+            "{place}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_message_says_how_many_tokens_are_held() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    ann.has_left(PRICE - 1).await;
+    let refused = ann.chat("hi").await.expect(402, "insufficient_tokens");
+    assert_eq!(
+        refused["detail"],
+        "You have 99 tokens. A message costs 100 tokens. Nothing was charged."
+    );
+    assert_eq!([&refused["tokens_left"], &refused["tokens_held"]], [&json!(99), &json!(0)]);
+
+    ann.holds(&[("running", u64::from(u32::MAX))]).await;
+    ann.has_left(0).await;
+    let refused = ann.chat("hi").await.expect(402, "insufficient_tokens");
+    assert_eq!(
+        refused["detail"],
+        "You have 0 tokens, and 100 are held for an unfinished message. A message costs 100 tokens. Nothing was charged."
+    );
+    assert_eq!([&refused["tokens_left"], &refused["tokens_held"]], [&json!(0), &json!(PRICE)]);
+    let streamed = ann.post("/api/chat/stream/", json!({ "message": "hi" })).await;
+    let streamed = streamed.expect(402, "insufficient_tokens");
+    assert_eq!(
+        [&streamed["detail"], &streamed["tokens_held"]],
+        [&refused["detail"], &json!(PRICE)]
+    );
+    // No other failure has these fields.
+    let other = ann.chat("").await.expect(400, "invalid_fields");
+    assert!(other.get("tokens_held").is_none() && other.get("tokens_left").is_none(), "{other}");
 }

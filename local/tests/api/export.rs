@@ -139,9 +139,15 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
         .for_each(|row| drop(row.as_object_mut().unwrap().remove("balance")));
     assert_eq!(export["ledger"], statement);
     let mut profile = ann.profile().await.is(200);
-    for field in
-        ["tokens", "tokens_left", "remaining_tokens", "chat_price", "top_up", "instructions"]
-    {
+    for field in [
+        "tokens",
+        "tokens_left",
+        "remaining_tokens",
+        "tokens_held",
+        "chat_price",
+        "top_up",
+        "instructions",
+    ] {
         profile.as_object_mut().unwrap().remove(field);
     }
     assert_eq!(export["profile"], profile);

@@ -17,7 +17,7 @@ async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
     let left = GRANT - PRICE;
     let expected = json!({
         "id": ann.id, "username": name, "email": email, "email_verified": false, "pending_email": null, "first_name": "", "last_name": "", "role": "user", "is_staff": false, "date_joined": null,
-        "tokens": left, "tokens_left": left, "remaining_tokens": left, "chat_price": PRICE,
+        "tokens": left, "tokens_left": left, "remaining_tokens": left, "tokens_held": 0, "chat_price": PRICE,
         "top_up": { "text": "", "url": null }, "instructions": "",
     });
     assert_eq!(profile, expected);

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::reply::{JSON, response, to_json};
 use super::{Body, Response, StatusCode};
-use crate::Error;
 use crate::error::FieldErrors;
+use crate::{Error, Tokens};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json; charset=utf-8");
 
@@ -139,11 +139,24 @@ pub struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false, value_type = std::collections::BTreeMap<String, Vec<String>>)]
     errors: Option<&'a FieldErrors>,
+    /// The balance. Only with the code `insufficient_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    tokens_left: Option<Tokens>,
+    /// Tokens that are held for messages whose answer isn't finished. Only with the code
+    /// `insufficient_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    tokens_held: Option<Tokens>,
 }
 
 impl<'a> Problem<'a> {
     fn of(error: &'a Error, request_id: &'a str) -> Self {
         let status = error.status();
+        let (tokens_left, tokens_held) = match error {
+            Error::InsufficientTokens { balance, held, .. } => (Some(*balance), Some(*held)),
+            _ => (None, None),
+        };
         Self {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or_default(),
@@ -155,6 +168,8 @@ impl<'a> Problem<'a> {
                 Error::Invalid(fields) => Some(fields),
                 _ => None,
             },
+            tokens_left,
+            tokens_held,
         }
     }
 }
@@ -270,7 +285,6 @@ fn is_out_of_tokens(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tokens;
 
     #[test]
     fn simplejwts_clients_find_its_code_and_the_invalid_fields() {
@@ -290,6 +304,8 @@ mod tests {
     fn openais_clients_are_told_in_their_own_words() {
         let out = Error::InsufficientTokens {
             cost: Tokens::new(100).unwrap(),
+            balance: Tokens::ZERO,
+            held: Tokens::ZERO,
             advice: Some("Get more: https://shop.example.com".into()),
         };
         for (error, status, kind, code) in [

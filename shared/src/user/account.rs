@@ -97,6 +97,12 @@ impl Account {
         free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
     }
 
+    /// The tokens that are held at the second `now`: those of reservations whose lease hasn't ended.
+    pub fn held(&self, now: u64) -> Tokens {
+        let held = self.reservations.values().filter(|reservation| reservation.expires_at > now);
+        held.fold(Tokens::ZERO, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
+    }
+
     /// Whether it is an active administrator.
     pub fn administers(&self) -> bool {
         self.active && self.role == Role::Admin
@@ -280,6 +286,7 @@ mod tests {
             label: String::new(),
         };
         assert_eq!([9, 10, 20].map(|now| account.balance(now).get()), [3800, 3900, 4000]);
+        assert_eq!([9, 10, 20].map(|now| account.held(now).get()), [200, 100, 0]);
 
         assert_eq!(account.last_message(), None);
         let counted = ["29864448", "9", "r99999999"].map(|minute| (minute.to_owned(), 1));

@@ -15,7 +15,7 @@ use crate::limit::Limit;
 use crate::store::schema::pk;
 use crate::store::{Outcome, Patience, Store, Write, flag, from_item, n, no_entries, s, to_item};
 use crate::user::{Account, Reservation};
-use crate::{Error, Result};
+use crate::{Error, Result, Tokens};
 
 /// How many closed ids an account may have when a chat begins. They take 90 of the 400 KB that an
 /// item may have.
@@ -176,8 +176,15 @@ impl Store {
                     return Err(Error::TooManyRefunds(refunds_a_day(limits, now)));
                 }
                 Refusal::Tokens => {
-                    let cost = hold.reservation.cost;
-                    return Err(Error::InsufficientTokens { cost, advice: None });
+                    let of_account = |count: fn(&Account, u64) -> Tokens| {
+                        refused.as_ref().map_or(Tokens::ZERO, |account| count(account, now))
+                    };
+                    return Err(Error::InsufficientTokens {
+                        cost: hold.reservation.cost,
+                        balance: of_account(Account::balance),
+                        held: of_account(Account::held),
+                        advice: None,
+                    });
                 }
                 _ if patience.lasts().await => {}
                 _ => {
