@@ -1,7 +1,7 @@
 // The export of the account's data, and the deletion of the account.
 
 import { accountPage } from "./account.js";
-import { ApiError, del, leave } from "./api.js";
+import { ApiError, del, inCookie, leave } from "./api.js";
 import { busy, button } from "./button.js";
 import { dialog } from "./dialog.js";
 import { h } from "./dom.js";
@@ -82,7 +82,7 @@ function deleteAccount(goodbye) {
         codes: { wrong_password: "password" },
         extra: button("Cancel", { onclick: () => close() }),
         onsubmit: async (values) => {
-          await del("api/user/", values, { headers: { "X-Refresh-Token": "cookie" } });
+          await del("api/user/", values, { headers: inCookie() });
           close();
           leave();
           goodbye();

@@ -2,7 +2,7 @@
 
 import { isDay } from "./admin-days.js";
 import { announce } from "./announce.js";
-import { ApiError, base, get, problemOf, request } from "./api.js";
+import { ApiError, base, get, inCookie, problemOf, request } from "./api.js";
 import { button } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
 import { save } from "./files.js";
@@ -144,7 +144,7 @@ function counter() {
 async function* pieces({ list, from, to }, signal) {
   const { data } = await request("POST", "api/token/refresh/", {
     body: {},
-    headers: { "X-Refresh-Token": "cookie" },
+    headers: inCookie(),
     open: true,
     signal,
   });

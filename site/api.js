@@ -1,8 +1,9 @@
 // The client of the API: the session of this tab, requests, pages of lists, and streams.
 //
 // Only the memory of this module has the access token. The refresh token is a cookie that no script
-// can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie`, which
-// other sites can't send.
+// can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie <key>`,
+// which other sites can't send. The key is a random value in this origin's storage: a browser sends
+// cookies to every port of a host, and a server on another port can't use them without the key.
 
 /** The URL of the API. This file is `<base>/assets/<version>/api.js`. */
 export const base = new URL("../../", import.meta.url);
@@ -13,7 +14,8 @@ const PATIENCE = 45_000;
 /** The name of this site's session in the browser. Two stages on one host are two sites. */
 const HERE = `farebox.session${base.pathname}`;
 
-const IN_COOKIE = { "X-Refresh-Token": "cookie" };
+/** The name of the key in the browser's storage. */
+const KEY = `farebox.key${base.pathname}`;
 
 /**
  * A failed request. `status` is 0 if there was no reply; `errors` has the sentences of each field;
@@ -90,14 +92,14 @@ export function register({ username, email, password }, key) {
 /** Changes the password. All other sessions end, and this tab continues in a new one. */
 export async function changePassword(currentPassword, newPassword) {
   const body = { current_password: currentPassword, new_password: newPassword };
-  const { data } = await request("POST", "api/user/password/", { body, headers: IN_COOKIE });
+  const { data } = await request("POST", "api/user/password/", { body, headers: inCookie() });
   hold(data.access);
 }
 
 /** Ends this session, or all sessions of the account. */
 export async function signOut({ everywhere = false } = {}) {
   try {
-    await request("POST", "api/logout/", { body: { all: everywhere }, headers: IN_COOKIE });
+    await request("POST", "api/logout/", { body: { all: everywhere }, headers: inCookie() });
   } catch (error) {
     // The session had ended already.
     if (error.status !== 401) throw error;
@@ -117,7 +119,7 @@ function forget() {
 }
 
 async function begin(path, body, key) {
-  const { data } = await request("POST", path, { body, key, headers: IN_COOKIE, open: true });
+  const { data } = await request("POST", path, { body, key, headers: inCookie(), open: true });
   hold(data.access);
   others?.postMessage("began");
   return data;
@@ -147,6 +149,20 @@ const remembered = {
 };
 
 /**
+ * The header of requests whose reply may set or clear the cookies. The key is read each time, since
+ * all tabs share it. It outlives a log-out: the cookie that tells this browser from strangers who
+ * guess passwords is bound to it too. Without storage, there is no key.
+ */
+export function inCookie() {
+  try {
+    if (!localStorage.getItem(KEY)) localStorage.setItem(KEY, newKey());
+    return { "X-Refresh-Token": `cookie ${localStorage.getItem(KEY)}` };
+  } catch {
+    return { "X-Refresh-Token": "cookie" };
+  }
+}
+
+/**
  * Gets a new access token, with one request for all callers of this tab. Tabs take turns, because
  * they share the cookie.
  */
@@ -155,7 +171,7 @@ function refresh() {
     const before = subject(access);
     const { data } = await request("POST", "api/token/refresh/", {
       body: {},
-      headers: IN_COOKIE,
+      headers: inCookie(),
       open: true,
     });
     if (before && subject(data.access) !== before) {

@@ -1,6 +1,6 @@
 // The views without a session: signing in, creating an account, and the links in e-mails.
 
-import { isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
+import { inCookie, isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
 import { linkButton } from "./button.js";
 import { h } from "./dom.js";
 import { field, form } from "./form.js";
@@ -220,7 +220,7 @@ export function resetting({ query }) {
         await post(
           "api/password/reset/confirm/",
           { token: query.token, password: values.password },
-          { open: true, headers: { "X-Refresh-Token": "cookie" } },
+          { open: true, headers: inCookie() },
         );
       } catch (error) {
         if (error.code !== "invalid_link" && !error.errors?.token) throw error;

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use shared::auth::{AccessToken, RefreshToken};
 use shared::error::required;
+use shared::http::cookie;
 use shared::openapi::Given;
 use shared::store::Freshness;
 use shared::view::Nothing;
@@ -36,7 +37,7 @@ struct Body {
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { refresh } = http::fields(&req)?;
     let refresh = required(refresh).map_err(|sentence| Error::field("refresh", sentence))?;
-    let presented = RefreshToken::verify(&app, &refresh).await?;
+    let presented = RefreshToken::verify(&app, &refresh, cookie::origin(&req).as_deref()).await?;
     let now = app.clock.seconds();
 
     let (account, session) = app.store.session_of(&presented, now).await?;

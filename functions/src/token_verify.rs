@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use shared::auth::{AccessToken, RefreshToken};
 use shared::error::required;
+use shared::http::cookie;
 use shared::openapi::Given;
 use shared::store::Freshness;
 use shared::view::Nothing;
@@ -37,15 +38,15 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
     match AccessToken::verify(&app, &token).await {
         Ok(access) => app.store.account_of(&access).await.map(drop),
-        Err(Error::InvalidToken) => check_refresh(&app, &token).await,
+        Err(Error::InvalidToken) => check_refresh(&app, &req, &token).await,
         Err(failure) => Err(failure),
     }?;
     http::ok(&Nothing {})
 }
 
 /// Checks a refresh token by its session and its account.
-async fn check_refresh(app: &App, token: &str) -> Result<()> {
-    let presented = RefreshToken::verify(app, token).await?;
+async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
+    let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await?;
     let now = app.clock.seconds();
     let (_, session) = app.store.session_of(&presented, now).await?;
     match session.freshness_of(&presented, now) {

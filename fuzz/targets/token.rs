@@ -27,7 +27,7 @@ fuzz_target!(|input: (Vec<(u16, u8)>, &str)| {
                 as_access == Err(Error::InvalidToken) || forged == access || forged == token,
                 "{index}: {forged}"
             );
-            let as_refresh = RefreshToken::verify(app("token_refresh"), &forged).await;
+            let as_refresh = RefreshToken::verify(app("token_refresh"), &forged, None).await;
             assert!(as_refresh.is_err() || forged == refresh, "{index}: {forged}");
         });
     }

@@ -18,8 +18,10 @@ const targets = { server: server.port, store: store.port };
 
 // The attacker's own server, which has only a page.
 const seen = [];
+let stolen = "";
 const attacker = http.createServer((request, response) => {
   seen.push(request.url);
+  stolen = request.headers.cookie ?? stolen;
   response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>attacker</title><iframe name=sink></iframe>");
 });
 await new Promise((listening) => attacker.listen(0, "127.0.0.1", listening));
@@ -133,6 +135,37 @@ try {
       assert.equal(await registered(newcomer), false);
       await attacking.context().close();
     }
+  });
+
+  await proves("a server on another port gets the cookies of a page and can't use them", async () => {
+    const own = await page(`${SITE}#/sign-in`);
+    await own.getByLabel("Username or e-mail address").fill(victim);
+    await own.getByLabel("Password").fill("secret123");
+    await own.keyboard.press("Enter");
+    await own.getByRole("heading", { name: "What would you like to know?" }).waitFor();
+
+    const beside = await own.context().newPage();
+    await beside.goto(`http://${server.hostname}:${port}/`);
+    const token = /farebox_refresh=([^;]+)/.exec(stolen)?.[1];
+    const device = /farebox_device=([^;]+)/.exec(stolen)?.[1];
+    assert.ok(token && device, "browsers send cookies to every port");
+    assert.deepEqual(await beside.evaluate(() => ({ ...localStorage })), {}, "what another origin stores");
+
+    const use = (path, body, headers) =>
+      fetch(`${server.origin}/api/token/${path}`, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
+    for (const wish of ["cookie", `cookie ${"0".repeat(32)}`]) {
+      const headers = { Cookie: stolen, "X-Refresh-Token": wish };
+      assert.ok([400, 401].includes((await use("refresh", {}, headers)).status), wish);
+      for (const path of ["refresh", "verify", "blacklist"]) assert.equal((await use(path, { refresh: token, token }, headers)).status, 401, path);
+    }
+    assert.equal((await use("refresh", { refresh: token })).status, 401);
+
+    // The page and a second one of its origin go on.
+    await own.reload();
+    await own.getByRole("heading", { name: "What would you like to know?" }).waitFor();
+    await beside.goto(SITE);
+    await beside.getByRole("heading", { name: "What would you like to know?" }).waitFor();
+    await own.context().close();
   });
 
   assert.ok(await registered(victim));

@@ -1,4 +1,4 @@
-//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, where its scripts
+//! `X-Refresh-Token: cookie <key>`: refresh tokens that a browser keeps for a page, where its scripts
 //! can't read them.
 
 use std::time::Duration;
@@ -19,11 +19,26 @@ struct Page {
     kept: Option<String>,
     /// Its device token.
     device: Option<String>,
+    /// The random value in the storage of its origin.
+    key: String,
 }
 
 impl Page {
     fn of(api: &Api) -> Self {
-        Self { api: api.clone(), kept: None, device: None }
+        Self { api: api.clone(), kept: None, device: None, key: unique("").repeat(8) }
+    }
+
+    /// The header with which it asks for cookies.
+    fn wish(&self) -> String {
+        format!("cookie {}", self.key)
+    }
+
+    /// A refresh with this token in the body, by a page of this origin.
+    async fn present(&self, token: &str) -> Answer {
+        let wish = self.wish();
+        let headers = [("x-refresh-token", wish.as_str())];
+        let body = json!({ "refresh": token });
+        self.api.send(Method::POST, "/api/token/refresh/", &headers, Some(body)).await
     }
 
     /// A user who has registered on this page, with an access token only.
@@ -65,7 +80,8 @@ impl Page {
             .chain(device)
             .collect::<Vec<_>>()
             .join("; ");
-        let mut all = vec![("x-refresh-token", "cookie"), ("cookie", cookie.as_str())];
+        let wish = self.wish();
+        let mut all = vec![("x-refresh-token", wish.as_str()), ("cookie", cookie.as_str())];
         all.extend_from_slice(headers);
         let answer = self.api.send(method, path, &all, body).await;
         assert!(answer.headers.get("x-device-token").is_none(), "no script is to see it");
@@ -134,7 +150,7 @@ async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
     let changed =
         page.post("/api/user/password/", &[("authorization", &ann.bearer())], body).await.is(200);
     assert_eq!(fields(&changed), ["access", "message"]);
-    api.refresh(&before).await.expect(401, "invalid_token");
+    page.present(&before).await.expect(401, "invalid_token");
     page.refresh().await.is(200);
 }
 
@@ -166,7 +182,8 @@ async fn two_tabs_that_refresh_at_once_share_the_next_cookie() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     page.register().await;
-    let mut other = Page { kept: page.kept.clone(), ..Page::of(&api) };
+    let mut other =
+        Page { kept: page.kept.clone(), key: page.key.clone(), ..Page::of(&api) };
     let (one, two) = tokio::join!(page.refresh(), other.refresh());
     one.is(200);
     two.is(200);
@@ -205,7 +222,7 @@ async fn without_the_header_a_cookie_is_neither_read_nor_set() {
     let cookie =
         format!("farebox_refresh={0}; __Host-farebox_refresh={0}; refresh={0}", page.token());
     for header in
-        [None, Some(""), Some("body"), Some("cookies"), Some("true"), Some("cookie, cookie")]
+        [None, Some(""), Some("body"), Some("cookies"), Some("true"), Some("cookie, cookie"), Some("cookie")]
     {
         let mut headers = vec![("cookie", cookie.as_str())];
         headers.extend(header.map(|value| ("x-refresh-token", value)));
@@ -307,7 +324,7 @@ async fn what_ends_a_session_clears_its_cookie() {
         }
         assert_eq!(page.kept, None, "{end}");
         page.refresh().await.expect(401, "not_authenticated");
-        api.refresh(&kept).await.expect(401, "invalid_token");
+        page.present(&kept).await.expect(401, "invalid_token");
     }
     // A failed request doesn't end the session.
     let ann = page.register().await;
@@ -350,7 +367,8 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
     let ask = |host: &'static str, cookie: String| {
         let refresh = refresh.clone();
         async move {
-            let headers = [("host", host), ("x-refresh-token", "cookie"), ("cookie", &cookie)];
+            let wish = format!("cookie {}", "k".repeat(32));
+            let headers = [("host", host), ("x-refresh-token", &wish), ("cookie", &cookie)];
             let reply = function::ask(
                 &refresh,
                 "token_refresh",
@@ -427,4 +445,82 @@ async fn a_page_that_logged_in_before_is_let_in_although_strangers_guess() {
     api.send(Method::POST, "/api/login/", &[("cookie", &cookie)], Some(log_in))
         .await
         .expect(429, "too_many_attempts");
+}
+
+/// A browser sends the cookies to every port of the host, and a server there sends what it likes.
+#[tokio::test]
+async fn cookies_are_useless_to_another_port() {
+    let api = Api::own(&[("LOGIN_ATTEMPTS", "9")]).await;
+    let mut page = Page::of(&api);
+    let ann = page.register().await;
+    let log_in = json!({ "username": ann.name, "password": ann.password });
+    let token = page.token().to_owned();
+    let cookie =
+        format!("farebox_refresh={token}; farebox_device={}", page.device.as_ref().unwrap());
+    let before = api.items(&ann.id).await;
+    let other = format!("cookie {}", "0".repeat(32));
+    for header in [None, Some("cookie"), Some(other.as_str())] {
+        let headers: Vec<_> = [("cookie", cookie.as_str())]
+            .into_iter()
+            .chain(header.map(|header| ("x-refresh-token", header)))
+            .collect();
+        let ask = |path, body| api.send(Method::POST, path, &headers, Some(body));
+        let in_cookie = ask("/api/token/refresh/", json!({})).await;
+        assert!([400, 401].contains(&in_cookie.status.as_u16()), "{in_cookie:?}");
+        for path in ["/api/token/refresh/", "/api/token/verify/", "/api/token/blacklist/"] {
+            let body = json!({ "refresh": token, "token": token });
+            assert_eq!(ask(path, body).await.status, 401, "{path} {header:?}");
+        }
+    }
+    assert_eq!(api.items(&ann.id).await, before);
+
+    // Nor does its device have guesses of its own.
+    let wrong = json!({ "username": ann.name, "password": "secret124" });
+    let log_in_elsewhere = async |headers: &[(&str, &str)]| {
+        let mut event = function::event("login", "/api/login/", headers, &log_in);
+        event["requestContext"]["identity"]["sourceIp"] = json!("192.0.2.66");
+        let login = &api.server().functions["login"];
+        let reply = function::invoke(login, &event, function::TIME).await;
+        function::Reply::of(reply).await.status
+    };
+    while api.log_in(wrong.clone()).await.status != 429 {}
+    let device = page.device.clone().unwrap();
+    for headers in [
+        vec![("x-device-token", device.as_str())],
+        vec![("host", "localhost"), ("cookie", &cookie), ("x-refresh-token", &other)],
+    ] {
+        assert_eq!(log_in_elsewhere(&headers).await, 429, "{headers:?}");
+    }
+    let own = page.wish();
+    let headers = [("host", "localhost"), ("cookie", &cookie), ("x-refresh-token", &own)];
+    assert_eq!(log_in_elsewhere(&headers).await, 200);
+    page.refresh().await.is(200);
+}
+
+#[tokio::test]
+async fn a_cookie_from_before_is_bound_at_its_next_refresh() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let mut page = Page { kept: Some(ann.refresh.clone()), ..Page::of(&api) };
+    page.refresh().await.is(200);
+    let bound = page.token().to_owned();
+    api.refresh(&bound).await.expect(401, "invalid_token");
+    Page::of(&api).present(&bound).await.expect(401, "invalid_token");
+    page.refresh().await.is(200);
+    assert_eq!(forge::claims(page.token())["origin"], forge::claims(&bound)["origin"]);
+}
+
+/// Elsewhere than on loopback, pages that were loaded before there were keys go on.
+#[tokio::test]
+async fn an_old_page_goes_on_where_a_host_has_one_port() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    let refresh = &api.server().functions["token_refresh"];
+    let cookie = format!("__Host-farebox_refresh={}", ann.refresh);
+    let headers =
+        [("host", "api.example.com"), ("x-refresh-token", "cookie"), ("cookie", cookie.as_str())];
+    let reply =
+        function::ask(refresh, "token_refresh", "/api/token/refresh/", &headers, json!({})).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(fields(&reply.body), ["access"]);
 }

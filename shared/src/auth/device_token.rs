@@ -29,22 +29,28 @@ pub struct DeviceToken {
     pub ends: u64,
     name: String,
     auth_epoch: u64,
+    /// As in a [`RefreshToken`](super::RefreshToken).
+    origin: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct OfDevice {
     epoch: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
 }
 
 impl DeviceToken {
-    /// The token of a device that has logged in to this account at `now`.
-    pub fn of(account: &Account, id: String, now: u64) -> Self {
+    /// The token of a device that has logged in to this account at `now`, through a page of this
+    /// origin if it is one.
+    pub fn of(account: &Account, id: String, origin: Option<String>, now: u64) -> Self {
         Self {
             user_id: account.id.clone(),
             id,
             ends: now + LIFE,
             name: account.label.clone(),
             auth_epoch: account.auth_epoch,
+            origin,
         }
     }
 
@@ -52,7 +58,7 @@ impl DeviceToken {
     pub async fn sign(&self, issuing: &Issuing) -> Result<String> {
         let (user_id, name) = (&self.user_id, &self.name);
         let of = Subject { user_id, name, session: &self.id };
-        let own = OfDevice { epoch: self.auth_epoch };
+        let own = OfDevice { epoch: self.auth_epoch, origin: self.origin.clone() };
         sign(issuing, &KIND, of, self.ends, own).await
     }
 
@@ -61,12 +67,16 @@ impl DeviceToken {
         let token = cookie::device_token(req)?;
         let audience = KIND.audience(&app.config.issuer);
         let claims: Claims<OfDevice> = verify(app, &KIND, &[&audience], token).await.ok()?;
+        if claims.kind.origin.is_some() && claims.kind.origin != cookie::origin(req) {
+            return None;
+        }
         Some(Self {
             user_id: claims.sub,
             id: claims.sid,
             ends: claims.exp,
             name: claims.name,
             auth_epoch: claims.kind.epoch,
+            origin: claims.kind.origin,
         })
     }
 

@@ -31,6 +31,7 @@ pub async fn issue(
     let device = DeviceToken::of(
         account,
         device.map_or_else(|| app.clock.id().to_string(), |device| device.id),
+        cookie::origin(req),
         now,
     );
     let kept =
@@ -39,22 +40,23 @@ pub async fn issue(
 }
 
 /// An access token and a refresh token: both in the body, or the refresh token in a cookie if the
-/// client asks for that.
+/// client asks for that, bound to the origin of its page.
 pub async fn hand_out(
     app: &Issuing,
     req: &Request,
     access: &AccessToken,
     refresh: &RefreshToken,
 ) -> Result<(TokenPair, Option<Kept>)> {
-    let (access, signed) = (access.sign(app).await?, refresh.sign(app).await?);
+    let access = access.sign(app).await?;
     if !cookie::is_wanted(req) {
-        return Ok((TokenPair { access, refresh: Some(signed) }, None));
+        return Ok((TokenPair { access, refresh: Some(refresh.sign(app).await?) }, None));
     }
+    let signed = refresh.bound_to(cookie::origin(req)).sign(app).await?;
     let seconds = refresh.ends.saturating_sub(app.clock.seconds());
     Ok((TokenPair { access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
 }
 
-/// The tokens of a new session. With `X-Refresh-Token: cookie` the body has only `access`; the
+/// The tokens of a new session. With `X-Refresh-Token: cookie <key>` the body has only `access`; the
 /// refresh token is in a cookie.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
@@ -73,7 +75,7 @@ pub struct TokenPair {
     /// An access token that is valid for an hour.
     #[schema(examples("eyJ0eXAiOi..."))]
     access: String,
-    /// The refresh token, for the next access token. With `X-Refresh-Token: cookie` it is in a
+    /// The refresh token, for the next access token. With `X-Refresh-Token: cookie <key>` it is in a
     /// cookie instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]

@@ -1,6 +1,10 @@
 //! What a client stores beside its access token: a refresh token and a device token. A page that
-//! sends `X-Refresh-Token: cookie` gets both in cookies that scripts can't read. Other clients get
-//! their device token in the header `X-Device-Token`, and send it in that header.
+//! sends `X-Refresh-Token: cookie <key>` gets both in cookies that scripts can't read. Other clients
+//! get their device token in the header `X-Device-Token`, and send it in that header.
+//!
+//! The key is a random value in the page's `localStorage`. Both tokens contain its hash and are
+//! invalid without it, because a browser sends cookies to every port of a host: a server on another
+//! port gets the tokens, but not the key, which belongs to one origin.
 //!
 //! Without `X-Refresh-Token` no cookie is read. Only a page of the same origin can send this
 //! header, since no preflight allows it. A request that another site makes a browser send therefore
@@ -11,6 +15,7 @@ use std::net::IpAddr;
 use lambda_http::http::header::{self, HeaderName};
 
 use super::{Body, HeaderValue, Request, Response};
+use crate::idempotency::fingerprint;
 use crate::{Error, Result};
 
 /// The header of the device token, for clients without cookies.
@@ -19,11 +24,35 @@ const DEVICE: HeaderName = HeaderName::from_static("x-device-token");
 /// A reply's header that the client stores: a cookie, or the device token.
 pub struct Kept(HeaderName, HeaderValue);
 
-/// Whether the client wants its refresh token in a cookie.
+/// The lengths of a page's key: at least 128 bits in hexadecimal digits.
+const KEY: std::ops::RangeInclusive<usize> = 32..=128;
+
+/// Whether the client wants its refresh token in a cookie. Without a key only pages from before
+/// there were keys do, and none on a loopback address, where other ports are other people's.
 pub fn is_wanted(req: &Request) -> bool {
-    req.headers()
-        .get("x-refresh-token")
-        .is_some_and(|kept| kept.as_bytes().eq_ignore_ascii_case(b"cookie"))
+    match asked(req) {
+        Some(None) => !is_loopback(req),
+        Some(Some(key)) => is_key(key),
+        None => false,
+    }
+}
+
+/// A hash of the key of the page's origin, to which its tokens are bound. `None` without a key.
+pub fn origin(req: &Request) -> Option<String> {
+    let key = asked(req).flatten().filter(|key| is_key(key))?;
+    Some(fingerprint(format!("origin {key}")))
+}
+
+/// The header `X-Refresh-Token: cookie`, with the text after it.
+fn asked(req: &Request) -> Option<Option<&str>> {
+    let kept = req.headers().get("x-refresh-token")?.to_str().ok()?;
+    let (word, key) = kept.split_once(' ').map_or((kept, None), |(word, key)| (word, Some(key)));
+    word.eq_ignore_ascii_case("cookie").then_some(key)
+}
+
+fn is_key(key: &str) -> bool {
+    KEY.contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// The refresh token in the cookie. Only for requests that want it there ([`is_wanted`]).
@@ -146,6 +175,31 @@ mod tests {
             assert!(!is_loopback(&asking(&[("host", host)])), "{host}");
         }
         assert!(!is_loopback(&asking(&[])));
+    }
+
+    #[test]
+    fn a_key_of_a_page_is_long_and_required_on_the_machine_itself() {
+        let key = "0123456789abcdef0123456789abcdef";
+        let with = |host, kept| asking(&[("host", host), ("x-refresh-token", kept)]);
+        let keyed = "Cookie 0123456789abcdef0123456789abcdef";
+        for host in ["localhost:3000", "api.example.com"] {
+            assert!(is_wanted(&with(host, keyed)));
+            assert_eq!(origin(&with(host, keyed)), Some(fingerprint(format!("origin {key}"))));
+            for bad in [
+                "",
+                "cookie ",
+                "cookie short",
+                "cookie  0123456789abcdef0123456789abcdef",
+                "cookie 0123456789abcdef0123456789abcde;",
+                "cookie, 0123456789abcdef0123456789abcdef",
+                "body 0123456789abcdef0123456789abcdef",
+            ] {
+                assert!(!is_wanted(&with(host, bad)), "{bad}");
+                assert_eq!(origin(&with(host, bad)), None, "{bad}");
+            }
+        }
+        assert!(is_wanted(&with("api.example.com", "cookie")));
+        assert!(!is_wanted(&with("127.0.0.1:3000", "cookie")));
     }
 
     #[test]
