@@ -2,7 +2,7 @@
 
 import { announce } from "./announce.js";
 import { button, linkButton } from "./button.js";
-import { fill, focusOn, h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { explain } from "./format.js";
 import { note, skeleton } from "./note.js";
 
@@ -76,8 +76,10 @@ export function router({
     after(place, view);
     const target = view.focus ?? (isFirst ? null : outlet.querySelector("h1"));
     if (target) {
-      if (target.tabIndex < 0) focusOn(target);
-      else target.focus();
+      // A view with `shown` has scrolled to its place.
+      const options = { preventScroll: Boolean(view.shown) };
+      if (target.tabIndex < 0) target.tabIndex = -1;
+      target.focus(options);
     }
     if (!isFirst) announce(view.title);
     isFirst = false;

@@ -1,0 +1,179 @@
+// Journeys of users who scroll: the document stays where it is in every view of the chat page, and no
+// page goes on after its content.
+
+import assert from "node:assert/strict";
+import { SITE, ask, journeys, newPage, newUser } from "./browser.mjs";
+import { answered, chatPage, heading, said, signIn } from "./chatting.mjs";
+
+const WIDE = { viewport: { width: 1280, height: 800 } };
+const NARROW = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+const DOORS = ["#/sign-in", "#/register", "#/forgotten-password", "#/reset-password?token=x", "#/verify-email?token=x", "#/verify-email"];
+const TURNS = 10;
+
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/** A user with a long conversation, whose first message asks for the giraffe, and with a message of a program. */
+async function reader() {
+  const ann = await newUser("ann");
+  const { body: first } = await ann.api("POST", "api/chat/", { message: "Where is the giraffe?" });
+  for (let number = 1; number < TURNS; number += 1) {
+    const message = number % 2 ? "Markdown please" : `Number ${number} ${"of a long one\n".repeat(8)}`;
+    await ann.api("POST", "api/chat/", { message, conversation_id: first.conversation_id });
+  }
+  const { body: key } = await ann.api("POST", "api/user/api-keys/", { name: "a program" });
+  await ask("POST", "v1/chat/completions", { model: "any", messages: [{ role: "user", content: "By a program" }] }, key.key);
+  const [program] = (await ann.api("GET", "api/chat/")).body;
+  return { ann, first, program };
+}
+
+/** What the document and the window measure, and how far the document is scrolled. */
+const measures = (page) =>
+  page.evaluate(() => {
+    const { scrollHeight, scrollWidth } = document.documentElement;
+    return { scrollHeight, scrollWidth, body: document.body.offsetHeight, height: innerHeight, width: innerWidth, top: scrollY };
+  });
+
+/** Checks that no part of the document is below the window, or beside it. */
+async function fillsWindow(page, view) {
+  const { scrollHeight, scrollWidth, height, width, top } = await measures(page);
+  assert.deepEqual([scrollHeight, top], [height, 0], `${view}: the document is ${scrollHeight} pixels high in a window of ${height}`);
+  assert(scrollWidth <= width, `${view}: ${scrollWidth} pixels wide in a window of ${width}`);
+}
+
+/** Checks that a page that scrolls as a whole ends with its content. */
+async function endsWithContent(page, view) {
+  const { scrollHeight, scrollWidth, body, height, width } = await measures(page);
+  assert.equal(scrollHeight, Math.max(body, height), `${view}: the document is ${scrollHeight} pixels high, and its content ${body}`);
+  assert(scrollWidth <= width, `${view}: ${scrollWidth} pixels wide in a window of ${width}`);
+}
+
+/** Goes to another view, and waits until it has read its lists. */
+async function visit(page, place) {
+  await page.goto(SITE + place);
+  await pause(300);
+  await page.locator("h1").waitFor();
+  await page.waitForFunction(() => !document.querySelector(".skeletons"));
+}
+
+/** Checks that a turn begins below the bar, and that the bar and the box are in the window. */
+async function isInView(page, turn, view) {
+  await page.waitForFunction(() => document.activeElement.matches(".turn-found"));
+  const [found, main, bar, box] = await Promise.all(
+    [turn, page.locator("main"), page.locator(".topbar"), page.locator(".composer-form")].map((part) => part.boundingBox()),
+  );
+  assert.equal(bar.y, 0, `${view}: the bar`);
+  assert(found.y >= main.y && found.y < main.y + 60, `${view}: the message begins at ${found.y}, its part of the window at ${main.y}`);
+  assert(box.y + box.height <= page.viewportSize().height, `${view}: the box ends at ${box.y + box.height}`);
+  await fillsWindow(page, view);
+}
+
+const everyView = (options) => async () => {
+  const { ann, first, program } = await reader();
+  const page = await newPage(options);
+  await page.goto(SITE);
+  await heading(page, "Sign in");
+  for (const door of DOORS) {
+    await page.goto(SITE + door);
+    await page.locator("h1").waitFor();
+    await endsWithContent(page, door);
+  }
+  await page.goto(`${SITE}#/sign-in`);
+  await signIn(page, ann);
+  await heading(page, "What would you like to know?");
+  await fillsWindow(page, "a new chat");
+  const chat = `#/c/${first.conversation_id}`;
+  for (const place of [chat, `${chat}?chat=${first.id}`, "#/history", "#/history?q=giraffe", `#/m/${program.id}`, `#/m/${first.id}`, "#/statement", "#/account", "#/account/sessions", "#/account/api-keys", "#/account/data", "#/nowhere"]) {
+    await visit(page, place);
+    await fillsWindow(page, place);
+  }
+  await visit(page, "#/statement");
+  await page.getByText("Totals by month").click();
+  await page.waitForFunction(() => !document.querySelector(".skeletons"));
+  await fillsWindow(page, "the totals of the months");
+
+  // The documentation scrolls as a whole.
+  await page.goto(`${SITE}docs/`);
+  await page.getByRole("heading", { name: "Endpoints", exact: true }).waitFor();
+  await endsWithContent(page, "docs/");
+};
+
+const everyAdministratorsView = (options) => async () => {
+  const { ann } = await reader();
+  const page = await newPage(options);
+  await page.goto(`${SITE}admin/`);
+  await signIn(page, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
+  await heading(page, "Users");
+  for (const place of ["users", "users/grants", `users/${ann.id}`, `users/${ann.id}/statement`, `users/${ann.id}/chats`, "chats", "figures", "trail", "export"]) {
+    await visit(page, `admin/#/${place}`);
+    await endsWithContent(page, place);
+  }
+};
+
+/** Opens a message from the search, the history and the statement. */
+const foundMessage = (options) => async () => {
+  const { ann, first } = await reader();
+  const page = await chatPage(ann, options);
+  const turn = page.locator(".turn", { hasText: "giraffe" }).first();
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("giraffe");
+  await page.locator(".found a", { hasText: "Where is the giraffe?" }).last().click();
+  await isInView(page, turn, "the search");
+  await visit(page, "#/history?q=giraffe");
+  await page.getByRole("link", { name: /^Open/ }).click();
+  await isInView(page, turn, "the history");
+  await visit(page, "#/statement");
+  await page.locator(`a[href="#/m/${first.id}"]`).click();
+  await isInView(page, turn, "the statement");
+};
+
+await journeys({
+  "in every wide view the document is as high as the window": everyView(WIDE),
+  "in every narrow view the document is as high as the window": everyView(NARROW),
+  "every wide page of the administration ends with its content": everyAdministratorsView(WIDE),
+  "every narrow page of the administration ends with its content": everyAdministratorsView(NARROW),
+  "a message that is found is in view below the bar of a wide window": foundMessage(WIDE),
+  "a message that is found is in view below the bar of a narrow window": foundMessage(NARROW),
+
+  async "a wheel turned past the end of a long chat moves nothing out of view"() {
+    const { ann, first } = await reader();
+    const page = await chatPage(ann, { ...WIDE, place: `#/c/${first.conversation_id}` });
+    await said(page, "Where is the giraffe?").waitFor();
+    await answered(page);
+    await page.mouse.move(700, 400);
+    for (let notch = 0; notch < 40; notch += 1) await page.mouse.wheel(0, 120);
+    await pause(300);
+    await fillsWindow(page, "a chat");
+    const box = await page.locator(".composer-form").boundingBox();
+    assert(box.y > 0 && box.y + box.height <= 800, `the box is at ${box.y}`);
+    // And above the sidebar, whose list is short.
+    await page.mouse.move(100, 700);
+    for (let notch = 0; notch < 20; notch += 1) await page.mouse.wheel(0, 120);
+    await pause(300);
+    await fillsWindow(page, "the sidebar");
+    await page.goto(`${SITE}#/account`);
+    await heading(page, "Profile");
+    await page.mouse.move(700, 400);
+    for (let notch = 0; notch < 40; notch += 1) await page.mouse.wheel(0, 120);
+    await pause(300);
+    await fillsWindow(page, "the account");
+  },
+
+  async "a finger that goes on at the end of a long chat moves nothing out of view"() {
+    const { ann, first } = await reader();
+    const page = await chatPage(ann, { ...NARROW, place: `#/c/${first.conversation_id}` });
+    await said(page, "Where is the giraffe?").waitFor();
+    await answered(page);
+    const devtools = await page.context().newCDPSession(page);
+    const touch = (type, y) => devtools.send("Input.dispatchTouchEvent", { type, touchPoints: y === null ? [] : [{ x: 200, y }] });
+    for (let swipe = 0; swipe < 4; swipe += 1) {
+      await touch("touchStart", 600);
+      for (let y = 580; y >= 120; y -= 20) await touch("touchMove", y);
+      await touch("touchEnd", null);
+      await pause(200);
+    }
+    await fillsWindow(page, "a chat");
+    const [bar, box] = await Promise.all([page.locator(".topbar").boundingBox(), page.locator(".composer-form").boundingBox()]);
+    assert.equal(bar.y, 0);
+    assert(box.y > 0 && box.y + box.height <= 844, `the box is at ${box.y}`);
+  },
+});
