@@ -1,22 +1,14 @@
 // The chat page: the session, the frame around the views, and the view of each address.
 
-import { base, get, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
-import { balanceLink, forgetBalance } from "./balance.js";
+import { base, interrupted, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
 import { button, linkButton } from "./button.js";
 import { fill, h, showCurrent } from "./dom.js";
 import { forgetDrafts } from "./drafts.js";
 import { explain } from "./format.js";
-import { icon } from "./icons.js";
-import { menuButton } from "./menu.js";
 import { attempt } from "./message.js";
 import { note } from "./note.js";
-import { forgetProfile, learnProfile, profile, watchProfile } from "./profile.js";
 import { go, router } from "./router.js";
-import { listenToKeys, showShortcuts } from "./shortcuts.js";
-import { sidebar } from "./sidebar.js";
 import { themeSwitch } from "./theme-switch.js";
-import { forgetThreads, newThread, oldThread, restoreThreads } from "./thread.js";
-import { sawChat } from "./unfinished.js";
 import { wanted } from "./wanted.js";
 
 /** The views without a session. The first two are only for users without one. */
@@ -29,8 +21,44 @@ const PUBLIC = [
 ];
 const DOORS = PUBLIC.slice(0, 2);
 
+/**
+ * Reads what only a session needs: the frame around its views, and the conversations. All scripts at
+ * once: each of them would wait for the one that imports it.
+ */
+async function readApp() {
+  const [read] = await Promise.all([
+    import("./app.js"),
+    import("./balance.js"),
+    import("./branches.js"),
+    import("./composer.js"),
+    import("./endless.js"),
+    import("./follow.js"),
+    import("./groups.js"),
+    import("./ideas.js"),
+    import("./lazy.js"),
+    import("./profile.js"),
+    import("./prose.js"),
+    import("./shortcuts.js"),
+    import("./sidebar.js"),
+    import("./tabs.js"),
+    import("./thread.js"),
+    import("./turn.js"),
+    import("./turns.js"),
+    import("./unfinished.js"),
+  ]).catch(() => {
+    throw interrupted();
+  });
+  app = read;
+  return app;
+}
+
+/** The module `app.js`, from the first session on. */
+let app = null;
+
 /** What is read when it is needed, or when the browser has nothing else to do. */
 const LATER = {
+  newThread: readApp,
+  oldThread: readApp,
   versions: () => import("./versions.js"),
   stops: () => import("./stop.js"),
   deletion: () => import("./delete-message.js"),
@@ -101,84 +129,6 @@ function doorFrame() {
   );
 }
 
-let drawer = null;
-
-/** The frame around the views of a session. */
-function appFrame() {
-  const side = sidebar({ brand: brand(), onchoose: () => drawer?.close() });
-  const opener = button(null, {
-    kind: "quiet",
-    icon: "menu",
-    label: "Chats",
-    class: "button button-quiet button-icon drawer-opener",
-    "aria-expanded": "false",
-    "aria-controls": "sidebar",
-  });
-  const veil = h("div", { class: "drawer-veil" });
-  const bar = h(
-    "header",
-    { class: "topbar" },
-    opener,
-    h("span", { class: "bar-brand" }, brand()),
-    h("div", { class: "topbar-rest bar-tools" }, balanceLink(), themeSwitch(), accountMenu()),
-  );
-  const stage = h("div", { class: "stage" }, bar, main);
-  drawer = drawerOf({ side, opener, veil, stage });
-  return h("div", { class: "app" }, side, veil, stage);
-}
-
-/** On narrow windows the sidebar is a drawer over the page. The page is inert while it is open. */
-function drawerOf({ side, opener, veil, stage }) {
-  const close = () => {
-    if (!side.classList.contains("open")) return;
-    side.classList.remove("open");
-    stage.inert = false;
-    opener.setAttribute("aria-expanded", "false");
-    opener.focus();
-  };
-  opener.addEventListener("click", () => {
-    side.classList.add("open");
-    stage.inert = true;
-    opener.setAttribute("aria-expanded", "true");
-    side.querySelector(".button-primary").focus();
-  });
-  veil.addEventListener("click", close);
-  side.querySelector(".drawer-closer").addEventListener("click", close);
-  side.addEventListener("keydown", (event) => event.key === "Escape" && close());
-  matchMedia("(min-width: 60rem)").addEventListener("change", close);
-  return { close };
-}
-
-function accountMenu() {
-  let opener = null;
-  const name = h("span", { class: "account-name clip" });
-  const letter = h("span", { class: "avatar" });
-  watchProfile(() => {
-    const shown = profile()?.first_name || profile()?.username || "";
-    name.textContent = shown;
-    letter.dataset.letter = [...shown][0]?.toUpperCase() ?? "";
-    opener?.setAttribute("aria-label", `Your account: ${shown}`);
-  });
-  const choices = () => [
-    { text: "Account", icon: "user", href: "#/account" },
-    { text: "History", icon: "history", href: "#/history" },
-    { text: "Statement", icon: "receipt", href: "#/statement" },
-    { text: "Keyboard shortcuts", icon: "keyboard", run: showShortcuts },
-    { text: "API documentation", icon: "book", href: new URL("docs/", base).href },
-    profile()?.role === "admin" && {
-      text: "Administration",
-      icon: "shield",
-      href: new URL("admin/", base).href,
-    },
-    { text: "Sign out", icon: "out", run: leave },
-  ];
-  opener = menuButton(`Your account: ${name.textContent}`, choices, {
-    face: [letter, name, icon("down")],
-    class: "button button-quiet account",
-  });
-  return opener;
-}
-
 async function leave() {
   if (await attempt(signOut)) goodbye();
 }
@@ -194,23 +144,14 @@ function goodbye() {
 
 /** Shows the frame for a session, or the one without. */
 function enter(signedIn) {
-  drawer = null;
-  if (!signedIn) [forgetProfile, forgetBalance, forgetThreads].forEach((forget) => forget());
-  fill(root, skipLink, signedIn ? appFrame() : doorFrame());
-  if (signedIn) restoreThreads();
-}
-
-/** Reads the profile, and when the newest message was sent. */
-async function loadAccount() {
-  const [, chats] = await Promise.all([
-    learnProfile(get("api/user/profile/")),
-    get("api/chat/", { limit: 1 }),
-  ]);
-  chats.forEach(sawChat);
+  if (!signedIn) app?.forget();
+  fill(root, skipLink, signedIn ? app.frame({ brand: brand(), main, leave }) : doorFrame());
+  if (signedIn) app.restoreThreads();
 }
 
 /** After signing in, shows the view that was asked for before. */
 async function welcome() {
+  const { loadAccount } = await readApp();
   await loadAccount();
   enter(true);
   go(wanted.take() ?? "#/");
@@ -223,8 +164,8 @@ onSessionEnded(() => {
 });
 
 const ROUTES = [
-  ["", newThread],
-  ["c/:id", oldThread],
+  ["", later("newThread")],
+  ["c/:id", later("oldThread")],
   ["history", later("history")],
   ["m/:id", later("message")],
   ["statement", later("statement")],
@@ -248,7 +189,8 @@ function before({ path }) {
 }
 
 function after({ path }, view) {
-  drawer?.close();
+  readAhead();
+  app?.closeDrawer();
   main.classList.toggle("main-thread", Boolean(view.thread));
   for (const link of document.querySelectorAll(".sidebar a, .tabs a")) {
     const target = link.getAttribute("href").replace(/^#\//, "");
@@ -260,10 +202,26 @@ function after({ path }, view) {
   document.querySelectorAll(".tabs").forEach(showCurrent);
 }
 
+let isReadingAhead = false;
+
+/** Reads the rest after the first view: then a view opens at once, and also without a connection. */
+function readAhead() {
+  if (isReadingAhead) return;
+  isReadingAhead = true;
+  const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
+  idle(() => Object.values(LATER).forEach((read) => read().catch(() => {})));
+}
+
 async function start() {
+  // While the API is asked for the session. Without one, this browser often knows that at once.
+  const reading = setTimeout(() => readApp().catch(() => {}));
   try {
     const signedIn = await resume();
-    if (signedIn) await loadAccount();
+    clearTimeout(reading);
+    if (signedIn) {
+      const { loadAccount } = await readApp();
+      await loadAccount();
+    }
     enter(signedIn);
   } catch (error) {
     fill(
@@ -279,10 +237,6 @@ async function start() {
     return;
   }
   router({ outlet: main, routes: ROUTES, before, after });
-  listenToKeys(isSignedIn);
-  // So that a view opens at once, and also without a connection.
-  const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
-  idle(() => Object.values(LATER).forEach((read) => read().catch(() => {})));
 }
 
 start();

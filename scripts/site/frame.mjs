@@ -9,8 +9,12 @@ import { answered, chatPage, focused, heading, said, say, signIn } from "./chatt
 /** The most milliseconds until the first text is painted, with 400 ms to the server and 50 kB a second. */
 const FIRST_PAINT = 2000;
 
-/** The most bytes of the page and of what it loads at once, compressed. */
-const FIRST_LOAD = 60_000;
+/** The most bytes of the page and of what it loads at once, and of what a session needs besides, compressed. */
+const FIRST_LOAD = 40_000;
+const SESSION_LOAD = 45_000;
+
+/** What a session needs besides the page: the frame and the conversations. */
+const SESSION = /\/(app|balance|branches|composer|endless|follow|groups|ideas|lazy|profile|prose|shortcuts|sidebar|tabs|thread|turn|turns|unfinished)\.js$/;
 
 /** Resolves with the time of the first text or picture. */
 async function firstPaint(page) {
@@ -58,6 +62,7 @@ await journeys({
     const size = [html, ...texts].reduce((sum, text) => sum + gzipSync(text, { level: 9 }).length, 0);
     console.log(`    ${named.length + 1} files, ${size} bytes compressed`);
     assert(size < FIRST_LOAD, `${size} bytes`);
+    assert.deepEqual(named.filter((path) => SESSION.test(path)), []);
 
     // And the page loads nothing else before a user has signed in, except the view that is shown.
     const page = await newPage();
@@ -66,8 +71,18 @@ await journeys({
     await page.goto(SITE);
     await heading(page, "Sign in");
     const known = new Set(["", ...named.map((path) => new URL(path, SITE).pathname.slice(1))]);
-    const late = loaded.filter((path) => !known.has(path) && !/\/(door|form|account-\w+|history|statement|account|list|device|excerpt|versions|stop|delete-message|shortcut-list|dialog|files|wordmark)\.\w+$/.test(path));
+    const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/(door|form|account-\w+|history|statement|account|list|device|excerpt|versions|stop|delete-message|shortcut-list|dialog|files|wordmark)\.\w+$/.test(path));
     assert.deepEqual(late, []);
+
+    // A session loads the rest at once, and it is small too.
+    const started = await chatPage(await newUser("ann"));
+    const rest = [];
+    started.on("response", (response) => SESSION.test(response.url()) && rest.push(response.text()));
+    await started.reload();
+    await heading(started, "What would you like to know?");
+    const more = (await Promise.all(rest)).reduce((sum, text) => sum + gzipSync(text, { level: 9 }).length, 0);
+    console.log(`    ${rest.length} files of a session, ${more} bytes compressed`);
+    assert(rest.length > 10 && more < SESSION_LOAD, `${more} bytes`);
   },
 
   async "keyboard shortcuts stop, search, begin and write, and a list says which there are"() {
