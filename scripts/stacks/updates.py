@@ -1,4 +1,4 @@
-"""What CloudFormation replaces in an update, by its own schemas of the types of resources, which cfn-lint contains."""
+"""What CloudFormation replaces in an update, and which permissions it needs, by its own schemas of the types of resources, which cfn-lint contains."""
 
 from functools import cache
 
@@ -14,6 +14,12 @@ def create_only(kind):
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     paths = schema.get("createOnlyProperties", []) + schema.get("conditionalCreateOnlyProperties", [])
     return [path.removeprefix("/properties/").split("/") for path in paths] + [[name] for name in FURTHER.get(kind, [])]
+
+
+def actions_for(kind):
+    """The actions that CloudFormation takes for resources of a type, with the permissions of who deploys."""
+    handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
+    return {action for handler in handlers.values() for action in handler["permissions"]}
 
 
 def at(path, properties):
