@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import pathlib
+import sys
 import threading
 import time
 from datetime import datetime, timezone
@@ -25,6 +26,7 @@ from moto.server import ThreadedMotoServer
 API, AGAIN = os.environ["API"], os.environ["AGAIN"]
 STACK, BUSY = "farebox-test", 4
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 script = importlib.machinery.SourceFileLoader("restore", str(pathlib.Path(__file__).parent.parent / "restore"))
 restore = importlib.util.module_from_spec(importlib.util.spec_from_loader("restore", script))
 script.exec_module(restore)
@@ -128,7 +130,7 @@ def rehearse():
 
     restore.restore_table = restore_table
     restore.restorable = lambda dynamodb, table: (second, second)
-    restore.stack_of = lambda stack: ({"Protection": "on"}, tables)
+    restore.stack_of = lambda stack: ({"Protection": "on"}, tables | {"Commit": "0123abc"})
     for attempt in ["the first run", "a second run"]:
         print(f"{attempt}:", flush=True)
         restore.main([STACK, second.isoformat()])
@@ -140,6 +142,9 @@ def rehearse():
     with contextlib.redirect_stdout(printed):
         restore.main([STACK, "--adopt", *(f"--table={table}={name}" for table, name in restored.items())])
     assert all(f"table/{name}" in printed.getvalue() for name in restored.values()), printed.getvalue()
+    # A canary would be rolled back while the functions are stopped, and another release might not know the restored items.
+    assert f"--stack {STACK} DeploymentPreference=AllAtOnce" in printed.getvalue(), printed.getvalue()
+    assert "git checkout 0123abc, then scripts/build" in printed.getvalue(), printed.getvalue()
 
     # The functions, on the restored items.
     other = embedded(os.environ["DATA_AGAIN"])

@@ -495,7 +495,7 @@ fn data_is_protected_unless_the_profile_dev_says_otherwise() {
     // So that a deployment that forgets them has them too.
     assert_eq!(yaml["Parameters"]["Protection"]["Default"], "on");
     assert_eq!(yaml["Parameters"]["LogRetentionDays"]["Default"], 90);
-    assert!(profile("prod").contains(r#"["Protection=on", "LogRetentionDays=90"]"#));
+    assert!(profile("prod").contains(r#"["Protection=on", "LogRetentionDays=90", "#));
     assert!(profile("dev").contains(r#"["Protection=off", "LogRetentionDays=7", "#));
 }
 
