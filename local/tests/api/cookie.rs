@@ -182,8 +182,7 @@ async fn two_tabs_that_refresh_at_once_share_the_next_cookie() {
     let api = Api::start().await;
     let mut page = Page::of(&api);
     page.register().await;
-    let mut other =
-        Page { kept: page.kept.clone(), key: page.key.clone(), ..Page::of(&api) };
+    let mut other = Page { kept: page.kept.clone(), key: page.key.clone(), ..Page::of(&api) };
     let (one, two) = tokio::join!(page.refresh(), other.refresh());
     one.is(200);
     two.is(200);
@@ -221,9 +220,15 @@ async fn without_the_header_a_cookie_is_neither_read_nor_set() {
     let before = api.items(&ann.id).await;
     let cookie =
         format!("farebox_refresh={0}; __Host-farebox_refresh={0}; refresh={0}", page.token());
-    for header in
-        [None, Some(""), Some("body"), Some("cookies"), Some("true"), Some("cookie, cookie"), Some("cookie")]
-    {
+    for header in [
+        None,
+        Some(""),
+        Some("body"),
+        Some("cookies"),
+        Some("true"),
+        Some("cookie, cookie"),
+        Some("cookie"),
+    ] {
         let mut headers = vec![("cookie", cookie.as_str())];
         headers.extend(header.map(|value| ("x-refresh-token", value)));
         let ask = |body| api.send(Method::POST, "/api/token/refresh/", &headers, body);
