@@ -5,6 +5,8 @@ import { base, onSessionEnded, sessionToken } from "./api.js";
 import { linkButton } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
 import { explain } from "./format.js";
+import { nodesOf } from "./markdown-nodes.js";
+import { parse } from "./markdown-syntax.js";
 import { themeSwitch } from "./theme-switch.js";
 
 /** The name of the scheme of access tokens in the description. */
@@ -29,7 +31,6 @@ fill(
     "nav",
     { class: "topbar-rest docs-links", "aria-label": "Pages" },
     linkButton("Chat", base.href, { kind: "quiet", icon: "chat" }),
-    linkButton("Administration", new URL("admin/", base).href, { kind: "quiet", icon: "users" }),
     themeSwitch(),
   ),
 );
@@ -45,6 +46,14 @@ function costs(description) {
   const price = /A message costs ([\d,]+) tokens/.exec(description)?.[1];
   const tokens = price ? `${price} tokens` : "tokens";
   return `“Execute” sends a real request for the account that you authorize. A message to the AI costs ${tokens}, and changes and deletions are permanent.`;
+}
+
+/** The nodes of a description. The ends of its lines are no breaks. */
+function described(source) {
+  const tokens = parse(source, {});
+  for (const inner of tokens.flatMap(({ children }) => children ?? []))
+    if (inner.type === "softbreak") Object.assign(inner, { type: "text", content: "\n" });
+  return nodesOf(tokens);
 }
 
 // Adds what Swagger UI's components lack for keyboards and screen readers.
@@ -159,6 +168,18 @@ const accessible = ({ React }) => {
       },
     },
     wrapComponents: {
+      /** Descriptions as nodes. The page's policy refuses Swagger UI's HTML. */
+      Markdown:
+        () =>
+        ({ source, className = "" }) => {
+          const box = React.useRef(null);
+          React.useLayoutEffect(
+            () => box.current.replaceChildren(...described(source ?? "")),
+            [source],
+          );
+          const named = `markdown renderedMarkdown ${className}`;
+          return e("div", { ref: box, className: named, hidden: !source });
+        },
       /**
        * Without its link, which a button must not contain. Opening it changes the address anyway.
        */

@@ -10,13 +10,19 @@ use shared::{Error, Reply, Request, Result, http};
 
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
-/// A page runs only its own files, and calls only its own API.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
-                      form-action 'none'; frame-ancestors 'none'";
+/// A page runs only its own files, calls only its own API, and doesn't build HTML from strings. The
+/// font of formulas is within a style sheet, because the gateway passes on text alone.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+);
 
-/// Farebox's own pages don't build HTML from strings. Swagger UI does, for the descriptions that it
-/// shows.
-const NO_HTML_OF_TEXT: &str = "; require-trusted-types-for 'script'";
+/// What the browser offers and the pages don't use. They write to the clipboard.
+const PERMISSIONS: HeaderValue = HeaderValue::from_static(
+    "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), \
+     fullscreen=(), geolocation=(), gyroscope=(), hid=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
+     publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()",
+);
 
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
@@ -28,10 +34,10 @@ pub async fn handle((): (), req: Request) -> Reply {
     match (path.trim_matches('/'), path.ends_with('/')) {
         ("", _) => match http::bare_stage(&req) {
             Some(stage) => http::moved(&format!("{stage}/")),
-            None => page("chat.html", NO_HTML_OF_TEXT),
+            None => page("chat.html"),
         },
-        ("admin", true) => page("admin.html", NO_HTML_OF_TEXT),
-        ("docs", true) => page("docs.html", ""),
+        ("admin", true) => page("admin.html"),
+        ("docs", true) => page("docs.html"),
         (name @ ("admin" | "docs"), false) => http::moved(&format!("{name}/")),
         (name @ ("verify-email" | "reset-password"), slash) => {
             opened_link(&req, name, if slash { "../" } else { "./" })
@@ -47,12 +53,11 @@ fn opened_link(req: &Request, name: &str, base: &str) -> Reply {
 }
 
 /// A page, with links to its files in this version.
-fn page(name: &str, further: &str) -> Reply {
+fn page(name: &str) -> Reply {
     let text = file(name)?.replace("assets/", &format!("assets/{VERSION}/"));
-    let policy = HeaderValue::try_from(format!("{POLICY}{further}"))
-        .map_err(|error| Error::Internal(error.to_string()))?;
     let mut response = http::text("text/html; charset=utf-8", text);
-    response.headers_mut().insert("content-security-policy", policy);
+    response.headers_mut().insert("content-security-policy", POLICY);
+    response.headers_mut().insert("permissions-policy", PERMISSIONS);
     // A page of another origin that opens this one can't access its window.
     response.headers_mut().insert("cross-origin-opener-policy", SAME_ORIGIN);
     response.headers_mut().insert("cross-origin-resource-policy", SAME_ORIGIN);

@@ -122,6 +122,9 @@ const documentation = (colorScheme, width) => async () => {
   const page = await newPage({ colorScheme, viewport: { width, height: width < 600 ? 640 : 800 } });
   await page.goto(`${SITE}docs/`);
   await page.getByRole("heading", { name: "Endpoints", exact: true }).waitFor();
+  // Its policy refuses HTML, so the descriptions are nodes.
+  await page.getByText("Programs use API keys").waitFor();
+  assert.equal(await page.getByRole("link", { name: "Administration" }).count(), 0);
   await shot("docs");
   await page.getByRole("button", { name: "Authorize" }).click();
   const scheme = page.getByRole("dialog").getByRole("group", { name: "access_token" });

@@ -49,13 +49,14 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
             "script-src 'self'",
             "connect-src 'self'",
             "manifest-src 'self'",
+            "font-src data:",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
         ] {
             assert!(policy.split("; ").any(|part| part == rule), "{rule} of {policy}");
         }
-        assert_eq!(policy.contains("require-trusted-types-for 'script'"), name != "docs.html");
         assert!(policy.contains("; style-src 'self';") && !policy.contains("unsafe"), "{policy}");
         let page = text(answer);
         for inline in
@@ -80,6 +81,26 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
             assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
             answer.is(200);
         }
+    }
+}
+
+#[tokio::test]
+async fn pages_get_no_camera_microphone_or_place() {
+    let api = Api::start().await;
+    for (path, _) in PAGES {
+        let answer = api.get(path).await;
+        let permissions: BTreeMap<&str, &str> = answer
+            .header("permissions-policy")
+            .split(", ")
+            .map(|one| one.split_once('=').expect("a feature and its origins"))
+            .collect();
+        for feature in ["camera", "microphone", "geolocation", "payment", "usb", "clipboard-read"] {
+            assert_eq!(permissions.get(feature), Some(&"()"), "{feature} at {path}");
+        }
+        // The buttons that copy need it.
+        assert_eq!(permissions["clipboard-write"], "(self)");
+        let others = permissions.iter().filter(|(_, origins)| **origins != "()");
+        assert_eq!(others.count(), 1, "{permissions:?}");
     }
 }
 
