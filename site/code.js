@@ -10,8 +10,12 @@ const library = lazy(async () => {
   return module;
 });
 
-/** Longer code has one colour: a growing answer is coloured again and again. */
-const LONGEST = 50_000;
+/**
+ * The most characters of a block that are coloured, and of a line. The rest of the code has one
+ * colour: the library takes quadratic or cubic time for some texts.
+ */
+const LONGEST = 8000;
+const WIDEST = 1000;
 
 /** The class for each of highlight.js's scopes that has a colour of its own. */
 const CLASSES = {
@@ -54,20 +58,35 @@ const CLASSES = {
 
 /**
  * A text as nodes in the colours of a language. If the library isn't loaded yet, it is added to
- * `lacking`.
+ * `lacking`. `budget.code` is how many characters may still be coloured in the answer.
  */
-export function coloured(text, named, lacking) {
+export function coloured(text, named, { lacking, budget }) {
   // Some AIs name the file too, as in `python:main.py`.
   const language = named.split(/[:,{]/)[0];
-  if (!language || text.length > LONGEST) return [text];
+  const end = language ? colourable(text, Math.min(LONGEST, budget.code)) : 0;
+  if (end === 0) return [text];
+  budget.code -= end;
   if (!library.module) {
     lacking.add(library);
     return [text];
   }
   if (!library.module.getLanguage(language)) return [text];
-  const result = library.module.highlight(text, { language, ignoreIllegals: true });
+  const result = library.module.highlight(text.slice(0, end), { language, ignoreIllegals: true });
   // The library gives up at its own mistakes.
-  return result.errorRaised ? [text] : result._emitter.nodes;
+  if (result.errorRaised) return [text];
+  if (end < text.length) result._emitter.addText(text.slice(end));
+  return result._emitter.nodes;
+}
+
+/** The length of the lines at the beginning of a text that are coloured. */
+function colourable(text, most) {
+  let end = 0;
+  while (end < text.length) {
+    const next = text.indexOf("\n", end) + 1 || text.length;
+    if (next > most || next - end > WIDEST) break;
+    end = next;
+  }
+  return end;
 }
 
 /** What highlight.js tells of a text, as nodes. Neighbouring texts are one node. */

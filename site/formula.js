@@ -1,18 +1,23 @@
-// Formulas in TeX, as MathML by Temml.
+// Formulas in TeX, as MathML by Temml, in a font for formulas: not every system has one.
 
 import { h } from "./dom.js";
 import { lazy } from "./lazy.js";
 
 const library = lazy(async () => {
   const { default: module } = await import("./temml.min.mjs");
-  const href = new URL("./temml.css", import.meta.url).href;
-  document.head.append(h("link", { rel: "stylesheet", href }));
+  for (const name of ["./temml.css", "./stix-two-math.css"])
+    document.head.append(
+      h("link", { rel: "stylesheet", href: new URL(name, import.meta.url).href }),
+    );
   return module;
 });
 
 /** Longer and deeper formulas are shown as they were written. */
 const LONGEST = 4000;
 const DEEPEST = 60;
+
+/** What a formula takes of an answer's budget besides its characters. */
+const EACH = 20;
 
 /** A formula that defines commands can become very long. */
 const DEFINES =
@@ -36,11 +41,14 @@ const ATTRIBUTES = words(
 
 /**
  * A formula, or its source if it is none. If the library isn't loaded yet, it is added to
- * `lacking`.
+ * `lacking`. `budget.formulas` is how many characters of formulas may still be laid out in the
+ * answer.
  */
-export function formula({ content, markup, block }, lacking) {
+export function formula({ content, markup, block }, { lacking, budget }) {
   const source = h("span", { class: "formula", dir: "ltr" }, markup);
-  if (content.length > LONGEST || DEFINES.test(content)) return source;
+  const cost = EACH + content.length;
+  if (content.length > LONGEST || cost > budget.formulas || DEFINES.test(content)) return source;
+  budget.formulas -= cost;
   if (!library.module) {
     lacking.add(library);
     return source;

@@ -8,13 +8,23 @@ import { formula } from "./formula.js";
 import { languageOf } from "./markdown-syntax.js";
 
 /**
- * The nodes of these tokens. `lacking` gets the libraries that they need and that aren't loaded yet.
- * `address` returns the address to which a link leads, or null if it leads nowhere.
+ * How many characters of code are coloured in an answer, and how many of formulas are laid out.
+ * What is beyond is shown as it was written, so that no answer blocks the page.
  */
-export function nodesOf(tokens, { lacking = new Set(), address = safe } = {}) {
+export const BUDGET = { code: 24_000, formulas: 16_000 };
+
+/**
+ * The nodes of these tokens. `lacking` gets the libraries that they need and that aren't loaded yet.
+ * `address` returns the address to which a link leads, or null if it leads nowhere. What the tokens
+ * take of the `budget` is deducted from it.
+ */
+export function nodesOf(
+  tokens,
+  { lacking = new Set(), address = safe, budget = { ...BUDGET } } = {},
+) {
   const made = [];
   const open = [];
-  const context = { lacking, address, links: 0 };
+  const context = { lacking, address, budget, links: 0 };
   const put = (nodes) => (open.at(-1)?.children ?? made).push(...[nodes].flat());
   for (const token of tokens) {
     if (token.type.startsWith("link_")) context.links += token.nesting;
@@ -35,7 +45,7 @@ const AROUND = {
   blockquote_open: (_, children) => h("blockquote", {}, children),
   bullet_list_open: (_, children) => h("ul", {}, children),
   ordered_list_open: (token, children) => h("ol", { start: token.attrGet("start") }, children),
-  list_item_open: (_, children) => h("li", {}, withBox(children)),
+  list_item_open: (_, children) => item(children),
 
   // In a quote or a list it is no heading of the answer, and has no level.
   heading_open: ({ level, tag }, children) =>
@@ -56,6 +66,7 @@ const AROUND = {
   em_open: (_, children) => h("em", {}, children),
   strong_open: (_, children) => h("strong", {}, children),
   s_open: (_, children) => h("del", {}, children),
+  element_open: ({ tag }, children) => h(tag, {}, children),
   link_open: (token, children, { address }) =>
     link(token.attrGet("href"), token.attrGet("title"), children, address),
 };
@@ -67,15 +78,16 @@ const ALONE = {
   softbreak: () => h("br", {}),
   hardbreak: () => h("br", {}),
   code_inline: ({ content }) => h("code", {}, content),
+  footnote: ({ content }) => h("sup", {}, content),
   hr: () => h("hr", {}),
-  fence: (token, { lacking }) => code(token.content, languageOf(token), lacking),
-  code_block: ({ content }, { lacking }) => code(content, "", lacking),
-  formula: (token, { lacking }) => formula(token, lacking),
-  formula_block: (token, { lacking }) =>
+  fence: (token, context) => code(token.content, languageOf(token), context),
+  code_block: ({ content }, context) => code(content, "", context),
+  formula: (token, context) => formula(token, context),
+  formula_block: (token, context) =>
     h(
       "div",
       { class: "formula-box", tabIndex: 0, role: "group", "aria-label": "Formula" },
-      formula({ ...token, block: true }, lacking),
+      formula({ ...token, block: true }, context),
     ),
 
   // Nothing is loaded from other hosts. Within a link there is no other one.
@@ -105,10 +117,10 @@ function safe(text) {
   }
 }
 
-function code(content, language, lacking) {
+function code(content, language, context) {
   const text = content.replace(/\n$/, "");
   const named = language ? `language-${language}` : null;
-  const element = h("code", { class: named }, coloured(text, language, lacking));
+  const element = h("code", { class: named }, coloured(text, language, context));
   // Code is written from left to right, also in an answer in Arabic.
   return h(
     "figure",
@@ -125,15 +137,15 @@ function code(content, language, lacking) {
 
 const BOXES = { "[ ] ": "☐ ", "[x] ": "☑ ", "[X] ": "☑ " };
 
-/** The content of an item, whose first characters may be the box of a task. */
-function withBox(children) {
-  const [first] = children;
+/** An item of a list, whose first characters may be the box of a task. */
+function item(children) {
+  const [first, ...rest] = children;
   const text = typeof first === "string" ? first : first?.firstChild?.data;
   const box = BOXES[text?.slice(0, 4)];
-  if (!box) return children;
-  if (typeof first === "string") return [box + first.slice(4), ...children.slice(1)];
+  if (!box) return h("li", {}, children);
+  if (typeof first === "string") return h("li", { class: "task" }, box + first.slice(4), rest);
   first.firstChild.data = box + text.slice(4);
-  return children;
+  return h("li", { class: "task" }, children);
 }
 
 /** The class of a table's cell, by its column. */

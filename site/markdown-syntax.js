@@ -1,5 +1,6 @@
 // What is Markdown in an answer: CommonMark with tables, strikethrough and bare links, as GitHub
-// has them, and formulas. HTML is text, except for `<br>`, which AIs write into tables.
+// has them, numbered footnotes and formulas. HTML is text, except for a few elements without
+// attributes that AIs use, such as `<br>` in tables and `<sub>`.
 
 import MarkdownIt from "./markdown-it.esm.min.mjs";
 
@@ -115,7 +116,54 @@ function dollars(text, before = "") {
   return words.test(tex) ? -1 : length;
 }
 
+// --- Footnotes ---
+
+/** The mark of a footnote. In `[^1](url)` it is the text of a link. */
+const FOOTNOTE = /^\[\^(\d{1,3})\](?![([])/;
+
+// Its mark is a raised number, in the text and before the note.
+markdown.inline.ruler.before("link", "footnote", (state, silent) => {
+  const { src, pos } = state;
+  const mark = src[pos] === "[" && FOOTNOTE.exec(src.slice(pos, pos + 8));
+  if (!mark) return false;
+  const isNote = src[pos + mark[0].length] === ":" && (pos === 0 || src[pos - 1] === "\n");
+  if (!silent) state.push("footnote", "sup", 0).content = mark[1];
+  state.pos += mark[0].length + (isNote ? 1 : 0);
+  return true;
+});
+
+// A note that is an address only would be the definition of a link.
+const paragraph = markdown.block.ruler.getRules("").at(-1);
+markdown.block.ruler.before("reference", "footnote", (state, start, end, silent) => {
+  const at = state.bMarks[start] + state.tShift[start];
+  return FOOTNOTE.test(state.src.slice(at, at + 8)) && paragraph(state, start, end, silent);
+});
+
 // --- HTML ---
+
+const ELEMENT = /^<(kbd|mark|sub|sup)>/i;
+
+// An element is text until its end has arrived.
+markdown.inline.ruler.before("autolink", "element", (state, silent) => {
+  const { src, pos, posMax } = state;
+  const start = src[pos] === "<" && ELEMENT.exec(src.slice(pos, pos + 6));
+  if (!start) return false;
+  const [name, tag] = [start[1].toLowerCase(), start[0]];
+  const from = pos + tag.length;
+  const within = src.slice(from, Math.min(from + LONGEST, posMax));
+  const length = within.toLowerCase().indexOf(`</${name}>`);
+  if (length < 1) return false;
+  if (!silent) {
+    state.push("element_open", name, 1);
+    state.pos = from;
+    state.posMax = from + length;
+    state.md.inline.tokenize(state);
+    state.push("element_close", name, -1);
+  }
+  state.pos = from + length + `</${name}>`.length;
+  state.posMax = posMax;
+  return true;
+});
 
 markdown.inline.ruler.before("autolink", "line_break", (state, silent) => {
   const mark = /^<br ?\/?>/i.exec(state.src.slice(state.pos, state.pos + 6));

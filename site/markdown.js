@@ -1,7 +1,7 @@
 // Draws answers in Markdown, as they are and as they grow. A step reads only the last block again,
 // whose end may not have arrived, and makes only what has changed.
 
-import { nodesOf } from "./markdown-nodes.js";
+import { BUDGET, nodesOf } from "./markdown-nodes.js";
 import { parse } from "./markdown-syntax.js";
 import { morph } from "./morph.js";
 
@@ -40,7 +40,10 @@ class Drawing {
   constructor(element) {
     this.element = element;
     this.text = "";
-    /** What is shown: `{source, node}` for each block, with its `tokens` if it lacks a library. */
+    /**
+     * What is shown: `{source, node, before, after}` for each block, with the budget before it and
+     * after it, and with its `tokens` if it lacks a library.
+     */
     this.blocks = [];
     /** The definitions of links in the text. */
     this.defined = "{}";
@@ -55,6 +58,7 @@ class Drawing {
     /** The levels of the headings above that place, and the definitions of links. */
     this.levels = [];
     this.references = {};
+    this.budget = BUDGET;
   }
 
   show(text) {
@@ -76,33 +80,41 @@ class Drawing {
     const lines = rest.split("\n");
     for (const { node } of this.blocks.splice(this.complete + blocks.length)) node.remove();
     const levels = [...this.levels];
+    let budget = this.budget;
     blocks.forEach((block, index) => {
       const [first] = block.tokens;
-      block.levels = [...levels];
+      Object.assign(block, { levels: [...levels], budget });
       if (first.type === "heading_open") first.tag = outlined(first.tag, levels);
       const source = [first.tag, defined, ...lines.slice(...first.map)].join("\n");
-      this.put(this.complete + index, source, block.tokens);
+      budget = this.put(this.complete + index, source, block.tokens, budget);
     });
     this.settle(blocks, lines);
   }
 
-  /** Shows a block in its place. */
-  put(index, source, tokens) {
+  /** Shows a block in its place. Returns the budget after it. */
+  put(index, source, tokens, before) {
     const old = this.blocks[index];
-    if (old?.source === source && !old.tokens) return;
+    const isAlike = old?.source === source && !old.tokens;
+    if (isAlike && JSON.stringify(old.before) === JSON.stringify(before)) return old.after;
     const lacking = new Set();
-    const [fresh] = nodesOf(tokens, { lacking });
+    const after = { ...before };
+    const [fresh] = nodesOf(tokens, { lacking, budget: after });
     if (!old) this.element.append(fresh);
     const node = old ? morph(old.node, fresh) : fresh;
-    this.blocks[index] = { source, node, tokens: lacking.size > 0 ? tokens : null };
-    if (lacking.size === 0) return;
-    const reading = [...lacking].map((library) => library.read());
-    Promise.all(reading).then((modules) => modules.some(Boolean) && this.supply());
+    const isLacking = lacking.size > 0;
+    this.blocks[index] = { source, node, before, after, tokens: isLacking ? tokens : null };
+    if (isLacking) {
+      const reading = [...lacking].map((library) => library.read());
+      Promise.all(reading).then((modules) => modules.some(Boolean) && this.supply());
+    }
+    return after;
   }
 
   /** Shows the blocks again that lacked a library. */
   supply() {
-    this.blocks.forEach(({ source, tokens }, index) => tokens && this.put(index, source, tokens));
+    this.blocks.forEach(
+      ({ source, tokens, before }, index) => tokens && this.put(index, source, tokens, before),
+    );
   }
 
   /**
@@ -112,12 +124,12 @@ class Drawing {
   settle(blocks, lines) {
     const last = blocks.findLastIndex(({ tokens: [{ map }] }) => map[0] < lines.length - 1);
     if (last < 1) return;
-    const { tokens, levels } = blocks[last];
+    const { tokens, levels, budget } = blocks[last];
     const above = `${lines.slice(0, tokens[0].map[0]).join("\n")}\n`;
     const { references } = this;
     // Adds the definitions in these lines.
     if (this.defined !== JSON.stringify(references)) parse(above, { references });
-    this.levels = levels;
+    Object.assign(this, { levels, budget });
     this.complete += last;
     this.at += above.length;
   }

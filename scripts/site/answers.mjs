@@ -6,6 +6,8 @@ import { alike, document, grown, script, whole } from "./in-node.mjs";
 import { PAYLOADS } from "./payloads.mjs";
 
 const { default: MarkdownIt } = await script("markdown-it.esm.min.mjs");
+const { default: highlighter } = await script("highlight.min.mjs");
+const { default: temml } = await script("temml.min.mjs");
 
 // The libraries are loaded with the first answer that needs them, which is shown again with them.
 const first = whole("$x$\n\n```js\nreturn\n```");
@@ -22,6 +24,24 @@ function used(work) {
   const began = process.cpuUsage();
   work();
   return process.cpuUsage(began).user / 1000;
+}
+
+/** How many characters of an answer's code are coloured, and of its formulas laid out. */
+function taken(text) {
+  const [{ highlight }, { render }] = [highlighter, temml];
+  const count = { code: 0, formulas: 0 };
+  highlighter.highlight = (code, options) => {
+    count.code += code.length;
+    return highlight(code, options);
+  };
+  temml.render = (tex, ...more) => {
+    count.formulas += tex.length;
+    return render(tex, ...more);
+  };
+  whole(text);
+  Object.assign(highlighter, { highlight });
+  Object.assign(temml, { render });
+  return count;
 }
 
 /** How many formulas an answer shows. */
@@ -95,6 +115,58 @@ proves("code has the colours of its language, by classes alone", () => {
   }
 });
 
+const fenced = (language, code) => `\`\`\`${language}\n${code}\n\`\`\``;
+
+proves("code and formulas beyond an answer's budget are shown as they were written", () => {
+  const line = "const value = 1; // one\n";
+  const block = line.repeat(200).trim();
+  assert.deepEqual(taken(fenced("js", block)), { code: block.length, formulas: 0 });
+  for (const code of ["a".repeat(49_000), `${"a ".repeat(600)}\n`]) assert.equal(taken(fenced("bash", code)).code, 0);
+  // The first lines of long code have colours, up to a line that is too wide.
+  const long = whole(fenced("js", line.repeat(1000).trim())).querySelector("code");
+  assert.equal(long.textContent, line.repeat(1000).trim());
+  assert.equal(long.querySelectorAll(".code-keyword").length, Math.floor(8000 / line.length));
+  const wide = whole(fenced("js", `${line}${"a ".repeat(600)}\n${line}`)).querySelector("code");
+  assert.equal(wide.querySelectorAll(".code-keyword").length, 1);
+
+  const blocks = Array(20).fill(fenced("js", block)).join("\n\n");
+  const { code } = taken(blocks);
+  assert(code > 16_000 && code <= 24_000, `${code} characters`);
+  assert.equal([...whole(blocks).querySelectorAll("code")].filter(({ textContent }) => textContent === block).length, 20);
+
+  const sum = `$$\n${"x^2+".repeat(900)}1\n$$`;
+  const sums = Array(16).fill(sum).join("\n\n");
+  const laid = taken(sums).formulas;
+  assert(laid > 12_000 && laid <= 16_000, `${laid} characters`);
+  assert.equal(formulas(sums), 4);
+  assert.equal([...whole(sums).querySelectorAll(".formula")].filter(({ textContent }) => textContent === sum).length, 12);
+  for (const text of [blocks, sums]) assert(alike(grown(text, 4999), whole(text)));
+});
+
+proves("a few elements without attributes are elements, and other HTML is text", () => {
+  const element = whole("H<sub>2</sub>O, x<sup>*n*</sup>, <KBD>Ctrl</KBD> and <mark>a **b**</mark>");
+  assert.equal(element.textContent, "H2O, xn, Ctrl and a b");
+  assert.deepEqual([...element.querySelectorAll("p *")].map(({ localName }) => localName), ["sub", "sup", "em", "kbd", "mark", "strong"]);
+  for (const text of ["a <sub> b", "<sub></sub>", '<sub class="x">a</sub>', "<sub onclick=x>a</sub>", "<b>a</b>", "<script>a</script>", "</sub>"]) {
+    const shown = whole(text);
+    assert.equal(shown.querySelectorAll("p *").length, 0, text);
+    assert.equal(shown.textContent, text);
+  }
+  assert.equal(whole("`<sub>a</sub>`").querySelectorAll("sub").length, 0);
+});
+
+proves("a footnote's mark is a raised number, and a task has a box alone", () => {
+  const marks = (text) => [...whole(text).querySelectorAll("sup")].map(({ textContent }) => textContent);
+  const noted = "A fact.[^1] Another one.[^2]\n\n[^1]: The *first* note.\n[^2]: https://example.com/x";
+  assert.deepEqual(marks(noted), ["1", "2", "1", "2"]);
+  assert.equal(whole(noted).textContent, "A fact.1 Another one.21 The first note.2 https://example.com/x");
+  assert.equal(whole(noted).querySelector("a").getAttribute("href"), "https://example.com/x");
+  assert.deepEqual(marks("[^1]: https://example.com/x"), ["1"]);
+  for (const text of ["[^a-z]", "[^1](https://example.com/)", "`[^1]`"]) assert.deepEqual(marks(text), [], text);
+  const tasks = whole("- [ ] one\n- [x] two\n- three");
+  assert.deepEqual([...tasks.querySelectorAll("li")].map((item) => [item.className, item.textContent]), [["task", "☐ one"], ["task", "☑ two"], ["", "three"]]);
+});
+
 proves("links lead to web sites and e-mail addresses alone", () => {
   const links = (text) => [...whole(text).querySelectorAll("a")].map((link) => [link.textContent, link.getAttribute("href")]);
   assert.deepEqual(links("[a](https://example.com/x) <https://example.com/y> https://example.com/z. www.example.com"), [
@@ -114,7 +186,7 @@ proves("links lead to web sites and e-mail addresses alone", () => {
   assert.equal(whole("See https://xn--80ak6aa92e.com").textContent, "See https://xn--80ak6aa92e.com");
 });
 
-const HTML = new Set("a blockquote br code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre span strong table tbody td th thead tr ul".split(" "));
+const HTML = new Set("a blockquote br code del div em figcaption figure h3 h4 h5 h6 hr kbd li mark ol p pre span strong sub sup table tbody td th thead tr ul".split(" "));
 const ATTRIBUTES = /^(?:aria-label|class|dir|href|rel|role|scope|start|tabindex|target|title)$/i;
 
 proves(`${PAYLOADS.length} answers that try to run a script become texts, links and formulas`, () => {
@@ -173,6 +245,10 @@ proves("no answer takes long", () => {
   const fill = (text) => text.repeat(Math.ceil(size / text.length)).slice(0, size);
   const odd = ["[", "![", "*a _", "**a ", "a**b", "`a``", "<", "<br", "\\(", "\\[", "$$ a\n", "\\[ a\n", "$a", "$a ", "> ", "- ", "a@", "www.", "http://", "&", "|", "~~a ", "[a](", "[a]: b\n", "- a\n", "# a\n", "a\n", "`a`\n", "\\", "_", "$$\n", "\\(a", "\n$$x"].map(fill);
   odd.push(`${fill("|a")}\n${fill("|-")}`, `$$${fill("\\frac{a}")}`, `\`\`\`js\n${fill("a(`${")}`, `\`\`\`html\n${fill("<a ")}`);
+  // What the libraries take quadratic and cubic time for.
+  odd.push(...Object.entries({ bash: "a", cpp: "A", csharp: "function ", ini: "a", java: "$", markdown: "[a](" }).map(([language, part]) => fenced(language, fill(part))));
+  odd.push(Array(16).fill(`$$\n\\begin{matrix}${"&".repeat(3900)}\\end{matrix}\n$$`).join("\n\n"));
+  odd.push(fill("<sub>"), `${fill("<sub><kbd>")}</kbd></sub>`, fill("<sub>a</sub>"), fill("[^1]"), fill("[^1]: a\n"));
   let worst = ["", 0];
   for (const text of odd) {
     const took = used(() => whole(text));
@@ -182,4 +258,4 @@ proves("no answer takes long", () => {
   console.log(`    the longest ${JSON.stringify(worst[0])}: ${worst[1].toFixed(0)} ms for ${size} characters`);
 });
 
-assert.equal(document.querySelectorAll("link").length, 1, "the style sheet of formulas");
+assert.equal(document.querySelectorAll("link").length, 2, "the style sheet of formulas and their font");

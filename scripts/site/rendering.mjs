@@ -61,7 +61,7 @@ function modules(page) {
   const names = [];
   page.on("request", (request) => {
     const name = new URL(request.url()).pathname.split("/").at(-1);
-    if (/\.mjs$|^temml/.test(name)) names.push(name);
+    if (/\.mjs$|^temml|^stix/.test(name)) names.push(name);
   });
   return names;
 }
@@ -121,6 +121,58 @@ await journeys({
     await page.waitForFunction(() => getComputedStyle(document.querySelector("math.tml-display")).display.startsWith("block"));
   },
 
+  async "formulas have a font of the page, not of the system"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, "Raw It is $\\sqrt{x'}$ and $\\mathscr{L}$.");
+    await answer(page).locator("math").nth(1).waitFor();
+    await page.waitForFunction(() => [...document.fonts].some(({ family, status }) => family.includes("STIX Two Math") && status === "loaded"));
+    const fonts = await answer(page).locator("math, math *").evaluateAll((all) => [...new Set(all.map((element) => getComputedStyle(element).fontFamily))]);
+    assert.deepEqual(fonts, ['"STIX Two Math", math']);
+    // Each character is drawn with it.
+    const devtools = await page.context().newCDPSession(page);
+    for (const method of ["DOM.enable", "CSS.enable"]) await devtools.send(method);
+    const { root } = await devtools.send("DOM.getDocument", { depth: 0 });
+    const { nodeIds } = await devtools.send("DOM.querySelectorAll", { nodeId: root.nodeId, selector: ".prose math :is(mi, mo, mn)" });
+    for (const nodeId of nodeIds) {
+      const { fonts: used } = await devtools.send("CSS.getPlatformFontsForNode", { nodeId });
+      assert.deepEqual(used.map(({ familyName, isCustomFont }) => [familyName, isCustomFont]).filter(([name]) => name !== "STIX Two Math"), []);
+    }
+    assert(nodeIds.length > 2);
+  },
+
+  async "an answer in Arabic begins on the right, in tables and lists too"() {
+    const page = await chatPage(await newUser("ann"));
+    await say(page, "Raw الطريق إلى الميناء:\n\n| الطريق | الدقائق |\n|---|---|\n| الحافلة | ٢٥ |\n\n- أولا\n\n> اقتباس");
+    await answer(page).locator("td").first().waitFor();
+    const beginsRight = await answer(page).locator("th, td, li, blockquote").evaluateAll((all) =>
+      all.map((element) => {
+        const range = document.createRange();
+        range.selectNodeContents(element);
+        const [text, box] = [range.getBoundingClientRect(), element.getBoundingClientRect()];
+        return box.right - text.right < 40;
+      }),
+    );
+    assert.deepEqual(beginsRight, Array(6).fill(true));
+  },
+
+  async "where a table or code goes on there is a shade, and it has a colour at its end"() {
+    const page = await chatPage(await newUser("ann"), { viewport: { width: 360, height: 800 } });
+    const columns = Array.from({ length: 12 }, (_, index) => `column ${index}`).join(" | ");
+    await say(page, `Raw | ${columns} |\n|${"---|".repeat(12)}\n| ${columns} |\n\n\`\`\`text\n${"wide ".repeat(40)}\n\`\`\``);
+    for (const selector of [".table-box", ".code pre"]) {
+      const box = answer(page).locator(selector);
+      await box.waitFor();
+      const edge = async () => {
+        const { x, y, width, height } = await box.boundingBox();
+        const png = await page.screenshot({ clip: { x: x + width - 4, y: y + height - 10, width: 2, height: 2 } });
+        return png.toString("base64");
+      };
+      const cut = await edge();
+      await box.evaluate((element) => (element.scrollLeft = element.scrollWidth));
+      assert.notEqual(await edge(), cut, selector);
+    }
+  },
+
   async "libraries are loaded with the first answer that needs them"() {
     const page = await newPage();
     const names = modules(page);
@@ -137,7 +189,7 @@ await journeys({
     assert.deepEqual(names.slice(1), ["highlight.min.mjs"]);
     await say(page, "Raw It is $x^2$.");
     await answer(page).locator("math").waitFor();
-    assert.deepEqual(names.slice(2).sort(), ["temml.css", "temml.min.mjs"]);
+    assert.deepEqual(names.slice(2).sort(), ["stix-two-math.css", "temml.css", "temml.min.mjs"]);
     await page.reload();
     await answer(page).locator("math").waitFor();
     await page.locator(".code-keyword").waitFor();
