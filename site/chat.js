@@ -3,6 +3,7 @@
 import { base, interrupted, isSignedIn, onSessionEnded, resume, signOut } from "./api.js";
 import { button, linkButton } from "./button.js";
 import { fill, h, showCurrent } from "./dom.js";
+import { forgotten, registration, resetting, signingIn, verifying } from "./door.js";
 import { forgetDrafts } from "./drafts.js";
 import { explain } from "./format.js";
 import { attempt } from "./message.js";
@@ -55,7 +56,7 @@ async function readApp() {
 /** The module `app.js`, from the first session on. */
 let app = null;
 
-/** What is read when it is needed, or when the browser has nothing else to do. */
+/** What is read when it is needed, or when a user is signed in and the first view is shown. */
 const LATER = {
   newThread: readApp,
   oldThread: readApp,
@@ -63,11 +64,6 @@ const LATER = {
   stops: () => import("./stop.js"),
   deletion: () => import("./delete-message.js"),
   shortcuts: () => import("./shortcut-list.js"),
-  signingIn: () => import("./door.js"),
-  registration: () => import("./door.js"),
-  forgotten: () => import("./door.js"),
-  resetting: () => import("./door.js"),
-  verifying: () => import("./door.js"),
   history: () => import("./history.js"),
   message: () => import("./history.js"),
   statement: () => import("./statement.js"),
@@ -173,11 +169,11 @@ const ROUTES = [
   ["account/sessions", later("sessions", leave, goodbye)],
   ["account/api-keys", later("apiKeys")],
   ["account/data", later("ownData", goodbye)],
-  ["sign-in", later("signingIn", welcome)],
-  ["register", later("registration", welcome)],
-  ["forgotten-password", later("forgotten")],
-  ["reset-password", later("resetting")],
-  ["verify-email", later("verifying", () => enter(false))],
+  ["sign-in", (place) => signingIn(place, welcome)],
+  ["register", (place) => registration(place, welcome)],
+  ["forgotten-password", forgotten],
+  ["reset-password", resetting],
+  ["verify-email", (place) => verifying(place, () => enter(false))],
 ];
 
 function before({ path }) {
@@ -189,7 +185,6 @@ function before({ path }) {
 }
 
 function after({ path }, view) {
-  readAhead();
   app?.closeDrawer();
   main.classList.toggle("main-thread", Boolean(view.thread));
   for (const link of document.querySelectorAll(".sidebar a, .tabs a")) {
@@ -200,14 +195,18 @@ function after({ path }, view) {
     else link.removeAttribute("aria-current");
   }
   document.querySelectorAll(".tabs").forEach(showCurrent);
+  if (isSignedIn()) readLater();
 }
 
-let isReadingAhead = false;
+let isReadingLater = false;
 
-/** Reads the rest after the first view: then a view opens at once, and also without a connection. */
-function readAhead() {
-  if (isReadingAhead) return;
-  isReadingAhead = true;
+/**
+ * Reads all of `LATER`, so that a view opens at once, and also without a connection. Before that,
+ * the files would only delay the form of a visitor on a slow line.
+ */
+function readLater() {
+  if (isReadingLater) return;
+  isReadingLater = true;
   const idle = window.requestIdleCallback ?? ((run) => setTimeout(run, 2000));
   idle(() => Object.values(LATER).forEach((read) => read().catch(() => {})));
 }

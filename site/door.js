@@ -1,14 +1,13 @@
 // The views without a session: signing in, creating an account, and the links in e-mails.
 
-import { inCookie, isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
+import { get, inCookie, isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
 import { linkButton } from "./button.js";
 import { h } from "./dom.js";
 import { field, form } from "./form.js";
-import { explain } from "./format.js";
+import { explain, formatTokens, plural } from "./format.js";
 import { icon } from "./icons.js";
 import { toast } from "./message.js";
 import { note } from "./note.js";
-import { profile } from "./profile.js";
 import { go } from "./router.js";
 
 const FACTS = [
@@ -131,7 +130,7 @@ export function registration(_place, welcome) {
   let sent = { values: "", key: newKey() };
   const content = door(
     "Create an account",
-    "Includes free tokens to get started.",
+    beginning(),
     form([name, email, password], {
       submit: "Create account",
       codes: { username_taken: "username", email_taken: "email" },
@@ -154,6 +153,18 @@ export function registration(_place, welcome) {
     ),
   );
   return { title: "Create an account", content, focus: name.input };
+}
+
+/** What a new account begins with, as soon as the API has said it. */
+function beginning() {
+  const sentence = h("span", {}, "\u00a0");
+  const say = ({ first_grant: tokens, chat_price: price }) => {
+    const free = formatTokens(tokens).replace(" ", " free ");
+    const answers = plural(Math.floor(tokens / price), "answer");
+    if (tokens >= price) sentence.textContent = `Includes ${free}: about ${answers}.`;
+  };
+  get("api/health/", {}, { open: true }).then(say, () => {});
+  return sentence;
 }
 
 /** `#/forgotten-password`: sends an e-mail with a link to choose a new password. */
@@ -257,7 +268,7 @@ export function verifying({ query }, left) {
           { token: query.token },
           { open: true },
         );
-        if (isOwn(email)) {
+        if ((await isOwn(email))) {
           leave();
           left();
         }
@@ -296,7 +307,8 @@ export function verifying({ query }, left) {
 }
 
 /** Whether the account of this tab has this address, or waits for it to be verified. */
-function isOwn(address) {
+async function isOwn(address) {
+  const { profile } = await import("./profile.js");
   const { email, pending_email: pending } = profile() ?? {};
   return [email, pending].some((own) => own?.toLowerCase() === address.toLowerCase());
 }

@@ -1,9 +1,9 @@
 //! `GET /api/health` - whether the API can reach its store.
 //!
-//! Out: `{"status": "ok"}`, or 503.
+//! Out: `{"status": "ok", "first_grant": 4000, "chat_price": 100}`, or 503.
 
 use serde::Serialize;
-use shared::{App, Reply, Request, http};
+use shared::{App, Reply, Request, Tokens, http};
 use utoipa::ToSchema;
 
 /// Reads the smallest table: a reply without a call to the store would prove nothing.
@@ -12,12 +12,13 @@ use utoipa::ToSchema;
     path = "/api/health",
     tag = "Service",
     summary = "Check the service",
-    description = "Checks that the API can reach its database.",
+    description = "Checks that the API can reach its database, and says what a new account begins with.",
     responses((status = 200, description = "The API can reach its database.", body = Healthy)),
 )]
 pub async fn handle(app: App, _req: Request) -> Reply {
     app.store.public_keys().await?;
-    http::ok(&Healthy { status: "ok" })
+    let (first_grant, chat_price) = (app.config.first_grant, app.config.chat_price);
+    http::ok(&Healthy { status: "ok", first_grant, chat_price })
 }
 
 /// A healthy service.
@@ -26,4 +27,8 @@ struct Healthy {
     /// Always `ok`.
     #[schema(pattern = "^ok$", examples("ok"))]
     status: &'static str,
+    /// The balance of a new account.
+    first_grant: Tokens,
+    /// The price of a message.
+    chat_price: Tokens,
 }

@@ -64,14 +64,14 @@ await journeys({
     assert(size < FIRST_LOAD, `${size} bytes`);
     assert.deepEqual(named.filter((path) => SESSION.test(path)), []);
 
-    // And the page loads nothing else before a user has signed in, except the view that is shown.
+    // And the page loads nothing else before a user has signed in.
     const page = await newPage();
     const loaded = [];
     page.on("request", (request) => loaded.push(new URL(request.url()).pathname.slice(1)));
     await page.goto(SITE);
     await heading(page, "Sign in");
     const known = new Set(["", ...named.map((path) => new URL(path, SITE).pathname.slice(1))]);
-    const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/(door|form|account-\w+|history|statement|account|list|device|excerpt|versions|stop|delete-message|shortcut-list|dialog|files|wordmark)\.\w+$/.test(path));
+    const late = loaded.filter((path) => !known.has(path) && !SESSION.test(path) && !/\/wordmark\.\w+$/.test(path));
     assert.deepEqual(late, []);
 
     // A session loads the rest at once, and it is small too.

@@ -19,6 +19,7 @@ await journeys({
     await heading(page, "Sign in");
     await page.getByRole("link", { name: "Create an account" }).click();
     await heading(page, "Create an account");
+    await page.getByText("Includes 4,000 free tokens: about 40 answers.").waitFor();
     const name = `Ann${Date.now().toString(36)}`;
     await page.getByLabel("Username", { exact: true }).fill(name);
     await page.getByLabel("Password", { exact: true }).fill("correct horse battery staple");
@@ -146,7 +147,7 @@ await journeys({
     await said(page, "Slowly one").waitFor();
     wire.lose(true);
     wire.cut();
-    await page.getByText("The answer was interrupted. The connection was lost before the end of the reply.").waitFor();
+    await page.getByText("The answer broke off. The connection was lost before the end of the reply.").waitFor();
     await page.getByText("the message is only charged once").waitFor();
     await page.getByRole("button", { name: "Retry" }).click();
     await page.getByText("The server can't be reached.").waitFor();
@@ -162,7 +163,7 @@ await journeys({
   async "an AI that fails or breaks off takes nothing, and is asked again with one press"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
-    for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer was interrupted\. The AI did not answer\. Nothing was charged/]]) {
+    for (const [message, sign] of [[`Fail ${ann.name}`, /^The AI did not answer\. Nothing was charged/], [`Break ${ann.name} after some words of mine`, /^The answer broke off\. You weren't charged\./]]) {
       const late = await hold(page, "**/api/tokens/");
       await say(page, message);
       await page.getByRole("alert").getByText(sign).waitFor();
@@ -755,17 +756,17 @@ await journeys({
       await page.getByRole("button", { name: "Colours", exact: true }).click();
       await page.getByRole("button", { name }).click();
     };
-    await choose("Dark colours");
+    await choose("Dark");
     const dark = await ground();
     assert.notEqual(light, dark);
     await page.reload();
     assert.equal(await ground(), dark);
-    await choose("Light colours");
+    await choose("Light");
     assert.equal(await ground(), light);
     // The choice takes precedence over the system's.
     await page.emulateMedia({ colorScheme: "dark" });
     assert.equal(await ground(), light);
-    await choose("System colours");
+    await choose("System");
     assert.equal(await ground(), dark);
     await page.reload();
     assert.equal(await ground(), dark);
@@ -777,7 +778,7 @@ await journeys({
     const page = await newPage();
     await page.goto(SITE);
     const opener = page.getByRole("button", { name: "Colours", exact: true });
-    const choice = page.getByRole("button", { name: "Dark colours" });
+    const choice = page.getByRole("button", { name: "Dark" });
     await opener.click();
     await opener.evaluate((button) => {
       button.nextElementSibling.lastElementChild.click();

@@ -6,7 +6,15 @@ use crate::support::client::Api;
 
 #[tokio::test]
 async fn a_healthy_api_says_so_to_every_caller() {
-    assert_eq!(Api::start().await.get("/api/health").await.is(200), json!({ "status": "ok" }));
+    let healthy = json!({ "status": "ok", "first_grant": 4000, "chat_price": 100 });
+    assert_eq!(Api::start().await.get("/api/health").await.is(200), healthy);
+}
+
+#[tokio::test]
+async fn visitors_learn_what_a_new_account_begins_with() {
+    let api = Api::own(&[("FIRST_GRANT", "250"), ("CHAT_PRICE", "7")]).await;
+    let healthy = api.get("/api/health").await.is(200);
+    assert_eq!((&healthy["first_grant"], &healthy["chat_price"]), (&json!(250), &json!(7)));
 }
 
 #[tokio::test]
