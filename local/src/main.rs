@@ -284,7 +284,10 @@ async fn main() -> ExitCode {
 
 async fn serve(port: u16, data: &Data) -> Result<(), String> {
     let interruption = interruption()?;
-    let environment = |name: &str| std::env::var(name).ok();
+    // Links in e-mails lead to the pages of this server. The system chooses the port 0.
+    let pages = (port != 0).then(|| format!("http://127.0.0.1:{port}"));
+    let default = |name: &str| pages.clone().filter(|_| name == "MAIL_URL");
+    let environment = |name: &str| std::env::var(name).ok().or_else(|| default(name));
     let server = Server::start(port, data, Clock::default(), environment).await?;
     let url = &server.url;
     println!("Farebox listens on {url} (Ctrl-C stops it)");

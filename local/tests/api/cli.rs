@@ -304,6 +304,32 @@ async fn an_administrator_has_an_address_and_resets_the_password_by_mail() {
 }
 
 #[tokio::test]
+async fn a_local_mail_links_to_the_local_pages() {
+    let folder = Folder::new();
+    let port = free_port();
+    let server = Running::start(&["--port", &port, "--data", folder.path()]);
+    let ann = json!({ "username": "ann", "email": "ann@example.com", "password": "secret123" });
+    assert_eq!(server.post("/api/register", ann).await.0, 201);
+    let mails = Path::new(folder.path()).join("mail");
+    let link = async {
+        loop {
+            let files = std::fs::read_dir(&mails).into_iter().flatten();
+            let mut mails =
+                files.filter_map(|file| std::fs::read_to_string(file.ok()?.path()).ok());
+            if let Some(mail) = mails.find(|mail| mail.contains("Verify your e-mail address")) {
+                return mail.lines().find(|line| line.starts_with("http")).map(str::to_owned);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let link = tokio::time::timeout(Duration::from_secs(60), link).await.unwrap().unwrap();
+    let page = format!("http://127.0.0.1:{port}/verify-email/?token=");
+    assert_eq!(link.strip_prefix(&page).expect("a link to a page").len(), 43);
+    let page = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    assert_eq!(page.build().unwrap().get(&link).send().await.unwrap().status(), 303);
+}
+
+#[tokio::test]
 async fn what_may_mean_another_account_is_refused_and_an_id_never_does() {
     let folder = Folder::new();
     let server = Running::start(&["--port", "0", "--data", folder.path()]);
