@@ -268,7 +268,7 @@ export function verifying({ query }, left) {
           { token: query.token },
           { open: true },
         );
-        if ((await isOwn(email))) {
+        if (await isOwn(email)) {
           leave();
           left();
         }
