@@ -30,7 +30,7 @@ export function adjustment(path, user, changed) {
     autocomplete: "off",
     oninput: preview,
   });
-  const reason = reasonField({ hint: "Shown in the user's statement and in the administrators' actions." });
+  const reason = reasonField({ hint: "Shown in the user's statement and in the audit log." });
   const outlook = h("p", { class: "hint admin-outlook", "aria-live": "polite" });
   let sent = null;
 

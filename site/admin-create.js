@@ -48,7 +48,7 @@ export function createUser() {
     optional: true,
     hint: "Leave empty to grant the usual amount for a new account.",
   });
-  const reason = reasonField({ optional: true, hint: "Shown in the administrators' actions." });
+  const reason = reasonField({ optional: true, hint: "Shown in the audit log." });
 
   /** Asks for a password, or for the address to which the link for one goes. */
   function arrange() {

@@ -18,7 +18,7 @@ export function reasonField(props) {
  */
 export function askWhy(title, text, { action, danger = false, more = [], run, words = explain }) {
   return dialog(title, (close) => {
-    const reason = reasonField({ optional: true, hint: "Shown in the administrators' actions." });
+    const reason = reasonField({ optional: true, hint: "Shown in the audit log." });
     return [
       h("p", {}, text),
       form([...more, reason], {

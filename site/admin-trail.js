@@ -46,7 +46,7 @@ export function trailView({ query, signal }, me) {
   const ofUser = query.user_id ? { user_id: query.user_id } : {};
   const { element, values } = filters({
     place: "#/trail",
-    label: "Filter the administrators' actions",
+    label: "Filter the audit log",
     fields: [act, by, ...dayFields()],
     kept: ofUser,
     query,
@@ -56,7 +56,7 @@ export function trailView({ query, signal }, me) {
   const content = h(
     "div",
     { class: "page page-wide" },
-    h("h1", {}, "Administrators' actions"),
+    h("h1", {}, "Audit log"),
     h("p", { class: "lead" }, "What administrators did, newest first."),
     query.user_id &&
       h(
@@ -72,11 +72,11 @@ export function trailView({ query, signal }, me) {
       path: PATH,
       query: () => ({ ...values(), ...ofUser }),
       list: "list",
-      name: () => "administrators-actions",
+      name: () => "audit-log",
       signal,
     }),
   );
-  return { title: "Administrators' actions", content };
+  return { title: "Audit log", content };
 }
 
 function list(chosen, me, signal) {

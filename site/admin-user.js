@@ -58,7 +58,7 @@ export async function userView({ params, signal }, me, part) {
       "nav",
       { class: "nav admin-tabs", "aria-label": `About ${user.username}` },
       tabs,
-      h("a", { href: `#/trail?user_id=${encodeURIComponent(user.id)}` }, "Administrators' actions"),
+      h("a", { href: `#/trail?user_id=${encodeURIComponent(user.id)}` }, "Audit log"),
     ),
     body,
   );

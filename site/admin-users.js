@@ -163,7 +163,10 @@ function caption({ q, ...others }) {
 
 function nothing({ q, sort, ...others }) {
   if (sort && !q && Object.keys(others).length === 0)
-    return emptyState("users", "This order isn't ready yet. It is updated once a day.");
+    return emptyState(
+      "users",
+      "This order isn't ready yet. The daily census makes it, and so does the command manage census.",
+    );
   if (q && Object.keys(others).length === 0) return emptyState("search", `No results for “${q}”.`);
   return q || Object.keys(others).length > 0
     ? emptyState("search", "No user matches these filters.")

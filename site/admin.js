@@ -22,7 +22,7 @@ const VIEWS = [
   { path: "users", text: "Users", icon: "users" },
   { path: "chats", text: "Messages", icon: "chat" },
   { path: "figures", text: "Statistics", icon: "chart" },
-  { path: "trail", text: "Administrators' actions", icon: "history" },
+  { path: "trail", text: "Audit log", icon: "history" },
   { path: "export", text: "Export", icon: "download" },
 ];
 

@@ -90,7 +90,7 @@ async function show(text, box, signal) {
       group("Messages", messages, (chat) => message(chat, text)),
       chats.length + messages.length === 0 &&
         h("p", { class: "sidebar-empty", dir: "auto" }, `No results for “${text}”`),
-      linkButton("Search the history", history, { kind: "quiet", small: true, icon: "history" }),
+      linkButton("See all results", history, { kind: "quiet", small: true, icon: "history" }),
     );
     announce(`${plural(chats.length, "chat")} and ${plural(messages.length, "message")} found.`);
   } catch (error) {

@@ -80,7 +80,7 @@ function period({ from, to }, isLimited) {
     day("To", "to", to),
     h("button", { type: "submit", class: "button button-secondary" }, "Show"),
     isLimited && linkButton("Show all days", "#/statement", { kind: "quiet" }),
-    h("p", { class: "hint" }, "Days and months begin at midnight UTC."),
+    h("p", { class: "hint" }, "Dates are in UTC."),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -5,9 +5,9 @@ import { icon } from "./icons.js";
 import { menuButton } from "./menu.js";
 
 const THEMES = [
-  ["system", "System colours", "contrast"],
-  ["light", "Light colours", "sun"],
-  ["dark", "Dark colours", "moon"],
+  ["system", "System", "contrast"],
+  ["light", "Light", "sun"],
+  ["dark", "Dark", "moon"],
 ];
 
 const KEY = "farebox.theme";

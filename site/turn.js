@@ -270,13 +270,14 @@ export class Turn {
 
   /** Says that the answer is cut off or was stopped, and offers to continue the last one. */
   cut() {
-    const { finish_reason: reason } = this.chat;
+    const { finish_reason: reason, tokens_deducted: cost } = this.chat;
     const sentence = CUT[reason];
     if (!sentence) return null;
+    const price = reason === "stopped" && cost > 0 && ` It cost ${formatTokens(cost)}.`;
     const onclick = () => this.thread.running || this.thread.send("Continue");
     const more = button("Continue", { kind: "primary", small: true, onclick });
     const actions = h("div", { class: "note-actions turn-more" }, more, costOfAnother());
-    return note(reason === "stopped" ? "info" : "warn", h("p", {}, sentence), actions);
+    return note(reason === "stopped" ? "info" : "warn", h("p", {}, sentence, price), actions);
   }
 
   /** Shows an answer that arrived by another way than the stream. */
@@ -328,7 +329,9 @@ export class Turn {
     this.failed = !isUnknown(error);
     this.keep();
     const sentence = explain(error);
-    const text = this.received ? `The answer was interrupted. ${sentence}` : sentence;
+    const isFree = sentence.includes("Nothing was charged");
+    const broken = `The answer broke off. ${isFree ? "You weren't charged." : sentence}`;
+    const text = this.received ? broken : sentence;
     const what = error.status === 402 ? tooFew() : h("p", {}, text);
     const reason = note("bad", what, isUnknown(error) && h("p", {}, ONCE));
     // An answer that has begun is finished and charged, even if the client has left.

@@ -121,7 +121,7 @@ function edited(turn, text) {
     };
     const submit = button("Send", { kind: "primary", small: true, type: "submit" });
     const cancel = button("Cancel", { small: true, onclick: () => close(null) });
-    const hint = h("div", { class: "hint" }, `${costOfAnother()} This version is kept.`.trim());
+    const hint = h("div", { class: "hint" }, `${costOfAnother()} Your original message is kept.`.trim());
     const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
     const form = h("form", { class: "edit", noValidate: true }, box, actions);
     const grow = () => {

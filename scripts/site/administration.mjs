@@ -26,9 +26,9 @@ await journeys({
     await signIn(page, { name: admin.name, password: "not this one" });
     await page.getByRole("alert").getByText("Incorrect username or password.").waitFor();
     await signIn(page, admin);
-    await heading(page, "Administrators' actions");
+    await heading(page, "Audit log");
     await page.reload();
-    await heading(page, "Administrators' actions");
+    await heading(page, "Audit log");
     await page.getByRole("button", { name: "Sign out" }).click();
     await heading(page, "Sign in");
     await page.reload();
@@ -206,7 +206,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, ruth), [[created, "you", "no reason given"]]);
   },
 
-  async "a user who is signed out everywhere signs in again, and the administrators' actions tell why"() {
+  async "a user who is signed out everywhere signs in again, and the audit log tells why"() {
     const ann = await newUser("ann");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -247,7 +247,7 @@ await journeys({
     assert.deepEqual(await actsOn(page, eve), [[`Sent ${eve.name} a password reset link`, "you", "Asked by phone"]]);
   },
 
-  async "a deleted user is gone for good, and the administrators' actions keep who did it and why"() {
+  async "a deleted user is gone for good, and the audit log keeps who did it and why"() {
     const bob = await newUser("bob");
     const chat = await newPage();
     await chat.goto(SITE);
@@ -311,8 +311,8 @@ await journeys({
     await openUser(hers, carla);
     await hers.getByText("This is your own account.").waitFor();
     assert.equal(await hers.getByRole("button", { name: /Deactivate|ordinary/ }).count(), 0);
-    await hers.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
-    await heading(hers, "Administrators' actions");
+    await hers.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
+    await heading(hers, "Audit log");
 
     await decide(page, "Make an ordinary user");
     await page.getByText(`${carla.name} is an ordinary user now.`).waitFor();
@@ -498,7 +498,7 @@ await journeys({
     await preview.getByText("2 of 4 rows done.").first().waitFor();
     for (const [user, tokens] of [[ann, 500], [ben, 50]])
       assert.equal((await user.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT + tokens);
-    await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
+    await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
     await page.getByText("For you, Ann").first().waitFor();
   },
 
@@ -582,8 +582,8 @@ await journeys({
     await page.getByText(`${erin.name} has been deactivated.`).waitFor();
     await decide(page, "Reactivate");
     await page.getByText(`${erin.name} is active again.`).waitFor();
-    await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
-    await heading(page, "Administrators' actions");
+    await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
+    await heading(page, "Audit log");
     await rowsAre(page);
     const acts = (await rows(page)).filter((row) => row[1].includes(erin.name)).map(([, what, by, why]) => [what, by, why]);
     assert.deepEqual(acts, [
@@ -595,7 +595,7 @@ await journeys({
     await heading(page, erin.name);
   },
 
-  async "the administrators' actions are filtered, and downloaded as they are filtered"() {
+  async "the audit log is filtered, and downloaded as it is filtered"() {
     const kim = await newUser("kim");
     const page = await adminPage();
     await openUser(page, kim);
@@ -603,7 +603,7 @@ await journeys({
     await page.getByText(`${kim.name} has 4,030 tokens now.`).waitFor();
     await decide(page, "Deactivate", "A test");
     await page.getByText(`${kim.name} has been deactivated.`).waitFor();
-    await page.getByRole("navigation", { name: /^About / }).getByRole("link", { name: "Administrators' actions" }).click();
+    await page.getByRole("navigation", { name: /^About / }).getByRole("link", { name: "Audit log" }).click();
     await page.waitForURL(`**/admin/#/trail?user_id=${kim.id}`);
     await page.getByText("Only actions that affect").waitFor();
     await rowsAre(page);
@@ -616,7 +616,7 @@ await journeys({
     const coming = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download CSV" }).click();
     const file = await coming;
-    assert.equal(file.suggestedFilename(), "administrators-actions.csv");
+    assert.equal(file.suggestedFilename(), "audit-log.csv");
     const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
     assert.equal(lines.length, 2);
     assert.match(lines[1], /"adjustment".*"30"/);
@@ -755,7 +755,7 @@ await journeys({
   async "failures are explained, and can be retried"() {
     const page = await adminPage("#/export");
     await page.route("**/api/admin/**", (route) => route.abort());
-    for (const view of ["Users", "Messages", "Administrators' actions", "Statistics"]) {
+    for (const view of ["Users", "Messages", "Audit log", "Statistics"]) {
       await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: view }).click();
       await heading(page, view);
       await page.getByRole("alert").getByText("can't be reached").first().waitFor();
@@ -805,6 +805,45 @@ await journeys({
     await page.locator(".prose").getByRole("row").nth(2).waitFor();
   },
 
+  async "cards have gaps, and no choice of a filter is cut off"() {
+    const page = await adminPage();
+    for (const [view, sign] of [["users", "tbody tr"], ["figures", ".plot text"], ["trail", "tbody tr, .empty"], ["users/grants", "form"]]) {
+      await page.goto(`${SITE}admin/#/${view}`);
+      await page.locator(sign).first().waitFor();
+      if (view === "users/grants") {
+        await page.getByLabel("File", { exact: true }).setInputFiles({ name: "grants.csv", mimeType: "text/csv", buffer: Buffer.from("nobody-at-all,5\n") });
+        await page.getByLabel("Reason", { exact: true }).fill("a gap");
+        await page.getByRole("button", { name: "Preview" }).click();
+        await page.getByRole("region", { name: "Preview" }).waitFor();
+      }
+      const touching = await page.evaluate(() => {
+        const boxes = [...document.querySelectorAll("main :is(.card, .table-box, .toolbar > .button)")].filter((box) => box.checkVisibility());
+        const all = boxes.map((box) => [box, box.getBoundingClientRect()]);
+        const gaps = all.flatMap(([one, above]) => all.map(([other, below]) => [one, other, below.top - above.bottom, below.left < above.right && above.left < below.right]));
+        return gaps.filter(([, , gap, isBelow]) => isBelow && gap > -8 && gap < 8).map(([one, other]) => `${one.className} and ${other.className}: ${other.textContent.slice(0, 40)}`);
+      });
+      assert.deepEqual(touching, [], view);
+      const cut = await page.locator(".admin-filters select").evaluateAll((selects) =>
+        selects.filter((select) => {
+          const whole = select.cloneNode(true);
+          Object.assign(whole.style, { position: "absolute", width: "max-content" });
+          select.parentElement.append(whole);
+          const needs = whole.offsetWidth;
+          whole.remove();
+          return needs > select.offsetWidth;
+        }).map(({ name }) => name),
+      );
+      assert.deepEqual(cut, [], view);
+    }
+  },
+
+  async "an order of the users that isn't there yet says what makes it"() {
+    const page = await adminPage();
+    await page.route(/admin\/users\/\?.*sort=/, (route) => route.fulfill({ json: [] }));
+    await page.getByLabel("Order").selectOption("Most tokens spent");
+    await page.getByText("The daily census makes it, and so does the command manage census.").waitFor();
+  },
+
   async "every view is accessible and fits, in both colours, wide and narrow"() {
     const ida = await newUser("ida");
     await ida.api("POST", "api/chat/", { message: "A word ".repeat(200) });
@@ -834,7 +873,7 @@ await journeys({
         await showsCurrent(page, /^About /);
         await page.locator("summary").first().click();
         await looksRight(page, `admin-user-chats-${width}-${colorScheme}`);
-        for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Administrators' actions", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
+        for (const [view, title, sign] of [["users/grants", "Bulk grants", "form"], ["chats", "Messages", "summary"], ["trail", "Audit log", "tbody tr, .empty"], ["figures", "Statistics", ".plot text"], ["export", "Export", "select"]]) {
           await page.goto(`${SITE}admin/#/${view}`);
           await heading(page, title);
           await page.locator(sign).first().waitFor();
@@ -935,10 +974,10 @@ function rows(page) {
   return page.locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
 }
 
-/** What the administrators' actions say of a user: what was done, by whom, and why. */
+/** What the audit log says of a user: what was done, by whom, and why. */
 async function actsOn(page, { name }) {
-  await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Administrators' actions" }).click();
-  await heading(page, "Administrators' actions");
+  await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();
+  await heading(page, "Audit log");
   await rowsAre(page);
   return (await rows(page)).filter((row) => row[1].includes(name)).map(([, what, by, why]) => [what, by, why]);
 }

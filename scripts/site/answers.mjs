@@ -115,6 +115,53 @@ proves("code has the colours of its language, by classes alone", () => {
   }
 });
 
+proves("links lead to web sites and e-mail addresses alone", () => {
+  const links = (text) => [...whole(text).querySelectorAll("a")].map((link) => [link.textContent, link.getAttribute("href")]);
+  assert.deepEqual(links("[a](https://example.com/x) <https://example.com/y> https://example.com/z. www.example.com"), [
+    ["a", "https://example.com/x"],
+    ["https://example.com/y", "https://example.com/y"],
+    ["https://example.com/z", "https://example.com/z"],
+    ["www.example.com", "http://www.example.com/"],
+  ]);
+  assert.deepEqual(links("[a](mailto:ann@example.com?body=x) bob@example.com"), [
+    ["a", "mailto:ann@example.com"],
+    ["bob@example.com", "mailto:bob@example.com"],
+  ]);
+  for (const text of ["[a](/x)", "[a](//example.com)", "[a](javascript:x)", "[a](ftp://example.com)", "[a](file:///x)", "main.rs and example.com", "[a](https://)"])
+    assert.deepEqual(links(text), [], text);
+  assert.deepEqual(links("![a picture](https://example.com/x.png)"), [["a picture", "https://example.com/x.png"]]);
+  assert.deepEqual(links("[![a](https://example.com/x.png)](https://example.com/)"), [["a", "https://example.com/"]]);
+  assert.equal(whole("See https://xn--80ak6aa92e.com").textContent, "See https://xn--80ak6aa92e.com");
+});
+
+const HTML = new Set("a blockquote br code del div em figcaption figure h3 h4 h5 h6 hr kbd li mark ol p pre span strong sub sup table tbody td th thead tr ul".split(" "));
+const ATTRIBUTES = /^(?:aria-label|class|dir|href|rel|role|scope|start|tabindex|target|title)$/i;
+
+proves(`${PAYLOADS.length} answers that try to run a script become texts, links and formulas`, () => {
+  for (const payload of PAYLOADS) {
+    const answer = whole(payload);
+    answer.querySelectorAll("button").forEach((button) => button.remove());
+    for (const element of answer.querySelectorAll("*")) {
+      if (element.closest("math")) {
+        const names = [...element.attributes].map(({ name }) => name).filter((name) => /^(?:on|id$|href|src|xlink)/.test(name));
+        assert.deepEqual(names, [], payload);
+        continue;
+      }
+      assert(HTML.has(element.localName), `${element.localName} of ${payload}`);
+      for (const { name, value } of element.attributes) {
+        assert.match(name, ATTRIBUTES, payload);
+        if (name === "href") assert.match(value, /^(?:https?:\/\/|mailto:[^?]*$)/, payload);
+      }
+    }
+  }
+});
+
+proves("an answer that grows ends as one that is there at once", () => {
+  const texts = [...PAYLOADS, "# a\n\n### b\n\n$$\nx\n$$\n\n[x][1]\n\n- a\n- b\n\n  $$\n  y\n  $$\n\n```js\nlet a = 1;\n```\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n[1]: https://example.com\n"];
+  for (const text of texts) assert(alike(grown(text, 3), whole(text)), text);
+  assert.equal(grown(texts.at(-1)).querySelector("p a").getAttribute("href"), "https://example.com/");
+});
+
 const fenced = (language, code) => `\`\`\`${language}\n${code}\n\`\`\``;
 
 proves("code and formulas beyond an answer's budget are shown as they were written", () => {
@@ -165,53 +212,6 @@ proves("a footnote's mark is a raised number, and a task has a box alone", () =>
   for (const text of ["[^a-z]", "[^1](https://example.com/)", "`[^1]`"]) assert.deepEqual(marks(text), [], text);
   const tasks = whole("- [ ] one\n- [x] two\n- three");
   assert.deepEqual([...tasks.querySelectorAll("li")].map((item) => [item.className, item.textContent]), [["task", "☐ one"], ["task", "☑ two"], ["", "three"]]);
-});
-
-proves("links lead to web sites and e-mail addresses alone", () => {
-  const links = (text) => [...whole(text).querySelectorAll("a")].map((link) => [link.textContent, link.getAttribute("href")]);
-  assert.deepEqual(links("[a](https://example.com/x) <https://example.com/y> https://example.com/z. www.example.com"), [
-    ["a", "https://example.com/x"],
-    ["https://example.com/y", "https://example.com/y"],
-    ["https://example.com/z", "https://example.com/z"],
-    ["www.example.com", "http://www.example.com/"],
-  ]);
-  assert.deepEqual(links("[a](mailto:ann@example.com?body=x) bob@example.com"), [
-    ["a", "mailto:ann@example.com"],
-    ["bob@example.com", "mailto:bob@example.com"],
-  ]);
-  for (const text of ["[a](/x)", "[a](//example.com)", "[a](javascript:x)", "[a](ftp://example.com)", "[a](file:///x)", "main.rs and example.com", "[a](https://)"])
-    assert.deepEqual(links(text), [], text);
-  assert.deepEqual(links("![a picture](https://example.com/x.png)"), [["a picture", "https://example.com/x.png"]]);
-  assert.deepEqual(links("[![a](https://example.com/x.png)](https://example.com/)"), [["a", "https://example.com/"]]);
-  assert.equal(whole("See https://xn--80ak6aa92e.com").textContent, "See https://xn--80ak6aa92e.com");
-});
-
-const HTML = new Set("a blockquote br code del div em figcaption figure h3 h4 h5 h6 hr kbd li mark ol p pre span strong sub sup table tbody td th thead tr ul".split(" "));
-const ATTRIBUTES = /^(?:aria-label|class|dir|href|rel|role|scope|start|tabindex|target|title)$/i;
-
-proves(`${PAYLOADS.length} answers that try to run a script become texts, links and formulas`, () => {
-  for (const payload of PAYLOADS) {
-    const answer = whole(payload);
-    answer.querySelectorAll("button").forEach((button) => button.remove());
-    for (const element of answer.querySelectorAll("*")) {
-      if (element.closest("math")) {
-        const names = [...element.attributes].map(({ name }) => name).filter((name) => /^(?:on|id$|href|src|xlink)/.test(name));
-        assert.deepEqual(names, [], payload);
-        continue;
-      }
-      assert(HTML.has(element.localName), `${element.localName} of ${payload}`);
-      for (const { name, value } of element.attributes) {
-        assert.match(name, ATTRIBUTES, payload);
-        if (name === "href") assert.match(value, /^(?:https?:\/\/|mailto:[^?]*$)/, payload);
-      }
-    }
-  }
-});
-
-proves("an answer that grows ends as one that is there at once", () => {
-  const texts = [...PAYLOADS, "# a\n\n### b\n\n$$\nx\n$$\n\n[x][1]\n\n- a\n- b\n\n  $$\n  y\n  $$\n\n```js\nlet a = 1;\n```\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n[1]: https://example.com\n"];
-  for (const text of texts) assert(alike(grown(text, 3), whole(text)), text);
-  assert.equal(grown(texts.at(-1)).querySelector("p a").getAttribute("href"), "https://example.com/");
 });
 
 proves("the work for an answer that grows is proportional to its length", () => {

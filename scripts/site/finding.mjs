@@ -149,7 +149,7 @@ await journeys({
 
     await search(page).fill("no such thing at all");
     await page.getByText("No results for “no such thing at all”").waitFor();
-    await page.getByRole("link", { name: "Search the history" }).click();
+    await page.getByRole("link", { name: "See all results" }).click();
     await page.waitForURL(/#\/history\?q=no\+such\+thing\+at\+all$/);
     await search(page).focus();
     await page.keyboard.press("Escape");

@@ -81,7 +81,7 @@ try {
   assert.equal(gutter, "stable");
 
   await (await find("Colours")).click();
-  await (await find("Dark colours")).click();
+  await (await find("Dark")).click();
   const ground = () => page.$eval("body", (body) => getComputedStyle(body).backgroundColor);
   const dark = await ground();
   await page.reload();

@@ -149,7 +149,7 @@ await journeys({
     await said(page, "Slowly one").waitFor();
     wire.lose(true);
     wire.cut();
-    await page.getByText("The answer was interrupted.").waitFor();
+    await page.getByText("The answer broke off.").waitFor();
     wire.lose(false);
     await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
     await page.getByText("Waiting for the rest of the answer").waitFor();
