@@ -1,5 +1,5 @@
 //! The first parameter of a handler, created once before the first request: `()`, [`App`],
-//! [`Issuing`] [`Guarding`] or [`Asking`], depending on what the endpoint needs.
+//! [`Issuing`], [`Guarding`] or [`Asking`], depending on what the endpoint needs.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Start for App {
     }
 }
 
-/// An [`App`] that creates accounts or checks passwords.
+/// An [`App`] that creates accounts, checks passwords or states the limits of both.
 #[derive(Clone)]
 pub struct Guarding {
     /// What it has in common with other endpoints.
