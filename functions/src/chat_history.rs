@@ -2,8 +2,9 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `q` for a
 //! search in messages and answers, `conversation_id` for those of one conversation. Out: the list,
-//! and a `Link` header to the next page. A search reads a limited number of messages per request,
-//! so a page may have few matches, or none, and still have a next page.
+//! and a `Link` header to the next page. A page has at most about 1 MB of messages, and a search
+//! reads a limited number of them per request, so a page may have few, or none, and still have a
+//! next page.
 
 use shared::charge::conversation_id;
 use shared::chat::Chat;
@@ -17,6 +18,10 @@ use utoipa::{IntoParams, PartialSchema};
 
 /// How many messages a search reads per request.
 const SEARCHED: usize = 200;
+
+/// How many bytes of messages and answers a page of a conversation has, as DynamoDB limits a page of
+/// all messages: a hundred of the longest would be more than Lambda sends.
+const SIZE: usize = 1_000_000;
 
 /// What is read together with the account: messages, or the ids of those of one conversation. With
 /// either, whether there are more.
@@ -32,7 +37,7 @@ enum History {
     path = "/api/chat",
     tag = "Chat",
     summary = "List messages",
-    description = "The messages and answers of the account, newest first. A search reads a limited number of them per request: a page may have few matches, or none, and still have a next page.",
+    description = "The messages and answers of the account, newest first. A page has at most about 1 MB of them, and a search reads a limited number per request: a page may have fewer than `limit`, or none, and still have a next page.",
     security(("access_token" = [])),
     params(PageQuery, Search),
     responses((status = 200, description = "A page of messages and answers.", body = Vec<view::Chat>)),
@@ -65,7 +70,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let page = paging.prove(&account, &scope)?;
     let (chats, more) = match read? {
         History::Chats(read) => read,
-        History::Ids((ids, more)) => (app.store.chats_by_id(&caller.user_id, &ids).await?, more),
+        History::Ids((ids, more)) => {
+            let of_page = app.store.chats_by_id_within(&caller.user_id, &ids, SIZE);
+            let (chats, cut) = of_page.await?;
+            (chats, more || cut)
+        }
     };
 
     let matches = |chat: &Chat| {

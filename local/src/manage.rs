@@ -412,10 +412,28 @@ async fn open(data: &Path) -> Result<(App, Option<Dynamo>), String> {
 /// The store of these settings, for a command: someone waits for it, and it may read whole tables.
 pub(crate) async fn connect(settings: &Settings<'_>) -> Result<App, String> {
     let config = Config::read(settings).map_err(|error| format!("{error}."))?;
+    if config.dynamodb_endpoint.is_none() {
+        eprintln!("region {}", region(|name| std::env::var(name).ok())?);
+    }
     let aws = aws::connect(config.dynamodb_endpoint.as_ref()).await;
     let aws = aws::patient(aws.map_err(|error| format!("{error}."))?);
     let store = Store::connect(&aws, &config);
     Ok(App::over(config, Clock::default(), store))
+}
+
+/// The region of AWS that either variable names: boto3 and SAM CLI, with which a stack is deployed,
+/// read only the second one.
+fn region(variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let set = |name| variable(name).filter(|region| !region.is_empty());
+    match (set("AWS_REGION"), set("AWS_DEFAULT_REGION")) {
+        (Some(one), Some(other)) if one != other => Err(format!(
+            "AWS_REGION is {one} and AWS_DEFAULT_REGION is {other}: set both to the region that you mean."
+        )),
+        (Some(region), _) | (None, Some(region)) => Ok(region),
+        (None, None) => {
+            Err("No region is set: export AWS_REGION, such as AWS_REGION=eu-central-1.".to_owned())
+        }
+    }
 }
 
 /// The settings of the environment, if it names the tables (`USERS_TABLE` and the others).
@@ -439,4 +457,26 @@ async fn settings(data: &Path) -> Result<(Settings<'static>, Option<Dynamo>), St
         .ok_or("template.yaml has no function register")?;
     let lookup = move |name: &str| environment_of(register, name, &url, &signing_secret);
     Ok((Settings::new(lookup), embedded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_region_is_taken_from_either_variable() {
+        let of = |one: &'static str, other: &'static str| {
+            region(move |name| {
+                let named = if name == "AWS_REGION" { one } else { other };
+                (named != "-").then(|| named.to_owned())
+            })
+        };
+        for (one, other) in
+            [("eu-west-1", "-"), ("-", "eu-west-1"), ("", "eu-west-1"), ("eu-west-1", "eu-west-1")]
+        {
+            assert_eq!(of(one, other).unwrap(), "eu-west-1");
+        }
+        assert!(of("eu-west-1", "us-east-1").unwrap_err().contains("set both"));
+        assert!(of("-", "").unwrap_err().contains("No region is set"));
+    }
 }

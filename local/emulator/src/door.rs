@@ -37,6 +37,12 @@ const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 /// How long a body may pause.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 
+/// How long a body may take as a whole, as long as API Gateway waits for a function.
+const BODY_TIME: Duration = Duration::from_secs(29);
+
+/// How many connections are open at a time. More wait until one of them ends.
+const CONNECTIONS: usize = 1024;
+
 /// How long to wait if the system can't accept another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 
@@ -47,13 +53,25 @@ where
     A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
+    serve_at_most(CONNECTIONS, listener, answer, stop).await;
+}
+
+async fn serve_at_most<A, F>(
+    most: usize,
+    listener: TcpListener,
+    answer: A,
+    stop: oneshot::Receiver<()>,
+) where
+    A: Fn(Request, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     let (stopping, stopped) = watch::channel(());
     let waiting = Arc::new(AtomicUsize::new(0));
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept(), if connections.len() < most => accepted,
             _ = &mut stop => break,
             Some(_) = connections.join_next() => continue,
         };
@@ -156,15 +174,28 @@ impl Drop for Waiting {
 pub enum Unread {
     /// It has more bytes than the limit.
     TooLarge,
-    /// It broke off, or paused for too long.
+    /// It broke off, or took too long.
     Stopped,
 }
 
 /// The first `keep` bytes of a body of at most `most` bytes. The rest is read and dropped.
 ///
 /// # Errors
-/// If the body is larger, breaks off or pauses for too long.
+/// If the body is larger, breaks off, pauses for too long or takes too long as a whole.
 pub async fn read(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread> {
+    read_within(BODY_TIME, body, keep, most).await
+}
+
+async fn read_within(
+    time: Duration,
+    body: Body,
+    keep: usize,
+    most: usize,
+) -> Result<Bytes, Unread> {
+    tokio::time::timeout(time, read_pieces(body, keep, most)).await.map_err(|_| Unread::Stopped)?
+}
+
+async fn read_pieces(body: Body, keep: usize, most: usize) -> Result<Bytes, Unread> {
     let mut pieces = body.into_data_stream();
     let (mut kept, mut length) = (BytesMut::new(), 0);
     while let Some(piece) =
@@ -266,5 +297,64 @@ mod tests {
         assert_eq!(read_all(10, 10).await.unwrap(), "0123456789");
         assert_eq!(read_all(11, 11).await.unwrap(), "0123456789");
         assert_eq!(read_all(4, 9).await, Err(Unread::TooLarge));
+    }
+
+    /// A body that never ends and never pauses: only the time as a whole can end it.
+    #[tokio::test]
+    async fn a_slow_body_is_given_up_after_a_time() {
+        let drops = futures_util::stream::repeat(Bytes::from_static(b"x")).then(async |piece| {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok::<_, Infallible>(piece)
+        });
+        let body = Body::from_stream(drops);
+        let read = read_within(Duration::from_millis(50), body, 9, usize::MAX);
+        assert_eq!(read.await, Err(Unread::Stopped));
+    }
+
+    #[tokio::test]
+    async fn more_connections_than_the_limit_wait_for_their_turn() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::sync::Semaphore;
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (inside, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let answer = {
+            let (inside, gate) = (inside.clone(), gate.clone());
+            move |_: Request, _| {
+                let (inside, gate) = (inside.clone(), gate.clone());
+                async move {
+                    inside.fetch_add(1, Ordering::SeqCst);
+                    let _opened = gate.acquire().await;
+                    Response::new(Body::empty())
+                }
+            }
+        };
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(serve_at_most(3, listener, answer, stopped));
+        let mut clients = JoinSet::new();
+        for _ in 0..12 {
+            clients.spawn(async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let head = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+                stream.write_all(head.as_bytes()).await.unwrap();
+                let mut said = String::new();
+                stream.read_to_string(&mut said).await.unwrap();
+                assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+            });
+        }
+        while inside.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // By now the others have connected, and would be inside too.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(inside.load(Ordering::SeqCst), 3);
+        gate.close();
+        while let Some(client) = clients.join_next().await {
+            client.unwrap();
+        }
+        assert_eq!(inside.load(Ordering::SeqCst), 12);
+        stop.send(()).unwrap();
+        server.await.unwrap();
     }
 }

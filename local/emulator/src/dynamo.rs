@@ -246,6 +246,7 @@ impl Folder {
             format!("The folder {} can't be written: {error}.", path.display())
         };
         make_private_folder(path).map_err(unwritable)?;
+        require_own(path)?;
         let lock = private_file().truncate(false).open(path.join("lock")).map_err(unwritable)?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => {
@@ -261,13 +262,15 @@ impl Folder {
 
     /// The folder's secret, which the first run creates.
     fn secret(&self) -> Result<String, String> {
-        match fs::read_to_string(self.path.join(SECRET)) {
+        let path = self.path.join(SECRET);
+        match read_own(&path) {
             Ok(secret) => Ok(secret.trim().to_owned()),
-            Err(_) => {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secret = new_secret();
                 self.write(SECRET, &secret)?;
                 Ok(secret)
             }
+            Err(error) => Err(format!("{} can't be read: {error}.", path.display())),
         }
     }
 
@@ -289,13 +292,68 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{} can't be written: {error}.", path.display()))
 }
 
-/// How to open a file for writing. If it is created, only its owner may read it.
+/// How to open a file for writing. If it is created, only its owner may read it. A symbolic link is
+/// refused.
 fn private_file() -> fs::OpenOptions {
     let mut options = File::options();
     options.create(true).write(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    }
     options
+}
+
+/// The text of a file that [`require_own`] has checked. A symbolic link is refused.
+fn read_own(path: &Path) -> std::io::Result<String> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    std::io::read_to_string(options.open(path)?)
+}
+
+/// Refuses a data folder in which another user may have put files, such as a signing secret that
+/// they know: the folder and its files must belong to the user of this process, and no file may be a
+/// link. In a folder with the sticky bit, such as /tmp, other users can't replace files.
+#[cfg(unix)]
+fn require_own(folder: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt;
+    let unreadable =
+        |error: std::io::Error| format!("The folder {} can't be used: {error}.", folder.display());
+    // A new file belongs to the user of this process.
+    let probe = folder.join(format!("owner-{}", Uuid::new_v4().simple()));
+    let own = private_file().create_new(true).open(&probe).and_then(|file| file.metadata());
+    let _ = fs::remove_file(&probe);
+    let own = own.map_err(unreadable)?.uid();
+    let described = fs::metadata(folder).map_err(unreadable)?;
+    if described.uid() != own && described.mode() & 0o1000 == 0 {
+        return Err(format!(
+            "The folder {} belongs to another user, who could replace its signing secret. Choose another folder with --data, or make it yours (chown).",
+            folder.display()
+        ));
+    }
+    for name in FILES {
+        let path = folder.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() && found.uid() == own => {}
+            Ok(_) => {
+                return Err(format!(
+                    "{} is a link or belongs to another user, who may know what is in it. Delete it, or make it yours (chown).",
+                    path.display()
+                ));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn require_own(_: &Path) -> Result<(), String> {
+    Ok(())
 }
 
 /// Creates a folder that only its owner may enter, or makes an existing one so.
@@ -368,8 +426,9 @@ const FILES: [&str; 9] = [
 ];
 
 /// The `DYNAMODB_ENDPOINT` and the `SIGNING_SECRET` of a data folder that another process has open.
-/// `None` if no process has.
+/// `None` if no process has, or if another user may have put files there.
 pub fn running(folder: &Path) -> Option<(String, String)> {
+    require_own(folder).ok()?;
     let lock = File::options().write(true).open(folder.join("lock")).ok()?;
     if lock.try_lock().is_ok() {
         // See `Folder::drop`.
@@ -419,6 +478,34 @@ mod tests {
         assert!(Folder::lock(&path).is_err());
         drop(folder);
         assert!(Folder::lock(&path).is_ok());
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    /// Only root can give files away: other users test the link only.
+    #[cfg(unix)]
+    #[test]
+    fn what_another_user_put_into_a_folder_is_not_used() {
+        use std::os::unix::fs::{chown, symlink};
+        let path = std::env::temp_dir().join(format!("farebox-own-{}", Uuid::new_v4().simple()));
+        let refused = || Folder::lock(&path).err().expect("it is not used");
+        let secret = Folder::lock(&path).unwrap().secret().unwrap();
+        assert_eq!(Folder::lock(&path).unwrap().secret().unwrap(), secret);
+
+        let (file, elsewhere) = (path.join(SECRET), path.join("elsewhere"));
+        fs::rename(&file, &elsewhere).unwrap();
+        symlink(&elsewhere, &file).unwrap();
+        assert!(refused().contains("is a link or belongs to another user"), "{}", refused());
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "a secret that somebody else knows").unwrap();
+        if chown(&file, Some(12_345), None).is_ok() {
+            assert!(refused().contains("is a link or belongs to another user"), "{}", refused());
+            assert_eq!(running(&path), None);
+            chown(&file, Some(0), None).unwrap();
+            assert!(Folder::lock(&path).is_ok());
+            chown(&path, Some(12_345), None).unwrap();
+            assert!(refused().contains("belongs to another user, who could"), "{}", refused());
+            chown(&path, Some(0), None).unwrap();
+        }
         fs::remove_dir_all(path).unwrap();
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use functions::{Function, ROUTES};
@@ -33,12 +34,16 @@ use crate::template::Template;
 /// API Gateway's own limit for a request's body.
 const PAYLOAD_LIMIT: usize = 10 * 1024 * 1024;
 
+/// How many compressed replies are kept.
+const COMPRESSED: usize = 64;
+
 /// The routes of the template, and the functions behind them.
 #[derive(Clone)]
 pub struct Gateway {
     /// By path, then by method or `ANY`.
     routes: Arc<BTreeMap<String, BTreeMap<String, Target>>>,
     compressed_from: usize,
+    compressed: Arc<Compressed>,
     clock: Clock,
 }
 
@@ -65,7 +70,8 @@ impl Gateway {
                 routes.entry(path.clone()).or_default().insert(method.clone(), target.clone());
             }
         }
-        Self { routes: Arc::new(routes), compressed_from: template.compressed_from, clock }
+        let compressed_from = template.compressed_from;
+        Self { routes: Arc::new(routes), compressed_from, compressed: Arc::default(), clock }
     }
 
     /// Serves connections until `stop`, in a task. Not async: the body of an async function is
@@ -163,7 +169,15 @@ async fn answer(gateway: Gateway, address: SocketAddr, req: Request) -> Response
                 Streamed::Text(text)
                     if text.len() >= gateway.compressed_from && takes_gzip(&parts.headers) =>
                 {
-                    match gzip(&text) {
+                    let cache = head.headers.get(header::CACHE_CONTROL);
+                    let is_public =
+                        cache.is_some_and(|cache| cache.as_bytes().starts_with(b"public"));
+                    let zipped = if is_public {
+                        gateway.compressed.of(parts.uri.path(), &text)
+                    } else {
+                        gzip(&text)
+                    };
+                    match zipped {
                         Ok(zipped) => {
                             let gzip = HeaderValue::from_static("gzip");
                             head.headers.insert(header::CONTENT_ENCODING, gzip);
@@ -270,10 +284,32 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-fn gzip(text: &str) -> io::Result<Vec<u8>> {
+fn gzip(text: &str) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes())?;
-    encoder.finish()
+    encoder.finish().map(Bytes::from)
+}
+
+/// Replies that are the same for all clients, by path, with their compressed form. Compressing the
+/// OpenAPI document takes longer than most requests, and would delay those of other clients.
+#[derive(Default)]
+struct Compressed(Mutex<HashMap<String, (String, Bytes)>>);
+
+impl Compressed {
+    /// The compressed form of the reply of a path. It is compressed only if it has changed.
+    fn of(&self, path: &str, text: &str) -> io::Result<Bytes> {
+        // Other clients of the same reply wait here instead of compressing it too.
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, zipped)) = kept.get(path).filter(|(same, _)| same == text) {
+            return Ok(zipped.clone());
+        }
+        let zipped = gzip(text)?;
+        if kept.len() >= COMPRESSED {
+            kept.clear();
+        }
+        kept.insert(path.to_owned(), (text.to_owned(), zipped.clone()));
+        Ok(zipped)
+    }
 }
 
 fn path_parameters(resource: &str, path: &str) -> Value {
@@ -341,4 +377,22 @@ fn refuse(status: StatusCode, code: &str, detail: &str) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_reply_is_compressed_once() {
+        let (compressed, path) = (Compressed::default(), "/api/openapi.json");
+        let first = compressed.of(path, "a document").unwrap();
+        assert_eq!(first.as_ptr(), compressed.of(path, "a document").unwrap().as_ptr());
+        let changed = compressed.of(path, "another document").unwrap();
+        assert_eq!(changed, gzip("another document").unwrap());
+        for number in 0..COMPRESSED * 3 {
+            compressed.of(&format!("/assets/{number}"), "a file").unwrap();
+        }
+        assert!(compressed.0.lock().unwrap().len() <= COMPRESSED);
+    }
 }

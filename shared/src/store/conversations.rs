@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::chats::NEW_CHAT;
+use super::chats::{CHATS, NEW_CHAT};
 use super::deletion::BATCH;
 use super::read::values;
 use super::schema::{
@@ -150,6 +150,26 @@ impl Store {
         let mut found: Vec<Chat> = found.into_iter().map(from_item).collect::<Result<_>>()?;
         found.sort_by(|one, other| other.chat_id.cmp(&one.chat_id));
         Ok(found)
+    }
+
+    /// The same up to `size` bytes, and whether that left chats out.
+    pub async fn chats_by_id_within(
+        &self,
+        user_id: &str,
+        ids: &[String],
+        size: usize,
+    ) -> Result<(Vec<Chat>, bool)> {
+        let (mut chats, mut taken) = (Vec::new(), 0);
+        for some in ids.chunks(CHATS) {
+            for chat in self.chats_by_id(user_id, some).await? {
+                taken += chat.size();
+                if taken > size && !chats.is_empty() {
+                    return Ok((chats, true));
+                }
+                chats.push(chat);
+            }
+        }
+        Ok((chats, false))
     }
 
     /// Removes the title that a chat gave to the conversation that it began, unless the

@@ -132,6 +132,33 @@ fn an_alarm_watches_the_throttles_of_every_table() {
     }
 }
 
+/// The metrics of a table don't include those of its global secondary indexes.
+#[test]
+fn an_alarm_watches_the_throttles_of_every_index() {
+    let (template, nested) = (yaml(TEMPLATE), yaml(ALARMS));
+    let mut indexes = BTreeSet::new();
+    for (table, resource) in of_type(&template, "AWS::DynamoDB::Table") {
+        let listed = resource["Properties"]["GlobalSecondaryIndexes"].as_sequence();
+        for index in listed.into_iter().flatten() {
+            indexes.insert((table.clone(), text(&index["IndexName"]).to_owned()));
+        }
+    }
+    assert!(indexes.len() > 5, "{indexes:?}");
+    for metric in ["ReadThrottleEvents", "WriteThrottleEvents"] {
+        let mut watched_indexes = BTreeSet::new();
+        for alarm in of_type(&nested, ALARM).into_values() {
+            for each in watched(alarm).into_iter().filter(|each| each.name == metric) {
+                let [(first, table), (second, index)] = each.dimensions.as_slice() else {
+                    continue;
+                };
+                assert_eq!((*first, *second), ("TableName", "GlobalSecondaryIndexName"));
+                watched_indexes.insert((chosen(&template, table), text(index).to_owned()));
+            }
+        }
+        assert_eq!(watched_indexes, indexes, "{metric}");
+    }
+}
+
 #[test]
 fn an_alarm_watches_the_functions_that_ask_the_ai_and_another_ten_that_are_quick() {
     let template = yaml(TEMPLATE);
@@ -201,6 +228,7 @@ fn every_metric_of_the_product_that_an_alarm_watches_is_written_by_the_code() {
     let expected = [
         "AiFailures",
         "AuditDifferences",
+        "Chats",
         "ErasedAccounts",
         "Failures",
         "MailsFailed",
@@ -332,6 +360,143 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
     assert_eq!(described, known);
 }
 
+/// An expression of [metric math](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html),
+/// at one point of time: numbers, names, `SUM`, `IF`, comparison and arithmetic.
+struct Math<'m> {
+    rest: &'m str,
+    /// The queries of the alarm by id: a metric's value, or `None` if it has no sample.
+    named: &'m dyn Fn(&str) -> Option<f64>,
+}
+
+impl Math<'_> {
+    fn takes(&mut self, sign: &str) -> bool {
+        self.rest = self.rest.trim_start();
+        let rest = self.rest.strip_prefix(sign);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn comparison(&mut self) -> Option<f64> {
+        let left = self.sum();
+        if self.takes(">=") {
+            let right = self.sum();
+            return Some(f64::from(u8::from(left? >= right?)));
+        }
+        left
+    }
+
+    fn sum(&mut self) -> Option<f64> {
+        let mut left = self.product();
+        while self.takes("+") {
+            let right = self.product();
+            left = left.zip(right).map(|(left, right)| left + right);
+        }
+        left
+    }
+
+    fn product(&mut self) -> Option<f64> {
+        let mut left = self.unit();
+        loop {
+            if self.takes("*") {
+                let right = self.unit();
+                left = left.zip(right).map(|(left, right)| left * right);
+            } else if self.takes("/") {
+                let right = self.unit();
+                left = left.zip(right).map(|(left, right)| left / right);
+            } else {
+                return left;
+            }
+        }
+    }
+
+    fn unit(&mut self) -> Option<f64> {
+        self.rest = self.rest.trim_start();
+        let end = self.rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        match word {
+            "SUM" => {
+                assert!(self.takes("(["), "{}", self.rest);
+                let mut values = vec![self.sum()];
+                while self.takes(",") {
+                    values.push(self.sum());
+                }
+                assert!(self.takes("])"), "{}", self.rest);
+                // A metric without a sample doesn't count.
+                values.into_iter().flatten().reduce(|one, other| one + other)
+            }
+            "IF" => {
+                assert!(self.takes("("), "{}", self.rest);
+                let condition = self.comparison();
+                assert!(self.takes(","), "{}", self.rest);
+                let yes = self.sum();
+                assert!(self.takes(","), "{}", self.rest);
+                let no = self.sum();
+                assert!(self.takes(")"), "{}", self.rest);
+                if condition? > 0.0 { yes } else { no }
+            }
+            word => word.parse().ok().or_else(|| (self.named)(word)),
+        }
+    }
+}
+
+/// Whether an alarm fires with these values of the metrics that it fetches. Others have no sample.
+fn fires(alarm: &Yaml, values: &[(&str, f64)]) -> bool {
+    let properties = &alarm["Properties"];
+    let queries = properties["Metrics"].as_sequence().unwrap();
+    let query = |id: &str| {
+        let query = queries.iter().find(|query| query["Id"] == id);
+        query.unwrap_or_else(|| panic!("no metric {id}"))
+    };
+    for (id, _) in values {
+        assert!(!query(id)["MetricStat"].is_null(), "{id}");
+    }
+    fn value(id: &str, query: &dyn Fn(&str) -> String, values: &[(&str, f64)]) -> Option<f64> {
+        let expression = query(id);
+        if expression.is_empty() {
+            return values.iter().find(|(name, _)| *name == id).map(|(_, value)| *value);
+        }
+        let named = |id: &str| value(id, query, values);
+        let mut math = Math { rest: &expression, named: &named };
+        let value = math.comparison();
+        assert_eq!(math.rest.trim(), "", "{expression}");
+        value
+    }
+    let shown = queries.iter().find(|query| query["ReturnData"].as_bool() != Some(false)).unwrap();
+    let expression = |id: &str| text(&query(id)["Expression"]).to_owned();
+    let threshold = properties["Threshold"].as_f64().unwrap();
+    assert_eq!(properties["ComparisonOperator"], "GreaterThanOrEqualToThreshold");
+    value(text(&shown["Id"]), &expression, values).is_some_and(|value| value >= threshold)
+}
+
+#[test]
+fn failed_requests_are_a_share_above_a_floor() {
+    let template = yaml(TEMPLATE);
+    let alarm = &template["Resources"]["FailedRequests"];
+    let fires = |internal: f64, requests: f64| {
+        fires(alarm, &[("internal", internal), ("requests", requests)])
+    };
+    assert!(!fires(2.0, 2.0), "two failures are too few to judge");
+    assert!(fires(3.0, 3.0) && fires(3.0, 300.0));
+    // A million users with five messages a day: 441 requests a second.
+    assert!(!fires(3.0, 26_460.0) && !fires(264.0, 26_460.0) && fires(265.0, 26_460.0));
+    let both = [("internal", 2.0), ("unavailable", 1.0), ("requests", 100.0)];
+    assert!(self::fires(alarm, &both), "both codes count");
+    assert!(!self::fires(alarm, &[("requests", 100.0)]));
+}
+
+#[test]
+fn refunds_are_a_share_above_a_floor() {
+    let nested = yaml(ALARMS);
+    let alarm = &nested["Resources"]["Refunds"];
+    let fires =
+        |refunds: f64, chats: f64| self::fires(alarm, &[("refunds", refunds), ("chats", chats)]);
+    assert!(!fires(19.0, 0.0), "nineteen refunds are too few to judge");
+    assert!(fires(20.0, 0.0) && fires(20.0, 380.0) && !fires(20.0, 381.0));
+    assert!(!fires(400.0, 20_000.0) && fires(2_000.0, 20_000.0));
+    assert!(self::fires(alarm, &[("refunds", 20.0)]), "no message is answered at all");
+}
+
 /// Health asks the store. Here it is a port on which nothing listens.
 #[tokio::test]
 async fn requests_that_fail_because_of_the_store_are_what_the_alarm_counts() {
@@ -343,8 +508,9 @@ async fn requests_that_fail_because_of_the_store_are_what_the_alarm_counts() {
 
     let template = yaml(TEMPLATE);
     let alarm = &template["Resources"]["FailedRequests"];
-    let threshold = alarm["Properties"]["Threshold"].as_u64().unwrap();
-    for _ in 0..threshold {
+    // The fewest that count.
+    let requests = 3;
+    for _ in 0..requests {
         health.takes(&event("health", "/api/health", &[], &Value::Null));
         assert_eq!(health.answers().await.status, 503);
     }
@@ -360,5 +526,7 @@ async fn requests_that_fail_because_of_the_store_are_what_the_alarm_counts() {
         };
         lines.iter().filter(of_metric).filter_map(|line| line[metric.name].as_u64()).sum()
     };
-    assert_eq!(watched(alarm).iter().map(sum).sum::<u64>(), threshold, "{written}");
+    let own = watched(alarm).into_iter().filter(|metric| !metric.namespace.starts_with("AWS/"));
+    assert_eq!(own.map(|metric| sum(&metric)).sum::<u64>(), requests, "{written}");
+    assert!(fires(alarm, &[("unavailable", 3.0), ("requests", 3.0)]));
 }
