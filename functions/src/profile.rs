@@ -1,5 +1,5 @@
-//! `GET /api/user/profile` - the caller's data and balance, what a message costs, how to get more
-//! tokens, and the instructions that the AI gets with each message.
+//! `GET /api/user/profile` - the caller's data and balance, what a message costs and how long it may
+//! be, how to get more tokens, and the instructions that the AI gets with each message.
 
 use serde::Serialize;
 use shared::config::TopUp;
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
     path = "/api/user/profile",
     tag = "Accounts",
     summary = "Read the profile",
-    description = "The account and its balance, what a message costs, how to get more tokens, and the instructions that the AI gets with each message.",
+    description = "The account and its balance, what a message costs and how long it may be, how to get more tokens, and the instructions that the AI gets with each message.",
     security(("access_token" = [])),
     responses((status = 200, description = "The profile.", body = Profile)),
 )]
@@ -36,6 +36,9 @@ pub struct Profile<'a> {
     balance: CurrentBalance,
     /// What a message and its answer cost.
     chat_price: Tokens,
+    /// The longest message, in characters.
+    #[schema(examples(8000))]
+    message_limit: usize,
     /// How to get more tokens.
     top_up: MoreTokens<'a>,
     /// The instructions that the AI gets with each message, except of OpenAI's clients.
@@ -61,6 +64,7 @@ impl<'a> Profile<'a> {
             user: User::of(account),
             balance: CurrentBalance::of(account, app.clock.seconds()),
             chat_price: app.config.chat_price,
+            message_limit: app.config.message_limit,
             top_up: MoreTokens::of(app.config.top_up.as_ref()),
             instructions,
         }

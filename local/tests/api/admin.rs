@@ -293,7 +293,7 @@ async fn a_user_is_shown_with_balance_reservations_sessions_and_keys() {
 
     let seen = root.sees(&ann).await;
     let mut expected = ann.profile().await.is(200);
-    for own in ["chat_price", "top_up", "instructions"] {
+    for own in ["chat_price", "message_limit", "top_up", "instructions"] {
         expected.as_object_mut().unwrap().remove(own);
     }
     let left = GRANT - 2 * PRICE;

@@ -370,6 +370,30 @@ async fn a_title_that_is_taken_from_a_message_ends_between_two_words() {
 }
 
 #[tokio::test]
+async fn pasted_code_gives_a_title_without_its_fence() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    for (message, title) in [
+        ("```python\n\nimport os\n```\nWhy?", "import os"),
+        ("~~~~\na b\n~~~~", "a b"),
+        ("```one``` and two", "```one``` and two"),
+        ("```\n```", "```"),
+    ] {
+        let id = ann.begins_with(message).await;
+        let path = format!("/api/conversations/{id}/");
+        assert_eq!(ann.get(&path).await.is(200)["title"], title, "{message}");
+        ann.delete(&format!("/api/chat/{id}/")).await.is(200);
+        assert_eq!(ann.get(&path).await.is(200)["title"], "Untitled", "{message}");
+    }
+    // A conversation of an earlier release has the fence as its title, and loses it too.
+    let id = ann.begins_with("```python\nimport os\n```").await;
+    let path = format!("/api/conversations/{id}/");
+    ann.patch(&path, json!({ "title": "```python" })).await.is(200);
+    ann.delete(&format!("/api/chat/{id}/")).await.is(200);
+    assert_eq!(ann.get(&path).await.is(200)["title"], "Untitled");
+}
+
+#[tokio::test]
 async fn the_history_of_one_conversation_holds_its_chats_alone_and_may_be_searched() {
     let api = Api::start().await;
     let ann = api.person("ann").await;

@@ -145,6 +145,7 @@ async fn an_export_is_a_file_with_all_of_ones_own_and_nothing_else() {
         "remaining_tokens",
         "tokens_held",
         "chat_price",
+        "message_limit",
         "top_up",
         "instructions",
     ] {

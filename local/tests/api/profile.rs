@@ -18,6 +18,7 @@ async fn a_profile_is_the_users_data_and_balance_and_nothing_else() {
     let expected = json!({
         "id": ann.id, "username": name, "email": email, "email_verified": false, "pending_email": null, "first_name": "", "last_name": "", "role": "user", "is_staff": false, "date_joined": null,
         "tokens": left, "tokens_left": left, "remaining_tokens": left, "tokens_held": 0, "chat_price": PRICE,
+        "message_limit": 8000,
         "top_up": { "text": "", "url": null }, "instructions": "",
     });
     assert_eq!(profile, expected);
@@ -43,6 +44,17 @@ async fn a_profile_says_what_a_message_costs_and_how_to_get_more_tokens() {
             assert_eq!(profile["chat_price"], 7);
         }
     }
+}
+
+#[tokio::test]
+async fn a_profile_says_how_long_a_message_may_be() {
+    let api = Api::own(&[("MESSAGE_LIMIT", "12")]).await;
+    let ann = api.person("ann").await;
+    let profile = ann.profile().await.is(200);
+    assert_eq!(profile["message_limit"], 12);
+    assert_eq!(ann.change(json!({})).await.is(200)["message_limit"], 12);
+    ann.chat(&"x".repeat(13)).await.expect(400, "invalid_fields");
+    ann.chat(&"x".repeat(12)).await.is(200);
 }
 
 #[tokio::test]

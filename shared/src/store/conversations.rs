@@ -177,11 +177,13 @@ impl Store {
     pub(super) async fn forget_title_of(&self, chat: &Chat) -> Result<()> {
         let forget = self
             .update_conversation(&chat.user_id, &chat.chat_id, "SET title = :none")
-            .when("title = :given OR title = :before")
+            .when("title = :given OR title = :fenced OR title = :cut")
             .values([
                 (":none", s(UNTITLED)),
                 (":given", s(title_of(chat))),
-                (":before", s(first_line(chat).chars().take(TITLE).collect::<String>())),
+                // The titles that earlier releases gave.
+                (":fenced", s(cut(top_line(chat)))),
+                (":cut", s(top_line(chat).chars().take(TITLE).collect::<String>())),
             ]);
         self.send(&forget).await.map(drop)
     }
@@ -330,10 +332,24 @@ const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// The beginning of the first message: its first line, cut between two words if it is too long.
-/// (Earlier releases cut it anywhere.) `site/sidebar.js` shows the same until the API answers.
+/// The beginning of the first message: its first line with a text, cut between two words if it is too
+/// long. (Earlier releases took the first line also if it was the fence of a block of code, and the
+/// first ones cut it anywhere.) `site/sidebar.js` shows the same until the API answers.
 fn title_of(chat: &Chat) -> String {
-    let line = first_line(chat).split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut lines = chat.message.lines().map(str::trim);
+    let text = lines.find(|line| !line.is_empty() && !is_fence(line));
+    cut(text.unwrap_or_else(|| top_line(chat)))
+}
+
+/// Whether a line is before or after a block of code in Markdown.
+fn is_fence(line: &str) -> bool {
+    line.starts_with("~~~")
+        || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))
+}
+
+/// A line, cut between two words if it is too long for a title.
+fn cut(line: &str) -> String {
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= TITLE {
         return line;
     }
@@ -343,7 +359,7 @@ fn title_of(chat: &Chat) -> String {
     format!("{words}…")
 }
 
-fn first_line(chat: &Chat) -> &str {
+fn top_line(chat: &Chat) -> &str {
     chat.message.trim().lines().next().unwrap_or_default()
 }
 
