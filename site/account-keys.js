@@ -11,9 +11,11 @@ import { icon } from "./icons.js";
 import { paged } from "./list.js";
 import { toast } from "./message.js";
 import { emptyState, note } from "./note.js";
+import { readLook } from "./prose.js";
 
 /** `#/account/api-keys` */
-export function apiKeys({ signal }) {
+export async function apiKeys({ signal }) {
+  await readLook();
   const holder = h("div", {});
   const load = () => {
     const row = (key) =>

@@ -50,11 +50,17 @@ export function frame({ brand, main, leave }) {
     "aria-controls": "sidebar",
   });
   const veil = h("div", { class: "drawer-veil" });
+  const fresh = { "aria-label": "New chat", title: "New chat" };
   const bar = h(
     "header",
     { class: "topbar" },
     opener,
     h("span", { class: "bar-brand" }, brand.cloneNode(true)),
+    h(
+      "a",
+      { class: "button button-quiet button-icon bar-new", href: "#/", ...fresh },
+      icon("plus"),
+    ),
     h("div", { class: "topbar-rest bar-tools" }, balanceLink(), themeSwitch(), accountMenu(leave)),
   );
   const stage = h("div", { class: "stage" }, bar, main);

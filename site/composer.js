@@ -1,12 +1,15 @@
 // The box below a conversation, in which a message is written and sent.
 
+import { announce } from "./announce.js";
 import { answerPrice, lowBalance, tooFew } from "./balance.js";
 import { button, linkButton } from "./button.js";
 import { fill, h } from "./dom.js";
 import { keepDraft, readDraft } from "./drafts.js";
 import { explain, formatNumber } from "./format.js";
 import { icon } from "./icons.js";
+import { lengthNear, tooLong } from "./limit.js";
 import { note } from "./note.js";
+import { enterKey, isTouch, sends } from "./touch.js";
 
 const LOST = "The message before it was deleted. Send it again to continue from here.";
 
@@ -30,6 +33,7 @@ export class Composer {
       class: "button button-primary button-icon composer-go",
     });
     this.hint = h("p", { class: "composer-hint", id: "composer-hint" });
+    this.length = h("span", { class: "composer-length" });
     this.form = h("form", { class: "composer-form", noValidate: true }, this.box, this.go);
     this.element = h("div", { class: "composer" }, this.low, this.notice, this.form, this.hint);
     this.form.addEventListener("submit", (event) => {
@@ -38,11 +42,10 @@ export class Composer {
     });
     this.box.addEventListener("input", () => this.changed());
     this.box.addEventListener("keydown", (event) => {
-      // With `isComposing`, Enter accepts a Chinese or Japanese word.
       if (event.shiftKey || event.isComposing) return;
       const isUp = event.key === "ArrowUp" && this.box.value === "";
       if (isUp && this.thread.turns.editLast()) event.preventDefault();
-      if (event.key !== "Enter") return;
+      if (!sends(event)) return;
       event.preventDefault();
       if (!this.thread.stoppable) this.submit();
     });
@@ -57,21 +60,39 @@ export class Composer {
   /** Restores the draft when the box is shown. */
   shown() {
     if (this.box.value === "") this.put(readDraft(this.draft) ?? "", false);
+    this.box.enterKeyHint = enterKey();
+    this.measure();
     this.grow();
+  }
+
+  /** Moves the focus to the box, unless that opens a keyboard over the page. */
+  focus() {
+    if (this.box.isConnected && !isTouch()) this.box.focus();
   }
 
   /** Replaces the text in the box. */
   put(text, focus = true) {
     this.box.value = text;
     this.changed(false);
-    if (focus && this.box.isConnected) this.box.focus();
+    if (focus) this.focus();
   }
 
   changed(clear = true) {
     keepDraft(this.draft, this.box.value);
     if (clear) fill(this.notice);
     this.box.removeAttribute("aria-invalid");
+    this.measure();
     this.grow();
+  }
+
+  /** Shows the length of a text near the limit. */
+  measure() {
+    const { value } = this.box;
+    const isOver = tooLong(value) !== null;
+    const wasOver = this.length.classList.contains("bad");
+    this.length.textContent = lengthNear(value);
+    this.length.classList.toggle("bad", isOver);
+    if (isOver && !wasOver) announce(this.length.textContent);
   }
 
   /** Makes the box as high as its text, within limits. */
@@ -85,7 +106,7 @@ export class Composer {
     const { stoppable } = this.thread;
     if (stoppable) {
       stoppable.stop();
-      this.box.focus();
+      this.focus();
       return;
     }
     const message = this.box.value.toWellFormed?.() ?? this.box.value;
@@ -93,16 +114,31 @@ export class Composer {
       this.box.focus();
       return;
     }
+    const reason = tooLong(message);
+    if (reason) {
+      this.refuseText(reason);
+      this.box.focus();
+      return;
+    }
     keepDraft(this.draft, null);
     this.box.value = "";
     this.changed();
     this.thread.send(message);
-    this.box.focus();
+    // The answer is read without the keyboard.
+    if (isTouch()) this.box.blur();
+    else this.box.focus();
   }
 
   /** Says something about the message that is in the box again. */
   tell(text) {
     fill(this.notice, note("info", h("p", {}, text)));
+    this.priced();
+  }
+
+  /** Says why the text in the box can't be sent. */
+  refuseText(reason) {
+    fill(this.notice, note("bad", h("p", {}, reason)));
+    this.box.setAttribute("aria-invalid", "true");
     this.priced();
   }
 
@@ -154,6 +190,7 @@ export class Composer {
         {},
         price ? `An answer costs ${formatNumber(price)} tokens` : "Only answers cost tokens",
       ),
+      this.length,
     );
     const low = lowBalance();
     fill(this.low, low && !this.notice.hasChildNodes() && note("warn", low));

@@ -1,7 +1,7 @@
 // The search of the sidebar: chats by their titles, and messages with their answers.
 
 import { announce } from "./announce.js";
-import { page } from "./api.js";
+import { get, page } from "./api.js";
 import { linkButton } from "./button.js";
 import { fill, h, newId } from "./dom.js";
 import { excerpt, marked } from "./excerpt.js";
@@ -25,21 +25,57 @@ const fields = new WeakSet();
 let asked = new AbortController();
 let timer = null;
 
-/** Shows in `results` what contains the text in the field `input`, and hides `chats` meanwhile. */
-export function listen(input, results, chats) {
+/** The search that is shown: `{input, results, act}`. */
+let shown = null;
+
+/** The title of a conversation that the list has. */
+let listed = () => undefined;
+
+/** Titles that were read, by the ids of their conversations; null for those that were deleted. */
+const titles = new Map();
+
+/**
+ * Shows in `results` what contains the text in the field `input`, and hides `chats` meanwhile.
+ * `inList` returns the title of a conversation, if the list has it.
+ */
+export function listen(input, results, chats, inList) {
   if (fields.has(input)) return;
   fields.add(input);
+  listed = inList;
   const act = () => {
     const text = input.value.trim();
     chats.hidden = text !== "";
     results.hidden = text === "";
     find(text, results);
   };
+  shown = { input, results, act };
   input.addEventListener("input", act);
   const press = (event) => keyed(event, input, results, act);
   for (const element of [input, results]) element.addEventListener("keydown", press);
   // It may have been typed into while this was loaded.
   if (input.value !== "") act();
+}
+
+/** Ends the search: the list is shown again. */
+export function end() {
+  titles.clear();
+  if (!shown || shown.input.value === "") return;
+  shown.input.value = "";
+  shown.act();
+}
+
+/** Takes a deleted conversation (`c/<id>`) or message (`m/<id>`) out of the results. */
+export function forget(what) {
+  if (!shown) return;
+  const isGone = (row) => row.dataset.of.split(" ").includes(what);
+  const rows = [...shown.results.querySelectorAll("[data-of]")];
+  for (const row of rows.filter(isGone)) {
+    const group = row.parentElement;
+    row.remove();
+    if (group.hasChildNodes()) continue;
+    group.previousElementSibling.remove();
+    group.remove();
+  }
 }
 
 /** Arrow keys move between the field and the results, Enter opens the first one, Escape ends. */
@@ -77,16 +113,25 @@ function find(text, box) {
 
 async function show(text, box, signal) {
   try {
-    const [chats, messages] = await Promise.all([
+    const [chats, found] = await Promise.all([
       results("api/conversations/", text, signal),
       results("api/chat/", text, signal),
       readMarkdown(),
     ]);
+    await readTitles(found, signal);
     if (signal.aborted) return;
+    // The messages of a deleted conversation are erased later.
+    const messages = found.filter(({ conversation_id: id }) => !id || titleOf(id) !== null);
     const history = `#/history?${new URLSearchParams({ q: text })}`;
     fill(
       box,
-      group("Chats", chats, (chat) => result(`#/c/${chat.id}`, chat.title, text, chat.last_used)),
+      group("Chats", chats, (chat) => {
+        const when = time(chat.last_used, formatAgo);
+        return result(
+          { href: `#/c/${chat.id}`, text: chat.title, q: text, of: `c/${chat.id}` },
+          when,
+        );
+      }),
       group("Messages", messages, (chat) => message(chat, text)),
       chats.length + messages.length === 0 &&
         h("p", { class: "sidebar-empty", dir: "auto" }, `No results for “${text}”`),
@@ -127,19 +172,41 @@ function message(chat, q) {
   const place = chat.conversation_id
     ? `#/c/${chat.conversation_id}?chat=${chat.id}`
     : `#/m/${chat.id}`;
-  return result(place, text, q, chat.timestamp);
+  const of = `m/${chat.id} c/${chat.conversation_id}`;
+  const title = chat.conversation_id ? titleOf(chat.conversation_id) : "via API";
+  const about = title && [h("span", { class: "found-chat", dir: "auto" }, title), " · "];
+  return result({ href: place, text, q, of }, [about, time(chat.timestamp, formatAgo)]);
 }
 
-function result(href, text, q, when) {
-  const shown = marked(excerpt(text || "Untitled", q, SHOWN), q);
+/** The title of a message's chat; null if it was deleted, undefined if it could not be read. */
+const titleOf = (id) => listed(id) || titles.get(id);
+
+/** Reads the titles of the chats of these messages that the list doesn't have. */
+async function readTitles(messages, signal) {
+  const ids = new Set(messages.map(({ conversation_id: id }) => id));
+  const unknown = [...ids].filter((id) => id && titleOf(id) === undefined);
+  const read = async (id) => {
+    try {
+      const { title } = await get(`api/conversations/${id}/`, undefined, { signal });
+      titles.set(id, title || "Untitled");
+    } catch (error) {
+      if (error.status === 404) titles.set(id, null);
+    }
+  };
+  await Promise.all(unknown.map(read));
+}
+
+/** A result. `of` has what it belongs to, as `forget` names it. */
+function result({ href, text, q, of }, about) {
+  const words = marked(excerpt(text || "Untitled", q, SHOWN), q);
   return h(
     "li",
-    {},
+    { dataset: { of } },
     h(
       "a",
       { href },
-      h("span", { class: "found-text", dir: "auto" }, shown),
-      h("span", { class: "found-when" }, time(when, formatAgo)),
+      h("span", { class: "found-text", dir: "auto" }, words),
+      h("span", { class: "found-when" }, about),
     ),
   );
 }

@@ -11,6 +11,7 @@ import { paged } from "./list.js";
 import { emptyState } from "./note.js";
 import { plainText, readMarkdown, showAnswer } from "./prose.js";
 import { go } from "./router.js";
+import { forgetFound } from "./sidebar.js";
 import { tellTabs } from "./tabs.js";
 
 /** Why an answer ends before its end. */
@@ -152,6 +153,7 @@ function chatRow(chat, q) {
   async function remove() {
     if (!(await deleteMessage(chat))) return;
     element.remove();
+    forgetFound(chat.id);
     tellTabs("chats", chat.conversation_id);
   }
   return element;

@@ -3,6 +3,7 @@
 
 import { fill, h } from "./dom.js";
 import { lazy } from "./lazy.js";
+import { partsOf, withoutReasoning } from "./reasoning.js";
 
 const markdown = lazy(async () => {
   // All at once: each of them would wait for the one that imports it.
@@ -16,24 +17,60 @@ const markdown = lazy(async () => {
   return module;
 });
 
+let reading = null;
+
 /** Loads the look of answers, which comes after that of the page. */
 function look() {
+  reading ??= link();
+  reading.catch(() => (reading = null));
+  return reading;
+}
+
+/** Loads the look of answers for a view that shows code. Resolves in any case. */
+export const readLook = () => look().catch(() => {});
+
+function link() {
   return new Promise((resolve, reject) => {
     const href = new URL("./prose.css", import.meta.url).href;
     const onerror = () => {
-      link.remove();
+      element.remove();
       reject(new Error("The look of answers can't be loaded."));
     };
-    const link = h("link", { rel: "stylesheet", href, onload: resolve, onerror });
-    document.body.append(link);
+    const element = h("link", { rel: "stylesheet", href, onload: resolve, onerror });
+    document.body.append(element);
   });
 }
 
 /** Loads what shows Markdown. Resolves in any case. */
 export const readMarkdown = markdown.read;
 
-/** Shows an answer in an element. Called again with a longer text, it adds what is new. */
-export function showAnswer(element, text) {
+/** The parts of the elements whose answers have a reasoning. */
+const parted = new WeakMap();
+
+/**
+ * Shows an answer in an element, and its reasoning as something to be opened. Called again with a
+ * longer text, it adds what is new. `grows` says that more may follow.
+ */
+export function showAnswer(element, text, grows = false) {
+  const { reasoning, answer } = partsOf(text, grows);
+  if (reasoning === "" && !parted.has(element)) {
+    show(element, answer);
+    return;
+  }
+  if (!parted.has(element)) {
+    const [thoughts, body] = [0, 1].map(() => h("div", { class: "prose", dir: "auto" }));
+    const summary = h("summary", {}, "Reasoning");
+    const details = h("details", { class: "reasoning", dir: "ltr" }, summary, thoughts);
+    parted.set(element, { details, thoughts, body });
+    fill(element, details, body);
+  }
+  const { details, thoughts, body } = parted.get(element);
+  details.hidden = reasoning === "";
+  show(thoughts, reasoning);
+  show(body, answer);
+}
+
+function show(element, text) {
   if (markdown.module) {
     markdown.module.draw(element, text);
     return;
@@ -47,5 +84,6 @@ export function showAnswer(element, text) {
 
 /** An answer without its marks, for an excerpt; as it was written if Markdown isn't loaded. */
 export function plainText(text) {
-  return markdown.module?.plainText(text) ?? text;
+  const answer = withoutReasoning(text);
+  return markdown.module?.plainText(answer) ?? answer;
 }

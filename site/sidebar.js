@@ -51,10 +51,16 @@ export function sidebar({ brand, onchoose }) {
       h("a", { href: "#/account" }, icon("user"), h("span", {}, "Account")),
     ),
   );
-  // A link to the address of the view changes nothing, but closes the drawer.
-  element.addEventListener("click", (event) => event.target.closest("a") && onchoose());
+  // A link to the address of the view changes nothing, but closes the drawer and ends the search.
+  element.addEventListener("click", ({ target, ctrlKey, metaKey, shiftKey }) => {
+    if (!target.closest("a") || ctrlKey || metaKey || shiftKey) return;
+    onchoose();
+    setTimeout(endSearch);
+  });
   return element;
 }
+
+addEventListener("hashchange", endSearch);
 
 // --- The search ---
 
@@ -71,10 +77,23 @@ function search(chats) {
     spellcheck: "false",
   });
   const results = h("div", { class: "sidebar-list", hidden: true });
-  input.addEventListener("focus", async () => (await finding.read())?.listen(input, results, chats));
+  const titleOf = (id) => list?.titleOf(id);
+  input.addEventListener("focus", async () =>
+    (await finding.read())?.listen(input, results, chats, titleOf),
+  );
   const place = { class: "search sidebar-search", role: "search", "aria-label": "Chats" };
   const field = h("div", place, icon("search"), input);
   return { field, results };
+}
+
+/** Shows the list again instead of what was found. */
+function endSearch() {
+  finding.module?.end();
+}
+
+/** Takes a deleted message out of what was found. */
+export function forgetFound(id) {
+  finding.module?.forget(`m/${id}`);
 }
 
 /** Moves the focus to the search, in the drawer where the window is narrow. */
@@ -96,7 +115,7 @@ export function focusSearch() {
  */
 export function putOnTop(conversation, old = conversation.id) {
   list?.put(conversation, old);
-  if (!conversation.waiting) tellTabs("used", conversation);
+  if (conversation.waiting === undefined) tellTabs("used", conversation);
 }
 
 onTold("used", (conversation) => list?.put(conversation, conversation.id));
@@ -106,6 +125,12 @@ onTold("deleted", (conversation) => leave(conversation, "was deleted in another 
 /** Removes a conversation from the list. */
 export function takeOut(id) {
   list?.remove(id);
+  finding.module?.forget(`c/${id}`);
+}
+
+/** Shows a changed conversation at its place in the list. */
+export function relist(conversation) {
+  list?.change(conversation);
 }
 
 function conversationList() {
@@ -226,6 +251,8 @@ function conversationList() {
       rows.delete(id);
       if (row) takeOff(row);
     },
+    /** The title of a conversation, if the list has it. */
+    titleOf: (id) => (rows.has(id) ? named(rows.get(id).conversation) : undefined),
     /** The list is shown no longer. */
     leave() {
       clearTimeout(timer);
@@ -255,8 +282,10 @@ class Row {
       this.menu = menuButton(label, () => conversationChoices(this.conversation));
       this.element.append(this.menu);
     }
-    this.menu?.setAttribute("aria-label", label);
-    this.menu?.setAttribute("title", label);
+    if (!this.menu) return;
+    this.menu.hidden = conversationChoices(conversation).length === 0;
+    this.menu.setAttribute("aria-label", label);
+    this.menu.setAttribute("title", label);
   }
 }
 
@@ -271,9 +300,20 @@ export const named = ({ title }) => title || "Untitled";
 /** The longest title that is taken from a message, in characters. */
 const LONGEST = 80;
 
-/** The title of a conversation that a message begins, as the API will take it. */
+/** The line before and after a block of code. */
+const FENCE = /^(?:`{3,}[^`]*|~{3,}.*)$/;
+
+/**
+ * The title of a conversation that a message begins, as the API will take it: the first line with a
+ * text.
+ */
 export function titleOf(message) {
-  const line = message.trim().split("\n")[0].trim().split(/\s+/).join(" ");
+  const lines = message
+    .trim()
+    .split("\n")
+    .map((line) => line.trim());
+  const first = lines.find((line) => line !== "" && !FENCE.test(line)) ?? lines[0];
+  const line = first.split(/\s+/).join(" ");
   const letters = [...line];
   if (letters.length <= LONGEST) return line;
   const cut = letters.slice(0, LONGEST - 1).join("");
@@ -284,7 +324,9 @@ export function titleOf(message) {
 /** The choices of a conversation's menu. */
 export function conversationChoices(conversation) {
   // The API doesn't know it yet.
-  if (conversation.waiting !== undefined) return [];
+  if (conversation.waiting) return [];
+  const deletion = { text: "Delete", icon: "trash", danger: true };
+  if (conversation.waiting === false) return [{ ...deletion, run: conversation.remove }];
   const change = (how) =>
     attempt(async () => {
       const dialogs = await import("./change-conversation.js");
@@ -294,7 +336,7 @@ export function conversationChoices(conversation) {
     { text: conversation.pinned ? "Unpin" : "Pin", icon: "pin", run: () => change("pin") },
     { text: "Rename", icon: "pencil", run: () => change("rename") },
     { text: "Instructions", icon: "info", run: () => change("instruct") },
-    { text: "Delete", icon: "trash", danger: true, run: () => change("remove") },
+    { ...deletion, run: () => change("remove") },
   ];
 }
 

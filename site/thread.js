@@ -3,14 +3,14 @@
 
 import { ApiError, newKey, page } from "./api.js";
 import { watchBalance } from "./balance.js";
-import { button } from "./button.js";
+import { button, linkButton } from "./button.js";
 import { Composer } from "./composer.js";
 import { h } from "./dom.js";
 import { keepDraft } from "./drafts.js";
 import { Follower } from "./follow.js";
 import { ideas } from "./ideas.js";
 import { menuButton } from "./menu.js";
-import { toast } from "./message.js";
+import { attempt, toast } from "./message.js";
 import { readMarkdown } from "./prose.js";
 import { go } from "./router.js";
 import {
@@ -18,11 +18,13 @@ import {
   named,
   onChanged,
   putOnTop,
+  relist,
   readConversation,
   takeOut,
   titleOf,
 } from "./sidebar.js";
 import { onTold } from "./tabs.js";
+import { isTouch } from "./touch.js";
 import { Turn } from "./turn.js";
 import { Turns } from "./turns.js";
 import {
@@ -30,6 +32,7 @@ import {
   dropUnfinished,
   forgetChats,
   newestChat,
+  onLeaving,
   onReturn,
   unfinished,
 } from "./unfinished.js";
@@ -57,7 +60,32 @@ export function newThread() {
 }
 
 /** `#/c/<id>?chat=<id>`: a conversation of this page or of the API, at one of its turns or its end. */
-export async function oldThread({ params: { id }, query, signal }) {
+export async function oldThread(place) {
+  try {
+    return await openThread(place);
+  } catch (error) {
+    // An id that no conversation can have is refused.
+    if (error.status !== 404 && !error.errors?.conversation_id) throw error;
+    threads.delete(place.params.id);
+    takeOut(place.params.id);
+    return missing();
+  }
+}
+
+/** The view of a conversation that doesn't exist. */
+function missing() {
+  const title = "Not found";
+  const content = h(
+    "div",
+    { class: "page" },
+    h("h1", {}, title),
+    h("p", {}, "This chat doesn't exist. It may have been deleted."),
+    linkButton("Start a new chat", "#/", { kind: "primary", icon: "plus" }),
+  );
+  return { title, content };
+}
+
+async function openThread({ params: { id }, query, signal }) {
   let thread = threads.get(id);
   if (!thread) {
     if (id.startsWith("new-")) {
@@ -96,6 +124,9 @@ export function forgetThreads() {
   forgetChats();
 }
 
+onLeaving(() => {
+  for (const { turns } of threads.values()) turns.waiting.forEach((turn) => turn.keep());
+});
 onReturn(() => threads.forEach((thread) => thread.turns.resume([])));
 watchBalance(() => shown?.composer.priced());
 
@@ -162,7 +193,8 @@ class Thread {
       title,
       content: this.element,
       thread: this,
-      focus: turn ? turn.element : this.composer.box,
+      // On the screen, a focused box opens the keyboard over the text.
+      focus: turn?.element ?? (isTouch() ? undefined : this.composer.box),
       shown: () => {
         shown?.growth.disconnect();
         shown = this;
@@ -178,7 +210,8 @@ class Thread {
   showTurn(turn) {
     this.stay();
     turn.element.classList.add("turn-found");
-    turn.element.scrollIntoView({ block: "start" });
+    const above = turn.element.getBoundingClientRect().top - main().getBoundingClientRect().top;
+    main().scrollTop += above;
     this.moved();
   }
 
@@ -186,7 +219,7 @@ class Thread {
     const isNamed = this.id || this.name;
     this.heading.textContent = isNamed ? named(this.conversation) : "What would you like to know?";
     this.heading.className = isNamed ? "thread-title clip" : "hello-title";
-    this.menu.hidden = !this.id;
+    this.menu.hidden = !isNamed || conversationChoices(this.conversation).length === 0;
   }
 
   titlePage() {
@@ -209,11 +242,9 @@ class Thread {
     this.turns.resume([]);
   }
 
-  /** What a new conversation suggests is gone with its first turn. */
+  /** What a new conversation suggests is shown until it has a turn. */
   arranged() {
-    if (this.turns.shown.length === 0) return;
-    this.hello?.remove();
-    this.hello = null;
+    if (this.hello) this.hello.hidden = Boolean(this.id) || this.turns.shown.length > 0;
   }
 
   /** Shows a message that was sent before a reload. */
@@ -261,9 +292,18 @@ class Thread {
   wait({ key, first = key, message }) {
     this.first = first;
     this.name = `new-${first.slice(0, 8)}`;
-    this.conversation = { id: this.name, title: titleOf(message), waiting: true };
+    const remove = () => attempt(() => this.remove());
+    this.conversation = { id: this.name, title: titleOf(message), waiting: true, remove };
     threads.set(this.name, this);
     putOnTop(this.conversation);
+    this.nameIt();
+  }
+
+  /** Shows in the list whether the answer that begins this conversation is awaited. */
+  waits(isWaiting) {
+    if (this.id || !this.name) return;
+    this.conversation = { ...this.conversation, waiting: isWaiting };
+    relist(this.conversation);
     this.nameIt();
   }
 
@@ -320,9 +360,20 @@ class Thread {
 
   /** Shows a new conversation, after the user took the only message of this one back to edit it. */
   discard() {
+    const wasShown = location.hash === `#/c/${this.name}`;
     takeOut(this.name);
     threads.delete(this.name);
-    go("#/", { replace: true });
+    if (wasShown) go("#/", { replace: true });
+  }
+
+  /** Asks, and removes this conversation, whose first message has no answer. */
+  async remove() {
+    const { turns } = this;
+    const isOpen = turns.waiting.some((turn) => !turn.failed);
+    const { deleteUnanswered } = await import("./delete-message.js");
+    if (!(await deleteUnanswered(isOpen)) || this.id || this.running) return;
+    for (const turn of [...turns.waiting]) turns.remove(turn);
+    this.discard();
   }
 
   /** Moves an unsent message to a new conversation, after another device deleted this one. */

@@ -15,8 +15,9 @@ import { menuButton } from "./menu.js";
 import { attempt, toast } from "./message.js";
 import { note, thinking } from "./note.js";
 import { readMarkdown, showAnswer } from "./prose.js";
+import { withoutReasoning } from "./reasoning.js";
 import { go } from "./router.js";
-import { named, putOnTop } from "./sidebar.js";
+import { forgetFound, named, putOnTop } from "./sidebar.js";
 import { tellTabs } from "./tabs.js";
 import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinished.js";
 
@@ -26,8 +27,13 @@ import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinis
  */
 const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 
-/** The most repeats of a request while the API still answers an earlier one with its key. */
-const MOST_TRIES = 20;
+/**
+ * The most repeats of a request while the API still answers an earlier one with its key, every five
+ * seconds: longer than it keeps the tokens of an answer that it has lost. After the first few, the user
+ * is told that it takes longer.
+ */
+const MOST_TRIES = 40;
+const FEW_TRIES = 2;
 
 /**
  * The shortest time between two drawings of a growing answer, in milliseconds, and as a multiple of
@@ -37,6 +43,9 @@ const PACE = 50;
 const REST = 10;
 
 const ONCE = "You can safely retry: the message is only charged once.";
+
+const STILL = "The server is still finishing this message. You won't be charged twice.";
+const APPEARS = "The answer will appear here. You can leave this page and come back.";
 
 const NEVER_BEGAN = "You stopped the message before its answer began. Nothing was charged.";
 
@@ -61,15 +70,16 @@ const pause = async (...long) => (await stops()).pause(...long);
 /** A message and its answer, in a `Thread`. */
 export class Turn {
   constructor(thread, { key = null, message, sent, after = "", ...more }) {
-    const { follows, instead = null, failed = false, stopped = false } = more;
+    const { follows, instead = null, failed = false, stopped = false, received = "" } = more;
     Object.assign(this, { thread, key, message, sent, after, follows, instead, failed, stopped });
-    Object.assign(this, { chat: null, received: "", controller: null, asking: null, pace: PACE });
+    Object.assign(this, { chat: null, received, controller: null, asking: null, pace: PACE });
     /** Resolves with `{id, status}` of the message, once the API was told to stop its answer. */
     this.stopping = null;
     readMarkdown();
     this.text = h("div", { class: "prose", dir: "auto" });
     this.state = h("div", { class: "turn-state" });
-    this.foot = h("div", { class: "turn-foot" });
+    this.deeds = h("div", { class: "turn-deeds" });
+    this.foot = h("div", { class: "turn-foot" }, this.deeds);
     const label = h("span", { class: "sr-only" }, "Answer:");
     this.answer = h("div", { class: "answer" }, label, this.text, this.state, this.foot);
     const heading = h("h2", { class: "sr-only" }, "You said");
@@ -77,6 +87,7 @@ export class Turn {
     this.tools = h("div", { class: "said-tools" });
     this.said = h("div", { class: "said" }, heading, h("p", { dir: "auto" }, message), this.tools);
     this.element = h("li", { class: "turn", tabIndex: -1 }, this.said, this.answer);
+    if (received) showAnswer(this.text, received, true);
   }
 
   /** The turn of a chat that the API returned. */
@@ -115,7 +126,8 @@ export class Turn {
     thread.composer.update();
     this.answer.setAttribute("aria-busy", "true");
     fill(this.state, thinking(stopped ? "Stopping" : "Thinking"));
-    fill(this.foot);
+    fill(this.deeds);
+    thread.waits(true);
     thread.toEnd();
     announce(stopped ? "Stopping." : "Sent. The answer is on its way.");
     try {
@@ -169,7 +181,11 @@ export class Turn {
         if (this.stopping && (isRunning || error.status === 0))
           return stoppedChat(key, this.stopping, signal);
         if (!isRunning || tries === MOST_TRIES) throw error;
-        fill(this.state, thinking("Waiting for the rest of the answer"));
+        if (tries === 0) fill(this.state, thinking("Waiting for the rest of the answer"));
+        if (tries === FEW_TRIES) {
+          fill(this.state, thinking(`${STILL} ${APPEARS}`));
+          announce(STILL);
+        }
         const stopped = new Promise((wake) => (this.wake = wake));
         await Promise.race([pause((error.retryAfter ?? 2) * 1000, signal), stopped]);
         if (this.stopping) return stoppedChat(key, this.stopping, signal);
@@ -186,7 +202,7 @@ export class Turn {
       this.timer = null;
       if (!this.controller) return;
       const began = performance.now();
-      showAnswer(this.text, this.received);
+      showAnswer(this.text, this.received, true);
       this.thread.toEnd();
       this.pace = Math.max(PACE, REST * (performance.now() - began));
     }, this.pace);
@@ -227,7 +243,7 @@ export class Turn {
     showAnswer(this.text, chat.response);
     fill(this.state, this.cut());
     const about = [chat.model, formatTokens(chat.tokens_deducted)].filter(Boolean).join(" · ");
-    const copy = copyButton(() => chat.response, {
+    const copy = copyButton(() => withoutReasoning(chat.response), {
       class: "button button-quiet button-small copy",
       "aria-label": "Copy the answer",
     });
@@ -236,26 +252,28 @@ export class Turn {
       { text: "Delete this message", icon: "trash", danger: true, run },
     ]);
     const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
-    const again = { kind: "quiet", small: true, icon: "repeat", label: "Regenerate the answer" };
-    const onclick = () => attempt(() => this.regenerate());
-    const repeat = button(null, { ...again, title: `${again.label}. ${costOfAnother()}`, onclick });
-    fill(this.foot, copy, repeat, menu, facts);
+    // One press on the way to another button costs nothing.
+    const again = () => [
+      { text: regeneration(), icon: "repeat", run: () => attempt(() => this.regenerate()) },
+    ];
+    const repeat = menuButton("Regenerate the answer", again, { icon: "repeat" });
+    fill(this.deeds, copy, repeat, menu, facts);
     const change = { kind: "quiet", small: true, icon: "pencil", label: "Edit this message" };
     this.pencil ??= button(null, { ...change, onclick: () => attempt(() => this.edit()) });
     this.tools.append(this.pencil);
     this.thread.toEnd();
   }
 
-  /** Says which version of the message this is, and of how many. */
-  showVersion(number, count) {
-    this.version = [number, count];
+  /** Says which version this is, and of how many; `isOne` if all of them have the same message. */
+  showVersion(number, count, isOne) {
+    this.version = [number, count, isOne];
     if (count < 2 && !this.switcher) return;
     if (!versions.module) {
       versions.read().then((module) => module && this.showVersion(...this.version));
       return;
     }
     this.switcher ??= new versions.module.Switcher(this);
-    this.switcher.show(number, count);
+    this.switcher.show(number, count, isOne);
   }
 
   /** Asks for another answer to the same message. */
@@ -292,7 +310,8 @@ export class Turn {
     const { thread } = this;
     sawChat(chat);
     thread.turns.answer(this);
-    const said = this.text.textContent.slice(0, 2000);
+    const body = this.text.querySelector(".reasoning + .prose") ?? this.text;
+    const said = body.textContent.slice(0, 2000);
     announce(chat.finish_reason === "stopped" ? "Stopped." : `Answer: ${said}`);
     // A replayed answer has the balance of the time when it was first given.
     const left = chat.replayed ? undefined : chat.tokens_left;
@@ -328,14 +347,17 @@ export class Turn {
     }
     this.failed = !isUnknown(error);
     this.keep();
+    const isRunning = error.code === "idempotency_key_running";
     const sentence = explain(error);
     const isFree = sentence.includes("Nothing was charged");
     const broken = `The answer broke off. ${isFree ? "You weren't charged." : sentence}`;
     const text = this.received ? broken : sentence;
     const what = error.status === 402 ? tooFew() : h("p", {}, text);
-    const reason = note("bad", what, isUnknown(error) && h("p", {}, ONCE));
+    const reason = isRunning
+      ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
+      : note("bad", what, isUnknown(error) && h("p", {}, ONCE));
     // An answer that has begun is finished and charged, even if the client has left.
-    const isAnswered = isUnknown(error) && this.received !== "";
+    const isAnswered = isRunning || (isUnknown(error) && this.received !== "");
     this.unanswered(reason, { seconds: error.retryAfter ?? 0, editable: !isAnswered });
     readBalance();
   }
@@ -367,7 +389,7 @@ export class Turn {
   goesOn() {
     this.stopped = false;
     this.keep();
-    showAnswer(this.text, this.received);
+    showAnswer(this.text, this.received, true);
     const price = answerPrice();
     const cost = price ? ` and costs ${formatTokens(price)}` : "";
     const text = `The answer could not be stopped, and is still being generated${cost}.`;
@@ -420,6 +442,7 @@ export class Turn {
     reason.querySelector(".note-body").append(h("div", { class: "note-actions" }, repeat));
     if (edit) repeat.after(edit);
     fill(this.state, reason);
+    this.thread.waits(false);
     countDown(repeat, again, seconds);
     this.thread.toEnd();
   }
@@ -440,13 +463,21 @@ export class Turn {
   async delete() {
     const { deleteMessage } = await import("./delete-message.js");
     if (!(await deleteMessage(this.chat))) return;
+    forgetFound(this.chat.id);
     this.thread.turns.remove(this);
     tellTabs("chats", this.thread.id);
-    this.thread.composer.box.focus();
+    this.thread.composer.focus();
   }
 }
 
+/** What a press that asks for another answer does, with its price. */
+function regeneration() {
+  const price = answerPrice();
+  return price ? `Regenerate for ${formatTokens(price)}` : "Regenerate";
+}
+
 /** Whether the request may have taken effect although the client doesn't know it. */
-function isUnknown(error) {
-  return error.status === 0 || error.code === "unavailable" || error.code?.startsWith("http_5");
+function isUnknown({ status, code }) {
+  const isOpen = ["unavailable", "idempotency_key_running"].includes(code);
+  return status === 0 || isOpen || code?.startsWith("http_5");
 }

@@ -285,7 +285,8 @@ export class Turns {
     place(this.list, elements);
     for (const turn of shown) {
       const versions = this.versions(turn);
-      turn.showVersion(versions.indexOf(turn.chat?.id ?? turn) + 1, versions.length);
+      const isOne = versions.every((version) => this.messageOf(version) === turn.message);
+      turn.showVersion(versions.indexOf(turn.chat?.id ?? turn) + 1, versions.length, isOne);
     }
     this.offerEarlier();
     this.remember();
@@ -314,6 +315,11 @@ export class Turns {
     if (typeof parent !== "string" || !(turn.chat || turn.instead)) return [turn.chat?.id ?? turn];
     const isVersion = (other) => other.instead && this.before(other) === parent;
     return [...this.branches.following(parent), ...this.waiting.filter(isVersion)];
+  }
+
+  /** The message of a version. */
+  messageOf(version) {
+    return version instanceof Turn ? version.message : this.branches.get(version)?.message;
   }
 
   /** Shows the branch through one of these versions, and returns its turn. */

@@ -28,10 +28,10 @@ export function forgetChats() {
 
 /**
  * What is unfinished: `{key, message, sent, after, conversation, first, follows, instead, failed,
- * stopped}` each. Without a conversation, `first` is the key of the message that begins it.
+ * stopped, received}` each. Without a conversation, `first` is the key of the message that begins it.
  * `follows` is what the message is sent to follow, and `instead` the id of the message of which it is
  * another version. `failed` says that the API refused the message or could not answer it, and
- * `stopped` that the user has stopped it.
+ * `stopped` that the user has stopped it. `received` is the part of the answer that has arrived.
  */
 export function unfinished() {
   return (readDraft("unfinished") ?? []).filter(({ sent }) => Date.now() - sent < KEY_LIFE);
@@ -39,11 +39,11 @@ export function unfinished() {
 
 /** Keeps a turn until its answer has arrived. */
 export function keepUnfinished(turn, failed = false) {
-  const { key, message, sent, after, follows, instead, stopped, thread } = turn;
+  const { key, message, sent, after, follows, instead, stopped, received, thread } = turn;
   const { id: conversation, first } = thread;
   const all = unfinished();
   const of = { conversation, first, follows, instead };
-  const kept = { key, message, sent, after, ...of, failed, stopped };
+  const kept = { key, message, sent, after, ...of, failed, stopped, received };
   const place = all.findIndex((other) => other.key === key);
   keepDraft("unfinished", place < 0 ? [...all, kept] : all.with(place, kept));
 }
@@ -56,6 +56,12 @@ export function dropUnfinished({ key }) {
 /** Whether the API may still be answering a message. */
 export function mayBeRunning({ sent, failed }) {
   return !failed && Date.now() - sent < ANSWERING;
+}
+
+/** Calls `listener` when the user leaves this page, perhaps for good. */
+export function onLeaving(listener) {
+  addEventListener("pagehide", listener);
+  document.addEventListener("visibilitychange", () => document.hidden && listener());
 }
 
 /**

@@ -5,9 +5,15 @@ import { announce } from "./announce.js";
 import { costOfAnother } from "./balance.js";
 import { button } from "./button.js";
 import { fill, h } from "./dom.js";
+import { tooLong } from "./limit.js";
 import { toast } from "./message.js";
+import { note } from "./note.js";
+import { enterKey, sends } from "./touch.js";
 
-/** The switch of a `Turn`, at the beginning of its tools. */
+/**
+ * The switch of a `Turn`: below its answer if all versions have the same message, otherwise below the
+ * message.
+ */
 export class Switcher {
   constructor(turn) {
     const end = (label, icon, step) => {
@@ -21,17 +27,19 @@ export class Switcher {
     ]);
     this.count = h("span", { class: "versions-count" });
     const [back, on] = this.ends.values();
-    const props = { class: "versions", role: "group", "aria-label": "Versions of this message" };
-    this.element = h("div", props, back, this.count, on);
+    this.turn = turn;
+    this.element = h("div", { class: "versions", role: "group" }, back, this.count, on);
     this.element.addEventListener("keydown", ({ key }) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
       if (step) this.ends.get(step).click();
     });
-    turn.tools.prepend(this.element);
   }
 
-  /** Says which version this is, if there are several. */
-  show(number, count) {
+  /** Says which version this is, if there are several, and whether they are answers to one message. */
+  show(number, count, isOne) {
+    const place = isOne ? this.turn.foot : this.turn.tools;
+    if (this.element.parentElement !== place) place.prepend(this.element);
+    this.element.setAttribute("aria-label", `Versions of this ${isOne ? "answer" : "message"}`);
     this.element.hidden = count < 2;
     const words = h("span", { class: "sr-only" }, `Version ${number} of ${count}`);
     fill(this.count, h("span", { "aria-hidden": "true" }, `${number} / ${count}`), words);
@@ -48,17 +56,17 @@ export class Switcher {
 
 /** Shows another version of a turn, `step` further on, and puts the focus on its switch. */
 function turnTo(turn, step) {
-  const { thread, element } = turn;
+  const { thread, switcher } = turn;
   const versions = thread.turns.versions(turn);
   const to = versions.indexOf(turn.chat?.id ?? turn) + step;
   if (!(to in versions)) return;
-  const { top } = element.getBoundingClientRect();
+  const { top } = switcher.element.getBoundingClientRect();
   const other = thread.turns.turnTo(versions[to]);
   leaveMessage(thread);
-  // The place that is being read doesn't move.
+  // The switch stays where it was pressed.
   thread.stay();
   const main = document.getElementById("main");
-  main.scrollTop += other.element.getBoundingClientRect().top - top;
+  main.scrollTop += other.switcher.element.getBoundingClientRect().top - top;
   other.switcher.focus(step);
   announce(`Version ${to + 1} of ${versions.length}`);
 }
@@ -103,7 +111,7 @@ async function send(turn, message) {
   thread.turns.add(version);
   leaveMessage(thread);
   thread.toEnd(true);
-  thread.composer.box.focus();
+  thread.composer.focus();
   version.ask();
 }
 
@@ -111,7 +119,11 @@ async function send(turn, message) {
 function edited(turn, text) {
   const { said } = turn;
   return new Promise((resolve) => {
-    const named = { "aria-label": "Edit the message", autocomplete: "off" };
+    const named = {
+      "aria-label": "Edit the message",
+      autocomplete: "off",
+      enterKeyHint: enterKey(),
+    };
     const box = h("textarea", { class: "input", rows: 2, dir: "auto", ...named });
     box.value = text;
     const close = (result) => {
@@ -123,7 +135,8 @@ function edited(turn, text) {
     const cancel = button("Cancel", { small: true, onclick: () => close(null) });
     const hint = h("div", { class: "hint" }, `${costOfAnother()} Your original message is kept.`.trim());
     const actions = h("div", { class: "edit-actions" }, hint, cancel, submit);
-    const form = h("form", { class: "edit", noValidate: true }, box, actions);
+    const failure = h("div", { class: "edit-failure" });
+    const form = h("form", { class: "edit", noValidate: true }, box, failure, actions);
     const grow = () => {
       box.style.height = "auto";
       box.style.height = `${Math.min(box.scrollHeight + 2, innerHeight * 0.5)}px`;
@@ -131,18 +144,20 @@ function edited(turn, text) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const written = box.value.toWellFormed?.() ?? box.value;
-      if (written.trim() === "") box.focus();
+      const reason = tooLong(written);
+      if (reason) fill(failure, note("bad", h("p", {}, reason)));
+      if (reason || written.trim() === "") box.focus();
       else if (isFree(turn)) close(written);
     });
     form.addEventListener("keydown", (event) => {
       if (event.isComposing || event.shiftKey) return;
-      const isSent = event.key === "Enter" && event.target === box;
+      const isSent = event.target === box && sends(event);
       if (event.key !== "Escape" && !isSent) return;
       event.preventDefault();
       if (isSent) form.requestSubmit();
       else close(null);
     });
-    box.addEventListener("input", grow);
+    box.addEventListener("input", () => (fill(failure), grow()));
     said.classList.add("said-edited");
     said.append(form);
     grow();

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { alike, document, grown, script, whole } from "./in-node.mjs";
 import { PAYLOADS } from "./payloads.mjs";
 
+const { partsOf, withoutReasoning } = await script("reasoning.js");
 const { default: MarkdownIt } = await script("markdown-it.esm.min.mjs");
 const { default: highlighter } = await script("highlight.min.mjs");
 const { default: temml } = await script("temml.min.mjs");
@@ -112,6 +113,21 @@ proves("code has the colours of its language, by classes alone", () => {
   for (const language of ["", "nonsense", "text"]) {
     const plain = whole(`\`\`\`${language}\n${code}\`\`\``).querySelector("code");
     assert.equal(plain.querySelectorAll("span").length, 0, language);
+  }
+});
+
+proves("the reasoning before an answer is a part of its own", () => {
+  const [reasoning, answer] = ["a <b> c", "The answer."];
+  for (const text of [`<think>${reasoning}</think>${answer}`, `\n<think>\n${reasoning}\n</think>\n\n${answer}`]) assert.deepEqual(partsOf(text), { reasoning, answer });
+  for (const text of ["", "An answer.", "Write <think>a</think>.", "`<think>`", "<thin", "<thinking>"]) assert.deepEqual(partsOf(text), { reasoning: "", answer: text });
+  assert.deepEqual(partsOf("<think>\n</think>\nThe answer."), { reasoning: "", answer });
+  assert.deepEqual(partsOf("<think>cut"), { reasoning: "cut", answer: "" });
+  assert.equal(withoutReasoning("<think>cut"), "<think>cut");
+  // While it grows, no part of a mark is shown.
+  const whole = `<think>${reasoning}</think>${answer}`;
+  for (let end = 0; end <= whole.length; end += 1) {
+    const shown = partsOf(whole.slice(0, end), true);
+    assert(reasoning.startsWith(shown.reasoning) && answer.startsWith(shown.answer), JSON.stringify(shown));
   }
 });
 

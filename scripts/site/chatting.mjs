@@ -18,9 +18,18 @@ export async function signIn(page, { name, password }) {
   await page.getByRole("button", { name: "Sign in", exact: true }).click();
 }
 
+/** Sends a message, with the button where Enter is a new line. */
 export async function say(page, text) {
-  await page.getByLabel("Your message").fill(text);
-  await page.keyboard.press("Enter");
+  const box = page.getByLabel("Your message");
+  await box.fill(text);
+  if ((await box.getAttribute("enterkeyhint")) === "enter") await page.getByRole("button", { name: "Send" }).click();
+  else await box.press("Enter");
+}
+
+/** Asks for another answer to the last message. */
+export async function regenerate(page) {
+  await page.getByRole("button", { name: "Regenerate the answer" }).last().click();
+  await page.getByRole("button", { name: /^Regenerate for [\d,]+ tokens$/ }).click();
 }
 
 /** The last answer. */
@@ -36,7 +45,7 @@ export function said(page, message, exact = false) {
 /** Waits until the last answer is complete, and shown as Markdown. */
 export async function answered(page) {
   await answer(page).getByRole("button", { name: "Copy the answer" }).waitFor();
-  await answer(page).locator(".as-written").waitFor({ state: "detached" });
+  await answer(page).locator(".as-written").first().waitFor({ state: "detached" });
 }
 
 export async function heading(page, name) {

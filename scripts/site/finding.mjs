@@ -132,6 +132,7 @@ await journeys({
     assert.deepEqual(await texts(page.locator(".sidebar .found-text")), ["Of giraffes and zebras", "Of giraffes and zebras", "Where is the giraffe?"]);
     assert.deepEqual(await texts(page.locator(".sidebar mark")), ["giraffe", "giraffe", "giraffe"]);
     assert.deepEqual(await texts(page.locator(".sidebar").getByRole("heading", { level: 3 })), ["Chats", "Messages"]);
+    assert.deepEqual(await texts(page.locator(".sidebar .found-chat")), ["Of giraffes and zebras", "Fares of the harbour line"]);
     await looksRight(page, "search-in-sidebar");
 
     await page.keyboard.press("ArrowDown");
@@ -147,6 +148,10 @@ await journeys({
     const [box, main] = await Promise.all([page.locator(".turn-found").boundingBox(), page.locator("main").boundingBox()]);
     assert(box.y >= main.y - 1 && box.y < main.y + main.height / 2, `it begins at ${box.y}`);
 
+    // The search has ended: the list is there again.
+    await chats(page).getByRole("link", { name: "Fares of the harbour line" }).waitFor();
+    assert.equal(await search(page).inputValue(), "");
+
     await search(page).fill("no such thing at all");
     await page.getByText("No results for “no such thing at all”").waitFor();
     await page.getByRole("link", { name: "See all results" }).click();
@@ -160,6 +165,49 @@ await journeys({
     await search(page).focus();
     await page.keyboard.press("Enter");
     await heading(page, "Of giraffes and zebras");
+  },
+
+  async "a search ends with each other view, and forgets what is deleted"() {
+    const ann = await newUser("ann");
+    await begin(ann, ["The giraffe of today"]);
+    const [gone] = await begin(ann, ["A giraffe to be deleted"]);
+    const { body: single } = await ann.api("POST", "api/chat/", { message: "One more giraffe", conversation_id: gone });
+    for (let number = 0; number < 31; number += 1) await begin(ann, [`Later ${number}`]);
+    const page = await chatPage(ann, { place: `#/c/${gone}` });
+    await said(page, "One more giraffe").waitFor();
+    const look = async (count) => {
+      await search(page).fill("giraffe");
+      await results(page).nth(count - 1).waitFor();
+    };
+    for (const [name, title] of [["History", "History"], ["Account", "Profile"]]) {
+      await look(5);
+      await page.locator(".sidebar-foot").getByRole("link", { name }).click();
+      await heading(page, title);
+      await chats(page).getByRole("link", { name: "Later 30" }).waitFor();
+      assert.equal(await search(page).inputValue(), "");
+    }
+    // The chat that is open already is opened too.
+    await page.goto(`${SITE}#/c/${gone}`);
+    await said(page, "One more giraffe").waitFor();
+    await look(5);
+    // Titles that the list hasn't read are there too.
+    await page.locator(".found-chat").getByText("The giraffe of today").waitFor();
+    await results(page).filter({ hasText: "A giraffe to be deleted" }).first().click();
+    await chats(page).waitFor();
+
+    await look(5);
+    await page.getByRole("button", { name: "More about this message" }).last().click();
+    await page.getByRole("button", { name: "Delete this message" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("The message has been deleted.").waitFor();
+    assert.equal(await results(page).count(), 4);
+    assert.equal(await page.locator(`.found a[href$="${single.id}"]`).count(), 0);
+    await page.getByRole("button", { name: "More about this chat" }).click();
+    await page.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await heading(page, "What would you like to know?");
+    await look(2);
+    assert.deepEqual(await texts(results(page).filter({ hasText: "to be deleted" })), []);
   },
 
   async "the search is reached on a narrow window too, and says what fails"() {

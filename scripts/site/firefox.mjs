@@ -32,6 +32,12 @@ try {
   await text("What would you like to know?");
 
   const message = `Lines for ${name} with a title of gypsy jugglers`;
+  // The document is as high as the window, in each view.
+  const staysPut = async (view) => {
+    const [document, window, top] = await page.evaluate(() => [globalThis.document.documentElement.scrollHeight, innerHeight, scrollY]);
+    assert.deepEqual([document, top], [window, 0], `${view}: the document is ${document} pixels high in a window of ${window}`);
+  };
+  await staysPut("a new chat");
   const box = await find("Your message");
   await box.type(message);
   await page.keyboard.press("Enter");
@@ -54,6 +60,7 @@ try {
   // Another answer, and the way back.
   const again = await page.$$("::-p-aria(Regenerate the answer)");
   await again.at(-1).click();
+  await (await find("Regenerate for 100 tokens")).click();
   await text("2 / 2");
   const back = await page.$$("::-p-aria(Previous version)");
   await back.at(-1).click();
@@ -69,6 +76,19 @@ try {
   await page.waitForFunction(() => document.querySelector(".found a")?.innerText.includes("And a second one"));
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelector(".turn-found")?.innerText.includes("And a second one"));
+
+  await page.mouse.move(700, 400);
+  for (let notch = 0; notch < 60; notch += 1) await page.mouse.wheel({ deltaY: 120 });
+  await page.waitForFunction(() => document.querySelector(".to-newest").hidden);
+  await staysPut("a chat, past its end");
+  for (const [place, words] of [["history", "newest first"], ["statement", "Entries are never"], ["account", "E-mail address"], ["account/api-keys", "OpenAI's SDKs"]]) {
+    const chat = page.url();
+    await page.goto(`${SITE}#/${place}`);
+    await text(words);
+    await staysPut(place);
+    await page.goto(chat);
+    await text("You said: And a second one");
+  }
 
   // The line of a title has room for its descenders.
   const cut = await page.$eval(".thread-title", (title) => {

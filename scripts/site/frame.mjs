@@ -14,7 +14,7 @@ const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 45_000;
 
 /** What a session needs besides the page: the frame and the conversations. */
-const SESSION = /\/(app|balance|branches|composer|endless|follow|groups|ideas|lazy|profile|prose|shortcuts|sidebar|tabs|thread|turn|turns|unfinished)\.js$/;
+const SESSION = /\/(app|balance|branches|composer|endless|follow|groups|ideas|lazy|limit|profile|prose|reasoning|shortcuts|sidebar|tabs|thread|touch|turn|turns|unfinished)\.js$/;
 
 /** Resolves with the time of the first text or picture. */
 async function firstPaint(page) {
@@ -119,6 +119,63 @@ await journeys({
     assert.equal(await list.count(), 0);
   },
 
+  async "a message over the page covers neither the balance nor the ways to other views"() {
+    const ann = await newUser("ann");
+    const covered = (page) =>
+      page.evaluate(() => {
+        const [toast] = document.querySelectorAll(".toast");
+        const controls = [...document.querySelectorAll(".topbar :is(a, button), .tabs a, .sidebar :is(a, button), .composer-form, .thread-head .button")];
+        const shown = controls.filter((control) => control.checkVisibility({ visibilityProperty: true }));
+        const { left, right, top, bottom } = toast.getBoundingClientRect();
+        const isUnder = (control) => {
+          const box = control.getBoundingClientRect();
+          return box.left < right && box.right > left && box.top < bottom && box.bottom > top;
+        };
+        return shown.filter(isUnder).map((control) => control.textContent || control.title);
+      });
+    for (const viewport of [{ width: 1280, height: 800 }, { width: 700, height: 800 }, { width: 390, height: 700 }]) {
+      const page = await chatPage(ann, { viewport });
+      await say(page, "Talk");
+      await answered(page);
+      await say(page, "More");
+      await said(page, "More").waitFor();
+      await answered(page);
+      await page.getByRole("button", { name: "More about this message" }).last().click();
+      await page.getByRole("button", { name: "Delete this message" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+      await page.getByText("The message has been deleted.").waitFor();
+      assert.deepEqual(await covered(page), [], `a chat, ${viewport.width} pixels wide`);
+      await page.getByRole("button", { name: "Dismiss" }).click();
+      await page.goto(`${SITE}#/account`);
+      await page.getByLabel("First name").fill("Ann");
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.getByText("Your name has been saved.").waitFor();
+      assert.deepEqual(await covered(page), [], `the account, ${viewport.width} pixels wide`);
+
+      const office = await newPage({ viewport });
+      await office.goto(`${SITE}admin/#/users/${ann.id}`);
+      await signIn(office, { name: process.env.ADMIN, password: process.env.ADMIN_PASSWORD });
+      await heading(office, ann.name);
+      await office.evaluate(async () => (await import(document.querySelector("link[href$='message.js']").href)).toast("Done for this user."));
+      await office.getByText("Done for this user.").waitFor();
+      assert.deepEqual(await covered(office), [], `the administration, ${viewport.width} pixels wide`);
+    }
+  },
+
+  async "the balance has the colour of a warning only when it is low"() {
+    const page = await chatPage(await newUser("ann"));
+    const link = page.getByRole("link", { name: "Balance: 4,000 tokens" });
+    const ground = () => link.evaluate((element) => getComputedStyle(element).backgroundColor);
+    const plain = await page.evaluate(() => {
+      const probe = document.body.appendChild(document.createElement("p"));
+      probe.style.background = "var(--sunken)";
+      return getComputedStyle(probe).backgroundColor;
+    });
+    assert.equal(await ground(), plain);
+    await link.evaluate((element) => element.classList.add("balance-low"));
+    assert.notEqual(await ground(), plain);
+  },
+
   async "a message over the page covers no control"() {
     const ann = await newUser("ann");
     for (const viewport of [{ width: 1280, height: 800 }, { width: 700, height: 800 }, { width: 360, height: 640 }]) {
@@ -185,10 +242,15 @@ await journeys({
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}nowhere`);
     await heading(page, "Page not found");
-    // What was deleted can't be tried again.
-    await page.goto(`${SITE}#/c/01a1f7d1-6dd1-703a-9600-a369c76325b7`);
-    await heading(page, "Not found");
-    assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0);
+    // What was deleted can't be tried again, and neither can what never was.
+    for (const id of ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "does-not-exist"]) {
+      await page.goto(`${SITE}#/c/${id}`);
+      await heading(page, "Not found");
+      await page.getByText("This chat doesn't exist. It may have been deleted.").waitFor();
+      assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0);
+      await page.getByRole("link", { name: "Start a new chat" }).click();
+      await heading(page, "What would you like to know?");
+    }
     await page.goto(`${SITE}#/nowhere`);
     await heading(page, "Page not found");
     await page.getByRole("link", { name: "Go to the chat" }).click();

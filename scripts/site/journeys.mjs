@@ -121,7 +121,9 @@ await journeys({
     assert(!(await answer(page).innerText()).includes(ann.name));
     await balance(page, FIRST_GRANT - PRICE);
     await page.locator(".turn-more", { hasText: `The new answer costs ${PRICE} tokens.` }).waitFor();
-    assert.match(await page.getByRole("button", { name: "Regenerate the answer" }).getAttribute("title"), new RegExp(`The new answer costs ${PRICE} tokens\\.$`));
+    await page.getByRole("button", { name: "Regenerate the answer" }).click();
+    await page.getByRole("button", { name: `Regenerate for ${PRICE} tokens` }).waitFor();
+    await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Continue" }).click();
     await said(page, "Continue", true).waitFor();
     await answered(page);
@@ -279,6 +281,13 @@ await journeys({
     assert.equal(new Set(keys).size, 1);
     await page.unroute("**/api/chat/stream/");
 
+    // What the page doesn't know is said by the API.
+    await page.route("**/api/user/profile/", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), message_limit: undefined } });
+    });
+    await page.reload();
+    await said(page, "Is anybody there?").waitFor();
     await say(page, "x".repeat(8001));
     await page.getByText("A message can have at most 8000 characters.").waitFor();
     assert.equal((await page.getByLabel("Your message").inputValue()).length, 8001);
@@ -299,13 +308,54 @@ await journeys({
     await page.unroute("**/api/chat/stream/");
 
     // The first message of a conversation, refused: the conversation never began.
-    await say(page, "x".repeat(8001));
-    await page.getByText("A message can have at most 8000 characters.").waitFor();
+    const refusal = { status: 400, code: "invalid_fields", detail: "The request is invalid.", errors: { message: ["A message can't be this."] } };
+    await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 400, json: refusal }), { times: 1 });
+    await say(page, "Refused");
+    await page.getByText("A message can't be this.").waitFor();
     await heading(page, "What would you like to know?");
     assert.equal(await page.locator(".conversations li").count(), 0);
     await say(page, "Short");
     await answered(page);
     await said(page, "Short").waitFor();
+  },
+
+  async "the length of a message is shown near the limit, and a message that is too long isn't sent"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const sent = [];
+    page.on("request", (request) => request.url().endsWith("/api/chat/stream/") && sent.push(request.url()));
+    const box = page.getByLabel("Your message");
+    const length = page.locator(".composer-length");
+    await box.fill("x".repeat(7000));
+    assert.equal(await length.textContent(), "");
+    // A character is one, whatever a string makes of it.
+    await box.fill("🎫".repeat(7500));
+    await length.getByText("7,500 of 8,000 characters").waitFor();
+    await say(page, "x".repeat(8012));
+    await page.getByRole("alert").getByText("A message can have at most 8,000 characters. Remove 12 characters.").waitFor();
+    await length.getByText("8,012 of 8,000 characters").waitFor();
+    assert.equal(await box.getAttribute("aria-invalid"), "true");
+    assert.deepEqual([sent, (await box.inputValue()).length, await focused(page)], [[], 8012, "Your message"]);
+    await say(page, "y".repeat(8000));
+    await answered(page);
+    assert.equal(sent.length, 1);
+
+    // And so is another version of it.
+    await page.locator(".said").hover();
+    await page.getByRole("button", { name: "Edit this message" }).click();
+    await page.getByLabel("Edit the message").fill("x".repeat(8001));
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").getByText("Remove 1 character.").waitFor();
+    assert.equal(sent.length, 1);
+    await balance(page, FIRST_GRANT - PRICE);
+  },
+
+  async "the samples of the API keys have their look after a reload"() {
+    const page = await chatPage(await newUser("ann"), { place: "#/account/api-keys" });
+    await page.reload();
+    await heading(page, "API keys");
+    const border = await page.locator(".example .code").first().evaluate((code) => getComputedStyle(code).borderTopWidth);
+    assert.equal(border, "1px");
   },
 
   async "a page that is closed in the middle of an answer loses nothing"() {

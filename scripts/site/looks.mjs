@@ -40,7 +40,9 @@ const looks = (colorScheme, width) => async () => {
   }
   await shot("conversation");
   await page.getByRole("button", { name: "Regenerate the answer" }).last().click();
-  await page.getByRole("group", { name: "Versions of this message" }).getByText("2 / 2", { exact: true }).waitFor();
+  await shot("regenerate");
+  await page.getByRole("button", { name: "Regenerate for 100 tokens" }).click();
+  await page.getByRole("group", { name: "Versions of this answer" }).getByText("2 / 2", { exact: true }).waitFor();
   await answers.nth(1).waitFor();
   await shot("versions");
   await box.press("ArrowUp");

@@ -1,9 +1,9 @@
 // An AI with OpenAI's chat completions that follows orders: it repeats the message, in the manner
 // that the first word names, or for `Recall` what it was told before the conversation. It finishes an
 // answer to `Slowly ..` when it receives `Finish` and the message. `Lines` and `Code` are answered as
-// slowly, in many lines, and `Silently` without a word before that. `Vary` is answered differently each
-// time, and `Told` with the messages and answers that it was sent. `Left` and a message asks when its
-// answer was given up, in milliseconds since 1970.
+// slowly, in many lines, `Thoughtfully` after some reasoning, and `Silently` without a word before that.
+// `Vary` is answered differently each time, and `Told` with the messages and answers that it was sent.
+// `Left` and a message asks when its answer was given up, in milliseconds since 1970.
 //
 //     node provider.mjs PORT
 
@@ -93,7 +93,8 @@ http
     const own = { Vary: `Answer ${times}`, Told: turns.join("").slice(3) }[manner];
     const echo = own || was || (manner === "Recall" ? told : `You said: ${message}`);
     const said = message === "How do I get to the harbour?" ? GUIDE : echo;
-    const text = manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
+    const thought = `<think>\nFirst I count the **stations** one by one.\n</think>\n\nThere are seven, ${message.slice("Thoughtfully ".length)}.`;
+    const text = manner === "Thoughtfully" ? thought : manner === "Markdown" ? MARKDOWN : manner === "Raw" ? message.slice("Raw ".length) : said;
     const finish = manner === "Cut" ? "length" : "stop";
     if (!stream) {
       response.writeHead(200, { "Content-Type": "application/json" });
@@ -103,7 +104,7 @@ http
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     const say = (fields) => response.write(`data: ${JSON.stringify({ model: "parrot", ...fields })}\n\n`);
     const words = manner === "Lines" ? lines(80, message) : manner === "Code" ? code(40) : text.split(/(?<= )/);
-    const pace = { Slowly: 100, Lines: 40, Code: 60 }[manner];
+    const pace = { Slowly: 100, Lines: 40, Code: 60, Thoughtfully: 100 }[manner];
     if (manner === "Silently") {
       response.flushHeaders();
       await gate(message).opened;

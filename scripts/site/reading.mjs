@@ -2,7 +2,7 @@
 // and search results.
 
 import assert from "node:assert/strict";
-import { SITE, finish, journeys, newPage, newUser } from "./browser.mjs";
+import { SITE, finish, journeys, looksRight, newPage, newUser } from "./browser.mjs";
 import { answer, answered, chatPage, heading, said, say } from "./chatting.mjs";
 
 /** How far the text is from its end, in pixels. */
@@ -175,6 +175,43 @@ await journeys({
     await page.goto(`${SITE}#/history?q=number+15`);
     await page.getByRole("link", { name: /^Open/ }).click();
     await page.waitForFunction(() => document.activeElement.matches(".turn") && document.activeElement.textContent.includes("Number 15"));
+  },
+
+  async "the reasoning before an answer is closed until it is opened, also while it is written"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann, { permissions: ["clipboard-read", "clipboard-write"] });
+    const growing = `Thoughtfully ${ann.name}`;
+    await say(page, growing);
+    const reasoning = answer(page).locator("details.reasoning");
+    await reasoning.getByText("Reasoning", { exact: true }).waitFor();
+    assert.equal(await reasoning.getAttribute("open"), null);
+    await reasoning.locator("summary").click();
+    await reasoning.getByText("First I count the stations").waitFor();
+    assert(!(await answer(page).innerText()).includes("think>"), "no mark is shown");
+    await finish(growing);
+    await answered(page);
+    assert.equal(await reasoning.locator("strong").innerText(), "stations", "it is Markdown too");
+    assert.equal(await reasoning.getAttribute("open"), "", "it stays open");
+    await looksRight(page, "reasoning");
+    assert.equal(await answer(page).locator(".reasoning + .prose").innerText(), `There are seven, ${ann.name}.`);
+    await page.getByRole("button", { name: "Copy the answer" }).click();
+    await page.getByText("Copied", { exact: true }).waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `There are seven, ${ann.name}.`);
+
+    await page.reload();
+    await answered(page);
+    assert.equal(await reasoning.getAttribute("open"), null);
+    assert.equal(await answer(page).locator(".reasoning .prose").isVisible(), false);
+    await page.goto(`${SITE}#/history`);
+    const summary = page.locator("summary").first();
+    await summary.waitFor();
+    assert.match(await summary.innerText(), /^There are seven/);
+    // In the middle of an answer the mark is a text.
+    await page.goto(SITE);
+    await say(page, "Raw Write `<think>` and </think> around it.");
+    await answered(page);
+    assert.equal(await reasoning.count(), 0);
+    await answer(page).getByText("and </think> around it.").waitFor();
   },
 
   async "the history shows answers without their marks"() {

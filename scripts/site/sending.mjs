@@ -226,6 +226,130 @@ await journeys({
     const { body } = await ann.api("GET", "api/conversations/");
     assert.deepEqual(body.map((conversation) => conversation.title), [title]);
     assert.equal(await page.locator(".thread-title").textContent(), title);
+
+    // Code has the title of its first line, before and after the answer too.
+    await page.getByRole("link", { name: "New chat" }).click();
+    const code = "```python\n\nimport os\n```\nSlowly, why?";
+    await page.route("**/api/chat/stream/", async (route) => {
+      await page.waitForFunction(() => document.querySelector(".thread-title").textContent === "import os");
+      await route.continue();
+    });
+    await say(page, code);
+    await answered(page);
+    assert.equal(await page.locator(".thread-title").textContent(), "import os");
+    assert.equal((await ann.api("GET", "api/conversations/")).body[0].title, "import os");
+  },
+
+  async "a reload keeps the part of an answer that has arrived, until the rest is there"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    for (const begins of ["one", "two"]) {
+      const slow = `Slowly ${begins} three four five six ${ann.name}`;
+      await say(page, slow);
+      const part = page.locator(".turn").last().locator(".prose").getByText(`You said: Slowly ${begins} three four`);
+      await part.waitFor();
+      await page.reload();
+      await page.getByText("Waiting for the rest of the answer").waitFor();
+      await part.waitFor();
+      assert(!(await answer(page).innerText()).includes(ann.name));
+      await finish(slow);
+      await answered(page);
+      assert.match(await answer(page).innerText(), new RegExp(`Slowly ${begins} three four five six ${ann.name}`));
+    }
+    assert.equal(await spent(ann), 2);
+    const kept = await page.evaluate(() => Object.keys(sessionStorage).filter((name) => name.endsWith("unfinished")));
+    assert.deepEqual(kept, [], "nothing stays of what is finished");
+  },
+
+  async "an answer that the server still writes is waited for in words, and is charged once"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const detail = "A request with this Idempotency-Key is still running. Retry it unchanged in a moment.";
+    let isRunning = true;
+    let asked = 0;
+    let seconds = "1";
+    await page.route("**/api/chat/stream/", (route) => {
+      asked += 1;
+      if (!isRunning) return route.continue();
+      return route.fulfill({ status: 409, headers: { "Retry-After": seconds }, json: { status: 409, code: "idempotency_key_running", detail } });
+    });
+    const still = page.locator(".turn-state").getByText("The server is still finishing this message. You won't be charged twice.");
+    await say(page, "Take your time");
+    await page.getByText("Waiting for the rest of the answer").waitFor();
+    await still.waitFor();
+    await page.getByText("The answer will appear here.").waitFor();
+    assert.equal(await page.getByText("Idempotency-Key").count(), 0);
+    isRunning = false;
+    await answered(page);
+    assert.equal(await spent(ann), 1);
+
+    // After some minutes the user decides, and can't send it another time by mistake.
+    [isRunning, seconds, asked] = [true, "0", 0];
+    await say(page, "Take even more time");
+    await page.getByText("Ask for its answer again in a few minutes.").waitFor();
+    assert(asked > 30, `asked ${asked} times`);
+    await still.waitFor();
+    assert.equal(await page.getByText("Idempotency-Key").count(), 0);
+    assert.equal(await page.getByRole("button", { name: "Edit message" }).count(), 0);
+    isRunning = false;
+    await page.getByRole("button", { name: "Retry" }).click();
+    await said(page, "Take even more time").waitFor();
+    await answered(page);
+    assert.equal(await spent(ann), 2);
+  },
+
+  async "a first message that failed is awaited no longer, and is deleted"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const row = chats(page).getByRole("listitem");
+    const dot = page.locator(".waiting-dot");
+    await page.route("**/api/chat/stream/", (route) => route.abort());
+    for (const menu of ["More about Never sent", "More about this chat"]) {
+      await say(page, "Never sent");
+      await page.getByRole("button", { name: "Retry" }).waitFor();
+      assert.deepEqual([await row.count(), await dot.count()], [1, 0]);
+      // Also after a reload.
+      await page.reload();
+      await page.getByRole("button", { name: "Retry" }).waitFor();
+      assert.equal(await dot.count(), 0);
+      await page.getByRole("button", { name: menu }).click();
+      await page.getByRole("button", { name: "Delete", exact: true }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+      await heading(page, "What would you like to know?");
+      assert.equal(await row.count(), 0);
+      await page.reload();
+      await heading(page, "What would you like to know?");
+      assert.equal(await row.count(), 0);
+    }
+    await page.unroute("**/api/chat/stream/");
+
+    // While it is sent again, its answer is awaited.
+    await page.route("**/api/chat/stream/", (route) => route.abort(), { times: 1 });
+    const slow = `Slowly one two ${ann.name}`;
+    await say(page, slow);
+    await page.getByRole("button", { name: "Retry" }).click();
+    await said(page, "Slowly one").waitFor();
+    assert.equal(await dot.count(), 1);
+    assert.equal(await page.getByRole("button", { name: "More about this chat" }).count(), 0);
+    await finish(slow);
+    await answered(page);
+    assert.equal(await dot.count(), 0);
+    assert.equal(await spent(ann), 1);
+  },
+
+  async "the ideas are there again after a message that was stopped before its answer began"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    const ideas = page.getByRole("list", { name: "Ideas to begin with" });
+    await ideas.waitFor();
+    await say(page, `Silently ${ann.name}`);
+    await page.getByText("Thinking").waitFor();
+    assert.equal(await ideas.count(), 0);
+    await page.getByRole("button", { name: "Stop" }).click();
+    await heading(page, "What would you like to know?");
+    await ideas.waitFor();
+    await ideas.getByRole("button").first().click();
+    assert.equal(await page.getByLabel("Your message").inputValue(), "Explain compound interest with an example");
   },
 
   async "a reload right after the first answer shows it again"() {

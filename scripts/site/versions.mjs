@@ -2,17 +2,16 @@
 
 import assert from "node:assert/strict";
 import { SITE, finish, journeys, newPage, newUser } from "./browser.mjs";
-import { answer, answered, balance, chatPage, focused, heading, said, say } from "./chatting.mjs";
+import { answer, answered, balance, chatPage, focused, heading, regenerate, said, say } from "./chatting.mjs";
 
 const [PRICE, FIRST_GRANT] = [100, 4000];
 
 const messages = (page) => page.locator(".said p").allInnerTexts();
 /** Which version is shown of the turn with this number: `2 / 3`, or nothing if there is only one. */
-const version = (page, turn = 0) => page.locator(".turn").nth(turn).getByRole("group", { name: "Versions of this message" });
+const version = (page, turn = 0) => page.locator(".turn").nth(turn).getByRole("group", { name: /^Versions of this/ });
 const shows = (page, words, turn = 0) => version(page, turn).getByText(words, { exact: true }).waitFor();
 const previous = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Previous version" });
 const next = (page, turn = 0) => version(page, turn).getByRole("button", { name: "Next version" });
-const regenerate = (page) => page.getByRole("button", { name: "Regenerate the answer" });
 const says = (page, text) => page.locator(".turn .prose").getByText(text, { exact: true }).waitFor();
 
 /** Opens a message to be edited, and returns its box. */
@@ -41,7 +40,7 @@ await journeys({
     await says(page, "Answer 1");
     await answered(page);
     assert.equal(await version(page).isVisible(), false);
-    await regenerate(page).click();
+    await regenerate(page);
     await says(page, "Answer 2");
     await shows(page, "2 / 2");
     assert.deepEqual(await messages(page), [vary]);
@@ -75,6 +74,43 @@ await journeys({
     assert.equal(new Set(chats.map((chat) => chat.conversation_id)).size, 1);
     assert.deepEqual(chats.map(({ after }) => after), [chats[2].id, undefined, "start", undefined]);
     await balance(page, FIRST_GRANT - 4 * PRICE);
+  },
+
+  async "a press beside another button costs nothing: the price is confirmed first"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, `Vary ${ann.name}`);
+    await answered(page);
+    await page.getByRole("button", { name: "Regenerate the answer" }).click();
+    const choice = page.getByRole("button", { name: `Regenerate for ${PRICE} tokens` });
+    await choice.waitFor();
+    await page.keyboard.press("Escape");
+    await choice.waitFor({ state: "hidden" });
+    await balance(page, FIRST_GRANT - PRICE);
+    assert.equal((await ann.api("GET", "api/tokens/")).body.tokens, FIRST_GRANT - PRICE);
+  },
+
+  async "the switch is below the answer where only the answer differs, and below a message that was edited"() {
+    const ann = await newUser("ann");
+    const page = await chatPage(ann);
+    await say(page, `Vary ${ann.name}`);
+    await answered(page);
+    await regenerate(page);
+    await shows(page, "2 / 2");
+    await page.locator(".answer").getByRole("group", { name: "Versions of this answer" }).waitFor();
+    // It stays under the pointer.
+    const place = () => version(page).boundingBox();
+    await answered(page);
+    const { y } = await place();
+    await previous(page).click();
+    await says(page, "Answer 1");
+    assert(Math.abs((await place()).y - y) < 2);
+
+    await (await opens(page)).fill("Something else");
+    await page.keyboard.press("Enter");
+    await said(page, "Something else").waitFor();
+    await page.locator(".said").getByRole("group", { name: "Versions of this message" }).getByText("3 / 3", { exact: true }).waitFor();
+    assert.equal(await page.locator(".answer .versions").count(), 0);
   },
 
   async "a message is edited in its place, and Escape leaves it as it was"() {
@@ -142,6 +178,8 @@ await journeys({
     await answered(page);
     await goTo(page, "Regenerate the answer", "Shift+Tab");
     await page.keyboard.press("Enter");
+    assert.equal(await focused(page), `Regenerate for ${PRICE} tokens`);
+    await page.keyboard.press("Enter");
     await says(page, "Answer 2");
     await answered(page);
     assert.equal(await focused(page), "Your message");
@@ -181,7 +219,7 @@ await journeys({
     // Refused: of a regenerated answer there is nothing to be kept.
     const refusal = { status: 402, code: "insufficient_tokens", detail: "You have 0 tokens. A message costs 100 tokens. Nothing was charged." };
     await page.route("**/api/chat/stream/", (route) => route.fulfill({ status: 402, json: refusal }));
-    await regenerate(page).click();
+    await regenerate(page);
     await page.getByText("You don't have enough tokens.").waitFor();
     assert.deepEqual(await messages(page), ["Number one"]);
     assert.equal(await page.getByLabel("Your message").inputValue(), "");
@@ -189,7 +227,7 @@ await journeys({
 
     // Failed: it is retried in its place, or left for the version before.
     await page.route("**/api/chat/stream/", (route) => route.abort());
-    await regenerate(page).click();
+    await regenerate(page);
     await page.getByRole("button", { name: "Retry" }).waitFor();
     await shows(page, "2 / 2");
     await previous(page).click();
@@ -214,7 +252,7 @@ await journeys({
     await said(page, "Slowly one").waitFor();
     await previous(page).click();
     await said(page, "Number one").waitFor();
-    await regenerate(page).click();
+    await regenerate(page);
     await page.getByText("Wait until the answer is complete, or stop it.").waitFor();
     await page.reload();
     await page.getByText("Waiting for the rest of the answer").waitFor();
@@ -238,7 +276,7 @@ await journeys({
     const second = await newPage({ beside: page });
     await second.goto(page.url());
     await answered(second);
-    await regenerate(second).click();
+    await regenerate(second);
     await says(second, "Answer 2");
     await shows(page, "1 / 2");
     await says(page, "Answer 1");

@@ -1,0 +1,34 @@
+// The longest message that the API accepts, in characters as the API counts them.
+
+import { formatNumber, plural } from "./format.js";
+import { profile } from "./profile.js";
+
+/** The part of the limit from which on the length is shown. */
+const NEAR = 0.9;
+
+const limit = () => profile()?.message_limit ?? Infinity;
+
+/** The number of characters. A character may be two units of a string. */
+function lengthOf(text) {
+  let length = 0;
+  for (const _ of text) length += 1;
+  return length;
+}
+
+/** The length of a text near the limit, `7,950 of 8,000 characters`; "" if it is far from it. */
+export function lengthNear(text) {
+  if (text.length < NEAR * limit()) return "";
+  const length = lengthOf(text);
+  return length < NEAR * limit()
+    ? ""
+    : `${formatNumber(length)} of ${formatNumber(limit())} characters`;
+}
+
+/** Says how much too long a message is; null if it isn't. */
+export function tooLong(text) {
+  if (text.length <= limit()) return null;
+  const over = lengthOf(text) - limit();
+  if (over <= 0) return null;
+  const most = `A message can have at most ${formatNumber(limit())} characters.`;
+  return `${most} Remove ${plural(over, "character")}.`;
+}
