@@ -1,13 +1,14 @@
 // Grants to many users at once: a file, a preview of what it would do, and the grants themselves.
 //
-// The server grants each user of a file once under the id of its preview. The browser remembers the
-// id of a file that was sent, so a file that is chosen again after a failure continues under it.
+// The server grants a user the same tokens with the same reason once, whichever browser sends the
+// file, and each user of a file once under the id of its preview. So a file that is chosen again
+// after a failure continues where it was.
 
 import { standingBadge, userLink } from "./admin-people.js";
 import { reasonField } from "./admin-reason.js";
 import { grantsOf } from "./admin-sheet.js";
 import { announce } from "./announce.js";
-import { ApiError, base, post } from "./api.js";
+import { ApiError, post } from "./api.js";
 import { busy, button } from "./button.js";
 import { fill, focusOn, h } from "./dom.js";
 import { field, form } from "./form.js";
@@ -22,13 +23,12 @@ const MOST = 2000;
 /** How often a request is sent, before the administrator decides. */
 const MOST_TRIES = 3;
 
-/** How long the id of a preview can be used, less some minutes, in milliseconds. */
-const LASTS = 11.8 * 3_600_000;
-
 const OUTCOMES = {
   ready: ["Ready", "badge"],
   made: ["Done", "badge badge-good"],
   made_before: ["Already done", "badge badge-good"],
+  granted_before: ["Already granted", "badge badge-good"],
+  own_account: ["Your own account: ask another administrator", "badge badge-bad"],
   other_made: ["Already got a different grant from this file", "badge badge-bad"],
   no_such_user: ["No such user", "badge badge-bad"],
   ambiguous: ["Two users have this name or address", "badge badge-bad"],
@@ -72,7 +72,7 @@ export function grantsView({ signal }) {
     h(
       "p",
       { class: "lead" },
-      "Grant tokens to the users in a file. You see a preview first, and no user is granted tokens twice.",
+      "Grant tokens to the users in a file. You see a preview first, and no user is granted the same tokens with the same reason twice.",
     ),
     h("section", { class: "card", "aria-label": "File and reason" }, element),
     results,
@@ -80,7 +80,7 @@ export function grantsView({ signal }) {
   return { title: "Bulk grants", content };
 }
 
-/** The grants of a file with their reason, and what the file is recognized by. */
+/** The grants of a file with their reason. */
 async function read(file, reason) {
   const text = await file.text();
   const { grants, wrong } = grantsOf(text);
@@ -93,15 +93,14 @@ async function read(file, reason) {
       detail: wrong.join(" "),
       errors: { file: wrong },
     });
-  return { grants, reason, mark: await markOf(`${reason}\n${text}`) };
+  return { grants, reason };
 }
 
 /** What would come of the grants, and the button that makes them. */
-async function previewOf({ grants, reason, mark }, results, signal) {
-  const earlier = remembered.get(mark);
+async function previewOf({ grants, reason }, results, signal) {
   const rows = [];
   const users = new Set();
-  let id = earlier?.id;
+  let id;
   for (const part of parts(grants)) {
     fill(results, progress("Checking the file", rows.length, grants.length));
     const body = { reason, grants: part.map(({ line, ...grant }) => grant) };
@@ -120,6 +119,7 @@ async function previewOf({ grants, reason, mark }, results, signal) {
   }
 
   const ready = rows.filter(({ outcome }) => outcome === "ready");
+  const before = rows.filter(({ outcome }) => outcome === "granted_before").length;
   const sum = ready.reduce((sum, { amount }) => sum + amount, 0);
   const count = formatNumber(ready.length);
   const heading = h("h2", {}, `${count} of ${plural(rows.length, "row")} ready`);
@@ -131,7 +131,6 @@ async function previewOf({ grants, reason, mark }, results, signal) {
   });
 
   async function make() {
-    remembered.set(mark, id);
     const left = ready.filter(({ outcome }) => outcome === "ready");
     let failure = null;
     try {
@@ -139,7 +138,7 @@ async function previewOf({ grants, reason, mark }, results, signal) {
         fill(state, progress("Granting", left.indexOf(part[0]), left.length));
         const body = part.map(({ user_id: user, amount, reason }) => ({ user, amount, reason }));
         const reply = await sent({ id, reason, grants: body }, signal);
-        part.forEach((row, index) => Object.assign(row, { outcome: reply.grants[index].outcome }));
+        part.forEach((row, index) => Object.assign(row, sentOutcome(reply.grants[index])));
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -165,15 +164,13 @@ async function previewOf({ grants, reason, mark }, results, signal) {
     "section",
     { class: "card admin-grants", "aria-label": "Preview" },
     heading,
-    earlier &&
+    before > 0 &&
       note(
         "info",
         h(
           "p",
           {},
-          "This file has already been used with this reason, at ",
-          time(earlier.at),
-          ". Users who were granted tokens then get nothing now. To grant them the same again, enter another reason.",
+          `${plural(before, "row")} of this file ${before === 1 ? "was" : "were"} granted before, with the same reason, and ${before === 1 ? "isn't" : "aren't"} granted again. To grant the same again, enter another reason.`,
         ),
       ),
     listed,
@@ -200,7 +197,7 @@ function tableOf(rows) {
         formatSigned(grant.amount),
         grant.tokens === null ? "" : formatNumber(grant.tokens),
         grant.reason,
-        resultOf(grant.outcome),
+        resultOf(grant),
       ]),
     ),
   );
@@ -219,9 +216,15 @@ function userOf({ user, user_id: id, username, active, email_verified: isVerifie
   ];
 }
 
-function resultOf(outcome) {
+/** What a reply says came of a grant. */
+const sentOutcome = ({ outcome, earlier }) => ({ outcome, earlier });
+
+function resultOf({ outcome, earlier }) {
   const [text, kind] = OUTCOMES[outcome] ?? [outcome, "badge"];
-  return h("span", { class: kind }, text);
+  const badge = h("span", { class: kind }, text);
+  if (!earlier) return badge;
+  const by = earlier.actor_name ? ` by ${earlier.actor_name}` : "";
+  return [badge, " ", h("span", { class: "muted" }, "on ", time(earlier.timestamp), by)];
 }
 
 function progress(what, value, max) {
@@ -252,40 +255,3 @@ async function sent(body, signal) {
     }
   }
 }
-
-/** A hash of a file and its reason. Null without HTTPS, where browsers have none. */
-async function markOf(text) {
-  const bytes = await crypto.subtle?.digest("SHA-256", new TextEncoder().encode(text));
-  const hex = (byte) => byte.toString(16).padStart(2, "0");
-  return bytes ? Array.from(new Uint8Array(bytes), hex).join("") : null;
-}
-
-/** The time that an id contains. */
-const madeAt = (id) => Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
-
-/** The ids under which files were sent from this browser, while they can be used. */
-const remembered = {
-  key: `farebox.grants${base.pathname}`,
-  all() {
-    try {
-      const files = JSON.parse(localStorage.getItem(this.key) ?? "{}");
-      const usable = ([, { id }]) => madeAt(id) > Date.now() - LASTS;
-      return Object.fromEntries(Object.entries(files).filter(usable));
-    } catch {
-      return {};
-    }
-  },
-  get(mark) {
-    return mark ? this.all()[mark] : undefined;
-  },
-  set(mark, id) {
-    const files = this.all();
-    if (!mark || files[mark]) return;
-    files[mark] = { id, at: new Date().toISOString() };
-    try {
-      localStorage.setItem(this.key, JSON.stringify(files));
-    } catch {
-      // Without storage, a file that is chosen again is a new one.
-    }
-  },
-};

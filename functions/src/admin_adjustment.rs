@@ -1,10 +1,11 @@
 //! `POST /api/admin/users/{id}/adjustments` - grant a user tokens, or take some. For
 //! administrators.
 //!
-//! In: `{amount, reason}`; a negative amount takes tokens. `Idempotency-Key` makes retries safe.
-//! Out: 201 with `id`, `amount`, `reason`, `timestamp` and the current balance under its three
-//! names; 409 if the balance is less than the amount to take, or the total of grants would be too
-//! large.
+//! In: `{amount, reason}`; a negative amount takes tokens. Or `{chat_id, reason}`, which returns the
+//! price of that message, once. `Idempotency-Key` makes retries safe. Out: 201 with `id`, `amount`,
+//! `reason`, `timestamp` and the current balance under its three names; 409 if the balance is less
+//! than the amount to take, the total of grants would be too large, the price was returned before,
+//! or it is the administrator's own account.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -12,7 +13,7 @@ use shared::auth::Administrator;
 use shared::error::{FieldErrors, REQUIRED, required};
 use shared::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::openapi::{IdempotencyKey, PathId};
-use shared::store::{Adjusted, Adjustment, Entry, Reason, Record};
+use shared::store::{Adjusted, Adjustment, Entry, EntryKind, Reason, Record};
 use shared::user::Account;
 use shared::view::Balance;
 use shared::{App, Change, Error, Reply, Request, Result, Tokens, auth, clock, http};
@@ -21,10 +22,24 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Adjustment)]
 struct Body {
-    #[schema(value_type = Change, inline)]
+    /// Omit it with `chat_id`.
+    #[schema(value_type = Change, inline, required = false)]
     amount: Option<f64>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
+    /// A paid message of the user, whose price is returned. This happens once, whoever asks for it.
+    #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
+    chat_id: Option<String>,
+}
+
+/// How long the return of a message's price is remembered, in seconds: ten years.
+const REFUND_REMEMBERED: u64 = 10 * 365 * 24 * 3600;
+
+/// What is to be done to the balance.
+enum Asked {
+    Change(Change),
+    /// Returns the price of the message with this id.
+    Refund(String),
 }
 
 /// Makes the adjustment in one transaction, which checks that the caller is still an administrator.
@@ -34,14 +49,14 @@ struct Body {
     path = "/api/admin/users/{id}/adjustments",
     tag = "Administration",
     summary = "Adjust a balance",
-    description = "Grants a user tokens, or takes some, never below zero. The user's statement and the audit log list it.",
+    description = "Grants a user tokens, or takes some, never below zero. With `chat_id` it returns the price of that message, once. The user's statement and the audit log list it. Administrators can't adjust their own balance.",
     security(("access_token" = [])),
     params(PathId, IdempotencyKey),
     request_body = Body,
     responses((status = 201, description = "The adjustment, and the current balance.", body = AdjustedBalance)),
     extensions(
-        ("x-fails" = json!(["NoSuchUser", "BalanceTooLow", "GrantTooLarge", "KeyReused"])),
-        ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } } })),
+        ("x-fails" = json!(["NoSuchUser", "OwnBalance", "AlreadyRefunded", "BalanceTooLow", "GrantTooLarge", "KeyReused"])),
+        ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } }, "anyOf": [{ "required": ["amount"] }, { "required": ["chat_id"] }] })),
     ),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -51,33 +66,75 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let (administrator, found) =
         auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
     let account = app.store.account_of_user(&found).await?;
-    let (change, reason) = body.validate()?;
+    let (asked, reason) = body.validate()?;
+    let change = asked.change(&app, &account).await?;
 
     let now = app.clock.seconds();
-    let key = key.map(|key| AdjustmentKey::new(&key, &administrator, &account, change, &reason));
+    let key = key.map(|key| AdjustmentKey::new(&key, &administrator, &account, &asked, &reason));
     let mut adjustment =
-        Adjustment::new(&account, change, reason, "", &app.clock).by(&administrator);
+        Adjustment::new(&account, change, reason, "", &app.clock).by(&administrator)?;
     if let Some(key) = &key {
         if let Some(record) = app.store.record(&key.id, now).await? {
             return replay(&app, &account, key, &record).await;
         }
         adjustment = adjustment.keyed(&key.id, &key.fingerprint, now + REMEMBERED);
     }
-    match (app.store.adjust(&adjustment, now).await?, &key) {
-        (Adjusted::Applied, _) => {
+    if let Asked::Refund(chat_id) = &asked {
+        let refund = Key::parse(chat_id).map(|key| key.id(Kind::Refund, &account.id));
+        let refund = refund.ok_or_else(|| Error::Internal("a message's id is no key".into()))?;
+        adjustment = adjustment.keyed(&refund, "", now + REFUND_REMEMBERED).refunding(chat_id);
+    }
+    match app.store.adjust(&adjustment, now).await? {
+        Adjusted::Applied => {
             log(&adjustment);
             shown(&app, &account, adjustment.entry()).await
         }
-        (Adjusted::TooLittle(balance), _) => Err(Error::BalanceTooLow { balance }),
-        (Adjusted::TooMuch, _) => Err(Error::GrantTooLarge),
-        (Adjusted::Gone, _) => Err(Error::NoSuchUser),
-        (Adjusted::KeyUsed, Some(key)) => match app.store.record(&key.id, now).await? {
-            Some(record) => replay(&app, &account, key, &record).await,
-            None => Err(Error::Unavailable("the record of a key appeared and disappeared".into())),
-        },
-        (Adjusted::KeyUsed, None) => {
-            Err(Error::Internal("an adjustment without a key was refused by one".into()))
+        Adjusted::TooLittle(balance) => Err(Error::BalanceTooLow { balance }),
+        Adjusted::TooMuch => Err(Error::GrantTooLarge),
+        Adjusted::Gone => Err(Error::NoSuchUser),
+        Adjusted::KeyUsed => {
+            if let Some(key) = &key
+                && let Some(record) = app.store.record(&key.id, now).await?
+            {
+                return replay(&app, &account, key, &record).await;
+            }
+            match asked {
+                Asked::Refund(_) => Err(Error::AlreadyRefunded),
+                Asked::Change(_) => {
+                    let cause = "the record of a key appeared and disappeared";
+                    Err(Error::Unavailable(cause.into()))
+                }
+            }
         }
+    }
+}
+
+impl Asked {
+    /// The change of the balance.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the account didn't pay for the message.
+    async fn change(&self, app: &App, account: &Account) -> Result<Change> {
+        let chat_id = match self {
+            Self::Change(change) => return Ok(*change),
+            Self::Refund(chat_id) => chat_id,
+        };
+        let charged = app.store.entry(&account.id, chat_id).await?;
+        let charged = charged.filter(|entry| entry.kind == EntryKind::Chat);
+        charged
+            .and_then(|entry| Change::new(entry.amount.saturating_neg()))
+            .ok_or_else(|| Error::field("chat_id", "This user paid for no message with this id."))
+    }
+
+    /// The text that identifies it in the fingerprint of a key.
+    fn text(&self, account: &Account, reason: &Reason) -> String {
+        let asked = match self {
+            Self::Change(change) => {
+                json!(["adjustment", account.id, change.amount(), reason.text()])
+            }
+            Self::Refund(chat_id) => json!(["refund", account.id, chat_id, reason.text()]),
+        };
+        asked.to_string()
     }
 }
 
@@ -98,13 +155,12 @@ impl AdjustmentKey {
         key: &Key,
         administrator: &Administrator,
         account: &Account,
-        change: Change,
+        asked: &Asked,
         reason: &Reason,
     ) -> Self {
-        let asked = json!(["adjustment", account.id, change.amount(), reason.text()]).to_string();
         Self {
             id: key.id(Kind::Adjustment, &administrator.account().id),
-            fingerprint: fingerprint(asked),
+            fingerprint: fingerprint(asked.text(account, reason)),
         }
     }
 }
@@ -161,12 +217,23 @@ struct AdjustedBalance<'a> {
 
 impl Body {
     /// The failure names all invalid fields.
-    fn validate(self) -> Result<(Change, Reason)> {
+    fn validate(self) -> Result<(Asked, Reason)> {
         let mut invalid = FieldErrors::default();
-        let amount = invalid.check("amount", change(self.amount));
+        let asked = match self.chat_id {
+            None => invalid.check("amount", change(self.amount)).map(Asked::Change),
+            Some(_) if self.amount.is_some() => {
+                let sentence = "Omit this field: the price of the message is returned.";
+                invalid.check("amount", Err(sentence.to_owned()))
+            }
+            Some(chat_id) => {
+                let id =
+                    http::id(&chat_id).ok_or_else(|| "This must be the id of a message.".into());
+                invalid.check("chat_id", id).map(Asked::Refund)
+            }
+        };
         let reason = invalid
             .check("reason", required(self.reason).and_then(|reason| Reason::parse(&reason)));
-        amount.zip(reason).ok_or_else(|| invalid.into_error())
+        asked.zip(reason).ok_or_else(|| invalid.into_error())
     }
 }
 

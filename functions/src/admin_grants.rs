@@ -5,15 +5,16 @@
 //! whose reply has an `id`. The same request with that `id` makes the grants, each as an adjustment
 //! of its own. Out: what came of each grant. Under an `id`, a user is granted something once,
 //! however often the request is sent and by whom: it can be sent for twelve hours, and what it did
-//! is remembered for longer. After a failure, the grants before it may have been made.
+//! is remembered for longer. Under any `id`, a user isn't granted the same tokens with the same
+//! reason again for 90 days. After a failure, the grants before it may have been made.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::auth::Administrator;
-use shared::clock::millis_of;
+use shared::clock::{self, millis_of};
 use shared::error::{FieldErrors, required};
 use shared::idempotency::{Key, Kind, REMEMBERED, fingerprint};
 use shared::openapi::{Given, ReasonOrNone};
@@ -30,6 +31,9 @@ const MOST: usize = 50;
 /// How far the time of an id may be from now, in seconds. Every record of the id lasts longer than
 /// the id itself, even if the clocks of two instances differ.
 const LASTS: u64 = REMEMBERED / 2;
+
+/// How long a grant is remembered by its user, amount and reason, in seconds: 90 days.
+const SAME_REMEMBERED: u64 = 90 * 24 * 3600;
 
 /// The part of the function's time that is kept for the reply and for the grant that is being made.
 const TIME_TO_REPLY: Duration = Duration::from_secs(8);
@@ -67,7 +71,7 @@ struct GrantToMake {
     path = "/api/admin/grants",
     tag = "Administration",
     summary = "Adjust many balances",
-    description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. The users' statements and the audit log list each grant. If a request fails, send it again.",
+    description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. Whoever sends it, under whichever `id`, a user isn't granted the same amount with the same reason again for 90 days: to do so, change the reason. Administrators can't adjust their own balance. The users' statements and the audit log list each grant. If a request fails, send it again.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The result of each grant, in the order of the request.", body = GrantsMade)),
@@ -85,25 +89,52 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let users = grants.iter().map(|grant| grant.user.clone()).collect();
     let found = app.store.accounts_meant(users).await?;
 
-    let (mut seen, mut shown) = (HashSet::new(), Vec::new());
+    let (mut seen, mut meant) = (HashSet::new(), Vec::new());
     for (grant, mut accounts) in grants.into_iter().zip(found) {
         let several = accounts.len() > 1;
         let account = accounts.pop().filter(|_| !several);
-        let came = match (&account, &id) {
-            (None, _) if several => Came::of(Outcome::Ambiguous),
-            (None, _) => Came::of(Outcome::NoSuchUser),
-            (Some(account), _) if !seen.insert(account.id.clone()) => Came::of(Outcome::Repeated),
-            (Some(account), None) => Came::of(grant.foreseen(account, app.clock.seconds())),
-            (Some(_), Some(_)) if Instant::now() >= until => {
+        let refused = match &account {
+            None if several => Some(Outcome::Ambiguous),
+            None => Some(Outcome::NoSuchUser),
+            Some(account) if !seen.insert(account.id.clone()) => Some(Outcome::Repeated),
+            Some(account) if account.id == administrator.account().id => Some(Outcome::OwnAccount),
+            Some(_) => None,
+        };
+        meant.push((grant, account, refused));
+    }
+    let mut earlier = Vec::new();
+    if id.is_none() {
+        let keys = meant.iter().filter(|(.., refused)| refused.is_none());
+        let keys = keys.filter_map(|(grant, account, _)| Some(grant.same(account.as_ref()?)));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        earlier = app.store.records(keys, app.clock.seconds()).await?;
+    }
+    let (mut earlier, mut came) = (earlier.into_iter(), Vec::new());
+    for (grant, account, refused) in &meant {
+        came.push(match (account, refused, &id) {
+            (Some(account), None, None) => match earlier.next().flatten() {
+                Some(record) => granted_before(&app, account, record).await?,
+                None => Came::of(grant.foreseen(account, app.clock.seconds())),
+            },
+            (Some(_), None, Some(_)) if Instant::now() >= until => {
                 return Err(Error::Unavailable("there was no time for every grant".into()));
             }
-            (Some(account), Some(id)) => grant.make(&app, &administrator, id, account).await?,
-        };
-        shown.push(GrantMade::of(grant, account.as_ref(), came, app.clock.seconds()));
+            (Some(account), None, Some(id)) => {
+                grant.make(&app, &administrator, id, account).await?
+            }
+            (_, refused, _) => Came::of(refused.unwrap_or(Outcome::NoSuchUser)),
+        });
     }
+    let actors = came.iter().filter_map(|came| Some(came.earlier.as_ref()?.actor.as_str()));
+    let names = app.store.usernames(actors).await?;
+    let now = app.clock.seconds();
+    let shown = meant.into_iter().zip(came);
+    let shown = shown.map(|((grant, account, _), came)| {
+        GrantMade::of(grant, account.as_ref(), came, &names, now)
+    });
     let preview = id.is_none();
     let id = id.unwrap_or_else(|| app.clock.id().to_string());
-    http::ok(&GrantsMade { id, preview, grants: shown })
+    http::ok(&GrantsMade { id, preview, grants: shown.collect() })
 }
 
 /// A request that was checked.
@@ -160,7 +191,7 @@ fn usable(id: &str, now: u64) -> Result<String, String> {
 }
 
 impl Grant {
-    /// What would come of it now.
+    /// What would come of it now, if it wasn't made before.
     fn foreseen(&self, account: &Account, now: u64) -> Outcome {
         match self.change {
             Change::Take(tokens) if account.balance(now) < tokens => Outcome::BalanceTooLow,
@@ -171,7 +202,14 @@ impl Grant {
         }
     }
 
-    /// Makes it, unless something was done for this account under the same id.
+    /// The id of the key that it has by its content, whatever the file it is in.
+    fn same(&self, account: &Account) -> Result<String> {
+        let content = json!([self.change.amount(), self.reason.text()]).to_string();
+        Ok(key_of(account)?.id(Kind::SameGrant, &content))
+    }
+
+    /// Makes it, unless something was done for this account under the same id, or the same under
+    /// another one.
     async fn make(
         &self,
         app: &App,
@@ -180,58 +218,90 @@ impl Grant {
         account: &Account,
     ) -> Result<Came> {
         let now = app.clock.seconds();
-        let key = Key::parse(&account.id)
-            .ok_or_else(|| Error::Internal("the id of an account is no key".into()))?
-            .id(Kind::Grant, id);
+        let (key, same) = (key_of(account)?.id(Kind::Grant, id), self.same(account)?);
         let asked = json!(["grant", account.id, self.change.amount(), self.reason.text()]);
         let fingerprint = fingerprint(asked.to_string());
-        let earlier = |record: Record| match record.fingerprint == fingerprint {
-            true => Came { outcome: Outcome::MadeBefore, ledger_id: Some(record.result_id) },
-            false => Came::of(Outcome::OtherMade),
+        let earlier = async || {
+            let (made, same) =
+                tokio::try_join!(app.store.record(&key, now), app.store.record(&same, now))?;
+            match (made, same) {
+                (Some(record), _) if record.fingerprint == fingerprint => {
+                    Ok(Some(Came::with_row(Outcome::MadeBefore, record.result_id)))
+                }
+                (Some(_), _) => Ok(Some(Came::of(Outcome::OtherMade))),
+                (None, Some(record)) => granted_before(app, account, record).await.map(Some),
+                (None, None) => Ok::<_, Error>(None),
+            }
         };
-        if let Some(record) = app.store.record(&key, now).await? {
-            return Ok(earlier(record));
+        if let Some(came) = earlier().await? {
+            return Ok(came);
         }
         let adjustment = Adjustment::new(account, self.change, self.reason.clone(), "", &app.clock)
-            .by(administrator)
-            .keyed(&key, &fingerprint, now + REMEMBERED);
+            .by(administrator)?
+            .keyed(&key, &fingerprint, now + REMEMBERED)
+            .keyed(&same, "", now + SAME_REMEMBERED);
         Ok(match app.store.adjust(&adjustment, now).await? {
             Adjusted::Applied => {
                 admin_adjustment::log(&adjustment);
-                let ledger_id = Some(adjustment.entry().entry_id.clone());
-                Came { outcome: Outcome::Made, ledger_id }
+                Came::with_row(Outcome::Made, adjustment.entry().entry_id.clone())
             }
             Adjusted::TooLittle(_) => Came::of(Outcome::BalanceTooLow),
             Adjusted::TooMuch => Came::of(Outcome::GrantTooLarge),
             Adjusted::Gone => Came::of(Outcome::NoSuchUser),
-            Adjusted::KeyUsed => match app.store.record(&key, now).await? {
-                Some(record) => earlier(record),
-                None => {
-                    let cause = "the record of a key appeared and disappeared";
-                    return Err(Error::Unavailable(cause.into()));
-                }
-            },
+            Adjusted::KeyUsed => earlier().await?.ok_or_else(|| {
+                Error::Unavailable("the record of a key appeared and disappeared".into())
+            })?,
         })
     }
+}
+
+/// The key of an account's grants.
+fn key_of(account: &Account) -> Result<Key> {
+    Key::parse(&account.id).ok_or_else(|| Error::Internal("the id of an account is no key".into()))
+}
+
+/// What comes of a grant that was made under another id: this record has its row.
+async fn granted_before(app: &App, account: &Account, record: Record) -> Result<Came> {
+    // After a restore, the ledger may have lost the row.
+    let row = app.store.entry(&account.id, &record.result_id).await?;
+    let earlier = Earlier {
+        timestamp: clock::rfc3339(millis_of(&record.result_id).unwrap_or_default()),
+        actor: row.map(|row| row.actor).unwrap_or_default(),
+    };
+    Ok(Came { earlier: Some(earlier), ..Came::with_row(Outcome::GrantedBefore, record.result_id) })
 }
 
 /// What came of a grant.
 struct Came {
     outcome: Outcome,
     ledger_id: Option<String>,
+    earlier: Option<Earlier>,
 }
 
 impl Came {
     fn of(outcome: Outcome) -> Self {
-        Self { outcome, ledger_id: None }
+        Self { outcome, ledger_id: None, earlier: None }
     }
+
+    fn with_row(outcome: Outcome, ledger_id: String) -> Self {
+        Self { ledger_id: Some(ledger_id), ..Self::of(outcome) }
+    }
+}
+
+/// When the same was granted before, and by which account.
+struct Earlier {
+    timestamp: String,
+    actor: String,
 }
 
 /// What came of a grant. `ready`: it can be made, and this is a preview. `made`: it was made now.
 /// `made_before`: an earlier request with the same `id` made it. In all other cases nothing was
-/// changed. `other_made`: under this `id`, the user was granted something else. `no_such_user`: no
-/// account has this id, username or address. `ambiguous`: one account has this username, and
-/// another one this address. `repeated`: an earlier grant of this request is for the same user.
+/// changed. `granted_before`: in the last 90 days the user was granted the same amount with the same
+/// reason, under another `id`; `earlier` says when and by whom. `other_made`: under this `id`, the
+/// user was granted something else. `own_account`: it is the administrator's own account.
+/// `no_such_user`: no account has this id, username or address. `ambiguous`: one account has this
+/// username, and another one this address. `repeated`: an earlier grant of this request is for the
+/// same user.
 /// `balance_too_low`: the balance is less than the amount to take. `grant_too_large`: the account
 /// would have been granted too much in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -241,7 +311,9 @@ enum Outcome {
     Ready,
     Made,
     MadeBefore,
+    GrantedBefore,
     OtherMade,
+    OwnAccount,
     NoSuchUser,
     Ambiguous,
     Repeated,
@@ -292,11 +364,35 @@ struct GrantMade {
     /// The id of its row in the user's statement, if it was made.
     #[schema(required, format = "uuid", examples("01a1f7d1-6e3b-7d02-a6c5-3f0e9b1d8a47"))]
     ledger_id: Option<String>,
+    /// Of a grant that was made before under another `id`.
+    #[schema(required)]
+    earlier: Option<EarlierGrant>,
+}
+
+/// When the same was granted before, and by whom.
+#[derive(Serialize, ToSchema)]
+struct EarlierGrant {
+    #[schema(format = "date-time", examples("2026-11-20T07:17:39.995Z"))]
+    timestamp: String,
+    /// The administrator's name. Null if the account was deleted.
+    #[schema(required, examples("root"))]
+    actor_name: Option<String>,
 }
 
 impl GrantMade {
-    fn of(grant: Grant, account: Option<&Account>, came: Came, now: u64) -> Self {
+    fn of(
+        grant: Grant,
+        account: Option<&Account>,
+        came: Came,
+        names: &HashMap<String, String>,
+        now: u64,
+    ) -> Self {
+        let earlier = came.earlier.map(|Earlier { timestamp, actor }| EarlierGrant {
+            timestamp,
+            actor_name: names.get(&actor).cloned(),
+        });
         Self {
+            earlier,
             user: grant.user,
             user_id: account.map(|account| account.id.clone()),
             username: account.map(|account| account.name.clone()),

@@ -488,14 +488,17 @@ await journeys({
     assert.deepEqual((await results()).slice(0, 2), ["Already done", "Already done"]);
     await page.unroute("**/api/admin/grants/");
 
-    // The same file again: the browser knows it.
-    await page.reload();
-    await choose(file);
-    await page.getByLabel("Reason", { exact: true }).fill("A gift");
-    await page.getByRole("button", { name: "Preview" }).click();
-    await preview.getByText("This file has already been used with this reason").waitFor();
-    await preview.getByRole("button", { name: "Grant +550 tokens to 2 users" }).click();
-    await preview.getByText("2 of 4 rows done.").first().waitFor();
+    // The same file again, in another browser: the server knows what was granted, when and by whom.
+    const elsewhere = await adminPage();
+    await elsewhere.goto(`${SITE}admin/#/users/grants`);
+    await elsewhere.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(file) });
+    await elsewhere.getByLabel("Reason", { exact: true }).fill("A gift");
+    await elsewhere.getByRole("button", { name: "Preview" }).click();
+    const other = elsewhere.getByRole("region", { name: "Preview" });
+    await other.getByRole("heading", { name: "0 of 4 rows ready" }).waitFor();
+    await other.getByText("2 rows of this file were granted before, with the same reason, and aren't granted again.").waitFor();
+    assert.match((await rows(other))[1].at(-1), /^Already granted on .* by root$/);
+    assert.equal(await other.getByRole("button", { name: /^Grant/ }).count(), 0);
     for (const [user, tokens] of [[ann, 500], [ben, 50]])
       assert.equal((await user.api("GET", "api/user/balance/")).body.tokens, FIRST_GRANT + tokens);
     await page.getByRole("navigation", { name: "Administration" }).getByRole("link", { name: "Audit log" }).click();

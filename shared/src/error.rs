@@ -151,6 +151,10 @@ pub enum Error {
     OwnStanding,
     /// 409: administrators manage their own accounts as every user does.
     OwnAccount,
+    /// 409: administrators can't adjust their own balance.
+    OwnBalance,
+    /// 409: the price of this answer was returned before.
+    AlreadyRefunded,
     /// 409: this account is the last administrator.
     LastAdministrator,
     /// 409: the balance is less than the amount to take.
@@ -317,6 +321,10 @@ impl Error {
                 "Administrators can't deactivate or demote themselves. Another administrator can.".into()),
             Self::OwnAccount => (StatusCode::CONFLICT, "own_account",
                 "This is your own account. Use the endpoints that every user has, or ask another administrator. Nothing was changed.".into()),
+            Self::OwnBalance => (StatusCode::CONFLICT, "own_balance",
+                "Administrators can't adjust their own balance. Ask another administrator. Nothing was changed.".into()),
+            Self::AlreadyRefunded => (StatusCode::CONFLICT, "already_refunded",
+                "The price of this answer was returned before, and is in the user's statement. Nothing was changed.".into()),
             Self::LastAdministrator => (StatusCode::CONFLICT, "last_administrator",
                 "This account is the last administrator. Make another account an administrator first. Nothing was changed.".into()),
             Self::BalanceTooLow { balance } => (StatusCode::CONFLICT, "balance_too_low",

@@ -25,6 +25,10 @@ pub enum Kind {
     Adjustment,
     /// One of many grants: its owner is the id of their preview, and its key that of the account.
     Grant,
+    /// A grant by its content: its owner is the amount with the reason, and its key the account's id.
+    SameGrant,
+    /// The return of a message's price: its owner is the account's id, and its key the message's.
+    Refund,
     /// A registration.
     Registration,
     /// The creation of an account by an administrator.
@@ -37,6 +41,8 @@ impl Kind {
             Self::Chat => "chat",
             Self::Adjustment => "adjustment",
             Self::Grant => "grant",
+            Self::SameGrant => "same_grant",
+            Self::Refund => "refund",
             Self::Registration => "registration",
             Self::Creation => "creation",
         }

@@ -418,6 +418,8 @@ pub fn failures(
         Error::TooManyApiKeys { most: API_KEYS },
         Error::OwnStanding,
         Error::OwnAccount,
+        Error::OwnBalance,
+        Error::AlreadyRefunded,
         Error::LastAdministrator,
         Error::BalanceTooLow { balance: config.chat_price },
         Error::GrantTooLarge,

@@ -110,6 +110,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("adjustment with a key", "admin_adjustment"),
     ("replayed adjustment", "admin_adjustment"),
     ("preview of a grant", "admin_grants"),
+    ("preview of a grant that was made", "admin_grants"),
     ("grant of a file", "admin_grants"),
     ("grant of a file that is sent again", "admin_grants"),
     ("deactivation of a user", "admin_user_change"),

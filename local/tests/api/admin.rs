@@ -13,12 +13,12 @@ use shared::chat::Chat;
 use shared::clock::{Clock, Day};
 use shared::store::{Adjustment, NewAccount, Reason, Registered, chat_month};
 use shared::stream::Body;
-use shared::user::{Role, Username};
+use shared::user::{Account, Role, Username};
 use shared::{Change, Error, Tokens, auth};
 use uuid::Uuid;
 
 use crate::ledger::csv_line;
-use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
+use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person, unique};
 use crate::support::function::{self, TIME, event, invoke};
 use crate::support::proxy::{At, Fault, Lane, Plan, Proxy, Strikes};
 use crate::support::world::put;
@@ -625,8 +625,6 @@ async fn an_adjustment_is_in_the_balance_in_the_statement_and_on_the_trail() {
         .is(201);
     assert_eq!(whole["amount"].to_string(), "5");
 
-    // Administrators may adjust their own balance too.
-    assert_eq!(root.adjusts(&root, 7, "my own").await.is(201)["tokens"], GRANT + 7);
     ann.deletes_the_account().await.is(202);
     assert_eq!(root.trail_of(&ann).await[2]["username"], Value::Null, "a deleted user has no name");
 }
@@ -699,6 +697,59 @@ async fn an_adjustment_under_a_key_happens_once() {
 }
 
 #[tokio::test]
+async fn an_answer_is_refunded_once_whoever_asks_for_it() {
+    let api = Api::own(&[]).await;
+    let (root, other) = (api.administrator("root").await, api.administrator("other").await);
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let chat = ann.chat("hi").await.is(200)["id"].clone();
+    let path = format!("/api/admin/users/{}/adjustments", ann.id);
+    let refund = json!({ "chat_id": chat, "reason": "a bad answer" });
+    let asking = [&root, &other].repeat(4);
+    let answers = join_all(asking.iter().map(|who| who.post(&path, refund.clone()))).await;
+    let (made, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 201);
+    assert_eq!((made.len(), ann.balance().await), (1, GRANT));
+    for answer in refused {
+        answer.expect(409, "already_refunded");
+    }
+    let rows = ann.get("/api/user/ledger").await.is(200);
+    let row = ["kind", "amount", "reason", "chat_id"].map(|field| rows[0][field].clone());
+    assert_eq!(row, [json!("adjustment"), json!(PRICE), json!("a bad answer"), chat.clone()]);
+    assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
+    // The refund outlasts the message, and any idempotency key.
+    ann.delete(&format!("/api/chat/{}", chat.as_str().unwrap())).await.is(200);
+    api.server().clock.advance(400 * DAY);
+    let root = root.elsewhere("a test").await;
+    root.post(&path, refund.clone()).await.expect(409, "already_refunded");
+
+    // A retry under its key gets the row that was made.
+    let second = ann.elsewhere("a test").await.chat("hi").await.is(200)["id"].clone();
+    let refund = json!({ "chat_id": second, "reason": "a bad answer" });
+    let bearer = root.bearer();
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "r1")];
+    let send = || api.send(Method::POST, &path, &headers, Some(refund.clone()));
+    let first = send().await.is(201);
+    let again = send().await;
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(again.is(201)["id"], first["id"]);
+    assert_eq!(first["amount"], PRICE);
+
+    let of_ben = format!("/api/admin/users/{}/adjustments", ben.id);
+    let grant = json!({ "chat_id": ben.id, "reason": "x" });
+    for (path, body, field) in [
+        (&of_ben, refund, "chat_id"),
+        (&of_ben, grant, "chat_id"),
+        (&path, json!({ "chat_id": "x", "reason": "x" }), "chat_id"),
+        (&path, json!({ "chat_id": second, "reason": "x", "amount": 5 }), "amount"),
+        (&path, json!({ "chat_id": second }), "reason"),
+    ] {
+        let refused = root.post(path, body).await.expect(400, "invalid_fields");
+        assert!(refused["errors"][field].is_array(), "{refused}");
+    }
+    assert_eq!(ben.elsewhere("a test").await.balance().await, GRANT);
+}
+
+#[tokio::test]
 async fn a_former_administrator_changes_nothing_any_more() {
     let api = Api::own(&[]).await;
     let (root, ann) = (api.administrator("root").await, api.person("ann").await);
@@ -712,17 +763,14 @@ async fn a_former_administrator_changes_nothing_any_more() {
         let account = api.account(&ann).await;
         api.set(&root, attribute, value).await;
         let before = api.items("").await;
-        for subject in [account.clone(), api.account(&root).await] {
-            let adjustment = Adjustment::new(
-                &subject,
-                Change::new(5).unwrap(),
-                Reason::parse("x").unwrap(),
-                "",
-                &Clock::default(),
-            )
-            .by(&was);
-            assert_eq!(api.store().adjust(&adjustment, api.now()).await, Err(refusal.clone()));
-        }
+        let adjusting = |subject: &Account| {
+            let (change, reason) = (Change::new(5).unwrap(), Reason::parse("x").unwrap());
+            Adjustment::new(subject, change, reason, "", &Clock::default()).by(&was)
+        };
+        let adjustment = adjusting(&account).unwrap();
+        assert_eq!(api.store().adjust(&adjustment, api.now()).await, Err(refusal.clone()));
+        let own = adjusting(&api.account(&root).await);
+        assert_eq!(own.map(drop), Err(Error::OwnBalance));
         let change =
             shared::store::StandingChange { active: Some(false), role: None, reason: None };
         assert_eq!(

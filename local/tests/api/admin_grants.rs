@@ -17,9 +17,13 @@ const LASTS: Duration = Duration::from_secs(12 * 3600);
 impl Person {
     /// Sends a file of users and amounts: under an `id`, or for a preview.
     async fn grants(&self, id: &Value, grants: &[(&str, i64)]) -> Answer {
+        self.grants_for("a gift", id, grants).await
+    }
+
+    async fn grants_for(&self, reason: &str, id: &Value, grants: &[(&str, i64)]) -> Answer {
         let grant = |(user, amount): &(&str, i64)| json!({ "user": user, "amount": amount });
         let grants: Vec<Value> = grants.iter().map(grant).collect();
-        let body = json!({ "id": id, "reason": "a gift", "grants": grants });
+        let body = json!({ "id": id, "reason": reason, "grants": grants });
         self.post("/api/admin/grants/", body).await
     }
 
@@ -45,6 +49,7 @@ async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
     let ann = api.person_with(ann).await;
     let (ben, cat, gone) =
         (api.person("ben").await, api.person("cat").await, api.person("gone").await);
+    let dan = api.person("dan").await;
     root.changes(&ben, json!({ "active": false })).await.is(200);
     gone.deletes_the_account().await.is(202);
     // The letter to ann may still be on its way.
@@ -66,24 +71,25 @@ async fn a_preview_says_what_would_come_of_each_grant_and_changes_nothing() {
         (ben.id.as_str(), -4000),
         (cat.name.as_str(), -4001),
         (cat.id.as_str(), 1),
-        (root.name.as_str(), max),
+        (dan.name.as_str(), max),
         (gone.name.as_str(), 1),
         (gone.id.as_str(), 1),
         (unknown.as_str(), 1),
         ("no user has this name", 1),
         (name.as_str(), 1),
+        (root.name.as_str(), 1),
     ];
     let preview = root.grants(&Value::Null, &file).await.is(200);
     assert_eq!(preview["preview"], true);
     assert_eq!(
         outcomes(&preview),
-        "ready, ready, balance_too_low, repeated, grant_too_large, no_such_user, no_such_user, no_such_user, no_such_user, repeated"
+        "ready, ready, balance_too_low, repeated, grant_too_large, no_such_user, no_such_user, no_such_user, no_such_user, repeated, own_account"
     );
     assert_eq!(
         preview["grants"][0],
         json!({
             "user": shouted, "user_id": ann.id, "username": name, "active": true, "email_verified": false, "tokens": GRANT,
-            "amount": 50, "reason": "a gift", "outcome": "ready", "ledger_id": null,
+            "amount": 50, "reason": "a gift", "outcome": "ready", "ledger_id": null, "earlier": null,
         })
     );
     assert_eq!(
@@ -101,12 +107,13 @@ async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben, cat) =
         (api.person("ann").await, api.person("ben").await, api.person("cat").await);
+    let dan = api.person("dan").await;
     let file = [
         (ann.id.as_str(), 500),
         (ben.name.as_str(), -100),
         ("no user has this name", 5),
         (cat.id.as_str(), -4001),
-        (root.id.as_str(), 7),
+        (dan.id.as_str(), 7),
     ];
     let id = root.previews(&file).await;
     let made = root.grants(&id, &file).await.is(200);
@@ -123,7 +130,7 @@ async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent
         }
     }
     for (person, balance) in
-        [(&ann, GRANT + 500), (&ben, GRANT - 100), (&cat, GRANT), (&root, GRANT + 7)]
+        [(&ann, GRANT + 500), (&ben, GRANT - 100), (&cat, GRANT), (&dan, GRANT + 7)]
     {
         assert_eq!(person.balance().await, balance);
         assert_eq!(api.store().audit(&person.name).await.unwrap().differences, []);
@@ -140,14 +147,98 @@ async fn the_grants_of_a_file_are_made_once_however_often_and_by_whom_it_is_sent
 
     // A later request of the same file may have what was refused, and new users, and nothing else
     // for the same ones.
-    let later = [(cat.id.as_str(), -4000), (ann.id.as_str(), 501), (other.id.as_str(), 1)];
+    let eve = api.person("eve").await;
+    let later = [(cat.id.as_str(), -4000), (ann.id.as_str(), 501), (eve.id.as_str(), 1)];
     let later = root.grants(&id, &later).await.is(200);
     assert_eq!(outcomes(&later), "made, other_made, made");
     assert_eq!((cat.balance().await, ann.balance().await), (0, GRANT + 500));
-    // Another file is another gift.
+    // Another reason is another gift.
     let id = root.previews(&file[..1]).await;
-    assert_eq!(outcomes(&root.grants(&id, &file[..1]).await.is(200)), "made");
-    assert_eq!(ann.balance().await, GRANT + 1000);
+    let more = root.grants_for("another gift", &id, &file[..1]).await.is(200);
+    assert_eq!((outcomes(&more).as_str(), ann.balance().await), ("made", GRANT + 1000));
+}
+
+#[tokio::test]
+async fn the_same_grant_is_made_once_whichever_preview_it_follows() {
+    let api = Api::own(&[]).await;
+    let (root, other) = (api.administrator("root").await, api.administrator("other").await);
+    let (ann, ben) = (api.person("ann").await, api.person("ben").await);
+    let file = [(ann.id.as_str(), 500), (ben.id.as_str(), 50)];
+    // Two browsers have a preview of the same file.
+    let (id, others) = (root.previews(&file).await, other.previews(&file).await);
+    let made = root.grants(&id, &file[..1]).await.is(200);
+    assert_eq!(outcomes(&made), "made");
+
+    // The user may be named in another way, and the rows may have another order.
+    let same = [(ben.name.as_str(), 50), (ann.name.as_str(), 500)];
+    let preview = other.grants(&Value::Null, &same).await.is(200);
+    assert_eq!(outcomes(&preview), "ready, granted_before");
+    let sent = other.grants(&others, &same).await.is(200);
+    assert_eq!(outcomes(&sent), "made, granted_before");
+    for row in [&preview["grants"][1], &sent["grants"][1]] {
+        assert_eq!(row["ledger_id"], made["grants"][0]["ledger_id"]);
+        assert_eq!(row["earlier"]["actor_name"], json!(root.name));
+        assert!(row["earlier"]["timestamp"].as_str().unwrap().ends_with('Z'), "{row}");
+    }
+    assert_eq!((ann.balance().await, ben.balance().await), (GRANT + 500, GRANT + 50));
+
+    // Another amount or reason is another grant.
+    let id = root.previews(&file).await;
+    assert_eq!(outcomes(&root.grants(&id, &[(ann.id.as_str(), 501)]).await.is(200)), "made");
+    let id = root.previews(&file).await;
+    let more = root.grants_for("for May", &id, &file).await.is(200);
+    assert_eq!(outcomes(&more), "made, made");
+    assert_eq!((ann.balance().await, ben.balance().await), (GRANT + 1501, GRANT + 100));
+
+    // It is remembered for 90 days.
+    for (days, outcome) in [(89, "granted_before"), (2, "ready")] {
+        api.server().clock.advance(Duration::from_secs(days * 24 * 3600));
+        let root = root.elsewhere("a test").await;
+        let preview = root.grants(&Value::Null, &file[..1]).await.is(200);
+        assert_eq!(outcomes(&preview), outcome, "after {days} more days");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_two_browsers_send_at_once_grants_once() {
+    let api = Api::own(&[]).await;
+    let (root, other) = (api.administrator("root").await, api.administrator("other").await);
+    let ann = api.person("ann").await;
+    let file = [(ann.id.as_str(), 500)];
+    let mut previews = Vec::new();
+    for who in [&root, &other].repeat(4) {
+        previews.push((who, who.previews(&file).await));
+    }
+    let replies = join_all(previews.iter().map(|(who, id)| who.grants(id, &file))).await;
+    let mut came: Vec<String> = replies.into_iter().map(|reply| outcomes(&reply.is(200))).collect();
+    came.sort();
+    let expected = [vec!["granted_before"; 7], vec!["made"]].concat();
+    assert_eq!(came, expected);
+    assert_eq!(ann.balance().await, GRANT + 500);
+}
+
+#[tokio::test]
+async fn administrators_cant_grant_themselves_tokens() {
+    let api = Api::own(&[]).await;
+    let (root, other) = (api.administrator("root").await, api.administrator("other").await);
+    for amount in [7, -7] {
+        let refused = root.adjusts(&root, amount, "my own").await.expect(409, "own_balance");
+        let sentence = "Ask another administrator. Nothing was changed.";
+        assert!(refused["detail"].as_str().unwrap().ends_with(sentence), "{refused}");
+    }
+    let id = Clock::default().id().to_string();
+    for id in [json!(id), Value::Null] {
+        for user in [&root.id, &root.name, &root.name.to_uppercase()] {
+            let file = [(user.as_str(), 500), (other.id.as_str(), -1_000_000)];
+            let came = root.grants(&id, &file).await.is(200);
+            assert_eq!(outcomes(&came), "own_account, balance_too_low");
+        }
+    }
+    assert_eq!(root.balance().await, GRANT);
+    // Another administrator can, and so can the operator.
+    other.adjusts(&root, 7, "a gift").await.is(201);
+    api.adjust(&root, 5, "by hand").await;
+    assert_eq!(root.balance().await, GRANT + 12);
 }
 
 #[tokio::test]

@@ -256,7 +256,7 @@ pub(super) const ADMINISTERS: &str = "id = :by AND active = :by_active AND #by_r
      AND attribute_not_exists(revoked.#by_session)";
 
 /// Adds the names and values of [`ADMINISTERS`].
-pub(super) fn administers(write: Write, caller: &AccessToken) -> Write {
+fn administers(write: Write, caller: &AccessToken) -> Write {
     write.names([("#by_role", "role"), ("#by_session", caller.session.as_str())]).values([
         (":by", s(&caller.user_id)),
         (":by_active", flag(true)),

@@ -1,10 +1,14 @@
 //! Idempotency records in the table Tokens: the chat or adjustment that a finished key made.
 
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use serde::{Deserialize, Serialize};
 
 use super::schema::{IDEMPOTENCY, pk, record_key};
 use super::{Store, Write, n, to_item};
 use crate::Result;
+
+/// How many records are read at a time.
+const AT_A_TIME: usize = 16;
 
 /// A finished key. It points to the result and contains nothing of the reply, least of all a
 /// credential.
@@ -46,6 +50,13 @@ impl Store {
         // DynamoDB deletes it up to days later.
         Ok(record.filter(|record| record.expires_at > now))
     }
+
+    /// The records of these keys, in their order.
+    pub async fn records(&self, key_ids: Vec<String>, now: u64) -> Result<Vec<Option<Record>>> {
+        let read = |id: String| async move { self.record(&id, now).await };
+        iter(key_ids).map(read).buffered(AT_A_TIME).try_collect().await
+    }
+
     /// Stores the record of a key, unless the key has one at `now`.
     pub(super) fn remember(&self, record: &Record, now: u64) -> Result<Write> {
         Ok(Write::put(&self.tables.tokens, to_item(record)?)

@@ -5,7 +5,6 @@ use futures_util::future::try_join_all;
 use super::{CLOSED, also, outdated};
 use crate::auth::{AccessToken, Administrator};
 use crate::clock::Clock;
-use crate::store::administration::{ADMINISTERS, administers};
 use crate::store::schema::{account_key, pk};
 use crate::store::{Entry, EntryKind, Patience, Reason, Record, Store, Transaction, Write, n, s};
 use crate::user::Account;
@@ -21,8 +20,8 @@ pub struct Adjustment {
     entry: Entry,
     /// The transaction checks that this caller is an administrator.
     by: Option<AccessToken>,
-    /// The record of its idempotency key.
-    record: Option<Record>,
+    /// What may happen only once with it: under its idempotency key, for one.
+    records: Vec<Record>,
 }
 
 impl Adjustment {
@@ -48,20 +47,34 @@ impl Adjustment {
             granted: None,
             time: clock.millis(),
         };
-        Self { name_key: account.label.clone(), change, entry, by: None, record: None }
+        Self { name_key: account.label.clone(), change, entry, by: None, records: Vec::new() }
     }
 
     /// Sets the administrator, who must still be one when it is applied.
-    #[must_use]
-    pub fn by(mut self, administrator: &Administrator) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::OwnBalance`] if it is the administrator's own account.
+    pub fn by(mut self, administrator: &Administrator) -> Result<Self> {
+        if administrator.account().id == self.entry.user_id {
+            return Err(Error::OwnBalance);
+        }
         self.entry.actor.clone_from(&administrator.account().id);
-        Self { by: Some(administrator.caller().clone()), ..self }
+        Ok(Self { by: Some(administrator.caller().clone()), ..self })
     }
 
-    /// Sets the idempotency key, which is remembered until the second `until`.
+    /// Sets an idempotency key, which is remembered until the second `until`. With several keys it
+    /// is made if none of them was used.
     #[must_use]
-    pub fn keyed(self, key_id: &str, fingerprint: &str, until: u64) -> Self {
-        Self { record: Some(Record::new(key_id, fingerprint, &self.entry.entry_id, until)), ..self }
+    pub fn keyed(mut self, key_id: &str, fingerprint: &str, until: u64) -> Self {
+        self.records.push(Record::new(key_id, fingerprint, &self.entry.entry_id, until));
+        self
+    }
+
+    /// Names the message whose price it returns.
+    #[must_use]
+    pub fn refunding(mut self, chat_id: &str) -> Self {
+        self.entry.chat_id = Some(chat_id.to_owned());
+        self
     }
 
     /// Its ledger row.
@@ -81,7 +94,7 @@ pub enum Adjusted {
     TooLittle(Tokens),
     /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
     TooMuch,
-    /// Its idempotency key has a record already; nothing was changed.
+    /// An idempotency key of it has a record already; nothing was changed.
     KeyUsed,
 }
 
@@ -98,7 +111,7 @@ impl Store {
     /// [`Error::Unavailable`] if the outcome stays unknown; [`Error::InvalidToken`] and
     /// [`Error::Forbidden`] if the caller is no longer an administrator.
     pub async fn adjust(&self, adjustment: &Adjustment, now: u64) -> Result<Adjusted> {
-        let Adjustment { name_key, change, entry, by, record } = adjustment;
+        let Adjustment { name_key, change, entry, by, records } = adjustment;
         let (given, taken) = match *change {
             Change::Give(tokens) => (tokens, Tokens::ZERO),
             Change::Take(tokens) => (Tokens::ZERO, tokens),
@@ -118,17 +131,10 @@ impl Store {
             (":taken", n(taken)),
             (":room", n(room)),
         ]);
-        let mut writes = match by {
-            None => vec![move_tokens],
-            // A transaction can write to an account only once, so this write has the check of the
-            // administrator too.
-            Some(by) if by.user_id == entry.user_id => {
-                vec![administers(move_tokens, by).when(format!("{ADJUSTS} AND {ADMINISTERS}"))]
-            }
-            Some(by) => vec![move_tokens, self.is_administrator(by)],
-        };
+        let mut writes = vec![move_tokens];
+        writes.extend(by.as_ref().map(|by| self.is_administrator(by)));
         writes.push(self.enter(entry)?);
-        if let Some(record) = record {
+        for record in records {
             writes.push(self.remember(record, now)?);
         }
 
@@ -152,10 +158,10 @@ impl Store {
             if let Some(by) = by {
                 self.account_of_administrator(by).await?;
             }
-            if let Some(record) = record
-                && self.record(record.key_id(), now).await?.is_some()
-            {
-                return Ok(Adjusted::KeyUsed);
+            for record in records {
+                if self.record(record.key_id(), now).await?.is_some() {
+                    return Ok(Adjusted::KeyUsed);
+                }
             }
             let current =
                 current.filter(|current| current.id == entry.user_id && current.deleted.is_none());
