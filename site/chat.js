@@ -176,7 +176,7 @@ const ROUTES = [
   ["register", (place) => registration(place, welcome)],
   ["forgotten-password", forgotten],
   ["reset-password", resetting],
-  ["verify-email", (place) => verifying(place, () => enter(false))],
+  ["verify-email", verifying],
 ];
 
 function before({ path }) {

@@ -1,6 +1,6 @@
 // The views without a session: signing in, creating an account, and the links in e-mails.
 
-import { get, inCookie, isSignedIn, leave, newKey, post, register, signIn } from "./api.js";
+import { get, inCookie, isSignedIn, newKey, post, register, signIn } from "./api.js";
 import { linkButton } from "./button.js";
 import { h } from "./dom.js";
 import { field, form } from "./form.js";
@@ -253,64 +253,86 @@ export function resetting({ query }) {
 
 /**
  * `#/verify-email?token=..`, the link of an e-mail. The user has to press a button, because
- * programs that scan e-mails follow links too. Verifying ends all sessions of the account; `left`
- * runs if the session of this tab was one of them.
+ * programs that scan e-mails follow links too. A reader who isn't signed in to the account chooses a
+ * new password for it, because another person may have registered with this address.
  */
-export function verifying({ query }, left) {
+export function verifying({ query }) {
   if (!query.token)
     return halfLink(VERIFY, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
+  const password = field("New password", "password", {
+    type: "password",
+    autocomplete: "new-password",
+    required: true,
+    hint: "At least 8 characters, and not a common password.",
+  });
+  const choosing = form([password], {
+    submit: "Verify and set the password",
+    onsubmit: (values) => verify(choosing, values),
+  });
+  const choice = h(
+    "div",
+    {},
+    h(
+      "p",
+      {},
+      "Choose a new password for the account with this address. Or ",
+      h("a", { href: "#/sign-in" }, "sign in to it"),
+      " first, and then open the link again.",
+    ),
+    choosing,
+  );
   const verification = form([], {
     submit: "Verify my e-mail address",
-    onsubmit: async () => {
-      try {
-        const { email } = await post(
-          "api/user/email/verify/",
-          { token: query.token },
-          { open: true },
-        );
-        if (await isOwn(email)) {
-          leave();
-          left();
-        }
-        const done = h(
-          "div",
-          {},
-          note(
-            "good",
-            h("p", {}, h("strong", {}, email), " is verified."),
-            h("p", {}, "You have been signed out everywhere. Sign in again."),
-          ),
-          h(
-            "p",
-            { class: "door-links" },
-            linkButton(isSignedIn() ? "Continue" : "Sign in", "#/", { kind: "primary" }),
-          ),
-        );
-        verification.replaceWith(done);
-        done.querySelector("a").focus();
-      } catch (error) {
-        if (error.code !== "invalid_link" && !error.errors?.token) throw error;
-        spent(
-          verification,
-          "#/account",
-          isSignedIn() ? "Get a new link" : "Sign in to get a new link",
-        );
-      }
-    },
+    onsubmit: () => verify(verification, {}),
   });
+
+  const verify = async (node, values) => {
+    try {
+      const body = { token: query.token, ...values };
+      const { email } = await post("api/user/email/verify/", body, { open: "password" in values });
+      // The other sessions have ended. Reading the profile continues this one.
+      if (!values.password) await refreshProfile();
+      const said = values.password
+        ? "Your password has been changed. Sign in with the new one."
+        : "You have been signed out everywhere else.";
+      const done = h(
+        "div",
+        {},
+        note("good", h("p", {}, h("strong", {}, email), " is verified."), h("p", {}, said)),
+        h(
+          "p",
+          { class: "door-links" },
+          linkButton(isSignedIn() ? "Continue" : "Sign in", "#/", { kind: "primary" }),
+        ),
+      );
+      node.replaceWith(done);
+      done.querySelector("a").focus();
+    } catch (error) {
+      if (error.code === "password_required") {
+        node.replaceWith(choice);
+        password.input.focus();
+        return;
+      }
+      if (error.code !== "invalid_link" && !error.errors?.token) throw error;
+      spent(node, "#/account", isSignedIn() ? "Get a new link" : "Sign in to get a new link");
+    }
+  };
   const content = door(
     VERIFY,
     "Confirm that this e-mail address is yours. You can then use it to reset a forgotten password.",
-    verification,
+    isSignedIn() ? verification : choice,
   );
   return { title: VERIFY, content };
 }
 
-/** Whether the account of this tab has this address, or waits for it to be verified. */
-async function isOwn(address) {
-  const { profile } = await import("./profile.js");
-  const { email, pending_email: pending } = profile() ?? {};
-  return [email, pending].some((own) => own?.toLowerCase() === address.toLowerCase());
+/** Reads the profile again. Only a session has its module. */
+async function refreshProfile() {
+  try {
+    const { learnProfile } = await import("./profile.js");
+    await learnProfile(get("api/user/profile/"));
+  } catch {
+    // The next view reads it.
+  }
 }
 
 function spent(node, href, text) {

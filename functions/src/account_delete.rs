@@ -32,14 +32,14 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 202, description = "The account is deleted.", body = Done, headers(("Set-Cookie" = String)))),
-    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts", "LastAdministrator"]))),
+    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts", "TooManyConfirmations", "LastAdministrator"]))),
 )]
 pub async fn handle(app: Guarding, req: Request) -> Reply {
     let caller = auth::caller(&app, &req).await?;
     let Body { password } = http::json(&req)?;
     let password = required(password).map_err(|sentence| Error::field("password", sentence))?;
     let account = app.store.account_of(&caller).await?;
-    auth::confirm(&app, &app.accounts, &req, &account, &password).await?;
+    auth::confirm(&app, &app.accounts, &req, &caller, &account, &password).await?;
 
     app.store.delete_account(&caller, &account, &password::none()?, app.clock.seconds()).await?;
     tracing::info!(user = account.id, "account deleted");

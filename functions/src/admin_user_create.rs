@@ -92,7 +92,7 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
     let account = new.open(&app.clock);
     let doing = Intervening::new(&administrator, &account, what, reason, &app.clock)?;
     match app.store.create_account(&doing, &new).await? {
-        Registered::New => {
+        Registered::New | Registered::Pending(_) => {
             tracing::info!(
                 subject = account.id,
                 by,

@@ -1,58 +1,98 @@
 //! `POST /api/user/email/verify` - prove an e-mail address with the token that was sent to it.
 //!
-//! In: `{token}`; no access token is needed. Out: the address, which is now the account's own. The
-//! first proof of an address invalidates every session, API key and e-mailed link of the account.
+//! In: `{token}` with an access token of the account, or `{token, password}` with a new password.
+//! Out: the address, which is now the account's own. The first proof of an address invalidates every
+//! other session, and every API key and e-mailed link of the account.
 
 use serde::{Deserialize, Serialize};
-use shared::auth::LinkToken;
+use shared::auth::{AccessToken, LinkToken, NewPassword};
 use shared::error::required;
 use shared::openapi::Given;
-use shared::store::Purpose;
-use shared::{App, Error, Reply, Request, http};
+use shared::store::{Purpose, Verifier};
+use shared::{App, Error, Reply, Request, Result, auth, http};
 use utoipa::ToSchema;
 
 #[derive(Deserialize, ToSchema)]
-#[schema(as = LinkUsed)]
+#[schema(as = LinkUsed, examples(json!({ "token": "0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE" })))]
 struct Body {
     /// The token of the e-mail: 43 characters.
     #[schema(value_type = Given, examples("0l2k1pOQvLJ7DRxPAjZ2eWd9S0Xn8ZrJ3yT1mC5uHbE"))]
     token: Option<String>,
+    /// A new password for the account. Required for the first verification of its address, unless
+    /// the request has an access token of the account.
+    #[schema(value_type = Option<NewPassword>)]
+    password: Option<String>,
 }
 
 /// One transaction uses the link, takes the claim of the address from an account without proof, and
-/// invalidates what was created before.
+/// invalidates what was created before: the account may be a stranger's, who registered the address
+/// and knows its password. So a caller who isn't logged in to it replaces the password.
 #[utoipa::path(
     post,
     path = "/api/user/email/verify",
     tag = "Accounts",
     summary = "Verify an e-mail address",
     description = "The token of the e-mail works once. Another account that had the address unverified loses it. The first verification of an address \
-        invalidates every session, API key and e-mailed link of the account: log in again.",
+        takes an access token of the account, whose session then goes on with its refresh token, or a new `password`. It \
+        invalidates every other session, and every API key and e-mailed link of the account.",
+    security((), ("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The address is verified.", body = Verified)),
-    extensions(("x-fails" = json!(["InvalidLink", "EmailTaken"]))),
+    extensions(("x-fails" = json!(["InvalidLink", "PasswordRequired", "InvalidToken", "EmailTaken"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
-    let Body { token } = http::json(&req)?;
+    let Body { token, password } = http::json(&req)?;
     let token = required(token).map_err(|sentence| Error::field("token", sentence))?;
     let token = LinkToken::parse(&token)?;
     let now = app.clock.seconds();
 
+    let caller = caller(&app, &req).await?;
     let link = app.store.link(&token, Purpose::Verify, now).await?;
-    let account = app.store.verify_address(&link, now).await?;
+    let hash = match &password {
+        Some(password) => {
+            let password = NewPassword::parse(password, &[&link.name, &link.address])
+                .map_err(|sentence| Error::field("password", sentence))?;
+            Some(app.passwords.hash(&password).await?)
+        }
+        None => None,
+    };
+    let caller = caller.filter(|caller| caller.user_id == link.user_id);
+    let verifier = match (&hash, &caller) {
+        (Some(hash), _) => Verifier::NewPassword(hash),
+        (None, Some(caller)) => Verifier::Session(caller),
+        (None, None) => Verifier::Reader,
+    };
+    let account = app.store.verify_address(&link, verifier, now).await?;
     tracing::info!(user = account.id, "address verified");
+    let is_first = account.auth_epoch > link.auth_epoch;
     http::ok(&Verified {
-        message: "E-mail address verified. Log in again.",
+        message: match verifier {
+            Verifier::Session(_) if is_first => {
+                "E-mail address verified. Every other session has ended. Refresh the access token of this one."
+            }
+            Verifier::NewPassword(_) if is_first => {
+                "E-mail address verified, and the password is changed. Log in with it."
+            }
+            _ => "E-mail address verified.",
+        },
         email: account.email.as_deref(),
         email_verified: true,
     })
+}
+
+/// The caller, if the request has an access token.
+async fn caller(app: &App, req: &Request) -> Result<Option<AccessToken>> {
+    match http::authorization(req)? {
+        Some(_) => auth::caller(app, req).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// A verified address.
 #[derive(Serialize, ToSchema)]
 struct Verified<'a> {
     /// A sentence for people.
-    #[schema(examples("E-mail address verified. Log in again."))]
+    #[schema(examples("E-mail address verified."))]
     message: &'static str,
     /// The address.
     #[schema(required, nullable = false, examples("ann@example.com"))]

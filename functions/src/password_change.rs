@@ -1,7 +1,7 @@
 //! `POST /api/user/password` - change the caller's password.
 //!
 //! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session;
-//! all others have ended (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no
+//! all others have ended (`X-Refresh-Token: cookie <key>`: the refresh token in a cookie, and no
 //! `token`).
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ struct Body {
     params(KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 200, description = "The password is changed, and a new session has begun.", body = PasswordChanged)),
-    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts"]))),
+    extensions(("x-fails" = json!(["WrongPassword", "TooManyAttempts", "TooManyConfirmations"]))),
 )]
 pub async fn handle(app: Issuing, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
@@ -46,7 +46,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
     let own = [account.name.as_str(), account.email.as_deref().unwrap_or(&account.name)];
     let new = NewPassword::parse(&new, &own)
         .map_err(|sentence| Error::field("new_password", sentence))?;
-    auth::confirm(&app, &app.accounts, &req, &account, &current).await?;
+    auth::confirm(&app, &app.accounts, &req, &caller, &account, &current).await?;
     let hash = app.passwords.hash(&new).await?;
 
     let changed = Account { auth_epoch: account.auth_epoch + 1, ..account.clone() };

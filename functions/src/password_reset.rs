@@ -17,13 +17,13 @@ struct Body {
 }
 
 /// Writes the request without looking up the address: the function `mail` does that. At most one
-/// e-mail a minute per address; further requests get the same reply.
+/// e-mail a minute per address, five an hour and ten a day; further requests get the same reply.
 #[utoipa::path(
     post,
     path = "/api/password/reset",
     tag = "Accounts",
     summary = "Request a password reset",
-    description = "Sends an e-mail with a link to the address. The reply is the same whether or not an account has the address. At most one e-mail a minute is sent to an address; further requests get the same reply.",
+    description = "Sends an e-mail with a link to the address. The reply is the same whether or not an account has the address. At most one e-mail a minute, five an hour and ten a day are sent to an address; further requests get the same reply.",
     request_body = Body,
     responses((status = 202, description = "If an account has the address, an e-mail is on its way.", body = Done)),
 )]

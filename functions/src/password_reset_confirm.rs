@@ -51,9 +51,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
         .map_err(|sentence| Error::field("password", sentence))?;
     let hash = app.passwords.hash(&password).await?;
     app.store.reset_password(&link, &hash, now).await?;
-    if let Err(error) =
-        app.store.forget_attempts(&link.user_id, &link.name, Some(&link.address)).await
-    {
+    if let Err(error) = app.store.forget_attempts(&link.name, Some(&link.address)).await {
         tracing::warn!(
             user = link.user_id,
             cause = error.cause(),

@@ -42,7 +42,7 @@ struct Body {
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The profile after the change.", body = Profile)),
-    extensions(("x-fails" = json!(["EmailTaken", "WrongPassword", "TooManyAttempts", "TooManyMails"]))),
+    extensions(("x-fails" = json!(["EmailTaken", "WrongPassword", "TooManyAttempts", "TooManyConfirmations", "TooManyMails"]))),
 )]
 pub async fn handle(app: Guarding, req: Request) -> Reply {
     let body: Body = http::json(&req)?;
@@ -54,7 +54,7 @@ pub async fn handle(app: Guarding, req: Request) -> Reply {
         let password = password.ok_or_else(|| {
             Error::field("current_password", "Send the current password to change the address.")
         })?;
-        auth::confirm(&app, &app.accounts, &req, &account, password).await?;
+        auth::confirm(&app, &app.accounts, &req, &caller, &account, password).await?;
     }
 
     let account = app.store.change_profile(&caller, account, &change, app.clock.seconds()).await?;

@@ -13,7 +13,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use shared::http::cookie;
 use shared::idempotency::{Kind, REMEMBERED};
 use shared::openapi::{EmailOrNone, IdempotencyKey, KeptInCookie};
-use shared::store::{Attempt, NewAccount, Quota, Registered, Session};
+use shared::store::{Attempt, NewAccount, Quota, Registered, Session, registered_from};
 use shared::user::{Account, Email, Role, Username};
 use shared::view::{Balance, User};
 use shared::{Error, Reply, Request, Result, http, openapi};
@@ -54,7 +54,7 @@ struct Registration {
     params(IdempotencyKey, KeptInCookie, openapi::DeviceToken),
     request_body = Body,
     responses((status = 201, description = "The account is created, and a session has begun.", body = OpenedAccount)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations", "TooManyAttempts"])), ("x-narrow" = json!({ "anyOf": [
+    extensions(("x-form" = json!(true)), ("x-fails" = json!(["UsernameTaken", "EmailTaken", "KeyReused", "TooManyRegistrations", "TooManyAttempts", "TooManyMails"])), ("x-narrow" = json!({ "anyOf": [
         { "required": ["password"], "properties": { "password": { "type": "string" } } },
         { "required": ["password1"], "properties": { "password": { "type": "null" }, "password1": { "$ref": "#/components/schemas/NewPassword" } } },
     ] }))),
@@ -76,12 +76,17 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
         grant: app.accounts.first_grant,
         reason: "registration",
     };
-    let account = new.open(&app.clock);
+    let mut account = new.open(&app.clock);
+    let network = http::source_network(&req);
+    account.home = network.as_deref().map(|network| registered_from(&account.id, network));
     let session = Session::new(&account, http::device(&req), &app.clock, app.config.session_life);
-    let quota =
-        Quota::of(http::source_network(&req).as_deref(), &app.accounts, app.clock.seconds());
+    let quota = Quota::of(network.as_deref(), &app.accounts, app.clock.seconds());
     match app.store.register(&new, &account, Some(&session), quota.as_ref()).await? {
         Registered::New => {
+            tracing::info!(user = account.id, session = session.id(), "registered");
+            welcome(&app, &req, &account, &session).await
+        }
+        Registered::Pending(account) => {
             tracing::info!(user = account.id, session = session.id(), "registered");
             welcome(&app, &req, &account, &session).await
         }
@@ -140,7 +145,8 @@ async fn again(
         return Err(attempt.refused(Error::UsernameTaken));
     }
     app.store.pass_attempt(&attempt).await?;
-    if new.email.as_ref().map(Email::shown) != standing.email.as_deref() {
+    let given = standing.email.as_deref().or(standing.pending_email.as_deref());
+    if new.email.as_ref().map(Email::shown) != given {
         return Err(Error::KeyReused);
     }
     let session = Session::new(standing, http::device(req), &app.clock, app.config.session_life);

@@ -69,7 +69,7 @@ pub async fn create_admin(
     let registered = app.store.register(&new, &account, None, None).await;
     close(embedded).await;
     match registered {
-        Ok(Registered::New) => {
+        Ok(Registered::New | Registered::Pending(_)) => {
             Ok(format!("{} is an administrator with {grant} tokens.", account.name))
         }
         Ok(Registered::Taken(_)) | Err(Error::UsernameTaken) => {
@@ -131,12 +131,12 @@ async fn adjust_in(
 pub async fn unlock(data: &Path, name: &str) -> Result<String, String> {
     let (app, embedded) = open(data).await?;
     let unlocked = match find(&app, name).await {
-        Ok(account) => app
-            .store
-            .forget_attempts(&account.id, &account.label, account.email.as_deref())
-            .await
-            .map(|()| format!("{} can log in again.", account.name))
-            .map_err(sentence),
+        Ok(account) => tokio::try_join!(
+            app.store.forget_attempts(&account.label, account.email.as_deref()),
+            app.store.forget_confirmations(&account, app.clock.seconds())
+        )
+        .map(|((), ())| format!("{} can log in again.", account.name))
+        .map_err(sentence),
         Err(sentence) => Err(sentence),
     };
     close(embedded).await;

@@ -72,7 +72,7 @@ const ORDER = [
       },
       "export",
       // The first proof of an address ends the session: the next folder begins another one.
-      { operation: "email_verify", body: { token: "{{verifyToken}}" }, without: ["verifyToken", 400] },
+      { operation: "email_verify", body: { token: "{{verifyToken}}", password: "{{password}}" }, without: ["verifyToken", 400] },
     ],
   ],
   [

@@ -186,7 +186,7 @@ def verification():
 def reset():
     address = f"{uuid.uuid4().hex}@example.com"
     account = register(email=address)
-    call("POST", "/api/user/email/verify/", json={"token": token_of_mail(address)})
+    call("POST", "/api/user/email/verify/", account, json={"token": token_of_mail(address)})
     call("POST", "/api/password/reset/", json={"email": address})
     return token_of_mail(address, 1)
 
@@ -255,7 +255,7 @@ def complete(operation, body):
     if operation == "token_blacklist":
         body["refresh"] = register()["refresh"]
     if operation == "email_verify":
-        body["token"] = verification()
+        body |= {"token": verification(), "password": fit(body.get("password") or PASSWORD)}
     if operation == "password_reset_confirm":
         body["token"] = reset()
         for field in ("password", "new_password"):

@@ -520,11 +520,11 @@ await journeys({
     await heading(page, "Verify your e-mail address");
     await page.getByRole("button", { name: "Verify my e-mail address" }).click();
     await page.getByText(`${email} is verified.`).waitFor();
-    await page.getByText("You have been signed out everywhere.").waitFor();
-    // All earlier sessions have ended, here and on other devices.
-    await page.getByRole("link", { name: "Sign in" }).click();
-    await heading(page, "Sign in");
-    await signIn(page, ann);
+    await page.getByText("You have been signed out everywhere else.").waitFor();
+    // This session goes on, and those on other devices have ended.
+    await page.getByRole("link", { name: "Continue" }).click();
+    await heading(page, "What would you like to know?");
+    await page.reload();
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}#/account`);
     await page.getByText("verified", { exact: true }).waitFor();
@@ -559,6 +559,32 @@ await journeys({
     await heading(page, "Forgotten password");
     await page.goto(`${SITE}#/verify-email`);
     await page.getByText("This link is incomplete.").waitFor();
+  },
+
+  async "whoever verifies an address without being signed in to its account sets a new password"() {
+    const email = `eve${Date.now().toString(36)}@example.com`;
+    const eve = await newUser("eve", { email });
+    const link = await mailedLink(email, "verify-email");
+    const other = await chatPage(await newUser("ben"), { place: "#/account" });
+    await other.goto(link);
+    await other.getByRole("button", { name: "Verify my e-mail address" }).click();
+    await other.getByLabel("New password").waitFor();
+
+    const reader = await newPage();
+    await reader.goto(link);
+    await heading(reader, "Verify your e-mail address");
+    await reader.getByLabel("New password").fill("password1");
+    await reader.keyboard.press("Enter");
+    await reader.locator(".field-error").waitFor();
+    await reader.getByLabel("New password").fill("a better horse with a battery");
+    await reader.keyboard.press("Enter");
+    await reader.getByText(`${email} is verified.`).waitFor();
+    await reader.getByRole("link", { name: "Sign in" }).click();
+    await signIn(reader, eve);
+    await reader.getByText("Incorrect username or password.", { exact: false }).waitFor();
+    await reader.getByLabel("Password").fill("a better horse with a battery");
+    await reader.keyboard.press("Enter");
+    await heading(reader, "What would you like to know?");
   },
 
   async "names, address and password are changed, and a wrong password is said beside its field"() {

@@ -88,6 +88,9 @@ pub enum Error {
     InvalidCursor,
     /// 400: the token of an e-mailed link is unknown, used or expired.
     InvalidLink,
+    /// 400: the link verifies the address of an account for the first time, and the request has
+    /// neither a new password nor a token of that account.
+    PasswordRequired,
     /// 401: no active account has this username and password. The same for unknown and deactivated
     /// users.
     InvalidCredentials,
@@ -196,6 +199,8 @@ pub enum Error {
     /// 429: too many log-ins with this username or from this IP address have failed. The same
     /// whether or not the account exists and the password is right.
     TooManyAttempts(Limit),
+    /// 429: too many wrong current passwords in this session of the account.
+    TooManyConfirmations(Limit),
     /// 429: the maximum number of accounts was created from this IP address in this hour.
     TooManyRegistrations(Limit),
     /// 429: an e-mail was requested less than a minute ago, or this e-mail address got the maximum
@@ -270,6 +275,8 @@ impl Error {
                 "This cursor is invalid for this list. Follow the Link header, or start without a cursor.".into()),
             Self::InvalidLink => (StatusCode::BAD_REQUEST, "invalid_link",
                 "This link is invalid, has already been used or has expired. Request a new one.".into()),
+            Self::PasswordRequired => (StatusCode::BAD_REQUEST, "password_required",
+                "Choose a new password for the account of this address, and send it as `password` with the token. Or send the token while you are logged in to that account. The link is still valid.".into()),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials",
                 "Incorrect username or password.".into()),
             Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated",
@@ -349,6 +356,8 @@ impl Error {
                 format!("An account gets at most {} refunds a {} for failed messages. Nothing was charged; try again {}.", limit.most, if limit.window == Some(60) { "minute" } else { "day" }, limit.when()).into()),
             Self::TooManyAttempts(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts",
                 format!("Too many log-ins have failed. Try again {}.", limit.when()).into()),
+            Self::TooManyConfirmations(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts",
+                format!("Too many wrong passwords were sent in this session. Try again {}, or log out and log in again: a new session has its own count. If it wasn't you, end the other sessions first, which needs no password, or reset the password by e-mail.", limit.when()).into()),
             Self::TooManyRegistrations(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_registrations",
                 format!("Too many accounts were created from your IP address. Try again {}.", limit.when()).into()),
             Self::TooManyMails(limit) => (StatusCode::TOO_MANY_REQUESTS, "too_many_mails",
@@ -390,6 +399,7 @@ impl Error {
             | Self::TooManyChatsThisMinute(limit)
             | Self::TooManyRefunds(limit)
             | Self::TooManyAttempts(limit)
+            | Self::TooManyConfirmations(limit)
             | Self::TooManyRegistrations(limit)
             | Self::TooManyMails(limit)
             | Self::Busy(limit) => Some(limit),

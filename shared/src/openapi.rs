@@ -390,6 +390,7 @@ pub fn failures(
         Error::PromptTooLong(None),
         Error::InvalidCursor,
         Error::InvalidLink,
+        Error::PasswordRequired,
         Error::InvalidCredentials,
         Error::NotAuthenticated,
         Error::InvalidToken,
@@ -434,6 +435,7 @@ pub fn failures(
         Error::TooManyChatsThisMinute(limit("chats", config.chats_per_minute, 60, 31)),
         Error::TooManyRefunds(limit("refunds", config.refunds_per_minute, 60, 31)),
         Error::TooManyAttempts(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
+        Error::TooManyConfirmations(limit("log-ins", accounts.login_attempts, 86_400, 3000)),
         Error::TooManyRegistrations(limit(
             "registrations",
             accounts.registrations_per_address,

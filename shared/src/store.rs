@@ -46,9 +46,10 @@ mod user_lists;
 mod users;
 mod write;
 
+pub use addresses::Verifier;
 pub use administration::StandingChange;
 pub use api_keys::{API_KEYS, StoredKey};
-pub use attempts::Attempt;
+pub use attempts::{Attempt, registered_from};
 pub use audit::{Audited, Difference};
 pub use balance::{Adjusted, Adjustment, ChatLimits, Hold, Refund, Reserved, Settled, Stopped};
 pub use branches::{Branch, Stretch};

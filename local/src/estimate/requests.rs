@@ -90,6 +90,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("change of the address", "profile_change"),
     ("another e-mail to verify", "email_resend"),
     ("verification of an address", "email_verify"),
+    ("verification of an address with a new password", "email_verify"),
     ("request of a reset", "password_reset"),
     ("request of a reset for an unknown address", "password_reset"),
     ("reset of the password", "password_reset_confirm"),

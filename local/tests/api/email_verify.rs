@@ -12,6 +12,8 @@ use crate::support::function::ask;
 use crate::support::proxy::{At, Fault, Plan, Strikes};
 use crate::support::rig::Rig;
 
+const NEW: &str = "another-one";
+
 /// A user with an address, the address, and the token that was sent there.
 async fn ann(api: &Api) -> (Person, String, String) {
     let address = format!("{}@example.com", unique("ann"));
@@ -28,6 +30,11 @@ async fn verify(api: &Api, token: &str) -> Answer {
     api.post("/api/user/email/verify/", json!({ "token": token })).await
 }
 
+async fn verify_with(api: &Api, token: &str, password: &str) -> Answer {
+    let body = json!({ "token": token, "password": password });
+    api.post("/api/user/email/verify/", body).await
+}
+
 async fn logs_in(api: &Api, address: &str) -> Option<Value> {
     let answer = api.log_in(json!({ "username": address, "password": "secret123" })).await;
     (answer.status == 200).then(|| answer.is(200)["user"]["id"].clone())
@@ -38,7 +45,7 @@ async fn a_mailed_link_proves_an_address_once() {
     let api = Api::start().await;
     let (ann, address, token) = ann(&api).await;
     assert_eq!(ann.profile().await.is(200)["email_verified"], false);
-    let verified = verify(&api, &token).await.is(200);
+    let verified = ann.verifies(&token).await.is(200);
     assert_eq!((&verified["email"], &verified["email_verified"]), (&json!(address), &json!(true)));
     assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
     verify(&api, &token).await.expect(400, "invalid_link");
@@ -54,15 +61,16 @@ async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
     let [verifies, resets] =
         [Purpose::Verify, Purpose::Reset].map(|purpose| api.link(&squatter, purpose, &address));
     let (verifies, resets) = (verifies.await, resets.await);
-    verify(&api, &token).await.is(200);
+    verify_with(&api, &token, NEW).await.is(200);
 
     squatter.is_out().await;
+    squatter.log_in().await.expect(401, "invalid_credentials");
     program.get("/v1/models").await.expect(401, "invalid_token");
     program.completes().await.expect(401, "invalid_token");
     verify(&api, &verifies).await.expect(400, "invalid_link");
     let reset = json!({ "token": resets, "password": "another-one" });
     api.post("/api/password/reset/confirm/", reset).await.expect(400, "invalid_link");
-    let owner = squatter.elsewhere("the owner's").await;
+    let owner = Person { password: NEW.into(), ..squatter }.elsewhere("the owner's").await;
     assert_eq!(owner.api_keys().await, json!([]));
     owner.has_keys(0).await;
 }
@@ -71,7 +79,7 @@ async fn the_first_proof_of_an_address_ends_what_a_squatter_made_before_it() {
 async fn every_new_address_is_proven_a_first_time_and_the_same_one_in_other_letters_is_not() {
     let api = Api::own(&[]).await;
     let (ann, address, token) = ann(&api).await;
-    verify(&api, &token).await.is(200);
+    ann.verifies(&token).await.is(200);
     let ann = ann.elsewhere("a test").await;
     let program = ann.using(ann.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
     ann.change(json!({ "email": address.to_uppercase() })).await.is(200);
@@ -82,7 +90,8 @@ async fn every_new_address_is_proven_a_first_time_and_the_same_one_in_other_lett
     let new = format!("{}@example.org", unique("ann"));
     ann.change(json!({ "email": new })).await.is(200);
     program.get("/v1/models").await.is(200);
-    verify(&api, &api.token_to(&new).await).await.is(200);
+    let elsewhere = ann.elsewhere("another").await;
+    elsewhere.verifies(&api.token_to(&new).await).await.is(200);
     ann.is_out().await;
     program.get("/v1/models").await.expect(401, "invalid_token");
 }
@@ -101,7 +110,7 @@ async fn a_link_works_for_two_days_and_garbage_never() {
     api.server().clock.advance(Duration::from_secs(2 * 24 * 3600));
     verify(&api, &token).await.expect(400, "invalid_link");
     let fresh = api.link(&ann, Purpose::Verify, &address).await;
-    verify(&api, &fresh).await.is(200);
+    ann.using(&ann.token).verifies(&fresh).await.is(200);
 }
 
 #[tokio::test]
@@ -136,7 +145,7 @@ async fn an_account_that_proves_an_address_takes_it_from_one_that_only_claimed_i
     assert_eq!(logs_in(&api, &address).await, Some(json!(squatter.id)), "until a mail was read");
 
     let token = token_in(&api.mails_to(&address, 2).await[1]);
-    verify(&api, &token).await.is(200);
+    owner.verifies(&token).await.is(200);
     assert_eq!(logs_in(&api, &address).await, Some(json!(owner.id)));
     let profile = owner.elsewhere("a test").await.profile().await.is(200);
     assert_eq!(
@@ -156,7 +165,7 @@ async fn of_two_accounts_that_prove_one_address_at_once_one_wins() {
         let wants = api.person("ben").await;
         wants.change(json!({ "email": address })).await.is(200);
         let second = token_in(&api.mails_to(&address, 2).await[1]);
-        let answers = join_all([verify(&api, &first), verify(&api, &second)]).await;
+        let answers = join_all([claims.verifies(&first), wants.verifies(&second)]).await;
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
         let winner = match statuses.as_slice() {
             [200, 409] => claims,
@@ -189,7 +198,7 @@ async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account
     deleted.is(202);
     let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
     assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
-    verify(&api, &token).await.is(200);
+    wants.verifies(&token).await.is(200);
     assert_eq!(logs_in(&api, &address).await, Some(json!(wants.id)));
 }
 
@@ -197,7 +206,7 @@ async fn an_address_that_has_become_somebodys_name_meanwhile_goes_to_the_account
 async fn of_many_uses_of_a_link_at_once_one_wins() {
     let api = Api::start().await;
     let (ann, _, token) = ann(&api).await;
-    let answers = join_all((0..8).map(|_| verify(&api, &token))).await;
+    let answers = join_all((0..8).map(|_| ann.verifies(&token))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1, "{answers:?}");
     assert_eq!(
         answers.into_iter().filter(|answer| answer.body["code"] == "invalid_link").count(),
@@ -222,7 +231,7 @@ async fn the_mail_is_sent_again_at_most_once_a_minute_and_not_for_a_proven_addre
 
     let mails = api.mails_to(&address, 3).await;
     assert_eq!(mails.len(), 3);
-    verify(&api, &token_in(&mails[2])).await.is(200);
+    ann.verifies(&token_in(&mails[2])).await.is(200);
     verify(&api, &first).await.expect(400, "invalid_link");
     let ann = ann.elsewhere("a test").await;
     ann.post("/api/user/email/", json!({})).await.expect(409, "nothing_to_verify");
@@ -249,6 +258,8 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         ann.change(json!({ "email": address(n) })).await.is(200);
         let token = token_in(&rig.api.mails_to(&address(n), 2).await[1]);
 
+        let bearer = ann.bearer();
+        let headers = [("authorization", bearer.as_str())];
         let lane = rig.proxy.lane();
         let app = rig.api.function_over("email_verify", &lane);
         lane.strike(Some(Plan {
@@ -256,9 +267,14 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
             fault,
             strikes: Strikes::Once,
         }));
-        let reply =
-            ask(&app, "email_verify", "/api/user/email/verify", &[], json!({ "token": token }))
-                .await;
+        let reply = ask(
+            &app,
+            "email_verify",
+            "/api/user/email/verify",
+            &headers,
+            json!({ "token": token }),
+        )
+        .await;
         assert!(lane.strikes().await, "{fault:?}");
         // A reply that can't be read leaves the outcome unknown; the write was applied
         // nevertheless.
@@ -274,4 +290,105 @@ async fn a_verification_whose_reply_was_lost_is_the_success_it_was_and_a_late_co
         assert_eq!(logs_in(&rig.api, &address(n)).await, Some(json!(ann.id)), "{fault:?}");
         assert_eq!(logs_in(&rig.api, &format!("old-{n}@example.com")).await, None, "{fault:?}");
     }
+}
+
+/// The reader of the e-mail may not be the one who registered, and doesn't know the password.
+#[tokio::test]
+async fn a_verification_without_a_session_takes_a_new_password() {
+    let api = Api::start().await;
+    let (squatter, address, token) = ann(&api).await;
+    let reader = api.person("reader").await;
+    for refused in [verify(&api, &token).await, reader.verifies(&token).await] {
+        let refused = refused.expect(400, "password_required");
+        assert!(refused["detail"].as_str().unwrap().contains("`password`"), "{refused}");
+    }
+    for password in ["", "short", "password1", &address] {
+        let refused = verify_with(&api, &token, password).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["password"].is_array(), "{refused}");
+    }
+    squatter.is_in().await;
+    assert_eq!(squatter.profile().await.is(200)["email_verified"], false);
+
+    verify_with(&api, &token, NEW).await.is(200);
+    squatter.is_out().await;
+    squatter.log_in().await.expect(401, "invalid_credentials");
+    let owner = api.log_in(json!({ "username": address, "password": NEW })).await.is(200);
+    assert_eq!(
+        (&owner["user"]["id"], &owner["user"]["email_verified"]),
+        (&json!(squatter.id), &json!(true))
+    );
+    verify_with(&api, &token, "a-third-one").await.expect(400, "invalid_link");
+
+    // An address that another account only claimed goes over with its owner's password too.
+    let (squatter, address, _) = ann(&api).await;
+    let wants = api.person("ben").await;
+    wants.change(json!({ "email": address })).await.is(200);
+    let token = token_in(&api.mails_to(&address, 2).await[1]);
+    squatter.verifies(&token).await.expect(400, "password_required");
+    verify_with(&api, &token, NEW).await.is(200);
+    let owner = api.log_in(json!({ "username": address, "password": NEW })).await.is(200);
+    assert_eq!(owner["user"]["id"], json!(wants.id));
+}
+
+#[tokio::test]
+async fn the_session_that_verifies_an_address_goes_on() {
+    let api = Api::start().await;
+    let (ann, _, token) = ann(&api).await;
+    let other = ann.elsewhere("another").await;
+    ann.verifies(&token).await.is(200);
+    other.is_out().await;
+    ann.profile().await.expect(401, "invalid_token");
+    let refreshed = api.refresh(&ann.refresh).await.is(200);
+    let ann = ann.using(refreshed["access"].as_str().unwrap());
+    assert_eq!(ann.profile().await.is(200)["email_verified"], true);
+    // A session that has ended verifies nothing.
+    let (ben, _, token) = self::ann(&api).await;
+    ben.log_out().await.is(200);
+    ben.verifies(&token).await.expect(401, "invalid_token");
+    verify(&api, &token).await.expect(400, "password_required");
+}
+
+#[tokio::test]
+async fn a_second_verification_keeps_the_password() {
+    let api = Api::start().await;
+    let (ann, address, token) = ann(&api).await;
+    ann.verifies(&token).await.is(200);
+    let again = api.link(&ann, Purpose::Verify, &address).await;
+    verify_with(&api, &again, NEW).await.is(200);
+    let again = api.link(&ann, Purpose::Verify, &address).await;
+    verify(&api, &again).await.is(200);
+    api.refresh(&ann.refresh).await.is(200);
+    ann.log_in().await.is(200);
+}
+
+#[tokio::test]
+async fn an_unproven_claim_keeps_nobody_out() {
+    let api = Api::start().await;
+    let (squatter, address, _) = ann(&api).await;
+    let registration =
+        |name: &str| json!({ "username": name, "email": address, "password": "secret123" });
+    let owner = registration(&unique("owner"));
+    let registered = api.register(owner.clone()).await.is(201);
+    assert_eq!(
+        (&registered["email"], &registered["pending_email"], &registered["email_verified"]),
+        (&json!(null), &json!(address), &json!(false))
+    );
+    // A retry is the same registration.
+    let headers = [("idempotency-key", "k1")];
+    let keyed = registration(&unique("keyed"));
+    let register = || api.send(Method::POST, "/api/register/", &headers, Some(keyed.clone()));
+    let first = register().await.is(201);
+    assert_eq!(register().await.is(201)["id"], first["id"]);
+    assert_eq!(squatter.profile().await.is(200)["email"], json!(address));
+    // An address as a username logs its own account in.
+    let named = api.person_with(json!({ "username": address, "password": "secret123" })).await;
+    assert_eq!(logs_in(&api, &address).await, Some(json!(named.id)));
+
+    // The first to verify gets it.
+    let owner = Person::of(&api, &owner, &registered);
+    let token = api.link(&owner, Purpose::Verify, &address).await;
+    owner.verifies(&token).await.is(200);
+    assert_eq!(logs_in(&api, &address).await, Some(json!(owner.id)));
+    assert_eq!(squatter.profile().await.is(200)["email"], json!(null));
+    api.register(registration(&unique("late"))).await.expect(409, "email_taken");
 }

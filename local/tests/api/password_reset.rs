@@ -82,7 +82,7 @@ async fn a_reset_by_an_owner_who_had_proven_the_address_keeps_the_api_keys() {
     let api = Api::start().await;
     let (owner, address) = ann(&api).await;
     let token = api.token_to(&address).await;
-    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    owner.verifies(&token).await.is(200);
     let owner = owner.elsewhere("a test").await;
     let program = owner.using(owner.makes_a_key("x").await.is(201)["key"].as_str().unwrap());
     for password in [NEW, "a-third-one"] {
@@ -333,4 +333,39 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
             .await
             .is(200);
     }
+}
+
+/// From the start of a day, so that no test runs into the next one.
+async fn sent_in(api: &Api, address: &str, requests: u32, seconds: u64) -> usize {
+    for _ in 0..requests {
+        reset(api, address).await.is(202);
+        api.server().clock.advance(Duration::from_secs(seconds));
+    }
+    let letters = crate::support::world::scan::<Value>(&api.dynamodb, "TokensTable").await;
+    letters
+        .iter()
+        .filter(|item| item["pk"].as_str().is_some_and(|pk| pk.contains("#reset#d")))
+        .map(|item| usize::try_from(item["counted"].as_u64().unwrap()).unwrap())
+        .sum()
+}
+
+#[tokio::test]
+async fn reset_letters_are_limited_by_hour_and_day() {
+    let api = Api::own(&[]).await;
+    let clock = &api.server().clock;
+    let day = 86_400_000;
+    clock.advance(Duration::from_millis(day - clock.millis() % day));
+    let (ann, address) = ann(&api).await;
+    assert_eq!(sent_in(&api, &address, 20, 61).await, 5, "in twenty minutes");
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(sent_in(&api, &address, 20, 61).await, 10, "in the next hour");
+    clock.advance(Duration::from_secs(3600));
+    assert_eq!(sent_in(&api, &address, 20, 61).await, 10, "on this day");
+    assert_eq!(api.mails_to(&address, 11).await.len(), 11, "with the one of the registration");
+    // Another address has its own count, whether or not an account has it.
+    assert_eq!(sent_in(&api, "nobody@example.org", 7, 61).await, 15);
+    clock.advance(Duration::from_millis(day - clock.millis() % day));
+    assert_eq!(sent_in(&api, &address, 1, 61).await, 16, "on the next day");
+    confirm(&api, &token_in(&api.mails_to(&address, 12).await[11]), NEW).await.is(200);
+    Person { password: NEW.into(), ..ann }.log_in().await.is(200);
 }

@@ -79,7 +79,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
         .person_with(json!({ "username": unique("ann"), "email": old, "password": PASSWORD }))
         .await;
     let first = api.token_to(&old).await;
-    api.post("/api/user/email/verify/", json!({ "token": first })).await.is(200);
+    ann.verifies(&first).await.is(200);
     let ann = ann.elsewhere("a test").await;
 
     let profile = ann.change(json!({ "email": new, "first_name": "Ann" })).await.is(200);
@@ -100,7 +100,7 @@ async fn a_free_address_is_ones_own_at_once_and_the_old_one_free_and_both_are_to
         notice.text
     );
     let token = api.token_to(&new).await;
-    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    ann.verifies(&token).await.is(200);
     assert_eq!(ann.elsewhere("a test").await.profile().await.is(200)["email_verified"], true);
 
     let ben = api
@@ -119,7 +119,7 @@ async fn the_same_address_in_other_letters_takes_no_password_and_no_mail() {
         .person_with(json!({ "username": "ann", "email": "ann@example.com", "password": PASSWORD }))
         .await;
     let token = api.token_to("ann@example.com").await;
-    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    ann.verifies(&token).await.is(200);
     let ann = ann.elsewhere("a test").await;
     let profile =
         ann.patch("/api/user/profile/", json!({ "email": "Ann@Example.com" })).await.is(200);
@@ -139,10 +139,10 @@ async fn an_address_that_another_account_has_proven_is_refused_and_one_that_is_o
  {
     let api = Api::start().await;
     let [proven, name] = ["ben", "cleo"].map(|name| format!("{}@example.com", unique(name)));
-    api.person_with(json!({ "username": unique("ben"), "email": proven, "password": PASSWORD }))
+    let ben = api
+        .person_with(json!({ "username": unique("ben"), "email": proven, "password": PASSWORD }))
         .await;
-    let token = api.token_to(&proven).await;
-    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
+    ben.verifies(&api.token_to(&proven).await).await.is(200);
     api.person_with(json!({ "username": name, "password": PASSWORD })).await;
     api.mails_to(&name, 1).await;
     let ann = api.person("ann").await;

@@ -77,20 +77,22 @@ pub async fn administrator<T>(
 }
 
 /// Requires the account's current password in addition to a valid token. Attempts are limited as
-/// for a log-in, but counted separately, so that a stolen token can't block the owner's log-ins.
+/// for a log-in, but counted for each session, so that a stolen token blocks neither the owner's
+/// log-ins nor the owner's other sessions.
 ///
 /// # Errors
-/// [`Error::WrongPassword`] and [`Error::TooManyAttempts`].
+/// [`Error::WrongPassword`], [`Error::TooManyConfirmations`] and [`Error::TooManyAttempts`].
 pub async fn confirm(
     app: &App,
     accounts: &AccountConfig,
     req: &Request,
+    caller: &AccessToken,
     account: &Account,
     password: &str,
 ) -> Result<()> {
-    let now = app.clock.seconds();
+    let (now, network) = (app.clock.seconds(), http::source_network(req));
     let mut attempt =
-        Attempt::of_owner(&account.id, http::source_network(req).as_deref(), accounts, now);
+        Attempt::of_owner(&account.id, &caller.session, network.as_deref(), accounts, now);
     let counts = app.store.begin_attempt(&attempt).await?;
     app.store.admit_attempt(&mut attempt, counts, None, None).await?;
     if app.passwords.check(password, Some(account.password.clone())).await? == Verdict::Wrong {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::links::{Link, was_used_by};
 use super::outbox::{Letter, pause_allows};
 use super::quotas::mailed_enough;
-use super::schema::{claim_key, pk};
+use super::schema::{claim_key, pk, session_key};
 use super::{
     Item, Patience, Store, Transaction, Write, flag, from_item, n, no_entries, s, to_item,
 };
@@ -47,6 +47,18 @@ impl Claim {
     }
 }
 
+/// Who uses a link that verifies an address, beside reading the address's e-mails. Until the first
+/// verification a stranger may have registered the address with a password of their own.
+#[derive(Clone, Copy, Debug)]
+pub enum Verifier<'a> {
+    /// The holder of a session of the account. That session goes on; all others end.
+    Session(&'a AccessToken),
+    /// Somebody who chooses a new password for the account, by its hash. All sessions end.
+    NewPassword(&'a str),
+    /// Somebody who has only the link.
+    Reader,
+}
+
 impl Store {
     /// Changes the profile of the caller's account. A new address replaces the old one at once,
     /// unverified, and frees it; if another account claims the new address without having verified
@@ -74,7 +86,8 @@ impl Store {
                 return Ok(after);
             }
             let request = Uuid::new_v4().to_string();
-            let mut writes = vec![self.update_profile(&account, &after, Some(&caller.session))];
+            let mut writes =
+                vec![self.update_profile(&account, &after, Some(&caller.session), None)];
             let mut claim_at = None;
             let new = change.address_for(&account);
             if let Some(new) = new {
@@ -124,12 +137,20 @@ impl Store {
 
     /// Makes the address of a link the account's verified address. An account that claimed it
     /// without verifying it loses it. Of two accounts that verify one address at once, one wins.
-    /// The first verification of an address ends every session, API key and link of the account.
+    /// The first verification of an address ends every other session, API key and link of the
+    /// account, and takes a session of it or a new password. A later one ends nothing and leaves the
+    /// password as it is.
     ///
     /// # Errors
     /// [`Error::InvalidLink`] if the link was used or the account has chosen another address since,
-    /// and [`Error::EmailTaken`] if another account has verified it.
-    pub async fn verify_address(&self, link: &Link, now: u64) -> Result<Account> {
+    /// [`Error::EmailTaken`] if another account has verified it, [`Error::PasswordRequired`] from a
+    /// mere reader, and [`Error::InvalidToken`] if the session has ended.
+    pub async fn verify_address(
+        &self,
+        link: &Link,
+        verifier: Verifier<'_>,
+        now: u64,
+    ) -> Result<Account> {
         let request = Uuid::new_v4().to_string();
         let address = key(&link.address);
         let mut patience = Patience::new();
@@ -142,12 +163,26 @@ impl Store {
             if other.is_some_and(|claim| claim.verified) {
                 return Err(Error::EmailTaken);
             }
+            let is_first = after.auth_epoch > account.auth_epoch;
+            let (session, password) = match verifier {
+                _ if !is_first => (None, None),
+                Verifier::Session(caller) => {
+                    caller.admits(Some(account.clone()))?;
+                    (Some(caller.session.as_str()), None)
+                }
+                Verifier::NewPassword(hash) => (None, Some(hash)),
+                Verifier::Reader => return Err(Error::PasswordRequired),
+            };
 
             let mut writes = vec![
                 self.mark_used(link, &request, now),
-                self.update_profile(&account, &after, None),
+                self.update_profile(&account, &after, session, password),
             ];
             writes.push(self.put_claim(&Claim::of(&account, &address, true), other)?);
+            let going_on = session.map(|session| (writes.len(), session));
+            if let Some((_, session)) = going_on {
+                writes.push(self.carry_over(&account, session, after.auth_epoch));
+            }
             if let Some(other) = other {
                 writes.extend(self.strip_address(other).await?);
             }
@@ -165,12 +200,27 @@ impl Store {
             if refusals.has(0) {
                 return Err(Error::InvalidLink);
             }
+            if going_on.is_some_and(|(index, _)| refusals.has(index)) {
+                return Err(Error::InvalidToken);
+            }
             if !patience.lasts().await {
                 return Err(Error::Unavailable(
                     "an address kept moving while it was to be verified".into(),
                 ));
             }
         }
+    }
+
+    /// Lets a session of `account` go on in the account's next epoch: its refresh tokens stay valid.
+    fn carry_over(&self, account: &Account, session: &str, epoch: u64) -> Write {
+        let key = pk(session_key(session));
+        Write::update(&self.tables.tokens, key, "SET auth_epoch = :next")
+            .when("user_id = :user AND auth_epoch = :seen")
+            .values([
+                (":next", n(epoch)),
+                (":user", s(&account.id)),
+                (":seen", n(account.auth_epoch)),
+            ])
     }
 
     /// Deletes a claim whose account doesn't have the address, and takes the account's word on
@@ -230,9 +280,16 @@ impl Store {
         self.get(&self.tables.users, pk(claim_key(address_key))).await
     }
 
-    /// Replaces the profile `seen` by the one of `after`, if the account hasn't changed since it
-    /// was read and the session, if there is one, hasn't ended.
-    fn update_profile(&self, seen: &Account, after: &Account, session: Option<&str>) -> Write {
+    /// Replaces the profile `seen` by the one of `after`, and the password's hash if there is a new
+    /// one, if the account hasn't changed since it was read and the session, if there is one, hasn't
+    /// ended.
+    fn update_profile(
+        &self,
+        seen: &Account,
+        after: &Account,
+        session: Option<&str>,
+        password: Option<&str>,
+    ) -> Write {
         let mut condition = String::from(
             "id = :id AND active = :true AND auth_epoch = :epoch AND (attribute_not_exists(email_verified) OR email_verified = :was_verified)",
         );
@@ -245,6 +302,9 @@ impl Store {
         let begins_epoch = after.auth_epoch > seen.auth_epoch;
         if begins_epoch {
             set.push_str(&format!(", {BEGIN_EPOCH}"));
+        }
+        if password.is_some() {
+            set.push_str(", #password = :hash");
         }
         for ((attribute, seen), (_, after)) in seen.profile().into_iter().zip(after.profile()) {
             match seen {
@@ -268,6 +328,8 @@ impl Store {
         let update = Write::update(&self.tables.users, pk(&seen.pk), set)
             .when(condition)
             .names(session.map(|session| ("#session", session)))
+            .names(password.map(|_| ("#password", "password")))
+            .values(password.map(|hash| (":hash", s(hash))))
             .values(values)
             .values([
                 (":id", s(&seen.id)),

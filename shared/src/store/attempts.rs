@@ -5,8 +5,8 @@
 //! parallel guesses can't exceed a limit. A log-in that succeeds is taken out of the count.
 //! Attempts are counted by random ids, so that an attempt whose write the SDK repeats counts once.
 //!
-//! Clients that logged in before, from this device or this network, have a count of their own. An
-//! attacker who uses up the count of unknown clients locks out unknown clients only
+//! Clients that logged in or registered before, from this device or this network, have a count of
+//! their own. An attacker who uses up the count of unknown clients locks out unknown clients only
 //! ([OWASP](https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies)).
 
 mod count;
@@ -53,6 +53,12 @@ pub struct Attempt {
     login: String,
     pace: Pace,
     own_pace: Pace,
+    /// Whether it checks the current password of a session's owner.
+    is_owners: bool,
+    /// Who is logging in: the login, or the account if it was found.
+    who: String,
+    /// The client's network, if log-ins from it make it known.
+    place: Option<String>,
     /// The mark of the client's network under this login.
     network: Option<String>,
     /// The count of the client's network and its limit, if it is limited.
@@ -73,26 +79,25 @@ impl Attempt {
     pub fn new(login: &str, network: Option<&str>, config: &AccountConfig, now: u64) -> Self {
         let pace = Pace::strangers(login, config.login_attempts);
         Self {
+            who: login.to_owned(),
+            place: network.map(str::to_owned),
             network: network.map(|network| mark(login, "network", network)),
             ..Self::counted(login_key(login), pace, network, config, now)
         }
     }
 
-    /// A check of the current password for a client that has a token of this account. Log-ins can't
-    /// use up its count.
+    /// A check of the current password for a client that has a token of this session. Neither
+    /// log-ins nor the thief of another session's token can use up its count.
     pub fn of_owner(
         user_id: &str,
+        session: &str,
         network: Option<&str>,
         config: &AccountConfig,
         now: u64,
     ) -> Self {
-        Self::counted(
-            owner_attempts_key(user_id),
-            Pace::owner(config.login_attempts),
-            network,
-            config,
-            now,
-        )
+        let (key, pace) =
+            (owner_attempts_key(user_id, session), Pace::owner(config.login_attempts));
+        Self { is_owners: true, ..Self::counted(key, pace, network, config, now) }
     }
 
     fn counted(
@@ -108,6 +113,9 @@ impl Attempt {
             login,
             pace,
             own_pace: Pace::known(config.login_attempts),
+            is_owners: false,
+            who: String::new(),
+            place: None,
             network: None,
             address: address.map(|network| {
                 (network_attempts_key(network, now / HOUR), config.login_failures_per_address)
@@ -117,6 +125,16 @@ impl Attempt {
             known: BTreeSet::new(),
             forgotten: 0,
             now,
+        }
+    }
+
+    fn too_many(&self, pace: Pace, reset: u64) -> Error {
+        let limit =
+            Limit { name: "log-ins", most: pace.a_day(), window: Some(DAY), left: 0, reset };
+        if self.is_owners {
+            Error::TooManyConfirmations(limit)
+        } else {
+            Error::TooManyAttempts(limit)
         }
     }
 
@@ -136,11 +154,26 @@ impl Attempt {
         })
     }
 
-    /// The count of this client if it logged in before: by its device token, otherwise by its
-    /// network.
-    fn own_count(&self, device: Option<String>) -> Option<String> {
-        let mark = device.or_else(|| self.network.clone().filter(|network| self.knows(network)))?;
-        Some(known_attempts_key(&mark))
+    /// The count of this client if it logged in or registered before: by its device token,
+    /// otherwise by its network. One for both logins of an account, its username and its address.
+    fn own_count(&self, device: Option<&DeviceToken>, account: Option<&Account>) -> Option<String> {
+        let (kind, id) = match device {
+            Some(device) => ("device", &device.id),
+            None => {
+                let known = self.network.as_deref().is_some_and(|network| self.knows(network));
+                let known = known || account.is_some_and(|account| self.registered(account));
+                ("network", self.place.as_ref().filter(|_| known)?)
+            }
+        };
+        Some(known_attempts_key(&mark(account.map_or(&self.who, |account| &account.id), kind, id)))
+    }
+
+    /// Whether the account was registered from this network, in the days in which a network stays
+    /// known.
+    fn registered(&self, account: &Account) -> bool {
+        let here = self.place.as_deref().map(|place| registered_from(&account.id, place));
+        let today = self.now / DAY;
+        here.is_some() && here == account.home && account.created / 1000 / DAY + KNOWN_DAYS >= today
     }
 
     fn knows(&self, mark: &str) -> bool {
@@ -176,6 +209,14 @@ impl Attempt {
     }
 }
 
+/// The mark of the network from which an account is registered. Shorter than others: it is part of
+/// the account.
+pub fn registered_from(user_id: &str, network: &str) -> String {
+    let mut mark = mark(user_id, "network", network);
+    mark.truncate(10);
+    mark
+}
+
 /// The day and the mark of a known network.
 fn parts(entry: &str) -> Option<(u64, &str)> {
     let (day, mark) = entry.split_once(':')?;
@@ -199,16 +240,6 @@ fn login_key(login: &str) -> String {
 pub struct Counts {
     by_login: Counted,
     address_full: Option<u64>,
-}
-
-fn too_many(pace: Pace, reset: u64) -> Error {
-    Error::TooManyAttempts(Limit {
-        name: "log-ins",
-        most: pace.a_day(),
-        window: Some(DAY),
-        left: 0,
-        reset,
-    })
 }
 
 impl Store {
@@ -244,7 +275,6 @@ impl Store {
         account: Option<&Account>,
     ) -> Result<()> {
         let device = device.filter(|device| account.is_some_and(|account| device.knows(account)));
-        let device = device.map(|device| mark(&attempt.login, "device", &device.id));
         let Counts { by_login, address_full } = counts;
         attempt.address_full = address_full;
         match by_login {
@@ -254,7 +284,7 @@ impl Store {
                 attempt.held = Some((attempt.login.clone(), slot));
                 let Some(reset) = address_full else { return Ok(()) };
                 let few = matches!(slot, Slot::Free(nth) if nth <= FEW);
-                if few || attempt.own_count(device).is_some() {
+                if few || attempt.own_count(device, account).is_some() {
                     return Ok(());
                 }
                 // A network that is over its limit must not use up the counts of other people's
@@ -264,13 +294,15 @@ impl Store {
             }
             Counted::Full { reset, known } => {
                 attempt.known = known;
-                let own = attempt.own_count(device).ok_or_else(|| too_many(attempt.pace, reset))?;
+                let own = attempt
+                    .own_count(device, account)
+                    .ok_or_else(|| attempt.too_many(attempt.pace, reset))?;
                 match self.count(&own, attempt.own_pace, attempt).await? {
                     Counted::In { slot, .. } => {
                         attempt.held = Some((own, slot));
                         Ok(())
                     }
-                    Counted::Full { reset, .. } => Err(too_many(attempt.own_pace, reset)),
+                    Counted::Full { reset, .. } => Err(attempt.too_many(attempt.own_pace, reset)),
                 }
             }
         }
@@ -305,20 +337,19 @@ impl Store {
         tokio::try_join!(by_login, by_address).map(drop)
     }
 
-    /// Resets the counts of unknown clients for the account's username and address, and the count
-    /// of its owner.
-    pub async fn forget_attempts(
-        &self,
-        user_id: &str,
-        name_key: &str,
-        address: Option<&str>,
-    ) -> Result<()> {
+    /// Resets the counts of unknown clients for the account's username and address.
+    pub async fn forget_attempts(&self, name_key: &str, address: Option<&str>) -> Result<()> {
         let address = address.and_then(|address| Email::parse(address).ok());
         let logins =
             [Some(name_key), address.as_ref().map(Email::key)].into_iter().flatten().map(login_key);
-        try_join_all(logins.chain([owner_attempts_key(user_id)]).map(|key| self.forget_login(key)))
-            .await
-            .map(drop)
+        try_join_all(logins.map(|key| self.forget_login(key))).await.map(drop)
+    }
+
+    /// Resets the counts of the current password in the account's sessions.
+    pub async fn forget_confirmations(&self, account: &Account, now: u64) -> Result<()> {
+        let sessions = self.open_sessions(account, now).await?;
+        let keys = sessions.iter().map(|session| owner_attempts_key(&account.id, session.id()));
+        try_join_all(keys.map(|key| self.forget_login(key))).await.map(drop)
     }
 
     async fn forget_login(&self, key: String) -> Result<()> {
@@ -344,7 +375,8 @@ mod tests {
             known = attempt(&format!("192.0.2.{day}"), day, &known).known_from_now_on();
         }
         assert_eq!(known.len(), KNOWN);
-        let is_known = |network: &str, day| attempt(network, day, &known).own_count(None).is_some();
+        let is_known =
+            |network: &str, day| attempt(network, day, &known).own_count(None, None).is_some();
         assert!(
             is_known("192.0.2.11", 31)
                 && !is_known("192.0.2.10", 31)

@@ -100,13 +100,14 @@ impl Store {
     }
 
     /// Writes a letter with a link that resets the password of the account with this address; at
-    /// most one a minute. The same write for an address without an account, so that neither the
+    /// most one a minute, and a few an hour and a day. The same write for an address without an account, so that neither the
     /// reply nor its timing reveals whether there is one.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let letter = Letter::Reset { address: address.key().to_owned(), invites: false };
-        let writes =
+        let mut writes =
             vec![self.pause(&fingerprint(address.key()), &request, now)?, self.post(&letter, now)?];
+        writes.extend(self.count_reset(address.key(), now));
         self.transact(writes, &request).await.map(drop)
     }
 

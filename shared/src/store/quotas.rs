@@ -1,19 +1,27 @@
-//! Limits per hour, counted in the transactions that they limit: registrations from a network, and
-//! e-mails to an address.
+//! Limits per hour and day, counted in the transactions that they limit: registrations from a
+//! network, and e-mails to an address.
 
-use super::schema::{mails_key, pk, registrations_key};
+use super::schema::{mails_key, pk, registrations_key, resets_of_day_key, resets_of_hour_key};
 use super::{Store, Write, n};
 use crate::Error;
 use crate::config::AccountConfig;
 use crate::idempotency::fingerprint;
 use crate::limit::Limit;
 
-/// The window of these counts, in seconds.
+/// The seconds of an hour.
 const HOUR: u64 = 3600;
 
 /// How many e-mails are sent to an unverified address in an hour: enough for its owner, and no
 /// flood from many accounts.
 const MAILS: u32 = 10;
+
+/// The seconds of a day.
+const DAY: u64 = 24 * HOUR;
+
+/// How many e-mails with a link that resets a password are sent to an address in an hour and in a
+/// day: enough for an owner who looks in the wrong folder, and no flood.
+const RESETS_AN_HOUR: u32 = 5;
+const RESETS_A_DAY: u32 = 10;
 
 /// How many accounts one network may create in an hour.
 #[derive(Clone, Debug)]
@@ -47,16 +55,28 @@ impl Store {
     /// Counts a registration. The request token of its transaction prevents counting it twice.
     pub(super) fn count_registration(&self, quota: &Quota) -> Write {
         let key = registrations_key(&quota.network, quota.now / HOUR);
-        self.count_in_this_hour(key, quota.most, quota.now)
+        self.count_within(key, quota.most, HOUR, quota.now)
     }
 
     /// Counts an e-mail to the address with this key, which any account may have given as its own.
     pub(super) fn count_mail(&self, address_key: &str, now: u64) -> Write {
         let key = mails_key(&fingerprint(address_key), now / HOUR);
-        self.count_in_this_hour(key, MAILS, now)
+        self.count_within(key, MAILS, HOUR, now)
     }
 
-    fn count_in_this_hour(&self, key: String, most: u32, now: u64) -> Write {
+    /// Counts a reset e-mail to the address with this key, in this hour and on this day.
+    pub(super) fn count_reset(&self, address_key: &str, now: u64) -> [Write; 2] {
+        let address = fingerprint(address_key);
+        let (hour, day) =
+            (resets_of_hour_key(&address, now / HOUR), resets_of_day_key(&address, now / DAY));
+        [
+            self.count_within(hour, RESETS_AN_HOUR, HOUR, now),
+            self.count_within(day, RESETS_A_DAY, DAY, now),
+        ]
+    }
+
+    /// Adds one to a count of this hour or day, which is `window` seconds long.
+    fn count_within(&self, key: String, most: u32, window: u64, now: u64) -> Write {
         Write::update(
             &self.tables.tokens,
             pk(key),
@@ -67,7 +87,7 @@ impl Store {
             (":none", n(0)),
             (":one", n(1)),
             (":most", n(most)),
-            (":ends", n((now / HOUR + 1) * HOUR)),
+            (":ends", n((now / window + 1) * window)),
         ])
     }
 }

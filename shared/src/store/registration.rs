@@ -10,6 +10,7 @@ use super::{
     Write, from_item, to_item,
 };
 use crate::clock::{Clock, millis_of};
+use crate::idempotency::fingerprint;
 use crate::user::{Account, Email, Role, Username};
 use crate::{Error, Result, Tokens};
 
@@ -32,11 +33,24 @@ pub struct NewAccount {
     pub reason: &'static str,
 }
 
+/// The outcome of the transaction that creates an account.
+enum Opened {
+    /// The account was created.
+    Done,
+    /// This account has the username already.
+    Taken(Box<Account>),
+    /// Another account claims the address.
+    Claimed(Claim),
+}
+
 /// The outcome of a registration.
 #[derive(Clone, Debug)]
 pub enum Registered {
     /// The account was created.
     New,
+    /// This account was created. Another account claims its address without having verified it, so
+    /// the address waits for its verification.
+    Pending(Box<Account>),
     /// This account has the username already.
     Taken(Box<Account>),
 }
@@ -64,6 +78,7 @@ impl NewAccount {
             instructions: None,
             password: self.password.clone(),
             key: self.key.clone(),
+            home: None,
             role: self.role,
             active: true,
             tokens: self.grant,
@@ -78,7 +93,7 @@ impl NewAccount {
             keys_from: None,
             created,
             deleted: None,
-            nonce: Uuid::new_v4().to_string(),
+            nonce: nonce(),
             month: user_month(&id, created),
             shard: user_shard(&id).to_string(),
             label: self.name.key().to_owned(),
@@ -87,14 +102,23 @@ impl NewAccount {
     }
 }
 
+/// A random text of 22 characters. Short, since every write of the account has it.
+fn nonce() -> String {
+    let mut nonce = fingerprint(Uuid::new_v4().as_bytes());
+    nonce.truncate(22);
+    nonce
+}
+
 impl Store {
     /// Creates an account with its first grant, its claim of an address, an e-mail to it, and its
-    /// first session, in one transaction: of two registrations with one username or address, one
-    /// succeeds. Idempotent.
+    /// first session, in one transaction: of two registrations with one username, one succeeds. An
+    /// address that another account claims without proof keeps nobody out: it stays pending, and the
+    /// first account that verifies it gets it. Without a session, which an operator's command doesn't
+    /// begin, the address must be free. Idempotent.
     ///
     /// # Errors
-    /// [`Error::UsernameTaken`] if the username is another account's address,
-    /// [`Error::EmailTaken`], and [`Error::TooManyRegistrations`].
+    /// [`Error::UsernameTaken`] or [`Error::EmailTaken`] if another account has verified the
+    /// address, and [`Error::TooManyRegistrations`].
     pub async fn register(
         &self,
         new: &NewAccount,
@@ -102,14 +126,44 @@ impl Store {
         session: Option<&Session>,
         quota: Option<&Quota>,
     ) -> Result<Registered> {
+        match self.open(new, account, session, quota).await? {
+            Opened::Done => Ok(Registered::New),
+            Opened::Taken(existing) => Ok(Registered::Taken(existing)),
+            Opened::Claimed(claim) if claim.verified || session.is_none() => Err(new.claimed()),
+            Opened::Claimed(_) => {
+                let pending = Account {
+                    email: None,
+                    pending_email: account.email.clone(),
+                    ..account.clone()
+                };
+                match self.open(new, &pending, session, quota).await? {
+                    Opened::Done => Ok(Registered::Pending(Box::new(pending))),
+                    Opened::Taken(existing) => Ok(Registered::Taken(existing)),
+                    Opened::Claimed(_) => Err(new.claimed()),
+                }
+            }
+        }
+    }
+
+    /// Creates an account in one transaction, with a claim of its address unless that is pending.
+    async fn open(
+        &self,
+        new: &NewAccount,
+        account: &Account,
+        session: Option<&Session>,
+        quota: Option<&Quota>,
+    ) -> Result<Opened> {
         let now = account.created / 1000;
         let mut writes = self.opening(new, account, &account.id)?;
         if let Some(session) = session {
             let begin = Write::put(&self.tables.tokens, to_item(session)?);
             writes.push(begin.when(NEW).shows_item());
         }
+        let claimed = writes.len();
         if let Some(email) = &new.email {
-            writes.push(self.first_claim(account, email)?);
+            if account.pending_email.is_none() {
+                writes.push(self.first_claim(account, email)?);
+            }
             writes.push(self.post(&Letter::verify(account, email.shown()), now)?);
         }
 
@@ -126,14 +180,19 @@ impl Store {
             writes.push(self.note_administrator(&account.id));
         }
 
-        let refusals = match self.transact(writes, &account.nonce).await? {
-            Transaction::Applied => return Ok(Registered::New),
+        // A new token for a pending address: the bytes differ.
+        let token = match account.pending_email {
+            None => account.nonce.clone(),
+            Some(_) => Uuid::new_v4().to_string(),
+        };
+        let refusals = match self.transact(writes, &token).await? {
+            Transaction::Applied => return Ok(Opened::Done),
             Transaction::Refused(refusals) => refusals,
         };
         let existing = refusals.item(0).map(from_item::<Account>).transpose()?;
         // The account was created before, and only the reply was lost.
         if existing.as_ref().is_some_and(|existing| existing.nonce == account.nonce) {
-            return Ok(Registered::New);
+            return Ok(Opened::Done);
         }
         // A network over its limit must not learn which usernames are taken either. A repeated
         // registration under its key isn't another one.
@@ -143,11 +202,16 @@ impl Store {
             return Err(quota.exhausted());
         }
         if let Some(existing) = existing {
-            return Ok(Registered::Taken(Box::new(existing)));
+            return Ok(Opened::Taken(Box::new(existing)));
         }
         let mailed_too_often = new.email.is_some() && refusals.has(mailed);
         if mailed_too_often && !(0..mailed).any(|index| refusals.has(index)) {
             return Err(mailed_enough(now));
+        }
+        if account.pending_email.is_none()
+            && let Some(claim) = refusals.read(claimed)?
+        {
+            return Ok(Opened::Claimed(claim));
         }
         Err(new.claimed())
     }

@@ -135,9 +135,9 @@ pub(super) fn login_attempts_key(hash: &str) -> String {
     format!("attempt:login:{hash}")
 }
 
-/// Checks of the current password for holders of a token.
-pub(super) fn owner_attempts_key(user_id: &str) -> String {
-    format!("attempt:login:owner:{user_id}")
+/// Checks of the current password for holders of a token of this session.
+pub(super) fn owner_attempts_key(user_id: &str, session: &str) -> String {
+    format!("attempt:login:owner:{user_id}#{session}")
 }
 
 /// Attempts of a client that logged in before.
@@ -158,6 +158,16 @@ pub(super) fn registrations_key(network: &str, hour: u64) -> String {
 /// E-mails to an address in an hour (since 1970).
 pub(super) fn mails_key(address_hash: &str, hour: u64) -> String {
     pause_key(&format!("{address_hash}#{hour}"))
+}
+
+/// Reset e-mails to an address in an hour (since 1970).
+pub(super) fn resets_of_hour_key(address_hash: &str, hour: u64) -> String {
+    pause_key(&format!("{address_hash}#reset#h{hour}"))
+}
+
+/// Reset e-mails to an address on a day (since 1970).
+pub(super) fn resets_of_day_key(address_hash: &str, day: u64) -> String {
+    pause_key(&format!("{address_hash}#reset#d{day}"))
 }
 
 // The table Keys, by `kid`.

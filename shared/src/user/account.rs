@@ -41,6 +41,9 @@ pub struct Account {
     /// The id of the idempotency key of its registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// The mark of the network from which it was registered, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<String>,
     /// The role.
     pub role: Role,
     /// A deactivated account can do nothing.
@@ -263,6 +266,7 @@ mod tests {
             instructions: None,
             password: String::new(),
             key: None,
+            home: None,
             role: Role::User,
             active: true,
             tokens: tokens(3800),

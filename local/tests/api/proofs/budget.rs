@@ -806,8 +806,21 @@ async fn each_request_costs_what_the_documentation_says() {
             200,
             "email_verify",
             "/api/user/email/verify",
-            "",
+            &cat.access,
             json!({ "token": token }),
+        )
+        .await;
+    let dora = json!({ "username": "dora", "password": "secret123", "email": "dora@example.com" });
+    let dora = counted.api.person_with(dora).await;
+    let token = counted.api.link(&dora, Purpose::Verify, "dora@example.com").await;
+    counted
+        .count(
+            "verification of an address with a new password",
+            200,
+            "email_verify",
+            "/api/user/email/verify",
+            "",
+            json!({ "token": token, "password": "secret456" }),
         )
         .await;
     // It makes no difference whether an account has the address.
@@ -1004,7 +1017,14 @@ async fn what_happens_seldom_is_allowed_by_the_template_too() {
     counted.new_key("", &ann).await;
     let token = counted.api.link(&ann, Purpose::Verify, "ann@example.com").await;
     counted
-        .count("", 200, "email_verify", "/api/user/email/verify", "", json!({ "token": token }))
+        .count(
+            "",
+            200,
+            "email_verify",
+            "/api/user/email/verify",
+            &ann.access,
+            json!({ "token": token }),
+        )
         .await;
     let cat = counted
         .api

@@ -637,11 +637,12 @@ impl Watched {
     async fn addresses(&self) {
         let ann = self.log_in("ann").await;
         self.is(202, to("email_resend", "/api/user/email").by(&ann.token)).await;
-        let verify = |token: String| {
-            to("email_verify", "/api/user/email/verify").with(json!({ "token": token }))
+        let verify = |ann: &User, token: String| {
+            let body = json!({ "token": token });
+            to("email_verify", "/api/user/email/verify").by(&ann.token).with(body)
         };
         // The first proof of an address ends the API keys.
-        self.is(200, verify(self.token_to("ann@example.com").await)).await;
+        self.is(200, verify(&ann, self.token_to("ann@example.com").await)).await;
 
         self.register("bob").await;
         self.token_to("bob@example.com").await;
@@ -653,7 +654,7 @@ impl Watched {
         let address = json!({ "email": "bob@example.com", "current_password": PASSWORD });
         self.is(200, change(address)).await;
         // The address passes from bob, who has not proven it, to ann.
-        self.is(200, verify(self.token_to("bob@example.com").await)).await;
+        self.is(200, verify(&ann, self.token_to("bob@example.com").await)).await;
     }
 
     async fn passwords(&self) {

@@ -267,6 +267,11 @@ impl Api {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
+    /// Makes this test's network one that the person has not registered from.
+    pub async fn moves(&self, person: &Person) {
+        self.set(person, "home", AttributeValue::S("elsewhere".into())).await;
+    }
+
     /// The account as the store holds it.
     pub async fn account(&self, person: &Person) -> shared::user::Account {
         let get = dynamo::client(&self.dynamodb)
@@ -665,6 +670,11 @@ impl Person {
     }
 
     /// Asserts that this session goes on.
+    /// Verifies an address by a link, in this session.
+    pub async fn verifies(&self, token: &str) -> Answer {
+        self.post("/api/user/email/verify/", json!({ "token": token })).await
+    }
+
     pub async fn is_in(&self) {
         for token in [&self.access, &self.token] {
             self.using(token).profile().await.is(200);

@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// How often a count is retried while other log-ins change it.
 const TURNS: u32 = 5;
 
+/// The minutes of a day.
+const MINUTES: u32 = 1440;
+
 /// How many attempts are admitted: some at once, and then one after the other at a steady pace,
 /// until a day passes without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +41,10 @@ impl Pace {
     }
 
     /// For one client that logged in before. Successful log-ins are counted too while they are in
-    /// progress, and programs start many at once.
+    /// progress, and programs start many at once. After them, one a minute: the owner may share the
+    /// network address with an attacker, and must not wait for longer.
     pub(super) fn known(most: u32) -> Self {
-        Self { free: (most * 64 / 100).max(1), more: most }
+        Self { free: (most * 64 / 100).max(1), more: MINUTES }
     }
 
     fn owners(most: u32) -> u32 {
@@ -341,8 +345,9 @@ mod tests {
         assert_eq!(
             [Pace::strangers("ann", 100), Pace::owner(100), Pace::known(100)]
                 .map(|pace| (pace.free, pace.a_day())),
-            [(13, 41), (6, 18), (64, 164)]
+            [(13, 41), (6, 18), (64, 1504)]
         );
         assert_eq!(Pace::strangers("ann", 100).pause(), 3086);
+        assert_eq!(Pace::known(100).pause(), 60);
     }
 }

@@ -175,8 +175,7 @@ async fn own_data_changes(api: &Api, kept: &Kept) {
     let changed = ann.change(json!({ "first_name": "Anna" })).await.is(200);
     assert_eq!((&changed["first_name"], &changed["last_name"]), (&json!("Anna"), &json!("Smith")));
     // The proof of another address ends all sessions.
-    let verify = json!({ "token": kept.said("verify") });
-    api.post("/api/user/email/verify/", verify).await.is(200);
+    ann.elsewhere("a phone").await.verifies(kept.said("verify")).await.is(200);
     ann.is_out().await;
     let ann = ann.elsewhere("a laptop").await;
     assert_eq!(ann.profile().await.is(200)["email"], "ben@example.com");

@@ -195,8 +195,9 @@ async fn owner(api: &Api, kept: &mut Kept) -> Person {
     let registered =
         api.send(Method::POST, "/api/register/", &headers, Some(body.clone())).await.is(201);
     let token = api.token_to("ann@example.com").await;
-    api.post("/api/user/email/verify/", json!({ "token": token })).await.is(200);
-    let ann = Person::of(api, &body, &registered).elsewhere("a laptop").await;
+    let ann = Person::of(api, &body, &registered);
+    ann.verifies(&token).await.is(200);
+    let ann = ann.elsewhere("a laptop").await;
     let profile = json!({ "first_name": "Ann", "last_name": "Smith", "instructions": "Be brief." });
     ann.change(profile).await.is(200);
     kept.keeps("ann", &ann);
