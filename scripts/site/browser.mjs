@@ -64,6 +64,7 @@ export async function journeys(all) {
 export async function newPage({ beside, ...options } = {}) {
   const context = beside ? beside.context() : await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", acceptDownloads: true, ...options });
   context.setDefaultTimeout(Number(TIMEOUT));
+  if (options.permissions?.includes("clipboard-read")) await context.route((url) => url.href.startsWith(SITE), readable);
   const page = await context.newPage();
   const state = journey.getStore();
   state.pages.push(page);
@@ -79,6 +80,18 @@ export async function newPage({ beside, ...options } = {}) {
     if (response.status() >= 400 && isFile) state.wrong.push(`${response.status()} ${pathname}`);
   });
   return page;
+}
+
+/** Lets a journey read the clipboard, which the pages' own policy denies. */
+async function readable(route) {
+  if (!route.request().isNavigationRequest()) {
+    await route.fallback();
+    return;
+  }
+  const response = await route.fetch();
+  const headers = response.headers();
+  const policy = headers["permissions-policy"]?.replace("clipboard-read=()", "clipboard-read=(self)");
+  await route.fulfill({ response, headers: { ...headers, ...(policy ? { "permissions-policy": policy } : {}) } });
 }
 
 let people = 0;

@@ -117,7 +117,7 @@ await journeys({
     await say(page, `Slowly one two three four five six seven eight nine ten ${ann.name}`);
     await said(page, "Slowly one").waitFor();
     await page.getByRole("button", { name: "Stop" }).click();
-    await page.getByText("You stopped this answer.").waitFor();
+    await page.getByText(`You stopped this answer. It cost ${PRICE} tokens.`).waitFor();
     assert(!(await answer(page).innerText()).includes(ann.name));
     await balance(page, FIRST_GRANT - PRICE);
     await page.locator(".turn-more", { hasText: `The new answer costs ${PRICE} tokens.` }).waitFor();
