@@ -10,7 +10,7 @@
 mod header;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 use shared::app::Start;
@@ -57,7 +57,8 @@ struct Document;
     ),
 )]
 pub async fn handle(stated: Stated, req: Request) -> Reply {
-    let response = http::ok(&document(&stated, http::base_path(&req))?)?;
+    let text = stated.text(http::base_path(&req))?;
+    let response = http::text("application/json; charset=utf-8", text.to_string());
     http::tagged(&req, http::cached(response))
 }
 
@@ -71,6 +72,8 @@ pub struct Stated {
     config: Arc<Config>,
     accounts: Arc<AccountConfig>,
     edge: Arc<EdgeConfig>,
+    /// The document as it was written last, and for which base path.
+    written: Arc<Mutex<Option<(String, Arc<str>)>>>,
 }
 
 impl Stated {
@@ -81,7 +84,23 @@ impl Stated {
             config: Config::read(settings)?.into(),
             accounts: AccountConfig::read(settings)?.into(),
             edge: EdgeConfig::read(settings)?.into(),
+            written: Arc::default(),
         })
+    }
+
+    /// The text of the document whose paths come after `base`. It is written once, since it is large
+    /// and the same for every request.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub fn text(&self, base: &str) -> Result<Arc<str>> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, text)) = written.as_ref().filter(|(known, _)| known == base) {
+            return Ok(text.clone());
+        }
+        let text: Arc<str> = document(self, base)?.to_string().into();
+        *written = Some((base.to_owned(), text.clone()));
+        Ok(text)
     }
 
     /// The `iss` of every token.

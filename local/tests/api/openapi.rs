@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use flate2::read::GzDecoder;
 use functions::openapi::document;
@@ -254,4 +255,14 @@ fn the_document_knows_its_stage_and_its_settings() {
     let text = changed.to_string();
     assert!(text.contains("A message costs 7 tokens") && text.contains("at most 2048 bytes"));
     assert!(text.contains("at most 4096 bytes"), "under /v1");
+}
+
+#[test]
+fn the_document_is_written_once_for_all_requests() {
+    let stated = stated(&[]);
+    let first = stated.text("").unwrap();
+    assert!(Arc::ptr_eq(&first, &stated.clone().text("").unwrap()));
+    assert_eq!(first.parse::<Value>().unwrap(), *DOCUMENT);
+    assert!(stated.text("/live").unwrap().contains("/live"));
+    assert_eq!(stated.text("").unwrap(), first);
 }
