@@ -45,7 +45,7 @@ export function chats({ userId, chosen = {}, signal }) {
   const asked = { user_id: userId, ...chosen };
   return paged({
     load: (next) => page(next ?? "api/admin/chats/", next ? null : asked, { signal }),
-    row: (chat) => row(chat, !userId),
+    row: (chat) => row(chat, !userId, chosen.chat_id === chat.id),
     list: h("ul", {
       class: "list admin-chats",
       "aria-label": userId ? "Messages" : "Messages of all users",
@@ -57,11 +57,11 @@ export function chats({ userId, chosen = {}, signal }) {
   });
 }
 
-function row(chat, named) {
+function row(chat, named, isOpen) {
   const answer = h("dd", { class: "prose", dir: "auto" });
   const details = h(
     "details",
-    {},
+    { open: isOpen },
     h("summary", {}, h("span", { class: "admin-preview", dir: "auto" }, preview(chat.message))),
     h(
       "dl",

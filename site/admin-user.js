@@ -23,7 +23,7 @@ const PARTS = [
 ];
 
 /** `#/users/<id>`, `#/users/<id>/statement`, `#/users/<id>/chats` */
-export async function userView({ params, signal }, me, part) {
+export async function userView({ params, query, signal }, me, part) {
   const path = `api/admin/users/${encodeURIComponent(params.id)}/`;
   const user = await get(path, null, { signal });
   const badges = h("span", { class: "admin-badges" });
@@ -38,12 +38,12 @@ export async function userView({ params, signal }, me, part) {
 
   const body = {
     overview: () => overview(user, path, me, signal, showBadges),
-    statement: () => statement(user, path, me, signal),
+    statement: () => statement(user, path, me, query, signal),
     chats: () =>
       h(
         "section",
         { "aria-label": `Messages of ${user.username}` },
-        chats({ userId: user.id, signal }),
+        chats({ userId: user.id, chosen: query.chat_id ? { chat_id: query.chat_id } : {}, signal }),
       ),
   }[part]();
   const tabs = PARTS.map(([name, text, place]) =>
@@ -130,9 +130,7 @@ function balance({ tokens, granted, spent, reservations }) {
       "li",
       {},
       h("strong", {}, formatTokens(cost)),
-      expired
-        ? " for an answer that never ended; free again"
-        : [", at most until ", time(expires)],
+      expired ? " for an answer that never ended; free again" : [", at most until ", time(expires)],
     );
   return [
     h("p", { class: "admin-balance" }, h("strong", {}, formatNumber(tokens)), " tokens left"),

@@ -5,9 +5,10 @@ import { h } from "./dom.js";
 const numbers = new Intl.NumberFormat("en");
 const signed = new Intl.NumberFormat("en", { signDisplay: "exceptZero" });
 const times = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 const days = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
 const months = new Intl.DateTimeFormat("en-GB", { month: "long", year: "numeric" });
-const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /** `4,000` */
@@ -21,11 +22,13 @@ export const plural = (number, word) =>
   `${numbers.format(number)} ${word}${number === 1 ? "" : "s"}`;
 /** `20 Nov 2026, 07:17` */
 export const formatTime = (time) => times.format(new Date(time));
+/** `20 Nov 2026, 07:17:39` */
+export const formatExactTime = (time) => exact.format(new Date(time));
 /** `20 Nov 2026` */
 export const formatDay = (time) => days.format(new Date(time));
 /** `November 2026` */
 export const formatMonth = (time) => months.format(new Date(time));
-/** `07:17` */
+/** `07:17:39` */
 export const formatClock = (time) => clock.format(new Date(time));
 
 /** `just now`, `5 minutes ago`, `yesterday`; the day if it is more than a week ago. */

@@ -11,7 +11,7 @@ import { attempt, toast } from "./message.js";
 import { emptyState, note } from "./note.js";
 import { go } from "./router.js";
 
-const KINDS = { grant: "Grant", chat: "Answer", adjustment: "Adjustment" };
+const KINDS = { grant: "Grant", adjustment: "Adjustment" };
 
 /** `#/statement?from=..&to=..`: the changes of all days, or of those from one day to another. */
 export function statement({ query: { from = "", to = "" }, signal }) {
@@ -142,12 +142,20 @@ function dayAndClock(timestamp) {
 }
 
 /** What a row is about; the message of an answer is opened at its place. */
-function what({ kind, reason, chat_id: chat }) {
-  const name = KINDS[kind] ?? kind;
-  const about = chat ? h("a", { href: `#/m/${chat}` }, name) : h("span", {}, name);
-  const plain = reason === kind || (kind === "grant" && reason === "registration");
-  if (!plain) return [about, ": ", h("span", {}, reason)];
-  return kind === "grant" ? "Grant for a new account" : about;
+function what({ kind, reason, chat_id: chat, excerpt, key_name: key }) {
+  const link = (text) => h("a", { href: `#/m/${chat}`, dir: "auto" }, text);
+  if (kind === "chat") {
+    const state = reason === kind ? "answer" : reason;
+    return [
+      link(excerpt ? `“${excerpt}”` : "Answer"),
+      h("span", { class: "muted" }, excerpt ? ` · ${state}` : " · its message was deleted"),
+      key && h("span", { class: "muted" }, " · API key ", h("bdi", {}, key)),
+    ];
+  }
+  const name = chat ? "Refund" : (KINDS[kind] ?? kind);
+  const about = chat ? link(name) : h("span", {}, name);
+  const plain = kind === "grant" && reason === "registration";
+  return plain ? "Grant for a new account" : [about, ": ", h("span", {}, reason)];
 }
 
 /** Reads all pages of the statement of these days into one file with one head. */

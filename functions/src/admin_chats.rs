@@ -2,7 +2,7 @@
 //! administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
-//! for those of one user, `q` for those with this text in the message or the answer, `from` and
+//! for those of one user, with `chat_id` the one with that id, `q` for those with this text in the message or the answer, `from` and
 //! `to` for those of some days. Out: the messages and answers as the history shows them, with
 //! `user_id` and `username`, and a `Link` header to the next page. A page has at most about a
 //! megabyte, and a search looks at a bounded number of messages, so it may have few items, or none,
@@ -76,16 +76,17 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
     let now = app.clock.millis();
     let read = async {
         reader.require(ChatAccess::Read)?;
-        let Asked { user, filter } = Asked::of(&reader, &req)?;
+        let Asked { user, chat, filter } = Asked::of(&reader, &req)?;
         let paging = Paging::of(&req, &["user_id", "q", "from", "to"])?;
         let place = paging.position().map(Place::parse).transpose()?;
-        let (chats, next) = match &user {
+        let (chats, next) = match (&user, chat) {
+            (_, Some(chat)) => (Chats::OfAll(vec![chat]), None),
             _ if !filter.is_none() => (Chats::Unread, None),
-            None => {
+            (None, None) => {
                 let (keys, next) = app.store.all_chats(place.as_ref(), now, paging.limit()).await?;
                 (Chats::OfAll(keys), next)
             }
-            Some(user) => {
+            (Some(user), None) => {
                 let before = place.as_ref().map(ToString::to_string);
                 let (chats, more) =
                     app.store.chats(user, before.as_deref(), paging.limit() + 1).await?;
@@ -128,6 +129,7 @@ pub async fn handle(reader: ChatReader, req: Request) -> Reply {
 /// Which messages a request asks for.
 struct Asked {
     user: Option<String>,
+    chat: Option<ChatKey>,
     filter: ChatFilter,
 }
 
@@ -137,16 +139,25 @@ impl Asked {
             http::id(user).ok_or_else(|| Error::field("user_id", "This must be the id of a user."))
         });
         let user = user.transpose()?;
+        let chat = http::query(req, "chat_id").map(|chat| {
+            let chat = http::id(chat);
+            let user = user.as_deref();
+            chat.zip(user).map(|(chat, user)| ChatKey::new(user, &chat)).ok_or_else(|| {
+                let sentence = "This must be the id of a message, beside the `user_id`.";
+                Error::field("chat_id", sentence)
+            })
+        });
+        let chat = chat.transpose()?;
         let (first, last) = http::query_days(req)?;
         let text = http::query_search(req)?;
         if text.is_some() {
             reader.require(ChatAccess::Search)?;
         }
-        Ok(Self { user, filter: ChatFilter::new(text, Span { first, last }) })
+        Ok(Self { user, chat, filter: ChatFilter::new(text, Span { first, last }) })
     }
 }
 
-/// The query parameters `user_id` and `q`.
+/// The query parameters `user_id`, `chat_id` and `q`.
 #[derive(Debug)]
 pub struct Which;
 
@@ -160,6 +171,12 @@ impl IntoParams for Which {
                 "user_id",
                 ParameterIn::Query,
                 "Only the messages of this user.",
+                openapi::id(),
+            ),
+            openapi::parameter(
+                "chat_id",
+                ParameterIn::Query,
+                "Only the message with this id, of the user `user_id`.",
                 openapi::id(),
             ),
             openapi::parameter("q", ParameterIn::Query, about, text),

@@ -38,6 +38,9 @@ enum List {
 /// How many usernames are remembered during an export, each of which is a query.
 const NAMES: usize = 10_000;
 
+/// How many accounts are read at a time.
+const ACCOUNTS: usize = 100;
+
 /// The lists by their names, and the names of their files.
 const LISTS: [(&str, List, &str); 3] = [
     ("users.csv", List::Users, "farebox-users.csv"),
@@ -51,7 +54,7 @@ const LISTS: [(&str, List, &str); 3] = [
     path = "/api/admin/export/{list}",
     tag = "Administration",
     summary = "Export a list",
-    description = "All users, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",
+    description = "All users with their balances, all messages or the whole ledger as a CSV file, oldest first, by default of all days. If the last line has no line break, the file was cut off: request it again.",
     security(("access_token" = [])),
     params(Name, openapi::Days, WithNames),
     responses((
@@ -118,9 +121,18 @@ impl List {
 
     fn columns(self) -> &'static [&'static str] {
         match self {
-            Self::Users => {
-                &["id", "username", "email", "role", "is_staff", "active", "date_joined"]
-            }
+            Self::Users => &[
+                "id",
+                "username",
+                "email",
+                "role",
+                "is_staff",
+                "active",
+                "date_joined",
+                "tokens",
+                "spent",
+                "last_message",
+            ],
             Self::Chats => &[
                 "id",
                 "user_id",
@@ -157,8 +169,18 @@ impl List {
             let next = match self {
                 Self::Users => {
                     let (users, next) = app.store.users_of_day(day, after.as_deref()).await?;
-                    let users = users.iter().map(|user| json!(ListedUser::of(user)));
-                    self.send(users, pieces).await?;
+                    for some in users.chunks(ACCOUNTS) {
+                        let accounts = app.store.accounts_listed(some).await?;
+                        let now = app.clock.seconds();
+                        let row = |user| {
+                            let row = ListedUser::of(user);
+                            match accounts.get(row.id()) {
+                                Some(account) => json!(row.detailed(account, now)),
+                                None => json!(row),
+                            }
+                        };
+                        self.send(some.iter().map(row), pieces).await?;
+                    }
                     next
                 }
                 Self::Chats => {

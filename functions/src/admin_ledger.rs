@@ -1,13 +1,17 @@
 //! `GET /api/admin/users/{id}/ledger` - a user's statement, newest first. For administrators.
 //!
-//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page; `Accept:
-//! text/csv` for CSV. Out: the user's view of it, and the `actor` of each row, which is an
-//! account's id or `manage`.
+//! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `from` and
+//! `to`, days in UTC, both included; `Accept: text/csv` for CSV. Out: the user's view of it, and the
+//! `actor` of each row, which is an account's id or `manage`. Without the operator's leave to read
+//! messages there is no `excerpt`.
 
+use shared::config::ChatAccess;
 use shared::http::Paging;
-use shared::openapi::{PageQuery, PathId};
+use shared::openapi::{Days, PageQuery, PathId};
 use shared::statement::{Of, Period, Statement, StatementRow};
-use shared::{App, Reply, Request, auth, http};
+use shared::{Reply, Request, auth, http};
+
+use crate::admin_chats::ChatReader;
 
 /// Finds the account at the same time as the administrator's, and then reads the page.
 #[utoipa::path(
@@ -17,24 +21,27 @@ use shared::{App, Reply, Request, auth, http};
     summary = "Read a user's statement",
     description = "The user's view of it, and the actor of each row. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
-    params(PathId, PageQuery),
+    params(PathId, PageQuery, Days),
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\"\r\n"))),
+        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"actor\",\"excerpt\",\"key_name\"\r\n"))),
     )),
     extensions(("x-fails" = json!(["NoSuchUser"]))),
 )]
-pub async fn handle(app: App, req: Request) -> Reply {
+pub async fn handle(reader: ChatReader, req: Request) -> Reply {
+    let app = &reader.app;
     let id = http::path_id(&req);
     let (administrator, found) =
-        auth::administrator(&app, &req, app.store.user_with_id(id.as_deref())).await?;
+        auth::administrator(app, &req, app.store.user_with_id(id.as_deref())).await?;
     let account = app.store.account_of_user(&found).await?;
-    let paging = Paging::of(&req, &[])?;
+    let period = Period::of(&req)?;
+    let paging = Paging::of(&req, &["from", "to"])?;
 
-    let scope = format!("admin/ledger?of={}", account.id);
+    let scope = period.scope(&format!("admin/ledger?of={}", account.id));
     let page = paging.prove(administrator.account(), &scope)?;
+    let with_messages = reader.require(ChatAccess::Read).is_ok();
     let statement =
-        Statement::read(&app, Of::Account(&account), &paging, Period::default()).await?;
+        Statement::read(app, Of::Account(&account), &paging, period, with_messages).await?;
     statement.reply(&req, &page, true)
 }

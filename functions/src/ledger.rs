@@ -3,7 +3,8 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page. Of the rows
 //! also `from` and `to`, days in UTC (`2026-11-20`), both included; `Accept: text/csv` for CSV. Out:
-//! rows with the signed amount and the balance after each, as a bare list or as CSV, or months with
+//! rows with the signed amount, the balance after each, the beginning of its message (`excerpt`) and
+//! the name of the API key that sent it, as a bare list or as CSV, or months with
 //! `chats` (paid messages), `spent`, `granted` and the `balance` at their end, and a `Link` header to
 //! the next page. Tokens that are reserved for a message still count as part of the balance: they
 //! have no row yet. A request reads a limited number of rows, so a page of earlier days or of months
@@ -27,13 +28,13 @@ const MONTHS: &str = "ledger/months";
     path = "/api/user/ledger",
     tag = "Tokens",
     summary = "Read the statement",
-    description = "Every change of the balance, newest first, with the balance after it. Tokens that are reserved for a message still count as part of the balance: they have no row yet. A request reads a limited number of rows: a page of earlier days may have none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
+    description = "Every change of the balance, newest first, with the balance after it, the beginning of the message that was paid, and the name of the API key that sent it. Tokens that are reserved for a message still count as part of the balance: they have no row yet. A request reads a limited number of rows: a page of earlier days may have none, and still have a next page. With `Accept: text/csv` the reply is a file for spreadsheets.",
     security(("access_token" = [])),
     params(PageQuery, Days),
     responses((
         status = 200,
         description = "A page of the statement.",
-        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\"\r\n"))),
+        content((Vec<StatementRow> = "application/json"), (String = "text/csv", example = json!("\"id\",\"timestamp\",\"kind\",\"amount\",\"reason\",\"chat_id\",\"balance\",\"excerpt\",\"key_name\"\r\n"))),
     )),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
@@ -43,7 +44,7 @@ pub async fn handle(app: App, req: Request) -> Reply {
     }
     let period = Period::of(&req)?;
     let paging = Paging::of(&req, &["from", "to"])?;
-    let statement = Statement::read(&app, Of::Caller(&caller), &paging, period).await?;
+    let statement = Statement::read(&app, Of::Caller(&caller), &paging, period, true).await?;
     let scope = period.scope(SCOPE);
     let page = paging.prove(&statement.account, &scope)?;
     statement.reply(&req, &page, false)

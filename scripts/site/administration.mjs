@@ -489,8 +489,7 @@ await journeys({
     await page.unroute("**/api/admin/grants/");
 
     // The same file again, in another browser: the server knows what was granted, when and by whom.
-    const elsewhere = await adminPage();
-    await elsewhere.goto(`${SITE}admin/#/users/grants`);
+    const elsewhere = await adminPage("#/users/grants");
     await elsewhere.getByLabel("File", { exact: true }).setInputFiles({ name: "gifts.csv", mimeType: "text/csv", buffer: Buffer.from(file) });
     await elsewhere.getByLabel("Reason", { exact: true }).fill("A gift");
     await elsewhere.getByRole("button", { name: "Preview" }).click();
@@ -733,6 +732,49 @@ await journeys({
     const lines = (await readFile(await file.path(), "utf8")).trimEnd().split("\r\n");
     assert.equal(lines.length, 1 + 6);
     assert.equal(lines.filter((line) => line.startsWith('"id",')).length, 1);
+  },
+
+  async "a user who was charged twice gets an answer refunded, once"() {
+    const ida = await newUser("ida");
+    const { body: key } = await ida.api("POST", "api/user/api-keys/", { name: "a program" });
+    await ida.api("POST", "api/chat/", { message: "Explain compound interest" });
+    await ask("POST", "v1/chat/completions", { model: "any", messages: [{ role: "user", content: "Explain it again" }] }, key.key);
+    const page = await adminPage();
+    await openUser(page, ida);
+    await part(page, "Statement");
+    const table = page.getByRole("region", { name: /^Statement of .*, newest first$/ });
+    await table.getByText("API key a program").waitFor();
+    const whats = (await rows(table)).map((row) => row[1]);
+    assert.deepEqual(whats, ["“Explain it again” · answer · API key a program", "“Explain compound interest” · answer", "Grant"]);
+    assert.match((await rows(table))[0][0], /\d\d:\d\d:\d\d$/);
+
+    await table.getByRole("button", { name: "Refund" }).first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText(`100 tokens return to ${ida.name}'s balance.`).waitFor();
+    assert.match(await dialog.getByLabel("Reason").inputValue(), /^Refund of the answer of \d/);
+    await dialog.getByRole("button", { name: "Refund", exact: true }).click();
+    await page.getByText(`Refunded. ${ida.name} has 3,900 tokens now.`).first().waitFor();
+    await table.getByText("Refunded", { exact: true }).waitFor();
+    assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
+
+    // Another page still shows the button: the server refuses the second refund.
+    const other = await adminPage();
+    await openUser(other, ida);
+    await part(other, "Statement");
+    await other.getByText("Refund of the answer of").waitFor();
+    await other.getByRole("button", { name: "Refund" }).first().click();
+    await other.getByRole("dialog").getByLabel("Reason").fill("once more");
+    await other.getByRole("dialog").getByRole("button", { name: "Refund", exact: true }).click();
+    await other.getByRole("dialog").getByText("This answer was refunded before. Nothing was changed.").waitFor();
+    assert.equal((await ida.api("GET", "api/tokens/")).body.tokens, 3900);
+
+    // A row leads to its message, and days choose rows.
+    await page.getByLabel("To", { exact: true }).fill("2020-01-01");
+    await page.getByText("The balance did not change on these days.").waitFor();
+    await page.getByLabel("To", { exact: true }).fill("");
+    await table.getByRole("link", { name: "“Explain compound interest”" }).click();
+    await page.locator("details[open]").getByText("Explain compound interest").first().waitFor();
+    assert.equal(await page.locator(".admin-chat").count(), 1);
   },
 
   async "a keyboard is enough"() {

@@ -256,8 +256,12 @@ await journeys({
     const { body: gone } = await ann.api("POST", "api/chat/", { message: "To be deleted" });
     await ann.api("DELETE", `api/chat/${gone.id}/`);
     const page = await chatPage(ann, { place: "#/statement" });
-    const answers = page.getByRole("link", { name: "Answer", exact: true });
+    const answers = page.locator("tbody td a");
     await answers.nth(24).waitFor();
+    const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => row.cells[1].innerText));
+    assert.deepEqual(rows.slice(0, 3), ["Answer · its message was deleted", "“By a program” · answer · API key a program", "“Number 21” · answer"]);
+    const times = await page.locator("tbody time").allInnerTexts();
+    assert.match(times[0], /\d\d:\d\d:\d\d$/);
     await answers.nth(24).click();
     await heading(page, "The first one");
     await page.waitForFunction(() => document.activeElement.matches(".turn-found") && document.activeElement.textContent.includes("The first one"));

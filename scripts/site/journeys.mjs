@@ -495,7 +495,7 @@ await journeys({
     // The list goes on by itself as long as its end is seen.
     await page.getByText("Grant for a new account").waitFor();
     const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => [...row.cells].slice(1).map((cell) => cell.innerText)));
-    assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["Answer", "−100", "3,600"], ["Answer", "−100", "3,700"], ["Answer", "−100", "3,800"], ["Answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
+    assert.deepEqual(rows, [["Adjustment: Sorry, and thanks", "+250", "3,850"], ["“Number 3” · answer", "−100", "3,600"], ["“Number 2” · answer", "−100", "3,700"], ["“Number 1” · answer", "−100", "3,800"], ["“Number 0” · answer", "−100", "3,900"], ["Grant for a new account", "+4,000", "4,000"]]);
     const coming = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download CSV" }).click();
     const file = await coming;

@@ -4,6 +4,7 @@
 mod months;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -37,6 +38,28 @@ pub struct StatementRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("manage"))]
     actor: Option<&'a str>,
+    /// The beginning of the message, on one line. Null without a message, and if it was deleted. For
+    /// administrators also null if the operator lets them read no messages.
+    #[schema(required, examples("Hello!"))]
+    excerpt: Option<String>,
+    /// The name of the API key that sent the message. Null if a session did, or the key was revoked.
+    #[schema(required, examples("a program"))]
+    key_name: Option<&'a str>,
+}
+
+/// The most characters of the beginning of a message.
+const EXCERPT: usize = 60;
+
+/// The beginning of a message, on one line.
+fn excerpt(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(EXCERPT) {
+        None => line,
+        Some(_) => {
+            let beginning: String = line.chars().take(EXCERPT - 1).collect();
+            format!("{}…", beginning.trim_end())
+        }
+    }
 }
 
 /// Whose statement it is.
@@ -61,6 +84,10 @@ pub struct Statement {
     pub account: Account,
     balance: i64,
     entries: Vec<Entry>,
+    /// The messages of the entries, by id.
+    messages: HashMap<String, String>,
+    /// The names of the API keys of the entries, by id.
+    key_names: HashMap<String, String>,
     /// Where the next page begins, if there may be one.
     next: Option<String>,
 }
@@ -200,12 +227,19 @@ fn before(entries: &[Entry], balance: i64) -> i64 {
 
 impl Statement {
     /// The page of the statement that `paging` asks for, whose cursor may still be forged. Rows after
-    /// the days of `period` only count for the balance. If there are many, the page has no rows.
+    /// the days of `period` only count for the balance. If there are many, the page has no rows. The
+    /// messages of the rows are read `with_messages`.
     ///
     /// # Errors
     /// Those of reading the account; [`Error::InvalidCursor`]; [`Error::Unavailable`] if the
     /// account kept changing while it was read.
-    pub async fn read(app: &App, of: Of<'_>, paging: &Paging<'_>, period: Period) -> Result<Self> {
+    pub async fn read(
+        app: &App,
+        of: Of<'_>,
+        paging: &Paging<'_>,
+        period: Period,
+        with_messages: bool,
+    ) -> Result<Self> {
         let place = paging.position().map(place).transpose()?;
         let after = place.map(|(before, balance, _)| (before, balance));
         let is_past = period.is_past(after.map(|(before, _)| before), app.clock.millis());
@@ -226,7 +260,8 @@ impl Statement {
 
         let last = entries.last().or(newer.last()).filter(|_| more);
         let next = last.map(|last| format!("{} {}", last.entry_id, before(&entries, balance)));
-        Ok(Self { account, balance, entries, next })
+        let (messages, key_names) = about(app, &account, &entries, with_messages).await?;
+        Ok(Self { account, balance, entries, messages, key_names, next })
     }
 
     /// The page as JSON or CSV, as the request asks, with `actors` or without.
@@ -246,20 +281,46 @@ impl Statement {
             let after = balance;
             balance = balance.saturating_sub(entry.amount);
             let actor = actors.then_some(entry.actor.as_str());
-            StatementRow { row: LedgerRow::of(entry), balance: after, actor }
+            let message = entry.chat_id.as_ref().and_then(|id| self.messages.get(id));
+            let key_name = entry.key_id.as_ref().and_then(|id| self.key_names.get(id));
+            StatementRow {
+                row: LedgerRow::of(entry),
+                balance: after,
+                actor,
+                excerpt: message.map(|message| excerpt(message)),
+                key_name: key_name.map(String::as_str),
+            }
         });
         rows.collect()
     }
 }
 
+/// The messages of these entries of an account, and the names of their API keys, by id.
+async fn about(
+    app: &App,
+    account: &Account,
+    entries: &[Entry],
+    with_messages: bool,
+) -> Result<(HashMap<String, String>, HashMap<String, String>)> {
+    let chats = entries.iter().filter(|_| with_messages);
+    let chats = chats.filter_map(|entry| entry.chat_id.as_deref());
+    let keys = entries.iter().filter_map(|entry| entry.key_id.as_deref());
+    tokio::try_join!(
+        app.store.messages(&account.id, chats),
+        app.store.names_of_keys(&account.id, keys)
+    )
+}
+
 fn csv(rows: &[StatementRow<'_>], actors: bool) -> Reply {
     let header = ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"]
         .into_iter()
-        .chain(actors.then_some("actor"));
+        .chain(actors.then_some("actor"))
+        .chain(["excerpt", "key_name"]);
     http::csv([header.map(Cow::from).collect()].into_iter().chain(rows.iter().map(cells)))
 }
 
-fn cells<'r>(StatementRow { row, balance, actor }: &'r StatementRow<'_>) -> Vec<Cow<'r, str>> {
+fn cells<'r>(row: &'r StatementRow<'_>) -> Vec<Cow<'r, str>> {
+    let StatementRow { row, balance, actor, excerpt, key_name } = row;
     let cells = [
         row.id.into(),
         row.timestamp.as_str().into(),
@@ -269,5 +330,22 @@ fn cells<'r>(StatementRow { row, balance, actor }: &'r StatementRow<'_>) -> Vec<
         row.chat_id.unwrap_or_default().into(),
         balance.to_string().into(),
     ];
-    cells.into_iter().chain(actor.map(Cow::from)).collect()
+    let about = [excerpt.as_deref(), *key_name].map(|text| Cow::from(text.unwrap_or_default()));
+    cells.into_iter().chain(actor.map(Cow::from)).chain(about).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt(" Hello,\n\tworld! "), "Hello, world!");
+        assert_eq!(excerpt(&"é".repeat(60)), "é".repeat(60));
+        assert_eq!(excerpt(&"é".repeat(61)), format!("{}…", "é".repeat(59)));
+        assert_eq!(
+            excerpt(&format!("{} {}", "a".repeat(58), "b".repeat(9))),
+            format!("{}…", "a".repeat(58))
+        );
+    }
 }

@@ -815,12 +815,22 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
     assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
     let csv = csv.is(200).as_str().unwrap().to_owned();
     let lines: Vec<&str> = csv.lines().collect();
-    let columns =
-        csv_line(&["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance", "actor"]);
+    let columns = csv_line(&[
+        "id",
+        "timestamp",
+        "kind",
+        "amount",
+        "reason",
+        "chat_id",
+        "balance",
+        "actor",
+        "excerpt",
+        "key_name",
+    ]);
     assert_eq!((lines[0], lines.len()), (columns.trim_end(), 6));
     assert!(
         lines[1].ends_with(
-            csv_line(&["", "adjustment", "-50", "'=1+1", "", "4250", &root.id])
+            csv_line(&["", "adjustment", "-50", "'=1+1", "", "4250", &root.id, "", ""])
                 .trim_start_matches('"')
                 .trim_end()
         ),
@@ -829,6 +839,33 @@ async fn a_statement_shows_administrators_what_its_owner_sees_and_who_did_it() {
     let of_ann = root.admin(&format!("{list}?limit=1")).await.next_page().unwrap();
     root.admin(&format!("users/{}/ledger{of_ann}", root.id)).await.expect(400, "invalid_cursor");
     root.get(&format!("/api/user/ledger{of_ann}")).await.expect(400, "invalid_cursor");
+}
+
+#[tokio::test]
+async fn administrators_read_a_statement_of_some_days() {
+    let api = Api::own(&[]).await;
+    let ann = api.person("ann").await;
+    ann.chat("on the first day").await.is(200);
+    let first = Day::of(api.server().clock.millis());
+    api.server().clock.advance(2 * DAY);
+    let ann = ann.elsewhere("a test").await;
+    ann.chat("two days later").await.is(200);
+    let root = api.administrator("root").await;
+    let ledger = format!("users/{}/ledger", ann.id);
+    let excerpts = async |query: &str| {
+        let rows = root.every(&ledger, query).await.0;
+        rows.iter().map(|row| row["excerpt"].clone()).collect::<Vec<_>>()
+    };
+    let (later, earlier) = (json!("two days later"), json!("on the first day"));
+    let after = first.after(1);
+    assert_eq!(excerpts("").await, [later.clone(), earlier.clone(), Value::Null]);
+    assert_eq!(excerpts(&format!("?from={after}")).await, [later]);
+    for limit in [1, 20] {
+        let days = format!("?limit={limit}&from={first}&to={after}");
+        assert_eq!(excerpts(&days).await, [earlier.clone(), Value::Null]);
+    }
+    let days = format!("{ledger}?from={after}&to={first}");
+    root.admin(&days).await.expect(400, "invalid_fields");
 }
 
 #[tokio::test]
@@ -1104,11 +1141,46 @@ async fn an_export_is_a_file_of_everything_of_its_days_oldest_first() {
         );
         answer.is(200).as_str().unwrap().to_owned()
     };
+    let listed = root.admin("users?details=true&q=ann").await.is(200);
+    let last_message = text(&listed[0], "last_message");
     let [root_joined, ann_joined] = [&of_root, &of_ann].map(|user| text(user, "date_joined"));
     let users = [
-        csv_line(&["id", "username", "email", "role", "is_staff", "active", "date_joined"]),
-        csv_line(&[&root.id, &root.name, "", "admin", "true", "true", &root_joined]),
-        csv_line(&[&ann.id, "ann", "ann@example.com", "user", "false", "false", &ann_joined]),
+        csv_line(&[
+            "id",
+            "username",
+            "email",
+            "role",
+            "is_staff",
+            "active",
+            "date_joined",
+            "tokens",
+            "spent",
+            "last_message",
+        ]),
+        csv_line(&[
+            &root.id,
+            &root.name,
+            "",
+            "admin",
+            "true",
+            "true",
+            &root_joined,
+            "4000",
+            "0",
+            "",
+        ]),
+        csv_line(&[
+            &ann.id,
+            "ann",
+            "ann@example.com",
+            "user",
+            "false",
+            "false",
+            &ann_joined,
+            "3895",
+            "100",
+            &last_message,
+        ]),
     ];
     assert_eq!(export("users.csv", "").await, users.concat());
     let [id, response, model, time] =

@@ -1,7 +1,7 @@
 //! `GET /api/admin/chats`: the search of messages, and what the operator lets administrators do
 //! with them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::Tokens;
 use shared::chat::Chat;
 use shared::clock::{Day, least_id};
@@ -124,11 +124,14 @@ async fn an_operator_can_close_the_search_or_all_messages_to_administrators() {
     {
         let api = Api::own(&[("ADMIN_CHATS", access)]).await;
         let (root, ann) = (api.administrator("root").await, api.person("ann").await);
-        ann.chat("nobody else's business").await.is(200);
+        let chat = ann.chat("nobody else's business").await.is(200);
+        let chat_id = chat["id"].as_str().unwrap();
+        let this_one = format!("chats?user_id={}&chat_id={chat_id}", ann.id);
         let of_ann = format!("chats?user_id={}", ann.id);
         for (path, may) in [
             ("chats", listed),
             (of_ann.as_str(), listed),
+            (this_one.as_str(), listed),
             ("chats?from=2026-11-01", listed),
             ("export/chats.csv", listed),
             ("chats?q=business", searched),
@@ -143,9 +146,37 @@ async fn an_operator_can_close_the_search_or_all_messages_to_administrators() {
             }
             ann.admin(path).await.expect(403, "forbidden");
         }
+        // The statement shows the beginning of messages on the same condition.
+        let rows = root.admin(&format!("users/{}/ledger", ann.id)).await.is(200);
+        let expected = if listed { json!("nobody else's business") } else { Value::Null };
+        assert_eq!(rows[0]["excerpt"], expected, "{access}");
         for list in ["export/users.csv", "export/ledger.csv"] {
             root.admin(list).await.is(200);
         }
         assert_eq!(ann.history("").await.is(200).as_array().unwrap().len(), 1, "one's own");
     }
+}
+
+#[tokio::test]
+async fn administrators_read_one_message_by_its_id() {
+    let api = Api::own(&[]).await;
+    let (root, ann, ben) =
+        (api.administrator("root").await, api.person("ann").await, api.person("ben").await);
+    let chat = ann.chat("this one").await.is(200);
+    ann.chat("another one").await.is(200);
+    let chat_id = chat["id"].as_str().unwrap();
+    let list = format!("chats?user_id={}&chat_id={chat_id}", ann.id);
+    let answer = root.admin(&list).await;
+    assert_eq!(answer.next_page(), None);
+    let found = answer.is(200);
+    assert_eq!(texts(found.as_array().unwrap(), "message"), ["this one"]);
+    assert_eq!(found[0]["user_id"], json!(ann.id));
+    let of_ben = format!("chats?user_id={}&chat_id={chat_id}", ben.id);
+    assert_eq!(root.admin(&of_ben).await.is(200), json!([]));
+    for bad in [format!("chats?chat_id={chat_id}"), format!("chats?user_id={}&chat_id=x", ann.id)] {
+        let refused = root.admin(&bad).await.expect(400, "invalid_fields");
+        assert!(refused["errors"]["chat_id"].is_array(), "{refused}");
+    }
+    ann.delete(&format!("/api/chat/{chat_id}")).await.is(200);
+    assert_eq!(root.admin(&list).await.is(200), json!([]));
 }

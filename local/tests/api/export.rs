@@ -64,6 +64,7 @@ impl Person {
             chat_id: Some(id.into()),
             units: None,
             act: None,
+            key_id: None,
             intervention: None,
             granted: None,
             time: 1,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shared::clock::Day;
 use shared::store::Adjusted;
 
+use crate::completions::asking;
 use crate::support::client::{Answer, Api, DAY, GRANT, PRICE, Person};
 use crate::support::world::put;
 
@@ -101,7 +102,10 @@ async fn a_statement_explains_every_token_newest_first() {
             "{time}"
         );
     }
-    let row = |kind, amount: i64, reason, chat_id: Value, balance: u64| json!({ "id": null, "timestamp": null, "kind": kind, "amount": amount, "reason": reason, "chat_id": chat_id, "balance": balance });
+    let row = |kind, amount: i64, reason, chat_id: Value, balance: u64| {
+        let excerpt = if kind == "chat" { json!("hi") } else { Value::Null };
+        json!({ "id": null, "timestamp": null, "kind": kind, "amount": amount, "reason": reason, "chat_id": chat_id, "balance": balance, "excerpt": excerpt, "key_name": null })
+    };
     let expected = json!([
         row("adjustment", -4300, "a mistake", Value::Null, 0),
         row("chat", -100, "chat", second["id"].clone(), 4300),
@@ -111,6 +115,44 @@ async fn a_statement_explains_every_token_newest_first() {
     ]);
     assert_eq!(rows, expected);
     assert_eq!(ann.balance().await, 0);
+}
+
+#[tokio::test]
+async fn a_row_shows_its_message_and_the_key_that_sent_it() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let long = format!("Explain\n compound interest {}", "é".repeat(60));
+    let first = ann.chat(&long).await.is(200)["id"].as_str().unwrap().to_owned();
+    let key = ann.makes_a_key("a program").await.is(201);
+    let program = ann.using(key["key"].as_str().unwrap());
+    program.post("/v1/chat/completions", asking("By a program")).await.is(200);
+    program.post("/v1/responses", json!({ "input": "A response" })).await.is(200);
+    let gone = ann.chat("To be deleted").await.is(200)["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/api/chat/{gone}")).await.is(200);
+
+    let about = async || {
+        let rows = ann.statement("").await.is(200);
+        let about = rows.as_array().unwrap().iter();
+        about.map(|row| [row["excerpt"].clone(), row["key_name"].clone()]).collect::<Vec<_>>()
+    };
+    let beginning = format!("Explain compound interest {}…", "é".repeat(33));
+    let expected = |key: Value| {
+        vec![
+            [Value::Null, Value::Null],
+            [json!("A response"), key.clone()],
+            [json!("By a program"), key],
+            [json!(beginning), Value::Null],
+            [Value::Null, Value::Null],
+        ]
+    };
+    assert_eq!(about().await, expected(json!("a program")));
+    let id = key["id"].as_str().unwrap();
+    ann.delete(&format!("/api/user/api-keys/{id}")).await.is(200);
+    assert_eq!(about().await, expected(Value::Null), "a revoked key has no name");
+    // The ledger stays when messages are deleted, so it must not contain them.
+    let ledger = api.items(&ann.id).await["LedgerTable"].clone();
+    let ledger = json!(ledger).to_string();
+    assert!(ledger.contains(&first) && !ledger.contains("Explain"), "{ledger}");
 }
 
 #[tokio::test]
@@ -220,7 +262,7 @@ pub fn csv_line(cells: &[&str]) -> String {
 async fn a_statement_is_csv_for_clients_that_ask_for_it() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
-    let chat = ann.chat("hi").await.is(200)["id"].as_str().unwrap().to_owned();
+    let chat = ann.chat("=hi").await.is(200)["id"].as_str().unwrap().to_owned();
     api.adjust(&ann, -7, "=HYPERLINK(\"https://evil.test\", 1)").await;
     api.adjust(&ann, 1, "-2+3;@a").await;
 
@@ -229,8 +271,18 @@ async fn a_statement_is_csv_for_clients_that_ask_for_it() {
     let (ids, times) =
         ([0, 1, 2, 3].map(|row| text(row, "id")), [0, 1, 2, 3].map(|row| text(row, "timestamp")));
     let expected = [
-        ["id", "timestamp", "kind", "amount", "reason", "chat_id", "balance"],
-        [&ids[0], &times[0], "adjustment", "1", "'-2+3;'@a", "", "3894"],
+        [
+            "id",
+            "timestamp",
+            "kind",
+            "amount",
+            "reason",
+            "chat_id",
+            "balance",
+            "excerpt",
+            "key_name",
+        ],
+        [&ids[0], &times[0], "adjustment", "1", "'-2+3;'@a", "", "3894", "", ""],
         [
             &ids[1],
             &times[1],
@@ -239,9 +291,11 @@ async fn a_statement_is_csv_for_clients_that_ask_for_it() {
             "'=HYPERLINK(\"\"https://evil.test\"\", 1)",
             "",
             "3893",
+            "",
+            "",
         ],
-        [&ids[2], &times[2], "chat", "-100", "chat", &chat, "3900"],
-        [&ids[3], &times[3], "grant", "4000", "registration", "", "4000"],
+        [&ids[2], &times[2], "chat", "-100", "chat", &chat, "3900", "'=hi", ""],
+        [&ids[3], &times[3], "grant", "4000", "registration", "", "4000", "", ""],
     ]
     .map(|cells| csv_line(&cells));
     for accept in ["text/csv", "text/csv, application/json;q=0.5, */*;q=0.1"] {

@@ -42,6 +42,14 @@ impl Credential {
         }
     }
 
+    /// The id of the API key, if it is one.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::Session(_) => None,
+            Self::ApiKey(key) => Some(key.id()),
+        }
+    }
+
     /// The account's epoch when the session began, or the API key was created.
     pub(crate) fn auth_epoch(&self) -> u64 {
         match self {

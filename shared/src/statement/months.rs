@@ -159,6 +159,7 @@ mod tests {
             chat_id: None,
             units: None,
             act: None,
+            key_id: None,
             intervention: None,
             granted: None,
             time,

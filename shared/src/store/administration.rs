@@ -100,6 +100,7 @@ impl Store {
                     chat_id: None,
                     units: None,
                     act: Some(act),
+                    key_id: None,
                     intervention: None,
                     granted: None,
                     time,

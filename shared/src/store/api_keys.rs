@@ -1,6 +1,8 @@
 //! API keys in the table Tokens, and their number on the account. A key and its count are written
 //! together, so that parallel requests can't create more keys than an account may have.
 
+use std::collections::{BTreeSet, HashMap};
+
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -237,6 +239,19 @@ impl Store {
     pub async fn api_key_ids(&self, user_id: &str) -> Result<Vec<String>> {
         // One page holds more than an account may have.
         self.ids_of_user(API_KEY, user_id, None).await.map(|(ids, _)| ids)
+    }
+
+    /// The names of a user's keys with these ids, 100 at most, by id. Revoked keys are left out.
+    pub async fn names_of_keys<'a>(
+        &self,
+        user_id: &str,
+        ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HashMap<String, String>> {
+        let ids: BTreeSet<&str> = ids.into_iter().collect();
+        let ids: Vec<String> = ids.into_iter().map(str::to_owned).collect();
+        let keys: Vec<StoredKey> = self.with_ids(API_KEY, &ids).await?;
+        let own = keys.into_iter().filter(|key| key.user_id == user_id);
+        Ok(own.map(|key| (key.id().to_owned(), key.label)).collect())
     }
 
     /// The account's valid keys with these ids, in their order, strongly consistent.

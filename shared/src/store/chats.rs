@@ -1,6 +1,6 @@
 //! The table Chats: reading and deleting. `balance` stores chats when it settles them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -37,10 +37,38 @@ pub struct ChatKey {
     chat_id: String,
 }
 
+/// The message of a chat.
+#[derive(Deserialize)]
+struct Said {
+    chat_id: String,
+    message: String,
+}
+
+impl ChatKey {
+    /// The key of a chat of this user.
+    pub fn new(user_id: &str, chat_id: &str) -> Self {
+        Self { user_id: user_id.to_owned(), chat_id: chat_id.to_owned() }
+    }
+}
+
 impl Store {
     /// One chat of a user.
     pub async fn chat(&self, user_id: &str, chat_id: &str) -> Result<Option<Chat>> {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
+    }
+
+    /// The messages of a user's chats with these ids, 100 at most, by id. Deleted chats are left out.
+    pub async fn messages<'a>(
+        &self,
+        user_id: &str,
+        chat_ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HashMap<String, String>> {
+        let chat_ids: BTreeSet<&str> = chat_ids.into_iter().collect();
+        let wanted = chat_ids.into_iter().map(|id| chat_key(user_id, id)).collect();
+        let found =
+            self.parts_of_items(&self.tables.chats, wanted, Some("chat_id, message")).await?;
+        let message = |item| from_item(item).map(|Said { chat_id, message }| (chat_id, message));
+        found.into_iter().map(message).collect()
     }
 
     /// Deletes one chat, and the title that it gave to its conversation. What followed it follows the

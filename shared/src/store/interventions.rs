@@ -59,6 +59,7 @@ impl<'a> Intervening<'a> {
             actor: self.by.account().id.clone(),
             chat_id: None,
             units: None,
+            key_id: None,
             act: Some(self.what.nearest(self.account.role)),
             intervention: Some(self.what),
             granted: self.what.creates().then_some(self.account.granted),

@@ -154,12 +154,15 @@ pub struct Entry {
     pub reason: String,
     /// The id of the account that made the change, or `manage` for the command line.
     pub actor: String,
-    /// The chat that was paid.
+    /// The chat that was paid, or whose price was returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<String>,
     /// How many times the price of a message was paid, if it is more than one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
+    /// The id of the API key with which the chat was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
     /// The change of a role or state; of an intervention the nearest one, for earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Act>,
@@ -187,6 +190,7 @@ impl Entry {
             chat_id: Some(chat.chat_id.clone()),
             units: chat.units,
             act: None,
+            key_id: None,
             intervention: None,
             granted: None,
             time: chat.time,

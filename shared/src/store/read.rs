@@ -100,13 +100,26 @@ impl Store {
     }
 
     /// At most 100 items, in any order, strongly consistent. Deleted items are left out.
-    pub(super) async fn items(&self, table: &str, mut wanted: Vec<Item>) -> Result<Vec<Item>> {
+    pub(super) async fn items(&self, table: &str, wanted: Vec<Item>) -> Result<Vec<Item>> {
+        self.parts_of_items(table, wanted, None).await
+    }
+
+    /// The same with these attributes only.
+    pub(super) async fn parts_of_items(
+        &self,
+        table: &str,
+        mut wanted: Vec<Item>,
+        attributes: Option<&str>,
+    ) -> Result<Vec<Item>> {
         let mut found = Vec::new();
         let mut patience = Patience::new();
         while !wanted.is_empty() {
             let (asked, before) = (wanted.len(), found.len());
-            let keys =
-                KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .set_projection_expression(attributes.map(str::to_owned))
+                .build();
             let keys = keys.map_err(|error| Error::Internal(error.to_string()))?;
             let read = self.client.batch_get_item().request_items(table, keys).send().await?;
             found.extend(read.responses.into_iter().flatten().flat_map(|(_, items)| items));

@@ -273,6 +273,7 @@ impl Store {
             chat_id: None,
             units: None,
             act: None,
+            key_id: None,
             intervention: None,
             granted: None,
             time: account.created,

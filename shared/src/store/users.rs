@@ -109,6 +109,15 @@ impl Store {
         self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
+    /// The accounts of these users, 100 at most, by id, strongly consistent. Deleted ones are left out.
+    pub async fn accounts_listed(&self, users: &[Listed]) -> Result<HashMap<String, Account>> {
+        let keys = users.iter().map(|user| user.pk.clone()).collect();
+        let found = self.users_with_keys(keys).await?.into_values().map(from_item::<Account>);
+        let accounts = found.collect::<Result<Vec<_>>>()?.into_iter();
+        let accounts = accounts.filter(|account| account.deleted.is_none());
+        Ok(accounts.map(|account| (account.id.clone(), account)).collect())
+    }
+
     pub(super) fn users_by_time(&self) -> Timeline<'_> {
         Timeline {
             table: &self.tables.users,

@@ -58,6 +58,11 @@ impl<'a> ListedUser<'a> {
         }
     }
 
+    /// The account's id.
+    pub fn id(&self) -> &str {
+        self.id
+    }
+
     /// The same with what only the account knows, at the second `now`.
     #[must_use]
     pub fn detailed(self, account: &Account, now: u64) -> Self {

@@ -109,7 +109,7 @@ impl Stopped {
             Self::None => vec![],
             Self::Askers => asking.to_vec(),
             Self::AskersAndModels => asking.into_iter().chain(["models"]).collect(),
-            Self::ChatReaders => vec!["admin_chats", "admin_export"],
+            Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],
             Self::Endpoints => endpoints.collect(),
             Self::StoreUsers => endpoints
                 .chain(SCHEDULED.iter().copied())

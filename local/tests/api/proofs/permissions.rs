@@ -594,7 +594,7 @@ impl Watched {
     async fn own_data(&self) {
         let ann = self.log_in("ann").await;
         for (endpoint, path) in [
-            ("ledger", "/api/user/ledger"),
+            ("ledger", "/api/user/ledger?limit=100"),
             ("export", "/api/user/export"),
             ("api_keys", "/api/user/api-keys"),
             ("chat_history", "/api/chat"),
@@ -707,7 +707,9 @@ impl Watched {
         let user = format!("/api/admin/users/{}", ida.id);
         let keys = format!("{user}/api-keys");
         let key = format!("{keys}/{}", self.api_key(&ida).await["id"].as_str().unwrap());
-        self.api_key(&ida).await;
+        let other = self.api_key(&ida).await["key"].as_str().unwrap().to_owned();
+        let turns = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+        self.is(200, to("completions", "/v1/chat/completions").by(&other).with(turns)).await;
         let jan = json!({ "username": "jan", "email": "jan@example.com", "role": "admin", "invite": true });
         let create = to("admin_user_create", "/api/admin/users").by(&root.token);
         self.loses_a_reply(201, create.with(jan)).await;

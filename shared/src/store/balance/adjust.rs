@@ -43,6 +43,7 @@ impl Adjustment {
             chat_id: None,
             units: None,
             act: None,
+            key_id: None,
             intervention: None,
             granted: None,
             time: clock.millis(),

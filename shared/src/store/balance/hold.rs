@@ -24,6 +24,8 @@ pub struct Hold {
     pub(super) rid: String,
     pub(super) fare: Fare,
     pub(super) reservation: Reservation,
+    /// The id of the API key that sends the chat.
+    pub(super) key_id: Option<String>,
     pub(super) tokens_left: Tokens,
     pub(super) sent_again: bool,
     /// The request token of the settle; a settle with other content has another token.
@@ -47,6 +49,7 @@ impl Hold {
         Self {
             account: account_key(caller.name()),
             user_id: caller.user_id().to_owned(),
+            key_id: caller.key_id().map(str::to_owned),
             name: String::new(),
             instructed: false,
             rid: Uuid::new_v4().simple().to_string(),

@@ -181,6 +181,7 @@ fn first_grant(account: &Account, book: &Book) -> Option<Entry> {
         chat_id: None,
         units: None,
         act: None,
+        key_id: None,
         intervention: None,
         granted: None,
         time: account.created,

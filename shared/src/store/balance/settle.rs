@@ -29,7 +29,7 @@ impl Store {
     /// [`Error::Unavailable`](crate::Error::Unavailable) if the outcome stays unknown; then the lease
     /// decides.
     pub async fn settle(&self, hold: &Hold, chat: &Chat, now: u64) -> Result<Settled> {
-        let entry = Entry::of_chat(chat);
+        let entry = Entry { key_id: hold.key_id.clone(), ..Entry::of_chat(chat) };
         let mut writes = vec![
             self.spend(hold, now),
             Write::put(&self.tables.chats, to_item(chat)?).when(NEW_CHAT).shows_item(),
