@@ -16,6 +16,7 @@ macro_rules! endpoints {
     (
         api { $($api:ident: $($api_method:ident $api_path:literal),+;)+ }
         simplejwt { $($simplejwt:ident: $($simplejwt_method:ident $simplejwt_path:literal),+;)+ }
+        guarded { $($guarded:ident: $($guarded_method:ident $guarded_path:literal),+;)+ }
         openai { $($openai:ident: $($openai_method:ident $openai_path:literal),+;)+ }
         responses { $($response:ident: $($response_method:ident $response_path:literal),+;)+ }
         pages { $($page:ident: $($page_method:ident $page_path:literal),+;)+ }
@@ -23,6 +24,7 @@ macro_rules! endpoints {
     ) => {
         $(pub mod $api;)+
         $(pub mod $simplejwt;)+
+        $(pub mod $guarded;)+
         $(pub mod $openai;)+
         $(pub mod $response;)+
         $(pub mod $page;)+
@@ -30,14 +32,15 @@ macro_rules! endpoints {
 
         /// Every endpoint, for servers of all of them.
         pub const ENDPOINTS: &[Endpoint] = &[
-            $(endpoint!($api),)+ $(endpoint!($simplejwt),)+ $(endpoint!($openai),)+
-            $(endpoint!($response),)+ $(endpoint!($page),)+
+            $(endpoint!($api),)+ $(endpoint!($simplejwt),)+ $(endpoint!($guarded),)+
+            $(endpoint!($openai),)+ $(endpoint!($response),)+ $(endpoint!($page),)+
         ];
 
         /// Every route, without the optional trailing slash.
         pub const ROUTES: &[Route] = &[
             $($(route!($api, $api_method, $api_path, Failures::Problem),)+)+
             $($(route!($simplejwt, $simplejwt_method, $simplejwt_path, Failures::Simplejwt),)+)+
+            $($(route!($guarded, $guarded_method, $guarded_path, Failures::SimplejwtGuarded),)+)+
             $($(route!($openai, $openai_method, $openai_path, Failures::OpenAi),)+)+
             $($(route!($response, $response_method, $response_path, Failures::Responses),)+)+
             $($(route!($page, $page_method, $page_path, PAGES_FAILURES),)+)+
@@ -52,7 +55,7 @@ macro_rules! endpoints {
         /// The paths of the OpenAPI document.
         #[derive(utoipa::OpenApi)]
         #[openapi(paths(
-            $(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$openai::handle,)+ $(crate::$response::handle,)+
+            $(crate::$api::handle,)+ $(crate::$simplejwt::handle,)+ $(crate::$guarded::handle,)+ $(crate::$openai::handle,)+ $(crate::$response::handle,)+
             crate::ledger::months, crate::models::one, crate::admin_api_keys_revoke::one
         ))]
         pub(crate) struct Paths;
@@ -84,26 +87,15 @@ macro_rules! route {
 endpoints! {
     api {
         register: POST "/api/register";
-        login: POST "/api/login", POST "/api/token";
-        token_refresh: POST "/api/token/refresh";
         logout: POST "/api/logout";
-        chat: POST "/api/chat", POST "/api/chat_msg";
         chat_stream: POST "/api/chat/stream";
         chat_stop: POST "/api/chat/stop";
-        chat_history: GET "/api/chat";
         chat_read: GET "/api/chat/{id}";
         chat_delete: DELETE "/api/chat/{id}";
         conversations: GET "/api/conversations";
         conversation: GET "/api/conversations/{id}";
         conversation_rename: PATCH "/api/conversations/{id}";
         conversation_delete: DELETE "/api/conversations/{id}";
-        balance:
-            GET "/api/tokens",
-            GET "/api/token_balance",
-            GET "/api/tokenbalance",
-            GET "/api/user/balance";
-        profile: GET "/api/user/profile";
-        profile_change: PATCH "/api/user/profile";
         password_change: POST "/api/user/password";
         email_resend: POST "/api/user/email";
         email_verify: POST "/api/user/email/verify";
@@ -143,8 +135,21 @@ endpoints! {
             GET "/.well-known/oauth-authorization-server";
     }
     simplejwt {
+        login: POST "/api/login", POST "/api/token";
+        token_refresh: POST "/api/token/refresh";
         token_verify: POST "/api/token/verify";
         token_blacklist: POST "/api/token/blacklist";
+    }
+    guarded {
+        chat: POST "/api/chat", POST "/api/chat_msg";
+        chat_history: GET "/api/chat";
+        balance:
+            GET "/api/tokens",
+            GET "/api/token_balance",
+            GET "/api/tokenbalance",
+            GET "/api/user/balance";
+        profile: GET "/api/user/profile";
+        profile_change: PATCH "/api/user/profile";
     }
     openai {
         completions: POST "/v1/chat/completions";

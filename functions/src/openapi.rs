@@ -331,6 +331,7 @@ fn failing(
             Failures::OpenAi => "OpenAi",
             Failures::Responses => "Responses",
             Failures::Simplejwt => "Simplejwt",
+            Failures::SimplejwtGuarded => "SimplejwtGuarded",
         };
         (
             status.to_string(),
@@ -386,7 +387,9 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
             let mut narrower = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
             if shape == Failures::Simplejwt && failures.contains_key("Invalid") {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
-                let fields = json!({ "properties": { "token": sentences, "refresh": sentences } });
+                let fields = json!({ "properties": {
+                    "token": sentences, "refresh": sentences, "username": sentences, "password": sentences,
+                } });
                 merge(&mut narrower, fields);
             }
             (

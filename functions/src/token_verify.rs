@@ -1,7 +1,8 @@
 //! `POST /api/token/verify` - check a token, as djangorestframework-simplejwt's endpoint does.
 //!
 //! In: `{token}`, an access or refresh token, as JSON or as a form. Out: `{}` if the account accepts
-//! the token now, or 401 with the code `token_not_valid`.
+//! the token now, or 401 with the code `token_not_valid`. A refresh token of an ended session, or one
+//! that was replaced, is 400.
 
 use serde::Deserialize;
 use shared::auth::{AccessToken, RefreshToken};
@@ -31,7 +32,7 @@ struct Body {
     description = "Checks that an access or refresh token is valid now. Log-out, a new password and the end of its session make a token invalid before it expires.",
     request_body = Body,
     responses((status = 200, description = "The token is valid.", body = Nothing)),
-    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken"]))),
+    extensions(("x-form" = json!(true)), ("x-fails" = json!(["InvalidToken", "TokenBlacklisted"]))),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {
     let Body { token } = http::fields(&req)?;
@@ -48,9 +49,13 @@ pub async fn handle(app: App, req: Request) -> Reply {
 async fn check_refresh(app: &App, req: &Request, token: &str) -> Result<()> {
     let presented = RefreshToken::verify(app, token, cookie::origin(req).as_deref()).await?;
     let now = app.clock.seconds();
-    let (_, session) = app.store.session_of(&presented, now).await?;
+    let (_, session) = match app.store.session_of(&presented, now).await {
+        Err(Error::InvalidToken) => return Err(Error::TokenBlacklisted),
+        found => found?,
+    };
     match session.freshness_of(&presented, now) {
         Freshness::Current => Ok(()),
-        Freshness::Outdated | Freshness::Unknown => Err(Error::InvalidToken),
+        Freshness::Outdated => Err(Error::TokenBlacklisted),
+        Freshness::Unknown => Err(Error::InvalidToken),
     }
 }

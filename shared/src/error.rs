@@ -91,6 +91,8 @@ pub enum Error {
     /// 400: the link verifies the address of an account for the first time, and the request has
     /// neither a new password nor a token of that account.
     PasswordRequired,
+    /// 400: a refresh token whose session has ended, or that was replaced. Only its check says so.
+    TokenBlacklisted,
     /// 401: no active account has this username and password. The same for unknown and deactivated
     /// users.
     InvalidCredentials,
@@ -277,6 +279,8 @@ impl Error {
                 "This link is invalid, has already been used or has expired. Request a new one.".into()),
             Self::PasswordRequired => (StatusCode::BAD_REQUEST, "password_required",
                 "Choose a new password for the account of this address, and send it as `password` with the token. Or send the token while you are logged in to that account. The link is still valid.".into()),
+            Self::TokenBlacklisted => (StatusCode::BAD_REQUEST, "token_blacklisted",
+                "The session of this token has ended, or a later token has replaced it. Log in again, or use the later one.".into()),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials",
                 "Incorrect username or password.".into()),
             Self::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authenticated",

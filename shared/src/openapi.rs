@@ -391,6 +391,7 @@ pub fn failures(
         Error::InvalidCursor,
         Error::InvalidLink,
         Error::PasswordRequired,
+        Error::TokenBlacklisted,
         Error::InvalidCredentials,
         Error::NotAuthenticated,
         Error::InvalidToken,

@@ -222,8 +222,8 @@ async fn a_device_token_counts_for_its_account_alone_until_all_sessions_are_ende
     }
     with(&ben, &device).await.expect(429, "too_many_attempts");
     for token in [&device, &cats] {
-        ann.using(token).profile().await.expect(401, "invalid_token");
-        api.refresh(token).await.expect(401, "invalid_token");
+        ann.using(token).profile().await.expect(401, "token_not_valid");
+        api.refresh(token).await.expect(401, "token_not_valid");
     }
 
     let ann = ann.using(with(&ann, &device).await.is(200)["access"].as_str().unwrap());

@@ -195,8 +195,8 @@ async fn a_message_after_one_of_another_conversation_or_account_is_refused_befor
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
     // A client that has signed out learns nothing of messages.
     ann.log_out().await.is(200);
-    ann.says_after("hi", &main[0], &main[1]).await.expect(401, "invalid_token");
-    ann.says_after("hi", &main[0], &main[2]).await.expect(401, "invalid_token");
+    ann.says_after("hi", &main[0], &main[1]).await.expect(401, "token_not_valid");
+    ann.says_after("hi", &main[0], &main[2]).await.expect(401, "token_not_valid");
 }
 
 #[tokio::test]

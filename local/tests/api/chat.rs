@@ -89,13 +89,13 @@ async fn a_token_in_the_body_counts_and_a_header_wins_over_it() {
     chat(Some(ann.bearer()), json!("nonsense")).await.is(200);
     assert_eq!([ann.balance().await, ben.balance().await], [GRANT - 4 * PRICE, GRANT]);
 
-    chat(Some("Bearer nonsense".into()), json!(ann.token)).await.expect(401, "invalid_token");
+    chat(Some("Bearer nonsense".into()), json!(ann.token)).await.expect(401, "token_not_valid");
     chat(Some("Basic YW5uOnNlY3JldDEyMw==".into()), json!(ann.token))
         .await
-        .expect(401, "invalid_token");
-    chat(None, json!(ann.refresh)).await.expect(401, "invalid_token");
-    chat(None, json!(format!("Bearer {}", ann.token))).await.expect(401, "invalid_token");
-    chat(None, json!("")).await.expect(401, "invalid_token");
+        .expect(401, "token_not_valid");
+    chat(None, json!(ann.refresh)).await.expect(401, "token_not_valid");
+    chat(None, json!(format!("Bearer {}", ann.token))).await.expect(401, "token_not_valid");
+    chat(None, json!("")).await.expect(401, "token_not_valid");
     chat(None, json!(null)).await.expect(401, "not_authenticated");
     assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
 }

@@ -206,9 +206,9 @@ async fn a_cursor_dies_with_its_account_though_the_name_is_used_again() {
     assert_eq!(messages(other.history("").await), [""; 0]);
     assert_eq!(other.balance().await, GRANT);
     for token in [&ann.access, &ann.token] {
-        ann.using(token).history("").await.expect(401, "invalid_token");
+        ann.using(token).history("").await.expect(401, "token_not_valid");
     }
-    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    api.refresh(&ann.refresh).await.expect(401, "token_not_valid");
 }
 
 #[tokio::test]

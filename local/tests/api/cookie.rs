@@ -150,7 +150,7 @@ async fn a_page_is_given_an_access_token_and_its_browser_a_cookie() {
     let changed =
         page.post("/api/user/password/", &[("authorization", &ann.bearer())], body).await.is(200);
     assert_eq!(fields(&changed), ["access", "message"]);
-    page.present(&before).await.expect(401, "invalid_token");
+    page.present(&before).await.expect(401, "token_not_valid");
     page.refresh().await.is(200);
 }
 
@@ -208,7 +208,7 @@ async fn a_cookie_lives_as_long_as_its_session() {
     api.server().clock.advance(Duration::from_secs(29 * 86_400));
     assert!((86_390..=86_400).contains(&seconds(&page.refresh().await)));
     api.server().clock.advance(Duration::from_secs(86_400 + 1));
-    page.refresh().await.expect(401, "invalid_token");
+    page.refresh().await.expect(401, "token_not_valid");
 }
 
 /// Another site can make a browser send the cookies, but not this header.
@@ -283,7 +283,7 @@ async fn a_page_without_a_good_cookie_has_no_session() {
         &format!("\"{}\"", ann.refresh),
     ] {
         page.kept = Some(token.to_owned());
-        page.refresh().await.expect(401, "invalid_token");
+        page.refresh().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
     // No other endpoint accepts a cookie in place of an access token.
@@ -329,7 +329,7 @@ async fn what_ends_a_session_clears_its_cookie() {
         }
         assert_eq!(page.kept, None, "{end}");
         page.refresh().await.expect(401, "not_authenticated");
-        page.present(&kept).await.expect(401, "invalid_token");
+        page.present(&kept).await.expect(401, "token_not_valid");
     }
     // A failed request doesn't end the session.
     let ann = page.register().await;
@@ -510,8 +510,8 @@ async fn a_cookie_from_before_is_bound_at_its_next_refresh() {
     let mut page = Page { kept: Some(ann.refresh.clone()), ..Page::of(&api) };
     page.refresh().await.is(200);
     let bound = page.token().to_owned();
-    api.refresh(&bound).await.expect(401, "invalid_token");
-    Page::of(&api).present(&bound).await.expect(401, "invalid_token");
+    api.refresh(&bound).await.expect(401, "token_not_valid");
+    Page::of(&api).present(&bound).await.expect(401, "token_not_valid");
     page.refresh().await.is(200);
     assert_eq!(forge::claims(page.token())["origin"], forge::claims(&bound)["origin"]);
 }

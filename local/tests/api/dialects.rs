@@ -282,3 +282,42 @@ async fn how_to_get_more_tokens_is_said_in_the_sentence_of_a_refusal_and_in_no_o
         assert_eq!(told, untold);
     }
 }
+
+/// The clients of D and E are those of djangorestframework-simplejwt: they refresh at its code.
+#[tokio::test]
+async fn simplejwts_clients_read_its_code_and_fields() {
+    let api = Api::start().await;
+    let invalid = [("authorization", "Bearer x")];
+    let message = Some(json!({ "message": "hi" }));
+    for (method, path, body) in [
+        (Method::GET, "/api/user/profile/", None),
+        (Method::GET, "/api/user/balance/", None),
+        (Method::GET, "/api/tokenbalance/", None),
+        (Method::GET, "/api/chat/", None),
+        (Method::POST, "/api/chat/", message.clone()),
+        (Method::POST, "/api/chat_msg/", message),
+    ] {
+        let refused = api.send(method, path, &invalid, body).await.expect(401, "token_not_valid");
+        let kind = &refused["messages"][0];
+        assert_eq!(
+            (&kind["token_class"], &kind["token_type"]),
+            (&json!("AccessToken"), &json!("access"))
+        );
+        reads_texts(kind, &["message"]);
+        reads_texts(&refused, &["detail"]);
+    }
+    for (path, fields) in [
+        ("/api/token/", &["username", "password"][..]),
+        ("/api/login/", &["username", "password"]),
+        ("/api/token/refresh/", &["refresh"]),
+        ("/api/token/verify/", &["token"]),
+        ("/api/token/blacklist/", &["refresh"]),
+    ] {
+        let refused = api.post(path, json!({})).await.expect(400, "invalid_fields");
+        for field in fields {
+            assert_eq!(refused[field], json!(["This field is required."]), "{path}: {refused}");
+            assert_eq!(refused["errors"][field], refused[field]);
+        }
+    }
+    api.refresh("x").await.expect(401, "token_not_valid");
+}

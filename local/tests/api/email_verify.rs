@@ -337,7 +337,7 @@ async fn the_session_that_verifies_an_address_goes_on() {
     let other = ann.elsewhere("another").await;
     ann.verifies(&token).await.is(200);
     other.is_out().await;
-    ann.profile().await.expect(401, "invalid_token");
+    ann.profile().await.expect(401, "token_not_valid");
     let refreshed = api.refresh(&ann.refresh).await.is(200);
     let ann = ann.using(refreshed["access"].as_str().unwrap());
     assert_eq!(ann.profile().await.is(200)["email_verified"], true);

@@ -48,7 +48,7 @@ async fn opens_nothing(api: &Api, what: &str, token: &str) {
             431 if token.len() > 8000 => drop(answer.expect(431, "header_too_large")),
             status => {
                 assert_eq!(status, 401, "{what}: {answer:?}");
-                answer.expect(401, "invalid_token");
+                answer.expect(401, "token_not_valid");
             }
         }
     }
@@ -303,11 +303,11 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
     let before = api.items(&ann.id).await;
 
     for token in [&ann.access, &ann.token, &real.sign(&access, &both)] {
-        api.refresh(token).await.expect(401, "invalid_token");
+        api.refresh(token).await.expect(401, "token_not_valid");
     }
     for token in [&ann.refresh, &real.sign(&refresh, &both)] {
-        ann.using(token).chat("hi").await.expect(401, "invalid_token");
-        ann.using(token).profile().await.expect(401, "invalid_token");
+        ann.using(token).chat("hi").await.expect(401, "token_not_valid");
+        ann.using(token).profile().await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
     // With the claims of both kinds, only the type distinguishes them.
@@ -581,14 +581,14 @@ async fn the_log_holds_no_secret_no_message_and_no_line_that_a_client_wrote() {
     ann.history("?q=private").await.is(200);
     api.post("/api/chat/", json!({ "message": "another private message", "token": "not-a-token" }))
         .await
-        .expect(401, "invalid_token");
+        .expect(401, "token_not_valid");
     let made = ann.makes_a_key("a program").await.is(201);
     let (key, hidden) = (made["key"].as_str().unwrap(), &made["key"].as_str().unwrap()[36..]);
-    ann.using(key).profile().await.expect(401, "invalid_token");
+    ann.using(key).profile().await.expect(401, "token_not_valid");
     ann.revokes(made["id"].as_str().unwrap()).await.is(200);
     let second = api.refresh(&ann.refresh).await.is(200)["refresh"].as_str().unwrap().to_owned();
     api.refresh(&second).await.is(200);
-    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    api.refresh(&ann.refresh).await.expect(401, "token_not_valid");
     api.get("/api/%0d%0a2026-01-01%20INFO%20forged%20line").await.expect(404, "not_found");
 
     let text = log::text();

@@ -73,8 +73,8 @@ async fn a_replay_is_shown_only_to_whom_the_account_admits() {
     let ann = api.person("ann").await;
     ann.chat_once("k1", "hi").await.is(200);
     api.set(&ann, "active", AttributeValue::Bool(false)).await;
-    ann.chat_once("k1", "hi").await.expect(401, "invalid_token");
-    ann.chat_once("k1", "something else").await.expect(401, "invalid_token");
+    ann.chat_once("k1", "hi").await.expect(401, "token_not_valid");
+    ann.chat_once("k1", "something else").await.expect(401, "token_not_valid");
 }
 
 #[tokio::test]

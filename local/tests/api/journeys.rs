@@ -80,8 +80,8 @@ async fn a_stolen_old_refresh_token_ends_the_session_for_the_thief_and_for_its_o
     let second = api.refresh(&ann.refresh).await.is(200);
     let third = api.refresh(second["refresh"].as_str().unwrap()).await.is(200);
 
-    api.refresh(&stolen).await.expect(401, "invalid_token");
-    api.refresh(third["refresh"].as_str().unwrap()).await.expect(401, "invalid_token");
+    api.refresh(&stolen).await.expect(401, "token_not_valid");
+    api.refresh(third["refresh"].as_str().unwrap()).await.expect(401, "token_not_valid");
     let session = ann.log_in().await.is(200);
     api.refresh(session["refresh"].as_str().unwrap()).await.is(200);
 }
@@ -92,12 +92,12 @@ async fn a_client_that_keeps_its_first_refresh_token_for_ever_works_until_the_se
     let dora = api.person("dora").await;
     for day in 1..=29 {
         api.server().clock.advance(Duration::from_secs(86_400));
-        dora.profile().await.expect(401, "invalid_token");
+        dora.profile().await.expect(401, "token_not_valid");
         let refreshed = api.refresh(&dora.refresh).await.is(200);
         let today = dora.using(refreshed["access"].as_str().unwrap());
         assert_eq!(today.chat("another day").await.is(200)["tokens_left"], GRANT - day * PRICE);
     }
     api.server().clock.advance(Duration::from_secs(86_400 + 1));
-    api.refresh(&dora.refresh).await.expect(401, "invalid_token");
+    api.refresh(&dora.refresh).await.expect(401, "token_not_valid");
     api.log_in(json!({ "username": dora.name, "password": dora.password })).await.is(200);
 }

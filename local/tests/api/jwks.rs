@@ -99,8 +99,8 @@ async fn a_new_key_comes_without_logging_anybody_out_and_a_withdrawn_one_is_dead
 
     old.withdraw_key(kid(&ann.access).as_str().unwrap()).await;
     new.server().clock.advance(Duration::from_secs(300));
-    ann.at(&new).profile().await.expect(401, "invalid_token");
-    new.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    ann.at(&new).profile().await.expect(401, "token_not_valid");
+    new.refresh(&ann.refresh).await.expect(401, "token_not_valid");
     ben.at(&new).profile().await.is(200);
     assert_eq!(kids(&new).await, HashSet::from([kid(&ben.access)]));
 }
@@ -120,12 +120,12 @@ async fn a_token_that_was_accepted_before_is_refused_with_another_signature_and_
         [&anns[0], &anns[1], ""],
         [&anns[0], &anns[1], &anns[2][1..]],
     ] {
-        ann.using(forged.join(".")).profile().await.expect(401, "invalid_token");
+        ann.using(forged.join(".")).profile().await.expect(401, "token_not_valid");
     }
     ann.profile().await.is(200);
     // The keys are read every five minutes; in between, signatures are remembered.
     api.server().clock.advance(Duration::from_secs(3600 + 30));
     ann.profile().await.is(200);
     api.server().clock.advance(Duration::from_secs(32));
-    ann.profile().await.expect(401, "invalid_token");
+    ann.profile().await.expect(401, "token_not_valid");
 }

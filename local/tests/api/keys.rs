@@ -118,10 +118,10 @@ async fn a_key_is_rotated_and_the_old_one_withdrawn_while_the_server_runs() {
     clock.advance(KEPT);
     assert_eq!(shown(&api).await, BTreeSet::from([new.clone()]));
     for token in [&ann.access, &ann.token] {
-        ann.using(token).profile().await.expect(401, "invalid_token");
+        ann.using(token).profile().await.expect(401, "token_not_valid");
     }
     for refresh in [&ann.refresh, &dora.refresh] {
-        api.refresh(refresh).await.expect(401, "invalid_token");
+        api.refresh(refresh).await.expect(401, "token_not_valid");
     }
     // The same session, with tokens that the new key signed.
     renewed.profile().await.is(200);

@@ -180,7 +180,7 @@ async fn a_session_lasts_thirty_days_from_its_log_in() {
     api.refresh(&ann.refresh).await.is(200);
     ann.using(&ann.token).profile().await.is(200);
     clock.advance(Duration::from_secs(60 + 62));
-    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
-    ann.using(&ann.token).profile().await.expect(401, "invalid_token");
+    api.refresh(&ann.refresh).await.expect(401, "token_not_valid");
+    ann.using(&ann.token).profile().await.expect(401, "token_not_valid");
     ann.log_in().await.is(200);
 }

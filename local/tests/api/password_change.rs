@@ -31,10 +31,10 @@ async fn a_new_password_logs_in_the_old_one_does_not_and_only_the_new_session_go
     let token = |of: &Value, name: &str| of[name].as_str().unwrap().to_owned();
     for dead in [&ann.access, &ann.token, &token(&elsewhere, "access"), &token(&elsewhere, "token")]
     {
-        ann.using(dead).profile().await.expect(401, "invalid_token");
+        ann.using(dead).profile().await.expect(401, "token_not_valid");
     }
     for dead in [&ann.refresh, &token(&elsewhere, "refresh")] {
-        api.refresh(dead).await.expect(401, "invalid_token");
+        api.refresh(dead).await.expect(401, "token_not_valid");
     }
     for alive in ["access", "token"] {
         ann.using(token(&changed, alive)).profile().await.is(200);

@@ -45,9 +45,9 @@ async fn a_mailed_link_sets_a_new_password_once_ends_every_session_and_proves_th
     confirm(&api, &token, NEW).await.is(200);
     confirm(&api, &token, "a-third-one").await.expect(400, "invalid_link");
 
-    ann.profile().await.expect(401, "invalid_token");
-    ann.using(&ann.token).profile().await.expect(401, "invalid_token");
-    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    ann.profile().await.expect(401, "token_not_valid");
+    ann.using(&ann.token).profile().await.expect(401, "token_not_valid");
+    api.refresh(&ann.refresh).await.expect(401, "token_not_valid");
     ann.log_in().await.expect(401, "invalid_credentials");
     let tokens = api.log_in(json!({ "username": address, "password": NEW })).await.is(200);
     assert_eq!(tokens["user"]["email_verified"], true);

@@ -60,9 +60,9 @@ async fn a_refresh_token_dies_when_its_successor_is_used_and_ends_the_session_if
     let ann = api.person("ann").await;
     let (_, second) = tokens(api.refresh(&ann.refresh).await);
     let (_, third) = tokens(api.refresh(&second).await);
-    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    api.refresh(&ann.refresh).await.expect(401, "token_not_valid");
     for token in [&ann.refresh, &second, &third] {
-        api.refresh(token).await.expect(401, "invalid_token");
+        api.refresh(token).await.expect(401, "token_not_valid");
     }
     assert!(api.items(&ann.id).await["TokensTable"].is_empty(), "the session is gone");
     ann.log_in().await.is(200);
@@ -79,8 +79,8 @@ async fn a_thief_who_refreshes_in_turn_with_the_owner_is_noticed() {
         api.server().clock.advance(Duration::from_secs(1800));
         let second = api.refresh(&shared).await;
         if second.status == 401 {
-            api.refresh(&next).await.expect(401, "invalid_token");
-            ann.profile().await.expect(401, "invalid_token");
+            api.refresh(&next).await.expect(401, "token_not_valid");
+            ann.profile().await.expect(401, "token_not_valid");
             return;
         }
         shared = next;
@@ -105,8 +105,8 @@ async fn a_refresh_token_may_come_again_for_ten_minutes_and_the_first_one_for_as
     }
     let (_, fourth) = tokens(api.refresh(&third).await);
     api.server().clock.advance(Duration::from_secs(601));
-    api.refresh(&third).await.expect(401, "invalid_token");
-    api.refresh(&fourth).await.expect(401, "invalid_token");
+    api.refresh(&third).await.expect(401, "token_not_valid");
+    api.refresh(&fourth).await.expect(401, "token_not_valid");
 }
 
 #[tokio::test]
@@ -126,9 +126,9 @@ async fn a_session_that_the_alarm_ended_takes_its_access_tokens_with_it() {
     let ann = api.person("ann").await;
     let (access, second) = tokens(api.refresh(&ann.refresh).await);
     api.refresh(&second).await.is(200);
-    api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+    api.refresh(&ann.refresh).await.expect(401, "token_not_valid");
     for token in [&access, &ann.access, &ann.token] {
-        ann.using(token).profile().await.expect(401, "invalid_token");
+        ann.using(token).profile().await.expect(401, "token_not_valid");
     }
 }
 
@@ -150,15 +150,15 @@ async fn what_only_looks_like_an_old_token_of_a_session_ends_nothing() {
         claiming(&api, &ann, "generation", u64::MAX),
         claiming(&api, &ann, "sid", "00000000-0000-4000-8000-000000000000"),
     ] {
-        api.refresh(&token).await.expect(401, "invalid_token");
+        api.refresh(&token).await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&second).await.is(200);
     // The same claims, correctly signed: the refusals above had other reasons.
     let dead = claiming(&api, &ann, "generation", 0);
     assert_eq!(forge::claims(&dead), forge::claims(&ann.refresh));
-    api.refresh(&dead).await.expect(401, "invalid_token");
-    api.refresh(&second).await.expect(401, "invalid_token");
+    api.refresh(&dead).await.expect(401, "token_not_valid");
+    api.refresh(&second).await.expect(401, "token_not_valid");
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn what_is_no_refresh_token_is_refused_and_changes_nothing() {
         &format!("Bearer {}", ann.refresh),
         &"x".repeat(20_000),
     ] {
-        api.refresh(token).await.expect(401, "invalid_token");
+        api.refresh(token).await.expect(401, "token_not_valid");
     }
     assert_eq!(api.items(&ann.id).await, before);
     api.refresh(&ann.refresh).await.is(200);
@@ -202,7 +202,7 @@ async fn a_refresh_token_is_refused_once_its_account_is_deactivated_or_replaced(
     ] {
         let ann = api.person("ann").await;
         api.set(&ann, attribute, value).await;
-        api.refresh(&ann.refresh).await.expect(401, "invalid_token");
+        api.refresh(&ann.refresh).await.expect(401, "token_not_valid");
     }
 }
 
@@ -216,5 +216,5 @@ async fn refreshing_does_not_move_the_end_of_the_session() {
         refresh = tokens(api.refresh(&refresh).await).1;
     }
     api.server().clock.advance(Duration::from_secs(86_400 + 1));
-    api.refresh(&refresh).await.expect(401, "invalid_token");
+    api.refresh(&refresh).await.expect(401, "token_not_valid");
 }

@@ -49,7 +49,7 @@ async fn whatever_happens_to_an_account_is_a_line_with_time_request_account_and_
     root.get("/api/admin/export/users.csv").await.is(200);
     api.send(Method::GET, "/api/tokens/", &[("authorization", "Bearer x")], None)
         .await
-        .expect(401, "invalid_token");
+        .expect(401, "token_not_valid");
 
     let text = log::text();
     for (what, of_ann) in [

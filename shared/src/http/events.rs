@@ -69,7 +69,10 @@ impl Events {
     pub async fn fail(&self, error: &Error) -> Result<()> {
         self.note(error);
         match self.failures {
-            Failures::Problem | Failures::Simplejwt | Failures::Page(_) => {
+            Failures::Problem
+            | Failures::Simplejwt
+            | Failures::SimplejwtGuarded
+            | Failures::Page(_) => {
                 self.send("error", &StreamProblem::of(error, &self.request_id)).await
             }
             Failures::OpenAi | Failures::Responses => {

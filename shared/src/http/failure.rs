@@ -32,6 +32,8 @@ pub enum Failures {
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt) read: its code of an
     /// invalid token, and the invalid fields beside the other members.
     Simplejwt,
+    /// The same for the routes that an access token opens for these clients.
+    SimplejwtGuarded,
     /// Problem documents, and this page in the place of [`Error::NotFound`] for requests that prefer
     /// HTML. Its links begin with `./`, which means the API's root.
     Page(&'static str),
@@ -47,7 +49,7 @@ impl Failures {
     /// sends its own.
     pub(crate) fn asked_with(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Problem | Self::Simplejwt | Self::Page(_) => {
+            Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded | Self::Page(_) => {
                 "authorization, content-type, idempotency-key, x-device-token"
             }
             Self::OpenAi | Self::Responses => {
@@ -63,6 +65,7 @@ impl Failures {
             Self::Problem | Self::Page(_) => to_json(&Problem::of(error, request_id)),
             Self::OpenAi | Self::Responses => to_json(&OpenAiFailure::of(error, self)),
             Self::Simplejwt => to_json(&SimplejwtProblem::of(error, request_id)),
+            Self::SimplejwtGuarded => to_json(&SimplejwtProblem::guarded(error, request_id)),
         };
         // Both always have a form in JSON.
         document.unwrap_or_default()
@@ -71,7 +74,9 @@ impl Failures {
     /// The reply.
     pub fn reply(self, error: &Error, request_id: &str) -> Response<Body> {
         let (status, content_type) = match self {
-            Self::Problem | Self::Simplejwt | Self::Page(_) => (error.status(), PROBLEM),
+            Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded | Self::Page(_) => {
+                (error.status(), PROBLEM)
+            }
             Self::OpenAi | Self::Responses => (openai_status(error), JSON),
         };
         let mut response = response(status, content_type, self.document(error, request_id));
@@ -181,6 +186,19 @@ struct SimplejwtProblem<'a> {
     problem: Problem<'a>,
     #[serde(flatten)]
     fields: Option<&'a FieldErrors>,
+    /// Why the request is refused, if no single field is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    non_field_errors: Option<[&'static str; 1]>,
+    /// The kinds of tokens that would be valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<[ValidKind; 1]>,
+}
+
+#[derive(Serialize)]
+struct ValidKind {
+    token_class: &'static str,
+    token_type: &'static str,
+    message: &'static str,
 }
 
 impl<'a> SimplejwtProblem<'a> {
@@ -190,7 +208,21 @@ impl<'a> SimplejwtProblem<'a> {
             problem.code = "token_not_valid";
             problem.detail = "Token is invalid".into();
         }
-        Self { fields: problem.errors, problem }
+        let non_field_errors =
+            (*error == Error::TokenBlacklisted).then_some(["Token is blacklisted"]);
+        Self { fields: problem.errors, problem, non_field_errors, messages: None }
+    }
+
+    /// With an access token in the `Authorization` header.
+    fn guarded(error: &'a Error, request_id: &'a str) -> Self {
+        let messages = (*error == Error::InvalidToken).then_some([ValidKind {
+            token_class: "AccessToken",
+            token_type: "access",
+            message: "Token is invalid or expired",
+        }]);
+        let mut problem = Self::of(error, request_id);
+        problem.problem.detail = error.detail();
+        Self { messages, ..problem }
     }
 }
 
@@ -298,6 +330,16 @@ mod tests {
         assert_eq!(missing["token"], serde_json::json!(["This field is required."]));
         assert_eq!(missing["errors"]["token"], missing["token"]);
         assert_eq!(Failures::Simplejwt.reply(&Error::InvalidToken, "r").status(), 401);
+        let ended = read(&Error::TokenBlacklisted);
+        assert_eq!(ended["non_field_errors"], serde_json::json!(["Token is blacklisted"]));
+        assert_eq!(Failures::Simplejwt.reply(&Error::TokenBlacklisted, "r").status(), 400);
+
+        let guarded: serde_json::Value =
+            serde_json::from_str(&Failures::SimplejwtGuarded.document(&Error::InvalidToken, "r"))
+                .unwrap();
+        assert_eq!(guarded["code"], "token_not_valid");
+        assert_eq!(guarded["messages"][0]["token_type"], "access");
+        assert_eq!(guarded["detail"], Error::InvalidToken.detail());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use functions::ROUTES;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
-use shared::http::Route;
+use shared::http::{Failures, Route};
 
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person, unique};
 use crate::support::document;
@@ -35,6 +35,14 @@ const OPEN: [&str; 14] = [
 
 /// The endpoints that don't use the store.
 const COLD: [&str; 3] = ["discovery", "openapi", "site"];
+
+/// The code of an invalid token.
+fn refusal(route: &Route) -> &'static str {
+    match route.failures {
+        Failures::SimplejwtGuarded => "token_not_valid",
+        _ => "invalid_token",
+    }
+}
 
 fn known() -> impl Iterator<Item = &'static Route> {
     ROUTES.iter().filter(|route| route.method != "ANY")
@@ -246,7 +254,7 @@ async fn a_guarded_route_opens_only_to_a_token() {
         for value in headers.iter().copied().chain([twice.as_str(), &quoted, &refresh]) {
             let refused = ask(&api, route, &[("authorization", value)]).await;
             assert_eq!(refused.header("www-authenticate"), "Bearer");
-            refused.expect(401, "invalid_token");
+            refused.expect(401, refusal(route));
         }
         for (name, value) in [
             ("cookie", format!("access={bare}; token={bare}")),
@@ -290,7 +298,7 @@ async fn a_token_is_refused_once_its_session_has_ended_or_its_account_is_deactiv
         let before = api.items(&ann.name).await;
         for person in [ann.clone(), ann.using(&ann.token)] {
             for route in lasting() {
-                ask_as(&person, route).await.expect(401, "invalid_token");
+                ask_as(&person, route).await.expect(401, refusal(route));
             }
         }
         assert_eq!(api.items(&ann.name).await, before, "{end}");
@@ -354,7 +362,7 @@ async fn an_access_token_opens_every_route_for_an_hour_and_a_minute_of_leeway() 
     }
     api.server().clock.advance(Duration::from_secs(32));
     for route in guarded() {
-        ask_as(&ann, route).await.expect(401, "invalid_token");
+        ask_as(&ann, route).await.expect(401, refusal(route));
     }
     for route in lasting() {
         grants(&ann.using(&ann.token), route).await;

@@ -527,7 +527,7 @@ impl Watched {
         // The first refresh token ends its session, which is gone when the token comes again.
         self.is(401, refresh(&eve.refresh)).await;
         self.is(401, refresh(&eve.refresh)).await;
-        self.is(401, verify(&eve.refresh)).await;
+        self.is(400, verify(&eve.refresh)).await;
         let ended = self.log_in("eve").await;
         self.is(200, verify(&ended.token)).await;
         self.is(200, verify(&ended.refresh)).await;

@@ -514,7 +514,7 @@ impl Person {
     pub async fn is_robbed(&self) {
         let second = self.api.refresh(&self.refresh).await.is(200);
         self.api.refresh(second["refresh"].as_str().unwrap()).await.is(200);
-        self.api.refresh(&self.refresh).await.expect(401, "invalid_token");
+        self.api.refresh(&self.refresh).await.expect(401, "token_not_valid");
     }
 
     /// The same person at another front door.
@@ -660,12 +660,12 @@ impl Person {
             for token in [&self.access, &self.token] {
                 let answer = self.using(token).profile().await;
                 assert_eq!(answer.status, 401, "at {at}: {answer:?}");
-                answer.expect(401, "invalid_token");
-                self.using(token).chat("hi").await.expect(401, "invalid_token");
+                answer.expect(401, "token_not_valid");
+                self.using(token).chat("hi").await.expect(401, "token_not_valid");
             }
             let answer = self.api.refresh(&self.refresh).await;
             assert_eq!(answer.status, 401, "at {at}: {answer:?}");
-            answer.expect(401, "invalid_token");
+            answer.expect(401, "token_not_valid");
         }
     }
 

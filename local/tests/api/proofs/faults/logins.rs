@@ -118,9 +118,9 @@ impl Case<LoggingIn> {
             let third = rig.refresh(&second.body["refresh"]).await;
             self.lane.deliver_much_later().await;
             wrong.extend(rig.refresh(&third.body["refresh"]).await.audit(&[(200, "")]));
-            wrong.extend(rig.refresh(first).await.audit(&[(401, "invalid_token")]));
+            wrong.extend(rig.refresh(first).await.audit(&[(401, "token_not_valid")]));
             self.lane.deliver_much_later().await;
-            wrong.extend(rig.refresh(first).await.audit(&[(401, "invalid_token")]));
+            wrong.extend(rig.refresh(first).await.audit(&[(401, "token_not_valid")]));
             if rig.balance(reply.body["access"].as_str().unwrap()).await.is_some() {
                 wrong.push("an access token of an ended session holds".into());
             }

@@ -22,7 +22,7 @@ pub enum Refreshing {
 
 impl Refreshing {
     fn succeeds(self) -> (u16, &'static str) {
-        if self == Self::Dead { (401, "invalid_token") } else { (200, "") }
+        if self == Self::Dead { (401, "token_not_valid") } else { (200, "") }
     }
 }
 
