@@ -267,7 +267,7 @@ export function verifying({ query }) {
   });
   const choosing = form([password], {
     submit: "Verify and set the password",
-    onsubmit: (values) => verify(choosing, values),
+    onsubmit: (values) => verify(choice, values),
   });
   const choice = h(
     "div",

@@ -392,6 +392,22 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
                 } });
                 merge(&mut narrower, fields);
             }
+            if shape == Failures::Simplejwt && failures.contains_key("TokenBlacklisted") {
+                let sentences = json!({ "type": "array", "items": { "type": "string" } });
+                let fields = json!({ "properties": { "non_field_errors": sentences } });
+                merge(&mut narrower, fields);
+            }
+            if shape == Failures::SimplejwtGuarded && failures.contains_key("InvalidToken") {
+                let text = json!({ "type": "string" });
+                let kind = json!({
+                    "type": "object",
+                    "required": ["token_class", "token_type", "message"],
+                    "properties": { "token_class": text, "token_type": text, "message": text },
+                });
+                let fields =
+                    json!({ "properties": { "messages": { "type": "array", "items": kind } } });
+                merge(&mut narrower, fields);
+            }
             (
                 "application/problem+json",
                 json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrower] }),

@@ -140,7 +140,7 @@ try {
   await proves("a server on another port gets the cookies of a page and can't use them", async () => {
     const own = await page(`${SITE}#/sign-in`);
     await own.getByLabel("Username or e-mail address").fill(victim);
-    await own.getByLabel("Password").fill("secret123");
+    await own.getByLabel("Password", { exact: true }).fill("secret123");
     await own.keyboard.press("Enter");
     await own.getByRole("heading", { name: "What would you like to know?" }).waitFor();
 

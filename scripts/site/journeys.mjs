@@ -579,10 +579,10 @@ await journeys({
     await reader.getByLabel("New password").fill("a better horse with a battery");
     await reader.keyboard.press("Enter");
     await reader.getByText(`${email} is verified.`).waitFor();
-    await reader.getByRole("link", { name: "Sign in" }).click();
+    await reader.getByRole("link", { name: "Sign in", exact: true }).click();
     await signIn(reader, eve);
     await reader.getByText("Incorrect username or password.", { exact: false }).waitFor();
-    await reader.getByLabel("Password").fill("a better horse with a battery");
+    await reader.getByLabel("Password", { exact: true }).fill("a better horse with a battery");
     await reader.keyboard.press("Enter");
     await heading(reader, "What would you like to know?");
   },

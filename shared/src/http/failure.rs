@@ -32,7 +32,8 @@ pub enum Failures {
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt) read: its code of an
     /// invalid token, and the invalid fields beside the other members.
     Simplejwt,
-    /// The same for the routes that an access token opens for these clients.
+    /// Problem documents for the routes that an access token opens for these clients: with their code
+    /// of an invalid token.
     SimplejwtGuarded,
     /// Problem documents, and this page in the place of [`Error::NotFound`] for requests that prefer
     /// HTML. Its links begin with `./`, which means the API's root.
@@ -222,7 +223,7 @@ impl<'a> SimplejwtProblem<'a> {
         }]);
         let mut problem = Self::of(error, request_id);
         problem.problem.detail = error.detail();
-        Self { messages, ..problem }
+        Self { messages, fields: None, ..problem }
     }
 }
 
