@@ -211,9 +211,9 @@ await journeys({
     const ann = await newUser("ann");
     manage("adjust", ann.name, String(-(FIRST_GRANT - PRICE)), "--reason", "for a test");
     const slow = `Slowly one two three ${Date.now()}`;
-    const answering = ann.api("POST", "api/chat/", { message: slow });
+    const answering = ann.api("POST", "api/chat/stream/", { message: slow });
     const isHeld = async () => (await ann.api("GET", "api/tokens/")).body.tokens_held === PRICE;
-    while (!(await isHeld())) await new Promise((done) => setTimeout(done, 50));
+    for (let tries = 0; tries < 100 && !(await isHeld()); tries += 1) await new Promise((done) => setTimeout(done, 50));
     const page = await chatPage(ann, { place: "#/statement" });
     const holding = page.locator(".balance-held");
     await holding.waitFor();
@@ -223,7 +223,7 @@ await journeys({
     await say(page, "Another one");
     await page.getByText("You don't have enough tokens. You have 0 tokens, and 100 are held for an unfinished message. An answer costs 100.").waitFor();
     await finish(slow);
-    assert.equal((await answering).body.tokens_left, 0);
+    assert.equal((await answering).status, 200);
     // The page reads the balance again by itself.
     await holding.waitFor({ state: "hidden" });
     await balance(page, 0);
