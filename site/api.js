@@ -430,10 +430,13 @@ function json(text) {
   }
 }
 
-/** The URL of the next page of a list, or null. */
+/**
+ * The URL of the next page of a list, or null. Only the query is the link's: a proxy may show the API
+ * under another origin.
+ */
 export function nextPage(response) {
   const link = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];
-  return link === undefined ? null : new URL(link, response.url).href;
+  return link === undefined ? null : new URL(new URL(link, response.url).search, response.url).href;
 }
 
 function within(milliseconds, signal) {

@@ -32,8 +32,8 @@ pub(super) fn header(name: &str, required: bool) -> (String, Value) {
         ),
         "link" => (
             "Link",
-            "The next page, if there is one: a path of this host.",
-            json!({ "type": "string", "examples": ["</api/chat/?limit=20&cursor=MDFh..>; rel=\"next\""] }),
+            "The URL of the next page, if there is one.",
+            json!({ "type": "string", "examples": ["<https://api.example.com/api/chat/?limit=20&cursor=MDFh..>; rel=\"next\""] }),
         ),
         "ratelimit" => (
             "RateLimit",

@@ -212,22 +212,35 @@ async fn a_cursor_dies_with_its_account_though_the_name_is_used_again() {
 }
 
 #[tokio::test]
-async fn the_next_page_is_a_path_of_the_host_with_the_stage_and_the_slash_of_the_request() {
+async fn the_next_page_is_a_url_at_the_host_of_the_gateway() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     ann.says(&["one", "two"]).await;
     let function = &api.server().functions["chat_history"];
+    let aws = "a1.execute-api.eu-central-1.amazonaws.com";
     for path in ["/api/chat", "/api/chat/"] {
-        // Under AWS's host name the path begins with the stage, and under a domain it doesn't.
-        for stage in ["/live", ""] {
-            let headers = [("authorization", &*ann.bearer())];
+        for (written, reported, stage, base) in [
+            // AWS's host name with the stage, and a domain without one.
+            (aws, Some(aws), "/live", format!("https://{aws}/live")),
+            ("api.example.com", Some("api.example.com"), "", "https://api.example.com".into()),
+            ("evil.test", Some("api.example.com"), "", "https://api.example.com".into()),
+            // `cargo run` and `cargo lambda watch` report none, and `sam local` the host as written.
+            ("127.0.0.1:3000", None, "", "http://127.0.0.1:3000".into()),
+            ("localhost:9000", None, "", "http://localhost:9000".into()),
+            ("127.0.0.1:3001", Some("127.0.0.1:3001"), "", "http://127.0.0.1:3001".into()),
+            // An unknown host: the path alone.
+            ("evil.test", None, "/live", "/live".into()),
+            ("192.168.1.5:3001", Some("192.168.1.5:3001"), "", String::new()),
+        ] {
+            let headers = [("authorization", &*ann.bearer()), ("host", written)];
             let mut event =
                 event("chat_history", &format!("{path}?limit=1"), &headers, &Value::Null);
             event["requestContext"]["path"] = json!(format!("{stage}{path}"));
+            event["requestContext"]["domainName"] = json!(reported);
             let reply = Reply::of(invoke(function, &event, TIME).await).await;
             assert_eq!(reply.status, 200);
             let link = reply.headers["link"].to_str().unwrap();
-            let expected = format!("<{stage}{path}?limit=1&cursor=");
+            let expected = format!("<{base}{path}?limit=1&cursor=");
             assert!(link.starts_with(&expected), "{link} is not {expected}");
         }
     }

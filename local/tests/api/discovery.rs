@@ -12,6 +12,7 @@ const PATHS: [&str; 2] =
 /// What the function replies under a host, and under a stage or none.
 async fn at(api: &Api, host: &str, stage: &str) -> Reply {
     let mut event = event("discovery", PATHS[0], &[("host", host)], &Value::Null);
+    event["requestContext"]["domainName"] = json!(host);
     event["requestContext"]["path"] = json!(format!("{stage}{}", PATHS[0]));
     Reply::of(invoke(&api.server().functions["discovery"], &event, TIME).await).await
 }

@@ -4,7 +4,7 @@ use lambda_http::http::header;
 use serde::Serialize;
 
 use super::reply::ok;
-use super::{Body, HeaderValue, Reply, Request, Response, base_path, path, query};
+use super::{Body, HeaderValue, Reply, Request, Response, base_path, base_url, path, query};
 use crate::cursor::{Unproven, seal};
 use crate::user::Account;
 use crate::{Error, Result};
@@ -106,16 +106,17 @@ impl ProvenPage<'_> {
     }
 
     /// `response` with a link to the page that begins at `next`, if there is one
-    /// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is an absolute path: of the stage under AWS's host name,
-    /// and of the domain otherwise. Clients that don't resolve links put it after the host.
+    /// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is a whole URL, since many clients don't resolve links; it is a
+    /// path if the gateway doesn't report its host.
     pub fn linked(&self, mut response: Response<Body>, next: Option<&str>) -> Reply {
         if let Some(position) = next {
             let cursor = seal(self.account, self.scope, position);
             let Paging { req, kept, .. } = self.paging;
             let kept = ["limit"].iter().chain(*kept);
             let kept = kept.filter_map(|name| query(req, name).map(|value| (*name, value)));
-            let path = [base_path(req), path(req)].concat();
-            let link = next_page(&path, kept.chain([("cursor", cursor.as_str())]))?;
+            let base = base_url(req).unwrap_or_else(|| base_path(req).to_owned());
+            let list = base + path(req);
+            let link = next_page(&list, kept.chain([("cursor", cursor.as_str())]))?;
             response.headers_mut().insert(header::LINK, link);
         }
         Ok(response)
@@ -147,11 +148,11 @@ fn found<T>(
 }
 
 fn next_page<'q>(
-    path: &str,
+    list: &str,
     query: impl Iterator<Item = (&'q str, &'q str)>,
 ) -> Result<HeaderValue> {
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-    let link = format!("<{path}?{query}>; rel=\"next\"");
+    let link = format!("<{list}?{query}>; rel=\"next\"");
     HeaderValue::try_from(link).map_err(|error| Error::Internal(error.to_string()))
 }
 
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_next_page_has_the_path_and_an_encoded_query() {
+    fn a_link_to_the_next_page_has_the_list_and_an_encoded_query() {
         let query = [("q", "a b&c>"), ("cursor", "x-_")];
         let link = next_page("/live/api/chat/", query.into_iter()).unwrap();
         assert_eq!(link, "</live/api/chat/?q=a+b%26c%3E&cursor=x-_>; rel=\"next\"");

@@ -209,14 +209,24 @@ pub fn base_path(req: &Request) -> &str {
     whole.and_then(|whole| whole.strip_suffix(req.raw_http_path())).unwrap_or_default()
 }
 
-/// The URL of this API's root, without a slash at its end: of the host that the client wrote.
-/// `None` if it wrote none.
+/// The URL of this API's root, without a slash at its end. The host is the one that the gateway
+/// reports, whatever the client wrote; on the same machine as the client, without TLS, it is the
+/// client's. `None` if neither is known.
 pub fn base_url(req: &Request) -> Option<String> {
-    let host = req.headers().get(header::HOST)?.to_str().ok()?;
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    let scheme = if is_loopback(req) { "http" } else { "https" };
-    (!host.is_empty() && host.bytes().all(is_host))
-        .then(|| format!("{scheme}://{host}{}", base_path(req)))
+    let base = base_path(req);
+    if is_loopback(req) {
+        let host = req.headers().get(header::HOST)?.to_str().ok()?;
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        return host.bytes().all(is_host).then(|| format!("http://{host}{base}"));
+    }
+    let domain = match req.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.domain_name.as_deref(),
+        RequestContext::ApiGatewayV2(context) => context.domain_name.as_deref(),
+        _ => None,
+    }?;
+    // SAM CLI reports the `Host` with its port.
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    (!domain.is_empty() && domain.bytes().all(is_name)).then(|| format!("https://{domain}{base}"))
 }
 
 /// The remaining time of this invocation, according to the Lambda context. The deadline of an
@@ -394,6 +404,24 @@ mod tests {
                 .headers_mut()
                 .insert(header::USER_AGENT, HeaderValue::from_bytes(header).unwrap());
             assert_eq!(device(&request).as_deref(), shown);
+        }
+    }
+
+    #[test]
+    fn a_host_of_this_machine_is_part_of_a_url_if_it_is_plain() {
+        let mut request = Request::default();
+        for (host, url) in [
+            ("localhost:3000", Some("http://localhost:3000")),
+            ("[::1]:3000", Some("http://[::1]:3000")),
+            ("a.localhost", Some("http://a.localhost")),
+            ("x>; rel=\"next\", <http://a.localhost", None),
+            ("evil.test/.localhost", None),
+            ("ann@a.localhost", None),
+            ("evil.test", None),
+            ("", None),
+        ] {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static(host));
+            assert_eq!(base_url(&request).as_deref(), url, "{host}");
         }
     }
 

@@ -785,7 +785,8 @@ impl Answer {
         let link = self.headers.get("link")?.to_str().unwrap();
         let path = self.asked.split([' ', '?']).nth(1).unwrap();
         let query = link
-            .strip_prefix('<')
+            .strip_prefix("<http://")
+            .and_then(|link| link.find('/').map(|host| &link[host..]))
             .and_then(|link| link.strip_prefix(path))
             .and_then(|link| link.strip_suffix(">; rel=\"next\""))
             .unwrap_or_else(|| panic!("{link} on {}", self.asked));

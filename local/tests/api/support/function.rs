@@ -62,7 +62,9 @@ pub fn event(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &Value)
     let mut event = json!({
         "resource": path, "path": path, "httpMethod": method, "queryStringParameters": {},
         "headers": { "host": "x", "content-type": "application/json" },
-        "requestContext": { "stage": "live", "httpMethod": method, "identity": {} },
+        "requestContext": {
+            "domainName": "x", "stage": "live", "httpMethod": method, "identity": {},
+        },
         "body": if body.is_null() { Value::Null } else { body.to_string().into() },
         "isBase64Encoded": false,
     });
