@@ -54,8 +54,9 @@ impl Failures {
                 "authorization, content-type, idempotency-key, x-device-token"
             }
             Self::OpenAi | Self::Responses => {
-                "authorization, content-type, idempotency-key, x-stainless-arch, x-stainless-lang, x-stainless-os, \
-                 x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+                "authorization, content-type, idempotency-key, openai-organization, openai-project, user-agent, x-stainless-arch, x-stainless-helper-method, \
+                 x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, \
+                 x-stainless-timeout"
             }
         })
     }
