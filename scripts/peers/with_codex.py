@@ -46,13 +46,13 @@ def a_command_edits_a_file_for_two_messages():
     person.has_paid_for(2)
 
 
-# It sends neither a key nor a count.
-def a_lost_reply_is_asked_for_again_as_another_message():
+# It sends neither a key nor a count, but the id of its turn.
+def a_lost_reply_is_paid_for_once():
     person, key = a_caller()
-    play(EDIT, EDIT, says("Done."))
+    play(EDIT, says("Done."))
     wire.cut("before")
-    equal((edited(key), statuses(), len(played())), (AFTER, [None, 200, 200], 3))
-    person.has_paid_for(3)
+    equal((edited(key), statuses(), len(played())), (AFTER, [None, 200, 200], 2))
+    person.has_paid_for(2)
 
 
-prove_of(f"codex {VERSION}, Responses API", a_command_edits_a_file_for_two_messages, a_lost_reply_is_asked_for_again_as_another_message)
+prove_of(f"codex {VERSION}, Responses API", a_command_edits_a_file_for_two_messages, a_lost_reply_is_paid_for_once)

@@ -24,7 +24,7 @@ pub(crate) use self::page::{LARGEST_PAGE, PAGE};
 pub use self::page::{Paging, ProvenPage};
 pub use self::query::{SEARCH_LENGTH, query, query_day, query_days, query_flag, query_search};
 pub use self::read::{
-    authorization, bare_stage, base_path, base_url, came, device, escaped, fields, id,
+    authorization, bare_stage, base_path, base_url, came, codex_turn, device, escaped, fields, id,
     idempotency_key, json, json_or_nothing, path, path_id, path_parameter, require_json,
     retry_count, source_network, time_left,
 };

@@ -1,9 +1,13 @@
 //! Idempotency keys: a request that a client repeats with the same key happens once
 //! ([draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/)).
 
+use std::fmt;
+
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// How long a finished key is remembered, in seconds.
 pub const REMEMBERED: u64 = 24 * 3600;
@@ -57,14 +61,18 @@ impl Key {
         fits.then(|| Self(text.to_owned()))
     }
 
+    /// The key of a request in a turn of Codex. A key that a client sends is never equal to it, since it
+    /// has a control character.
+    pub(crate) fn of_turn(turn: &str, fingerprint: &str) -> Self {
+        Self(format!("codex\n{turn}\n{fingerprint}"))
+    }
+
     /// The id under which the key is stored. Another owner's key of the same text, and the same key
     /// on another kind of request, have other ids.
     pub fn id(&self, kind: Kind, owner: &str) -> String {
         let mut hash = Context::new(&SHA256);
-        for part in [kind.word(), owner] {
-            hash.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
+        add(&mut hash, kind.word());
+        add(&mut hash, owner);
         hash.update(self.0.as_bytes());
         let hash = hash.finish();
         hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -75,6 +83,45 @@ impl Key {
 /// values that may be long or private.
 pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
+}
+
+/// The fingerprint of a JSON object without one of its fields, whatever that contains. The others are
+/// compared as they were sent, in their order. `None` if it isn't an object.
+pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
+    let fields = Fields { ignored, hash: Context::new(&SHA256) };
+    let hash = serde_json::Deserializer::from_slice(object).deserialize_map(fields).ok()?;
+    Some(BASE64_URL_SAFE_NO_PAD.encode(hash.finish()))
+}
+
+/// Hashes the fields as they are read, so that a large body takes no more memory.
+struct Fields<'f> {
+    ignored: &'f str,
+    hash: Context,
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = Context;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Context, A::Error> {
+        let Self { ignored, mut hash } = self;
+        while let Some((name, value)) = fields.next_entry::<String, &RawValue>()? {
+            if name != ignored {
+                add(&mut hash, &name);
+                add(&mut hash, value.get());
+            }
+        }
+        Ok(hash)
+    }
+}
+
+/// Adds a text with its length, so that no other texts have the same hash.
+fn add(hash: &mut Context, text: &str) {
+    hash.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+    hash.update(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -89,6 +136,34 @@ mod tests {
         assert_ne!(id("order 7", Kind::Chat, "ann"), id("order 7", Kind::Adjustment, "ann"));
         assert_ne!(id("order 7", Kind::Chat, "ann"), id("order 8", Kind::Chat, "ann"));
         assert_ne!(id("bc", Kind::Chat, "a"), id("c", Kind::Chat, "ab"));
+    }
+
+    #[test]
+    fn a_fingerprint_can_leave_out_one_field() {
+        let of = |object: &str| fingerprint_without("meta", object.as_bytes());
+        let one = of(r#"{"input": "hi", "meta": {"a": 1, "b": 2}, "n": [1]}"#);
+        assert!(one.is_some());
+        for same in [
+            r#"{"input": "hi", "meta": {"b": 2, "a": 1}, "n": [1]}"#,
+            r#"{"input": "hi", "n": [1]}"#,
+            r#"{"meta": 7, "input":"hi","n":[1]}"#,
+        ] {
+            assert_eq!(of(same), one, "{same}");
+        }
+        for other in [
+            r#"{"input": "ho", "n": [1]}"#,
+            r#"{"input": "hi", "n": [ 1]}"#,
+            r#"{"n": [1], "input": "hi"}"#,
+            r#"{"input": "hi", "n": [1], "o": null}"#,
+            r#"{"input": "hi", "n": {"meta": 1}}"#,
+            r#"{"inpu": "thi", "n": [1]}"#,
+            "{}",
+        ] {
+            assert_ne!(of(other), one, "{other}");
+        }
+        for none in ["", "[]", r#""hi""#, r#"{"input""#, "null"] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]

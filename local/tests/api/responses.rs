@@ -224,6 +224,69 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_that_codex_sends_again_is_charged_once() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let turn = |turn: &str| json!({ "session_id": "s", "turn_id": turn }).to_string();
+    let (one, other) = (
+        turn("01a20f2e-df49-7d50-9892-dddfbb391acf"),
+        turn("01a20f2e-e15f-70e1-9be7-2e3f9dde10df"),
+    );
+    let sent = async |metadata: &str, message: &str| {
+        let headers = [("x-codex-turn-metadata", metadata)];
+        let answer = program.responds(&headers, input(message)).await;
+        (is_replay(&answer), answer.is(200)["id"].clone())
+    };
+    let (_, first) = sent(&one, "hi").await;
+    assert_eq!(sent(&one, "hi").await, (true, first.clone()));
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+    // Codex writes its metadata into the body too, in any order.
+    for client_metadata in [json!({ "a": "1" }), json!({ "b": "2" })] {
+        let mut body = input("hi");
+        body["client_metadata"] = client_metadata;
+        let answer = program.responds(&[("x-codex-turn-metadata", one.as_str())], body).await;
+        assert_eq!(answer.is(200)["id"], first);
+    }
+    // The next request of the turn, the same one in another turn, and one of another account.
+    let (is_replay, next) = sent(&one, "ho").await;
+    assert!(!is_replay && next != first);
+    assert!(!sent(&other, "hi").await.0);
+    assert_eq!(ann.balance().await, GRANT - 3 * PRICE);
+    let ben = Program::of(&api.person("ben").await).await;
+    let headers = [("x-codex-turn-metadata", one.as_str())];
+    assert_ne!(ben.responds(&headers, input("hi")).await.is(200)["id"], first);
+    // Other metadata is no key, and the client's own key wins.
+    for metadata in ["{}", "01a20f2e", "{\"turn_id\": \"1\"}"] {
+        assert!(!sent(metadata, "hi").await.0, "{metadata}");
+        assert!(!sent(metadata, "hi").await.0, "{metadata}");
+    }
+    let with_key = |key| [("x-codex-turn-metadata", one.as_str()), ("idempotency-key", key)];
+    let keyed = program.responds(&with_key("k1"), input("hi")).await.is(200);
+    assert_ne!(keyed["id"], first);
+}
+
+#[tokio::test]
+async fn what_codex_sends_again_waits_for_the_first_answer() {
+    let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
+    let ann = api.person("ann").await;
+    let turn = [("x-codex-turn-metadata", r#"{"turn_id":"01a20f2e-df49-7d50-9892-dddfbb391acf"}"#)];
+    let body = input("!slow 1500");
+    let running = tokio::spawn({
+        let (program, body) = (Program::of(&ann).await, body.clone());
+        async move { program.responds(&turn, body).await.is(200) }
+    });
+    ann.is_waiting().await;
+    let program = Program::of(&ann).await;
+    let answer = program.responds(&turn, body.clone()).await;
+    assert_eq!(answer.header("retry-after"), "10");
+    answer.expect(409, "idempotency_key_running");
+    let first = running.await.unwrap();
+    assert_eq!(program.responds(&turn, body).await.is(200)["id"], first["id"]);
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
 async fn what_fails_says_so_in_that_apis_words_and_costs_nothing() {
     log::clear();
     let api = Api::start().await;

@@ -9,7 +9,7 @@ use crate::ai::Prompt;
 use crate::auth::{AccessToken, Credential};
 use crate::chat::{After, Message};
 use crate::error::REQUIRED;
-use crate::idempotency::{Key, Kind, fingerprint};
+use crate::idempotency::{Key, Kind, fingerprint, fingerprint_without};
 use crate::openapi::{AfterOrNone, IdOrNone};
 use crate::store::Call;
 use crate::{App, Error, Request, Result, http};
@@ -73,13 +73,26 @@ impl AnswerForm {
 
     /// The hash of a request. No request for another form or of another kind has the same one.
     fn fingerprint(self, req: &Request) -> String {
-        fingerprint(json!([self.word(), fingerprint(req.body())]).to_string())
+        self.of_payload(&fingerprint(req.body()))
+    }
+
+    /// The same for a request of Codex, whose `client_metadata` is in another order when it is sent
+    /// again.
+    fn fingerprint_of_codex(self, req: &Request) -> String {
+        match fingerprint_without("client_metadata", req.body()) {
+            Some(payload) => self.of_payload(&payload),
+            None => self.fingerprint(req),
+        }
+    }
+
+    fn of_payload(self, payload: &str) -> String {
+        fingerprint(json!([self.word(), payload]).to_string())
     }
 }
 
 impl Keyed {
-    /// The key of a request of one of OpenAI's clients: the one that it sent, or one for its count of
-    /// retries. `None` if the request has neither.
+    /// The key of a request of one of OpenAI's clients: the one that it sent, one for the turn of
+    /// Codex, or one for its count of retries. `None` if the request has none of these.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -90,11 +103,23 @@ impl Keyed {
         key: Option<&Key>,
         form: AnswerForm,
     ) -> Result<Option<Self>> {
-        match (key, http::retry_count(req)) {
-            (Some(key), _) => Ok(Some(Self::sent(key, caller, form.fingerprint(req)))),
-            (None, Some(count)) => Self::of_call(app, req, caller, form, count > 0).await.map(Some),
-            (None, None) => Ok(None),
+        if let Some(key) = key {
+            return Ok(Some(Self::sent(key, caller, form.fingerprint(req))));
         }
+        if let Some(turn) = http::codex_turn(req) {
+            return Ok(Some(Self::of_turn(&turn, caller, form.fingerprint_of_codex(req))));
+        }
+        match http::retry_count(req) {
+            Some(count) => Self::of_call(app, req, caller, form, count > 0).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The key for a request of a turn of Codex. The turn has further requests with other bodies, so the
+    /// key is of its id and the request.
+    fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
+        let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
+        Self { id, fingerprint, fresh: false, by_client: false }
     }
 
     fn sent(key: &Key, caller: &Credential, fingerprint: String) -> Self {

@@ -147,6 +147,21 @@ pub fn retry_count(req: &Request) -> Option<u32> {
     req.headers().get("x-stainless-retry-count")?.to_str().ok()?.parse().ok()
 }
 
+/// The id of the turn in which Codex sends this request, from the JSON in the header
+/// `x-codex-turn-metadata` ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)).
+/// When Codex sends a request again, it has the same id; the next request of the turn has another body.
+/// `None` without the header, and without a UUID in it.
+pub fn codex_turn(req: &Request) -> Option<String> {
+    let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
+    let Turn { turn_id } = serde_json::from_slice(metadata).ok()?;
+    id(turn_id)
+}
+
+#[derive(serde::Deserialize)]
+struct Turn<'h> {
+    turn_id: &'h str,
+}
+
 /// The client's `User-Agent`, on one line of at most 200 characters. `None` if it is missing or
 /// blank.
 pub fn device(req: &Request) -> Option<String> {
@@ -422,6 +437,26 @@ mod tests {
         ] {
             request.headers_mut().insert(header::HOST, HeaderValue::from_static(host));
             assert_eq!(base_url(&request).as_deref(), url, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_turn_of_codex_has_a_uuid() {
+        let mut request = Request::default();
+        assert_eq!(codex_turn(&request), None);
+        let turn = "01a20f2e-df49-7d50-9892-dddfbb391acf";
+        for (metadata, found) in [
+            (format!(r#"{{"session_id":"x","turn_id":"{turn}","window_number":0}}"#), Some(turn)),
+            (format!(r#"{{"turn_id":"{}"}}"#, turn.to_uppercase()), Some(turn)),
+            (r#"{"turn_id":"1"}"#.into(), None),
+            (r#"{"turn_id":null}"#.into(), None),
+            (r#"{"session_id":"x"}"#.into(), None),
+            (turn.into(), None),
+            (String::new(), None),
+        ] {
+            let value = HeaderValue::from_str(&metadata).unwrap();
+            request.headers_mut().insert("x-codex-turn-metadata", value);
+            assert_eq!(codex_turn(&request).as_deref(), found, "{metadata}");
         }
     }
 

@@ -516,12 +516,16 @@ impl Counted {
         // The first chat after a rest costs more.
         pam.chat("hi").await.is(200);
         let key = pam.makes_a_key("a program").await.is(201)["key"].as_str().unwrap().to_owned();
-        for (name, count) in [
+        let (count, turn) = ("x-stainless-retry-count", "x-codex-turn-metadata");
+        let codex = r#"{"turn_id":"01a20f2e-df49-7d50-9892-dddfbb391acf"}"#;
+        for (name, header) in [
             ("response by API key", None),
-            ("response by a client that counts", Some("0")),
-            ("response that is sent again", Some("1")),
+            ("response by a client that counts", Some((count, "0"))),
+            ("response that is sent again", Some((count, "1"))),
+            ("response of Codex", Some((turn, codex))),
+            ("response that Codex sends again", Some((turn, codex))),
         ] {
-            self.header = count.map(|count| ("x-stainless-retry-count", count));
+            self.header = header;
             let body = json!({ "input": "hi" });
             self.count(name, 200, "responses", "/v1/responses", &key, body).await;
         }
