@@ -11,12 +11,15 @@ use utoipa::ToSchema;
 /// The most functions of a request.
 pub(crate) const TOOLS: usize = 128;
 
+/// The most characters of a name.
+pub(crate) const NAME_LENGTH: usize = 64;
+
 /// What a name is.
 pub(crate) const NAME: &str = "A name must have 1 to 64 letters, digits, _ and -.";
 
 /// Whether it is a name of a function or of a schema.
 pub(crate) fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
+    (1..=NAME_LENGTH).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 

@@ -85,7 +85,7 @@ pub(super) struct Response<'a> {
     /// As in the request, by default `auto`.
     #[schema(value_type = Choice)]
     tool_choice: &'a Choice,
-    /// As in the request.
+    /// As in the request, without those that `tool_choice` leaves out.
     tools: Vec<OfferedTool<'a>>,
     /// As in the request.
     #[schema(required)]

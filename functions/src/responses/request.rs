@@ -28,7 +28,10 @@ use crate::openai::{most_tokens, token_limits, within};
 pub(super) use self::tools::Choice;
 
 /// What is said of fields that need an earlier response.
-const STATELESS: &str = "This API stores no responses. Send the earlier items in `input`.";
+const STATELESS: &str = "This API stores no responses. Omit this field, and send the whole conversation in `input`: clients do that with `store: false`.";
+
+/// The most characters of `user`.
+const USER: usize = 512;
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseRequest, examples(json!({ "input": "Hello!" })))]
@@ -88,6 +91,7 @@ pub(super) fn limits() -> Value {
             "max_output_tokens": token_limits(),
             "tools": { "maxItems": TOOLS },
             "metadata": metadata,
+            "user": { "maxLength": USER },
             "background": { "not": { "const": true } },
             "conversation": { "type": ["object", "null"], "enum": [null] },
             "previous_response_id": { "type": ["string", "null"], "enum": [null] },
@@ -112,16 +116,23 @@ impl Body {
                 errors.note(field, sentence);
             }
         }
+        // Without the earlier items, the results of calls in `input` would seem to answer none.
+        if !errors.is_empty() {
+            return Err(errors.into_error());
+        }
         let temperature = errors.check("temperature", within(self.temperature, 2.0)).flatten();
         let top_p = errors.check("top_p", within(self.top_p, 1.0)).flatten();
         let max_tokens = most_tokens(self.max_output_tokens);
         let max_tokens = errors.check("max_output_tokens", max_tokens).flatten();
         let metadata = self.metadata.map(|Metadata(pairs)| pairs).unwrap_or_default();
+        if self.user.as_ref().is_some_and(|user| user.chars().count() > USER) {
+            errors.note("user", format!("This must have at most {USER} characters."));
+        }
         let format = self.text.and_then(|text| text.format(&mut errors));
         let offered = tools::offered(self.tools.unwrap_or_default(), &mut errors);
         let choice = self.tool_choice.unwrap_or_default();
         let wish = Some(choice.wish());
-        let tools = Tools::choose(offered.clone(), "tool_choice", wish, &mut errors);
+        let tools = Tools::choose(offered, "tool_choice", wish, &mut errors);
         let turns = turns(self.input, &mut errors);
         let message =
             turns.as_ref().and_then(|turns| errors.check("input", asked(turns, message_limit)));
@@ -141,7 +152,7 @@ impl Body {
             temperature,
             format: format.clone(),
             tool_choice: choice,
-            tools: offered,
+            tools: tools.tools.clone(),
             top_p,
             user: self.user,
         };

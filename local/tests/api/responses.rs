@@ -197,9 +197,15 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
         ("tool_choice", json!("perhaps")),
         ("tool_choice", json!({ "type": "function", "name": "a" })),
         ("tool_choice", json!({ "type": "web_search" })),
+        ("tool_choice", json!({ "type": "function", "name": "a", "mode": "x".repeat(65) })),
+        (
+            "tool_choice",
+            json!({ "type": "allowed_tools", "mode": "auto", "tools": [{ "type": "x".repeat(65) }] }),
+        ),
         ("temperature", json!(2.1)),
         ("top_p", json!(-0.1)),
         ("max_output_tokens", json!(0)),
+        ("user", json!("x".repeat(513))),
         ("metadata", many),
         ("metadata", json!({ "a": "x".repeat(513) })),
         ("metadata.a", json!({ "a": 7 })),
@@ -221,6 +227,49 @@ async fn what_cannot_be_answered_is_refused_by_name_and_costs_nothing() {
     body["background"] = json!(false);
     program.responds(&[], body).await.is(200);
     assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn a_response_repeats_no_long_text_that_is_not_its_prompt() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    let mut body = input("hi");
+    body["stream"] = json!(true);
+    body["user"] = json!("x".repeat(1_900_000));
+    is_refused(program.responds(&[], body.clone()).await, "user");
+    body["user"] = json!("\u{20ac}".repeat(512));
+    // A function that the choice leaves out is no part of the prompt.
+    let mut long = tool();
+    long["description"] = json!("x".repeat(1_900_000));
+    body["tools"] = json!([long]);
+    body["tool_choice"] = json!({ "type": "allowed_tools", "mode": "auto", "tools": [] });
+    let reply = program.responds(&[], body).await.is(200).to_string();
+    assert!(reply.contains(&"\u{20ac}".repeat(512)), "it repeats a short one");
+    assert!(reply.len() < 20_000, "{} bytes", reply.len());
+    assert_eq!(ann.balance().await, GRANT - PRICE);
+}
+
+#[tokio::test]
+async fn an_earlier_response_is_refused_before_anything_else() {
+    let api = Api::start().await;
+    let ann = api.person("ann").await;
+    let program = Program::of(&ann).await;
+    // What clients send that let the server remember: the result of a call alone.
+    let mut body =
+        input(json!([{ "type": "function_call_output", "call_id": "call_1", "output": "21" }]));
+    for (field, value) in
+        [("previous_response_id", json!("resp_1")), ("conversation", json!("conv_1"))]
+    {
+        body[field] = value;
+        let sentence = is_refused(program.responds(&[], body.clone()).await, field);
+        assert!(
+            sentence.contains("the whole conversation") && sentence.contains("`store: false`"),
+            "{sentence}"
+        );
+        body[field] = Value::Null;
+    }
+    is_refused(program.responds(&[], body).await, "input[0].call_id");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use shared::error::{FieldErrors, REQUIRED};
 use utoipa::ToSchema;
 
 use crate::openai::json::{at_most, text_or_object};
-use crate::openai::tools::{OfferedFunction, TOOLS, Wish, functions};
+use crate::openai::tools::{NAME_LENGTH, OfferedFunction, TOOLS, Wish, functions};
 
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ResponseTool)]
@@ -84,6 +84,9 @@ impl Choice {
             Self::Word(word) => return Wish::Word(word.clone()),
             Self::One(chosen) => chosen,
         };
+        if !chosen.is_short() {
+            return Wish::Unknown;
+        }
         match (chosen.kind.as_str(), &chosen.name, &chosen.mode, &chosen.tools) {
             ("function", Some(name), ..) => Wish::Function(name.clone()),
             ("allowed_tools", _, Some(mode), Some(tools)) => {
@@ -92,6 +95,16 @@ impl Choice {
             }
             _ => Wish::Unknown,
         }
+    }
+}
+
+impl ChosenTool {
+    /// Whether no text in it is longer than a name, since the response repeats all of them.
+    fn is_short(&self) -> bool {
+        let allowed = self.tools.iter().flatten();
+        let allowed = allowed.flat_map(|tool| [Some(&tool.kind), tool.name.as_ref()]);
+        let texts = [Some(&self.kind), self.name.as_ref(), self.mode.as_ref()];
+        texts.into_iter().chain(allowed).flatten().all(|text| text.len() <= NAME_LENGTH)
     }
 }
 
