@@ -8,12 +8,12 @@
 //! and `audio` are refused. Other fields are ignored: `logprobs` is null in every answer. Out: a
 //! completion, or its chunks. A completion that calls functions ends there: the client runs them,
 //! and sends the results with its next request. Each started 64 KB of the prompt cost the price of a
-//! message. A retry that says so (`x-stainless-retry-count`) gets the completion that was paid for.
+//! message. A retry that says so (`x-stainless-retry-count`), or is in the same turn of Codex
+//! (`x-codex-turn-metadata`), gets the completion that was paid for.
 
 mod reply;
 mod request;
 
-use shared::app::Asking;
 use shared::charge::{self, AnswerForm, Answering, Begun};
 use shared::http::Failures;
 use shared::openapi::IdempotencyKey;
@@ -21,7 +21,7 @@ use shared::{Reply, Request, http};
 
 use self::reply::{ChunkEvent, Chunks, Completion, Form};
 use self::request::{Body, limits};
-use crate::openai;
+use crate::openai::{self, Completing};
 
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
@@ -32,7 +32,8 @@ use crate::openai;
     description = "Each started 64 KB of the prompt cost the price of a message; a picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \
                    `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `functions` and \
                    `function_call` take effect. `n` above 1 and `audio` are refused, other fields are ignored. A model without functions \
-                   answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
+                   answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
+                   and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,
@@ -45,9 +46,9 @@ use crate::openai;
         content((Completion = "application/json"), (ChunkEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &["PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &["OutOfQuota", "PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
 )]
-pub async fn handle(app: Asking, req: Request) -> Reply {
+pub async fn handle(app: Completing, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, body): (_, Body) = openai::read(&app, &req).await?;
     let (streamed, usage) = (body.stream == Some(true), body.wants_usage());

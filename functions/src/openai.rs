@@ -1,18 +1,22 @@
-//! What the endpoints of OpenAI's API have in common: how their requests begin, and the functions,
-//! formats and messages in them.
+//! What the endpoints of OpenAI's API have in common: what they need, how their requests begin, and
+//! the functions, formats and messages in them.
 
 pub(crate) mod format;
 pub(crate) mod json;
 pub(crate) mod tools;
 pub(crate) mod turns;
 
+use std::ops::Deref;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use shared::ai::{CallPiece, Piece, Prompt};
-use shared::app::Asking;
+use shared::app::{Asking, Start};
 use shared::auth::{self, Credential};
 use shared::charge::{AnswerForm, Asked, Begun, Charge, Context, Keyed};
 use shared::chat::{Chat, Message};
+use shared::clock::Clock;
+use shared::config::{ConfigError, EmptyBalance, Settings};
 use shared::idempotency::Key;
 use shared::{App, Error, Request, Result, http};
 use utoipa::openapi::schema::{Object, SchemaType, Type};
@@ -20,6 +24,32 @@ use utoipa::openapi::schema::{Object, SchemaType, Type};
 /// `Retry-After` of a retry while the first request is running, in seconds. OpenAI's SDKs retry at
 /// most twice, so this is longer than most answers take.
 const COME_AGAIN: u32 = 10;
+
+/// An [`Asking`], and the status of an empty balance.
+#[derive(Clone)]
+pub struct Completing {
+    asking: Asking,
+    empty_balance: EmptyBalance,
+}
+
+impl Start for Completing {
+    async fn start(settings: &Settings<'_>, clock: Clock) -> Result<Self, ConfigError> {
+        let empty_balance = EmptyBalance::read(settings)?;
+        Ok(Self { asking: Asking::start(settings, clock).await?, empty_balance })
+    }
+
+    fn app_mut(&mut self) -> Option<&mut App> {
+        self.asking.app_mut()
+    }
+}
+
+impl Deref for Completing {
+    type Target = Asking;
+
+    fn deref(&self) -> &Asking {
+        &self.asking
+    }
+}
 
 /// The caller, and the body of the request. Bodies may be large here, so the body is read only when
 /// the caller is known.
@@ -37,7 +67,7 @@ pub(crate) async fn read<T: DeserializeOwned>(app: &App, req: &Request) -> Resul
 /// # Errors
 /// Those of a prompt that no model may be asked, and of [`Charge::begin`].
 pub(crate) async fn begin(
-    app: &Asking,
+    app: &Completing,
     req: &Request,
     caller: &Credential,
     key: Option<&Key>,
@@ -49,6 +79,11 @@ pub(crate) async fn begin(
     let asked = Asked { message, context: Context::Given(Box::new(prompt)), key };
     Charge::begin(app, req, caller, asked).await.map_err(|error| match error {
         Error::KeyRunning { .. } => Error::KeyRunning { seconds: COME_AGAIN },
+        empty @ Error::InsufficientTokens { .. }
+            if app.empty_balance == EmptyBalance::TooManyRequests =>
+        {
+            Error::OutOfQuota(Box::new(empty))
+        }
         error => error,
     })
 }

@@ -15,7 +15,6 @@ mod items;
 mod reply;
 mod request;
 
-use shared::app::Asking;
 use shared::charge::{self, AnswerForm, Answering, Begun};
 use shared::http::Failures;
 use shared::openapi::IdempotencyKey;
@@ -24,7 +23,7 @@ use shared::{Reply, Request, http};
 use self::events::{ResponseEvent, Steps};
 use self::reply::Response;
 use self::request::{Body, limits};
-use crate::openai;
+use crate::openai::{self, Completing};
 
 /// Reserves the tokens, calls the AI, and stores the answer or returns the tokens.
 #[utoipa::path(
@@ -36,7 +35,8 @@ use crate::openai;
                    `max_output_tokens`, `tools`, `tool_choice`, `parallel_tool_calls` and `text.format` take effect. No response is stored for later requests: \
                    `previous_response_id`, `conversation`, `prompt` and `background` are refused, and so are tools that aren't functions. Other fields are ignored. \
                    A model without functions answers with a text, unless `tool_choice` demands a call. \
-                   With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again.",
+                   With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \
+                   and neither is a request that Codex sends again in a turn (`x-codex-turn-metadata`).",
     security(("api_key" = []), ("access_token" = [])),
     params(
         IdempotencyKey,
@@ -49,9 +49,9 @@ use crate::openai;
         content((Response = "application/json"), (ResponseEvent = "text/event-stream")),
         headers(("RateLimit" = String), ("RateLimit-Policy" = String)),
     )),
-    extensions(("x-fails" = json!([charge::FAILURES, &["PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
+    extensions(("x-fails" = json!([charge::FAILURES, &["OutOfQuota", "PromptTooLong"]].concat())), ("x-narrow" = json!(limits()))),
 )]
-pub async fn handle(app: Asking, req: Request) -> Reply {
+pub async fn handle(app: Completing, req: Request) -> Reply {
     let key = http::idempotency_key(&req)?;
     let (caller, body): (_, Body) = openai::read(&app, &req).await?;
     let streamed = body.stream == Some(true);

@@ -102,9 +102,9 @@ const proofs = {
     for (const ask of [answer, streamedAnswer]) {
       await plan(null);
       await assert.rejects(ask(client, HELLO), (error) => {
-        return error instanceof OpenAI.RateLimitError && error.type === "insufficient_quota" && error.code === "insufficient_quota";
+        return error instanceof OpenAI.APIError && error.type === "insufficient_quota" && error.code === "insufficient_quota";
       });
-      await attempts(429);
+      await attempts(402);
     }
     await person.hasPaidFor(chats);
   },

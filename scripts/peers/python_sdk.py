@@ -162,17 +162,17 @@ def a_balance_is_spent_by_calls_at_once_and_then_refused_without_a_retry():
             wire.watch()
             try:
                 await stream
-            except openai.RateLimitError as error:
+            except openai.APIStatusError as error:
                 equal((error.type, error.code), ("insufficient_quota", "insufficient_quota"))
-                attempts(429)
+                attempts(402)
             else:
                 raise AssertionError("there was nothing left to pay with")
 
     asyncio.run(spend_everything())
     wire.watch()
-    error = raised(openai.RateLimitError, lambda: answer(client, HELLO))
+    error = raised(openai.APIStatusError, lambda: answer(client, HELLO))
     equal((error.type, error.code), ("insufficient_quota", "insufficient_quota"))
-    attempts(429)
+    attempts(402)
     person.has_paid_for(FIRST_GRANT // PRICE)
 
 

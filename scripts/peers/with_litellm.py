@@ -57,7 +57,7 @@ def failures_have_their_own_errors():
     play(*FIRST_GRANT // PRICE * [says("Sunny.")])
     for _ in range(FIRST_GRANT // PRICE):
         completion(key, [ASKED])
-    raised(litellm.RateLimitError, lambda: completion(key, [ASKED]))
+    equal(raised(litellm.APIError, lambda: completion(key, [ASKED])).status_code, 402)
     person.has_paid_for(FIRST_GRANT // PRICE)
 
 

@@ -132,6 +132,32 @@ impl ChatAccess {
     }
 }
 
+/// The status with which the endpoints of OpenAI's API refuse a message that the balance doesn't pay
+/// for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptyBalance {
+    /// 402, which no client retries.
+    PaymentRequired,
+    /// 429, as OpenAI's own API. Many clients retry it without a word to their user.
+    TooManyRequests,
+}
+
+impl EmptyBalance {
+    /// Reads `EMPTY_BALANCE_STATUS`: `402` or `429`.
+    ///
+    /// # Errors
+    /// Another value.
+    pub fn read(settings: &Settings<'_>) -> Result<Self, ConfigError> {
+        match settings.text("EMPTY_BALANCE_STATUS", "402").as_str() {
+            "402" => Ok(Self::PaymentRequired),
+            "429" => Ok(Self::TooManyRequests),
+            other => {
+                Err(ConfigError(format!("EMPTY_BALANCE_STATUS must be 402 or 429 (got {other:?})")))
+            }
+        }
+    }
+}
+
 /// The names of the five tables: `USERS_TABLE`, `TOKENS_TABLE`, `KEYS_TABLE`, `CHATS_TABLE` and
 /// `LEDGER_TABLE`.
 #[derive(Clone, Debug)]
@@ -307,6 +333,7 @@ mod tests {
             |settings| AiConfig::read(settings).err(),
             |settings| MailConfig::read(settings).err(),
             |settings| ChatAccess::read(settings).err(),
+            |settings| EmptyBalance::read(settings).err(),
             |settings| settings.signing_secret().err().filter(|error| error.0 != NO_SECRET),
         ];
         let mut complaints = read.into_iter().filter_map(|read| read(settings));
@@ -340,6 +367,7 @@ mod tests {
             ("LOGIN_FAILURES_PER_ADDRESS", "-1"),
             ("REGISTRATIONS_PER_ADDRESS", "many"),
             ("ADMIN_CHATS", "yes"),
+            ("EMPTY_BALANCE_STATUS", "403"),
             ("AI_PROVIDER", "parrot"),
             ("AI_PROVIDER", "echo,"),
             ("AI_TEMPERATURE", "warm"),

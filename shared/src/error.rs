@@ -111,6 +111,9 @@ pub enum Error {
         /// How to get more tokens, if the operator says so.
         advice: Option<String>,
     },
+    /// 429: [`Error::InsufficientTokens`] for clients of OpenAI's API, if the operator wants OpenAI's
+    /// own status for it.
+    OutOfQuota(Box<Error>),
     /// 403: the token is valid, but the current password in the request is wrong.
     WrongPassword,
     /// 403: the token is valid, but its account isn't an administrator.
@@ -289,6 +292,8 @@ impl Error {
                 "This token is invalid or has expired. Log in again.".into()),
             Self::InsufficientTokens { cost, balance, held, advice } => (StatusCode::PAYMENT_REQUIRED, "insufficient_tokens",
                 too_few(*cost, *balance, *held, advice.as_deref()).into()),
+            Self::OutOfQuota(empty) => (StatusCode::TOO_MANY_REQUESTS, empty.code(),
+                empty.detail().into()),
             Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password",
                 "This is not the account's current password. Nothing was changed.".into()),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden",

@@ -384,6 +384,12 @@ pub fn failures(
 ) -> Vec<(String, Error)> {
     let limit =
         |name, most, window, reset| Limit { name, most, window: Some(window), left: 0, reset };
+    let empty = Error::InsufficientTokens {
+        cost: config.chat_price,
+        balance: Tokens::ZERO,
+        held: config.chat_price,
+        advice: config.advice(),
+    };
     let failures = [
         Error::Malformed("The body is not a JSON object.".into()),
         Error::field("password", "This field is required."),
@@ -395,12 +401,8 @@ pub fn failures(
         Error::InvalidCredentials,
         Error::NotAuthenticated,
         Error::InvalidToken,
-        Error::InsufficientTokens {
-            cost: config.chat_price,
-            balance: Tokens::ZERO,
-            held: config.chat_price,
-            advice: config.advice(),
-        },
+        empty.clone(),
+        Error::OutOfQuota(Box::new(empty)),
         Error::WrongPassword,
         Error::Forbidden,
         Error::ChatsClosed,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::http::{Failures, Route};
 use shared::store::Call;
 
+use crate::responses::input;
 use crate::support::client::{Answer, Api, GRANT, PRICE, Person};
 use crate::support::function::{TIME, event, invoke};
 use crate::support::lambda::Instance;
@@ -422,6 +423,42 @@ async fn what_an_sdk_retries_is_replayed_and_a_new_call_is_not() {
     assert!(is_replay(&again));
     assert_eq!((words(&whole).concat(), words(&data(&again))), ("one two".into(), vec!["one two"]));
     assert_eq!(ann.balance().await, GRANT - 5 * PRICE);
+}
+
+#[tokio::test]
+async fn an_empty_balance_is_402_or_what_the_operator_chose() {
+    for (status, settings) in [
+        (402, &[][..]),
+        (402, &[("EMPTY_BALANCE_STATUS", "402")]),
+        (429, &[("EMPTY_BALANCE_STATUS", "429")]),
+    ] {
+        let advice = ("TOP_UP_URL", "https://shop.example.com/tokens");
+        let api = Api::own(&[settings, &[advice][..]].concat()).await;
+        let ann = api.person("ann").await;
+        let program = Program::of(&ann).await;
+        ann.has_left(PRICE - 1).await;
+        let asked = input("hi");
+        let mut events = asked.clone();
+        events["stream"] = json!(true);
+        for answer in [
+            program.asks("hi").await,
+            program.send(&[], streamed("hi")).await,
+            program.responds(&[], asked).await,
+            program.responds(&[], events).await,
+        ] {
+            assert_eq!(answer.status, status);
+            assert_eq!(answer.header("x-should-retry"), "false");
+            assert!(!answer.headers.contains_key("retry-after"), "{answer:?}");
+            let error = &answer.body["error"];
+            assert_eq!([&error["type"], &error["code"]], ["insufficient_quota"; 2]);
+            let sentence = error["message"].as_str().unwrap();
+            assert!(sentence.starts_with("You exceeded your current quota. "), "{sentence}");
+            assert!(sentence.ends_with(": https://shop.example.com/tokens"), "{sentence}");
+        }
+        // The API's own endpoints don't change.
+        ann.chat("hi").await.expect(402, "insufficient_tokens");
+        assert_eq!(ann.balance().await, PRICE - 1);
+    }
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ impl Failures {
             Self::Problem | Self::Simplejwt | Self::SimplejwtGuarded | Self::Page(_) => {
                 (error.status(), PROBLEM)
             }
-            Self::OpenAi | Self::Responses => (openai_status(error), JSON),
+            Self::OpenAi | Self::Responses => (error.status(), JSON),
         };
         let mut response = response(status, content_type, self.document(error, request_id));
         let headers = response.headers_mut();
@@ -98,7 +98,7 @@ impl Failures {
             limit.show(headers);
         }
         if self.is_openai() && is_out_of_tokens(error) {
-            // OpenAI's clients retry a 429 unless this header forbids it.
+            // OpenAI's SDKs obey this header, and would retry a 429.
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
@@ -270,7 +270,7 @@ impl OpenAiFailure {
     /// The `code` is OpenAI's where it has one for the failure, and otherwise Farebox's. The fields
     /// have the names of the API of `failures`.
     pub fn of(error: &Error, failures: Failures) -> Self {
-        let status = openai_status(error);
+        let status = error.status();
         let (r#type, code) = match status {
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
             _ if is_out_of_tokens(error) => ("insufficient_quota", "insufficient_quota"),
@@ -307,13 +307,8 @@ impl OpenAiFailure {
     }
 }
 
-/// OpenAI's API has no 402: clients expect 429 for a used-up quota.
-fn openai_status(error: &Error) -> StatusCode {
-    if is_out_of_tokens(error) { StatusCode::TOO_MANY_REQUESTS } else { error.status() }
-}
-
 fn is_out_of_tokens(error: &Error) -> bool {
-    matches!(error, Error::InsufficientTokens { .. })
+    matches!(error, Error::InsufficientTokens { .. } | Error::OutOfQuota(_))
 }
 
 #[cfg(test)]
@@ -355,7 +350,13 @@ mod tests {
         for (error, status, kind, code) in [
             (Error::InvalidToken, 401, "invalid_request_error", "invalid_api_key"),
             (Error::NotAuthenticated, 401, "invalid_request_error", "invalid_api_key"),
-            (out.clone(), 429, "insufficient_quota", "insufficient_quota"),
+            (out.clone(), 402, "insufficient_quota", "insufficient_quota"),
+            (
+                Error::OutOfQuota(Box::new(out.clone())),
+                429,
+                "insufficient_quota",
+                "insufficient_quota",
+            ),
             (
                 Error::TooManyChats(crate::limit::Limit::at_once("chats", 1)),
                 429,
@@ -380,6 +381,7 @@ mod tests {
             (Error::NotAuthenticated, "You didn't provide an API key."),
             (Error::InvalidToken, "Incorrect API key provided."),
             (out.clone(), "You exceeded your current quota."),
+            (Error::OutOfQuota(Box::new(out.clone())), "You exceeded your current quota."),
             (Error::PromptTooLong(None), "This model's maximum context length is "),
         ] {
             let message = OpenAiFailure::of(&error, Failures::OpenAi).error.message;
@@ -403,7 +405,11 @@ mod tests {
         );
         let too_long = OpenAiFailure::of(&Error::PromptTooLong(None), Failures::Responses).error;
         assert_eq!(too_long.param.as_deref(), Some("input"));
-        assert_eq!(Failures::OpenAi.reply(&out, "r").headers()["x-should-retry"], "false");
+        for error in [out.clone(), Error::OutOfQuota(Box::new(out.clone()))] {
+            let reply = Failures::OpenAi.reply(&error, "r");
+            assert_eq!(reply.headers()["x-should-retry"], "false");
+            assert!(!reply.headers().contains_key(header::RETRY_AFTER));
+        }
         assert!(!Failures::Problem.reply(&out, "r").headers().contains_key("x-should-retry"));
     }
 }

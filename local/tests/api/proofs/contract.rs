@@ -34,7 +34,7 @@ fn issues(endpoint: &str) -> bool {
 
 /// Whether an endpoint asks the AI.
 fn asks(endpoint: &str) -> bool {
-    endpoints().contains(endpoint) && needs(endpoint) == "Asking"
+    endpoints().contains(endpoint) && matches!(needs(endpoint).as_str(), "Asking" | "Completing")
 }
 
 /// Whether an endpoint needs no store.

@@ -13,7 +13,8 @@ use shared::App;
 use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{
-    AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, LogConfig, MailConfig,
+    AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig,
+    MailConfig,
     Settings,
 };
 
@@ -65,6 +66,7 @@ const DOCUMENTED: &[&Parameters] = &[
         ("OpenAi2BaseUrl", "http://127.0.0.1:9/v1"),
     ],
     &[("AllowedOrigins", "https://app.example.com, http://localhost:5173")],
+    &[("EmptyBalanceStatus", "429")],
     &[("AdminChats", "off")],
     &[("AdminChats", "read")],
     &[("LoginFailuresPerAddress", "0"), ("RegistrationsPerAddress", "0")],
@@ -89,6 +91,8 @@ enum Stopped {
     None,
     /// Those that ask the AI.
     Askers,
+    /// The endpoints of OpenAI's API that ask the AI.
+    Completing,
     /// Those that know the models, and how long a prompt may be.
     AskersAndModels,
     /// Those that show administrators messages.
@@ -108,6 +112,7 @@ impl Stopped {
         let names: Vec<&str> = match self {
             Self::None => vec![],
             Self::Askers => asking.to_vec(),
+            Self::Completing => vec!["completions", "responses"],
             Self::AskersAndModels => asking.into_iter().chain(["models"]).collect(),
             Self::ChatReaders => vec!["admin_chats", "admin_export", "admin_ledger"],
             Self::Endpoints => endpoints.collect(),
@@ -280,6 +285,12 @@ const MISTAKES: &[Mistake] = &[
         refused: "ParallelChats",
         stops: Stopped::StoreUsers,
         says: "PARALLEL_CHATS must be a whole number from 1 to 64 (got \"65\")",
+    },
+    Mistake {
+        given: &[("EmptyBalanceStatus", "403")],
+        refused: "EmptyBalanceStatus",
+        stops: Stopped::Completing,
+        says: "EMPTY_BALANCE_STATUS must be 402 or 429 (got \"403\")",
     },
     Mistake {
         given: &[("AdminChats", "on")],
@@ -613,6 +624,7 @@ fn complaint(variable: &str, value: &str) -> Option<String> {
         AiConfig::read(&settings).err(),
         MailConfig::read(&settings).err(),
         ChatAccess::read(&settings).err(),
+        EmptyBalance::read(&settings).err(),
     ];
     errors.into_iter().flatten().next().map(|error| error.to_string())
 }

@@ -727,7 +727,7 @@ impl Answer {
         if self.asked.contains(" /v1/") {
             return match (status, code) {
                 (401, _) => self.expect_openai(status, "invalid_request_error", "invalid_api_key"),
-                (402, _) => self.expect_openai(429, "insufficient_quota", "insufficient_quota"),
+                (402, _) => self.expect_openai(status, "insufficient_quota", "insufficient_quota"),
                 (429, _) => self.expect_openai(status, "rate_limit_error", "rate_limit_exceeded"),
                 (500.., _) => self.expect_openai(status, "server_error", code),
                 _ => self.expect_openai(status, "invalid_request_error", code),
