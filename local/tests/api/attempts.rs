@@ -259,7 +259,7 @@ async fn registering_makes_a_network_known() {
         clock.advance(DAY * if days == 90 { 90 } else { 1 });
         join_all((0..30).map(|_| log_in_from(&api, evil, ben, WRONG))).await;
         // A refused log-in doesn't make the network known.
-        let config = &api.server().apps["login"].config;
+        let config = &*api.issuing("login").accounts;
         let mut attempt = Attempt::new(ben, Some(home), config, api.now());
         let counts = api.store().begin_attempt(&attempt).await.unwrap();
         let admitted = api.store().admit_attempt(&mut attempt, counts, None, Some(&account)).await;
@@ -289,7 +289,7 @@ async fn a_right_password_waits_a_minute_at_a_known_network() {
 async fn guesses_from_a_known_network_are_as_documented() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
-    let (store, config) = (api.store(), &api.server().apps["login"].config);
+    let (store, config) = (api.store(), &*api.issuing("login").accounts);
     let mut account = api.account(&ann).await;
     account.home = Some(shared::store::registered_from(&account.id, "203.0.113.7"));
     let begins = api.now();
