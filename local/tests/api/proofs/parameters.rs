@@ -14,8 +14,7 @@ use shared::app::Mailing;
 use shared::clock::Clock;
 use shared::config::{
     AccountConfig, AiConfig, ChatAccess, Config, ConfigError, EdgeConfig, EmptyBalance, LogConfig,
-    MailConfig,
-    Settings,
+    MailConfig, Settings,
 };
 
 use crate::support::client::Api;
