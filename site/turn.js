@@ -291,7 +291,7 @@ export class Turn {
     const { finish_reason: reason, tokens_deducted: cost } = this.chat;
     const sentence = CUT[reason];
     if (!sentence) return null;
-    const price = reason === "stopped" && cost > 0 && ` It cost ${formatTokens(cost)}.`;
+    const price = reason === "stopped" && ` It cost ${formatTokens(cost)}.`;
     const onclick = () => this.thread.running || this.thread.send("Continue");
     const more = button("Continue", { kind: "primary", small: true, onclick });
     const actions = h("div", { class: "note-actions turn-more" }, more, costOfAnother());
@@ -349,9 +349,8 @@ export class Turn {
     this.keep();
     const isRunning = error.code === "idempotency_key_running";
     const sentence = explain(error);
-    const isFree = sentence.includes("Nothing was charged");
-    const broken = `The answer broke off. ${isFree ? "You weren't charged." : sentence}`;
-    const text = this.received ? broken : sentence;
+    const charged = sentence.replace(/.*Nothing was charged.*/, "You weren't charged.");
+    const text = this.received ? `The answer broke off. ${charged}` : sentence;
     const what = error.status === 402 ? tooFew() : h("p", {}, text);
     const reason = isRunning
       ? note("info", h("p", {}, `${STILL} Ask for its answer again in a few minutes.`))
