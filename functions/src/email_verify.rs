@@ -46,7 +46,11 @@ pub async fn handle(app: App, req: Request) -> Reply {
     let token = LinkToken::parse(&token)?;
     let now = app.clock.seconds();
 
-    let caller = caller(&app, &req).await?;
+    // A new password needs no session, and ends all of them.
+    let caller = match password {
+        Some(_) => None,
+        None => caller(&app, &req).await?,
+    };
     let link = app.store.link(&token, Purpose::Verify, now).await?;
     let hash = match &password {
         Some(password) => {
