@@ -52,6 +52,8 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("response by API key", "responses"),
     ("response by a client that counts", "responses"),
     ("response that is sent again", "responses"),
+    ("response of Codex", "responses"),
+    ("response that Codex sends again", "responses"),
     ("list of the models", "models"),
     ("registration", "register"),
     ("registration with an e-mail address", "register"),
@@ -158,6 +160,7 @@ const WITHOUT_AI: &[&str] = &[
     "chat without a message",
     "completion that is sent again",
     "response that is sent again",
+    "response that Codex sends again",
 ];
 
 /// Requests that ask the AI and store nothing.
