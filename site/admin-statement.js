@@ -37,7 +37,7 @@ function rows(user, path, me, chosen, signal) {
     { text: "Balance after", class: "number after" },
     { text: "Reason", class: "admin-reason" },
     { text: "By", class: "admin-by" },
-    { text: "Refund" },
+    { text: "Refund", class: "admin-refund" },
   ]);
   element.classList.add("statement");
   const list = paged({
