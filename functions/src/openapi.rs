@@ -388,7 +388,8 @@ fn failure(shape: Failures, failures: &BTreeMap<&str, &Error>) -> Value {
             if shape == Failures::Simplejwt && failures.contains_key("Invalid") {
                 let sentences = json!({ "type": "array", "items": { "type": "string" } });
                 let fields = json!({ "properties": {
-                    "token": sentences, "refresh": sentences, "username": sentences, "password": sentences,
+                    "token": sentences, "refresh": sentences, "username": sentences, "email": sentences,
+                    "password": sentences,
                 } });
                 merge(&mut narrower, fields);
             }
