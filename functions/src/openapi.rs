@@ -66,6 +66,9 @@ pub async fn handle(stated: Stated, req: Request) -> Reply {
 const EVERYWHERE: [&str; 6] =
     ["Malformed", "BodyTooLarge", "HeaderTooLarge", "Busy", "Internal", "Unavailable"];
 
+/// A base path, and the document whose paths begin with it.
+type Written = (String, Arc<str>);
+
 /// The settings that the document states. The endpoint needs no store.
 #[derive(Clone)]
 pub struct Stated {
@@ -73,7 +76,7 @@ pub struct Stated {
     accounts: Arc<AccountConfig>,
     edge: Arc<EdgeConfig>,
     /// The document as it was written last, and for which base path.
-    written: Arc<Mutex<Option<(String, Arc<str>)>>>,
+    written: Arc<Mutex<Option<Written>>>,
 }
 
 impl Stated {

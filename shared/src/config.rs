@@ -325,7 +325,7 @@ mod tests {
 
     /// The complaint of the one reader that reads this setting.
     fn complaint(settings: &Settings<'_>) -> ConfigError {
-        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 8] = [
+        let read: [fn(&Settings<'_>) -> Option<ConfigError>; 9] = [
             |settings| LogConfig::read(settings).err(),
             |settings| EdgeConfig::read(settings).err(),
             |settings| Config::read(settings).err(),
