@@ -269,7 +269,12 @@ async fn eighty_three_stops_cost_eighty_three_messages() {
 /// A day of a client that gets as much as it can for nothing, as docs/security.md counts it.
 #[tokio::test]
 async fn a_day_has_a_limited_number_of_refunds() {
-    let settings = [("REFUNDS_PER_DAY", "6"), ("REFUNDS_PER_MINUTE", "2"), ("PARALLEL_CHATS", "2")];
+    let settings = [
+        ("REFUNDS_PER_DAY", "6"),
+        ("REFUNDS_PER_MINUTE", "2"),
+        ("PARALLEL_CHATS", "2"),
+        ("ACCESS_TOKEN_SECONDS", "86400"),
+    ];
     let api = Api::own(&settings).await;
     let clock = &api.server().clock;
     let day = Duration::from_secs(86_400);

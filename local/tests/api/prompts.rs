@@ -106,6 +106,8 @@ async fn a_picture_counts_as_16_kilobytes_of_the_price() {
         let mut body = asking("hi");
         body["messages"][0]["content"] = json!(vec![picture.clone(); count]);
         let text = json!({ "role": "user", "content": "?" });
+        let said = json!({ "message": { "content": "A cat." }, "finish_reason": "stop" });
+        provider.does(Does::Says(200, json!({ "choices": [said] })));
         body["messages"].as_array_mut().unwrap().push(text);
         program.send(&[], body).await.is(200);
         assert_eq!(before - ann.balance().await, units * PRICE, "{count} pictures");
@@ -248,7 +250,8 @@ async fn the_longest_message_and_answer_fit_into_an_item() {
     ]));
     let chunks = data(&program.send(&[], body).await);
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "length");
-    assert_eq!(ann.balance().await, GRANT - 4 * PRICE);
+    // Each prompt has 160 KB, which are three units.
+    assert_eq!(ann.balance().await, GRANT - 4 * 3 * PRICE);
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 

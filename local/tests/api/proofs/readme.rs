@@ -11,7 +11,6 @@ use crate::support::client::{Answer, Api, token_in};
 
 const README: &str = include_str!("../../../../README.md");
 const TOUR: &str = include_str!("../../../../docs/api-tour.md");
-const TEMPLATE: &str = include_str!("../../../../template.yaml");
 const CONFIGURATION: &str = include_str!("../../../../docs/configuration.md");
 const HOST: &str = "http://127.0.0.1:3000";
 
@@ -19,14 +18,6 @@ const HOST: &str = "http://127.0.0.1:3000";
 async fn the_requests_of_the_readme_get_the_replies_that_it_shows() {
     assert_eq!(walk(README).await, 3);
     assert_eq!(README.lines().filter(|line| line.contains("curl -s ")).count(), 5);
-    assert!(README.lines().count() <= 160);
-}
-
-/// What several places share is written once in it, with an anchor.
-#[test]
-fn the_template_is_short_enough_to_read() {
-    let lines = TEMPLATE.lines().count();
-    assert!(lines <= 1700, "{lines} lines");
 }
 
 #[tokio::test]

@@ -215,7 +215,7 @@ pub fn text(value: &Value) -> String {
 }
 
 /// Conversations, and messages: with and without a key, edited, of a program, one that calls a
-/// function, one that failed, one that is stopped and one that is deleted.
+/// function, one with a long prompt, one that failed, one that is stopped and one that is deleted.
 async fn talks(ann: &Person, kept: &mut Kept) {
     let begun = ann.chat("the first message").await.is(200);
     let conversation = text(&begun["conversation_id"]);
@@ -261,6 +261,9 @@ async fn talks(ann: &Person, kept: &mut Kept) {
         "tools": [{ "type": "function", "function": { "name": "ring_the_bell" } }],
     });
     program.post("/v1/chat/completions", calling).await.is(200);
+    let file = json!({ "role": "system", "content": "x".repeat(70_000) });
+    let long = json!({ "messages": [file, { "role": "user", "content": "summarise it" }] });
+    program.post("/v1/chat/completions", long).await.is(200);
 }
 
 /// Sends a message as a program that counts its attempts.
