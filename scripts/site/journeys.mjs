@@ -133,7 +133,7 @@ await journeys({
     // The statement, the history and the export say so too.
     await page.goto(`${SITE}#/statement`);
     await heading(page, "Statement");
-    await page.getByRole("row").filter({ hasText: "Answer: stopped" }).waitFor();
+    await page.getByRole("row").filter({ hasText: "” · stopped" }).waitFor();
     await page.goto(`${SITE}#/history`);
     await page.locator(".badge").getByText("stopped").waitFor();
     const { chats } = (await ann.api("GET", "api/user/export/")).body;
@@ -931,6 +931,9 @@ await journeys({
   async "a user who is offline is told, and goes on when connected"() {
     const ann = await newUser("ann");
     const page = await chatPage(ann);
+    // The views are read once the first one is shown.
+    const isRead = (file) => performance.getEntriesByType("resource").some(({ name }) => name.endsWith(file));
+    for (const file of ["/statement.js", "/list.js"]) await page.waitForFunction(isRead, file);
     await page.context().setOffline(true);
     await say(page, "Hello?");
     await page.getByText("You are offline. Try again when you are connected.").waitFor();
@@ -941,7 +944,7 @@ await journeys({
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByText("Grant for a new account").waitFor();
     // It was sent again by itself.
-    await page.getByRole("link", { name: "Hello?" }).click();
+    await page.getByRole("link", { name: "Hello?", exact: true }).click();
     await said(page, "Hello?").waitFor();
   },
 });
