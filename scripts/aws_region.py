@@ -1,7 +1,7 @@
 """The AWS region of the operators' scripts, from the environment.
 
-boto3 and SAM CLI read AWS_DEFAULT_REGION, the AWS CLI reads AWS_REGION first, and `manage` does too. If only one of them were set, parts
-of one deployment could go to two regions, such as the one of ~/.aws/config.
+boto3 and SAM CLI read AWS_DEFAULT_REGION; the AWS CLI and `manage` read AWS_REGION first. If only one of them were set, parts
+of one deployment could go to another region, such as the one in ~/.aws/config.
 """
 import os
 import sys
@@ -10,7 +10,7 @@ NAMES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 def choose():
-    """Returns the region that the environment names by either variable, sets the other one too, and prints it. Ends if there is none, or two
+    """Returns the region that either variable names, sets the other one too, and prints it. Exits if no region is set, or two
     different ones."""
     regions = {os.environ[name] for name in NAMES if os.environ.get(name)}
     if not regions:

@@ -1,8 +1,8 @@
 // Grants to many users at once: a file, a preview of what it would do, and the grants themselves.
 //
-// The server grants a user the same tokens with the same reason once, whichever browser sends the
-// file, and each user of a file once under the id of its preview. So a file that is chosen again
-// after a failure continues where it was.
+// The server grants a user the same tokens with the same reason once, even if another browser sends
+// the file. Under the id of a preview it grants something to each user of the file once. So
+// choosing a file again after a failure continues where it stopped.
 
 import { standingBadge, userLink } from "./admin-people.js";
 import { reasonField } from "./admin-reason.js";

@@ -431,8 +431,8 @@ function json(text) {
 }
 
 /**
- * The URL of the next page of a list, or null. Only the query is the link's: a proxy may show the API
- * under another origin.
+ * The URL of the next page of a list, or null. Only the link's query is used: a proxy may serve the
+ * API under another origin.
  */
 export function nextPage(response) {
   const link = /<([^>]*)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];

@@ -1,4 +1,4 @@
-// What a session needs besides its views: the frame around them, and the account.
+// Loaded when a session begins: the frame around its views, and the account.
 
 import { base, get, isSignedIn } from "./api.js";
 import { balanceLink, forgetBalance } from "./balance.js";

@@ -23,8 +23,8 @@ const PUBLIC = [
 const DOORS = PUBLIC.slice(0, 2);
 
 /**
- * Reads what only a session needs: the frame around its views, and the conversations. All scripts at
- * once: each of them would wait for the one that imports it.
+ * Loads the files that only a session needs: the frame around its views, and the conversations. It
+ * requests all scripts at once, because each would wait for the one that imports it.
  */
 async function readApp() {
   const [read] = await Promise.all([
@@ -59,7 +59,7 @@ async function readApp() {
 /** The module `app.js`, from the first session on. */
 let app = null;
 
-/** What is read when it is needed, or when a user is signed in and the first view is shown. */
+/** Loaded when needed, or when a user is signed in and the first view is shown. */
 const LATER = {
   newThread: readApp,
   oldThread: readApp,
@@ -204,8 +204,8 @@ function after({ path }, view) {
 let isReadingLater = false;
 
 /**
- * Reads all of `LATER`, so that a view opens at once, and also without a connection. Before that,
- * the files would only delay the form of a visitor on a slow line.
+ * Loads all of `LATER`, so that a view opens at once, also without a connection. Before that, the
+ * files would only delay the form of a visitor on a slow line.
  */
 function readLater() {
   if (isReadingLater) return;
@@ -215,7 +215,7 @@ function readLater() {
 }
 
 async function start() {
-  // While the API is asked for the session. Without one, this browser often knows that at once.
+  // Runs while the API is asked for the session. Often this browser knows at once that it has none.
   const reading = setTimeout(() => readApp().catch(() => {}));
   try {
     const signedIn = await resume();

@@ -124,7 +124,7 @@ export class Composer {
     this.box.value = "";
     this.changed();
     this.thread.send(message);
-    // The answer is read without the keyboard.
+    // Closes the on-screen keyboard, so that the answer can be read.
     if (isTouch()) this.box.blur();
     else this.box.focus();
   }

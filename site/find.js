@@ -35,7 +35,7 @@ let listed = () => undefined;
 const titles = new Map();
 
 /**
- * Shows in `results` what contains the text in the field `input`, and hides `chats` meanwhile.
+ * Shows in `results` the chats and messages that contain the text in `input`, and hides `chats`.
  * `inList` returns the title of a conversation, if the list has it.
  */
 export function listen(input, results, chats, inList) {
@@ -196,7 +196,7 @@ async function readTitles(messages, signal) {
   await Promise.all(unknown.map(read));
 }
 
-/** A result. `of` has what it belongs to, as `forget` names it. */
+/** A result. `of` lists its conversation and message in the form that `forget` takes. */
 function result({ href, text, q, of }, about) {
   const words = marked(excerpt(text || "Untitled", q, SHOWN), q);
   return h(

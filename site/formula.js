@@ -16,7 +16,7 @@ const library = lazy(async () => {
 const LONGEST = 4000;
 const DEEPEST = 60;
 
-/** What a formula takes of an answer's budget besides its characters. */
+/** The cost of a formula in an answer's budget, besides its characters. */
 const EACH = 20;
 
 /** A formula that defines commands can become very long. */

@@ -3,7 +3,7 @@
 import { formatNumber, plural } from "./format.js";
 import { profile } from "./profile.js";
 
-/** The part of the limit from which on the length is shown. */
+/** The share of the limit from which the length is shown. */
 const NEAR = 0.9;
 
 const limit = () => profile()?.message_limit ?? Infinity;
@@ -15,7 +15,7 @@ function lengthOf(text) {
   return length;
 }
 
-/** The length of a text near the limit, `7,950 of 8,000 characters`; "" if it is far from it. */
+/** The length of a text near the limit, `7,950 of 8,000 characters`; otherwise "". */
 export function lengthNear(text) {
   if (text.length < NEAR * limit()) return "";
   const length = lengthOf(text);
@@ -24,7 +24,7 @@ export function lengthNear(text) {
     : `${formatNumber(length)} of ${formatNumber(limit())} characters`;
 }
 
-/** Says how much too long a message is; null if it isn't. */
+/** The error text for a message that is too long; null for any other. */
 export function tooLong(text) {
   if (text.length <= limit()) return null;
   const over = lengthOf(text) - limit();

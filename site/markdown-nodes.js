@@ -9,14 +9,14 @@ import { languageOf } from "./markdown-syntax.js";
 
 /**
  * How many characters of code are coloured in an answer, and how many of formulas are laid out.
- * What is beyond is shown as it was written, so that no answer blocks the page.
+ * Anything beyond is shown as plain text, so that no answer blocks the page.
  */
 export const BUDGET = { code: 24_000, formulas: 16_000 };
 
 /**
  * The nodes of these tokens. `lacking` gets the libraries that they need and that aren't loaded yet.
- * `address` returns the address to which a link leads, or null if it leads nowhere. What the tokens
- * take of the `budget` is deducted from it.
+ * `address` returns the address to which a link leads, or null if it leads nowhere. The cost of
+ * the tokens is deducted from `budget`.
  */
 export function nodesOf(
   tokens,

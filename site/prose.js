@@ -41,15 +41,15 @@ function link() {
   });
 }
 
-/** Loads what shows Markdown. Resolves in any case. */
+/** Loads the modules that show Markdown. Resolves in any case. */
 export const readMarkdown = markdown.read;
 
-/** The parts of the elements whose answers have a reasoning. */
+/** The parts of each element whose answer has a reasoning. */
 const parted = new WeakMap();
 
 /**
- * Shows an answer in an element, and its reasoning as something to be opened. Called again with a
- * longer text, it adds what is new. `grows` says that more may follow.
+ * Shows an answer in an element, with its reasoning collapsed. Called again with a longer text, it
+ * adds the new part. `grows` says that more may follow.
  */
 export function showAnswer(element, text, grows = false) {
   const { reasoning, answer } = partsOf(text, grows);

@@ -3,8 +3,8 @@
 const [BEGINS, ENDS] = ["<think>", "</think>"];
 
 /**
- * A text as `{reasoning, answer}`. The reasoning is "" if the text begins with none. Of a text that
- * `grows`, a mark that has arrived in part is left out.
+ * A text as `{reasoning, answer}`. The reasoning is "" if the text doesn't begin with one. If the
+ * text `grows`, a mark that has arrived in part is left out.
  */
 export function partsOf(text, grows = false) {
   const begun = text.trimStart();

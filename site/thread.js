@@ -193,7 +193,7 @@ class Thread {
       title,
       content: this.element,
       thread: this,
-      // On the screen, a focused box opens the keyboard over the text.
+      // On touch devices, a focused box opens the keyboard over the text.
       focus: turn?.element ?? (isTouch() ? undefined : this.composer.box),
       shown: () => {
         shown?.growth.disconnect();
@@ -242,7 +242,7 @@ class Thread {
     this.turns.resume([]);
   }
 
-  /** What a new conversation suggests is shown until it has a turn. */
+  /** Shows the suggestions of a new conversation until it has a turn. */
   arranged() {
     if (this.hello) this.hello.hidden = Boolean(this.id) || this.turns.shown.length > 0;
   }
@@ -299,7 +299,7 @@ class Thread {
     this.nameIt();
   }
 
-  /** Shows in the list whether the answer that begins this conversation is awaited. */
+  /** Shows in the list whether this conversation waits for its first answer. */
   waits(isWaiting) {
     if (this.id || !this.name) return;
     this.conversation = { ...this.conversation, waiting: isWaiting };

@@ -1,14 +1,14 @@
-// Whether the user types on the screen, where a keyboard covers a part of the page.
+// Whether the device has an on-screen keyboard, which covers part of the page.
 
 const coarse = matchMedia("(pointer: coarse)");
 
-/** Whether this device is used with a finger. */
+/** Whether this is a touch device. */
 export const isTouch = () => coarse.matches;
 
-/** What the Enter key of a box of several lines does, for the keyboard on the screen. */
+/** What Enter does in a box of several lines, for the label on the on-screen keyboard. */
 export const enterKey = () => (isTouch() ? "enter" : "send");
 
-/** Whether a key that is pressed in such a box sends the text. On the screen, Enter is a new line. */
+/** Whether this key sends the text of such a box. On touch devices, Enter begins a new line. */
 export function sends({ key, isComposing, shiftKey, ctrlKey, metaKey }) {
   // With `isComposing`, Enter accepts a Chinese or Japanese word.
   if (key !== "Enter" || isComposing || shiftKey) return false;

@@ -28,9 +28,9 @@ import { dropUnfinished, keepUnfinished, mayBeRunning, sawChat } from "./unfinis
 const BACK_TO_BOX = new Set([400, 401, 402, 403, 404, 413]);
 
 /**
- * The most repeats of a request while the API still answers an earlier one with its key, every five
- * seconds: longer than it keeps the tokens of an answer that it has lost. After the first few, the user
- * is told that it takes longer.
+ * The most retries, every five seconds, while the API still answers an earlier request with the same
+ * key. Together they take longer than the API holds the tokens of a lost answer. After the first few,
+ * the user is told that it takes longer.
  */
 const MOST_TRIES = 40;
 const FEW_TRIES = 2;
@@ -252,7 +252,7 @@ export class Turn {
       { text: "Delete this message", icon: "trash", danger: true, run },
     ]);
     const facts = h("span", { class: "turn-about" }, about, " · ", time(chat.timestamp));
-    // One press on the way to another button costs nothing.
+    // Opens a menu, so that a press by mistake costs nothing.
     const again = () => [
       { text: regeneration(), icon: "repeat", run: () => attempt(() => this.regenerate()) },
     ];
@@ -264,7 +264,7 @@ export class Turn {
     this.thread.toEnd();
   }
 
-  /** Says which version this is, and of how many; `isOne` if all of them have the same message. */
+  /** Shows the number of this version and their count; `isOne` if all have the same message. */
   showVersion(number, count, isOne) {
     this.version = [number, count, isOne];
     if (count < 2 && !this.switcher) return;

@@ -27,9 +27,9 @@ export function forgetChats() {
 }
 
 /**
- * What is unfinished: `{key, message, sent, after, conversation, first, follows, instead, failed,
+ * Unfinished messages: `{key, message, sent, after, conversation, first, follows, instead, failed,
  * stopped, received}` each. Without a conversation, `first` is the key of the message that begins it.
- * `follows` is what the message is sent to follow, and `instead` the id of the message of which it is
+ * `follows` is the message that it follows, and `instead` the id of the message of which it is
  * another version. `failed` says that the API refused the message or could not answer it, and
  * `stopped` that the user has stopped it. `received` is the part of the answer that has arrived.
  */

@@ -35,7 +35,7 @@ export class Switcher {
     });
   }
 
-  /** Says which version this is, if there are several, and whether they are answers to one message. */
+  /** Shows the number of this version, if there are several; `isOne` if all have the same message. */
   show(number, count, isOne) {
     const place = isOne ? this.turn.foot : this.turn.tools;
     if (this.element.parentElement !== place) place.prepend(this.element);

@@ -2,11 +2,12 @@
 //! administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
-//! for those of one user, with `chat_id` the one with that id, `q` for those with this text in the message or the answer, `from` and
-//! `to` for those of some days. Out: the messages and answers as the history shows them, with
-//! `user_id` and `username`, and a `Link` header to the next page. A page has at most about a
-//! megabyte, and a search looks at a bounded number of messages, so it may have few items, or none,
-//! and still have a next page. If the operator has closed the list or the search: 403.
+//! for the messages of one user, `chat_id` with it for one of them, `q` for messages or answers
+//! with this text, `from` and `to` for those of some days. Out: the messages and answers as the
+//! history shows them, with `user_id` and `username`, and a `Link` header to the next page. A page
+//! has at most about a megabyte, and a search looks at a bounded number of messages, so it may have
+//! few items, or none, and still have a next page. If the operator has closed the list or the
+//! search: 403.
 
 use serde_json::json;
 use shared::app::Start;

@@ -71,7 +71,7 @@ struct GrantToMake {
     path = "/api/admin/grants",
     tag = "Administration",
     summary = "Adjust many balances",
-    description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. Whoever sends it, under whichever `id`, a user isn't granted the same amount with the same reason again for 90 days: to do so, change the reason. Administrators can't adjust their own balance. The users' statements and the audit log list each grant. If a request fails, send it again.",
+    description = "Grants many users tokens, or takes some, never below zero: at most 50 in a request. Without `id` it is a preview, which changes nothing and whose reply has an `id`. The same request with that `id` makes the grants. Under an `id`, each user is granted something once, however often requests are sent; it can be used for twelve hours, and for several requests of one file. Under any `id`, and for any administrator, a user isn't granted the same amount with the same reason again for 90 days: to do so, change the reason. Administrators can't adjust their own balance. The users' statements and the audit log list each grant. If a request fails, send it again.",
     security(("access_token" = [])),
     request_body = Body,
     responses((status = 200, description = "The result of each grant, in the order of the request.", body = GrantsMade)),
@@ -191,7 +191,7 @@ fn usable(id: &str, now: u64) -> Result<String, String> {
 }
 
 impl Grant {
-    /// What would come of it now, if it wasn't made before.
+    /// What would come of the grant now, if it wasn't made before.
     fn foreseen(&self, account: &Account, now: u64) -> Outcome {
         match self.change {
             Change::Take(tokens) if account.balance(now) < tokens => Outcome::BalanceTooLow,
@@ -202,14 +202,14 @@ impl Grant {
         }
     }
 
-    /// The id of the key that it has by its content, whatever the file it is in.
+    /// The id of the key that is derived from the grant's content, for any file.
     fn same(&self, account: &Account) -> Result<String> {
         let content = json!([self.change.amount(), self.reason.text()]).to_string();
         Ok(key_of(account)?.id(Kind::SameGrant, &content))
     }
 
-    /// Makes it, unless something was done for this account under the same id, or the same under
-    /// another one.
+    /// Makes the grant, unless this account was granted something under the same id, or the same
+    /// tokens with the same reason under another id.
     async fn make(
         &self,
         app: &App,
@@ -260,7 +260,7 @@ fn key_of(account: &Account) -> Result<Key> {
     Key::parse(&account.id).ok_or_else(|| Error::Internal("the id of an account is no key".into()))
 }
 
-/// What comes of a grant that was made under another id: this record has its row.
+/// The outcome of a grant that was made under another id, with its row from this record.
 async fn granted_before(app: &App, account: &Account, record: Record) -> Result<Came> {
     // After a restore, the ledger may have lost the row.
     let row = app.store.entry(&account.id, &record.result_id).await?;
@@ -288,7 +288,7 @@ impl Came {
     }
 }
 
-/// When the same was granted before, and by which account.
+/// When the same tokens were granted before with the same reason, and by which account.
 struct Earlier {
     timestamp: String,
     actor: String,

@@ -2,8 +2,8 @@
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `from` and
 //! `to`, days in UTC, both included; `Accept: text/csv` for CSV. Out: the user's view of it, and the
-//! `actor` of each row, which is an account's id or `manage`. Without the operator's leave to read
-//! messages there is no `excerpt`.
+//! `actor` of each row, which is an account's id or `manage`. There is no `excerpt` if the operator
+//! doesn't let administrators read messages.
 
 use shared::config::ChatAccess;
 use shared::http::Paging;

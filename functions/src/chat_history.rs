@@ -19,8 +19,8 @@ use utoipa::{IntoParams, PartialSchema};
 /// How many messages a search reads per request.
 const SEARCHED: usize = 200;
 
-/// How many bytes of messages and answers a page of a conversation has, as DynamoDB limits a page of
-/// all messages: a hundred of the longest would be more than Lambda sends.
+/// The most bytes of messages and answers on a page of a conversation, as DynamoDB limits a page of
+/// all messages. A hundred of the longest would be more than Lambda sends.
 const SIZE: usize = 1_000_000;
 
 /// What is read together with the account: messages, or the ids of those of one conversation. With

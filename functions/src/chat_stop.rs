@@ -3,8 +3,8 @@
 //! In: an access token or an API key, and `{idempotency_key}`, the key that the message was sent
 //! with. Out: the id of the message, and whether its answer is `stopping` or had `ended` before. The
 //! function that answers looks once a second whether it was stopped: it closes the connection to the
-//! AI, stores what was delivered so far and charges the message as any other. A stream with a short
-//! prompt of which nothing was delivered isn't charged. Idempotent.
+//! AI, stores what was delivered so far and charges the message as any other. If nothing of a
+//! stream was delivered and its prompt is short, the message isn't charged. Idempotent.
 
 use serde::{Deserialize, Serialize};
 use shared::error::required;

@@ -7,8 +7,8 @@
 //! `function_call` take effect. The settings choose the model, whatever `model` says. `n` above 1
 //! and `audio` are refused. Other fields are ignored: `logprobs` is null in every answer. Out: a
 //! completion, or its chunks. A completion that calls functions ends there: the client runs them,
-//! and sends the results with its next request. Each started 64 KB of the prompt cost the price of a
-//! message. A retry that says so (`x-stainless-retry-count`), or is in the same turn of Codex
+//! and sends the results with its next request. Each started 64 KB of the prompt costs the price of
+//! a message. A retry that says so (`x-stainless-retry-count`), or is in the same turn of Codex
 //! (`x-codex-turn-metadata`), gets the completion that was paid for.
 
 mod reply;
@@ -29,7 +29,7 @@ use crate::openai::{self, Completing};
     path = "/v1/chat/completions",
     tag = "OpenAI",
     summary = "Send the AI a message in OpenAI's format",
-    description = "Each started 64 KB of the prompt cost the price of a message; a picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \
+    description = "Each started 64 KB of the prompt costs the price of a message; a picture counts as 16 KB. The server's settings choose the model; `model` is ignored. `stream`, `stream_options`, `temperature`, \
                    `top_p`, `max_tokens`, `max_completion_tokens`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`, `functions` and \
                    `function_call` take effect. `n` above 1 and `audio` are refused, other fields are ignored. A model without functions \
                    answers with a text, unless `tool_choice` demands a call. With `x-stainless-retry-count`, which OpenAI's SDKs send, a retry is not charged again, \

@@ -1,5 +1,5 @@
-//! What the endpoints of OpenAI's API have in common: what they need, how their requests begin, and
-//! the functions, formats and messages in them.
+//! What the endpoints of OpenAI's API share: the settings that they need, the start of each
+//! request, and the functions, formats and messages in it.
 
 pub(crate) mod format;
 pub(crate) mod json;

@@ -75,7 +75,7 @@ pub struct Stated {
     config: Arc<Config>,
     accounts: Arc<AccountConfig>,
     edge: Arc<EdgeConfig>,
-    /// The document as it was written last, and for which base path.
+    /// The document that was written last, and its base path.
     written: Arc<Mutex<Option<Written>>>,
 }
 
@@ -91,8 +91,8 @@ impl Stated {
         })
     }
 
-    /// The text of the document whose paths come after `base`. It is written once, since it is large
-    /// and the same for every request.
+    /// The text of the document whose paths begin with `base`. It is written once, because it is
+    /// large and the same for every request.
     ///
     /// # Errors
     /// [`Error::Internal`].

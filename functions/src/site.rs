@@ -11,13 +11,13 @@ use shared::{Error, Reply, Request, Result, http};
 include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
 /// A page runs only its own files, calls only its own API, and doesn't build HTML from strings. The
-/// font of formulas is within a style sheet, because the gateway passes on text alone.
+/// font of formulas is within a style sheet, because the gateway passes on only text.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src data:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
 );
 
-/// What the browser offers and the pages don't use. They write to the clipboard.
+/// Features of the browser that the pages don't use. They do write to the clipboard.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
     "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), clipboard-write=(self), display-capture=(), encrypted-media=(), \
      fullscreen=(), geolocation=(), gyroscope=(), hid=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \

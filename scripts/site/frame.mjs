@@ -9,11 +9,11 @@ import { answered, chatPage, focused, heading, said, say, signIn } from "./chatt
 /** The most milliseconds until the first text is painted, with 400 ms to the server and 50 kB a second. */
 const FIRST_PAINT = 2000;
 
-/** The most bytes of the page and of what it loads at once, and of what a session needs besides, compressed. */
+/** The most compressed bytes of the page with the files that it loads at once, and of a session's further files. */
 const FIRST_LOAD = 40_000;
 const SESSION_LOAD = 45_000;
 
-/** What a session needs besides the page: the frame and the conversations. */
+/** The files that a session needs besides the page: the frame and the conversations. */
 const SESSION = /\/(app|balance|branches|composer|endless|follow|groups|ideas|lazy|limit|profile|prose|reasoning|shortcuts|sidebar|tabs|thread|touch|turn|turns|unfinished)\.js$/;
 
 /** Resolves with the time of the first text or picture. */
@@ -242,7 +242,7 @@ await journeys({
     await heading(page, "What would you like to know?");
     await page.goto(`${SITE}nowhere`);
     await heading(page, "Page not found");
-    // What was deleted can't be tried again, and neither can what never was.
+    // A deleted chat can't be tried again, and neither can one that never existed.
     for (const id of ["01a1f7d1-6dd1-703a-9600-a369c76325b7", "does-not-exist"]) {
       await page.goto(`${SITE}#/c/${id}`);
       await heading(page, "Not found");

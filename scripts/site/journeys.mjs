@@ -281,7 +281,7 @@ await journeys({
     assert.equal(new Set(keys).size, 1);
     await page.unroute("**/api/chat/stream/");
 
-    // What the page doesn't know is said by the API.
+    // For other errors, the page shows the API's sentence.
     await page.route("**/api/user/profile/", async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, json: { ...(await response.json()), message_limit: undefined } });
@@ -328,7 +328,7 @@ await journeys({
     const length = page.locator(".composer-length");
     await box.fill("x".repeat(7000));
     assert.equal(await length.textContent(), "");
-    // A character is one, whatever a string makes of it.
+    // A character counts as one, even if it is two units of a string.
     await box.fill("🎫".repeat(7500));
     await length.getByText("7,500 of 8,000 characters").waitFor();
     await say(page, "x".repeat(8012));
@@ -340,7 +340,7 @@ await journeys({
     await answered(page);
     assert.equal(sent.length, 1);
 
-    // And so is another version of it.
+    // Another version has the same limit.
     await page.locator(".said").hover();
     await page.getByRole("button", { name: "Edit this message" }).click();
     await page.getByLabel("Edit the message").fill("x".repeat(8001));
@@ -561,7 +561,7 @@ await journeys({
     await page.getByText("This link is incomplete.").waitFor();
   },
 
-  async "whoever verifies an address without being signed in to its account sets a new password"() {
+  async "a reader who verifies an address without signing in sets a new password"() {
     const email = `eve${Date.now().toString(36)}@example.com`;
     const eve = await newUser("eve", { email });
     const link = await mailedLink(email, "verify-email");

@@ -1,4 +1,4 @@
-// Journeys of users with a phone: what the keyboard on the screen does, and what a finger reaches.
+// Journeys of users with a phone: the on-screen keyboard, and the size of what a finger touches.
 
 import assert from "node:assert/strict";
 import { SITE, journeys, looksRight, newUser } from "./browser.mjs";
@@ -32,7 +32,7 @@ await journeys({
     assert.match(await page.locator(".said p").innerText(), /^line one\nline two$/);
     await balance(page, FIRST_GRANT - PRICE);
 
-    // And so it is in the box of another version.
+    // The box of another version behaves the same.
     await page.getByRole("button", { name: "Edit this message" }).tap();
     const edit = page.getByLabel("Edit the message");
     assert.equal(await edit.getAttribute("enterkeyhint"), "enter");

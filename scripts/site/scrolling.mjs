@@ -1,5 +1,5 @@
-// Journeys of users who scroll: the document stays where it is in every view of the chat page, and no
-// page goes on after its content.
+// Journeys of users who scroll: the document doesn't move in any view of the chat page, and each
+// page ends with its content.
 
 import assert from "node:assert/strict";
 import { SITE, ask, journeys, newPage, newUser } from "./browser.mjs";

@@ -323,7 +323,7 @@ await journeys({
     }
     await page.unroute("**/api/chat/stream/");
 
-    // While it is sent again, its answer is awaited.
+    // While the message is sent again, the page waits for its answer.
     await page.route("**/api/chat/stream/", (route) => route.abort(), { times: 1 });
     const slow = `Slowly one two ${ann.name}`;
     await say(page, slow);

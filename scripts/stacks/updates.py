@@ -1,4 +1,4 @@
-"""What CloudFormation replaces in an update, and which permissions it needs, by its own schemas of the types of resources, which cfn-lint contains."""
+"""What CloudFormation replaces in an update, and which permissions it needs. Both are in its schemas of resource types, which cfn-lint contains."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ def create_only(kind):
 
 
 def actions_for(kind):
-    """The actions that CloudFormation takes for resources of a type, with the permissions of who deploys."""
+    """The actions that CloudFormation takes for resources of a type, with the permissions of the role that deploys."""
     handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"]
     return {action for handler in handlers.values() for action in handler["permissions"]}
 

@@ -109,9 +109,9 @@ impl Ai {
     /// the provider is closed, and the delivered text is the answer too.
     ///
     /// # Errors
-    /// That of the last provider that failed; a refusal only if all that were called refused what the
-    /// prompt demands. [`Failure::Stopped`] if `stop` ends before anything of a short prompt's streamed
-    /// answer was delivered.
+    /// The error of the last provider that failed. A refusal only if every provider that was called
+    /// refused what the prompt demands. [`Failure::Stopped`] if `stop` ends before anything of a
+    /// short prompt's streamed answer was delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
@@ -342,12 +342,12 @@ mod tests {
         let mut hear = || pieces.try_recv().map(|piece| piece.text);
         assert_eq!((hear(), hear()), (Ok("one ".into()), Ok("two".into())));
 
-        // Nothing was heard of a short prompt's answer: there is no answer.
+        // Nothing of a short prompt's answer was delivered: there is no answer.
         let hang = |message: &str| Prompt::after(vec![], message);
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
         assert_eq!(silent, Err(Failure::Stopped));
-        // It is one, and empty, if the prompt is long, and if nobody listens.
+        // A long prompt, or a caller that waits for the whole answer, gets an empty answer.
         let at_length = hang(&format!("!hang {}", "x".repeat(32_768)));
         let listened = ai.answer(at_length, long, Some(&sender), soon()).await.unwrap();
         let awaited = ai.answer(hang("!hang"), long, None, ready(())).await.unwrap();

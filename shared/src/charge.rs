@@ -430,7 +430,7 @@ async fn finished(app: &App, caller: &Credential, key: &Keyed) -> Result<Option<
     chat?.map(|chat| Some(Box::new(chat))).ok_or(Error::ChatDeleted)
 }
 
-/// What a message costs. Only the requests of OpenAI's clients are as long as their callers like.
+/// What a message costs. Only OpenAI's clients choose the length of the whole prompt.
 fn fare(app: &Asking, context: &Context) -> Fare {
     let price = app.config.chat_price;
     match context {

@@ -163,8 +163,8 @@ pub struct Chat {
     pub usage: Option<Usage>,
     /// What it cost.
     pub cost: Tokens,
-    /// How many times the price of a message that is, if its prompt was so long that it is more than
-    /// one.
+    /// How many times the price of a message the cost is. `None` if it is the price itself: only a
+    /// long prompt costs more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub units: Option<u32>,
     /// The balance right after the tokens were reserved.

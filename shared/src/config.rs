@@ -132,13 +132,13 @@ impl ChatAccess {
     }
 }
 
-/// The status with which the endpoints of OpenAI's API refuse a message that the balance doesn't pay
-/// for.
+/// The status with which the endpoints of OpenAI's API refuse a message that costs more than the
+/// balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyBalance {
     /// 402, which no client retries.
     PaymentRequired,
-    /// 429, as OpenAI's own API. Many clients retry it without a word to their user.
+    /// 429, as in OpenAI's own API. Many clients retry it without telling their user.
     TooManyRequests,
 }
 

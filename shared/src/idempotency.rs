@@ -29,7 +29,8 @@ pub enum Kind {
     Adjustment,
     /// One of many grants: its owner is the id of their preview, and its key that of the account.
     Grant,
-    /// A grant by its content: its owner is the amount with the reason, and its key the account's id.
+    /// A grant by its content: the owner is the amount with the reason, the key is the account's
+    /// id.
     SameGrant,
     /// The return of a message's price: its owner is the account's id, and its key the message's.
     Refund,
@@ -61,8 +62,8 @@ impl Key {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// The key of a request in a turn of Codex. A key that a client sends is never equal to it, since it
-    /// has a control character.
+    /// The key of a request in a turn of Codex. It contains a control character, so no key from a
+    /// client is equal to it.
     pub(crate) fn of_turn(turn: &str, fingerprint: &str) -> Self {
         Self(format!("codex\n{turn}\n{fingerprint}"))
     }
@@ -85,8 +86,8 @@ pub fn fingerprint(payload: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, payload.as_ref()))
 }
 
-/// The fingerprint of a JSON object without one of its fields, whatever that contains. The others are
-/// compared as they were sent, in their order. `None` if it isn't an object.
+/// The fingerprint of a JSON object without one of its fields. The other fields are compared as
+/// they were sent, in their order. `None` if the text isn't an object.
 pub(crate) fn fingerprint_without(ignored: &str, object: &[u8]) -> Option<String> {
     let fields = Fields { ignored, hash: Context::new(&SHA256) };
     let hash = serde_json::Deserializer::from_slice(object).deserialize_map(fields).ok()?;

@@ -116,7 +116,7 @@ impl Body {
                 errors.note(field, sentence);
             }
         }
-        // Without the earlier items, the results of calls in `input` would seem to answer none.
+        // Without the earlier items, the results in `input` would seem to belong to no call.
         if !errors.is_empty() {
             return Err(errors.into_error());
         }

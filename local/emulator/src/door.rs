@@ -37,7 +37,7 @@ const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 /// How long a body may pause.
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long a body may take as a whole, as long as API Gateway waits for a function.
+/// How long a whole body may take: as long as API Gateway waits for a function.
 const BODY_TIME: Duration = Duration::from_secs(29);
 
 /// How many connections are open at a time. More wait until one of them ends.

@@ -481,10 +481,10 @@ mod tests {
         fs::remove_dir_all(path).unwrap();
     }
 
-    /// Only root can give files away: other users test the link only.
+    /// Only root can give files away, so other users test only the link.
     #[cfg(unix)]
     #[test]
-    fn what_another_user_put_into_a_folder_is_not_used() {
+    fn files_of_another_user_are_not_used() {
         use std::os::unix::fs::{chown, symlink};
         let path = std::env::temp_dir().join(format!("farebox-own-{}", Uuid::new_v4().simple()));
         let refused = || Folder::lock(&path).err().expect("it is not used");
@@ -496,7 +496,7 @@ mod tests {
         symlink(&elsewhere, &file).unwrap();
         assert!(refused().contains("is a link or belongs to another user"), "{}", refused());
         fs::remove_file(&file).unwrap();
-        fs::write(&file, "a secret that somebody else knows").unwrap();
+        fs::write(&file, "a secret that another user knows").unwrap();
         if chown(&file, Some(12_345), None).is_ok() {
             assert!(refused().contains("is a link or belongs to another user"), "{}", refused());
             assert_eq!(running(&path), None);

@@ -298,7 +298,7 @@ struct Compressed(Mutex<HashMap<String, (String, Bytes)>>);
 impl Compressed {
     /// The compressed form of the reply of a path. It is compressed only if it has changed.
     fn of(&self, path: &str, text: &str) -> io::Result<Bytes> {
-        // Other clients of the same reply wait here instead of compressing it too.
+        // Other requests for the same reply wait here instead of compressing it too.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, zipped)) = kept.get(path).filter(|(same, _)| same == text) {
             return Ok(zipped.clone());

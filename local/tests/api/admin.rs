@@ -697,7 +697,7 @@ async fn an_adjustment_under_a_key_happens_once() {
 }
 
 #[tokio::test]
-async fn an_answer_is_refunded_once_whoever_asks_for_it() {
+async fn an_answer_is_refunded_once() {
     let api = Api::own(&[]).await;
     let (root, other) = (api.administrator("root").await, api.administrator("other").await);
     let (ann, ben) = (api.person("ann").await, api.person("ben").await);

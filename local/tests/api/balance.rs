@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::client::{Api, GRANT, PRICE};
 
 #[tokio::test]
-async fn a_balance_has_three_names_and_what_is_held_beside_it() {
+async fn a_balance_has_three_names_and_the_held_tokens() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     ann.chat("hi").await.is(200);

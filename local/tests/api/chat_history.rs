@@ -224,11 +224,11 @@ async fn the_next_page_is_a_url_at_the_host_of_the_gateway() {
             (aws, Some(aws), "/live", format!("https://{aws}/live")),
             ("api.example.com", Some("api.example.com"), "", "https://api.example.com".into()),
             ("evil.test", Some("api.example.com"), "", "https://api.example.com".into()),
-            // `cargo run` and `cargo lambda watch` report none, and `sam local` the host as written.
+            // `cargo run` and `cargo lambda watch` report no host, `sam local` the client's `Host`.
             ("127.0.0.1:3000", None, "", "http://127.0.0.1:3000".into()),
             ("localhost:9000", None, "", "http://localhost:9000".into()),
             ("127.0.0.1:3001", Some("127.0.0.1:3001"), "", "http://127.0.0.1:3001".into()),
-            // An unknown host: the path alone.
+            // Without a known host, the link is a path.
             ("evil.test", None, "/live", "/live".into()),
             ("192.168.1.5:3001", Some("192.168.1.5:3001"), "", String::new()),
         ] {

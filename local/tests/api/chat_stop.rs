@@ -30,7 +30,7 @@ fn next_minute(api: &Api) {
 }
 
 impl Api {
-    /// How many refunds the account has, by the letter of their count, in the day and in minutes.
+    /// The account's refunds in the day and in minutes, by the prefix of their count.
     async fn refunds(&self, person: &Person) -> Vec<(&'static str, u32)> {
         let minutes = self.account(person).await.minutes.unwrap();
         let of = |letter: &'static str| {
@@ -266,7 +266,7 @@ async fn eighty_three_stops_cost_eighty_three_messages() {
     assert_eq!(api.store().audit(&ann.name).await.unwrap().differences, []);
 }
 
-/// A day of a client that gets as much as it can for nothing, as docs/security.md counts it.
+/// A client gets as much as it can for nothing in a day, as docs/security.md counts it.
 #[tokio::test]
 async fn a_day_has_a_limited_number_of_refunds() {
     let settings = [
@@ -280,17 +280,17 @@ async fn a_day_has_a_limited_number_of_refunds() {
     let day = Duration::from_secs(86_400);
     clock.advance(day - Duration::from_millis(clock.millis() % 86_400_000));
     let ann = api.person("ann").await;
-    // What fails at the provider never counts, so that no outage locks users out.
+    // Failures of the provider never count, so an outage doesn't lock users out.
     for message in ["!fail", "!overloaded", "!cut a b", "!fail", "!overloaded", "!fail", "!fail"] {
         assert!([502, 503].contains(&ann.chat(message).await.status.as_u16()), "{message}");
         clock.advance(Duration::from_secs(60));
     }
-    // What a client can bring about does: an empty answer, one that is too long, and a time-out.
+    // Failures that a client can cause count: an empty answer, a too long one, and a time-out.
     for message in ["!empty", "!long", "!hang", "!empty", "!long"] {
         assert!([502, 504].contains(&ann.chat(message).await.status.as_u16()), "{message}");
         clock.advance(Duration::from_secs(60));
     }
-    // Of those under way when the limit is reached, each is refunded.
+    // Messages that are under way when the limit is reached are all refunded.
     for last in join_all((0..2).map(|_| ann.chat("!hang"))).await {
         last.expect(504, "ai_timed_out");
     }

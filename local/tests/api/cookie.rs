@@ -480,7 +480,7 @@ async fn cookies_are_useless_to_another_port() {
     }
     assert_eq!(api.items(&ann.id).await, before);
 
-    // Nor does its device have guesses of its own.
+    // Its device token gives it no guesses of its own either.
     let wrong = json!({ "username": ann.name, "password": "secret124" });
     let log_in_elsewhere = async |headers: &[(&str, &str)]| {
         let mut event = function::event("login", "/api/login/", headers, &log_in);
@@ -504,7 +504,7 @@ async fn cookies_are_useless_to_another_port() {
 }
 
 #[tokio::test]
-async fn a_cookie_from_before_is_bound_at_its_next_refresh() {
+async fn an_old_cookie_is_bound_at_its_next_refresh() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let mut page = Page { kept: Some(ann.refresh.clone()), ..Page::of(&api) };
@@ -516,9 +516,9 @@ async fn a_cookie_from_before_is_bound_at_its_next_refresh() {
     assert_eq!(forge::claims(page.token())["origin"], forge::claims(&bound)["origin"]);
 }
 
-/// Elsewhere than on loopback, pages that were loaded before there were keys go on.
+/// Except on loopback, pages that were loaded before keys existed keep working.
 #[tokio::test]
-async fn an_old_page_goes_on_where_a_host_has_one_port() {
+async fn an_old_page_keeps_working_where_a_host_has_one_port() {
     let api = Api::own(&[]).await;
     let ann = api.person("ann").await;
     let refresh = &api.server().functions["token_refresh"];

@@ -309,7 +309,7 @@ async fn a_verification_without_a_session_takes_a_new_password() {
     squatter.is_in().await;
     assert_eq!(squatter.profile().await.is(200)["email_verified"], false);
 
-    // The header of another session, or none that is valid, doesn't matter then.
+    // A token of another session, or an invalid one, is ignored then.
     let headers = [("authorization", "Bearer ")];
     let body = json!({ "token": token, "password": NEW });
     api.send(Method::POST, "/api/user/email/verify/", &headers, Some(body)).await.is(200);

@@ -335,7 +335,7 @@ async fn a_reset_whose_reply_was_lost_is_the_success_it_was_and_a_late_copy_chan
     }
 }
 
-/// From the start of a day, so that no test runs into the next one.
+/// Starts at the beginning of a day, so that the test doesn't reach the next one.
 async fn sent_in(api: &Api, address: &str, requests: u32, seconds: u64) -> usize {
     for _ in 0..requests {
         reset(api, address).await.is(202);
@@ -350,7 +350,7 @@ async fn sent_in(api: &Api, address: &str, requests: u32, seconds: u64) -> usize
 }
 
 #[tokio::test]
-async fn reset_letters_are_limited_by_hour_and_day() {
+async fn reset_e_mails_are_limited_by_hour_and_day() {
     let api = Api::own(&[]).await;
     let clock = &api.server().clock;
     let day = 86_400_000;

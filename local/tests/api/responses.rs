@@ -255,7 +255,7 @@ async fn an_earlier_response_is_refused_before_anything_else() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
-    // What clients send that let the server remember: the result of a call alone.
+    // Clients that rely on stored responses send only the result of a call.
     let mut body =
         input(json!([{ "type": "function_call_output", "call_id": "call_1", "output": "21" }]));
     for (field, value) in
@@ -273,7 +273,7 @@ async fn an_earlier_response_is_refused_before_anything_else() {
 }
 
 #[tokio::test]
-async fn a_request_that_codex_sends_again_is_charged_once() {
+async fn a_codex_retry_is_charged_once() {
     let api = Api::start().await;
     let ann = api.person("ann").await;
     let program = Program::of(&ann).await;
@@ -305,7 +305,7 @@ async fn a_request_that_codex_sends_again_is_charged_once() {
     let ben = Program::of(&api.person("ben").await).await;
     let headers = [("x-codex-turn-metadata", one.as_str())];
     assert_ne!(ben.responds(&headers, input("hi")).await.is(200)["id"], first);
-    // Other metadata is no key, and the client's own key wins.
+    // Other metadata isn't a key, and the client's own key wins.
     for metadata in ["{}", "01a20f2e", "{\"turn_id\": \"1\"}"] {
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
         assert!(!sent(metadata, "hi").await.0, "{metadata}");
@@ -316,7 +316,7 @@ async fn a_request_that_codex_sends_again_is_charged_once() {
 }
 
 #[tokio::test]
-async fn what_codex_sends_again_waits_for_the_first_answer() {
+async fn a_codex_retry_waits_for_the_first_answer() {
     let api = Api::own(&[("AI_TIMEOUT_SECONDS", "20")]).await;
     let ann = api.person("ann").await;
     let turn = [("x-codex-turn-metadata", r#"{"turn_id":"01a20f2e-df49-7d50-9892-dddfbb391acf"}"#)];

@@ -85,7 +85,7 @@ async fn each_page_runs_its_own_files_alone_which_are_kept_for_a_year() {
 }
 
 #[tokio::test]
-async fn pages_get_no_camera_microphone_or_place() {
+async fn pages_get_no_camera_microphone_or_location() {
     let api = Api::start().await;
     for (path, _) in PAGES {
         let answer = api.get(path).await;

@@ -136,8 +136,8 @@ impl Failure {
         }
     }
 
-    /// Whether the provider may have worked for the message, and its caller could bring the failure
-    /// about.
+    /// Whether the provider may have worked for the message, and the caller could have caused the
+    /// failure.
     pub fn may_have_worked(&self) -> bool {
         match self {
             Self::Failed(_) | Self::Overloaded => false,

@@ -131,7 +131,7 @@ impl Prompt {
         self.bytes(PICTURE)
     }
 
-    /// The same for its price, in which pictures count more.
+    /// How many bytes it has for its price. Pictures count more than in [`size`](Self::size).
     pub fn priced_size(&self) -> usize {
         self.bytes(PRICED_PICTURE)
     }

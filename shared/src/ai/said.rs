@@ -41,7 +41,7 @@ pub(super) struct Said<'l> {
     /// text: an answer of white space is empty, or delivered at its end.
     told: usize,
     heard: &'l AtomicBool,
-    /// Whether a stop makes it an answer even if nothing was delivered.
+    /// Whether a stopped message counts as answered even if nothing was delivered.
     pays_when_stopped: bool,
     pub(super) model: String,
     pub(super) cut: Option<Cut>,
@@ -242,9 +242,9 @@ impl<'l> Said<'l> {
     }
 
     /// The result. A partial answer is charged once any of it was delivered: otherwise clients
-    /// could have answers cut off, or stop them, and pay nothing. A stop is charged even before that
-    /// if the request waits for the whole answer, since such a client never hears a part, and if the
-    /// prompt is long, since reading it is most of the provider's work.
+    /// could have answers cut off, or stop them, and pay nothing. A stop is charged even before
+    /// that if the request waits for the whole answer, because its client receives no part early,
+    /// and if the prompt is long, because reading it is most of the provider's work.
     pub(super) fn answer(
         mut self,
         outcome: Result<(), Failure>,

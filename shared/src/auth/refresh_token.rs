@@ -3,9 +3,10 @@
 //! A request with generation n gets generation n+1, which is the same string for every parallel or
 //! repeated request, since it depends on neither time nor chance. Generation n is outdated once n+1
 //! was presented, or ten minutes after n was first presented. An outdated one ends the session
-//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So a lost reply or a second tab ends no session, and a thief is noticed unless each of the
-//! two always presents a generation within ten minutes of the other. The first generation is
-//! outdated only once its successor was presented: some clients never replace it.
+//! ([RFC 9700](https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2)). So a lost reply or a second
+//! tab doesn't end the session, and a thief is noticed unless the thief and the owner always
+//! present a generation within ten minutes of each other. The first generation is outdated only
+//! once its successor was presented: some clients never replace it.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +32,8 @@ pub struct RefreshToken {
     /// The second at which it ends.
     pub ends: u64,
     /// The origin of the page that keeps it in a cookie: a hash of that origin's key. Without the
-    /// key the token is invalid. `None` for clients without cookies, and for pages from before
-    /// there were keys.
+    /// key the token is invalid. `None` for clients without cookies, and for pages that were
+    /// loaded before keys existed.
     pub origin: Option<String>,
 }
 

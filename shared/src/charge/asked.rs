@@ -76,8 +76,8 @@ impl AnswerForm {
         self.of_payload(&fingerprint(req.body()))
     }
 
-    /// The same for a request of Codex, whose `client_metadata` is in another order when it is sent
-    /// again.
+    /// The hash of a request of Codex, without `client_metadata`, whose order changes when Codex
+    /// sends the request again.
     fn fingerprint_of_codex(self, req: &Request) -> String {
         match fingerprint_without("client_metadata", req.body()) {
             Some(payload) => self.of_payload(&payload),
@@ -115,8 +115,8 @@ impl Keyed {
         }
     }
 
-    /// The key for a request of a turn of Codex. The turn has further requests with other bodies, so the
-    /// key is of its id and the request.
+    /// The key for a request in a turn of Codex. A turn has several requests with different bodies,
+    /// so the key is made of the turn's id and the request.
     fn of_turn(turn: &str, caller: &Credential, fingerprint: String) -> Self {
         let id = Key::of_turn(turn, &fingerprint).id(Kind::Chat, caller.user_id());
         Self { id, fingerprint, fresh: false, by_client: false }

@@ -28,8 +28,8 @@ pub struct AiConfig {
     pub answer_limit: usize,
     /// `PROMPT_LIMIT`: the most bytes of a prompt under `/v1`, with all that it sends along.
     pub prompt_limit: usize,
-    /// `PRICED_BYTES`: how many bytes of a prompt under `/v1` the price of a message pays for; each
-    /// further started ones cost it again.
+    /// `PRICED_BYTES`: how many bytes of a prompt under `/v1` the price of a message pays for. Each
+    /// further started block of this size costs the price again.
     pub priced_bytes: usize,
     /// `REFUNDS_PER_DAY`: how many messages of one account are refunded in a day although the AI may
     /// have worked for them. A long prompt counts as many times as it costs the price.

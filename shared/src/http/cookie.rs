@@ -27,8 +27,9 @@ pub struct Kept(HeaderName, HeaderValue);
 /// The lengths of a page's key: at least 128 bits in hexadecimal digits.
 const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 
-/// Whether the client wants its refresh token in a cookie. Without a key only pages from before
-/// there were keys do, and none on a loopback address, where other ports are other people's.
+/// Whether the client wants its refresh token in a cookie. Without a key, only pages that were
+/// loaded before keys existed get one, and not on a loopback address, where other ports may belong
+/// to other users.
 pub fn is_wanted(req: &Request) -> bool {
     match asked(req) {
         Some(None) => !is_loopback(req),

@@ -32,8 +32,8 @@ pub enum Failures {
     /// [djangorestframework-simplejwt](https://github.com/jazzband/djangorestframework-simplejwt) read: its code of an
     /// invalid token, and the invalid fields beside the other members.
     Simplejwt,
-    /// Problem documents for the routes that an access token opens for these clients: with their code
-    /// of an invalid token.
+    /// Problem documents for routes of these clients that need an access token: with simplejwt's
+    /// code of an invalid token.
     SimplejwtGuarded,
     /// Problem documents, and this page in the place of [`Error::NotFound`] for requests that prefer
     /// HTML. Its links begin with `./`, which means the API's root.

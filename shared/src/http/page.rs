@@ -106,8 +106,8 @@ impl ProvenPage<'_> {
     }
 
     /// `response` with a link to the page that begins at `next`, if there is one
-    /// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is a whole URL, since many clients don't resolve links; it is a
-    /// path if the gateway doesn't report its host.
+    /// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)). The link is a whole URL, because many
+    /// clients don't resolve links. It is a path if the gateway doesn't report its host.
     pub fn linked(&self, mut response: Response<Body>, next: Option<&str>) -> Reply {
         if let Some(position) = next {
             let cursor = seal(self.account, self.scope, position);

@@ -149,8 +149,8 @@ pub fn retry_count(req: &Request) -> Option<u32> {
 
 /// The id of the turn in which Codex sends this request, from the JSON in the header
 /// `x-codex-turn-metadata` ([Codex](https://github.com/openai/codex/blob/main/codex-rs/core/src/turn_metadata.rs)).
-/// When Codex sends a request again, it has the same id; the next request of the turn has another body.
-/// `None` without the header, and without a UUID in it.
+/// When Codex sends a request again, the id is the same; the turn's next request has another body.
+/// `None` if the header is missing or has no UUID.
 pub fn codex_turn(req: &Request) -> Option<String> {
     let metadata = req.headers().get("x-codex-turn-metadata")?.as_bytes();
     let Turn { turn_id } = serde_json::from_slice(metadata).ok()?;

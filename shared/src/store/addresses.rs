@@ -47,15 +47,16 @@ impl Claim {
     }
 }
 
-/// Who uses a link that verifies an address, beside reading the address's e-mails. Until the first
-/// verification a stranger may have registered the address with a password of their own.
+/// How the caller of a verification link is identified, besides reading the address's e-mails.
+/// Until the first verification, a stranger may have registered the address with a password of
+/// their own.
 #[derive(Clone, Copy, Debug)]
 pub enum Verifier<'a> {
-    /// The holder of a session of the account. That session goes on; all others end.
+    /// The holder of a session of the account. That session continues; all others end.
     Session(&'a AccessToken),
-    /// Somebody who chooses a new password for the account, by its hash. All sessions end.
+    /// A reader who chooses a new password for the account, by its hash. All sessions end.
     NewPassword(&'a str),
-    /// Somebody who has only the link.
+    /// A reader who has only the link.
     Reader,
 }
 
@@ -138,13 +139,13 @@ impl Store {
     /// Makes the address of a link the account's verified address. An account that claimed it
     /// without verifying it loses it. Of two accounts that verify one address at once, one wins.
     /// The first verification of an address ends every other session, API key and link of the
-    /// account, and takes a session of it or a new password. A later one ends nothing and leaves the
-    /// password as it is.
+    /// account, and requires a session of the account or a new password. A later verification ends
+    /// nothing and doesn't change the password.
     ///
     /// # Errors
     /// [`Error::InvalidLink`] if the link was used or the account has chosen another address since,
-    /// [`Error::EmailTaken`] if another account has verified it, [`Error::PasswordRequired`] from a
-    /// mere reader, and [`Error::InvalidToken`] if the session has ended.
+    /// [`Error::EmailTaken`] if another account has verified it, [`Error::PasswordRequired`] for
+    /// [`Verifier::Reader`], and [`Error::InvalidToken`] if the session has ended.
     pub async fn verify_address(
         &self,
         link: &Link,
@@ -211,7 +212,7 @@ impl Store {
         }
     }
 
-    /// Lets a session of `account` go on in the account's next epoch: its refresh tokens stay valid.
+    /// Moves a session of `account` to the account's next epoch, so its refresh tokens stay valid.
     fn carry_over(&self, account: &Account, session: &str, epoch: u64) -> Write {
         let key = pk(session_key(session));
         Write::update(&self.tables.tokens, key, "SET auth_epoch = :next")
@@ -280,9 +281,9 @@ impl Store {
         self.get(&self.tables.users, pk(claim_key(address_key))).await
     }
 
-    /// Replaces the profile `seen` by the one of `after`, and the password's hash if there is a new
-    /// one, if the account hasn't changed since it was read and the session, if there is one, hasn't
-    /// ended.
+    /// Replaces the profile `seen` with that of `after`, and the password's hash if there is a new
+    /// one. Writes only if the account hasn't changed since it was read and the session, if there
+    /// is one, hasn't ended.
     fn update_profile(
         &self,
         seen: &Account,

@@ -57,7 +57,7 @@ impl Store {
         self.get(&self.tables.chats, chat_key(user_id, chat_id)).await
     }
 
-    /// The messages of a user's chats with these ids, 100 at most, by id. Deleted chats are left out.
+    /// The messages of at most 100 of a user's chats, by id. Deleted chats are left out.
     pub async fn messages<'a>(
         &self,
         user_id: &str,

@@ -152,7 +152,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The same up to `size` bytes, and whether that left chats out.
+    /// As `chats_by_id`, up to `size` bytes. Also returns whether chats were left out.
     pub async fn chats_by_id_within(
         &self,
         user_id: &str,
@@ -332,16 +332,16 @@ const EXISTS: &str = "attribute_exists(chat_id) AND attribute_not_exists(deleted
 /// The title of a conversation whose first chat was deleted.
 const UNTITLED: &str = "Untitled";
 
-/// The beginning of the first message: its first line with a text, cut between two words if it is too
-/// long. (Earlier releases took the first line also if it was the fence of a block of code, and the
-/// first ones cut it anywhere.) `site/sidebar.js` shows the same until the API answers.
+/// The beginning of the first message: its first line with a text, cut between two words if it is
+/// too long. `site/sidebar.js` shows the same until the API answers. (Earlier releases also took
+/// the fence of a block of code, and the first ones cut the line anywhere.)
 fn title_of(chat: &Chat) -> String {
     let mut lines = chat.message.lines().map(str::trim);
     let text = lines.find(|line| !line.is_empty() && !is_fence(line));
     cut(text.unwrap_or_else(|| top_line(chat)))
 }
 
-/// Whether a line is before or after a block of code in Markdown.
+/// Whether a line is the fence of a block of code in Markdown.
 fn is_fence(line: &str) -> bool {
     line.starts_with("~~~")
         || (line.starts_with("```") && !line.trim_start_matches('`').contains('`'))

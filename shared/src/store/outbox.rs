@@ -100,8 +100,8 @@ impl Store {
     }
 
     /// Writes a letter with a link that resets the password of the account with this address; at
-    /// most one a minute, and a few an hour and a day. The same write for an address without an account, so that neither the
-    /// reply nor its timing reveals whether there is one.
+    /// most one a minute, and a few an hour and a day. For an address without an account the write
+    /// is the same, so neither the reply nor its timing reveals whether there is an account.
     pub async fn post_reset(&self, address: &Email, now: u64) -> Result<()> {
         let request = Uuid::new_v4().to_string();
         let letter = Letter::Reset { address: address.key().to_owned(), invites: false };

@@ -112,9 +112,9 @@ fn nonce() -> String {
 impl Store {
     /// Creates an account with its first grant, its claim of an address, an e-mail to it, and its
     /// first session, in one transaction: of two registrations with one username, one succeeds. An
-    /// address that another account claims without proof keeps nobody out: it stays pending, and the
-    /// first account that verifies it gets it. Without a session, which an operator's command doesn't
-    /// begin, the address must be free. Idempotent.
+    /// address that another account claims without proof doesn't block the registration: it stays
+    /// pending, and the first account that verifies it gets it. Without a session (an operator's
+    /// command begins none), the address must be free. Idempotent.
     ///
     /// # Errors
     /// [`Error::UsernameTaken`] or [`Error::EmailTaken`] if another account has verified the

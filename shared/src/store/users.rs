@@ -109,7 +109,8 @@ impl Store {
         self.of_day(list, &list.partitions(&day.month()), day, after).await
     }
 
-    /// The accounts of these users, 100 at most, by id, strongly consistent. Deleted ones are left out.
+    /// At most 100 accounts with these ids, by id. Deleted accounts are left out. Strongly
+    /// consistent.
     pub async fn accounts_listed(&self, users: &[Listed]) -> Result<HashMap<String, Account>> {
         let keys = users.iter().map(|user| user.pk.clone()).collect();
         let found = self.users_with_keys(keys).await?.into_values().map(from_item::<Account>);

@@ -100,7 +100,7 @@ impl Account {
         free.fold(self.tokens, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))
     }
 
-    /// The tokens that are held at the second `now`: those of reservations whose lease hasn't ended.
+    /// The tokens in reservations whose lease hasn't ended at the second `now`.
     pub fn held(&self, now: u64) -> Tokens {
         let held = self.reservations.values().filter(|reservation| reservation.expires_at > now);
         held.fold(Tokens::ZERO, |sum, reservation| sum.checked_add(reservation.cost).unwrap_or(sum))

@@ -99,7 +99,7 @@ impl Choice {
 }
 
 impl ChosenTool {
-    /// Whether no text in it is longer than a name, since the response repeats all of them.
+    /// Whether its texts are at most as long as a name, because the response repeats them.
     fn is_short(&self) -> bool {
         let allowed = self.tools.iter().flatten();
         let allowed = allowed.flat_map(|tool| [Some(&tool.kind), tool.name.as_ref()]);

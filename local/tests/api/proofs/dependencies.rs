@@ -58,8 +58,8 @@ fn every_dependency_comes_from_crates_io() {
     }
 }
 
-/// The holes of dependencies that were considered here. No advisory database is asked: run `cargo audit`
-/// or `cargo deny` beside it.
+/// The vulnerabilities of dependencies that are known here. This test asks no advisory database:
+/// run `cargo audit` or `cargo deny` too.
 #[test]
 fn no_dependency_has_a_hole_that_is_known() {
     for package in licences().keys() {

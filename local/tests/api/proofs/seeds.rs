@@ -373,8 +373,8 @@ async fn run(lane: &Lane, seed: u64) -> Result<String, Failure> {
     }
 }
 
-/// How many chats of an account are refunded in a day although the AI may have worked: so few where
-/// few are refunded in a minute that some schedules reach it.
+/// How many chats of an account are refunded in a day although the AI may have worked. Low if the
+/// limit of a minute is low, so that some schedules reach it.
 fn refunds_a_day(app: &App) -> i64 {
     i64::from(app.config.refunds_per_minute) * 2
 }

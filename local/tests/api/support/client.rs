@@ -267,7 +267,7 @@ impl Api {
         update.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
-    /// Makes this test's network one that the person has not registered from.
+    /// Gives this test a network from which the person has not registered.
     pub async fn moves(&self, person: &Person) {
         self.set(person, "home", AttributeValue::S("elsewhere".into())).await;
     }

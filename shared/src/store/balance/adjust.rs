@@ -20,7 +20,7 @@ pub struct Adjustment {
     entry: Entry,
     /// The transaction checks that this caller is an administrator.
     by: Option<AccessToken>,
-    /// What may happen only once with it: under its idempotency key, for one.
+    /// Records that must not exist yet, such as that of the idempotency key.
     records: Vec<Record>,
 }
 
@@ -63,8 +63,8 @@ impl Adjustment {
         Ok(Self { by: Some(administrator.caller().clone()), ..self })
     }
 
-    /// Sets an idempotency key, which is remembered until the second `until`. With several keys it
-    /// is made if none of them was used.
+    /// Sets an idempotency key, which is remembered until the second `until`. With several keys,
+    /// the adjustment is made only if none of them was used.
     #[must_use]
     pub fn keyed(mut self, key_id: &str, fingerprint: &str, until: u64) -> Self {
         self.records.push(Record::new(key_id, fingerprint, &self.entry.entry_id, until));
@@ -95,7 +95,7 @@ pub enum Adjusted {
     TooLittle(Tokens),
     /// Everything ever granted would be more than [`Tokens::MAX`]; nothing was changed.
     TooMuch,
-    /// An idempotency key of it has a record already; nothing was changed.
+    /// One of its idempotency keys has a record already; nothing was changed.
     KeyUsed,
 }
 

@@ -13,7 +13,7 @@ pub(super) const MINUTE: u64 = 60;
 /// The longest run of a function, in minutes.
 pub(super) const LONGEST: u64 = 15;
 
-/// The window in which refunds for which the AI may have worked are counted, in seconds: a day, which
+/// The window in which refunds for which the AI may have worked are counted, in seconds: a day. It
 /// begins at midnight UTC.
 pub(super) const DAY: u64 = 86_400;
 
@@ -35,8 +35,9 @@ pub struct ChatLimits {
 pub enum Refund {
     /// The AI failed by itself, or wasn't asked. The refund counts towards the minute's limit.
     OfFailure,
-    /// The AI may have worked, and the caller could bring that about: the message was stopped, refused
-    /// or too slow, or its answer can't be used. The refund also counts towards the day's limit.
+    /// The AI may have worked, and the caller could have caused the refund: the message was
+    /// stopped, refused or too slow, or its answer can't be used. The refund also counts towards
+    /// the day's limit.
     OfWork,
 }
 
@@ -113,7 +114,7 @@ impl Refunds {
 /// The prefix of refunds in the account's map of minutes.
 const REFUNDS: &str = "r";
 
-/// The prefix of a day's refunds in the same map. Releases from before it ignore such keys.
+/// The prefix of a day's refunds in the same map. Earlier releases ignore such keys.
 const REFUNDS_OF_DAY: &str = "d";
 
 pub(super) fn refunds_key(minute: u64) -> String {

@@ -33,7 +33,7 @@ fn map(item: &Item, name: &str) -> Item {
     }
 }
 
-/// The counts whose keys begin with this letter, by the number behind it.
+/// The counts whose keys begin with this letter, by the number after the letter.
 fn with_prefix(counted: &[(String, i64)], letter: char) -> BTreeMap<u64, i64> {
     let of =
         |(key, count): &(String, i64)| Some((key.strip_prefix(letter)?.parse().unwrap(), *count));
@@ -113,7 +113,7 @@ impl Account {
             .any(|(of, count)| *count >= limit * i64::try_from(minute - of + 1).unwrap())
     }
 
-    /// Whether no chat may begin in the day of the second `at`, because too many were refunded in it.
+    /// Whether no chat may begin on the day of the second `at`, because of too many refunds.
     pub fn is_closed_by_refunds_of_its_day(&self, at: u64, limit: i64) -> bool {
         self.refunds_of_days.get(&(at / 86_400)).is_some_and(|count| *count >= limit)
     }
@@ -171,7 +171,7 @@ pub struct Writer<'w> {
     pub reserves_in: Option<u64>,
     /// The minute that its write counts a refund in, if it does.
     pub releases_in: Option<u64>,
-    /// The day that its write counts a refund in, if it does.
+    /// The day in which its write counts a refund, if it counts one.
     pub releases_in_day: Option<u64>,
     /// The id of the chat that its write stops, if it does.
     pub stops: Option<&'w str>,
