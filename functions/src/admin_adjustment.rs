@@ -22,12 +22,12 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Adjustment)]
 struct Body {
-    /// Omit it with `chat_id`.
     #[schema(value_type = Change, inline, required = false)]
     amount: Option<f64>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
-    /// A paid message of the user, whose price is returned. This happens once, whoever asks for it.
+    /// Instead of `amount`: a paid message of the user, whose price is returned. This happens once,
+    /// whoever asks for it.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: Option<String>,
 }
@@ -49,14 +49,14 @@ enum Asked {
     path = "/api/admin/users/{id}/adjustments",
     tag = "Administration",
     summary = "Adjust a balance",
-    description = "Grants a user tokens, or takes some, never below zero. With `chat_id` it returns the price of that message, once. The user's statement and the audit log list it. Administrators can't adjust their own balance.",
+    description = "Grants a user tokens, or takes some, never below zero. Send either `amount`, or `chat_id` to return the price of that message, once. The user's statement and the audit log list it. Administrators can't adjust their own balance.",
     security(("access_token" = [])),
     params(PathId, IdempotencyKey),
     request_body = Body,
     responses((status = 201, description = "The adjustment, and the current balance.", body = AdjustedBalance)),
     extensions(
         ("x-fails" = json!(["NoSuchUser", "OwnBalance", "AlreadyRefunded", "BalanceTooLow", "GrantTooLarge", "KeyReused"])),
-        ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } }, "anyOf": [{ "required": ["amount"] }, { "required": ["chat_id"] }] })),
+        ("x-narrow" = json!({ "properties": { "amount": { "not": { "const": 0 } } } })),
     ),
 )]
 pub async fn handle(app: App, req: Request) -> Reply {

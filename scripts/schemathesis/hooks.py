@@ -50,8 +50,8 @@ def token_of_mail(address, nth=0):
     """The token of the first e-mail with a token to an address, or of a later one."""
     for _ in range(100):
         mails = (mail.read_text() for mail in sorted(MAILS.glob("*.txt")))
-        tokens = [re.search(r"^[A-Za-z0-9_-]{43}$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
-        found = [token[0] for token in tokens if token]
+        tokens = [re.search(r"(?:^|token=)([A-Za-z0-9_-]{43})$", mail, re.M) for mail in mails if mail.startswith(f"To: {address}\n")]
+        found = [token[1] for token in tokens if token]
         if len(found) > nth:
             return found[nth]
         time.sleep(0.1)
@@ -207,6 +207,9 @@ def search(operation, query):
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
         query["q"] = "somebody"
+    # A message is named beside its user.
+    if operation == "admin_chats" and query.get("chat_id"):
+        query["user_id"] = MAIN["id"]
     # A search has an order of its own.
     if query.get("sort"):
         query.pop("q", None)
@@ -263,8 +266,12 @@ def complete(operation, body):
                 body[field] = fit(body[field])
     if operation == "chat_stop" and next(numbers) % 2:
         body["idempotency_key"] = sent_key()
-    if operation == "admin_adjustment" and next(numbers) % 2:
-        body["amount"] = abs(int(body["amount"])) % 1000 + 1
+    # Either an amount or a message.
+    if operation == "admin_adjustment":
+        if body.get("chat_id"):
+            body.pop("amount", None)
+        elif next(numbers) % 2 or "amount" not in body:
+            body["amount"] = abs(int(body.get("amount", 0))) % 1000 + 1
     if operation == "admin_grants":
         body["grants"] = [grant | {"amount": int(grant["amount"]) or 1} for grant in body["grants"]]
         if body.get("id") is not None:
