@@ -266,11 +266,10 @@ def complete(operation, body):
                 body[field] = fit(body[field])
     if operation == "chat_stop" and next(numbers) % 2:
         body["idempotency_key"] = sent_key()
-    # Either an amount or a message.
+    # The user has paid for none of the messages that a schema can name.
     if operation == "admin_adjustment":
-        if body.get("chat_id"):
-            body.pop("amount", None)
-        elif next(numbers) % 2 or "amount" not in body:
+        body.pop("chat_id", None)
+        if next(numbers) % 2 or "amount" not in body:
             body["amount"] = abs(int(body.get("amount", 0))) % 1000 + 1
     if operation == "admin_grants":
         body["grants"] = [grant | {"amount": int(grant["amount"]) or 1} for grant in body["grants"]]
