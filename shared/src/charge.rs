@@ -410,7 +410,8 @@ fn remembered(newest_first: Vec<Chat>, room: usize) -> Vec<Turn> {
     };
     let mut last: Vec<Chat> = newest_first.into_iter().take_while(fits).collect();
     last.reverse();
-    last.iter().flat_map(Chat::turns).collect()
+    // A stopped message may have no answer, and some providers refuse blank turns.
+    last.iter().flat_map(Chat::turns).filter(|turn| !turn.is_blank()).collect()
 }
 
 /// The stored result of an earlier request with this key. `None` if no such request has finished.

@@ -224,8 +224,9 @@ async fn a_stopped_whole_answer_is_charged_and_replayed() {
     assert_eq!(again.is(200), stopped);
     assert_eq!(ann.stops("k1").await.is(200)["status"], "ended");
     // The conversation goes on.
-    let next = json!({ "message": "hi", "conversation_id": stopped["conversation_id"] });
-    assert_eq!(ann.post("/api/chat/", next).await.is(200)["response"], "You said: hi");
+    let next = json!({ "message": "!recall", "conversation_id": stopped["conversation_id"] });
+    let told = ann.post("/api/chat/", next).await.is(200);
+    assert_eq!(told["response"], "user: !slow 4000\nuser: !recall");
 }
 
 #[tokio::test]
