@@ -214,16 +214,21 @@ function wayBack() {
   return h("p", { class: "door-links" }, h("a", { href }, text));
 }
 
-/** `#/reset-password?token=..`, the link of that e-mail. */
-export function resetting({ query }) {
-  if (!query.token)
-    return halfLink("Choose a new password", "#/forgotten-password", "Get a new link");
-  const password = field("New password", "password", {
+/** The field for the password that replaces the account's own. */
+function newPassword() {
+  return field("New password", "password", {
     type: "password",
     autocomplete: "new-password",
     required: true,
     hint: "At least 8 characters, and not a common password.",
   });
+}
+
+/** `#/reset-password?token=..`, the link of that e-mail. */
+export function resetting({ query }) {
+  if (!query.token)
+    return halfLink("Choose a new password", "#/forgotten-password", "Get a new link");
+  const password = newPassword();
   const choosing = form([password], {
     submit: "Change password",
     onsubmit: async (values) => {
@@ -259,12 +264,7 @@ export function resetting({ query }) {
 export function verifying({ query }) {
   if (!query.token)
     return halfLink(VERIFY, "#/account", isSignedIn() ? "Go to your account" : "Sign in");
-  const password = field("New password", "password", {
-    type: "password",
-    autocomplete: "new-password",
-    required: true,
-    hint: "At least 8 characters, and not a common password.",
-  });
+  const password = newPassword();
   const choosing = form([password], {
     submit: "Verify and set the password",
     onsubmit: (values) => verify(choice, values),
