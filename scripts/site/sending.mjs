@@ -117,13 +117,17 @@ await journeys({
       await say(page, message);
       if (manner === "Silently") await page.getByText("Thinking").waitFor();
       else await said(page, "Slowly five").waitFor();
-      // The first request never arrives, whenever the reload comes; those of the reloaded page do.
-      let lost = 0;
-      if (!isTold) await page.route("**/api/chat/stop/", (route) => (lost++ === 0 ? undefined : route.continue()));
-      const told = isTold && page.waitForResponse("**/api/chat/stop/");
+      // The first request to stop is lost, in the page that is left; those of the reloaded page arrive.
+      const lost = Promise.withResolvers();
+      const lose = async () => {
+        await page.unroute("**/api/chat/stop/", lose);
+        lost.resolve();
+      };
+      if (!isTold) await page.route("**/api/chat/stop/", lose);
+      const ended = isTold ? page.waitForResponse("**/api/chat/stop/") : lost.promise;
       await page.keyboard.press("Escape");
       await page.locator(".turn-state").getByText("Stopping").waitFor();
-      await told;
+      await ended;
       page.on("request", (request) => request.url().endsWith("/api/chat/stream/") && asked.push(request.url()));
       await page.reload();
       if (manner === "Silently") {
@@ -135,7 +139,6 @@ await journeys({
         assert(!(await answer(page).innerText()).includes(ann.name), "it is not whole");
       }
       page.removeAllListeners("request");
-      await page.unrouteAll({ behavior: "ignoreErrors" });
       assert.deepEqual(asked, []);
     }
     assert.equal(await spent(ann), 2);
