@@ -37,8 +37,8 @@ pub use self::said::{Listener, Piece};
 pub use self::schema::JsonSchema;
 pub use self::tools::{AnswerSchema, CallPiece, Format, Tool, ToolCall, ToolChoice};
 
-pub use self::failure::Failure;
 use self::failure::Refusal;
+pub use self::failure::{Failure, Unanswered};
 use self::provider::Provider;
 use self::said::Said;
 
@@ -109,16 +109,16 @@ impl Ai {
     /// the provider is closed, and the delivered text is the answer too.
     ///
     /// # Errors
-    /// The error of the last provider that failed. A refusal only if every provider that was called
-    /// refused what the prompt demands. [`Failure::Stopped`] if `stop` ends before anything of a
-    /// short prompt's streamed answer was delivered.
+    /// The failure of the last provider. A refusal only if every provider that was called refused
+    /// what the prompt demands. [`Failure::Stopped`] if `stop` ends before anything of a short
+    /// prompt's streamed answer was delivered.
     pub async fn answer(
         &self,
         mut prompt: Prompt,
         patience: Duration,
         listener: Option<&Listener>,
         stop: impl Future<Output = ()>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Answer, Unanswered> {
         let mut stop = pin!(stop);
         prompt.begin(self.config.system_prompt.as_deref());
         // Some models refuse requests with both.
@@ -130,6 +130,7 @@ impl Ai {
         let providers = self.able(&prompt).map_err(Failure::Refused)?;
         let mut waiting = u32::try_from(providers.len()).unwrap_or(u32::MAX);
         let mut last: Option<Failure> = None;
+        let mut may_have_worked = false;
         for provider in providers {
             let share = until.saturating_duration_since(Instant::now()) / waiting.max(1);
             waiting = waiting.saturating_sub(1);
@@ -152,9 +153,10 @@ impl Ai {
                 }
                 Err(Failure::Stopped) => {
                     metrics::record_by(&provider.name, &[(Metric::AiFailures, 0)]);
-                    return Err(Failure::Stopped);
+                    return Err(Failure::Stopped.into());
                 }
                 Err(failure) => {
+                    may_have_worked |= failure.may_have_worked();
                     // A request that a model can't answer is not its failure. One that it rejects for
                     // an unknown reason may be.
                     let failed = u64::from(!matches!(failure, Failure::Refused(_)));
@@ -177,7 +179,8 @@ impl Ai {
                 break;
             }
         }
-        Err(last.unwrap_or(Failure::TimedOut))
+        let failure = last.unwrap_or(Failure::TimedOut);
+        Err(Unanswered { failure, may_have_worked })
     }
 
     /// The answer of a provider, and whether the listener got any of it.
@@ -346,7 +349,7 @@ mod tests {
         let hang = |message: &str| Prompt::after(vec![], message);
         let soon = || tokio::time::sleep(Duration::from_millis(20));
         let silent = ai.answer(hang("!hang"), long, Some(&sender), soon()).await;
-        assert_eq!(silent, Err(Failure::Stopped));
+        assert_eq!(silent, Err(Failure::Stopped.into()));
         // A long prompt, or a caller that waits for the whole answer, gets an empty answer.
         let at_length = hang(&format!("!hang {}", "x".repeat(32_768)));
         let listened = ai.answer(at_length, long, Some(&sender), soon()).await.unwrap();

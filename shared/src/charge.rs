@@ -208,12 +208,12 @@ impl Charge {
         };
         let answer = match answered {
             Ok(answer) => answer,
-            Err(failure) => {
-                let refunded = match failure.may_have_worked() {
+            Err(unanswered) => {
+                let refunded = match unanswered.may_have_worked {
                     true => Refund::OfWork,
                     false => Refund::OfFailure,
                 };
-                return Err(refund(&app, &hold, refunded, failure.into()).await);
+                return Err(refund(&app, &hold, refunded, unanswered.into()).await);
             }
         };
         let mut chat = Chat {

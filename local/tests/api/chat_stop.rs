@@ -31,7 +31,7 @@ fn next_minute(api: &Api) {
 
 impl Api {
     /// The account's refunds in the day and in minutes, by the prefix of their count.
-    async fn refunds(&self, person: &Person) -> Vec<(&'static str, u32)> {
+    pub async fn refunds(&self, person: &Person) -> Vec<(&'static str, u32)> {
         let minutes = self.account(person).await.minutes.unwrap();
         let of = |letter: &'static str| {
             let counts = minutes.iter().filter(|(key, _)| key.starts_with(letter));

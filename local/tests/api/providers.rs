@@ -284,6 +284,38 @@ async fn where_a_server_fails_or_is_not_there_the_next_provider_answers() {
 }
 
 #[tokio::test]
+async fn work_of_each_failed_provider_counts_in_the_day() {
+    let (first, second) = (Provider::start().await, Provider::start().await);
+    let urls = [&first, &second].map(|provider| format!("{}/v1", provider.url));
+    let api = Api::own(&[
+        ("AI_PROVIDER", "openai,openai2"),
+        ("OPENAI_BASE_URL", &urls[0]),
+        ("OPENAI_MODEL", "large"),
+        ("OPENAI2_BASE_URL", &urls[1]),
+        ("OPENAI2_MODEL", "small"),
+        ("ANSWER_LIMIT", "1000"),
+    ])
+    .await;
+    let says = |status| Does::Says(status, Value::Null);
+    let over_the_limit =
+        json!({ "choices": [{ "message": { "content": "x".repeat(2_000_000) } }] });
+    for (outcome, backup, counted) in [
+        (says(500), says(429), false),
+        (Does::Cuts(vec![Bytes::from("{")]), says(503), false),
+        (says(504), says(500), true),
+        (says(500), says(504), true),
+        (Does::Says(200, over_the_limit), says(500), true),
+    ] {
+        let ann = api.person("ann").await;
+        first.does(outcome);
+        second.does(backup);
+        assert!([502, 503, 504].contains(&ann.chat("hi").await.status.as_u16()));
+        let expected = if counted { vec![("d", 1), ("r", 1)] } else { vec![("r", 1)] };
+        assert_eq!(api.refunds(&ann).await, expected);
+    }
+}
+
+#[tokio::test]
 async fn the_first_piece_of_a_server_reaches_the_client_before_the_server_says_another_word() {
     let provider = Provider::start().await;
     let api = provider.api("").await;

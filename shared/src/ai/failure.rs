@@ -27,6 +27,16 @@ pub enum Failure {
     Rejected(String),
 }
 
+/// Why no provider answered a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// What the client is told.
+    pub failure: Failure,
+    /// Whether any of the providers may have worked for the message, and the caller could have
+    /// caused its failure.
+    pub may_have_worked: bool,
+}
+
 /// What a model can't do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -138,7 +148,7 @@ impl Failure {
 
     /// Whether the provider may have worked for the message, and the caller could have caused the
     /// failure.
-    pub fn may_have_worked(&self) -> bool {
+    pub(super) fn may_have_worked(&self) -> bool {
         match self {
             Self::Failed(_) | Self::Overloaded => false,
             Self::Empty(_)
@@ -180,6 +190,18 @@ impl Failure {
             Self::Stopped => "stopped",
             Self::Refused(_) | Self::Rejected(_) => "refused",
         }
+    }
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self { may_have_worked: failure.may_have_worked(), failure }
+    }
+}
+
+impl From<Unanswered> for Error {
+    fn from(unanswered: Unanswered) -> Self {
+        unanswered.failure.into()
     }
 }
 

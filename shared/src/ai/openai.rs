@@ -12,7 +12,7 @@ use std::io;
 
 use aws_smithy_types::body::SdkBody;
 use futures_util::StreamExt;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use lambda_http::http::{HeaderValue, Request, Uri};
 use rustls::RootCertStore;
@@ -167,8 +167,7 @@ type Reply = Limited<hyper::body::Incoming>;
 
 /// Reads a whole reply.
 async fn read(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
-    let body =
-        body.collect().await.map_err(|_| Failure::failed("cut off, or over the limit"))?.to_bytes();
+    let body = body.collect().await.map_err(|error| broken(&*error, "cut off"))?.to_bytes();
     if take(&body, said)? || !said.is_empty() { Ok(()) } else { Err(Failure::Empty("no answer")) }
 }
 
@@ -177,7 +176,10 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
     let mut events = SseStream::new(body.map_err(io::Error::other));
     let mut finished = false;
     while let Some(event) = events.next().await {
-        let event = event.map_err(|_| Failure::failed("cut off, or no events"))?;
+        let event = event.map_err(|error| match error {
+            sse_stream::Error::Body(error) => broken(&*error, "cut off"),
+            _ => Failure::failed("no events"),
+        })?;
         match event.data.as_deref().map(str::trim) {
             None | Some("") => {}
             // Some servers never send a finish reason. One that sends no text either has not
@@ -188,6 +190,14 @@ async fn listen(body: Reply, said: &mut Said<'_>) -> Result<(), Failure> {
         }
     }
     if finished { Ok(()) } else { Err(Failure::failed("cut off")) }
+}
+
+/// Why the rest of a reply can't be read. The providers work for answers that are over the limit.
+fn broken(error: &(dyn std::error::Error + 'static), cause: &str) -> Failure {
+    let inner = error.downcast_ref().and_then(io::Error::get_ref);
+    let is_long =
+        error.is::<LengthLimitError>() || inner.is_some_and(|error| error.is::<LengthLimitError>());
+    if is_long { Failure::Cut(Cut::Length) } else { Failure::failed(cause) }
 }
 
 /// Reads a reply or a chunk. Returns whether it is the last one.

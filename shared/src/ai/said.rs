@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::tools::{CallPiece, ToolCall};
 use super::{Answer, Cut, Failure, Prompt, Usage};
 
-/// A prompt of more bytes is paid for even if its streamed answer is stopped before it begins.
+/// A prompt of more bytes, its pictures counted as for the price, is paid for even if its streamed
+/// answer is stopped before it begins.
 const LONG_PROMPT: usize = 32_768;
 
 /// A piece of an answer.
@@ -101,7 +102,7 @@ impl<'l> Said<'l> {
             listener,
             told: 0,
             heard,
-            pays_when_stopped: listener.is_none() || prompt.size() > LONG_PROMPT,
+            pays_when_stopped: listener.is_none() || prompt.priced_size() > LONG_PROMPT,
             model: model.to_owned(),
             cut: None,
             usage: None,
