@@ -26,8 +26,8 @@ struct Body {
     amount: Option<f64>,
     #[schema(value_type = Reason)]
     reason: Option<String>,
-    /// Instead of `amount`: a paid message of the user, whose price is returned. This happens once,
-    /// whoever asks for it.
+    /// Instead of `amount`: a paid message of the user, whose price is returned. This happens once per
+    /// message, also if several administrators ask for it.
     #[schema(format = "uuid", examples("01a1f7d1-6dfe-72fe-b1ec-f6dbb6c80342"))]
     chat_id: Option<String>,
 }

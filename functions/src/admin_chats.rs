@@ -2,7 +2,7 @@
 //! administrators.
 //!
 //! In: `limit` (1 to 100, by default 20), `cursor` from the `Link` of the previous page, `user_id`
-//! for the messages of one user, `chat_id` with it for one of them, `q` for messages or answers
+//! for the messages of one user, `chat_id` with it alone for one of them, `q` for messages or answers
 //! with this text, `from` and `to` for those of some days. Out: the messages and answers as the
 //! history shows them, with `user_id` and `username`, and a `Link` header to the next page. A page
 //! has at most about a megabyte, and a search looks at a bounded number of messages, so it may have
@@ -151,6 +151,10 @@ impl Asked {
         let chat = chat.transpose()?;
         let (first, last) = http::query_days(req)?;
         let text = http::query_search(req)?;
+        if chat.is_some() && (text.is_some() || first.is_some() || last.is_some()) {
+            let sentence = "Omit this with `q`, `from` or `to`: it selects one message.";
+            return Err(Error::field("chat_id", sentence));
+        }
         if text.is_some() {
             reader.require(ChatAccess::Search)?;
         }
@@ -177,7 +181,7 @@ impl IntoParams for Which {
             openapi::parameter(
                 "chat_id",
                 ParameterIn::Query,
-                "Only the message with this id, of the user `user_id`.",
+                "Only the message with this id, of the user `user_id`. Not with `q`, `from` or `to`.",
                 openapi::id(),
             ),
             openapi::parameter("q", ParameterIn::Query, about, text),

@@ -77,8 +77,16 @@ async fn messages_are_searched_by_text_user_and_day() {
         }
     }
     let long = format!("q={}", "x".repeat(201));
-    for bad in [long.as_str(), "from=yesterday", "from=2026-11-20&to=2026-11-19", "user_id=ann&q=a"]
-    {
+    let one = format!("{user}&chat_id={}", ann.id);
+    let (searched, dated) = (format!("{one}&q=tram"), format!("{one}&from={today}"));
+    for bad in [
+        long.as_str(),
+        "from=yesterday",
+        "from=2026-11-20&to=2026-11-19",
+        "user_id=ann&q=a",
+        &searched,
+        &dated,
+    ] {
         root.admin(&format!("chats?{bad}")).await.expect(400, "invalid_fields");
     }
     // A cursor is that of one search.
