@@ -1,9 +1,9 @@
 // The client of the API: the session of this tab, requests, pages of lists, and streams.
 //
 // Only the memory of this module has the access token. The refresh token is a cookie that no script
-// can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie <key>`,
-// which other sites can't send. The key is a random value in this origin's storage: a browser sends
-// cookies to every port of a host, and a server on another port can't use them without the key.
+// can read. The API sets and reads it in requests with the header `X-Refresh-Token: cookie`, which
+// other sites can't send. The header `X-Page-Key` is a random value from this origin's storage: a
+// browser sends cookies to every port of a host, and a server there can't use them without the key.
 
 /** The URL of the API. This file is `<base>/assets/<version>/api.js`. */
 export const base = new URL("../../", import.meta.url);
@@ -149,14 +149,14 @@ const remembered = {
 };
 
 /**
- * The header of requests whose reply may set or clear the cookies. The key is read each time, since
+ * The headers of requests whose reply may set or clear the cookies. The key is read each time, since
  * all tabs share it. It outlives a log-out: the cookie that tells this browser from strangers who
  * guess passwords is bound to it too. Without storage, there is no key.
  */
 export function inCookie() {
   try {
     if (!localStorage.getItem(KEY)) localStorage.setItem(KEY, newKey());
-    return { "X-Refresh-Token": `cookie ${localStorage.getItem(KEY)}` };
+    return { "X-Refresh-Token": "cookie", "X-Page-Key": localStorage.getItem(KEY) };
   } catch {
     return { "X-Refresh-Token": "cookie" };
   }

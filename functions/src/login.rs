@@ -3,7 +3,7 @@
 //!
 //! In: `{username, password}`, where `username` may be an e-mail address; `email` is another name
 //! of `username`. As JSON or as a form. Out: `token`, `access`, `refresh` and the balance
-//! (`X-Refresh-Token: cookie <key>`: the refresh token in a cookie, and no `token`).
+//! (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no `token`).
 
 use serde::{Deserialize, Serialize};
 use shared::app::Issuing;

@@ -1,7 +1,7 @@
 //! `POST /api/user/password` - change the caller's password.
 //!
 //! In: `{current_password, new_password}`. Out: `token`, `access` and `refresh` of a new session;
-//! all others have ended (`X-Refresh-Token: cookie <key>`: the refresh token in a cookie, and no
+//! all others have ended (`X-Refresh-Token: cookie`: the refresh token in a cookie, and no
 //! `token`).
 
 use serde::{Deserialize, Serialize};

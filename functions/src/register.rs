@@ -3,7 +3,7 @@
 //! In: `{username, password}`; `password1` is another name of `password`, `password2` must equal
 //! it, `email` is optional. As JSON or as a form. A `username` with an `@` is the `email`. `Idempotency-Key` makes
 //! retries safe. Out: 201 with the user's data, the balance and the session's tokens
-//! (`X-Refresh-Token: cookie <key>`: the refresh token in a cookie).
+//! (`X-Refresh-Token: cookie`: the refresh token in a cookie).
 
 use serde::{Deserialize, Serialize};
 use shared::app::Issuing;

@@ -3,7 +3,7 @@
 //!
 //! In: `{refresh}`, as JSON or as a form. Out: `access` and `refresh`. A repeated request with the
 //! same token gets the same `refresh`, so a client can use its first one until the session ends.
-//! With `X-Refresh-Token: cookie <key>` both refresh tokens are in a cookie.
+//! With `X-Refresh-Token: cookie` both refresh tokens are in a cookie.
 
 use serde::Deserialize;
 use shared::app::Issuing;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 #[derive(Default, Deserialize, ToSchema)]
 #[schema(as = TokenRefresh)]
 struct Body {
-    /// The refresh token. With `X-Refresh-Token: cookie <key>` it may be missing, as may the body: then
+    /// The refresh token. With `X-Refresh-Token: cookie` it may be missing, as may the body: then
     /// the one in the cookie is used.
     #[schema(examples("eyJ0eXAiOi..."))]
     refresh: Option<String>,
@@ -71,7 +71,7 @@ pub async fn handle(app: Issuing, req: Request) -> Reply {
 }
 
 /// The refresh token in the body. If it is missing, the one in the cookie, but only with
-/// `X-Refresh-Token: cookie <key>`.
+/// `X-Refresh-Token: cookie`.
 fn presented(req: &Request) -> Result<String> {
     let in_cookie = cookie::is_wanted(req);
     let nothing = in_cookie && req.body().is_empty();

@@ -259,19 +259,24 @@ impl IntoParams for IdempotencyKey {
     }
 }
 
-/// The header `X-Refresh-Token` of pages in browsers.
+/// The headers `X-Refresh-Token` and `X-Page-Key` of pages in browsers.
 #[derive(Debug)]
 pub struct KeptInCookie;
 
 impl IntoParams for KeptInCookie {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let kept = Object::builder()
+        let kept = Object::builder().schema_type(Type::String).examples(["cookie"]);
+        let about = "`cookie` is for pages of this origin: the browser gets the refresh token in a cookie that no script can read, and the reply has neither `refresh` nor \
+                     `token`. Other values are ignored.";
+        let key = Object::builder()
             .schema_type(Type::String)
-            .examples(["cookie 0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"]);
-        let about = "`cookie <key>` is for pages of this origin: the browser gets the refresh token in a cookie that no script can read, and the reply has neither \
-                     `refresh` nor `token`. The key is a random value of 32 to 128 letters, digits, `-` and `_` that the page keeps in its storage; the tokens in cookies \
-                     are invalid without it. Other values are ignored.";
-        vec![parameter("X-Refresh-Token", ParameterIn::Header, about, kept)]
+            .examples(["0f1c6b0e3f524c8e9d0a6a9f0d0c4f11"]);
+        let about_key = "With `X-Refresh-Token: cookie`: a random value of 32 to 128 letters, digits, `-` and `_` that the page keeps in its storage. The tokens in \
+                         cookies are invalid without it.";
+        vec![
+            parameter("X-Refresh-Token", ParameterIn::Header, about, kept),
+            parameter("X-Page-Key", ParameterIn::Header, about_key, key),
+        ]
     }
 }
 
@@ -283,7 +288,7 @@ impl IntoParams for DeviceToken {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let token = Object::builder().schema_type(Type::String).examples(["eyJ0eXAiOi..."]);
         let about = "The value of this header in the reply to an earlier log-in. Failed log-ins of this client are then counted apart, so that others can't lock it out \
-                     by guessing passwords. With `X-Refresh-Token: cookie <key>` it is in a cookie instead. Invalid values are ignored.";
+                     by guessing passwords. With `X-Refresh-Token: cookie` it is in a cookie instead. Invalid values are ignored.";
         vec![parameter("X-Device-Token", ParameterIn::Header, about, token)]
     }
 }

@@ -1,4 +1,4 @@
-//! `X-Refresh-Token: cookie <key>`: refresh tokens that a browser keeps for a page, where its scripts
+//! `X-Refresh-Token: cookie`: refresh tokens that a browser keeps for a page, where its scripts
 //! can't read them.
 
 use std::time::Duration;
@@ -28,17 +28,15 @@ impl Page {
         Self { api: api.clone(), kept: None, device: None, key: unique("").repeat(8) }
     }
 
-    /// The header with which it asks for cookies.
-    fn wish(&self) -> String {
-        format!("cookie {}", self.key)
+    /// The headers with which it asks for cookies.
+    fn wish(&self) -> [(&'static str, &str); 2] {
+        [("x-refresh-token", "cookie"), ("x-page-key", &self.key)]
     }
 
     /// A refresh with this token in the body, by a page of this origin.
     async fn present(&self, token: &str) -> Answer {
-        let wish = self.wish();
-        let headers = [("x-refresh-token", wish.as_str())];
         let body = json!({ "refresh": token });
-        self.api.send(Method::POST, "/api/token/refresh/", &headers, Some(body)).await
+        self.api.send(Method::POST, "/api/token/refresh/", &self.wish(), Some(body)).await
     }
 
     /// A user who has registered on this page, with an access token only.
@@ -80,8 +78,8 @@ impl Page {
             .chain(device)
             .collect::<Vec<_>>()
             .join("; ");
-        let wish = self.wish();
-        let mut all = vec![("x-refresh-token", wish.as_str()), ("cookie", cookie.as_str())];
+        let mut all = vec![("cookie", cookie.as_str())];
+        all.extend(self.wish());
         all.extend_from_slice(headers);
         let answer = self.api.send(method, path, &all, body).await;
         assert!(answer.headers.get("x-device-token").is_none(), "no script is to see it");
@@ -372,8 +370,13 @@ async fn with_tls_a_cookie_belongs_to_one_host_alone() {
     let ask = |host: &'static str, cookie: String| {
         let refresh = refresh.clone();
         async move {
-            let wish = format!("cookie {}", "k".repeat(32));
-            let headers = [("host", host), ("x-refresh-token", &wish), ("cookie", &cookie)];
+            let key = "k".repeat(32);
+            let headers = [
+                ("host", host),
+                ("x-refresh-token", "cookie"),
+                ("x-page-key", key.as_str()),
+                ("cookie", cookie.as_str()),
+            ];
             let reply = function::ask(
                 &refresh,
                 "token_refresh",
@@ -464,18 +467,17 @@ async fn cookies_are_useless_to_another_port() {
     let cookie =
         format!("farebox_refresh={token}; farebox_device={}", page.device.as_ref().unwrap());
     let before = api.items(&ann.id).await;
-    let other = format!("cookie {}", "0".repeat(32));
-    for header in [None, Some("cookie"), Some(other.as_str())] {
-        let headers: Vec<_> = [("cookie", cookie.as_str())]
-            .into_iter()
-            .chain(header.map(|header| ("x-refresh-token", header)))
-            .collect();
+    let asked = ("x-refresh-token", "cookie");
+    let other = ("x-page-key", "00000000000000000000000000000000");
+    for sent in [vec![], vec![asked], vec![asked, other], vec![other]] {
+        let headers: Vec<_> =
+            [("cookie", cookie.as_str())].into_iter().chain(sent.iter().copied()).collect();
         let ask = |path, body| api.send(Method::POST, path, &headers, Some(body));
         let in_cookie = ask("/api/token/refresh/", json!({})).await;
         assert!([400, 401].contains(&in_cookie.status.as_u16()), "{in_cookie:?}");
         for path in ["/api/token/refresh/", "/api/token/verify/", "/api/token/blacklist/"] {
             let body = json!({ "refresh": token, "token": token });
-            assert_eq!(ask(path, body).await.status, 401, "{path} {header:?}");
+            assert_eq!(ask(path, body).await.status, 401, "{path} {sent:?}");
         }
     }
     assert_eq!(api.items(&ann.id).await, before);
@@ -493,12 +495,12 @@ async fn cookies_are_useless_to_another_port() {
     let device = page.device.clone().unwrap();
     for headers in [
         vec![("x-device-token", device.as_str())],
-        vec![("host", "localhost"), ("cookie", &cookie), ("x-refresh-token", &other)],
+        vec![("host", "localhost"), ("cookie", cookie.as_str()), asked, other],
     ] {
         assert_eq!(log_in_elsewhere(&headers).await, 429, "{headers:?}");
     }
-    let own = page.wish();
-    let headers = [("host", "localhost"), ("cookie", &cookie), ("x-refresh-token", &own)];
+    let [asked, own] = page.wish();
+    let headers = [("host", "localhost"), ("cookie", cookie.as_str()), asked, own];
     assert_eq!(log_in_elsewhere(&headers).await, 200);
     page.refresh().await.is(200);
 }

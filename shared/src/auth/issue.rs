@@ -56,7 +56,7 @@ pub async fn hand_out(
     Ok((TokenPair { access, refresh: None }, Some(cookie::keeping(req, &signed, seconds)?)))
 }
 
-/// The tokens of a new session. With `X-Refresh-Token: cookie <key>` the body has only `access`; the
+/// The tokens of a new session. With `X-Refresh-Token: cookie` the body has only `access`; the
 /// refresh token is in a cookie.
 #[derive(Serialize, ToSchema)]
 pub struct SessionTokens {
@@ -75,7 +75,7 @@ pub struct TokenPair {
     /// An access token that is valid for an hour.
     #[schema(examples("eyJ0eXAiOi..."))]
     access: String,
-    /// The refresh token, for the next access token. With `X-Refresh-Token: cookie <key>` it is in a
+    /// The refresh token, for the next access token. With `X-Refresh-Token: cookie` it is in a
     /// cookie instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, examples("eyJ0eXAiOi..."))]

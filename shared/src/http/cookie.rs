@@ -1,13 +1,13 @@
 //! What a client stores beside its access token: a refresh token and a device token. A page that
-//! sends `X-Refresh-Token: cookie <key>` gets both in cookies that scripts can't read. Other clients
-//! get their device token in the header `X-Device-Token`, and send it in that header.
+//! sends `X-Refresh-Token: cookie` gets both in cookies that scripts can't read. Other clients get
+//! their device token in the header `X-Device-Token`, and send it in that header.
 //!
-//! The key is a random value in the page's `localStorage`. Both tokens contain its hash and are
+//! The page also sends `X-Page-Key`, a random value from its `localStorage`. Both tokens contain its hash and are
 //! invalid without it, because a browser sends cookies to every port of a host: a server on another
 //! port gets the tokens, but not the key, which belongs to one origin.
 //!
-//! Without `X-Refresh-Token` no cookie is read. Only a page of the same origin can send this
-//! header, since no preflight allows it. A request that another site makes a browser send therefore
+//! Without `X-Refresh-Token` no cookie is read. Only a page of the same origin can send these
+//! headers, since no preflight allows them. A request that another site makes a browser send therefore
 //! has no session, whatever cookies the browser adds.
 
 use std::net::IpAddr;
@@ -21,6 +21,9 @@ use crate::{Error, Result};
 /// The header of the device token, for clients without cookies.
 const DEVICE: HeaderName = HeaderName::from_static("x-device-token");
 
+/// The header of the page's key.
+const PAGE_KEY: HeaderName = HeaderName::from_static("x-page-key");
+
 /// A reply's header that the client stores: a cookie, or the device token.
 pub struct Kept(HeaderName, HeaderValue);
 
@@ -31,24 +34,20 @@ const KEY: std::ops::RangeInclusive<usize> = 32..=128;
 /// loaded before keys existed get one, and not on a loopback address, where other ports may belong
 /// to other users.
 pub fn is_wanted(req: &Request) -> bool {
-    match asked(req) {
-        Some(None) => !is_loopback(req),
-        Some(Some(key)) => is_key(key),
-        None => false,
-    }
+    let wish = req.headers().get("x-refresh-token");
+    let is_wished = wish.is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"cookie"));
+    is_wished && page_key(req).map_or(!is_loopback(req), is_key)
 }
 
 /// A hash of the key of the page's origin, to which its tokens are bound. `None` without a key.
 pub fn origin(req: &Request) -> Option<String> {
-    let key = asked(req).flatten().filter(|key| is_key(key))?;
+    let key = page_key(req).filter(|key| is_wanted(req) && is_key(key))?;
     Some(fingerprint(format!("origin {key}")))
 }
 
-/// The header `X-Refresh-Token: cookie`, with the text after it.
-fn asked(req: &Request) -> Option<Option<&str>> {
-    let kept = req.headers().get("x-refresh-token")?.to_str().ok()?;
-    let (word, key) = kept.split_once(' ').map_or((kept, None), |(word, key)| (word, Some(key)));
-    word.eq_ignore_ascii_case("cookie").then_some(key)
+/// The header `X-Page-Key`. A value that isn't text is no valid key either.
+fn page_key(req: &Request) -> Option<&str> {
+    Some(req.headers().get(PAGE_KEY)?.to_str().unwrap_or_default())
 }
 
 fn is_key(key: &str) -> bool {
@@ -181,26 +180,27 @@ mod tests {
     #[test]
     fn a_key_of_a_page_is_long_and_required_on_the_machine_itself() {
         let key = "0123456789abcdef0123456789abcdef";
-        let with = |host, kept| asking(&[("host", host), ("x-refresh-token", kept)]);
-        let keyed = "Cookie 0123456789abcdef0123456789abcdef";
+        let with = |host, wish, key| {
+            asking(&[("host", host), ("x-refresh-token", wish), ("x-page-key", key)])
+        };
         for host in ["localhost:3000", "api.example.com"] {
-            assert!(is_wanted(&with(host, keyed)));
-            assert_eq!(origin(&with(host, keyed)), Some(fingerprint(format!("origin {key}"))));
-            for bad in [
-                "",
-                "cookie ",
-                "cookie short",
-                "cookie  0123456789abcdef0123456789abcdef",
-                "cookie 0123456789abcdef0123456789abcde;",
-                "cookie, 0123456789abcdef0123456789abcdef",
-                "body 0123456789abcdef0123456789abcdef",
+            let keyed = with(host, "Cookie", key);
+            assert!(is_wanted(&keyed));
+            assert_eq!(origin(&keyed), Some(fingerprint(format!("origin {key}"))));
+            for (wish, bad) in [
+                ("cookie", ""),
+                ("cookie", "short"),
+                ("cookie", "0123456789abcdef0123456789abcde;"),
+                ("body", key),
+                ("", key),
             ] {
-                assert!(!is_wanted(&with(host, bad)), "{bad}");
-                assert_eq!(origin(&with(host, bad)), None, "{bad}");
+                let bad = with(host, wish, bad);
+                assert_eq!((is_wanted(&bad), origin(&bad)), (false, None), "{bad:?}");
             }
         }
-        assert!(is_wanted(&with("api.example.com", "cookie")));
-        assert!(!is_wanted(&with("127.0.0.1:3000", "cookie")));
+        let unkeyed = |host| asking(&[("host", host), ("x-refresh-token", "cookie")]);
+        assert!(is_wanted(&unkeyed("api.example.com")));
+        assert!(!is_wanted(&unkeyed("127.0.0.1:3000")));
     }
 
     #[test]
