@@ -118,13 +118,12 @@ await journeys({
       if (manner === "Silently") await page.getByText("Thinking").waitFor();
       else await said(page, "Slowly five").waitFor();
       // The first request to stop is lost, in the page that is left; those of the reloaded page arrive.
-      const lost = Promise.withResolvers();
-      const lose = async () => {
-        await page.unroute("**/api/chat/stop/", lose);
-        lost.resolve();
-      };
-      if (!isTold) await page.route("**/api/chat/stop/", lose);
-      const ended = isTold ? page.waitForResponse("**/api/chat/stop/") : lost.promise;
+      const lost = () =>
+        new Promise((sent) => {
+          let stops = 0;
+          page.route("**/api/chat/stop/", (route) => (stops++ === 0 ? sent() : route.continue()));
+        });
+      const ended = isTold ? page.waitForResponse("**/api/chat/stop/") : lost();
       await page.keyboard.press("Escape");
       await page.locator(".turn-state").getByText("Stopping").waitFor();
       await ended;
@@ -139,6 +138,7 @@ await journeys({
         assert(!(await answer(page).innerText()).includes(ann.name), "it is not whole");
       }
       page.removeAllListeners("request");
+      await page.unrouteAll({ behavior: "ignoreErrors" });
       assert.deepEqual(asked, []);
     }
     assert.equal(await spent(ann), 2);
