@@ -207,9 +207,9 @@ def search(operation, query):
         query["user_id"] = MAIN["id"]
     if query.get("q") and next(numbers) % 2:
         query["q"] = "somebody"
-    # A message is named beside its user.
+    # A message is named beside its user, and nothing else.
     if operation == "admin_chats" and query.get("chat_id"):
-        query["user_id"] = MAIN["id"]
+        query = {name: value for name, value in query.items() if name not in ("q", "from", "to")} | {"user_id": MAIN["id"]}
     # A search has an order of its own.
     if query.get("sort"):
         query.pop("q", None)
